@@ -1,0 +1,99 @@
+# All it needs is make and a python3 >= 3.11 with pip; it installs nothing outside this folder.
+# uv goes to .bootstrap/ (by pip's --target, which works where pip is managed by the system and where
+# venv has no ensurepip), everything else to .venv/, exactly as uv.lock says.
+#
+#   make test ARGS="-k meters"       arguments for pytest
+#   make test PYTHON=python3.13      another interpreter
+
+PYTHON ?= python3
+BUDGET ?= 90
+ARGS ?=
+
+UV_VERSION := 0.13.9
+uv := .bootstrap/bin/uv
+uv_stamp := .bootstrap/uv-$(UV_VERSION).dist-info/METADATA
+python := .venv/bin/python
+# Named after the interpreter's version, so that another interpreter gets another environment.
+venv_stamp := .venv/.synced-$(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
+
+export UV_CACHE_DIR ?= .bootstrap/cache
+export UV_PROJECT_ENVIRONMENT := .venv
+export UV_PYTHON_DOWNLOADS := never
+# As pip does, trust the certificates that this machine trusts: a company's proxy has its own.
+export UV_SYSTEM_CERTS ?= true
+ifdef PIP_CERT
+export SSL_CERT_FILE ?= $(PIP_CERT)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-full lint format bench wheel lock clean
+
+help:
+	@echo 'make demo       a tour of the library in one program'
+	@echo 'make test       the test suite, in at most $(BUDGET) seconds'
+	@echo 'make test-full  the slow tests too, with many more examples for each property'
+	@echo 'make lint       formatting, style, types, and who may import whom'
+	@echo 'make format     let ruff mend what it can'
+	@echo 'make bench      the benchmarks'
+	@echo 'make wheel      build the wheel and try it away from the source'
+	@echo 'make lock       write uv.lock anew after a change in pyproject.toml'
+	@echo 'make clean      remove everything that make has built'
+
+demo: $(venv_stamp)
+	$(python) examples/quickstart.py
+
+test: $(venv_stamp)
+	$(python) -m pytest -m 'not slow' --session-timeout=$(BUDGET) $(ARGS)
+
+test-full: $(venv_stamp)
+	$(python) -m pytest --hypothesis-profile=full $(ARGS)
+
+lint: $(venv_stamp)
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+	$(python) -m mypy entitlements $(wildcard tests/typing/*.py)
+	.venv/bin/lint-imports --no-logo
+
+format: $(venv_stamp)
+	$(python) -m ruff check --fix .
+	$(python) -m ruff format .
+
+bench: $(venv_stamp)
+	$(python) -m benchmarks $(ARGS)
+
+wheel: $(venv_stamp)
+	rm -rf dist
+	$(uv) build --quiet --wheel --out-dir dist --python $(python)
+	away=$$(mktemp -d) && trap 'rm -rf "$$away"' EXIT && \
+	cp dist/*.whl tests/smoke/wheel_smoke.py "$$away" && \
+	$(uv) venv --quiet --python $(python) "$$away/venv" && \
+	$(uv) pip install --quiet --python "$$away/venv" "$$away"/*.whl && \
+	cd "$$away" && venv/bin/python -I wheel_smoke.py *.whl
+
+lock: $(uv_stamp)
+	$(uv) lock --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+
+clean:
+	rm -rf .venv .bootstrap dist build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(venv_stamp): pyproject.toml uv.lock $(uv_stamp)
+	$(check_python)
+	$(uv) sync --quiet --locked --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+	@touch $@
+
+$(uv_stamp):
+	$(check_python)
+	rm -rf .bootstrap
+	PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 $(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+	  --no-deps --only-binary :all: --target .bootstrap uv==$(UV_VERSION)
+	@touch $@
+
+define check_python
+@command -v $(PYTHON) >/dev/null || { \
+  echo '$(PYTHON) is not on PATH: install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3'; exit 1; }
+@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("$(PYTHON) is Python %d.%d, too old: \
+entitlements needs 3.11 or newer; name one: make PYTHON=python3.12" % sys.version_info[:2])'
+@$(PYTHON) -m pip --version >/dev/null 2>&1 || { \
+  echo '$(PYTHON) has no pip: install it (on Debian: apt install python3-pip), or name another: make PYTHON=python3.12'; exit 1; }
+endef

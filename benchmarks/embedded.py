@@ -1,0 +1,92 @@
+"""The embedded cases: no server, one process, one thread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from limits import RateLimitItemPerHour
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+from benchmarks.rounds import Row
+from entitlements import Account, Enforcer, Override, Policy, can, use
+from entitlements.model.charge import Line
+from entitlements.model.decision import Decision, Reason, Receipt
+from entitlements.rules.explain import facts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+POLICY = Path(__file__).parent.parent / "policies" / "customer-tiers"
+ACCOUNT = "northwind"
+
+ROWS = [
+    Row("enforcer.can(id, feature), account known", "can", "base", "base", 6),
+    Row("can(id, feature), the module-level call", "module can", "base", "base", 8),
+    Row("entitlements.can(feature), on a snapshot", "snapshot can", "base", "base", 3),
+    Row("building one Decision, its receipt included", "decision", "base", "base", 12),
+    Row("memory store: consume a sliding rate, whole Decision", "consume", "limits", "limits", 1),
+    Row("  limits in memory: sliding counter, hit and stats", "limits", "base", "base"),
+    Row("memory store: consume a quota, with its operation id", "quota", "limits", "limits"),
+    Row("  base: a function that does dict.get and a frozenset test", "base", "base", "base"),
+]
+
+
+def cases() -> dict[str, Callable[[int], None]]:
+    """Return each case as a function that runs it so many times."""
+    policy = Policy.load(POLICY)
+    enforcer = Enforcer(policy, accounts={ACCOUNT: "enterprise"})
+    use(enforcer)
+    snapshot = enforcer.entitlements(ACCOUNT)
+    plain = {ACCOUNT: frozenset(policy.tiers["enterprise"].features)}
+
+    def base(account, feature):
+        features = plain.get(account)
+        return features is not None and feature in features
+
+    return {
+        "base": lambda loops: _ask(loops, base, ACCOUNT),
+        "can": lambda loops: _ask(loops, enforcer.can, ACCOUNT),
+        "module can": lambda loops: _ask(loops, can, ACCOUNT),
+        "snapshot can": lambda loops: _ask_snapshot(loops, snapshot.can),
+        "decision": lambda loops: _decision(loops, snapshot),
+        "consume": lambda loops: _consume(loops, policy, "api"),
+        "quota": lambda loops: _consume(loops, policy, "leads"),
+        "limits": _limits,
+    }
+
+
+def _ask(loops, question, account):
+    for _ in range(loops):
+        question(account, "sso")
+
+
+def _ask_snapshot(loops, question):
+    for _ in range(loops):
+        question("sso")
+
+
+def _decision(loops, snapshot):
+    known = facts(snapshot, "api")
+    line = Line(fits=True, used=1, resets_at=1, taken=1)
+    for _ in range(loops):
+        Decision(True, Reason.WITHIN_LIMIT, known, Receipt("memory", 0, 1), line)
+
+
+def _consume(loops, policy, limit):
+    account = Account(ACCOUNT, "enterprise", overrides=(_MANY,))
+    enforcer = Enforcer(policy, accounts={ACCOUNT: account})
+    for _ in range(loops):
+        enforcer.consume(ACCOUNT, limit)
+
+
+_MANY = Override("api", "4000000000 per hour", reason="never refused here", author="benchmark")
+
+
+def _limits(loops):
+    limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+    item = RateLimitItemPerHour(4_000_000_000)
+    for _ in range(loops):
+        limiter.hit(item, ACCOUNT)
+        limiter.get_window_stats(item, ACCOUNT)

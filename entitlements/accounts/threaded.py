@@ -1,0 +1,46 @@
+"""A blocking source for an event loop: each question is asked in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from entitlements.accounts.sources import is_async, recheck, under_policy
+
+if TYPE_CHECKING:
+    from entitlements.model.account import Account
+    from entitlements.model.policy import Policy
+    from entitlements.ports import Accounts
+
+
+class ThreadedAccounts:
+    """
+    A blocking source, made async by `asyncio.to_thread`.
+
+    Args:
+        source: The blocking source; it must be safe to use from several threads.
+
+    Raises:
+        TypeError: For a source that is async already.
+    """
+
+    def __init__(self, source: Accounts) -> None:
+        if is_async(source):
+            raise TypeError(f"{source!r} is async already; use it as it is")
+        self._source = source
+
+    async def find(self, id: str, /) -> Account | None:
+        """Return the account, or None if there is none."""
+        return await asyncio.to_thread(self._source.find, id)
+
+    def recheck(self, id: str, /) -> None:
+        """Let the source know that its copy may be out of date."""
+        recheck(self._source, id)
+
+    def with_policy(self, policy: Policy) -> ThreadedAccounts:
+        """Return the source as it reads under *policy*."""
+        source = under_policy(self._source, policy)
+        return self if source is self._source else ThreadedAccounts(source)
+
+    def __repr__(self) -> str:
+        return f"ThreadedAccounts({self._source!r})"

@@ -1,0 +1,288 @@
+"""
+`AsyncEnforcer`: every verb, for an event loop.
+
+The same steps of `rules/verbs.py` as `Enforcer`, awaited. A bound handle and the
+module-level `can` answer plain calls from what is loaded, and never do I/O.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from entitlements.accounts import open_async_accounts
+from entitlements.accounts.clock import monotonic
+from entitlements.bound import AsyncBoundAccount
+from entitlements.clock import system_clock
+from entitlements.handles import AsyncReservation
+from entitlements.hooks import Hooks
+from entitlements.model.charge import Verb
+from entitlements.model.events import Reloaded
+from entitlements.rules import reserving, verbs
+from entitlements.snapshots import Kept, Once, Snapshots, account_id, check_policy, new_operation, no_accounts
+from entitlements.stores import open_async_store
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from datetime import timedelta
+    from types import TracebackType
+
+    from entitlements.model.account import Account
+    from entitlements.model.decision import Decision
+    from entitlements.model.entitlements import Entitlements
+    from entitlements.model.limits import NotIncluded
+    from entitlements.model.policy import Policy, Value
+    from entitlements.model.usage import Period, Usage
+    from entitlements.ports import Accounts, AsyncAccounts, AsyncStore, Clock, Hook, Store
+    from entitlements.rules.asking import Wanted
+
+    Commit = Callable[[str, int | Mapping[str, int] | None], Awaitable[None]]
+    Cancel = Callable[[str], Awaitable[None]]
+
+R = TypeVar("R")
+
+
+class AsyncEnforcer:
+    """
+    Same as `Enforcer` for an event loop; safe from any task.
+
+    Args:
+        policy: The policy in force.
+        accounts: As `Enforcer` takes them, or anything with an async `find(id)`; a
+            source that blocks runs in a thread.
+        store: `memory://`, or a store for an event loop.
+        clock: Tells the time in microseconds since 1970; the system's by default.
+        hooks: Callables that see every event.
+        expected_processes: How many processes share the limits, for degraded decisions.
+
+    Raises:
+        TypeError: For a store that blocks, or a policy that is not loaded.
+        AccountError: For a CSV that cannot be read.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        accounts: Mapping[str, str | Account] | str | Accounts | AsyncAccounts | None = None,
+        store: str | Store | AsyncStore = "memory://",
+        clock: Clock | None = None,
+        hooks: Iterable[Hook] = (),
+        expected_processes: int | None = None,
+    ) -> None:
+        self._snapshots = Snapshots(check_policy(policy))
+        self._clock: Clock = clock or system_clock
+        self._accounts = open_async_accounts(accounts, policy=policy, clock=clock or monotonic)
+        self._store = open_async_store(store, self._clock)
+        self._hooks = Hooks(hooks)
+        self._refunded = Once()
+
+    # -- what the account may do -------------------------------------------------------
+
+    async def can(self, account: str | Account, feature: str) -> bool:
+        """Same as `Enforcer.can`."""
+        kept = self._snapshots.by_id.get(account)  # type: ignore[arg-type]
+        if kept is None or not kept.since <= self._clock() < kept.until:
+            kept = await self._kept(account)
+        return self.can_plainly(kept.entitlements, feature)
+
+    async def decide(self, account: str | Account, feature: str) -> Decision:
+        """Same as `Enforcer.decide`."""
+        return self._told("decide", verbs.decide(await self.entitlements(account), feature))
+
+    async def value(self, account: str | Account, key: str) -> Value | NotIncluded:
+        """Same as `Enforcer.value`."""
+        return (await self.entitlements(account)).value(key)
+
+    async def entitlements(self, account: str | Account) -> Entitlements:
+        """Same as `Enforcer.entitlements`."""
+        return (await self._kept(account)).entitlements
+
+    # -- how much, how fast ------------------------------------------------------------
+
+    async def consume(
+        self, account: str | Account, what: Wanted, n: int = 1, *, key: str | None = None, scope: str | None = None
+    ) -> Decision:
+        """Same as `Enforcer.consume`."""
+        if key is None and scope is None:
+            step = verbs.ready((await self._kept(account)).entitlements, what, n)
+            if step is not None:
+                return await self._run(step)
+        return await self._charge(account, Verb.CONSUME, what, n, key=key, scope=scope)
+
+    async def peek(self, account: str | Account, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
+        """Same as `Enforcer.peek`."""
+        return await self._charge(account, Verb.PEEK, what, n, scope=scope)
+
+    async def refund(self, decision: Decision, *, rates: bool = False) -> bool:
+        """Same as `Enforcer.refund`."""
+        step = verbs.refund(decision, rates=rates)
+        if step is None or (decision.operation is None and not self._refunded.first(decision)):
+            return False
+        return await self._run(step)
+
+    def reserve(
+        self, account: str | Account, what: Wanted, n: int = 1, *, ttl: float | timedelta = 60, key: str | None = None
+    ) -> AsyncReservation:
+        """Same as `Enforcer.reserve`."""
+        lasts = reserving.lifetime(ttl)
+        held: dict[str, int] = {}
+
+        async def reserve() -> tuple[Decision, str, int]:
+            held.update(reserving.reservable(await self.entitlements(account), what, n))
+            decision = await self._charge(account, Verb.RESERVE, what, n, key=key, ttl=lasts)
+            return decision, decision.operation or "", lasts
+
+        return AsyncReservation(reserve, *self._settling(account, held))
+
+    def reservation(self, account: str | Account, id: str) -> AsyncReservation:
+        """Same as `Enforcer.reservation`."""
+        return AsyncReservation(None, *self._settling(account, None), id=id)
+
+    async def assign(self, account: str | Account, limit: str, holder: str) -> Decision:
+        """Same as `Enforcer.assign`."""
+        operation = new_operation()
+        return await self._run(verbs.assign(await self.entitlements(account), self._clock(), limit, holder, operation))
+
+    async def unassign(self, account: str | Account, limit: str, holder: str) -> bool:
+        """Same as `Enforcer.unassign`."""
+        return await self._run(verbs.unassign(await self.entitlements(account), limit, holder))
+
+    async def release(self, account: str | Account, limit: str, amount: int = 1) -> int:
+        """Same as `Enforcer.release`."""
+        return await self._run(verbs.release(await self.entitlements(account), limit, amount))
+
+    async def holders(self, account: str | Account, limit: str) -> tuple[str, ...]:
+        """Same as `Enforcer.holders`."""
+        return await self._run(verbs.holders(await self.entitlements(account), limit))
+
+    async def set_usage(self, account: str | Account, limit: str, total: int) -> Usage:
+        """Same as `Enforcer.set_usage`."""
+        return await self._run(verbs.set_usage(await self.entitlements(account), self._clock(), limit, total))
+
+    async def usage(self, account: str | Account, *, scope: str | None = None) -> dict[str, Usage]:
+        """Same as `Enforcer.usage`."""
+        return await self._run(verbs.usage(await self.entitlements(account), self._clock(), scope))
+
+    async def history(self, account: str | Account, limit: str) -> tuple[Period, ...]:
+        """Same as `Enforcer.history`."""
+        return await self._run(verbs.history(await self.entitlements(account), self._clock(), limit))
+
+    async def forget(self, account: str | Account) -> None:
+        """Same as `Enforcer.forget`."""
+        id = account_id(account)
+        await self._run(verbs.forget(id))
+        await self.refresh(id)
+
+    # -- upkeep ------------------------------------------------------------------------
+
+    async def account(self, account: str | Account) -> AsyncBoundAccount:
+        """Same as `Enforcer.account`."""
+        return AsyncBoundAccount(self, account, await self._kept(account))
+
+    async def refresh(self, account: str | Account) -> None:
+        """Same as `Enforcer.refresh`."""
+        id = account_id(account)
+        if self._accounts is not None:
+            self._accounts.refresh(id)
+        self._snapshots.drop(id)
+
+    async def reload(self, policy: Policy) -> None:
+        """Same as `Enforcer.reload`."""
+        before = self._snapshots.reload(check_policy(policy))
+        if self._accounts is not None:
+            self._accounts = open_async_accounts(self._accounts, policy=policy)
+        self._hooks.tell(Reloaded(before.version, policy.version))
+
+    async def aclose(self) -> None:
+        """Same as `Enforcer.close`."""
+        await self._store.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close."""
+        await self.aclose()
+
+    # -- plain calls, from what is loaded ----------------------------------------------
+
+    def loaded(self, account: str | Account) -> Entitlements:
+        """
+        Return what is resolved for an account that is loaded here, without any I/O.
+
+        Raises:
+            NotLoaded: For an account that no call has awaited lately.
+        """
+        now = self._clock()
+        if not isinstance(account, str):
+            return self._snapshots.of(account, now).entitlements
+        return self._snapshots.loaded(account, now).entitlements
+
+    def again(self, account: str | Account, kept: Kept) -> Kept:
+        """Return *kept*, resolved once more where the clock or the policy has moved on."""
+        return self._snapshots.again(kept, account_id(account), self._clock())
+
+    def can_plainly(self, entitlements: Entitlements, feature: str) -> bool:
+        """Answer `can` from what is resolved."""
+        if self._hooks.listening:
+            return self._told("can", verbs.decide(entitlements, feature)).allowed
+        return entitlements.can(feature)
+
+    def decide_plainly(self, entitlements: Entitlements, feature: str) -> Decision:
+        """Answer `decide` from what is resolved."""
+        return self._told("decide", verbs.decide(entitlements, feature))
+
+    # -- the shell ---------------------------------------------------------------------
+
+    async def _kept(self, account: str | Account) -> Kept:
+        now = self._clock()
+        kept = self._snapshots.by_id.get(account)  # type: ignore[arg-type]
+        if kept is not None and kept.since <= now < kept.until:
+            return kept
+        if not isinstance(account, str):
+            return self._snapshots.of(account, now)
+        if self._accounts is None:
+            raise no_accounts(account_id(account))
+        epoch = self._snapshots.epoch
+        loaded = await self._accounts.load(account_id(account))
+        return self._snapshots.keep(account, loaded.account, now, loaded.fresh_for, epoch)
+
+    async def _charge(self, account: str | Account, verb: Verb, what: Wanted, n: int, **named: Any) -> Decision:
+        entitlements = (await self._kept(account)).entitlements
+        return await self._run(
+            verbs.charge(entitlements, self._clock(), verb, what, n, operation=new_operation(), **named)
+        )
+
+    async def _run(self, step: verbs.Step[R]) -> R:
+        if step.order is None:
+            return self._noted(step, step.finish(None, "static"), None)
+        answer = await self._store.execute(step.order)
+        if verbs.is_stale(answer):
+            again = verbs.repeat(step.order, answer, step.anchor)
+            answer = verbs.fresh(await self._store.execute(again))
+        return self._noted(step, step.finish(answer, self._store.via), answer)
+
+    def _noted(self, step: verbs.Step[R], result: R, answer: Any) -> R:
+        if self._hooks.listening:
+            if step.verb:
+                self._hooks.decided(step.verb, result, answer)  # type: ignore[arg-type]
+            for event in step.events(result):
+                self._hooks.tell(event)
+        return result
+
+    def _told(self, verb: str, decision: Decision) -> Decision:
+        if self._hooks.listening:
+            self._hooks.decided(verb, decision)
+        return decision
+
+    def _settling(self, account: str | Account, held: Mapping[str, int] | None) -> tuple[Commit, Cancel]:
+        async def commit(id: str, n: int | Mapping[str, int] | None) -> None:
+            await self._run(reserving.commit(await self.entitlements(account), self._clock(), id, held, n))
+
+        async def cancel(id: str) -> None:
+            await self._run(reserving.cancel(account_id(account), id))
+
+        return commit, cancel

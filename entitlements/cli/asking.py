@@ -1,0 +1,94 @@
+"""A question about one account, ready to be asked: its policy, its account, an instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from entitlements.cli.exits import CannotAnswer, Code
+from entitlements.cli.opening import instant, open_accounts_file, open_policy, tier_named
+from entitlements.model.account import Account, Trial
+from entitlements.model.instants import to_datetime
+from entitlements.model.names import check_id, nearest
+from entitlements.model.problem import Severity
+
+if TYPE_CHECKING:
+    from entitlements.accounts import CsvAccounts
+    from entitlements.enforcer import Enforcer
+    from entitlements.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """
+    Whom a command asks about.
+
+    Args:
+        account: The account, or the id of one that the policy has an answer for.
+        enforcer: Answers for the instant that was asked about.
+        policy: The policy in force.
+    """
+
+    account: Account | str
+    enforcer: Enforcer
+    policy: Policy
+
+
+def ask(id: str, *, policy: str | None, accounts: str | None, tier: str | None, at: str | None) -> Asked:
+    """Return the question about the account *id* that the options make, opening what they name."""
+    from entitlements.enforcer import Enforcer
+
+    try:
+        check_id(id, "ACCOUNT")
+    except ValueError as error:
+        raise CannotAnswer(str(error), Code.USAGE) from None
+    now = instant(at)
+    loaded = open_policy(policy)
+    account = _of_tier(id, tier, loaded, now) if tier else _of_file(id, accounts, loaded)
+    return Asked(account, Enforcer(loaded, accounts={}, clock=lambda: now), loaded)
+
+
+def check_feature(policy: Policy, name: str, account: str) -> None:
+    """Send who asks about a configuration value to the command for it."""
+    if name in policy.keys or name in policy.nodes:
+        message = f"{name!r} is a configuration value; ask: entitlements value {account} {name}"
+        raise CannotAnswer(message, Code.USAGE)
+
+
+def check_key(policy: Policy, name: str, account: str) -> None:
+    """Send who asks for the value of a limit or a switch to the command for it."""
+    if name in policy.limits:
+        raise CannotAnswer(f"{name!r} is a limit; ask: entitlements explain {account} {name}", Code.USAGE)
+    if name in policy.features and not policy.features[name].levels:
+        raise CannotAnswer(f"{name!r} is a feature; ask: entitlements can {account} {name}", Code.USAGE)
+
+
+def _of_tier(id: str, name: str, policy: Policy, now: int) -> Account:
+    """Return an account of that tier; of a trial plan, one whose trial begins now."""
+    tier = tier_named(policy, name)
+    if tier.trial is None:
+        return Account(id, tier.id)
+    ends = to_datetime(now + tier.trial.default)
+    return Account(id, tier.trial.then, trial=Trial(tier.id, to_datetime(now), ends))
+
+
+def _of_file(id: str, path: str | None, policy: Policy) -> Account | str:
+    file = open_accounts_file(path, policy)
+    account = file.find(id)
+    if account is not None:
+        return account
+    if policy.tier(policy.unknown_account) is None:
+        raise CannotAnswer(_nobody(id, file), Code.NO_ACCOUNT)
+    from rich.text import Text
+
+    from entitlements.cli.screen import Screen
+
+    Screen(stderr=True).show(Text(f"{_nobody(id, file)}; it counts as an unknown account", "yellow"))
+    return id
+
+
+def _nobody(id: str, file: CsvAccounts) -> str:
+    """Say that there is no such account, and what may be the matter."""
+    bad = [each for each in file.problems if each.severity is Severity.ERROR]
+    first = f"; a row that is not read may be it: {bad[0]}" if bad else ""
+    return f"account {id!r} is not in {file.path}{nearest(id, file.ids())}{first}"

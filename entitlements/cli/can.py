@@ -1,0 +1,39 @@
+"""`entitlements can`: yes or no."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, JsonOption, PolicyOption, TierOption
+
+
+def can(
+    account: AccountArgument,
+    feature: Annotated[str, typer.Argument(metavar="FEATURE", help="A feature, a feature:level, or a limit.")],
+    *,
+    policy: PolicyOption = None,
+    accounts: AccountsOption = None,
+    tier: TierOption = None,
+    at: AtOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Say whether an account has a feature, why, and who has it; exits with 0 for yes, 1 for no."""
+    from rich.text import Text
+
+    from entitlements.cli.asking import ask, check_feature
+    from entitlements.cli.exits import Code
+    from entitlements.cli.screen import Screen
+    from entitlements.cli.sentences import sentence
+
+    asked = ask(account, policy=policy, accounts=accounts, tier=tier, at=at)
+    check_feature(asked.policy, feature, account)
+    decision = asked.enforcer.decide(asked.account, feature)
+    screen = Screen()
+    if as_json:
+        screen.put_json(decision.to_dict())
+    else:
+        answer = Text("yes", "bold green") if decision.allowed else Text("no", "bold red")
+        screen.show(answer + Text(f": {sentence(decision, asked.enforcer.entitlements(asked.account))}"))
+    return Code.YES if decision.allowed else Code.NO

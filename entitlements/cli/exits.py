@@ -1,0 +1,64 @@
+"""What a command ends with: its exit code, and the line for people when it cannot answer."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from entitlements.errors import PolicyError, UnknownAccount, UnknownFeature
+from entitlements.model.problem import Severity
+
+if TYPE_CHECKING:
+    from entitlements.errors import EntitlementsError
+
+
+class Code(IntEnum):
+    """The exit codes; stable, and none is ever used for something else."""
+
+    YES = 0
+    NO = 1
+    USAGE = 2
+    NO_ACCOUNT = 3
+    UNREADABLE = 4
+
+
+MEANINGS = {
+    Code.YES: "yes; fine; shown",
+    Code.NO: "no: denied, not included, or problems found",
+    Code.USAGE: "an option, tier, feature, limit or key that there is not",
+    Code.NO_ACCOUNT: "there is no such account",
+    Code.UNREADABLE: "the policy or the accounts cannot be read",
+}
+
+
+class CannotAnswer(Exception):  # noqa: N818 - a question that has no answer is no error of the program
+    """
+    A question that has no answer.
+
+    Args:
+        message: One line for people: the thing, the value and the cure.
+        code: What to exit with.
+    """
+
+    def __init__(self, message: str, code: Code) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def ending(error: EntitlementsError) -> CannotAnswer:
+    """Return what one of the package's own errors comes to."""
+    if isinstance(error, PolicyError):
+        return CannotAnswer(_first_problem(error), Code.UNREADABLE)
+    if isinstance(error, UnknownFeature):
+        return CannotAnswer(str(error), Code.USAGE)
+    if isinstance(error, UnknownAccount):
+        return CannotAnswer(str(error), Code.NO_ACCOUNT)
+    return CannotAnswer(str(error), Code.UNREADABLE)
+
+
+def _first_problem(error: PolicyError) -> str:
+    problems = [each for each in error.problems if each.severity is Severity.ERROR]
+    if not problems:
+        return str(error)
+    more = f" (and {len(problems) - 1} more; see them all: entitlements validate)" if len(problems) > 1 else ""
+    return f"{problems[0]}{more}"

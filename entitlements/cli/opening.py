@@ -1,0 +1,79 @@
+"""From the words of the command line to a policy, a file of accounts, an instant."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from entitlements.cli.exits import CannotAnswer, Code
+from entitlements.model.names import nearest
+
+if TYPE_CHECKING:
+    from entitlements.accounts import CsvAccounts
+    from entitlements.model.policy import Tier
+    from entitlements.policy import Policy
+
+DEFAULT_POLICY = "policies/customer-tiers"
+DEFAULT_ACCOUNTS = "examples/accounts.csv"
+
+
+def policy_path(given: str | None) -> str:
+    """Return where the policy is: as given, or where it usually is."""
+    if given:
+        return given
+    if Path(DEFAULT_POLICY).exists():
+        return DEFAULT_POLICY
+    raise CannotAnswer("no policy is given; add --policy PATH, or set ENTITLEMENTS_POLICY", Code.USAGE)
+
+
+def open_policy(given: str | None) -> Policy:
+    """
+    Return the policy.
+
+    Raises:
+        PolicyError: For one that cannot be used.
+    """
+    from entitlements.policy import Policy
+
+    return Policy.load(policy_path(given))
+
+
+def open_accounts_file(given: str | None, policy: Policy) -> CsvAccounts:
+    """
+    Return the accounts of a CSV file under *policy*.
+
+    Raises:
+        AccountError: For a file that cannot be read at all.
+    """
+    from entitlements.accounts import CsvAccounts
+
+    if not given and not Path(DEFAULT_ACCOUNTS).exists():
+        cure = "add --accounts CSV, set ENTITLEMENTS_ACCOUNTS, or ask about a tier: --tier TIER"
+        raise CannotAnswer(f"no accounts are given; {cure}", Code.USAGE)
+    logging.getLogger("entitlements.accounts").addHandler(logging.NullHandler())  # what is wrong is told here
+    return CsvAccounts(given or DEFAULT_ACCOUNTS, policy=policy)
+
+
+def tier_named(policy: Policy, name: str) -> Tier:
+    """Return the tier of that id or alias."""
+    tier = policy.tier(name)
+    if tier is None:
+        near = nearest(name, policy.ids)
+        message = f"--tier {name!r} is not in policy {policy.version}{near}; its tiers are {', '.join(policy.tiers)}"
+        raise CannotAnswer(message, Code.USAGE)
+    return tier
+
+
+def instant(given: str | None) -> int:
+    """Return the instant that a question is about, in microseconds: now, if it does not say."""
+    from entitlements.accounts.cells import read_moment
+    from entitlements.clock import system_clock
+    from entitlements.model.instants import to_instant
+
+    if given is None:
+        return system_clock()
+    try:
+        return to_instant(read_moment(given.strip()))
+    except ValueError as error:
+        raise CannotAnswer(f"--at {error}", Code.USAGE) from None

@@ -1,0 +1,15 @@
+"""`entitlements schema`: the JSON Schema of policy files."""
+
+from __future__ import annotations
+
+from entitlements.cli.options import JsonOption
+
+
+def schema(*, as_json: JsonOption = False) -> int:
+    """Write the JSON Schema of policy files, for editors; it is JSON with and without --json."""
+    from entitlements.cli.exits import Code
+    from entitlements.cli.screen import Screen
+    from entitlements.policy.schema import schema_text
+
+    Screen().put(schema_text())
+    return Code.YES

@@ -1,0 +1,60 @@
+"""A decision as one sentence: yes or no, why, and what would help."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from entitlements.cli.wording import of_name
+from entitlements.model.decision import Reason
+from entitlements.model.limits import NOT_INCLUDED
+
+if TYPE_CHECKING:
+    from entitlements.model.decision import Decision, Remedy
+    from entitlements.model.entitlements import Entitlements
+    from entitlements.model.policy import Policy
+
+
+def sentence(decision: Decision, entitlements: Entitlements) -> str:
+    """
+    Return the decision about a name, without its yes or no.
+
+    Args:
+        decision: What `decide` returned.
+        entitlements: The snapshot that it was made from.
+    """
+    text = _what(decision, entitlements)
+    return text if decision.remedy is None else f"{text}; {remedy_words(decision.remedy, entitlements.policy)}"
+
+
+def remedy_words(remedy: Remedy, policy: Policy) -> str:
+    """Return who has it: `tier enterprise or add-on phone-support (500 per year) has it`."""
+    ways = []
+    if remedy.tier:
+        ways.append(f"tier {remedy.tier}")
+    if remedy.add_on:
+        price = policy.add_ons[remedy.add_on].price
+        ways.append(f"add-on {remedy.add_on} ({price})" if price else f"add-on {remedy.add_on}")
+    return f"{' or '.join(ways)} has it"
+
+
+def _what(decision: Decision, entitlements: Entitlements) -> str:
+    account, name, by = decision.account, decision.feature, _source(decision.source)
+    if decision.reason is Reason.SUSPENDED:
+        return f"{account} is suspended"
+    if decision.reason is Reason.UNKNOWN_ACCOUNT:
+        return f"{account} has no tier that the policy knows"
+    if decision.limit is not None and decision.limit is not NOT_INCLUDED:
+        return f"{account} has {name}: {of_name(entitlements.policy, name, decision.facts.size)}, by {by}"
+    base, _, _ = name.partition(":")
+    level = entitlements.levels.get(base)
+    if decision.reason is Reason.LEVEL_TOO_LOW:
+        return f"{account} has {base} at level {level} only, by {by}"
+    if decision.allowed:
+        return f"{account} has {base}{f' at level {level}' if level else ''}, by {by}"
+    return f"{account} does not have {base}, by {by}"
+
+
+def _source(source: str) -> str:
+    """Return `tier:small` as `tier small`; an override is of the name that is asked anyway."""
+    kind, _, name = source.partition(":")
+    return {"override": "an override", "grant": "a grant"}.get(kind, f"{kind} {name}")

@@ -1,0 +1,80 @@
+"""How what accounts have reads for people."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from entitlements.model.limits import NOT_INCLUDED, Quota, Rate
+from entitlements.model.words import in_words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from entitlements.model.limits import Limit
+    from entitlements.model.policy import Policy
+
+NOT_INCLUDED_WORDS = "not included"
+
+
+def sized(limit: Limit, size: object) -> str:
+    """Return what an account has of a limit: `1,000 per hour`, `10 GB`, `unlimited`, `not included`."""
+    if not isinstance(size, int) or isinstance(size, bool):
+        return NOT_INCLUDED_WORDS if size is NOT_INCLUDED else in_words(size)
+    amount = _bytes(size) if limit.unit == "byte" else f"{size:,}"
+    return f"{amount}{_per(limit)}"
+
+
+def of_name(policy: Policy, name: str, value: object) -> str:
+    """Return what a source says of *name*, whatever kind of name it is."""
+    limit = policy.limits.get(name)
+    if limit is not None:
+        return sized(limit, value)
+    return NOT_INCLUDED_WORDS if value is NOT_INCLUDED else in_words(value)
+
+
+def promised(label: object) -> str:
+    """Return what stands for a commitment that is not made."""
+    return f"no commitment: {label}" if label else "no commitment"
+
+
+def moment(value: datetime) -> str:
+    """Return an instant to the minute; to the microsecond where it has one."""
+    exact = value.second or value.microsecond
+    return f"{value:%Y-%m-%d %H:%M} UTC" if not exact else value.isoformat(" ").replace("+00:00", " UTC")
+
+
+def ranged(values: Mapping[str, object]) -> str:
+    """Return a range and what else is said of it: `from 30 days to 40 days`."""
+    return " ".join(f"{word} {in_words(value)}" for word, value in values.items())
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 tier`, `2 tiers`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def lasting(duration: int) -> str:
+    """Return a duration of microseconds in words."""
+    return in_words(timedelta(microseconds=duration))
+
+
+def _per(limit: Limit) -> str:
+    if isinstance(limit, Quota):
+        return f" per {limit.period}"
+    if not isinstance(limit, Rate) or not limit.window:
+        return ""
+    from entitlements.policy.quantities import window_in_words
+
+    return f" per {window_in_words(limit.window)}"
+
+
+def _bytes(size: int) -> str:
+    """Return bytes in the largest unit that writes them exactly, to two decimals."""
+    from entitlements.policy.quantities import SIZES
+
+    units = [(length, unit) for unit, length in SIZES.items() if length > 1 and size >= length]
+    for length, unit in sorted(units, reverse=True):
+        if size * 100 % length == 0:
+            return f"{size / length:,.2f}".rstrip("0").rstrip(".") + f" {unit}"
+    return f"{size:,} bytes"

@@ -1,0 +1,66 @@
+"""
+The process's default enforcer, and the one call that product code needs: `can`.
+
+`use(enforcer)` sets it for every thread and task; leaving `with use(enforcer):` puts
+the former one back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from entitlements.async_enforcer import AsyncEnforcer
+from entitlements.errors import NotLoaded
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from entitlements.enforcer import Enforcer
+    from entitlements.model.account import Account
+
+_default: Enforcer | AsyncEnforcer | None = None
+
+
+class use:  # noqa: N801 - reads as a statement: use(enforcer), with use(enforcer):
+    """
+    Make *enforcer* the process's default, at once.
+
+    Args:
+        enforcer: An `Enforcer` or an `AsyncEnforcer`.
+    """
+
+    def __init__(self, enforcer: Enforcer | AsyncEnforcer) -> None:
+        global _default  # noqa: PLW0603 - the process's default is what this is
+        self._former = _default
+        self._enforcer = enforcer
+        _default = enforcer
+
+    def __enter__(self) -> Enforcer | AsyncEnforcer:
+        """Return the enforcer."""
+        return self._enforcer
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Put the former default back."""
+        global _default  # noqa: PLW0603 - see above
+        _default = self._former
+
+
+def can(account: str | Account, feature: str) -> bool:
+    """
+    Say whether the account has a feature, under the process's default enforcer.
+
+    Never does I/O under an `AsyncEnforcer`.
+
+    Raises:
+        NotLoaded: Where no default is set, or under an `AsyncEnforcer` for an account
+            that is not loaded here.
+        UnknownFeature: For a name that the policy does not know.
+    """
+    enforcer = _default
+    if enforcer is None:
+        raise NotLoaded("no default enforcer is set; call use(enforcer) when the process starts")
+    if isinstance(enforcer, AsyncEnforcer):
+        return enforcer.can_plainly(enforcer.loaded(account), feature)
+    return enforcer.can(account, feature)

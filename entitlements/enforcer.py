@@ -1,0 +1,307 @@
+"""
+`Enforcer`: every verb, for threads.
+
+Each verb gathers (the account's snapshot, the clock), runs a pure step of
+`rules/verbs.py`, and asks the store where the step has an order. It starts no thread.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from entitlements.accounts import open_accounts
+from entitlements.accounts.clock import monotonic
+from entitlements.bound import BoundAccount
+from entitlements.clock import system_clock
+from entitlements.handles import Reservation
+from entitlements.hooks import Hooks
+from entitlements.model.charge import Verb
+from entitlements.model.events import Reloaded
+from entitlements.rules import reserving, verbs
+from entitlements.snapshots import Kept, Once, Snapshots, account_id, check_policy, new_operation, no_accounts
+from entitlements.stores import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import timedelta
+    from types import TracebackType
+
+    from entitlements.model.account import Account
+    from entitlements.model.decision import Decision
+    from entitlements.model.entitlements import Entitlements
+    from entitlements.model.limits import NotIncluded
+    from entitlements.model.policy import Policy, Value
+    from entitlements.model.usage import Period, Usage
+    from entitlements.ports import Accounts, Clock, Hook, Store
+    from entitlements.rules.asking import Wanted
+
+R = TypeVar("R")
+
+
+class Enforcer:
+    """
+    Decides what accounts may do, how much, and how fast; safe from any thread.
+
+    Args:
+        policy: The policy in force.
+        accounts: `{id: tier | Account}`, a path to a CSV, anything with `find(id)`, or
+            None: then pass `Account` objects.
+        store: `memory://`, or a store.
+        clock: Tells the time in microseconds since 1970; the system's by default.
+        hooks: Callables that see every event.
+        expected_processes: How many processes share the limits, for degraded decisions.
+
+    Raises:
+        TypeError: For async accounts, or a policy that is not loaded.
+        AccountError: For a CSV that cannot be read.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        accounts: Mapping[str, str | Account] | str | Accounts | None = None,
+        store: str | Store = "memory://",
+        clock: Clock | None = None,
+        hooks: Iterable[Hook] = (),
+        expected_processes: int | None = None,
+    ) -> None:
+        self._snapshots = Snapshots(check_policy(policy))
+        self._clock: Clock = clock or system_clock
+        self._accounts = open_accounts(accounts, policy=policy, clock=clock or monotonic)
+        self._store = open_store(store, self._clock)
+        self._hooks = Hooks(hooks)
+        self._refunded = Once()
+
+    # -- what the account may do -------------------------------------------------------
+
+    def can(self, account: str | Account, feature: str) -> bool:
+        """
+        Say whether the account has a feature, a `feature:level`, or any of a limit.
+
+        Args:
+            account: An id, or an `Account`.
+            feature: `"sso"`, `"integrations:standard"`, or a limit's name.
+
+        Raises:
+            UnknownFeature: For a name that the policy does not know.
+            AccountError: For an account that cannot be right.
+        """
+        kept = self._snapshots.by_id.get(account)  # type: ignore[arg-type]
+        if kept is None or not kept.since <= self._clock() < kept.until:
+            kept = self._kept(account)
+        if self._hooks.listening:
+            return self._told("can", verbs.decide(kept.entitlements, feature)).allowed
+        try:
+            return kept.answers[feature]
+        except KeyError:
+            raise kept.entitlements.policy.unknown(feature) from None
+
+    def decide(self, account: str | Account, feature: str) -> Decision:
+        """Return the answer to `can` with its reason, source, remedy and trace; never asks the store."""
+        return self._told("decide", verbs.decide(self.entitlements(account), feature))
+
+    def value(self, account: str | Account, key: str) -> Value | NotIncluded:
+        """Return a configuration value of the account's tier; see `Entitlements.value`."""
+        return self.entitlements(account).value(key)
+
+    def entitlements(self, account: str | Account) -> Entitlements:
+        """Return everything resolved for the account, now."""
+        return self._kept(account).entitlements
+
+    # -- how much, how fast ------------------------------------------------------------
+
+    def consume(
+        self, account: str | Account, what: Wanted, n: int = 1, *, key: str | None = None, scope: str | None = None
+    ) -> Decision:
+        """
+        Take units, all or nothing, in one round trip.
+
+        Args:
+            account: An id, or an `Account`.
+            what: A limit's name, or `{limit: units}`.
+            n: Units of a single limit, 1 to 2^53-1.
+            key: Names the charge: a repeat within 24 hours returns the first decision.
+            scope: For limits with a `per`: whose meter, beside the account's own.
+
+        Raises:
+            UnknownFeature: For a name that is no limit.
+            ValueError: For units, a key or a scope that cannot be.
+            KeyReused: For a key that stands for another charge of the account.
+        """
+        if key is None and scope is None:
+            step = verbs.ready(self._kept(account).entitlements, what, n)
+            if step is not None:
+                return self._run(step)
+        return self._charge(account, Verb.CONSUME, what, n, key=key, scope=scope)
+
+    def peek(self, account: str | Account, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
+        """Return what `consume` would, and spend nothing."""
+        return self._charge(account, Verb.PEEK, what, n, scope=scope)
+
+    def refund(self, decision: Decision, *, rates: bool = False) -> bool:
+        """
+        Give back what a decision took, once, into the period it was taken from.
+
+        Args:
+            decision: What `consume` or `assign` returned.
+            rates: Whether units of rates come back as well.
+
+        Returns:
+            Whether anything was given back: False for a refusal, the second time, and
+            after 10 minutes (24 hours with a key).
+        """
+        step = verbs.refund(decision, rates=rates)
+        if step is None or (decision.operation is None and not self._refunded.first(decision)):
+            return False
+        return self._run(step)
+
+    def reserve(
+        self, account: str | Account, what: Wanted, n: int = 1, *, ttl: float | timedelta = 60, key: str | None = None
+    ) -> Reservation:
+        """
+        Hold units of quotas and allocations for work that outlives a request.
+
+        Args:
+            account: An id, or an `Account`.
+            what: A limit's name, or `{limit: units}`; rates among them are consumed.
+            n: Units of a single limit.
+            ttl: Seconds, or a timedelta, after which it lapses.
+            key: Names the reservation; a repeat returns the first one.
+
+        Raises:
+            UnknownFeature, ValueError, KeyReused: As `consume`; also for rates alone.
+        """
+        lasts = reserving.lifetime(ttl)
+        held = reserving.reservable(self.entitlements(account), what, n)
+        decision = self._charge(account, Verb.RESERVE, what, n, key=key, ttl=lasts)
+        return self._reservation(account, decision.operation or "", decision, lasts, held)
+
+    def reservation(self, account: str | Account, id: str) -> Reservation:
+        """Return a reservation that was made elsewhere, to commit or cancel it."""
+        return self._reservation(account, id, None, 0, None)
+
+    def assign(self, account: str | Account, limit: str, holder: str) -> Decision:
+        """Give *holder* a unit of an allocation; whoever has one keeps it."""
+        operation = new_operation()
+        return self._run(verbs.assign(self.entitlements(account), self._clock(), limit, holder, operation))
+
+    def unassign(self, account: str | Account, limit: str, holder: str) -> bool:
+        """Take the unit of *holder* back, and say whether they held one."""
+        return self._run(verbs.unassign(self.entitlements(account), limit, holder))
+
+    def release(self, account: str | Account, limit: str, amount: int = 1) -> int:
+        """Give anonymous units of an allocation back, and say how many."""
+        return self._run(verbs.release(self.entitlements(account), limit, amount))
+
+    def holders(self, account: str | Account, limit: str) -> tuple[str, ...]:
+        """Return who holds units of an allocation, sorted."""
+        return self._run(verbs.holders(self.entitlements(account), limit))
+
+    def set_usage(self, account: str | Account, limit: str, total: int) -> Usage:
+        """
+        Make *total* what is used of a quota's running period, or of an allocation.
+
+        Raises:
+            UnknownFeature: For a name that is no limit.
+            ValueError: For a rate, or a total below what is reserved or held by name.
+        """
+        return self._run(verbs.set_usage(self.entitlements(account), self._clock(), limit, total))
+
+    def usage(self, account: str | Account, *, scope: str | None = None) -> dict[str, Usage]:
+        """Return every meter of the account; with a scope, those kept for it as well."""
+        return self._run(verbs.usage(self.entitlements(account), self._clock(), scope))
+
+    def history(self, account: str | Account, limit: str) -> tuple[Period, ...]:
+        """Return a quota's periods, newest first, the running one included, 13 at most."""
+        return self._run(verbs.history(self.entitlements(account), self._clock(), limit))
+
+    def forget(self, account: str | Account) -> None:
+        """Delete every counter of a closed account, and what is kept of it here."""
+        id = account_id(account)
+        self._run(verbs.forget(id))
+        self.refresh(id)
+
+    # -- upkeep ------------------------------------------------------------------------
+
+    def account(self, account: str | Account) -> BoundAccount:
+        """Return the same verbs, bound to one account."""
+        self._kept(account)
+        return BoundAccount(self, account)
+
+    def refresh(self, account: str | Account) -> None:
+        """Drop what is kept of the account here; the next call sees the directory's."""
+        id = account_id(account)
+        if self._accounts is not None:
+            self._accounts.refresh(id)
+        self._snapshots.drop(id)
+
+    def reload(self, policy: Policy) -> None:
+        """Put another policy in force, for every call from now on."""
+        before = self._snapshots.reload(check_policy(policy))
+        if self._accounts is not None:
+            self._accounts = open_accounts(self._accounts, policy=policy)
+        self._hooks.tell(Reloaded(before.version, policy.version))
+
+    def close(self) -> None:
+        """Let go of the store's connections."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    # -- the shell ---------------------------------------------------------------------
+
+    def _kept(self, account: str | Account) -> Kept:
+        now = self._clock()
+        kept = self._snapshots.by_id.get(account)  # type: ignore[arg-type]
+        if kept is not None and kept.since <= now < kept.until:
+            return kept
+        if not isinstance(account, str):
+            return self._snapshots.of(account, now)
+        if self._accounts is None:
+            raise no_accounts(account_id(account))
+        epoch = self._snapshots.epoch
+        loaded = self._accounts.load(account_id(account))
+        return self._snapshots.keep(account, loaded.account, now, loaded.fresh_for, epoch)
+
+    def _charge(self, account: str | Account, verb: Verb, what: Wanted, n: int, **named: Any) -> Decision:
+        entitlements = self._kept(account).entitlements
+        return self._run(verbs.charge(entitlements, self._clock(), verb, what, n, operation=new_operation(), **named))
+
+    def _run(self, step: verbs.Step[R]) -> R:
+        if step.order is None:
+            return self._noted(step, step.finish(None, "static"), None)
+        answer = self._store.execute(step.order)
+        if verbs.is_stale(answer):
+            again = verbs.repeat(step.order, answer, step.anchor)
+            answer = verbs.fresh(self._store.execute(again))
+        return self._noted(step, step.finish(answer, self._store.via), answer)
+
+    def _noted(self, step: verbs.Step[R], result: R, answer: Any) -> R:
+        if self._hooks.listening:
+            if step.verb:
+                self._hooks.decided(step.verb, result, answer)  # type: ignore[arg-type]
+            for event in step.events(result):
+                self._hooks.tell(event)
+        return result
+
+    def _told(self, verb: str, decision: Decision) -> Decision:
+        if self._hooks.listening:
+            self._hooks.decided(verb, decision)
+        return decision
+
+    def _reservation(
+        self, account: str | Account, id: str, decision: Decision | None, ttl: int, held: Mapping[str, int] | None
+    ) -> Reservation:
+        def commit(n: int | Mapping[str, int] | None) -> None:
+            self._run(reserving.commit(self.entitlements(account), self._clock(), id, held, n))
+
+        return Reservation(id, decision, ttl, commit, lambda: self._run(reserving.cancel(account_id(account), id)))

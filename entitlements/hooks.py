@@ -1,0 +1,68 @@
+"""Telling hooks what happened: they see frozen events, and cannot change or break anything."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from typing import TYPE_CHECKING, TypeVar
+
+from entitlements.model.events import Decided, OperationsDropped, Threshold
+from entitlements.rules.answering import crossed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from entitlements.model.charge import Answer
+    from entitlements.model.decision import Decision
+    from entitlements.model.events import Event
+    from entitlements.ports import Hook
+
+R = TypeVar("R")
+
+PERCENTS = (80, 100)
+_REMEMBERED = 10_000
+
+_log = logging.getLogger("entitlements.hooks")
+
+
+class Hooks:
+    """
+    The hooks of one enforcer; *listening* is False when there are none.
+
+    Args:
+        hooks: Any callables that take one event.
+    """
+
+    def __init__(self, hooks: Iterable[Hook]) -> None:
+        self._hooks = tuple(hooks)
+        self.listening = bool(self._hooks)
+        self._told: OrderedDict[object, None] = OrderedDict()
+
+    def tell(self, event: Event) -> None:
+        """Tell every hook; what one of them raises is logged and dropped."""
+        for hook in self._hooks:
+            try:
+                hook(event)
+            except Exception:  # noqa: BLE001 - whatever a hook raises, the decision stands
+                _log.exception("hook %r failed on %s and goes on", hook, type(event).__name__)
+
+    def decided(self, verb: str, decision: Decision, answer: Answer = None) -> None:
+        """Tell of a decision, of thresholds that it crossed, and of operation ids that it cost."""
+        self.tell(Decided(verb, decision))
+        forgotten = getattr(answer, "forgotten", 0)
+        if forgotten:
+            self.tell(OperationsDropped(decision.account, forgotten))
+        if verb != "peek" and decision.allowed:
+            for percent, part in crossed(decision, PERCENTS):
+                self._cross(percent, part)
+
+    def _cross(self, percent: int, part: Decision) -> None:
+        """Tell of a threshold once per account, limit, period and size."""
+        period = part.resets_at
+        once = (part.account, part.feature, percent, period, part.limit)
+        if period is not None and once in self._told:
+            return
+        self._told[once] = None
+        while len(self._told) > _REMEMBERED:
+            self._told.popitem(last=False)
+        self.tell(Threshold(percent, part))

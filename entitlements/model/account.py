@@ -1,0 +1,254 @@
+"""
+The account: who is limited, and everything that bears on what they may do.
+
+What an account alone can tell is checked here; what only a policy can tell (an
+unknown tier, a trial that is too long) is checked where the two meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from entitlements.errors import AccountError
+from entitlements.model.instants import check_moment
+from entitlements.model.names import NAME, check_count, check_id
+
+OverrideValue = object
+"""What a policy would write for the name: True, "standard", 50, "20000 per hour", UNLIMITED, …"""
+
+
+class Status(StrEnum):
+    """Whether an account is served at all."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """
+    A tier to try: it replaces the account's own from *starts* until *ends*.
+
+    Args:
+        tier: The tier, or one of its aliases; never of a lower rank than the account's own.
+        starts: An aware datetime; None means that it runs already.
+        ends: An aware datetime, the first instant after the trial.
+
+    Raises:
+        AccountError: For instants that are naive, absent or the wrong way round.
+    """
+
+    tier: str
+    starts: datetime | None
+    ends: datetime
+
+    def __post_init__(self) -> None:
+        _check_tier(self.tier, "trial tier")
+        _check_span(self.starts, self.ends, f"trial of {self.tier!r}", end="ends", needed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """
+    The final word on one name: replaces what the tier, add-ons and grants make of it.
+
+    Args:
+        name: A feature, a limit or a value key.
+        value: What a policy would write: `True`, `"standard"`, `50`, `"20000 per hour"`,
+            `UNLIMITED`, `NOT_INCLUDED`.
+        reason: Why; it shows in every trace.
+        author: Who decided it.
+        starts: An aware datetime, the first instant in force; None means always.
+        expires: An aware datetime, the first instant no longer in force; None means never.
+
+    Raises:
+        AccountError: For an empty reason or author, or a span that cannot be.
+    """
+
+    name: str
+    value: OverrideValue
+    reason: str = field(kw_only=True)
+    author: str = field(kw_only=True)
+    starts: datetime | None = field(default=None, kw_only=True)
+    expires: datetime | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        _check_name(self.name, "override")
+        for what, text in (("reason", self.reason), ("author", self.author)):
+            if not isinstance(text, str) or not text.strip():
+                raise AccountError(f"override of {self.name!r}: {what} {text!r} is empty; say it")
+        _check_span(self.starts, self.expires, f"override of {self.name!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """
+    So many units more of one limit, while it is in force.
+
+    Args:
+        limit: The limit's name.
+        amount: Units added, at least 1.
+        starts: An aware datetime, the first instant in force; None means always.
+        expires: An aware datetime, the first instant no longer in force; None means never.
+        reason: Why; it shows in every trace.
+
+    Raises:
+        AccountError: For an amount that is not a positive int, or a span that cannot be.
+    """
+
+    limit: str
+    amount: int
+    starts: datetime | None = field(default=None, kw_only=True)
+    expires: datetime | None = field(default=None, kw_only=True)
+    reason: str = field(default="", kw_only=True)
+
+    def __post_init__(self) -> None:
+        _check_name(self.limit, "grant")
+        _checked(check_count, self.amount, f"grant of {self.limit!r}: amount")
+        _check_span(self.starts, self.expires, f"grant of {self.limit!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """
+    A scheduled change of the account's own tier.
+
+    Args:
+        tier: The tier from then on, or one of its aliases.
+        at: An aware datetime, the first instant of the new tier.
+
+    Raises:
+        AccountError: For an instant that is naive.
+    """
+
+    tier: str
+    at: datetime = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        _check_tier(self.tier, "change: tier")
+        _checked(check_moment, self.at, f"change to {self.tier!r}: at")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """
+    One customer account.
+
+    Args:
+        id: 1 to 256 characters without control characters; opaque, never normalised.
+        tier: What remains when everything temporary is gone.
+        trial: Replaces the tier while it runs.
+        anchor: Day of the month, 1 to 31, on which quota periods begin (00:00 UTC; the
+            last day of shorter months); None means calendar months.
+        add_ons: Bought bundles of the policy, name to quantity.
+        overrides: Final words on single names; at most one in force per name.
+        grants: Raised limits.
+        changes: Scheduled changes of tier.
+        attributes: What is known about the customer (annual value, agents …).
+        status: `suspended` refuses everything.
+
+    Raises:
+        AccountError: For anything above that does not hold.
+    """
+
+    id: str
+    tier: str
+    trial: Trial | None = field(default=None, kw_only=True)
+    anchor: int | None = field(default=None, kw_only=True)
+    add_ons: Mapping[str, int] = field(default_factory=dict, kw_only=True)
+    overrides: tuple[Override, ...] = field(default=(), kw_only=True)
+    grants: tuple[Grant, ...] = field(default=(), kw_only=True)
+    changes: tuple[Change, ...] = field(default=(), kw_only=True)
+    attributes: Mapping[str, object] = field(default_factory=dict, kw_only=True)
+    status: Status = field(default=Status.ACTIVE, kw_only=True)
+
+    def __post_init__(self) -> None:
+        _checked(check_id, self.id, "account id")
+        at = f"account {self.id!r}: "
+        _check_tier(self.tier, f"{at}tier")
+        _check_kind(self.trial, Trial | None, f"{at}trial")
+        if self.anchor is not None and (type(self.anchor) is not int or not 1 <= self.anchor <= 31):
+            raise AccountError(f"{at}anchor {self.anchor!r} must be a day of the month, 1 to 31")
+        object.__setattr__(self, "add_ons", _frozen_mapping(self.add_ons, f"{at}add_ons"))
+        for name, quantity in self.add_ons.items():
+            _check_name(name, f"{at}add-on")
+            _checked(check_count, quantity, f"{at}quantity of add-on {name!r}")
+        for attribute, kind in (("overrides", Override), ("grants", Grant), ("changes", Change)):
+            object.__setattr__(self, attribute, _tuple_of(getattr(self, attribute), kind, f"{at}{attribute}"))
+        instants = [change.at for change in self.changes]
+        if len(set(instants)) < len(instants):
+            raise AccountError(f"{at}two changes of tier at the same instant; keep one")
+        object.__setattr__(self, "attributes", _frozen_mapping(self.attributes, f"{at}attributes"))
+        try:
+            object.__setattr__(self, "status", Status(self.status))
+        except ValueError:
+            raise AccountError(f"{at}status {self.status!r} must be 'active' or 'suspended'") from None
+
+    def __hash__(self) -> int:
+        """Hash what equal accounts share; the mappings cannot be hashed."""
+        return hash((self.id, self.tier))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel to other processes, which a read-only view of a mapping cannot."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return (_rebuild, (values | {name: dict(values[name]) for name in ("add_ons", "attributes")},))
+
+
+def _rebuild(values: dict[str, Any]) -> Account:
+    return Account(**values)
+
+
+def _checked(check: object, value: object, what: str) -> None:
+    """Run a check of `names` or `instants`, as an account's error."""
+    try:
+        check(value, what)  # type: ignore[operator]
+    except ValueError as error:
+        raise AccountError(str(error)) from None
+
+
+def _check_name(value: object, what: str) -> None:
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        raise AccountError(f"{what} {value!r} is not a name; names are words of [a-z0-9] with - and .")
+
+
+def _check_tier(value: object, what: str) -> None:
+    """Accept any text: what a tier may be called is for the policy to say."""
+    if not isinstance(value, str) or not value:
+        raise AccountError(f"{what} {value!r} is not a tier's name; pass a str")
+
+
+def _check_kind(value: object, kind: object, what: str) -> None:
+    if not isinstance(value, kind):  # type: ignore[arg-type]
+        raise AccountError(f"{what} {value!r} is not a {getattr(kind, '__name__', kind)}")
+
+
+def _tuple_of(values: object, kind: type, what: str) -> tuple[object, ...]:
+    if not isinstance(values, Iterable) or isinstance(values, str | Mapping):
+        raise AccountError(f"{what} {values!r} must be a sequence of {kind.__name__}")
+    items = tuple(values)
+    for item in items:
+        _check_kind(item, kind, what)
+    return items
+
+
+def _frozen_mapping(value: object, what: str) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        raise AccountError(f"{what} {value!r} must be a mapping")
+    return MappingProxyType(dict(value))
+
+
+def _check_span(starts: object, ends: object, what: str, *, end: str = "expires", needed: bool = False) -> None:
+    """Check a half-open span of aware datetimes, each of which may be open."""
+    if starts is not None:
+        _checked(check_moment, starts, f"{what}: starts")
+    if ends is not None:
+        _checked(check_moment, ends, f"{what}: {end}")
+    elif needed:
+        raise AccountError(f"{what} has no end; give {end}=")
+    if isinstance(starts, datetime) and isinstance(ends, datetime) and starts >= ends:
+        raise AccountError(f"{what}: starts {starts} is not before {end} {ends}")

@@ -1,0 +1,320 @@
+"""
+What is asked of a store, and what it answers: plain values that can travel.
+
+An order is one of the classes below. A store takes an order and gives back its
+answer, so that memory, Redis and every wrapper around them are interchangeable.
+All instants are integer microseconds since 1970 in UTC, on the store's clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from entitlements.model.limits import Limit, Size
+
+Ends = tuple[int, int, int, int]
+"""Four boundaries of a quota's periods: the ends that a store may choose, and before
+them the start of the first: (start, last end at or before the caller's now, next, next but one)."""
+
+
+class Verb(StrEnum):
+    """What a charge does with the units that it asks for."""
+
+    PEEK = "peek"
+    CONSUME = "consume"
+    RESERVE = "reserve"
+    ASSIGN = "assign"
+
+
+class Part(NamedTuple):
+    """
+    One limit's share of a charge.
+
+    Args:
+        limit: The definition.
+        size: What the account has of it, now; it travels with the call.
+        cost: Units asked for, 1 to 2^53-1.
+        ends: Of a quota: the period boundaries; else None.
+    """
+
+    limit: Limit
+    size: Size
+    cost: int = 1
+    ends: Ends | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """
+    Take from several limits of one account, all or nothing.
+
+    Args:
+        account: Whose meters.
+        parts: At least one; a name stands once.
+        verb: What to do with the units.
+        scope: Whose meters for parts with a `per`, beside the account's own.
+        operation: Names this charge, so that a repeat is recognised; None for a charge
+            of rates alone that nobody named, and for a peek.
+        keyed: The operation was named by a caller: kept 24 hours, not 10 minutes.
+        ttl: Of a reservation: microseconds until it lapses.
+        holder: Of an assignment: who holds the unit.
+    """
+
+    account: str
+    parts: tuple[Part, ...]
+    verb: Verb = Verb.CONSUME
+    scope: str | None = None
+    operation: str | None = None
+    keyed: bool = False
+    ttl: int = 0
+    holder: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Return what an operation's name stands for: verb, limits, amounts, scope, holder."""
+        parts = sorted((part.limit.name, part.cost) for part in self.parts)
+        return repr((self.verb.value, parts, self.scope, self.holder))
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """
+    Look for the record of a keyed charge, and charge nothing.
+
+    Args:
+        charge: The charge as it would be made; answered with its first outcome, with
+            `REUSED`, or with `UNKNOWN` where no record is kept.
+    """
+
+    charge: Charge
+
+
+class Status(StrEnum):
+    """
+    How a charge ended.
+
+    `REUSED`: its operation id stands for another charge. `UNKNOWN`: no record of it is
+    kept. `STALE`: its period ends are past; repeat with the store's time. `UNAVAILABLE`
+    and `WAIVED`: it could not be counted, and is refused or let through.
+    """
+
+    ADMITTED = "admitted"
+    REFUSED = "refused"
+    REPLAYED = "replayed"
+    REUSED = "reused"
+    UNKNOWN = "unknown"
+    STALE = "stale"
+    UNAVAILABLE = "unavailable"
+    WAIVED = "waived"
+
+
+class Line(NamedTuple):
+    """
+    What a store says of one part, as after the call.
+
+    Args:
+        fits: Whether this part, alone, would have been admitted.
+        used: Units used, reserved ones included; None if it is not counted.
+        reserved: Units reserved.
+        retry_at: First instant at which the same charge fits if nothing else changes;
+            None if it fits, or if waiting does not help.
+        resets_at: Rates: when everything is available again, or the end of a fixed
+            window; quotas: the end of the period; allocations: None.
+        mark: What a refund must name: the instant of the bucket or window, or the
+            start of the period.
+        taken: Units that this call took.
+    """
+
+    fits: bool
+    used: int | None
+    reserved: int = 0
+    retry_at: int | None = None
+    resets_at: int | None = None
+    mark: int = 0
+    taken: int = 0
+
+
+class Outcome(NamedTuple):
+    """
+    The answer to a charge.
+
+    Args:
+        status: How it ended.
+        now: The store's clock when it decided.
+        lines: One per part, in the order of the parts; empty unless decided.
+        forgotten: Operation ids dropped before their time to make room.
+        sizes: Of a replay: what each part was held to the first time.
+    """
+
+    status: Status
+    now: int
+    lines: tuple[Line, ...] = ()
+    forgotten: int = 0
+    sizes: tuple[Size, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """
+    End a reservation: commit some or all of it, or cancel it.
+
+    Args:
+        account: Whose reservation.
+        reservation: Its id.
+        amounts: Units to commit by limit, 0 to what was reserved; a bare int where one
+            limit was reserved; None commits all, () cancels.
+        anew: The charge to make where the reservation has lapsed; None where the caller
+            does not know it, or cancels.
+    """
+
+    account: str
+    reservation: str
+    amounts: tuple[tuple[str, int], ...] | int | None = None
+    anew: Charge | None = None
+
+
+class Settled(NamedTuple):
+    """
+    The answer to `Settle`.
+
+    Args:
+        done: Whether the units are settled (also: were settled before); False if the
+            reservation is gone and could not be charged anew.
+        excess: A limit whose amount is above what was reserved (or that was not reserved
+            at all, or `*` where a bare int met several limits); nothing was settled.
+        stale: The period ends of `anew` were past; nothing was settled, repeat with `now`.
+        now: The store's clock.
+    """
+
+    done: bool
+    excess: str | None = None
+    stale: bool = False
+    now: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """
+    Give back what a charge took, once.
+
+    Args:
+        account: Whose charge.
+        operation: Its id; None for a charge of rates alone.
+        rates: Whether rates are given back as well.
+        taken: The lines of a charge of rates alone, with what each took.
+        scope: The charge's scope.
+    """
+
+    account: str
+    operation: str | None
+    rates: bool = False
+    taken: tuple[tuple[Part, Line], ...] = ()
+    scope: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Give back up to *amount* anonymous units of an allocation; answered with how many."""
+
+    account: str
+    limit: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unassign:
+    """Take a unit of an allocation from *holder*; answered with whether they held one."""
+
+    account: str
+    limit: str
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetUsage:
+    """Set the total of a quota or an allocation; *part.cost* is the total, 0 included."""
+
+    account: str
+    part: Part
+
+
+class Totalled(NamedTuple):
+    """
+    The answer to `SetUsage`.
+
+    Args:
+        line: The meter as it is now; None if nothing was set.
+        least: The total below which it may not go (holders and reservations).
+        stale: The period ends were past; nothing was set, repeat with `now`.
+        now: The store's clock.
+        full: The store has no room for a new account; nothing was set.
+    """
+
+    line: Line | None
+    least: int = 0
+    stale: bool = False
+    now: int = 0
+    full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Look at meters; answered with an `Outcome`, every part asked for a cost of 1."""
+
+    account: str
+    parts: tuple[Part, ...]
+    scope: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHistory:
+    """Look at the periods of a quota; answered with `Periods`."""
+
+    account: str
+    part: Part
+
+
+class PeriodCount(NamedTuple):
+    """What was counted in one period; *size* is the limit at its last charge."""
+
+    start: int
+    end: int
+    used: int
+    denied: int
+    size: Size
+
+
+class Periods(NamedTuple):
+    """
+    The answer to `ReadHistory`.
+
+    Args:
+        counts: Newest first, the running one included, 13 at most.
+        stale: The period ends were past; repeat with `now`.
+        now: The store's clock.
+    """
+
+    counts: tuple[PeriodCount, ...]
+    stale: bool = False
+    now: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHolders:
+    """Look at who holds units of an allocation; answered with a sorted tuple."""
+
+    account: str
+    limit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Delete every counter of the account; answered with None."""
+
+    account: str
+
+
+Order = Charge | Recall | Settle | Refund | Release | Unassign | SetUsage | Read | ReadHistory | ReadHolders | Forget
+Answer = Outcome | Settled | Totalled | Periods | tuple[str, ...] | bool | int | None

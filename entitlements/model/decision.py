@@ -1,0 +1,406 @@
+"""
+The answer to every question, with its reason.
+
+A `Decision` is cheap: what does not change between calls (whose, which limit, which
+source won, what was considered, what would help) is compiled once into `Facts` and
+shared; a call adds the store's line and a receipt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from entitlements.errors import Denied
+from entitlements.model.instants import to_datetime, to_timedelta
+from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Limit, LimitValue, NotIncluded, Unlimited
+from entitlements.model.words import in_json, in_words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from entitlements.model.charge import Line, Part
+
+
+class Reason(StrEnum):
+    """Why, as a closed set: four that allow, nine that refuse."""
+
+    INCLUDED = "included"
+    WITHIN_LIMIT = "within-limit"
+    UNLIMITED = "unlimited"
+    OUTAGE_ALLOWED = "outage-allowed"
+    NOT_INCLUDED = "not-included"
+    LEVEL_TOO_LOW = "level-too-low"
+    RATE_LIMITED = "rate-limited"
+    QUOTA_EXCEEDED = "quota-exceeded"
+    ALLOCATION_FULL = "allocation-full"
+    NEVER_FITS = "never-fits"
+    SUSPENDED = "suspended"
+    UNKNOWN_ACCOUNT = "unknown-account"
+    STORE_UNAVAILABLE = "store-unavailable"
+
+
+class Verdict(StrEnum):
+    """
+    What became of a source that was considered.
+
+    `WON` decided; `BASE` is the tier's value that the winner raised; `RAISED` raised it too.
+    """
+
+    WON = "won"
+    BASE = "base"
+    RAISED = "raised"
+    LOST = "lost"
+    EXPIRED = "expired"
+    NOT_STARTED = "not-started"
+    NOT_OFFERED = "not-offered"
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """
+    One source of a value, and what became of it.
+
+    Args:
+        source: `tier:…`, `trial:…`, `add-on:…`, `grant:…` or `override:…`.
+        value: What it says: a bool, a level, a size, a configuration value, or nothing.
+        verdict: Whether it decided, raised, or why it did not.
+        note: For people: who, why, until when.
+    """
+
+    source: str
+    value: object
+    verdict: Verdict
+    note: str = ""
+
+    def __str__(self) -> str:
+        """Return one line for people."""
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.source} says {in_words(self.value)}: {self.verdict}{note}"
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """
+    What would have allowed the charge.
+
+    Args:
+        tier: The lowest higher tier that would have, or None.
+        add_on: The first add-on offered to the account that would have, or None.
+    """
+
+    tier: str | None
+    add_on: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Facts:
+    """
+    What does not change between two calls for one name of one account.
+
+    Args:
+        account: The account's id.
+        policy: The policy's version.
+        feature: The name that was asked.
+        tier: The tier in force; None for an unknown account.
+        source: What won.
+        trace: Everything considered.
+        reason: What the resolution alone says of the name.
+        limit: The definition, where the name is a limit's.
+        size: What the account has of the limit; None where the name is no limit's.
+        valid_until: First instant at which any of this may change, or None.
+        tiers: Higher tiers that have more, lowest first, with what each has.
+        add_ons: Add-ons that give more, with what the account would then have.
+    """
+
+    account: str
+    policy: str
+    feature: str
+    tier: str | None
+    source: str
+    trace: tuple[Considered, ...]
+    reason: Reason
+    limit: Limit | None = None
+    size: LimitValue | None = None
+    valid_until: int | None = None
+    tiers: tuple[tuple[str, LimitValue], ...] = ()
+    add_ons: tuple[tuple[str, LimitValue], ...] = ()
+
+
+class Receipt(NamedTuple):
+    """
+    How one charge was answered.
+
+    Args:
+        via: Which path answered: static, store, memory, deny-cache, local, journal.
+        now: The clock that decided, in microseconds.
+        cost: Units asked for.
+        operation: The id that a refund names.
+        part: What was asked of the store; None if it was not asked.
+        scope: Whose meters for parts with a `per`.
+        degraded: The store could not be asked.
+        replayed: This is the first answer to a repeated key.
+    """
+
+    via: str
+    now: int
+    cost: int = 0
+    operation: str | None = None
+    part: Part | None = None
+    scope: str | None = None
+    degraded: bool = False
+    replayed: bool = False
+
+
+STATIC = Receipt("static", 0)
+
+
+class Decision:
+    """
+    Whether, why, and what is left: immutable, truthy when allowed.
+
+    It has one slot, because a frozen object pays for each one that it is built with.
+
+    Args:
+        allowed: Whether the account may.
+        reason: Why.
+        facts: What does not change between calls.
+        receipt: How this call was answered.
+        line: What a store said; None if none was asked.
+        parts: The decisions about each limit; None where this is the only one.
+    """
+
+    __slots__ = ("__weakref__", "_given")
+    _given: tuple[bool, Reason, Facts, Receipt, Line | None, tuple[Decision, ...] | None]
+
+    def __init__(
+        self,
+        allowed: bool,  # noqa: FBT001 - the first word of every decision
+        reason: Reason,
+        facts: Facts,
+        receipt: Receipt = STATIC,
+        line: Line | None = None,
+        parts: tuple[Decision, ...] | None = None,
+    ) -> None:
+        object.__setattr__(self, "_given", (allowed, reason, facts, receipt, line, parts))
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        """Refuse: a decision is a value."""
+        raise AttributeError(f"a decision cannot be changed, and {name!r} was to become {value!r}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel to other processes."""
+        return (Decision, self._given)
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the account may."""
+        return self._given[0]
+
+    @property
+    def reason(self) -> Reason:
+        """Why."""
+        return self._given[1]
+
+    @property
+    def facts(self) -> Facts:
+        """What does not change between calls."""
+        return self._given[2]
+
+    @property
+    def receipt(self) -> Receipt:
+        """How this call was answered."""
+        return self._given[3]
+
+    @property
+    def line(self) -> Line | None:
+        """What a store said; None if none was asked."""
+        return self._given[4]
+
+    @property
+    def _parts(self) -> tuple[Decision, ...] | None:
+        return self._given[5]
+
+    def deciding(self, parts: tuple[Decision, ...], *, allowed: bool) -> Decision:
+        """Return this part as the whole that it decides; a shadow part's refusal allows it."""
+        if allowed == self.allowed:
+            return Decision(allowed, self.reason, self.facts, self.receipt, self.line, parts)
+        line = self.line and self.line._replace(fits=True, retry_at=None)
+        return Decision(allowed, Reason.WITHIN_LIMIT, self.facts, self.receipt, line, parts)
+
+    def __bool__(self) -> bool:
+        """Return whether the account may."""
+        return self._given[0]
+
+    @property
+    def account(self) -> str:
+        """The account's id."""
+        return self.facts.account
+
+    @property
+    def policy(self) -> str:
+        """The version of the policy that decided."""
+        return self.facts.policy
+
+    @property
+    def feature(self) -> str:
+        """The name that was asked, a limit's too."""
+        return self.facts.feature
+
+    @property
+    def tier(self) -> str | None:
+        """The tier in force, or None for an unknown account."""
+        return self.facts.tier
+
+    @property
+    def source(self) -> str:
+        """Which entitlement won: `tier:…`, `override:…`, `grant:…` or `add-on:…`."""
+        return self.facts.source
+
+    @property
+    def trace(self) -> tuple[Considered, ...]:
+        """Every source considered, also the losers and the expired."""
+        return self.facts.trace
+
+    @property
+    def via(self) -> str:
+        """Which path answered: static, store, memory, deny-cache, local, journal."""
+        return self.receipt.via
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the store could not be asked."""
+        return self.receipt.degraded
+
+    @property
+    def replayed(self) -> bool:
+        """Whether this is the first answer to a key that came again."""
+        return self.receipt.replayed
+
+    @property
+    def limit(self) -> LimitValue | None:
+        """What the account has of the limit; None when not about a limit."""
+        facts = self.facts
+        if facts.limit is None or facts.size is None or facts.size is NOT_INCLUDED:
+            return facts.size
+        return facts.limit.capacity(facts.size)
+
+    @property
+    def used(self) -> int | None:
+        """Units used after the call, reserved ones included; None: not counted, or nobody asked."""
+        return self.line.used if self.line else None
+
+    @property
+    def remaining(self) -> int | Unlimited | None:
+        """What is left after the call, 0 when not included; None: no store asked."""
+        limit = self.limit
+        if limit is NOT_INCLUDED or limit == 0:
+            return 0
+        if self.line is None or limit is None or isinstance(limit, NotIncluded):
+            return None
+        if limit is UNLIMITED or self.line.used is None:
+            return UNLIMITED
+        return max(0, limit - self.line.used)
+
+    @property
+    def retry_after(self) -> timedelta | None:
+        """How long until this same charge fits if nothing else changes; None: never, or allowed."""
+        line = self.line
+        if line is None or line.retry_at is None:
+            return None
+        return to_timedelta(max(0, line.retry_at - self.receipt.now))
+
+    @property
+    def resets_at(self) -> datetime | None:
+        """When everything is available again; of a fixed window or a quota, its end."""
+        line = self.line
+        return None if line is None or line.resets_at is None else to_datetime(line.resets_at)
+
+    @property
+    def valid_until(self) -> datetime | None:
+        """First instant at which the account's entitlements may change by the clock."""
+        instant = self.facts.valid_until
+        return None if instant is None else to_datetime(instant)
+
+    @property
+    def remedy(self) -> Remedy | None:
+        """The lowest tier and the first add-on that would have allowed this, or None."""
+        if self.allowed or self.reason is Reason.SUSPENDED:
+            return None
+        needed = (self.line.used or 0 if self.line else 0) + max(1, self.receipt.cost)
+        found = [_enough(ways, needed) for ways in (self.facts.tiers, self.facts.add_ons)]
+        return Remedy(*found) if any(found) else None
+
+    @property
+    def operation(self) -> str | None:
+        """The id under which the store keeps this charge, or None where it keeps none."""
+        return self.receipt.operation
+
+    @property
+    def decided_at(self) -> int:
+        """The clock that decided, in microseconds since 1970; 0 where none was asked."""
+        return self.receipt.now
+
+    @property
+    def parts(self) -> Mapping[str, Decision]:
+        """One decision per limit, also when there is only one; empty for a feature."""
+        if self._parts is not None:
+            return MappingProxyType({part.feature: part for part in self._parts})
+        return MappingProxyType({self.feature: self} if self.facts.limit else {})
+
+    @property
+    def explanation(self) -> str:
+        """One sentence for people: who was refused or allowed what, why, and what would help."""
+        verb = "may" if self.allowed else "may not"
+        text = f"account {self.account!r} {verb} {self.feature!r}: {self.reason}"
+        if self.limit is not None and self.used is not None:
+            text += f", {self.used} of {in_words(self.limit)} used"
+        if self.retry_after is not None:
+            text += f", again in {in_words(self.retry_after)}"
+        remedy = self.remedy
+        if remedy:
+            ways = [f"tier {remedy.tier!r}"] * bool(remedy.tier) + [f"add-on {remedy.add_on!r}"] * bool(remedy.add_on)
+            text += f"; {' or '.join(ways)} has it"
+        return text
+
+    def raise_for_denied(self) -> Decision:
+        """
+        Return itself when allowed.
+
+        Raises:
+            Denied: When refused, carrying this decision.
+        """
+        if not self.allowed:
+            raise Denied(self)
+        return self
+
+    def to_dict(self) -> dict[str, object]:
+        """Return what `json.dumps` writes: times ISO 8601 in UTC, durations in seconds."""
+        whole: dict[str, object] = {name: in_json(getattr(self, name)) for name in _FIELDS}
+        remedy = self.remedy
+        whole["remedy"] = remedy and {"tier": remedy.tier, "add_on": remedy.add_on}
+        whole["trace"] = [
+            {"source": each.source, "value": in_json(each.value), "verdict": each.verdict.value, "note": each.note}
+            for each in self.trace
+        ]
+        if self._parts is not None:
+            whole["parts"] = {part.feature: part.to_dict() for part in self._parts}
+        return whole
+
+    def __repr__(self) -> str:
+        """Return the sentence for people, in brackets."""
+        return f"<Decision: {self.explanation}>"
+
+
+_FIELDS = (
+    "account", "policy", "allowed", "reason", "feature", "tier", "source", "via", "limit", "used",
+    "remaining", "retry_after", "resets_at", "valid_until", "degraded", "replayed",
+)  # fmt: skip
+
+
+def _enough(ways: tuple[tuple[str, LimitValue], ...], needed: int) -> str | None:
+    """Return the first way whose size holds *needed* units."""
+    return next((name for name, size in ways if size is not NOT_INCLUDED and size >= needed), None)

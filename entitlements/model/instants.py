@@ -1,0 +1,39 @@
+"""Integer microseconds inside, aware datetimes and timedeltas outside."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+
+def to_instant(moment: datetime) -> int:
+    """Return microseconds since 1970 in UTC for an aware *moment*, exactly."""
+    return (moment - EPOCH) // MICROSECOND
+
+
+def to_datetime(instant: int) -> datetime:
+    """Return the aware UTC datetime of *instant*, microseconds since 1970."""
+    return EPOCH + timedelta(microseconds=instant)
+
+
+def to_timedelta(duration: int) -> timedelta:
+    """Return the timedelta of *duration*, in microseconds."""
+    return timedelta(microseconds=duration)
+
+
+def check_moment(value: object, what: str) -> int:
+    """
+    Return the instant of an aware datetime, in microseconds.
+
+    Raises:
+        ValueError: For anything else, a naive datetime included.
+    """
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise ValueError(f"{what} {value!r} must be an aware datetime, such as datetime(2026, 1, 1, tzinfo=UTC)")
+    return to_instant(value)

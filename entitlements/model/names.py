@@ -1,0 +1,63 @@
+"""What may be an id, a name, a cost; and the nearest spelling for what may not."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_COUNT = 2**53 - 1
+"""Largest cost, limit and count: the largest odd integer that a double holds (Lua's numbers)."""
+
+MAX_RATE = 2**32 - 1
+"""Largest rate: a bucket's count is stored in four bytes."""
+
+MAX_ID = 256
+"""Longest id of an account, a scope, a holder or an idempotency key, in characters."""
+
+NAME = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
+"""The one namespace of features, limits and values: words of `[a-z0-9]` with `-` and `.`."""
+
+_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def check_id(value: object, what: str = "account id") -> str:
+    """
+    Return *value* if it may be an id, unchanged: ids are opaque, never normalised.
+
+    Raises:
+        ValueError: For anything but 1 to 256 characters without control characters
+            and lone surrogates.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"{what} {value!r} is a {type(value).__name__}; pass a str")
+    if not 1 <= len(value) <= MAX_ID:
+        shown = f"{value[:20]!r}… ({len(value)} characters)" if value else "''"
+        raise ValueError(f"{what} {shown} must have 1 to {MAX_ID} characters")
+    if found := _FORBIDDEN.search(value):
+        raise ValueError(
+            f"{what} {value!r} holds {found[0]!r}; control characters and lone surrogates"
+            " are not allowed, strip or encode them"
+        )
+    return value
+
+
+def check_count(value: object, what: str = "cost", *, least: int = 1) -> int:
+    """
+    Return *value* if it is an int from *least* to 2^53-1.
+
+    Raises:
+        ValueError: For a bool, a float, any other type, or an int out of range.
+    """
+    if type(value) is not int or not least <= value <= MAX_COUNT:
+        raise ValueError(f"{what} {value!r} must be an int from {least} to 2**53 - 1")
+    return value
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` for the known name spelt most like *name*, or ''."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""

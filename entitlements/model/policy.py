@@ -1,0 +1,216 @@
+"""
+The policy as loaded: what each tier includes, flattened, indexed and immutable.
+
+No tier, feature or figure is known to the code; all of them stand in files that
+`entitlements.policy` reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+
+from entitlements.errors import UnknownFeature
+from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue
+from entitlements.model.names import nearest
+from entitlements.model.problem import Problem
+
+Value = bool | str | Decimal | timedelta | tuple["Value", ...] | Mapping[str, "Value"] | None
+"""A configuration value: None is *no commitment*, with its text under `<key>.label`."""
+
+NO_LEVEL = "none"
+"""A level of this name is as good as not included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """
+    A capability: a switch, or one with ordered levels.
+
+    Args:
+        name: Its name in the policy.
+        levels: From lowest to highest; empty for a switch.
+        about: One sentence for people.
+    """
+
+    name: str
+    levels: tuple[str, ...] = ()
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialTerms:
+    """
+    What makes a tier a trial plan; durations in microseconds.
+
+    Args:
+        default: How long it lasts where nothing else is said.
+        shortest: The least it may last.
+        longest: The most it may last.
+        then: The tier that remains when it ends.
+    """
+
+    default: int
+    shortest: int
+    longest: int
+    then: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """
+    One tier (plan) with all that it includes, inherited parts filled in.
+
+    Args:
+        id: Its name in the policy.
+        rank: Its order: a higher rank is a higher tier.
+        name: Its name for people.
+        aliases: Other ids that accounts may carry.
+        features: The switches that are on.
+        levels: The level of each feature with levels.
+        limits: The size of each limit; one that is absent is not included.
+        values: Configuration values by dotted key, leaves only.
+        trial: The terms of a trial plan; None for any other tier.
+        origins: The tier that wrote each name, for explanations.
+    """
+
+    id: str
+    rank: int
+    name: str
+    aliases: tuple[str, ...] = ()
+    features: frozenset[str] = frozenset()
+    levels: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, LimitValue] = field(default_factory=dict)
+    values: Mapping[str, Value] = field(default_factory=dict)
+    trial: TrialTerms | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AddOn:
+    """
+    A bundle that an account can buy on top of its tier.
+
+    Args:
+        name: Its name in the policy.
+        tiers: The tiers that it is offered to; empty means every tier.
+        features: Switches that it turns on.
+        levels: Levels that it raises features to.
+        limits: Units that it adds, for each of its quantity.
+        values: Configuration values that replace the tier's.
+        price: What it costs, in words.
+        about: One sentence for people.
+    """
+
+    name: str
+    tiers: tuple[str, ...] = ()
+    features: frozenset[str] = frozenset()
+    levels: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, LimitValue] = field(default_factory=dict)
+    values: Mapping[str, Value] = field(default_factory=dict)
+    price: str = ""
+    about: str = ""
+
+    def offered_to(self, tier: str) -> bool:
+        """Say whether accounts of *tier* can buy it."""
+        return not self.tiers or tier in self.tiers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Policy:
+    """
+    The loaded files as one immutable value.
+
+    Args:
+        version: Names this state of the files; every decision carries it.
+        tiers: By id, in the order of the files.
+        features: By name, switches and features with levels.
+        limits: Definitions by name.
+        add_ons: By name, in the order of the files.
+        unknown_account: `deny`, `raise`, or the id of the tier that strangers get.
+        currency: Of every money value.
+        warnings: What the validator found odd, but usable.
+    """
+
+    version: str
+    tiers: Mapping[str, Tier]
+    features: Mapping[str, Feature] = field(default_factory=dict)
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+    add_ons: Mapping[str, AddOn] = field(default_factory=dict)
+    unknown_account: str = "deny"
+    currency: str = "USD"
+    warnings: tuple[Problem, ...] = ()
+    keys: frozenset[str] = field(init=False, repr=False)
+    nodes: frozenset[str] = field(init=False, repr=False)
+    ids: Mapping[str, str] = field(init=False, repr=False)
+    answers: Mapping[str, dict[str, bool]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Index what every resolution looks up."""
+        written = [source.values for source in self.tiers.values()] + [
+            source.values for source in self.add_ons.values()
+        ]
+        keys = frozenset(key for values in written for key in values)
+        ids = {tier: tier for tier in self.tiers}
+        ids |= {alias: tier.id for tier in self.tiers.values() for alias in tier.aliases}
+        object.__setattr__(self, "keys", keys)
+        object.__setattr__(self, "nodes", frozenset(node for key in keys for node in _above(key)))
+        object.__setattr__(self, "ids", ids)
+        object.__setattr__(self, "answers", {id: self._answers(t) for id, t in self.tiers.items()})
+
+    def tier(self, name: str) -> Tier | None:
+        """Return the tier of that id or alias, or None."""
+        return self.tiers.get(self.ids.get(name, ""))
+
+    def unknown(self, name: str, *, asked: str = "can") -> UnknownFeature:
+        """Return the error for a *name* that the verb *asked* has no answer to."""
+        if asked != "value" and (name in self.keys or name in self.nodes):
+            return UnknownFeature(f"{name!r} is a configuration value; ask value(account, {name!r})")
+        base, colon, level = name.partition(":")
+        if colon and base in self.features:
+            return self._unknown_level(self.features[base], level)
+        if name in self.limits or name in self.features:
+            return UnknownFeature(f"{name!r} is a {self._kind(name)}; ask {self._verbs(name)}")
+        known = {"can": (*self.features, *self.limits), "limit": self.limits, "value": self.keys | self.nodes}
+        return UnknownFeature(f"policy {self.version} knows no {_WORDS[asked]} {name!r}{nearest(name, known[asked])}")
+
+    def _unknown_level(self, feature: Feature, level: str) -> UnknownFeature:
+        if not feature.levels:
+            return UnknownFeature(f"{feature.name!r} is a switch without levels; ask {feature.name!r}")
+        return UnknownFeature(f"{feature.name!r} has no level {level!r}; its levels are {', '.join(feature.levels)}")
+
+    def _kind(self, name: str) -> str:
+        return "limit" if name in self.limits else "feature"
+
+    def _verbs(self, name: str) -> str:
+        if name in self.limits:
+            return f"usage(account), or entitlements(account).limit({name!r})"
+        return f"can(account, {name!r})"
+
+    def _answers(self, tier: Tier) -> dict[str, bool]:
+        """Return what `can` says for every name that it may be asked, under *tier* alone."""
+        answers = {name: bool(tier.limits.get(name, NOT_INCLUDED)) for name in self.limits}
+        for feature in self.features.values():
+            has = tier.levels.get(feature.name) if feature.levels else None
+            answers |= level_answers(feature, has, switched_on=feature.name in tier.features)
+        return answers
+
+
+_WORDS = {"can": "feature or limit", "limit": "limit", "value": "value key"}
+
+
+def level_answers(feature: Feature, has: str | None, *, switched_on: bool = False) -> dict[str, bool]:
+    """Return the answers for *feature* and each `feature:level`, at the level *has*."""
+    if not feature.levels:
+        return {feature.name: switched_on}
+    reached = feature.levels.index(has) if has not in (None, NO_LEVEL) else -1
+    answers = {f"{feature.name}:{level}": at <= reached for at, level in enumerate(feature.levels)}
+    return answers | {feature.name: reached >= 0}
+
+
+def _above(key: str) -> list[str]:
+    """Return the inner nodes above a dotted key: `a.b.c` has `a` and `a.b`."""
+    words = key.split(".")
+    return [".".join(words[:depth]) for depth in range(1, len(words))]

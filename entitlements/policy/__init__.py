@@ -1,0 +1,51 @@
+"""
+Policies from files: YAML or a Python mapping in, an immutable `Policy` out.
+
+Every problem of every file is reported at once, as `file:line: path: problem; cure`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from entitlements.model import policy as model
+from entitlements.policy.building import build
+from entitlements.policy.files import read_files
+from entitlements.policy.mappings import read_mapping
+from entitlements.policy.report import Report
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Policy(model.Policy):
+    """A policy, as loaded from files or from a mapping; `warnings` holds what is odd but usable."""
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Policy:
+        """
+        Return the policy that a file, or the `*.yaml` and `*.yml` files of a folder, make up.
+
+        Raises:
+            PolicyError: With every problem of every file.
+        """
+        report = Report()
+        return build(cls, read_files(path, report), report)
+
+    @classmethod
+    def parse(cls, mapping: Mapping[str, object]) -> Policy:
+        """
+        Return the policy that *mapping* says, in the shape of a file.
+
+        Args:
+            mapping: dicts, lists and scalars; ints, Decimals, timedeltas, `UNLIMITED` and
+                `NOT_INCLUDED` may stand where a file has their written form.
+
+        Raises:
+            PolicyError: With every problem; their file is `<mapping>`.
+        """
+        report = Report()
+        return build(cls, read_mapping(mapping, report), report)
+
+
+__all__ = ["Policy"]

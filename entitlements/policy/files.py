@@ -1,0 +1,88 @@
+"""From a path to the tree of all its files; nothing here raises."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Final
+
+from entitlements.policy.merging import merged
+from entitlements.policy.misread import Misread
+from entitlements.policy.reading import read_text
+from entitlements.policy.report import Report
+from entitlements.policy.tree import Branch, Place
+
+MAX_BYTES: Final = 1 << 20
+"""Largest file."""
+
+SUFFIXES: Final = (".yaml", ".yml")
+
+
+def read_files(path: str | os.PathLike[str], report: Report) -> Branch:
+    """Return what the file, or the YAML files of the folder, at *path* say together."""
+    name = os.fsdecode(path)
+    trees = []
+    for file in _files(name, report):
+        report.reads(file)
+        text = _text(file, report)
+        tree = None if text is None else read_text(text, file, report)
+        trees += [] if tree is None else [tree]
+    return merged(trees, Place(name), report)
+
+
+def _files(name: str, report: Report) -> list[str]:
+    """Return the files to read, in the order of their names; hidden ones are not policies."""
+    report.reads(name)
+    try:
+        if not stat.S_ISDIR(os.stat(name).st_mode):
+            return [name]
+        with os.scandir(name) as entries:
+            found = sorted(each.name for each in entries if each.name.endswith(SUFFIXES) and not each.is_dir())
+    except (OSError, ValueError) as error:
+        _unreadable(name, error, report)
+        return []
+    files = [os.path.join(name, each) for each in found if not each.startswith(".")]  # noqa: PTH118 - as the user wrote it
+    if not files:
+        what = Misread("the folder has no *.yaml or *.yml file", "give the path of a policy file, or of a folder of them")
+        report.gap((), what, place=Place(name))
+    return files
+
+
+def _text(file: str, report: Report) -> str | None:
+    try:
+        return _decoded(_data(file))
+    except Misread as error:
+        report.gap((), error, place=Place(file))
+    except UnicodeDecodeError as error:
+        no_text = Misread(f"byte {error.object[error.start]:#04x} is not UTF-8", "save the file as UTF-8")
+        report.gap((), no_text, place=Place(file, error.object.count(b"\n", 0, error.start) + 1))
+    except (OSError, ValueError) as error:
+        _unreadable(file, error, report)
+    return None
+
+
+def _data(file: str) -> bytes:
+    """Return the bytes of a regular file of bearable size; a pipe or a device may never end."""
+    if not stat.S_ISREG(os.stat(file).st_mode):
+        raise Misread("is not a regular file", "give the path of a policy file or folder")
+    with open(file, "rb") as opened:  # noqa: PTH123 - as the user wrote it
+        data = opened.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise Misread("the file is larger than 1 MiB", "split it into several files of one folder")
+    return data
+
+
+def _decoded(data: bytes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise Misread("the file is UTF-16", "save it as UTF-8")
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise Misread("the file begins with a byte order mark", "save it as UTF-8 without BOM")
+    if b"\0" in data:
+        raise Misread("the file holds NUL bytes, so it is no text", "give the path of a YAML file")
+    return data.decode("utf-8")
+
+
+def _unreadable(name: str, error: Exception, report: Report) -> None:
+    why = getattr(error, "strerror", None) or str(error)
+    what = Misread(f"cannot be read: {why}", "give the path of a policy file or folder that can be")
+    report.gap((), what, place=Place(name))

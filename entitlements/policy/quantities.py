@@ -1,0 +1,233 @@
+"""
+Quantities as people write them: `100 per hour`, `10 GB`, `24 hours`, `unlimited`.
+
+Rates have the grammar of the `limits` library. Everything is exact: whole numbers,
+integer microseconds, no floats.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Final
+
+from limits import parse_many
+
+from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
+from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Limit, LimitValue, Quota, Rate
+from entitlements.model.names import MAX_COUNT, MAX_RATE, nearest
+from entitlements.policy.misread import Misread, shown
+
+MONTH: Final = 30 * DAY
+"""From this window on, a rate is a quota; the `limits` library counts a month as 30 days."""
+
+SIZES: Final = {"B": 1, "byte": 1, "bytes": 1}
+SIZES.update({unit: 1000**power for power, unit in enumerate(("kB", "MB", "GB", "TB", "PB"), start=1)})
+SIZES.update({unit: 1024**power for power, unit in enumerate(("KiB", "MiB", "GiB", "TiB"), start=1)})
+
+_LONGEST = 64  # characters; more is no quantity, and `\s*` in a grammar is slow on a page of blanks
+_SIZE = re.compile(r"([0-9]+) ([A-Za-z]+)")
+_WORDED = re.compile(r"([0-9]+) (ms|milliseconds?|seconds?|minutes?|hours?|days?|weeks?)")
+_ISO = re.compile(
+    r"P(?=.)(?:([0-9]+)Y)?(?:([0-9]+)M)?(?:([0-9]+)W)?(?:([0-9]+)D)?"
+    r"(?:T(?=.)(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+)S)?)?"
+)
+_NO_WINDOW = re.compile(r"(?:/|per)\s*0+\s*[a-z]", re.IGNORECASE)
+_SEPARATED = re.compile(r"[0-9]{1,3}(?:[,_'. ][0-9]{3})+(?![0-9])")
+_WORDS = {str(word): word for word in (UNLIMITED, NOT_INCLUDED)}
+_WINDOWS = (("day", DAY), ("hour", HOUR), ("minute", MINUTE), ("second", SECOND))
+
+
+class RateSize(int):
+    """
+    A rate's size that has been read, with the window that it was written with.
+
+    An int alone would not say which window it counts; this lets an account be read twice.
+    """
+
+    window: int
+
+    def __new__(cls, amount: int, window: int) -> RateSize:
+        """Return *amount* units in a *window* of microseconds."""
+        size = super().__new__(cls, amount)
+        size.window = window
+        return size
+
+    def __reduce__(self) -> tuple[type[RateSize], tuple[int, int]]:
+        """Survive pickling."""
+        return (RateSize, (int(self), self.window))
+
+
+def parse_rate(text: str) -> tuple[int, int]:
+    """
+    Return the units and the window (microseconds) of a rate such as `5 per 2 minutes`.
+
+    Raises:
+        ValueError: For anything but one rate of the grammar, a window of 0 or of a month
+            and longer, and more than 2^32-1 units.
+    """
+    if found := _SEPARATED.match(text):
+        number = re.sub("[^0-9]", "", found[0])
+        raise Misread(f"{shown(text)} has separators in its number", f"write '{number}{text[found.end() :][:20]}'")
+    try:
+        items = parse_many(text) if len(text) <= _LONGEST else []
+    except ValueError:
+        items = []
+    if len(items) != 1 or _NO_WINDOW.search(text):
+        raise _no_rate(text)
+    amount, window = items[0].amount, items[0].get_expiry() * SECOND
+    if window >= MONTH:
+        raise Misread(f"{shown(text)} spans a month or more", "write a quota (kind: quota, period: month)")
+    if amount > MAX_RATE:
+        raise Misread(f"{shown(text)} is above the largest rate, {MAX_RATE}", "write less, or unlimited")
+    return amount, window
+
+
+def parse_size(text: str) -> int:
+    """
+    Return the bytes of a size such as `10 GB` (10^9) or `512 KiB` (2^10).
+
+    Raises:
+        ValueError: For anything else, and for more than 2^53-1 bytes.
+    """
+    found = _SIZE.fullmatch(text) if len(text) <= _LONGEST else None
+    if found is None or found[2] not in SIZES:
+        units = ", ".join(unit for unit in SIZES if unit != "byte")
+        raise Misread(f"{shown(text)} is not a size", f"write a whole number and one of {units}, such as '100 GB'")
+    return _counted(int(found[1]) * SIZES[found[2]], text)
+
+
+def parse_duration(text: str) -> timedelta:
+    """
+    Return the duration that *text* writes: `14 days`, `50 ms`, `P14D`, `PT2H30M`.
+
+    Raises:
+        ValueError: For anything else, ISO months and years included: they have no length.
+    """
+    short = text if len(text) <= _LONGEST else ""
+    if found := _WORDED.fullmatch(short):
+        unit = "milliseconds" if found[2] == "ms" else found[2].rstrip("s") + "s"
+        return _lasting(text, **{unit: int(found[1])})
+    if not (found := _ISO.fullmatch(short)):
+        raise Misread(f"{shown(text)} is not a duration", "write one such as '14 days', '30 minutes', '50 ms' or 'PT2H'")
+    years, months, *fixed = (int(number or 0) for number in found.groups())
+    if years or months:
+        raise Misread(f"{text!r} has months or years, which have no fixed length", "write days, such as '30 days'")
+    return _lasting(text, **dict(zip(("weeks", "days", "hours", "minutes", "seconds"), fixed, strict=True)))
+
+
+def is_duration(text: str) -> bool:
+    """Say whether *text* is written as a duration, one too long to be kept included."""
+    return bool(_WORDED.fullmatch(text) or _ISO.fullmatch(text))
+
+
+def read_limit(definition: Limit, raw: object) -> LimitValue:
+    """
+    Return the size that *raw* writes for a limit.
+
+    Args:
+        definition: The limit; a rate's window is checked against it.
+        raw: An int, `UNLIMITED`, `NOT_INCLUDED`, one of their words, a rate as text, or a
+            size as text where the unit is `byte`.
+
+    Raises:
+        ValueError: For anything else, naming the value and what to write.
+    """
+    size, window = read_size(definition, raw)
+    if isinstance(definition, Rate) and window not in {None, definition.window}:
+        raise other_window(raw, definition)
+    return size
+
+
+def read_size(definition: Limit, raw: object) -> tuple[LimitValue, int | None]:
+    """Return the size that *raw* writes, and the window if it names one, unchecked."""
+    if isinstance(raw, str):
+        word = _WORDS.get(str(raw))
+        return (word, None) if word is not None else _from_text(definition, str(raw))
+    if isinstance(raw, RateSize) and isinstance(definition, Rate):
+        return int(raw), raw.window
+    if raw is None:
+        raise Misread("nothing is written", "write a size, unlimited or not-included")
+    if isinstance(raw, bool) or not isinstance(raw, int):
+        raise Misread(f"{shown(raw)} is not a whole number", f"write {_example(definition)}")
+    return _from_int(definition, int(raw)), None
+
+
+def other_window(raw: object, definition: Rate) -> Misread:
+    """Return what is wrong with a rate whose window is not the definition's."""
+    if not definition.window:
+        return Misread(
+            f"{shown(raw)} names a window, and the policy names none for {definition.name}",
+            "write unlimited or 0, or give the limit to a tier",
+        )
+    every = window_in_words(definition.window)
+    return Misread(f"{shown(raw)} does not count per {every} as {definition.name} does", f"write it per {every}")
+
+
+def window_in_words(window: int) -> str:
+    """Return a window of microseconds as a rate writes it: `hour`, `2 minutes`."""
+    unit, length = next((unit, length) for unit, length in _WINDOWS if window % length == 0 or length == SECOND)
+    return unit if window == length else f"{window // length} {unit}s"
+
+
+def _no_rate(text: str) -> Misread:
+    if text.strip().isdecimal():
+        return Misread(f"{shown(text)} names no window", f"write '{text.strip()[:20]} per hour'")
+    return Misread(
+        f"{shown(text)} is not a rate",
+        "write a whole number and a window of seconds, minutes, hours or days: '100 per hour', '5 per 2 minutes'",
+    )
+
+
+def _lasting(text: str, **parts: int) -> timedelta:
+    try:
+        return timedelta(**parts)
+    except OverflowError:
+        raise Misread(f"{shown(text)} is longer than can be kept", "write a shorter duration") from None
+
+
+def _from_text(definition: Limit, text: str) -> tuple[LimitValue, int | None]:
+    if isinstance(definition, Rate):
+        return parse_rate(text)
+    if len(text) <= _LONGEST and re.fullmatch("[0-9]+", text):
+        return _counted(int(text), text), None
+    if _SEPARATED.fullmatch(text):
+        raise Misread(f"{text!r} has separators in it", f"write {re.sub('[^0-9]', '', text)}")
+    if definition.unit == "byte":
+        return parse_size(text), None
+    raise _no_size(definition, text)
+
+
+def _from_int(definition: Limit, number: int) -> int:
+    if number < 0:
+        raise Misread(f"{shown(number)} is negative", "write unlimited, 0 or not-included")
+    if number and isinstance(definition, Rate):
+        every = window_in_words(definition.window or HOUR)
+        raise Misread(f"{shown(number)} names no window", f"write '{shown(number)} per {every}'")
+    return _counted(number, number)
+
+
+def _counted(number: int, written: object) -> int:
+    if number > MAX_COUNT:
+        raise Misread(f"{shown(written)} is above the largest count, 2^53-1", "write less, or unlimited")
+    return number
+
+
+def _no_size(definition: Quota | Allocation, text: str) -> Misread:
+    size = _SIZE.fullmatch(text)
+    if size and size[2] in SIZES:
+        return Misread(
+            f"{shown(text)} is a size in bytes, and {definition.name} counts {definition.unit}s",
+            "write a whole number, or let the limit say unit: byte",
+        )
+    if re.match(r"\s*[0-9]+\s*(/|per)", text[:_LONGEST]):
+        kind = "quota, counted per month" if isinstance(definition, Quota) else "allocation, not a rate"
+        return Misread(f"{shown(text)} names a window, and {definition.name} is a {kind}", "write the number alone")
+    return Misread(f"{shown(text)} is not a size{nearest(text.lower(), _WORDS)}", f"write {_example(definition)}")
+
+
+def _example(definition: Limit) -> str:
+    if isinstance(definition, Rate):
+        return f"a rate such as '100 per {window_in_words(definition.window or HOUR)}', unlimited or not-included"
+    size = ", a size such as '100 GB'" if definition.unit == "byte" else ""
+    return f"a whole number such as 100{size}, unlimited or not-included"

@@ -1,0 +1,55 @@
+"""The JSON Schema of policy files, for editors: generated from the models, checked in beside them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from entitlements.policy.shape import Document
+
+_VALUE = {
+    "anyOf": [
+        {"type": ["boolean", "number", "string"]},
+        {"type": "array", "items": {"$ref": "#/$defs/Value"}},
+        {"type": "object", "additionalProperties": {"$ref": "#/$defs/Value"}},
+    ]
+}
+_NOISE = {"title", "discriminator"}
+
+
+def schema_text() -> str:
+    """Return the JSON Schema of a policy file, as `policy.schema.json` holds it."""
+    schema = _tidied(Document.model_json_schema())
+    schema["$defs"]["Value"] = _VALUE
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "entitlements policy"}
+    return json.dumps(head | schema, indent=2, sort_keys=True) + "\n"
+
+
+def _tidied(node: Any, *, names: bool = False) -> Any:
+    """Return a schema for people: no generated titles, no null, and no names but those described."""
+    if isinstance(node, list):
+        return [_tidied(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "x-ref" in node:
+        return {"$ref": f"#/$defs/{node['x-ref']}"}
+    if names:
+        return {name: _tidied(child) for name, child in node.items()}
+    kept = {key: child for key, child in node.items() if key not in _NOISE and not _is_empty_default(key, child)}
+    if "enum" in kept and "title" in node:
+        kept.pop("description", None)  # a class's docstring; the property that uses it has its own
+    tidy = {key: _tidied(child, names=key in {"properties", "$defs", "patternProperties"}) for key, child in kept.items()}
+    return _without_null(tidy) | ({"additionalProperties": False} if "patternProperties" in tidy else {})
+
+
+def _is_empty_default(key: str, child: Any) -> bool:
+    return key == "default" and isinstance(child, list | dict | str) and (isinstance(child, dict) or not child)
+
+
+def _without_null(node: dict[str, Any]) -> dict[str, Any]:
+    """Return *node* without the null that only says that a key may be left out."""
+    choices = [choice for choice in node.get("anyOf", ()) if choice != {"type": "null"}]
+    if len(choices) == len(node.get("anyOf", ())):
+        return node
+    rest = {key: child for key, child in node.items() if key not in {"anyOf", "default"}}
+    return rest | (choices[0] if len(choices) == 1 else {"anyOf": choices})

@@ -1,0 +1,191 @@
+"""
+The shape of a policy, as models: what may stand where, and of which type.
+
+The JSON Schema for editors is generated from these models, so their descriptions are
+what an editor shows. What only a whole policy can tell is checked elsewhere: sizes and
+values have no type of their own here.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from entitlements.model.limits import Algorithm, Mode, OnOutage
+from entitlements.model.names import MAX_RATE, NAME
+from entitlements.policy.misread import Misread, shown
+from entitlements.policy.quantities import parse_duration
+
+
+def _as_text(value: object) -> object:
+    """Accept `version: 7` as it stands; `1.10` is another text than 1.1, so it needs quotes."""
+    return str(value) if type(value) is int else value
+
+
+def _as_duration(value: object) -> timedelta:
+    if isinstance(value, str):
+        value = parse_duration(value)
+    if not isinstance(value, timedelta):
+        raise Misread(f"{shown(value)} is not a duration", "write one such as '14 days' or '50 ms'")
+    if value <= timedelta():
+        raise Misread(f"a duration of {value} does nothing", "write one above 0")
+    return value
+
+
+_DURATION = {
+    "type": "string",
+    "pattern": r"^([0-9]+ (ms|milliseconds?|seconds?|minutes?|hours?|days?|weeks?)|P[0-9TWDHMS]+)$",
+    "examples": ["14 days", "50 ms", "PT2H"],
+}
+_SIZE = {
+    "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}],
+    "examples": ["100 per hour", 5000, "10 GB", "unlimited", "not-included"],
+}
+
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
+LevelName = Annotated[str, StringConstraints(pattern="^[a-z0-9]+(?:-[a-z0-9]+)*$")]
+Text = Annotated[str, StringConstraints(min_length=1)]
+Version = Annotated[Text, BeforeValidator(_as_text), WithJsonSchema({"type": ["string", "integer"]})]
+Duration = Annotated[timedelta, BeforeValidator(_as_duration), WithJsonSchema(_DURATION)]
+Size = Annotated[Any, WithJsonSchema(_SIZE)]
+Value = Annotated[Any, WithJsonSchema({"x-ref": "Value"})]  # a $ref that pydantic would look for; see schema.py
+
+Features = Annotated[list[Name], Field(description="Switches that are on.", json_schema_extra={"uniqueItems": True})]
+Levels = Annotated[dict[Name, LevelName], Field(description="The level of each feature with levels.")]
+Values = Annotated[
+    dict[str, Value],
+    Field(
+        description=(
+            "Configuration values: true and false, numbers, durations such as 24 hours, texts, lists, and"
+            " mappings of these. {no-commitment: text} promises nothing; not-included drops what is inherited."
+        )
+    ),
+]
+
+
+class Shape(BaseModel):
+    """What every mapping of a policy has in common: exact types, and no key unknown."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Head(Shape):
+    """What names the policy, and what it says of everybody."""
+
+    version: Version | None = Field(None, description="Names this state of the policy; required.")
+    unknown_account: Name = Field("deny", description="deny, raise, or the tier that unknown accounts get.")
+    currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")] = Field(
+        "USD", description="Of every amount of money, three letters."
+    )
+
+
+class _Definition(Shape):
+    about: str = Field("", description="One sentence for people.")
+    deadline: Duration | None = Field(None, description="How long a decision may wait for the store.")
+    mode: Annotated[Mode, Field(strict=False)] = Field(Mode.ENFORCE, description="shadow measures and never refuses.")
+
+
+class RateShape(_Definition):
+    """So many units in a window; the window is written with the sizes."""
+
+    kind: Literal["rate"]
+    unit: Text = Field("request", description="One unit's name, for people.")
+    algorithm: Annotated[Algorithm, Field(strict=False)] = Field(
+        Algorithm.SLIDING,
+        description=(
+            "sliding: never more in any window of that length. fixed: windows aligned with the clock."
+            " token-bucket: refills evenly, with a burst."
+        ),
+    )
+    burst: int | None = Field(
+        None, ge=1, le=MAX_RATE, description="Of a token bucket: its capacity; left out, it is the rate itself."
+    )
+    per: Name | None = Field(None, description="Keeps a meter for each of these, such as ip, beside the account's own.")
+    on_outage: Annotated[OnOutage, Field(strict=False)] = Field(
+        OnOutage.LOCAL, description="While the store does not answer: local counts in the process."
+    )
+
+
+class QuotaShape(_Definition):
+    """So many units in a period."""
+
+    kind: Literal["quota"]
+    unit: Text = Field("unit", description="One unit's name, for people.")
+    period: Literal["month"] = Field("month", description="A calendar month, or from anchor to anchor.")
+    on_outage: Literal["allow", "deny"] = Field("deny", description="While the store does not answer.")
+
+
+class AllocationShape(_Definition):
+    """So many units held at once, until they are released."""
+
+    kind: Literal["allocation"]
+    unit: Text = Field("unit", description="One unit's name, for people; byte allows sizes such as 10 GB.")
+    on_outage: Literal["allow", "deny"] = Field("deny", description="While the store does not answer.")
+
+
+Definition = Annotated[RateShape | QuotaShape | AllocationShape, Field(discriminator="kind")]
+
+
+class TrialShape(Shape):
+    """What makes a tier a trial plan."""
+
+    of: Duration = Field(description="How long it lasts where nothing else is said.")
+    shortest: Duration | None = Field(None, alias="from", description="The least it may last; left out, `of`.")
+    longest: Duration | None = Field(None, alias="to", description="The most it may last; left out, `of`.")
+    then: Name = Field(description="The tier that remains when it ends.")
+
+
+class _Bundle(Shape):
+    features: Features = []
+    levels: Levels = {}
+    values: Values = {}
+
+
+class TierShape(_Bundle):
+    """One tier (plan)."""
+
+    rank: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Required, in one of the files; a higher rank is a higher tier."
+    )
+    name: Text | None = Field(None, description="Its name for people; the id where it is left out.")
+    aliases: list[Text] = Field([], description="Other ids that accounts may carry.", json_schema_extra={"uniqueItems": True})
+    extends: Name | None = Field(
+        None,
+        description=(
+            "The parent: features are added up; levels, limits and values replace the parent's."
+            " Name, aliases, rank and trial are not inherited."
+        ),
+    )
+    without: list[Name] = Field(
+        [],
+        description="Inherited names to drop: features, limits, value keys or whole nodes of values.",
+        json_schema_extra={"uniqueItems": True},
+    )
+    limits: dict[Name, Size] = Field({}, description="The size of each limit; one that is left out is not included.")
+    trial: TrialShape | None = Field(None, description="Only for a trial plan.")
+
+
+class AddOnShape(_Bundle):
+    """A bundle that an account can buy on top of its tier."""
+
+    about: str = Field("", description="One sentence for people.")
+    tiers: list[Name] = Field(
+        [], description="The tiers that it is offered to; left out, all.", json_schema_extra={"uniqueItems": True}
+    )
+    limits: dict[Name, Size] = Field({}, description="Units that each one bought adds.")
+    price: Text | None = Field(None, description="What it costs, in words: 500 per year.")
+
+
+class Document(Shape):
+    """A policy: tiers of customers and what each of them gets. One file, or several of one folder."""
+
+    policy: Head = Field(Head.model_validate({}), description="What names the policy, and what it says of everybody.")
+    features: dict[Name, Text] = Field({}, description="Switches, each with one sentence about it.")
+    levels: dict[Name, Annotated[list[LevelName], Field(min_length=2, json_schema_extra={"uniqueItems": True})]] = Field(
+        {}, description="Features in ordered levels, lowest first; a level `none` is as good as not included."
+    )
+    limits: dict[Name, Definition] = Field({}, description="How each limit is counted; sizes stand with the tiers.")
+    tiers: dict[Name, TierShape] = Field({}, description="What each tier gets.")
+    add_ons: dict[Name, AddOnShape] = Field({}, description="Bundles to buy on top of a tier.")

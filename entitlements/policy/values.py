@@ -1,0 +1,153 @@
+"""
+Configuration values: a tree of keys, flattened by dots, each value typed as it is written.
+
+An inner node may also be a value: `{no-commitment: text}` is None at its key, and the
+text stands below it, under `label`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from decimal import Decimal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from entitlements.model.limits import NOT_INCLUDED, NotIncluded
+from entitlements.model.names import NAME
+from entitlements.policy.misread import Misread, shown
+from entitlements.policy.quantities import is_duration, parse_duration
+from entitlements.policy.tree import Branch, Items, Leaf, Node, Path
+
+if TYPE_CHECKING:
+    from entitlements.model.policy import Value
+    from entitlements.policy.report import Report
+
+NO_COMMITMENT: Final = "no-commitment"
+"""The only key of a mapping that promises nothing."""
+
+LABEL: Final = "label"
+"""Under which the text of what is not promised stands."""
+
+Written = dict[str, tuple["Value | NotIncluded", Path]]
+"""What one tier writes: by dotted key, with the path in the file."""
+
+
+def read_values(node: Node | None, path: Path, report: Report) -> Written:
+    """Return the leaves below *node*, `NOT_INCLUDED` where something inherited is dropped."""
+    written: Written = {}
+    inner: set[str] = set()
+    if isinstance(node, Branch):
+        for key, value, at in _leaves(node, path, "", report):
+            if clash := _clash(key, written, inner):
+                report.error(at, clash)
+            else:
+                written[key] = (value, at)
+                inner.update(nodes_above(key))
+    return written
+
+
+def nodes_above(key: str) -> list[str]:
+    """Return the inner nodes above a dotted key: `a.b.c` has `a` and `a.b`."""
+    words = key.split(".")
+    return [".".join(words[:depth]) for depth in range(1, len(words))]
+
+
+def overlaid(
+    base: Mapping[str, Value], own: Mapping[str, Value | NotIncluded]
+) -> dict[str, Value]:
+    """
+    Return *base* as *own* replaces it.
+
+    A key replaces itself, everything below it, and a value above it; except that a label
+    alone changes what a missing commitment says, and not that it is missing.
+    """
+    nodes = {node for key in own for node in nodes_above(key)}
+
+    def survives(key: str, value: Value) -> bool:
+        if key in own or any(node in own for node in nodes_above(key)):
+            return False
+        return key not in nodes or (value is None and f"{key}.{LABEL}" in own)
+
+    kept = {key: value for key, value in base.items() if survives(key, value)}
+    return kept | {key: value for key, value in own.items() if not isinstance(value, NotIncluded)}
+
+
+def _leaves(
+    branch: Branch, path: Path, above: str, report: Report
+) -> Iterator[tuple[str, Value | NotIncluded, Path]]:
+    for word, node in branch.nodes.items():
+        key, at = f"{above}{word}", (*path, word)
+        try:
+            if not NAME.fullmatch(word):
+                raise Misread(f"{shown(word)} is not a name", "write words of a-z and 0-9 with - and . between them")
+            if isinstance(node, Branch) and NO_COMMITMENT not in node.nodes:
+                if not node.nodes:
+                    raise Misread("nothing is written below it", "write keys, or not-included")
+                yield from _leaves(node, at, f"{key}.", report)
+            elif isinstance(node, Branch):
+                label = _label(node)
+                yield key, None, at
+                yield f"{key}.{LABEL}", label, (*at, NO_COMMITMENT)
+            else:
+                yield key, _typed(node), at
+        except Misread as what:
+            report.error(at, what)
+
+
+def _label(branch: Branch) -> str:
+    text = branch.nodes[NO_COMMITMENT]
+    if len(branch.nodes) > 1:
+        raise Misread("no-commitment stands beside other keys", "write {no-commitment: text} alone")
+    if not isinstance(text, Leaf) or not isinstance(text.value, str) or not text.value:
+        raise Misread("no-commitment says nothing", "write a text, in quotes if it looks like something else")
+    return text.value
+
+
+def _typed(node: Node, *, listed: bool = False) -> Value | NotIncluded:
+    """Return what one value is; items of a list may be mappings."""
+    if isinstance(node, Items):
+        return tuple(_item(child) for child in node.nodes)
+    if isinstance(node, Branch):
+        return MappingProxyType({_item_key(key): _item(child) for key, child in node.nodes.items()})
+    value = node.value
+    if value is None:
+        raise Misread("nothing is written", "write not-included, or {no-commitment: text}")
+    if isinstance(value, str):
+        return value if node.quoted else _plain_text(value, listed=listed)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value)
+    assert isinstance(value, bool | Decimal | timedelta)
+    return value
+
+
+def _item(node: Node) -> Value:
+    value = _typed(node, listed=True)
+    assert not isinstance(value, NotIncluded)
+    return value
+
+
+def _item_key(key: str) -> str:
+    if not NAME.fullmatch(key) or "." in key:
+        raise Misread(f"{shown(key)} is not a name", "write words of a-z and 0-9 with - between them")
+    return key
+
+
+def _plain_text(text: str, *, listed: bool) -> Value | NotIncluded:
+    if text == NOT_INCLUDED.value:
+        if listed:
+            raise Misread("not-included in a list drops nothing", "leave the item out, or quote it")
+        return NOT_INCLUDED
+    return parse_duration(text) if is_duration(text) else text
+
+
+def _clash(key: str, written: Written, inner: set[str]) -> Misread | None:
+    """Return what keeps *key* from being written beside the others of the same tier."""
+    if key in written:
+        return Misread(f"{key!r} is written twice in this tier", "keep one of the two")
+    above = next((node for node in nodes_above(key) if node in written and written[node][0] is not None), None)
+    if above is not None:
+        return Misread(f"{key!r} stands below {above!r}, which has a value of its own", "keep one of the two")
+    if key in inner:
+        return Misread(f"{key!r} has a value, and keys below it", "keep one of the two")
+    return None

@@ -1,0 +1,1 @@
+"""The laws: pure functions over values, with `now` as an argument in microseconds."""

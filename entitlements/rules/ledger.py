@@ -1,0 +1,290 @@
+"""
+One account's record, and what a charge does to it: evaluate all, then write all or nothing.
+
+A store keeps a `Ledger` per account (and one per scope) and runs these functions on
+it, one at a time. A networked store runs a translation of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from entitlements.model.charge import Charge, Line, Outcome, Part, Read, Status, Verb
+from entitlements.model.instants import DAY, MINUTE
+from entitlements.model.limits import UNLIMITED, Allocation, Mode, Quota, Rate, Size
+from entitlements.rules.counts import Held, Metered, Period, deny, quota_line, quota_take
+from entitlements.rules.meters import Meter, fits_law, new_meter
+
+OPERATIONS_KEPT = 10 * MINUTE
+KEYED_OPERATIONS_KEPT = DAY
+MAX_OPERATIONS = 4096
+SWEPT_OPERATIONS = 4
+"""Expired operation ids of each list that a charge drops when it adds one."""
+SWEPT_RESERVATIONS = 64
+"""Lapsed reservations that one order ends."""
+
+
+@dataclass(slots=True)
+class Taken:
+    """What one part of an operation took, and where."""
+
+    limit: str
+    kind: type
+    amount: int
+    mark: int
+    holder: str | None = None
+
+
+@dataclass(slots=True)
+class Operation:
+    """An admitted charge, kept so that a repeat is recognised and a refund possible."""
+
+    fingerprint: str
+    expires: int
+    outcome: Outcome
+    taken: tuple[Taken, ...]
+    sizes: tuple[Size, ...] = ()
+    keyed: bool = False
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class Booking:
+    """An open reservation."""
+
+    expires: int
+    taken: tuple[Taken, ...]
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Everything that is counted for one account, or for one scope of it."""
+
+    rates: dict[str, Meter] = field(default_factory=dict)
+    quotas: dict[str, Metered] = field(default_factory=dict)
+    allocations: dict[str, Held] = field(default_factory=dict)
+    bookings: dict[str, Booking] = field(default_factory=dict)
+    operations: dict[str, Operation] = field(default_factory=dict)
+    keyed_operations: dict[str, Operation] = field(default_factory=dict)
+    lapses_at: int | None = None
+    """No open reservation lapses before this instant; None while there is none."""
+
+    @property
+    def rates_only(self) -> bool:
+        """Whether nothing in here must outlive its window."""
+        return not (self.quotas or self.allocations or self.bookings)
+
+    def is_idle(self, now: int) -> bool:
+        """Say whether nothing that is kept of rates and operations matters any more."""
+        meters = all(meter.idle_at() <= now for meter in self.rates.values())
+        kept = (*self.operations.values(), *self.keyed_operations.values())
+        return meters and all(operation.expires <= now for operation in kept)
+
+    def operation(self, id: str, now: int) -> Operation | None:
+        """Return the record of an operation that has not expired."""
+        found = self.operations.get(id) or self.keyed_operations.get(id)
+        return found if found and now < found.expires else None
+
+
+def charge(ledger: Ledger, scoped: Ledger, order: Charge, now: int) -> Outcome:
+    """
+    Answer a charge: the first outcome of a repeat, or all parts admitted, or none.
+
+    Args:
+        ledger: The account's record.
+        scoped: The record of the order's scope; parts with a `per` count there.
+        order: The charge.
+        now: The store's clock, in microseconds.
+    """
+    if order.operation is None and order.verb is Verb.CONSUME and len(order.parts) == 1:
+        part = order.parts[0]
+        if type(part.limit) is Rate and part.size and part.size is not UNLIMITED:
+            return _charge_rate(scoped if part.limit.per else ledger, part.limit, part.size, part.cost, now)
+    if order.operation is not None:
+        repeated = recall(ledger, order, now)
+        if repeated.status is not Status.UNKNOWN:
+            return repeated
+    sweep(ledger, now)
+    lines = ask(ledger, scoped, order, now)
+    if lines is None:
+        return Outcome(Status.STALE, now)
+    admitted = all(line.fits or part.limit.mode is Mode.SHADOW for part, line in zip(order.parts, lines, strict=True))
+    if order.verb is Verb.PEEK:
+        return Outcome(Status.ADMITTED if admitted else Status.REFUSED, now, lines)
+    if not admitted:
+        _count_denied(ledger, order, lines, now)
+        return Outcome(Status.REFUSED, now, lines)
+    outcome = Outcome(Status.ADMITTED, now, tuple(_take(ledger, scoped, order, lines, now)))
+    return _remember(ledger, order, outcome, now)
+
+
+def recall(ledger: Ledger, order: Charge, now: int) -> Outcome:
+    """Answer with the first outcome of a repeated charge, or `UNKNOWN`, or `REUSED`."""
+    found = ledger.operation(order.operation, now) if order.operation else None
+    if found is None:  # the record of a long reservation may have gone before the reservation
+        booked = order.operation in ledger.bookings
+        return Outcome(Status.REUSED if booked else Status.UNKNOWN, now)
+    if found.fingerprint != order.fingerprint:
+        return Outcome(Status.REUSED, now)
+    return found.outcome._replace(status=Status.REPLAYED, sizes=found.sizes)
+
+
+def ask(ledger: Ledger, scoped: Ledger, order: Charge | Read, now: int) -> tuple[Line, ...] | None:
+    """Say what stands and what fits, and write nothing; None if a part's period ends are stale."""
+    holder = order.holder if isinstance(order, Charge) else None
+    lines = []
+    for part in order.parts:
+        line = _ask_part(_home(part, ledger, scoped), part, holder, now)
+        if line is None:
+            return None
+        lines.append(line)
+    return tuple(lines)
+
+
+def sweep(ledger: Ledger, now: int) -> None:
+    """End reservations that have lapsed, the earliest first, at most 64 at a time."""
+    if ledger.lapses_at is None or now < ledger.lapses_at:
+        return
+    lapsed = sorted((booking.expires, id) for id, booking in ledger.bookings.items() if booking.expires <= now)
+    for _, id in lapsed[:SWEPT_RESERVATIONS]:
+        unbook(ledger, id, {})
+    ledger.lapses_at = min((booking.expires for booking in ledger.bookings.values()), default=None)
+
+
+def unbook(ledger: Ledger, id: str, kept: dict[str, int]) -> None:
+    """End the reservation *id*; of each limit, what *kept* says stays used."""
+    for taken in ledger.bookings.pop(id).taken:
+        amount = min(taken.amount, kept.get(taken.limit, 0))
+        if taken.kind is Quota:
+            ledger.quotas[taken.limit].settle(taken.mark, taken.amount, amount)
+        else:
+            ledger.allocations[taken.limit].settle(taken.amount, amount)
+
+
+def remember(ledger: Ledger, id: str, operation: Operation, now: int) -> int:
+    """
+    Keep an operation, drop up to four expired ones of each kind, and hold the cap.
+
+    Returns:
+        How many ids were dropped before their time: the oldest of ours first, and
+        only then the oldest of callers'.
+    """
+    for kept in (ledger.operations, ledger.keyed_operations):
+        _drop_expired(kept, now)
+    home = ledger.keyed_operations if operation.keyed else ledger.operations
+    home.pop(id, None)
+    home[id] = operation
+    forgotten = 0
+    while len(ledger.operations) + len(ledger.keyed_operations) > MAX_OPERATIONS:
+        oldest = ledger.operations or ledger.keyed_operations
+        oldest.pop(next(iter(oldest)))
+        forgotten += 1
+    return forgotten
+
+
+def _home(part: Part, ledger: Ledger, scoped: Ledger) -> Ledger:
+    return scoped if isinstance(part.limit, Rate) and part.limit.per else ledger
+
+
+def _ask_part(home: Ledger, part: Part, holder: str | None, now: int) -> Line | None:
+    limit = part.limit
+    if isinstance(limit, Rate):
+        if part.size is UNLIMITED or part.size == 0:
+            return Line(part.size is UNLIMITED, None if part.size else 0)
+        return _meter(home, part).ask(part.size, part.cost, now)
+    if isinstance(limit, Allocation):
+        return (home.allocations.get(limit.name) or Held()).ask(part, holder)
+    assert part.ends is not None
+    period = (home.quotas.get(limit.name) or Metered()).running(part.ends, part.size, now)
+    return None if period is None else quota_line(period, part)
+
+
+def _take(ledger: Ledger, scoped: Ledger, order: Charge, lines: tuple[Line, ...], now: int) -> Iterator[Line]:
+    """Write every part, and yield what stands after it."""
+    reserve = order.verb is Verb.RESERVE
+    for part, line in zip(order.parts, lines, strict=True):
+        limit = part.limit
+        home = _home(part, ledger, scoped)
+        if isinstance(limit, Rate):
+            yield _take_rate(home, part, line, now)
+        elif isinstance(limit, Quota):
+            yield quota_take(_running(home, part, now), part, reserve=reserve)
+        else:
+            held = home.allocations.setdefault(limit.name, Held())
+            yield held.take(part, order.holder, reserve=reserve)
+
+
+def _take_rate(home: Ledger, part: Part, line: Line, now: int) -> Line:
+    """Count a rate that fits; what a shadow rate would have refused adds nothing."""
+    if not line.fits or part.size is UNLIMITED or part.size == 0:
+        return line
+    meter = home.rates[part.limit.name] = _meter(home, part)
+    return meter.take(part.size, part.cost, now)
+
+
+def _charge_rate(home: Ledger, rate: Rate, size: int, cost: int, now: int) -> Outcome:
+    """Answer a charge of one rate and nothing else, which has no record to look for or to keep."""
+    meter = home.rates.get(rate.name)
+    if meter is None or not fits_law(meter, rate):
+        meter = new_meter(rate)
+    line = meter.spend(size, cost, now)
+    if line.fits:
+        home.rates[rate.name] = meter
+        return Outcome(Status.ADMITTED, now, (line,))
+    return Outcome(Status.ADMITTED if rate.mode is Mode.SHADOW else Status.REFUSED, now, (line,))
+
+
+def _meter(home: Ledger, part: Part) -> Meter:
+    """Return the rate's meter; an empty one if there is none, or if its law has changed."""
+    assert isinstance(part.limit, Rate)
+    assert not isinstance(part.size, UNLIMITED.__class__)
+    meter = home.rates.get(part.limit.name)
+    if meter is None or not fits_law(meter, part.limit):
+        return new_meter(part.limit)
+    return meter
+
+
+def _running(home: Ledger, part: Part, now: int) -> Period:
+    """Return the running period of a quota, written to the ledger."""
+    metered = home.quotas.setdefault(part.limit.name, Metered())
+    assert part.ends is not None
+    period = metered.running(part.ends, part.size, now)
+    assert period is not None
+    metered.write(period)
+    return period
+
+
+def _count_denied(ledger: Ledger, order: Charge, lines: tuple[Line, ...], now: int) -> None:
+    for part, line in zip(order.parts, lines, strict=True):
+        if isinstance(part.limit, Quota) and not line.fits:
+            deny(_running(ledger, part, now), part.cost)
+
+
+def _remember(ledger: Ledger, order: Charge, outcome: Outcome, now: int) -> Outcome:
+    """Keep what was taken under the operation's id, and the reservation if it is one."""
+    if order.operation is None:
+        return outcome
+    taken = tuple(
+        Taken(part.limit.name, type(part.limit), line.taken, line.mark, order.holder)
+        for part, line in zip(order.parts, outcome.lines, strict=True)
+    )
+    if order.verb is Verb.ASSIGN and not outcome.lines[0].taken:
+        return outcome
+    if order.verb is Verb.RESERVE:
+        expires = now + order.ttl
+        ledger.bookings[order.operation] = Booking(expires, tuple(each for each in taken if each.kind is not Rate))
+        ledger.lapses_at = min(expires, ledger.lapses_at or expires)
+        taken = ()
+    expires = now + (KEYED_OPERATIONS_KEPT if order.keyed else OPERATIONS_KEPT)
+    sizes = tuple(part.size for part in order.parts)
+    operation = Operation(order.fingerprint, expires, outcome, taken, sizes, order.keyed)
+    return outcome._replace(forgotten=remember(ledger, order.operation, operation, now))
+
+
+def _drop_expired(kept: dict[str, Operation], now: int) -> None:
+    for _ in range(SWEPT_OPERATIONS):
+        oldest = next(iter(kept), None)
+        if oldest is None or kept[oldest].expires > now:
+            return
+        del kept[oldest]

@@ -1,0 +1,207 @@
+"""What the orders after a charge do to an account's record: settle, refund, release, set."""
+
+from __future__ import annotations
+
+from entitlements.model.charge import (
+    Outcome,
+    Periods,
+    Read,
+    ReadHistory,
+    Refund,
+    Settle,
+    Settled,
+    SetUsage,
+    Status,
+    Totalled,
+)
+from entitlements.model.limits import UNLIMITED, Allocation, Quota, Rate
+from entitlements.rules.counts import Held, Metered, quota_line
+from entitlements.rules.ledger import (
+    OPERATIONS_KEPT,
+    Ledger,
+    Operation,
+    Taken,
+    ask,
+    charge,
+    remember,
+    sweep,
+    unbook,
+)
+
+
+def settle(ledger: Ledger, scoped: Ledger, order: Settle, now: int) -> Settled:
+    """
+    Commit or cancel a reservation, once.
+
+    One that was settled before stays as it was. One that has lapsed is charged anew
+    where the order says how; if that is refused, or nobody knows how, it is gone.
+    """
+    booking = ledger.bookings.get(order.reservation)
+    if booking and now < booking.expires:
+        return _settle_open(ledger, order, now)
+    sweep(ledger, now)
+    if _ended(ledger, order.reservation, now) or _gives_all_back(order):
+        return Settled(done=True, now=now)
+    if order.anew is None:
+        return Settled(done=False, now=now)
+    outcome = charge(ledger, scoped, order.anew, now)
+    if outcome.status in (Status.ADMITTED, Status.REPLAYED):
+        _end(ledger, order.reservation, now)
+        return Settled(done=True, now=now)
+    return Settled(done=False, stale=outcome.status is Status.STALE, now=now)
+
+
+def refund(ledger: Ledger, scoped: Ledger, order: Refund, now: int) -> bool:
+    """Give back what a charge took, once, into the periods it took it from."""
+    sweep(ledger, now)
+    if order.operation is None:
+        return _refund_rates(ledger, scoped, order, now)
+    operation = ledger.operation(order.operation, now)
+    if operation is None or operation.ended or not operation.taken:
+        return False
+    returns = [each for each in operation.taken if each.kind is not Rate or order.rates]
+    for each in returns:
+        _give_back(ledger, scoped, order, each, now)
+    operation.ended = bool(returns)
+    return operation.ended
+
+
+def release(ledger: Ledger, limit: str, amount: int, now: int) -> int:
+    """Let go of up to *amount* anonymous units, and say how many."""
+    sweep(ledger, now)
+    held = ledger.allocations.get(limit)
+    return held.give_back(amount) if held else 0
+
+
+def unassign(ledger: Ledger, limit: str, holder: str, now: int) -> bool:
+    """Take the unit of *holder* back, and say whether they held one."""
+    sweep(ledger, now)
+    held = ledger.allocations.get(limit)
+    if held is None or holder not in held.holders:
+        return False
+    held.holders.remove(holder)
+    return True
+
+
+def set_usage(ledger: Ledger, order: SetUsage, now: int) -> Totalled:
+    """Make *order.part.cost* the total of a quota's running period or of an allocation."""
+    sweep(ledger, now)
+    part = order.part
+    if isinstance(part.limit, Allocation):
+        held = ledger.allocations.setdefault(part.limit.name, Held())
+        if part.cost < held.bound:
+            return Totalled(None, least=held.bound, now=now)
+        held.anonymous = part.cost - held.bound
+        return Totalled(held.ask(part, None), now=now)
+    assert part.ends is not None
+    metered = ledger.quotas.setdefault(part.limit.name, Metered())
+    period = metered.running(part.ends, part.size, now)
+    if period is None:
+        return Totalled(None, stale=True, now=now)
+    if part.cost < period.reserved:
+        return Totalled(None, least=period.reserved, now=now)
+    period.used = part.cost
+    metered.write(period)
+    return Totalled(quota_line(period, part), now=now)
+
+
+def read(ledger: Ledger, scoped: Ledger, order: Read, now: int) -> Outcome:
+    """Say what stands on every meter."""
+    sweep(ledger, now)
+    lines = ask(ledger, scoped, order, now)
+    return Outcome(Status.STALE, now) if lines is None else Outcome(Status.ADMITTED, now, lines)
+
+
+def history(ledger: Ledger, order: ReadHistory, now: int) -> Periods:
+    """Return a quota's periods, newest first, the running one included."""
+    sweep(ledger, now)
+    part = order.part
+    assert part.ends is not None
+    metered = Metered(list((ledger.quotas.get(part.limit.name) or Metered()).periods))
+    period = metered.running(part.ends, part.size, now)
+    if period is None:
+        return Periods((), stale=True, now=now)
+    metered.write(period)
+    return Periods(tuple(each.count() for each in metered.periods), now=now)
+
+
+def holders(ledger: Ledger, limit: str) -> tuple[str, ...]:
+    """Return who holds a unit, sorted."""
+    held = ledger.allocations.get(limit)
+    return tuple(sorted(held.holders)) if held else ()
+
+
+def _settle_open(ledger: Ledger, order: Settle, now: int) -> Settled:
+    booked = {each.limit: each.amount for each in ledger.bookings[order.reservation].taken}
+    amounts = _amounts(order, booked)
+    excess = next((name for name, amount in amounts.items() if amount > booked.get(name, 0)), None)
+    if excess is not None:
+        return Settled(done=False, excess=excess, now=now)
+    unbook(ledger, order.reservation, amounts)
+    _end(ledger, order.reservation, now)
+    return Settled(done=True, now=now)
+
+
+def _amounts(order: Settle, booked: dict[str, int]) -> dict[str, int]:
+    """Return what to commit of each limit; a bare int means the only one that was reserved."""
+    if order.amounts is None:
+        return booked
+    if isinstance(order.amounts, int):
+        only = next(iter(booked)) if len(booked) == 1 else "*"
+        return {only: order.amounts}
+    return dict(order.amounts)
+
+
+def _gives_all_back(order: Settle) -> bool:
+    if isinstance(order.amounts, int):
+        return order.amounts == 0
+    return order.amounts is not None and not any(amount for _, amount in order.amounts)
+
+
+def _ended(ledger: Ledger, id: str, now: int) -> bool:
+    operation = ledger.operation(id, now)
+    return operation is not None and operation.ended
+
+
+def _end(ledger: Ledger, id: str, now: int) -> None:
+    """Remember that a reservation is settled, at least ten minutes longer."""
+    operation = ledger.operation(id, now)
+    if operation:
+        operation.ended = True
+    else:
+        ended = Operation("", now + OPERATIONS_KEPT, Outcome(Status.ADMITTED, now), (), ended=True)
+        remember(ledger, id, ended, now)
+
+
+def _refund_rates(ledger: Ledger, scoped: Ledger, order: Refund, now: int) -> bool:
+    back = [
+        _give_back_rate(
+            scoped if isinstance(part.limit, Rate) and part.limit.per else ledger,
+            Taken(part.limit.name, Rate, line.taken, line.mark), part.size, now,
+        )
+        for part, line in order.taken
+    ]  # fmt: skip
+    return any(back)
+
+
+def _give_back(ledger: Ledger, scoped: Ledger, order: Refund, taken: Taken, now: int) -> None:
+    if taken.kind is Quota:
+        ledger.quotas[taken.limit].give_back(taken.mark, taken.amount)
+    elif taken.kind is Allocation:
+        held = ledger.allocations[taken.limit]
+        if taken.holder is None:
+            held.give_back(taken.amount)
+        else:
+            held.holders.discard(taken.holder)
+    else:
+        sizes = {part.limit.name: (part.size, part.limit) for part, _ in order.taken}
+        size, limit = sizes[taken.limit]
+        home = scoped if isinstance(limit, Rate) and limit.per else ledger
+        _give_back_rate(home, taken, size, now)
+
+
+def _give_back_rate(home: Ledger, taken: Taken, size: object, now: int) -> int:
+    meter = home.rates.get(taken.limit)
+    if meter is None or not taken.amount or size is UNLIMITED:
+        return 0
+    return meter.give_back(size, taken.amount, taken.mark, now)  # type: ignore[arg-type]

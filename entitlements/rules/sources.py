@@ -1,0 +1,160 @@
+"""
+What stands beside the tier: add-ons, grants and overrides, gathered and then decided.
+
+An override in force is final. Otherwise the tier's value is raised: a limit by what
+each add-on (times its quantity) and each grant adds, a level to the highest, a switch
+turned on, a configuration value replaced by the last add-on that has it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from entitlements.errors import AccountError
+from entitlements.model.decision import Considered, Verdict
+from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue
+from entitlements.rules.spans import in_span, when
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from entitlements.model.account import Account, Grant, Override
+    from entitlements.model.policy import AddOn, Policy, Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """
+    One thing beside the tier that speaks of a name.
+
+    Args:
+        source: `add-on:…`, `grant:…` or `override:…`.
+        value: What it adds, or says.
+        absent: Why it is not in force; None if it is.
+        note: For people.
+    """
+
+    source: str
+    value: object
+    absent: Verdict | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """
+    What became of one name.
+
+    Args:
+        value: A bool, a level, a size or a configuration value; `NOT_INCLUDED` if it has none.
+        winner: The source that decided; None if the tier did.
+        trace: Everything beside the tiers that was considered.
+    """
+
+    value: object
+    winner: str | None
+    trace: tuple[Considered, ...]
+
+
+def gather(policy: Policy, account: Account, tier: Tier, now: int, edges: list[int]) -> dict[str, list[Source]]:
+    """Return what speaks of each name, add-ons first, then grants, then overrides."""
+    found: dict[str, list[Source]] = {}
+    for add_on, quantity in account.add_ons.items():
+        for name, source in _of_add_on(policy.add_ons[add_on], quantity, tier):
+            found.setdefault(name, []).append(source)
+    for grant in account.grants:
+        source = _timed(f"grant:{grant.limit}", grant.amount, grant, grant.reason, now, edges)
+        found.setdefault(grant.limit, []).append(source)
+    for override in account.overrides:
+        note = f"{override.reason}, by {override.author}"
+        source = _timed(f"override:{override.name}", override.value, override, note, now, edges)
+        found.setdefault(override.name, []).append(source)
+    return found
+
+
+def decide(policy: Policy, tier: Tier, name: str, sources: list[Source]) -> Decided:
+    """
+    Decide *name* between its tier and everything else that speaks of it.
+
+    Raises:
+        AccountError: For two overrides in force: neither is the final word.
+    """
+    value, winner = _raised(policy, tier, name, sources)
+    finals = [each for each in sources if _is_final(each) and each.absent is None]
+    if len(finals) > 1:
+        raise AccountError(f"two overrides of {name!r} are in force; keep one, or end one before the other begins")
+    final = finals[0] if finals else None
+    if final is not None:
+        value, winner = final.value, final.source
+    trace = tuple(
+        Considered(each.source, each.value, each.absent or _verdict(each, final, winner), each.note) for each in sources
+    )
+    return Decided(value, winner, trace)
+
+
+def tier_value(policy: Policy, tier: Tier, name: str) -> object:
+    """Return what the tier alone says of a name."""
+    if name in policy.limits:
+        return tier.limits.get(name, NOT_INCLUDED)
+    if name in policy.features:
+        return tier.levels.get(name, name in tier.features)
+    return tier.values.get(name, NOT_INCLUDED)
+
+
+def raised_limit(base: LimitValue, amount: LimitValue) -> LimitValue:
+    """Return *base* with *amount* added: unlimited stays, not included counts as nothing."""
+    if base is UNLIMITED or amount is UNLIMITED:
+        return UNLIMITED
+    if amount is NOT_INCLUDED:
+        return base
+    return amount if base is NOT_INCLUDED else base + amount
+
+
+def _of_add_on(add_on: AddOn, quantity: int, tier: Tier) -> Iterator[tuple[str, Source]]:
+    offered = add_on.offered_to(tier.id)
+    absent, note = (None, f"quantity {quantity}") if offered else (Verdict.NOT_OFFERED, f"not offered to {tier.id}")
+    limits = {name: amount if amount is UNLIMITED else amount * quantity for name, amount in add_on.limits.items()}
+    bundle: dict[str, object] = {
+        **dict.fromkeys(sorted(add_on.features), True),
+        **add_on.levels,
+        **limits,
+        **add_on.values,
+    }
+    for name, value in bundle.items():
+        yield name, Source(f"add-on:{add_on.name}", value, absent, note)
+
+
+def _timed(source: str, value: object, timed: Grant | Override, note: str, now: int, edges: list[int]) -> Source:
+    absent = when(timed.starts, timed.expires, now, edges)
+    return Source(source, value, absent, ", ".join(filter(None, (note, in_span(timed.starts, timed.expires)))))
+
+
+def _raised(policy: Policy, tier: Tier, name: str, sources: list[Source]) -> tuple[object, str | None]:
+    """Return the tier's value as add-ons and grants in force raise it, and the last that did."""
+    value, winner = tier_value(policy, tier, name), None
+    for each in sources:
+        if each.absent is None and not _is_final(each):
+            higher = _higher(policy, name, value, each.value)
+            value, winner = (value, winner) if higher == value else (higher, each.source)
+    return value, winner
+
+
+def _higher(policy: Policy, name: str, value: object, other: object) -> object:
+    if name in policy.limits:
+        return raised_limit(cast("LimitValue", value), cast("LimitValue", other))
+    feature = policy.features.get(name)
+    if feature is None or not feature.levels:
+        return other
+    levels = feature.levels
+    return other if value not in levels or levels.index(other) > levels.index(value) else value
+
+
+def _is_final(source: Source) -> bool:
+    return source.source.startswith("override:")
+
+
+def _verdict(each: Source, final: Source | None, winner: str | None) -> Verdict:
+    if each is final or (final is None and each.source == winner):
+        return Verdict.WON
+    return Verdict.LOST if final is not None or not each.source.startswith(("add-on:", "grant:")) else Verdict.RAISED

@@ -1,0 +1,76 @@
+"""
+Which tier is in force: the account's own, what changes make of it, or a running trial.
+
+A trial replaces the tier while it runs, unless a change has meanwhile brought a higher
+one; what remains when it ends is the account's own tier, never a tier the trial names.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from entitlements.model.decision import Verdict
+from entitlements.model.entitlements import TierSource
+from entitlements.model.instants import to_instant
+from entitlements.rules.spans import in_span, when
+
+if TYPE_CHECKING:
+    from entitlements.model.account import Account
+    from entitlements.model.policy import Policy
+
+
+def considered_tiers(policy: Policy, account: Account, now: int, edges: list[int]) -> list[TierSource]:
+    """
+    Return every tier that bears on the account, the one in force first.
+
+    Args:
+        policy: The policy in force.
+        account: The account.
+        now: Microseconds.
+        edges: Takes every instant ahead at which the tier changes.
+
+    Returns:
+        The tier that won and those that did not; none won where the policy knows
+        neither the account's own tier nor one that replaces it.
+    """
+    own = _own_tiers(policy, account, now, edges)
+    trial = account.trial
+    tier = policy.tier(trial.tier) if trial else None
+    if trial is None or tier is None:
+        return own
+    verdict = when(trial.starts, trial.ends, now, edges)
+    winner = own[0].tier if own and own[0].verdict is Verdict.WON else None
+    if verdict is None and winner and tier.rank < winner.rank:
+        verdict = Verdict.LOST
+    span = in_span(trial.starts, trial.ends)
+    if verdict is not None:
+        return [*own, TierSource(f"trial:{tier.id}", tier, verdict, span)]
+    lost = [TierSource(each.source, each.tier, _unless_won(each.verdict), each.note) for each in own]
+    return [TierSource(f"tier:{tier.id}", tier, Verdict.WON, f"trial, {span}"), *lost]
+
+
+def _own_tiers(policy: Policy, account: Account, now: int, edges: list[int]) -> list[TierSource]:
+    """Return the account's own tier and its changes, the one in force first, future ones last."""
+    changes = sorted((to_instant(change.at), change.tier) for change in account.changes)
+    steps = [account.tier, *(tier for _, tier in changes)]
+    current = sum(at <= now for at, _ in changes)
+    edges.extend(at for at, _ in changes[current:])
+    order = [current, *reversed(range(current)), *range(current + 1, len(steps))]
+    found = []
+    for index in order:
+        tier = policy.tier(steps[index])
+        if tier is not None:
+            verdict, note = _VERDICTS[(index > current) - (index < current)]
+            found.append(TierSource(f"tier:{tier.id}", tier, verdict, note))
+    return found
+
+
+_VERDICTS = {
+    0: (Verdict.WON, ""),
+    -1: (Verdict.EXPIRED, "a later change of tier has come"),
+    1: (Verdict.NOT_STARTED, "a scheduled change of tier"),
+}
+
+
+def _unless_won(verdict: Verdict) -> Verdict:
+    return Verdict.LOST if verdict is Verdict.WON else verdict

@@ -1,0 +1,217 @@
+"""
+The embedded store: one process, a dict behind a lock, the laws themselves.
+
+Capped: at `max_keys` records, idle ones (nothing but rates whose windows have
+passed) make room. A live counter is never evicted,
+because forgetting it would hand out its limit again; a newcomer that finds no room
+gets what `when_full` says.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Literal
+from weakref import WeakSet
+
+from entitlements.errors import StoreError
+from entitlements.model.charge import (
+    Answer,
+    Charge,
+    Forget,
+    Order,
+    Outcome,
+    Read,
+    ReadHistory,
+    ReadHolders,
+    Recall,
+    Refund,
+    Release,
+    Settle,
+    Settled,
+    SetUsage,
+    Status,
+    Totalled,
+    Unassign,
+    Verb,
+)
+from entitlements.rules import ledger as law
+from entitlements.rules import settling
+from entitlements.rules.ledger import Ledger
+
+if TYPE_CHECKING:
+    from entitlements.ports import Clock
+
+_LOOKED_AT = 8
+"""Records that a newcomer looks at for one that is idle; the next newcomer looks at others."""
+
+Key = str | tuple[str, str]
+"""An account, or an account and a scope."""
+
+
+class MemoryStore:
+    """
+    Meters in this process.
+
+    Args:
+        clock: Tells the time of every meter, in microseconds.
+        max_keys: Most records kept: one per account, one per scope.
+        when_full: What a newcomer's charge gets where nothing is idle: `deny` or
+            `allow`, both marked as degraded.
+    """
+
+    via = "memory"
+
+    def __init__(self, clock: Clock, *, max_keys: int = 100_000, when_full: Literal["deny", "allow"] = "deny") -> None:
+        if max_keys < 1:
+            raise ValueError(f"max_keys {max_keys} must be at least 1")
+        if when_full not in ("deny", "allow"):
+            raise ValueError(f"when_full {when_full!r} must be 'deny' or 'allow'")
+        self._clock = clock
+        self._max_keys = max_keys
+        self._when_full = Status.WAIVED if when_full == "allow" else Status.UNAVAILABLE
+        self._idling: dict[Key, Ledger] = {}
+        """Records of nothing but rates, those that were looked at longest ago first."""
+        self._kept: dict[Key, Ledger] = {}
+        self._lock = threading.Lock()
+        _STORES.add(self)
+
+    def __len__(self) -> int:
+        """Return how many records are kept."""
+        return len(self._idling) + len(self._kept)
+
+    def execute(self, order: Order, /) -> Answer:
+        """Carry out one order under the lock."""
+        with self._lock:
+            now = self._clock()
+            if type(order) is Charge:
+                return self._charge(order, now)
+            return self._other(order, now)
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to let go of."""
+
+    def unlock(self) -> None:
+        """Take a fresh lock: in a forked child the old one may be held for ever."""
+        self._lock = threading.Lock()
+
+    def _charge(self, order: Charge, now: int) -> Outcome:
+        if order.scope is not None:
+            return self._charge_scoped(order, order.scope, now)
+        found = self._find(order.account)
+        if found is None and order.verb is not Verb.PEEK and not self._make_room(now, 1):
+            return Outcome(self._when_full, now)
+        ledger = found or Ledger()
+        outcome = law.charge(ledger, ledger, order, now)
+        self._place(order.account, ledger)
+        return outcome
+
+    def _charge_scoped(self, order: Charge, scope: str, now: int) -> Outcome:
+        main, beside = order.account, (order.account, scope)
+        found = self._find(main), self._find(beside)
+        if order.verb is not Verb.PEEK and not self._make_room(now, found.count(None)):
+            return Outcome(self._when_full, now)
+        ledger, scoped = found[0] or Ledger(), found[1] or Ledger()
+        outcome = law.charge(ledger, scoped, order, now)
+        self._place(main, ledger)
+        self._place(beside, scoped)
+        return outcome
+
+    def _other(self, order: Order, now: int) -> Answer:
+        key = order.charge.account if isinstance(order, Recall) else order.account
+        if isinstance(order, Forget):
+            self._idling.pop(key, None)
+            self._kept.pop(key, None)
+            return None
+        found = self._find(key)
+        ledger = found or Ledger()
+        if found is None and isinstance(order, SetUsage | Settle) and not self._make_room(now, 1):
+            return Totalled(None, full=True, now=now) if isinstance(order, SetUsage) else Settled(False, now=now)
+        answer = self._carry_out(order, ledger, now)
+        if found or isinstance(order, SetUsage | Settle):
+            self._place(key, ledger)
+        return answer
+
+    def _carry_out(self, order: Order, ledger: Ledger, now: int) -> Answer:
+        match order:
+            case Read():
+                return settling.read(ledger, self._scoped(order.account, order.scope, ledger), order, now)
+            case Settle():
+                scope = order.anew.scope if order.anew else None
+                return settling.settle(ledger, self._scoped(order.account, scope, ledger), order, now)
+            case Refund():
+                return settling.refund(ledger, self._scoped(order.account, order.scope, ledger), order, now)
+            case SetUsage():
+                return settling.set_usage(ledger, order, now)
+            case Release():
+                return settling.release(ledger, order.limit, order.amount, now)
+            case Unassign():
+                return settling.unassign(ledger, order.limit, order.holder, now)
+            case ReadHistory():
+                return settling.history(ledger, order, now)
+            case ReadHolders():
+                return settling.holders(ledger, order.limit)
+            case Recall():
+                return law.recall(ledger, order.charge, now)
+            case _:
+                raise StoreError(f"the memory store does not know the order {order!r}")
+
+    def _scoped(self, account: str, scope: str | None, ledger: Ledger) -> Ledger:
+        return ledger if scope is None else self._find((account, scope)) or Ledger()
+
+    def _find(self, key: Key) -> Ledger | None:
+        return self._idling.get(key) or self._kept.get(key)
+
+    def _place(self, key: Key, ledger: Ledger) -> None:
+        """Put a record where it belongs, once it holds anything."""
+        if key in self._kept:
+            return
+        if not ledger.rates_only:
+            self._idling.pop(key, None)
+            self._kept[key] = ledger
+        elif ledger.rates or ledger.operations or ledger.keyed_operations:
+            self._idling[key] = ledger
+
+    def _make_room(self, now: int, newcomers: int) -> bool:
+        """Evict idle records until *newcomers* fit; those that are looked at and live get another turn."""
+        excess = len(self) + newcomers - self._max_keys
+        if not newcomers or excess <= 0:
+            return True
+        for _ in range(min(len(self._idling), _LOOKED_AT + excess)):
+            key = next(iter(self._idling))
+            ledger = self._idling.pop(key)
+            if not ledger.is_idle(now):
+                self._idling[key] = ledger
+                continue
+            excess -= 1
+            if excess == 0:
+                return True
+        return False
+
+
+class AsyncMemoryStore:
+    """The embedded store for an event loop: an order takes microseconds, so it is carried out at once."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.via = store.via
+
+    async def execute(self, order: Order, /) -> Answer:
+        """Same as `MemoryStore.execute`."""
+        return self._store.execute(order)
+
+    async def aclose(self) -> None:
+        """Do nothing: there is nothing to let go of."""
+
+
+_STORES: WeakSet[MemoryStore] = WeakSet()
+
+
+def _unlock_in_child() -> None:
+    """Give every store a fresh lock after a fork: the old one may be held for ever."""
+    for store in _STORES:
+        store.unlock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_in_child)

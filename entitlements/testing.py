@@ -1,0 +1,56 @@
+"""What tests of your own need: a clock that you move, and a hook that remembers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from entitlements.model.instants import MICROSECOND, check_moment, to_datetime
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from entitlements.model.events import Event
+
+
+class FakeClock:
+    """
+    A clock that stands still until it is moved; it drives resolution and the memory store.
+
+    Args:
+        now: An aware datetime.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        self._now = check_moment(now, "now")
+
+    def __call__(self) -> int:
+        """Return the present instant, in microseconds since 1970."""
+        return self._now
+
+    @property
+    def now(self) -> datetime:
+        """The present instant, aware, in UTC."""
+        return to_datetime(self._now)
+
+    def advance(self, by: timedelta) -> None:
+        """Move forward, or back where *by* is negative."""
+        self._now += by // MICROSECOND
+
+    def set(self, now: datetime) -> None:
+        """Move to *now*, an aware datetime."""
+        self._now = check_moment(now, "now")
+
+
+class RecordingHook:
+    """A hook that keeps every event, in order, in `events`."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        """Keep one event."""
+        self.events.append(event)
+
+    def of(self, kind: type[Event]) -> list[Event]:
+        """Return the events of one kind."""
+        return [event for event in self.events if isinstance(event, kind)]

@@ -1,0 +1,508 @@
+"""The three windows of a rate keep their promises, for any costs, sizes, windows and clocks."""
+
+from copy import deepcopy
+from fractions import Fraction
+from math import ceil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import (
+    LARGEST_RATE,
+    NOW,
+    History,
+    costs,
+    first_fit,
+    fullest,
+    histories,
+    instants,
+    rates,
+    sizes,
+    width_of,
+    windows,
+)
+
+from entitlements.model.charge import Line
+from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
+from entitlements.model.limits import Algorithm, Rate
+from entitlements.rules.meters import Fixed, Meter, Sliding, TokenBucket, new_meter
+
+every_algorithm = pytest.mark.parametrize("algorithm", list(Algorithm), ids=str)
+
+Log = list[tuple[int, int]]
+"""What was admitted: (instant, units)."""
+
+
+def promised(rate: Rate, size: int) -> int:
+    """Return the most that any window may hold."""
+    match rate.algorithm:
+        case Algorithm.SLIDING:
+            return size
+        case Algorithm.FIXED:
+            return 2 * size
+        case Algorithm.TOKEN_BUCKET:
+            return (rate.burst or size) + size
+
+
+def charge(meter: Meter, rate: Rate, size: int, cost: int, now: int) -> tuple[int, Line] | None:
+    """Take *cost* units if they fit, or all that is left for 0; say how many and what was answered."""
+    if not cost:
+        cost = max(1, (rate.burst or size) - meter.ask(size, 1, now).used)
+    if not meter.ask(size, cost, now).fits:
+        return None
+    return cost, meter.take(size, cost, now)
+
+
+def play(history: History) -> tuple[Meter, Log]:
+    """Charge a new meter with a whole history."""
+    meter, log = new_meter(history.rate), []
+    for now, cost in history.asks:
+        if taken := charge(meter, history.rate, history.size, cost, now):
+            log.append((now, taken[0]))
+    return meter, log
+
+
+def busy(history: History) -> tuple[Meter, Log]:
+    """Charge a new meter with a whole history, and make sure that something counts when it ends."""
+    meter, log = play(history)
+    now = history.asks[-1].now
+    if not meter.ask(history.size, 1, now).used:
+        meter.take(history.size, 1, now)
+        log.append((now, 1))
+    return meter, log
+
+
+# --- How much -----------------------------------------------------------------------------------------------------
+
+
+@every_algorithm
+@given(data=st.data())
+def test_no_window_ever_holds_more_than_is_promised(algorithm, data):
+    history = data.draw(histories(algorithm))
+
+    _, log = play(history)
+
+    assert fullest(log, history.rate.window) <= promised(history.rate, history.size)
+
+
+@given(histories(Algorithm.SLIDING))
+def test_sliding_counts_the_61_buckets_that_end_with_the_present_one(history):
+    width = width_of(history.rate.window)
+    meter, log = new_meter(history.rate), []
+
+    for now, cost in history.asks:
+        expected = sum(units for at, units in log if now // width - at // width <= 60)
+        assert expected == meter.ask(history.size, 1, now).used
+        if taken := charge(meter, history.rate, history.size, cost, now):
+            log.append((now, taken[0]))
+
+
+@given(histories(Algorithm.FIXED))
+def test_fixed_counts_what_was_taken_in_the_present_window_of_the_clock(history):
+    window = history.rate.window
+    meter, log = new_meter(history.rate), []
+
+    for now, cost in history.asks:
+        expected = sum(units for at, units in log if at // window == now // window)
+        assert expected == meter.ask(history.size, 1, now).used
+        if taken := charge(meter, history.rate, history.size, cost, now):
+            log.append((now, taken[0]))
+
+
+@given(histories(Algorithm.TOKEN_BUCKET))
+def test_a_token_bucket_refills_by_its_limit_in_each_window(history):
+    meter, tokens, before = new_meter(history.rate), Fraction(history.capacity), history.asks[0].now
+
+    for now, cost in history.asks:
+        refill = Fraction(history.size * (now - before), history.rate.window)
+        tokens, before = min(Fraction(history.capacity), tokens + refill), now
+        assert ceil(history.capacity - tokens) == meter.ask(history.size, 1, now).used
+        if taken := charge(meter, history.rate, history.size, cost, now):
+            tokens -= taken[0]
+        assert tokens >= 0
+
+
+@every_algorithm
+@given(data=st.data())
+def test_exactly_what_is_left_fits(algorithm, data):
+    history = data.draw(histories(algorithm))
+    meter, _ = play(history)
+    now = data.draw(st.integers(history.asks[-1].now, history.asks[-1].now + history.rate.window))
+
+    left = history.capacity - meter.ask(history.size, 1, now).used
+
+    assert not meter.ask(history.size, left + 1, now).fits
+    assert left == 0 or meter.ask(history.size, left, now).fits
+
+
+@every_algorithm
+def test_the_largest_rate_fits_at_once_and_nothing_above_it_ever(algorithm):
+    meter = new_meter(Rate("api", 28 * DAY, algorithm))
+
+    assert Line(fits=False, used=0, retry_at=None) == meter.ask(LARGEST_RATE, 2**32, NOW)._replace(resets_at=None, mark=0)
+    assert meter.ask(LARGEST_RATE, LARGEST_RATE, NOW).fits
+
+
+def test_a_burst_late_in_its_bucket_still_counts_when_its_window_ends():
+    meter = Sliding(MINUTE)
+    last_of_its_bucket = NOW // SECOND * SECOND + SECOND - 1
+    meter.take(10, 10, last_of_its_bucket)
+
+    assert not meter.ask(10, 1, last_of_its_bucket + MINUTE).fits
+    assert meter.ask(10, 1, last_of_its_bucket + MINUTE + 1).fits
+
+
+# --- When ---------------------------------------------------------------------------------------------------------
+
+
+@every_algorithm
+@given(data=st.data())
+def test_nothing_is_admitted_before_retry_at_and_it_is_at_it(algorithm, data):
+    history = data.draw(histories(algorithm))
+    meter, _ = busy(history)
+    now = history.asks[-1].now
+    left = history.capacity - meter.ask(history.size, 1, now).used
+    cost = data.draw(st.sampled_from([left + 1, history.capacity]) | st.integers(left + 1, history.capacity))
+    refused = meter.ask(history.size, cost, now)
+
+    between = data.draw(st.integers(now, refused.retry_at - 1))
+
+    assert not refused.fits
+    assert not meter.ask(history.size, cost, between).fits
+    assert not meter.ask(history.size, cost, refused.retry_at - 1).fits
+    assert meter.ask(history.size, cost, refused.retry_at).fits
+
+
+@every_algorithm
+@given(data=st.data())
+def test_a_charge_has_a_retry_at_unless_it_fits_now_or_never(algorithm, data):
+    history = data.draw(histories(algorithm))
+    meter, _ = play(history)
+    cost = data.draw(costs(history.capacity)) or 1
+
+    asked = meter.ask(history.size, cost, history.asks[-1].now)
+
+    assert (asked.retry_at is None) == (asked.fits or cost > history.capacity)
+
+
+@every_algorithm
+@given(data=st.data())
+def test_everything_is_available_at_resets_at_and_not_before(algorithm, data):
+    history = data.draw(histories(algorithm))
+    meter, _ = busy(history)
+    asked = meter.ask(history.size, 1, history.asks[-1].now)
+
+    assert not meter.ask(history.size, history.capacity, asked.resets_at - 1).fits
+    assert meter.ask(history.size, history.capacity, asked.resets_at).fits
+
+
+@pytest.mark.parametrize("algorithm", [Algorithm.SLIDING, Algorithm.TOKEN_BUCKET], ids=str)
+@given(data=st.data())
+def test_what_was_never_spent_is_available_now(algorithm, data):
+    rate, size, now = data.draw(rates(algorithm)), data.draw(sizes), data.draw(st.integers(NOW, NOW + DAY))
+
+    assert now == new_meter(rate).ask(size, 1, now).resets_at
+
+
+def late_at_most(window: int) -> int:
+    """Return a bucket, and what 60 buckets are longer than a window that 60 does not divide."""
+    width = width_of(window)
+    return width + (60 * width - window)
+
+
+@given(data=st.data())
+def test_units_come_back_at_most_one_bucket_late(data):
+    window = data.draw(st.integers(1, 28 * DAY // 60)) * 60
+    history = data.draw(histories(Algorithm.SLIDING, window=st.just(window)))
+    meter, log = play(history)
+    cost = data.draw(st.sampled_from([1, history.size]) | st.integers(1, history.size))
+    now = data.draw(st.integers(history.asks[-1].now, history.asks[-1].now + 2 * window))
+
+    exact = first_fit(log, window, history.size, cost, now)
+
+    assert meter.ask(history.size, cost, exact + width_of(window)).fits
+
+
+@given(data=st.data())
+def test_units_of_a_window_that_60_does_not_divide_come_back_less_than_60_microseconds_later_still(data):
+    history = data.draw(histories(Algorithm.SLIDING))
+    window = history.rate.window
+    meter, log = play(history)
+    now = data.draw(st.integers(history.asks[-1].now, history.asks[-1].now + 2 * window))
+
+    exact = first_fit(log, window, history.size, history.size, now)
+
+    assert late_at_most(window) < width_of(window) + 60
+    assert meter.ask(history.size, history.size, exact + late_at_most(window)).fits
+
+
+@every_algorithm
+@given(data=st.data())
+def test_a_meter_is_as_a_new_one_from_idle_at_on_and_not_before(algorithm, data):
+    history = data.draw(histories(algorithm))
+    meter, _ = busy(history)
+    later = data.draw(st.integers(meter.idle_at(), meter.idle_at() + 2 * history.rate.window))
+
+    assert meter.ask(history.size, 1, meter.idle_at() - 1).used > 0
+    for now in (meter.idle_at(), later):
+        assert new_meter(history.rate).ask(history.size, 1, now) == meter.ask(history.size, 1, now)
+
+
+@every_algorithm
+def test_a_new_meter_is_idle(algorithm):
+    assert new_meter(Rate("api", HOUR, algorithm)).idle_at() <= 0
+
+
+# --- Asking and taking --------------------------------------------------------------------------------------------
+
+
+@every_algorithm
+@given(data=st.data())
+def test_asking_writes_nothing(algorithm, data):
+    history = data.draw(histories(algorithm))
+    meter, _ = play(history)
+    before = deepcopy(meter)
+
+    for now in data.draw(st.lists(instants(history.rate.window), min_size=1, max_size=5)):
+        meter.ask(history.size, data.draw(costs(history.capacity)) or 1, now)
+
+    assert before == meter
+
+
+@every_algorithm
+@given(data=st.data())
+def test_taking_adds_its_cost_to_what_asking_saw(algorithm, data):
+    history = data.draw(histories(algorithm))
+    meter, _ = play(history)
+    now = data.draw(st.integers(history.asks[-1].now, history.asks[-1].now + history.rate.window))
+    before = meter.ask(history.size, 1, now).used
+    cost = data.draw(st.integers(min(1, history.capacity - before), history.capacity - before))
+
+    taken = meter.take(history.size, cost, now)
+
+    assert (True, None, cost) == (taken.fits, taken.retry_at, taken.taken)
+    assert before + cost == taken.used
+    assert taken._replace(taken=0) == meter.ask(history.size, 1, now)._replace(fits=True, retry_at=None)
+
+
+@every_algorithm
+@given(data=st.data())
+def test_spending_takes_what_asking_lets_through_and_nothing_else(algorithm, data):
+    history = data.draw(histories(algorithm))
+    meter, other = new_meter(history.rate), new_meter(history.rate)
+
+    for now, cost in history.asks:
+        asked = other.ask(history.size, cost or 1, now)
+        expected = other.take(history.size, cost or 1, now) if asked.fits else asked
+        assert expected == meter.spend(history.size, cost or 1, now)
+        assert other == meter
+
+
+# --- A clock that goes back ---------------------------------------------------------------------------------------
+
+
+@every_algorithm
+@given(data=st.data())
+def test_a_step_back_of_up_to_a_window_is_as_if_the_clock_stood_still(algorithm, data):
+    history = data.draw(histories(algorithm))
+    meter, log = busy(history)
+    (last, _), cost = log[-1], data.draw(costs(history.capacity)) or 1
+    back = data.draw(st.integers(0, history.rate.window))
+
+    assert meter.ask(history.size, cost, last) == meter.ask(history.size, cost, last - back)
+
+
+@every_algorithm
+@given(data=st.data())
+def test_no_window_holds_more_when_the_clock_keeps_stepping_back(algorithm, data):
+    history = data.draw(histories(algorithm))
+    window, meter, log, latest = history.rate.window, new_meter(history.rate), [], 0
+    back = data.draw(st.lists(st.sampled_from([0, 0, 1, window // 2, window]), min_size=20, max_size=20))
+
+    for (now, cost), step in zip(history.asks, back, strict=False):
+        if taken := charge(meter, history.rate, history.size, cost, now - step):
+            latest = max(latest, now - step)  # a charge counts where the clock was furthest
+            log.append((latest, taken[0]))
+
+    assert fullest(log, window) <= promised(history.rate, history.size)
+
+
+@every_algorithm
+def test_a_step_back_of_exactly_a_window_drops_nothing_and_one_microsecond_more_drops_all(algorithm):
+    meter = new_meter(Rate("api", MINUTE, algorithm))
+    on_the_minute = NOW // MINUTE * MINUTE
+    meter.take(10, 10, on_the_minute)
+
+    assert 10 == meter.ask(10, 1, on_the_minute - MINUTE).used
+    assert 0 == meter.ask(10, 1, on_the_minute - MINUTE - 1).used
+
+
+@every_algorithm
+@given(data=st.data())
+def test_after_a_longer_step_back_a_meter_starts_anew(algorithm, data):
+    history = data.draw(histories(algorithm))
+    window, size = history.rate.window, history.size
+    meter, _ = play(history)
+    back = data.draw(st.integers(6 * window + 2, 9 * window + 2))
+    again = [(now - back, cost) for now, cost in history.asks]
+    new, log = new_meter(history.rate), []
+
+    assert new.ask(size, 1, again[0][0]) == meter.ask(size, 1, again[0][0])
+    for now, cost in again:
+        if taken := charge(meter, history.rate, size, cost, now):
+            log.append((now, taken[0]))
+            new.take(size, taken[0], now)
+        assert new.ask(size, 1, now) == meter.ask(size, 1, now)
+    assert fullest(log, window) <= promised(history.rate, size)
+
+
+# --- Giving back --------------------------------------------------------------------------------------------------
+
+
+@every_algorithm
+@given(data=st.data())
+def test_no_window_holds_more_of_what_was_not_given_back(algorithm, data):
+    history = data.draw(histories(algorithm))
+    window, size, meter = history.rate.window, history.size, new_meter(history.rate)
+    log, kept = [], []
+    picks = data.draw(st.lists(st.integers(0, 3), min_size=20, max_size=20))
+
+    for (now, cost), pick in zip(history.asks, picks, strict=False):
+        if taken := charge(meter, history.rate, size, cost, now):
+            log.append((now, taken[0]))
+            kept.append((now, *taken))
+        if pick and len(kept) >= pick:
+            _, units, line = kept.pop(-pick)
+            before = meter.ask(size, 1, now).used
+            back = meter.give_back(size, units, line.mark, now)
+            assert 0 <= back <= units
+            assert 0 <= meter.ask(size, 1, now).used <= before
+
+    assert fullest([(at, units) for at, units, _ in kept], window) <= promised(history.rate, size)
+    assert fullest(log, window) >= fullest([(at, units) for at, units, _ in kept], window)
+
+
+@every_algorithm
+@given(data=st.data())
+def test_what_is_given_back_at_once_was_never_taken(algorithm, data):
+    history = data.draw(histories(algorithm))
+    meter, _ = play(history)
+    now = data.draw(st.integers(history.asks[-1].now, history.asks[-1].now + history.rate.window))
+    before = meter.ask(history.size, 1, now)
+    cost = data.draw(st.integers(0, history.capacity - before.used))
+
+    back = meter.give_back(history.size, cost, meter.take(history.size, cost, now).mark, now)
+
+    assert (cost, before) == (back, meter.ask(history.size, 1, now))
+
+
+@every_algorithm
+def test_what_has_left_every_window_cannot_be_given_back(algorithm):
+    meter = new_meter(Rate("api", MINUTE, algorithm))
+    old = meter.take(10, 10, NOW)
+    meter.take(10, 7, NOW + 2 * MINUTE)
+
+    assert 0 == meter.give_back(10, 10, old.mark, NOW + 2 * MINUTE)
+    assert 7 == meter.ask(10, 1, NOW + 2 * MINUTE).used
+
+
+@every_algorithm
+def test_what_was_dropped_with_the_clock_cannot_be_given_back(algorithm):
+    meter = new_meter(Rate("api", MINUTE, algorithm))
+    dropped = meter.take(10, 10, NOW)
+    meter.take(10, 7, NOW - HOUR)
+
+    assert 0 == meter.give_back(10, 10, dropped.mark, NOW - HOUR)
+    assert 7 == meter.ask(10, 1, NOW - HOUR).used
+
+
+def test_a_token_bucket_gives_back_only_what_has_not_drained():
+    meter = TokenBucket(MINUTE)
+    taken = meter.take(60, 60, NOW)
+
+    assert 40 == meter.give_back(60, 60, taken.mark, NOW + 20 * SECOND)
+    assert 0 == meter.ask(60, 1, NOW + 20 * SECOND).used
+
+
+def test_a_token_bucket_drains_an_old_charge_by_a_limit_that_was_raised():
+    meter = TokenBucket(MINUTE)
+    old = meter.take(10, 10, NOW)
+    meter.take(6000, 6000, NOW + SECOND)  # by now, the ten have drained at 100 a second
+
+    assert 0 == meter.give_back(10, 10, old.mark, NOW + SECOND)
+    assert 6000 == meter.ask(6000, 1, NOW + SECOND).used
+
+
+# --- A limit that changes -----------------------------------------------------------------------------------------
+
+
+@every_algorithm
+@given(data=st.data())
+def test_a_limit_that_moves_up_and_down_holds_as_large_as_it_ever_was(algorithm, data):
+    history = data.draw(histories(algorithm))
+    moved = data.draw(st.lists(st.sampled_from([history.size, data.draw(sizes)]), min_size=20, max_size=20))
+    meter, log = new_meter(history.rate), []
+
+    for (now, cost), size in zip(history.asks, moved, strict=False):
+        if taken := charge(meter, history.rate, size, cost, now):
+            log.append((now, taken[0]))
+
+    assert fullest(log, history.rate.window) <= max(promised(history.rate, size) for size in moved)
+
+
+@given(data=st.data())
+def test_each_sliding_window_is_held_to_the_limit_of_its_last_charge(data):
+    history = data.draw(histories(Algorithm.SLIDING))
+    moved = data.draw(st.lists(st.sampled_from([history.size, data.draw(sizes)]), min_size=20, max_size=20))
+    meter, log = new_meter(history.rate), []
+
+    for (now, cost), size in zip(history.asks, moved, strict=False):
+        if taken := charge(meter, history.rate, size, cost, now):
+            log.append((now, taken[0]))
+            assert sum(units for at, units in log if at >= now - history.rate.window) <= size
+
+
+@every_algorithm
+def test_a_limit_lowered_below_what_is_used_keeps_it_and_adds_nothing(algorithm):
+    meter = new_meter(Rate("api", MINUTE, algorithm))
+    meter.take(10, 10, NOW)
+
+    lowered = meter.ask(4, 1, NOW)
+
+    assert (False, 10) == (lowered.fits, lowered.used)
+    assert not meter.ask(4, 1, lowered.retry_at - 1).fits
+    assert meter.ask(4, 1, lowered.retry_at).fits
+
+
+@every_algorithm
+def test_a_limit_that_is_raised_admits_the_difference_at_once(algorithm):
+    meter = new_meter(Rate("api", MINUTE, algorithm))
+    meter.take(10, 10, NOW)
+
+    assert not meter.ask(25, 16, NOW).fits
+    assert meter.ask(25, 15, NOW).fits
+
+
+def test_a_new_burst_counts_from_where_the_bucket_stands():
+    meter = TokenBucket(MINUTE, burst=10)
+    meter.take(1, 10, NOW)
+    meter.burst = 25
+
+    assert 15 == 25 - meter.ask(1, 15, NOW).used
+    assert meter.ask(1, 15, NOW).fits
+    assert not meter.ask(1, 16, NOW).fits
+
+
+def test_the_edges_of_a_fixed_window_are_those_of_the_clock():
+    meter = Fixed(HOUR)
+    start = NOW // HOUR * HOUR
+    taken = meter.take(5, 5, start + HOUR - 1)
+
+    assert (start, start + HOUR) == (taken.mark, taken.resets_at)
+    assert meter.ask(5, 5, start + HOUR).fits
+
+
+@given(windows)
+def test_sixty_sub_buckets_cover_a_window_of_any_length(window):
+    assert Sliding(window).width == width_of(window)
+    assert 0 <= 60 * Sliding(window).width - window < 60
