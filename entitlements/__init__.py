@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from entitlements.model.account import Override as Override
     from entitlements.model.account import Trial as Trial
     from entitlements.model.decision import Decision as Decision
-    from entitlements.model.decision import Reason as Reason
-    from entitlements.model.decision import Remedy as Remedy
     from entitlements.model.entitlements import Entitlements as Entitlements
+    from entitlements.model.facts import Reason as Reason
+    from entitlements.model.facts import Remedy as Remedy
     from entitlements.model.limits import NOT_INCLUDED as NOT_INCLUDED
     from entitlements.model.limits import UNLIMITED as UNLIMITED
     from entitlements.model.usage import Period as Period
@@ -67,8 +67,8 @@ _HOMES = {
     "Period": "model.usage",
     "Policy": "policy",
     "PolicyError": "errors",
-    "Reason": "model.decision",
-    "Remedy": "model.decision",
+    "Reason": "model.facts",
+    "Remedy": "model.facts",
     "ReservationExpired": "errors",
     "StoreError": "errors",
     "Trial": "model.account",

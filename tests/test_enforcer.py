@@ -636,7 +636,7 @@ def test_a_refused_key_leaves_no_record_and_counts_each_denial():
 
 def test_a_reservation_commits_partly_and_gives_the_rest_back():
     """Of 6 reserved 4 are committed; 2 come back; a second commit does nothing."""
-    ent, clock = enforcer()
+    ent, _ = enforcer()
     reservation = ent.reserve("petra", "leads", 6, ttl=60)
     assert (True, 6, START + timedelta(seconds=60)) == (
         bool(reservation), ent.usage("petra")["leads"].reserved, reservation.expires_at,

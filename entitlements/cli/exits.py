@@ -31,7 +31,7 @@ MEANINGS = {
 }
 
 
-class CannotAnswer(Exception):  # noqa: N818 - a question that has no answer is no error of the program
+class CannotAnswer(Exception):
     """
     A question that has no answer.
 

@@ -11,11 +11,10 @@ from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.text import Text
-
     from entitlements.cli.screen import Screen
-    from entitlements.model.decision import Considered, Decision
+    from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
+    from entitlements.model.facts import Considered
     from entitlements.model.policy import Policy
 
 Row = tuple[str, str, str, str, str]
@@ -85,7 +84,7 @@ def _show_trace(screen: Screen, decision: Decision, policy: Policy) -> None:
     """Write what was considered as a table; notes stand in a line of their own where the table gets too wide."""
     from rich.text import Text
 
-    from entitlements.model.decision import Verdict
+    from entitlements.model.facts import Verdict
 
     mark = ">" if screen.is_ascii else "▸"
     rows = [_row(decision, each, policy, mark) for each in decision.trace]
@@ -112,7 +111,7 @@ def _show_note(screen: Screen, note: str, style: str, *, indent: int) -> None:
 
 def _row(decision: Decision, considered: Considered, policy: Policy, mark: str) -> Row:
     from entitlements.cli.wording import of_name
-    from entitlements.model.decision import Verdict
+    from entitlements.model.facts import Verdict
 
     name = decision.feature.partition(":")[0]
     says = of_name(policy, name, considered.value)

@@ -12,7 +12,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from rich.text import Text
 
-_OBEYED = {code: "?" for code in (*range(9), *range(11, 32), *range(127, 160))}
+_OBEYED = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "?")
 
 
 class Screen(Console):

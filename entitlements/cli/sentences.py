@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from entitlements.cli.wording import of_name
-from entitlements.model.decision import Reason
+from entitlements.model.facts import Reason
 from entitlements.model.limits import NOT_INCLUDED
 
 if TYPE_CHECKING:
-    from entitlements.model.decision import Decision, Remedy
+    from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
+    from entitlements.model.facts import Remedy
     from entitlements.model.policy import Policy
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from entitlements.model.decision import Considered, Facts, Reason, Verdict
+    from entitlements.model.facts import Considered, Facts, Reason, Verdict
     from entitlements.model.policy import Policy, Tier, Value
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from entitlements.model.instants import MICROSECOND
 from entitlements.model.limits import LimitValue, NotIncluded
 from entitlements.model.names import nearest
-from entitlements.model.policy import Tier, TrialTerms, Value
+from entitlements.model.policy import Tier, TrialTerms
 from entitlements.policy.misread import Misread
 from entitlements.policy.parts import item_path
 from entitlements.policy.values import nodes_above, overlaid

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from entitlements.errors import KeyReused
 from entitlements.model.charge import Charge, Line, Outcome, Part, Recall, Refund, Status
-from entitlements.model.decision import Decision, Facts, Reason, Receipt
+from entitlements.model.decision import Decision
+from entitlements.model.facts import Facts, Reason, Receipt
 from entitlements.model.instants import SECOND, to_datetime
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, LimitValue, Mode, Quota, Rate, Size
 from entitlements.model.usage import Period, Usage

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from entitlements.model.charge import Charge, Part, Recall, Verb
-from entitlements.model.decision import Facts, Reason
+from entitlements.model.facts import Facts, Reason
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Limit, Mode, Quota, Rate, Size
 from entitlements.model.names import check_count, check_id
 from entitlements.rules.explain import facts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from entitlements.model.decision import Considered, Facts, Reason, Verdict
+from entitlements.model.facts import Considered, Facts, Reason, Verdict
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue
 from entitlements.rules.sources import raised_limit, tier_value
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from entitlements.errors import AccountError, UnknownAccount
 from entitlements.model.account import Account, Status
-from entitlements.model.decision import Reason, Verdict
 from entitlements.model.entitlements import Entitlements, TierSource
+from entitlements.model.facts import Reason, Verdict
 from entitlements.model.limits import NOT_INCLUDED, Rate
 from entitlements.model.names import MAX_COUNT, MAX_RATE
 from entitlements.model.policy import Policy, Tier, level_answers

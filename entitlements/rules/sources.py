@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from entitlements.errors import AccountError
-from entitlements.model.decision import Considered, Verdict
+from entitlements.model.facts import Considered, Verdict
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue
 from entitlements.rules.spans import in_span, when
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from entitlements.model.decision import Verdict
+from entitlements.model.facts import Verdict
 from entitlements.model.instants import to_instant
 
 if TYPE_CHECKING:

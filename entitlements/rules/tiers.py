@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from entitlements.model.decision import Verdict
 from entitlements.model.entitlements import TierSource
+from entitlements.model.facts import Verdict
 from entitlements.model.instants import to_instant
 from entitlements.rules.spans import in_span, when
 
