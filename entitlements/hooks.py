@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, TypeVar
 
@@ -37,6 +38,7 @@ class Hooks:
         self._hooks = tuple(hooks)
         self.listening = bool(self._hooks)
         self._told: OrderedDict[object, None] = OrderedDict()
+        self._lock = threading.Lock()
 
     def tell(self, event: Event) -> None:
         """Tell every hook; what one of them raises is logged and dropped."""
@@ -60,9 +62,10 @@ class Hooks:
         """Tell of a threshold once per account, limit, period and size."""
         period = part.resets_at
         once = (part.account, part.feature, percent, period, part.limit)
-        if period is not None and once in self._told:
-            return
-        self._told[once] = None
-        while len(self._told) > _REMEMBERED:
-            self._told.popitem(last=False)
-        self.tell(Threshold(percent, part))
+        with self._lock:
+            told = once in self._told and period is not None
+            self._told[once] = None
+            while len(self._told) > _REMEMBERED:
+                self._told.popitem(last=False)
+        if not told:
+            self.tell(Threshold(percent, part))

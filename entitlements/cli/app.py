@@ -53,7 +53,7 @@ def _app(*, fancy: bool) -> typer.Typer:
         pretty_exceptions_enable=False,
         add_completion=False,
         no_args_is_help=True,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["--help", "-h"]},
         result_callback=_end,
     )
     app.callback()(_program)
@@ -62,17 +62,24 @@ def _app(*, fancy: bool) -> typer.Typer:
     return app
 
 
-def _program(
-    *, version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False
-) -> None:
-    if version:
-        from importlib.metadata import version as installed
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
+    if asked:
+        from importlib.metadata import version
 
-        sys.stdout.write(f"entitlements {installed('entitlements')}\n")
+        sys.stdout.write(f"entitlements {version('entitlements')}\n")
         raise typer.Exit
 
 
-def _end(code: int) -> None:
+def _program(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Take the options that stand before the command."""
+
+
+def _end(code: int, **_options: object) -> None:
     raise typer.Exit(code)
 
 

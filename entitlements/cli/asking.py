@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from entitlements.cli.exits import CannotAnswer, Code
-from entitlements.cli.opening import instant, open_accounts_file, open_policy, tier_named
+from entitlements.cli.opening import accounts_path, instant, open_accounts, open_policy, tier_named
 from entitlements.model.account import Account, Trial
 from entitlements.model.instants import to_datetime
 from entitlements.model.names import check_id, nearest
@@ -72,23 +72,26 @@ def _of_tier(id: str, name: str, policy: Policy, now: int) -> Account:
     return Account(id, tier.trial.then, trial=Trial(tier.id, to_datetime(now), ends))
 
 
-def _of_file(id: str, path: str | None, policy: Policy) -> Account | str:
-    file = open_accounts_file(path, policy)
+def _of_file(id: str, given: str | None, policy: Policy) -> Account | str:
+    """Return the account, or its id where a stranger gets a tier."""
+    path = accounts_path(given)
+    file = open_accounts(path, policy)
     account = file.find(id)
     if account is not None:
         return account
+    nobody = f"account {id!r} is not in {path}{_why(id, file)}"
     if policy.tier(policy.unknown_account) is None:
-        raise CannotAnswer(_nobody(id, file), Code.NO_ACCOUNT)
+        raise CannotAnswer(nobody, Code.NO_ACCOUNT)
     from rich.text import Text
 
     from entitlements.cli.screen import Screen
 
-    Screen(stderr=True).show(Text(f"{_nobody(id, file)}; it counts as an unknown account", "yellow"))
+    Screen(stderr=True).show(Text(f"{nobody}; it counts as an unknown account", "yellow"))
     return id
 
 
-def _nobody(id: str, file: CsvAccounts) -> str:
-    """Say that there is no such account, and what may be the matter."""
+def _why(id: str, file: CsvAccounts) -> str:
+    """Say what may be the matter with an account that is not there."""
     bad = [each for each in file.problems if each.severity is Severity.ERROR]
-    first = f"; a row that is not read may be it: {bad[0]}" if bad else ""
-    return f"account {id!r} is not in {file.path}{nearest(id, file.ids())}{first}"
+    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+    return nearest(id, file.ids()) + (f"; it may be in a row that cannot be read: {bad[0]}{more}" if bad else "")

@@ -19,7 +19,12 @@ def can(
     at: AtOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Say whether an account has a feature, why, and who has it; exits with 0 for yes, 1 for no."""
+    """
+    Say whether an account has a feature.
+
+    Answers in one sentence: yes or no, why, and which tier or add-on has it. Asks what
+    the account has, never how much of it is used. Exits with 0 for yes and 1 for no.
+    """
     from rich.text import Text
 
     from entitlements.cli.asking import ask, check_feature

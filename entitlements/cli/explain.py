@@ -31,7 +31,12 @@ def explain(
     at: AtOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Show why: every tier, add-on, grant and override considered, what won, and what would help."""
+    """
+    Show why an account has a feature, or has not.
+
+    Shows every tier, add-on, grant and override that was considered: what each says,
+    which won, and why the others did not. Exits with 0 whatever the answer is.
+    """
     from entitlements.cli.asking import ask, check_feature
     from entitlements.cli.exits import Code
     from entitlements.cli.screen import Screen
@@ -77,7 +82,7 @@ def _facts(decision: Decision, policy: Policy) -> Iterator[tuple[str, str]]:
     if not decision.allowed:
         yield "remedy", remedy_words(decision.remedy, policy) if decision.remedy else "none"
     yield "policy", decision.policy
-    yield "valid until", moment(decision.valid_until) if decision.valid_until else "somebody changes something"
+    yield "valid until", moment(decision.valid_until) if decision.valid_until else "nothing is due to change"
 
 
 def _show_trace(screen: Screen, decision: Decision, policy: Policy) -> None:

@@ -39,7 +39,17 @@ def open_policy(given: str | None) -> Policy:
     return Policy.load(policy_path(given))
 
 
-def open_accounts_file(given: str | None, policy: Policy) -> CsvAccounts:
+def accounts_path(given: str | None) -> str:
+    """Return where the accounts are: as given, or where they usually are."""
+    if given:
+        return given
+    if Path(DEFAULT_ACCOUNTS).exists():
+        return DEFAULT_ACCOUNTS
+    cure = "add --accounts CSV, set ENTITLEMENTS_ACCOUNTS, or ask about a tier: --tier TIER"
+    raise CannotAnswer(f"no accounts are given; {cure}", Code.USAGE)
+
+
+def open_accounts(path: str, policy: Policy) -> CsvAccounts:
     """
     Return the accounts of a CSV file under *policy*.
 
@@ -48,11 +58,8 @@ def open_accounts_file(given: str | None, policy: Policy) -> CsvAccounts:
     """
     from entitlements.accounts import CsvAccounts
 
-    if not given and not Path(DEFAULT_ACCOUNTS).exists():
-        cure = "add --accounts CSV, set ENTITLEMENTS_ACCOUNTS, or ask about a tier: --tier TIER"
-        raise CannotAnswer(f"no accounts are given; {cure}", Code.USAGE)
-    logging.getLogger("entitlements.accounts").addHandler(logging.NullHandler())  # what is wrong is told here
-    return CsvAccounts(given or DEFAULT_ACCOUNTS, policy=policy)
+    logging.getLogger("entitlements.accounts").addHandler(logging.NullHandler())  # commands say what is wrong
+    return CsvAccounts(path, policy=policy)
 
 
 def tier_named(policy: Policy, name: str) -> Tier:

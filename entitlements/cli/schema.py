@@ -6,7 +6,11 @@ from entitlements.cli.options import JsonOption
 
 
 def schema(*, as_json: JsonOption = False) -> int:
-    """Write the JSON Schema of policy files, for editors; it is JSON with and without --json."""
+    """
+    Write the JSON Schema of policy files.
+
+    Editors complete and check with it. It is JSON with and without --json.
+    """
     from entitlements.cli.exits import Code
     from entitlements.cli.screen import Screen
     from entitlements.policy.schema import schema_text

@@ -39,23 +39,23 @@ def remedy_words(remedy: Remedy, policy: Policy) -> str:
 
 
 def _what(decision: Decision, entitlements: Entitlements) -> str:
-    account, name, by = decision.account, decision.feature, _source(decision.source)
+    account, name, source = decision.account, decision.feature, _source(decision.source)
     if decision.reason is Reason.SUSPENDED:
         return f"{account} is suspended"
     if decision.reason is Reason.UNKNOWN_ACCOUNT:
         return f"{account} has no tier that the policy knows"
     if decision.limit is not None and decision.limit is not NOT_INCLUDED:
-        return f"{account} has {name}: {of_name(entitlements.policy, name, decision.facts.size)}, by {by}"
-    base, _, _ = name.partition(":")
+        return f"{account} has {name}: {of_name(entitlements.policy, name, decision.facts.size)}, {source}"
+    base = name.partition(":")[0]
     level = entitlements.levels.get(base)
     if decision.reason is Reason.LEVEL_TOO_LOW:
-        return f"{account} has {base} at level {level} only, by {by}"
+        return f"{account} has {base} at level {level} only, {source}"
     if decision.allowed:
-        return f"{account} has {base}{f' at level {level}' if level else ''}, by {by}"
-    return f"{account} does not have {base}, by {by}"
+        return f"{account} has {base}{f' at level {level}' if level else ''}, {source}"
+    return f"{account} does not have {base}, {source}"
 
 
 def _source(source: str) -> str:
-    """Return `tier:small` as `tier small`; an override is of the name that is asked anyway."""
+    """Return where something comes from; an override and a grant are of the name that is asked anyway."""
     kind, _, name = source.partition(":")
-    return {"override": "an override", "grant": "a grant"}.get(kind, f"{kind} {name}")
+    return {"tier": f"on tier {name}", "override": "by an override", "grant": "by a grant"}.get(kind, f"by {kind} {name}")

@@ -40,7 +40,11 @@ def tiers(
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Compare the tiers of a policy: limits, features, values and add-ons, the highest tier first."""
+    """
+    Compare the tiers of a policy.
+
+    Shows limits, features, values and add-ons side by side, the highest tier first.
+    """
     from entitlements.cli.exits import Code
     from entitlements.cli.matrix import matrix_of
     from entitlements.cli.opening import open_policy

@@ -37,7 +37,12 @@ def validate(
     strict: Annotated[bool, typer.Option("--strict", help="Let warnings count as problems.")] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Show every problem of a policy as `file:line: path: problem; cure`; exits with 1 if there are any."""
+    """
+    Show every problem of a policy.
+
+    Each is one line, `file:line: path: problem; cure`, and the last line counts them.
+    Exits with 1 if there are any; warnings count with --strict only.
+    """
     from entitlements.cli.exits import Code
     from entitlements.cli.opening import policy_path
     from entitlements.cli.screen import Screen
@@ -63,7 +68,7 @@ def validate(
 
 def _checked(where: str, accounts: str | None) -> tuple[Policy | None, tuple[Problem, ...]]:
     """Return the policy, if it can be used, and all that is wrong or odd."""
-    from entitlements.cli.opening import open_accounts_file
+    from entitlements.cli.opening import open_accounts
     from entitlements.errors import PolicyError
     from entitlements.policy import Policy
 
@@ -71,7 +76,7 @@ def _checked(where: str, accounts: str | None) -> tuple[Policy | None, tuple[Pro
         loaded = Policy.load(where)
     except PolicyError as error:
         return None, error.problems
-    rows = open_accounts_file(accounts, loaded).problems if accounts else ()
+    rows = open_accounts(accounts, loaded).problems if accounts else ()
     return loaded, (*loaded.warnings, *rows)
 
 

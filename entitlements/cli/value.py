@@ -27,7 +27,12 @@ def value(
     at: AtOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Show a configuration value of an account's tier; exits with 1 where it is not included."""
+    """
+    Show what an account is promised under a key.
+
+    A node above several keys is shown as a tree, a list with one line for each item.
+    Exits with 1 where the value is not included.
+    """
     from entitlements.cli.asking import ask, check_key
     from entitlements.cli.exits import Code
     from entitlements.cli.screen import Screen

@@ -39,9 +39,8 @@ def promised(label: object) -> str:
 
 
 def moment(value: datetime) -> str:
-    """Return an instant to the minute; to the microsecond where it has one."""
-    exact = value.second or value.microsecond
-    return f"{value:%Y-%m-%d %H:%M} UTC" if not exact else value.isoformat(" ").replace("+00:00", " UTC")
+    """Return an instant to the minute, or to the second where it has one."""
+    return f"{value:%Y-%m-%d %H:%M:%S}".removesuffix(":00") + " UTC"
 
 
 def ranged(values: Mapping[str, object]) -> str:
