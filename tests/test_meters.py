@@ -276,7 +276,9 @@ def test_taking_adds_its_cost_to_what_asking_saw(algorithm, data):
     meter, _ = play(history)
     now = data.draw(st.integers(history.asks[-1].now, history.asks[-1].now + history.rate.window))
     before = meter.ask(history.size, 1, now).used
-    cost = data.draw(st.integers(min(1, history.capacity - before), history.capacity - before))
+    if before >= history.capacity:
+        now, before = meter.idle_at(), 0
+    cost = data.draw(st.integers(1, history.capacity - before))
 
     taken = meter.take(history.size, cost, now)
 
@@ -389,7 +391,9 @@ def test_what_is_given_back_at_once_was_never_taken(algorithm, data):
     meter, _ = play(history)
     now = data.draw(st.integers(history.asks[-1].now, history.asks[-1].now + history.rate.window))
     before = meter.ask(history.size, 1, now)
-    cost = data.draw(st.integers(0, history.capacity - before.used))
+    if before.used >= history.capacity:
+        now, before = meter.idle_at(), meter.ask(history.size, 1, meter.idle_at())
+    cost = data.draw(st.integers(1, history.capacity - before.used))
 
     back = meter.give_back(history.size, cost, meter.take(history.size, cost, now).mark, now)
 
@@ -431,6 +435,15 @@ def test_a_token_bucket_drains_an_old_charge_by_a_limit_that_was_raised():
 
     assert 0 == meter.give_back(10, 10, old.mark, NOW + SECOND)
     assert 6000 == meter.ask(6000, 1, NOW + SECOND).used
+
+
+def test_giving_back_an_old_charge_drains_nothing_by_a_limit_that_was_lowered():
+    meter = TokenBucket(MINUTE, burst=1000)
+    taken = meter.take(1000, 1, NOW)
+    meter.take(1000, 999, NOW)
+
+    assert 0 == meter.give_back(1000, 1, taken.mark, NOW + 30 * SECOND)
+    assert 995 == meter.ask(10, 1, NOW + 30 * SECOND).used
 
 
 # --- A limit that changes -----------------------------------------------------------------------------------------

@@ -216,9 +216,9 @@ class Shelf(Generic[F]):
         return Loaded(entry.account, entry.until - now)
 
     def _stand_in(self, id: str) -> Loaded | None:
-        """Return a stale account as good for a moment, so that a failing source gets a rest."""
+        """Return a stale entry as good for a moment, so that a failing source gets a rest."""
         entry, now = self._entry(id), self._clock()
-        if entry is None or entry.account is None:
+        if entry is None:
             return None
         if not entry.since <= now < entry.until:
             entry = entry._replace(since=now, until=min(now + RETRY, entry.gone))

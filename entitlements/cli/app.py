@@ -85,7 +85,7 @@ def _end(code: int, **_options: object) -> None:
 
 def _epilog(*, fancy: bool) -> str:
     lines = ["Exit codes:", *(f"  {code.value}  {meaning}" for code, meaning in MEANINGS.items())]
-    return "\n\n".join(lines) if fancy else "\b\n" + "\n".join(lines)
+    return "\n".join(lines if fancy else ["\b", *lines])  # \b keeps click from joining the lines
 
 
 def _is_fancy() -> bool:

@@ -106,11 +106,11 @@ def _show_trace(screen: Screen, decision: Decision, policy: Policy) -> None:
 
 
 def _show_note(screen: Screen, note: str, style: str, *, indent: int) -> None:
-    from textwrap import wrap
-
     from rich.text import Text
 
-    for line in wrap(note, max(20, (screen.fold or 80) - indent)):
+    from entitlements.cli.folding import folded
+
+    for line in folded(note, max(20, (screen.fold or 80) - indent)):
         screen.show(Text(" " * indent + line, style))
 
 

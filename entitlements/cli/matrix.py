@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from entitlements.cli.wording import NOT_INCLUDED_WORDS, lasting, ranged, sized
+from entitlements.cli.wording import ENDS, NOT_INCLUDED_WORDS, lasting, ranged, sized
 from entitlements.model.limits import NOT_INCLUDED, Mode, Rate
 from entitlements.model.policy import NO_LEVEL
 from entitlements.model.words import in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from entitlements.model.limits import Limit
     from entitlements.model.policy import AddOn, Feature, Policy, Tier
 
-_RANGE = {"from", "to", "below", "above", "open-ended", "default"}
+_RANGE = {*ENDS, "open-ended", "default"}
 _LABEL = "label"
 
 
@@ -299,5 +299,9 @@ def _of_value(value: object, label: object) -> Cell:
     if isinstance(value, bool):
         return Cell((in_words(value),), Kind.YES if value else Kind.NO)
     if isinstance(value, tuple):
-        return Cell(tuple(in_words(item) for item in value) or ("none",), Kind.HAS if value else Kind.NO)
+        return _of_list(value)
     return Cell((in_words(value),))
+
+
+def _of_list(value: tuple[object, ...]) -> Cell:
+    return Cell(tuple(in_words(item) for item in value)) if value else Cell(("none",), Kind.NO)

@@ -33,9 +33,9 @@ p, nav { color: var(--soft); margin: .25rem 0 1rem; }
 nav a { color: var(--mark); text-decoration: none; margin-right: .9rem; white-space: nowrap; }
 nav a:hover { text-decoration: underline; }
 main { overflow: auto; max-height: 100vh; border-block: 1px solid var(--line); }
-table { border-collapse: separate; border-spacing: 0; width: 100%; min-width: max-content; }
+table { border-collapse: separate; border-spacing: 0; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .9rem; border-bottom: 1px solid var(--line); }
-td, thead th { min-width: 9rem; max-width: 22rem; }
+td, thead th { min-width: 8.5rem; max-width: 22rem; }
 thead th { position: sticky; top: 0; z-index: 2; background: var(--head); }
 thead td, tbody th[scope=row] { position: sticky; left: 0; z-index: 1; background: var(--page); }
 thead td { top: 0; z-index: 3; background: var(--head); }

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from entitlements.cli.folding import folded
 from entitlements.cli.matrix import Cell, Column, Kind, Matrix, Row, Section
 
 if TYPE_CHECKING:
@@ -27,6 +27,12 @@ GAP = 2
 NARROWEST = 9
 """A tier's column never gets narrower than this."""
 
+ROOMY = 20
+"""From this width on, a list stands in its column item by item, and is never shortened."""
+
+TALLEST = 6
+"""In less room than that, a list of more lines is shortened to the number of its items."""
+
 STYLES = {Kind.YES: "green", Kind.NO: "dim", Kind.ABSENT: "dim", Kind.OPEN: "italic"}
 
 
@@ -37,22 +43,27 @@ class Signs:
     absent: str = "—"
     item: str = "• "
     rule: str = "─"
+    more: str = "…"
 
 
-ASCII = Signs("-", "- ", "-")
+ASCII = Signs("-", "- ", "-", "...")
 
 
 def show(screen: Screen, matrix: Matrix) -> None:
     """Write the comparison."""
     signs = ASCII if screen.is_ascii else Signs()
-    blocks = list(_blocks(matrix, screen.fold))
-    for block in blocks:
-        for line in _lines(block, screen.fold, signs):
-            screen.show(line)
-        screen.print()
+    lines = [line for block in _blocks(matrix, screen.fold) for line in (*_lines(block, screen.fold, signs), Text())]
+    for line in lines:
+        screen.show(line)
     legend = [f"{signs.absent} not included"] if Kind.ABSENT in matrix.kinds else []
     legend += ["* no commitment"] if Kind.OPEN in matrix.kinds else []
-    screen.show(Text("    ".join([*legend, f"policy {matrix.version}, amounts in {matrix.currency}"]), "dim"))
+    legend += [f"items{signs.more} a list, whole in a wider window"] if _shortened(lines, signs) else []
+    for line in ("    ".join(legend), f"policy {matrix.version}, amounts in {matrix.currency}"):
+        screen.show(Text(line, "dim"))
+
+
+def _shortened(lines: Sequence[Text], signs: Signs) -> bool:
+    return any(f" items{signs.more}" in line.plain for line in lines)
 
 
 def _blocks(matrix: Matrix, fold: int | None) -> Iterator[Matrix]:
@@ -76,8 +87,8 @@ def _lines(matrix: Matrix, fold: int | None, signs: Signs) -> Iterator[Text]:
             yield from _section(section, matrix.columns, _widths([section], matrix.columns, None, signs), signs)
         return
     widths = _widths(matrix.sections, matrix.columns, fold, signs)
-    names = [_wrapped(column.name, width) for column, width in zip(matrix.columns, widths[1:], strict=True)]
-    notes = [_wrapped(column.note, width) for column, width in zip(matrix.columns, widths[1:], strict=True)]
+    names = [folded(column.name, width) for column, width in zip(matrix.columns, widths[1:], strict=True)]
+    notes = [folded(column.note, width) for column, width in zip(matrix.columns, widths[1:], strict=True)]
     yield from _beside([[""], *names], widths, ["bold"] * len(widths))
     if any(column.note for column in matrix.columns):
         yield from _beside([[""], *notes], widths, ["dim"] * len(widths))
@@ -87,8 +98,8 @@ def _lines(matrix: Matrix, fold: int | None, signs: Signs) -> Iterator[Text]:
 
 
 def _section(section: Section, columns: Sequence[Column], widths: list[int], signs: Signs) -> Iterator[Text]:
-    ids = [_wrapped(column.id, width) for column, width in zip(columns, widths[1:], strict=True)]
-    yield from _beside([_wrapped(section.name, widths[0]), *ids], widths, ["bold cyan"] * len(widths))
+    ids = [folded(column.id, width) for column, width in zip(columns, widths[1:], strict=True)]
+    yield from _beside([folded(section.name, widths[0]), *ids], widths, ["bold cyan"] * len(widths))
     for row in section.rows:
         label = _indented(row, widths[0])
         cells = [_filled(cell, width, signs) for cell, width in zip(row.cells, widths[1:], strict=False)]
@@ -99,14 +110,11 @@ def _section(section: Section, columns: Sequence[Column], widths: list[int], sig
 def _widths(sections: Sequence[Section], columns: Sequence[Column], fold: int | None, signs: Signs) -> list[int]:
     """Return the width of the labels and of each tier's column: the widest are cut to fit, all to the same."""
     label = _label_width(sections, fold)
+    rows = [row for section in sections for row in section.rows if row.cells]
     wanted = [
-        max(
-            cell_len(column.id),
-            *(cell_len(line) for section in sections for row in section.rows if row.cells
-              for line in _texts(row.cells[at], signs, listed=fold is not None)),
-        )
+        max(cell_len(column.id), *(_wide(row.cells[at], fold, signs) for row in rows))
         for at, column in enumerate(columns)
-    ]  # fmt: skip
+    ]
     if fold is None:
         return [label, *wanted]
     wanted = [max(width, min(cell_len(column.name), 20)) for width, column in zip(wanted, columns, strict=True)]
@@ -117,10 +125,17 @@ def _widths(sections: Sequence[Section], columns: Sequence[Column], fold: int | 
     return [label, *(min(width, most) for width in wanted)]
 
 
+def _wide(cell: Cell, fold: int | None, signs: Signs) -> int:
+    """Return how wide a cell wants to be: a list as wide as its longest item, where it can be folded."""
+    if fold is None or len(cell.items) == 1:
+        return cell_len(_text(cell, signs))
+    return max(cell_len(signs.item + item) for item in cell.items)
+
+
 def _label_width(sections: Sequence[Section], fold: int | None) -> int:
     labels = [len(_label(row)) for section in sections for row in section.rows]
     wanted = max([*labels, *(len(section.name) for section in sections)])
-    return wanted if fold is None else min(wanted, max(12, fold * 3 // 10))
+    return wanted if fold is None else min(wanted, max(12, fold // 4))
 
 
 def _label(row: Row) -> str:
@@ -128,35 +143,26 @@ def _label(row: Row) -> str:
 
 
 def _indented(row: Row, width: int) -> list[str]:
-    """Return a label inside its column, broken at its dots too; what is broken off stands a little further in."""
+    """Return a label inside its column; what is broken off stands a little further in."""
     indent = "  " * (row.depth + 1)
-    if len(indent) + len(row.label) <= width:
-        return [indent + row.label]
-    lines = wrap(row.label.replace(".", ". "), max(4, width - len(indent) - 1)) or [""]
-    return [indent + lines[0], *(f"{indent} {line}" for line in lines[1:])]
+    return [indent + line for line in folded(row.label, width - len(indent), " ")]
 
 
-def _texts(cell: Cell, signs: Signs, *, listed: bool) -> list[str]:
-    """Return the lines of a cell; a list is one line, unless it is *listed* item by item."""
+def _text(cell: Cell, signs: Signs) -> str:
+    """Return a cell as one line."""
     if cell.kind is Kind.ABSENT:
-        return [signs.absent]
-    if cell.kind is Kind.OPEN:
-        return [f"{cell.items[0]} *"]
-    if len(cell.items) == 1 or not listed:
-        return ["; ".join(cell.items)]
-    return [f"{signs.item}{item}" for item in cell.items]
+        return signs.absent
+    return f"{cell.items[0]} *" if cell.kind is Kind.OPEN else "; ".join(cell.items)
 
 
 def _filled(cell: Cell, width: int, signs: Signs) -> list[str]:
-    """Return the lines of a cell in a column of *width*."""
-    whole = "; ".join(cell.items)
-    lines = _texts(cell, signs, listed=cell_len(whole) > width)
-    hanging = " " * len(signs.item) if lines[0].startswith(signs.item) and len(cell.items) > 1 else ""
-    return [part for line in lines for part in _wrapped(line, width, hanging)]
-
-
-def _wrapped(text: str, width: int, hanging: str = "") -> list[str]:
-    return [text] if cell_len(text) <= width else wrap(text, width, subsequent_indent=hanging)
+    """Return the lines of a cell in a column of *width*: a long list item by item, or shortened."""
+    lines = folded(_text(cell, signs), width)
+    if len(lines) == 1 or len(cell.items) == 1:
+        return lines
+    if width < ROOMY:
+        return [f"{len(cell.items)} items{signs.more}"] if len(lines) > TALLEST else lines
+    return [line for item in cell.items for line in folded(signs.item + item, width, " " * len(signs.item))]
 
 
 def _beside(cells: list[list[str]], widths: list[int], styles: list[str]) -> Iterator[Text]:

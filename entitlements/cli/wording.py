@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from entitlements.model.limits import Limit
     from entitlements.model.policy import Policy
 
+ENDS = ("from", "to", "below", "above")
+"""The words of a range between which no comma stands."""
+
 NOT_INCLUDED_WORDS = "not included"
 
 
@@ -44,8 +47,10 @@ def moment(value: datetime) -> str:
 
 
 def ranged(values: Mapping[str, object]) -> str:
-    """Return a range and what else is said of it: `from 30 days to 40 days`."""
-    return " ".join(f"{word} {in_words(value)}" for word, value in values.items())
+    """Return a range and what else is said of it: `from 5 to 10, open-ended`."""
+    ends = [f"{word} {in_words(value)}" for word, value in values.items() if word in ENDS]
+    rest = [word if value is True else f"{word} {in_words(value)}" for word, value in values.items() if word not in ENDS]
+    return ", ".join(filter(None, (" ".join(ends), *rest)))
 
 
 def counted(number: int, noun: str) -> str:

@@ -122,8 +122,8 @@ class Held:
 
     @property
     def used(self) -> int:
-        """Everything held."""
-        return self.anonymous + len(self.holders) + self.reserved
+        """Everything held; the count stops at 2^53-1."""
+        return min(MAX_COUNT, self.anonymous + len(self.holders) + self.reserved)
 
     @property
     def bound(self) -> int:

@@ -248,10 +248,9 @@ class TokenBucket:
         can come back without letting anybody above burst + limit.
         """
         fastest = max(size, self.size)  # a limit that was raised since has drained faster
-        self.at, self.backlog = self._look(size, now)
-        if mark > self.at:
+        if mark > self.at or self.at - now > self.window:
             return 0
-        left = max(0, cost * self.window - fastest * (self.at - mark))
+        left = max(0, cost * self.window - fastest * (max(now, self.at) - mark))
         back = min(left, self.backlog)
         self.backlog -= back
         return -(-back // self.window)
