@@ -33,8 +33,8 @@ def import_leads() -> None:
 
 
 policy = Policy.load(ROOT / "policies" / "customer-tiers")
-csv = CsvAccounts(ROOT / "examples" / "accounts.csv", policy=policy)
-accounts = {account.id: account for account in csv}  # a dict, because the story changes some of them
+directory = CsvAccounts(ROOT / "examples" / "accounts.csv", policy=policy)
+accounts = {account.id: account for account in directory}  # a dict, because the story changes some of them
 clock = FakeClock(datetime(2026, 11, 16, 9, tzinfo=UTC))
 enforcer = Enforcer(policy, accounts=accounts, store="memory://", clock=clock)
 
@@ -43,7 +43,7 @@ say(f"[bold]{len(accounts)} accounts in {len(policy.tiers)} plans, on {clock.now
 
 step("Who can what", "One question, `can`, for features, for levels of a feature and for limits. No I/O.")
 features = ["api-access", "analytics:standard", "sso"]
-table = Table("account", "plan in force", *features, "leads a month", box=None, header_style="bold")
+table = Table("account", "plan", *features, "leads", box=None, header_style="bold")
 for id in ["harborwick", "tamarack-ridge", "palisade-elm", "dunmore-hall", "bluefinch", "rushlight", "sparrowgate"]:
     snapshot = enforcer.entitlements(id)
     answers = ["yes" if enforcer.can(id, feature) else "-" for feature in features]
@@ -60,9 +60,9 @@ say(f"3 leads more: {refused.reason}, {refused.used} of {refused.limit} used, {r
 say(f"it waits until {refused.resets_at:%d %B}, or upgrades: {refused.remedy.tier} would have let it through")
 
 
-step("How fast: a rate", "Small businesses have 100 API calls in any hour.")
+step("How fast: a rate", "Small businesses have a budget of API calls for any hour, wherever it begins.")
 calls = [enforcer.consume("bluefinch", "api") for _ in range(101)]
-say(f"{sum(call.allowed for call in calls)} calls went through, the last one: {calls[-1].reason}")
+say(f"{sum(call.allowed for call in calls)} of 101 calls went through, the last one: {calls[-1].reason}")
 say(f"call again in {calls[-1].retry_after}")
 clock.advance(calls[-1].retry_after)
 say(f"{clock.now:%H:%M}, and the call is allowed: {enforcer.consume('bluefinch', 'api').allowed}")

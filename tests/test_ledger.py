@@ -347,7 +347,8 @@ class Account(RuleBasedStateMachine):
         assert Settled(nothing or bool(kept and kept.settled), now=now) == answer
 
     def reserved(self) -> list[str]:
-        return [order.operation for order, *_ in self.made if order.verb is Verb.RESERVE]
+        latest = {order.operation: order.verb for order, *_ in self.made if order.operation}
+        return [id for id, verb in latest.items() if verb is Verb.RESERVE]
 
     def settled(self, id: str) -> None:
         now = self.clock.now
@@ -409,7 +410,18 @@ class Account(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.made) > 7)
     @rule()
-    def forget(self) -> None:
+    def close(self) -> None:
+        """Give everything back, so that as much comes out as was held, and forget the account."""
+        held = self.store.execute(self.reading()).lines[2].used
+        cancelled = [self.store.execute(Settle(ACCOUNT, id, ())).done for id in self.model.reserved]
+        after = self.store.execute(self.reading()).lines[2]
+        freed = [self.store.execute(Unassign(ACCOUNT, "agents", holder)) for holder in self.model.holders]
+        released = self.store.execute(Release(ACCOUNT, "agents", held + 1))
+
+        assert all(cancelled)
+        assert all(freed)
+        assert (len(freed) + released, 0) == (after.used, after.reserved)
+        assert 0 == self.store.execute(self.reading()).lines[2].used
         self.store.execute(Forget(ACCOUNT))
         self.model, self.made = Model(), []
 
@@ -442,19 +454,6 @@ class Account(RuleBasedStateMachine):
 
         assert size is UNLIMITED or used <= max(size, self.most)
         self.most = min(self.most, used)
-
-    def teardown(self) -> None:
-        """Give everything back: as much comes out as was held."""
-        held = self.store.execute(self.reading()).lines[2].used
-        cancelled = [self.store.execute(Settle(ACCOUNT, id, ())).done for id in list(self.model.reserved)]
-        after = self.store.execute(self.reading()).lines[2]
-        freed = [self.store.execute(Unassign(ACCOUNT, "agents", holder)) for holder in sorted(self.model.holders)]
-        released = self.store.execute(Release(ACCOUNT, "agents", held + 1))
-
-        assert all(cancelled)
-        assert all(freed)
-        assert (after.used, 0) == (len(freed) + released, after.reserved)
-        assert 0 == self.store.execute(self.reading()).lines[2].used
 
 
 def test_whatever_is_asked_of_an_account_it_stands_where_a_plain_model_of_it_does():

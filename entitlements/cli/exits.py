@@ -5,8 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from entitlements.errors import PolicyError, UnknownAccount, UnknownFeature
-from entitlements.model.problem import Severity
+from entitlements.errors import UnknownAccount, UnknownFeature
 
 if TYPE_CHECKING:
     from entitlements.errors import EntitlementsError
@@ -47,18 +46,8 @@ class CannotAnswer(Exception):
 
 def ending(error: EntitlementsError) -> CannotAnswer:
     """Return what one of the package's own errors comes to."""
-    if isinstance(error, PolicyError):
-        return CannotAnswer(_first_problem(error), Code.UNREADABLE)
     if isinstance(error, UnknownFeature):
         return CannotAnswer(str(error), Code.USAGE)
     if isinstance(error, UnknownAccount):
         return CannotAnswer(str(error), Code.NO_ACCOUNT)
     return CannotAnswer(str(error), Code.UNREADABLE)
-
-
-def _first_problem(error: PolicyError) -> str:
-    problems = [each for each in error.problems if each.severity is Severity.ERROR]
-    if not problems:
-        return str(error)
-    more = f" (and {len(problems) - 1} more; see them all: entitlements validate)" if len(problems) > 1 else ""
-    return f"{problems[0]}{more}"

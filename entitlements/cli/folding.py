@@ -46,9 +46,11 @@ def _pieces(text: str, width: int) -> Iterator[tuple[str, bool]]:
 
 
 def _chopped(part: str, width: int) -> list[str]:
-    """Return a part of a word in pieces that fit, about as long as each other, hyphens between them."""
+    """Return a part of a word in pieces that fit, about as long as each other, hyphens between letters."""
     if cell_len(part) <= width:
         return [part]
-    pieces = len(chop_cells(part, width - 1))
-    *first, last = chop_cells(part, -(-cell_len(part) // pieces) if part.isascii() else width - 1)
+    if not part.isascii():
+        return chop_cells(part, width)
+    least = len(chop_cells(part, width - 1))
+    *first, last = chop_cells(part, -(-len(part) // least))
     return [*(f"{piece}-" for piece in first), last]

@@ -18,7 +18,7 @@ from entitlements.model.policy import NO_LEVEL
 from entitlements.model.words import in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from entitlements.model.limits import Limit
     from entitlements.model.policy import AddOn, Feature, Policy, Tier
@@ -247,7 +247,8 @@ def _rows(node: _Node, path: tuple[str, ...], word: str, tiers: Sequence[Tier], 
     label = word
     below = _apart(node)
     while not _has_cells(node) and len(below) == 1:  # a.b where a holds nothing but b
-        (word, node), path = *below.items(), (*path, word)
+        path = (*path, word)
+        word, node = next(iter(below.items()))
         label, below = f"{label}.{word}", _apart(node)
     cells = _cells(node, tiers) if _has_cells(node) else ()
     yield Row(".".join((*path, word)), label, depth, cells)

@@ -25,14 +25,14 @@ STYLE = """\
   --page: #14181f; --ink: #e3e7ee; --soft: #98a2b3; --line: #2c3442; --head: #1d232d; --stripe: #181d25;
   --yes: #58c98b; --mark: #84b4ff; } }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink);
+body { margin: 0; height: 100vh; display: flex; flex-direction: column; background: var(--page); color: var(--ink);
   font: 15px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
-header, nav, footer { padding: 0 1.5rem; }
+header, nav { padding: 0 1.5rem; }
 h1 { font-size: 1.5rem; margin: 1.5rem 0 .25rem; }
 p, nav { color: var(--soft); margin: .25rem 0 1rem; }
 nav a { color: var(--mark); text-decoration: none; margin-right: .9rem; white-space: nowrap; }
 nav a:hover { text-decoration: underline; }
-main { overflow: auto; max-height: 100vh; border-block: 1px solid var(--line); }
+main { flex: 1; min-height: 60vh; overflow: auto; border-top: 1px solid var(--line); }
 table { border-collapse: separate; border-spacing: 0; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .9rem; border-bottom: 1px solid var(--line); }
 td, thead th { min-width: 8.5rem; max-width: 22rem; }
@@ -43,15 +43,15 @@ thead small { display: block; font-weight: normal; color: var(--soft); }
 tbody th[scope=row] { font-weight: 500; min-width: 11rem; max-width: 20rem; overflow-wrap: anywhere; }
 tbody th[scope=row] small { display: block; font-weight: normal; color: var(--soft); }
 tbody th[scope=rowgroup] { position: sticky; left: 0; padding-top: 1.4rem; font-size: 1.05rem; color: var(--mark);
-  scroll-margin-top: 4rem; }
+  scroll-margin-top: 5rem; }
 tbody tr:hover > * { background: var(--stripe); }
 .d1 { padding-left: 2rem; } .d2 { padding-left: 3rem; } .d3 { padding-left: 4rem; } .d4 { padding-left: 5rem; }
 .yes { color: var(--yes); } .yes::before { content: "\\2713\\00a0"; }
 .no, .absent { color: var(--soft); }
 .open { font-style: italic; }
 td ul { margin: 0; padding-left: 1.1rem; }
-@media print { main { overflow: visible; max-height: none; } thead th, thead td { position: static; } nav { display: none; } }
-@media (max-width: 40rem) { body { font-size: 14px; } th, td { padding: .35rem .6rem; } header, nav, footer { padding: 0 .8rem; }
+@media print { body { display: block; height: auto; } main { overflow: visible; } thead th, thead td { position: static; } nav { display: none; } }
+@media (max-width: 40rem) { body { font-size: 14px; } th, td { padding: .35rem .6rem; } header, nav { padding: 0 .8rem; }
   tbody th[scope=row] { min-width: 8rem; max-width: 9rem; } td, thead th { min-width: 7.5rem; } }
 """
 

@@ -32,16 +32,15 @@ def plain(policy: Policy, sections: Collection[Section]) -> dict[str, object]:
         "currency": policy.currency,
         "tiers": [_tier(tier) for tier in tiers],
     }
-    for section in sections:
-        if section.kind is Of.LIMITS:
-            whole["limits"] = {limit.name: _limit(limit, tiers) for limit in policy.limits.values()}
-        elif section.kind is Of.FEATURES:
-            whole["features"] = {feature.name: _feature(feature, tiers) for feature in policy.features.values()}
-        elif section.kind is Of.ADD_ONS:
-            whole["add-ons"] = {add_on.name: _add_on(add_on, tiers) for add_on in policy.add_ons.values()}
-    values = {word for section in sections if section.kind is Of.VALUES for word in section.words}
-    if values:
-        whole["values"] = _values(tiers, values)
+    kinds = {section.kind for section in sections}
+    if Of.LIMITS in kinds:
+        whole["limits"] = {limit.name: _limit(limit, tiers) for limit in policy.limits.values()}
+    if Of.FEATURES in kinds:
+        whole["features"] = {feature.name: _feature(feature, tiers) for feature in policy.features.values()}
+    if Of.VALUES in kinds:
+        whole["values"] = _values(tiers, {word for section in sections for word in section.words})
+    if Of.ADD_ONS in kinds:
+        whole["add-ons"] = {add_on.name: _add_on(add_on, tiers) for add_on in policy.add_ons.values()}
     return whole
 
 

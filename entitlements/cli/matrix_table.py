@@ -58,8 +58,9 @@ def show(screen: Screen, matrix: Matrix) -> None:
     legend = [f"{signs.absent} not included"] if Kind.ABSENT in matrix.kinds else []
     legend += ["* no commitment"] if Kind.OPEN in matrix.kinds else []
     legend += [f"items{signs.more} a list, whole in a wider window"] if _shortened(lines, signs) else []
-    for line in ("    ".join(legend), f"policy {matrix.version}, amounts in {matrix.currency}"):
-        screen.show(Text(line, "dim"))
+    about = f"policy {matrix.version}, amounts in {matrix.currency}"
+    for words in filter(None, ("    ".join(legend), about)):
+        screen.show(Text(words, "dim"))
 
 
 def _shortened(lines: Sequence[Text], signs: Signs) -> bool:
@@ -112,7 +113,7 @@ def _widths(sections: Sequence[Section], columns: Sequence[Column], fold: int | 
     label = _label_width(sections, fold)
     rows = [row for section in sections for row in section.rows if row.cells]
     wanted = [
-        max(cell_len(column.id), *(_wide(row.cells[at], fold, signs) for row in rows))
+        max([cell_len(column.id), *(_wide(row.cells[at], fold, signs) for row in rows)])
         for at, column in enumerate(columns)
     ]
     if fold is None:
@@ -120,7 +121,7 @@ def _widths(sections: Sequence[Section], columns: Sequence[Column], fold: int | 
     wanted = [max(width, min(cell_len(column.name), 20)) for width, column in zip(wanted, columns, strict=True)]
     room = fold - label - GAP * len(columns)
     most = max(wanted)
-    while sum(min(width, most) for width in wanted) > room and most > 1:
+    while sum(min(width, most) for width in wanted) > room and most > NARROWEST:
         most -= 1
     return [label, *(min(width, most) for width in wanted)]
 
@@ -134,7 +135,7 @@ def _wide(cell: Cell, fold: int | None, signs: Signs) -> int:
 
 def _label_width(sections: Sequence[Section], fold: int | None) -> int:
     labels = [len(_label(row)) for section in sections for row in section.rows]
-    wanted = max([*labels, *(len(section.name) for section in sections)])
+    wanted = max([*labels, *(len(section.name) for section in sections)], default=0)
     return wanted if fold is None else min(wanted, max(12, fold // 4))
 
 

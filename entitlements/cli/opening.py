@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entitlements.cli.exits import CannotAnswer, Code
+from entitlements.errors import PolicyError
 from entitlements.model.names import nearest
+from entitlements.model.problem import Severity
 
 if TYPE_CHECKING:
     from entitlements.accounts import CsvAccounts
@@ -28,15 +30,14 @@ def policy_path(given: str | None) -> str:
 
 
 def open_policy(given: str | None) -> Policy:
-    """
-    Return the policy.
-
-    Raises:
-        PolicyError: For one that cannot be used.
-    """
+    """Return the policy; of one that cannot be used, the first problem is told."""
     from entitlements.policy import Policy
 
-    return Policy.load(policy_path(given))
+    path = policy_path(given)
+    try:
+        return Policy.load(path)
+    except PolicyError as error:
+        raise CannotAnswer(_first_problem(path, error), Code.UNREADABLE) from None
 
 
 def accounts_path(given: str | None) -> str:
@@ -84,3 +85,8 @@ def instant(given: str | None) -> int:
         return to_instant(read_moment(given.strip()))
     except ValueError as error:
         raise CannotAnswer(f"--at {error}", Code.USAGE) from None
+
+
+def _first_problem(path: str, error: PolicyError) -> str:
+    first, *others = [each for each in error.problems if each.severity is Severity.ERROR]
+    return f"{first} (and {len(others)} more: entitlements validate {path})" if others else str(first)

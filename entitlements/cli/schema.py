@@ -5,7 +5,7 @@ from __future__ import annotations
 from entitlements.cli.options import JsonOption
 
 
-def schema(*, as_json: JsonOption = False) -> int:
+def schema(*, _as_json: JsonOption = False) -> int:
     """
     Write the JSON Schema of policy files.
 

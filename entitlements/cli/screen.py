@@ -33,7 +33,7 @@ class Screen(Console):
             highlight=False,
             emoji=False,
             soft_wrap=True,
-            **({"color_system": None} if os.environ.get("NO_COLOR") else {}),
+            color_system=None if os.environ.get("NO_COLOR") else "auto",
         )
 
     @property

@@ -58,4 +58,6 @@ def _what(decision: Decision, entitlements: Entitlements) -> str:
 def _source(source: str) -> str:
     """Return where something comes from; an override and a grant are of the name that is asked anyway."""
     kind, _, name = source.partition(":")
-    return {"tier": f"on tier {name}", "override": "by an override", "grant": "by a grant"}.get(kind, f"by {kind} {name}")
+    return {"tier": f"on tier {name}", "override": "by an override", "grant": "by a grant"}.get(
+        kind, f"by {kind} {name}"
+    )

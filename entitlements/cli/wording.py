@@ -49,7 +49,9 @@ def moment(value: datetime) -> str:
 def ranged(values: Mapping[str, object]) -> str:
     """Return a range and what else is said of it: `from 5 to 10, open-ended`."""
     ends = [f"{word} {in_words(value)}" for word, value in values.items() if word in ENDS]
-    rest = [word if value is True else f"{word} {in_words(value)}" for word, value in values.items() if word not in ENDS]
+    rest = [
+        word if value is True else f"{word} {in_words(value)}" for word, value in values.items() if word not in ENDS
+    ]
     return ", ".join(filter(None, (" ".join(ends), *rest)))
 
 

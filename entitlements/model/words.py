@@ -53,10 +53,15 @@ def in_json(value: object) -> object:
 
 
 def _duration(value: timedelta) -> str:
-    """Return the largest unit that divides it, else seconds."""
+    """
+    Return the largest unit that divides it, else seconds.
+
+    Up to three days stay hours: 24 hours may run on a clock of business hours, where
+    they are more than one day.
+    """
     seconds = value.total_seconds()
     for unit, length in _UNITS:
-        if seconds >= length and seconds % length == 0:
+        if seconds >= length and seconds % length == 0 and (unit != "day" or seconds > 3 * length):
             count = int(seconds // length)
             return f"{count} {unit}{'s' * (count != 1)}"
     return f"{seconds:g} seconds"
