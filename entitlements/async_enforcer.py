@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from entitlements.accounts import open_async_accounts
 from entitlements.accounts.clock import monotonic
 from entitlements.bound import AsyncBoundAccount
-from entitlements.clock import system_clock
+from entitlements.clock import check_clock, system_clock
 from entitlements.handles import AsyncReservation
 from entitlements.hooks import Hooks
 from entitlements.model.charge import Verb
@@ -70,11 +70,15 @@ class AsyncEnforcer:
         expected_processes: int | None = None,
     ) -> None:
         self._snapshots = Snapshots(check_policy(policy))
-        self._clock: Clock = clock or system_clock
+        self._clock = check_clock(clock or system_clock)
         self._accounts = open_async_accounts(accounts, policy=policy, clock=clock or monotonic)
         self._store = open_async_store(store, self._clock)
         self._hooks = Hooks(hooks)
         self._refunded = Once()
+
+    def __repr__(self) -> str:
+        """Return the policy and the store."""
+        return f"<{type(self).__name__} under {self._snapshots.policy!r}, counting in {self._store.via}>"
 
     # -- what the account may do -------------------------------------------------------
 

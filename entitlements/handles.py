@@ -52,6 +52,10 @@ class Reservation:
         """Return whether the units were granted."""
         return self.decision is None or self.decision.allowed
 
+    def __repr__(self) -> str:
+        """Return its id, and when it lapses."""
+        return f"<Reservation {self.id!r} until {self.expires_at}>" if self else "<Reservation refused>"
+
     def commit(self, n: int | Mapping[str, int] | None = None) -> None:
         """
         Keep *n* of the units, or all, and give the rest back; a second call does nothing.

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from entitlements.model.events import Decided, OperationsDropped, Threshold
 from entitlements.rules.answering import crossed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from entitlements.model.charge import Answer
     from entitlements.model.decision import Decision
     from entitlements.model.events import Event
@@ -35,6 +34,8 @@ class Hooks:
     """
 
     def __init__(self, hooks: Iterable[Hook]) -> None:
+        if not isinstance(hooks, Iterable) or not all(callable(hook) for hook in hooks):
+            raise TypeError(f"hooks {hooks!r} must be a sequence of callables; write hooks=(hook,)")
         self._hooks = tuple(hooks)
         self.listening = bool(self._hooks)
         self._told: OrderedDict[object, None] = OrderedDict()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from entitlements.model.instants import MICROSECOND, check_moment, to_datetime
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from entitlements.model.events import Event
 
@@ -33,7 +34,9 @@ class FakeClock:
         return to_datetime(self._now)
 
     def advance(self, by: timedelta) -> None:
-        """Move forward, or back where *by* is negative."""
+        """Move forward, or back where *by*, a timedelta, is negative."""
+        if not isinstance(by, timedelta):
+            raise TypeError(f"by {by!r} must be a timedelta, such as timedelta(seconds={by!r})")
         self._now += by // MICROSECOND
 
     def set(self, now: datetime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -936,3 +937,70 @@ def test_a_hook_hears_of_operation_ids_that_had_to_go():
         ent.consume("maxim", "leads")
 
     assert (1, False) == (len(hook.of(OperationsDropped)), ent.refund(first))
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda e: e.can("petra", None), "None is a NoneType"),
+        (lambda e: e.can("petra", ["sso"]), "is a list"),
+        (lambda e: e.consume("petra", "reports:basic"), "is a level of a feature"),
+        (lambda e: e.consume("petra", "sso"), "is a feature; ask can"),
+        (lambda e: e.consume("petra", "lead"), "did you mean 'leads'?"),
+    ],
+)
+def test_names_that_are_no_names_are_errors_too(call, says):
+    """Whatever is passed for a name, the error says what it is and what to ask."""
+    ent, _ = enforcer()
+
+    with pytest.raises(UnknownFeature) as error:
+        call(ent)
+
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize("clock", [time.time, time.time_ns, 5, lambda: None])
+def test_a_clock_of_another_unit_is_refused_at_once(clock):
+    """A clock that does not tell microseconds since 1970 is an error when the enforcer is built."""
+    with pytest.raises((TypeError, ValueError), match="microseconds since 1970"):
+        Enforcer(policy(), clock=clock)
+
+
+def test_hooks_that_are_no_sequence_are_refused_at_once():
+    """A bare callable for `hooks` is a slip that is named."""
+    with pytest.raises(TypeError, match=r"hooks=\(hook,\)"):
+        Enforcer(policy(), hooks=print)
+
+
+def test_an_unknown_tier_says_so_in_its_trace():
+    """Whoever asks why an account of a misspelt tier is denied reads the tier."""
+    ent, _ = enforcer({"x": "fremium"})
+
+    assert "tier 'fremium' is not in the policy" in ent.decide("x", "sso").trace[0].note
+
+
+def test_two_overrides_in_force_are_a_bad_account():
+    """Neither of two overrides of one name is the final word."""
+    twice = tuple(Override("leads", n, reason="r", author="a") for n in (1, 2))
+    ent, _ = enforcer({"x": Account("x", "pro", overrides=twice)})
+
+    with pytest.raises(AccountError, match=r"'x'.*two overrides of 'leads'"):
+        ent.can("x", "sso")
+
+
+def test_sentences_are_written_for_people():
+    """The explanation says who, what, why, how much, when again, and what would help."""
+    ent, _ = enforcer()
+    ent.consume("petra", "leads", 10)
+
+    assert (
+        "account 'petra' may not use 2 of 'leads': quota-exceeded, 10 of 10 used, again in 21 days 12 hours;"
+        " tier 'max' would allow it"
+    ) == ent.consume("petra", "leads", 2).explanation
+    assert "account 'petra' has no 'sso': not-included; tier 'max' or add-on 'phone' would allow it" == (
+        ent.decide("petra", "sso").explanation
+    )
+    assert "unlimited" == f"{UNLIMITED:,}"
+    assert {"used": 10, "reserved": 0, "limit": 10, "remaining": 0, "resets_at": "2026-04-01T00:00:00Z"} == (
+        ent.usage("petra")["leads"].to_dict()
+    )

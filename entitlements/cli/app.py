@@ -111,10 +111,10 @@ def _told(why: CannotAnswer) -> int:
 
 def _flush() -> None:
     """Write what is buffered now, while a reader that is gone can still be overlooked."""
-    from entitlements.cli.screen import silence
-
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except BrokenPipeError:
+            from entitlements.cli.screen import silence
+
             silence(stream)

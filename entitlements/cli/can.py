@@ -25,12 +25,10 @@ def can(
     Answers in one sentence: yes or no, why, and which tier or add-on has it. Asks what
     the account has, never how much of it is used. Exits with 0 for yes and 1 for no.
     """
-    from rich.text import Text
-
     from entitlements.cli.asking import ask, check_feature
     from entitlements.cli.exits import Code
     from entitlements.cli.screen import Screen
-    from entitlements.cli.sentences import sentence
+    from entitlements.cli.sentences import answer
 
     asked = ask(account, policy=policy, accounts=accounts, tier=tier, at=at)
     check_feature(asked.policy, feature, account)
@@ -39,6 +37,5 @@ def can(
     if as_json:
         screen.put_json(decision.to_dict())
     else:
-        answer = Text("yes", "bold green") if decision.allowed else Text("no", "bold red")
-        screen.show(answer + Text(f": {sentence(decision, asked.enforcer.entitlements(asked.account))}"))
+        screen.show(answer(decision, asked.enforcer.entitlements(asked.account)))
     return Code.YES if decision.allowed else Code.NO

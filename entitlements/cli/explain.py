@@ -55,10 +55,9 @@ def explain(
 def _show(screen: Screen, decision: Decision, entitlements: Entitlements) -> None:
     from rich.text import Text
 
-    from entitlements.cli.sentences import sentence
+    from entitlements.cli.sentences import answer
 
-    answer = Text("yes", "bold green") if decision.allowed else Text("no", "bold red")
-    screen.show(answer + Text(f": {sentence(decision, entitlements)}"))
+    screen.show(answer(decision, entitlements))
     screen.print()
     facts = dict(_facts(decision, entitlements.policy))
     width = max(map(len, facts))

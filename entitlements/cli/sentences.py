@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
 from entitlements.cli.wording import of_name
 from entitlements.model.facts import Reason
 from entitlements.model.limits import NOT_INCLUDED
@@ -15,16 +17,18 @@ if TYPE_CHECKING:
     from entitlements.model.policy import Policy
 
 
-def sentence(decision: Decision, entitlements: Entitlements) -> str:
+def answer(decision: Decision, entitlements: Entitlements) -> Text:
     """
-    Return the decision about a name, without its yes or no.
+    Return the decision about a name.
 
     Args:
         decision: What `decide` returned.
         entitlements: The snapshot that it was made from.
     """
-    text = _what(decision, entitlements)
-    return text if decision.remedy is None else f"{text}; {remedy_words(decision.remedy, entitlements.policy)}"
+    said = ("yes", "bold green") if decision.allowed else ("no", "bold red")
+    remedy = decision.remedy
+    help = f"; {remedy_words(remedy, entitlements.policy)}" if remedy else ""
+    return Text.assemble(said, ": ", _what(decision, entitlements), help)
 
 
 def remedy_words(remedy: Remedy, policy: Policy) -> str:

@@ -24,7 +24,7 @@ def validate(
     path: Annotated[
         str | None,
         typer.Argument(
-            metavar="[PATH]",
+            metavar="PATH",
             envvar="ENTITLEMENTS_POLICY",
             help="A policy file, or a folder of them; policies/customer-tiers where that exists.",
         ),

@@ -220,17 +220,22 @@ class Decision:
     @property
     def explanation(self) -> str:
         """One sentence for people: who was refused or allowed what, why, and what would help."""
-        verb = "may" if self.allowed else "may not"
-        text = f"account {self.account!r} {verb} {self.feature!r}: {self.reason}"
+        text = f"account {self.account!r} {self._what()}: {self.reason}"
         if self.limit is not None and self.used is not None:
-            text += f", {self.used} of {in_words(self.limit)} used"
+            text += f", {in_words(self.used)} of {in_words(self.limit)} used"
         if self.retry_after is not None:
             text += f", again in {in_words(self.retry_after)}"
         remedy = self.remedy
         if remedy:
             ways = [f"tier {remedy.tier!r}"] * bool(remedy.tier) + [f"add-on {remedy.add_on!r}"] * bool(remedy.add_on)
-            text += f"; {' or '.join(ways)} has it"
+            text += f"; {' or '.join(ways)} would allow it"
         return text
+
+    def _what(self) -> str:
+        cost = self.receipt.cost
+        if cost:
+            return f"{'may' if self.allowed else 'may not'} use {in_words(cost)} of {self.feature!r}"
+        return f"{'has' if self.allowed else 'has no'} {self.feature!r}"
 
     def raise_for_denied(self) -> Decision:
         """

@@ -27,7 +27,7 @@ class TierSource:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Entitlements:
     """
     What one account may do, until `valid_until`; plain lookups, no I/O.
@@ -45,6 +45,7 @@ class Entitlements:
         levels: The level of each feature with levels.
         values: Configuration values by dotted key.
         tiers: The tiers that were considered.
+        note: Why the account is unknown, where it is.
         touched: What was considered beside the tiers, by name, for the names that
             add-ons, grants and overrides speak of; and which of it won.
         compiled: What decisions show of each name, kept once it was asked for.
@@ -62,9 +63,14 @@ class Entitlements:
     levels: Mapping[str, str]
     values: Mapping[str, Value]
     tiers: tuple[TierSource, ...] = ()
+    note: str = ""
     touched: Mapping[str, tuple[str | None, tuple[Considered, ...]]] = field(default_factory=dict)
     compiled: dict[str, Facts] = field(default_factory=dict, repr=False)
     ready: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        """Return whose, and of which tier; the whole is pages long."""
+        return f"<Entitlements of {self.account!r}: {self.tier or self.standing}, policy {self.policy.version}>"
 
     @property
     def tier(self) -> str | None:
@@ -85,7 +91,7 @@ class Entitlements:
         """
         try:
             return self.answers[feature]
-        except KeyError:
+        except (KeyError, TypeError):
             raise self.policy.unknown(feature) from None
 
     def limit(self, name: str) -> LimitValue:

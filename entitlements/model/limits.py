@@ -39,6 +39,10 @@ class Unlimited(StrEnum):  # a str, so that json.dumps writes "unlimited"
         """Return the public name."""
         return "UNLIMITED"
 
+    def __format__(self, spec: str) -> str:
+        """Return the word, also where a number's format was meant: `f"{limit:,}"`."""
+        return _format(self.value, spec)
+
     def __str__(self) -> str:
         """Return the word that a policy and JSON write."""
         return self.value
@@ -57,9 +61,20 @@ class NotIncluded(StrEnum):  # a str, so that json.dumps writes "not-included"
         """Return the public name."""
         return "NOT_INCLUDED"
 
+    def __format__(self, spec: str) -> str:
+        """Return the word, also where a number's format was meant: `f"{limit:,}"`."""
+        return _format(self.value, spec)
+
     def __str__(self) -> str:
         """Return the word that a policy and JSON write."""
         return self.value
+
+
+def _format(word: str, spec: str) -> str:
+    try:
+        return format(word, spec)
+    except ValueError:
+        return word
 
 
 UNLIMITED: Final = Unlimited.UNLIMITED

@@ -118,7 +118,7 @@ class AddOn:
         return not self.tiers or tier in self.tiers
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Policy:
     """
     The loaded files as one immutable value.
@@ -160,12 +160,18 @@ class Policy:
         object.__setattr__(self, "ids", ids)
         object.__setattr__(self, "answers", {id: self._answers(t) for id, t in self.tiers.items()})
 
+    def __repr__(self) -> str:
+        """Return the version and the tiers; the whole is pages long."""
+        return f"<{type(self).__name__} {self.version}: {', '.join(self.tiers)}>"
+
     def tier(self, name: str) -> Tier | None:
         """Return the tier of that id or alias, or None."""
         return self.tiers.get(self.ids.get(name, ""))
 
     def unknown(self, name: str, *, asked: str = "can") -> UnknownFeature:
         """Return the error for a *name* that the verb *asked* has no answer to."""
+        if not isinstance(name, str):
+            return UnknownFeature(f"{name!r} is a {type(name).__name__}; the name of a feature or limit is a str")
         if asked != "value" and (name in self.keys or name in self.nodes):
             return UnknownFeature(f"{name!r} is a configuration value; ask value(account, {name!r})")
         base, colon, level = name.partition(":")
@@ -179,6 +185,9 @@ class Policy:
     def _unknown_level(self, feature: Feature, level: str) -> UnknownFeature:
         if not feature.levels:
             return UnknownFeature(f"{feature.name!r} is a switch without levels; ask {feature.name!r}")
+        if level in feature.levels:
+            asked = f"{feature.name}:{level}"
+            return UnknownFeature(f"{asked!r} is a level of a feature; ask can(account, {asked!r})")
         return UnknownFeature(f"{feature.name!r} has no level {level!r}; its levels are {', '.join(feature.levels)}")
 
     def _kind(self, name: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
+
+from entitlements.model.words import in_json
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,6 +34,10 @@ class Usage:
     remaining: int | Unlimited
     resets_at: datetime | None
 
+    def to_dict(self) -> dict[str, object]:
+        """Return what `json.dumps` writes."""
+        return {each.name: in_json(getattr(self, each.name)) for each in fields(self)}
+
 
 @dataclass(frozen=True, slots=True)
 class Period:
@@ -51,3 +57,7 @@ class Period:
     used: int
     denied: int
     limit: Size
+
+    def to_dict(self) -> dict[str, object]:
+        """Return what `json.dumps` writes."""
+        return {each.name: in_json(getattr(self, each.name)) for each in fields(self)}

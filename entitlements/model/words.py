@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
+from itertools import pairwise
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
@@ -54,7 +55,7 @@ def in_json(value: object) -> object:
 
 def _duration(value: timedelta) -> str:
     """
-    Return the largest unit that divides it, else seconds.
+    Return one unit where one will do, else the two largest: `90 minutes`, `7 days 19 hours`.
 
     Up to three days stay hours: 24 hours may run on a clock of business hours, where
     they are more than one day.
@@ -62,6 +63,15 @@ def _duration(value: timedelta) -> str:
     seconds = value.total_seconds()
     for unit, length in _UNITS:
         if seconds >= length and seconds % length == 0 and (unit != "day" or seconds > 3 * length):
-            count = int(seconds // length)
-            return f"{count} {unit}{'s' * (count != 1)}"
+            return _counted(int(seconds // length), unit)
+    for (unit, length), (smaller, part) in pairwise(_UNITS):
+        if seconds >= length:
+            count, rest = divmod(int(seconds), length)
+            return (
+                f"{_counted(count, unit)} {_counted(rest // part, smaller)}" if rest // part else _counted(count, unit)
+            )
     return f"{seconds:g} seconds"
+
+
+def _counted(count: int, unit: str) -> str:
+    return f"{count:,} {unit}{'s' * (count != 1)}"

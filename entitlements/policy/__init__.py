@@ -17,7 +17,7 @@ from entitlements.policy.mappings import read_mapping
 from entitlements.policy.report import Report
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Policy(model.Policy):
     """A policy, as loaded from files or from a mapping; `warnings` holds what is odd but usable."""
 

@@ -7,7 +7,7 @@ as it is: what becomes of such an account is for `unknown_account` to say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -17,6 +17,7 @@ from entitlements.errors import AccountError
 from entitlements.model.instants import to_instant
 from entitlements.model.limits import NOT_INCLUDED, Rate
 from entitlements.model.names import nearest
+from entitlements.model.words import in_words
 from entitlements.policy.misread import Misread, shown
 from entitlements.policy.quantities import RateSize, parse_duration, read_limit
 
@@ -60,13 +61,17 @@ def _wrong_names(policy: Policy, account: Account) -> Iterator[str]:
     named += [("change", change) for change in account.changes]
     for what, each in named:
         if each and policy.tier(each.tier) is None:
-            yield f"{what} names the unknown tier {each.tier!r}{nearest(each.tier, policy.ids)}"
+            yield f"{what} names {each.tier!r}, which is no tier{nearest(each.tier, policy.ids) or _one_of(policy.tiers)}"
     for name in account.add_ons:
         if name not in policy.add_ons:
-            yield f"add-on {name!r} is not in the policy{nearest(name, policy.add_ons)}"
+            yield f"{name!r} is no add-on{nearest(name, policy.add_ons) or _one_of(policy.add_ons)}"
     for grant in account.grants:
         if grant.limit not in policy.limits:
-            yield f"grant names {grant.limit!r}, which is no limit{nearest(grant.limit, policy.limits)}"
+            yield f"grant names {grant.limit!r}, which is no limit{nearest(grant.limit, policy.limits) or _one_of(policy.limits)}"
+
+
+def _one_of(names: Mapping[str, object]) -> str:
+    return f"; there are {', '.join(names) or 'none'}"
 
 
 def _wrong_trials(policy: Policy, account: Account) -> Iterator[str]:
@@ -89,8 +94,8 @@ def _wrong_trials(policy: Policy, account: Account) -> Iterator[str]:
         if not tried.trial.shortest <= length <= tried.trial.longest:
             shortest, longest = (timedelta(microseconds=each) for each in (tried.trial.shortest, tried.trial.longest))
             yield (
-                f"trial of {tried.id!r} lasts {timedelta(microseconds=length)}; the policy allows"
-                f" {shortest.days} to {longest.days} days"
+                f"trial of {tried.id!r} lasts {in_words(timedelta(microseconds=length))}; let it last"
+                f" {in_words(shortest)} to {in_words(longest)}"
             )
 
 

@@ -161,7 +161,8 @@ def limit_named(policy: Policy, name: str, kinds: type | tuple[type, ...], verb:
     if limit is None:
         raise policy.unknown(name, asked="limit")
     if not isinstance(limit, kinds):
-        raise ValueError(f"{verb} does not work on {name!r}, which is {_KINDS[type(limit)]}")
+        works = " and ".join(_KINDS[kind] for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+        raise ValueError(f"{verb} works on {works}; {name!r} is {_KINDS[type(limit)]}")
     return limit
 
 

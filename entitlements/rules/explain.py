@@ -41,7 +41,7 @@ def _compile(entitlements: Entitlements, name: str) -> Facts:
         feature=name,
         tier=entitlements.tier,
         source=winner or _tier_source(entitlements),
-        trace=(*beside, *(_of_tier(entitlements, each, base, winner) for each in entitlements.tiers)),
+        trace=(*beside, *_of_tiers(entitlements, base, winner)),
         reason=entitlements.standing or (Reason.INCLUDED if included else _why_not(entitlements, name)),
         limit=limit,
         size=entitlements.limits.get(name, NOT_INCLUDED) if limit else None,
@@ -53,6 +53,13 @@ def _compile(entitlements: Entitlements, name: str) -> Facts:
 
 def _tier_source(entitlements: Entitlements) -> str:
     return f"tier:{entitlements.tier}" if entitlements.tier else "policy:unknown-account"
+
+
+def _of_tiers(entitlements: Entitlements, name: str, winner: str | None) -> list[Considered]:
+    """Return what each tier says of *name*; of an unknown account, why it has none."""
+    if entitlements.in_force is None:
+        return [Considered(_tier_source(entitlements), NOT_INCLUDED, Verdict.WON, entitlements.note)]
+    return [_of_tier(entitlements, each, name, winner) for each in entitlements.tiers]
 
 
 def _of_tier(entitlements: Entitlements, considered: TierSource, name: str, winner: str | None) -> Considered:

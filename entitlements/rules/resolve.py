@@ -46,7 +46,10 @@ def resolve(policy: Policy, account: Account, now: int) -> Entitlements:
         return stranger(policy, account.id, f"tier {account.tier!r} is not in the policy", min(edges, default=None))
     tier = tiers[0].tier
     gathered = gather(policy, account, tier, now, edges)
-    touched = {name: decide(policy, tier, name, sources) for name, sources in gathered.items()}
+    try:
+        touched = {name: decide(policy, tier, name, sources) for name, sources in gathered.items()}
+    except AccountError as error:
+        raise AccountError(f"account {account.id!r}: {error}") from None
     _check_sizes(policy, account, touched)
     standing = Reason.SUSPENDED if account.status is Status.SUSPENDED else None
     return Entitlements(
@@ -61,7 +64,7 @@ def resolve(policy: Policy, account: Account, now: int) -> Entitlements:
         _merged(tier.levels, touched, policy.features),
         _merged(tier.values, touched, policy.keys),
         tuple(tiers),
-        {name: (each.winner, each.trace) for name, each in touched.items()},
+        touched={name: (each.winner, each.trace) for name, each in touched.items()},
     )
 
 
@@ -79,7 +82,7 @@ def stranger(
     tier = policy.tier(policy.unknown_account)
     if tier is None:
         nothing = dict.fromkeys(next(iter(policy.answers.values()), {}), False)
-        return Entitlements(id, policy, None, Reason.UNKNOWN_ACCOUNT, expires, None, nothing, {}, {}, {})
+        return Entitlements(id, policy, None, Reason.UNKNOWN_ACCOUNT, expires, None, nothing, {}, {}, {}, note=why)
     source = TierSource(f"tier:{tier.id}", tier, Verdict.WON, f"unknown account: {why}")
     tables = (policy.answers[tier.id], tier.limits, tier.levels, tier.values)
     return Entitlements(id, policy, tier, None, expires, None, *tables, (source,))
