@@ -62,7 +62,8 @@ def _duration(value: timedelta) -> str:
     """
     seconds = value.total_seconds()
     for unit, length in _UNITS:
-        if seconds >= length and seconds % length == 0 and (unit != "day" or seconds > 3 * length):
+        readable = seconds > 3 * length if unit == "day" else length <= seconds < 100 * length
+        if readable and seconds % length == 0:
             return _counted(int(seconds // length), unit)
     for (unit, length), (smaller, part) in pairwise(_UNITS):
         if seconds >= length:
