@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import trade
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -200,6 +201,15 @@ def test_a_bad_row_is_a_problem_with_its_line_and_is_not_served(read, row, probl
     assert [True] == [each.startswith(problem) for each in problems(accounts)]
 
 
+def test_a_cell_below_no_heading_is_a_problem(read):
+    """What it means nobody knows; perhaps a separator is missing or too many."""
+    accounts = read("id,,tier\nacme,x,pro\n")
+
+    assert ["2: cell 2, 'x', has no heading; give the column a heading, or quote the cell that holds a separator"] == (
+        problems(accounts)
+    )
+
+
 def test_everything_that_is_wrong_with_a_row_is_said_at_once(read):
     """Each with its column."""
     accounts = read("id,tier,anchor,status\nacme,,32,x\n")
@@ -258,7 +268,7 @@ def tried(read, row):
     [
         ("acme,trial,,,2026-03-01", Account("acme", "free", trial=Trial("trial", None, END))),
         ("acme,test-drive,trial,,2026-03-01", Account("acme", "free", trial=Trial("trial", None, END))),
-        ("acme,pro,trial,,2026-03-01", Account("acme", "pro", trial=Trial("trial", None, END))),
+        ("acme,free,trial,,2026-03-01", Account("acme", "free", trial=Trial("trial", None, END))),
         ("acme,free,pro,,2026-03-01", Account("acme", "free", trial=Trial("pro", None, END))),
     ],
 )
@@ -273,11 +283,13 @@ def test_a_trial_plan_as_tier_stands_for_what_remains_and_the_trial(read, row, e
     ("row", "problem"),
     [
         ("acme,trial,,,", "2: trial_ends: 'trial' is a trial plan, and the trial has no end; write when it ends"),
+        ("acme,pro,pru,,2026-03-01", "2: trial_tier: tier 'pru' is not in the policy"),
+        ("acme,pro,trial,,2026-03-01", "2: trial of 'trial' is below the account's own tier 'pro'"),
         ("acme,trial,pro,,2026-03-01", "2: tier: 'trial' is a trial plan, and so cannot be what a trial of 'pro' ends"),
     ],
 )
-def test_a_trial_plan_without_an_end_is_a_bad_row(read, row, problem):
-    """Nobody stays on trial for ever."""
+def test_a_trial_that_cannot_be_is_a_bad_row(read, row, problem):
+    """Nobody stays on trial for ever, of nothing, or to have less."""
     accounts = tried(read, row)
 
     assert (0, [True]) == (len(accounts), [each.startswith(problem) for each in problems(accounts)])
@@ -292,11 +304,6 @@ def test_a_trial_plan_without_an_end_is_a_bad_row(read, row, problem):
             "acme,prro,,,",
             Account("acme", "prro"),
             "2: warning: tier: tier 'prro' is not in the policy; write one of free",
-        ),
-        (
-            "acme,pro,pru,,2026-03-01",
-            Account("acme", "pro", trial=Trial("pru", None, END)),
-            "2: warning: trial_tier: tier 'pru' is not in the policy",
         ),
     ],
 )
@@ -479,6 +486,8 @@ def test_recheck_looks_at_the_next_question(file):
     path.with_suffix(".away").rename(path)
 
     assert ("pro", None) == (accounts.find("acme").tier, accounts.stale_because)
+    file("id,tier\nacme,max\n")
+    assert "pro" == accounts.find("acme").tier
 
 
 BAD = {
@@ -611,3 +620,25 @@ def test_readers_never_see_half_a_version(file):
         thread.join()
 
     assert ([], "t29") == (wrong, accounts.find("a").tier)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "says"),
+    [
+        ("add_ons", "phne", "'phne' is no add-on"),
+        ("overrides", "ssso=true", "override of 'ssso'"),
+        ("overrides", "api=20 per day", "per hour"),
+        ("grants", "leds+5", "grant names 'leds', which is no limit"),
+        ("changes", "gold at 2030-01-01", "change names 'gold', which is no tier"),
+    ],
+)
+def test_a_row_that_the_policy_cannot_read_is_a_problem_and_is_not_served(tmp_path, column, cell, says):
+    """What only a policy can tell of a row is told when the file is read, not by the first request."""
+    path = tmp_path / "accounts.csv"
+    path.write_text(f"id,tier,{column}\nbad,pro,{cell}\ngood,pro,\n", encoding="utf-8")
+
+    accounts = CsvAccounts(path, policy=trade.policy())
+
+    assert (None, "good") == (accounts.find("bad"), accounts.find("good").id)
+    assert [2] == [problem.line for problem in accounts.problems]
+    assert says in str(accounts.problems[0])

@@ -253,7 +253,8 @@ class Account(RuleBasedStateMachine):
         tag = f"#{self.serial}"
         outcome = self.store.execute(order)
         expected = self.model.answer(order, self.clock.now, tag)
-        assert expected == (outcome.status, [(line.fits, line.used, line.reserved, line.taken) for line in outcome.lines])
+        answered = [(line.fits, line.used, line.reserved, line.taken) for line in outcome.lines]
+        assert expected == (outcome.status, answered)
         if outcome.status is Status.ADMITTED and order.verb is not Verb.PEEK:
             self.made.append((order, outcome, tag))
 
@@ -330,11 +331,22 @@ class Account(RuleBasedStateMachine):
     # What comes after them
 
     @precondition(lambda self: self.reserved())
-    @rule(data=st.data(), committed=st.none() | st.dictionaries(st.sampled_from(["leads", "agents"]), shares))
-    def settle(self, data: st.DataObject, committed: dict[str, int] | None) -> None:
-        id, now = data.draw(st.sampled_from(self.reserved()[::-1][:3])), self.clock.now
-        answer = self.store.execute(Settle(ACCOUNT, id, None if committed is None else tuple(committed.items())))
-        kept = self.model.alive(id, now)
+    @rule(
+        data=st.data(),
+        committed=st.none() | st.dictionaries(st.sampled_from(["leads", "agents"]), shares),
+        again=st.booleans(),
+    )
+    def settle(self, data: st.DataObject, committed: dict[str, int] | None, again: bool) -> None:
+        order, now = data.draw(st.sampled_from(self.reserved()[::-1][:3])), self.clock.now
+        id = order.operation
+        asked = {part.limit.name: part.cost for part in order.parts if part.limit is not API}
+        wanted = asked if committed is None else {name: amount for name, amount in committed.items() if amount}
+        anew = None
+        if again and wanted:
+            parts = tuple(self.part(LIMITS[name], amount) for name, amount in wanted.items())
+            anew = Charge(ACCOUNT, parts, operation=f"{id}:anew")
+        amounts = None if committed is None else tuple(committed.items())
+        answer = self.store.execute(Settle(ACCOUNT, id, amounts, anew))
         if id in self.model.reserved and now < self.model.reserved[id][0]:
             held = self.model.reserved[id][1]
             excess = next((name for name, amount in (committed or {}).items() if amount > held.get(name, 0)), None)
@@ -344,12 +356,19 @@ class Account(RuleBasedStateMachine):
                 self.settled(id)
             return
         self.model.lapse(now)
-        nothing = committed is not None and not any(committed.values())
-        assert Settled(nothing or bool(kept and kept.settled), now=now) == answer
+        kept = self.model.alive(id, now)
+        done = not wanted or bool(kept and kept.settled)
+        if not done and anew:
+            self.serial += 1
+            status, _ = self.model.answer(anew, now, f"#{self.serial}")
+            done = status in (Status.ADMITTED, Status.REPLAYED)
+            if done:
+                self.settled(id)
+        assert Settled(done, now=now) == answer
 
-    def reserved(self) -> list[str]:
-        latest = {order.operation: order.verb for order, *_ in self.made if order.operation}
-        return [id for id, verb in latest.items() if verb is Verb.RESERVE]
+    def reserved(self) -> list[Charge]:
+        latest = {order.operation: order for order, *_ in self.made if order.operation}
+        return [order for order in latest.values() if order.verb is Verb.RESERVE]
 
     def settled(self, id: str) -> None:
         now = self.clock.now
@@ -363,7 +382,8 @@ class Account(RuleBasedStateMachine):
     @precondition(lambda self: self.made)
     @rule(data=st.data(), rates=st.booleans())
     def refund(self, data: st.DataObject, rates: bool) -> None:
-        order, outcome, tag = data.draw(st.sampled_from(self.made[::-1][:5]))
+        latest = {made[0].operation or made[2]: made for made in self.made}
+        order, outcome, tag = data.draw(st.sampled_from(list(latest.values())[::-1][:5]))
         taken = tuple(
             (part, line)
             for part, line in zip(order.parts, outcome.lines, strict=True)
@@ -379,8 +399,7 @@ class Account(RuleBasedStateMachine):
         back = self.store.execute(asked)
         self.model.lapse(self.clock.now)
         kept = self.model.alive(order.operation, self.clock.now)
-        tags = [tag for made, _, tag in self.made if kept and made.operation == order.operation]
-        assert self.model.refund(asked, kept, tags[-1] if tags else "") == back
+        assert self.model.refund(asked, kept, tag) == back
 
     @rule(amount=units)
     def release(self, amount: int) -> None:

@@ -1,5 +1,5 @@
 """
-What rows mean under a policy: which tiers are trial plans, only a policy knows.
+What rows mean under a policy: which tiers are trial plans, and which names there are.
 
 `tier=trial` with `trial_ends` is shorthand for the tier that remains after the trial,
 plus that trial.
@@ -11,8 +11,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from entitlements.accounts.csv_rows import TRIAL_CURE, Fault, Row, Sheet
+from entitlements.errors import AccountError
 from entitlements.model.names import nearest
 from entitlements.model.problem import Problem, Severity
+from entitlements.policy.accounts import bind
 from entitlements.policy.misread import shown
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ def under(policy: Policy, sheet: Sheet) -> Sheet:
     problems = list(sheet.problems)
     for id, row in sheet.rows.items():
         account, faults = _settled(policy, row.account)
+        misfit = None if account is None else _misfit(policy, account)
+        if misfit is not None:
+            account, faults = None, [*faults, misfit]
         problems += (Problem(sheet.file, row.line, *fault) for fault in faults)
         if account is not None:
             rows[id] = row if account is row.account else Row(row.line, account)
@@ -42,12 +47,23 @@ def _settled(policy: Policy, account: Account) -> tuple[Account | None, list[Fau
     if trial is None:
         return account, []
     if policy.tier(trial.tier) is None:
-        return account, [_unknown(policy, "trial_tier", trial.tier)]
+        return None, [_unknown(policy, "trial_tier", trial.tier)._replace(severity=Severity.ERROR)]
     if policy.tier(trial.tier) is not tier:
         return account, []
     cure = "name the tier on trial in trial_tier, or leave trial_ends empty"
     problem = f"{shown(account.tier)} is no trial plan, so its trial says nothing"
     return replace(account, trial=None), [Fault("trial_ends", problem, cure, Severity.WARNING)]
+
+
+def _misfit(policy: Policy, account: Account) -> Fault | None:
+    """Return what of a row the policy cannot read: names that it does not know, values, trials."""
+    try:
+        bind(policy, account)
+    except AccountError as error:
+        said = str(error).removeprefix(f"account {account.id!r}: ")
+        problem, _, cure = said.rpartition("; ")
+        return Fault("", problem, cure)
+    return None
 
 
 def _tried(policy: Policy, account: Account, plan: Tier, *, then: str) -> tuple[Account | None, list[Fault]]:
