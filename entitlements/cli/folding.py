@@ -46,10 +46,10 @@ def _pieces(text: str, width: int) -> Iterator[tuple[str, bool]]:
 
 
 def _chopped(part: str, width: int) -> list[str]:
-    """Return a part of a word in pieces that fit, about as long as each other, hyphens between letters."""
+    """Return a part of a word in pieces that fit, about as long as each other, hyphens between; a number has none."""
     if cell_len(part) <= width:
         return [part]
-    if not part.isascii():
+    if not part.isascii() or part[0].isdigit():
         return chop_cells(part, width)
     least = len(chop_cells(part, width - 1))
     *first, last = chop_cells(part, -(-len(part) // least))

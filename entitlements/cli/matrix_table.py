@@ -58,8 +58,9 @@ def show(screen: Screen, matrix: Matrix) -> None:
     legend = [f"{signs.absent} not included"] if Kind.ABSENT in matrix.kinds else []
     legend += ["* no commitment"] if Kind.OPEN in matrix.kinds else []
     legend += [f"items{signs.more} a list, whole in a wider window"] if _shortened(lines, signs) else []
-    about = f"policy {matrix.version}, amounts in {matrix.currency}"
-    for words in filter(None, ("    ".join(legend), about)):
+    beside = "    ".join(legend)
+    legend = [beside] if legend and (screen.fold is None or cell_len(beside) <= screen.fold) else legend
+    for words in (*legend, f"policy {matrix.version}, amounts in {matrix.currency}"):
         screen.show(Text(words, "dim"))
 
 

@@ -27,8 +27,8 @@ def answer(decision: Decision, entitlements: Entitlements) -> Text:
     """
     said = ("yes", "bold green") if decision.allowed else ("no", "bold red")
     remedy = decision.remedy
-    help = f"; {remedy_words(remedy, entitlements.policy)}" if remedy else ""
-    return Text.assemble(said, ": ", _what(decision, entitlements), help)
+    helps = f"; {remedy_words(remedy, entitlements.policy)}" if remedy else ""
+    return Text.assemble(said, ": ", _what(decision, entitlements), helps)
 
 
 def remedy_words(remedy: Remedy, policy: Policy) -> str:
