@@ -69,10 +69,9 @@ def test_a_clock_of_a_caller_changes_no_period_that_others_see(anchor, now, call
 
     for step, skew in calls:
         now += step
-        if skewed.running(ends_around(anchor, now + skew), 100, now) is None:
-            skew = 0  # a caller whose ends are stale takes the store's time
+        stale = skewed.running(ends_around(anchor, now + skew), 100, now) is None
         counted(exact, anchor, now)
-        counted(skewed, anchor, now, app=now + skew)
+        counted(skewed, anchor, now, app=now if stale else now + skew)  # who is stale takes the store's time
 
     assert exact == skewed
 

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from strategies import NOW, ends_around, width_of
 
 from entitlements.model.charge import (
@@ -75,7 +82,6 @@ class Kept:
     lines: list[tuple[bool, int | None, int, int]]
     marks: dict[str, int]
     refunded: bool = False
-    settled: bool = False
 
 
 @dataclass
@@ -91,6 +97,8 @@ class Model:
     reserved: dict[str, tuple[int, dict[str, int], int]] = field(default_factory=dict)
     """id: (lapses at, units by limit, month)."""
     kept: dict[str, Kept] = field(default_factory=dict)
+    settled: dict[str, int] = field(default_factory=dict)
+    """id: remembered until."""
 
     def lapse(self, now: int) -> None:
         for id in [id for id, (expires, *_) in self.reserved.items() if expires <= now]:
@@ -215,12 +223,16 @@ def content(order: Charge) -> tuple[Any, ...]:
 units = st.integers(1, 6)
 several = st.builds(
     lambda names, costs: dict(zip(names, costs, strict=False)),
-    st.sampled_from([("api", "leads", "agents"), ("leads", "api"), ("leads", "agents"), ("api",), ("leads",), ("agents",)]),
+    st.sampled_from(
+        [("api", "leads", "agents"), ("leads", "api"), ("leads", "agents"), ("api",), ("leads",), ("agents",)]
+    ),
     st.tuples(units, units, units),
 )
 holders = st.sampled_from(["ada", "bob", "cleo"])
 names = st.none() | st.sampled_from(["import", "export", "renewal"])
-moves = st.sampled_from([-SECOND, -30 * SECOND, 1, SECOND, 30 * SECOND, MINUTE, 61 * SECOND, 9 * MINUTE, 10 * MINUTE, HOUR, DAY, 20 * DAY])
+moves = st.sampled_from(
+    [-SECOND, -30 * SECOND, 1, SECOND, 30 * SECOND, MINUTE, 61 * SECOND, 9 * MINUTE, 10 * MINUTE, HOUR, DAY, 20 * DAY]
+)
 ttls = st.sampled_from([1, 30 * SECOND, 20 * MINUTE, 25 * HOUR])
 shares = st.integers(0, 6)
 
@@ -269,7 +281,8 @@ class Account(RuleBasedStateMachine):
         self.store.execute(self.reading())  # ends what has lapsed until now
         self.model.lapse(self.clock.now)
         newest = self.model.head * width_of(MINUTE)
-        expired = [kept.expires for kept in self.model.kept.values() if kept.expires <= self.clock.now]
+        records = [*(kept.expires for kept in self.model.kept.values()), *self.model.settled.values()]
+        expired = [at for at in records if at <= self.clock.now]
         self.clock.now = max(self.clock.now + by, newest - MINUTE, *expired)  # back by less than what drops records
 
     @rule(name=st.sampled_from(sorted(LIMITS)), size=st.sampled_from([UNLIMITED, 40, 15, 5, 0]))
@@ -353,31 +366,21 @@ class Account(RuleBasedStateMachine):
             assert Settled(excess is None, excess, now=now) == answer
             if excess is None:
                 self.model.end(id, held if committed is None else committed)
-                self.settled(id)
+                self.model.settled[id] = now + 10 * MINUTE
             return
         self.model.lapse(now)
-        kept = self.model.alive(id, now)
-        done = not wanted or bool(kept and kept.settled)
+        done = not wanted or now < self.model.settled.get(id, 0)
         if not done and anew:
             self.serial += 1
             status, _ = self.model.answer(anew, now, f"#{self.serial}")
             done = status in (Status.ADMITTED, Status.REPLAYED)
             if done:
-                self.settled(id)
+                self.model.settled[id] = now + 10 * MINUTE
         assert Settled(done, now=now) == answer
 
     def reserved(self) -> list[Charge]:
         latest = {order.operation: order for order, *_ in self.made if order.operation}
         return [order for order in latest.values() if order.verb is Verb.RESERVE]
-
-    def settled(self, id: str) -> None:
-        now = self.clock.now
-        kept = self.model.alive(id, now)
-        if kept:
-            kept.settled, kept.expires = True, max(kept.expires, now + 10 * MINUTE)
-        else:
-            nothing = Charge(ACCOUNT, (), operation=id)
-            self.model.kept[id] = Kept(nothing, now + 10 * MINUTE, [], {}, settled=True)
 
     @precondition(lambda self: self.made)
     @rule(data=st.data(), rates=st.booleans())
@@ -476,5 +479,557 @@ class Account(RuleBasedStateMachine):
         self.most = min(self.most, used)
 
 
+@pytest.mark.timeout(900)  # of the profile that tries hard
 def test_whatever_is_asked_of_an_account_it_stands_where_a_plain_model_of_it_does():
-    run_state_machine_as_test(Account, settings=settings(max_examples=3 * settings().max_examples, stateful_step_count=60))
+    often = 3 * settings().max_examples
+    run_state_machine_as_test(Account, settings=settings(max_examples=often, stateful_step_count=60))
+
+
+# --- One thing at a time ------------------------------------------------------------------------------------------
+
+SHADOW_API = Rate("api", MINUTE, mode=Mode.SHADOW)
+SHADOW_LEADS = Quota("leads", mode=Mode.SHADOW)
+SHADOW_AGENTS = Allocation("agents", mode=Mode.SHADOW)
+BY_ADDRESS = Rate("by-address", MINUTE, per="ip")
+
+
+class Books:
+    """One account in a store of its own, charged in few words."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.store = MemoryStore(self.clock)
+        self.execute = self.store.execute
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.store._find(ACCOUNT) or Ledger()
+
+    def part(self, limit: Limit, cost: int = 1, size: Size = 10, *, app: int | None = None) -> Part:
+        ends = ends_around(None, self.clock.now if app is None else app) if isinstance(limit, Quota) else None
+        return Part(limit, size, cost, ends)
+
+    def charge(self, operation: str | None, *parts: Part, verb: Verb = Verb.CONSUME, **more: Any) -> Outcome:
+        keyed = bool(operation and operation.startswith("k:"))
+        return self.execute(Charge(ACCOUNT, parts, verb, operation=operation, keyed=keyed, **more))
+
+    def reserve(self, operation: str, *parts: Part, ttl: int = MINUTE) -> Outcome:
+        return self.charge(operation, *parts, verb=Verb.RESERVE, ttl=ttl)
+
+    def settle(self, reservation: str, amounts: Any = None, anew: Charge | None = None) -> Settled:
+        return self.execute(Settle(ACCOUNT, reservation, amounts, anew))
+
+    def used(self, limit: Limit) -> int:
+        return self.execute(Read(ACCOUNT, (self.part(limit),))).lines[0].used
+
+    def reserved(self, limit: Limit) -> int:
+        return self.execute(Read(ACCOUNT, (self.part(limit),))).lines[0].reserved
+
+    def refund(self, operation: str | None, outcome: Outcome, *parts: Part, rates: bool = True, **more: Any) -> bool:
+        taken = tuple(
+            (part, line)
+            for part, line in zip(parts, outcome.lines, strict=True)
+            if isinstance(part.limit, Rate) and line.taken
+        )
+        return self.execute(Refund(ACCOUNT, operation, rates, taken, **more))
+
+    def denied(self) -> int:
+        return self.execute(ReadHistory(ACCOUNT, self.part(LEADS))).counts[0].denied
+
+
+@pytest.fixture
+def books() -> Books:
+    return Books()
+
+
+# All or nothing
+
+
+@pytest.mark.parametrize("full", [API, LEADS, AGENTS], ids=lambda limit: limit.name)
+@pytest.mark.parametrize("verb", [Verb.CONSUME, Verb.RESERVE], ids=str)
+def test_one_full_limit_refuses_the_whole_charge_and_nothing_is_taken(books, full, verb):
+    books.charge("o:1", books.part(full, 10))
+    parts = [books.part(limit, 1) for limit in (API, LEADS, AGENTS)]
+
+    outcome = books.charge("o:2", *parts, verb=verb, ttl=MINUTE)
+
+    assert Status.REFUSED is outcome.status
+    assert [limit is not full for limit in (API, LEADS, AGENTS)] == [line.fits for line in outcome.lines]
+    assert [10 * (limit is full) for limit in (API, LEADS, AGENTS)] == [
+        books.used(limit) for limit in (API, LEADS, AGENTS)
+    ]
+
+
+def test_a_refused_charge_counts_as_denied_of_the_quotas_that_themselves_refuse_each_time(books):
+    mails = Quota("mails")
+    parts = books.part(LEADS, 11), books.part(mails, 4)
+
+    for _ in range(3):
+        books.charge("k:same", *parts)
+
+    denied = [books.execute(ReadHistory(ACCOUNT, books.part(limit))).counts[0].denied for limit in (LEADS, mails)]
+    assert [33, 0] == denied
+
+
+def test_a_peek_counts_nothing_as_denied(books):
+    books.charge(None, books.part(LEADS, 11), verb=Verb.PEEK)
+
+    assert 0 == books.denied()
+
+
+# Keys
+
+
+def test_a_repeat_gets_the_first_outcome_and_the_sizes_it_was_held_to(books):
+    first = books.charge("k:import", books.part(API, 2), books.part(LEADS, 3))
+    books.charge("o:other", books.part(LEADS, 5))
+
+    again = books.charge("k:import", books.part(API, 2, 99), books.part(LEADS, 3, UNLIMITED))
+
+    assert first._replace(status=Status.REPLAYED, sizes=(10, 10)) == again
+    assert (2, 8) == (books.used(API), books.used(LEADS))
+
+
+def test_a_repeat_may_name_its_limits_in_another_order(books):
+    books.charge("k:import", books.part(API, 2), books.part(LEADS, 3))
+
+    assert Status.REPLAYED is books.charge("k:import", books.part(LEADS, 3), books.part(API, 2)).status
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda books: books.charge("k:import", books.part(LEADS, 4)),
+        lambda books: books.charge("k:import", books.part(AGENTS, 3)),
+        lambda books: books.charge("k:import", books.part(LEADS, 3), books.part(AGENTS, 1)),
+        lambda books: books.reserve("k:import", books.part(LEADS, 3)),
+        lambda books: books.charge("k:import", books.part(LEADS, 3), scope="10.0.0.1"),
+        lambda books: books.charge("k:import", books.part(LEADS, 3), holder="ada"),
+    ],
+    ids=["amount", "limit", "more", "verb", "scope", "holder"],
+)
+def test_a_key_that_stands_for_another_charge_is_refused_and_takes_nothing(books, other):
+    books.charge("k:import", books.part(LEADS, 3))
+
+    assert Status.REUSED is other(books).status
+    assert (3, 0) == (books.used(LEADS), books.used(AGENTS))
+
+
+def test_a_refusal_leaves_no_record(books):
+    books.charge("k:import", books.part(LEADS, 11))
+
+    assert Status.ADMITTED is books.charge("k:import", books.part(LEADS, 1)).status
+
+
+def test_a_look_for_a_record_charges_nothing(books):
+    order = Charge(ACCOUNT, (books.part(LEADS, 3),), operation="k:import", keyed=True)
+
+    assert Status.UNKNOWN is books.execute(Recall(order)).status
+    assert 0 == books.used(LEADS)
+    books.execute(order)
+    assert Status.REPLAYED is books.execute(Recall(order)).status
+    assert 3 == books.used(LEADS)
+
+
+@pytest.mark.parametrize(("operation", "lives"), [("o:1", 10 * MINUTE), ("k:1", 24 * HOUR)])
+def test_an_operation_is_recognised_for_ten_minutes_ours_and_for_a_day_a_callers(books, operation, lives):
+    books.charge(operation, books.part(LEADS, 2))
+
+    books.clock.now += lives - 1
+    assert Status.REPLAYED is books.charge(operation, books.part(LEADS, 2)).status
+    books.clock.now += 1
+    assert Status.ADMITTED is books.charge(operation, books.part(LEADS, 2)).status
+
+
+def test_no_more_operations_than_the_cap_are_kept_and_the_oldest_of_ours_goes_first(books):
+    books.charge("k:0", books.part(LEADS, 1, UNLIMITED))
+    ours = [books.charge(f"o:{at}", books.part(LEADS, 1, UNLIMITED)).forgotten for at in range(MAX_OPERATIONS - 1)]
+
+    newcomer = books.charge("k:1", books.part(LEADS, 1, UNLIMITED))
+
+    assert (0, 1) == (sum(ours), newcomer.forgotten)
+    assert ["k:0", "k:1"] == list(books.ledger.keyed_operations)
+    assert [f"o:{at}" for at in range(1, MAX_OPERATIONS - 1)] == list(books.ledger.operations)
+
+
+def test_the_oldest_of_callers_goes_where_none_is_ours(books):
+    for at in range(MAX_OPERATIONS):
+        books.charge(f"k:{at}", books.part(LEADS, 1, UNLIMITED))
+
+    newcomer = books.charge("k:new", books.part(LEADS, 1, UNLIMITED))
+
+    assert (1, MAX_OPERATIONS) == (newcomer.forgotten, len(books.ledger.keyed_operations))
+    assert Status.ADMITTED is books.charge("k:0", books.part(LEADS, 1, UNLIMITED)).status
+    assert Status.REPLAYED is books.charge("k:new", books.part(LEADS, 1, UNLIMITED)).status
+
+
+def test_a_charge_drops_up_to_four_expired_operations_of_each_kind(books):
+    for at in range(10):
+        books.charge(f"o:{at}", books.part(LEADS, 1, UNLIMITED))
+        books.charge(f"k:{at}", books.part(LEADS, 1, UNLIMITED))
+    books.clock.now += DAY
+
+    books.charge("o:new", books.part(LEADS, 1, UNLIMITED))
+
+    assert [*(f"o:{at}" for at in range(SWEPT_OPERATIONS, 10)), "o:new"] == list(books.ledger.operations)
+    assert [f"k:{at}" for at in range(SWEPT_OPERATIONS, 10)] == list(books.ledger.keyed_operations)
+
+
+# Refunds
+
+
+def test_a_refund_comes_once(books):
+    parts = books.part(LEADS, 3), books.part(AGENTS, 2)
+    outcome = books.charge("o:1", *parts)
+    books.charge("o:2", *parts)
+
+    assert [True, False] == [books.refund("o:1", outcome, *parts) for _ in range(2)]
+    assert (3, 2) == (books.used(LEADS), books.used(AGENTS))
+
+
+def test_a_refund_comes_late_by_less_than_the_life_of_its_operation(books):
+    part = books.part(LEADS, 3)
+    first, second = books.charge("o:1", part), books.charge("o:2", part)
+
+    books.clock.now += 10 * MINUTE - 1
+    assert books.refund("o:1", first, part)
+    books.clock.now += 1
+    assert not books.refund("o:2", second, part)
+    assert 3 == books.used(LEADS)
+
+
+@pytest.mark.parametrize("rates", [False, True])
+def test_rates_of_a_mixed_charge_come_back_only_where_that_is_said(books, rates):
+    parts = books.part(API, 4), books.part(LEADS, 3)
+    outcome = books.charge("o:1", *parts)
+
+    assert books.refund("o:1", outcome, *parts, rates=rates)
+    assert (0 if rates else 4, 0) == (books.used(API), books.used(LEADS))
+
+
+@pytest.mark.parametrize("rates", [False, True])
+@pytest.mark.parametrize("api", [(API, UNLIMITED), (SHADOW_API, 0), (SHADOW_API, 1)], ids=["unlimited", "none", "full"])
+def test_a_rate_that_took_nothing_is_no_obstacle_to_a_refund(books, api, rates):
+    parts = books.part(LEADS, 3), books.part(api[0], 2, api[1])
+    outcome = books.charge("k:1", *parts)
+
+    assert Status.ADMITTED is outcome.status
+    assert books.refund("k:1", outcome, *parts, rates=rates)
+    assert not books.refund("k:1", outcome, *parts, rates=rates)
+    assert 0 == books.used(LEADS)
+
+
+def test_a_charge_of_rates_alone_gives_back_by_its_lines(books):
+    part = books.part(API, 4)
+    outcome = books.charge(None, part)
+    books.charge(None, books.part(API, 5))
+
+    assert books.refund(None, outcome, part)
+    assert 5 == books.used(API)
+
+
+@pytest.mark.parametrize(
+    "anew",
+    [Rate("api", HOUR), Rate("api", MINUTE, Algorithm.TOKEN_BUCKET), Rate("api", MINUTE, Algorithm.FIXED)],
+    ids=["window", "token-bucket", "fixed"],
+)
+def test_what_was_taken_under_another_law_cannot_be_given_back(books, anew):
+    books.clock.now = NOW // HOUR * HOUR
+    part = books.part(API, 4)
+    outcome = books.charge(None, part)
+    books.charge(None, books.part(anew, 6))
+
+    books.refund(None, outcome, part)
+
+    assert 6 == books.used(anew)
+
+
+def test_a_refund_of_an_assignment_takes_the_unit_from_its_holder(books):
+    outcome = books.charge("o:1", books.part(AGENTS), verb=Verb.ASSIGN, holder="ada")
+
+    assert books.refund("o:1", outcome, books.part(AGENTS))
+    assert () == books.execute(ReadHolders(ACCOUNT, "agents"))
+
+
+def test_an_assignment_that_took_nothing_has_nothing_to_give_back(books):
+    books.charge("o:1", books.part(AGENTS), verb=Verb.ASSIGN, holder="ada")
+    again = books.charge("o:2", books.part(AGENTS), verb=Verb.ASSIGN, holder="ada")
+
+    assert not books.refund("o:2", again, books.part(AGENTS))
+    assert ("ada",) == books.execute(ReadHolders(ACCOUNT, "agents"))
+
+
+def test_a_refund_goes_to_the_period_it_was_taken_from(books):
+    books.clock.now = to_instant(datetime(2026, 11, 30, 23, 59, tzinfo=UTC))
+    part = books.part(LEADS, 3)
+    outcome = books.charge("o:1", part)
+    books.clock.now += 2 * MINUTE
+    books.charge("o:2", books.part(LEADS, 4))
+
+    assert books.refund("o:1", outcome, part)
+    assert [4, 0] == [each.used for each in books.execute(ReadHistory(ACCOUNT, books.part(LEADS))).counts]
+
+
+# Reservations
+
+
+def test_what_is_reserved_is_used_until_it_is_settled(books):
+    books.reserve("o:r", books.part(LEADS, 6), books.part(AGENTS, 4))
+
+    assert [(6, 6), (4, 4)] == [(books.used(limit), books.reserved(limit)) for limit in (LEADS, AGENTS)]
+    assert Settled(True, now=NOW) == books.settle("o:r", (("leads", 5), ("agents", 1)))
+    assert [(5, 0), (1, 0)] == [(books.used(limit), books.reserved(limit)) for limit in (LEADS, AGENTS)]
+
+
+@pytest.mark.parametrize(("amounts", "stays"), [(None, 6), (4, 4), (0, 0), ((), 0), ((("leads", 2),), 2)])
+def test_a_commit_keeps_what_it_says_and_gives_the_rest_back(books, amounts, stays):
+    books.reserve("o:r", books.part(LEADS, 6))
+
+    assert books.settle("o:r", amounts).done
+    assert (stays, 0) == (books.used(LEADS), books.reserved(LEADS))
+
+
+@pytest.mark.parametrize(
+    ("amounts", "excess"),
+    [((("leads", 7),), "leads"), ((("agents", 1), ("leads", 1), ("api", 1)), "api"), (3, "*")],
+)
+def test_a_commit_above_what_was_reserved_settles_nothing(books, amounts, excess):
+    books.reserve("o:r", books.part(LEADS, 6), books.part(AGENTS, 4))
+
+    assert Settled(False, excess, now=NOW) == books.settle("o:r", amounts)
+    assert [6, 4] == [books.reserved(limit) for limit in (LEADS, AGENTS)]
+
+
+@pytest.mark.parametrize("second", [None, (), (("agents", 1),)], ids=["commit", "cancel", "partial"])
+def test_a_second_commit_or_cancel_does_nothing(books, second):
+    books.reserve("o:r", books.part(AGENTS, 4))
+    books.settle("o:r", 3)
+
+    assert books.settle("o:r", second).done
+    assert 3 == books.used(AGENTS)
+
+
+@pytest.mark.parametrize("operation", ["o:r", "k:r"])
+@pytest.mark.parametrize("before", [SECOND, 9 * MINUTE, 11 * MINUTE, 24 * HOUR - SECOND])
+def test_a_second_commit_within_ten_minutes_of_the_first_does_nothing(books, operation, before):
+    books.reserve(operation, books.part(AGENTS, 4), ttl=25 * HOUR)
+    books.clock.now += before
+    books.settle(operation)
+    books.clock.now += 10 * MINUTE - 1
+    anew = Charge(ACCOUNT, (books.part(AGENTS, 4),), operation="o:anew")
+
+    assert books.settle(operation, None, anew).done
+    assert 4 == books.used(AGENTS)
+
+
+def test_a_reservation_lapses_at_its_end_and_gives_all_back(books):
+    books.reserve("o:r", books.part(LEADS, 6), books.part(AGENTS, 4), ttl=MINUTE)
+
+    books.clock.now += MINUTE - 1
+    assert [6, 4] == [books.used(limit) for limit in (LEADS, AGENTS)]
+    books.clock.now += 1
+    assert [0, 0] == [books.used(limit) for limit in (LEADS, AGENTS)]
+
+
+def test_a_lapsed_reservation_leaves_room_for_the_very_next_charge(books):
+    books.reserve("o:r", books.part(AGENTS, 10), ttl=MINUTE)
+    books.clock.now += MINUTE
+
+    assert Status.ADMITTED is books.charge("o:1", books.part(AGENTS, 10)).status
+
+
+def test_a_commit_after_the_end_charges_anew_once(books):
+    books.reserve("o:r", books.part(AGENTS, 4), ttl=MINUTE)
+    books.clock.now += MINUTE
+    anew = Charge(ACCOUNT, (books.part(AGENTS, 4),), operation="o:anew")
+
+    assert [True, True] == [books.settle("o:r", None, anew).done for _ in range(2)]
+    assert (4, 0) == (books.used(AGENTS), books.reserved(AGENTS))
+
+
+def test_a_commit_after_the_end_fails_where_its_units_have_gone_to_others(books):
+    books.reserve("o:r", books.part(AGENTS, 4), ttl=MINUTE)
+    books.clock.now += MINUTE
+    books.charge("o:1", books.part(AGENTS, 8))
+    anew = Charge(ACCOUNT, (books.part(AGENTS, 4),), operation="o:anew")
+
+    assert not books.settle("o:r", None, anew).done
+    assert 8 == books.used(AGENTS)
+
+
+def test_a_commit_after_the_end_fails_where_nobody_knows_what_was_reserved(books):
+    books.reserve("o:r", books.part(AGENTS, 4), ttl=MINUTE)
+    books.clock.now += MINUTE
+
+    assert [False, True] == [books.settle("o:r", amounts).done for amounts in (None, ())]
+
+
+def test_a_commit_counts_in_the_period_in_which_it_was_reserved(books):
+    books.clock.now = to_instant(datetime(2026, 11, 30, 23, 59, tzinfo=UTC))
+    books.reserve("o:r", books.part(LEADS, 6), ttl=HOUR)
+    books.clock.now += 2 * MINUTE
+    books.charge("o:1", books.part(LEADS, 10))
+
+    assert books.settle("o:r", 5).done
+    assert [10, 5] == [each.used for each in books.execute(ReadHistory(ACCOUNT, books.part(LEADS))).counts]
+
+
+def test_a_rate_of_a_reservation_is_consumed_and_stays_consumed(books):
+    books.reserve("o:r", books.part(API, 5), books.part(LEADS, 6))
+    books.settle("o:r", ())
+
+    assert (5, 0) == (books.used(API), books.used(LEADS))
+
+
+def test_a_reservation_outlives_a_limit_that_is_lowered(books):
+    books.reserve("o:r", books.part(AGENTS, 6))
+    books.charge("o:1", books.part(AGENTS, 1, 2))
+
+    assert books.settle("o:r").done
+    assert 6 == books.used(AGENTS)
+
+
+def test_one_order_ends_64_lapsed_reservations_the_earliest_first(books):
+    count = SWEPT_RESERVATIONS + 3
+    for at in range(count):
+        books.reserve(f"o:{at}", books.part(AGENTS, 1, UNLIMITED), ttl=MINUTE + count - at)
+    books.clock.now += HOUR
+
+    books.execute(ReadHistory(ACCOUNT, books.part(LEADS)))
+
+    assert 64 == SWEPT_RESERVATIONS
+    assert ["o:0", "o:1", "o:2"] == list(books.ledger.bookings)
+    assert [0, 0] == [books.used(AGENTS), len(books.ledger.bookings)]
+
+
+def test_a_key_is_taken_while_its_reservation_is_open_and_free_once_that_has_lapsed(books):
+    parts = (books.part(AGENTS, 4),)
+    books.reserve("k:r", *parts, ttl=25 * HOUR)
+
+    books.clock.now += 24 * HOUR
+    assert Status.REUSED is books.reserve("k:r", *parts).status
+    books.clock.now += HOUR
+    assert Status.ADMITTED is books.reserve("k:r", *parts).status
+    assert 4 == books.used(AGENTS)
+
+
+# What is set, moved and forgotten
+
+
+def test_a_total_may_be_set_above_the_limit_but_not_below_what_others_hold(books):
+    books.charge("o:1", books.part(AGENTS), verb=Verb.ASSIGN, holder="ada")
+    books.reserve("o:r", books.part(AGENTS, 2), books.part(LEADS, 3))
+
+    assert Totalled(None, 3, now=NOW) == books.execute(SetUsage(ACCOUNT, books.part(AGENTS, 2)))
+    assert Totalled(None, 3, now=NOW) == books.execute(SetUsage(ACCOUNT, books.part(LEADS, 2)))
+    assert [25, 25] == [books.execute(SetUsage(ACCOUNT, books.part(limit, 25))).line.used for limit in (AGENTS, LEADS)]
+    assert 22 == books.execute(Release(ACCOUNT, "agents", 100))
+
+
+@pytest.mark.parametrize("law", [Rate("api", HOUR), Rate("api", MINUTE, Algorithm.FIXED)], ids=["window", "algorithm"])
+def test_a_rate_whose_law_has_changed_starts_anew(books, law):
+    books.charge(None, books.part(API, 10))
+
+    assert 0 == books.used(law)
+    assert Status.ADMITTED is books.charge(None, books.part(law, 10)).status
+
+
+def test_a_new_burst_is_no_other_law(books):
+    bucket = Rate("api", MINUTE, Algorithm.TOKEN_BUCKET, burst=10)
+    books.charge(None, books.part(bucket, 10))
+
+    assert 10 == books.used(replace(bucket, burst=25))
+
+
+def test_a_scope_is_counted_beside_the_account(books):
+    parts = books.part(BY_ADDRESS, 3), books.part(LEADS, 2)
+    outcome = books.charge("o:1", *parts, scope="10.0.0.1")
+
+    def reading(scope: str) -> list[int]:
+        lines = books.execute(Read(ACCOUNT, (books.part(BY_ADDRESS), books.part(LEADS)), scope)).lines
+        return [line.used for line in lines]
+
+    assert [[3, 2], [0, 2]] == [reading("10.0.0.1"), reading("10.0.0.2")]
+    assert books.refund("o:1", outcome, *parts, scope="10.0.0.1")
+    assert [0, 0] == reading("10.0.0.1")
+
+
+def test_a_forgotten_account_holds_nothing_and_knows_no_key(books):
+    parts = books.part(API, 5), books.part(LEADS, 3), books.part(AGENTS, 2)
+    books.charge("k:1", *parts)
+    books.reserve("o:r", books.part(AGENTS, 4))
+    books.execute(Forget(ACCOUNT))
+
+    assert [0, 0, 0] == [books.used(limit) for limit in (API, LEADS, AGENTS)]
+    assert Status.ADMITTED is books.charge("k:1", *parts).status
+
+
+# Limits that only measure
+
+
+def test_a_shadow_rate_adds_nothing_beyond_its_limit_and_lets_all_through(books):
+    outcomes = [books.charge(None, books.part(SHADOW_API, 6)) for _ in range(2)]
+
+    assert [Status.ADMITTED, Status.ADMITTED] == [outcome.status for outcome in outcomes]
+    assert [(True, 6), (False, 0)] == [(outcome.lines[0].fits, outcome.lines[0].taken) for outcome in outcomes]
+    assert 6 == books.used(SHADOW_API)
+
+
+def test_a_shadow_quota_counts_what_it_would_have_refused_as_used_and_denied(books):
+    outcome = books.charge("o:1", books.part(SHADOW_LEADS, 11))
+
+    assert (Status.ADMITTED, False) == (outcome.status, outcome.lines[0].fits)
+    assert (11, 11) == (books.used(SHADOW_LEADS), books.denied())
+
+
+def test_a_shadow_allocation_holds_more_than_its_limit(books):
+    outcome = books.charge("o:1", books.part(SHADOW_AGENTS, 11))
+
+    assert (Status.ADMITTED, False, 11) == (outcome.status, outcome.lines[0].fits, books.used(SHADOW_AGENTS))
+
+
+def test_a_shadow_limit_refuses_nothing_beside_an_enforced_one(books):
+    outcome = books.charge("o:1", books.part(SHADOW_API, 11), books.part(LEADS, 3))
+
+    assert (Status.ADMITTED, [False, True]) == (outcome.status, [line.fits for line in outcome.lines])
+    assert (0, 3) == (books.used(SHADOW_API), books.used(LEADS))
+
+
+# Ends that are past
+
+
+def orders(books: Books, app: int) -> Iterator[Any]:
+    """Yield every order that carries period ends, made by a caller whose clock says *app*."""
+    part = books.part(LEADS, 3, app=app)
+    yield Charge(ACCOUNT, (books.part(API), part), operation="o:stale")
+    yield Charge(ACCOUNT, (part._replace(cost=11),), operation="o:stale")
+    yield Charge(ACCOUNT, (part,), Verb.RESERVE, operation="o:stale", ttl=HOUR)
+    yield Charge(ACCOUNT, (part,), Verb.PEEK)
+    yield Read(ACCOUNT, (books.part(API), part))
+    yield SetUsage(ACCOUNT, part)
+    yield ReadHistory(ACCOUNT, part)
+    yield Settle(ACCOUNT, "o:gone", None, Charge(ACCOUNT, (part,), operation="o:stale"))
+
+
+@pytest.mark.parametrize("behind", [-100 * DAY, 100 * DAY], ids=["ahead", "behind"])
+@pytest.mark.parametrize("at", range(8))
+@pytest.mark.parametrize("known", [False, True], ids=["newcomer", "known"])
+def test_an_order_whose_ends_are_stale_says_so_with_the_stores_time_and_writes_nothing(books, known, at, behind):
+    if known:
+        books.charge("o:1", books.part(API), books.part(LEADS, 2), books.part(AGENTS, 2))
+    before, size = deepcopy(books.ledger), len(books.store)
+
+    answer = books.execute(list(orders(books, NOW - behind))[at])
+
+    assert answer.status is Status.STALE if isinstance(answer, Outcome) else answer.stale
+    assert NOW == answer.now
+    assert (before, size) == (books.ledger, len(books.store))
+
+
+def test_a_clock_that_went_back_by_weeks_opens_no_older_period(books):
+    books.charge("o:1", books.part(LEADS, 3))
+    books.clock.now -= 20 * DAY
+
+    books.charge("o:2", books.part(LEADS, 4))
+
+    assert [7] == [each.used for each in books.execute(ReadHistory(ACCOUNT, books.part(LEADS))).counts]

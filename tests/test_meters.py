@@ -139,7 +139,9 @@ def test_exactly_what_is_left_fits(algorithm, data):
 def test_the_largest_rate_fits_at_once_and_nothing_above_it_ever(algorithm):
     meter = new_meter(Rate("api", 28 * DAY, algorithm))
 
-    assert Line(fits=False, used=0, retry_at=None) == meter.ask(LARGEST_RATE, 2**32, NOW)._replace(resets_at=None, mark=0)
+    assert Line(fits=False, used=0, retry_at=None) == meter.ask(LARGEST_RATE, 2**32, NOW)._replace(
+        resets_at=None, mark=0
+    )
     assert meter.ask(LARGEST_RATE, LARGEST_RATE, NOW).fits
 
 

@@ -47,6 +47,7 @@ class Operation:
     sizes: tuple[Size, ...] = ()
     keyed: bool = False
     ended: bool = False
+    """Whether a refund has given back what was taken."""
 
 
 @dataclass(slots=True)
@@ -123,8 +124,8 @@ def recall(ledger: Ledger, order: Charge, now: int) -> Outcome:
     """Answer with the first outcome of a repeated charge, or `UNKNOWN`, or `REUSED`."""
     found = ledger.operation(order.operation, now) if order.operation else None
     if found is None:  # the record of a long reservation may have gone before the reservation
-        booked = order.operation in ledger.bookings
-        return Outcome(Status.REUSED if booked else Status.UNKNOWN, now)
+        booking = ledger.bookings.get(order.operation or "")
+        return Outcome(Status.REUSED if booking and now < booking.expires else Status.UNKNOWN, now)
     if found.fingerprint != order.fingerprint:
         return Outcome(Status.REUSED, now)
     return found.outcome._replace(status=Status.REPLAYED, sizes=found.sizes)
@@ -135,7 +136,7 @@ def ask(ledger: Ledger, scoped: Ledger, order: Charge | Read, now: int) -> tuple
     holder = order.holder if isinstance(order, Charge) else None
     lines = []
     for part in order.parts:
-        line = _ask_part(_home(part, ledger, scoped), part, holder, now)
+        line = _ask_part(home_of(part, ledger, scoped), part, holder, now)
         if line is None:
             return None
         lines.append(line)
@@ -183,7 +184,8 @@ def remember(ledger: Ledger, id: str, operation: Operation, now: int) -> int:
     return forgotten
 
 
-def _home(part: Part, ledger: Ledger, scoped: Ledger) -> Ledger:
+def home_of(part: Part, ledger: Ledger, scoped: Ledger) -> Ledger:
+    """Return the record that a part is counted in: the scope's for a limit with a `per`."""
     return scoped if isinstance(part.limit, Rate) and part.limit.per else ledger
 
 
@@ -205,7 +207,7 @@ def _take(ledger: Ledger, scoped: Ledger, order: Charge, lines: tuple[Line, ...]
     reserve = order.verb is Verb.RESERVE
     for part, line in zip(order.parts, lines, strict=True):
         limit = part.limit
-        home = _home(part, ledger, scoped)
+        home = home_of(part, ledger, scoped)
         if isinstance(limit, Rate):
             yield _take_rate(home, part, line, now)
         elif isinstance(limit, Quota):
@@ -273,6 +275,8 @@ def _remember(ledger: Ledger, order: Charge, outcome: Outcome, now: int) -> Outc
         return outcome
     if order.verb is Verb.RESERVE:
         expires = now + order.ttl
+        if order.operation in ledger.bookings:
+            unbook(ledger, order.operation, {})
         ledger.bookings[order.operation] = Booking(expires, tuple(each for each in taken if each.kind is not Rate))
         ledger.lapses_at = min(expires, ledger.lapses_at or expires)
         taken = ()

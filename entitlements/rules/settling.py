@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from entitlements.model.charge import (
     Outcome,
+    Part,
     Periods,
     Read,
     ReadHistory,
@@ -23,10 +24,12 @@ from entitlements.rules.ledger import (
     Taken,
     ask,
     charge,
+    home_of,
     remember,
     sweep,
     unbook,
 )
+from entitlements.rules.meters import fits_law
 
 
 def settle(ledger: Ledger, scoped: Ledger, order: Settle, now: int) -> Settled:
@@ -59,7 +62,7 @@ def refund(ledger: Ledger, scoped: Ledger, order: Refund, now: int) -> bool:
     operation = ledger.operation(order.operation, now)
     if operation is None or operation.ended or not operation.taken:
         return False
-    returns = [each for each in operation.taken if each.kind is not Rate or order.rates]
+    returns = [each for each in operation.taken if each.amount and (each.kind is not Rate or order.rates)]
     for each in returns:
         _give_back(ledger, scoped, order, each, now)
     operation.ended = bool(returns)
@@ -94,7 +97,7 @@ def set_usage(ledger: Ledger, order: SetUsage, now: int) -> Totalled:
         held.anonymous = part.cost - held.bound
         return Totalled(held.ask(part, None), now=now)
     assert part.ends is not None
-    metered = ledger.quotas.setdefault(part.limit.name, Metered())
+    metered = ledger.quotas.get(part.limit.name) or Metered()
     period = metered.running(part.ends, part.size, now)
     if period is None:
         return Totalled(None, stale=True, now=now)
@@ -102,6 +105,7 @@ def set_usage(ledger: Ledger, order: SetUsage, now: int) -> Totalled:
         return Totalled(None, least=period.reserved, now=now)
     period.used = part.cost
     metered.write(period)
+    ledger.quotas[part.limit.name] = metered
     return Totalled(quota_line(period, part), now=now)
 
 
@@ -159,28 +163,19 @@ def _gives_all_back(order: Settle) -> bool:
 
 
 def _ended(ledger: Ledger, id: str, now: int) -> bool:
-    operation = ledger.operation(id, now)
-    return operation is not None and operation.ended
+    return ledger.operation(f"{id}:ended", now) is not None
 
 
 def _end(ledger: Ledger, id: str, now: int) -> None:
-    """Remember that a reservation is settled, at least ten minutes longer."""
-    operation = ledger.operation(id, now)
-    if operation:
-        operation.ended = True
-    else:
-        ended = Operation("", now + OPERATIONS_KEPT, Outcome(Status.ADMITTED, now), (), ended=True)
-        remember(ledger, id, ended, now)
+    """Remember for ten minutes that a reservation is settled, by a record of its own."""
+    settled = Operation("", now + OPERATIONS_KEPT, Outcome(Status.ADMITTED, now), ())
+    remember(ledger, f"{id}:ended", settled, now)
 
 
 def _refund_rates(ledger: Ledger, scoped: Ledger, order: Refund, now: int) -> bool:
     back = [
-        _give_back_rate(
-            scoped if isinstance(part.limit, Rate) and part.limit.per else ledger,
-            Taken(part.limit.name, Rate, line.taken, line.mark), part.size, now,
-        )
-        for part, line in order.taken
-    ]  # fmt: skip
+        _give_back_rate(home_of(part, ledger, scoped), part, line.taken, line.mark, now) for part, line in order.taken
+    ]
     return any(back)
 
 
@@ -194,14 +189,14 @@ def _give_back(ledger: Ledger, scoped: Ledger, order: Refund, taken: Taken, now:
         else:
             held.holders.discard(taken.holder)
     else:
-        sizes = {part.limit.name: (part.size, part.limit) for part, _ in order.taken}
-        size, limit = sizes[taken.limit]
-        home = scoped if isinstance(limit, Rate) and limit.per else ledger
-        _give_back_rate(home, taken, size, now)
+        for part, _ in order.taken:  # an unlimited rate, or a shadow one that was full, took nothing
+            if part.limit.name == taken.limit:
+                _give_back_rate(home_of(part, ledger, scoped), part, taken.amount, taken.mark, now)
 
 
-def _give_back_rate(home: Ledger, taken: Taken, size: object, now: int) -> int:
-    meter = home.rates.get(taken.limit)
-    if meter is None or not taken.amount or size is UNLIMITED:
+def _give_back_rate(home: Ledger, part: Part, amount: int, mark: int, now: int) -> int:
+    """Give back to the meter that counted it, if that still counts by the same law."""
+    meter, rate = home.rates.get(part.limit.name), part.limit
+    if meter is None or not amount or not isinstance(rate, Rate) or part.size is UNLIMITED:
         return 0
-    return meter.give_back(size, taken.amount, taken.mark, now)  # type: ignore[arg-type]
+    return meter.give_back(part.size, amount, mark, now) if fits_law(meter, rate) else 0

@@ -35,6 +35,7 @@ from entitlements.model.charge import (
     Unassign,
     Verb,
 )
+from entitlements.model.limits import Rate
 from entitlements.rules import ledger as law
 from entitlements.rules import settling
 from entitlements.rules.ledger import Ledger
@@ -109,7 +110,8 @@ class MemoryStore:
     def _charge_scoped(self, order: Charge, scope: str, now: int) -> Outcome:
         main, beside = order.account, (order.account, scope)
         found = self._find(main), self._find(beside)
-        if order.verb is not Verb.PEEK and not self._make_room(now, found.count(None)):
+        newcomers = (found[0] is None and _counts_in_account(order)) + (found[1] is None)
+        if order.verb is not Verb.PEEK and not self._make_room(now, newcomers, spared=(main, beside)):
             return Outcome(self._when_full, now)
         ledger, scoped = found[0] or Ledger(), found[1] or Ledger()
         outcome = law.charge(ledger, scoped, order, now)
@@ -172,21 +174,27 @@ class MemoryStore:
         elif ledger.rates or ledger.operations or ledger.keyed_operations:
             self._idling[key] = ledger
 
-    def _make_room(self, now: int, newcomers: int) -> bool:
-        """Evict idle records until *newcomers* fit; those that are looked at and live get another turn."""
+    def _make_room(self, now: int, newcomers: int, *, spared: tuple[Key, ...] = ()) -> bool:
+        """Evict idle records until *newcomers* fit; those that are looked at and stay get another turn."""
         excess = len(self) + newcomers - self._max_keys
         if not newcomers or excess <= 0:
             return True
         for _ in range(min(len(self._idling), _LOOKED_AT + excess)):
             key = next(iter(self._idling))
             ledger = self._idling.pop(key)
-            if not ledger.is_idle(now):
+            if key in spared or not ledger.is_idle(now):
                 self._idling[key] = ledger
                 continue
             excess -= 1
             if excess == 0:
                 return True
         return False
+
+
+def _counts_in_account(order: Charge) -> bool:
+    """Say whether a scoped charge counts, or leaves its record, in the account itself too."""
+    per_scope = all(isinstance(part.limit, Rate) and part.limit.per for part in order.parts)
+    return order.operation is not None or not per_scope
 
 
 class AsyncMemoryStore:
