@@ -6,3 +6,5 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("default", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("full", parent=settings.get_profile("default"), max_examples=2000)
 settings.load_profile("default")
+
+pytest_plugins = ["servers"]

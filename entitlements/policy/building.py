@@ -40,8 +40,6 @@ def build(kind: type[P], root: Branch, report: Report) -> P:
     """
     report.root = root
     document = shaped(root, report)
-    if not report.complete:  # what is unknown here may be defined in what could not be read
-        raise PolicyError(report.problems)
     fields = _fields(root, document, report)
     if report.failed:
         raise PolicyError(report.problems)
@@ -62,7 +60,7 @@ def _fields(root: Branch, document: Document, report: Report) -> dict[str, Any]:
     reader = Reader(root, vocabulary, definitions, report=report)
     parts = {tier: reader.part(("tiers", tier), shape) for tier, shape in document.tiers.items()}
     bundles = {name: reader.part(("add_ons", name), shape) for name, shape in document.add_ons.items()}
-    check_use(vocabulary, parts, bundles, report=report)
+    check_use(root, vocabulary, (*parts.values(), *bundles.values()), report=report)
     tiers = whole_tiers(document, parts, vocabulary, report=report)
     compare(document, tiers, parts, report=report)
     return {

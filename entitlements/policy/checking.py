@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 from entitlements.model.limits import NOT_INCLUDED, Algorithm
 from entitlements.model.names import check_id
 from entitlements.model.policy import NO_LEVEL
-from entitlements.policy.misread import Misread, shown
-from entitlements.policy.parts import item_path
+from entitlements.policy.misread import Absent, Misread, shown
 from entitlements.policy.shape import RateShape
 from entitlements.policy.tree import Branch, Items, Leaf, Node, Path, keys_of, node_at
 from entitlements.policy.values import nodes_above
 from entitlements.policy.vocabulary import SECTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from entitlements.policy.parts import Part
     from entitlements.policy.report import Report
@@ -39,41 +38,55 @@ def check_document(root: Branch, document: Document, vocabulary: Vocabulary, *, 
         _check_repeats(root, path, report)
 
 
-def check_use(
-    vocabulary: Vocabulary, parts: Mapping[str, Part], bundles: Mapping[str, Part], *, report: Report
-) -> None:
+def check_use(root: Branch, vocabulary: Vocabulary, parts: Iterable[Part], *, report: Report) -> None:
     """Report names that values share with features and limits, and names that nothing uses."""
-    every = [*parts.values(), *bundles.values()]
-    _check_value_keys(vocabulary, every, report)
-    used = {name for part in every for name in (*part.features, *part.levels, *part.limits)}
+    _check_value_keys(vocabulary, parts, report)
+    used = set(_named(root))
     for name, section in vocabulary.kinds.items():
-        if name in used or name in vocabulary.suggested:
+        if name in used or name in vocabulary.speller.meant or (section, name) in report.faulty:
             continue
         if section == "limits":
-            report.warn((section, name), Misread(f"no tier names the limit {name!r}", "give it to a tier, or remove it"))
+            report.warn(
+                (section, name), Misread(f"no tier names the limit {name!r}", "give it to a tier, or remove it")
+            )
         else:
-            what = Misread(f"no tier and no add-on has the feature {name!r}", "give it to a tier, or remove it")
+            what = Absent(f"no tier and no add-on has the feature {name!r}", "give it to a tier, or remove it")
             report.error((section, name), what)
+
+
+def _named(root: Branch) -> Iterator[str]:
+    """Find what tiers and add-ons name, be it well or badly written."""
+    bundles = [(section, id) for section in ("tiers", "add_ons") for id in keys_of(root, section)]
+    for path in ((*bundle, each) for bundle in bundles for each in SECTIONS):
+        node = node_at(root, path)
+        if isinstance(node, Branch):
+            yield from node.nodes
+        else:
+            listed = node.nodes if isinstance(node, Items) else (node,)
+            texts = (each.value for each in listed if isinstance(each, Leaf) and isinstance(each.value, str))
+            yield from (name for text in texts for name in (text, text.partition(":")[0]))
 
 
 def _check_head(root: Branch, document: Document, vocabulary: Vocabulary, report: Report) -> None:
     head = document.policy
     if node_at(root, ("policy", "version")) is None:
-        report.error(("policy", "version"), Misread("the policy has no version", "write policy: {version: 1}"))
+        report.error(("policy", "version"), Absent("the policy has no version", "write policy: {version: 1}"))
     elif head.version is not None:
         try:
             check_id(head.version, "version")
         except ValueError as error:
             problem, _, cure = str(error).partition("; ")
             report.error(("policy", "version"), Misread(problem, cure or "write a short text"))
-    if not keys_of(root, "tiers") and not isinstance(node_at(root, ("tiers",)), Leaf):
-        report.error(("tiers",), Misread("the policy has no tier", "write at least one: tiers: {free: {rank: 1}}"))
+    tiers = node_at(root, ("tiers",))
+    if tiers is None or (isinstance(tiers, Branch) and not tiers.nodes):
+        report.error(("tiers",), Absent("the policy has no tier", "write at least one: tiers: {free: {rank: 1}}"))
     if head.unknown_account not in STRANGERS:
         what = vocabulary.unknown_tier(head.unknown_account)
         if head.unknown_account in vocabulary.trials:
-            what = Misread(f"{head.unknown_account!r} is a trial plan, which ends", "name another tier, deny or raise")
+            what = Misread(f"{head.unknown_account!r} is a trial plan, which ends", "name another tier")
         if what is not None:
-            report.error(("policy", "unknown_account"), Misread(what.problem, f"{what.cure}, or write deny or raise"))
+            what.cure += ", or write deny or raise"
+            report.error(("policy", "unknown_account"), what)
 
 
 def _check_definitions(root: Branch, document: Document, report: Report) -> None:
@@ -100,8 +113,8 @@ def _check_definitions(root: Branch, document: Document, report: Report) -> None
 def _check_tiers(root: Branch, document: Document, report: Report) -> None:
     for id in document.tiers:
         if node_at(root, ("tiers", id, "rank")) is None:
-            what = Misread(f"tier {id!r} has no rank", "write rank: 1, and a higher rank for a higher tier")
-            report.error(("tiers", id, "rank"), what)
+            unranked = Absent(f"tier {id!r} has no rank", "write rank: 1, and a higher rank for a higher tier")
+            report.error(("tiers", id, "rank"), unranked)
         if id in STRANGERS:
             what = Misread(f"{id!r} is a word of unknown_account", "give the tier another name")
             report.error(("tiers", id), what)
@@ -111,11 +124,13 @@ def _check_aliases(document: Document, vocabulary: Vocabulary, report: Report) -
     owners: dict[str, str] = {}
     for id, shape in document.tiers.items():
         for alias in dict.fromkeys(shape.aliases):
-            at = item_path(report.root, ("tiers", id, "aliases"), alias)
+            at = report.item(("tiers", id, "aliases"), alias)
             if alias in vocabulary.tiers:
                 report.error(at, Misread(f"the alias {shown(alias)} is the id of a tier", "remove it"))
             elif alias in owners:
-                what = Misread(f"the alias {shown(alias)} belongs to tier {owners[alias]!r} already", "keep one of the two")
+                what = Misread(
+                    f"the alias {shown(alias)} belongs to tier {owners[alias]!r} already", "keep one of the two"
+                )
                 report.error(at, what)
             owners.setdefault(alias, id)
 
@@ -154,7 +169,7 @@ def _check_offers(document: Document, vocabulary: Vocabulary, report: Report) ->
     for name, shape in document.add_ons.items():
         for tier in dict.fromkeys(shape.tiers):
             if what := vocabulary.unknown_tier(tier):
-                report.error(item_path(report.root, ("add_ons", name, "tiers"), tier), what)
+                report.error(report.item(("add_ons", name, "tiers"), tier), what)
 
 
 def _lists(root: Branch) -> Iterator[Path]:
@@ -189,5 +204,7 @@ def _check_value_keys(vocabulary: Vocabulary, parts: Iterable[Part], report: Rep
                     told.add(name)
                     where = report.where((section, name))
                     kind = SECTIONS[section]
-                    what = Misread(f"the value {name!r} is called like a {kind} ({where})", "give one of the two another name")
+                    what = Misread(
+                        f"the value {name!r} is called like a {kind} ({where})", "give one of the two another name"
+                    )
                     report.error(path, what)

@@ -1,7 +1,8 @@
 """
-What looks like an oversight: a lower tier with more than a higher one, and two names for
-one fact that disagree. Both are warnings; a tier that is said to go `without`, or is given
-`not-included` or 0, is meant to have less.
+What looks like an oversight, and is a warning.
+
+A lower tier with more than a higher one, and two names for one fact that disagree. A tier that
+is said to go `without`, or is given `not-included` or 0, is meant to have less.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from entitlements.model.limits import NOT_INCLUDED
 from entitlements.model.policy import NO_LEVEL
 from entitlements.model.words import in_words
 from entitlements.policy.misread import Misread
-from entitlements.policy.parts import item_path
 from entitlements.policy.vocabulary import SECTIONS
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ def compare(document: Document, tiers: Mapping[str, Tier], parts: Mapping[str, P
     sound = [tier for tier in tiers.values() if _is_sound(tier.id, document, report)]
     names = {name: section for section in SECTIONS for name in getattr(document, section)}
     for lower, higher in _neighbours(sound):
-        for name in names:
+        for name, section in names.items():
             expected = [tier for tier in higher if not _is_meant(name, tier, document, parts)]
             most = max(lower, key=lambda tier: _amount(document, tier, name))
             least = min(expected, key=lambda tier: _amount(document, tier, name), default=most)
             if _amount(document, most, name) > _amount(document, least, name):
-                report.warn(_written_at(names[name], name, most, report), _oddity(document, name, most, least))
+                report.warn(_written_at(section, name, most, report), _oddity(document, name, most, least))
     for tier in sound:
         _check_levels(tier, document, report)
         _check_access(tier, document, report)
@@ -96,7 +96,7 @@ def _is_meant(name: str, tier: Tier, document: Document, parts: Mapping[str, Par
 def _written_at(section: str, name: str, tier: Tier, report: Report) -> Path:
     """Return where a tier's share of *name* is written, in the tier or in one that it extends."""
     path = ("tiers", tier.origins.get(name, tier.id), section)
-    return item_path(report.root, path, name) if section == "features" else (*path, name)
+    return report.item(path, name) if section == "features" else (*path, name)
 
 
 def _oddity(document: Document, name: str, lower: Tier, higher: Tier) -> Misread:

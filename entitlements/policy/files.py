@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 from typing import Final
 
 from entitlements.policy.merging import merged
@@ -34,7 +35,7 @@ def _files(name: str, report: Report) -> list[str]:
     """Return the files to read, in the order of their names; hidden ones are not policies."""
     report.reads(name)
     try:
-        if not stat.S_ISDIR(os.stat(name).st_mode):
+        if not stat.S_ISDIR(Path(name).stat().st_mode):
             return [name]
         with os.scandir(name) as entries:
             found = sorted(each.name for each in entries if each.name.endswith(SUFFIXES) and not each.is_dir())
@@ -43,7 +44,9 @@ def _files(name: str, report: Report) -> list[str]:
         return []
     files = [os.path.join(name, each) for each in found if not each.startswith(".")]  # noqa: PTH118 - as the user wrote it
     if not files:
-        what = Misread("the folder has no *.yaml or *.yml file", "give the path of a policy file, or of a folder of them")
+        what = Misread(
+            "the folder has no *.yaml or *.yml file", "give the path of a policy file, or of a folder of them"
+        )
         report.gap((), what, place=Place(name))
     return files
 
@@ -63,9 +66,9 @@ def _text(file: str, report: Report) -> str | None:
 
 def _data(file: str) -> bytes:
     """Return the bytes of a regular file of bearable size; a pipe or a device may never end."""
-    if not stat.S_ISREG(os.stat(file).st_mode):
+    if not stat.S_ISREG(Path(file).stat().st_mode):
         raise Misread("is not a regular file", "give the path of a policy file or folder")
-    with open(file, "rb") as opened:  # noqa: PTH123 - as the user wrote it
+    with Path(file).open("rb") as opened:
         data = opened.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise Misread("the file is larger than 1 MiB", "split it into several files of one folder")

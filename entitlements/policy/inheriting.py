@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from entitlements.model.instants import MICROSECOND
 from entitlements.model.limits import LimitValue, NotIncluded
-from entitlements.model.names import nearest
 from entitlements.model.policy import Tier, TrialTerms
-from entitlements.policy.misread import Misread
-from entitlements.policy.parts import item_path
+from entitlements.policy.misread import Absent, Misread
 from entitlements.policy.values import nodes_above, overlaid
 
 if TYPE_CHECKING:
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from entitlements.policy.parts import Part
     from entitlements.policy.report import Report
     from entitlements.policy.shape import Document, TierShape, TrialShape
-    from entitlements.policy.vocabulary import Vocabulary
+    from entitlements.policy.vocabulary import Speller, Vocabulary
 
 
 V = TypeVar("V")
@@ -36,8 +34,8 @@ def whole_tiers(
         parent = parents[id]
         shape, part = document.tiers[id], parts[id]
         base = tiers[parent] if parent is not None else _NOTHING
-        _check_dropped(id, shape, base, known=known, report=report)
-        _check_unwritten(part, known, report)
+        _check_dropped(id, shape, base, known=known, speller=vocabulary.speller, report=report)
+        _check_unwritten(part, known, vocabulary.speller, report)
         tiers[id] = _tier(id, shape, part, _without(base, shape.without))
     return {id: tiers[id] for id in document.tiers}
 
@@ -139,24 +137,24 @@ def _terms(shape: TrialShape) -> TrialTerms:
     return TrialTerms(shape.of // MICROSECOND, shortest // MICROSECOND, longest // MICROSECOND, shape.then)
 
 
-def _check_dropped(id: str, shape: TierShape, base: Tier, *, known: set[str], report: Report) -> None:
+def _check_dropped(id: str, shape: TierShape, base: Tier, *, known: set[str], speller: Speller, report: Report) -> None:
     """Report names under `without` that nobody knows, and those that are not inherited."""
     inherited = {*base.features, *base.levels, *base.limits, *_keys_and_nodes(base.values)}
     own = {*shape.features, *shape.levels, *shape.limits}
     for name in shape.without:
-        at = item_path(report.root, ("tiers", id, "without"), name)
+        at = report.item(("tiers", id, "without"), name)
         if name not in known:
-            close = nearest(name, known).removeprefix("; ")
-            report.error(at, Misread(f"nothing is called {name!r}", close or "remove it from without"))
+            close = speller.suggest(name, known)
+            report.error(at, Absent(f"nothing is called {name!r}", close or "remove it from without"))
         elif name in own:
             report.error(at, Misread(f"{name!r} is dropped and given in the same tier", "keep one of the two"))
         elif name not in inherited and (base is not _NOTHING or shape.extends is None):
             report.warn(at, Misread(f"{name!r} is not inherited, so nothing is dropped", "remove it from without"))
 
 
-def _check_unwritten(part: Part, known: set[str], report: Report) -> None:
+def _check_unwritten(part: Part, known: set[str], speller: Speller, report: Report) -> None:
     """Report values that are dropped by a key that no tier writes."""
     for key, value in part.values.items():
         if isinstance(value, NotIncluded) and key not in known:
-            close = nearest(key, known).removeprefix("; ")
-            report.error(part.paths[key], Misread(f"no tier has a value {key!r} to drop", close or "remove the key"))
+            close = speller.suggest(key, known)
+            report.error(part.paths[key], Absent(f"no tier has a value {key!r} to drop", close or "remove the key"))

@@ -36,21 +36,29 @@ class _Planter:
     def __init__(self, report: Report) -> None:
         self._report = report
         self._nodes = 0
+        self._full = False
 
     def node(self, value: object, path: Path) -> Node | None:
         """Return *value* as a node; None, and why in the report, if it cannot be one."""
-        self._nodes += 1
+        if self._full:
+            return None
         try:
-            if self._nodes > MAX_NODES:
-                raise Misread(f"there are more than {MAX_NODES} keys and values", "split the policy")
+            self._count(len(path))
             if not isinstance(value, Mapping | list | tuple):
                 return Leaf(_scalar(value), PLACE)
-            if len(path) >= MAX_DEPTH:
-                raise Misread(f"nested deeper than {MAX_DEPTH}", "write it flatter")
         except Misread as what:
             self._report.gap(path, what, place=PLACE)
             return None
         return self._branch(value, path) if isinstance(value, Mapping) else self._items(value, path)
+
+    def _count(self, depth: int) -> None:
+        """Count a node; one too many, or one too deep, is the last."""
+        self._nodes += 1
+        self._full = self._nodes > MAX_NODES or depth > MAX_DEPTH
+        if self._nodes > MAX_NODES:
+            raise Misread(f"there are more than {MAX_NODES} keys and values", "look for what repeats")
+        if depth > MAX_DEPTH:
+            raise Misread(f"nested deeper than {MAX_DEPTH}", "write it flatter")
 
     def _branch(self, mapping: Mapping[object, object], path: Path) -> Branch:
         nodes: dict[str, Node] = {}
@@ -59,12 +67,12 @@ class _Planter:
             if not isinstance(name, str):
                 what = Misread(f"the key {shown(key)} is not a text", "write a str")
                 self._report.gap(path, what, place=PLACE)
-            elif self._nodes <= MAX_NODES and (node := self.node(value, (*path, name))) is not None:
+            elif (node := self.node(value, (*path, name))) is not None:
                 nodes[name] = node
         return Branch(nodes, dict.fromkeys(nodes, PLACE), PLACE)
 
     def _items(self, values: list[object] | tuple[object, ...], path: Path) -> Items:
-        found = (self.node(value, (*path, at)) for at, value in enumerate(values) if self._nodes <= MAX_NODES)
+        found = (self.node(value, (*path, at)) for at, value in enumerate(values))
         return Items(tuple(node for node in found if node is not None), PLACE)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from entitlements.policy.misread import Misread
-from entitlements.policy.tree import Branch, Items, Node, Path, Place
+from entitlements.policy.tree import Branch, Items, Leaf, Node, Path, Place, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,22 @@ def merged(trees: Sequence[Branch], place: Place, report: Report) -> Branch:
     for tree in trees:
         whole = _together(whole, tree, (), report)
     return whole
+
+
+def united(first: Node, second: Node, path: Path, report: Report) -> Node:
+    """Return two nodes that stand at one *path*, which is reported, so that what only one has is checked too."""
+    if path[0] == "limits" and len(path) > 1:
+        return first  # half of one definition and half of another would be wrong in ways that neither is
+    if isinstance(first, Branch) and isinstance(second, Branch):
+        nodes = {**second.nodes, **first.nodes}
+        both = first.nodes.keys() & second.nodes.keys()
+        nodes |= {key: united(first.nodes[key], second.nodes[key], (*path, key), report) for key in both}
+        return Branch(nodes, {**second.keys, **first.keys}, first.place)
+    if isinstance(first, Items) and isinstance(second, Items):
+        known = {repr(plain(node)) for node in first.nodes}
+        return Items((*first.nodes, *(node for node in second.nodes if repr(plain(node)) not in known)), first.place)
+    report.complete = report.complete and isinstance(second, Leaf)
+    return first
 
 
 def _together(first: Branch, second: Branch, path: Path, report: Report) -> Branch:
@@ -44,7 +60,7 @@ def _both(first: Node, second: Node, path: Path, report: Report, *, at: tuple[Pl
     if isinstance(first, Items) and isinstance(second, Items) and _is_list_of_features(path):
         return Items((*first.nodes, *second.nodes), first.place)
     report.error(path, Misread(f"is already written in {at[0]}", "keep one of the two"), place=at[1])
-    return first
+    return united(first, second, path, report)
 
 
 def _may_be_split(path: Path) -> bool:

@@ -26,6 +26,10 @@ class Misread(ValueError):
         return f"{self.problem}; {self.cure}"
 
 
+class Absent(Misread):
+    """What nobody wrote, as far as could be read: no problem while something written could not be."""
+
+
 def shown(value: object) -> str:
     """Return *value* for a message: short, on one line, whatever it is."""
     try:

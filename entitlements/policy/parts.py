@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, NotIncluded
 from entitlements.policy.misread import Misread, shown
 from entitlements.policy.quantities import read_size, window_in_words
-from entitlements.policy.tree import Branch, Items, Leaf, Path, node_at
+from entitlements.policy.tree import Branch, Path, node_at
 from entitlements.policy.values import read_values
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Reader:
         found: set[str] = set()
         for name in names:
             if what := self._vocabulary.unknown(name, "features"):
-                self._report.error(item_path(self._root, (*path, "features"), name), what)
+                self._report.error(self._report.item((*path, "features"), name), what)
             else:
                 found.add(name)
         return frozenset(found)
@@ -104,6 +104,8 @@ class Reader:
             at = (*path, "limits", name)
             if self._is_unknown(at, name, "limits") or name not in self._definitions:
                 continue
+            if ("limits", name, "unit") in self._report.faulty:  # nobody can tell whether it counts bytes
+                continue
             try:
                 found[name], window = read_size(self._definitions[name], raw)
                 if window is not None:
@@ -127,11 +129,3 @@ class Reader:
         if what is not None:
             self._report.error(at, what)
         return what is not None
-
-
-def item_path(root: Branch | None, path: Path, value: object) -> Path:
-    """Return the path of the first item *value* in the list at *path*."""
-    items = node_at(root, path) if root else None
-    nodes = items.nodes if isinstance(items, Items) else ()
-    at = next((at for at, node in enumerate(nodes) if isinstance(node, Leaf) and node.value == value), None)
-    return path if at is None else (*path, at)

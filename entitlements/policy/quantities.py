@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Final
+from typing import Final, Self
 
 from limits import parse_many
 
@@ -47,7 +47,7 @@ class RateSize(int):
 
     window: int
 
-    def __new__(cls, amount: int, window: int) -> RateSize:
+    def __new__(cls, amount: int, window: int) -> Self:
         """Return *amount* units in a *window* of microseconds."""
         size = super().__new__(cls, amount)
         size.window = window
@@ -109,7 +109,9 @@ def parse_duration(text: str) -> timedelta:
         unit = "milliseconds" if found[2] == "ms" else found[2].rstrip("s") + "s"
         return _lasting(text, **{unit: int(found[1])})
     if not (found := _ISO.fullmatch(short)):
-        raise Misread(f"{shown(text)} is not a duration", "write one such as '14 days', '30 minutes', '50 ms' or 'PT2H'")
+        raise Misread(
+            f"{shown(text)} is not a duration", "write one such as '14 days', '30 minutes', '50 ms' or 'PT2H'"
+        )
     years, months, *fixed = (int(number or 0) for number in found.groups())
     if years or months:
         raise Misread(f"{text!r} has months or years, which have no fixed length", "write days, such as '30 days'")
@@ -221,9 +223,10 @@ def _no_size(definition: Quota | Allocation, text: str) -> Misread:
             "write a whole number, or let the limit say unit: byte",
         )
     if re.match(r"\s*[0-9]+\s*(/|per)", text[:_LONGEST]):
-        kind = "quota, counted per month" if isinstance(definition, Quota) else "allocation, not a rate"
-        return Misread(f"{shown(text)} names a window, and {definition.name} is a {kind}", "write the number alone")
-    return Misread(f"{shown(text)} is not a size{nearest(text.lower(), _WORDS)}", f"write {_example(definition)}")
+        kind = "a quota, counted per month" if isinstance(definition, Quota) else "an allocation, held until released"
+        return Misread(f"{shown(text)} names a window, and {definition.name} is {kind}", "write the number alone")
+    close = nearest(text.lower(), _WORDS).removeprefix("; ")
+    return Misread(f"{shown(text)} is not a size", close or f"write {_example(definition)}")
 
 
 def _example(definition: Limit) -> str:

@@ -24,6 +24,7 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
+from entitlements.policy.merging import united
 from entitlements.policy.misread import Misread, shown
 from entitlements.policy.report import Report
 from entitlements.policy.scalars import checked_text, typed_scalar
@@ -47,7 +48,7 @@ def _reason(error: Exception, text: str) -> tuple[Misread, int]:
     """Return what stopped the reading, and its line if the error knows one."""
     if isinstance(error, Misread):
         return error, 0
-    cure = "correct it; text with : # { } [ ] , & * ! | > ' \" % @ in it is safe in quotes"
+    cure = "correct what stands there; quote texts that hold any of : # [ ] { } & * ! | > % @"
     if isinstance(error, MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         what = ", ".join(str(part) for part in (error.context, error.problem) if part)
@@ -76,6 +77,7 @@ class _Open:
     keys: dict[str, Place] = field(default_factory=dict)
     key: str | None = None
     key_place: Place | None = None
+    again: set[str] = field(default_factory=set)
     dropped: bool = False
 
     @property
@@ -89,14 +91,19 @@ class _Open:
             return self.path if self.key is None else (*self.path, self.key)
         return (*self.path, len(self.nodes))
 
-    def add(self, node: Node) -> None:
+    def add(self, node: Node, report: Report) -> None:
         """Take a list's next item, or the value of the key that waits for one."""
         if not self.mapping:
             self.nodes.append(node)
             return
         assert self.key is not None
         assert self.key_place is not None
-        if not self.dropped:
+        if self.key in self.again and not self.dropped:
+            report.complete = report.complete and isinstance(node, Leaf)
+        elif self.key in self.entries and not self.dropped:
+            self.again.add(self.key)  # uniting the same key again and again would copy it as often
+            self.entries[self.key] = united(self.entries[self.key], node, self.next, report)
+        elif not self.dropped:
             self.entries[self.key], self.keys[self.key] = node, self.key_place
         self.key, self.dropped = None, False
 
@@ -187,7 +194,8 @@ class _Composer:
             self._drop(Misread("`<<` merges another mapping", "write it out, or let a tier say `extends:`"))
         elif event.value in opened.entries:
             first = opened.keys[event.value].line
-            self._drop(Misread(f"{shown(event.value)} is already written in line {first}", "keep one of the two"))
+            what = Misread(f"{shown(event.value)} is already written in line {first}", "keep one of the two")
+            self._report.error(self._path, what, place=self._here)
 
     def _leaf(self, event: ScalarEvent) -> Leaf:
         place = self._here
@@ -203,9 +211,11 @@ class _Composer:
     def _refuse_marks(self, event: NodeEvent) -> None:
         """Refuse an anchor or a tag, and read on as if it were not there."""
         if event.anchor:
-            self._gap(Misread(f"&{event.anchor} is an anchor", "write the value out wherever it is needed"))
+            what = Misread(f"&{event.anchor} is an anchor", "write the value out wherever it is needed")
+            self._report.error(self._path, what, place=self._here)
         if tag := getattr(event, "tag", None):
-            self._gap(Misread(f"{tag} is a tag", "remove it; the type is the one written"))
+            what = Misread(f"{tag} is a tag", "remove it; the type is the one written")
+            self._report.error(self._path, what, place=self._here)
 
     def _drop_alias(self, event: AliasEvent) -> None:
         if not self._open or self._open[-1].awaits_key:
@@ -216,17 +226,16 @@ class _Composer:
 
     def _drop(self, what: Misread) -> None:
         """Report *what*, and leave out the value that comes next."""
-        self._gap(what)
+        self._report.gap(self._path, what, place=self._here)
         if self._open:
             self._open[-1].dropped = True
 
-    def _gap(self, what: Misread) -> None:
-        self._report.gap(self._path, what, place=self._here)
-
     def _put(self, node: Node) -> None:
+        if self._open and self._open[-1].dropped and not isinstance(node, Leaf):
+            self._report.complete = False
         if not self._open:
             self._root = node
         elif not (self._open[-1].dropped and not self._open[-1].mapping):
-            self._open[-1].add(node)
+            self._open[-1].add(node, self._report)
         else:
             self._open[-1].dropped = False

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from entitlements.model.problem import Problem, Severity
-from entitlements.policy.misread import Misread
-from entitlements.policy.tree import Place, dotted, place_of
+from entitlements.policy.misread import Absent, Misread
+from entitlements.policy.tree import Items, Leaf, Place, dotted, node_at, place_of
 
 if TYPE_CHECKING:
     from entitlements.policy.tree import Branch, Path
@@ -18,9 +18,9 @@ class Report:
 
     Attributes:
         root: The tree in which a problem's path is looked up, once there is one.
-        complete: Nothing that was written has been left out of the tree. Where
-            something has, a name that looks unknown may be defined in it.
-        faulty: The entries of sections (`tiers.free`) that have an error in them.
+        complete: Nothing that was written has been left out of the tree. Where something
+            has, a name that looks unknown may be defined in it, and what looks odd may not be.
+        faulty: The paths of errors, and the entries of sections (`tiers.free`) that they are in.
     """
 
     def __init__(self) -> None:
@@ -29,6 +29,7 @@ class Report:
         self.faulty: set[Path] = set()
         self._files: dict[str, int] = {}
         self._problems: dict[Problem, None] = {}
+        self._items: dict[Path, dict[str, int]] = {}
 
     def reads(self, file: str) -> None:
         """Note that problems of *file* come after those of the files before."""
@@ -36,12 +37,14 @@ class Report:
 
     def error(self, path: Path, what: ValueError, *, place: Place | None = None) -> None:
         """Take what is wrong at *path*; *place* where the path does not lead there."""
-        self.faulty.add(path[:2])
-        self._take(path, what, place, Severity.ERROR)
+        self.faulty.update((path, path[:2]))
+        if self.complete or not isinstance(what, Absent):
+            self._take(path, what, place, Severity.ERROR)
 
     def warn(self, path: Path, what: ValueError, *, place: Place | None = None) -> None:
-        """Take what is odd at *path*."""
-        self._take(path, what, place, Severity.WARNING)
+        """Take what is odd at *path*, unless it may only look so."""
+        if self.complete:
+            self._take(path, what, place, Severity.WARNING)
 
     def gap(self, path: Path, what: ValueError, *, place: Place) -> None:
         """Take what is wrong with something that is left out of the tree for it."""
@@ -51,6 +54,16 @@ class Report:
     def where(self, path: Path) -> Place:
         """Return where *path* stands."""
         return place_of(self.root, path) if self.root else Place("")
+
+    def item(self, path: Path, text: str) -> Path:
+        """Return the path of the first item *text* in the list at *path*; *path* itself if there is none."""
+        if path not in self._items:
+            items = node_at(self.root, path) if self.root else None
+            nodes = items.nodes if isinstance(items, Items) else ()
+            texts = [node.value if isinstance(node, Leaf) else None for node in nodes]
+            self._items[path] = {each: at for at, each in reversed(list(enumerate(texts))) if isinstance(each, str)}
+        at = self._items[path].get(text)
+        return path if at is None else (*path, at)
 
     @property
     def problems(self) -> tuple[Problem, ...]:

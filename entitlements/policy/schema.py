@@ -38,7 +38,9 @@ def _tidied(node: Any, *, names: bool = False) -> Any:
     kept = {key: child for key, child in node.items() if key not in _NOISE and not _is_empty_default(key, child)}
     if "enum" in kept and "title" in node:
         kept.pop("description", None)  # a class's docstring; the property that uses it has its own
-    tidy = {key: _tidied(child, names=key in {"properties", "$defs", "patternProperties"}) for key, child in kept.items()}
+    tidy = {
+        key: _tidied(child, names=key in {"properties", "$defs", "patternProperties"}) for key, child in kept.items()
+    }
     return _without_null(tidy) | ({"additionalProperties": False} if "patternProperties" in tidy else {})
 
 

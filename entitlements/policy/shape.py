@@ -150,7 +150,9 @@ class TierShape(_Bundle):
         None, description="Required, in one of the files; a higher rank is a higher tier."
     )
     name: Text | None = Field(None, description="Its name for people; the id where it is left out.")
-    aliases: list[Text] = Field([], description="Other ids that accounts may carry.", json_schema_extra={"uniqueItems": True})
+    aliases: list[Text] = Field(
+        [], description="Other ids that accounts may carry.", json_schema_extra={"uniqueItems": True}
+    )
     extends: Name | None = Field(
         None,
         description=(
@@ -183,8 +185,8 @@ class Document(Shape):
 
     policy: Head = Field(Head.model_validate({}), description="What names the policy, and what it says of everybody.")
     features: dict[Name, Text] = Field({}, description="Switches, each with one sentence about it.")
-    levels: dict[Name, Annotated[list[LevelName], Field(min_length=2, json_schema_extra={"uniqueItems": True})]] = Field(
-        {}, description="Features in ordered levels, lowest first; a level `none` is as good as not included."
+    levels: dict[Name, Annotated[list[LevelName], Field(min_length=2, json_schema_extra={"uniqueItems": True})]] = (
+        Field({}, description="Features in ordered levels, lowest first; a level `none` is as good as not included.")
     )
     limits: dict[Name, Definition] = Field({}, description="How each limit is counted; sizes stand with the tiers.")
     tiers: dict[Name, TierShape] = Field({}, description="What each tier gets.")

@@ -31,6 +31,7 @@ def shaped(root: Branch, report: Report) -> Document:
     for path in nothing:
         report.error(path, Misread("nothing is written here", "write a value, or leave the key out"))
     _leave_out(data, nothing)
+    _note_lost_sections(nothing, report)
     for attempt in range(_ROUNDS):
         try:
             return Document.model_validate(data)
@@ -40,8 +41,17 @@ def shaped(root: Branch, report: Report) -> Document:
             if not attempt:
                 for each, path in zip(errors, paths, strict=True):
                     report.error(path, complaint(each, path))
-            _leave_out(data, [path[:-1] if each["type"] == "missing" else path for each, path in zip(errors, paths, strict=True)])
+                _note_lost_sections(paths, report)
+            _leave_out(
+                data,
+                [path[:-1] if each["type"] == "missing" else path for each, path in zip(errors, paths, strict=True)],
+            )
     return Document.model_validate({})
+
+
+def _note_lost_sections(paths: list[Path], report: Report) -> None:
+    """Note that a whole section is left out: nobody can tell which names it was to define."""
+    report.complete = report.complete and all(len(path) > 1 for path in paths)
 
 
 def _empty(node: Node, path: Path) -> Iterator[Path]:

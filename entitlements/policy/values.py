@@ -53,9 +53,7 @@ def nodes_above(key: str) -> list[str]:
     return [".".join(words[:depth]) for depth in range(1, len(words))]
 
 
-def overlaid(
-    base: Mapping[str, Value], own: Mapping[str, Value | NotIncluded]
-) -> dict[str, Value]:
+def overlaid(base: Mapping[str, Value], own: Mapping[str, Value | NotIncluded]) -> dict[str, Value]:
     """
     Return *base* as *own* replaces it.
 
@@ -67,23 +65,21 @@ def overlaid(
     def survives(key: str, value: Value) -> bool:
         if key in own or any(node in own for node in nodes_above(key)):
             return False
+        above = key.removesuffix(f".{LABEL}")
+        if above != key and base.get(above, key) is None:
+            return survives(above, None)
         return key not in nodes or (value is None and f"{key}.{LABEL}" in own)
 
     kept = {key: value for key, value in base.items() if survives(key, value)}
     return kept | {key: value for key, value in own.items() if not isinstance(value, NotIncluded)}
 
 
-def _leaves(
-    branch: Branch, path: Path, above: str, report: Report
-) -> Iterator[tuple[str, Value | NotIncluded, Path]]:
+def _leaves(branch: Branch, path: Path, above: str, report: Report) -> Iterator[tuple[str, Value | NotIncluded, Path]]:
     for word, node in branch.nodes.items():
         key, at = f"{above}{word}", (*path, word)
         try:
-            if not NAME.fullmatch(word):
-                raise Misread(f"{shown(word)} is not a name", "write words of a-z and 0-9 with - and . between them")
+            _check_key(word, node)
             if isinstance(node, Branch) and NO_COMMITMENT not in node.nodes:
-                if not node.nodes:
-                    raise Misread("nothing is written below it", "write keys, or not-included")
                 yield from _leaves(node, at, f"{key}.", report)
             elif isinstance(node, Branch):
                 label = _label(node)
@@ -93,6 +89,13 @@ def _leaves(
                 yield key, _typed(node), at
         except Misread as what:
             report.error(at, what)
+
+
+def _check_key(word: str, node: Node) -> None:
+    if not NAME.fullmatch(word):
+        raise Misread(f"{shown(word)} is not a name", "write words of a-z and 0-9 with - and . between them")
+    if isinstance(node, Branch) and not node.nodes:
+        raise Misread("nothing is written below it", "write keys, or not-included")
 
 
 def _label(branch: Branch) -> str:

@@ -1,0 +1,116 @@
+"""The values of overrides, read as the policy would write them under the same name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, Rate
+from entitlements.model.names import nearest
+from entitlements.model.policy import NO_LEVEL
+from entitlements.policy.misread import Misread, any_of, shown
+from entitlements.policy.quantities import RateSize, is_duration, parse_duration, read_limit
+from entitlements.policy.scalars import is_number, typed_scalar
+
+if TYPE_CHECKING:
+    from entitlements.model.limits import NotIncluded
+    from entitlements.model.policy import AddOn, Feature, Policy, Tier, Value
+
+
+def read_override(policy: Policy, name: str, raw: object) -> object:
+    """
+    Return what an override of *name* writes, in the type that the name has.
+
+    Args:
+        policy: The policy in force.
+        name: A feature, a limit or a value key.
+        raw: What a policy would write there; what this returned may be read again.
+
+    Returns:
+        True or `NOT_INCLUDED` for a switch, a level's name or `NOT_INCLUDED`, a limit's
+        size (a rate's as `RateSize`), or a configuration value.
+
+    Raises:
+        ValueError: For an unknown name, and a value that cannot be read.
+    """
+    if name in policy.limits:
+        return _read_limit(policy.limits[name], raw)
+    if name in policy.features:
+        return _read_feature(policy.features[name], raw)
+    if name in policy.keys:
+        return _read_value(policy, name, raw)
+    if name in policy.nodes:
+        below = next(key for key in sorted(policy.keys) if key.startswith(f"{name}."))
+        raise Misread("it is a group of values", f"override the keys below it, such as {below!r}")
+    known = (*policy.features, *policy.limits, *policy.keys)
+    close = nearest(name, known).removeprefix("; ")
+    raise Misread("the policy knows no such name", close or "name a feature, a limit or a value key")
+
+
+def _read_limit(limit: Limit, raw: object) -> LimitValue:
+    size = read_limit(limit, raw)
+    if isinstance(limit, Rate) and isinstance(size, int) and limit.window:
+        return RateSize(size, limit.window)
+    return size
+
+
+def _read_feature(feature: Feature, raw: object) -> bool | str | NotIncluded:
+    if raw is False or raw == NOT_INCLUDED:
+        return NOT_INCLUDED
+    if raw is True:
+        return next((level for level in feature.levels if level != NO_LEVEL), True)
+    if not feature.levels:
+        raise Misread(f"{shown(raw)} is not for a switch", "write True or NOT_INCLUDED")
+    if not isinstance(raw, str) or raw not in feature.levels:
+        close = nearest(raw, feature.levels).removeprefix("; ") if isinstance(raw, str) else ""
+        raise Misread(
+            f"{shown(raw)} is not one of its levels",
+            close or f"write {any_of(feature.levels)}, or NOT_INCLUDED",
+        )
+    return str(raw)
+
+
+def _read_value(policy: Policy, key: str, raw: object) -> Value | NotIncluded:
+    """Return a configuration value; a text is read as the duration or number that the policy has there."""
+    if raw == NOT_INCLUDED:
+        return NOT_INCLUDED
+    if isinstance(raw, str):
+        sources: list[Tier | AddOn] = [*policy.tiers.values(), *policy.add_ons.values()]
+        kinds = {type(source.values[key]) for source in sources if key in source.values}
+        return _read_text(str(raw), kinds)
+    if isinstance(raw, Mapping):
+        raise Misread(f"{shown(raw)} is not one value", "override each key below it")
+    return _typed(raw)
+
+
+def _read_text(text: str, kinds: set[type]) -> Value:
+    """Return *text* as one of *kinds*, and as it stands if it may be a text."""
+    if Decimal in kinds and is_number(text):
+        return _typed(typed_scalar(text))
+    if timedelta in kinds and (is_duration(text) or str not in kinds):
+        return parse_duration(text)
+    if str not in kinds and Decimal in kinds:
+        raise Misread(f"{shown(text)} is not a number", "write one such as 99.95")
+    return text
+
+
+def _typed(raw: object) -> Value:
+    if raw is None or isinstance(raw, bool | timedelta):
+        return raw
+    if isinstance(raw, str):
+        return str(raw)
+    if isinstance(raw, int):
+        return Decimal(raw)
+    if isinstance(raw, Decimal) and raw.is_finite():
+        return raw
+    if isinstance(raw, tuple | list):
+        return tuple(_typed(item) for item in raw)
+    if isinstance(raw, Mapping):
+        return MappingProxyType({str(key): _typed(item) for key, item in raw.items()})
+    exact = isinstance(raw, float) and math.isfinite(raw)
+    cure = f"write Decimal('{raw}')" if exact else "write a bool, str, number, timedelta or list"
+    raise Misread(f"{shown(raw)} is not a configuration value", cure)

