@@ -1004,3 +1004,20 @@ def test_sentences_are_written_for_people():
     assert {"used": 10, "reserved": 0, "limit": 10, "remaining": 0, "resets_at": "2026-04-01T00:00:00Z"} == (
         ent.usage("petra")["leads"].to_dict()
     )
+
+
+def test_a_value_that_was_bought_takes_the_label_of_the_missing_commitment_with_it():
+    """Where a commitment replaces none, nothing is left of the text that stood for none."""
+    bought = Override("support.response", "2 hours", reason="pilot", author="ops")
+    ent, _ = enforcer({"x": Account("x", "free", overrides=(bought,))})
+
+    assert timedelta(hours=2) == ent.value("x", "support.response")
+    assert NOT_INCLUDED is ent.value("x", "support.response.label")
+    assert int is type(ent.entitlements("x").limit("leads"))
+
+
+def test_a_rate_that_is_overridden_is_a_plain_int():
+    """What an override writes as `20 per hour` is the int 20 wherever it is looked at."""
+    ent, _ = enforcer({"x": Account("x", "pro", overrides=(Override("api", "20 per hour", reason="r", author="a"),))})
+
+    assert (20, int) == (ent.consume("x", "api").limit, type(ent.entitlements("x").limit("api")))

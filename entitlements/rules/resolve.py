@@ -108,11 +108,16 @@ def _feature_answers(policy: Policy, name: str, value: object) -> dict[str, bool
 
 
 def _merged(table: Mapping[str, T], touched: Mapping[str, Decided], names: Container[str]) -> Mapping[str, T]:
-    """Return *table* with what was decided for those of *names* that were touched."""
+    """
+    Return *table* with what was decided for those of *names* that were touched.
+
+    The label of a missing commitment goes with the value that it belonged to.
+    """
     patches = {name: each.value for name, each in touched.items() if name in names}
     if not patches:
         return table
-    kept = {name: value for name, value in table.items() if name not in patches}
+    below = tuple(f"{name}.label" for name in patches)
+    kept = {name: value for name, value in table.items() if name not in patches and name not in below}
     return kept | {name: value for name, value in patches.items() if value is not NOT_INCLUDED}  # type: ignore[return-value]
 
 

@@ -86,11 +86,16 @@ def decide(policy: Policy, tier: Tier, name: str, sources: list[Source]) -> Deci
         raise AccountError(f"two overrides of {name!r} are in force; keep one, or end one before the other begins")
     final = finals[0] if finals else None
     if final is not None:
-        value, winner = final.value, final.source
+        value, winner = _plain(final.value), final.source
     trace = tuple(
         Considered(each.source, each.value, each.absent or _verdict(each, final, winner), each.note) for each in sources
     )
     return Decided(value, winner, trace)
+
+
+def _plain(value: object) -> object:
+    """Return a size as the int it is, without the window that it was written with."""
+    return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def tier_value(policy: Policy, tier: Tier, name: str) -> object:
