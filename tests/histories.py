@@ -14,6 +14,7 @@ from entitlements.model.charge import (
     Answer,
     Charge,
     Forget,
+    Line,
     Order,
     Outcome,
     Part,
@@ -96,16 +97,17 @@ ALLOCATIONS = [Allocation("agents"), Allocation("agents"), Allocation("pets", mo
 HOLDERS = ["ann", "zoë", "x:y"]
 KEYS = ["k:a", "k:b", "k:ü\x7f"]
 
-rate_sizes = st.sampled_from([1, 2, 3, 10, 10, 100, MAX_RATE])
-sizes = st.sampled_from([0, 1, 3, 10, 10, 100, UNLIMITED, MAX_COUNT])
-costs = st.sampled_from([1, 1, 1, 2, 3, 5, 10, 11, 100, MAX_RATE, MAX_RATE + 1, MAX_COUNT])
+rate_sizes = st.sampled_from([1, 3, 10, 10, 10, 100, MAX_RATE])
+sizes = st.sampled_from([0, 3, 10, 10, 10, 100, UNLIMITED, MAX_COUNT])
+costs = st.sampled_from([1, 1, 1, 1, 1, 2, 2, 3, 3, 5, 10, 11, 100, MAX_RATE, MAX_RATE + 1, MAX_COUNT])
 moves = st.sampled_from([
-    0, 0, 0, 1, 1, 2, 61, SECOND - 1, SECOND, SECOND, 5 * SECOND, 30 * SECOND, MINUTE - 1, MINUTE, MINUTE + 1, 61 * SECOND,
+    *[0] * 10, *[1] * 5, *[SECOND] * 5, 2, 61, SECOND - 1, SECOND, SECOND, 5 * SECOND, 30 * SECOND, MINUTE - 1, MINUTE, MINUTE + 1, 61 * SECOND,
     2 * MINUTE, 10 * MINUTE - 1, 10 * MINUTE, HOUR, DAY - 1, DAY, 20 * DAY, 31 * DAY, 70 * DAY,
     -1, -SECOND, -MINUTE, -MINUTE - 1, -2 * MINUTE, -HOUR, -DAY,
 ])  # fmt: skip
 anchors = st.sampled_from([None, None, None, 15, 31])
 skews = st.sampled_from([0, 0, 0, 0, HOUR, -HOUR, 20 * DAY, -20 * DAY, 70 * DAY, -70 * DAY])
+picks = st.sampled_from([0, 0, 0, 1, 2, 4])
 ttls = st.sampled_from([1, SECOND, MINUTE, MINUTE, HOUR, 2 * DAY])
 
 
@@ -149,8 +151,9 @@ class Step:
     scope: str = SCOPES[0]
 
 
-KINDS = ["one-rate"] * 5 + ["charge"] * 8 + ["assign"] * 2 + ["settle"] * 4 + ["refund"] * 4 + [
-    "again", "again", "recall", "release", "unassign", "set-usage", "read", "read", "history", "holders", "forget",
+KINDS = ["one-rate"] * 10 + ["charge"] * 14 + ["reserve"] * 10 + ["assign"] * 6 + ["settle"] * 12 + ["refund"] * 8 + [
+    *["again"] * 4, "recall", "recall", "release", "release", "unassign", "unassign", "unassign", "set-usage", "set-usage",
+    *["read"] * 4, "history", "history", "holders", "forget",
 ]  # fmt: skip
 
 
@@ -166,17 +169,20 @@ def steps(draw: st.DrawFn) -> Step:
         step.verb = draw(st.sampled_from([Verb.CONSUME] * 3 + [Verb.PEEK] + [Verb.RESERVE] * 2))
         step.key = draw(st.sampled_from([None, None, None, *KEYS]))
         step.ttl = draw(ttls)
+    elif kind == "reserve":
+        parts = draw(some_parts([API, *QUOTAS, *ALLOCATIONS], 3))
+        step.parts = tuple(part._replace(size=UNLIMITED, cost=draw(st.integers(1, 3))) for part in parts)
+        step.verb, step.ttl, step.key = Verb.RESERVE, draw(ttls), draw(st.sampled_from([None, None, *KEYS]))
     elif kind in {"assign", "release", "unassign", "holders"}:
         step.parts = (Part(draw(st.sampled_from(ALLOCATIONS)), draw(sizes), 1),)
         step.holder, step.pick = draw(st.sampled_from(HOLDERS)), draw(st.sampled_from([1, 2, 3, 100]))
     elif kind == "settle":
-        step.pick, step.flag = draw(st.integers(0, 4)), draw(st.booleans())
+        step.pick, step.flag = draw(picks), draw(st.booleans())
         step.amounts = draw(st.sampled_from(["all", "none", "half", 0, 1, 2, 3, "foreign"]))
     elif kind == "refund":
-        step.pick, step.flag = draw(st.integers(0, 4)), draw(st.booleans())
+        step.pick, step.flag = draw(picks), draw(st.booleans())
     elif kind in {"again", "recall"}:
-        step.pick = draw(st.integers(0, 4))
-        step.flag = draw(st.booleans())
+        step.pick = draw(picks)
     elif kind in {"set-usage", "history"}:
         limits = QUOTAS if kind == "history" else [*QUOTAS, *ALLOCATIONS]
         cost = draw(st.sampled_from([0, 1, 3, 10, 100, MAX_COUNT]))
@@ -184,7 +190,7 @@ def steps(draw: st.DrawFn) -> Step:
     return step
 
 
-histories = st.lists(steps(), min_size=1, max_size=25)
+histories = st.lists(steps(), min_size=10, max_size=30)
 
 
 # --- Playing them -------------------------------------------------------------------------------------------------
@@ -210,7 +216,7 @@ class Player:
         match step.kind:
             case "one-rate":
                 return Charge(ACCOUNT, step.parts, scope=self.scope(step.parts, step))
-            case "charge" | "assign":
+            case "charge" | "reserve" | "assign":
                 return self._charge(step)
             case "read":
                 parts = tuple(part._replace(cost=1) for part in self.dated(step.parts, step))
@@ -248,9 +254,9 @@ class Player:
         return Charge(ACCOUNT, parts, verb, self.scope(parts, step), operation, keyed, ttl, holder)
 
     def _settle(self, step: Step) -> Settle | None:
-        if step.pick >= len(self.bookings):
+        if not self.bookings:
             return Settle(ACCOUNT, "o:unknown", None)
-        booked = self.bookings[-1 - step.pick]
+        booked = self.bookings[-1 - step.pick % len(self.bookings)]
         held = [part for part in booked.parts if not isinstance(part.limit, Rate)]
         amounts = {
             "all": None,
@@ -265,17 +271,19 @@ class Player:
         return Settle(ACCOUNT, booked.operation or "", amounts, anew)
 
     def _refund(self, step: Step) -> Refund:
-        if step.pick >= len(self.charges):
+        if not self.charges:
             return Refund(ACCOUNT, "o:unknown", rates=True)
-        charge, outcome = self.charges[-1 - step.pick]
+        charge, outcome = self.charges[-1 - step.pick % len(self.charges)]
         lines = zip(charge.parts, outcome.lines, strict=True)
-        rates = tuple((part, line) for part, line in lines if isinstance(part.limit, Rate))
+        taken = {part.limit.name: (part, line) for part, line in lines if isinstance(part.limit, Rate)}
+        others = {rate.name: (Part(rate, 1), Line(True, 0)) for rate in RATES}
+        rates = tuple({**others, **taken}.values())  # the operation's id may stand for a later charge of other rates
         return Refund(ACCOUNT, charge.operation, step.flag, rates, charge.scope)
 
     def _again(self, step: Step) -> Order:
-        if step.pick >= len(self.charges):
+        if not self.charges:
             return ReadHolders(ACCOUNT, "agents")
-        charge = self.charges[-1 - step.pick][0]
+        charge = self.charges[-1 - step.pick % len(self.charges)][0]
         if charge.operation is None or step.kind == "again":
             return charge
         return Recall(charge)
@@ -311,15 +319,21 @@ def play(history: list[Step], client, change=lambda script: script) -> Iterator[
 
 
 def check_lifetime(memory: MemoryStore, client, now: int) -> None:
-    """Check that a record of rates alone expires, not before it is idle, and no other ever."""
-    for key, ledger in {**memory._idling, **memory._kept}.items():
-        if key != ACCOUNT:
-            continue
-        left = client.pttl(account_key("ent", ACCOUNT))
-        if left == -2:
-            assert ledger.is_idle(now) or not (ledger.rates or ledger.bookings or ledger.quotas)
-        elif ledger.rates_only:
-            assert left > 0
-            assert ledger.is_idle(now + (left - TIMES_MOVED) * 1000 + 60_000_000)
-        else:
-            assert left == -1
+    """Check that a record of rates alone expires, but not before it is idle, and that others never do."""
+    ledger = memory._idling.get(ACCOUNT) or memory._kept.get(ACCOUNT)
+    left = client.pttl(account_key("ent", ACCOUNT))
+    if ledger is None:
+        assert left == -2
+        return
+    stays = ledger.bookings or any(quota.periods for quota in ledger.quotas.values())
+    if stays or any(held.used for held in ledger.allocations.values()):
+        assert left == -1
+    elif left >= 0:
+        seconds, rest = client.time()
+        expires = seconds * 1000 + rest // 1000 + left - TIMES_MOVED
+        assert ledger.is_idle((expires + 2) * 1000) or expires * 1000 > MAX_COUNT
+    elif left == -2:
+        assert not ledger.rates
+        assert ledger.is_idle(now)
+    else:
+        assert ledger.quotas or ledger.allocations

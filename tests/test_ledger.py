@@ -392,11 +392,12 @@ class Account(RuleBasedStateMachine):
             for part, line in zip(order.parts, outcome.lines, strict=True)
             if part.limit is API and line.taken
         )
+        if not any(line.taken for line in outcome.lines):
+            return  # nobody asks for what was not taken
         if order.operation is None:
             self.made.remove((order, outcome, tag))
-            if taken:
-                self.store.execute(Refund(ACCOUNT, None, True, taken))
-                self.model.calls = [call for call in self.model.calls if call[2] != tag]
+            self.store.execute(Refund(ACCOUNT, None, True, taken))
+            self.model.calls = [call for call in self.model.calls if call[2] != tag]
             return
         asked = Refund(ACCOUNT, order.operation, rates, taken)
         back = self.store.execute(asked)

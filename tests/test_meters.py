@@ -403,23 +403,35 @@ def test_what_is_given_back_at_once_was_never_taken(algorithm, data):
 
 
 @every_algorithm
-def test_what_has_left_every_window_cannot_be_given_back(algorithm):
+@pytest.mark.parametrize("later", [61 * SECOND, 2 * MINUTE, 2 * 61 * SECOND], ids=lambda later: f"{later // SECOND}s")
+def test_what_has_left_every_window_cannot_be_given_back(algorithm, later):
     meter = new_meter(Rate("api", MINUTE, algorithm))
     old = meter.take(10, 10, NOW)
-    meter.take(10, 7, NOW + 2 * MINUTE)
+    meter.take(10, 7, NOW + later)
 
-    assert 0 == meter.give_back(10, 10, old.mark, NOW + 2 * MINUTE)
-    assert 7 == meter.ask(10, 1, NOW + 2 * MINUTE).used
+    assert 0 == meter.give_back(10, 10, old.mark, NOW + later)
+    assert 7 == meter.ask(10, 1, NOW + later).used
 
 
 @every_algorithm
-def test_what_was_dropped_with_the_clock_cannot_be_given_back(algorithm):
+@pytest.mark.parametrize("back", [HOUR, 61 * MINUTE], ids=lambda back: f"{back // MINUTE}min")
+def test_what_was_dropped_with_the_clock_cannot_be_given_back(algorithm, back):
     meter = new_meter(Rate("api", MINUTE, algorithm))
     dropped = meter.take(10, 10, NOW)
-    meter.take(10, 7, NOW - HOUR)
+    meter.take(10, 7, NOW - back)
 
-    assert 0 == meter.give_back(10, 10, dropped.mark, NOW - HOUR)
-    assert 7 == meter.ask(10, 1, NOW - HOUR).used
+    assert 0 == meter.give_back(10, 10, dropped.mark, NOW - back)
+    assert 7 == meter.ask(10, 1, NOW - back).used
+
+
+@every_algorithm
+def test_no_count_falls_below_zero_whatever_is_given_back(algorithm):
+    meter = new_meter(Rate("api", MINUTE, algorithm))
+    taken = meter.take(10, 4, NOW)
+
+    assert [4, 0] == [meter.give_back(10, 9, taken.mark, NOW) for _ in range(2)]
+    assert 0 == meter.ask(10, 1, NOW).used
+    assert not meter.ask(10, 11, NOW).fits
 
 
 def test_a_token_bucket_gives_back_only_what_has_not_drained():
