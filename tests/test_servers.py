@@ -236,8 +236,8 @@ def test_no_server_and_no_file_outlives_tests_that_are_killed():
     )
     assert -signal.SIGKILL == done.returncode
     folder, *ports = done.stdout.split()
-    wait_until(lambda: not Path(folder).exists(), "the watchdog", within=20)
-    assert not any(is_listening(port) for port in ports)
+    wait_until(lambda: not Path(folder).exists(), "no more files", within=20)
+    wait_until(lambda: not any(is_listening(port) for port in ports), "no more servers", within=20)
 
 
 def test_a_rack_that_is_closed_leaves_nothing(rack):
