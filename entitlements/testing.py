@@ -21,6 +21,9 @@ class FakeClock:
         now: An aware datetime.
     """
 
+    is_fake = True
+    """A networked store has a clock that nobody moves, and refuses this one."""
+
     def __init__(self, now: datetime) -> None:
         self._now = check_moment(now, "now")
 

@@ -88,6 +88,13 @@ def test_a_new_anchor_moves_the_end_alone_and_resets_nothing(old, new, now, late
     assert next(end for end in boundaries(new) if end > now) == moved.end
 
 
+def test_a_running_period_goes_on_with_all_that_it_counted():
+    start, end = at(2026, 11, 1), at(2026, 12, 1)
+    metered = Metered([Period(start, end, 10, 5, 2, 3)])
+
+    assert Period(start, end, 20, 5, 2, 3) == metered.running(ends_around(None, NOW), 20, NOW)
+
+
 def test_asking_with_a_new_anchor_moves_nothing():
     metered = Metered()
     counted(metered, None, NOW)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from entitlements.stores.memory import AsyncMemoryStore, MemoryStore
 
@@ -11,37 +11,70 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncMemoryStore", "MemoryStore", "open_async_store", "open_store"]
 
+_NETWORKED = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
+
 
 def open_store(store: str | Store, clock: Clock) -> Store:
     """
     Return the store that a URL names, or the store itself.
 
     Args:
-        store: `memory://`, or any object with `execute` and `close`.
-        clock: The clock of an embedded store.
+        store: `memory://`, the URL of a Redis or a Valkey, a client of redis-py, or any
+            object with `execute` and `close`.
+        clock: The clock of an embedded store; a networked one has its server's.
 
     Raises:
-        ValueError: For a URL whose scheme no store answers to.
+        ValueError: For a URL that cannot be right, and for a `FakeClock` beside a
+            networked store.
+        TypeError: For a client of an event loop.
     """
-    if not isinstance(store, str):
-        return store
-    _check_scheme(store)
-    return MemoryStore(clock)
+    if store == "memory://":
+        return MemoryStore(clock)
+    if _is_networked(store):
+        from entitlements.stores.redis import RedisStore
+
+        _check_clock(clock)
+        return RedisStore(store)
+    _check_given(store, clock)
+    return store  # type: ignore[return-value]
 
 
 def open_async_store(store: str | Store | AsyncStore, clock: Clock) -> AsyncStore:
     """Same as `open_store()` but for an event loop; a `MemoryStore` is wrapped."""
-    if isinstance(store, str):
-        _check_scheme(store)
+    if store == "memory://":
         return AsyncMemoryStore(MemoryStore(clock))
+    if _is_networked(store):
+        from entitlements.stores.redis import AsyncRedisStore
+
+        _check_clock(clock)
+        return AsyncRedisStore(store)
     if isinstance(store, MemoryStore):
         return AsyncMemoryStore(store)
     if not hasattr(store, "aclose"):
         raise TypeError(f"store {store!r} blocks; AsyncEnforcer needs one with async execute and aclose")
+    _check_given(store, clock)
     return store  # type: ignore[return-value]
 
 
-def _check_scheme(url: str) -> None:
-    scheme = url.partition("://")[0]
-    if url != "memory://":
-        raise ValueError(f"store URL of scheme {scheme!r} is not known; write memory://")
+def _check_given(store: Any, clock: Clock) -> None:
+    """Check the clock beside a store that was given as such, which has one of its own unless it is embedded."""
+    if getattr(store, "via", None) == "store":
+        _check_clock(clock)
+
+
+def _is_networked(store: Any) -> bool:
+    """Say whether *store* is a URL of a networked store, or a client of redis-py, without importing that."""
+    if not isinstance(store, str):
+        return any(kind.__module__.partition(".")[0] == "redis" for kind in type(store).__mro__)
+    scheme = store.partition("://")[0]
+    if scheme not in _NETWORKED:
+        raise ValueError(f"store URL of scheme {scheme!r} is not known; write memory:// or redis://host:6379")
+    return True
+
+
+def _check_clock(clock: Clock) -> None:
+    if getattr(clock, "is_fake", False):
+        raise ValueError(
+            "a FakeClock cannot move the server's clock, which is a networked store's only one;"
+            " leave clock= out, or use memory://"
+        )

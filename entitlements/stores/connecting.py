@@ -1,0 +1,292 @@
+"""
+From a store's URL, or a client that somebody already has, to connections.
+
+Nothing here connects. Of a client only the settings are taken, never its connections:
+redis-py's own defaults repeat a write whose answer was lost, and take seconds to fail.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+
+import redis
+import redis.asyncio
+from redis.asyncio.connection import Connection as AsyncConnection
+from redis.asyncio.connection import ConnectionPool as AsyncConnectionPool
+from redis.asyncio.connection import SSLConnection as AsyncSSLConnection
+from redis.asyncio.connection import UnixDomainSocketConnection as AsyncUnixConnection
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
+from redis.asyncio.sentinel import SentinelConnectionPool as AsyncSentinelConnectionPool
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode
+from redis.connection import URL_QUERY_ARGUMENT_PARSERS, Connection, ConnectionPool, SSLConnection, parse_url
+from redis.connection import UnixDomainSocketConnection as UnixConnection
+from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
+
+from entitlements.stores.wire import check_namespace
+
+DEFAULT_NAMESPACE = "ent"
+MAX_CONNECTIONS = 32
+START_UP = 2.0
+"""Seconds for the first connection, which may find a cold resolver and a TLS handshake before it."""
+
+_OURS = ("namespace", "max_connections")
+_SETTINGS = frozenset({
+    "host", "port", "path", "db", "username", "password", "credential_provider", "client_name", "protocol",
+    "socket_keepalive", "socket_keepalive_options", "socket_type", "socket_read_size",
+})  # fmt: skip
+_CLASSES = {"redis": (Connection, AsyncConnection), "rediss": (SSLConnection, AsyncSSLConnection),
+            "unix": (UnixConnection, AsyncUnixConnection)}  # fmt: skip
+
+Host = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """
+    Where a store's server is, and how to get in.
+
+    Args:
+        shown: For messages; no password stands in it.
+        kind: `redis`, `rediss` or `unix`: how a connection is made.
+        settings: Of a connection, in redis-py's words.
+        namespace: Stands before every key.
+        max_connections: Most connections at once.
+        hosts: Sentinels, or nodes of a cluster; empty for a single server.
+        service: What Sentinel calls the primary; None for a cluster.
+        sentinel_settings: Of a connection to a sentinel.
+    """
+
+    shown: str
+    kind: str
+    settings: dict[str, Any] = field(repr=False)
+    namespace: str = DEFAULT_NAMESPACE
+    max_connections: int = MAX_CONNECTIONS
+    hosts: tuple[Host, ...] = ()
+    service: str | None = None
+    sentinel_settings: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether redis-py's routing finds the node of a key."""
+        return bool(self.hosts) and self.service is None
+
+
+def target_of(url: str, namespace: str = DEFAULT_NAMESPACE, max_connections: int = MAX_CONNECTIONS) -> Target:
+    """
+    Return where a store URL leads.
+
+    Args:
+        url: Of one of the schemes above.
+        namespace: Where the URL names none.
+        max_connections: Where the URL says nothing of it.
+
+    Raises:
+        ValueError: For a URL that cannot be right; a password in it is not repeated.
+    """
+    shown = redacted(url)
+    try:
+        return _target(url, shown, namespace, max_connections)
+    except ValueError as error:
+        raise ValueError(f"store URL {shown!r}: {error}") from None
+
+
+def redacted(url: str) -> str:
+    """Return *url* without user name, password and options."""
+    scheme, _, rest = url.partition("://")
+    place = rest.partition("?")[0]
+    return f"{scheme}://{place.rpartition('@')[2]}"
+
+
+def _target(url: str, shown: str, namespace: str, max_connections: int) -> Target:
+    split = urlsplit(url)
+    kind, _, topology = split.scheme.partition("+")
+    options = {name: values[-1] for name, values in parse_qs(split.query, keep_blank_values=True).items()}
+    namespace = check_namespace(options.pop("namespace", namespace))
+    most = _positive(options.pop("max_connections", str(max_connections)), "max_connections")
+    if not topology:
+        settings = _parsed(url.partition("?")[0], _checked(options, kind))
+        settings.pop("connection_class", None)
+        if kind == "unix" and not settings.get("path"):
+            raise ValueError("no path; write unix:///run/redis.sock")
+        if kind != "unix" and split.path.strip("/") and "db" not in settings:
+            raise ValueError(f"database {split.path.strip('/')!r} is no number; write redis://host:6379/0")
+        return Target(shown, kind, settings, namespace, most)
+    return _several(split.netloc, split.path, options, Target(shown, kind, {}, namespace, most), topology)
+
+
+def _parsed(place: str, query: str) -> dict[str, Any]:
+    return dict(parse_url(f"{place}?{query}"))  # type: ignore[no-untyped-call]
+
+
+def _several(netloc: str, path: str, options: dict[str, str], plain: Target, topology: str) -> Target:
+    credentials, _, places = netloc.rpartition("@")
+    port = 26379 if topology == "sentinel" else 6379
+    hosts = tuple(_host(place, port) for place in places.split(","))
+    of_sentinel = {name[9:]: options.pop(name) for name in list(options) if name.startswith("sentinel_")}
+    settings = _parsed("redis://", _checked(options, plain.kind))
+    user, _, password = credentials.partition(":")
+    settings |= {"username": unquote(user)} if user else {}
+    settings |= {"password": unquote(password)} if password else {}
+    if topology == "cluster":
+        if path.strip("/") not in ("", "0"):
+            raise ValueError("a cluster has only database 0; leave the path out")
+        return Target(plain.shown, plain.kind, settings, plain.namespace, plain.max_connections, hosts)
+    service, _, db = path.strip("/").partition("/")
+    if not service:
+        raise ValueError("no name of the primary; write redis+sentinel://host:26379/mymaster")
+    if db:
+        settings["db"] = _number(db, "database")
+    return Target(
+        plain.shown, plain.kind, settings, plain.namespace, plain.max_connections, hosts, service, of_sentinel
+    )
+
+
+def _host(place: str, port: int) -> Host:
+    split = urlsplit(f"//{place}")
+    if not split.hostname:
+        raise ValueError("a host is missing; write host:port,host:port")
+    return split.hostname, split.port or port
+
+
+def _checked(options: dict[str, str], kind: str) -> str:
+    for name, value in options.items():
+        known = name in _SETTINGS or (name.startswith("ssl_") and kind == "rediss")
+        if not known or name in ("host", "port", "path"):
+            raise ValueError(f"option {name!r} is not known; {', '.join(_OURS)} and redis-py's connection options are")
+        if name in URL_QUERY_ARGUMENT_PARSERS and not value:
+            raise ValueError(f"option {name!r} is empty")
+    return urlencode(options)
+
+
+def _number(text: str, what: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise ValueError(f"{what} {text!r} is no number")
+    return int(text)
+
+
+def _positive(text: str, what: str) -> int:
+    if (number := _number(text, what)) < 1:
+        raise ValueError(f"{what} must be at least 1")
+    return number
+
+
+# -- a client that somebody already has ----------------------------------------------------
+
+
+def is_client(thing: object) -> bool:
+    """Say whether *thing* is a client of redis-py, sync or async."""
+    return isinstance(thing, redis.Redis | redis.RedisCluster | redis.asyncio.Redis | redis.asyncio.RedisCluster)
+
+
+def is_async_client(thing: object) -> bool:
+    """Say whether *thing* is a client of redis-py for an event loop."""
+    return isinstance(thing, redis.asyncio.Redis | redis.asyncio.RedisCluster)
+
+
+def target_from(client: Any, namespace: str, max_connections: int) -> Target:
+    """Return where a client of redis-py leads; its connections stay its own."""
+    check_namespace(namespace)
+    if isinstance(client, redis.RedisCluster | redis.asyncio.RedisCluster):
+        nodes = tuple((str(node.host), int(node.port)) for node in client.nodes_manager.startup_nodes.values())
+        kwargs = (
+            client.nodes_manager.connection_kwargs
+            if isinstance(client, redis.RedisCluster)
+            else client.connection_kwargs
+        )
+        kind = "rediss" if kwargs.get("ssl") or kwargs.get("connection_class") in _CLASSES["rediss"] else "redis"
+        return Target(_places(nodes), kind, _kept(kwargs), namespace, max_connections, nodes)
+    pool = client.connection_pool
+    kwargs = pool.connection_kwargs
+    if isinstance(pool, SentinelConnectionPool | AsyncSentinelConnectionPool):
+        kind = "rediss" if issubclass(pool.connection_class, SSLConnection | AsyncSSLConnection) else "redis"
+        sentinels = [each.connection_pool.connection_kwargs for each in pool.sentinel_manager.sentinels]
+        nodes = tuple((str(each["host"]), int(each["port"])) for each in sentinels)
+        entry = {name: value for name, value in _kept(sentinels[0]).items() if name not in ("host", "port", "db")}
+        service = str(pool.service_name)
+        return Target(_places(nodes), kind, _kept(kwargs), namespace, max_connections, nodes, service, entry)
+    kind = next(kind for kind in ("unix", "rediss", "redis") if issubclass(pool.connection_class, _CLASSES[kind]))
+    place = kwargs.get("path") or f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}"
+    return Target(f"{kind}://{place}", kind, _kept(kwargs), namespace, max_connections)
+
+
+def _kept(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in kwargs.items()
+        if (name in _SETTINGS or name.startswith("ssl_")) and value is not None
+    }
+
+
+def _places(nodes: tuple[Host, ...]) -> str:
+    return ",".join(f"{host}:{port}" for host, port in nodes)
+
+
+# -- pools ---------------------------------------------------------------------------------
+
+
+def _quick(retry: type[Retry | AsyncRetry] = Retry) -> dict[str, Any]:
+    """Return what every connection of ours is told: never repeat, and no answers of the client's own making."""
+    return {
+        "retry": retry(NoBackoff(), 0),
+        "retry_on_timeout": False,
+        "decode_responses": False,
+        "socket_timeout": START_UP,
+        "socket_connect_timeout": START_UP,
+    }
+
+
+def pool_of(target: Target) -> ConnectionPool:
+    """Return a pool that makes connections to a single server or to Sentinel's primary."""
+    most = 2**31
+    if target.hosts:
+        entry = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "retry": Retry(NoBackoff(), 0)}
+        sentinel = Sentinel(target.hosts, sentinel_kwargs=entry | target.sentinel_settings)  # type: ignore[no-untyped-call]
+        return SentinelConnectionPool(  # type: ignore[no-untyped-call]
+            target.service, sentinel, ssl=target.kind == "rediss", max_connections=most, **target.settings | _quick()
+        )
+    return ConnectionPool(_CLASSES[target.kind][0], max_connections=most, **target.settings | _quick())
+
+
+def async_pool_of(target: Target) -> AsyncConnectionPool:
+    """Same as `pool_of()` but for an event loop."""
+    most = 2**31
+    if target.hosts:
+        entry = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "retry": AsyncRetry(NoBackoff(), 0)}
+        sentinel = AsyncSentinel(target.hosts, sentinel_kwargs=entry | target.sentinel_settings)  # type: ignore[no-untyped-call]
+        settings = target.settings | _quick(AsyncRetry) | {"ssl": target.kind == "rediss"}
+        return AsyncSentinelConnectionPool(  # type: ignore[no-untyped-call]
+            target.service, sentinel, max_connections=most, **settings
+        )
+    settings = target.settings | _quick(AsyncRetry) | {"socket_timeout": None}
+    return AsyncConnectionPool(_CLASSES[target.kind][1], max_connections=most, **settings)
+
+
+def cluster_of(target: Target) -> redis.RedisCluster:
+    """Return a client that finds the node of each key; making it asks the nodes for their slots."""
+    nodes = [ClusterNode(host, port) for host, port in target.hosts]  # type: ignore[no-untyped-call]
+    settings = _for_cluster(target) | {"socket_timeout": 0.25}
+    return redis.RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), 0), **settings)
+
+
+def async_cluster_of(target: Target) -> redis.asyncio.RedisCluster:
+    """Same as `cluster_of()` but for an event loop; it asks for the slots with the first order."""
+    nodes = [redis.asyncio.cluster.ClusterNode(host, port) for host, port in target.hosts]
+    settings = _for_cluster(target)
+    return redis.asyncio.RedisCluster(startup_nodes=nodes, retry=AsyncRetry(NoBackoff(), 0), **settings)
+
+
+def _for_cluster(target: Target) -> dict[str, Any]:
+    settings = target.settings | _quick()
+    for name in ("host", "port", "db", "retry", "retry_on_timeout"):
+        settings.pop(name, None)
+    return settings | {
+        "max_connections": target.max_connections,
+        "ssl": target.kind == "rediss",
+        # After so many redirections redis-py would close every connection, under the feet of other calls.
+        "reinitialize_steps": 0,
+    }

@@ -1,0 +1,133 @@
+"""
+What a networked store raises: each error of the client, with whose fault it is and the cure.
+
+The kinds differ in one thing that matters to a caller: whether the order may have been
+carried out. After `TimedOut` and `Broken` nobody knows; an operation id makes a repeat safe.
+After any other it was not.
+"""
+
+from __future__ import annotations
+
+from redis import exceptions
+
+from entitlements.errors import StoreError
+
+
+class Unreachable(StoreError):
+    """No connection; nothing was sent."""
+
+
+class Overloaded(StoreError):
+    """No connection was free in time; nothing was sent, and the store may be well."""
+
+
+class TimedOut(StoreError):
+    """No answer in time; whether the order was carried out is unknown."""
+
+
+class Broken(StoreError):
+    """The connection broke; whether the order was carried out is unknown."""
+
+
+class Rejected(StoreError):
+    """The server answered, and did not carry the order out."""
+
+
+class Corrupt(StoreError):
+    """Something that is not ours stands under a key of ours; nothing was changed."""
+
+
+_UNKNOWN_USER = "the server refuses the user name or the password; correct them in the store's URL"
+_NO_SENTINEL = "no sentinel listens here; write redis+sentinel://host:26379/mymaster, or redis://host:6379"
+_NO_CLUSTER = "this server is no cluster; write redis://host:port"
+_A_CLUSTER = "this server is one node of a cluster; write redis+cluster://host:port"
+
+_CURES: dict[str, str] = {
+    "SENTINEL": _NO_SENTINEL,
+    "WRONGPASS": _UNKNOWN_USER,
+    "invalid username-password": _UNKNOWN_USER,
+    "invalid password": _UNKNOWN_USER,
+    "NOAUTH": "the server wants a password; write redis://:PASSWORD@host:port",
+    "without any password configured": "the server has no password; leave it out of the store's URL",
+    "AuthenticationError": _UNKNOWN_USER,
+    "NoPermission": "this user may not run what the store needs; allow it the keys and commands of the documentation",
+    "NOPERM": "this user may not run what the store needs; allow it the keys and commands of the documentation",
+    "can't run this command": "this user may not run what the store needs;"
+    " allow it the keys and commands of the documentation",
+    "can't access": "this user may not touch the store's keys; allow it ~<namespace>1:*",
+    "OutOfMemory": "the server's memory is full; raise maxmemory (with maxmemory-policy noeviction)",
+    "OOM": "the server's memory is full; raise maxmemory (with maxmemory-policy noeviction)",
+    "ReadOnly": "this server is a replica; name the primary, or use redis+sentinel://",
+    "READONLY": "this server is a replica; name the primary, or use redis+sentinel://",
+    "NOREPLICAS": "too few replicas are in touch with the server (min-replicas-to-write); bring them back, or lower it",
+    "BusyLoading": "the server is loading its data; it answers once that is done",
+    "LOADING": "the server is loading its data; it answers once that is done",
+    "BUSY": "a long script of somebody else holds the server up; end it with SCRIPT KILL",
+    "MasterDown": "this server is a replica that has lost its primary; name the primary",
+    "ClusterDown": "the cluster is down or does not serve this slot; mend it with redis-cli --cluster fix",
+    "CLUSTERDOWN": "the cluster is down or does not serve this slot; mend it with redis-cli --cluster fix",
+    "MovedError": _A_CLUSTER,
+    "MOVED": _A_CLUSTER,
+    "CROSSSLOT": _A_CLUSTER,
+    "CrossSlot": _A_CLUSTER,
+    "TryAgain": "the slot is moving to another node; repeat the call",
+    "MISCONF": "the server cannot save to disk and refuses writes; look into its log",
+    "unknown command": "the server does not know a command that the store needs;"
+    " Redis 6.2, Valkey 7.2 or a later one is needed",
+    "luster mode is not enabled": _NO_CLUSTER,
+    "luster support disabled": _NO_CLUSTER,
+    "DB index is out of range": "the server has no database of this number; correct it in the store's URL",
+    "NoScript": "the server loses scripts as soon as they are loaded; look for SCRIPT FLUSH in a loop",
+}
+"""What to do, by a word of the error's class or text; the first that fits. Nothing was carried out."""
+
+_CORRUPTED: dict[str, str] = {
+    "WRONGTYPE": "a value of another kind stands under a key of this store, and was left alone;"
+    " another program shares its names: give this one a namespace of its own (?namespace=…)",
+    "CORRUPT": "a field of the record is not what this store writes, and was left alone;"
+    " forget() the account, or restore the key",
+}
+
+
+def failure(error: BaseException, server: str) -> StoreError:
+    """
+    Return what to raise instead of the client's *error*.
+
+    Args:
+        error: What the client raised.
+        server: Where, without a password.
+    """
+    said = str(error)
+    named = f"{type(error).__name__} {said}"
+    for kind, cures in ((Corrupt, _CORRUPTED), (Rejected, _CURES)):
+        for word, cure in cures.items():
+            if word in named:
+                return kind(f"store {server}: {cure} (the server said: {_short(said)})")
+    if isinstance(error, exceptions.MaxConnectionsError):
+        return Overloaded(f"store {server}: no connection is free; raise max_connections")
+    if isinstance(error, exceptions.TimeoutError | TimeoutError):
+        return TimedOut(f"store {server}: no answer in time; whether it was done is unknown ({_short(said)})")
+    if isinstance(error, exceptions.ResponseError):
+        return Rejected(f"store {server}: the server refused the order: {_short(said)}")
+    if isinstance(error, exceptions.RedisClusterException):
+        return Unreachable(f"store {server}: the cluster cannot be reached; check that its nodes run ({_short(said)})")
+    return Broken(f"store {server}: the connection broke; whether it was done is unknown ({_short(said)})")
+
+
+def unreachable(error: BaseException, server: str) -> StoreError:
+    """Return what to raise instead of an *error* that came while connecting: nothing was sent."""
+    found = failure(error, server)
+    if isinstance(found, TimedOut | Broken):
+        return Unreachable(
+            f"store {server}: cannot connect; check that it runs, its address and TLS ({_short(str(error))})"
+        )
+    return found
+
+
+def too_old(version: str, server: str) -> StoreError:
+    """Return what to raise for a server that is too old."""
+    return Rejected(f"store {server}: version {version} is too old; Redis 6.2, Valkey 7.2 or a later one is needed")
+
+
+def _short(said: str) -> str:
+    return said if len(said) <= 200 else f"{said[:200]}…"

@@ -1,0 +1,12 @@
+-- One charge of one rate that is fixed or a token bucket: `_charge_rate` of rules/ledger.py.
+--
+-- KEYS[1]  the account's key, or the scope's
+-- ARGV[1]  the part
+local part = read_part(ARGV[1])
+part.home = account
+local line = ask_meter(part)
+if line.fits then
+  line = take_meter(part)
+  flush()
+end
+return pack('>Bi8I4B', (line.fits or part.shadow) and 0 or 1, now, 0, 1) .. pack_line(line)

@@ -1,0 +1,204 @@
+"""
+A fair bounded wait for one of so many connections: first come, first served.
+
+A waiter is patient as long as others are being answered: then only we have much to do.
+When nobody has been answered for as long as it may wait, the store is what is slow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from enum import IntEnum
+from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+LONGEST_WAIT = 2.0
+"""Seconds after which a waiter gives up, whoever else is answered."""
+OPENED_AT_ONCE = 4
+"""Connections that one loop opens at the same time."""
+LATE = 0.01
+"""Seconds by which a timer may come late before that says something of the loop."""
+
+
+class Turns:
+    """Lets so many threads through at a time."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._lock = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
+        self.answered = 0.0
+        """When somebody was last answered, on the monotonic clock."""
+
+    def enter(self, patience: float) -> bool:
+        """Wait for a turn; False if none came."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return True
+            mine = threading.Lock()
+            mine.acquire()
+            self._waiting.append(mine)
+        came = monotonic()
+        until = came + patience
+        while not mine.acquire(timeout=max(0.0, until - monotonic())):
+            until = min(max(until, self.answered + patience), came + LONGEST_WAIT)
+            if monotonic() >= until:
+                return self._give_up(mine)
+        return True
+
+    def leave(self) -> None:
+        """Hand the turn to whoever has waited longest."""
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._free += 1
+
+    def _give_up(self, mine: threading.Lock) -> bool:
+        with self._lock:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+                return False
+        return True  # the turn came meanwhile
+
+
+class Turn(IntEnum):
+    """What a task that entered has got."""
+
+    NONE = 0
+    TAKEN = 1
+    """A place that somebody had before, with a connection that is open."""
+    NEW = 2
+    """A new place: `settled()` must follow once its connection is open, or has failed to."""
+
+
+class AsyncTurns:
+    """
+    Same as `Turns` for the tasks of one event loop, which opens few connections at a time.
+
+    A thousand calls at once would otherwise open all connections at once, and none of
+    them in time.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._most = places
+        self._places = self._free = self._opening = 0
+        self._waiting: deque[asyncio.Future[Turn]] = deque()
+        self.answered = 0.0
+
+    async def enter(self, patience: float) -> Turn:
+        """Wait for a turn."""
+        if self._free:
+            self._free -= 1
+            return Turn.TAKEN
+        if self._may_open():
+            return self._open()
+        mine: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
+        self._waiting.append(mine)
+        alarm = Alarm(patience, lambda: _give_up(mine), lambda: self.answered + patience)
+        try:
+            return await mine
+        except asyncio.CancelledError:
+            if mine.done() and not mine.cancelled() and mine.result() is not Turn.NONE:
+                self.settled(mine.result())
+                self.leave()
+            raise
+        finally:
+            alarm.stop()
+
+    def settled(self, turn: Turn) -> None:
+        """Take notice that the connection of a new place is open, or has failed to."""
+        if turn is Turn.NEW:
+            self._opening -= 1
+            while self._may_open() and (waiter := self._next()):
+                waiter.set_result(self._open())
+
+    def leave(self) -> None:
+        """Hand the turn to whoever has waited longest."""
+        if waiter := self._next():
+            waiter.set_result(Turn.TAKEN)
+        else:
+            self._free += 1
+
+    def _next(self) -> asyncio.Future[Turn] | None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():  # it has given up, or was cancelled
+                return waiter
+        return None
+
+    def _may_open(self) -> bool:
+        return self._places < self._most and self._opening < OPENED_AT_ONCE
+
+    def _open(self) -> Turn:
+        self._places += 1
+        self._opening += 1
+        return Turn.NEW
+
+
+def _give_up(waiter: asyncio.Future[Turn]) -> None:
+    if not waiter.done():
+        waiter.set_result(Turn.NONE)
+
+
+class Alarm:
+    """
+    Rings once patience is over; a loop that was busy elsewhere meanwhile has not waited.
+
+    When the timer itself comes late, answers that arrived in time may lie unread: they
+    get another moment.
+    """
+
+    def __init__(self, patience: float, ring: Callable[[], object], renewed: Callable[[], float] = lambda: 0.0) -> None:
+        self._loop = asyncio.get_running_loop()
+        now = self._loop.time()
+        self._ring, self._renewed = ring, renewed
+        self._last = now + max(LONGEST_WAIT, patience)
+        self._timer = self._loop.call_at(now + patience, self._over)
+
+    def stop(self) -> None:
+        """Stay silent."""
+        self._timer.cancel()
+
+    def _over(self) -> None:
+        now = self._loop.time()
+        again = self._renewed()
+        if now - self._timer.when() > LATE:
+            again = max(again, now + LATE)
+        if now < again and now < self._last:
+            self._timer = self._loop.call_at(min(again, self._last), self._over)
+        else:
+            self._ring()
+
+
+class Deadline:
+    """`asyncio.timeout()` with an `Alarm`: raises TimeoutError in its block once patience is over."""
+
+    def __init__(self, patience: float, renewed: Callable[[], float] = lambda: 0.0) -> None:
+        self._patience, self._renewed = patience, renewed
+        self._over = False
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._alarm = Alarm(self._patience, self._cancel, self._renewed)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._alarm.stop()
+        if self._over and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def _cancel(self) -> None:
+        self._over = True
+        self._task.cancel()
