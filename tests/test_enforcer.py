@@ -1021,3 +1021,33 @@ def test_a_rate_that_is_overridden_is_a_plain_int():
     ent, _ = enforcer({"x": Account("x", "pro", overrides=(Override("api", "20 per hour", reason="r", author="a"),))})
 
     assert (20, int) == (ent.consume("x", "api").limit, type(ent.entitlements("x").limit("api")))
+
+
+def test_a_repeat_that_names_its_limits_in_another_order_is_the_same_charge():
+    """Each part of a repeated charge has its own numbers, whatever the order of the mapping."""
+    ent, _ = enforcer()
+    ent.consume("petra", {"leads": 4, "agents": 2}, key="k")
+
+    again = ent.consume("petra", {"agents": 2, "leads": 4}, key="k")
+
+    assert (4, 2) == (again.parts["leads"].used, again.parts["agents"].used)
+
+
+def test_the_record_of_a_settled_reservation_never_takes_a_callers_key():
+    """Whatever a key looks like, it is nobody else's."""
+    ent, _ = enforcer()
+    ent.reserve("petra", "leads", 1, key="foo").commit()
+
+    keys = ("foo:ended", "ended:foo", "ended:k:foo", "foo:anew")
+    assert [False] * 4 == [ent.consume("petra", "leads", key=key).replayed for key in keys]
+
+
+def test_an_instant_beyond_every_calendar_is_the_last_one_there_is():
+    """A bucket that refills for ten thousand years does not break its decision."""
+    slow = policy(
+        limits={"api": {"kind": "rate", "algorithm": "token-bucket", "burst": 2**32 - 1}},
+        features={}, levels={}, add_ons={}, tiers={"pro": {"rank": 1, "limits": {"api": "1 per 28 days"}}},
+    )  # fmt: skip
+    ent = Enforcer(slow, accounts={"x": "pro"})
+
+    assert 9999 == ent.consume("x", "api", 2**32 - 1).resets_at.year

@@ -10,6 +10,7 @@ SECOND = 1_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+_LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 
 
 def to_instant(moment: datetime) -> int:
@@ -18,8 +19,8 @@ def to_instant(moment: datetime) -> int:
 
 
 def to_datetime(instant: int) -> datetime:
-    """Return the aware UTC datetime of *instant*, microseconds since 1970."""
-    return EPOCH + timedelta(microseconds=instant)
+    """Return the aware UTC datetime of *instant*, microseconds since 1970; the last one there is for any later."""
+    return EPOCH + timedelta(microseconds=min(instant, _LAST))
 
 
 def to_timedelta(duration: int) -> timedelta:

@@ -109,7 +109,8 @@ def plan(
     shares = tuple(_share(entitlements, name, cost, now) for name, cost in wanted.items())
     check_scope([share.facts.limit for share in shares], scope)
     refused = any(share.refuses for share in shares)
-    asked = tuple(share.part for share in shares if key is not None or share.is_counted)
+    counted = [share.part for share in shares if key is not None or share.is_counted]
+    asked = tuple(sorted(counted, key=lambda part: part.limit.name))  # a repeat may name them in another order
     if not asked or (refused and key is None):
         return Plan(shares, None)
     named = verb is not Verb.PEEK and (key is not None or any(not isinstance(part.limit, Rate) for part in asked))

@@ -84,8 +84,11 @@ class Ledger:
 
     def operation(self, id: str, now: int) -> Operation | None:
         """Return the record of an operation that has not expired."""
-        found = self.operations.get(id) or self.keyed_operations.get(id)
-        return found if found and now < found.expires else None
+        for kept in (self.operations, self.keyed_operations):
+            found = kept.get(id)
+            if found and now < found.expires:
+                return found
+        return None
 
 
 def charge(ledger: Ledger, scoped: Ledger, order: Charge, now: int) -> Outcome:

@@ -163,13 +163,13 @@ def _gives_all_back(order: Settle) -> bool:
 
 
 def _ended(ledger: Ledger, id: str, now: int) -> bool:
-    return ledger.operation(f"{id}:ended", now) is not None
+    return ledger.operation(f"ended:{id}", now) is not None
 
 
 def _end(ledger: Ledger, id: str, now: int) -> None:
     """Remember for ten minutes that a reservation is settled, by a record of its own."""
     settled = Operation("", now + OPERATIONS_KEPT, Outcome(Status.ADMITTED, now), ())
-    remember(ledger, f"{id}:ended", settled, now)
+    remember(ledger, f"ended:{id}", settled, now)
 
 
 def _refund_rates(ledger: Ledger, scoped: Ledger, order: Refund, now: int) -> bool:

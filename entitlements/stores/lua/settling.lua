@@ -7,13 +7,13 @@ end
 
 -- _ended
 local function was_ended(id)
-  return operation(id .. ':ended')
+  return operation('ended:' .. id)
 end
 
 -- _end: remember for ten minutes that a reservation is settled, by a record of its own
 local function remember_end(id)
   local nothing = string.rep('\0', 16) .. pack('>i8BB', now, 0, 0)
-  remember(id .. ':ended', false, now + OPERATIONS_KEPT, nothing)
+  remember('ended:' .. id, false, now + OPERATIONS_KEPT, nothing)
 end
 
 -- _amounts: what to commit of each limit, as a list of {name, amount}
