@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 import entitlements
 
 
@@ -46,3 +48,13 @@ def test_every_exception_has_one_root():
 def test_the_version_is_the_installed_one():
     """`__version__` is read when asked for."""
     assert entitlements.__version__.count(".") == 2
+
+
+def test_a_store_is_named_by_its_url():
+    """The embedded store has one URL, with or without a namespace; an unknown scheme is named with the ones there are."""
+    from trade import policy
+
+    for url in ("memory://", "memory://?namespace=shop"):
+        assert "memory" in repr(entitlements.Enforcer(policy(), store=url))
+    with pytest.raises(ValueError, match="'mysql' is not known; write memory:// or redis://"):
+        entitlements.Enforcer(policy(), store="mysql://localhost")

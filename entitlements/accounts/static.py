@@ -55,7 +55,7 @@ def checked(found: object, id: str, source: str) -> Account:
     if not isinstance(found, Account):
         kind = type(found).__name__
         raise AccountError(
-            f"account {id!r}: {source} holds {found!r}, a {kind}; give an Account"
+            f"account {id!r}: {source} holds {found!r} (of type {kind}); give an Account"
             " (a mapping may also hold the name of a tier)"
         )
     if found.id != id:

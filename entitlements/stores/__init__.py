@@ -28,7 +28,7 @@ def open_store(store: str | Store, clock: Clock) -> Store:
             networked store.
         TypeError: For a client of an event loop.
     """
-    if store == "memory://":
+    if _is_embedded(store):
         return MemoryStore(clock)
     if _is_networked(store):
         from entitlements.stores.redis import RedisStore
@@ -41,7 +41,7 @@ def open_store(store: str | Store, clock: Clock) -> Store:
 
 def open_async_store(store: str | Store | AsyncStore, clock: Clock) -> AsyncStore:
     """Same as `open_store()` but for an event loop; a `MemoryStore` is wrapped."""
-    if store == "memory://":
+    if _is_embedded(store):
         return AsyncMemoryStore(MemoryStore(clock))
     if _is_networked(store):
         from entitlements.stores.redis import AsyncRedisStore
@@ -54,6 +54,11 @@ def open_async_store(store: str | Store | AsyncStore, clock: Clock) -> AsyncStor
         raise TypeError(f"store {store!r} blocks; AsyncEnforcer needs one with async execute and aclose")
     _check_given(store, clock)
     return store  # type: ignore[return-value]
+
+
+def _is_embedded(store: object) -> bool:
+    """Say whether *store* is the URL of the embedded store; a namespace there says nothing, as nobody shares it."""
+    return isinstance(store, str) and (store == "memory://" or store.startswith("memory://?namespace="))
 
 
 def _check_given(store: Any, clock: Clock) -> None:
