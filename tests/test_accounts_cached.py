@@ -303,7 +303,7 @@ def test_a_bad_account_is_the_trouble_of_that_account(make, caplog):
         it.cached.refresh("b")
         assert "free" == it.tier("b")
     it.source.tiers["new"] = 7
-    with pytest.raises(AccountError, match=r"'new'.*7, a int"):
+    with pytest.raises(AccountError, match=r"'new'.*7 \(of type int\)"):
         it.load("new")
 
     assert 1 == len(caplog.records)
@@ -314,7 +314,7 @@ def test_a_bad_account_is_the_trouble_of_that_account(make, caplog):
     ("value", "problem"),
     [
         (Account("globex", "max"), r"account 'acme': \w+ holds account 'globex' under this id"),
-        ({"tier": "pro"}, "account 'acme': .*a dict; give an Account"),
+        ({"tier": "pro"}, "account 'acme': .*of type dict.; give an Account"),
     ],
 )
 def test_a_source_must_give_the_account_that_was_asked_for(make, value, problem):

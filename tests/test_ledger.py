@@ -709,6 +709,14 @@ def test_rates_of_a_mixed_charge_come_back_only_where_that_is_said(books, rates)
     assert (0 if rates else 4, 0) == (books.used(API), books.used(LEADS))
 
 
+def test_a_refund_that_may_not_touch_rates_leaves_those_of_a_charge_of_rates_alone_to_come_back(books):
+    part = books.part(API, 4)
+    outcome = books.charge("k:1", part)
+
+    assert [False, True, False] == [books.refund("k:1", outcome, part, rates=rates) for rates in (False, True, True)]
+    assert 0 == books.used(API)
+
+
 @pytest.mark.parametrize("rates", [False, True])
 @pytest.mark.parametrize("api", [(API, UNLIMITED), (SHADOW_API, 0), (SHADOW_API, 1)], ids=["unlimited", "none", "full"])
 def test_a_rate_that_took_nothing_is_no_obstacle_to_a_refund(books, api, rates):
