@@ -841,6 +841,22 @@ def test_a_reservation_lapses_at_its_end_and_gives_all_back(books):
     assert [0, 0] == [books.used(limit) for limit in (LEADS, AGENTS)]
 
 
+def test_a_reservation_lapses_although_a_longer_one_was_made_after_it(books):
+    books.reserve("o:short", books.part(AGENTS, 4), ttl=MINUTE)
+    books.reserve("o:long", books.part(AGENTS, 5), ttl=HOUR)
+    books.clock.now += MINUTE
+
+    assert 5 == books.used(AGENTS)
+
+
+def test_a_reservation_is_settled_and_never_refunded(books):
+    parts = books.part(API, 2), books.part(AGENTS, 4)
+    outcome = books.reserve("o:r", *parts)
+
+    assert not books.refund("o:r", outcome, *parts)
+    assert (2, 4, 4) == (books.used(API), books.used(AGENTS), books.reserved(AGENTS))
+
+
 def test_a_lapsed_reservation_leaves_room_for_the_very_next_charge(books):
     books.reserve("o:r", books.part(AGENTS, 10), ttl=MINUTE)
     books.clock.now += MINUTE
@@ -851,9 +867,11 @@ def test_a_lapsed_reservation_leaves_room_for_the_very_next_charge(books):
 def test_a_commit_after_the_end_charges_anew_once(books):
     books.reserve("o:r", books.part(AGENTS, 4), ttl=MINUTE)
     books.clock.now += MINUTE
-    anew = Charge(ACCOUNT, (books.part(AGENTS, 4),), operation="o:anew")
+    parts = (books.part(AGENTS, 4),)
 
-    assert [True, True] == [books.settle("o:r", None, anew).done for _ in range(2)]
+    assert [True, True] == [
+        books.settle("o:r", None, Charge(ACCOUNT, parts, operation=f"o:anew-{at}")).done for at in range(2)
+    ]
     assert (4, 0) == (books.used(AGENTS), books.reserved(AGENTS))
 
 
@@ -944,8 +962,35 @@ def test_a_total_may_be_set_above_the_limit_but_not_below_what_others_hold(books
 
     assert Totalled(None, 3, now=NOW) == books.execute(SetUsage(ACCOUNT, books.part(AGENTS, 2)))
     assert Totalled(None, 3, now=NOW) == books.execute(SetUsage(ACCOUNT, books.part(LEADS, 2)))
+    assert [3, 3] == [books.execute(SetUsage(ACCOUNT, books.part(limit, 3))).line.used for limit in (AGENTS, LEADS)]
     assert [25, 25] == [books.execute(SetUsage(ACCOUNT, books.part(limit, 25))).line.used for limit in (AGENTS, LEADS)]
     assert 22 == books.execute(Release(ACCOUNT, "agents", 100))
+
+
+def test_whoever_is_unassigned_held_a_unit_once(books):
+    books.charge("o:1", books.part(AGENTS), verb=Verb.ASSIGN, holder="ada")
+
+    assert [True, False] == [books.execute(Unassign(ACCOUNT, "agents", "ada")) for _ in range(2)]
+    assert (0, ()) == (books.used(AGENTS), books.execute(ReadHolders(ACCOUNT, "agents")))
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_looking_writes_nothing_not_even_a_new_period(books, at):
+    books.charge("k:1", books.part(API), books.part(LEADS, 2), books.part(AGENTS, 2))
+    before = deepcopy(books.ledger)
+    books.clock.now += 31 * DAY
+    parts = books.part(API), books.part(LEADS), books.part(AGENTS)
+    looks = [
+        Charge(ACCOUNT, parts, Verb.PEEK),
+        Read(ACCOUNT, parts),
+        ReadHistory(ACCOUNT, parts[1]),
+        ReadHolders(ACCOUNT, "agents"),
+        Recall(Charge(ACCOUNT, parts, operation="k:1", keyed=True)),
+    ]
+
+    books.execute(looks[at])
+
+    assert before == books.ledger
 
 
 @pytest.mark.parametrize("law", [Rate("api", HOUR), Rate("api", MINUTE, Algorithm.FIXED)], ids=["window", "algorithm"])

@@ -275,6 +275,15 @@ def test_a_record_of_a_rate_is_live_while_a_key_of_it_is(clock):
     assert Status.ADMITTED is consume(store, "globex", part(API))
 
 
+def test_a_record_is_live_while_any_of_its_rates_is(clock):
+    store = MemoryStore(clock, max_keys=1)
+    consume(store, "acme", part(API), part(DAILY, 7))
+    clock.now += HOUR
+
+    assert Status.UNAVAILABLE is consume(store, "globex", part(API))
+    assert 7 == used(store, "acme", DAILY)
+
+
 def test_idle_records_make_room_although_live_ones_are_older(clock):
     store = MemoryStore(clock, max_keys=100)
     for number in range(40):
@@ -293,6 +302,7 @@ def test_a_record_that_came_to_hold_more_than_rates_is_never_evicted(clock):
     store = MemoryStore(clock, max_keys=2)
     consume(store, "acme", part(API, 4))
     consume(store, "acme", part(AGENTS, 4))
+    assert 1 == len(store)
     clock.now += HOUR
     consume(store, "globex", part(API))
 
