@@ -1051,3 +1051,17 @@ def test_an_instant_beyond_every_calendar_is_the_last_one_there_is():
     ent = Enforcer(slow, accounts={"x": "pro"})
 
     assert 9999 == ent.consume("x", "api", 2**32 - 1).resets_at.year
+
+
+def test_the_key_of_a_cancelled_reservation_reserves_again():
+    """A job that failed and is retried with its key holds its units again, or is refused; never neither."""
+    ent, _ = enforcer()
+    with pytest.raises(TimeoutError), ent.reserve("petra", "agents", 3, key="job-1"):
+        raise TimeoutError
+    retried = ent.reserve("petra", "agents", 3, key="job-1")
+    assert (True, False, 3) == (bool(retried), retried.decision.replayed, ent.usage("petra")["agents"].reserved)
+    retried.cancel()
+    ent.consume("petra", "agents")
+
+    assert not ent.reserve("petra", "agents", 3, key="job-1")
+    assert 1 == ent.usage("petra")["agents"].used

@@ -185,6 +185,7 @@ class Model:
         if order.verb is Verb.RESERVE:
             units = {part.limit.name: part.cost for part in order.parts if part.limit is not API}
             self.reserved[order.operation] = (now + order.ttl, units, self.month(now))
+            self.settled.pop(order.operation, None)
         lines = [(True, *self.stands(part, now), units) for part, units in zip(order.parts, taken, strict=True)]
         if order.operation and (order.holder is None or taken[0]):
             lives = DAY if order.keyed else 10 * MINUTE
@@ -367,6 +368,8 @@ class Account(RuleBasedStateMachine):
             if excess is None:
                 self.model.end(id, held if committed is None else committed)
                 self.model.settled[id] = now + 10 * MINUTE
+                if committed == {}:
+                    self.model.kept.pop(id, None)
             return
         self.model.lapse(now)
         done = not wanted or now < self.model.settled.get(id, 0)

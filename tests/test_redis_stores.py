@@ -707,3 +707,15 @@ def roomy_five(operation):
     """Return a charge of five limits that have room for a long test."""
     charge = five(operation)
     return replace(charge, parts=tuple(part._replace(size=2**30) for part in charge.parts))
+
+
+def test_the_key_of_a_cancelled_reservation_reserves_again_here_too(valkey):
+    """Cancelled, reserved again with its key, and committed: the units are held, and then used."""
+    with Enforcer(policy(), accounts={"petra": "pro"}, store=valkey.url) as ent:
+        ent.reserve("petra", "agents", 3, key="job-1").cancel()
+        retried = ent.reserve("petra", "agents", 3, key="job-1")
+        assert (False, 3) == (retried.decision.replayed, ent.usage("petra")["agents"].reserved)
+
+        retried.commit(2)
+
+        assert (2, 0) == (ent.usage("petra")["agents"].used, ent.usage("petra")["agents"].reserved)

@@ -90,6 +90,11 @@ class Ledger:
                 return found
         return None
 
+    def drop(self, id: str) -> None:
+        """Forget an operation: its id may stand for another charge."""
+        self.operations.pop(id, None)
+        self.keyed_operations.pop(id, None)
+
 
 def charge(ledger: Ledger, scoped: Ledger, order: Charge, now: int) -> Outcome:
     """
@@ -280,6 +285,7 @@ def _remember(ledger: Ledger, order: Charge, outcome: Outcome, now: int) -> Outc
         expires = now + order.ttl
         if order.operation in ledger.bookings:
             unbook(ledger, order.operation, {})
+        ledger.drop(f"ended:{order.operation}")
         ledger.bookings[order.operation] = Booking(expires, tuple(each for each in taken if each.kind is not Rate))
         ledger.lapses_at = min(expires, ledger.lapses_at or expires)
         taken = ()

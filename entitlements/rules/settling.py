@@ -142,6 +142,8 @@ def _settle_open(ledger: Ledger, order: Settle, now: int) -> Settled:
     if excess is not None:
         return Settled(done=False, excess=excess, now=now)
     unbook(ledger, order.reservation, amounts)
+    if order.amounts == ():  # cancelled: nothing came of it, so its key may reserve again
+        ledger.drop(order.reservation)
     _end(ledger, order.reservation, now)
     return Settled(done=True, now=now)
 

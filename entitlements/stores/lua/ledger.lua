@@ -140,6 +140,7 @@ local function remember_charge(order, lines)
     if booking(order.operation) then
       unbook(order.operation, {})
     end
+    drop('ended:' .. order.operation)
     add_booking(order.operation, now + order.ttl, table.concat(booked))
     count, taken = 0, {}
   end

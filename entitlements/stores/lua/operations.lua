@@ -7,7 +7,7 @@
 -- A reservation is: expires; of each part its kind, amount, mark, and its name with its length.
 local OPERATIONS_KEPT, KEYED_OPERATIONS_KEPT = 600000000, 86400000000
 local HEAD = 33
-local operation, is_ended, set_ended, remember, add_booking, booking, unbook, sweep
+local operation, is_ended, set_ended, drop, remember, add_booking, booking, unbook, sweep
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
@@ -111,6 +111,21 @@ function remember(id, keyed, expires, rest)
   book_changed = true
   last_until(account, expires)
   return forgotten
+end
+
+-- Ledger.drop: forget an operation
+function drop(id)
+  for letter, list in pairs(LISTS) do
+    local text = get(account, list.record .. id)
+    if text then
+      books()
+      local _, _, number = unpack('>i8Bi8', text)
+      put(account, list.record .. id, false)
+      put(account, letter .. number, false)
+      book[list.count] = book[list.count] - 1
+      book_changed = true
+    end
+  end
 end
 
 -- A heap of reservations: the field b1 lapses first. Entries are the instant and the id, and

@@ -62,6 +62,9 @@ local function settle_open(id, booked, mode, text)
     kept[each[1]] = each[2]
   end
   unbook(id, kept)
+  if mode == 2 and #text == 0 then -- cancelled: its key may reserve again
+    drop(id)
+  end
   remember_end(id)
   return settled(true)
 end
