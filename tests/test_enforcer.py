@@ -1065,3 +1065,27 @@ def test_the_key_of_a_cancelled_reservation_reserves_again():
 
     assert not ent.reserve("petra", "agents", 3, key="job-1")
     assert 1 == ent.usage("petra")["agents"].used
+
+
+def test_no_tier_is_recommended_against_an_override():
+    """An override is the final word on every tier, so nothing that is sold would help."""
+    for name, value in (("leads", 5), ("sso", False)):
+        ent, _ = enforcer({"x": Account("x", "pro", overrides=(Override(name, value, reason="r", author="a"),))})
+        decision = ent.decide("x", name) if name == "sso" else ent.consume("x", name, 6)
+        assert (False, None) == (decision.allowed, decision.remedy)
+
+
+def test_a_remedy_counts_bursts_and_grants():
+    """What could be used at once on another tier decides: its burst, and the grants that go along."""
+    ladder = policy(
+        limits={"bucket": {"kind": "rate", "algorithm": "token-bucket", "burst": 5}, "leads": {"kind": "quota"}},
+        features={}, levels={}, add_ons={},
+        tiers={
+            "low": {"rank": 1, "limits": {"bucket": "10 per hour", "leads": 100}},
+            "mid": {"rank": 2, "limits": {"bucket": "60 per hour", "leads": 5000}},
+            "top": {"rank": 3, "limits": {"bucket": "unlimited", "leads": "unlimited"}},
+        },
+    )  # fmt: skip
+    ent = Enforcer(ladder, accounts={"x": Account("x", "low", grants=(Grant("leads", 10_000),))})
+
+    assert ("top", "mid") == (ent.consume("x", "bucket", 6).remedy.tier, ent.consume("x", "leads", 10_200).remedy.tier)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from entitlements.model.facts import Considered, Facts, Reason, Verdict
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue
@@ -46,8 +46,8 @@ def _compile(entitlements: Entitlements, name: str) -> Facts:
         limit=limit,
         size=entitlements.limits.get(name, NOT_INCLUDED) if limit else None,
         valid_until=entitlements.expires,
-        tiers=tuple(_tiers_with(entitlements, name)),
-        add_ons=tuple(_add_ons_with(entitlements, name)),
+        tiers=() if _is_final(winner) else tuple(_tiers_with(entitlements, name)),
+        add_ons=() if _is_final(winner) else tuple(_add_ons_with(entitlements, name)),
     )
 
 
@@ -82,18 +82,36 @@ def _why_not(entitlements: Entitlements, name: str) -> Reason:
 
 
 def _tiers_with(entitlements: Entitlements, name: str) -> list[tuple[str, LimitValue]]:
-    """Return the higher tiers that have *name*, lowest first, with how much; no trial plans."""
+    """
+    Return the higher tiers that have *name*, lowest first, with how much could be used at once.
+
+    Grants would raise them too. Trial plans are nothing to move to.
+    """
     policy, own = entitlements.policy, entitlements.in_force
     higher = [
         tier
         for tier in sorted(policy.tiers.values(), key=lambda each: each.rank)
         if not tier.trial and (own is None or tier.rank > own.rank) and policy.answers[tier.id][name]
     ]
-    return [(tier.id, _size(tier, name)) for tier in higher]
+    return [(tier.id, _size(entitlements, tier, name)) for tier in higher]
 
 
-def _size(tier: Tier, name: str) -> LimitValue:
-    return tier.limits.get(name, UNLIMITED)
+def _is_final(winner: str | None) -> bool:
+    """Say whether an override has the last word, so that no tier and no add-on changes it."""
+    return winner is not None and winner.startswith("override:")
+
+
+def _size(entitlements: Entitlements, tier: Tier, name: str) -> LimitValue:
+    """Return what the account could use at once of a limit on *tier*; a feature has no size."""
+    limit = entitlements.policy.limits.get(name)
+    if limit is None:
+        return UNLIMITED
+    size = tier.limits.get(name, NOT_INCLUDED)
+    _, beside = entitlements.touched.get(name, (None, ()))
+    for each in beside:
+        if each.source.startswith("grant:") and each.verdict in (Verdict.WON, Verdict.RAISED):
+            size = raised_limit(size, cast("int", each.value))
+    return size if size is NOT_INCLUDED else limit.capacity(size)
 
 
 def _add_ons_with(entitlements: Entitlements, name: str) -> list[tuple[str, LimitValue]]:
@@ -109,7 +127,8 @@ def _add_ons_with(entitlements: Entitlements, name: str) -> list[tuple[str, Limi
 def _with_add_on(entitlements: Entitlements, add_on: AddOn, name: str) -> LimitValue | None:
     base, _, level = name.partition(":")
     if name in add_on.limits:
-        return raised_limit(entitlements.limits.get(name, NOT_INCLUDED), add_on.limits[name])
+        size = raised_limit(entitlements.limits.get(name, NOT_INCLUDED), add_on.limits[name])
+        return size if size is NOT_INCLUDED else entitlements.policy.limits[name].capacity(size)
     if base in add_on.features:
         return UNLIMITED
     if base in add_on.levels:
