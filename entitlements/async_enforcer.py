@@ -227,7 +227,13 @@ class AsyncEnforcer:
 
     def again(self, account: str | Account, kept: Kept) -> Kept:
         """Return *kept*, resolved once more where the clock or the policy has moved on."""
-        return self._snapshots.again(kept, account_id(account), self._clock())
+        if not isinstance(account, str):
+            return self._snapshots.of(account, self._clock())
+        return self._snapshots.again(kept, account, self._clock())
+
+    async def kept(self, account: str | Account) -> Kept:
+        """Return what is resolved for the account, loaded if need be."""
+        return await self._kept(account)
 
     def can_plainly(self, entitlements: Entitlements, feature: str) -> bool:
         """Answer `can` from what is resolved."""

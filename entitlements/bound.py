@@ -209,3 +209,4 @@ class AsyncBoundAccount:
     async def refresh(self) -> None:
         """Same as `AsyncEnforcer.refresh`, for this account."""
         await self._enforcer.refresh(self.account)
+        self._kept = await self._enforcer.kept(self.account)

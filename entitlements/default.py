@@ -31,6 +31,8 @@ class use:  # noqa: N801 - reads as a statement: use(enforcer), with use(enforce
 
     def __init__(self, enforcer: Enforcer | AsyncEnforcer) -> None:
         global _default  # noqa: PLW0603 - the process's default is what this is
+        if not callable(getattr(enforcer, "can", None)):
+            raise TypeError(f"{enforcer!r} is not an Enforcer or AsyncEnforcer")
         self._former = _default
         self._enforcer = enforcer
         _default = enforcer

@@ -166,7 +166,10 @@ class Snapshots:
         return kept
 
     def again(self, kept: Kept, id: str, now: int) -> Kept:
-        """Return *kept*, resolved once more from the same account where the clock has moved on."""
+        """Return what was loaded of *id* since, or *kept*, resolved once more where the clock has moved on."""
+        newer = self.by_id.get(id)
+        if newer is not None and newer.loaded > kept.loaded and newer.since <= now < newer.until:
+            return newer
         if kept.since <= now < kept.until and kept.entitlements.policy is self.policy:
             return kept
         return self._resolved(id, kept.account, now, FOREVER, kept.fresh_for, kept.loaded)

@@ -179,3 +179,17 @@ async def test_it_closes_as_a_context_manager():
     """`async with AsyncEnforcer(...)` closes its store at the end."""
     async with AsyncEnforcer(policy(), accounts=ACCOUNTS) as ent:
         assert await ent.can("petra", "chat")
+
+
+async def test_a_handle_sees_what_was_loaded_since():
+    """A suspension shows in plain calls as soon as any awaited call, or a refresh, has seen it."""
+    accounts = {"petra": Account("petra", "pro")}
+    clock = FakeClock(START)
+    ent = AsyncEnforcer(policy(), accounts=accounts, clock=clock)
+    petra, other = await ent.account("petra"), await ent.account("petra")
+    accounts["petra"] = Account("petra", "pro", status="suspended")
+
+    clock.advance(timedelta(seconds=1))
+    await petra.refresh()
+
+    assert [False, False] == [petra.can("chat"), other.can("chat")]

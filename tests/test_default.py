@@ -41,3 +41,13 @@ def test_unknown_names_raise_here_too():
 
     with use(ent), pytest.raises(UnknownFeature, match="sso"):
         can("petra", "ss0")
+
+
+def test_what_is_no_enforcer_or_decision_is_refused_at_once():
+    """A slip is named where it is made, not at the next call."""
+    ent, _ = enforcer()
+
+    with pytest.raises(TypeError, match="'x' is not an Enforcer"):
+        use("x")
+    with pytest.raises(TypeError, match="'x' is not a Decision"):
+        ent.refund("x")

@@ -1089,3 +1089,10 @@ def test_a_remedy_counts_bursts_and_grants():
     ent = Enforcer(ladder, accounts={"x": Account("x", "low", grants=(Grant("leads", 10_000),))})
 
     assert ("top", "mid") == (ent.consume("x", "bucket", 6).remedy.tier, ent.consume("x", "leads", 10_200).remedy.tier)
+
+
+def test_a_switch_that_an_override_turned_on_has_no_level():
+    """Only features with levels have one, whatever an override says."""
+    ent, _ = enforcer({"x": Account("x", "pro", overrides=(Override("sso", True, reason="r", author="a"),))})
+
+    assert (True, {"reports": "basic"}) == (ent.can("x", "sso"), dict(ent.entitlements("x").levels))

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import pytest
 from strategies import NOW, ends_around
+from trade import policy
 
+from entitlements import Enforcer
 from entitlements.errors import StoreError
 from entitlements.model.charge import (
     Charge,
@@ -433,3 +435,16 @@ def test_an_order_that_raises_leaves_the_lock_free(clock):
 def test_a_store_without_room_or_answer_cannot_be_built(clock, wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         MemoryStore(clock, **wrong)
+
+
+def test_a_full_store_says_so_once_and_claims_nothing(caplog):
+    """A newcomer without room is told nothing is known, and no tier is recommended; the log says it once."""
+    ent = Enforcer(policy(), accounts={"a": "pro", "b": "pro"}, store=MemoryStore(max_keys=1))
+    ent.consume("a", "leads")
+
+    refused, _ = ent.consume("b", "leads"), ent.consume("b", "leads")
+
+    assert (False, "store-unavailable", None, None) == (
+        refused.allowed, refused.reason.value, refused.remaining, refused.remedy,
+    )  # fmt: skip
+    assert 1 == caplog.text.count("is full; raise max_keys")

@@ -167,8 +167,10 @@ class Decision:
             return 0
         if self.line is None or limit is None or isinstance(limit, NotIncluded):
             return None
-        if limit is UNLIMITED or self.line.used is None:
+        if limit is UNLIMITED:
             return UNLIMITED
+        if self.line.used is None:
+            return None
         return max(0, limit - self.line.used)
 
     @property
@@ -194,7 +196,7 @@ class Decision:
     @property
     def remedy(self) -> Remedy | None:
         """The lowest tier and the first add-on that would have allowed this, or None."""
-        if self.allowed or self.reason is Reason.SUSPENDED:
+        if self.allowed or self.reason in (Reason.SUSPENDED, Reason.STORE_UNAVAILABLE):
             return None
         needed = (self.line.used or 0 if self.line else 0) + max(1, self.receipt.cost)
         found = [_enough(ways, needed) for ways in (self.facts.tiers, self.facts.add_ons)]

@@ -61,7 +61,7 @@ def resolve(policy: Policy, account: Account, now: int) -> Entitlements:
         account.anchor,
         _answers(policy, tier, touched, refused=standing is not None),
         _merged(tier.limits, touched, policy.limits),
-        _merged(tier.levels, touched, policy.features),
+        _merged(tier.levels, touched, {each.name for each in policy.features.values() if each.levels}),
         _merged(tier.values, touched, policy.keys),
         tuple(tiers),
         touched={name: (each.winner, each.trace) for name, each in touched.items()},

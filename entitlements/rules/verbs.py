@@ -32,6 +32,7 @@ from entitlements.model.charge import (
     Unassign,
     Verb,
 )
+from entitlements.model.decision import Decision
 from entitlements.model.limits import Allocation, Quota, Rate
 from entitlements.model.names import check_count, check_id
 from entitlements.rules.answering import about_feature, decided, period_of, refund_of, usage_of, without_store
@@ -50,7 +51,6 @@ from entitlements.rules.explain import facts
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
     from entitlements.model.usage import Period, Usage
 
@@ -210,6 +210,8 @@ def forget(account: str) -> Step[None]:
 
 def refund(decision: Decision, *, rates: bool) -> Step[bool] | None:
     """Give back what a decision took; None where it took nothing that can come back."""
+    if not isinstance(decision, Decision):
+        raise TypeError(f"{decision!r} is not a Decision; pass what consume or assign returned")
     order = refund_of(decision, rates=rates)
     if order is None:
         return None

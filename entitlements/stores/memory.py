@@ -9,11 +9,13 @@ gets what `when_full` says.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakSet
 
+from entitlements.clock import system_clock
 from entitlements.errors import StoreError
 from entitlements.model.charge import (
     Answer,
@@ -43,6 +45,8 @@ from entitlements.rules.ledger import Ledger
 if TYPE_CHECKING:
     from entitlements.ports import Clock
 
+_log = logging.getLogger("entitlements.stores")
+
 _LOOKED_AT = 8
 """Records that a newcomer looks at for one that is idle; the next newcomer looks at others."""
 
@@ -55,7 +59,7 @@ class MemoryStore:
     Meters in this process.
 
     Args:
-        clock: Tells the time of every meter, in microseconds.
+        clock: Tells the time of every meter, in microseconds; the system's by default.
         max_keys: Most records kept: one per account, one per scope.
         when_full: What a newcomer's charge gets where nothing is idle: `deny` or
             `allow`, both marked as degraded.
@@ -63,7 +67,9 @@ class MemoryStore:
 
     via = "memory"
 
-    def __init__(self, clock: Clock, *, max_keys: int = 100_000, when_full: Literal["deny", "allow"] = "deny") -> None:
+    def __init__(
+        self, clock: Clock = system_clock, *, max_keys: int = 100_000, when_full: Literal["deny", "allow"] = "deny"
+    ) -> None:
         if max_keys < 1:
             raise ValueError(f"max_keys {max_keys} must be at least 1")
         if when_full not in ("deny", "allow"):
@@ -74,6 +80,7 @@ class MemoryStore:
         self._idling: dict[Key, Ledger] = {}
         """Records of nothing but rates, those that were looked at longest ago first."""
         self._kept: dict[Key, Ledger] = {}
+        self._was_full = False
         self._lock = threading.Lock()
         _STORES.add(self)
 
@@ -101,18 +108,25 @@ class MemoryStore:
             return self._charge_scoped(order, order.scope, now)
         found = self._find(order.account)
         if found is None and order.verb is not Verb.PEEK and not self._make_room(now, 1):
-            return Outcome(self._when_full, now)
+            return self._full(now)
         ledger = found or Ledger()
         outcome = law.charge(ledger, ledger, order, now)
         self._place(order.account, ledger)
         return outcome
+
+    def _full(self, now: int) -> Outcome:
+        """Answer a newcomer that finds no room; the first one is logged."""
+        if not self._was_full:
+            self._was_full = True
+            _log.warning("the memory store holds %d records and is full; raise max_keys, or share a Redis", len(self))
+        return Outcome(self._when_full, now)
 
     def _charge_scoped(self, order: Charge, scope: str, now: int) -> Outcome:
         main, beside = order.account, (order.account, scope)
         found = self._find(main), self._find(beside)
         newcomers = (found[0] is None and _counts_in_account(order)) + (found[1] is None)
         if order.verb is not Verb.PEEK and not self._make_room(now, newcomers, spared=(main, beside)):
-            return Outcome(self._when_full, now)
+            return self._full(now)
         ledger, scoped = found[0] or Ledger(), found[1] or Ledger()
         outcome = law.charge(ledger, scoped, order, now)
         self._place(main, ledger)
