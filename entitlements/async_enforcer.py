@@ -22,7 +22,7 @@ from entitlements.snapshots import Kept, Once, Snapshots, account_id, check_poli
 from entitlements.stores import open_async_store
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import timedelta
     from types import TracebackType
 
@@ -130,13 +130,15 @@ class AsyncEnforcer:
         """Same as `Enforcer.reserve`."""
         lasts = reserving.lifetime(ttl)
         held: dict[str, int] = {}
+        lapses: list[int] = []
 
         async def reserve() -> tuple[Decision, str, int]:
             held.update(reserving.reservable(await self.entitlements(account), what, n))
             decision = await self._charge(account, Verb.RESERVE, what, n, key=key, ttl=lasts)
+            lapses[:] = [decision.decided_at + lasts]
             return decision, decision.operation or "", lasts
 
-        return AsyncReservation(reserve, *self._settling(account, held))
+        return AsyncReservation(reserve, *self._settling(account, held, lapses))
 
     def reservation(self, account: str | Account, id: str) -> AsyncReservation:
         """Same as `Enforcer.reservation`."""
@@ -288,9 +290,13 @@ class AsyncEnforcer:
             self._hooks.decided(verb, decision)
         return decision
 
-    def _settling(self, account: str | Account, held: Mapping[str, int] | None) -> tuple[Commit, Cancel]:
+    def _settling(
+        self, account: str | Account, held: Mapping[str, int] | None, lapses: Sequence[int] = ()
+    ) -> tuple[Commit, Cancel]:
         async def commit(id: str, n: int | Mapping[str, int] | None) -> None:
-            await self._run(reserving.commit(await self.entitlements(account), self._clock(), id, held, n))
+            lapses_at = lapses[0] if lapses else None
+            entitlements = await self.entitlements(account)
+            await self._run(reserving.commit(entitlements, self._clock(), id, held, n, lapses_at=lapses_at))
 
         async def cancel(id: str) -> None:
             await self._run(reserving.cancel(account_id(account), id))

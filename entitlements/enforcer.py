@@ -306,6 +306,7 @@ class Enforcer:
         self, account: str | Account, id: str, decision: Decision | None, ttl: int, held: Mapping[str, int] | None
     ) -> Reservation:
         def commit(n: int | Mapping[str, int] | None) -> None:
-            self._run(reserving.commit(self.entitlements(account), self._clock(), id, held, n))
+            lapses_at = decision.decided_at + ttl if decision else None
+            self._run(reserving.commit(self.entitlements(account), self._clock(), id, held, n, lapses_at=lapses_at))
 
         return Reservation(id, decision, ttl, commit, lambda: self._run(reserving.cancel(account_id(account), id)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
@@ -109,7 +110,7 @@ class AsyncReservation:
         id: Of a reservation that was made elsewhere.
     """
 
-    __slots__ = ("_cancel", "_commit", "_ended", "_reserve", "decision", "expires_at", "id")
+    __slots__ = ("_cancel", "_commit", "_ended", "_making", "_reserve", "decision", "expires_at", "id")
 
     def __init__(
         self,
@@ -122,6 +123,7 @@ class AsyncReservation:
         self.decision: Decision | None = None
         self.expires_at: datetime | None = None
         self._reserve = reserve
+        self._making = asyncio.Lock()
         self._commit = commit
         self._cancel = cancel
         self._ended = False
@@ -135,11 +137,13 @@ class AsyncReservation:
         return self._made().__await__()
 
     async def _made(self) -> Self:
-        reserve, self._reserve = self._reserve, None
-        if reserve is not None:
-            self.decision, self.id, ttl = await reserve()
-            self.expires_at = expiry(self.decision, ttl)
-            self._ended = not self.id  # refused, or never counted: there is nothing to end
+        """Make the reservation, whoever asks first; one that failed is not made, and can be tried again."""
+        async with self._making:
+            if self._reserve is not None:
+                self.decision, self.id, ttl = await self._reserve()
+                self._reserve = None
+                self.expires_at = expiry(self.decision, ttl)
+                self._ended = not self.id  # refused, or never counted: there is nothing to end
         return self
 
     async def commit(self, n: int | Mapping[str, int] | None = None) -> None:

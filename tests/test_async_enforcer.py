@@ -193,3 +193,26 @@ async def test_a_handle_sees_what_was_loaded_since():
     await petra.refresh()
 
     assert [False, False] == [petra.can("chat"), other.can("chat")]
+
+
+async def test_a_reservation_whose_making_failed_is_not_granted():
+    """After a timeout or an error it is falsy, and awaiting it again makes it; two tasks make it once."""
+
+    class Slow:
+        waits = 0.05
+
+        async def find(self, id):
+            await asyncio.sleep(self.waits)
+            return Account(id, "pro")
+
+    source = Slow()
+    ent = AsyncEnforcer(policy(), accounts=source)
+    reservation = ent.reserve("petra", "leads", 5)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(reservation, 0.001)
+    assert not reservation
+    source.waits = 0
+
+    await asyncio.gather(reservation, reservation)
+
+    assert (True, 5) == (bool(reservation), (await ent.usage("petra"))["leads"].reserved)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from datetime import UTC, datetime, timedelta
@@ -1096,3 +1097,30 @@ def test_a_switch_that_an_override_turned_on_has_no_level():
     ent, _ = enforcer({"x": Account("x", "pro", overrides=(Override("sso", True, reason="r", author="a"),))})
 
     assert (True, {"reports": "basic"}) == (ent.can("x", "sso"), dict(ent.entitlements("x").levels))
+
+
+@pytest.mark.parametrize("first", [lambda r: r.commit(4), lambda r: r.cancel()], ids=["commit", "cancel"])
+@pytest.mark.parametrize("minutes", [1, 11, 59, 75])
+def test_what_was_settled_elsewhere_is_never_charged_anew(first, minutes):
+    """A second commit, however late, takes nothing: it does nothing, or says that the reservation is gone."""
+    ent, clock = enforcer()
+    mine = ent.reserve("petra", "leads", 4, ttl=3600)
+    first(ent.reservation("petra", mine.id))
+    used = ent.usage("petra")["leads"].used
+    clock.advance(timedelta(minutes=minutes))
+
+    with contextlib.suppress(ReservationExpired):
+        mine.commit()
+
+    assert used == ent.usage("petra")["leads"].used
+
+
+def test_a_job_that_runs_again_with_its_key_counts_once():
+    """For 24 hours the key of a committed reservation repeats it, and takes nothing."""
+    ent, clock = enforcer()
+    for _ in range(3):
+        with ent.reserve("petra", "leads", 3, ttl=60, key="job"):
+            clock.advance(timedelta(minutes=15) if ent.usage("petra")["leads"].used > 3 else timedelta(seconds=1))
+        clock.advance(timedelta(hours=2))
+
+    assert 3 == ent.usage("petra")["leads"].used

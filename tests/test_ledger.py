@@ -84,6 +84,11 @@ class Kept:
     refunded: bool = False
 
 
+def remembered(id: str, lapses: int, now: int) -> int:
+    """Until when a settled reservation is known: ten minutes past its end, and as long as a caller's key."""
+    return max(lapses + 10 * MINUTE, now + DAY if id.startswith("k:") else 0)
+
+
 @dataclass
 class Model:
     """What an account holds, in lists and dictionaries, by rules written anew: no outcome is shared with the store's."""
@@ -362,12 +367,12 @@ class Account(RuleBasedStateMachine):
         amounts = None if committed is None else tuple(committed.items())
         answer = self.store.execute(Settle(ACCOUNT, id, amounts, anew))
         if id in self.model.reserved and now < self.model.reserved[id][0]:
-            held = self.model.reserved[id][1]
+            lapses, held = self.model.reserved[id][:2]
             excess = next((name for name, amount in (committed or {}).items() if amount > held.get(name, 0)), None)
             assert Settled(excess is None, excess, now=now) == answer
             if excess is None:
                 self.model.end(id, held if committed is None else committed)
-                self.model.settled[id] = now + 10 * MINUTE
+                self.model.settled[id] = remembered(id, max(now, lapses), now)
                 if committed == {}:
                     self.model.kept.pop(id, None)
             return
@@ -378,7 +383,7 @@ class Account(RuleBasedStateMachine):
             status, _ = self.model.answer(anew, now, f"#{self.serial}")
             done = status in (Status.ADMITTED, Status.REPLAYED)
             if done:
-                self.model.settled[id] = now + 10 * MINUTE
+                self.model.settled[id] = remembered(id, now, now)
         assert Settled(done, now=now) == answer
 
     def reserved(self) -> list[Charge]:

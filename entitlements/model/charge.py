@@ -167,12 +167,15 @@ class Settle:
             limit was reserved; None commits all, () cancels.
         anew: The charge to make where the reservation has lapsed; None where the caller
             does not know it, or cancels.
+        anew_until: First instant at which it is too late to charge anew, because nobody
+            may remember any more that it was settled; None for never.
     """
 
     account: str
     reservation: str
     amounts: tuple[tuple[str, int], ...] | int | None = None
     anew: Charge | None = None
+    anew_until: int | None = None
 
 
 class Settled(NamedTuple):

@@ -18,6 +18,7 @@ from entitlements.model.instants import MICROSECOND
 from entitlements.model.limits import Allocation, Quota, Rate
 from entitlements.model.names import check_count
 from entitlements.rules.asking import Wanted, limit_named, plan, wanted_units
+from entitlements.rules.ledger import OPERATIONS_KEPT
 from entitlements.rules.verbs import Step
 
 if TYPE_CHECKING:
@@ -59,7 +60,13 @@ def lifetime(ttl: float | timedelta) -> int:
 
 
 def commit(
-    entitlements: Entitlements, now: int, reservation: str, held: Mapping[str, int] | None, n: object
+    entitlements: Entitlements,
+    now: int,
+    reservation: str,
+    held: Mapping[str, int] | None,
+    n: object,
+    *,
+    lapses_at: int | None = None,
 ) -> Step[None]:
     """
     End a reservation, and keep some or all of its units.
@@ -70,6 +77,8 @@ def commit(
         reservation: Its id.
         held: What it holds by limit; None where the caller does not know.
         n: None for all, an int where one limit was reserved, or a mapping by limit.
+        lapses_at: When it lapses by the store's clock; ten minutes later it is too late
+            to charge its units anew.
 
     Raises:
         ValueError: For amounts that are not within what was reserved.
@@ -77,7 +86,8 @@ def commit(
     amounts = _amounts(held, n)
     kept = _kept(held, amounts)
     anew = None if held is None else _anew(entitlements, now, reservation, kept)
-    order = Settle(entitlements.account, reservation, amounts, anew)
+    until = None if lapses_at is None else lapses_at + OPERATIONS_KEPT
+    order = Settle(entitlements.account, reservation, amounts, anew, until)
 
     def finish(answer: Settled, _: str) -> None:
         if answer.excess is not None:

@@ -18,6 +18,7 @@ from entitlements.model.charge import (
 from entitlements.model.limits import UNLIMITED, Allocation, Quota, Rate
 from entitlements.rules.counts import Held, Metered, quota_line
 from entitlements.rules.ledger import (
+    KEYED_OPERATIONS_KEPT,
     OPERATIONS_KEPT,
     Ledger,
     Operation,
@@ -41,15 +42,15 @@ def settle(ledger: Ledger, scoped: Ledger, order: Settle, now: int) -> Settled:
     """
     booking = ledger.bookings.get(order.reservation)
     if booking and now < booking.expires:
-        return _settle_open(ledger, order, now)
+        return _settle_open(ledger, order, booking.expires, now)
     sweep(ledger, now)
     if _ended(ledger, order.reservation, now) or _gives_all_back(order):
         return Settled(done=True, now=now)
-    if order.anew is None:
+    if order.anew is None or (order.anew_until is not None and now >= order.anew_until):
         return Settled(done=False, now=now)
     outcome = charge(ledger, scoped, order.anew, now)
     if outcome.status in (Status.ADMITTED, Status.REPLAYED):
-        _end(ledger, order.reservation, now)
+        _end(ledger, order.reservation, now, now)
         return Settled(done=True, now=now)
     return Settled(done=False, stale=outcome.status is Status.STALE, now=now)
 
@@ -135,7 +136,7 @@ def holders(ledger: Ledger, limit: str) -> tuple[str, ...]:
     return tuple(sorted(held.holders)) if held else ()
 
 
-def _settle_open(ledger: Ledger, order: Settle, now: int) -> Settled:
+def _settle_open(ledger: Ledger, order: Settle, lapses: int, now: int) -> Settled:
     booked = {each.limit: each.amount for each in ledger.bookings[order.reservation].taken}
     amounts = _amounts(order, booked)
     excess = next((name for name, amount in amounts.items() if amount > booked.get(name, 0)), None)
@@ -144,7 +145,7 @@ def _settle_open(ledger: Ledger, order: Settle, now: int) -> Settled:
     unbook(ledger, order.reservation, amounts)
     if order.amounts == ():  # cancelled: nothing came of it, so its key may reserve again
         ledger.drop(order.reservation)
-    _end(ledger, order.reservation, now)
+    _end(ledger, order.reservation, lapses, now)
     return Settled(done=True, now=now)
 
 
@@ -168,10 +169,17 @@ def _ended(ledger: Ledger, id: str, now: int) -> bool:
     return ledger.operation(f"ended:{id}", now) is not None
 
 
-def _end(ledger: Ledger, id: str, now: int) -> None:
-    """Remember for ten minutes that a reservation is settled, by a record of its own."""
-    settled = Operation("", now + OPERATIONS_KEPT, Outcome(Status.ADMITTED, now), ())
-    remember(ledger, f"ended:{id}", settled, now)
+def _end(ledger: Ledger, id: str, lapses: int, now: int) -> None:
+    """
+    Remember that a reservation is settled, by a record of its own.
+
+    It lives ten minutes longer than the reservation would have, so that nobody charges
+    anew what was settled; that of a caller's key as long as the key.
+    """
+    expires = max(now, lapses) + OPERATIONS_KEPT
+    if id.startswith("k:"):
+        expires = max(expires, now + KEYED_OPERATIONS_KEPT)
+    remember(ledger, f"ended:{id}", Operation("", expires, Outcome(Status.ADMITTED, now), ()), now)
 
 
 def _refund_rates(ledger: Ledger, scoped: Ledger, order: Refund, now: int) -> bool:

@@ -251,8 +251,9 @@ def _settle(order: Settle) -> tuple[str | None, tuple[bytes, ...]]:
     else:
         mode, written = b"2", b"".join(_amount(name, amount) for name, amount in amounts)
     anew = () if order.anew is None else _asked(order.anew, _VERBS[order.anew.verb])
+    until = _NUMBER.pack(MAX_COUNT if order.anew_until is None else order.anew_until)
     scope = order.anew.scope if order.anew else None
-    return scope, (b"settle", order.reservation.encode(), mode, written, *anew)
+    return scope, (b"settle", order.reservation.encode(), mode, written, until, *anew)
 
 
 def _amount(name: str, amount: int) -> bytes:

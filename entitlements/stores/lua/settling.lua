@@ -10,10 +10,14 @@ local function was_ended(id)
   return operation('ended:' .. id)
 end
 
--- _end: remember for ten minutes that a reservation is settled, by a record of its own
-local function remember_end(id)
+-- _end: remember that a reservation is settled, by a record of its own
+local function remember_end(id, lapses)
+  local expires = math.max(now, lapses) + OPERATIONS_KEPT
+  if sub(id, 1, 2) == 'k:' then
+    expires = math.max(expires, now + KEYED_OPERATIONS_KEPT)
+  end
   local nothing = string.rep('\0', 16) .. pack('>i8BB', now, 0, 0)
-  remember('ended:' .. id, false, now + OPERATIONS_KEPT, nothing)
+  remember('ended:' .. id, false, expires, nothing)
 end
 
 -- _amounts: what to commit of each limit, as a list of {name, amount}
@@ -50,7 +54,7 @@ local function gives_all_back(mode, text)
 end
 
 -- _settle_open
-local function settle_open(id, booked, mode, text)
+local function settle_open(id, booked, lapses, mode, text)
   local held, kept = {}, {}
   for _, each in ipairs(booked) do
     held[each.name] = each.amount
@@ -65,28 +69,28 @@ local function settle_open(id, booked, mode, text)
   if mode == 2 and #text == 0 then -- cancelled: its key may reserve again
     drop(id)
   end
-  remember_end(id)
+  remember_end(id, lapses)
   return settled(true)
 end
 
 -- settle: commit or cancel a reservation, once
--- ARGV[2] its id; ARGV[3] 0 all, 1 a bare amount, 2 amounts by limit; ARGV[4] those; then the charge anew
+-- ARGV[2] its id; ARGV[3] 0 all, 1 a bare amount, 2 amounts by limit; ARGV[4] those; ARGV[5] until when it is charged anew; then that charge
 local function settle()
   local id, mode, text = ARGV[2], tonumber(ARGV[3]), ARGV[4]
   local expires, booked = booking(id)
   if expires and now < expires then
-    return settle_open(id, booked, mode, text)
+    return settle_open(id, booked, expires, mode, text)
   end
   sweep()
   if was_ended(id) or gives_all_back(mode, text) then
     return settled(true)
   end
-  if not ARGV[5] then
+  if not ARGV[6] or now >= unpack('>i8', ARGV[5]) then
     return settled(false)
   end
-  local status = charge(read_charge(5))
+  local status = charge(read_charge(6))
   if status == ADMITTED or status == REPLAYED then
-    remember_end(id)
+    remember_end(id, now)
     return settled(true)
   end
   return settled(false, status == STALE)
