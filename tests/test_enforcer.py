@@ -1124,3 +1124,35 @@ def test_a_job_that_runs_again_with_its_key_counts_once():
         clock.advance(timedelta(hours=2))
 
     assert 3 == ent.usage("petra")["leads"].used
+
+
+@pytest.mark.parametrize("days", [20, 45, 62, 400])
+def test_a_clock_that_steps_back_leaves_every_quota_usable(days):
+    """Time never goes back for a quota: after a step of months its running period goes on, and counts."""
+    ent, clock = enforcer()
+    clock.advance(timedelta(days=days))
+    ent.consume("petra", "leads", 5)
+    clock.set(START)
+
+    assert (6, True) == (ent.consume("petra", "leads").used, ent.peek("petra", "leads", 4).allowed)
+    assert 6 == ent.usage("petra")["leads"].used == ent.history("petra", "leads")[0].used
+
+
+def test_what_is_resolved_cannot_be_changed():
+    """Nobody can hand out a feature by writing into a snapshot, which accounts share."""
+    ent, _ = enforcer({"x": Account("x", "pro", grants=(Grant("leads", 1),)), "y": "pro"})
+
+    for id in ("x", "y"):
+        with pytest.raises(TypeError):
+            ent.entitlements(id).answers["sso"] = True
+    with pytest.raises(TypeError):
+        ent.entitlements("x").limits["leads"] = 9
+
+
+@pytest.mark.parametrize("n", [True, 1.0])
+def test_units_beside_a_mapping_are_an_int_or_nothing(n):
+    """What says its own units takes none beside it, not even ones that look like 1."""
+    ent, _ = enforcer()
+
+    with pytest.raises(ValueError, match="leave it out"):
+        ent.consume("petra", {"leads": 1}, n)

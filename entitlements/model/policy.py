@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from types import MappingProxyType
 
 from entitlements.errors import UnknownFeature
 from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue
@@ -145,7 +146,7 @@ class Policy:
     keys: frozenset[str] = field(init=False, repr=False)
     nodes: frozenset[str] = field(init=False, repr=False)
     ids: Mapping[str, str] = field(init=False, repr=False)
-    answers: Mapping[str, dict[str, bool]] = field(init=False, repr=False)
+    answers: Mapping[str, Mapping[str, bool]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Index what every resolution looks up."""
@@ -157,8 +158,10 @@ class Policy:
         ids |= {alias: tier.id for tier in self.tiers.values() for alias in tier.aliases}
         object.__setattr__(self, "keys", keys)
         object.__setattr__(self, "nodes", frozenset(node for key in keys for node in _above(key)))
-        object.__setattr__(self, "ids", ids)
-        object.__setattr__(self, "answers", {id: self._answers(t) for id, t in self.tiers.items()})
+        object.__setattr__(self, "ids", MappingProxyType(ids))
+        object.__setattr__(
+            self, "answers", MappingProxyType({id: MappingProxyType(self._answers(t)) for id, t in self.tiers.items()})
+        )
 
     def __repr__(self) -> str:
         """Return the version and the tiers; the whole is pages long."""

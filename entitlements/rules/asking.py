@@ -132,7 +132,7 @@ def wanted_units(what: Wanted, n: int) -> dict[str, int]:
         raise ValueError(f"{what!r} names no limit; pass a limit's name or {{name: units}}")
     if not what:
         raise ValueError("an empty mapping charges nothing; name at least one limit")
-    if n != 1:
+    if type(n) is not int or n != 1:
         raise ValueError(f"{n!r} stands beside a mapping that says its own units; leave it out")
     return {name: check_count(units, f"cost of {name!r}") for name, units in what.items()}
 

@@ -53,10 +53,14 @@ class Metered:
 
         The period's end is the first of *ends* after both *now* and the start of the
         running period, so that skewed clocks pick the same one and time never goes back.
+        A clock that stepped back before the running period's start leaves its end alone
+        where none of *ends* reaches that far.
         """
         last = self.periods[0] if self.periods else None
         floor = max(now, last.start) if last else now
         end = next((each for each in ends[1:] if each > floor), None)
+        if end is None and last and now < last.start:
+            end = last.end
         if end is None or now < ends[0]:
             return None
         if last and now < last.end:

@@ -8,6 +8,7 @@ at the time of reading, and the result says when it ends.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from entitlements.errors import AccountError, UnknownAccount
@@ -64,7 +65,7 @@ def resolve(policy: Policy, account: Account, now: int) -> Entitlements:
         _merged(tier.levels, touched, {each.name for each in policy.features.values() if each.levels}),
         _merged(tier.values, touched, policy.keys),
         tuple(tiers),
-        touched={name: (each.winner, each.trace) for name, each in touched.items()},
+        touched=MappingProxyType({name: (each.winner, each.trace) for name, each in touched.items()}),
     )
 
 
@@ -81,25 +82,25 @@ def stranger(
         raise UnknownAccount(f"account {id!r}: {why}; add it, or let unknown_account say deny or a tier")
     tier = policy.tier(policy.unknown_account)
     if tier is None:
-        nothing = dict.fromkeys(next(iter(policy.answers.values()), {}), False)
+        nothing = MappingProxyType(dict.fromkeys(next(iter(policy.answers.values()), {}), False))
         return Entitlements(id, policy, None, Reason.UNKNOWN_ACCOUNT, expires, None, nothing, {}, {}, {}, note=why)
     source = TierSource(f"tier:{tier.id}", tier, Verdict.WON, f"unknown account: {why}")
     tables = (policy.answers[tier.id], tier.limits, tier.levels, tier.values)
     return Entitlements(id, policy, tier, None, expires, None, *tables, (source,))
 
 
-def _answers(policy: Policy, tier: Tier, touched: Mapping[str, Decided], *, refused: bool) -> dict[str, bool]:
+def _answers(policy: Policy, tier: Tier, touched: Mapping[str, Decided], *, refused: bool) -> Mapping[str, bool]:
     """Return the tier's table of answers, patched where something else spoke."""
     answers = policy.answers[tier.id]
     if refused:
-        return dict.fromkeys(answers, False)
+        return MappingProxyType(dict.fromkeys(answers, False))
     patches: dict[str, bool] = {}
     for name, decided in touched.items():
         if name in policy.limits:
             patches[name] = bool(decided.value)
         elif name in policy.features:
             patches |= _feature_answers(policy, name, decided.value)
-    return answers | patches if patches else answers
+    return MappingProxyType({**answers, **patches}) if patches else answers
 
 
 def _feature_answers(policy: Policy, name: str, value: object) -> dict[str, bool]:
@@ -118,7 +119,8 @@ def _merged(table: Mapping[str, T], touched: Mapping[str, Decided], names: Conta
         return table
     below = tuple(f"{name}.label" for name in patches)
     kept = {name: value for name, value in table.items() if name not in patches and name not in below}
-    return kept | {name: value for name, value in patches.items() if value is not NOT_INCLUDED}  # type: ignore[return-value]
+    patched = {name: value for name, value in patches.items() if value is not NOT_INCLUDED}
+    return MappingProxyType(kept | patched)  # type: ignore[arg-type]
 
 
 def _check_sizes(policy: Policy, account: Account, touched: Mapping[str, Decided]) -> None:

@@ -46,6 +46,9 @@ function running(part)
       break
     end
   end
+  if not chosen and last and now < last.start then
+    chosen = last.ends
+  end
   if not chosen or now < ends[1] then
     return nil
   end
