@@ -24,6 +24,7 @@ from entitlements.stores import open_async_store
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import timedelta
+    from os import PathLike
     from types import TracebackType
 
     from entitlements.model.account import Account
@@ -63,7 +64,7 @@ class AsyncEnforcer:
         self,
         policy: Policy,
         *,
-        accounts: Mapping[str, str | Account] | str | Accounts | AsyncAccounts | None = None,
+        accounts: Mapping[str, str | Account] | str | PathLike[str] | Accounts | AsyncAccounts | None = None,
         store: str | Store | AsyncStore = "memory://",
         clock: Clock | None = None,
         hooks: Iterable[Hook] = (),
@@ -84,7 +85,7 @@ class AsyncEnforcer:
 
     async def can(self, account: str | Account, feature: str) -> bool:
         """Same as `Enforcer.can`."""
-        kept = self._snapshots.by_id.get(account)  # type: ignore[arg-type]
+        kept = self._snapshots.by_id.get(account) if isinstance(account, str) else None
         if kept is None or not kept.since <= self._clock() < kept.until:
             kept = await self._kept(account)
         return self.can_plainly(kept.entitlements, feature)
@@ -251,11 +252,11 @@ class AsyncEnforcer:
 
     async def _kept(self, account: str | Account) -> Kept:
         now = self._clock()
-        kept = self._snapshots.by_id.get(account)  # type: ignore[arg-type]
-        if kept is not None and kept.since <= now < kept.until:
-            return kept
         if not isinstance(account, str):
             return self._snapshots.of(account, now)
+        kept = self._snapshots.by_id.get(account)
+        if kept is not None and kept.since <= now < kept.until:
+            return kept
         if self._accounts is None:
             raise no_accounts(account_id(account))
         epoch = self._snapshots.epoch

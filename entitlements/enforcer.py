@@ -24,6 +24,7 @@ from entitlements.stores import open_store
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import timedelta
+    from os import PathLike
     from types import TracebackType
 
     from entitlements.model.account import Account
@@ -60,7 +61,7 @@ class Enforcer:
         self,
         policy: Policy,
         *,
-        accounts: Mapping[str, str | Account] | str | Accounts | None = None,
+        accounts: Mapping[str, str | Account] | str | PathLike[str] | Accounts | None = None,
         store: str | Store = "memory://",
         clock: Clock | None = None,
         hooks: Iterable[Hook] = (),
@@ -91,7 +92,7 @@ class Enforcer:
             UnknownFeature: For a name that the policy does not know.
             AccountError: For an account that cannot be right.
         """
-        kept = self._snapshots.by_id.get(account)  # type: ignore[arg-type]
+        kept = self._snapshots.by_id.get(account) if isinstance(account, str) else None
         if kept is None or not kept.since <= self._clock() < kept.until:
             kept = self._kept(account)
         if self._hooks.listening:
@@ -265,11 +266,11 @@ class Enforcer:
 
     def _kept(self, account: str | Account) -> Kept:
         now = self._clock()
-        kept = self._snapshots.by_id.get(account)  # type: ignore[arg-type]
-        if kept is not None and kept.since <= now < kept.until:
-            return kept
         if not isinstance(account, str):
             return self._snapshots.of(account, now)
+        kept = self._snapshots.by_id.get(account)
+        if kept is not None and kept.since <= now < kept.until:
+            return kept
         if self._accounts is None:
             raise no_accounts(account_id(account))
         epoch = self._snapshots.epoch

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, TypeVar
 
 from entitlements.model.events import Decided, OperationsDropped, Threshold
@@ -37,6 +38,11 @@ class Hooks:
         if not isinstance(hooks, Iterable) or not all(callable(hook) for hook in hooks):
             raise TypeError(f"hooks {hooks!r} must be a sequence of callables; write hooks=(hook,)")
         self._hooks = tuple(hooks)
+        for hook in self._hooks:
+            if iscoroutinefunction(hook) or iscoroutinefunction(type(hook).__call__):
+                raise TypeError(
+                    f"hook {hook!r} is async, and nobody would await it; write a plain one that puts to a queue"
+                )
         self.listening = bool(self._hooks)
         self._told: OrderedDict[object, None] = OrderedDict()
         self._lock = threading.Lock()

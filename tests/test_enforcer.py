@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -15,12 +16,14 @@ from entitlements import (
     UNLIMITED,
     Account,
     AccountError,
+    AsyncEnforcer,
     Change,
     Denied,
     Enforcer,
     Grant,
     KeyReused,
     Override,
+    Policy,
     Reason,
     ReservationExpired,
     Trial,
@@ -29,6 +32,7 @@ from entitlements import (
 )
 from entitlements.model.events import Decided, Forgotten, OperationsDropped, Refunded, Released, Reloaded, Settlement
 from entitlements.model.events import Threshold as Crossed
+from entitlements.model.facts import Remedy
 from entitlements.testing import RecordingHook
 
 
@@ -1092,6 +1096,42 @@ def test_a_remedy_counts_bursts_and_grants():
     assert ("top", "mid") == (ent.consume("x", "bucket", 6).remedy.tier, ent.consume("x", "leads", 10_200).remedy.tier)
 
 
+def test_the_remedy_of_a_charge_allows_all_of_it_whatever_the_order():
+    """The tier that has enough of one limit may lack another: what is named allows the whole charge."""
+    ladder = policy(
+        limits={"leads": {"kind": "quota"}, "agents": {"kind": "allocation"}, "shown": {"kind": "quota", "mode": "shadow"}},
+        features={}, levels={}, add_ons={"room": {"limits": {"leads": 50, "agents": 50}}, "leads": {"limits": {"leads": 50}}},
+        tiers={
+            "low": {"rank": 1, "limits": {"leads": 1, "agents": 9}},
+            "mid": {"rank": 2, "limits": {"leads": 50, "agents": 1}},
+            "top": {"rank": 3, "limits": {"leads": 50, "agents": 50}},
+        },
+    )  # fmt: skip
+    ent = Enforcer(ladder, accounts={"x": "low"})
+
+    for wanted in ({"leads": 2, "agents": 2}, {"agents": 2, "leads": 2}, {"shown": 1, "leads": 2, "agents": 2}):
+        assert Remedy("top", "room") == ent.consume("x", wanted).remedy
+    assert Remedy("mid", "room") == ent.consume("x", {"leads": 2, "agents": 1}).remedy
+    assert Remedy("top", "room") == ent.consume("x", {"leads": 10, "agents": 20}).remedy
+
+
+def test_a_remedy_counts_what_was_bought_besides():
+    """An add-on that the account has, and that another tier is offered too, goes along to that tier."""
+    ladder = policy(
+        limits={"leads": {"kind": "quota"}}, features={"sso": "x"}, levels={},
+        add_ons={"pack": {"limits": {"leads": 100}, "tiers": ["low", "top"]}, "login": {"features": ["sso"], "tiers": ["top"]}},
+        tiers={
+            "low": {"rank": 1, "limits": {"leads": 10}},
+            "mid": {"rank": 2, "limits": {"leads": 120}},
+            "top": {"rank": 3, "limits": {"leads": 130}},
+        },
+    )  # fmt: skip
+    ent = Enforcer(ladder, accounts={"x": Account("x", "low", add_ons={"pack": 2, "login": 1})})
+
+    assert [None, "top"] == [getattr(ent.consume("x", "leads", n).remedy, "tier", None) for n in (331, 211)]
+    assert "top" == ent.decide("x", "sso").remedy.tier
+
+
 def test_a_switch_that_an_override_turned_on_has_no_level():
     """Only features with levels have one, whatever an override says."""
     ent, _ = enforcer({"x": Account("x", "pro", overrides=(Override("sso", True, reason="r", author="a"),))})
@@ -1156,3 +1196,30 @@ def test_units_beside_a_mapping_are_an_int_or_nothing(n):
 
     with pytest.raises(ValueError, match="leave it out"):
         ent.consume("petra", {"leads": 1}, n)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda ent: ent.can([], "sso"), AccountError, "[]"),
+        (lambda ent: ent.consume({}, "leads"), AccountError, "{}"),
+        (lambda ent: ent.can("petra", "x" * 100_000), UnknownFeature, "(100000 characters)"),
+        (lambda ent: ent.reserve("petra", "leads", 2).commit({"nope": 0}), ValueError, "it holds leads"),
+        (lambda _: Enforcer(policy(), store=None), TypeError, "None is no store"),
+        (lambda _: AsyncEnforcer(policy(), store=5), TypeError, "5 is no store"),
+        (lambda _: Enforcer(policy(), hooks=[_async_hook]), TypeError, "is async"),
+        (lambda _: Policy.load(None), TypeError, "Policy.parse"),
+    ],
+)  # fmt: skip
+def test_a_slip_is_named_with_its_cure(call, error, words):
+    """What cannot be meant is refused at once, in words and not too many of them."""
+    ent, _ = enforcer()
+
+    with pytest.raises(error, match=re.escape(words)) as raised:
+        call(ent)
+
+    assert len(str(raised.value)) < 400
+
+
+async def _async_hook(event):
+    """Would never be awaited."""

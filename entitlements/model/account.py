@@ -7,12 +7,12 @@ unknown tier, a trial that is too long) is checked where the two meet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from entitlements.errors import AccountError
 from entitlements.model.instants import check_moment
@@ -161,11 +161,11 @@ class Account:
     trial: Trial | None = field(default=None, kw_only=True)
     anchor: int | None = field(default=None, kw_only=True)
     add_ons: Mapping[str, int] = field(default_factory=dict, kw_only=True)
-    overrides: tuple[Override, ...] = field(default=(), kw_only=True)
-    grants: tuple[Grant, ...] = field(default=(), kw_only=True)
-    changes: tuple[Change, ...] = field(default=(), kw_only=True)
+    overrides: Sequence[Override] = field(default=(), kw_only=True)
+    grants: Sequence[Grant] = field(default=(), kw_only=True)
+    changes: Sequence[Change] = field(default=(), kw_only=True)
     attributes: Mapping[str, object] = field(default_factory=dict, kw_only=True)
-    status: Status = field(default=Status.ACTIVE, kw_only=True)
+    status: Status | Literal["active", "suspended"] = field(default=Status.ACTIVE, kw_only=True)
 
     def __post_init__(self) -> None:
         _checked(check_id, self.id, "account id")

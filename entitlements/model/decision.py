@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NoReturn
 from entitlements.errors import Denied
 from entitlements.model.facts import STATIC, Considered, Facts, Reason, Receipt, Remedy
 from entitlements.model.instants import to_datetime, to_timedelta
-from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue, NotIncluded, Unlimited
+from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue, Mode, NotIncluded, Unlimited
+from entitlements.model.remedies import remedy_of
 from entitlements.model.words import in_json, in_words
 
 if TYPE_CHECKING:
@@ -194,13 +195,18 @@ class Decision:
         return None if instant is None else to_datetime(instant)
 
     @property
+    def is_enforced(self) -> bool:
+        """Whether a refusal refuses: not of a limit in shadow mode, unless it is the account that is refused."""
+        limit = self.facts.limit
+        shadow = limit is not None and limit.mode is Mode.SHADOW
+        return not shadow or self.reason in (Reason.SUSPENDED, Reason.UNKNOWN_ACCOUNT)
+
+    @property
     def remedy(self) -> Remedy | None:
-        """The lowest tier and the first add-on that would have allowed this, or None."""
+        """The lowest tier, and the first add-on, that would have allowed this charge as a whole; or None."""
         if self.allowed or self.reason in (Reason.SUSPENDED, Reason.STORE_UNAVAILABLE):
             return None
-        needed = (self.line.used or 0 if self.line else 0) + max(1, self.receipt.cost)
-        found = [_enough(ways, needed) for ways in (self.facts.tiers, self.facts.add_ons)]
-        return Remedy(*found) if any(found) else None
+        return remedy_of([part for part in self._parts or (self,) if part.is_enforced])
 
     @property
     def operation(self) -> str | None:
@@ -272,8 +278,3 @@ _FIELDS = (
     "account", "policy", "allowed", "reason", "feature", "tier", "source", "via", "limit", "used",
     "remaining", "retry_after", "resets_at", "valid_until", "degraded", "replayed",
 )  # fmt: skip
-
-
-def _enough(ways: tuple[tuple[str, LimitValue], ...], needed: int) -> str | None:
-    """Return the first way whose size holds *needed* units."""
-    return next((name for name, size in ways if size is not NOT_INCLUDED and size >= needed), None)

@@ -105,8 +105,9 @@ class Facts:
         limit: The definition, where the name is a limit's.
         size: What the account has of the limit; None where the name is no limit's.
         valid_until: First instant at which any of this may change, or None.
-        tiers: Higher tiers that have more, lowest first, with what each has.
+        tiers: Higher tiers that have it, lowest first, with how much the account would have there.
         add_ons: Add-ons that give more, with what the account would then have.
+        is_final: An override has the last word, so that no tier and no add-on changes it.
     """
 
     account: str
@@ -121,6 +122,7 @@ class Facts:
     valid_until: int | None = None
     tiers: tuple[tuple[str, LimitValue], ...] = ()
     add_ons: tuple[tuple[str, LimitValue], ...] = ()
+    is_final: bool = False
 
 
 class Receipt(NamedTuple):

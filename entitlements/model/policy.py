@@ -22,6 +22,7 @@ Value = bool | str | Decimal | timedelta | tuple["Value", ...] | Mapping[str, "V
 """A configuration value: None is *no commitment*, with its text under `<key>.label`."""
 
 NO_LEVEL = "none"
+_LONGEST_SHOWN = 200
 """A level of this name is as good as not included."""
 
 
@@ -175,6 +176,10 @@ class Policy:
         """Return the error for a *name* that the verb *asked* has no answer to."""
         if not isinstance(name, str):
             return UnknownFeature(f"{name!r} is a {type(name).__name__}; the name of a feature or limit is a str")
+        if len(name) > _LONGEST_SHOWN:
+            return UnknownFeature(
+                f"{name[:_LONGEST_SHOWN]!r}… ({len(name)} characters) is no name of policy {self.version}"
+            )
         if asked != "value" and (name in self.keys or name in self.nodes):
             return UnknownFeature(f"{name!r} is a configuration value; ask value(account, {name!r})")
         base, colon, level = name.partition(":")

@@ -28,7 +28,12 @@ class Policy(model.Policy):
 
         Raises:
             PolicyError: With every problem of every file.
+            TypeError: For what is no path.
         """
+        if not isinstance(path, str | bytes | os.PathLike):
+            raise TypeError(
+                f"path {path!r} is a {type(path).__name__}; give a file or a folder, or Policy.parse(mapping)"
+            )
         report = Report()
         return build(cls, read_files(path, report), report)
 

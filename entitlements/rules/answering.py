@@ -17,7 +17,7 @@ from entitlements.model.charge import Charge, Line, Outcome, Part, Recall, Refun
 from entitlements.model.decision import Decision
 from entitlements.model.facts import Facts, Reason, Receipt
 from entitlements.model.instants import SECOND, to_datetime
-from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, LimitValue, Mode, Quota, Rate, Size
+from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, LimitValue, Quota, Rate, Size
 from entitlements.model.usage import Period, Usage
 
 if TYPE_CHECKING:
@@ -161,20 +161,14 @@ def _uncounted(plan: Plan, outcome: Outcome, via: str) -> Decision:
 def _whole(parts: list[Decision]) -> Decision:
     """Return the decision of all parts together."""
     only = parts[0]
-    if len(parts) == 1 and (only.allowed or not _is_shadow(only)):
+    if len(parts) == 1 and (only.allowed or only.is_enforced):
         return only
-    refusing = [part for part in parts if not part.allowed and not _is_shadow(part)]
+    refusing = [part for part in parts if not part.allowed and part.is_enforced]
     if refusing:
         deciding = max(refusing, key=_wait)
     else:
         deciding = min((part for part in parts if part.allowed), key=_share_left, default=only)
     return deciding.deciding(tuple(parts), allowed=not refusing)
-
-
-def _is_shadow(part: Decision) -> bool:
-    limit = part.facts.limit
-    shadow = limit is not None and limit.mode is Mode.SHADOW
-    return shadow and part.reason not in (Reason.SUSPENDED, Reason.UNKNOWN_ACCOUNT)
 
 
 def _wait(part: Decision) -> tuple[bool, int]:

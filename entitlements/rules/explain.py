@@ -10,7 +10,7 @@ from entitlements.rules.sources import raised_limit, tier_value
 
 if TYPE_CHECKING:
     from entitlements.model.entitlements import Entitlements, TierSource
-    from entitlements.model.policy import AddOn, Tier
+    from entitlements.model.policy import AddOn, Policy, Tier
 
 
 def facts(entitlements: Entitlements, name: str) -> Facts:
@@ -35,6 +35,7 @@ def _compile(entitlements: Entitlements, name: str) -> Facts:
     policy, base = entitlements.policy, name.partition(":")[0]
     winner, beside = entitlements.touched.get(base, (None, ()))
     limit = policy.limits.get(name)
+    final = winner is not None and winner.startswith("override:")
     return Facts(
         account=entitlements.account,
         policy=policy.version,
@@ -46,8 +47,9 @@ def _compile(entitlements: Entitlements, name: str) -> Facts:
         limit=limit,
         size=entitlements.limits.get(name, NOT_INCLUDED) if limit else None,
         valid_until=entitlements.expires,
-        tiers=() if _is_final(winner) else tuple(_tiers_with(entitlements, name)),
-        add_ons=() if _is_final(winner) else tuple(_add_ons_with(entitlements, name)),
+        tiers=() if final else tuple(_tiers_with(entitlements, name)),
+        add_ons=() if final else tuple(_add_ons_with(entitlements, name)),
+        is_final=final,
     )
 
 
@@ -83,35 +85,41 @@ def _why_not(entitlements: Entitlements, name: str) -> Reason:
 
 def _tiers_with(entitlements: Entitlements, name: str) -> list[tuple[str, LimitValue]]:
     """
-    Return the higher tiers that have *name*, lowest first, with how much could be used at once.
+    Return the higher tiers on which the account would have *name*, lowest first, with how much at once.
 
-    Grants would raise them too. Trial plans are nothing to move to.
+    What it bought besides and what was granted to it raise them too. Trial plans are nothing to move to.
     """
     policy, own = entitlements.policy, entitlements.in_force
     higher = [
         tier
         for tier in sorted(policy.tiers.values(), key=lambda each: each.rank)
-        if not tier.trial and (own is None or tier.rank > own.rank) and policy.answers[tier.id][name]
+        if not tier.trial and (own is None or tier.rank > own.rank)
     ]
-    return [(tier.id, _size(entitlements, tier, name)) for tier in higher]
-
-
-def _is_final(winner: str | None) -> bool:
-    """Say whether an override has the last word, so that no tier and no add-on changes it."""
-    return winner is not None and winner.startswith("override:")
+    sizes = [(tier.id, _size(entitlements, tier, name)) for tier in higher]
+    return [(tier, size) for tier, size in sizes if size]
 
 
 def _size(entitlements: Entitlements, tier: Tier, name: str) -> LimitValue:
-    """Return what the account could use at once of a limit on *tier*; a feature has no size."""
-    limit = entitlements.policy.limits.get(name)
+    """Return what the account could use at once of a limit on *tier*; a feature that it has there is unlimited."""
+    policy, base = entitlements.policy, name.partition(":")[0]
+    beside = [each for each in entitlements.touched.get(base, (None, ()))[1] if _holds_on(policy, tier, each)]
+    limit = policy.limits.get(name)
     if limit is None:
-        return UNLIMITED
+        bought = [policy.add_ons[each.source.partition(":")[2]] for each in beside]
+        has = policy.answers[tier.id][name] or any(_gives(policy, add_on, name) for add_on in bought)
+        return UNLIMITED if has else NOT_INCLUDED
     size = tier.limits.get(name, NOT_INCLUDED)
-    _, beside = entitlements.touched.get(name, (None, ()))
     for each in beside:
-        if each.source.startswith("grant:") and each.verdict in (Verdict.WON, Verdict.RAISED):
-            size = raised_limit(size, cast("int", each.value))
+        size = raised_limit(size, cast("LimitValue", each.value))
     return size if size is NOT_INCLUDED else limit.capacity(size)
+
+
+def _holds_on(policy: Policy, tier: Tier, considered: Considered) -> bool:
+    """Say whether what stands beside this tier would stand beside *tier* too: an add-on, if offered there; a grant."""
+    kind, _, name = considered.source.partition(":")
+    if kind == "add-on":
+        return policy.add_ons[name].offered_to(tier.id)
+    return kind == "grant" and considered.verdict in (Verdict.WON, Verdict.RAISED)
 
 
 def _add_ons_with(entitlements: Entitlements, name: str) -> list[tuple[str, LimitValue]]:
@@ -125,13 +133,18 @@ def _add_ons_with(entitlements: Entitlements, name: str) -> list[tuple[str, Limi
 
 
 def _with_add_on(entitlements: Entitlements, add_on: AddOn, name: str) -> LimitValue | None:
-    base, _, level = name.partition(":")
     if name in add_on.limits:
         size = raised_limit(entitlements.limits.get(name, NOT_INCLUDED), add_on.limits[name])
         return size if size is NOT_INCLUDED else entitlements.policy.limits[name].capacity(size)
+    return UNLIMITED if _gives(entitlements.policy, add_on, name) else None
+
+
+def _gives(policy: Policy, add_on: AddOn, name: str) -> bool:
+    """Say whether an add-on gives a feature, or a `feature:level`."""
+    base, _, level = name.partition(":")
     if base in add_on.features:
-        return UNLIMITED
-    if base in add_on.levels:
-        levels = entitlements.policy.features[base].levels
-        return UNLIMITED if not level or levels.index(add_on.levels[base]) >= levels.index(level) else None
-    return None
+        return True
+    if base not in add_on.levels:
+        return False
+    levels = policy.features[base].levels
+    return not level or levels.index(add_on.levels[base]) >= levels.index(level)

@@ -91,7 +91,10 @@ def commit(
 
     def finish(answer: Settled, _: str) -> None:
         if answer.excess is not None:
-            raise ValueError(f"commit of {n!r}: reservation {reservation!r} holds less of {answer.excess!r}, or none")
+            less = (
+                "several limits; pass {name: units}" if answer.excess == "*" else f"less of {answer.excess!r}, or none"
+            )
+            raise ValueError(f"commit of {n!r}: reservation {reservation!r} holds {less}")
         if not answer.done:
             raise ReservationExpired(
                 f"reservation {reservation!r} of account {entitlements.account!r} is gone, and its units"
@@ -128,8 +131,10 @@ def _amounts(held: Mapping[str, int] | None, n: object) -> tuple[tuple[str, int]
 
 def _check_within(held: Mapping[str, int], amounts: Mapping[str, int]) -> None:
     for name, units in amounts.items():
-        if units > held.get(name, 0):
-            raise ValueError(f"commit of {units} of {name!r}: only {held.get(name, 0)} are reserved; consume the rest")
+        if name not in held:
+            raise ValueError(f"commit of {name!r}: the reservation holds none of it, it holds {', '.join(held)}")
+        if units > held[name]:
+            raise ValueError(f"commit of {units} of {name!r}: only {held[name]} are reserved; consume the rest")
 
 
 def _kept(held: Mapping[str, int] | None, amounts: tuple[tuple[str, int], ...] | int | None) -> dict[str, int]:

@@ -35,6 +35,10 @@ def open_store(store: str | Store, clock: Clock) -> Store:
 
         _check_clock(clock)
         return RedisStore(store)
+    if not (callable(getattr(store, "execute", None)) and callable(getattr(store, "close", None))):
+        raise TypeError(
+            f"store {store!r} is no store; give memory://, redis://host:6379, or an object with execute and close"
+        )
     _check_given(store, clock)
     return store  # type: ignore[return-value]
 
@@ -51,7 +55,8 @@ def open_async_store(store: str | Store | AsyncStore, clock: Clock) -> AsyncStor
     if isinstance(store, MemoryStore):
         return AsyncMemoryStore(store)
     if not hasattr(store, "aclose"):
-        raise TypeError(f"store {store!r} blocks; AsyncEnforcer needs one with async execute and aclose")
+        what = "blocks" if hasattr(store, "close") else "is no store"
+        raise TypeError(f"store {store!r} {what}; AsyncEnforcer needs one with async execute and aclose")
     _check_given(store, clock)
     return store  # type: ignore[return-value]
 

@@ -1,0 +1,42 @@
+"""What would have allowed a refused charge as a whole: a tier, an add-on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from entitlements.model.facts import Remedy
+from entitlements.model.limits import NOT_INCLUDED, LimitValue
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from entitlements.model.decision import Decision
+
+
+def remedy_of(parts: Sequence[Decision]) -> Remedy | None:
+    """
+    Return the lowest tier, and the first add-on, under which every part would have been allowed.
+
+    Args:
+        parts: The enforced parts of a refused decision.
+    """
+    refused = [part for part in parts if not part.allowed]
+    some = refused[0].facts
+    tier = next((each for each, _ in some.tiers if all(_fits_on(each, part) for part in parts)), None)
+    add_on = next((each for each, _ in some.add_ons if all(_fits_with(each, part) for part in refused)), None)
+    return Remedy(tier, add_on) if tier or add_on else None
+
+
+def _fits_on(tier: str, part: Decision) -> bool:
+    """Say whether *tier* has room; where an override has the last word, no tier changes anything."""
+    return part.allowed if part.facts.is_final else _holds(part.facts.tiers, tier, part)
+
+
+def _fits_with(add_on: str, part: Decision) -> bool:
+    return _holds(part.facts.add_ons, add_on, part)
+
+
+def _holds(ways: tuple[tuple[str, LimitValue], ...], name: str, part: Decision) -> bool:
+    """Say whether *name* is one of *ways*, with room for what is used and what the part asks for."""
+    needed = (part.used or 0) + max(1, part.receipt.cost)
+    return any(way == name and size is not NOT_INCLUDED and size >= needed for way, size in ways)
