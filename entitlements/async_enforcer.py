@@ -8,6 +8,7 @@ module-level `can` answer plain calls from what is loaded, and never do I/O.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+from zoneinfo import ZoneInfo
 
 from entitlements.accounts import open_async_accounts
 from entitlements.accounts.clock import monotonic
@@ -20,6 +21,9 @@ from entitlements.model.events import Reloaded
 from entitlements.rules import reserving, verbs
 from entitlements.snapshots import Kept, Once, Snapshots, account_id, check_policy, new_operation, no_accounts
 from entitlements.stores import open_async_store
+from entitlements.tiering.health import Health, health, measured_in
+from entitlements.tiering.sla import ServiceLevel, service_level
+from entitlements.tiering.uptime import Uptime, uptime
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -101,6 +105,23 @@ class AsyncEnforcer:
     async def entitlements(self, account: str | Account) -> Entitlements:
         """Same as `Enforcer.entitlements`."""
         return (await self._kept(account)).entitlements
+
+    # -- what service it is owed -------------------------------------------------------
+
+    async def sla(self, account: str | Account, priority: str) -> ServiceLevel:
+        """Same as `Enforcer.sla`."""
+        return service_level(await self.entitlements(account), priority, ZoneInfo)
+
+    async def uptime(self, account: str | Account) -> Uptime:
+        """Same as `Enforcer.uptime`."""
+        return uptime(await self.entitlements(account))
+
+    async def health(self, account: str | Account, measured: Mapping[str, object] | None = None) -> Health:
+        """Same as `Enforcer.health`."""
+        kept = await self._kept(account)
+        if measured is None:
+            measured = measured_in(kept.entitlements, kept.account.attributes if kept.account else {})
+        return health(kept.entitlements, measured)
 
     # -- how much, how fast ------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import timedelta
 
     from entitlements.async_enforcer import AsyncEnforcer
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from entitlements.model.usage import Period, Usage
     from entitlements.rules.asking import Wanted
     from entitlements.snapshots import Kept
+    from entitlements.tiering.health import Health
+    from entitlements.tiering.sla import ServiceLevel
+    from entitlements.tiering.uptime import Uptime
 
 
 class BoundAccount:
@@ -55,6 +59,18 @@ class BoundAccount:
     def entitlements(self) -> Entitlements:
         """Same as `Enforcer.entitlements`, for this account."""
         return self._enforcer.entitlements(self.account)
+
+    def sla(self, priority: str) -> ServiceLevel:
+        """Same as `Enforcer.sla`, for this account."""
+        return self._enforcer.sla(self.account, priority)
+
+    def uptime(self) -> Uptime:
+        """Same as `Enforcer.uptime`, for this account."""
+        return self._enforcer.uptime(self.account)
+
+    def health(self, measured: Mapping[str, object] | None = None) -> Health:
+        """Same as `Enforcer.health`, for this account."""
+        return self._enforcer.health(self.account, measured)
 
     def consume(self, what: Wanted, n: int = 1, *, key: str | None = None, scope: str | None = None) -> Decision:
         """Same as `Enforcer.consume`, for this account."""
@@ -151,6 +167,18 @@ class AsyncBoundAccount:
         """Same as `AsyncEnforcer.entitlements`, for this account."""
         self._kept = self._enforcer.again(self.account, self._kept)
         return self._kept.entitlements
+
+    async def sla(self, priority: str) -> ServiceLevel:
+        """Same as `AsyncEnforcer.sla`, for this account."""
+        return await self._enforcer.sla(self.account, priority)
+
+    async def uptime(self) -> Uptime:
+        """Same as `AsyncEnforcer.uptime`, for this account."""
+        return await self._enforcer.uptime(self.account)
+
+    async def health(self, measured: Mapping[str, object] | None = None) -> Health:
+        """Same as `AsyncEnforcer.health`, for this account."""
+        return await self._enforcer.health(self.account, measured)
 
     async def consume(self, what: Wanted, n: int = 1, *, key: str | None = None, scope: str | None = None) -> Decision:
         """Same as `AsyncEnforcer.consume`, for this account."""

@@ -8,6 +8,7 @@ Each verb gathers (the account's snapshot, the clock), runs a pure step of
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+from zoneinfo import ZoneInfo
 
 from entitlements.accounts import open_accounts
 from entitlements.accounts.clock import monotonic
@@ -20,6 +21,9 @@ from entitlements.model.events import Reloaded
 from entitlements.rules import reserving, verbs
 from entitlements.snapshots import Kept, Once, Snapshots, account_id, check_policy, new_operation, no_accounts
 from entitlements.stores import open_store
+from entitlements.tiering.health import Health, health, measured_in
+from entitlements.tiering.sla import ServiceLevel, service_level
+from entitlements.tiering.uptime import Uptime, uptime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -113,6 +117,42 @@ class Enforcer:
     def entitlements(self, account: str | Account) -> Entitlements:
         """Return everything resolved for the account, now."""
         return self._kept(account).entitlements
+
+    # -- what service it is owed -------------------------------------------------------
+
+    def sla(self, account: str | Account, priority: str) -> ServiceLevel:
+        """
+        Return in what time the account is owed an answer and a solution, or that it is owed none.
+
+        Args:
+            account: An id, or an `Account`.
+            priority: `"P1"`, as the policy names it under `sla`.
+
+        Raises:
+            UnknownFeature: For a priority that no tier of the policy knows.
+            PolicyError: For values that make no commitment and no clock.
+        """
+        return service_level(self.entitlements(account), priority, ZoneInfo)
+
+    def uptime(self, account: str | Account) -> Uptime:
+        """Return the guarantee of the account's tier, and what it gets back for a measured uptime."""
+        return uptime(self.entitlements(account))
+
+    def health(self, account: str | Account, measured: Mapping[str, object] | None = None) -> Health:
+        """
+        Return how well the account does, by its tier's weights.
+
+        Args:
+            account: An id, or an `Account`.
+            measured: Scores from 0 to 100 by component; those among the account's attributes by default.
+
+        Raises:
+            AccountError: For a score that is no number from 0 to 100, or of no component.
+        """
+        kept = self._kept(account)
+        if measured is None:
+            measured = measured_in(kept.entitlements, kept.account.attributes if kept.account else {})
+        return health(kept.entitlements, measured)
 
     # -- how much, how fast ------------------------------------------------------------
 

@@ -1,0 +1,106 @@
+"""
+Time that runs only while support is open.
+
+Open is every instant whose local time of day lies in [opens, closes) on one of the
+clock's days. Between two changes of a zone's offset to UTC that is plain arithmetic, so
+time is walked in stretches of one offset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from entitlements.model.instants import DAY, MICROSECOND, SECOND, to_datetime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import tzinfo
+
+_THURSDAY = 3
+"""The weekday of 1970-01-01, with Monday as 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class SupportClock:
+    """
+    The hours of a support desk.
+
+    Args:
+        zone: Its time zone, passed in as a value.
+        opens: Microseconds after local midnight, the first that is open.
+        closes: Microseconds after local midnight, the first that is closed again; up to 24 h.
+        days: Weekdays, Monday is 0; at least one.
+
+    Raises:
+        ValueError: For hours or days in which support would never be open.
+    """
+
+    zone: tzinfo
+    opens: int
+    closes: int
+    days: frozenset[int]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.opens < self.closes <= DAY:
+            raise ValueError("a support clock must open before it closes, on the same day")
+        if not self.days or not self.days <= set(range(7)):
+            raise ValueError("a support clock must be open on at least one weekday, 0 (Monday) to 6")
+
+    def after(self, start: int, lasting: int) -> int:
+        """
+        Return the instant at which the desk has been open for *lasting* since *start*.
+
+        Args:
+            start: Microseconds since 1970.
+            lasting: Microseconds of open time, above 0.
+
+        Raises:
+            ValueError: Where that lies after the year 9998.
+        """
+        for begins, ends in self._open(start):
+            if ends - begins >= lasting:
+                return begins + lasting
+            lasting -= ends - begins
+        raise ValueError("that is never: it lies after the year 9998")
+
+    def between(self, start: int, end: int) -> int:
+        """Return for how many of the microseconds from *start* to *end* the desk is open."""
+        total = 0
+        for begins, ends in self._open(start):
+            if begins >= end:
+                break
+            total += min(ends, end) - begins
+        return total
+
+    def _open(self, start: int) -> Iterator[tuple[int, int]]:
+        """Return the open spans from *start* on."""
+        for begins, ends, offset in self._stretches(start):
+            first, last = begins + offset, ends + offset
+            for day in range(first // DAY, (last - 1) // DAY + 1):
+                if (day + _THURSDAY) % 7 in self.days:
+                    opens, closes = max(first, day * DAY + self.opens), min(last, day * DAY + self.closes)
+                    if opens < closes:
+                        yield opens - offset, closes - offset
+
+    def _stretches(self, start: int) -> Iterator[tuple[int, int, int]]:
+        """Return spans of at most a day without a change of offset: begin, end, offset to UTC."""
+        while to_datetime(start).year < 9999:
+            end, offset = start + DAY, self._offset(start)
+            if self._offset(end) != offset:
+                end = self._changes(start, end, offset)
+            yield start, end, offset
+            start = end
+
+    def _changes(self, before: int, after: int, offset: int) -> int:
+        """Return the first instant after *before* that has another offset, to the second as zones have it."""
+        low, high = before // SECOND, -(-after // SECOND)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._offset(middle * SECOND) == offset else (low, middle)
+        return high * SECOND
+
+    def _offset(self, at: int) -> int:
+        offset = to_datetime(at).astimezone(self.zone).utcoffset()
+        assert offset is not None
+        return offset // MICROSECOND
