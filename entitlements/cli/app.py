@@ -11,7 +11,9 @@ import typer
 from entitlements.cli.can import can
 from entitlements.cli.exits import MEANINGS, CannotAnswer, ending
 from entitlements.cli.explain import explain
+from entitlements.cli.health import health
 from entitlements.cli.schema import schema
+from entitlements.cli.sla import sla
 from entitlements.cli.tiers import tiers
 from entitlements.cli.validate import validate
 from entitlements.cli.value import value
@@ -20,7 +22,7 @@ from entitlements.errors import EntitlementsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (validate, tiers, can, explain, value, schema)
+COMMANDS = (validate, tiers, can, explain, value, sla, health, schema)
 
 
 def run(argv: Sequence[str] | None) -> int:

@@ -73,8 +73,8 @@ def tier_named(policy: Policy, name: str) -> Tier:
     return tier
 
 
-def instant(given: str | None) -> int:
-    """Return the instant that a question is about, in microseconds: now, if it does not say."""
+def instant(given: str | None, option: str = "--at") -> int:
+    """Return the instant that an option names, in microseconds: now, if it does not say."""
     from entitlements.accounts.cells import read_moment
     from entitlements.clock import system_clock
     from entitlements.model.instants import to_instant
@@ -84,7 +84,7 @@ def instant(given: str | None) -> int:
     try:
         return to_instant(read_moment(given.strip()))
     except ValueError as error:
-        raise CannotAnswer(f"--at {error}", Code.USAGE) from None
+        raise CannotAnswer(f"{option} {error}", Code.USAGE) from None
 
 
 def _first_problem(path: str, error: PolicyError) -> str:

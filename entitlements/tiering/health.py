@@ -130,10 +130,9 @@ def _check_names(entitlements: Entitlements, measured: Mapping[str, object]) -> 
     known = component_names(entitlements)
     for name in measured:
         if name not in known:
-            there_are = f"there are {', '.join(known)}" if known else "the policy weighs none under health.weights"
-            raise AccountError(
-                f"account {entitlements.account!r}: {name!r} is no component of health{nearest(str(name), known)}; {there_are}"
-            )
+            there_are = f"; there are {', '.join(known)}" if known else "; the policy weighs none under health.weights"
+            cure = nearest(str(name), known) or there_are
+            raise AccountError(f"account {entitlements.account!r}: {name!r} is no component of health{cure}")
 
 
 def _score(account: str, name: str, value: object) -> Decimal | None:

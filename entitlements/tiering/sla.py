@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from entitlements.errors import PolicyError, UnknownFeature
 from entitlements.model.instants import HOUR, MINUTE, check_moment, to_datetime, to_timedelta
 from entitlements.model.limits import NOT_INCLUDED
-from entitlements.model.names import nearest
 from entitlements.model.problem import Problem
 from entitlements.model.words import in_json, in_words
 from entitlements.tiering.support_clock import SupportClock
@@ -215,8 +214,7 @@ def _priority(entitlements: Entitlements, priority: object) -> str:
         )
     name = priority.strip().lower() if isinstance(priority, str) else ""
     if name not in known:
-        near = nearest(name, known)
-        raise UnknownFeature(f"there is no priority {priority!r}{near}; there are {', '.join(known)}")
+        raise UnknownFeature(f"there is no priority {priority!r}; there are {', '.join(known)}")
     return name
 
 
