@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from entitlements.cli.can import can
+from entitlements.cli.diff import diff
 from entitlements.cli.exits import MEANINGS, CannotAnswer, ending
 from entitlements.cli.explain import explain
 from entitlements.cli.health import health
@@ -22,7 +23,7 @@ from entitlements.errors import EntitlementsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (validate, tiers, can, explain, value, sla, health, schema)
+COMMANDS = (validate, tiers, can, explain, value, sla, health, diff, schema)
 
 
 def run(argv: Sequence[str] | None) -> int:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from rich.text import Text
+
+T = TypeVar("T")
 
 _OBEYED = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "?")
 
@@ -76,3 +80,14 @@ def silence(stream: Any) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+
+
+def tracked(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """Yield *items*; on a terminal with a bar on stderr that goes when it is done."""
+    from rich.progress import track
+
+    shown = total > _WORTH_A_BAR and sys.stderr.isatty()
+    yield from track(items, what, total, console=Console(stderr=True), transient=True) if shown else items
+
+
+_WORTH_A_BAR = 1_000

@@ -22,8 +22,9 @@ Value = bool | str | Decimal | timedelta | tuple["Value", ...] | Mapping[str, "V
 """A configuration value: None is *no commitment*, with its text under `<key>.label`."""
 
 NO_LEVEL = "none"
-_LONGEST_SHOWN = 200
 """A level of this name is as good as not included."""
+
+_LONGEST_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,258 @@
+"""What another policy changes: per tier, per limit, per account; and the command that stops a build."""
+
+import copy
+import json
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trade import WRITTEN
+
+from entitlements import NOT_INCLUDED, UNLIMITED, Account, Enforcer, Grant, Override, Policy
+from entitlements.cli import main
+from entitlements.policy.accounts import bind
+from entitlements.rules.resolve import resolve
+from entitlements.tiering.differences import Direction
+from entitlements.tiering.policy_diff import diff, diff_account
+
+OLD = Policy.parse(WRITTEN)
+
+
+def changed(**tiers):
+    """Return the shared policy with parts of some tiers replaced, as the files of a new version would."""
+    new = copy.deepcopy(WRITTEN)
+    new["policy"]["version"] = "t2"
+    for tier, sections in tiers.items():
+        for section, names in sections.items():
+            if isinstance(names, dict):
+                new["tiers"][tier].setdefault(section, {}).update(names)
+            else:
+                new["tiers"][tier][section] = names
+    return new
+
+
+def of(new, account, usage=None):
+    return diff_account(OLD, Policy.parse(new), account, lambda p, each: resolve(p, bind(p, each), 0), usage)
+
+
+def told(differences):
+    return {each.name: (each.before, each.after, each.direction.value) for each in differences}
+
+
+def test_a_policy_does_not_differ_from_itself():
+    same = diff(OLD, Policy.parse(WRITTEN))
+
+    assert (False, False, (), ()) == (bool(same), same.takes_away, same.tiers, same.limits)
+
+
+def test_features_levels_limits_and_values_are_told_per_tier():
+    new = changed(pro={
+        "features": ["sso"], "levels": {"reports": "full"},
+        "limits": {"leads": 5, "agents": "unlimited"}, "values": {"support": {"phone": "none"}},
+    })  # fmt: skip
+
+    whole = diff(OLD, Policy.parse(new))
+
+    assert ["pro"] == [each.tier for each in whole.tiers]
+    assert {
+        "chat": (True, NOT_INCLUDED, "lost"),
+        "sso": (NOT_INCLUDED, True, "gained"),
+        "reports": ("basic", "full", "gained"),
+        "leads": (10, 5, "lost"),
+        "agents": (3, UNLIMITED, "gained"),
+        "support.phone": ("business-hours", "none", "changed"),
+        "support.response": (timedelta(hours=8), NOT_INCLUDED, "lost"),
+    } == told(whole.tiers[0].differences)
+    assert whole.takes_away
+
+
+def test_more_for_everybody_takes_nothing_away():
+    whole = diff(OLD, Policy.parse(changed(pro={"limits": {"leads": 11}}, max={"limits": {"agents": "unlimited"}})))
+
+    assert (True, False) == (bool(whole), whole.takes_away)
+
+
+def test_zero_and_not_included_are_two_things():
+    new = changed()
+    del new["tiers"]["free"]["limits"]["api"]
+
+    assert {"api": (0, NOT_INCLUDED, "lost")} == told(diff(OLD, Policy.parse(new)).tiers[0].differences)
+
+
+def test_tiers_come_and_go():
+    new = changed()
+    new["tiers"]["ultra"] = {"rank": 9}
+    del new["tiers"]["free"]
+
+    whole = diff(OLD, Policy.parse(new))
+
+    assert {"ultra": "added", "free": "removed"} == {each.tier: each.presence for each in whole.tiers}
+    assert whole.takes_away
+
+
+@pytest.mark.parametrize(
+    ("limit", "becomes", "restarts"),
+    [
+        ("api", {"kind": "rate", "algorithm": "fixed"}, True),
+        ("leads", {"kind": "allocation"}, True),
+        ("leads", {"kind": "quota", "mode": "shadow"}, False),
+        ("api", {"kind": "rate", "on_outage": "deny"}, False),
+    ],
+)
+def test_a_definition_that_changes_says_whether_meters_start_anew(limit, becomes, restarts):
+    new = changed()
+    new["limits"][limit] = becomes
+
+    (found,) = diff(OLD, Policy.parse(new)).limits
+
+    assert (limit, restarts) == (found.limit, found.restarts)
+
+
+def test_a_window_that_changes_starts_anew():
+    new = changed()
+    for tier in new["tiers"].values():
+        if "fixed" in tier.get("limits", {}):
+            tier["limits"]["fixed"] = "10 per minute"
+
+    found = {each.limit: each.restarts for each in diff(OLD, Policy.parse(new)).limits}
+
+    assert {"fixed": True} == found
+
+
+def test_an_account_is_told_what_it_gains_and_loses_with_what_it_bought():
+    account = Account("x", "pro", grants=[Grant("leads", 7)])
+
+    found = of(changed(pro={"limits": {"leads": 5, "agents": 4}}), account)
+
+    assert {"leads": (17, 12, "lost"), "agents": (3, 4, "gained")} == told(found.differences)
+    assert (True, True, "pro", "pro") == (found.gains, found.loses, found.tier_before, found.tier_after)
+
+
+def test_an_account_lands_over_a_limit_that_shrinks_below_its_usage():
+    new = changed(pro={"limits": {"agents": 2, "leads": 5}})
+
+    found = of(new, Account("x", "pro"), {"agents": 3, "leads": 5})
+
+    assert [("agents", 3, 2)] == [(each.limit, each.used, each.size) for each in found.over]
+    assert () == of(new, Account("x", "pro")).over  # usage that nobody knows lands over nothing
+
+
+def test_an_override_that_the_new_policy_says_itself_is_redundant_and_one_that_was_so_before_is_not_news():
+    def overridden(name, value):
+        return Account("x", "pro", overrides=[Override(name, value, reason="r", author="a")])
+
+    new = changed(pro={"limits": {"leads": 50}, "features": ["chat", "sso"]})
+
+    assert ("leads",) == of(new, overridden("leads", 50)).redundant
+    assert ("sso",) == of(new, overridden("sso", True)).redundant
+    assert () == of(new, overridden("leads", 51)).redundant
+    assert () == of(new, overridden("chat", True)).redundant
+
+
+def test_an_account_that_the_new_policy_cannot_serve_is_named():
+    new = changed()
+    del new["limits"]["trials"]
+    del new["tiers"]["pro"]["limits"]["trials"]
+    for tier in new["tiers"].values():
+        tier.get("limits", {}).pop("trials", None)
+
+    found = of(new, Account("x", "pro", overrides=[Override("trials", 5, reason="r", author="a")]))
+
+    assert found.loses
+    assert "trials" in found.problem
+
+
+sizes = st.one_of(st.integers(0, 20), st.just("unlimited"))
+
+
+@given(sizes, sizes, sizes)
+def test_what_is_lost_is_refused_and_what_is_gained_was(before, after, used):
+    """The direction agrees with enforcement: a charge that only one of the two admits tells which is more."""
+    old, new = (Policy.parse(changed(pro={"limits": {"agents": size}})) for size in (before, after))
+    directions = {each.direction for tier in diff(old, new).tiers for each in tier.differences if each.name == "agents"}
+    n = 1 if used == "unlimited" else used + 1
+    was, is_ = (Enforcer(policy, accounts={"x": "pro"}).consume("x", "agents", n).allowed for policy in (old, new))
+
+    assert was <= is_ or directions == {Direction.LOST}
+    assert is_ <= was or directions == {Direction.GAINED}
+    assert bool(directions) == (before != after)
+
+
+# -- the command -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def written(new, accounts="id,tier,agents\na,pro,3\nb,free,1\n"):
+        # JSON is YAML
+        (tmp_path / "old.yaml").write_text(json.dumps(WRITTEN, default=lambda delta: f"PT{delta.seconds}S"))
+        (tmp_path / "new.yaml").write_text(json.dumps(new, default=lambda delta: f"PT{delta.seconds}S"))
+        (tmp_path / "accounts.csv").write_text(accounts)
+
+    return written
+
+
+def test_the_command_shows_tiers_and_accounts_and_exits_with_1_where_anybody_loses(files, capsys):
+    files(changed(pro={"limits": {"agents": 2}}))
+
+    code = main(["diff", "old.yaml", "new.yaml", "--accounts", "accounts.csv"])
+
+    assert (1, [
+        "tier pro",
+        "  - agents: 3 -> 2",
+        "account a",
+        "  - agents: 3 -> 2",
+        "  ! agents: 3 used of 2; keeps them, and can add none",
+        "0 accounts gain, 1 lose, 1 land over a limit, 0 have an override that is no longer needed",
+    ]) == (code, capsys.readouterr().out.splitlines())  # fmt: skip
+
+
+def test_the_command_exits_with_0_where_nobody_loses(files, capsys):
+    files(changed(pro={"limits": {"agents": 20}}))
+
+    code = main(["diff", "old.yaml", "new.yaml", "--accounts", "accounts.csv", "--json"])
+    said = json.loads(capsys.readouterr().out)
+
+    assert (0, False, ["a"]) == (code, said["takes_away"], [each["account"] for each in said["accounts"]])
+    assert {"before": 3, "after": 20, "direction": "gained", "name": "agents", "kind": "limit"} in said["accounts"][0][
+        "differences"
+    ]
+
+
+def test_the_command_says_so_where_nothing_changes(files, capsys):
+    files(WRITTEN)
+
+    assert 0 == main(["diff", "old.yaml", "new.yaml"])
+    assert "say the same of every tier and limit" in capsys.readouterr().out
+
+
+def test_the_command_reads_usage_from_a_store(files, capsys, server):
+    files(changed(pro={"limits": {"agents": 2}}))
+    url = f"redis://127.0.0.1:{server.port}/0?namespace=diff"
+    with Enforcer(OLD, accounts={"a": "pro"}, store=url) as ent:
+        ent.forget("a")
+        ent.consume("a", "agents", 3)
+
+        code = main(["diff", "old.yaml", "new.yaml", "--accounts", "accounts.csv", "--store", url])
+        ent.forget("a")
+
+    assert 1 == code
+    assert "! agents: 3 used of 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "words"),
+    [
+        (["old.yaml", "none.yaml"], 4, "none.yaml"),
+        (["old.yaml", "new.yaml", "--store", "redis://x"], 2, "add --accounts"),
+        (["old.yaml", "new.yaml", "--accounts", "none.csv"], 4, "none.csv"),
+    ],
+)
+def test_the_command_names_what_it_cannot_read(files, capsys, argv, code, words):
+    files(WRITTEN)
+
+    assert code == main(["diff", *argv])
+    assert words in capsys.readouterr().err
