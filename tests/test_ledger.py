@@ -673,6 +673,21 @@ def test_the_oldest_of_callers_goes_where_none_is_ours(books):
     assert Status.REPLAYED is books.charge("k:new", books.part(LEADS, 1, UNLIMITED)).status
 
 
+def test_what_came_just_now_is_kept_although_all_others_are_callers(books):
+    for at in range(MAX_OPERATIONS):
+        books.charge(f"k:{at}", books.part(LEADS, 1, UNLIMITED))
+
+    ours = [books.charge(f"o:{at}", books.part(LEADS, 1, UNLIMITED)).forgotten for at in range(2)]
+
+    assert [1, 1] == ours
+    assert ["o:1"] == list(books.ledger.operations)  # the one before it went, not another of callers'
+    assert ["k:1", MAX_OPERATIONS - 1] == [
+        next(iter(books.ledger.keyed_operations)),
+        len(books.ledger.keyed_operations),
+    ]
+    assert books.execute(Refund(ACCOUNT, "o:1"))
+
+
 def test_a_charge_drops_up_to_four_expired_operations_of_each_kind(books):
     for at in range(10):
         books.charge(f"o:{at}", books.part(LEADS, 1, UNLIMITED))

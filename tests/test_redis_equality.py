@@ -82,6 +82,16 @@ def test_the_oldest_operations_go_alike_when_there_are_too_many(both):
     assert Status.REPLAYED is both(leads(1, operation="k:first", keyed=True)).status
 
 
+def test_what_came_just_now_is_kept_alike_although_all_others_are_callers(both):
+    for number in range(MAX_OPERATIONS):
+        both(leads(1, operation=f"k:{number}", keyed=True))
+
+    assert [1, 1] == [both(leads(1, operation=f"o:{number}")).forgotten for number in range(2)]
+    assert [False, True] == [both(Refund(ACCOUNT, f"o:{number}")) for number in range(2)]
+    assert Status.ADMITTED is both(leads(1, operation="k:0", keyed=True)).status
+    assert Status.REPLAYED is both(leads(1, operation="k:2", keyed=True)).status
+
+
 def test_expired_operations_go_four_at_a_time_and_their_ids_can_come_back(both):
     for number in range(20):
         both(leads(1, operation=f"o:{number}"))

@@ -177,7 +177,7 @@ def remember(ledger: Ledger, id: str, operation: Operation, now: int) -> int:
 
     Returns:
         How many ids were dropped before their time: the oldest of ours first, and
-        only then the oldest of callers'.
+        only then the oldest of callers'; never the one that came just now.
     """
     for kept in (ledger.operations, ledger.keyed_operations):
         _drop_expired(kept, now)
@@ -186,7 +186,8 @@ def remember(ledger: Ledger, id: str, operation: Operation, now: int) -> int:
     home[id] = operation
     forgotten = 0
     while len(ledger.operations) + len(ledger.keyed_operations) > MAX_OPERATIONS:
-        oldest = ledger.operations or ledger.keyed_operations
+        ours = len(ledger.operations) > (not operation.keyed)
+        oldest = ledger.operations if ours else ledger.keyed_operations
         oldest.pop(next(iter(oldest)))
         forgotten += 1
     return forgotten

@@ -6,7 +6,8 @@ because a window touches 61 of them. A charge at `now` is admitted iff what stan
 the 61 buckets that end with the present one, plus the cost, stays within the limit.
 *No window of that length ever holds more than the limit*: take any window, and the last
 admission in it, at t. Everything in (t - window, t] stands in the 61 buckets that were
-summed when t was admitted. Units come back at most one bucket late.
+summed when t was admitted. Units come back at most one bucket late, and where 60 does
+not divide the window up to 59 microseconds more: 60 buckets are that much longer than it.
 
 **Fixed**: windows aligned to the clock (multiples of the window since 1970). Two full
 windows can touch, so any window of that length holds at most twice the limit.

@@ -103,7 +103,7 @@ function remember(id, keyed, expires, rest)
   book[list.count] = book[list.count] + 1
   local forgotten = 0
   while book.o_count + book.k_count > MAX_OPERATIONS do
-    local victim = book.o_count > 0 and 'o' or 'k'
+    local victim = book.o_count > (keyed and 0 or 1) and 'o' or 'k' -- never the one that came just now
     oldest(victim)
     drop_oldest(victim)
     forgotten = forgotten + 1
