@@ -14,6 +14,7 @@ from decimal import Decimal
 from types import MappingProxyType
 
 from entitlements.errors import UnknownFeature
+from entitlements.model.criteria import AssignmentRules
 from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue
 from entitlements.model.names import nearest
 from entitlements.model.problem import Problem
@@ -135,6 +136,7 @@ class Policy:
         unknown_account: `deny`, `raise`, or the id of the tier that strangers get.
         currency: Of every money value.
         warnings: What the validator found odd, but usable.
+        assignment: Which tier an account belongs in; None where the files do not say.
     """
 
     version: str
@@ -145,6 +147,7 @@ class Policy:
     unknown_account: str = "deny"
     currency: str = "USD"
     warnings: tuple[Problem, ...] = ()
+    assignment: AssignmentRules | None = None
     keys: frozenset[str] = field(init=False, repr=False)
     nodes: frozenset[str] = field(init=False, repr=False)
     ids: Mapping[str, str] = field(init=False, repr=False)

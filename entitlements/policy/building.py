@@ -10,6 +10,7 @@ from entitlements.errors import PolicyError
 from entitlements.model.instants import MICROSECOND
 from entitlements.model.limits import Allocation, Limit, NotIncluded, OnOutage, Quota, Rate
 from entitlements.model.policy import AddOn, Feature, Policy
+from entitlements.policy.assigning import read_assignment
 from entitlements.policy.checking import check_document, check_use
 from entitlements.policy.comparing import compare
 from entitlements.policy.inheriting import whole_tiers
@@ -64,6 +65,7 @@ def _fields(root: Branch, document: Document, report: Report) -> dict[str, Any]:
     tiers = whole_tiers(document, parts, vocabulary, report=report)
     compare(document, tiers, parts, report=report)
     return {
+        "assignment": read_assignment(document, vocabulary, report=report),
         "tiers": MappingProxyType(tiers),
         "features": MappingProxyType(_features(document)),
         "limits": MappingProxyType({name: _with_window(limit, reader) for name, limit in definitions.items()}),

@@ -71,8 +71,19 @@ def _keys_beside(path: Path, kind: str) -> list[str]:
         (4, "tiers"): shape.TrialShape,
         (3, "add_ons"): shape.AddOnShape,
     }
-    model = models.get((len(path), str(path[0])), shape.Shape)
+    model = _in_assignment(path) if path[0] == "assignment" else models.get((len(path), str(path[0])), shape.Shape)
     return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _in_assignment(path: Path) -> type[shape.Shape]:
+    """Return what may stand where *path* ends in the section of that name; one key is the section's own."""
+    section = path[1] if len(path) > 2 else ""
+    inner: dict[str, type[shape.Shape]] = {
+        "criteria": shape.CriterionShape,
+        "rules": shape.RuleShape,
+        "": shape.AssignmentShape,
+    }
+    return shape.Document if len(path) == 1 else inner.get(str(section), shape.Shape)
 
 
 def _one_of(word: object, known: list[str]) -> str:

@@ -14,13 +14,45 @@ _VALUE = {
         {"type": "object", "additionalProperties": {"$ref": "#/$defs/Value"}},
     ]
 }
+_SCALAR = {"type": ["boolean", "number", "string"]}
+_TEST = {
+    "description": (
+        "A value, a list of values, or bounds: from (at least), above, to (at most), below;"
+        " {is: x}, {in: [x, y]} and {known: false} say it in words."
+    ),
+    "anyOf": [
+        _SCALAR,
+        {"type": "array", "items": _SCALAR, "minItems": 1},
+        {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": False,
+            "properties": {
+                "is": _SCALAR,
+                "in": {"type": "array", "items": _SCALAR, "minItems": 1},
+                **{bound: {"type": "number"} for bound in ("from", "above", "to", "below")},
+                "known": {"type": "boolean"},
+            },
+        },
+    ],
+}
+_CONDITION = {
+    "description": "Criteria with what they are tested for, all of which hold; all, any and not hold conditions.",
+    "type": "object",
+    "minProperties": 1,
+    "properties": {
+        **{word: {"type": "array", "items": {"$ref": "#/$defs/Condition"}, "minItems": 1} for word in ("all", "any")},
+        "not": {"$ref": "#/$defs/Condition"},
+    },
+    "additionalProperties": {"$ref": "#/$defs/Test"},
+}
 _NOISE = {"title", "discriminator"}
 
 
 def schema_text() -> str:
     """Return the JSON Schema of a policy file, as `policy.schema.json` holds it."""
     schema = _tidied(Document.model_json_schema())
-    schema["$defs"]["Value"] = _VALUE
+    schema["$defs"] |= {"Value": _VALUE, "Condition": _CONDITION, "Test": _TEST}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "entitlements policy"}
     return json.dumps(head | schema, indent=2, sort_keys=True) + "\n"
 

@@ -9,10 +9,12 @@ values have no type of their own here.
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
+from entitlements.model.criteria import CriterionKind
 from entitlements.model.limits import Algorithm, Mode, OnOutage
 from entitlements.model.names import MAX_RATE, NAME
 from entitlements.policy.misread import Misread, shown
@@ -34,6 +36,12 @@ def _as_duration(value: object) -> timedelta:
     return value
 
 
+def _as_number(value: object) -> object:
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return Decimal(value)
+    raise Misread(f"{shown(value)} is not a number", "write one such as 100000")
+
+
 _DURATION = {
     "type": "string",
     "pattern": r"^([0-9]+ (ms|milliseconds?|seconds?|minutes?|hours?|days?|weeks?)|P[0-9TWDHMS]+)$",
@@ -51,6 +59,11 @@ Version = Annotated[Text, BeforeValidator(_as_text), WithJsonSchema({"type": ["s
 Duration = Annotated[timedelta, BeforeValidator(_as_duration), WithJsonSchema(_DURATION)]
 Size = Annotated[Any, WithJsonSchema(_SIZE)]
 Value = Annotated[Any, WithJsonSchema({"x-ref": "Value"})]  # a $ref that pydantic would look for; see schema.py
+
+Number = Annotated[Any, BeforeValidator(_as_number), WithJsonSchema({"type": "number"})]
+Known = Annotated[Any, WithJsonSchema({"type": ["boolean", "number", "string"]})]
+Condition = Annotated[Any, WithJsonSchema({"x-ref": "Condition"})]
+Test = Annotated[Any, WithJsonSchema({"x-ref": "Test"})]
 
 Features = Annotated[list[Name], Field(description="Switches that are on.", json_schema_extra={"uniqueItems": True})]
 Levels = Annotated[dict[Name, LevelName], Field(description="The level of each feature with levels.")]
@@ -180,6 +193,46 @@ class AddOnShape(_Bundle):
     price: Text | None = Field(None, description="What it costs, in words: 500 per year.")
 
 
+class CriterionShape(Shape):
+    """One thing that is known about accounts."""
+
+    kind: Annotated[CriterionKind, Field(strict=False)] | None = Field(
+        None, description="Required: amount (money), count (whole numbers), word, or flag (yes and no)."
+    )
+    attributes: list[Text] = Field(
+        [],
+        description="Other attributes of an account that hold it, beside the one of its own name.",
+        json_schema_extra={"uniqueItems": True},
+    )
+    least: Number | None = Field(None, description="The least that can be right; less is reported and not believed.")
+    most: Number | None = Field(None, description="The most that can be right; more is reported and not believed.")
+    missing: Known | None = Field(None, description="What counts where an account says nothing.")
+    about: str = Field("", description="One sentence for people.")
+
+
+class RuleShape(Shape):
+    """One rule: accounts that fit `when` belong in `tier`."""
+
+    name: Name | None = Field(None, description="Its name; the tier where it is left out.")
+    tier: Name | None = Field(None, description="Required: the tier.")
+    when: Condition | None = Field(None, description="The condition; left out, every account fits.")
+    precedence: bool = Field(
+        False,
+        description="It is meant to take accounts that later rules fit as well.",
+    )
+
+
+class AssignmentShape(Shape):
+    """Which tier an account belongs in: criteria, ordered rules, signals."""
+
+    binding: Name | None = Field(None, description="Required: the criterion that decides; the others are signals.")
+    criteria: dict[Name, CriterionShape] = Field({}, description="What is known about accounts.")
+    rules: list[RuleShape] = Field([], description="In order: the first that fits decides.")
+    signals: dict[Name, dict[Name, Test]] = Field(
+        {}, description="Criteria that vote: for each the tiers, with the values that speak for them."
+    )
+
+
 class Document(Shape):
     """A policy: tiers of customers and what each of them gets. One file, or several of one folder."""
 
@@ -191,3 +244,4 @@ class Document(Shape):
     limits: dict[Name, Definition] = Field({}, description="How each limit is counted; sizes stand with the tiers.")
     tiers: dict[Name, TierShape] = Field({}, description="What each tier gets.")
     add_ons: dict[Name, AddOnShape] = Field({}, description="Bundles to buy on top of a tier.")
+    assignment: AssignmentShape | None = Field(None, description="Which tier an account belongs in.")

@@ -1,1 +1,1 @@
-"""The laws of moving between tiers, and of the service that each is owed: pure, `now` is an argument."""
+"""The laws of moving between tiers, pure: assignment, transitions, previews, trials, reviews."""

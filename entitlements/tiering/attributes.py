@@ -1,0 +1,200 @@
+"""
+From an account's attributes, as a file or a program holds them, to what is known of it.
+
+A cell of a spreadsheet is a text: `$50,000` is an amount, `Regional Agency` the word
+`regional-agency`, `yes` a flag. What cannot be right (no agents, a negative value, two
+attributes that say two things) is reported with its field, and counts as unknown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
+
+from entitlements.model.conditions import Known
+from entitlements.model.criteria import Criterion, CriterionKind
+from entitlements.model.words import in_json, in_words
+
+_DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?"
+_NUMBER = re.compile(rf"(?P<minus>-)?(?P<digits>{_DIGITS})|\((?P<owed>{_DIGITS})\)")
+_CURRENCY = re.compile(r"[$€£¥]|\b[A-Z]{3}\b")
+_FLAGS = {**dict.fromkeys(("true", "yes", "y", "1"), True), **dict.fromkeys(("false", "no", "n", "0"), False)}
+_LONGEST = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """
+    An attribute that cannot be right.
+
+    Args:
+        account: The account's id; None where attributes came alone.
+        criterion: The criterion that it was read for.
+        field: The attribute, or several with `and`, as the account has them.
+        value: What it says.
+        problem: What is wrong with it.
+        cure: What to write instead.
+    """
+
+    account: str | None
+    criterion: str
+    field: str
+    value: object
+    problem: str
+    cure: str
+
+    def __str__(self) -> str:
+        """Return one line for people."""
+        whose = f"account {self.account!r}: " if self.account is not None else ""
+        return f"{whose}{self.field}: {self.problem}; {self.cure}"
+
+    def to_dict(self) -> dict[str, object]:
+        """Return what `json.dumps` writes."""
+        return {
+            "account": self.account,
+            "criterion": self.criterion,
+            "field": self.field,
+            "value": _shown_json(self.value),
+            "problem": self.problem,
+            "cure": self.cure,
+        }
+
+
+def read_attributes(
+    criteria: Mapping[str, Criterion], attributes: Mapping[str, object], account: str | None = None
+) -> tuple[Mapping[str, Known], tuple[Misfit, ...]]:
+    """
+    Return what is known for each criterion, and what cannot be right.
+
+    Args:
+        criteria: The policy's.
+        attributes: The account's; `annual_value`, `Annual Value` and `annual-value` are one name.
+        account: Whose, for the reports.
+
+    Returns:
+        Values by criterion, unknown ones left out; and the attributes that were not believed.
+    """
+    written: dict[str, list[tuple[str, object]]] = {}
+    for name, value in attributes.items():
+        if value is not None and not (isinstance(value, str) and not value.strip()):
+            written.setdefault(attribute_name(name), []).append((name, value))
+    known: dict[str, Known] = {}
+    misfits: list[Misfit] = []
+    for criterion in criteria.values():
+        found = [each for attribute in criterion.attributes for each in written.get(attribute, ())]
+        value, wrong = _settled(criterion, found, account)
+        misfits += wrong
+        if value is None and not wrong:
+            value = criterion.missing
+        if value is not None:
+            known[criterion.name] = value
+    return MappingProxyType(known), tuple(misfits)
+
+
+def attribute_name(name: str) -> str:
+    """Return the name of an attribute as criteria name it: lower case, words joined by `-`."""
+    return re.sub(r"[\s_-]+", "-", str(name).strip().lower())
+
+
+def read_value(criterion: Criterion, raw: object) -> Known:
+    """
+    Return *raw* as a value of the criterion.
+
+    Raises:
+        ValueError: With `problem; cure`, where it is none.
+    """
+    match criterion.kind:
+        case CriterionKind.WORD:
+            return _word(raw)
+        case CriterionKind.FLAG:
+            return _flag(raw)
+        case _:
+            return _bounded(criterion, _number(criterion, raw))
+
+
+def _settled(
+    criterion: Criterion, found: list[tuple[str, object]], account: str | None
+) -> tuple[Known | None, list[Misfit]]:
+    """Return the one value that all attributes of a criterion agree on; else why there is none."""
+    values: list[tuple[str, Known]] = []
+    wrong: list[Misfit] = []
+    for name, raw in found:
+        try:
+            values.append((name, read_value(criterion, raw)))
+        except ValueError as error:
+            problem, _, cure = str(error).partition("; ")
+            wrong.append(Misfit(account, criterion.name, name, raw, problem, cure))
+    if len({value for _, value in values}) > 1:
+        said = ", ".join(f"{name} says {in_words(value)}" for name, value in values)
+        fields = " and ".join(name for name, _ in values)
+        raws = tuple(raw for _, raw in found)
+        wrong.append(Misfit(account, criterion.name, fields, raws, f"two things are said: {said}", "keep one"))
+    return (values[0][1] if values and not wrong else None), wrong
+
+
+def _number(criterion: Criterion, raw: object) -> Decimal | int:
+    if isinstance(raw, str):
+        number = _written(raw, money=criterion.kind is CriterionKind.AMOUNT)
+    elif isinstance(raw, int | float | Decimal) and not isinstance(raw, bool):
+        number = Decimal(str(raw))
+    else:
+        number = None
+    example = "50000 or $50,000" if criterion.kind is CriterionKind.AMOUNT else "12"
+    if number is None or not number.is_finite():
+        raise ValueError(f"{_shown(raw)} is not a number; write one such as {example}")
+    if criterion.kind is CriterionKind.AMOUNT:
+        return number
+    if number != number.to_integral_value():
+        raise ValueError(f"{_shown(raw)} is not a whole number; write one such as 12")
+    return int(number)
+
+
+def _written(text: str, *, money: bool) -> Decimal | None:
+    short = text.strip()
+    if len(short) > _LONGEST:
+        return None
+    plain = _CURRENCY.sub("", short, count=1).replace(" ", "") if money else short
+    found = _NUMBER.fullmatch(plain)
+    if found is None:
+        return None
+    try:
+        size = Decimal((found["digits"] or found["owed"]).replace(",", ""))
+    except InvalidOperation:
+        return None
+    return -size if found["minus"] or found["owed"] else size
+
+
+def _bounded(criterion: Criterion, value: Decimal | int) -> Decimal | int:
+    if criterion.least is not None and value < criterion.least:
+        raise ValueError(f"{in_words(value)} is below {in_words(criterion.least)}; correct it, or leave it empty")
+    if criterion.most is not None and value > criterion.most:
+        raise ValueError(f"{in_words(value)} is above {in_words(criterion.most)}; correct it, or leave it empty")
+    return value
+
+
+def _word(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise ValueError(f"{_shown(raw)} is not a word; write one such as 'local-agency'")
+    return attribute_name(raw)
+
+
+def _flag(raw: object) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    value = _FLAGS.get(raw.strip().lower()) if isinstance(raw, str) else None
+    if value is None:
+        raise ValueError(f"{_shown(raw)} is neither yes nor no; write yes or no")
+    return value
+
+
+def _shown(raw: object) -> str:
+    text = repr(raw) if not isinstance(raw, Decimal) else str(raw)
+    return text if len(text) <= _LONGEST + 2 else f"{text[:_LONGEST]}…"
+
+
+def _shown_json(value: object) -> object:
+    known = isinstance(value, str | int | float | bool | Decimal | tuple)
+    return in_json(value) if known else _shown(value)

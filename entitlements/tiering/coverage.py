@@ -1,0 +1,181 @@
+"""
+What an ordered list of rules covers: rules that overlap, never match or leave a gap.
+
+A condition only changes its answer at the values that it names. So one account for each
+combination of those values, of one value between every two of them and of one beyond
+the outermost, stands for every account that there can be: the check is exhaustive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from itertools import combinations, islice, pairwise, product
+
+from entitlements.model.conditions import Between, IsKnown, Known, OneOf
+from entitlements.model.criteria import AssignmentRules, Band, Criterion, CriterionKind
+from entitlements.model.words import in_words
+from entitlements.tiering.conditions import holds, leaves
+
+MOST = 50_000
+"""Most example accounts that one list of rules is tried on."""
+
+OTHER = "anything-else"
+"""The word that stands for all that no rule names."""
+
+Example = Mapping[str, Known]
+_HALF = Decimal("0.5")
+
+
+class Flaw(StrEnum):
+    """What is wrong with a list of rules."""
+
+    OVERLAP = "overlap"
+    NEVER = "never"
+    SHADOWED = "shadowed"
+    GAP = "gap"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """
+    One flaw.
+
+    Args:
+        flaw: Which.
+        rule: The index of the rule; for an overlap of the later one; None for a gap.
+        other: For an overlap or a shadow: the index of the rule that comes first.
+        example: An account that shows it; None for a condition that holds for none.
+    """
+
+    flaw: Flaw
+    rule: int | None
+    other: int | None
+    example: Example | None
+
+
+def examine(rules: AssignmentRules) -> list[Finding] | None:
+    """
+    Return the flaws of the list of rules, each with an example account.
+
+    Returns:
+        None where the rules name so many values that trying all combinations takes
+        more than `MOST` examples.
+    """
+    examples = list(islice(_examples(rules), MOST + 1))
+    if len(examples) > MOST:
+        return None
+    fitting = [(example, [holds(rule.when, example) for rule in rules.rules]) for example in examples]
+    return [*_idle(rules, fitting), *_overlaps(rules, fitting), *_gaps(fitting)]
+
+
+def overlapping(criterion: Criterion, bands: tuple[Band, ...]) -> Iterator[tuple[Band, Band, Known]]:
+    """
+    Return bands of numbers that overlap and do not nest, with a value in both.
+
+    Lists of words may share some: the definition of two tiers may name the same word.
+    """
+    ranged = [(band, band.when) for band in bands if isinstance(band.when, Between)]
+    numbers = [value for value in _values(criterion, [test for _, test in ranged]) if not isinstance(value, str | bool)]
+    inside = [(band, {value for value in numbers if holds(test, {criterion.name: value})}) for band, test in ranged]
+    for (first, one), (second, two) in combinations(inside, 2):
+        both = one & two
+        if both and both not in (one, two):
+            yield first, second, min(both)
+
+
+def empty(criterion: Criterion, band: Band) -> bool:
+    """Say whether no value at all lies in the band."""
+    tests = [] if isinstance(band.when, IsKnown) else [band.when]
+    return not any(holds(band.when, {criterion.name: value}) for value in _values(criterion, tests))
+
+
+def in_example(example: Example) -> str:
+    """Return an example account for people: `annual-value 25,000, evaluating no`."""
+    return ", ".join(f"{name} {in_words(value)}" for name, value in example.items()) or "any"
+
+
+def _examples(rules: AssignmentRules) -> Iterator[Example]:
+    found = [leaf for rule in rules.rules for leaf in leaves(rule.when)]
+    names = list(dict.fromkeys(leaf.criterion for leaf in found))
+    asked = {name: [leaf for leaf in found if leaf.criterion == name] for name in names}
+    values = [_answers(rules.criteria[name], asked[name]) for name in names]
+    for combination in product(*values):
+        yield {name: value for name, value in zip(names, combination, strict=True) if value is not None}
+
+
+def _answers(criterion: Criterion, asked: list[Between | OneOf | IsKnown]) -> list[Known | None]:
+    """Return the values to try, and None for no value where a rule asks whether there is one."""
+    values = _values(criterion, [leaf for leaf in asked if isinstance(leaf, Between | OneOf)])
+    may_lack = criterion.missing is None and any(isinstance(leaf, IsKnown) for leaf in asked)
+    return [*values, None] if may_lack else [*values]
+
+
+def _values(criterion: Criterion, tests: Sequence[Between | OneOf]) -> list[Known]:
+    """Return the values that stand for all that a criterion can have."""
+    if criterion.kind is CriterionKind.FLAG:
+        return [False, True]
+    named = [value for test in tests if isinstance(test, OneOf) for value in test.values]
+    if criterion.kind is CriterionKind.WORD:
+        return [*dict.fromkeys(named), OTHER]
+    bounds = [bound for test in tests if isinstance(test, Between) for bound in (test.low, test.high)]
+    edges = sorted({Decimal(value) for value in (*named, *bounds) if value is not None})
+    return _numbers(criterion, edges)
+
+
+def _numbers(criterion: Criterion, edges: list[Decimal]) -> list[Known]:
+    known = [bound for bound in (criterion.least, criterion.most) if bound is not None]
+    points = sorted({*edges, *known}) or [Decimal(0)]
+    inner = [middle for low, high in pairwise(points) for middle in _between(criterion, low, high)]
+    tried = [points[0] - 1, *points, *inner, points[-1] + 1]
+    whole = criterion.kind is CriterionKind.COUNT
+    kept = [value for value in sorted(set(tried)) if _possible(criterion, value)]
+    return [int(value) if whole else value for value in kept]
+
+
+def _between(criterion: Criterion, low: Decimal, high: Decimal) -> list[Decimal]:
+    if criterion.kind is CriterionKind.COUNT:
+        return [low + 1] if high - low > 1 else []
+    return [low + (high - low) * _HALF]
+
+
+def _possible(criterion: Criterion, value: Decimal) -> bool:
+    if criterion.kind is CriterionKind.COUNT and value != value.to_integral_value():
+        return False
+    return (criterion.least is None or value >= criterion.least) and (criterion.most is None or value <= criterion.most)
+
+
+Fitting = list[tuple[Example, list[bool | None]]]
+
+
+def _idle(rules: AssignmentRules, fitting: Fitting) -> Iterator[Finding]:
+    """Find the rules that never decide: they fit nobody, or somebody else always comes first."""
+    for at in range(len(rules.rules)):
+        fits = [(example, answers) for example, answers in fitting if answers[at]]
+        if not fits:
+            yield Finding(Flaw.NEVER, at, None, None)
+        elif all(True in answers[:at] for _, answers in fits):
+            example, answers = fits[0]
+            yield Finding(Flaw.SHADOWED, at, answers.index(True), example)
+
+
+def _overlaps(rules: AssignmentRules, fitting: Fitting) -> Iterator[Finding]:
+    """Find pairs of rules for different tiers that both fit somebody, where that is not said to be meant."""
+    shadowed = {finding.rule for finding in _idle(rules, fitting)}
+    for first, second in combinations(range(len(rules.rules)), 2):
+        one, two = rules.rules[first], rules.rules[second]
+        rest = second == len(rules.rules) - 1 and next(leaves(two.when), None) is None
+        if one.precedence or rest or one.tier == two.tier or second in shadowed:
+            continue
+        both = next((example for example, answers in fitting if answers[first] and answers[second]), None)
+        if both is not None:
+            yield Finding(Flaw.OVERLAP, second, first, both)
+
+
+def _gaps(fitting: Fitting) -> Iterator[Finding]:
+    """Find an account that no rule fits, whatever else is known of it."""
+    missed = next((example for example, answers in fitting if not {True, None}.intersection(answers)), None)
+    if missed is not None:
+        yield Finding(Flaw.GAP, None, None, missed)
