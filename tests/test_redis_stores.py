@@ -35,6 +35,7 @@ from entitlements.rules.periods import month_ends
 from entitlements.stores import open_async_store, open_store
 from entitlements.stores.failures import Broken, Corrupt, Overloaded, Rejected, TimedOut, Unreachable
 from entitlements.stores.redis import AsyncRedisStore, RedisStore
+from entitlements.stores.rights import rules
 from entitlements.stores.scripts import SCRIPTS
 from entitlements.stores.wire import account_key
 from entitlements.testing import FakeClock
@@ -222,19 +223,9 @@ def every_order():
     ]  # fmt: skip
 
 
-COMMANDS = (
-    "+evalsha", "+script|load", "+hello", "+client|setinfo", "+time", "+hget", "+hmget", "+hset", "+hdel", "+hkeys", "+hlen",
-    "+del", "+pttl", "+pexpire", "+persist",
-)  # fmt: skip
-"""All that a user of the store must be allowed, beside the keys."""
-
-
 def test_every_order_runs_with_the_documented_rights_and_touches_only_its_keys(acl_server):
-    commands = COMMANDS
-    if acl_server.version.startswith("6."):  # knows no `container|part` for these, and takes the whole
-        commands = [each.partition("|")[0] for each in COMMANDS]
-    elif acl_server.version.startswith("7.0"):  # has no such command yet
-        commands = [each for each in COMMANDS if each != "+client|setinfo"]
+    family = tuple(int(each) for each in acl_server.version.split(".")[:2])
+    _, *commands = rules("ent", family)
     url = acl_server.user("~ent1:{acme}", "~ent1:{acme}:1.2.3.4", *commands)
     store = RedisStore(url)
 

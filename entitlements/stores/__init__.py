@@ -76,7 +76,9 @@ def _is_networked(store: Any) -> bool:
     """Say whether *store* is a URL of a networked store, or a client of redis-py, without importing that."""
     if not isinstance(store, str):
         return any(kind.__module__.partition(".")[0] == "redis" for kind in type(store).__mro__)
-    scheme = store.partition("://")[0]
+    scheme, sign, _ = store.partition("://")
+    if not sign:  # then it is not shown either: a password may stand anywhere in it
+        raise ValueError("the store URL has no scheme; write memory:// or redis://host:6379")
     if scheme not in _NETWORKED:
         raise ValueError(f"store URL of scheme {scheme!r} is not known; write memory:// or redis://host:6379")
     return True

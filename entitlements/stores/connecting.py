@@ -160,6 +160,8 @@ def _checked(options: dict[str, str], kind: str) -> str:
             raise ValueError(f"option {name!r} is not known; {', '.join(_OURS)} and redis-py's connection options are")
         if name in URL_QUERY_ARGUMENT_PARSERS and not value:
             raise ValueError(f"option {name!r} is empty")
+    if options.get("protocol", "3") not in ("2", "3"):
+        raise ValueError(f"protocol {options['protocol']!r} is not known; write 2 or 3")
     return urlencode(options)
 
 

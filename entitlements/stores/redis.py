@@ -35,6 +35,7 @@ from entitlements.stores.connecting import (
     target_of,
 )
 from entitlements.stores.failures import Overloaded, failure, too_old, unreachable
+from entitlements.stores.rights import OLDEST
 from entitlements.stores.turns import AsyncTurns, Deadline, Turn, Turns
 from entitlements.stores.wire import Call, answer_of, call_of, deadline_of
 
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from entitlements.model.charge import Answer, Order
 
 _ERRORS = (RedisError, RedisClusterException, OSError, TimeoutError)
-_OLDEST = (6, 2)
 _NODE = "NEVER_DECODE"
 """redis-py's word for: leave the answer's bytes alone, whatever the client decodes otherwise."""
 
@@ -158,7 +158,7 @@ def _check_version(hello: Any, shown: str) -> None:
     known = hello if isinstance(hello, dict) else dict(zip(hello[::2], hello[1::2], strict=False))
     version = known.get(b"version", b"").decode()
     numbers = tuple(int(each) for each in version.split(".")[:2] if each.isdigit())
-    if len(numbers) == 2 and numbers < _OLDEST:
+    if len(numbers) == 2 and numbers < OLDEST:
         raise too_old(version, shown)
 
 
@@ -275,11 +275,22 @@ class _ClusterLink:
         if self._client is None:
             with self._lock:
                 if self._client is None:
-                    try:
-                        self._client = cluster_of(self._target)
-                    except _ERRORS as error:
-                        raise unreachable(error, self._target.shown) from error
+                    self._client = self._connect()
         return self._client
+
+    def _connect(self) -> Any:
+        client: Any = None
+        try:
+            client = cluster_of(self._target)
+            hello = client.execute_command("HELLO", target_nodes=client.get_default_node())
+            _check_version(hello, self._target.shown)
+        except BaseException as error:
+            if client:
+                client.close()
+            if isinstance(error, _ERRORS):
+                raise unreachable(error, self._target.shown) from error
+            raise
+        return client
 
     @staticmethod
     def _answer(client: Any, call: Call) -> Any:
@@ -415,13 +426,14 @@ class _AsyncClusterLink:
             raise Overloaded(f"store {self._shown}: no connection was free in time; raise max_connections")
         try:
             async with Deadline(patience):
+                if not self._connected:
+                    await self._connect()
                 reply = await self._answer(call)
         except _ERRORS as error:
-            raise failure(error, self._shown) from error
+            raise (failure if self._connected else unreachable)(error, self._shown) from error
         finally:
             self._turns.settled(turn)
             self._turns.leave()
-        self._connected = True
         self._turns.answered = self._loop.time()
         return reply
 
@@ -430,6 +442,13 @@ class _AsyncClusterLink:
 
     def abandon(self) -> None:
         """Drop the client of a loop that has ended."""
+
+    async def _connect(self) -> None:
+        client: Any = self._client
+        await client.initialize()
+        hello = await client.execute_command("HELLO", target_nodes=client.get_default_node())
+        _check_version(hello, self._shown)
+        self._connected = True
 
     async def _answer(self, call: Call) -> Any:
         client: Any = self._client
