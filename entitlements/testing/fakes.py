@@ -1,4 +1,4 @@
-"""What tests of your own need: a clock that you move, and a hook that remembers."""
+"""A clock that a test moves, and a hook that remembers."""
 
 from __future__ import annotations
 
