@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from entitlements.model.usage import Period as Period
     from entitlements.model.usage import Usage as Usage
     from entitlements.policy import Policy as Policy
+    from entitlements.requests import FeatureRequests as FeatureRequests
     from entitlements.stores.memory import MemoryStore as MemoryStore
 
 _HOMES = {
@@ -58,6 +59,7 @@ _HOMES = {
     "Enforcer": "enforcer",
     "Entitlements": "model.entitlements",
     "EntitlementsError": "errors",
+    "FeatureRequests": "requests",
     "Grant": "model.account",
     "KeyReused": "errors",
     "MemoryStore": "stores.memory",
@@ -93,6 +95,7 @@ __all__ = [
     "Enforcer",
     "Entitlements",
     "EntitlementsError",
+    "FeatureRequests",
     "Grant",
     "KeyReused",
     "MemoryStore",

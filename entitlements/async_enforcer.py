@@ -19,15 +19,27 @@ from entitlements.hooks import Hooks
 from entitlements.model.charge import Verb
 from entitlements.model.events import Reloaded
 from entitlements.rules import reserving, verbs
-from entitlements.snapshots import Kept, Once, Snapshots, account_id, check_policy, new_operation, no_accounts
+from entitlements.snapshots import (
+    Kept,
+    Once,
+    Snapshots,
+    account_id,
+    check_policy,
+    known_account,
+    new_operation,
+    no_accounts,
+)
 from entitlements.stores import open_async_store
 from entitlements.tiering.health import Health, health, measured_in
+from entitlements.tiering.preview import preview
+from entitlements.tiering.reviews import quotas, review
 from entitlements.tiering.sla import ServiceLevel, service_level
+from entitlements.tiering.triggers import Measured
 from entitlements.tiering.uptime import Uptime, uptime
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-    from datetime import timedelta
+    from datetime import datetime, timedelta
     from os import PathLike
     from types import TracebackType
 
@@ -39,6 +51,9 @@ if TYPE_CHECKING:
     from entitlements.model.usage import Period, Usage
     from entitlements.ports import Accounts, AsyncAccounts, AsyncStore, Clock, Hook, Store
     from entitlements.rules.asking import Wanted
+    from entitlements.tiering.preview import ChangePreview
+    from entitlements.tiering.reviews import Review
+    from entitlements.tiering.triggers import FeatureRequest
 
     Commit = Callable[[str, int | Mapping[str, int] | None], Awaitable[None]]
     Cancel = Callable[[str], Awaitable[None]]
@@ -200,6 +215,25 @@ class AsyncEnforcer:
         id = account_id(account)
         await self._run(verbs.forget(id))
         await self.refresh(id)
+
+    # -- moving between tiers ------------------------------------------------------------
+
+    async def plan_change(self, account: str | Account, to: str, *, at: datetime | None = None) -> ChangePreview:
+        """Same as `Enforcer.plan_change`."""
+        kept, usage = await self._kept(account), await self.usage(account)
+        return preview(kept.entitlements.policy, known_account(kept), to, now=self._clock(), usage=usage, at=at)
+
+    async def review(
+        self, account: str | Account, *, requests: Iterable[FeatureRequest] = (), events: Iterable[str] = ()
+    ) -> Review:
+        """Same as `Enforcer.review`."""
+        kept, usage = await self._kept(account), await self.usage(account)
+        history = {name: await self.history(account, name) for name in quotas(kept.entitlements.policy)}
+        measured = Measured(usage, history)
+        return review(
+            kept.entitlements.policy, known_account(kept), now=self._clock(),
+            measured=measured, requests=requests, events=events,
+        )  # fmt: skip
 
     # -- upkeep ------------------------------------------------------------------------
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import timedelta
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime, timedelta
 
     from entitlements.async_enforcer import AsyncEnforcer
     from entitlements.enforcer import Enforcer
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from entitlements.rules.asking import Wanted
     from entitlements.snapshots import Kept
     from entitlements.tiering.health import Health
+    from entitlements.tiering.preview import ChangePreview
+    from entitlements.tiering.reviews import Review
     from entitlements.tiering.sla import ServiceLevel
+    from entitlements.tiering.triggers import FeatureRequest
     from entitlements.tiering.uptime import Uptime
 
 
@@ -119,6 +122,14 @@ class BoundAccount:
     def history(self, limit: str) -> tuple[Period, ...]:
         """Same as `Enforcer.history`, for this account."""
         return self._enforcer.history(self.account, limit)
+
+    def plan_change(self, to: str, *, at: datetime | None = None) -> ChangePreview:
+        """Same as `Enforcer.plan_change`, for this account."""
+        return self._enforcer.plan_change(self.account, to, at=at)
+
+    def review(self, *, requests: Iterable[FeatureRequest] = (), events: Iterable[str] = ()) -> Review:
+        """Same as `Enforcer.review`, for this account."""
+        return self._enforcer.review(self.account, requests=requests, events=events)
 
     def forget(self) -> None:
         """Same as `Enforcer.forget`, for this account."""
@@ -229,6 +240,14 @@ class AsyncBoundAccount:
     async def history(self, limit: str) -> tuple[Period, ...]:
         """Same as `AsyncEnforcer.history`, for this account."""
         return await self._enforcer.history(self.account, limit)
+
+    async def plan_change(self, to: str, *, at: datetime | None = None) -> ChangePreview:
+        """Same as `AsyncEnforcer.plan_change`, for this account."""
+        return await self._enforcer.plan_change(self.account, to, at=at)
+
+    async def review(self, *, requests: Iterable[FeatureRequest] = (), events: Iterable[str] = ()) -> Review:
+        """Same as `AsyncEnforcer.review`, for this account."""
+        return await self._enforcer.review(self.account, requests=requests, events=events)
 
     async def forget(self) -> None:
         """Same as `AsyncEnforcer.forget`, for this account."""

@@ -19,15 +19,27 @@ from entitlements.hooks import Hooks
 from entitlements.model.charge import Verb
 from entitlements.model.events import Reloaded
 from entitlements.rules import reserving, verbs
-from entitlements.snapshots import Kept, Once, Snapshots, account_id, check_policy, new_operation, no_accounts
+from entitlements.snapshots import (
+    Kept,
+    Once,
+    Snapshots,
+    account_id,
+    check_policy,
+    known_account,
+    new_operation,
+    no_accounts,
+)
 from entitlements.stores import open_store
 from entitlements.tiering.health import Health, health, measured_in
+from entitlements.tiering.preview import preview
+from entitlements.tiering.reviews import quotas, review
 from entitlements.tiering.sla import ServiceLevel, service_level
+from entitlements.tiering.triggers import Measured
 from entitlements.tiering.uptime import Uptime, uptime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import timedelta
+    from datetime import datetime, timedelta
     from os import PathLike
     from types import TracebackType
 
@@ -39,6 +51,9 @@ if TYPE_CHECKING:
     from entitlements.model.usage import Period, Usage
     from entitlements.ports import Accounts, Clock, Hook, Store
     from entitlements.rules.asking import Wanted
+    from entitlements.tiering.preview import ChangePreview
+    from entitlements.tiering.reviews import Review
+    from entitlements.tiering.triggers import FeatureRequest
 
 R = TypeVar("R")
 
@@ -266,6 +281,47 @@ class Enforcer:
         id = account_id(account)
         self._run(verbs.forget(id))
         self.refresh(id)
+
+    # -- moving between tiers ------------------------------------------------------------
+
+    def plan_change(self, account: str | Account, to: str, *, at: datetime | None = None) -> ChangePreview:
+        """
+        Return what moving the account to the tier *to* would do, and when; changes nothing.
+
+        Args:
+            account: An id, or an `Account`.
+            to: A tier's id or alias.
+            at: When it is wanted (aware); a downgrade is never before its notice.
+
+        Raises:
+            ValueError: For a tier that there is not, or a trial plan.
+            UnknownAccount: For an account that there is not.
+        """
+        kept, usage = self._kept(account), self.usage(account)
+        return preview(kept.entitlements.policy, known_account(kept), to, now=self._clock(), usage=usage, at=at)
+
+    def review(
+        self, account: str | Account, *, requests: Iterable[FeatureRequest] = (), events: Iterable[str] = ()
+    ) -> Review:
+        """
+        Return whether the account should stay in its tier, from what was counted and what is told of it.
+
+        Args:
+            account: An id, or an `Account`.
+            requests: Features that it was denied, as `FeatureRequests.of` has them.
+            events: What happened to its business, in the policy's words (`transition.events`).
+
+        Raises:
+            ValueError: For an event that the policy does not know.
+            UnknownAccount: For an account that there is not.
+        """
+        kept, usage = self._kept(account), self.usage(account)
+        history = {name: self.history(account, name) for name in quotas(kept.entitlements.policy)}
+        measured = Measured(usage, history)
+        return review(
+            kept.entitlements.policy, known_account(kept), now=self._clock(),
+            measured=measured, requests=requests, events=events,
+        )  # fmt: skip
 
     # -- upkeep ------------------------------------------------------------------------
 

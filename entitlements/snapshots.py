@@ -112,6 +112,18 @@ class Kept:
         self.fresh_for = fresh_for
 
 
+def known_account(kept: Kept) -> Account:
+    """
+    Return the account itself, as its policy reads it.
+
+    Raises:
+        UnknownAccount: For a stranger, whatever the policy gives to strangers.
+    """
+    if kept.account is None:
+        raise UnknownAccount(f"account {kept.entitlements.account!r}: there is no such account; add it first")
+    return bind(kept.entitlements.policy, kept.account)
+
+
 class Snapshots:
     """
     Resolved accounts by id.

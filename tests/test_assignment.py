@@ -142,6 +142,9 @@ def test_an_assignment_names_its_rule_every_criterion_and_every_vote():
         "industry": None,
         "region": None,
         "integrations": None,
+        "potential": None,
+        "locations": None,
+        "departments": None,
     } == assignment.criteria
     assert [("agents", "enterprise", Direction.HIGHER), ("leads", "freemium", Direction.LOWER)] == [
         (vote.signal, vote.tier, vote.direction) for vote in assignment.votes

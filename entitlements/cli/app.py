@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from entitlements.cli.assign import assign
 from entitlements.cli.can import can
 from entitlements.cli.diff import diff
 from entitlements.cli.exits import MEANINGS, CannotAnswer, ending
 from entitlements.cli.explain import explain
 from entitlements.cli.health import health
+from entitlements.cli.preview import preview
+from entitlements.cli.review import review
 from entitlements.cli.schema import schema
 from entitlements.cli.sla import sla
 from entitlements.cli.tiers import tiers
@@ -23,7 +26,7 @@ from entitlements.errors import EntitlementsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (validate, tiers, can, explain, value, sla, health, diff, schema)
+COMMANDS = (validate, tiers, can, explain, value, assign, preview, review, sla, health, diff, schema)
 
 
 def run(argv: Sequence[str] | None) -> int:

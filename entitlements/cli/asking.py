@@ -38,14 +38,34 @@ def ask(id: str, *, policy: str | None, accounts: str | None, tier: str | None, 
     """Return the question about the account *id* that the options make, opening what they name."""
     from entitlements.enforcer import Enforcer
 
-    try:
-        check_id(id, "ACCOUNT")
-    except ValueError as error:
-        raise CannotAnswer(str(error), Code.USAGE) from None
+    _check_id(id)
     now = instant(at)
     loaded = open_policy(policy)
     account = _of_tier(id, tier, loaded, now) if tier else _of_file(id, accounts, loaded)
     return Asked(account, Enforcer(loaded, accounts={}, clock=lambda: now), loaded)
+
+
+def ask_about_customer(
+    id: str, *, policy: str | None, accounts: str | None, now: int, store: str | None = None
+) -> tuple[Asked, Account]:
+    """Return the question and the account itself, as the policy reads it; a stranger is no customer."""
+    from entitlements.enforcer import Enforcer
+    from entitlements.policy.accounts import bind
+
+    _check_id(id)
+    loaded = open_policy(policy)
+    account = _of_file(id, accounts, loaded)
+    if isinstance(account, str):
+        raise CannotAnswer(f"account {id!r} is a stranger, who has no tier of its own", Code.NO_ACCOUNT)
+    enforcer = Enforcer(loaded, accounts={}, clock=lambda: now, store=store or "memory://")
+    return Asked(account, enforcer, loaded), bind(loaded, account)
+
+
+def _check_id(id: str) -> None:
+    try:
+        check_id(id, "ACCOUNT")
+    except ValueError as error:
+        raise CannotAnswer(str(error), Code.USAGE) from None
 
 
 def check_feature(policy: Policy, name: str, account: str) -> None:

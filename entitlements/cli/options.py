@@ -34,5 +34,15 @@ AtOption = Annotated[
     str | None,
     typer.Option("--at", metavar="TIME", help="Ask about another time than now, such as 2026-12-31T09:30Z."),
 ]
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        envvar="ENTITLEMENTS_STORE",
+        show_envvar=True,
+        help="Where usage is counted, such as redis://localhost; left out, usage is not looked at.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.", show_default=False)]

@@ -14,6 +14,7 @@ from entitlements.policy.assigning import read_assignment
 from entitlements.policy.checking import check_document, check_use
 from entitlements.policy.comparing import compare
 from entitlements.policy.inheriting import whole_tiers
+from entitlements.policy.leaving import check_leaving
 from entitlements.policy.misread import Misread
 from entitlements.policy.parts import Part, Reader
 from entitlements.policy.shaping import shaped
@@ -64,8 +65,10 @@ def _fields(root: Branch, document: Document, report: Report) -> dict[str, Any]:
     check_use(root, vocabulary, (*parts.values(), *bundles.values()), report=report)
     tiers = whole_tiers(document, parts, vocabulary, report=report)
     compare(document, tiers, parts, report=report)
+    assignment = read_assignment(document, vocabulary, report=report)
+    check_leaving(parts, tiers, vocabulary, assignment, report=report)
     return {
-        "assignment": read_assignment(document, vocabulary, report=report),
+        "assignment": assignment,
         "tiers": MappingProxyType(tiers),
         "features": MappingProxyType(_features(document)),
         "limits": MappingProxyType({name: _with_window(limit, reader) for name, limit in definitions.items()}),

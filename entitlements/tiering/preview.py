@@ -1,0 +1,340 @@
+"""
+What a change of tier would do to an account, before anybody decides on it.
+
+Two resolutions are compared: the account as it stands the instant before the change,
+and the same account with the change, at the instant itself. What expires of its own
+accord in the meantime (a trial, a grant) is no effect of the change and not in it.
+
+A change to a lower tier takes effect when the notice of the tier that is left is over;
+until then everything stays. Nothing stored is deleted: what is over a new allocation is
+kept, and nothing can be added until enough is given back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+
+from entitlements.errors import UnknownAccount
+from entitlements.model.account import Account, Change
+from entitlements.model.entitlements import Entitlements
+from entitlements.model.facts import Verdict
+from entitlements.model.instants import MICROSECOND, check_moment, to_datetime, to_instant
+from entitlements.model.limits import NOT_INCLUDED, Allocation, Limit, LimitValue, NotIncluded, Quota
+from entitlements.model.names import nearest
+from entitlements.model.policy import NO_LEVEL, Policy, Tier, Value
+from entitlements.model.usage import Usage
+from entitlements.model.words import in_json, in_words
+from entitlements.rules.resolve import resolve
+from entitlements.rules.tiers import considered_tiers
+from entitlements.tiering.terms import NODE, Terms, terms_of
+
+NO_SERVICES = frozenset({NODE, "segment", "pricing", "kpis", "conversion-metrics", "health", "trial"})
+"""Nodes of the values that describe a tier, and are nothing that an account is given."""
+
+
+class Way(StrEnum):
+    """Where a change leads."""
+
+    UP = "upgrade"
+    DOWN = "downgrade"
+    SIDEWAYS = "sideways"
+    NOWHERE = "none"
+
+
+class Fate(StrEnum):
+    """What becomes of what is used."""
+
+    FITS = "fits"
+    KEPT = "kept"  # an allocation: kept, and nothing can be added
+    REFUSED = "refused"  # a quota: nothing more until the period ends
+    ANEW = "anew"  # a quota: the period ends before the change comes
+    SLOWER = "slower"  # a rate: the new size from the first call on
+
+
+@dataclass(frozen=True, slots=True)
+class LimitChange:
+    """
+    One limit, before and after.
+
+    Args:
+        limit: Its name.
+        before: Its size the instant before.
+        after: Its size from then on.
+        used: What is used now; None where it is not counted.
+        over: How much of it is over the new size, as of now.
+        fate: What becomes of it.
+        text: The same in one sentence.
+    """
+
+    limit: str
+    before: LimitValue
+    after: LimitValue
+    used: int | None
+    over: int
+    fate: Fate
+    text: str
+
+    def to_dict(self) -> dict[str, object]:
+        """Return what `json.dumps` writes."""
+        return {name: in_json(getattr(self, name)) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class ValueChange:
+    """A service before and after; `NOT_INCLUDED` where there is none."""
+
+    before: Value | NotIncluded
+    after: Value | NotIncluded
+
+    def to_dict(self) -> dict[str, object]:
+        """Return what `json.dumps` writes."""
+        return {"before": in_json(self.before), "after": in_json(self.after)}
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePreview:
+    """
+    What a change of tier would do.
+
+    Args:
+        account: The account's id.
+        from_tier: Its own tier now.
+        to_tier: The tier that was asked about.
+        way: Up, down, sideways, or nowhere.
+        notice: How long before it a change has to be announced.
+        effective: When it takes effect (aware, UTC).
+        process: The steps that the policy has for it, in order.
+        features_lost: Features and `feature:level` that the account can use now and could not.
+        features_gained: The other way round.
+        limits: Every limit whose size changes, by name.
+        services_lost: Value keys that stand for something now, and would for nothing.
+        services_gained: The other way round.
+        services_changed: Value keys that would stand for something else.
+        scheduled: The account with the change in it: what a directory would hold.
+    """
+
+    account: str
+    from_tier: str
+    to_tier: str
+    way: Way
+    notice: timedelta
+    effective: datetime
+    process: tuple[str, ...]
+    features_lost: tuple[str, ...]
+    features_gained: tuple[str, ...]
+    limits: Mapping[str, LimitChange]
+    services_lost: Mapping[str, ValueChange]
+    services_gained: Mapping[str, ValueChange]
+    services_changed: Mapping[str, ValueChange]
+    scheduled: Account
+
+    @property
+    def over(self) -> tuple[LimitChange, ...]:
+        """The limits whose present usage is over the new size."""
+        return tuple(change for change in self.limits.values() if change.over)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return what `json.dumps` writes."""
+        services = {
+            name: {key: change.to_dict() for key, change in getattr(self, name).items()}
+            for name in ("services_lost", "services_gained", "services_changed")
+        }
+        return {
+            "account": self.account,
+            "from_tier": self.from_tier,
+            "to_tier": self.to_tier,
+            "way": self.way.value,
+            "notice": in_json(self.notice),
+            "effective": in_json(self.effective),
+            "process": list(self.process),
+            "features_lost": list(self.features_lost),
+            "features_gained": list(self.features_gained),
+            "limits": {name: change.to_dict() for name, change in self.limits.items()},
+            "over": [change.limit for change in self.over],
+            **services,
+        }
+
+
+def preview(
+    policy: Policy,
+    account: Account,
+    to: str,
+    *,
+    now: int,
+    usage: Mapping[str, Usage] | None = None,
+    at: datetime | None = None,
+) -> ChangePreview:
+    """
+    Return what moving *account* to the tier *to* would do.
+
+    Args:
+        policy: The policy in force.
+        account: The account, as the policy reads it.
+        to: A tier's id or alias.
+        now: The application's clock, in microseconds; notice is given at this instant.
+        usage: What the account uses now; left out, nothing is.
+        at: When it is wanted (aware); later than the notice allows it, never earlier.
+
+    Raises:
+        ValueError: For a tier that there is not, or a trial plan.
+        UnknownAccount: For an account whose own tier the policy does not know.
+    """
+    tier, own = _target(policy, to), own_tier(policy, account, now)
+    way = _way(own, tier)
+    terms = standing_terms(policy, account, now)
+    notice = terms.notice if way is Way.DOWN else timedelta()
+    wanted = now if at is None else max(now, check_moment(at, "at"))
+    effective = max(wanted, now + notice // MICROSECOND)
+    scheduled = account if way is Way.NOWHERE else with_change(account, tier.id, to_datetime(effective))
+    before = resolve(policy, account, effective - 1 if effective > now else now)
+    after = resolve(policy, scheduled, effective)
+    limits = _limits(policy, before, after, usage or {}, effective)
+    lost, gained, changed = _services(before, after)
+    return ChangePreview(
+        account.id,
+        own.id,
+        tier.id,
+        way,
+        notice,
+        to_datetime(effective),
+        _process(terms, way),
+        _no_longer(policy, before, after),
+        _no_longer(policy, after, before),
+        MappingProxyType(limits),
+        lost,
+        gained,
+        changed,
+        scheduled,
+    )
+
+
+def own_tier(policy: Policy, account: Account, now: int) -> Tier:
+    """
+    Return the account's own tier at *now*: scheduled changes counted, a running trial not.
+
+    Raises:
+        UnknownAccount: For a tier that the policy does not know.
+    """
+    found = considered_tiers(policy, replace(account, trial=None), now, [])
+    if not found or found[0].verdict is not Verdict.WON:
+        raise UnknownAccount(f"account {account.id!r}: tier {account.tier!r} is not in the policy; correct it")
+    return found[0].tier
+
+
+def with_change(account: Account, tier: str, at: datetime) -> Account:
+    """Return the account with a change of tier at that instant; one that stood there already is replaced."""
+    others = tuple(change for change in account.changes if change.at != at)
+    return replace(account, changes=(*others, Change(tier, at=at)))
+
+
+def standing_terms(policy: Policy, account: Account, now: int) -> Terms:
+    """Return the terms of the account's own tier, its overrides counted; a trial is no contract."""
+    return terms_of(resolve(policy, replace(account, trial=None), now).values)
+
+
+def _target(policy: Policy, to: str) -> Tier:
+    tier = policy.tier(to) if isinstance(to, str) else None
+    if tier is None:
+        close = nearest(to, policy.ids) if isinstance(to, str) else ""
+        raise ValueError(f"{to!r} is no tier{close or '; there are ' + ', '.join(policy.tiers)}")
+    if tier.trial is not None:
+        raise ValueError(f"{to!r} is a trial plan, which no account moves to; start a trial of it instead")
+    return tier
+
+
+def _way(own: Tier, to: Tier) -> Way:
+    if own.id == to.id:
+        return Way.NOWHERE
+    return Way.UP if to.rank > own.rank else Way.DOWN if to.rank < own.rank else Way.SIDEWAYS
+
+
+def _process(terms: Terms, way: Way) -> tuple[str, ...]:
+    if way is Way.DOWN:
+        return terms.process
+    return terms.upgrade.process if way is Way.UP and terms.upgrade else ()
+
+
+def _no_longer(policy: Policy, before: Entitlements, after: Entitlements) -> tuple[str, ...]:
+    """Return the features and levels that *before* can and *after* cannot; limits stand apart."""
+    return tuple(
+        name
+        for name, can in before.answers.items()
+        if can and not after.answers.get(name) and name not in policy.limits and not name.endswith(f":{NO_LEVEL}")
+    )
+
+
+def _limits(
+    policy: Policy, before: Entitlements, after: Entitlements, usage: Mapping[str, Usage], effective: int
+) -> dict[str, LimitChange]:
+    changes = {}
+    for name, limit in policy.limits.items():
+        old, new = before.limit(name), after.limit(name)
+        if old != new:
+            changes[name] = _limit_change(limit, old, new, usage.get(name), effective)
+    return changes
+
+
+def _limit_change(
+    limit: Limit, before: LimitValue, after: LimitValue, meter: Usage | None, effective: int
+) -> LimitChange:
+    used = meter.used if meter else None
+    room = after if isinstance(after, int) else 0 if after is NOT_INCLUDED else None
+    over = 0 if used is None or room is None else max(0, used - room)
+    resets = to_instant(meter.resets_at) if meter and meter.resets_at else None
+    fate = _fate(limit, over=over, anew=resets is not None and resets <= effective)
+    if fate is Fate.ANEW:
+        over = 0
+    return LimitChange(limit.name, before, after, used, over, fate, _sentence(limit, before, after, over, fate))
+
+
+def _fate(limit: Limit, *, over: int, anew: bool) -> Fate:
+    if not over:
+        return Fate.FITS
+    if isinstance(limit, Allocation):
+        return Fate.KEPT
+    if anew:
+        return Fate.ANEW
+    return Fate.REFUSED if isinstance(limit, Quota) else Fate.SLOWER
+
+
+def _sentence(limit: Limit, before: LimitValue, after: LimitValue, over: int, fate: Fate) -> str:
+    sizes = f"{limit.name}: {in_words(before)} → {in_words(after)}"
+    told = {
+        Fate.FITS: "" if after else "; none from then on",
+        Fate.KEPT: f"; {over:,} over: kept, and nothing can be added until that many are given back",
+        Fate.REFUSED: f"; {over:,} over: nothing more until the period ends",
+        Fate.ANEW: "; the period ends before that, and counts anew",
+        Fate.SLOWER: "; calls are held to the new size",
+    }
+    return sizes + told[fate]
+
+
+def _services(
+    before: Entitlements, after: Entitlements
+) -> tuple[Mapping[str, ValueChange], Mapping[str, ValueChange], Mapping[str, ValueChange]]:
+    """Return what is lost, gained and changed of the values, each in order of its key."""
+    lost, gained, changed = {}, {}, {}
+    for key, change in _differences(before.values, after.values):
+        had, has = _is_something(change.before), _is_something(change.after)
+        if had and has:
+            changed[key] = change
+        elif had:
+            lost[key] = change
+        elif has:
+            gained[key] = change
+    return MappingProxyType(lost), MappingProxyType(gained), MappingProxyType(changed)
+
+
+def _differences(before: Mapping[str, Value], after: Mapping[str, Value]) -> Iterator[tuple[str, ValueChange]]:
+    for key in sorted(before.keys() | after.keys()):
+        old, new = before.get(key, NOT_INCLUDED), after.get(key, NOT_INCLUDED)
+        if old != new and key.partition(".")[0] not in NO_SERVICES and not key.endswith(".label"):
+            yield key, ValueChange(old, new)
+
+
+def _is_something(value: Value | NotIncluded) -> bool:
+    return value not in (None, False, NO_LEVEL, NOT_INCLUDED)

@@ -1,0 +1,168 @@
+"""
+Trials: begun, measured, prolonged and ended, as values; the clock ends them, no job does.
+
+An account keeps its own tier underneath. A trial plan (a tier with `trial:`) bounds how
+long it may be tried; a trial of any other tier lasts as long as is agreed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from entitlements.errors import AccountError
+from entitlements.model.account import Account, Trial
+from entitlements.model.instants import DAY, MICROSECOND, to_datetime, to_instant, to_timedelta
+from entitlements.model.names import nearest
+from entitlements.model.policy import Policy, Tier
+from entitlements.model.words import in_json, in_words
+from entitlements.tiering.preview import own_tier
+
+
+class Phase(StrEnum):
+    """Where a trial stands by the clock."""
+
+    AHEAD = "ahead"
+    RUNNING = "running"
+    OVER = "over"
+
+
+@dataclass(frozen=True, slots=True)
+class TrialState:
+    """
+    A trial as it stands at one instant.
+
+    Args:
+        tier: The tier that is tried.
+        phase: Ahead, running or over.
+        starts: Its first instant (aware, UTC); None where nobody noted it.
+        ends: The first instant after it.
+        length: How long it lasts in all; None without a start.
+        left: How long it still runs: nothing once it is over.
+        days_left: The same in days, begun ones counted.
+        then: The tier that remains.
+        longest: The latest end that the policy allows; None where nothing bounds it.
+    """
+
+    tier: str
+    phase: Phase
+    starts: datetime | None
+    ends: datetime
+    length: timedelta | None
+    left: timedelta
+    days_left: int
+    then: str
+    longest: datetime | None
+
+    def to_dict(self) -> dict[str, object]:
+        """Return what `json.dumps` writes."""
+        return {name: in_json(getattr(self, name)) for name in self.__slots__}
+
+
+def start_trial(policy: Policy, account: Account, tier: str, now: int, *, length: timedelta | None = None) -> Account:
+    """
+    Return the account with a trial of *tier* that begins now.
+
+    Args:
+        policy: The policy in force.
+        account: The account; what it tries is never below its own tier.
+        tier: A tier's id or alias.
+        now: Microseconds.
+        length: How long; left out, as long as the trial plan says.
+
+    Raises:
+        ValueError: For a tier that there is not, or no length where the plan says none.
+        AccountError: For a length out of bounds, a lower tier, or a trial that is running.
+    """
+    tried = policy.tier(tier)
+    if tried is None:
+        raise ValueError(f"{tier!r} is no tier{nearest(tier, policy.ids) or '; there are ' + ', '.join(policy.tiers)}")
+    state = trial_state(policy, account, now)
+    if state is not None and state.phase is not Phase.OVER:
+        raise AccountError(f"account {account.id!r}: a trial of {state.tier!r} is {state.phase} until {state.ends}")
+    own = own_tier(policy, account, now)
+    if tried.rank < own.rank:
+        raise AccountError(f"account {account.id!r}: {tried.id!r} is below its own tier {own.id!r}; nothing to try")
+    lasts = _length(tried, length)
+    return replace(account, trial=Trial(tried.id, to_datetime(now), to_datetime(now + lasts)))
+
+
+def trial_state(policy: Policy, account: Account, now: int) -> TrialState | None:
+    """Return where the account's trial stands; None for one that has none, or of a tier that there is not."""
+    trial = account.trial
+    tried = policy.tier(trial.tier) if trial else None
+    if trial is None or tried is None:
+        return None
+    starts = None if trial.starts is None else to_instant(trial.starts)
+    ends = to_instant(trial.ends)
+    left = max(0, ends - max(now, starts if starts is not None else now))
+    phase = Phase.OVER if now >= ends else Phase.AHEAD if starts is not None and now < starts else Phase.RUNNING
+    bounded = tried.trial is not None and starts is not None
+    return TrialState(
+        tried.id,
+        phase,
+        trial.starts,
+        trial.ends,
+        None if starts is None else to_timedelta(ends - starts),
+        to_timedelta(left),
+        -(-left // DAY),
+        own_tier(policy, account, max(now, ends)).id,
+        to_datetime(starts + tried.trial.longest) if bounded and tried.trial and starts is not None else None,
+    )
+
+
+def extend_trial(policy: Policy, account: Account, now: int, *, by: timedelta) -> Account:
+    """
+    Return the account with its trial prolonged.
+
+    Raises:
+        AccountError: Without a trial, for one that is over, or beyond the plan's bounds.
+        ValueError: For *by* of nothing or less.
+    """
+    if by <= timedelta():
+        raise ValueError(f"by {by} prolongs nothing; pass a timedelta above 0")
+    state = _running(policy, account, now)
+    ends = state.ends + by
+    if state.longest is not None and ends > state.longest:
+        room = in_words(state.longest - state.ends) if state.longest > state.ends else "nothing"
+        raise AccountError(
+            f"account {account.id!r}: the trial of {state.tier!r} would last"
+            f" {in_words(ends - state.starts) if state.starts else ''}; it can be prolonged by {room}"
+        )
+    assert account.trial is not None
+    return replace(account, trial=replace(account.trial, ends=ends))
+
+
+def end_trial(policy: Policy, account: Account, now: int) -> Account:
+    """
+    Return the account with its trial ended now: its own tier is what remains.
+
+    Raises:
+        AccountError: Without a trial, or for one that is over.
+    """
+    _running(policy, account, now)
+    return replace(account, trial=None)
+
+
+def _running(policy: Policy, account: Account, now: int) -> TrialState:
+    state = trial_state(policy, account, now)
+    if state is None:
+        raise AccountError(f"account {account.id!r} has no trial; start one")
+    if state.phase is Phase.OVER:
+        raise AccountError(f"account {account.id!r}: the trial of {state.tier!r} ended {state.ends}; start another")
+    return state
+
+
+def _length(tried: Tier, length: timedelta | None) -> int:
+    terms = tried.trial
+    if length is None:
+        if terms is None:
+            raise ValueError(f"{tried.id!r} is no trial plan, so nothing says how long it is tried; pass length=")
+        return terms.default
+    lasts = length // MICROSECOND
+    least, most = (terms.shortest, terms.longest) if terms else (1, lasts)
+    if not least <= lasts <= most:
+        bounds = " to ".join(in_words(to_timedelta(bound)) for bound in dict.fromkeys((least, most)))
+        raise AccountError(f"a trial of {tried.id!r} lasts {bounds}, not {in_words(length)}")
+    return lasts

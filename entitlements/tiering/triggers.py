@@ -1,0 +1,322 @@
+"""
+What speaks for moving an account to another tier, each with its evidence.
+
+Usage is read from the counters that enforcement keeps. A quota is exceeded in a month in
+which something was refused, or `used` reached the share of the limit that the policy
+names. Months are counted once they are over; the running one counts as soon as it is
+exceeded, which nothing can undo. A month of which the store holds no record is one
+without usage, unless it lies before the first record: then nobody knows. An allocation
+keeps no months: it is exceeded while it is full. Rates do not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from types import MappingProxyType
+
+from entitlements.model.account import Account
+from entitlements.model.conditions import Known
+from entitlements.model.entitlements import Entitlements
+from entitlements.model.instants import to_instant
+from entitlements.model.limits import Allocation, Quota
+from entitlements.model.policy import Policy, Tier
+from entitlements.model.usage import Period, Usage
+from entitlements.model.words import in_json, in_words
+from entitlements.rules.periods import month_ends
+from entitlements.tiering.assignment import Assignment
+from entitlements.tiering.terms import Effect, Share, Terms
+
+
+class Action(StrEnum):
+    """What becomes of an account."""
+
+    UPGRADE = "upgrade"
+    KEEP = "keep"
+    OPTIMISE = "optimise"
+    DOWNGRADE = "downgrade"
+    CLOSE = "close"
+
+
+class Cause(StrEnum):
+    """What kind of thing speaks for it."""
+
+    EXCEEDED = "exceeded"  # a limit, for as long as the policy says
+    APPROACHING = "approaching"  # a limit that is nearly used up
+    UNDERUSED = "underused"  # every limit, for as long as the policy says
+    REQUESTED = "requested"  # a feature that a higher tier has
+    ABOVE = "above"  # a criterion beyond the value that the policy names
+    REVENUE = "revenue"  # the annual value belongs in another tier
+    SIGNALS = "signals"  # other criteria vote for another tier
+    EVENT = "event"  # something in the life of the customer
+    SCHEDULED = "scheduled"  # a change that has been decided and is yet to come
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """
+    One thing that speaks for moving, or for staying.
+
+    Args:
+        cause: Of which kind.
+        speaks_for: What it speaks for.
+        name: The limit, feature, criterion or event.
+        text: One sentence for people.
+        evidence: The figures that it rests on.
+    """
+
+    cause: Cause
+    speaks_for: Action
+    name: str
+    text: str
+    evidence: Mapping[str, object] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return what `json.dumps` writes."""
+        return {
+            "cause": self.cause.value,
+            "speaks_for": self.speaks_for.value,
+            "name": self.name,
+            "text": self.text,
+            "evidence": in_json(self.evidence),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRequest:
+    """
+    A feature that an account asked for and was denied.
+
+    Args:
+        feature: Its name, or `feature:level`.
+        times: How often.
+        first: When first (aware); None where nobody noted it.
+        last: When last.
+    """
+
+    feature: str
+    times: int = 1
+    first: datetime | None = None
+    last: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """
+    What the store counted for one account.
+
+    Args:
+        usage: Each limit's meter, now.
+        history: Each quota's periods, newest first.
+    """
+
+    usage: Mapping[str, Usage] = field(default_factory=dict)
+    history: Mapping[str, tuple[Period, ...]] = field(default_factory=dict)
+
+
+def usage_triggers(terms: Terms, entitlements: Entitlements, measured: Measured, now: int) -> Iterator[Trigger]:
+    """Return the limits that are exceeded or approached, and whether all of them are underused."""
+    exceeded: set[str] = set()
+    if terms.exceeded is not None and terms.upgrade is not None:
+        for trigger in _exceeded(terms.exceeded, entitlements, measured, now):
+            exceeded.add(trigger.name)
+            yield trigger
+    if terms.approaching is not None and terms.upgrade is not None:
+        yield from _approaching(terms.approaching, entitlements, measured, exceeded)
+    if terms.underused is not None:
+        yield from _underused(terms.underused, entitlements, measured, now)
+
+
+def request_triggers(policy: Policy, tier: Tier, requests: Iterable[FeatureRequest]) -> Iterator[Trigger]:
+    """Return the requests for features that *tier* lacks and a higher one has."""
+    answers = policy.answers
+    for request in requests:
+        having = [
+            other
+            for other in policy.tiers.values()
+            if other.rank > tier.rank and answers[other.id].get(request.feature)
+        ]
+        if not having or answers[tier.id].get(request.feature):
+            continue
+        lowest = min(having, key=lambda other: other.rank)
+        times = f"{request.times} times" if request.times > 1 else "once"
+        seen = {"first": request.first, "last": request.last}
+        yield Trigger(
+            Cause.REQUESTED,
+            Action.UPGRADE,
+            request.feature,
+            f"{request.feature} was asked for {times}; {lowest.id} has it",
+            MappingProxyType({"times": request.times, "tier": lowest.id} | {k: v for k, v in seen.items() if v}),
+        )
+
+
+def criterion_triggers(terms: Terms, known: Mapping[str, Known | None]) -> Iterator[Trigger]:
+    """Return the criteria that are beyond what the tier is for."""
+    for name, bound in (terms.upgrade.above if terms.upgrade else {}).items():
+        value = known.get(name)
+        if isinstance(value, Decimal | int) and not isinstance(value, bool) and value > bound:
+            text = f"{name} {in_words(value)} is above {in_words(bound)}"
+            evidence = MappingProxyType({"value": value, "above": bound})
+            yield Trigger(Cause.ABOVE, Action.UPGRADE, name, text, evidence)
+
+
+def revenue_triggers(policy: Policy, tier: Tier, assignment: Assignment) -> Iterator[Trigger]:
+    """Return what the assignment says: the tier that the annual value belongs in, and the signals beside it."""
+    if assignment.tier is None or policy.assignment is None:
+        return
+    assigned = policy.tiers[assignment.tier]
+    binding = policy.assignment.binding
+    if assigned.rank != tier.rank:
+        action = Action.UPGRADE if assigned.rank > tier.rank else Action.DOWNGRADE
+        text = f"{binding} belongs in {assigned.id}: {assignment.because}"
+        evidence = {binding: assignment.criteria.get(binding), "tier": assigned.id}
+        yield Trigger(Cause.REVENUE, action, binding, text, MappingProxyType(evidence))
+    for hint, kind in ((assignment.upgrade, "upgrade opportunity"), (assignment.optimisation, "optimisation hint")):
+        if hint is not None:
+            text = f"{kind}: {', '.join(hint.signals)} vote for {hint.tier}"
+            evidence = {signal: assignment.criteria[signal] for signal in hint.signals} | {"tier": hint.tier}
+            yield Trigger(Cause.SIGNALS, Action.KEEP, kind, text, MappingProxyType(evidence))
+
+
+def scheduled_triggers(policy: Policy, tier: Tier, account: Account, now: int) -> Iterator[Trigger]:
+    """Return the changes of tier that have been decided and are yet to come, the next one first."""
+    for change in sorted(account.changes, key=lambda change: change.at):
+        to = policy.tier(change.tier)
+        if to is not None and to_instant(change.at) > now and to.rank != tier.rank:
+            action = Action.UPGRADE if to.rank > tier.rank else Action.DOWNGRADE
+            text = f"a change to {to.id} is scheduled for {change.at:%Y-%m-%d}"
+            evidence = MappingProxyType({"tier": to.id, "at": change.at})
+            yield Trigger(Cause.SCHEDULED, action, to.id, text, evidence)
+
+
+_ACTIONS = {
+    Effect.UPGRADE: Action.UPGRADE,
+    Effect.DOWNGRADE: Action.DOWNGRADE,
+    Effect.CLOSE: Action.CLOSE,
+    Effect.REASSESS: Action.KEEP,
+    Effect.BENEFITS: Action.KEEP,
+}
+_SAID = {
+    Effect.UPGRADE: "speaks for an upgrade",
+    Effect.DOWNGRADE: "speaks for a downgrade",
+    Effect.CLOSE: "closes the account; it does not move",
+    Effect.REASSESS: "asks for looking again at where it belongs",
+    Effect.BENEFITS: "asks for a grant or an override; the tier stays",
+}
+
+
+def event_triggers(terms: Terms, events: Iterable[str]) -> Iterator[Trigger]:
+    """Return what the events that the tier knows speak for."""
+    for event in events:
+        effect = terms.events.get(event)
+        if effect is not None:
+            evidence = MappingProxyType({"effect": effect.value})
+            yield Trigger(Cause.EVENT, _ACTIONS[effect], event, f"{event} {_SAID[effect]}", evidence)
+
+
+def exceeded_in(period: Period, percent: Decimal = Decimal(100)) -> bool:
+    """Say whether a quota was exceeded in a period: something was refused, or *percent* of it was used."""
+    if period.denied > 0:
+        return True
+    return isinstance(period.limit, int) and 0 < period.limit * percent <= period.used * 100
+
+
+def finished_months(history: tuple[Period, ...], anchor: int | None, now: int, count: int) -> list[Period | None]:
+    """
+    Return the last *count* finished months, newest first: None for one of which there is no record.
+
+    Args:
+        history: A quota's periods, newest first.
+        anchor: The day on which the account's periods begin; None means the first.
+        now: Microseconds.
+        count: How many.
+    """
+    months: list[Period | None] = []
+    _, end, _, _ = month_ends(anchor, now)
+    for _ in range(count):
+        start = month_ends(anchor, end - 1)[1]
+        middle = (start + end) // 2
+        inside = (each for each in history if to_instant(each.start) <= middle < to_instant(each.end))
+        months.append(next(inside, None))
+        end = start
+    return months
+
+
+def _exceeded(share: Share, entitlements: Entitlements, measured: Measured, now: int) -> Iterator[Trigger]:
+    for name, limit in entitlements.policy.limits.items():
+        if isinstance(limit, Quota):
+            periods = _looked_at(share, measured.history.get(name, ()), entitlements.anchor, now)
+            over = [period for period in periods if period is not None and exceeded_in(period, share.percent)]
+            if len(over) >= share.months:
+                text = f"{name} was exceeded in {len(over)} of the last {share.of} months"
+                yield Trigger(Cause.EXCEEDED, Action.UPGRADE, name, text, MappingProxyType({"months": _told(over)}))
+        elif isinstance(limit, Allocation) and (meter := measured.usage.get(name)) and _reaches(meter, share.percent):
+            text = f"{name} is full: {in_words(meter.used)} of {in_words(meter.limit)}"
+            yield Trigger(Cause.EXCEEDED, Action.UPGRADE, name, text, _meter(meter))
+
+
+def _looked_at(share: Share, history: tuple[Period, ...], anchor: int | None, now: int) -> list[Period | None]:
+    """Return the months that count: the running one only once it is exceeded."""
+    running = [each for each in history if to_instant(each.end) > now and exceeded_in(each, share.percent)][:1]
+    return [*running, *finished_months(history, anchor, now, share.of)][: share.of]
+
+
+def _approaching(
+    percent: Decimal, entitlements: Entitlements, measured: Measured, exceeded: set[str]
+) -> Iterator[Trigger]:
+    for name, limit in entitlements.policy.limits.items():
+        meter = measured.usage.get(name)
+        if isinstance(limit, Quota | Allocation) and meter and name not in exceeded and _reaches(meter, percent):
+            text = f"{name} is nearly used up: {in_words(meter.used)} of {in_words(meter.limit)}"
+            yield Trigger(Cause.APPROACHING, Action.UPGRADE, name, text, _meter(meter))
+
+
+def _underused(share: Share, entitlements: Entitlements, measured: Measured, now: int) -> Iterator[Trigger]:
+    """Return one trigger if every limit that has a size is underused; none if anything is unknown."""
+    told: dict[str, object] = {}
+    for name, limit in entitlements.policy.limits.items():
+        size = entitlements.limits.get(name)
+        if not isinstance(size, int) or size <= 0 or not isinstance(limit, Quota | Allocation):
+            continue
+        if isinstance(limit, Quota):
+            months = _used_in(measured.history.get(name, ()), entitlements.anchor, now, share.of)
+            low = [used for used in months if used is not None and used * 100 <= size * share.percent]
+            if len(low) < share.months:
+                return
+            told[name] = {"used": months, "limit": size}
+        else:
+            meter = measured.usage.get(name)
+            if meter is None or meter.used is None or meter.used * 100 > size * share.percent:
+                return
+            told[name] = {"used": meter.used, "limit": size}
+    if any(isinstance(entitlements.policy.limits[name], Quota) for name in told):
+        text = f"no limit was used beyond {share.percent} % in {share.months} of the last {share.of} months"
+        yield Trigger(Cause.UNDERUSED, Action.OPTIMISE, "usage", text, MappingProxyType(told))
+
+
+def _used_in(history: tuple[Period, ...], anchor: int | None, now: int, count: int) -> list[int | None]:
+    """Return what was used in each of the last months; None before the first record."""
+    first = min((to_instant(each.start) for each in history), default=now)
+    months = finished_months(history, anchor, now, count)
+    used: list[int | None] = []
+    _, end, _, _ = month_ends(anchor, now)
+    for month in months:
+        used.append(month.used if month is not None else 0 if first < end and history else None)
+        end = month_ends(anchor, end - 1)[1]
+    return used
+
+
+def _reaches(meter: Usage, percent: Decimal) -> bool:
+    size = meter.limit
+    return isinstance(size, int) and size > 0 and meter.used is not None and meter.used * 100 >= size * percent
+
+
+def _meter(meter: Usage) -> Mapping[str, object]:
+    return MappingProxyType({"used": meter.used, "limit": meter.limit})
+
+
+def _told(periods: list[Period]) -> list[dict[str, object]]:
+    return [period.to_dict() for period in periods]
