@@ -1,0 +1,132 @@
+"""What the plan page shows of an account: its plan, its meters, and what the next tier adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from entitlements import NOT_INCLUDED, UNLIMITED
+from entitlements.tiering.differences import Direction, Kind, of_tiers
+
+NEARLY = 80
+"""Percent of a limit at which a meter asks for attention."""
+
+
+@dataclass(frozen=True)
+class Meter:
+    """One limit as a bar: *percent* is None where there is nothing to fill."""
+
+    name: str
+    about: str
+    used: str
+    size: str
+    percent: int | None
+    state: str
+    note: str
+
+
+def plan_of(account, snapshot, usage):
+    """
+    Return everything that the template needs.
+
+    Args:
+        account: The `Account`, or None for one that is not in the directory.
+        snapshot: Its `Entitlements`.
+        usage: `{limit: Usage}`, as the store has it.
+    """
+    policy, tier = snapshot.policy, snapshot.in_force
+    higher = sorted(
+        (each for each in policy.tiers.values() if tier and each.rank > tier.rank and not each.trial),
+        key=lambda each: each.rank,
+    )
+    return {
+        "account": account,
+        "name": (account.attributes.get("name") if account else None) or snapshot.account,
+        "tier": tier,
+        "trial": tier is not None and account is not None and tier.id != account.tier,
+        "valid_until": snapshot.valid_until,
+        "meters": [meter(policy, name, usage[name]) for name in policy.limits if name in usage],
+        "features": features(snapshot),
+        "next": higher[0] if higher else None,
+        "adds": adds(policy, tier, higher[0]) if higher else [],
+    }
+
+
+def meter(policy, name, usage):
+    """Return one limit's bar."""
+    limit = policy.limits[name]
+    about, per = limit.about or name, f" per {window(limit)}" if window(limit) else ""
+    if usage.limit is NOT_INCLUDED or usage.limit == 0:
+        return Meter(name, about, "", "not in your plan", None, "absent", "")
+    used = amount(limit, usage.used or 0)
+    if usage.limit is UNLIMITED:
+        return Meter(name, about, used, "unlimited", None, "free", "")
+    percent = min(100, 100 * (usage.used or 0) // usage.limit)
+    state = "full" if (usage.used or 0) >= usage.limit else "nearly" if percent >= NEARLY else "fine"
+    note = f"{amount(limit, usage.remaining)} left"
+    if usage.reserved:
+        note += f", {amount(limit, usage.reserved)} reserved"
+    if usage.resets_at and usage.used:
+        at = "" if not (usage.resets_at.hour or usage.resets_at.minute) else f" {usage.resets_at:%H:%M} UTC"
+        note += f", resets {usage.resets_at:%-d %B}{at}"
+    return Meter(name, about, used, amount(limit, usage.limit) + per, percent, state, note)
+
+
+def features(snapshot):
+    """Return every feature as (name, level, whether the account has it)."""
+    found = []
+    for name, feature in snapshot.policy.features.items():
+        level = snapshot.levels.get(name, "") if feature.levels else ""
+        found.append((words(name), level, snapshot.can(name)))
+    return sorted(found)
+
+
+def adds(policy, tier, above):
+    """Return what the next tier has more of, as (what, from, to)."""
+    found = []
+    for each in of_tiers((policy, tier), (policy, above)):
+        if each.direction is not Direction.GAINED or each.kind is Kind.VALUE:
+            continue
+        about = words(each.name)
+        if each.kind is Kind.LIMIT:
+            limit = policy.limits[each.name]
+            about = limit.about or about
+            per = f" per {window(limit)}" if window(limit) else ""
+            found.append((about, sized(limit, each.before), sized(limit, each.after) + per))
+        else:
+            before = "" if each.before in (NOT_INCLUDED, "none") else each.before
+            found.append((about, before, "" if each.after is True else each.after))
+    return found
+
+
+def sized(limit, size):
+    return "" if size is NOT_INCLUDED or size == 0 else amount(limit, size)
+
+
+def amount(limit, units):
+    """Return units as people read them: bytes in MB or GB."""
+    if units is UNLIMITED or units is None:
+        return "unlimited"
+    if limit.unit == "byte":
+        for size, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+            if units >= size:
+                return f"{units / size:.1f}".removesuffix(".0") + f" {unit}"
+    return f"{units:,}"
+
+
+def window(limit):
+    """Return what a rate or a quota is counted per."""
+    period = getattr(limit, "period", None)
+    if period:
+        return str(period)
+    lasts = timedelta(microseconds=getattr(limit, "window", 0))
+    return {timedelta(minutes=1): "minute", timedelta(hours=1): "hour", timedelta(days=1): "day"}.get(lasts, "")
+
+
+SPELT = {"api": "API", "sla": "SLA", "sso": "single sign-on"}
+
+
+def words(name):
+    """Return a feature's name for people."""
+    text = " ".join(SPELT.get(word, word) for word in name.split("-"))
+    return text[0].upper() + text[1:]
