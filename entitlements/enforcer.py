@@ -97,6 +97,16 @@ class Enforcer:
         """Return the policy and the store."""
         return f"<{type(self).__name__} under {self._snapshots.policy!r}, counting in {self._store.via}>"
 
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._snapshots.policy
+
+    @property
+    def via(self) -> str:
+        """Where it counts, as `Decision.via` has it: `memory` or `store`."""
+        return self._store.via
+
     # -- what the account may do -------------------------------------------------------
 
     def can(self, account: str | Account, feature: str) -> bool:

@@ -18,6 +18,7 @@ from entitlements.model.criteria import AssignmentRules
 from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue
 from entitlements.model.names import nearest
 from entitlements.model.problem import Problem
+from entitlements.model.routes import Route
 
 Value = bool | str | Decimal | timedelta | tuple["Value", ...] | Mapping[str, "Value"] | None
 """A configuration value: None is *no commitment*, with its text under `<key>.label`."""
@@ -137,6 +138,7 @@ class Policy:
         currency: Of every money value.
         warnings: What the validator found odd, but usable.
         assignment: Which tier an account belongs in; None where the files do not say.
+        routes: What the routes of an API need, in order; empty where the files do not say.
     """
 
     version: str
@@ -148,6 +150,7 @@ class Policy:
     currency: str = "USD"
     warnings: tuple[Problem, ...] = ()
     assignment: AssignmentRules | None = None
+    routes: tuple[Route, ...] = ()
     keys: frozenset[str] = field(init=False, repr=False)
     nodes: frozenset[str] = field(init=False, repr=False)
     ids: Mapping[str, str] = field(init=False, repr=False)

@@ -17,6 +17,7 @@ from entitlements.policy.inheriting import whole_tiers
 from entitlements.policy.leaving import check_leaving
 from entitlements.policy.misread import Misread
 from entitlements.policy.parts import Part, Reader
+from entitlements.policy.routing import read_routes
 from entitlements.policy.shaping import shaped
 from entitlements.policy.vocabulary import vocabulary_of
 
@@ -69,6 +70,7 @@ def _fields(root: Branch, document: Document, report: Report) -> dict[str, Any]:
     check_leaving(parts, tiers, vocabulary, assignment, report=report)
     return {
         "assignment": assignment,
+        "routes": read_routes(document, vocabulary, definitions, report=report),
         "tiers": MappingProxyType(tiers),
         "features": MappingProxyType(_features(document)),
         "limits": MappingProxyType({name: _with_window(limit, reader) for name, limit in definitions.items()}),

@@ -64,6 +64,7 @@ def _unknown_key(fault: _Fault) -> Misread:
 def _keys_beside(path: Path, kind: str) -> list[str]:
     """Return the keys that may stand where *path* ends."""
     models: dict[tuple[int, str], type[shape.Shape]] = {
+        (3, "routes"): shape.RouteShape,
         (1, str(path[0])): shape.Document,
         (2, "policy"): shape.Head,
         (3, "limits"): _KINDS.get(kind, shape.Shape),

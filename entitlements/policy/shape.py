@@ -233,6 +233,27 @@ class AssignmentShape(Shape):
     )
 
 
+class RouteShape(Shape):
+    """One rule: requests that match need these features, and consume these units."""
+
+    path: Text | None = Field(
+        None, description="A path template, such as /v1/leads/{id}; only the last rule, the default, may leave it out."
+    )
+    methods: list[Text] = Field(
+        [], description="HTTP methods in capital letters; left out, all.", json_schema_extra={"uniqueItems": True}
+    )
+    requires: list[Text] = Field(
+        [],
+        description="Features, feature:level or limits that the account must have.",
+        json_schema_extra={"uniqueItems": True},
+    )
+    consumes: dict[Name, Annotated[int, Field(ge=1)]] = Field({}, description="Units of each limit for one request.")
+    messages: dict[Name, Annotated[int, Field(ge=1)]] = Field(
+        {}, description="Units of each limit for one message received on a websocket."
+    )
+    exempt: bool = Field(False, description="Passed without asking who it is: health checks.")
+
+
 class Document(Shape):
     """A policy: tiers of customers and what each of them gets. One file, or several of one folder."""
 
@@ -245,3 +266,6 @@ class Document(Shape):
     tiers: dict[Name, TierShape] = Field({}, description="What each tier gets.")
     add_ons: dict[Name, AddOnShape] = Field({}, description="Bundles to buy on top of a tier.")
     assignment: AssignmentShape | None = Field(None, description="Which tier an account belongs in.")
+    routes: list[RouteShape] = Field(
+        [], description="What the routes of an API need, in order: the first that matches counts."
+    )

@@ -1,0 +1,219 @@
+"""
+From a refusal to an HTTP answer: status, headers, and a body of `application/problem+json` (RFC 9457).
+
+| case | status | type ends in |
+|---|---|---|
+| nobody was identified | 401 | `account-required` |
+| not included, level too low, limit 0, unknown account | 403 | `not-included` |
+| allocation full; a cost that can never fit | 403 | `limit-reached` |
+| suspended | 403 | `suspended` |
+| rate or quota used up | 429 | `quota-exceeded` |
+| the store is down and the limit says deny | 503 | `limits-unavailable` |
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from entitlements.model.facts import Reason
+from entitlements.model.instants import SECOND
+from entitlements.model.words import in_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from entitlements.http.types import Headers
+    from entitlements.model.decision import Decision
+
+QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+"""The type that draft-ietf-httpapi-ratelimit-headers-11 asks IANA to register, with `violated-policies`."""
+
+RETRY_UNKNOWN = 1
+"""Seconds after which to try again where nobody knows better."""
+
+NOT_INCLUDED = (Reason.NOT_INCLUDED, Reason.LEVEL_TOO_LOW, Reason.UNKNOWN_ACCOUNT)
+"""Refusals that read alike, so that nobody learns which accounts there are."""
+
+STATUS = {
+    "account-required": 401,
+    "not-included": 403,
+    "limit-reached": 403,
+    "suspended": 403,
+    "quota-exceeded": 429,
+    "limits-unavailable": 503,
+}
+TITLE = {
+    "account-required": "An account is required",
+    "not-included": "Not included in the plan",
+    "limit-reached": "Limit reached",
+    "suspended": "The account is suspended",
+    "quota-exceeded": "Quota exceeded",
+    "limits-unavailable": "Limits are unavailable",
+}
+KIND = {
+    Reason.NOT_INCLUDED: "not-included",
+    Reason.LEVEL_TOO_LOW: "not-included",
+    Reason.UNKNOWN_ACCOUNT: "not-included",
+    Reason.RATE_LIMITED: "quota-exceeded",
+    Reason.QUOTA_EXCEEDED: "quota-exceeded",
+    Reason.ALLOCATION_FULL: "limit-reached",
+    Reason.NEVER_FITS: "limit-reached",
+    Reason.SUSPENDED: "suspended",
+    Reason.STORE_UNAVAILABLE: "limits-unavailable",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """
+    One refused request, ready to be sent.
+
+    Args:
+        kind: What the problem's type ends in.
+        status: The HTTP status.
+        body: The members of the problem, as `json.dumps` takes them.
+        retry_after: Whole seconds for `Retry-After`, or None.
+        decision: What refused; None where nobody was identified, or nothing could be asked.
+    """
+
+    kind: str
+    status: int
+    body: dict[str, Any]
+    retry_after: int | None = None
+    decision: Decision | None = None
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of the answer, its length and type included."""
+        found = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
+        if self.retry_after is not None:
+            found.append((b"retry-after", b"%d" % self.retry_after))
+        return found
+
+    @property
+    def content(self) -> bytes:
+        """The body of the answer."""
+        return json.dumps(self.body).encode("ascii")
+
+
+class Problems:
+    """
+    Turns refusals into answers.
+
+    Args:
+        docs_url: Where the problem types are explained: each type is then `<docs_url>#<kind>`.
+        upgrade_url: Where people go to have more; stands in bodies that an upgrade would change.
+        payment_required: Answer with 402 instead of 403 where an upgrade or an add-on would help.
+        retry_after_cap: Seconds above which `Retry-After` is left out.
+
+    Raises:
+        ValueError: For a cap that is no number of seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        docs_url: str | None = None,
+        upgrade_url: str | None = None,
+        payment_required: bool = False,
+        retry_after_cap: int = 3_660,
+    ) -> None:
+        if type(retry_after_cap) is not int or retry_after_cap < 0:
+            raise ValueError(f"retry_after_cap {retry_after_cap!r} must be whole seconds, 0 or more")
+        self._docs_url = docs_url
+        self._upgrade_url = upgrade_url
+        self._payment_required = payment_required
+        self._cap = retry_after_cap
+
+    def account_required(self) -> Refusal:
+        """Return the answer to somebody who was not identified."""
+        return self._refusal("account-required", "The request names no account; sign in, or send a valid key.")
+
+    def unavailable(self, retry_after: int = RETRY_UNKNOWN) -> Refusal:
+        """Return the answer where nothing could be decided; try again after whole seconds."""
+        text = "What this account may do cannot be looked up just now; try again later."
+        return self._refusal("limits-unavailable", text, retry_after=retry_after)
+
+    def refused(self, decision: Decision) -> Refusal:
+        """Return the answer to a refused decision."""
+        kind = KIND[decision.reason]
+        if kind == "suspended":
+            return self._refusal(kind, "The account is suspended.", decision)
+        if kind == "limits-unavailable":
+            wait = max(RETRY_UNKNOWN, _whole_seconds(decision) or 0)
+            text = "This limit cannot be counted just now, and is not passed uncounted; try again later."
+            return self._refusal(kind, text, decision, retry_after=wait)
+        if kind == "not-included":
+            return self._refusal(kind, f"The plan does not include {decision.feature!r}{_help(decision)}.", decision)
+        return self._refusal(
+            kind, _over(decision), decision, retry_after=_whole_seconds(decision), figures=_figures(decision)
+        )
+
+    def _refusal(
+        self,
+        kind: str,
+        detail: str,
+        decision: Decision | None = None,
+        *,
+        retry_after: int | None = None,
+        figures: Mapping[str, object] | None = None,
+    ) -> Refusal:
+        status = STATUS[kind]
+        body: dict[str, Any] = {"type": self._type(kind), "title": TITLE[kind], "status": status, "detail": detail}
+        if decision is not None and kind != "suspended":
+            body["feature"] = decision.feature
+            remedy = decision.remedy
+            if remedy:
+                body["remedy"] = {"tier": remedy.tier, "add_on": remedy.add_on}
+                if self._upgrade_url:
+                    body["upgrade_url"] = self._upgrade_url
+                if self._payment_required and status == 403:
+                    body["status"] = status = 402
+        body |= figures or {}
+        shown = retry_after if retry_after is not None and retry_after <= self._cap else None
+        return Refusal(kind, status, body, shown if status in {429, 503} else None, decision)
+
+    def _type(self, kind: str) -> str:
+        if self._docs_url:
+            return f"{self._docs_url}#{kind}"
+        return QUOTA_EXCEEDED if kind == "quota-exceeded" else f"urn:entitlements:problem:{kind}"
+
+
+def _help(decision: Decision) -> str:
+    remedy = decision.remedy
+    ways = [] if remedy is None else [each for each in (remedy.tier, remedy.add_on) if each]
+    return f"; {' or '.join(ways)} does" if ways else ""
+
+
+def _over(decision: Decision) -> str:
+    """Return which limit stands in the way, without a figure that changes from call to call."""
+    if decision.reason is Reason.NEVER_FITS:
+        return f"The request needs more of {decision.feature!r} than the plan has in all{_help(decision)}."
+    if decision.reason is Reason.ALLOCATION_FULL:
+        return f"All of {decision.feature!r} is in use{_help(decision)}."
+    return f"All of {decision.feature!r} is used up for now{_help(decision)}."
+
+
+def _figures(decision: Decision) -> dict[str, object]:
+    wait = decision.retry_after
+    figures: dict[str, object] = {
+        "limit": in_json(decision.limit), "used": decision.used, "remaining": in_json(decision.remaining),
+        "resets_at": in_json(decision.resets_at), "retry_after": None if wait is None else _whole_seconds(decision),
+    }  # fmt: skip
+    if KIND[decision.reason] == "quota-exceeded":
+        figures["violated-policies"] = [
+            name
+            for name, part in decision.parts.items()
+            if part.is_enforced and not part.allowed and KIND.get(part.reason) == "quota-exceeded"
+        ]
+    return figures
+
+
+def _whole_seconds(decision: Decision) -> int | None:
+    """Return how long to wait, rounded up, at least a second."""
+    line = decision.line
+    if line is None or line.retry_at is None:
+        return None
+    return max(1, -(-(line.retry_at - decision.decided_at) // SECOND))

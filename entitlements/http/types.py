@@ -1,0 +1,31 @@
+"""The words of ASGI 3, as its specification has them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+Headers = list[tuple[bytes, bytes]]
+"""Names in lower case, as ASGI wants them."""
+
+
+def header_values(scope: Scope, name: bytes) -> list[bytes]:
+    """Return every value of a request header, in the order sent; *name* in lower case."""
+    return [value for key, value in scope.get("headers", ()) if key == name]
+
+
+def path_of(scope: Scope) -> str:
+    """Return the path below the mount point, as a router there sees it."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    if not root or not path.startswith(root):
+        return path
+    if path == root:
+        return ""
+    return path[len(root) :] if path[len(root)] == "/" else path

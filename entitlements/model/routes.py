@@ -1,0 +1,84 @@
+"""What a route of an API asks of an account: features that it requires, units that it consumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from entitlements.model.names import check_count
+
+Cost = int | Callable[[Any], int]
+"""Units, or what computes them from the ASGI scope: 0 charges nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """
+    One rule: which requests, and what they need.
+
+    Args:
+        path: A path template such as `/v1/leads/{id}`, as Starlette's; None matches every path.
+        methods: HTTP methods, `GET` standing for `HEAD` too; None means all. A websocket has none.
+        requires: Features, `feature:level` or limits that the account must have.
+        consumes: Units of each limit that one request takes, in one charge, all or nothing.
+        messages: Units of each limit that one message received on a websocket takes.
+        scope: From the ASGI scope to whose meter a limit with a `per` is kept on.
+        exempt: Passed without asking who it is: health checks.
+
+    Raises:
+        ValueError: For anything above that cannot be.
+    """
+
+    path: str | None = None
+    methods: Collection[str] | None = None
+    requires: Collection[str] = ()
+    consumes: Mapping[str, Cost] = field(default_factory=dict)
+    messages: Mapping[str, Cost] = field(default_factory=dict)
+    scope: Callable[[Any], str] | None = None
+    exempt: bool = False
+
+    def __post_init__(self) -> None:
+        if self.methods is not None:
+            object.__setattr__(self, "methods", _methods(self.methods))
+        object.__setattr__(self, "requires", tuple(_words(self.requires, f"{self}: requires")))
+        for name in ("consumes", "messages"):
+            object.__setattr__(self, name, _costs(getattr(self, name), f"{self}: {name}"))
+        if self.exempt and (self.requires or self.consumes or self.messages):
+            raise ValueError(f"{self} is exempt, so it can require and consume nothing; leave one of them out")
+
+    def __str__(self) -> str:
+        """Return `route GET /v1/leads`."""
+        methods = ",".join(sorted(self.methods)) + " " if self.methods else ""
+        return f"route {methods}{'*' if self.path is None else self.path}"
+
+
+def _methods(methods: Collection[str]) -> frozenset[str]:
+    found = frozenset(_words(methods, "methods"))
+    if not found:
+        raise ValueError("methods are empty, so the route can never match; name some, or leave methods out for all")
+    wrong = sorted(each for each in found if not (each.isascii() and each.isalpha() and each.isupper()))
+    if wrong:
+        raise ValueError(f"method {wrong[0]!r} must be in capital letters, such as {wrong[0].upper()!r}")
+    return found | ({"HEAD"} if "GET" in found else set())
+
+
+def _words(values: Iterable[str], what: str) -> list[str]:
+    """Return a collection of str; a lone str would be taken for its letters."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ValueError(f"{what} {values!r} must be a set or a list of str")
+    found = list(values)
+    for each in found:
+        if not isinstance(each, str):
+            raise ValueError(f"{what}: {each!r} is not a str")
+    return found
+
+
+def _costs(costs: object, what: str) -> Mapping[str, Cost]:
+    if not isinstance(costs, Mapping):
+        raise ValueError(f"{what} {costs!r} must be a mapping from limits to units")
+    for name, cost in costs.items():
+        if not callable(cost):
+            check_count(cost, f"{what}: cost of {name!r}")
+    return MappingProxyType(dict(costs))

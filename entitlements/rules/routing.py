@@ -1,0 +1,106 @@
+"""Which rule a request falls under: the first that matches, or the default."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from entitlements.model.limits import Rate
+from entitlements.model.routes import Route
+from entitlements.rules.templates import compiled, sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from entitlements.model.policy import Policy
+
+EVERYTHING = Route()
+"""A rule that asks for an account, and for nothing more."""
+
+
+class RouteTable:
+    """
+    Rules in order, compiled once.
+
+    Args:
+        routes: The first that matches counts.
+        default: What counts where none does, without a path; a last rule without one is it, too.
+
+    Raises:
+        ValueError: For a rule without a path, with one that is no template, or that can
+            never match because of one before it: the rule is named.
+        TypeError: For what is no `Route`.
+    """
+
+    def __init__(self, routes: Iterable[Route] = (), default: Route | None = None) -> None:
+        rules = list(routes)
+        for route in rules if default is None else [*rules, default]:
+            if not isinstance(route, Route):
+                raise TypeError(f"{route!r} is not a Route; write Route('/v1/leads', consumes={{'api': 1}})")
+        if default is None and rules and rules[-1].path is None:
+            default = rules.pop()
+        self.routes = tuple(rules)
+        self.default = default or EVERYTHING
+        if self.default.path is not None or self.default.methods is not None:
+            raise ValueError(
+                f"the default {self.default} has a path or methods; it is for whatever no other rule matches"
+            )
+        self._compiled = tuple((_pattern(route), route.methods, route) for route in self.routes)
+        self._check_reachable()
+
+    def find(self, path: str, method: str | None) -> Route:
+        """
+        Return the rule for a request.
+
+        Args:
+            path: Below the mount point, percent-decoded as ASGI gives it.
+            method: In capital letters; None for a websocket, which every rule's methods let through.
+        """
+        for pattern, methods, route in self._compiled:
+            if (methods is None or method is None or method in methods) and pattern.match(path):
+                return route
+        return self.default
+
+    def check(self, policy: Policy) -> None:
+        """
+        Check every name that the rules ask for against a policy.
+
+        Raises:
+            ValueError: Naming the rule and what the policy does not know, all at once.
+        """
+        wrong = [text for route in (*self.routes, self.default) for text in unknown_names(route, policy)]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+
+    def _check_reachable(self) -> None:
+        for at, later in enumerate(self.routes):
+            assert later.path is not None
+            example = sample(later.path)
+            for pattern, methods, earlier in self._compiled[:at]:
+                covers = methods is None or (later.methods is not None and set(later.methods) <= set(methods))
+                if covers and pattern.match(example):
+                    raise ValueError(f"{later} can never match: {earlier} stands before it and matches all of it")
+
+
+def unknown_names(route: Route, policy: Policy) -> list[str]:
+    """Return what is wrong with a rule under a policy, each as a sentence that names the rule."""
+    wrong = [f"{route}: {policy.unknown(name)}" for name in route.requires if not _is_asked(policy, name)]
+    for table in (route.consumes, route.messages):
+        limits = [policy.limits.get(name) for name in table]
+        wrong += [f"{route}: {policy.unknown(name, asked='limit')}" for name in table if name not in policy.limits]
+        scopes = {limit.per for limit in limits if isinstance(limit, Rate) and limit.per}
+        if len(scopes) > 1:
+            wrong.append(f"{route}: limits per {' and per '.join(sorted(scopes))} cannot stand in one charge")
+        if scopes and route.scope is None:
+            wrong.append(f"{route}: a limit per {min(scopes)} needs scope=, a callable from the ASGI scope to it")
+    return wrong
+
+
+def _is_asked(policy: Policy, name: str) -> bool:
+    return any(name in answers for answers in policy.answers.values())
+
+
+def _pattern(route: Route) -> re.Pattern[str]:
+    if route.path is None:
+        raise ValueError(f"{route} has no path, so every rule behind it is lost; pass it as default=")
+    return compiled(route.path)
