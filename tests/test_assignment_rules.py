@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from entitlements import Policy, PolicyError
 from entitlements.model.conditions import All, AnyOf, Between, IsKnown, Not, OneOf
+from entitlements.model.criteria import AssignmentRules, Criterion, CriterionKind, Rule
 from entitlements.tiering.conditions import criteria_of, describe, holds
+from entitlements.tiering.coverage import Flaw, examine
 
 CRITERIA = {
     "value": {"kind": "amount", "least": 0},
@@ -252,6 +254,75 @@ def test_more_combinations_than_can_be_tried_are_said_so():
     (found,) = problems([{"tier": "high", "when": {f"c{at}": True for at in range(20)}}, REST], criteria=criteria)
 
     assert "too many values to try all their combinations (50,000 at most)" in found
+
+
+# --- The check is exhaustive ---------------------------------------------------------------------------------------
+
+KINDS = {
+    "value": Criterion("value", CriterionKind.AMOUNT, ("value",), least=Decimal(0)),
+    "agents": Criterion("agents", CriterionKind.COUNT, ("agents",), least=Decimal(1), most=Decimal(9)),
+    "industry": Criterion("industry", CriterionKind.WORD, ("industry",)),
+    "new": Criterion("new", CriterionKind.FLAG, ("new",)),
+}
+
+
+def between(name):
+    bound = st.none() | st.integers(-1, 10).map(Decimal)
+    return st.builds(Between, st.just(name), bound, bound, st.booleans(), st.booleans())
+
+
+TESTS = st.one_of(
+    between("value"),
+    between("agents"),
+    st.builds(OneOf, st.just("industry"), st.lists(st.sampled_from(["x", "y"]), min_size=1, max_size=2).map(tuple)),
+    st.builds(OneOf, st.just("new"), st.booleans().map(lambda flag: (flag,))),
+    st.builds(OneOf, st.just("agents"), st.integers(1, 9).map(lambda number: (number,))),
+)
+RULES = st.lists(
+    st.recursive(
+        TESTS,
+        lambda inner: st.one_of(
+            st.builds(Not, inner),
+            st.builds(All, st.lists(inner, max_size=2).map(tuple)),
+            st.builds(AnyOf, st.lists(inner, max_size=2).map(tuple)),
+        ),
+        max_leaves=4,
+    ),
+    min_size=1,
+    max_size=4,
+).map(lambda whens: tuple(Rule(f"r{at}", "tu"[at % 2], when) for at, when in enumerate(whens)))
+SOMEBODY = st.fixed_dictionaries(
+    {
+        "value": st.decimals(0, 12, places=1),
+        "agents": st.integers(1, 9),
+        "industry": st.sampled_from(["x", "y", "z"]),
+        "new": st.booleans(),
+    }
+)
+
+
+@given(rules=RULES, somebody=SOMEBODY)
+def test_whom_the_check_overlooks_there_is_not(rules, somebody):
+    """A rule that is said never to decide decides nobody; without a gap there is somebody for every account."""
+    findings = examine(AssignmentRules("value", KINDS, rules))
+    decides = next((at for at, rule in enumerate(rules) if holds(rule.when, somebody)), None)
+
+    assert decides not in {finding.rule for finding in findings if finding.flaw in {Flaw.NEVER, Flaw.SHADOWED}}
+    assert decides is not None or any(finding.flaw is Flaw.GAP for finding in findings)
+
+
+@given(rules=RULES)
+def test_every_example_shows_what_it_is_an_example_of(rules):
+    for finding in examine(AssignmentRules("value", KINDS, rules)):
+        whole = {"value": Decimal(1), "agents": 1, "industry": "z", "new": False} | dict(finding.example or {})
+        fitting = [at for at, rule in enumerate(rules) if holds(rule.when, whole)]
+        match finding.flaw:
+            case Flaw.GAP:
+                assert [] == fitting
+            case Flaw.SHADOWED:
+                assert finding.other == fitting[0] < finding.rule
+            case Flaw.OVERLAP:
+                assert {finding.rule, finding.other} <= {*fitting}
 
 
 # --- What conditions mean ---------------------------------------------------------------------------------------
