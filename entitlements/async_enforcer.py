@@ -230,18 +230,20 @@ class AsyncEnforcer:
 
     async def plan_change(self, account: str | Account, to: str, *, at: datetime | None = None) -> ChangePreview:
         """Same as `Enforcer.plan_change`."""
-        kept, usage = await self._kept(account), await self.usage(account)
-        return preview(kept.entitlements.policy, known_account(kept), to, now=self._clock(), usage=usage, at=at)
+        kept = await self._kept(account)
+        known, usage = known_account(kept), await self.usage(account)
+        return preview(kept.entitlements.policy, known, to, now=self._clock(), usage=usage, at=at)
 
     async def review(
         self, account: str | Account, *, requests: Iterable[FeatureRequest] = (), events: Iterable[str] = ()
     ) -> Review:
         """Same as `Enforcer.review`."""
-        kept, usage = await self._kept(account), await self.usage(account)
+        kept = await self._kept(account)
+        known, usage = known_account(kept), await self.usage(account)
         history = {name: await self.history(account, name) for name in quotas(kept.entitlements.policy)}
         measured = Measured(usage, history)
         return review(
-            kept.entitlements.policy, known_account(kept), now=self._clock(),
+            kept.entitlements.policy, known, now=self._clock(),
             measured=measured, requests=requests, events=events,
         )  # fmt: skip
 

@@ -307,8 +307,9 @@ class Enforcer:
             ValueError: For a tier that there is not, or a trial plan.
             UnknownAccount: For an account that there is not.
         """
-        kept, usage = self._kept(account), self.usage(account)
-        return preview(kept.entitlements.policy, known_account(kept), to, now=self._clock(), usage=usage, at=at)
+        kept = self._kept(account)
+        known, usage = known_account(kept), self.usage(account)
+        return preview(kept.entitlements.policy, known, to, now=self._clock(), usage=usage, at=at)
 
     def review(
         self, account: str | Account, *, requests: Iterable[FeatureRequest] = (), events: Iterable[str] = ()
@@ -325,11 +326,12 @@ class Enforcer:
             ValueError: For an event that the policy does not know.
             UnknownAccount: For an account that there is not.
         """
-        kept, usage = self._kept(account), self.usage(account)
+        kept = self._kept(account)
+        known, usage = known_account(kept), self.usage(account)
         history = {name: self.history(account, name) for name in quotas(kept.entitlements.policy)}
         measured = Measured(usage, history)
         return review(
-            kept.entitlements.policy, known_account(kept), now=self._clock(),
+            kept.entitlements.policy, known, now=self._clock(),
             measured=measured, requests=requests, events=events,
         )  # fmt: skip
 

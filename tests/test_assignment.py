@@ -34,6 +34,7 @@ def voted(signal, value, **others):
         (25_000, "mid-market"),
         ("99,999.99", "mid-market"),
         ("$100,000", "enterprise"),
+        ("USD 100000", "enterprise"),
         (500_000, "enterprise"),
     ],
 )
@@ -204,6 +205,8 @@ def test_a_missing_annual_value_is_a_named_gap_and_never_freemium(attributes):
         ("agents", True, "True is not a number"),
         ("agents", [1], "[1] is not a number"),
         ("leads", float("nan"), "nan is not a number"),
+        ("potential", "€50,000", "'€50,000' is in EUR, the policy counts in USD"),
+        ("potential", "50000 CHF", "'50000 CHF' is in CHF, the policy counts in USD"),
     ],
 )
 def test_an_attribute_that_cannot_be_right_is_reported_by_account_and_field(field, value, problem):

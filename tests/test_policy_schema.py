@@ -54,6 +54,14 @@ def test_a_policy_fits_the_schema(file):
     assert [] == faults(file.read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize(
+    "when", ['{agents: {">=": 5}}', "{agents: {}}", "{all: []}", "{}", "5", "{agents: {from: many}}", "{not: {a: {}}}"]
+)
+def test_an_editor_underlines_a_condition_that_is_not_in_the_language(when):
+    assert faults(f"assignment: {{rules: [{{tier: low, when: {when}}}]}}")
+    assert not faults("assignment: {rules: [{tier: low, when: {not: {any: [{agents: {from: 5}}, {new: true}]}}}]}")
+
+
 @pytest.mark.parametrize("file", POLICIES, ids=lambda file: file.stem)
 def test_the_first_line_of_a_policy_leads_to_the_schema(file):
     """Relative to the file, as editors read it."""

@@ -175,6 +175,14 @@ def test_a_quota_over_its_new_size_in_the_same_period_is_refused_until_it_ends()
     assert (Fate.REFUSED, 55_000) == (plan.limits["leads"].fate, plan.limits["leads"].over)
 
 
+def test_a_new_plan_takes_the_place_of_what_was_scheduled_and_is_yet_to_come():
+    past, ahead = Change("small-business", at=NOW - days(5)), Change("freemium", at=NOW + days(20))
+    plan = enforcer().plan_change(Account("acme", "freemium", changes=(past, ahead)), "mid-market")
+
+    assert ((ahead,), (past, Change("mid-market", at=NOW))) == (plan.replaces, plan.scheduled.changes)
+    assert ("small-business", 5_000) == (plan.from_tier, plan.limits["leads"].before)
+
+
 def test_nothing_changes_for_the_tier_that_it_has():
     plan = enforcer().plan_change(Account("acme", "mid-market"), "tier-2")
 

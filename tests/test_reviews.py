@@ -71,6 +71,19 @@ def test_consecutive_means_without_a_month_between(used):
     assert Action.KEEP == reviewed(account("freemium"), used).action
 
 
+def test_months_under_the_smaller_limit_of_a_former_tier_say_nothing_of_the_present_one():
+    clock = FakeClock(START)
+    acme = Enforcer(POLICY, clock=clock)
+    free = account("freemium")
+    for _ in range(3):
+        acme.set_usage(free, "leads", 100)
+        assert not acme.consume(free, "leads").allowed
+        clock.set((clock.now.replace(day=1) + timedelta(days=32)).replace(day=10))
+
+    assert Action.UPGRADE is acme.review(free).action
+    assert Cause.EXCEEDED not in [cause for cause, _ in causes(acme.review(account("small-business")))]
+
+
 def test_a_denied_charge_in_each_month_is_exceeding():
     clock = FakeClock(START)
     acme = Enforcer(POLICY, accounts={"acme": account("small-business")}, clock=clock).account("acme")
@@ -120,6 +133,17 @@ def test_a_request_for_a_feature_of_a_higher_tier_is_an_upgrade(tier, feature, h
     assert Action.UPGRADE is found.action
     assert [(Cause.REQUESTED, feature)] == causes(found)
     assert {"times": 3, "tier": having} == found.reasons[0].evidence
+
+
+def test_a_request_for_what_the_account_has_meanwhile_is_none():
+    """By an override, though not by a trial: that ends."""
+    sso = Override("sso", value=True, reason="contract", author="deal-desk")
+    has = Account("acme", "mid-market", attributes={"annual-value": 50_000}, overrides=(sso,))
+    tries = Account("acme", "mid-market", attributes={"annual-value": 50_000},
+                    trial=Trial("enterprise", None, START + timedelta(days=9)))  # fmt: skip
+
+    assert Action.KEEP is reviewed(has, requests=[FeatureRequest("sso")]).action
+    assert Action.UPGRADE is reviewed(tries, requests=[FeatureRequest("sso")]).action
 
 
 def test_a_request_for_what_the_tier_has_is_none():

@@ -68,6 +68,7 @@ def _lines(policy: Policy, plan: ChangePreview, *, counted: bool) -> Iterator[st
         return
     notice = f" (notice of {in_words(plan.notice)})" if plan.notice else ""
     yield f"{way}: {plan.way}, takes effect {moment(plan.effective)}{notice}"
+    yield from (f"instead of the change to {each.tier} at {moment(each.at)}" for each in plan.replaces)
     yield from _listed("loses", plan.features_lost)
     yield from _listed("gains", plan.features_gained)
     yield from _listed("limits", [_limit(policy, change) for change in plan.limits.values()])

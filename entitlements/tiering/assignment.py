@@ -173,7 +173,7 @@ def assign(policy: Policy, who: Account | Mapping[str, object]) -> Assignment:
     if rules is None:
         text = f"policy {policy.version} has no assignment rules; write a section `assignment`"
         return _unassigned(account, Gap(Missing.NO_RULES, (), None, text))
-    known, misfits = read_attributes(rules.criteria, attributes, account)
+    known, misfits = read_attributes(rules.criteria, attributes, account, currency=policy.currency)
     name, tier, because, gap = _first_fit(rules, known, misfits)
     votes = tuple(_votes(policy, rules, known, tier))
     return Assignment(

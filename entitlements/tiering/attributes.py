@@ -21,6 +21,7 @@ from entitlements.model.words import in_json, in_words
 _DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?"
 _NUMBER = re.compile(rf"(?P<minus>-)?(?P<digits>{_DIGITS})|\((?P<owed>{_DIGITS})\)")
 _CURRENCY = re.compile(r"[$€£¥]|\b[A-Z]{3}\b")
+_SIGNS = {"€": "EUR", "£": "GBP", "¥": "JPY"}
 _FLAGS = {**dict.fromkeys(("true", "yes", "y", "1"), True), **dict.fromkeys(("false", "no", "n", "0"), False)}
 _LONGEST = 40
 
@@ -64,7 +65,11 @@ class Misfit:
 
 
 def read_attributes(
-    criteria: Mapping[str, Criterion], attributes: Mapping[str, object], account: str | None = None
+    criteria: Mapping[str, Criterion],
+    attributes: Mapping[str, object],
+    account: str | None = None,
+    *,
+    currency: str | None = None,
 ) -> tuple[Mapping[str, Known], tuple[Misfit, ...]]:
     """
     Return what is known for each criterion, and what cannot be right.
@@ -73,6 +78,7 @@ def read_attributes(
         criteria: The policy's.
         attributes: The account's; `annual_value`, `Annual Value` and `annual-value` are one name.
         account: Whose, for the reports.
+        currency: What amounts are in; one in another is not believed. None: whatever is written.
 
     Returns:
         Values by criterion, unknown ones left out; and the attributes that were not believed.
@@ -85,7 +91,7 @@ def read_attributes(
     misfits: list[Misfit] = []
     for criterion in criteria.values():
         found = [each for attribute in criterion.attributes for each in written.get(attribute, ())]
-        value, wrong = _settled(criterion, found, account)
+        value, wrong = _settled(criterion, found, account, currency)
         misfits += wrong
         if value is None and not wrong:
             value = criterion.missing
@@ -99,9 +105,14 @@ def attribute_name(name: str) -> str:
     return re.sub(r"[\s_-]+", "-", str(name).strip().lower())
 
 
-def read_value(criterion: Criterion, raw: object) -> Known:
+def read_value(criterion: Criterion, raw: object, currency: str | None = None) -> Known:
     """
     Return *raw* as a value of the criterion.
+
+    Args:
+        criterion: What it is read for.
+        raw: What a file or a program holds.
+        currency: What amounts are in; None: whatever is written.
 
     Raises:
         ValueError: With `problem; cure`, where it is none.
@@ -112,18 +123,19 @@ def read_value(criterion: Criterion, raw: object) -> Known:
         case CriterionKind.FLAG:
             return _flag(raw)
         case _:
+            _check_currency(raw, currency)
             return _bounded(criterion, _number(criterion, raw))
 
 
 def _settled(
-    criterion: Criterion, found: list[tuple[str, object]], account: str | None
+    criterion: Criterion, found: list[tuple[str, object]], account: str | None, currency: str | None
 ) -> tuple[Known | None, list[Misfit]]:
     """Return the one value that all attributes of a criterion agree on; else why there is none."""
     values: list[tuple[str, Known]] = []
     wrong: list[Misfit] = []
     for name, raw in found:
         try:
-            values.append((name, read_value(criterion, raw)))
+            values.append((name, read_value(criterion, raw, currency)))
         except ValueError as error:
             problem, _, cure = str(error).partition("; ")
             wrong.append(Misfit(account, criterion.name, name, raw, problem, cure))
@@ -150,6 +162,14 @@ def _number(criterion: Criterion, raw: object) -> Decimal | int:
     if number != number.to_integral_value():
         raise ValueError(f"{_shown(raw)} is not a whole number; write one such as 12")
     return int(number)
+
+
+def _check_currency(raw: object, currency: str | None) -> None:
+    """Refuse an amount that is written in another currency; a dollar sign may be any dollar's."""
+    sign = _CURRENCY.search(raw) if isinstance(raw, str) and currency else None
+    meant = _SIGNS.get(sign[0], sign[0]) if sign else currency
+    if currency and meant not in {currency, "$"}:
+        raise ValueError(f"{_shown(raw)} is in {meant}, the policy counts in {currency}; convert it")
 
 
 def _written(text: str, *, money: bool) -> Decimal | None:

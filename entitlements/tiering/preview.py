@@ -3,7 +3,8 @@ What a change of tier would do to an account, before anybody decides on it.
 
 Two resolutions are compared: the account as it stands the instant before the change,
 and the same account with the change, at the instant itself. What expires of its own
-accord in the meantime (a trial, a grant) is no effect of the change and not in it.
+accord in the meantime (a trial, a grant) is no effect of the change and not in it. A new
+plan takes the place of changes that were scheduled and are yet to come.
 
 A change to a lower tier takes effect when the notice of the tier that is left is over;
 until then everything stays. Nothing stored is deleted: what is over a new allocation is
@@ -114,6 +115,7 @@ class ChangePreview:
         services_lost: Value keys that stand for something now, and would for nothing.
         services_gained: The other way round.
         services_changed: Value keys that would stand for something else.
+        replaces: The changes that were scheduled and would not come any more.
         scheduled: The account with the change in it: what a directory would hold.
     """
 
@@ -130,6 +132,7 @@ class ChangePreview:
     services_lost: Mapping[str, ValueChange]
     services_gained: Mapping[str, ValueChange]
     services_changed: Mapping[str, ValueChange]
+    replaces: tuple[Change, ...]
     scheduled: Account
 
     @property
@@ -156,6 +159,7 @@ class ChangePreview:
             "limits": {name: change.to_dict() for name, change in self.limits.items()},
             "over": [change.limit for change in self.over],
             **services,
+            "replaces": [{"tier": change.tier, "at": in_json(change.at)} for change in self.replaces],
         }
 
 
@@ -185,12 +189,12 @@ def preview(
     """
     tier, own = _target(policy, to), own_tier(policy, account, now)
     way = _way(own, tier)
-    terms = standing_terms(policy, account, now)
+    terms = terms_of(standing(policy, account, now).values)
     notice = terms.notice if way is Way.DOWN else timedelta()
     wanted = now if at is None else max(now, check_moment(at, "at"))
     effective = max(wanted, now + notice // MICROSECOND)
-    scheduled = account if way is Way.NOWHERE else with_change(account, tier.id, to_datetime(effective))
-    before = resolve(policy, account, effective - 1 if effective > now else now)
+    scheduled = account if way is Way.NOWHERE else _planned(account, Change(tier.id, at=to_datetime(effective)), now)
+    before = resolve(policy, scheduled, effective - 1) if effective > now else resolve(policy, account, now)
     after = resolve(policy, scheduled, effective)
     limits = _limits(policy, before, after, usage or {}, effective)
     lost, gained, changed = _services(before, after)
@@ -208,6 +212,7 @@ def preview(
         lost,
         gained,
         changed,
+        tuple(change for change in account.changes if change not in scheduled.changes),
         scheduled,
     )
 
@@ -225,15 +230,15 @@ def own_tier(policy: Policy, account: Account, now: int) -> Tier:
     return found[0].tier
 
 
-def with_change(account: Account, tier: str, at: datetime) -> Account:
-    """Return the account with a change of tier at that instant; one that stood there already is replaced."""
-    others = tuple(change for change in account.changes if change.at != at)
-    return replace(account, changes=(*others, Change(tier, at=at)))
+def _planned(account: Account, change: Change, now: int) -> Account:
+    """Return the account with that change, in the place of all that are yet to come."""
+    come = tuple(each for each in account.changes if to_instant(each.at) <= now and each.at != change.at)
+    return replace(account, changes=(*come, change))
 
 
-def standing_terms(policy: Policy, account: Account, now: int) -> Terms:
-    """Return the terms of the account's own tier, its overrides counted; a trial is no contract."""
-    return terms_of(resolve(policy, replace(account, trial=None), now).values)
+def standing(policy: Policy, account: Account, now: int) -> Entitlements:
+    """Return what the account has but for its trial, which is no contract."""
+    return resolve(policy, replace(account, trial=None), now)
 
 
 def _target(policy: Policy, to: str) -> Tier:

@@ -26,7 +26,7 @@ from entitlements.model.policy import Policy, Tier
 from entitlements.model.words import in_json
 from entitlements.rules.resolve import resolve
 from entitlements.tiering.assignment import Assignment, assign
-from entitlements.tiering.preview import own_tier, standing_terms
+from entitlements.tiering.preview import own_tier, standing
 from entitlements.tiering.terms import Terms, terms_of
 from entitlements.tiering.triggers import (
     Action,
@@ -160,13 +160,14 @@ def review(
     _check_events(policy, told)
     own = own_tier(policy, account, now)
     entitlements = resolve(policy, account, now)
-    terms = standing_terms(policy, account, now)
+    contract = standing(policy, account, now)
+    terms = terms_of(contract.values)
     assignment = assign(policy, account)
     found = [
         *event_triggers(terms, told),
         *scheduled_triggers(policy, own, account, now),
         *usage_triggers(terms, entitlements, measured or Measured(), now),
-        *request_triggers(policy, own, requests),
+        *request_triggers(contract, own, requests),
         *criterion_triggers(terms, assignment.criteria),
         *revenue_triggers(policy, own, assignment),
     ]

@@ -5,7 +5,8 @@ Usage is read from the counters that enforcement keeps. A quota is exceeded in a
 which something was refused, or `used` reached the share of the limit that the policy
 names. Months are counted once they are over; the running one counts as soon as it is
 exceeded, which nothing can undo. A month of which the store holds no record is one
-without usage, unless it lies before the first record: then nobody knows. An allocation
+without usage, unless it lies before the first record: then nobody knows. What
+was counted against a smaller limit than the present one says nothing of it. An allocation
 keeps no months: it is exceeded while it is full. Rates do not count.
 """
 
@@ -22,7 +23,7 @@ from entitlements.model.account import Account
 from entitlements.model.conditions import Known
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.instants import to_instant
-from entitlements.model.limits import Allocation, Quota
+from entitlements.model.limits import Allocation, LimitValue, Quota
 from entitlements.model.policy import Policy, Tier
 from entitlements.model.usage import Period, Usage
 from entitlements.model.words import in_json, in_words
@@ -130,16 +131,16 @@ def usage_triggers(terms: Terms, entitlements: Entitlements, measured: Measured,
         yield from _underused(terms.underused, entitlements, measured, now)
 
 
-def request_triggers(policy: Policy, tier: Tier, requests: Iterable[FeatureRequest]) -> Iterator[Trigger]:
-    """Return the requests for features that *tier* lacks and a higher one has."""
-    answers = policy.answers
+def request_triggers(entitlements: Entitlements, tier: Tier, requests: Iterable[FeatureRequest]) -> Iterator[Trigger]:
+    """Return the requests for what the account still lacks, and a tier above *tier* has."""
+    policy, answers = entitlements.policy, entitlements.policy.answers
     for request in requests:
         having = [
             other
             for other in policy.tiers.values()
             if other.rank > tier.rank and answers[other.id].get(request.feature)
         ]
-        if not having or answers[tier.id].get(request.feature):
+        if not having or entitlements.answers.get(request.feature):
             continue
         lowest = min(having, key=lambda other: other.rank)
         times = f"{request.times} times" if request.times > 1 else "once"
@@ -248,14 +249,24 @@ def finished_months(history: tuple[Period, ...], anchor: int | None, now: int, c
 def _exceeded(share: Share, entitlements: Entitlements, measured: Measured, now: int) -> Iterator[Trigger]:
     for name, limit in entitlements.policy.limits.items():
         if isinstance(limit, Quota):
+            size = entitlements.limits.get(name)
             periods = _looked_at(share, measured.history.get(name, ()), entitlements.anchor, now)
-            over = [period for period in periods if period is not None and exceeded_in(period, share.percent)]
+            over = [
+                period
+                for period in periods
+                if period is not None and _is_as_large(period, size) and exceeded_in(period, share.percent)
+            ]
             if len(over) >= share.months:
                 text = f"{name} was exceeded in {len(over)} of the last {share.of} months"
                 yield Trigger(Cause.EXCEEDED, Action.UPGRADE, name, text, MappingProxyType({"months": _told(over)}))
         elif isinstance(limit, Allocation) and (meter := measured.usage.get(name)) and _reaches(meter, share.percent):
             text = f"{name} is full: {in_words(meter.used)} of {in_words(meter.limit)}"
             yield Trigger(Cause.EXCEEDED, Action.UPGRADE, name, text, _meter(meter))
+
+
+def _is_as_large(period: Period, size: LimitValue | None) -> bool:
+    """Say whether a period was counted against at least the present size; a smaller one was another tier's."""
+    return isinstance(size, int) and isinstance(period.limit, int) and period.limit >= size
 
 
 def _looked_at(share: Share, history: tuple[Period, ...], anchor: int | None, now: int) -> list[Period | None]:
