@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from entitlements.model.usage import Period, Usage
     from entitlements.rules.asking import Wanted
     from entitlements.snapshots import Kept
+    from entitlements.tiering.changes import ChangePreview
     from entitlements.tiering.health import Health
-    from entitlements.tiering.preview import ChangePreview
     from entitlements.tiering.reviews import Review
     from entitlements.tiering.sla import ServiceLevel
     from entitlements.tiering.triggers import FeatureRequest

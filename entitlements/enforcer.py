@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from entitlements.model.usage import Period, Usage
     from entitlements.ports import Accounts, Clock, Hook, Store
     from entitlements.rules.asking import Wanted
-    from entitlements.tiering.preview import ChangePreview
+    from entitlements.tiering.changes import ChangePreview
     from entitlements.tiering.reviews import Review
     from entitlements.tiering.triggers import FeatureRequest
 

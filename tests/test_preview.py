@@ -25,7 +25,7 @@ from entitlements import (
 )
 from entitlements.model.limits import Allocation, Quota
 from entitlements.testing import FakeClock
-from entitlements.tiering.preview import Fate, Way
+from entitlements.tiering.changes import Fate, Way
 
 POLICY = Policy.load(Path(__file__).resolve().parents[1] / "policies" / "customer-tiers")
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)

@@ -7,10 +7,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from entitlements import Account, AsyncEnforcer, Change, Enforcer, FeatureRequests, Override, Policy, PolicyError, Trial
 from entitlements.testing import FakeClock
 from entitlements.tiering.reviews import review, together
+from entitlements.tiering.terms import terms_of
 from entitlements.tiering.triggers import Action, Cause, FeatureRequest
 
 POLICY = Policy.load(Path(__file__).resolve().parents[1] / "policies" / "customer-tiers")
@@ -460,3 +463,33 @@ def test_exceeded_and_underused_are_values_of_the_policy():
     assert (Action.UPGRADE, "high") == (acme.review(Account("a", "low")).action, acme.review(Account("a", "low")).to)
     clock.advance(timedelta(days=31))
     assert Action.KEEP is acme.review(Account("a", "low")).action
+
+
+# --- Total ------------------------------------------------------------------------------------------------------
+
+EVENTS = sorted({event for tier in POLICY.tiers.values() for event in terms_of(tier.values).events})
+ATTRIBUTES = st.dictionaries(
+    st.sampled_from(["annual-value", "agents", "leads", "industry", "potential", "locations", "evaluating"]),
+    st.one_of(st.integers(-5, 300_000), st.sampled_from(["", "carrier", "yes", "-3", "$7,000"])),
+)
+
+
+@given(
+    tier=st.sampled_from(sorted(VALUES)),
+    attributes=ATTRIBUTES,
+    used=st.lists(st.integers(0, 120_000), max_size=4),
+    agents=st.integers(0, 120),
+    events=st.lists(st.sampled_from(EVENTS), max_size=3),
+    feature=st.sampled_from(["sso", "api-access", "analytics:standard", "leads"]),
+)
+def test_every_account_comes_to_one_action_with_its_reasons(tier, attributes, used, agents, events, feature):
+    """What leads upwards leads up, what leads downwards down, and no reason speaks for something else."""
+    who = Account("acme", tier, attributes=attributes)
+    found = reviewed(who, used, set_now={"agents": agents}, requests=[FeatureRequest(feature)], events=events)
+
+    assert {reason.speaks_for for reason in found.reasons} <= {found.action}
+    assert found.reasons or found.action is Action.KEEP
+    assert found.action not in {other.speaks_for for other in found.others}
+    rank = POLICY.tiers[found.to].rank - POLICY.tiers[tier].rank if found.to else 0
+    assert {Action.UPGRADE: rank > 0, Action.DOWNGRADE: rank < 0}.get(found.action, rank == 0)
+    json.dumps(found.to_dict())

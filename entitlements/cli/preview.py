@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from entitlements.model.policy import Policy
-    from entitlements.tiering.preview import ChangePreview, LimitChange, ValueChange
+    from entitlements.tiering.changes import ChangePreview, LimitChange, ValueChange
 
 
 def preview(

@@ -1,13 +1,8 @@
 """
 What speaks for moving an account to another tier, each with its evidence.
 
-Usage is read from the counters that enforcement keeps. A quota is exceeded in a month in
-which something was refused, or `used` reached the share of the limit that the policy
-names. Months are counted once they are over; the running one counts as soon as it is
-exceeded, which nothing can undo. A month of which the store holds no record is one
-without usage, unless it lies before the first record: then nobody knows. What
-was counted against a smaller limit than the present one says nothing of it. An allocation
-keeps no months: it is exceeded while it is full. Rates do not count.
+Usage is read from the counters that enforcement keeps; `months` says which months count.
+An allocation keeps no months: it is exceeded while it is full. Rates do not count.
 """
 
 from __future__ import annotations
@@ -27,8 +22,8 @@ from entitlements.model.limits import Allocation, LimitValue, Quota
 from entitlements.model.policy import Policy, Tier
 from entitlements.model.usage import Period, Usage
 from entitlements.model.words import in_json, in_words
-from entitlements.rules.periods import month_ends
 from entitlements.tiering.assignment import Assignment
+from entitlements.tiering.months import exceeded_in, months_that_count, used_in_months
 from entitlements.tiering.terms import Effect, Share, Terms
 
 
@@ -218,39 +213,11 @@ def event_triggers(terms: Terms, events: Iterable[str]) -> Iterator[Trigger]:
             yield Trigger(Cause.EVENT, _ACTIONS[effect], event, f"{event} {_SAID[effect]}", evidence)
 
 
-def exceeded_in(period: Period, percent: Decimal = Decimal(100)) -> bool:
-    """Say whether a quota was exceeded in a period: something was refused, or *percent* of it was used."""
-    if period.denied > 0:
-        return True
-    return isinstance(period.limit, int) and 0 < period.limit * percent <= period.used * 100
-
-
-def finished_months(history: tuple[Period, ...], anchor: int | None, now: int, count: int) -> list[Period | None]:
-    """
-    Return the last *count* finished months, newest first: None for one of which there is no record.
-
-    Args:
-        history: A quota's periods, newest first.
-        anchor: The day on which the account's periods begin; None means the first.
-        now: Microseconds.
-        count: How many.
-    """
-    months: list[Period | None] = []
-    _, end, _, _ = month_ends(anchor, now)
-    for _ in range(count):
-        start = month_ends(anchor, end - 1)[1]
-        middle = (start + end) // 2
-        inside = (each for each in history if to_instant(each.start) <= middle < to_instant(each.end))
-        months.append(next(inside, None))
-        end = start
-    return months
-
-
 def _exceeded(share: Share, entitlements: Entitlements, measured: Measured, now: int) -> Iterator[Trigger]:
     for name, limit in entitlements.policy.limits.items():
         if isinstance(limit, Quota):
             size = entitlements.limits.get(name)
-            periods = _looked_at(share, measured.history.get(name, ()), entitlements.anchor, now)
+            periods = months_that_count(share, measured.history.get(name, ()), entitlements.anchor, now)
             over = [
                 period
                 for period in periods
@@ -267,12 +234,6 @@ def _exceeded(share: Share, entitlements: Entitlements, measured: Measured, now:
 def _is_as_large(period: Period, size: LimitValue | None) -> bool:
     """Say whether a period was counted against at least the present size; a smaller one was another tier's."""
     return isinstance(size, int) and isinstance(period.limit, int) and period.limit >= size
-
-
-def _looked_at(share: Share, history: tuple[Period, ...], anchor: int | None, now: int) -> list[Period | None]:
-    """Return the months that count: the running one only once it is exceeded."""
-    running = [each for each in history if to_instant(each.end) > now and exceeded_in(each, share.percent)][:1]
-    return [*running, *finished_months(history, anchor, now, share.of)][: share.of]
 
 
 def _approaching(
@@ -293,7 +254,7 @@ def _underused(share: Share, entitlements: Entitlements, measured: Measured, now
         if not isinstance(size, int) or size <= 0 or not isinstance(limit, Quota | Allocation):
             continue
         if isinstance(limit, Quota):
-            months = _used_in(measured.history.get(name, ()), entitlements.anchor, now, share.of)
+            months = used_in_months(measured.history.get(name, ()), entitlements.anchor, now, share.of)
             low = [used for used in months if used is not None and used * 100 <= size * share.percent]
             if len(low) < share.months:
                 return
@@ -306,18 +267,6 @@ def _underused(share: Share, entitlements: Entitlements, measured: Measured, now
     if any(isinstance(entitlements.policy.limits[name], Quota) for name in told):
         text = f"no limit was used beyond {share.percent} % in {share.months} of the last {share.of} months"
         yield Trigger(Cause.UNDERUSED, Action.OPTIMISE, "usage", text, MappingProxyType(told))
-
-
-def _used_in(history: tuple[Period, ...], anchor: int | None, now: int, count: int) -> list[int | None]:
-    """Return what was used in each of the last months; None before the first record."""
-    first = min((to_instant(each.start) for each in history), default=now)
-    months = finished_months(history, anchor, now, count)
-    used: list[int | None] = []
-    _, end, _, _ = month_ends(anchor, now)
-    for month in months:
-        used.append(month.used if month is not None else 0 if first < end and history else None)
-        end = month_ends(anchor, end - 1)[1]
-    return used
 
 
 def _reaches(meter: Usage, percent: Decimal) -> bool:

@@ -25,6 +25,8 @@ from entitlements import (
     can,
     use,
 )
+from entitlements.tiering.changes import ChangePreview
+from entitlements.tiering.reviews import Review
 
 policy = Policy.load("policies/minimal.yaml")
 account = Account(
@@ -49,6 +51,8 @@ assert_type(enforcer.refund(decision, rates=True), bool)
 assert_type(enforcer.release("acme", "agents", 2), int)
 assert_type(enforcer.usage("acme"), dict[str, Usage])
 assert_type(enforcer.history("acme", "leads"), tuple[Period, ...])
+assert_type(enforcer.plan_change("acme", "max"), ChangePreview)
+assert_type(enforcer.account("acme").review(events=["merger"]), Review)
 limit = enforcer.entitlements("acme").limit("leads")
 if limit is not UNLIMITED and limit is not NOT_INCLUDED:
     assert_type(limit, int)
