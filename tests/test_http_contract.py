@@ -360,7 +360,7 @@ def test_what_cannot_be_right_is_refused_at_start_up(options, error, words):
         app(**options)
 
 
-def test_a_blocking_enforcer_is_fine_on_the_memory_store_and_refused_on_a_networked_one(server):
+def test_a_blocking_enforcer_is_fine_on_the_memory_store_and_refused_on_a_networked_one(valkey):
     with serving(app(Enforcer(policy(), accounts=ACCOUNTS))) as url, httpx.Client(base_url=url) as client:
         assert (200, "8") == (
             get(client, "/leads/200").status_code,
@@ -369,7 +369,7 @@ def test_a_blocking_enforcer_is_fine_on_the_memory_store_and_refused_on_a_networ
         assert 503 == get(client, "/leads/503").status_code
         assert 7 == fields(get(client, "/leads/200"))["RateLimit"]["leads"]["r"]
     with (
-        Enforcer(policy(), store=f"redis://127.0.0.1:{server.port}/0") as networked,
+        Enforcer(policy(), store=f"redis://127.0.0.1:{valkey.port}/0") as networked,
         pytest.raises(TypeError, match="block the event loop"),
     ):
         app(networked)

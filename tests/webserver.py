@@ -44,6 +44,6 @@ async def hello(scope, receive, send):
         await send({"type": "lifespan.shutdown.complete"})
         return
     last = scope["path"].rpartition("/")[2]
-    status = int(last) if last.isdigit() else 200
+    status = int(last) if last in {"404", "422", "500", "503"} else 200
     await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
     await send({"type": "http.response.body", "body": b"hello"})
