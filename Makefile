@@ -26,10 +26,11 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full lint format bench wheel lock clean
+.PHONY: help demo demo-api test test-full lint format bench wheel lock clean
 
 help:
 	@echo 'make demo       a tour of the library in one program'
+	@echo 'make demo-api   a small API with plans, limits and a plan page, on http://127.0.0.1:8000'
 	@echo 'make test       the test suite, in about a minute'
 	@echo 'make test-full  the slow tests too, with many more examples for each property'
 	@echo 'make lint       formatting, style, types, and who may import whom'
@@ -41,6 +42,9 @@ help:
 
 demo: $(venv_stamp)
 	$(python) examples/quickstart.py
+
+demo-api: $(venv_stamp)
+	$(python) examples/leads_api/app.py
 
 test: $(venv_stamp)
 	$(python) -m pytest -n 2 -m 'not slow' --session-timeout=$(BUDGET) $(ARGS)

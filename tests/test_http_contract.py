@@ -88,6 +88,7 @@ def test_401_where_nobody_is_identified(site, headers):
 
     assert 401 == response.status_code
     assert problem(response)["type"].endswith("account-required")
+    assert response.headers["www-authenticate"].startswith("Bearer")
     assert "ratelimit" not in response.headers
 
 

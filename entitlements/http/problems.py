@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 """The type that draft-ietf-httpapi-ratelimit-headers-11 asks IANA to register, with `violated-policies`."""
 
+CHALLENGE = b'Bearer realm="account"'
+"""A 401 must carry a challenge (RFC 9110, section 15.5.2); which one, `on_denied` may say better."""
+
 RETRY_UNKNOWN = 1
 """Seconds after which to try again where nobody knows better."""
 
@@ -88,6 +91,8 @@ class Refusal:
     def headers(self) -> Headers:
         """The headers of the answer, its length and type included."""
         found = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
+        if self.status == 401:
+            found.append((b"www-authenticate", CHALLENGE))
         if self.retry_after is not None:
             found.append((b"retry-after", b"%d" % self.retry_after))
         return found
