@@ -1,0 +1,153 @@
+"""
+What the middleware costs a route: requests per second of hello-world behind it.
+
+    python -m benchmarks.middleware [--rounds 9] [--seconds 2] [--store redis://127.0.0.1]
+
+uvicorn with httptools serves each variant in a process of its own, `wrk` asks with 32
+connections; every variant runs once in each round, in shuffled order, and is compared
+with a pass-through that does nothing, in the same round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from statistics import median
+
+from benchmarks.rounds import environment
+
+BASE = "pass-through"
+
+
+async def hello(scope, receive, send):
+    """Answer with eleven bytes."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(b"content-type", b"text/plain"), (b"content-length", b"11")],
+        }
+    )
+    await send({"type": "http.response.body", "body": b"hello world"})
+
+
+class PassThrough:
+    """A middleware that does nothing."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        """Serve one scope."""
+        await self.app(scope, receive, send)
+
+
+def variants(store):
+    """Return what is compared: a name, and what makes the application."""
+    from entitlements import AsyncEnforcer, Policy
+    from entitlements.http.asgi import EntitlementsMiddleware
+    from entitlements.http.routes import Route
+
+    policy = Policy.parse({
+        "policy": {"version": "b"}, "features": {"chat": "x"},
+        "limits": {"api": {"kind": "rate"}, "leads": {"kind": "quota"}},
+        "tiers": {"one": {"rank": 1, "features": ["chat"], "limits": {"api": "100000000 per hour", "leads": 10**12}}},
+    })  # fmt: skip
+
+    def behind(route, **options):
+        def made():
+            enforcer = AsyncEnforcer(policy, accounts={"acme": "one"}, store=store)
+            return EntitlementsMiddleware(hello, enforcer=enforcer, identify=lambda _: "acme", default=route, **options)
+
+        return made
+
+    return {
+        BASE: lambda: PassThrough(hello),
+        "a rate, with headers": behind(Route(consumes={"api": 1})),
+        "a rate, without headers": behind(Route(consumes={"api": 1}), headers="none"),
+        "a feature": behind(Route(requires={"chat"})),
+        "a rate and a quota, with headers": behind(Route(consumes={"api": 1, "leads": 1})),
+    }
+
+
+def serve(name, store, port):
+    """Serve one variant until killed."""
+    import uvicorn
+
+    uvicorn.run(
+        variants(store)[name](), port=port, http="httptools", loop="asyncio", lifespan="off", access_log=False,
+        log_level="error",
+    )  # fmt: skip
+
+
+def requests_per_second(port, seconds):
+    """Return what wrk counts, and refuse to count anything but 200."""
+    said = subprocess.run(
+        ["wrk", "-t1", "-c32", f"-d{seconds}s", f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=True
+    ).stdout
+    if "Non-2xx" in said or "Socket errors" in said:
+        raise SystemExit(f"not every answer was 200:\n{said}")
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", said).group(1))
+
+
+def started(name, store):
+    """Start a variant, and return its process and port once it answers."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    command = [sys.executable, "-m", "benchmarks.middleware", "--serve", name, "--store", store, "--port", str(port)]
+    process = subprocess.Popen(command, env=os.environ)
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return process, port
+    raise SystemExit(f"{name} did not start")
+
+
+def main() -> int:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.middleware", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--store", default="memory://")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options.serve, options.store, options.port)
+        return 0
+    if not shutil.which("wrk"):
+        parser.error("wrk is not installed (on Debian: apt install wrk)")
+    names = list(variants("memory://"))
+    rounds = []
+    for at in range(options.rounds):
+        found = {}
+        for name in random.sample(names, len(names)):
+            process, port = started(name, options.store)
+            try:
+                requests_per_second(port, 1)  # warm
+                found[name] = requests_per_second(port, options.seconds)
+            finally:
+                process.kill()
+                process.wait()
+        rounds.append(found)
+        print(f"\rround {at + 1} of {options.rounds}", end="", file=sys.stderr, flush=True)
+    print(f"\n{environment()}; store {options.store.partition('://')[0]}")
+    for name in names:
+        shares = [each[name] / each[BASE] for each in rounds]
+        rate = median(each[name] for each in rounds)
+        print(f"{name:<36}{rate:>9,.0f} requests/s   {median(shares):>6.1%} ({min(shares):.1%} to {max(shares):.1%})")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
