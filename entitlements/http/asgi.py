@@ -20,10 +20,9 @@ from entitlements.errors import UnknownAccount
 from entitlements.http.charging import Charging
 from entitlements.http.current import leave, serve
 from entitlements.http.headers import HeaderStyle
-from entitlements.http.problems import Problems
+from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusing import refuse
 from entitlements.http.routes import Route, RouteTable, costs_of, route_of
-from entitlements.model.account import Account
 from entitlements.model.names import check_id
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     from entitlements.http.current import Handle
     from entitlements.http.identify import Identify
-    from entitlements.http.problems import Refusal
     from entitlements.http.refusing import OnDenied
     from entitlements.http.types import App, Message, Receive, Scope, Send
     from entitlements.model.decision import Decision
@@ -81,6 +79,7 @@ class AccountMiddleware:
             )
         self.app = app
         self._enforcer = _checked(enforcer)
+        self._awaits = isinstance(enforcer, AsyncEnforcer)
         self._identify = identify
         self._exempt = exempt
         self._problems = problems or Problems()
@@ -92,13 +91,13 @@ class AccountMiddleware:
             await self.app(scope, receive, send)
             return
         found = await self._handle(scope)
-        if found is None or not hasattr(found, "id"):
+        if found is None or isinstance(found, Refusal):
             refusal = found or self._problems.account_required()
             await refuse(scope, receive, send, refusal, headers=[], on_denied=self._on_denied)
             return
         scope.setdefault("state", {})["account"] = found
         scope[HANDLE] = (self._enforcer, found)
-        token = serve(found)  # type: ignore[arg-type]
+        token = serve(found)
         try:
             await self.app(scope, receive, send)
         finally:
@@ -117,18 +116,17 @@ class AccountMiddleware:
         except Exception:  # noqa: BLE001 - whatever it raises, nobody passes
             _log.exception("identify failed, and nobody is let through")
             return self._problems.unavailable()
-        if identity is None or (isinstance(identity, str) and not _is_id(identity)):
+        if identity is None:
             return None
-        if not isinstance(identity, str | Account):
-            _log.error("identify returned a %s; it must return an id, an Account or None", type(identity).__name__)
-            return self._problems.unavailable()
         try:
-            if isinstance(self._enforcer, AsyncEnforcer):
-                return await self._enforcer.account(identity)
-            return self._enforcer.account(identity)
+            if self._awaits:
+                return await self._enforcer.account(identity)  # type: ignore[misc, no-any-return]
+            return self._enforcer.account(identity)  # type: ignore[return-value]
         except UnknownAccount:
             return None
         except Exception:  # noqa: BLE001 - a directory's error of any kind
+            if isinstance(identity, str) and not _is_id(identity):
+                return None
             _log.exception("the account could not be loaded, and nobody is let through")
             return self._problems.unavailable()
 
@@ -214,6 +212,8 @@ class RoutesMiddleware:
             decision = account.decide(name)
             if not decision.allowed:
                 return decision
+        if not route.consumes:
+            return None
         costs = costs_of(route.consumes, scope)
         return await self._charging.consume(account, route, scope, costs) if costs else None
 

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from entitlements.async_enforcer import AsyncEnforcer
-from entitlements.http.headers import HeaderStyle, rate_limit_headers
+from entitlements.http.headers import HeaderStyle, RateLimitHeaders
 from entitlements.http.refusing import POLICY_VIOLATION
 from entitlements.http.routes import costs_of
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from entitlements.http.routes import Route
     from entitlements.http.types import App, Headers, Message, Receive, Scope, Send
     from entitlements.model.decision import Decision
+    from entitlements.rules.asking import Wanted
 
 _log = logging.getLogger("entitlements.http")
 
@@ -52,21 +53,26 @@ class Charging:
         if wrong:
             raise ValueError(f"refund_on holds {wrong[0]!r}, which is no HTTP status")
         self._enforcer = enforcer
+        self._awaits = isinstance(enforcer, AsyncEnforcer)
+        self._headers = RateLimitHeaders(style)
         self._refund_on = frozenset(refund_on)
         self._refund_rates = refund_rates
-        self._style = style
         self._problems = problems
 
     def headers(self, decision: Decision) -> Headers:
         """Return what the response says of the limits that *decision* is about."""
-        return rate_limit_headers(decision, self._style)
+        return self._headers.of(decision)
 
     async def consume(self, account: Handle, route: Route, scope: Scope, costs: dict[str, int]) -> Decision:
         """Take the units of one request, or of one message, all or nothing."""
         whose = None if route.scope is None else route.scope(scope)
-        if isinstance(self._enforcer, AsyncEnforcer):
-            return await self._enforcer.consume(account.account, costs, scope=whose)
-        return self._enforcer.consume(account.account, costs, scope=whose)
+        what: Wanted = costs
+        n = 1
+        if len(costs) == 1:  # the enforcer keeps a step ready for one unit of one rate
+            ((what, n),) = costs.items()
+        if self._awaits:
+            return await self._enforcer.consume(account.account, what, n, scope=whose)  # type: ignore[misc, no-any-return]
+        return self._enforcer.consume(account.account, what, n, scope=whose)  # type: ignore[return-value]
 
     async def run(self, app: App, scope: Scope, receive: Receive, send: Send, decision: Decision) -> None:
         """Run the application for a request that was charged; give back what came to nothing."""
@@ -110,10 +116,9 @@ class Charging:
         if decision.operation is None and not self._refund_rates:
             return
         try:
-            if isinstance(self._enforcer, AsyncEnforcer):
-                await self._enforcer.refund(decision, rates=self._refund_rates)
-            else:
-                self._enforcer.refund(decision, rates=self._refund_rates)
+            given_back = self._enforcer.refund(decision, rates=self._refund_rates)
+            if self._awaits:
+                await given_back  # type: ignore[misc]
         except Exception:  # noqa: BLE001 - as above
             _log.exception("the units of a request that came to nothing could not be given back")
 

@@ -13,15 +13,17 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from entitlements.model.instants import SECOND
-from entitlements.model.limits import Quota, Rate
+from entitlements.model.limits import Mode, Quota, Rate
 
 if TYPE_CHECKING:
     from entitlements.http.types import Headers
-    from entitlements.model.charge import Line
     from entitlements.model.decision import Decision
 
 MOST = 999_999_999_999_999
 """The largest integer of a structured field."""
+
+MOST_WRITTEN = 1_000
+"""Policies that are kept written: a limit of many sizes starts over."""
 
 
 class HeaderStyle(StrEnum):
@@ -33,75 +35,89 @@ class HeaderStyle(StrEnum):
     NONE = "none"
 
 
-def rate_limit_headers(decision: Decision, style: HeaderStyle = HeaderStyle.DRAFT_11) -> Headers:
+class RateLimitHeaders:
     """
-    Return the headers for a response to which *decision* belongs, allowed or refused.
+    Writes the headers of responses; what is the same for a limit's every response is written once.
 
     Args:
-        decision: Of a charge.
         style: The older styles have room for one limit: the one with the smallest share left.
     """
-    if style is HeaderStyle.NONE:
-        return []
-    told = _told(decision)
-    if not told:
-        return []
-    if style is HeaderStyle.DRAFT_11:
+
+    def __init__(self, style: HeaderStyle = HeaderStyle.DRAFT_11) -> None:
+        self._style = style
+        self._written: dict[tuple[object, ...], tuple[bytes, bytes]] = {}
+
+    def of(self, decision: Decision) -> Headers:
+        """Return the headers for a response to which *decision*, of a charge, belongs, allowed or refused."""
+        if self._style is HeaderStyle.NONE:
+            return []
+        told = [each for part in decision.each if (each := _told(part)) is not None]
+        if not told:
+            return []
+        if self._style is HeaderStyle.DRAFT_11:
+            written = [self._policy(each) for each in told]
+            states = [
+                b"%b%d;t=%d" % (name, each.remaining, each.lasts) for each, (_, name) in zip(told, written, strict=True)
+            ]
+            policies = written[0][0] if len(written) == 1 else b", ".join([policy for policy, _ in written])
+            return [(b"ratelimit-policy", policies), (b"ratelimit", b", ".join(states))]
+        shown = min(told, key=_share_left)
+        prefix = b"ratelimit" if self._style is HeaderStyle.DRAFT_06 else b"x-ratelimit"
+        reset = shown.lasts if self._style is HeaderStyle.DRAFT_06 else -(-shown.now // SECOND) + shown.lasts
         return [
-            (b"ratelimit-policy", b", ".join([_policy(part) for part in told])),
-            (b"ratelimit", b", ".join([_state(part) for part in told])),
+            (prefix + b"-limit", b"%d" % shown.limit),
+            (prefix + b"-remaining", b"%d" % shown.remaining),
+            (prefix + b"-reset", b"%d" % reset),
         ]
-    shown = told[0] if len(told) == 1 else min(told, key=_share_left)
-    prefix = b"ratelimit" if style is HeaderStyle.DRAFT_06 else b"x-ratelimit"
-    reset = _effective(shown) if style is HeaderStyle.DRAFT_06 else _reset_at(shown)
-    return [
-        (prefix + b"-limit", b"%d" % shown.limit),
-        (prefix + b"-remaining", b"%d" % shown.remaining),
-        (prefix + b"-reset", b"%d" % reset),
-    ]
+
+    def _policy(self, told: _Told) -> tuple[bytes, bytes]:
+        """Return a limit's policy, and how its state begins."""
+        definition = told.definition
+        key = (definition.name, told.limit, getattr(definition, "window", 0), definition.unit)
+        written = self._written.get(key)
+        if written is None:
+            if len(self._written) >= MOST_WRITTEN:
+                self._written.clear()
+            written = self._written[key] = _written(told)
+        return written
+
+
+def rate_limit_headers(decision: Decision, style: HeaderStyle = HeaderStyle.DRAFT_11) -> Headers:
+    """Return the headers of one response; see `RateLimitHeaders`."""
+    return RateLimitHeaders(style).of(decision)
 
 
 class _Told(NamedTuple):
-    """A part that says how much is left of how much, until when."""
+    """How much is left of one limit, of how much, and for how many seconds no more than that."""
 
-    name: bytes
+    definition: Rate | Quota
     limit: int
     remaining: int
-    definition: Rate | Quota
-    line: Line
+    lasts: int
     now: int
 
 
-def _told(decision: Decision) -> list[_Told]:
-    found = []
-    for name, part in decision.parts.items():
-        definition, limit, remaining, line = part.facts.limit, part.limit, part.remaining, part.line
-        if not part.is_enforced or not isinstance(definition, Rate | Quota) or line is None:
-            continue
-        if type(limit) is int and type(remaining) is int:
-            sizes = min(MOST, limit), min(MOST, remaining)
-            found.append(_Told(name.encode("ascii"), *sizes, definition, line, part.decided_at))
-    return found
+def _told(part: Decision) -> _Told | None:
+    """Return what a part of a decision says of its limit; None where nothing can be said."""
+    facts, line = part.facts, part.line
+    definition, size = facts.limit, facts.size
+    if line is None or line.used is None or not isinstance(definition, Rate | Quota) or type(size) is not int:
+        return None
+    if definition.mode is Mode.SHADOW:
+        return None
+    limit = definition.capacity(size)
+    assert type(limit) is int
+    until = line.resets_at if line.retry_at is None else line.retry_at
+    now = part.decided_at
+    lasts = max(0, -(-((until or 0) - now) // SECOND))
+    return _Told(definition, min(MOST, limit), min(MOST, max(0, limit - line.used)), lasts, now)
 
 
-def _policy(told: _Told) -> bytes:
+def _written(told: _Told) -> tuple[bytes, bytes]:
+    name = b'"%b"' % told.definition.name.encode("ascii")
     window = b";w=%d" % max(1, told.definition.window // SECOND) if isinstance(told.definition, Rate) else b""
     unit = b';qu="content-bytes"' if told.definition.unit == "byte" else b""
-    return b'"%b";q=%d%b%b' % (told.name, told.limit, unit, window)
-
-
-def _state(told: _Told) -> bytes:
-    return b'"%b";r=%d;t=%d' % (told.name, told.remaining, _effective(told))
-
-
-def _effective(told: _Told) -> int:
-    """Return the seconds within which no more than what remains can be used, rounded up."""
-    until = told.line.retry_at if told.line.retry_at is not None else told.line.resets_at
-    return max(0, -(-((until or 0) - told.now) // SECOND))
-
-
-def _reset_at(told: _Told) -> int:
-    return -(-told.now // SECOND) + _effective(told)
+    return b"%b;q=%d%b%b" % (name, told.limit, unit, window), name + b";r="
 
 
 def _share_left(told: _Told) -> float:

@@ -13,15 +13,26 @@ if TYPE_CHECKING:
 
     from entitlements.http.types import Scope
 
+MATCHED = "entitlements.route"
+"""Where the scope keeps the table and the rule that was found in it."""
+
 __all__ = ["Cost", "Route", "RouteTable", "costs_of", "route_of"]
 
 
 def route_of(table: RouteTable, scope: Scope) -> Route:
-    """Return the rule that a request or a websocket falls under."""
-    return table.find(path_of(scope), scope.get("method"))
+    """Return the rule that a request or a websocket falls under; looked for once per scope."""
+    known: tuple[RouteTable, Route] | None = scope.get(MATCHED)
+    if known is not None and known[0] is table:
+        return known[1]
+    route = table.find(path_of(scope), scope.get("method"))
+    scope[MATCHED] = (table, route)
+    return route
 
 
 def costs_of(consumes: Mapping[str, Cost], scope: Scope) -> dict[str, int]:
     """Return the units of each limit, computed where a rule says how; a cost of 0 charges nothing."""
-    costs = {name: cost(scope) if callable(cost) else cost for name, cost in consumes.items()}
-    return {name: cost for name, cost in costs.items() if cost != 0}
+    return {
+        name: units
+        for name, cost in consumes.items()
+        if (units := cost if type(cost) is int else cost(scope)) != 0  # type: ignore[operator]
+    }

@@ -226,6 +226,13 @@ class Decision:
         return MappingProxyType({self.feature: self} if self.facts.limit else {})
 
     @property
+    def each(self) -> tuple[Decision, ...]:
+        """The values of `parts`."""
+        if self._given[5] is not None:
+            return self._given[5]
+        return (self,) if self.facts.limit else ()
+
+    @property
     def explanation(self) -> str:
         """One sentence for people: who was refused or allowed what, why, and what would help."""
         text = f"account {self.account!r} {self._what()}: {self.reason}"
