@@ -110,7 +110,7 @@ class AccountMiddleware:
             return outer[1]  # type: ignore[no-any-return]
         try:
             identity = self._identify(scope)
-            if inspect.isawaitable(identity):
+            if type(identity) is not str and inspect.isawaitable(identity):
                 async with asyncio.timeout(IDENTIFY_WITHIN):
                     identity = await identity
         except Exception:  # noqa: BLE001 - whatever it raises, nobody passes
@@ -259,7 +259,7 @@ class LifespanMiddleware:
 
 class EntitlementsMiddleware:
     """
-    All of it in one line: `LifespanMiddleware` around `AccountMiddleware` around `RoutesMiddleware`.
+    All of it in one line: `AccountMiddleware` around `RoutesMiddleware`, and `LifespanMiddleware` beside them.
 
     Args:
         app: The application.
@@ -324,11 +324,13 @@ class EntitlementsMiddleware:
             problems=problems,
             on_denied=on_denied,
         )
-        self.app: App = LifespanMiddleware(found, enforcer=enforcer)
+        self.app = app
+        self._found = found
+        self._lifespan = LifespanMiddleware(app, enforcer=enforcer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
-        await self.app(scope, receive, send)
+        await (self._lifespan if scope["type"] == "lifespan" else self._found)(scope, receive, send)
 
 
 def _checked(enforcer: object) -> AsyncEnforcer | Enforcer:

@@ -141,7 +141,7 @@ class _Response:
 
     async def __call__(self, message: Message) -> None:
         kind = message["type"]
-        if kind in {"http.response.start", "websocket.accept"} and self.status is None:
+        if self.status is None and kind in {"http.response.start", "websocket.accept"}:
             self.status = message.get("status", 101)
             self._trailers = message.get("trailers", False)
             self.is_complete = kind == "websocket.accept"

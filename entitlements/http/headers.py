@@ -51,16 +51,13 @@ class RateLimitHeaders:
         """Return the headers for a response to which *decision*, of a charge, belongs, allowed or refused."""
         if self._style is HeaderStyle.NONE:
             return []
-        told = [each for part in decision.each if (each := _told(part)) is not None]
+        told = [each for each in map(_told, decision.each) if each is not None]
         if not told:
             return []
         if self._style is HeaderStyle.DRAFT_11:
-            written = [self._policy(each) for each in told]
-            states = [
-                b"%b%d;t=%d" % (name, each.remaining, each.lasts) for each, (_, name) in zip(told, written, strict=True)
-            ]
-            policies = written[0][0] if len(written) == 1 else b", ".join([policy for policy, _ in written])
-            return [(b"ratelimit-policy", policies), (b"ratelimit", b", ".join(states))]
+            written = [self._in_draft_11(each) for each in told]
+            policies, states = written[0] if len(written) == 1 else map(b", ".join, zip(*written, strict=True))
+            return [(b"ratelimit-policy", policies), (b"ratelimit", states)]
         shown = min(told, key=_share_left)
         prefix = b"ratelimit" if self._style is HeaderStyle.DRAFT_06 else b"x-ratelimit"
         reset = shown.lasts if self._style is HeaderStyle.DRAFT_06 else -(-shown.now // SECOND) + shown.lasts
@@ -70,8 +67,8 @@ class RateLimitHeaders:
             (prefix + b"-reset", b"%d" % reset),
         ]
 
-    def _policy(self, told: _Told) -> tuple[bytes, bytes]:
-        """Return a limit's policy, and how its state begins."""
+    def _in_draft_11(self, told: _Told) -> tuple[bytes, bytes]:
+        """Return a limit's policy and its state."""
         definition = told.definition
         key = (definition.name, told.limit, getattr(definition, "window", 0), definition.unit)
         written = self._written.get(key)
@@ -79,7 +76,8 @@ class RateLimitHeaders:
             if len(self._written) >= MOST_WRITTEN:
                 self._written.clear()
             written = self._written[key] = _written(told)
-        return written
+        policy, name = written
+        return policy, b"%b%d;t=%d" % (name, told.remaining, told.lasts)
 
 
 def rate_limit_headers(decision: Decision, style: HeaderStyle = HeaderStyle.DRAFT_11) -> Headers:
@@ -114,6 +112,7 @@ def _told(part: Decision) -> _Told | None:
 
 
 def _written(told: _Told) -> tuple[bytes, bytes]:
+    """Return a limit's policy, and how its every state begins."""
     name = b'"%b"' % told.definition.name.encode("ascii")
     window = b";w=%d" % max(1, told.definition.window // SECOND) if isinstance(told.definition, Rate) else b""
     unit = b';qu="content-bytes"' if told.definition.unit == "byte" else b""

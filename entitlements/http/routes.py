@@ -24,7 +24,7 @@ def route_of(table: RouteTable, scope: Scope) -> Route:
     known: tuple[RouteTable, Route] | None = scope.get(MATCHED)
     if known is not None and known[0] is table:
         return known[1]
-    route = table.find(path_of(scope), scope.get("method"))
+    route = table.find(path_of(scope), scope.get("method")) if table.routes else table.default
     scope[MATCHED] = (table, route)
     return route
 
