@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CUSTOMER_TIERS = str(ROOT / "policies" / "customer-tiers")
 MINIMAL = str(ROOT / "policies" / "minimal.yaml")
 PHOTO_LAB = str(ROOT / "policies" / "photo-lab.yaml")
-CODES = [0, 1, 2, 3, 4]
+CODES = [0, 1, 2, 3, 4, 5]
 
 POLICY = """\
 policy: {version: 7}
@@ -408,7 +408,7 @@ def test_an_option_goes_before_the_environment(here, ask):
     assert "yes: acme has sso, on tier pro\n" == ask("can", "acme", "sso", "--policy", MINIMAL, "--tier", "pro")[1]
 
 
-@pytest.mark.parametrize("command", ["validate", "tiers", "can", "explain", "value", "schema"])
+@pytest.mark.parametrize("command", ["validate", "tiers", "can", "explain", "value", "doctor", "schema"])
 def test_every_command_writes_json_and_documents_its_exit_codes(command, ask):
     code, out, _ = ask(command, "--help")
 

@@ -8,6 +8,7 @@ The command line: `entitlements COMMAND`, also `python -m entitlements COMMAND`.
 | 2 | the command cannot be meant: an option, tier, feature, limit or key that there is not |
 | 3 | there is no such account |
 | 4 | the policy or the accounts cannot be read |
+| 5 | the store cannot be reached, or refuses to answer |
 
 Answers go to stdout, what is wrong with the question goes to stderr in one line. On a
 terminal an answer is coloured (not with `NO_COLOR`) and fits its width; in a pipe it is

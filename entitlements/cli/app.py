@@ -11,6 +11,7 @@ import typer
 from entitlements.cli.assign import assign
 from entitlements.cli.can import can
 from entitlements.cli.diff import diff
+from entitlements.cli.doctor import doctor
 from entitlements.cli.exits import MEANINGS, CannotAnswer, ending
 from entitlements.cli.explain import explain
 from entitlements.cli.health import health
@@ -26,7 +27,7 @@ from entitlements.errors import EntitlementsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (validate, tiers, can, explain, value, assign, preview, review, sla, health, diff, schema)
+COMMANDS = (validate, tiers, can, explain, value, assign, preview, review, sla, health, diff, doctor, schema)
 
 
 def run(argv: Sequence[str] | None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from entitlements.errors import UnknownAccount, UnknownFeature
+from entitlements.errors import StoreError, UnknownAccount, UnknownFeature
 
 if TYPE_CHECKING:
     from entitlements.errors import EntitlementsError
@@ -19,6 +19,7 @@ class Code(IntEnum):
     USAGE = 2
     NO_ACCOUNT = 3
     UNREADABLE = 4
+    NO_STORE = 5
 
 
 MEANINGS = {
@@ -27,6 +28,7 @@ MEANINGS = {
     Code.USAGE: "an option, tier, feature, limit or key that there is not",
     Code.NO_ACCOUNT: "there is no such account",
     Code.UNREADABLE: "the policy or the accounts cannot be read",
+    Code.NO_STORE: "the store cannot be reached, or refuses to answer",
 }
 
 
@@ -50,4 +52,6 @@ def ending(error: EntitlementsError) -> CannotAnswer:
         return CannotAnswer(str(error), Code.USAGE)
     if isinstance(error, UnknownAccount):
         return CannotAnswer(str(error), Code.NO_ACCOUNT)
+    if isinstance(error, StoreError):
+        return CannotAnswer(str(error), Code.NO_STORE)
     return CannotAnswer(str(error), Code.UNREADABLE)

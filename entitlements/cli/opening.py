@@ -63,6 +63,23 @@ def open_accounts(path: str, policy: Policy) -> CsvAccounts:
     return CsvAccounts(path, policy=policy)
 
 
+def store_url(given: str | None) -> str:
+    """Return the URL of a store that several processes share; another command sees nothing of one in memory."""
+    if not given:
+        raise CannotAnswer("no store is given; add --store URL, or set ENTITLEMENTS_STORE", Code.USAGE)
+    if given.startswith("memory:"):
+        message = "memory:// counts inside of one process, and no command sees that; name the server: redis://host:6379"
+        raise CannotAnswer(message, Code.USAGE)
+    from entitlements.clock import system_clock
+    from entitlements.stores import open_store
+
+    try:
+        open_store(given, system_clock).close()  # connects to nothing yet
+    except ValueError as error:
+        raise CannotAnswer(str(error), Code.USAGE) from None
+    return given
+
+
 def tier_named(policy: Policy, name: str) -> Tier:
     """Return the tier of that id or alias."""
     tier = policy.tier(name)
