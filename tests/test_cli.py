@@ -408,7 +408,7 @@ def test_an_option_goes_before_the_environment(here, ask):
     assert "yes: acme has sso, on tier pro\n" == ask("can", "acme", "sso", "--policy", MINIMAL, "--tier", "pro")[1]
 
 
-@pytest.mark.parametrize("command", ["validate", "tiers", "can", "explain", "value", "doctor", "schema"])
+@pytest.mark.parametrize("command", ["validate", "tiers", "can", "explain", "value", "usage", "doctor", "schema"])
 def test_every_command_writes_json_and_documents_its_exit_codes(command, ask):
     code, out, _ = ask(command, "--help")
 

@@ -20,6 +20,7 @@ from entitlements.cli.review import review
 from entitlements.cli.schema import schema
 from entitlements.cli.sla import sla
 from entitlements.cli.tiers import tiers
+from entitlements.cli.usage import usage
 from entitlements.cli.validate import validate
 from entitlements.cli.value import value
 from entitlements.errors import EntitlementsError
@@ -27,7 +28,7 @@ from entitlements.errors import EntitlementsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (validate, tiers, can, explain, value, assign, preview, review, sla, health, diff, doctor, schema)
+COMMANDS = (validate, tiers, can, explain, value, usage, assign, preview, review, sla, health, diff, doctor, schema)
 
 
 def run(argv: Sequence[str] | None) -> int:

@@ -34,7 +34,15 @@ class Asked:
     policy: Policy
 
 
-def ask(id: str, *, policy: str | None, accounts: str | None, tier: str | None, at: str | None) -> Asked:
+def ask(
+    id: str,
+    *,
+    policy: str | None,
+    accounts: str | None,
+    tier: str | None,
+    at: str | None,
+    store: str = "memory://",
+) -> Asked:
     """Return the question about the account *id* that the options make, opening what they name."""
     from entitlements.enforcer import Enforcer
 
@@ -42,7 +50,7 @@ def ask(id: str, *, policy: str | None, accounts: str | None, tier: str | None, 
     now = instant(at)
     loaded = open_policy(policy)
     account = _of_tier(id, tier, loaded, now) if tier else _of_file(id, accounts, loaded)
-    return Asked(account, Enforcer(loaded, accounts={}, clock=lambda: now), loaded)
+    return Asked(account, Enforcer(loaded, accounts={}, clock=lambda: now, store=store), loaded)
 
 
 def ask_about_customer(

@@ -26,6 +26,16 @@ AccountsOption = Annotated[
         help="The file that the account stands in; examples/accounts.csv where that exists.",
     ),
 ]
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        envvar="ENTITLEMENTS_STORE",
+        show_envvar=True,
+        help="The server that counts, as the application names it.",
+    ),
+]
 TierOption = Annotated[
     str | None,
     typer.Option("--tier", metavar="TIER", help="Ask about any account of this tier; no file of accounts is read."),

@@ -24,8 +24,12 @@ def sized(limit: Limit, size: object) -> str:
     """Return what an account has of a limit: `1,000 per hour`, `10 GB`, `unlimited`, `not included`."""
     if not isinstance(size, int) or isinstance(size, bool):
         return NOT_INCLUDED_WORDS if size is NOT_INCLUDED else in_words(size)
-    amount = _bytes(size) if limit.unit == "byte" else f"{size:,}"
-    return f"{amount}{_per(limit)}"
+    return f"{amount(limit, size)}{_per(limit)}"
+
+
+def amount(limit: Limit, number: int) -> str:
+    """Return so many units of a limit: `1,000`, `10 GB`."""
+    return _bytes(number) if limit.unit == "byte" else f"{number:,}"
 
 
 def of_name(policy: Policy, name: str, value: object) -> str:
