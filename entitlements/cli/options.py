@@ -26,16 +26,6 @@ AccountsOption = Annotated[
         help="The file that the account stands in; examples/accounts.csv where that exists.",
     ),
 ]
-StoreOption = Annotated[
-    str | None,
-    typer.Option(
-        "--store",
-        metavar="URL",
-        envvar="ENTITLEMENTS_STORE",
-        show_envvar=True,
-        help="The server that counts, as the application names it.",
-    ),
-]
 TierOption = Annotated[
     str | None,
     typer.Option("--tier", metavar="TIER", help="Ask about any account of this tier; no file of accounts is read."),
@@ -51,7 +41,7 @@ StoreOption = Annotated[
         metavar="URL",
         envvar="ENTITLEMENTS_STORE",
         show_envvar=True,
-        help="Where usage is counted, such as redis://localhost; left out, usage is not looked at.",
+        help="Where usage is counted, such as redis://localhost:6379.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON.")]
