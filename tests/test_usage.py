@@ -265,3 +265,15 @@ def test_without_a_store_the_cure_is_told(here, monkeypatch, capsys):
 
     assert 2 == main(["usage", "acme"])
     assert "entitlements: no store is given; add --store URL, or set ENTITLEMENTS_STORE\n" == capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["preview", "acme", "top"], ["review"], ["diff", "policy.yaml", "policy.yaml", "--accounts", "accounts.csv"]],
+)
+@pytest.mark.parametrize("url", ["http://host", "localhost", "memory://", "redis://host/abc"])
+def test_every_command_says_what_is_wrong_with_a_store_s_url(argv, url, here, capsys):
+    assert 2 == main([*argv, "--store", url])
+    said = capsys.readouterr()
+    assert ("", 1) == (said.out, len(said.err.splitlines()))
+    assert said.err.startswith("entitlements: ")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entitlements.cli.options import AtOption, JsonOption
+from entitlements.cli.options import AtOption, JsonOption, checked_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +37,7 @@ def diff(
         typer.Option(
             "--store",
             metavar="URL",
+            callback=checked_store,
             help="Where the accounts' usage stands; without it, columns named like a limit are taken for its usage.",
         ),
     ] = None,

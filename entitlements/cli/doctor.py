@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entitlements.cli.options import JsonOption
+from entitlements.cli.options import JsonOption, checked_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,7 @@ def doctor(
         typer.Argument(
             metavar="STORE_URL",
             envvar="ENTITLEMENTS_STORE",
+            callback=checked_store,
             show_default=False,
             help="redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://, as the application writes it.",
         ),
@@ -39,13 +40,10 @@ def doctor(
     """
     from entitlements.cli.doctor_facts import Finding, Severity
     from entitlements.cli.doctor_findings import findings_of
+    from entitlements.cli.doctor_reading import facts_of
     from entitlements.cli.exits import Code
-    from entitlements.cli.opening import store_url
     from entitlements.cli.screen import Screen
     from entitlements.errors import StoreError
-
-    store_url(url)
-    from entitlements.cli.doctor_reading import facts_of
 
     facts, code = None, Code.YES
     try:

@@ -64,9 +64,16 @@ def open_accounts(path: str, policy: Policy) -> CsvAccounts:
 
 
 def store_url(given: str | None) -> str:
-    """Return the URL of a store that several processes share; another command sees nothing of one in memory."""
+    """Return the URL of the store, which must be given."""
     if not given:
         raise CannotAnswer("no store is given; add --store URL, or set ENTITLEMENTS_STORE", Code.USAGE)
+    return given
+
+
+def check_store(given: str | None) -> str | None:
+    """Return the URL of a store that several processes share; a command sees nothing of one in memory."""
+    if not given:
+        return None
     if given.startswith("memory:"):
         message = "memory:// counts inside of one process, and no command sees that; name the server: redis://host:6379"
         raise CannotAnswer(message, Code.USAGE)

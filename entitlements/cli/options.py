@@ -6,6 +6,14 @@ from typing import Annotated
 
 import typer
 
+
+def checked_store(given: str | None) -> str | None:
+    """Return the URL of a store if it can be one."""
+    from entitlements.cli.opening import check_store
+
+    return check_store(given)
+
+
 PolicyOption = Annotated[
     str | None,
     typer.Option(
@@ -41,6 +49,7 @@ StoreOption = Annotated[
         metavar="URL",
         envvar="ENTITLEMENTS_STORE",
         show_envvar=True,
+        callback=checked_store,
         help="Where usage is counted, such as redis://localhost:6379.",
     ),
 ]
