@@ -40,9 +40,9 @@ class TimedRedis:
     via = "store"
 
     def __init__(
-        self, client, clock: Callable[[], int], change: Callable[[Script], Script] = lambda script: script
+        self, client, clock: Callable[[], int], change=lambda script: script, *, namespace: str = "ent"
     ) -> None:
-        self._client, self._clock = client, clock
+        self._client, self._clock, self._namespace = client, clock, namespace
         self._script = cache(lambda script: self._load(on_injected_time(change(script))))
 
     def _load(self, script: Script) -> bytes:
@@ -50,7 +50,7 @@ class TimedRedis:
         return script.sha
 
     def execute(self, order: Order) -> Answer:
-        call = call_of(order, "ent")
+        call = call_of(order, self._namespace)
         reply = self._client.evalsha(
             self._script(call.script), len(call.keys), *call.keys, *call.args, str(self._clock())
         )

@@ -7,10 +7,8 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from multiprocessing import get_context
 
 import pytest
 import redis.asyncio
@@ -299,38 +297,6 @@ def test_one_rate_takes_at_most_a_fifth_more_server_time_than_a_minimal_gcra(ser
 # --- Many at once -------------------------------------------------------------------------------------------------
 
 
-def hammer(url, account, size, tasks, each):
-    """Charge *each* times in each of so many tasks, in a process of its own; return how many were admitted."""
-
-    async def all_tasks():
-        store = AsyncRedisStore(url)
-        admitted = 0
-
-        async def task():
-            nonlocal admitted
-            for _ in range(each):
-                outcome = await store.execute(one(account, size))
-                admitted += outcome.status is Status.ADMITTED
-
-        await asyncio.gather(*(task() for _ in range(tasks)))
-        await store.aclose()
-        return admitted
-
-    return asyncio.run(all_tasks())
-
-
-@pytest.mark.parametrize(
-    ("processes", "tasks", "left"), [(2, 16, 300), pytest.param(8, 64, 10_000, marks=pytest.mark.slow)]
-)
-def test_exactly_what_is_left_is_admitted_to_many_processes(server, processes, tasks, left):
-    each = left // (processes * tasks) + 3
-    with get_context("spawn").Pool(processes) as pool:
-        admitted = pool.starmap(hammer, [(server.url, "acme", left, tasks, each)] * processes)
-    print(f"{server.version}: {sum(admitted)} of {left} admitted, {processes * tasks * each} asked")
-
-    assert left == sum(admitted)
-
-
 def test_threads_share_a_store_exactly(valkey):
     store = RedisStore(f"{valkey.url}?max_connections=4")
     with ThreadPoolExecutor(16) as threads:
@@ -340,54 +306,6 @@ def test_threads_share_a_store_exactly(valkey):
     store.close()
 
     assert 100 == answers.count(Status.ADMITTED)
-
-
-async def test_two_thousand_calls_at_once_are_all_answered_each_its_own(valkey):
-    store = AsyncRedisStore(f"{valkey.url}?max_connections=16")
-    asked = [Charge("acme", (Part(Rate(f"r{number}", HOUR), 9000, number),)) for number in range(1, 2001)]
-
-    answers = await asyncio.gather(*map(store.execute, asked))
-
-    assert list(range(1, 2001)) == [each.lines[0].used for each in answers]
-    with valkey.client() as admin:
-        assert len(admin.client_list()) <= 1 + 16
-    await store.aclose()
-
-
-async def test_turns_come_in_the_order_of_asking(valkey):
-    store, done = AsyncRedisStore(f"{valkey.url}?max_connections=1"), []
-
-    async def ask(number):
-        await store.execute(one())
-        done.append(number)
-
-    await asyncio.gather(*(ask(number) for number in range(100)))
-
-    assert sorted(done) == done
-    await store.aclose()
-
-
-async def test_cancelling_at_any_moment_leaks_no_connection_and_mixes_up_no_answers(valkey):
-    store = AsyncRedisStore(f"{valkey.url}?max_connections=4")
-    await store.execute(one("warm"))
-    for number in range(300):
-        task = asyncio.ensure_future(store.execute(one("acme", 2**20)))
-        for _ in range(number % 9):
-            await asyncio.sleep(0)
-        task.cancel()
-        with suppress(asyncio.CancelledError):  # it may have been answered before
-            await task
-        if number % 10 == 0:
-            for cost in (3, 5):
-                used = (
-                    (await store.execute(Charge("acme", (Part(Rate(f"x{number}-{cost}", HOUR), 9, cost),))))
-                    .lines[0]
-                    .used
-                )
-                assert cost == used
-    turns = store._links[asyncio.get_running_loop()]._turns
-    assert turns._places == turns._free
-    await store.aclose()
 
 
 def test_each_loop_has_connections_of_its_own(valkey):

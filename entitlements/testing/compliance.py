@@ -41,7 +41,7 @@ def store_case(make: Callable[[FakeClock], Store]) -> type[TestCase]:
 
 def async_store_case(make: Callable[[FakeClock], AsyncStore]) -> type[TestCase]:
     """Return the test case of the stores for an event loop that *make* makes."""
-    return store_case(lambda clock: _Waited(make, clock))
+    return store_case(lambda clock: Waited(make, clock))
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -153,7 +153,7 @@ def _instant_of(answer: Answer) -> int | None:
     return getattr(answer, "now", None)
 
 
-class _Waited:
+class Waited:
     """A store for an event loop as one that blocks: each order runs to its end on a loop of its own."""
 
     def __init__(self, make: Callable[[FakeClock], AsyncStore], clock: FakeClock) -> None:
@@ -162,9 +162,11 @@ class _Waited:
         self.via = self._store.via
 
     def execute(self, order: Order, /) -> Answer:
+        """Carry out one order."""
         return self._runner.run(self._store.execute(order))
 
     def close(self) -> None:
+        """Close the store, and end its loop."""
         with self._runner:
             self._runner.run(self._store.aclose())
 

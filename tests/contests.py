@@ -1,0 +1,128 @@
+"""Several processes that want the same of one server, all at once: what each of them got."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from multiprocessing import get_context
+
+from trade import WRITTEN, policy
+
+from entitlements import AsyncEnforcer, Enforcer
+from entitlements.clock import system_clock
+from entitlements.model.charge import Charge, Part, Status
+from entitlements.model.instants import HOUR, SECOND
+from entitlements.model.limits import Rate
+from entitlements.stores.redis import AsyncRedisStore
+
+PATIENT = {name: each | {"deadline": "10 seconds"} for name, each in WRITTEN["limits"].items()}
+"""The limits of the shared policy, for a machine that is busy with other things."""
+
+LOADED_ONCE = [
+    "entitlements.async_enforcer",
+    "entitlements.enforcer",
+    "entitlements.stores.redis",
+    "entitlements.policy",
+]
+"""Imported by one process, without threads or connections, of which all others are copies."""
+
+_gate = None
+
+
+def _hold(gate):
+    global _gate  # noqa: PLW0603 - how a pool hands its processes a barrier
+    _gate = gate
+
+
+def contest(work, each):
+    """Call *work* with each of these arguments in a process of its own, all at the same moment."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(LOADED_ONCE)
+    with context.Pool(len(each), _hold, (context.Barrier(len(each)),)) as pool:
+        return pool.starmap(work, each, chunksize=1)
+
+
+# --- A limit ------------------------------------------------------------------------------------------------------
+
+
+def hammer(url, left, tasks, each):
+    """Charge one rate of *left* units *each* times in every task; return how many were admitted."""
+
+    async def task(store):
+        charge = Charge("acme", (Part(Rate("api", HOUR, deadline=10 * SECOND), left),))
+        statuses = [(await store.execute(charge)).status for _ in range(each)]
+        return statuses.count(Status.ADMITTED)
+
+    async def all_tasks():
+        store = AsyncRedisStore(url)
+        admitted = await asyncio.gather(*(task(store) for _ in range(tasks)))
+        await store.aclose()
+        return sum(admitted)
+
+    _gate.wait()
+    return asyncio.run(all_tasks())
+
+
+def hammered(url, left, *, processes, tasks):
+    """Return how many of *left* units were admitted to so many processes of so many tasks, and how many were asked."""
+    each = left // (processes * tasks) + 3
+    return sum(contest(hammer, [(url, left, tasks, each)] * processes)), processes * tasks * each
+
+
+# --- The last seat ------------------------------------------------------------------------------------------------
+
+
+def claim(url, claims):
+    """Claim one agent so many times at once, by every verb that can; return the verbs of those who got one."""
+
+    async def one(enforcer, number):
+        verb = ("consume", "assign", "reserve")[number % 3]
+        if verb == "consume":
+            decision = await enforcer.consume("petra", "agents")
+        elif verb == "assign":
+            decision = await enforcer.assign("petra", "agents", f"claimant {url} {number} {id(enforcer)}")
+        else:
+            decision = (await enforcer.reserve("petra", "agents")).decision
+        return verb if decision.allowed else decision.reason.name
+
+    async def every():
+        async with AsyncEnforcer(policy(limits=PATIENT), accounts={"petra": "pro"}, store=url) as enforcer:
+            await enforcer.usage("petra")
+            await asyncio.to_thread(_gate.wait)
+            return await asyncio.gather(*(one(enforcer, number) for number in range(claims)))
+
+    return asyncio.run(every())
+
+
+def last_seat(url, *, processes, claims):
+    """Let one seat of three be free; return how often each outcome came, and how many seats are taken after it."""
+    with Enforcer(policy(limits=PATIENT), accounts={"petra": "pro"}, store=url) as enforcer:
+        enforcer.consume("petra", "agents", 2)
+        said = contest(claim, [(url, claims // processes)] * processes)
+        return Counter(each for one in said for each in one), enforcer.usage("petra")["agents"].used
+
+
+# --- Clocks that are wrong ----------------------------------------------------------------------------------------
+
+MEASURED = {"api": 10, "fixed": 10, "leads": 10, "agents": 3}
+"""What the account of the shared policy has of each kind of limit."""
+
+
+def spend(url, skew):
+    """Ask for more than there is of every limit, on a clock that is wrong by *skew*; return what was admitted."""
+    accounts = {"petra": "pro"}
+    admitted = Counter()
+    with Enforcer(
+        policy(limits=PATIENT), accounts=accounts, store=url, clock=lambda: system_clock() + skew
+    ) as enforcer:
+        enforcer.usage("petra")
+        _gate.wait()
+        for _ in range(max(MEASURED.values()) + 2):
+            for name in MEASURED:
+                admitted[name] += enforcer.consume("petra", name).allowed
+    return admitted
+
+
+def skewed(url, skews):
+    """Return how much of each limit was admitted to processes whose clocks are wrong by these *skews*."""
+    return sum(contest(spend, [(url, skew) for skew in skews]), Counter())
