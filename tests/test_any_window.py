@@ -1,0 +1,60 @@
+"""No window of a sliding rate ever holds more than its limit: on real servers, under traffic that looks for one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.any_window import LIMIT, WIDTH, WINDOW, Admission, compete, most_in_any_window, table
+
+ACCOUNTS = 60
+
+
+async def test_sixty_accounts_at_once_get_all_of_their_limit_in_some_window_and_never_more(valkey):
+    """The sliding-window counter of `limits`, asked at the same instants, lets almost twice as much through."""
+    ours, theirs = await compete(valkey.url, accounts=ACCOUNTS)
+
+    print(table([ours, theirs]))
+    assert {LIMIT} == set(ours.most.values())
+    assert ACCOUNTS == len(ours.most)
+    assert LIMIT < max(theirs.most.values())  # almost twice that, unless the machine is too busy to be on time
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_no_window_holds_more_than_its_limit_on_any_server(server):
+    ours, theirs = await compete(server.url, accounts=ACCOUNTS, rounds=3)
+
+    print(table([ours, theirs]))
+    assert {LIMIT} == set(ours.most.values())
+    assert 3 * ACCOUNTS == len(ours.most)
+    assert LIMIT < max(theirs.most.values())  # almost twice that, unless the machine is too busy to be on time
+
+
+async def test_the_traffic_finds_a_window_that_is_two_sub_buckets_too_short(valkey):
+    ours, _ = await compete(valkey.url, accounts=ACCOUNTS // 5, window=WINDOW - 2 * WIDTH)
+
+    assert max(ours.most.values()) > LIMIT
+
+
+@pytest.mark.parametrize(
+    ("admissions", "most"),
+    [
+        ([], 0),
+        ([Admission(0, 0, 3)], 3),
+        ([Admission(0, 0, 3), Admission(9, 9, 4)], 7),
+        ([Admission(0, 0, 3), Admission(10, 10, 4)], 4),  # half-open: what comes a window later is in the next one
+        ([Admission(0, 2, 3), Admission(8, 10, 4)], 4),  # uncertain, so it counts for neither
+        ([Admission(1, 2, 3), Admission(8, 10, 4)], 7),
+    ],
+)
+def test_what_certainly_falls_into_one_window(admissions, most):
+    assert most == most_in_any_window(admissions, window=10)
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), max_size=20))
+def test_the_most_in_any_window_is_that_of_the_worst_of_all_windows(calls):
+    every = (sum(cost for at, cost in calls if end - 10 < at <= end) for end in range(51))
+
+    assert max(every) == most_in_any_window([Admission(at, at, cost) for at, cost in calls], window=10)

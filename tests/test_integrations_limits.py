@@ -1,0 +1,654 @@
+"""`limits` with our laws: what it expects of a storage and a strategy holds, in memory and on a server."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import flask
+import flask_limiter
+import flask_limiter.commands
+import httpx
+import limits.aio.strategies
+import limits.strategies
+import pytest
+from flask_limiter.util import get_remote_address
+from hypothesis import given
+from hypothesis import strategies as st
+from limits import RateLimitItemPerDay, RateLimitItemPerHour, RateLimitItemPerMinute, RateLimitItemPerSecond, parse
+from limits.errors import ConfigurationError, StorageError
+from limits.storage import MemoryStorage, storage_from_string
+from servers import free_port
+from werkzeug.serving import make_server
+
+from entitlements import Enforcer, Policy, StoreError
+from entitlements.integrations.limits import SLIDING, TOKEN_BUCKET, register
+from entitlements.integrations.limits.answers import place_of
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+PATIENT = {"deadline": 5}  # a busy machine is slow, not broken
+TEN, HUNDRED = RateLimitItemPerHour(10), RateLimitItemPerHour(100)
+
+register()
+
+
+class Blocking:
+    """An async strategy and its storage, asked from outside of any loop: tests then read the same for both."""
+
+    def __init__(self, storage, strategy):
+        self._loop = asyncio.new_event_loop()
+        self.storage = _Asked(storage, self._loop)
+        self.strategy = _Asked(limits.aio.strategies.STRATEGIES[strategy](storage), self._loop)
+
+    def close(self):
+        self.storage.aclose()
+        self._loop.close()
+
+
+class _Asked:
+    def __init__(self, thing, loop):
+        self._thing, self._loop = thing, loop
+
+    def __getattr__(self, name):
+        method = getattr(self._thing, name)
+        if not inspect.iscoroutinefunction(method):
+            return method
+        return lambda *args, **kwargs: self._loop.run_until_complete(method(*args, **kwargs))
+
+
+class Plain:
+    def __init__(self, storage, strategy):
+        self.storage, self.strategy = storage, limits.strategies.STRATEGIES[strategy](storage)
+
+    def close(self):
+        self.storage.close()
+
+
+def opened(url, strategy=SLIDING, **options):
+    kind = Blocking if url.startswith("async+") else Plain
+    return kind(storage_from_string(url, **options), strategy)
+
+
+@pytest.fixture(params=["memory", "async memory", "valkey", "async valkey"])
+def url(request):
+    """The URL of an empty storage of each kind."""
+    place = "memory://" if "memory" in request.param else request.getfixturevalue("valkey").url
+    return ("async+" if "async" in request.param else "") + f"entitlements+{place}"
+
+
+@pytest.fixture(params=[SLIDING, TOKEN_BUCKET])
+def ours(request, url):
+    """Each strategy over each storage."""
+    ours = opened(url, request.param, **PATIENT)
+    yield ours
+    ours.close()
+
+
+@pytest.fixture
+def limiter(ours):
+    return ours.strategy
+
+
+# -- becoming known ------------------------------------------------------------------------------------------------
+
+
+def test_importing_registers_nothing_and_the_call_registers_all():
+    script = (
+        "import entitlements.integrations.limits as ours, limits.strategies, limits.aio.strategies\n"
+        "from limits.storage import storage_from_string\n"
+        "known = lambda: [name for each in (limits.strategies, limits.aio.strategies)\n"
+        "                 for name in each.STRATEGIES if 'entitlements' in name]\n"
+        "print(known())\n"
+        "try: storage_from_string('entitlements+memory://')\n"
+        "except limits.errors.ConfigurationError: print('unknown')\n"
+        "ours.register(); ours.register(); print(known())\n"
+        "print(type(storage_from_string('entitlements+memory://')).__name__)\n"
+        "print(type(storage_from_string('async+entitlements+memory://')).__name__)\n"
+    )
+
+    said = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
+
+    names = ["entitlements-sliding", "entitlements-token-bucket"]
+    assert [
+        "[]",
+        "unknown",
+        str(names * 2),
+        "EntitlementsStorage",
+        "AsyncEntitlementsStorage",
+    ] == said.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("url", "namespace", "store"),
+    [
+        ("entitlements+redis://host:6379/2", "ent.limits", "redis://host:6379/2"),
+        ("async+entitlements+redis://host?namespace=shop", "shop.limits", "redis://host"),
+        ("entitlements+redis://host?deadline=1&db=3", "ent.limits", "redis://host?db=3"),
+        (
+            "entitlements+redis+sentinel://a:1,b:2/main?namespace=shop&max_connections=8",
+            "shop.limits",
+            "redis+sentinel://a:1,b:2/main?max_connections=8",
+        ),
+        ("entitlements+unix:///run/redis.sock?db=1", "ent.limits", "unix:///run/redis.sock?db=1"),
+    ],
+)
+def test_a_storage_url_is_a_store_url_with_a_prefix_and_a_namespace_of_its_own(url, namespace, store):
+    place = place_of(url, {})
+
+    assert (store, namespace) == (place.url, place.namespace)
+    assert storage_from_string(url).storage is not None  # nothing connects yet
+
+
+# -- what `limits` expects of a strategy ---------------------------------------------------------------------------
+
+
+def test_a_limit_admits_what_it_says_and_no_more(limiter):
+    assert [True] * 10 + [False] * 5 == [limiter.hit(TEN, "acme") for _ in range(15)]
+
+
+def test_a_test_answers_as_a_hit_would_and_takes_nothing(limiter):
+    assert [True] * 20 == [limiter.test(TEN, "acme") for _ in range(20)]
+    assert limiter.hit(TEN, "acme", cost=10)
+    assert not limiter.test(TEN, "acme")
+
+
+def test_a_cost_is_taken_whole_or_not_at_all(limiter):
+    assert limiter.hit(TEN, "acme", cost=8)
+    assert not limiter.test(TEN, "acme", cost=5)
+    assert not limiter.hit(TEN, "acme", cost=5)  # and took nothing of the 2 that are left
+    assert limiter.test(TEN, "acme", cost=2)
+    assert limiter.hit(TEN, "acme", cost=2)
+    assert not limiter.hit(TEN, "acme")
+
+
+def test_a_cost_above_the_limit_never_fits_and_a_cost_of_nothing_always_does(limiter):
+    assert not limiter.hit(TEN, "acme", cost=11)
+    assert not limiter.test(TEN, "acme", cost=2**53 - 1)
+    assert limiter.hit(TEN, "acme", cost=10)
+    assert limiter.hit(TEN, "acme", cost=0)
+    assert limiter.test(TEN, "acme", cost=0)
+
+
+@pytest.mark.parametrize("cost", [-1, 1.5, True, 2**53])
+def test_what_is_no_count_is_no_cost(limiter, cost):
+    for ask in (limiter.hit, limiter.test):
+        with pytest.raises(ValueError, match="must be an int from 0 to"):
+            ask(TEN, "acme", cost=cost)
+
+
+def test_several_identifiers_name_one_meter_and_others_another(limiter):
+    assert limiter.hit(TEN, "acme", "/reports", cost=10)
+    assert not limiter.hit(TEN, "acme", "/reports")
+    for others in (("acme",), ("acme", "/leads"), ("/reports", "acme"), ("globex", "/reports"), ("a" * 300, "ü")):
+        assert limiter.hit(TEN, *others, cost=10)
+
+
+def test_several_limits_of_one_identifier_are_counted_apart(limiter):
+    """As in `limits`: one of 10 an hour may count failures, one of 100 an hour all calls."""
+    assert limiter.hit(TEN, "acme", cost=10)
+
+    assert 100 == limiter.get_window_stats(HUNDRED, "acme").remaining
+    assert limiter.hit(RateLimitItemPerMinute(10), "acme", cost=10)
+    assert limiter.hit(RateLimitItemPerHour(10, namespace="OTHER"), "acme", cost=10)
+
+
+def test_a_limit_of_nothing_admits_nothing(limiter):
+    none = RateLimitItemPerHour(0)
+    before = time.time()
+
+    assert not limiter.hit(none, "acme")
+    assert not limiter.test(none, "acme")
+    assert 0 == limiter.get_window_stats(none, "acme").remaining
+    assert before <= limiter.get_window_stats(none, "acme").reset_time <= time.time()
+
+
+def test_the_largest_rate_is_said(limiter):
+    assert limiter.hit(RateLimitItemPerDay(2**32 - 1), "acme", cost=2**31)
+    with pytest.raises(ValueError, match="4294967296 per 1 day is above the largest rate, 4294967295; write less"):
+        limiter.hit(RateLimitItemPerDay(2**32), "acme")
+
+
+def test_stats_say_what_is_left_and_until_when(limiter):
+    untouched = limiter.get_window_stats(TEN, "acme")
+    assert 10 == untouched.remaining
+    assert untouched.reset_time == pytest.approx(time.time(), abs=30)
+
+    limiter.hit(TEN, "acme", cost=4)
+    stats = limiter.get_window_stats(TEN, "acme")
+    assert 6 == stats.remaining
+    assert time.time() < stats.reset_time <= time.time() + 3600 * 61 / 60 + 1
+
+
+def test_where_nothing_is_left_one_unit_fits_at_the_instant_that_stats_name_and_not_before(limiter):
+    item = RateLimitItemPerSecond(2)
+    stats = limiter.get_window_stats(item, "acme")
+    while stats.remaining:
+        limiter.hit(item, "acme")
+        asked = time.time()
+        stats = limiter.get_window_stats(item, "acme")
+    earliest = stats.reset_time - (time.time() - asked)  # the wait was read at some time during the call
+
+    while not (admitted := limiter.hit(item, "acme")) and time.time() < stats.reset_time:
+        time.sleep(0.01)
+    came = time.time()
+
+    assert came >= earliest
+    time.sleep(max(0, stats.reset_time - time.time()) + 0.001)
+    assert admitted or limiter.hit(item, "acme")
+
+
+def test_clearing_a_limit_gives_it_back_and_leaves_the_others(limiter):
+    for item in (TEN, HUNDRED):
+        limiter.hit(item, "acme", "/reports", cost=10)
+    limiter.hit(TEN, "globex", cost=10)
+
+    limiter.clear(TEN, "acme", "/reports")
+
+    assert limiter.hit(TEN, "acme", "/reports", cost=10)
+    assert 90 == limiter.get_window_stats(HUNDRED, "acme", "/reports").remaining
+    assert not limiter.hit(TEN, "globex")
+
+
+# -- what `limits` expects of a storage ----------------------------------------------------------------------------
+
+
+def test_a_reset_clears_all_and_says_how_many_keys(ours):
+    for name in range(2500):
+        ours.strategy.hit(TEN, f"acme-{name}", cost=10)
+
+    assert 2500 == ours.storage.reset()
+    assert 0 == ours.storage.reset()
+    assert ours.strategy.hit(TEN, "acme-7", cost=10)
+
+
+@pytest.mark.parametrize("prefix", ["", "async+"])
+def test_a_reset_spares_what_an_enforcer_keeps_under_the_same_namespace(valkey, prefix):
+    policy = Policy.parse(
+        {
+            "policy": {"version": 1},
+            "limits": {"leads": {"kind": "quota"}},
+            "tiers": {"free": {"rank": 1, "limits": {"leads": 3}}},
+        }
+    )
+    url = f"{valkey.url}?namespace=shop"
+    ours, other = (
+        opened(f"{prefix}entitlements+{url}", **PATIENT),
+        opened(f"{prefix}entitlements+{valkey.url}", **PATIENT),
+    )
+    with Enforcer(policy, accounts={"acme": "free"}, store=url) as enforcer:
+        enforcer.consume("acme", "leads", 3)
+        ours.strategy.hit(TEN, "acme", cost=10)
+        other.strategy.hit(TEN, "acme", cost=10)
+
+        assert 1 == ours.storage.reset()
+
+        assert not enforcer.consume("acme", "leads")
+        assert not other.strategy.hit(TEN, "acme")
+    ours.close()
+    other.close()
+
+
+def test_a_reset_clears_every_node_of_a_cluster(cluster):
+    for prefix in ("", "async+"):
+        ours = opened(f"{prefix}entitlements+{cluster.url}", **PATIENT)
+        for name in range(100):
+            assert ours.strategy.hit(TEN, f"acme-{name}", cost=10)
+
+        assert ours.storage.check()
+        assert 100 == ours.storage.reset()
+        assert ours.strategy.hit(TEN, "acme-7", cost=10)
+        ours.storage.reset()
+        ours.close()
+
+
+def test_a_key_is_cleared_by_its_name(ours):
+    ours.strategy.hit(TEN, "acme", cost=10)
+
+    ours.storage.clear(TEN.key_for("acme"))
+
+    assert ours.strategy.hit(TEN, "acme", cost=10)
+
+
+def test_counters_leave_a_server_by_themselves(valkey):
+    for strategy in (SLIDING, TOKEN_BUCKET):
+        ours = opened(f"entitlements+{valkey.url}", strategy, **PATIENT)
+        ours.strategy.hit(parse("5/10 seconds"), strategy)
+        ours.close()
+
+    with valkey.client() as client:
+        lives = [client.pttl(key) for key in client.scan_iter("ent.limits1:*")]
+    assert 2 == len(lives)
+    assert all(0 < life <= 22_000 for life in lives)
+
+
+@pytest.mark.parametrize("prefix", ["", "async+"])
+def test_sync_and_async_share_their_counters(valkey, prefix):
+    here, there = opened(f"entitlements+{valkey.url}", **PATIENT), opened(f"async+entitlements+{valkey.url}", **PATIENT)
+    first, second = (here, there) if prefix else (there, here)
+
+    assert first.strategy.hit(TEN, "acme", cost=7)
+    assert 3 == second.strategy.get_window_stats(TEN, "acme").remaining
+    assert not second.strategy.hit(TEN, "acme", cost=4)
+    for each in (here, there):
+        each.close()
+
+
+def test_the_strategies_of_limits_are_told_whose_storage_this_is(url):
+    ours = opened(url, **PATIENT)
+    for asked in (ours.storage.get, ours.storage.get_expiry):
+        with pytest.raises(NotImplementedError, match="choose strategy='entitlements-sliding'"):
+            asked("acme")
+    strategies = limits.aio.strategies.STRATEGIES if url.startswith("async") else limits.strategies.STRATEGIES
+    storage = storage_from_string(url, **PATIENT)
+    for name in ("moving-window", "sliding-window-counter"):
+        with pytest.raises(NotImplementedError):
+            strategies[name](storage)
+    ours.close()
+
+
+def test_fixed_window_the_default_of_slowapi_is_refused_with_the_cure():
+    limiter = limits.strategies.FixedWindowRateLimiter(storage_from_string("entitlements+memory://"))
+
+    with pytest.raises(
+        NotImplementedError, match="choose strategy='entitlements-sliding' or 'entitlements-token-bucket'"
+    ):
+        limiter.hit(TEN, "acme")
+
+
+def test_our_strategies_want_our_storages(valkey):
+    with pytest.raises(NotImplementedError, match="begin its URL with entitlements\\+"):
+        limits.strategies.STRATEGIES[SLIDING](storage_from_string(valkey.url))
+
+
+@pytest.mark.parametrize("strategy", [SLIDING, TOKEN_BUCKET])
+def test_over_the_memory_of_limits_which_frameworks_fall_back_to_the_same_laws_hold(strategy):
+    for limiter in (
+        limits.strategies.STRATEGIES[strategy](MemoryStorage()),
+        _Asked(
+            limits.aio.strategies.STRATEGIES[strategy](limits.aio.storage.MemoryStorage()), asyncio.new_event_loop()
+        ),
+    ):
+        assert [True] * 10 + [False] == [limiter.hit(TEN, "acme") for _ in range(11)]
+        limiter.clear(TEN, "acme")
+        assert limiter.hit(TEN, "acme", cost=10)
+        with suppress(AttributeError):
+            limiter._loop.close()
+
+
+COSTS = st.tuples(st.sampled_from(["hit", "test", "stats"]), st.integers(1, 12))
+CLEAR = st.tuples(st.just("clear"), st.just(1))
+
+
+@given(
+    strategy=st.sampled_from([SLIDING, TOKEN_BUCKET]), asked=st.lists(st.tuples(COSTS | CLEAR, st.sampled_from("ab")))
+)
+def test_within_one_window_every_answer_is_that_of_the_moving_window_of_limits(strategy, asked):
+    """Their log of every hit is exact, so it is what ours is measured against."""
+    item = RateLimitItemPerDay(10)
+    theirs = limits.strategies.MovingWindowRateLimiter(MemoryStorage())
+    ours = limits.strategies.STRATEGIES[strategy](storage_from_string("entitlements+memory://"))
+    for (verb, cost), identifier in asked:
+        answers = []
+        for limiter in (theirs, ours):
+            match verb:
+                case "hit" | "test":
+                    answers.append(getattr(limiter, verb)(item, identifier, cost=cost))
+                case "stats":
+                    answers.append(limiter.get_window_stats(item, identifier).remaining)
+                case "clear":
+                    limiter.clear(item, identifier)
+                    answers.append(None)
+        assert answers[0] == answers[1]
+
+
+# -- what goes wrong -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "error", "said"),
+    [
+        ("entitlements+redis://h", {"socket_timeout": 1}, ConfigurationError, "'socket_timeout' is not known; deadline and wrap"),
+        ("entitlements+redis://h", {"max_keys": 1}, ConfigurationError, "'max_keys' is not known"),
+        ("async+entitlements+memory://", {"namespace": "x"}, ConfigurationError, "'namespace' is not known; deadline, max_keys"),
+        ("entitlements+redis://h?namespace=a b", {}, ValueError, "namespace 'a b.limits' must be"),
+        ("entitlements+redis://h?max=1", {}, ValueError, "option 'max' is not known"),
+        ("entitlements+redis://h", {"deadline": "soon"}, ValueError, "deadline 'soon' must be a number of seconds"),
+        ("entitlements+redis://h", {"deadline": 0}, ValueError, "deadline 0 must be"),
+        ("entitlements+memory://", {"max_keys": 0}, ValueError, "max_keys 0 must be at least 1"),
+        ("entitlements+memory://?max_keys=many", {}, ValueError, "max_keys 'many' must be an int"),
+        ("entitlements+memory://?when_full=explode", {}, ValueError, "when_full 'explode' must be"),
+        ("entitlements+memory://?db=1", {}, ValueError, "option 'db' is not known; deadline, max_keys, when_full are"),
+    ],
+)  # fmt: skip
+def test_a_wrong_url_or_option_is_named_with_its_cure(url, options, error, said):
+    with pytest.raises(error, match=said):
+        storage_from_string(url, **options)
+
+
+@pytest.mark.parametrize("prefix", ["", "async+"])
+def test_a_server_that_is_gone_is_an_error_or_wrapped_where_asked_for(rack, prefix):
+    server = rack.start("valkey-9")
+    ours = opened(f"{prefix}entitlements+{server.url}", **PATIENT)
+    wrapped = opened(f"{prefix}entitlements+{server.url}", **PATIENT, wrap_exceptions=True)
+    assert ours.strategy.hit(TEN, "acme")
+    assert ours.storage.check()
+
+    server.kill()
+    assert not ours.storage.check()
+    for each, error in ((ours, StoreError), (wrapped, StorageError)):
+        for asked in (each.strategy.hit, each.strategy.test, each.strategy.get_window_stats, each.strategy.clear):
+            with pytest.raises(error):
+                asked(TEN, "acme")
+        with pytest.raises(error):
+            each.storage.reset()
+
+    server.start()
+    assert ours.storage.check()
+    assert ours.strategy.hit(TEN, "acme")
+    for each in (ours, wrapped):
+        each.close()
+    rack.remove(server)
+
+
+def test_a_server_that_takes_no_writes_is_not_healthy(valkey):
+    ours = opened(f"entitlements+{valkey.url}", **PATIENT)
+    assert ours.storage.check()
+
+    with valkey.client() as client:
+        client.replicaof("127.0.0.1", valkey.port)
+
+    assert not ours.storage.check()
+    ours.close()
+
+
+@pytest.mark.parametrize("prefix", ["", "async+"])
+def test_a_memory_that_is_full_refuses_loudly_or_lets_pass_as_told(prefix):
+    url = f"{prefix}entitlements+memory://"
+    deny, allow = opened(url, max_keys=2), opened(f"{url}?max_keys=2&when_full=allow")
+    for each in (deny, allow):
+        assert each.strategy.hit(TEN, "a")
+        assert each.strategy.hit(TEN, "b")
+
+    with pytest.raises(StoreError, match="full; raise the storage option max_keys"):
+        deny.strategy.hit(TEN, "c")
+    assert allow.strategy.hit(TEN, "c")
+    for each in (deny, allow):
+        each.close()
+
+
+# -- slowapi, as in the example ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def slowapi_app(storage):
+    """Run the example in a process of its own; yield where it listens."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", EXAMPLES / "slowapi_app.py"],
+        env=os.environ | {"PORT": str(port), "RATELIMIT_STORAGE": storage},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8",
+    )  # fmt: skip
+    try:
+        until = time.monotonic() + 30
+        while True:
+            with suppress(httpx.TransportError):
+                httpx.get(f"http://127.0.0.1:{port}/openapi.json")
+                break
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+
+
+def test_the_slowapi_example_limits_and_says_so_in_its_headers():
+    with slowapi_app("entitlements+memory://") as url, httpx.Client(base_url=url) as client:
+        answers = [client.get("/reports", headers={"X-Account": "acme"}) for _ in range(4)]
+
+        assert [200, 200, 200, 429] == [answer.status_code for answer in answers]
+        assert ["2", "1", "0", "0"] == [answer.headers["x-ratelimit-remaining"] for answer in answers]
+        assert {"3"} == {answer.headers["x-ratelimit-limit"] for answer in answers}
+        refused = answers[-1]
+        assert 0 < int(refused.headers["retry-after"]) <= 63
+        assert 0 < float(refused.headers["x-ratelimit-reset"]) - time.time() <= 63
+        assert {"error": "Rate limit exceeded: 3 per 1 minute"} == refused.json()
+        assert 200 == client.get("/reports", headers={"X-Account": "globex"}).status_code
+        assert [200, 429, 200] == [client.get("/exports", params={"rows": n}).status_code for n in (60, 41, 40)]
+
+
+def test_two_slowapi_processes_share_one_limit_on_a_server_exactly(valkey):
+    storage = f"entitlements+{valkey.url}?deadline=5"  # however slow the machine is: late, it would go on in memory
+    with (
+        slowapi_app(storage) as one,
+        slowapi_app(storage) as two,
+        httpx.Client() as client,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        asked = [f"{url}/exports" for _ in range(80) for url in (one, two)]
+        statuses = Counter(pool.map(lambda url: client.get(url).status_code, asked))
+
+        assert {200: 100, 429: 60} == statuses
+
+
+def test_slowapi_goes_on_in_memory_while_the_server_is_gone_and_comes_back(rack):
+    server = rack.start("valkey-9")
+    with slowapi_app(f"entitlements+{server.url}?deadline=5") as url, httpx.Client(base_url=url) as client:
+        assert "2" == client.get("/reports").headers["x-ratelimit-remaining"]
+
+        server.kill()
+        answers = [client.get("/reports") for _ in range(4)]
+        assert [200, 200, 200, 429] == [answer.status_code for answer in answers]  # by the same law, from nothing
+
+        server.start()
+        until = time.monotonic() + 30
+        while client.get("/reports").status_code != 200:  # slowapi looks again after 1, 2, 4 … seconds
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        with server.client() as admin:
+            assert 1 == len(list(admin.scan_iter("ent.limits1:*")))
+    rack.remove(server)
+
+
+# -- Flask-Limiter -------------------------------------------------------------------------------------------------
+
+
+def flask_app(storage, strategy=SLIDING, **options):
+    """Return an application whose failures are limited apart, and its limiter."""
+    app = flask.Flask(__name__)
+    limiter = flask_limiter.Limiter(
+        get_remote_address, app=app, storage_uri=storage, storage_options=PATIENT, strategy=strategy,
+        headers_enabled=True, **options,
+    )  # fmt: skip
+
+    @app.get("/reports")
+    @limiter.limit("50/hour")
+    @limiter.limit("2/hour", deduct_when=lambda response: response.status_code == 404)
+    def reports():
+        return ("none", 404) if "lost" in flask.request.args else "here"
+
+    return app, limiter
+
+
+@contextmanager
+def serving(app):
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
+            yield client
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize("strategy", [SLIDING, TOKEN_BUCKET])
+def test_flask_limiter_admits_exactly_what_it_is_told_from_many_threads(valkey, strategy):
+    app, limiter = flask_app(f"entitlements+{valkey.url}", strategy)
+    with serving(app) as client, ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: client.get("/reports"), range(80)))
+        refused = client.get("/reports")
+
+        assert {200: 50, 429: 30} == Counter(answer.status_code for answer in answers)
+        assert ("50", "0") == (refused.headers["x-ratelimit-limit"], refused.headers["x-ratelimit-remaining"])
+        assert 0 < int(refused.headers["retry-after"]) <= 3661
+        assert 0 < int(refused.headers["x-ratelimit-reset"]) - time.time() <= 3661
+
+        limiter.reset()
+        assert 200 == client.get("/reports").status_code
+    limiter.storage.close()
+
+
+def test_flask_limiter_deducts_from_one_of_two_limits_only_when_told(valkey):
+    app, limiter = flask_app(f"entitlements+{valkey.url}")
+    with app.test_client() as client:
+        assert [200] * 5 == [client.get("/reports").status_code for _ in range(5)]
+        assert [404, 404, 429] == [client.get("/reports?lost=1").status_code for _ in range(3)]
+        assert 429 == client.get("/reports").status_code
+    limiter.storage.close()
+
+
+def test_the_commands_of_flask_limiter_show_and_clear_our_limits(valkey):
+    app, limiter = flask_app(f"entitlements+{valkey.url}")
+    run = partial(app.test_cli_runner().invoke, flask_limiter.commands.cli)
+    with app.test_client() as client:
+        for _ in range(50):
+            client.get("/reports")
+        assert 429 == client.get("/reports").status_code
+
+        shown = run(args=["config"])
+        assert (0, True, True) == (shown.exit_code, "SlidingWindow" in shown.output, "OK" in shown.output)
+        shown = run(args=["limits", "--key=127.0.0.1"])
+        assert (0, True) == (shown.exit_code, "Fail" in shown.output)
+        assert 0 == run(args=["clear", "--key=127.0.0.1", "-y"]).exit_code
+
+        assert 200 == client.get("/reports").status_code
+    limiter.storage.close()
+
+
+def test_flask_limiter_goes_on_in_memory_while_the_server_is_gone(rack):
+    server = rack.start("valkey-9")
+    app, limiter = flask_app(f"entitlements+{server.url}", in_memory_fallback_enabled=True)
+    with app.test_client() as client:
+        assert 200 == client.get("/reports").status_code
+
+        server.kill()
+        statuses = Counter(client.get("/reports").status_code for _ in range(51))
+
+        assert {200: 50, 429: 1} == statuses
+    limiter.storage.close()
+    rack.remove(server)
