@@ -1223,3 +1223,14 @@ def test_a_slip_is_named_with_its_cure(call, error, words):
 
 async def _async_hook(event):
     """Would never be awaited."""
+
+
+def test_a_refund_of_what_was_given_back_otherwise_says_so():
+    """Units that were released meanwhile, or whose holder has gone, cannot come back a second time."""
+    ent, _ = enforcer()
+    taken, given = ent.consume("petra", "agents"), ent.assign("petra", "agents", "u1")
+    ent.release("petra", "agents")
+    ent.unassign("petra", "agents", "u1")
+
+    assert [False, False] == [ent.refund(taken), ent.refund(given)]
+    assert 0 == ent.usage("petra")["agents"].used

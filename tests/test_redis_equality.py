@@ -209,7 +209,7 @@ FAULTS = {
     "quota: refusals are not counted": ("deny(part.period, part.cost)", ""),
     "quota: a new anchor moves the start": ("return { start = last.start, ends = chosen", "return { start = ends[1], ends = chosen"),
     "quota: stale ends are taken": ("if not chosen or now < ends[1] then", "if not chosen then"),
-    "quota: a refund takes what is reserved": ("math.max(period.reserved, period.used - amount)", "math.max(0, period.used - amount)"),
+    "quota: a refund takes what is reserved": ("math.min(amount, period.used - period.reserved)", "math.min(amount, period.used)"),
     "allocation: a holder counts twice": ("if not get(account, field) then", "if true then"),
     "allocation: the last unit is refused": ("part.cost <= part.size - held_used(held)", "part.cost < part.size - held_used(held)"),
     "charge: not all or nothing": ("admitted = admitted and (lines[at].fits or part.shadow)", "admitted = lines[at].fits or part.shadow"),

@@ -86,11 +86,14 @@ class Metered:
             period.reserved -= reserved
             period.used -= reserved - kept
 
-    def give_back(self, start: int, amount: int) -> None:
-        """Give *amount* back to the period of *start*; what is reserved stays."""
+    def give_back(self, start: int, amount: int) -> int:
+        """Give up to *amount* back to the period of *start*, and say how many; what is reserved stays."""
         period = self.find(start)
-        if period:
-            period.used = max(period.reserved, period.used - amount)
+        if period is None:
+            return 0
+        back = min(amount, period.used - period.reserved)
+        period.used -= back
+        return back
 
 
 def quota_line(period: Period, part: Part) -> Line:

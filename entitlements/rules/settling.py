@@ -64,10 +64,9 @@ def refund(ledger: Ledger, scoped: Ledger, order: Refund, now: int) -> bool:
     if operation is None or operation.ended or not operation.taken:
         return False
     returns = [each for each in operation.taken if each.amount and (each.kind is not Rate or order.rates)]
-    for each in returns:
-        _give_back(ledger, scoped, order, each, now)
+    back = [_give_back(ledger, scoped, order, each, now) for each in returns]
     operation.ended = bool(returns)
-    return operation.ended
+    return any(back)
 
 
 def release(ledger: Ledger, limit: str, amount: int, now: int) -> int:
@@ -189,19 +188,22 @@ def _refund_rates(ledger: Ledger, scoped: Ledger, order: Refund, now: int) -> bo
     return any(back)
 
 
-def _give_back(ledger: Ledger, scoped: Ledger, order: Refund, taken: Taken, now: int) -> None:
+def _give_back(ledger: Ledger, scoped: Ledger, order: Refund, taken: Taken, now: int) -> int:
+    """Return how many units came back: none of those that were released, or whose period is gone."""
     if taken.kind is Quota:
-        ledger.quotas[taken.limit].give_back(taken.mark, taken.amount)
-    elif taken.kind is Allocation:
+        return ledger.quotas[taken.limit].give_back(taken.mark, taken.amount)
+    if taken.kind is Allocation:
         held = ledger.allocations[taken.limit]
         if taken.holder is None:
-            held.give_back(taken.amount)
-        else:
-            held.holders.discard(taken.holder)
-    else:
-        for part, _ in order.taken:  # an unlimited rate, or a shadow one that was full, took nothing
-            if part.limit.name == taken.limit:
-                _give_back_rate(home_of(part, ledger, scoped), part, taken.amount, taken.mark, now)
+            return held.give_back(taken.amount)
+        held_one = taken.holder in held.holders
+        held.holders.discard(taken.holder)
+        return int(held_one)
+    return sum(  # an unlimited rate, or a shadow one that was full, took nothing
+        _give_back_rate(home_of(part, ledger, scoped), part, taken.amount, taken.mark, now)
+        for part, _ in order.taken
+        if part.limit.name == taken.limit
+    )
 
 
 def _give_back_rate(home: Ledger, part: Part, amount: int, mark: int, now: int) -> int:

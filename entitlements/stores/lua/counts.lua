@@ -108,9 +108,12 @@ end
 
 -- Metered.give_back
 function give_back_quota(name, start, amount)
+  local back = 0
   change_period(name, start, function(period)
-    period.used = math.max(period.reserved, period.used - amount)
+    back = math.min(amount, period.used - period.reserved)
+    period.used = period.used - back
   end)
+  return back
 end
 
 function quota_line(period, part)

@@ -130,20 +130,20 @@ end
 -- _give_back
 local function give_back(each, holder, rates)
   if each.kind == QUOTA then
-    give_back_quota(each.name, each.mark, each.amount)
+    return give_back_quota(each.name, each.mark, each.amount)
   elseif each.kind == ALLOCATION then
     if holder then
-      discard_holder(each.name, holder)
-    else
-      give_back_held(each.name, each.amount)
+      return discard_holder(each.name, holder) and 1 or 0
     end
-  else
-    for _, rate in ipairs(rates) do
-      if rate.part.name == each.name then
-        give_back_meter(rate.part, each.amount, each.mark)
-      end
+    return give_back_held(each.name, each.amount)
+  end
+  local back = 0
+  for _, rate in ipairs(rates) do
+    if rate.part.name == each.name then
+      back = back + give_back_meter(rate.part, each.amount, each.mark)
     end
   end
+  return back
 end
 
 -- refund: give back what a charge took, once
@@ -165,17 +165,16 @@ local function refund()
     return 0
   end
   local taken, holder = read_operation(found)
-  local returned = 0
+  local returns, back = false, 0
   for _, each in ipairs(taken) do
     if each.amount ~= 0 and (each.kind > TOKEN_BUCKET or with_rates) then
-      give_back(each, holder, rates)
-      returned = 1
+      returns, back = true, back + give_back(each, holder, rates)
     end
   end
-  if returned == 1 then
+  if returns then
     set_ended(found, field)
   end
-  return returned
+  return back > 0 and 1 or 0
 end
 
 -- release: ARGV[2] the limit, ARGV[3] the amount
