@@ -126,7 +126,7 @@ def test_an_account_takes_the_memory_that_the_page_says(server, request, shape):
         found = client.memory_usage(account_key("ent", ID), samples=0)
     print(f"{shape} on {server.version}: {found} bytes")
 
-    assert abs(found - written) <= max(16, written // 20)
+    assert abs(found - written) <= max(16, written // 10)
 
 
 # --- What is lost, and what stays ---------------------------------------------------------------------------------
