@@ -267,6 +267,17 @@ class AsyncEnforcer:
             self._accounts = open_async_accounts(self._accounts, policy=policy)
         self._hooks.tell(Reloaded(before.version, policy.version))
 
+    async def open(self) -> None:
+        """
+        Connect to a networked store now, rather than at the first charge.
+
+        Raises:
+            StoreError: Where it cannot be reached, or is too old.
+        """
+        opening = getattr(self._store, "open", None)
+        if opening is not None:
+            await opening()
+
     async def aclose(self) -> None:
         """Same as `Enforcer.close`."""
         await self._store.aclose()

@@ -21,7 +21,7 @@ from webserver import hello, serving
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from entitlements import Account, AsyncEnforcer, Enforcer, NotLoaded, Policy
+from entitlements import Account, AsyncEnforcer, Enforcer, NotLoaded, Policy, StoreError
 from entitlements.http.asgi import EntitlementsMiddleware
 from entitlements.http.current import current_account
 from entitlements.http.identify import api_key
@@ -371,10 +371,14 @@ def test_installed_twice_each_charges_its_own_rules_and_asks_once_who_it_is():
     assert ((1, 1), 1) == ((usage["api"].used, usage["leads"].used), len(asked))
 
 
-def test_the_store_is_closed_when_the_application_is_shut_down():
+def test_the_store_is_opened_at_the_start_and_closed_at_the_end_and_need_not_be_there_yet():
     class Closing:
         via = "memory"
-        closed = 0
+        opened = closed = 0
+
+        async def open(self):
+            self.opened += 1
+            raise StoreError("not yet")
 
         async def execute(self, order):
             raise AssertionError(order)
@@ -385,9 +389,9 @@ def test_the_store_is_closed_when_the_application_is_shut_down():
     store = Closing()
     enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"}, store=store)
     with serving(EntitlementsMiddleware(hello, enforcer=enforcer, identify=lambda _: "pro")):
-        assert 0 == store.closed
+        assert (1, 0) == (store.opened, store.closed)
 
-    assert 1 == store.closed
+    assert (1, 1) == (store.opened, store.closed)
 
 
 def test_plain_starlette_works_behind_it():

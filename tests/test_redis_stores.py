@@ -628,3 +628,17 @@ def test_the_key_of_a_cancelled_reservation_reserves_again_here_too(valkey):
         retried.commit(2)
 
         assert (2, 0) == (ent.usage("petra")["agents"].used, ent.usage("petra")["agents"].reserved)
+
+
+async def test_opening_connects_before_the_first_charge(valkey):
+    with redis.Redis(port=valkey.port) as watching:
+        before = int(watching.info("stats")["total_connections_received"])
+        async with AsyncEnforcer(
+            policy(), accounts={"petra": "pro"}, store=f"redis://127.0.0.1:{valkey.port}/0?namespace=open"
+        ) as ent:
+            await ent.open()
+            opened = int(watching.info("stats")["total_connections_received"])
+            await ent.consume("petra", "leads")
+            await ent.forget("petra")
+
+            assert (1, opened) == (opened - before, int(watching.info("stats")["total_connections_received"]))

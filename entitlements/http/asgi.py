@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from entitlements.async_enforcer import AsyncEnforcer
 from entitlements.enforcer import Enforcer
-from entitlements.errors import UnknownAccount
+from entitlements.errors import StoreError, UnknownAccount
 from entitlements.http.charging import Charging
 from entitlements.http.current import leave, serve
 from entitlements.http.headers import HeaderStyle
@@ -226,7 +226,9 @@ class RoutesMiddleware:
 
 class LifespanMiddleware:
     """
-    Closes the enforcer's store when the server has shut the application down.
+    Opens the enforcer's store when the server starts, and closes it when the application has shut down.
+
+    A store that cannot be reached then is logged, and does not keep the application from starting.
 
     Args:
         app: The application.
@@ -243,12 +245,25 @@ class LifespanMiddleware:
             await self.app(scope, receive, send)
             return
 
+        async def opening() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self._open()
+            return message
+
         async def closing(message: Message) -> None:
             if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
                 await self._close()
             await send(message)
 
-        await self.app(scope, receive, closing)
+        await self.app(scope, opening, closing)
+
+    async def _open(self) -> None:
+        if isinstance(self._enforcer, AsyncEnforcer):
+            try:
+                await self._enforcer.open()
+            except StoreError as error:
+                _log.warning("the store is not there when the application starts: %s", error)
 
     async def _close(self) -> None:
         if isinstance(self._enforcer, AsyncEnforcer):

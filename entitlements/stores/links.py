@@ -1,0 +1,202 @@
+"""
+Connections to one server or to a cluster, for threads.
+
+Each call waits its turn for a connection, sends one EVALSHA and reads one answer, all
+before its deadline; nothing is sent twice but a script that the server did not know.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
+
+from entitlements.stores.connecting import START_UP, cluster_of, pool_of
+from entitlements.stores.failures import Overloaded, failure, too_old, unreachable
+from entitlements.stores.rights import OLDEST
+from entitlements.stores.turns import Turns
+
+if TYPE_CHECKING:
+    from entitlements.stores.connecting import Target
+    from entitlements.stores.wire import Call
+
+ERRORS = (RedisError, RedisClusterException, OSError, TimeoutError)
+"""Whatever redis-py raises where the server, or the way to it, is at fault."""
+
+NEVER_DECODE = "NEVER_DECODE"
+"""redis-py's word for: leave the answer's bytes alone, whatever the client decodes otherwise."""
+
+
+def evalsha(call: Call) -> tuple[Any, ...]:
+    """Return a call as a command."""
+    return ("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
+
+
+def sentinels(pool: Any) -> list[Any]:
+    """Return the clients that a pool asks for the primary; none where it knows."""
+    manager = getattr(pool, "sentinel_manager", None)
+    return list(manager.sentinels) if manager else []
+
+
+def check_version(hello: Any, shown: str) -> None:
+    """Check the server's answer to HELLO: a map, or under RESP2 a list of names and values."""
+    known = hello if isinstance(hello, dict) else dict(zip(hello[::2], hello[1::2], strict=False))
+    version = known.get(b"version", b"").decode()
+    numbers = tuple(int(each) for each in version.split(".")[:2] if each.isdigit())
+    if len(numbers) == 2 and numbers < OLDEST:
+        raise too_old(version, shown)
+
+
+def evaluated(client: Any, call: Call) -> Any:
+    """Run a script by its text: a slot that is moving may be asked for at a node that has not loaded it."""
+    return client.execute_command(
+        "EVAL", call.script.text, len(call.keys), *call.keys, *call.args, **{NEVER_DECODE: True}
+    )
+
+
+class Link:
+    """Connections to one server, for threads."""
+
+    def __init__(self, target: Target) -> None:
+        self._shown = target.shown
+        self._pool = pool_of(target)
+        self._turns = Turns(target.max_connections)
+        self._idle: deque[Any] = deque()
+        self._connected = False
+
+    def run(self, call: Call, patience: float) -> Any:
+        """Make one call, and return the answer; *patience* is its deadline, in seconds from now."""
+        patience = patience if self._connected else START_UP
+        if not self._turns.enter(patience):
+            raise Overloaded(f"store {self._shown}: no connection was free in time; raise max_connections")
+        try:
+            return self._run(call, monotonic() + patience)
+        finally:
+            self._turns.leave()
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        while self._idle:
+            with suppress(IndexError):
+                self._idle.pop().disconnect()
+        for sentinel in sentinels(self._pool):
+            sentinel.close()
+
+    def _run(self, call: Call, until: float) -> Any:
+        connection = self._take(until)
+        try:
+            reply = self._answer(connection, call, until)
+        except ResponseError as error:
+            self._idle.append(connection)
+            raise failure(error, self._shown) from error
+        except ERRORS as error:
+            connection.disconnect()
+            raise failure(error, self._shown) from error
+        except BaseException:
+            connection.disconnect()
+            raise
+        self._turns.answered = monotonic()
+        self._idle.append(connection)
+        return reply
+
+    def _answer(self, connection: Any, call: Call, until: float) -> Any:
+        try:
+            return self._exchange(connection, evalsha(call), until)
+        except NoScriptError:
+            self._exchange(connection, ("SCRIPT LOAD", call.script.text), until)
+            return self._exchange(connection, evalsha(call), until)
+
+    @staticmethod
+    def _exchange(connection: Any, command: tuple[Any, ...], until: float) -> Any:
+        connection.send_command(*command, check_health=False)
+        return connection.read_response(disable_decoding=True, timeout=max(0.001, until - monotonic()))
+
+    def _take(self, until: float) -> Any:
+        """Return a connection that is open; one that the server has closed meanwhile is opened again."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            return self._connect(self._pool.make_connection(), until)
+        with suppress(*ERRORS):
+            if not connection.can_read(timeout=0):
+                return connection
+        connection.disconnect()
+        return self._connect(connection, until)
+
+    def _connect(self, connection: Any, until: float) -> Any:
+        connection.socket_timeout = connection.socket_connect_timeout = max(0.001, until - monotonic())
+        try:
+            connection.connect()
+            if not self._connected:
+                check_version(self._exchange(connection, ("HELLO",), until), self._shown)
+        except ERRORS as error:
+            connection.disconnect()
+            raise unreachable(error, self._shown) from error
+        except BaseException:
+            connection.disconnect()
+            raise
+        self._connected = True
+        return connection
+
+
+class ClusterLink:
+    """A cluster, for threads: redis-py finds the node of each key."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._turns = Turns(target.max_connections)
+        self._client: Any = None
+        self._lock = threading.Lock()
+
+    def run(self, call: Call, patience: float) -> Any:
+        """Make one call, and return the answer; *patience* is its deadline, in seconds from now."""
+        if not self._turns.enter(patience):
+            raise Overloaded(f"store {self._target.shown}: no connection was free in time; raise max_connections")
+        try:
+            reply = self._answer(self._connected(), call)
+        except ERRORS as error:
+            raise failure(error, self._target.shown) from error
+        finally:
+            self._turns.leave()
+        self._turns.answered = monotonic()
+        return reply
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        client, self._client = self._client, None
+        if client:
+            client.close()
+
+    def _connected(self) -> Any:
+        if self._client is None:
+            with self._lock:
+                if self._client is None:
+                    self._client = self._connect()
+        return self._client
+
+    def _connect(self) -> Any:
+        client: Any = None
+        try:
+            client = cluster_of(self._target)
+            hello = client.execute_command("HELLO", target_nodes=client.get_default_node())
+            check_version(hello, self._target.shown)
+        except BaseException as error:
+            if client:
+                client.close()
+            if isinstance(error, ERRORS):
+                raise unreachable(error, self._target.shown) from error
+            raise
+        return client
+
+    @staticmethod
+    def _answer(client: Any, call: Call) -> Any:
+        try:
+            return client.execute_command(*evalsha(call), **{NEVER_DECODE: True})
+        except NoScriptError:
+            node = client.get_node_from_key(call.keys[0])
+            client.execute_command("SCRIPT LOAD", call.script.text, target_nodes=node)
+            return evaluated(client, call)
