@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from histories import ACCOUNT, Clock, TimedRedis, histories, play
 from hypothesis import HealthCheck, Phase, given, settings
@@ -225,9 +227,18 @@ FAULTS = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
+HARD = {
+    "sliding: one too few buckets", "token bucket: a full bucket admits", "token bucket: the remainder of a drain is lost",
+    "quota: refusals are not counted", "allocation: the last unit is refused", "refund: gives back twice",
+    "settle: a commit of less keeps all",
+}  # fmt: skip
+"""Faults that only some hundred random histories show."""
+
+
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault", [pytest.param(each, marks=pytest.mark.slow) if each in HARD else each for each in FAULTS]
+)
 def test_a_planted_fault_is_found(valkey, fault):
     before, after = FAULTS[fault]
     assert any(before in script.text.decode() for script in SCRIPTS)
@@ -236,25 +247,45 @@ def test_a_planted_fault_is_found(valkey, fault):
         return script_of(script.name, script.text.decode().replace(before, after))
 
     with valkey.client() as client:
+        found = found_by_a_story(client, planted) or found_by_chance(client, planted)
+    print(f"{fault} | {found}")
 
-        @settings(
-            max_examples=1500,
-            derandomize=True,
-            database=None,
-            phases=[Phase.generate],
-            suppress_health_check=any_fixture,
-        )
-        @given(history=histories)
-        def search(history):
-            assert first_difference(history, client, planted) is None
+    assert found
 
-        def look():
-            for story in STORIES:
-                story(Both(client, planted))
-            search()
 
-        with pytest.raises(AssertionError):
-            look()
+def found_by_a_story(client, planted):
+    """Return the name of the first story that goes differently with the fault, if one does."""
+    for story in STORIES:
+        try:
+            story(Both(client, planted))
+        except AssertionError:
+            return story.__name__
+    return None
+
+
+def found_by_chance(client, planted):
+    """Return after how many random histories an order is answered differently with the fault, and which; None if none is."""
+    tried, shown = 0, []
+
+    @settings(
+        max_examples=1500, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=any_fixture
+    )
+    @given(history=histories)
+    def search(history):
+        nonlocal tried
+        tried += not shown
+        try:
+            difference = first_difference(history, client, planted)
+        except AssertionError:
+            shown.append("when the key expires")
+            raise
+        if difference:
+            shown.append(type(difference[0]).__name__)
+        assert difference is None
+
+    with suppress(AssertionError):
+        search()
+    return f"random history {tried}: {shown[0]}" if shown else None
 
 
 def test_every_fault_is_planted_in_a_script_of_today():

@@ -1,0 +1,139 @@
+"""
+How exact, and in how much room: what many processes are admitted, and what 100,000 accounts take, on each server.
+
+    python -m benchmarks.exactness [--processes 8] [--tasks 64] [--left 10000] [--accounts 100000] [--kinds valkey-9 …]
+
+The servers are those of the tests, started for this and stopped at the end. No figure here depends on how
+fast the machine is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))  # where the servers and the contests are
+
+import pytest
+from contests import MEASURED, hammered, last_seat, skewed
+from servers import KINDS, Rack
+
+from entitlements.model.charge import Charge, Part
+from entitlements.model.instants import HOUR, SECOND
+from entitlements.model.limits import Rate
+from entitlements.model.names import MAX_RATE
+from entitlements.stores.redis import AsyncRedisStore
+from entitlements.stores.wire import account_key
+
+SKEWS = (-HOUR, 0, HOUR)
+BUCKETS = 61
+FULL = 65_000
+"""Calls in each bucket of an account that is measured full."""
+MOST = 600
+"""Bytes that an account may take by MEMORY USAGE."""
+
+
+def main() -> int:
+    """Run every contest on every server, and print a line of each."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.exactness", description=__doc__)
+    parser.add_argument("--processes", type=int, default=8)
+    parser.add_argument("--tasks", type=int, default=64, help="in each process")
+    parser.add_argument("--left", type=int, default=10_000, help="units that all of them want")
+    parser.add_argument("--claims", type=int, default=200, help="of the last seat, from four processes")
+    parser.add_argument("--accounts", type=int, default=100_000, help="that are loaded to be measured")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    options = parser.parse_args()
+    rack = Rack()
+    try:
+        for kind in options.kinds:
+            _report(rack, kind, options)
+    finally:
+        rack.close()
+    return 0
+
+
+def _report(rack, kind, options):
+    try:
+        server = rack.start(kind)
+    except pytest.skip.Exception as missing:
+        print(f"{kind}: left out, {missing}")
+        return
+    print(f"{kind} ({server.version})")
+    admitted, asked = hammered(server.url, options.left, processes=options.processes, tasks=options.tasks)
+    who = f"{options.processes} processes x {options.tasks} tasks"
+    _line(f"{who}, {asked:,} asked, {options.left:,} left", f"{admitted:,} admitted", admitted == options.left)
+    outcomes, taken = last_seat(f"{server.url}?namespace=seat", processes=4, claims=options.claims)
+    winners = sum(many for verb, many in outcomes.items() if verb.islower())
+    _line(f"the last seat of 3, {options.claims} claims", f"{winners} won, {taken} taken", (winners, taken) == (1, 3))
+    got = skewed(f"{server.url}?namespace=skew", SKEWS)
+    said = ", ".join(f"{many} of {MEASURED[name]} {name}" for name, many in got.items())
+    _line("clocks off by -1 h, 0, +1 h", said, got == MEASURED)
+    rack.remove(server)
+    _room(rack, kind, options.accounts)
+
+
+def _line(what, said, holds):
+    print(f"  {what:<64}{said}{'' if holds else '  MISSED'}", flush=True)
+
+
+# -- room ----------------------------------------------------------------------------------
+
+
+def _room(rack, kind, accounts):
+    """Load accounts with one hourly rate, all 61 buckets non-zero, and print what each takes."""
+    server = rack.start(kind)
+    with server.client() as client:
+        empty = client.info("memory")["used_memory"]
+        used = load(server.url, client, accounts)
+        each = [client.memory_usage(key_of(number)) for number in range(accounts)]
+        total = (client.info("memory")["used_memory"] - empty) / accounts
+    what = f"{accounts:,} accounts, {used:,} calls in each one's last hour"
+    said = f"{min(each)} to {max(each)} B by MEMORY USAGE ({total:.0f} B of used_memory)"
+    _line(what, said, max(each) <= MOST)
+    rack.remove(server)
+
+
+def key_of(number):
+    """Return the key of an account whose id is twenty characters long."""
+    return account_key("ent", f"a-customer-id-{number:06d}")
+
+
+def load(url, client, accounts):
+    """
+    Charge each account once by the store itself; return what the store says the last one has used.
+
+    A full ring takes an hour to fill. Its counts are written into the record that the charge
+    has made, where `stores/lua/meters.lua` says that they stand.
+    """
+    asyncio.run(_charged(url, range(accounts)))
+    total, counts = (FULL * BUCKETS).to_bytes(4, "big"), FULL.to_bytes(4, "big") * BUCKETS
+    for first in range(0, accounts, 1000):
+        batch = range(first, min(first + 1000, accounts))
+        with client.pipeline(transaction=False) as pipeline:
+            for number in batch:
+                pipeline.hget(key_of(number), b"rapi")
+            for number, record in zip(batch, pipeline.execute(), strict=True):
+                pipeline.hset(key_of(number), b"rapi", record[:25] + total + counts)
+            pipeline.execute()
+    return asyncio.run(_charged(url, [accounts - 1])) - 1
+
+
+async def _charged(url, numbers):
+    """Charge these accounts, 32 at a time; return what the last one has used then."""
+    store, used = AsyncRedisStore(url), 0
+
+    async def charge(some):
+        nonlocal used
+        for number in some:
+            part = Part(Rate("api", HOUR, deadline=10 * SECOND), MAX_RATE)
+            used = (await store.execute(Charge(f"a-customer-id-{number:06d}", (part,)))).lines[0].used
+
+    await asyncio.gather(*(charge(numbers[first::32]) for first in range(min(32, len(numbers)))))
+    await store.aclose()
+    return used
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
