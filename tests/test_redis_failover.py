@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ pytestmark = [
 ]
 
 LEFT = 1500
+CURED = re.compile("cannot connect; check|sentinel")
+"""What an error says when nothing was sent: that a server cannot be reached, or that no sentinel knows a primary."""
 LEADS = Quota("leads", deadline=SECOND // 4)
 
 
@@ -147,8 +150,8 @@ def test_a_failover_under_load_loses_only_what_no_replica_had_and_says_clearly_w
     assert {type(each) for each in failed} <= {Broken, TimedOut, Unreachable, Overloaded, Rejected}
     assert failed
     assert not any("Traceback" in str(each) or len(str(each)) > 500 for each in failed)
-    assert all("unknown" in str(each) for each in failed if isinstance(each, Broken | TimedOut))
-    assert all("cannot connect" in str(each) for each in failed if isinstance(each, Unreachable))
+    assert [] == [str(each) for each in failed if isinstance(each, Broken | TimedOut) and "unknown" not in str(each)]
+    assert [] == [str(each) for each in failed if isinstance(each, Unreachable) and not CURED.search(str(each))]
 
     # The same stores went on by themselves, to the end of the quota.
     assert load.of(Status.REFUSED)
