@@ -22,9 +22,6 @@ from entitlements.stores.redis import AsyncRedisStore, RedisStore
 
 pytestmark = [
     pytest.mark.timeout(120),
-    # redis-py's Sentinel.discover_master(), run by several tasks at once, can write one sentinel's client over
-    # another's in its list: that one is dropped with its connections open.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
 LEFT = 1500

@@ -29,6 +29,7 @@ class AsyncLink:
         self._idle: deque[Any] = deque()
         self._loop = asyncio.get_running_loop()
         self._connected = False
+        _discover_in_turn(self._pool)
 
     async def run(self, call: Call, patience: float) -> Any:
         """Same as `Link.run`."""
@@ -131,6 +132,20 @@ class AsyncLink:
             raise
         self._connected = True
         return connection
+
+
+def _discover_in_turn(pool: Any) -> None:
+    """Let tasks ask the sentinels one after another: redis-py reorders them meanwhile, and two at once lose one."""
+    manager = getattr(pool, "sentinel_manager", None)
+    if manager is None:
+        return
+    discover, turn = manager.discover_master, asyncio.Lock()
+
+    async def discover_in_turn(service: str) -> Any:
+        async with turn:
+            return await discover(service)
+
+    manager.discover_master = discover_in_turn
 
 
 class AsyncClusterLink:
