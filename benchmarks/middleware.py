@@ -1,7 +1,7 @@
 """
 What the middleware costs a route: requests per second of hello-world behind it.
 
-    python -m benchmarks.middleware [--rounds 9] [--seconds 2] [--store redis://127.0.0.1]
+    python -m benchmarks.middleware [--rounds 9] [--seconds 2] [--app raw] [--store redis://127.0.0.1]
 
 uvicorn with httptools serves each variant in a process of its own, `wrk` asks with 32
 connections; every variant runs once in each round, in shuffled order, and is compared
@@ -39,6 +39,18 @@ async def hello(scope, receive, send):
     await send({"type": "http.response.body", "body": b"hello world"})
 
 
+def starlette_hello():
+    """Return hello-world as most people write it."""
+    from starlette.applications import Starlette
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+
+    async def hello_world(request):
+        return PlainTextResponse("hello world")
+
+    return Starlette(routes=[Route("/", hello_world)])
+
+
 class PassThrough:
     """A middleware that does nothing."""
 
@@ -50,8 +62,8 @@ class PassThrough:
         await self.app(scope, receive, send)
 
 
-def variants(store):
-    """Return what is compared: a name, and what makes the application."""
+def variants(store, inner=hello):
+    """Return what is compared: a name, and what makes the application around *inner*."""
     from entitlements import AsyncEnforcer, Policy
     from entitlements.http.asgi import EntitlementsMiddleware
     from entitlements.http.routes import Route
@@ -65,12 +77,12 @@ def variants(store):
     def behind(route, **options):
         def made():
             enforcer = AsyncEnforcer(policy, accounts={"acme": "one"}, store=store)
-            return EntitlementsMiddleware(hello, enforcer=enforcer, identify=lambda _: "acme", default=route, **options)
+            return EntitlementsMiddleware(inner, enforcer=enforcer, identify=lambda _: "acme", default=route, **options)
 
         return made
 
     return {
-        BASE: lambda: PassThrough(hello),
+        BASE: lambda: PassThrough(inner),
         "a rate, with headers": behind(Route(consumes={"api": 1})),
         "a rate, without headers": behind(Route(consumes={"api": 1}), headers="none"),
         "a feature": behind(Route(requires={"chat"})),
@@ -78,12 +90,13 @@ def variants(store):
     }
 
 
-def serve(name, store, port):
+def serve(name, store, port, app):
     """Serve one variant until killed."""
     import uvicorn
 
+    inner = starlette_hello() if app == "starlette" else hello
     uvicorn.run(
-        variants(store)[name](), port=port, http="httptools", loop="asyncio", lifespan="off", access_log=False,
+        variants(store, inner)[name](), port=port, http="httptools", loop="asyncio", lifespan="off", access_log=False,
         log_level="error",
     )  # fmt: skip
 
@@ -104,11 +117,23 @@ def requests_per_second(port, seconds):
     return float(re.search(r"Requests/sec:\s+([\d.]+)", said).group(1))
 
 
-def started(name, store):
+def started(name, store, app):
     """Start a variant, and return its process and port once it answers."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    command = [sys.executable, "-m", "benchmarks.middleware", "--serve", name, "--store", store, "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.middleware",
+        "--serve",
+        name,
+        "--store",
+        store,
+        "--app",
+        app,
+        "--port",
+        str(port),
+    ]
     process = subprocess.Popen(command, env=os.environ)
     for _ in range(200):
         try:
@@ -126,11 +151,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--store", default="memory://")
+    parser.add_argument(
+        "--app", choices=("starlette", "raw"), default="starlette", help="hello-world by Starlette, or by hand"
+    )
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.serve, options.store, options.port)
+        serve(options.serve, options.store, options.port, options.app)
         return 0
     if not shutil.which("wrk"):
         parser.error("wrk is not installed (on Debian: apt install wrk)")
@@ -140,7 +168,7 @@ def main() -> int:
     for at in range(options.rounds):
         found = {}
         for name in random.sample(names, len(names)):
-            process, port = started(name, options.store)
+            process, port = started(name, options.store, options.app)
             try:
                 requests_per_second(port, 1)  # warm
                 before = cpu_seconds(process)
@@ -151,7 +179,7 @@ def main() -> int:
                 process.wait()
         rounds.append(found)
         print(f"\rround {at + 1} of {options.rounds}", end="", file=sys.stderr, flush=True)
-    print(f"\n{environment()}; store {options.store.partition('://')[0]}")
+    print(f"\n{environment()}; store {options.store.partition('://')[0]}; {options.app} hello-world")
     for name in names:
         shares = [each[name] / each[BASE] for each in rounds]
         rate = median(each[name] for each in rounds)

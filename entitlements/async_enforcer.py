@@ -155,7 +155,10 @@ class AsyncEnforcer:
     ) -> Decision:
         """Same as `Enforcer.consume`."""
         if key is None and scope is None:
-            step = verbs.ready((await self._kept(account)).entitlements, what, n)
+            kept = self._snapshots.by_id.get(account) if type(account) is str else None
+            if kept is None or not kept.since <= self._clock() < kept.until:
+                kept = await self._kept(account)
+            step = verbs.ready(kept.entitlements, what, n)
             if step is not None:
                 return await self._run(step)
         return await self._charge(account, Verb.CONSUME, what, n, key=key, scope=scope)
@@ -305,6 +308,13 @@ class AsyncEnforcer:
         if not isinstance(account, str):
             return self._snapshots.of(account, now).entitlements
         return self._snapshots.loaded(account, now).entitlements
+
+    def known(self, account: str | Account) -> AsyncBoundAccount | None:
+        """Return the handle of an account that is loaded here and fresh; None where `account` must be awaited."""
+        kept = self._snapshots.by_id.get(account) if isinstance(account, str) else None
+        if kept is None or not kept.since <= self._clock() < kept.until:
+            return None
+        return AsyncBoundAccount(self, account, kept)
 
     def again(self, account: str | Account, kept: Kept) -> Kept:
         """Return *kept*, resolved once more where the clock or the policy has moved on."""

@@ -18,11 +18,11 @@ from entitlements.async_enforcer import AsyncEnforcer
 from entitlements.enforcer import Enforcer
 from entitlements.errors import StoreError, UnknownAccount
 from entitlements.http.charging import Charging
-from entitlements.http.current import leave, serve
+from entitlements.http.current import ACCOUNT
 from entitlements.http.headers import HeaderStyle
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusing import refuse
-from entitlements.http.routes import Route, RouteTable, costs_of, route_of
+from entitlements.http.routes import Route, RouteTable, route_of
 from entitlements.model.names import check_id
 
 if TYPE_CHECKING:
@@ -79,7 +79,6 @@ class AccountMiddleware:
             )
         self.app = app
         self._enforcer = _checked(enforcer)
-        self._awaits = isinstance(enforcer, AsyncEnforcer)
         self._identify = identify
         self._exempt = exempt
         self._problems = problems or Problems()
@@ -97,11 +96,11 @@ class AccountMiddleware:
             return
         scope.setdefault("state", {})["account"] = found
         scope[HANDLE] = (self._enforcer, found)
-        token = serve(found)
+        token = ACCOUNT.set(found)
         try:
             await self.app(scope, receive, send)
         finally:
-            leave(token)
+            ACCOUNT.reset(token)
 
     async def _handle(self, scope: Scope) -> Handle | Refusal | None:
         """Return the account's handle, why there is none, or None for nobody."""
@@ -119,9 +118,9 @@ class AccountMiddleware:
         if identity is None:
             return None
         try:
-            if self._awaits:
-                return await self._enforcer.account(identity)  # type: ignore[misc, no-any-return]
-            return self._enforcer.account(identity)  # type: ignore[return-value]
+            if isinstance(self._enforcer, AsyncEnforcer):
+                return self._enforcer.known(identity) or await self._enforcer.account(identity)
+            return self._enforcer.account(identity)
         except UnknownAccount:
             return None
         except Exception:  # noqa: BLE001 - a directory's error of any kind
@@ -190,8 +189,16 @@ class RoutesMiddleware:
         if outer is None or outer[0] is not self._enforcer:
             await self._refuse(scope, receive, send, self._problems.account_required())
             return
+        account: Handle = outer[1]
+        decision = None
         try:
-            decision = await self._decision(outer[1], route, scope)
+            for name in route.requires:
+                decision = account.decide(name)
+                if not decision.allowed:
+                    break
+            else:
+                if route.consumes:
+                    decision = await self._charging.consume(account, route, scope)
         except Exception:  # noqa: BLE001 - a store's, a directory's or a rule's error: nobody passes uncounted
             _log.exception("%s could not be decided, and nobody is let through", route)
             await self._refuse(scope, receive, send, self._problems.unavailable())
@@ -200,22 +207,11 @@ class RoutesMiddleware:
             await self._refuse(scope, receive, send, self._problems.refused(decision), decision)
             return
         if route.messages and scope["type"] == "websocket":
-            receive = self._charging.metered(outer[1], route, scope, receive, send)
+            receive = self._charging.metered(account, route, scope, receive, send)
         if decision is None or decision.facts.limit is None:
             await self.app(scope, receive, send)
         else:
             await self._charging.run(self.app, scope, receive, send, decision)
-
-    async def _decision(self, account: Handle, route: Route, scope: Scope) -> Decision | None:
-        """Return what decides: the first requirement that refuses, or the charge; None where nothing is asked."""
-        for name in route.requires:
-            decision = account.decide(name)
-            if not decision.allowed:
-                return decision
-        if not route.consumes:
-            return None
-        costs = costs_of(route.consumes, scope)
-        return await self._charging.consume(account, route, scope, costs) if costs else None
 
     async def _refuse(
         self, scope: Scope, receive: Receive, send: Send, refusal: Refusal, decision: Decision | None = None

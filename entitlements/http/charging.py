@@ -12,15 +12,14 @@ from entitlements.http.refusing import POLICY_VIOLATION
 from entitlements.http.routes import costs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from entitlements.enforcer import Enforcer
     from entitlements.http.current import Handle
     from entitlements.http.problems import Problems
-    from entitlements.http.routes import Route
+    from entitlements.http.routes import Cost, Route
     from entitlements.http.types import App, Headers, Message, Receive, Scope, Send
     from entitlements.model.decision import Decision
-    from entitlements.rules.asking import Wanted
 
 _log = logging.getLogger("entitlements.http")
 
@@ -53,7 +52,6 @@ class Charging:
         if wrong:
             raise ValueError(f"refund_on holds {wrong[0]!r}, which is no HTTP status")
         self._enforcer = enforcer
-        self._awaits = isinstance(enforcer, AsyncEnforcer)
         self._headers = RateLimitHeaders(style)
         self._refund_on = frozenset(refund_on)
         self._refund_rates = refund_rates
@@ -63,16 +61,18 @@ class Charging:
         """Return what the response says of the limits that *decision* is about."""
         return self._headers.of(decision)
 
-    async def consume(self, account: Handle, route: Route, scope: Scope, costs: dict[str, int]) -> Decision:
-        """Take the units of one request, or of one message, all or nothing."""
+    async def consume(
+        self, account: Handle, route: Route, scope: Scope, consumes: Mapping[str, Cost] | None = None
+    ) -> Decision | None:
+        """Take the units of one request, or of one message, all or nothing; None where that is none at all."""
+        costs = costs_of(route.consumes if consumes is None else consumes, scope)
+        if not costs:
+            return None
         whose = None if route.scope is None else route.scope(scope)
-        what: Wanted = costs
-        n = 1
-        if len(costs) == 1:  # the enforcer keeps a step ready for one unit of one rate
-            ((what, n),) = costs.items()
-        if self._awaits:
-            return await self._enforcer.consume(account.account, what, n, scope=whose)  # type: ignore[misc, no-any-return]
-        return self._enforcer.consume(account.account, what, n, scope=whose)  # type: ignore[return-value]
+        what, n = next(iter(costs.items())) if len(costs) == 1 else (costs, 1)  # of one rate a step is kept ready
+        if isinstance(self._enforcer, AsyncEnforcer):
+            return await self._enforcer.consume(account.account, what, n, scope=whose)
+        return self._enforcer.consume(account.account, what, n, scope=whose)
 
     async def run(self, app: App, scope: Scope, receive: Receive, send: Send, decision: Decision) -> None:
         """Run the application for a request that was charged; give back what came to nothing."""
@@ -104,8 +104,7 @@ class Charging:
     async def _refuses(self, account: Handle, route: Route, scope: Scope) -> str | None:
         """Charge one message; return why it is refused, or None."""
         try:
-            costs = costs_of(route.messages, scope)
-            decision = await self.consume(account, route, scope, costs) if costs else None
+            decision = await self.consume(account, route, scope, route.messages)
         except Exception:  # noqa: BLE001 - a store's or a rule's error: nothing passes uncounted
             _log.exception("a message on %s could not be counted, and closes its websocket", route)
             return self._problems.unavailable().kind
@@ -116,9 +115,10 @@ class Charging:
         if decision.operation is None and not self._refund_rates:
             return
         try:
-            given_back = self._enforcer.refund(decision, rates=self._refund_rates)
-            if self._awaits:
-                await given_back  # type: ignore[misc]
+            if isinstance(self._enforcer, AsyncEnforcer):
+                await self._enforcer.refund(decision, rates=self._refund_rates)
+            else:
+                self._enforcer.refund(decision, rates=self._refund_rates)
         except Exception:  # noqa: BLE001 - as above
             _log.exception("the units of a request that came to nothing could not be given back")
 

@@ -18,12 +18,13 @@ from entitlements.model.limits import Mode, Quota, Rate
 if TYPE_CHECKING:
     from entitlements.http.types import Headers
     from entitlements.model.decision import Decision
+    from entitlements.model.facts import Facts
 
 MOST = 999_999_999_999_999
 """The largest integer of a structured field."""
 
-MOST_WRITTEN = 1_000
-"""Policies that are kept written: a limit of many sizes starts over."""
+MOST_WRITTEN = 10_000
+"""Limits of accounts whose policy is kept written; then it starts over."""
 
 
 class HeaderStyle(StrEnum):
@@ -45,39 +46,48 @@ class RateLimitHeaders:
 
     def __init__(self, style: HeaderStyle = HeaderStyle.DRAFT_11) -> None:
         self._style = style
-        self._written: dict[tuple[object, ...], tuple[bytes, bytes]] = {}
+        self._written: dict[Facts, _Written | None] = {}
 
     def of(self, decision: Decision) -> Headers:
         """Return the headers for a response to which *decision*, of a charge, belongs, allowed or refused."""
         if self._style is HeaderStyle.NONE:
             return []
-        told = [each for each in map(_told, decision.each) if each is not None]
+        told = [each for each in map(self._told, decision.each) if each is not None]
         if not told:
             return []
         if self._style is HeaderStyle.DRAFT_11:
-            written = [self._in_draft_11(each) for each in told]
-            policies, states = written[0] if len(written) == 1 else map(b", ".join, zip(*written, strict=True))
-            return [(b"ratelimit-policy", policies), (b"ratelimit", states)]
+            if len(told) == 1:
+                return [told[0].written.policy, (b"ratelimit", _state(told[0]))]
+            policies = b", ".join([each.written.policy[1] for each in told])
+            return [(b"ratelimit-policy", policies), (b"ratelimit", b", ".join(map(_state, told)))]
         shown = min(told, key=_share_left)
         prefix = b"ratelimit" if self._style is HeaderStyle.DRAFT_06 else b"x-ratelimit"
         reset = shown.lasts if self._style is HeaderStyle.DRAFT_06 else -(-shown.now // SECOND) + shown.lasts
         return [
-            (prefix + b"-limit", b"%d" % shown.limit),
+            (prefix + b"-limit", b"%d" % min(MOST, shown.written.limit)),
             (prefix + b"-remaining", b"%d" % shown.remaining),
             (prefix + b"-reset", b"%d" % reset),
         ]
 
-    def _in_draft_11(self, told: _Told) -> tuple[bytes, bytes]:
-        """Return a limit's policy and its state."""
-        definition = told.definition
-        key = (definition.name, told.limit, getattr(definition, "window", 0), definition.unit)
-        written = self._written.get(key)
-        if written is None:
+    def _told(self, part: Decision) -> _Told | None:
+        """Return what a part of a decision says of its limit; None where nothing can be said."""
+        line = part.line
+        if line is None or line.used is None:
+            return None
+        facts = part.facts
+        try:
+            written = self._written[facts]
+        except KeyError:
             if len(self._written) >= MOST_WRITTEN:
                 self._written.clear()
-            written = self._written[key] = _written(told)
-        policy, name = written
-        return policy, b"%b%d;t=%d" % (name, told.remaining, told.lasts)
+            written = self._written[facts] = _written(facts)
+        if written is None:
+            return None
+        now = part.receipt.now
+        until = line.resets_at if line.retry_at is None else line.retry_at
+        lasts = -(-((until or 0) - now) // SECOND)
+        remaining = written.limit - line.used
+        return _Told(written, min(MOST, remaining) if remaining > 0 else 0, max(0, lasts), now)
 
 
 def rate_limit_headers(decision: Decision, style: HeaderStyle = HeaderStyle.DRAFT_11) -> Headers:
@@ -85,39 +95,40 @@ def rate_limit_headers(decision: Decision, style: HeaderStyle = HeaderStyle.DRAF
     return RateLimitHeaders(style).of(decision)
 
 
-class _Told(NamedTuple):
-    """How much is left of one limit, of how much, and for how many seconds no more than that."""
+class _Written(NamedTuple):
+    """What every response says alike of a limit: its size, its policy, and how its state begins."""
 
-    definition: Rate | Quota
     limit: int
+    policy: tuple[bytes, bytes]
+    name: bytes
+
+
+class _Told(NamedTuple):
+    """How much is left of one limit, and for how many seconds no more than that."""
+
+    written: _Written
     remaining: int
     lasts: int
     now: int
 
 
-def _told(part: Decision) -> _Told | None:
-    """Return what a part of a decision says of its limit; None where nothing can be said."""
-    facts, line = part.facts, part.line
+def _written(facts: Facts) -> _Written | None:
+    """Write what is always the same of a limit; None for one of which nothing is told."""
     definition, size = facts.limit, facts.size
-    if line is None or line.used is None or not isinstance(definition, Rate | Quota) or type(size) is not int:
-        return None
-    if definition.mode is Mode.SHADOW:
+    if not isinstance(definition, Rate | Quota) or type(size) is not int or definition.mode is Mode.SHADOW:
         return None
     limit = definition.capacity(size)
     assert type(limit) is int
-    until = line.resets_at if line.retry_at is None else line.retry_at
-    now = part.decided_at
-    lasts = max(0, -(-((until or 0) - now) // SECOND))
-    return _Told(definition, min(MOST, limit), min(MOST, max(0, limit - line.used)), lasts, now)
+    name = b'"%b"' % definition.name.encode("ascii")
+    window = b";w=%d" % max(1, definition.window // SECOND) if isinstance(definition, Rate) else b""
+    unit = b';qu="content-bytes"' if definition.unit == "byte" else b""
+    policy = b"%b;q=%d%b%b" % (name, min(MOST, limit), unit, window)
+    return _Written(limit, (b"ratelimit-policy", policy), name + b";r=")
 
 
-def _written(told: _Told) -> tuple[bytes, bytes]:
-    """Return a limit's policy, and how its every state begins."""
-    name = b'"%b"' % told.definition.name.encode("ascii")
-    window = b";w=%d" % max(1, told.definition.window // SECOND) if isinstance(told.definition, Rate) else b""
-    unit = b';qu="content-bytes"' if told.definition.unit == "byte" else b""
-    return b"%b;q=%d%b%b" % (name, told.limit, unit, window), name + b";r="
+def _state(told: _Told) -> bytes:
+    return b"%b%d;t=%d" % (told.written.name, told.remaining, told.lasts)
 
 
 def _share_left(told: _Told) -> float:
-    return told.remaining / told.limit if told.limit else 0.0
+    return told.remaining / told.written.limit if told.written.limit else 0.0
