@@ -21,6 +21,7 @@ from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Limit
 from entitlements.model.usage import Period, Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from entitlements.model.charge import PeriodCount
@@ -66,6 +67,23 @@ def decided(plan: Plan, outcome: Outcome, via: str) -> Decision:
     lines = dict(zip((part.limit.name for part in charge.parts), outcome.lines, strict=True))
     sizes = dict(zip((part.limit.name for part in charge.parts), outcome.sizes, strict=False))
     return _whole([_counted(share, charge, outcome, via, lines, sizes) for share in plan.shares])
+
+
+def deciding(plan: Plan) -> Callable[[Outcome, str], Decision]:
+    """Return what turns a store's outcome into the decision about *plan*; an admitted charge of one rate has a short way."""
+    share = plan.shares[0]
+    facts, cost, part = share.facts, share.cost, share.part
+    if len(plan.shares) > 1 or not isinstance(part.limit, Rate) or not isinstance(plan.order, Charge):
+        return lambda outcome, via: decided(plan, outcome, via)
+    operation, scope = plan.order.operation, plan.order.scope
+
+    def finish(outcome: Outcome, via: str) -> Decision:
+        if outcome.status is Status.ADMITTED and (line := outcome.lines[0]).fits and facts.size is not UNLIMITED:
+            receipt = Receipt(via, outcome.now, cost, operation, part, scope)
+            return Decision(True, Reason.WITHIN_LIMIT, facts, receipt, line)
+        return decided(plan, outcome, via)
+
+    return finish
 
 
 def refund_of(decision: Decision, *, rates: bool) -> Refund | None:

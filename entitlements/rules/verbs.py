@@ -35,7 +35,7 @@ from entitlements.model.charge import (
 from entitlements.model.decision import Decision
 from entitlements.model.limits import Allocation, Quota, Rate
 from entitlements.model.names import check_count, check_id
-from entitlements.rules.answering import about_feature, decided, period_of, refund_of, usage_of, without_store
+from entitlements.rules.answering import about_feature, deciding, period_of, refund_of, usage_of, without_store
 from entitlements.rules.asking import (
     Plan,
     Wanted,
@@ -257,7 +257,7 @@ def fresh(answer: Answer) -> Answer:
 def _charging(entitlements: Entitlements, planned: Plan, verb: Verb) -> Step[Decision]:
     if planned.order is None:
         return Step(None, lambda _, __: without_store(planned), verb=verb.value)
-    return Step(planned.order, lambda answer, via: decided(planned, answer, via), entitlements.anchor, verb.value)
+    return Step(planned.order, deciding(planned), entitlements.anchor, verb.value)
 
 
 def _as_is(answer: Any, _: str) -> Any:
