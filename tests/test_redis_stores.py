@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,7 @@ from entitlements import (
     ReservationExpired,
     StoreError,
 )
-from entitlements.model.charge import Charge, Outcome, Part, Read, Refund, Status, Verb
+from entitlements.model.charge import Charge, Outcome, Part, Read, Refund, Settle, Status, Verb
 from entitlements.model.instants import HOUR, MINUTE, SECOND
 from entitlements.model.limits import Algorithm, Allocation, Quota, Rate
 from entitlements.rules.periods import month_ends
@@ -35,6 +36,7 @@ from entitlements.stores.failures import Broken, Corrupt, Overloaded, Rejected, 
 from entitlements.stores.redis import AsyncRedisStore, RedisStore
 from entitlements.stores.rights import rules
 from entitlements.stores.scripts import SCRIPTS
+from entitlements.stores.turns import Turns
 from entitlements.stores.wire import account_key
 from entitlements.testing import FakeClock
 
@@ -504,6 +506,63 @@ def test_a_foreign_value_is_reported_and_stays(server):
         assert b"mine" == admin.get(account_key("ent", "acme"))
 
 
+DAMAGE = {
+    "empty": lambda _: b"",
+    "cut short": lambda value: value[: len(value) // 2],
+    "numbers that nobody wrote": lambda value: b"\xff" * len(value),
+    "another kind": lambda _: b"7",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_no_damaged_field_of_a_record_is_read_for_another_or_overwritten(server, damage):
+    """What an order needs and cannot be right is reported, and the whole record stays as it is."""
+    key, store = account_key("ent", "acme"), RedisStore(server.url)
+    store.execute(five("k:1"))
+    with server.client() as admin:
+        sound = admin.hgetall(key)
+        assert {b"a", b"q", b"K", b"k", b"m", b"r"} == {field[:1] for field in sound}
+        for field, value in sound.items():
+            admin.hset(key, field, DAMAGE[damage](value))
+            damaged = admin.hgetall(key)
+            with pytest.raises(Corrupt):
+                store.execute(five("k:1" if field.startswith(b"K") else "k:2"))
+            assert damaged == admin.hgetall(key), field
+            admin.hset(key, field, value)
+        assert Status.REPLAYED is store.execute(five("k:1")).status
+    store.close()
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_no_damaged_reservation_is_ended_for_another(server, damage):
+    key, store = account_key("ent", "acme"), RedisStore(server.url)
+    held = Charge("acme", (Part(AGENTS, 100, 2),), Verb.RESERVE, operation="o:held", ttl=60_000_000)
+    store.execute(held)
+    with server.client() as admin:
+        for field, value in admin.hgetall(key).items():
+            if field[:1] not in b"Bbp":
+                continue
+            admin.hset(key, field, DAMAGE[damage](value))
+            damaged = admin.hgetall(key)
+            with pytest.raises(Corrupt):
+                store.execute(Settle("acme", "o:held", None))
+            assert damaged == admin.hgetall(key), field
+            admin.hset(key, field, value)
+        assert store.execute(Settle("acme", "o:held", None)).done
+    store.close()
+
+
+def test_an_allocation_with_numbers_that_nobody_wrote_admits_nobody(server):
+    key, store = account_key("ent", "acme"), RedisStore(server.url)
+    full = Charge("acme", (Part(AGENTS, 2, 2),), operation="o:1")
+    store.execute(full)
+    with server.client() as admin:
+        admin.hset(key, b"aagents", b"\xff" * 24)
+    with pytest.raises(Corrupt):
+        store.execute(replace(full, operation="o:2"))
+    store.close()
+
+
 @pytest.mark.parametrize("value", [b"", b"7", b"\x01" * 272, b"\x09" * 273])
 def test_a_corrupted_field_is_reported_and_stays(server, value):
     key = account_key("ent", "acme")
@@ -642,3 +701,67 @@ async def test_opening_connects_before_the_first_charge(valkey):
             await ent.forget("petra")
 
             assert (1, opened) == (opened - before, int(watching.info("stats")["total_connections_received"]))
+
+
+def test_a_deadline_of_a_limit_holds_on_a_cluster_too(cluster):
+    """A rate waits 50 ms and no longer, although redis-py knows one timeout for all calls of a client."""
+    store = RedisStore(cluster.url)
+    store.execute(one("warm"))
+    waits = {
+        each: client.nodes_manager.connection_kwargs["socket_timeout"] for each, client in store._link._clients.items()
+    }
+
+    assert {0.05: 0.05} == waits
+    store.execute(five())
+    assert {0.05, 0.25} == set(store._link._clients)
+    store.close()
+
+
+def test_a_signal_that_interrupts_a_wait_does_not_cost_a_place():
+    """What a handler raises while a thread waits its turn leaves every place where it was."""
+    turns = Turns(1)
+    assert turns.enter(1)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(KeyboardInterrupt):
+            turns.enter(1)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    turns.leave()
+
+    assert turns.enter(0.1)
+
+
+def test_a_replica_that_refuses_is_left_for_whoever_its_name_leads_to_now(valkey):
+    """A connection to a server that says READONLY is not kept: the next order connects anew."""
+    store = RedisStore(valkey.url)
+    store.execute(one("warm"))
+    with valkey.client() as admin:
+        admin.replicaof("127.0.0.1", "1")
+        for _ in range(2):
+            with pytest.raises(Rejected, match="is a replica"):
+                store.execute(one("warm"))
+        assert not store._link._idle
+        admin.replicaof("NO", "ONE")
+    assert store.execute(one("warm")).status is Status.ADMITTED
+    store.close()
+
+
+def test_a_client_of_unknown_connections_is_named():
+    class Odd(redis.connection.AbstractConnection):
+        def _connect(self):
+            raise OSError
+
+        def repr_pieces(self):
+            return []
+
+        def _host_error(self):
+            return ""
+
+    with pytest.raises(TypeError, match="connections of Odd"):
+        RedisStore(redis.Redis(connection_pool=redis.ConnectionPool(connection_class=Odd)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoScriptError, ResponseError
 
 from entitlements.stores.connecting import START_UP, async_cluster_of, async_pool_of
-from entitlements.stores.failures import Overloaded, failure, unreachable
+from entitlements.stores.failures import Overloaded, failure, is_elsewhere, is_refused, unreachable
 from entitlements.stores.links import ERRORS, NEVER_DECODE, check_version, evalsha, sentinels
 from entitlements.stores.turns import AsyncTurns, Deadline, Turn
 
@@ -78,7 +78,10 @@ class AsyncLink:
             async with Deadline(left if left > 0 else patience):
                 reply = await self._answer(connection, call)
         except ResponseError as error:
-            self._idle.append(connection)
+            if is_elsewhere(error):
+                await connection.disconnect(nowait=True)
+            else:
+                self._idle.append(connection)
             raise failure(error, self._shown) from error
         except ERRORS as error:
             await connection.disconnect(nowait=True)
@@ -170,7 +173,8 @@ class AsyncClusterLink:
                     await self._connect()
                 reply = await self._answer(call)
         except ERRORS as error:
-            raise (failure if self._connected else unreachable)(error, self._shown) from error
+            known = self._connected and not is_refused(error)
+            raise (failure if known else unreachable)(error, self._shown) from error
         finally:
             self._turns.settled(turn)
             self._turns.leave()

@@ -211,7 +211,10 @@ def target_from(client: Any, namespace: str, max_connections: int) -> Target:
         entry = {name: value for name, value in _kept(sentinels[0]).items() if name not in ("host", "port", "db")}
         service = str(pool.service_name)
         return Target(_places(nodes), kind, _kept(kwargs), namespace, max_connections, nodes, service, entry)
-    kind = next(kind for kind in ("unix", "rediss", "redis") if issubclass(pool.connection_class, _CLASSES[kind]))
+    kinds = [kind for kind in ("unix", "rediss", "redis") if issubclass(pool.connection_class, _CLASSES[kind])]
+    if not kinds:
+        raise TypeError(f"a client with connections of {pool.connection_class.__name__} is not known; pass a store URL")
+    kind = kinds[0]
     place = kwargs.get("path") or f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}"
     return Target(f"{kind}://{place}", kind, _kept(kwargs), namespace, max_connections)
 
@@ -271,8 +274,19 @@ def async_pool_of(target: Target) -> AsyncConnectionPool:
 def cluster_of(target: Target) -> redis.RedisCluster:
     """Return a client that finds the node of each key; making it asks the nodes for their slots."""
     nodes = [ClusterNode(host, port) for host, port in target.hosts]  # type: ignore[no-untyped-call]
-    settings = _for_cluster(target) | {"socket_timeout": 0.25}
+    settings = _for_cluster(target) | {"socket_timeout": START_UP}
     return redis.RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), 0), **settings)
+
+
+def hurry(client: redis.RedisCluster, patience: float) -> None:
+    """Let a client wait no longer than so many seconds for an answer, now that it knows the slots."""
+    client.nodes_manager.connection_kwargs["socket_timeout"] = patience
+    for node in client.get_nodes():
+        if node.redis_connection:
+            pool = node.redis_connection.connection_pool
+            pool.connection_kwargs["socket_timeout"] = patience
+            pool.disconnect()
+            pool.reset()  # or the connections that there are would keep their timeout
 
 
 def async_cluster_of(target: Target) -> redis.asyncio.RedisCluster:

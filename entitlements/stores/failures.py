@@ -76,6 +76,7 @@ _CURES: dict[str, str] = {
     "OOM": "the server's memory is full; raise maxmemory (with maxmemory-policy noeviction)",
     "ReadOnly": "this server is a replica; name the primary, or use redis+sentinel://",
     "READONLY": "this server is a replica; name the primary, or use redis+sentinel://",
+    "previous master is now a slave": "the primary has changed; the next order asks the sentinels for the new one",
     "NOREPLICAS": "too few replicas are in touch with the server (min-replicas-to-write); bring them back, or lower it",
     "BusyLoading": "the server is loading its data; it answers once that is done",
     "LOADING": "the server is loading its data; it answers once that is done",
@@ -142,6 +143,17 @@ def failure(error: BaseException, server: str) -> StoreError:
             f"{_tls_cure(error, server)} ({_short(said)})"
         )
     return Broken(f"store {server}: the connection broke; whether it was done is unknown ({_short(said)})")
+
+
+def is_elsewhere(error: BaseException) -> bool:
+    """Say whether a refusal means that another server should be asked: the connection is not worth keeping."""
+    named = f"{type(error).__name__} {error}"
+    return any(word in named for word in ("ReadOnly", "READONLY", "MasterDown", "MASTERDOWN", "BusyLoading", "LOADING"))
+
+
+def is_refused(error: BaseException) -> bool:
+    """Say whether a connection could not even be made, so that nothing was sent."""
+    return isinstance(error, ConnectionRefusedError) or "Error 111 " in str(error) or "onnection refused" in str(error)
 
 
 def unreachable(error: BaseException, server: str) -> StoreError:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 
-from entitlements.stores.connecting import START_UP, cluster_of, pool_of
-from entitlements.stores.failures import Overloaded, failure, too_old, unreachable
+from entitlements.stores.connecting import START_UP, cluster_of, hurry, pool_of
+from entitlements.stores.failures import Overloaded, failure, is_elsewhere, is_refused, too_old, unreachable
 from entitlements.stores.rights import OLDEST
 from entitlements.stores.turns import Turns
 
@@ -91,7 +91,10 @@ class Link:
         try:
             reply = self._answer(connection, call, until)
         except ResponseError as error:
-            self._idle.append(connection)
+            if is_elsewhere(error):  # a name may lead to the new primary by now
+                connection.disconnect()
+            else:
+                self._idle.append(connection)
             raise failure(error, self._shown) from error
         except ERRORS as error:
             connection.disconnect()
@@ -149,7 +152,8 @@ class ClusterLink:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._turns = Turns(target.max_connections)
-        self._client: Any = None
+        self._clients: dict[float, Any] = {}
+        """By deadline, of which a policy has few: redis-py knows one timeout for all calls of a client."""
         self._lock = threading.Lock()
 
     def run(self, call: Call, patience: float) -> Any:
@@ -157,9 +161,9 @@ class ClusterLink:
         if not self._turns.enter(patience):
             raise Overloaded(f"store {self._target.shown}: no connection was free in time; raise max_connections")
         try:
-            reply = self._answer(self._connected(), call)
+            reply = self._answer(self._clients.get(patience) or self._connected(patience), call)
         except ERRORS as error:
-            raise failure(error, self._target.shown) from error
+            raise (unreachable if is_refused(error) else failure)(error, self._target.shown) from error
         finally:
             self._turns.leave()
         self._turns.answered = monotonic()
@@ -167,23 +171,27 @@ class ClusterLink:
 
     def close(self) -> None:
         """Let go of every connection."""
-        client, self._client = self._client, None
-        if client:
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
             client.close()
 
-    def _connected(self) -> Any:
-        if self._client is None:
-            with self._lock:
-                if self._client is None:
-                    self._client = self._connect()
-        return self._client
+    def _connected(self, patience: float) -> Any:
+        if not self._lock.acquire(timeout=START_UP):
+            raise Overloaded(f"store {self._target.shown}: others have been connecting for too long")
+        try:
+            if patience not in self._clients:
+                self._clients[patience] = self._connect(patience)
+            return self._clients[patience]
+        finally:
+            self._lock.release()
 
-    def _connect(self) -> Any:
+    def _connect(self, patience: float) -> Any:
         client: Any = None
         try:
             client = cluster_of(self._target)
             hello = client.execute_command("HELLO", target_nodes=client.get_default_node())
             check_version(hello, self._target.shown)
+            hurry(client, patience)
         except BaseException as error:
             if client:
                 client.close()

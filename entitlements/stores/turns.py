@@ -47,10 +47,15 @@ class Turns:
             self._waiting.append(mine)
         came = monotonic()
         until = came + patience
-        while not mine.acquire(timeout=max(0.0, until - monotonic())):
-            until = min(max(until, self.answered + patience), came + LONGEST_WAIT)
-            if monotonic() >= until:
-                return self._give_up(mine)
+        try:
+            while not mine.acquire(timeout=max(0.0, until - monotonic())):
+                until = min(max(until, self.answered + patience), came + LONGEST_WAIT)
+                if monotonic() >= until:
+                    return self._give_up(mine)
+        except BaseException:  # a signal's handler raised: the place must not be lost
+            if self._give_up(mine):
+                self.leave()
+            raise
         return True
 
     def leave(self) -> None:

@@ -9,10 +9,12 @@ local read_period, pack_period, get_sized, running, write_period, settle_quota, 
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
-function read_period(text, at)
+function read_period(field, text, at)
   local period = {}
   period.start, period.ends, period.size, period.used, period.reserved, period.denied =
     unpack('>i8i8i8i8i8i8', text, at or 1)
+  whole(field, period.ends - period.start - 1, period.size + 1, period.reserved, period.used - period.reserved,
+    period.used, period.denied)
   return period
 end
 
@@ -33,7 +35,7 @@ local function last_period(field)
   if text and #text ~= PERIOD then
     corrupt(field)
   end
-  return text and read_period(text)
+  return text and read_period(field, text)
 end
 
 -- Metered.running: the period that a call falls in, without writing; nil if the ends are stale
@@ -71,7 +73,7 @@ end
 -- Metered.write
 function write_period(name, period)
   local text = get(account, 'q' .. name)
-  if text and read_period(text).start ~= period.start then
+  if text and read_period('q' .. name, text).start ~= period.start then
     local older = text .. (get_sized('h' .. name, PERIOD) or '')
     put(account, 'h' .. name, sub(older, 1, (KEPT_PERIODS - 1) * PERIOD))
   end
@@ -89,7 +91,7 @@ local function change_period(name, start, change)
   end
   local older = get_sized('h' .. name, PERIOD)
   for at = 1, older and #older or 0, PERIOD do
-    period = read_period(older, at)
+    period = read_period('h' .. name, older, at)
     if period.start == start then
       change(period)
       put(account, 'h' .. name, sub(older, 1, at - 1) .. pack_period(period) .. sub(older, at + PERIOD))
@@ -154,6 +156,7 @@ function read_held(name)
   end
   local held = {}
   held.anonymous, held.reserved, held.holders = unpack('>i8i8i8', text)
+  whole('a' .. name, held.anonymous, held.reserved, held.holders)
   return held
 end
 

@@ -24,10 +24,13 @@ local function read_meter(text, field)
     meter.window, meter.kept, meter.head, meter.total = unpack('>i8i8i8I4', text, 2)
     meter.width = (meter.window + 59 - (meter.window + 59) % 60) / 60
     meter.counts = sub(text, 30)
+    whole(field, meter.kept, meter.head)
   elseif law == FIXED and length == 33 then
     meter.window, meter.kept, meter.index, meter.count = unpack('>i8i8i8i8', text, 2)
+    whole(field, meter.kept, meter.index, meter.count)
   elseif law == TOKEN_BUCKET and length == 49 then
     meter.window, meter.kept, meter.at, meter.high, meter.low, meter.size = unpack('>i8i8i8i8i8i8', text, 2)
+    whole(field, meter.kept, meter.at, meter.high, meter.low, meter.size)
   else
     corrupt(field)
   end

@@ -24,10 +24,12 @@ function operation(id)
   if not text then
     return nil
   end
-  if #text < HEAD + 9 then
+  if #text < HEAD + 9 or #text < HEAD + 9 + string.byte(text, HEAD + 9) * (LINE + 8) then
     corrupt(sub(field, 1, 1))
   end
-  if now >= unpack('>i8', text) then
+  local expires, ended, number = unpack('>i8Bi8', text)
+  whole(sub(field, 1, 1), expires - 1, 1 - ended, number)
+  if now >= expires then
     return nil
   end
   return text, field
@@ -75,7 +77,12 @@ end
 local function drop_expired(letter)
   for _ = 1, SWEPT_OPERATIONS do
     local entry = oldest(letter)
-    if not entry or unpack('>i8', entry) > now then
+    if not entry then
+      return
+    end
+    local expires = parse(letter, '>i8', entry)
+    whole(letter, expires - 1)
+    if expires > now then
       return
     end
     drop_oldest(letter)
@@ -92,7 +99,7 @@ function remember(id, keyed, expires, rest)
   local field = list.record .. id
   local before = get(account, field)
   if before then
-    local _, _, number = unpack('>i8Bi8', before)
+    local _, _, number = parse(list.record, '>i8Bi8', before)
     put(account, letter .. number, false)
     book[list.count] = book[list.count] - 1
   end
@@ -119,7 +126,7 @@ function drop(id)
     local text = get(account, list.record .. id)
     if text then
       books()
-      local _, _, number = unpack('>i8Bi8', text)
+      local _, _, number = parse(list.record, '>i8Bi8', text)
       put(account, list.record .. id, false)
       put(account, letter .. number, false)
       book[list.count] = book[list.count] - 1
@@ -147,8 +154,8 @@ end
 
 local function entry_at(at)
   local entry = get(account, 'b' .. at)
-  if not entry or #entry < 9 then
-    corrupt('b' .. at)
+  if not entry or #entry < 9 or unpack('>i8', entry) < 1 then
+    corrupt('b')
   end
   return entry
 end
@@ -219,11 +226,13 @@ function booking(id)
   if not text then
     return nil
   end
-  local expires, at = unpack('>i8', text)
+  local expires, at = parse('B', '>i8', text)
+  whole('B', expires - 1)
   local taken = {}
   while at <= #text do
     local each = {}
-    each.kind, each.amount, each.mark, each.name, at = unpack('>Bi8i8Bc0', text, at)
+    each.kind, each.amount, each.mark, each.name, at = parse('B', '>Bi8i8Bc0', text, at)
+    whole('B', each.amount)
     taken[#taken + 1] = each
   end
   return expires, taken
@@ -246,9 +255,12 @@ end
 -- sweep: end reservations that have lapsed, the earliest first, at most 64 at a time
 function sweep()
   for _ = 1, SWEPT_RESERVATIONS do
-    local first = get(account, 'b1')
+    local first = get(account, 'b1') and entry_at(1)
     if not first or unpack('>i8', first) > now then
       return
+    end
+    if not get(account, 'B' .. sub(first, 9)) then
+      corrupt('b')
     end
     unbook(sub(first, 9), {})
   end

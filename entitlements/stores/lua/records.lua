@@ -24,6 +24,23 @@ local function corrupt(field)
   error('CORRUPT ' .. field)
 end
 
+-- Read stored *text*; what is too short for it is corrupt, and so is a number that was never written.
+local function parse(field, format, text, at)
+  local found = { pcall(unpack, format, text, at or 1) }
+  if not found[1] then
+    corrupt(field)
+  end
+  return table_unpack(found, 2)
+end
+
+local function whole(field, ...)
+  for _, number in ipairs({ ... }) do
+    if number < 0 or number > MAX_COUNT then
+      corrupt(field)
+    end
+  end
+end
+
 local function get(key, field)
   local record = seen[key]
   local value = record[field]
@@ -62,6 +79,10 @@ local function books()
       end
       book.permanent, book.open, book.o_head, book.o_tail, book.o_count, book.k_head, book.k_tail, book.k_count =
         unpack('>BI4i8i8I4i8i8I4', text)
+      whole('m', book.o_head, book.o_tail - book.o_head, book.k_head, book.k_tail - book.k_head)
+      if book.permanent + book.o_tail + book.k_tail == 0 then
+        corrupt('m')
+      end
     end
   end
   return book

@@ -114,7 +114,7 @@ local function read_operation(text)
   local count = string.byte(text, HEAD + 9)
   local at = HEAD + 10 + count * (LINE + 8)
   local taken = {}
-  for index = 1, string.byte(text, at) do
+  for index = 1, string.byte(text, at) or corrupt('O') do
     local each = {}
     local line = HEAD + 10 + (index - 1) * LINE
     each.mark, each.amount = unpack('>i8i8', text, line + 33)
@@ -122,7 +122,7 @@ local function read_operation(text)
   end
   at = at + 1
   for _, each in ipairs(taken) do
-    each.kind, each.name, at = unpack('>BBc0', text, at)
+    each.kind, each.name, at = parse('O', '>BBc0', text, at)
   end
   return taken, at <= #text and sub(text, at) or nil
 end
@@ -229,7 +229,7 @@ local function history()
     return pack('>Bi8', 1, now)
   end
   local text = get(account, 'q' .. part.name)
-  if text and read_period(text).start == period.start then
+  if text and read_period('q' .. part.name, text).start == period.start then
     text = ''
   end
   local older = (text or '') .. (get_sized('h' .. part.name, PERIOD) or '')

@@ -16,6 +16,9 @@ local kept, head, total = 0, -61, 0
 if stored then
   if #stored == 273 and sub(stored, 1, 9) == header then
     kept, head, total = unpack('>i8i8I4', stored, 10)
+    if kept < 0 or head < 0 then
+      error('CORRUPT ' .. field)
+    end
   else
     local law, length = string.byte(stored), #stored
     if not (law == 1 and length == 273 or law == 2 and length == 33 or law == 3 and length == 49) then
