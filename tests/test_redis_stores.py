@@ -706,13 +706,11 @@ async def test_opening_connects_before_the_first_charge(valkey):
 def test_a_deadline_of_a_limit_holds_on_a_cluster_too(cluster):
     """A rate waits 50 ms and no longer, although redis-py knows one timeout for all calls of a client."""
     store = RedisStore(cluster.url)
-    store.execute(one("warm"))
-    waits = {
-        each: client.nodes_manager.connection_kwargs["socket_timeout"] for each, client in store._link._clients.items()
-    }
+    store.execute(Charge("acme", (Part(Rate("quick", HOUR), 100),)))
+    waits = {each: one.nodes_manager.connection_kwargs["socket_timeout"] for each, one in store._link._clients.items()}
 
     assert {0.05: 0.05} == waits
-    store.execute(five())
+    store.execute(Charge("acme", (Part(Allocation("seats"), 100),), operation="o:1"))
     assert {0.05, 0.25} == set(store._link._clients)
     store.close()
 

@@ -281,7 +281,7 @@ def cluster_of(target: Target) -> redis.RedisCluster:
 def hurry(client: redis.RedisCluster, patience: float) -> None:
     """Let a client wait no longer than so many seconds for an answer, now that it knows the slots."""
     client.nodes_manager.connection_kwargs["socket_timeout"] = patience
-    for node in client.get_nodes():
+    for node in client.get_nodes():  # type: ignore[no-untyped-call]
         if node.redis_connection:
             pool = node.redis_connection.connection_pool
             pool.connection_kwargs["socket_timeout"] = patience

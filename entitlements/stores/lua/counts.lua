@@ -13,7 +13,7 @@ function read_period(field, text, at)
   local period = {}
   period.start, period.ends, period.size, period.used, period.reserved, period.denied =
     unpack('>i8i8i8i8i8i8', text, at or 1)
-  whole(field, period.ends - period.start - 1, period.size + 1, period.reserved, period.used - period.reserved,
+  whole(field, period.ends - period.start - 1, math.max(period.size, -period.size - 1), period.reserved, period.used - period.reserved,
     period.used, period.denied)
   return period
 end
