@@ -8,6 +8,9 @@ import time
 import http_sf
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import PlainTextResponse
 from trade import WRITTEN, policy
 from webserver import hello, serving
 
@@ -146,6 +149,16 @@ def test_403_suspended(site):
     assert {"type", "title", "status", "detail"} == set(body)
 
 
+def test_where_a_route_asks_for_nothing_a_suspended_and_an_unknown_account_are_refused_all_the_same(site):
+    suspended, unknown = get(site, "/plan", "shut"), get(site, "/plan", "stranger")
+
+    assert [(403, True), (403, True)] == [
+        (each.status_code, problem(each)["type"].endswith(kind))
+        for each, kind in ((suspended, "suspended"), (unknown, "not-included"))
+    ]
+    assert {403} == {get(site, "/many?0", account).status_code for account in ("shut", "stranger")}
+
+
 def test_429_with_retry_after_where_a_rate_is_used_up(site):
     spend(site, "/anything", 10)
     response = get(site, "/anything")
@@ -200,6 +213,12 @@ def test_503_where_the_store_is_down():
     assert (503, 200) == (down.status_code, gate.status_code)  # features need no store
     assert problem(down)["type"].endswith("limits-unavailable")
     assert int(down.headers["retry-after"]) >= 1
+
+
+def test_retry_after_of_a_503_has_no_cap():
+    broken = AsyncEnforcer(policy(), accounts=ACCOUNTS, store=Broken())
+    with serving(app(broken, retry_after_cap=0)) as url, httpx.Client(base_url=url) as client:
+        assert "1" == get(client, "/agents/200", "pro").headers["retry-after"]
 
 
 # -- what is passed ----------------------------------------------------------------------
@@ -284,6 +303,44 @@ def test_no_headers_by_option():
         assert not [name for name in get(client, "/anything").headers if "ratelimit" in name]
 
 
+def twice(**options):
+    """Return two installations, of which the inner one is the stricter."""
+    enforcer = AsyncEnforcer(policy(), accounts=ACCOUNTS)
+    inner = app(enforcer, routes=[], default=Route(consumes={"leads": 5}), **options)
+    return app(enforcer, inner=inner, routes=[], **options)
+
+
+def test_installed_twice_both_lists_are_told_as_one():
+    with serving(twice()) as url, httpx.Client(base_url=url) as client:
+        response = get(client, "/anything")
+
+    assert 2 == len(response.headers.get_list("ratelimit"))
+    assert {"leads": 5, "api": 9} == {name: each["r"] for name, each in fields(response)["RateLimit"].items()}
+
+
+@pytest.mark.parametrize("style", ["draft-06", "x-ratelimit"])
+def test_installed_twice_the_older_styles_tell_one_figure_the_inner_one(style):
+    with serving(twice(headers=style)) as url, httpx.Client(base_url=url) as client:
+        headers = get(client, "/anything").headers
+
+    prefix = style.removesuffix("-06").replace("draft", "ratelimit")
+    assert (["10"], ["5"]) == (headers.get_list(f"{prefix}-limit"), headers.get_list(f"{prefix}-remaining"))
+
+
+def test_a_preflight_carries_no_key_so_cors_stands_outside_and_reaches_refusals_too():
+    ask = {"origin": "https://app.example", "access-control-request-method": "POST"}
+    outside = Starlette()
+    outside.mount("/", app())
+    outside.add_middleware(CORSMiddleware, allow_origins=["https://app.example"], allow_methods=["POST"])
+    with serving(outside) as url, httpx.Client(base_url=url) as client:
+        preflight, refused = client.options("/leads/200", headers=ask), client.post("/leads/200", headers=ask)
+    with serving(app()) as url:
+        inside = httpx.options(f"{url}/leads/200", headers=ask)
+
+    assert (200, 401, 401) == (preflight.status_code, refused.status_code, inside.status_code)
+    assert "https://app.example" == refused.headers["access-control-allow-origin"]
+
+
 def test_an_application_keeps_its_own_headers(site):
     response = get(site, "/anything")
 
@@ -317,8 +374,6 @@ def test_402_only_where_paying_helps():
 
 
 def test_a_denial_handler_answers_instead_and_a_failing_one_does_not_let_pass():
-    from starlette.responses import PlainTextResponse
-
     async def polite(scope, refusal):
         if scope["path"] == "/sso":
             return PlainTextResponse(f"sorry: {refusal.kind}", 418)
@@ -329,6 +384,17 @@ def test_a_denial_handler_answers_instead_and_a_failing_one_does_not_let_pass():
     with serving(app(on_denied=polite)) as url, httpx.Client(base_url=url) as client:
         assert (418, "sorry: not-included") == ((own := get(client, "/sso")).status_code, own.text)
         assert [403, 401] == [get(client, "/report").status_code, client.get("/x").status_code]
+
+
+def test_an_answer_of_a_denial_handler_says_what_is_left_too():
+    def polite(scope, refusal):
+        return PlainTextResponse("slow down", refusal.status)
+
+    with serving(app(on_denied=polite)) as url, httpx.Client(base_url=url) as client:
+        spend(client, "/anything", 10)
+        response = get(client, "/anything")
+
+    assert (429, "slow down", 0) == (response.status_code, response.text, fields(response)["RateLimit"]["api"]["r"])
 
 
 # -- refused at start-up -----------------------------------------------------------------

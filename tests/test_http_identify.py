@@ -65,7 +65,7 @@ def test_a_lookup_may_be_async():
     found.close()
 
 
-ADDRESSES = st.ip_addresses().map(str)
+ADDRESSES = st.ip_addresses().filter(lambda address: not getattr(address, "ipv4_mapped", None)).map(str)
 
 
 @given(
@@ -104,11 +104,26 @@ def test_fewer_hops_than_proxies_is_nobody():
     ("written", "address"),
     [
         (b"1.2.3.4:5678", "1.2.3.4"), (b"[2001:DB8::1]:443", "2001:db8::1"), (b'"[2001:db8::1]"', "2001:db8::1"),
-        (b"2001:db8:0::1", "2001:db8::1"), (b"unknown", None), (b"1.2.3.4.5", None), (b"", None),
+        (b"2001:db8:0::1", "2001:db8::1"), (b"::ffff:1.2.3.4", "1.2.3.4"), (b"unknown", None), (b"1.2.3.4.5", None), (b"", None),
     ],
 )  # fmt: skip
 def test_an_address_has_one_spelling(written, address):
     assert address == client_ip(trusted_proxies=1)(scope((b"x-forwarded-for", written), client=("10.0.0.1", 1)))
+
+
+def test_a_network_can_be_one_client():
+    identify = client_ip(trusted_proxies=0, ipv6_prefix=64)
+
+    assert ["2001:db8:0:1::/64", "2001:db8:0:1::/64", "2001:db8:0:2::/64", "1.2.3.4", "1.2.3.4"] == [
+        identify(scope(client=(address, 1)))
+        for address in ("2001:db8:0:1::1", "2001:db8:0:1:ffff::", "2001:db8:0:2::1", "1.2.3.4", "::ffff:1.2.3.4")
+    ]
+
+
+@pytest.mark.parametrize("prefix", [0, 129, 64.0, True])
+def test_a_prefix_that_cannot_be_is_refused(prefix):
+    with pytest.raises(ValueError, match="ipv6_prefix"):
+        client_ip(trusted_proxies=0, ipv6_prefix=prefix)
 
 
 @pytest.mark.parametrize("count", [-1, 1.0, True, None])

@@ -5,11 +5,14 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette._utils import get_route_path
 from starlette.routing import compile_path
 from trade import policy
 
 from entitlements import Policy, PolicyError
 from entitlements.http.routes import Route, RouteTable
+from entitlements.http.types import path_of
+from entitlements.rules.routing import EVERYTHING
 from entitlements.rules.templates import compiled, sample
 
 KINDS = ["", ":str", ":path", ":int", ":float", ":uuid"]
@@ -71,11 +74,11 @@ def test_the_first_rule_that_matches_counts_and_the_default_where_none_does():
     assert default is found([one, default], "/elsewhere")  # a last rule without a path
 
 
-def test_get_stands_for_head_and_a_websocket_has_no_method():
-    route = Route("/a", methods=["GET"])
+def test_get_stands_for_head_and_for_the_handshake_of_a_websocket():
+    get, post = Route("/a", methods=["GET"]), Route("/a", methods=["POST"])
 
-    assert [route, route, route] == [found([route], "/a", method) for method in ("GET", "HEAD", None)]
-    assert route is not found([route], "/a", "OPTIONS")
+    assert [get, get, get] == [found([post, get], "/a", method) for method in ("GET", "HEAD", None)]
+    assert [EVERYTHING] * 2 == [found([get], "/a", "OPTIONS"), found([post], "/a", None)]
 
 
 @pytest.mark.parametrize(
@@ -87,6 +90,10 @@ def test_get_stands_for_head_and_a_websocket_has_no_method():
         ([Route("/{x:path}"), Route("/a/{b}/c")], "can never match"),
         ([Route("/{x:float}"), Route("/{y:int}")], "can never match"),
         ([Route("/a", methods={"GET", "POST"}), Route("/a", methods={"POST"})], "route POST /a can never match"),
+        (
+            [Route("/{x}", methods={"PUT"}), Route("/a", methods={"POST"}), Route("/a", methods={"POST", "PUT"})],
+            "route POST,PUT /a can never match: route PUT /{x}, route POST /a stand before it",
+        ),
         ([Route(), Route("/a")], "pass it as default="),
     ],
 )
@@ -108,6 +115,33 @@ def test_a_rule_that_can_never_match_is_named(routes, words):
 )
 def test_a_rule_of_which_something_is_left_is_fine(routes):
     assert routes == list(RouteTable(routes).routes)
+
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "BREW"]
+
+
+@given(st.lists(st.none() | st.sets(st.sampled_from(["GET", "POST", "PUT"]), min_size=1), min_size=1, max_size=5))
+def test_a_table_is_refused_exactly_where_earlier_rules_leave_no_method_to_a_later_one(written):
+    routes = [Route("/a", methods=methods) for methods in written]
+    firsts = {
+        next((at for at, route in enumerate(routes) if route.methods is None or method in route.methods), None)
+        for method in METHODS
+    }
+
+    refused = None
+    try:
+        RouteTable(routes)
+    except ValueError as error:
+        refused = error
+
+    assert (firsts >= set(range(len(routes)))) == (refused is None)
+
+
+@given(st.text("ab/", max_size=6), st.text("ab/", max_size=4))
+def test_the_path_below_a_mount_is_what_starlettes_router_sees(path, root):
+    scope = {"type": "http", "path": f"/{path}", "root_path": root and f"/{root}"}
+
+    assert get_route_path(scope) == path_of(scope)
 
 
 @given(st.lists(templates(), min_size=2, max_size=4, unique=True), paths)

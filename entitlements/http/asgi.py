@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 from entitlements.async_enforcer import AsyncEnforcer
 from entitlements.enforcer import Enforcer
-from entitlements.errors import StoreError, UnknownAccount
+from entitlements.errors import UnknownAccount
 from entitlements.http.charging import Charging
 from entitlements.http.current import ACCOUNT
 from entitlements.http.headers import HeaderStyle
+from entitlements.http.lifespan import LifespanMiddleware
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusing import refuse
 from entitlements.http.routes import Route, RouteTable, route_of
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
     from entitlements.http.current import Handle
     from entitlements.http.identify import Identify
     from entitlements.http.refusing import OnDenied
-    from entitlements.http.types import App, Message, Receive, Scope, Send
+    from entitlements.http.types import App, Receive, Scope, Send
     from entitlements.model.decision import Decision
 
 HANDLE = "entitlements.account"
-"""Where the scope keeps the enforcer and the handle that an `AccountMiddleware` found."""
+"""Where the scope keeps the enforcer, the handle that an `AccountMiddleware` found, and by which `identify`."""
 
 IDENTIFY_WITHIN = 1.0
 """Seconds that an async `identify` may take."""
@@ -47,8 +48,8 @@ class AccountMiddleware:
     """
     Finds the account of a request, and puts its bound handle into `request.state.account`.
 
-    Whoever cannot be identified is answered with 401; that the application is reached
-    means that there is an account.
+    Whoever cannot be identified is answered with 401. The handle of an account that the
+    directory does not know, or that is suspended, refuses whatever it is asked.
 
     Args:
         app: The application.
@@ -95,7 +96,7 @@ class AccountMiddleware:
             await refuse(scope, receive, send, refusal, headers=[], on_denied=self._on_denied)
             return
         scope.setdefault("state", {})["account"] = found
-        scope[HANDLE] = (self._enforcer, found)
+        scope[HANDLE] = (self._enforcer, found, self._identify)
         token = ACCOUNT.set(found)
         try:
             await self.app(scope, receive, send)
@@ -105,7 +106,7 @@ class AccountMiddleware:
     async def _handle(self, scope: Scope) -> Handle | Refusal | None:
         """Return the account's handle, why there is none, or None for nobody."""
         outer = scope.get(HANDLE)
-        if outer is not None and outer[0] is self._enforcer:
+        if outer is not None and outer[0] is self._enforcer and outer[2] is self._identify:
             return outer[1]  # type: ignore[no-any-return]
         try:
             identity = self._identify(scope)
@@ -121,7 +122,8 @@ class AccountMiddleware:
             if isinstance(self._enforcer, AsyncEnforcer):
                 return self._enforcer.known(identity) or await self._enforcer.account(identity)
             return self._enforcer.account(identity)
-        except UnknownAccount:
+        except UnknownAccount as error:
+            _log.warning("nobody is let through: %s", error)
             return None
         except Exception:  # noqa: BLE001 - a directory's error of any kind
             if isinstance(identity, str) and not _is_id(identity):
@@ -199,6 +201,7 @@ class RoutesMiddleware:
             else:
                 if route.consumes:
                     decision = await self._charging.consume(account, route, scope)
+            standing = account.entitlements().standing if decision is None else None
         except Exception:  # noqa: BLE001 - a store's, a directory's or a rule's error: nobody passes uncounted
             _log.exception("%s could not be decided, and nobody is let through", route)
             await self._refuse(scope, receive, send, self._problems.unavailable())
@@ -206,8 +209,11 @@ class RoutesMiddleware:
         if decision is not None and not decision.allowed:
             await self._refuse(scope, receive, send, self._problems.refused(decision), decision)
             return
+        if standing is not None:
+            await self._refuse(scope, receive, send, self._problems.standing(standing))
+            return
         if route.messages and scope["type"] == "websocket":
-            receive = self._charging.metered(account, route, scope, receive, send)
+            receive, send = self._charging.metered(account, route, scope, receive, send)
         if decision is None or decision.facts.limit is None:
             await self.app(scope, receive, send)
         else:
@@ -218,54 +224,6 @@ class RoutesMiddleware:
     ) -> None:
         headers = [] if decision is None else self._charging.headers(decision)
         await refuse(scope, receive, send, refusal, headers=headers, on_denied=self._on_denied)
-
-
-class LifespanMiddleware:
-    """
-    Opens the enforcer's store when the server starts, and closes it when the application has shut down.
-
-    A store that cannot be reached then is logged, and does not keep the application from starting.
-
-    Args:
-        app: The application.
-        enforcer: Whose store.
-    """
-
-    def __init__(self, app: App, *, enforcer: AsyncEnforcer | Enforcer) -> None:
-        self.app = app
-        self._enforcer = enforcer
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one scope."""
-        if scope["type"] != "lifespan":
-            await self.app(scope, receive, send)
-            return
-
-        async def opening() -> Message:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                await self._open()
-            return message
-
-        async def closing(message: Message) -> None:
-            if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
-                await self._close()
-            await send(message)
-
-        await self.app(scope, opening, closing)
-
-    async def _open(self) -> None:
-        if isinstance(self._enforcer, AsyncEnforcer):
-            try:
-                await self._enforcer.open()
-            except StoreError as error:
-                _log.warning("the store is not there when the application starts: %s", error)
-
-    async def _close(self) -> None:
-        if isinstance(self._enforcer, AsyncEnforcer):
-            await self._enforcer.aclose()
-        else:
-            self._enforcer.close()
 
 
 class EntitlementsMiddleware:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from entitlements.async_enforcer import AsyncEnforcer
 from entitlements.http.headers import HeaderStyle, RateLimitHeaders
-from entitlements.http.refusing import POLICY_VIOLATION
+from entitlements.http.messages import MeteredMessages
+from entitlements.http.response import Response
 from entitlements.http.routes import costs_of
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from entitlements.http.current import Handle
     from entitlements.http.problems import Problems
     from entitlements.http.routes import Cost, Route
-    from entitlements.http.types import App, Headers, Message, Receive, Scope, Send
+    from entitlements.http.types import App, Headers, Receive, Scope, Send
     from entitlements.model.decision import Decision
 
 _log = logging.getLogger("entitlements.http")
@@ -56,6 +57,7 @@ class Charging:
         self._refund_on = frozenset(refund_on)
         self._refund_rates = refund_rates
         self._problems = problems
+        self._refunds: set[asyncio.Future[None]] = set()
 
     def headers(self, decision: Decision) -> Headers:
         """Return what the response says of the limits that *decision* is about."""
@@ -76,44 +78,56 @@ class Charging:
 
     async def run(self, app: App, scope: Scope, receive: Receive, send: Send, decision: Decision) -> None:
         """Run the application for a request that was charged; give back what came to nothing."""
-        response = _Response(send, self.headers(decision))
+        response = Response(receive, send, self.headers(decision))
         try:
-            await app(scope, receive, response)
-        except BaseException:
-            if not response.is_complete or response.status in self._refund_on:
-                await asyncio.shield(self._refund(decision))  # also when the request was cancelled
+            await app(scope, response.receive, response.send)
+        except BaseException as error:
+            if self._is_void(response, raised=error):
+                await self._give_back(decision)
             raise
+        if self._is_void(response):
+            await self._give_back(decision)
+
+    def _is_void(self, response: Response, raised: BaseException | None = None) -> bool:
+        """
+        Say whether a request has come to nothing.
+
+        A client that hangs up during a response has had a part of it: what is raised or
+        cancelled for that reason gives nothing back.
+        """
         if response.status is None or response.status in self._refund_on:
-            await self._refund(decision)
+            return True
+        if raised is None or response.is_complete:
+            return False
+        return not (response.is_gone or isinstance(raised, asyncio.CancelledError))
 
-    def metered(self, account: Handle, route: Route, scope: Scope, receive: Receive, send: Send) -> Receive:
-        """Return a `receive` that charges each message of a websocket, and closes it with 1008 when refused."""
+    def metered(
+        self, account: Handle, route: Route, scope: Scope, receive: Receive, send: Send
+    ) -> tuple[Receive, Send]:
+        """Return what charges each message of a websocket, and closes it with 1008 when refused."""
 
-        async def receiving() -> Message:
-            message = await receive()
-            if message["type"] != "websocket.receive":
-                return message
-            kind = await self._refuses(account, route, scope)
-            if kind is None:
-                return message
-            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": kind})
-            return {"type": "websocket.disconnect", "code": POLICY_VIOLATION, "reason": kind}
+        async def charge() -> str | None:
+            try:
+                decision = await self.consume(account, route, scope, route.messages)
+            except Exception:  # noqa: BLE001 - a store's or a rule's error: nothing passes uncounted
+                _log.exception("a message on %s could not be counted, and closes its websocket", route)
+                return self._problems.unavailable().kind
+            return None if decision is None or decision.allowed else self._problems.refused(decision).kind
 
-        return receiving
+        messages = MeteredMessages(receive, send, charge)
+        return messages.receive, messages.send
 
-    async def _refuses(self, account: Handle, route: Route, scope: Scope) -> str | None:
-        """Charge one message; return why it is refused, or None."""
-        try:
-            decision = await self.consume(account, route, scope, route.messages)
-        except Exception:  # noqa: BLE001 - a store's or a rule's error: nothing passes uncounted
-            _log.exception("a message on %s could not be counted, and closes its websocket", route)
-            return self._problems.unavailable().kind
-        return None if decision is None or decision.allowed else self._problems.refused(decision).kind
-
-    async def _refund(self, decision: Decision) -> None:
-        """Give back, where there is anything to give; the response stands whatever becomes of it."""
+    async def _give_back(self, decision: Decision) -> None:
+        """Give back, where there is anything to give, also when the request was cancelled."""
         if decision.operation is None and not self._refund_rates:
             return
+        refund = asyncio.ensure_future(self._refund(decision))
+        self._refunds.add(refund)  # a loop itself holds its tasks only weakly
+        refund.add_done_callback(self._refunds.discard)
+        await asyncio.shield(refund)
+
+    async def _refund(self, decision: Decision) -> None:
+        """Give back; the response stands whatever becomes of it."""
         try:
             if isinstance(self._enforcer, AsyncEnforcer):
                 await self._enforcer.refund(decision, rates=self._refund_rates)
@@ -121,40 +135,3 @@ class Charging:
                 self._enforcer.refund(decision, rates=self._refund_rates)
         except Exception:  # noqa: BLE001 - as above
             _log.exception("the units of a request that came to nothing could not be given back")
-
-
-class _Response:
-    """
-    A `send` that adds headers to the first start, and knows how far the response came.
-
-    For a websocket, accepting it is all: what was taken for the connection stays taken.
-    """
-
-    __slots__ = ("_headers", "_send", "_trailers", "is_complete", "status")
-
-    def __init__(self, send: Send, headers: Headers) -> None:
-        self._send = send
-        self._headers = headers
-        self._trailers = False
-        self.status: int | None = None
-        self.is_complete = False
-
-    async def __call__(self, message: Message) -> None:
-        kind = message["type"]
-        if self.status is None and kind in {"http.response.start", "websocket.accept"}:
-            self.status = message.get("status", 101)
-            self._trailers = message.get("trailers", False)
-            self.is_complete = kind == "websocket.accept"
-            if self._headers:
-                message = {**message, "headers": [*message.get("headers", ()), *self._headers]}
-        elif kind == "websocket.http.response.start":
-            self.status = message["status"]
-        try:
-            await self._send(message)
-        except OSError:  # the client hung up, which gives nothing back
-            self.is_complete = self.status is not None
-            raise
-        if kind == "http.response.body" and not message.get("more_body", False):
-            self.is_complete = self.is_complete or not self._trailers
-        elif kind == "http.response.trailers" and not message.get("more_trailers", False):
-            self.is_complete = True

@@ -77,7 +77,7 @@ def api_key(lookup: Lookup, *, header: str = "x-api-key", scheme: str = "") -> I
     return identify
 
 
-def client_ip(*, trusted_proxies: int) -> Identify:
+def client_ip(*, trusted_proxies: int, ipv6_prefix: int = 128) -> Identify:
     """
     Return the client's address, behind so many proxies of one's own.
 
@@ -85,34 +85,43 @@ def client_ip(*, trusted_proxies: int) -> Identify:
         trusted_proxies: How many proxies in front of this server append to `X-Forwarded-For`;
             the address is counted from the right, so that what a client wrote itself is never
             read. 0 where clients connect directly.
+        ipv6_prefix: Leading bits of an IPv6 address that count: 64 makes one client of a whole
+            network, which is what a household or a server gets, and its addresses are many.
 
     Raises:
-        ValueError: For anything but an int of 0 or more.
+        ValueError: For anything but an int of 0 or more, and of 1 to 128.
     """
     if type(trusted_proxies) is not int or trusted_proxies < 0:
         raise ValueError(f"trusted_proxies {trusted_proxies!r} must be an int of 0 or more")
+    if type(ipv6_prefix) is not int or not 1 <= ipv6_prefix <= 128:
+        raise ValueError(f"ipv6_prefix {ipv6_prefix!r} must be an int from 1 to 128")
 
     def identify(scope: Scope) -> str | None:
         client = scope.get("client")
         if not client:
             return None
         if not trusted_proxies:
-            return _address(client[0])
+            return _address(client[0], ipv6_prefix)
         text = b",".join(header_values(scope, b"x-forwarded-for")).decode("latin-1")
         hops = [hop.strip() for hop in text.split(",")] if text else []
-        return _address(hops[-trusted_proxies]) if len(hops) >= trusted_proxies else None
+        return _address(hops[-trusted_proxies], ipv6_prefix) if len(hops) >= trusted_proxies else None
 
     return identify
 
 
-def _address(text: str) -> str | None:
-    """Return an IP address in its one spelling, without brackets and port; None for anything else."""
+def _address(text: str, prefix: int) -> str | None:
+    """Return an IP address or network in its one spelling, without brackets and port; None for anything else."""
     text = text.strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        return str(ipaddress.ip_address(text))
+        address = ipaddress.ip_address(text)
     except ValueError:
         return None
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped:  # how a socket for both families shows IPv4
+        return str(address.ipv4_mapped)
+    return str(address if prefix == 128 else ipaddress.IPv6Network((int(address), prefix), strict=False))

@@ -39,6 +39,8 @@ RETRY_UNKNOWN = 1
 NOT_INCLUDED = (Reason.NOT_INCLUDED, Reason.LEVEL_TOO_LOW, Reason.UNKNOWN_ACCOUNT)
 """Refusals that read alike, so that nobody learns which accounts there are."""
 
+SUSPENDED = "The account is suspended."
+
 STATUS = {
     "account-required": 401,
     "not-included": 403,
@@ -111,7 +113,7 @@ class Problems:
         docs_url: Where the problem types are explained: each type is then `<docs_url>#<kind>`.
         upgrade_url: Where people go to have more; stands in bodies that an upgrade would change.
         payment_required: Answer with 402 instead of 403 where an upgrade or an add-on would help.
-        retry_after_cap: Seconds above which `Retry-After` is left out.
+        retry_after_cap: Seconds above which the `Retry-After` of a 429 is left out.
 
     Raises:
         ValueError: For a cap that is no number of seconds.
@@ -141,11 +143,16 @@ class Problems:
         text = "What this account may do cannot be looked up just now; try again later."
         return self._refusal("limits-unavailable", text, retry_after=retry_after)
 
+    def standing(self, reason: Reason) -> Refusal:
+        """Return the answer to an account that may do nothing at all: suspended, or unknown."""
+        kind = KIND[reason]
+        return self._refusal(kind, SUSPENDED if kind == "suspended" else "The plan does not include this.")
+
     def refused(self, decision: Decision) -> Refusal:
         """Return the answer to a refused decision."""
         kind = KIND[decision.reason]
         if kind == "suspended":
-            return self._refusal(kind, "The account is suspended.", decision)
+            return self._refusal(kind, SUSPENDED, decision)
         if kind == "limits-unavailable":
             wait = max(RETRY_UNKNOWN, _whole_seconds(decision) or 0)
             text = "This limit cannot be counted just now, and is not passed uncounted; try again later."
@@ -177,8 +184,8 @@ class Problems:
                 if self._payment_required and status == 403:
                     body["status"] = status = 402
         body |= figures or {}
-        shown = retry_after if retry_after is not None and retry_after <= self._cap else None
-        return Refusal(kind, status, body, shown if status in {429, 503} else None, decision)
+        is_told = status == 503 or (status == 429 and retry_after is not None and retry_after <= self._cap)
+        return Refusal(kind, status, body, retry_after if is_told else None, decision)
 
     def _type(self, kind: str) -> str:
         if self._docs_url:

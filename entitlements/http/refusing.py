@@ -7,17 +7,19 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from entitlements.http.messages import POLICY_VIOLATION
+from entitlements.http.response import joined
 from entitlements.http.types import App, Scope
 
 if TYPE_CHECKING:
     from entitlements.http.problems import Refusal
-    from entitlements.http.types import Headers, Receive, Send
+    from entitlements.http.types import Headers, Message, Receive, Send
 
 OnDenied = Callable[[Scope, "Refusal"], "App | Awaitable[App | None] | None"]
-"""Answers a refusal in another way: an ASGI app, such as a Starlette `Response`, or None for the problem document."""
-
-POLICY_VIOLATION = 1008
-"""The code that closes a websocket which may not be used (RFC 6455, section 7.4.1)."""
+"""
+Answers a refusal in another way: an ASGI app, such as a Starlette `Response`, or None for
+the problem document. What is left of the limits is added to its headers too.
+"""
 
 _log = logging.getLogger("entitlements.http")
 
@@ -36,14 +38,24 @@ async def refuse(
         headers: What to say beside it.
         on_denied: What may answer instead; if it fails, that is logged and the problem is sent.
     """
+    prefix = "http.response"
     if scope["type"] == "websocket":
-        await _refuse_websocket(scope, receive, send, refusal, headers)
-        return
+        await receive()  # websocket.connect
+        if "websocket.http.response" not in (scope.get("extensions") or {}):
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": refusal.kind})
+            return
+        prefix = "websocket.http.response"
+
+    async def telling(message: Message) -> None:
+        if message["type"] == f"{prefix}.start":
+            message = {**message, "headers": joined(message.get("headers", ()), headers)}
+        await send(message)
+
     instead = await _instead(on_denied, scope, refusal)
     if instead is not None:
-        await instead(scope, receive, send)
-        return
-    await _respond(send, "http.response", refusal, headers, is_head=scope["method"] == "HEAD")
+        await instead(scope, receive, telling)
+    else:
+        await _respond(telling, prefix, refusal, is_head=scope.get("method") == "HEAD")
 
 
 async def _instead(on_denied: OnDenied | None, scope: Scope, refusal: Refusal) -> App | None:
@@ -57,17 +69,8 @@ async def _instead(on_denied: OnDenied | None, scope: Scope, refusal: Refusal) -
         return None
 
 
-async def _refuse_websocket(scope: Scope, receive: Receive, send: Send, refusal: Refusal, headers: Headers) -> None:
-    """Refuse before accepting: with a response where the server can, else by closing."""
-    await receive()  # websocket.connect
-    if "websocket.http.response" in scope.get("extensions", {}):
-        await _respond(send, "websocket.http.response", refusal, headers)
-    else:
-        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": refusal.kind})
-
-
-async def _respond(send: Send, kind: str, refusal: Refusal, headers: Headers, *, is_head: bool = False) -> None:
+async def _respond(send: Send, prefix: str, refusal: Refusal, *, is_head: bool) -> None:
     content = refusal.content
-    length = (b"content-length", b"%d" % len(content))
-    await send({"type": f"{kind}.start", "status": refusal.status, "headers": [*refusal.headers, *headers, length]})
-    await send({"type": f"{kind}.body", "body": b"" if is_head else content})
+    headers = [*refusal.headers, (b"content-length", b"%d" % len(content))]
+    await send({"type": f"{prefix}.start", "status": refusal.status, "headers": headers})
+    await send({"type": f"{prefix}.body", "body": b"" if is_head else content})

@@ -31,8 +31,9 @@ def route_of(table: RouteTable, scope: Scope) -> Route:
 
 def costs_of(consumes: Mapping[str, Cost], scope: Scope) -> dict[str, int]:
     """Return the units of each limit, computed where a rule says how; a cost of 0 charges nothing."""
-    return {
-        name: units
-        for name, cost in consumes.items()
-        if (units := cost if type(cost) is int else cost(scope)) != 0  # type: ignore[operator]
-    }
+    costs: dict[str, int] = {}
+    for name, cost in consumes.items():
+        units = cost(scope) if callable(cost) else cost
+        if type(units) is not int or units != 0:  # what is no number of units, the charge refuses
+            costs[name] = units
+    return costs

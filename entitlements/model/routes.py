@@ -20,7 +20,7 @@ class Route:
 
     Args:
         path: A path template such as `/v1/leads/{id}`, as Starlette's; None matches every path.
-        methods: HTTP methods, `GET` standing for `HEAD` too; None means all. A websocket has none.
+        methods: HTTP methods, `GET` standing for `HEAD` and for websockets too; None means all.
         requires: Features, `feature:level` or limits that the account must have.
         consumes: Units of each limit that one request takes, in one charge, all or nothing.
         messages: Units of each limit that one message received on a websocket takes.

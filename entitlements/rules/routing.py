@@ -54,10 +54,11 @@ class RouteTable:
 
         Args:
             path: Below the mount point, percent-decoded as ASGI gives it.
-            method: In capital letters; None for a websocket, which every rule's methods let through.
+            method: In capital letters; None for a websocket, whose handshake is a GET.
         """
+        method = method or "GET"
         for pattern, methods, route in self._compiled:
-            if (methods is None or method is None or method in methods) and pattern.match(path):
+            if (methods is None or method in methods) and pattern.match(path):
                 return route
         return self.default
 
@@ -76,10 +77,11 @@ class RouteTable:
         for at, later in enumerate(self.routes):
             assert later.path is not None
             example = sample(later.path)
-            for pattern, methods, earlier in self._compiled[:at]:
-                covers = methods is None or (later.methods is not None and set(later.methods) <= set(methods))
-                if covers and pattern.match(example):
-                    raise ValueError(f"{later} can never match: {earlier} stands before it and matches all of it")
+            before = [route for pattern, _, route in self._compiled[:at] if pattern.match(example)]
+            taken = _that_cover(later, before)
+            if taken:
+                them = "stands before it and matches" if len(taken) == 1 else "stand before it and match"
+                raise ValueError(f"{later} can never match: {', '.join(map(str, taken))} {them} all of it")
 
 
 def unknown_names(route: Route, policy: Policy) -> list[str]:
@@ -94,6 +96,20 @@ def unknown_names(route: Route, policy: Policy) -> list[str]:
         if scopes and route.scope is None:
             wrong.append(f"{route}: a limit per {min(scopes)} needs scope=, a callable from the ASGI scope to it")
     return wrong
+
+
+def _that_cover(later: Route, before: list[Route]) -> list[Route]:
+    """Return those of the rules *before* on its paths that leave no method to *later*; nothing where one is left."""
+    whole = next((route for route in before if route.methods is None), None)
+    if whole is not None:
+        return [whole]
+    left = None if later.methods is None else set(later.methods)
+    taken = []
+    for route in before:
+        if left and left & set(route.methods or ()):
+            left -= set(route.methods or ())
+            taken.append(route)
+    return taken if left is not None and not left else []
 
 
 def _is_asked(policy: Policy, name: str) -> bool:

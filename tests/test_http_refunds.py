@@ -1,0 +1,242 @@
+"""What becomes of a charge when its request does: refunds, hanging up, cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+
+import pytest
+from trade import policy
+from webserver import ROUTE, Site, SlowStore, exchange, hang_up, hello, respond
+
+from entitlements import AsyncEnforcer
+from entitlements.http.asgi import EntitlementsMiddleware
+
+
+@pytest.mark.parametrize(("status", "leads"), [(200, 1), (404, 1), (422, 1), (500, 0), (503, 0)])
+def test_a_quota_comes_back_for_server_errors_and_a_rate_stays_spent(status, leads):
+    with Site(hello) as site:
+        assert status == site.client.get(f"/{status}").status_code
+        assert site.settles_at((1, leads))
+
+
+def test_which_statuses_refund_is_an_option_and_so_are_rates():
+    with Site(hello, refund_on={404, *range(500, 600)}, refund_rates=True) as site:
+        for status in (404, 500, 200):
+            site.client.get(f"/{status}")
+        assert site.settles_at((1, 1))
+
+
+def test_a_quota_comes_back_when_the_application_raises():
+    async def raising(scope, receive, send):
+        if scope["type"] == "http":
+            raise RuntimeError("boom")
+        await hello(scope, receive, send)
+
+    with Site(raising) as site:
+        assert 500 == site.client.get("/").status_code
+        assert site.settles_at((1, 0))
+
+
+def test_a_quota_comes_back_when_the_application_ends_without_a_response():
+    async def silent(scope, receive, send):
+        if scope["type"] != "http":
+            await hello(scope, receive, send)
+
+    with Site(silent) as site:
+        assert 500 == site.client.get("/").status_code  # the server's own answer
+        assert site.settles_at((1, 0))
+
+
+def test_what_fails_after_the_response_is_complete_gives_nothing_back():
+    async def failing_later(scope, receive, send):
+        if scope["type"] != "http":
+            return await hello(scope, receive, send)
+        await respond(send)
+        raise RuntimeError("in the background")
+
+    with Site(failing_later) as site:
+        assert 200 == site.client.get("/").status_code
+        time.sleep(0.1)
+        assert (1, 1) == site.used()
+
+
+def test_hanging_up_gives_nothing_back_where_the_application_finishes():
+    done = threading.Event()
+
+    async def slow(scope, receive, send):
+        if scope["type"] != "http":
+            return await hello(scope, receive, send)
+        await asyncio.sleep(0.3)
+        await respond(send)
+        done.set()
+        return None
+
+    with Site(slow) as site:
+        hang_up(site.url)
+        assert done.wait(5)
+        time.sleep(0.05)
+        assert (1, 1) == site.used()
+
+
+def test_hanging_up_gives_the_unit_back_where_the_application_gives_up_without_a_response():
+    async def minding(scope, receive, send):
+        if scope["type"] != "http":
+            return await hello(scope, receive, send)
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        return None
+
+    with Site(minding) as site:
+        hang_up(site.url)
+        assert site.settles_at((1, 0))
+
+
+def test_hanging_up_during_a_stream_gives_nothing_back_even_if_the_server_raises():
+    """Some servers raise OSError from send() once the client is gone (ASGI 2.4)."""
+
+    async def raising_send(app, scope):
+        async def send(message):
+            if message["type"] == "http.response.body":
+                raise OSError("gone")
+
+        async def receive():
+            return {"type": "http.request"}
+
+        with contextlib.suppress(OSError):
+            await app(scope, receive, send)
+
+    enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"})
+    app = EntitlementsMiddleware(hello, enforcer=enforcer, identify=lambda _: "pro", default=ROUTE)
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+
+    async def story():
+        await raising_send(app, scope)
+        return (await enforcer.usage("pro"))["leads"].used
+
+    assert 1 == asyncio.run(story())
+
+
+def test_a_cancelled_request_gives_its_unit_back():
+    enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"})
+
+    async def hanging(scope, receive, send):
+        await asyncio.sleep(60)
+
+    app = EntitlementsMiddleware(hanging, enforcer=enforcer, identify=lambda _: "pro", default=ROUTE)
+
+    async def story():
+        task = asyncio.create_task(app({"type": "http", "method": "GET", "path": "/", "headers": []}, None, None))
+        await asyncio.sleep(0.05)
+        before = (await enforcer.usage("pro"))["leads"].used
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        return before, (await enforcer.usage("pro"))["leads"].used
+
+    assert (1, 0) == asyncio.run(story())
+
+
+# -- a response that began, and did not end ------------------------------------------------
+
+START = {"type": "http.response.start", "status": 200, "headers": []}
+FIRST = {"type": "http.response.body", "body": b"a", "more_body": True}
+
+
+def left_after(inner, *events, cancelled=0, store="memory://", **scope):
+    """Serve one request whose fate *inner* is, cancel it so many times, and return what is used of the quota."""
+    enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"}, store=store)
+    app = EntitlementsMiddleware(inner, enforcer=enforcer, identify=lambda _: "pro", default=ROUTE)
+
+    async def story():
+        serving = asyncio.create_task(exchange(app, *events, **scope))
+        for _ in range(cancelled):
+            await asyncio.sleep(0.12)
+            serving.cancel()
+        with contextlib.suppress(RuntimeError, asyncio.CancelledError):
+            await serving
+        await asyncio.sleep(0.12 if cancelled else 0)
+        return (await enforcer.usage("pro"))["leads"].used
+
+    return asyncio.run(story())
+
+
+def test_a_stream_that_breaks_off_by_itself_gives_its_unit_back():
+    async def breaking(scope, receive, send):
+        await send(START)
+        await send(FIRST)
+        raise RuntimeError("no second chunk")
+
+    assert 0 == left_after(breaking)
+
+
+def test_a_stream_that_is_given_up_because_the_client_hung_up_gives_nothing_back():
+    async def minding(scope, receive, send):
+        await send(START)
+        await send(FIRST)
+        if (await receive())["type"] == "http.disconnect":
+            raise RuntimeError("nobody listens")
+
+    assert 1 == left_after(minding, {"type": "http.disconnect"})
+
+
+def test_a_request_that_is_cancelled_in_the_middle_of_its_response_gives_nothing_back():
+    """As some servers do when a client hangs up."""
+
+    async def streaming(scope, receive, send):
+        await send(START)
+        await asyncio.sleep(60)
+
+    assert 1 == left_after(streaming, cancelled=1)
+
+
+def test_a_unit_comes_back_from_a_slow_store_though_the_request_is_cancelled_twice():
+    async def hanging(scope, receive, send):
+        await asyncio.sleep(60)
+
+    assert 0 == left_after(hanging, cancelled=2, store=SlowStore(0.1))
+
+
+@pytest.mark.parametrize(
+    ("messages", "leads"),
+    [
+        ([{"type": "http.response.pathsend", "path": "/etc/hostname"}], 1),
+        ([{"type": "http.response.zerocopysend", "file": 0, "more_body": True}], 0),
+        ([{"type": "http.response.zerocopysend", "file": 0}], 1),
+    ],
+)
+def test_a_response_is_complete_with_the_file_that_it_hands_over(messages, leads):
+    async def sending(scope, receive, send):
+        for message in (START, *messages):
+            await send(message)
+        raise RuntimeError("in the background")
+
+    assert leads == left_after(sending)
+
+
+@pytest.mark.parametrize(("sent", "leads"), [(2, 0), (3, 0), (4, 1)])
+def test_a_response_with_trailers_is_complete_with_the_last_of_them(sent, leads):
+    trailers = {"type": "http.response.trailers", "headers": []}
+    messages = [
+        START | {"trailers": True},
+        {"type": "http.response.body", "body": b"a"},
+        trailers | {"more_trailers": True},
+        trailers,
+    ]
+
+    async def sending(scope, receive, send):
+        for message in messages[:sent]:
+            await send(message)
+        raise RuntimeError("in the background")
+
+    assert leads == left_after(sending)
+
+
+def test_a_websocket_that_the_application_does_not_accept_gives_its_unit_back():
+    async def refusing(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.close", "code": 1000})
+
+    assert 0 == left_after(refusing, {"type": "websocket.connect"}, type="websocket")
