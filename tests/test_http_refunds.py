@@ -145,19 +145,18 @@ START = {"type": "http.response.start", "status": 200, "headers": []}
 FIRST = {"type": "http.response.body", "body": b"a", "more_body": True}
 
 
-def left_after(inner, *events, cancelled=0, store="memory://", **scope):
-    """Serve one request whose fate *inner* is, cancel it so many times, and return what is used of the quota."""
-    enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"}, store=store)
+def left_after(inner, *events, cancelled=False, **scope):
+    """Serve one request whose fate *inner* is, or cancel it on the way, and return what is used of the quota."""
+    enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"})
     app = EntitlementsMiddleware(inner, enforcer=enforcer, identify=lambda _: "pro", default=ROUTE)
 
     async def story():
         serving = asyncio.create_task(exchange(app, *events, **scope))
-        for _ in range(cancelled):
-            await asyncio.sleep(0.12)
+        if cancelled:
+            await asyncio.sleep(0.05)
             serving.cancel()
         with contextlib.suppress(RuntimeError, asyncio.CancelledError):
             await serving
-        await asyncio.sleep(0.12 if cancelled else 0)
         return (await enforcer.usage("pro"))["leads"].used
 
     return asyncio.run(story())
@@ -189,14 +188,41 @@ def test_a_request_that_is_cancelled_in_the_middle_of_its_response_gives_nothing
         await send(START)
         await asyncio.sleep(60)
 
-    assert 1 == left_after(streaming, cancelled=1)
+    assert 1 == left_after(streaming, cancelled=True)
 
 
-def test_a_unit_comes_back_from_a_slow_store_though_the_request_is_cancelled_twice():
+def test_a_unit_comes_back_though_the_request_is_cancelled_again_while_the_store_is_asked():
+    class Held(SlowStore):
+        """Answers every order but the first only when it is let."""
+
+        async def execute(self, order):
+            orders.append(order)
+            if len(orders) > 1:
+                asked.set()
+                await let.wait()
+            return await super().execute(order)
+
     async def hanging(scope, receive, send):
+        serving.set()
         await asyncio.sleep(60)
 
-    assert 0 == left_after(hanging, cancelled=2, store=SlowStore(0.1))
+    async def story():
+        request = asyncio.create_task(exchange(app))
+        await serving.wait()
+        request.cancel()
+        await asked.wait()
+        request.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await request
+        let.set()
+        await asyncio.sleep(0)
+        return (await enforcer.usage("pro"))["leads"].used
+
+    orders, serving, asked, let = [], asyncio.Event(), asyncio.Event(), asyncio.Event()
+    enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"}, store=Held(0))
+    app = EntitlementsMiddleware(hanging, enforcer=enforcer, identify=lambda _: "pro", default=ROUTE)
+
+    assert 0 == asyncio.run(story())
 
 
 @pytest.mark.parametrize(
@@ -240,3 +266,12 @@ def test_a_websocket_that_the_application_does_not_accept_gives_its_unit_back():
         await send({"type": "websocket.close", "code": 1000})
 
     assert 0 == left_after(refusing, {"type": "websocket.connect"}, type="websocket")
+
+
+def test_a_websocket_that_was_accepted_stays_paid_for_however_it_ends():
+    async def breaking(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        raise RuntimeError("in the middle of it")
+
+    assert 1 == left_after(breaking, {"type": "websocket.connect"}, type="websocket")
