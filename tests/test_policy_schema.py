@@ -41,9 +41,9 @@ def test_the_schema_is_a_schema():
     Draft202012Validator.check_schema(SCHEMA)
 
 
-def test_there_are_three_policies():
-    """Two files and a folder."""
-    assert {"minimal.yaml", "photo-lab.yaml", "customer-tiers"} == {
+def test_there_are_four_policies():
+    """Two files and two folders."""
+    assert {"minimal.yaml", "photo-lab.yaml", "customer-tiers", "second-funnel"} == {
         file.relative_to(ROOT / "policies").parts[0] for file in POLICIES
     }
 

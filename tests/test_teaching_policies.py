@@ -110,7 +110,7 @@ def beside_minimal(folder: Path, *fragments: str) -> Policy:
 
 
 def test_the_page_has_fragments():
-    assert len(FRAGMENTS) == 8
+    assert len(FRAGMENTS) == 9
 
 
 @pytest.mark.parametrize("fragment", FRAGMENTS, ids=lambda fragment: " ".join(fragment.split()[:2]))

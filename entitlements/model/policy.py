@@ -19,6 +19,8 @@ from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue
 from entitlements.model.names import nearest
 from entitlements.model.problem import Problem
 from entitlements.model.routes import Route
+from entitlements.model.segments import Segmentation
+from entitlements.model.services import Services
 
 Value = bool | str | Decimal | timedelta | tuple["Value", ...] | Mapping[str, "Value"] | None
 """A configuration value: None is *no commitment*, with its text under `<key>.label`."""
@@ -139,6 +141,8 @@ class Policy:
         warnings: What the validator found odd, but usable.
         assignment: Which tier an account belongs in; None where the files do not say.
         routes: What the routes of an API need, in order; empty where the files do not say.
+        services: The services that accounts are given; None where the files do not say.
+        segmentations: The ways to divide a base into segments, by name.
     """
 
     version: str
@@ -151,6 +155,8 @@ class Policy:
     warnings: tuple[Problem, ...] = ()
     assignment: AssignmentRules | None = None
     routes: tuple[Route, ...] = ()
+    services: Services | None = None
+    segmentations: Mapping[str, Segmentation] = field(default_factory=dict)
     keys: frozenset[str] = field(init=False, repr=False)
     nodes: frozenset[str] = field(init=False, repr=False)
     ids: Mapping[str, str] = field(init=False, repr=False)

@@ -14,10 +14,11 @@ from entitlements.tiering.attributes import attribute_name
 from entitlements.tiering.coverage import MOST, Finding, Flaw, empty, examine, in_example, overlapping
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from entitlements.policy.report import Report
     from entitlements.policy.shape import AssignmentShape, CriterionShape, Document, RuleShape
+    from entitlements.policy.tree import Path
     from entitlements.policy.vocabulary import Vocabulary
 
 SECTION = "assignment"
@@ -40,10 +41,10 @@ def read_assignment(document: Document, vocabulary: Vocabulary, *, report: Repor
         for name in shape.signals
         if (bands := _bands(name, shape, criteria, vocabulary, report)) is not None
     }
-    rules = _rules(shape, criteria, vocabulary, report)
+    rules = read_rules(shape.rules, (SECTION, "rules"), criteria, vocabulary, report)
     read = AssignmentRules(shape.binding or "", MappingProxyType(criteria), rules, MappingProxyType(signals))
     if rules and not any(path[:2] in {(SECTION, "rules"), (SECTION, "criteria")} for path in report.faulty):
-        _check_coverage(read, report)
+        check_coverage(read, (SECTION, "rules"), report)
     return read
 
 
@@ -89,17 +90,17 @@ def _check_binding(shape: AssignmentShape, report: Report) -> None:
         report.error(path, Absent(f"there is no criterion {shape.binding!r}", "define it under criteria"))
 
 
-def _rules(
-    shape: AssignmentShape, criteria: Mapping[str, Criterion], vocabulary: Vocabulary, report: Report
+def read_rules(
+    shapes: Sequence[RuleShape], path: Path, criteria: Mapping[str, Criterion], vocabulary: Vocabulary, report: Report
 ) -> tuple[Rule, ...]:
-    path = (SECTION, "rules")
-    if not shape.rules and path not in report.faulty:
+    """Return the ordered rules that stand at *path*, as far as they are sound."""
+    if not shapes and path not in report.faulty:
         report.error(path, Absent("there is no rule", "write one: [{tier: <tier>, when: {<criterion>: {from: 0}}}]"))
-    if any(each[:2] == path and len(each) == 3 for each in report.faulty):
+    if any(each[:-1] == path for each in report.faulty):
         return ()  # something that is no mapping was left out, and nobody can tell which line is which
     rules: list[Rule] = []
-    for at, each in enumerate(shape.rules):
-        rule = _rule(at, each, criteria, vocabulary, report)
+    for at, each in enumerate(shapes):
+        rule = _rule(each, (*path, at), criteria, vocabulary, report)
         if rule is not None:
             if any(rule.name == other.name for other in rules):
                 what = Misread(f"two rules are called {rule.name!r}", "give one of the two another name")
@@ -109,9 +110,8 @@ def _rules(
 
 
 def _rule(
-    at: int, shape: RuleShape, criteria: Mapping[str, Criterion], vocabulary: Vocabulary, report: Report
+    shape: RuleShape, path: Path, criteria: Mapping[str, Criterion], vocabulary: Vocabulary, report: Report
 ) -> Rule | None:
-    path = (SECTION, "rules", at)
     if shape.tier is None:
         if (*path, "tier") not in report.faulty:
             report.error((*path, "tier"), Absent("the rule has no tier", "write tier: <the tier of those that fit>"))
@@ -157,16 +157,17 @@ def _band(tier: str, test: Any, criterion: Criterion, vocabulary: Vocabulary, re
     return None if read is None else Band(tier, read)
 
 
-def _check_coverage(rules: AssignmentRules, report: Report) -> None:
+def check_coverage(rules: AssignmentRules, at: Path, report: Report) -> None:
+    """Report rules at the path *at* that overlap, never match or leave a gap."""
     findings = examine(rules)
     if findings is None:
         what = Misread(
             f"the rules name too many values to try all their combinations ({MOST:,} at most)",
             "write fewer criteria into the rules, and let the others be signals",
         )
-        report.warn((SECTION, "rules"), what)
+        report.warn(at, what)
     for finding in findings or ():
-        path = (SECTION, "rules") if finding.rule is None else (SECTION, "rules", finding.rule)
+        path = at if finding.rule is None else (*at, finding.rule)
         what = _flaw(rules, finding)
         if finding.flaw is Flaw.OVERLAP:
             report.warn(path, what)

@@ -18,6 +18,8 @@ from entitlements.policy.leaving import check_leaving
 from entitlements.policy.misread import Misread
 from entitlements.policy.parts import Part, Reader
 from entitlements.policy.routing import read_routes
+from entitlements.policy.segmenting import read_segmentations
+from entitlements.policy.servicing import read_services, service_features, with_services
 from entitlements.policy.shaping import shaped
 from entitlements.policy.vocabulary import vocabulary_of
 
@@ -68,11 +70,14 @@ def _fields(root: Branch, document: Document, report: Report) -> dict[str, Any]:
     compare(document, tiers, parts, report=report)
     assignment = read_assignment(document, vocabulary, report=report)
     check_leaving(parts, tiers, vocabulary, assignment, report=report)
+    services = read_services(document, vocabulary, assignment, report=report)
     return {
         "assignment": assignment,
+        "services": services,
+        "segmentations": read_segmentations(document, vocabulary, assignment, report=report),
         "routes": read_routes(document, vocabulary, definitions, report=report),
-        "tiers": MappingProxyType(tiers),
-        "features": MappingProxyType(_features(document)),
+        "tiers": MappingProxyType(with_services(tiers, services)),
+        "features": MappingProxyType(_features(document) | service_features(services)),
         "limits": MappingProxyType({name: _with_window(limit, reader) for name, limit in definitions.items()}),
         "add_ons": MappingProxyType(
             {name: _add_on(name, shape, bundles[name], report) for name, shape in document.add_ons.items()}

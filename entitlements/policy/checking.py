@@ -41,7 +41,7 @@ def check_document(root: Branch, document: Document, vocabulary: Vocabulary, *, 
 def check_use(root: Branch, vocabulary: Vocabulary, parts: Iterable[Part], *, report: Report) -> None:
     """Report names that values share with features and limits, and names that nothing uses."""
     _check_value_keys(vocabulary, parts, report)
-    used = set(_named(root))
+    used = {*_named(root), *vocabulary.services}
     for name, section in vocabulary.kinds.items():
         if name in used or name in vocabulary.speller.meant or (section, name) in report.faulty:
             continue

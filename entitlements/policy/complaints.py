@@ -72,7 +72,8 @@ def _keys_beside(path: Path, kind: str) -> list[str]:
         (4, "tiers"): shape.TrialShape,
         (3, "add_ons"): shape.AddOnShape,
     }
-    model = _in_assignment(path) if path[0] == "assignment" else models.get((len(path), str(path[0])), shape.Shape)
+    inside = _NESTED.get(str(path[0]))
+    model = models.get((len(path), str(path[0])), shape.Shape) if inside is None else inside(path)
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
@@ -85,6 +86,25 @@ def _in_assignment(path: Path) -> type[shape.Shape]:
         "": shape.AssignmentShape,
     }
     return shape.Document if len(path) == 1 else inner.get(str(section), shape.Shape)
+
+
+def _in_services(path: Path) -> type[shape.Shape]:
+    if len(path) == 4:
+        return shape.ServiceShape
+    return shape.Document if len(path) == 1 else shape.ServicesShape
+
+
+def _in_segmentations(path: Path) -> type[shape.Shape]:
+    if len(path) > 3:
+        return shape.CutShape if path[2] == "cuts" else shape.RuleShape
+    return shape.Document if len(path) == 1 else shape.SegmentationShape
+
+
+_NESTED: dict[str, Callable[[Path], type[shape.Shape]]] = {
+    "assignment": _in_assignment,
+    "services": _in_services,
+    "segmentations": _in_segmentations,
+}
 
 
 def _one_of(word: object, known: list[str]) -> str:

@@ -42,6 +42,19 @@ def _as_number(value: object) -> object:
     raise Misread(f"{shown(value)} is not a number", "write one such as 100000")
 
 
+_A_YEAR = {"yearly": 1, "quarterly": 4, "monthly": 12, "weekly": 52, "daily": 365}
+
+
+def _as_times(value: object) -> object:
+    """Read how often a year: a number, or a word."""
+    number = _A_YEAR.get(value, value) if isinstance(value, str) else value
+    if isinstance(number, int | Decimal) and not isinstance(number, bool) and number >= 0:
+        return Decimal(number)
+    words = ", ".join(_A_YEAR)
+    raise Misread(f"{shown(value)} does not say how often a year", f"write a number such as 4, or one of {words}")
+
+
+_TIMES = {"anyOf": [{"type": "number", "minimum": 0}, {"enum": list(_A_YEAR)}]}
 _DURATION = {
     "type": "string",
     "pattern": r"^([0-9]+ (ms|milliseconds?|seconds?|minutes?|hours?|days?|weeks?)|P[0-9TWDHMS]+)$",
@@ -61,6 +74,7 @@ Size = Annotated[Any, WithJsonSchema(_SIZE)]
 Value = Annotated[Any, WithJsonSchema({"x-ref": "Value"})]  # a $ref that pydantic would look for; see schema.py
 
 Number = Annotated[Any, BeforeValidator(_as_number), WithJsonSchema({"type": "number"})]
+Times = Annotated[Any, BeforeValidator(_as_times), WithJsonSchema(_TIMES)]
 Known = Annotated[Any, WithJsonSchema({"type": ["boolean", "number", "string"]})]
 Condition = Annotated[Any, WithJsonSchema({"x-ref": "Condition"})]
 Test = Annotated[Any, WithJsonSchema({"x-ref": "Test"})]
@@ -233,6 +247,49 @@ class AssignmentShape(Shape):
     )
 
 
+class ServiceShape(Shape):
+    """One service that customers can be given; it is the feature `service.<its name>` too."""
+
+    name: Text | None = Field(None, description="Its name for people; its own where it is left out.")
+    about: Text | None = Field(None, description="Required: what it is.")
+    cost: Number | None = Field(None, description="What giving it once costs, in the policy's currency.")
+    margin: Number | None = Field(None, description="Mark-up on cost: 0.3 is cost times 1.3; left out, that of all.")
+    times: Times | None = Field(None, description="How often a year, where no tier says.")
+    self_service: bool = Field(False, alias="self-service", description="The customer helps itself.")
+
+
+class ServicesShape(Shape):
+    """The services that accounts are given: what they are, who gets which how often, at what cost."""
+
+    catalogue: dict[Name, ServiceShape] = Field({}, description="What there is.")
+    variants: dict[Name, dict[Name, dict[Name, Times]]] = Field(
+        {}, description="Ways to share them out: for each tier its services, with how often a year each is given."
+    )
+    variant: Name | None = Field(None, description="The variant in force; may be left out where there is only one.")
+    margin: Number | None = Field(None, description="The mark-up of services that name none.")
+    against: Name | None = Field(
+        None, description="The criterion that the cost is held against; left out, the one that binds assignment."
+    )
+    over: Number | None = Field(None, description="Above this percentage of it an account is over-serviced.")
+    under: Number | None = Field(None, description="Below this percentage of it an account is under-serviced.")
+
+
+class CutShape(Shape):
+    """Accounts whose share of the total begins below a percentage belong in `tier`."""
+
+    tier: Name | None = Field(None, description="Required: the tier.")
+    below: Number | None = Field(None, description="The percentage; the last cut has none, and takes the rest.")
+
+
+class SegmentationShape(Shape):
+    """A way to divide a base of accounts: by share of a total, or by rules."""
+
+    about: str = Field("", description="One sentence for people.")
+    share_of: Name | None = Field(None, alias="share-of", description="The criterion whose total is shared out.")
+    cuts: list[CutShape] = Field([], description="Of a share: in order, ascending.")
+    rules: list[RuleShape] = Field([], description="In order: the first that fits decides.")
+
+
 class RouteShape(Shape):
     """One rule: requests that match need these features, and consume these units."""
 
@@ -269,3 +326,5 @@ class Document(Shape):
     routes: list[RouteShape] = Field(
         [], description="What the routes of an API need, in order: the first that matches counts."
     )
+    services: ServicesShape | None = Field(None, description="The services that accounts are given.")
+    segmentations: dict[Name, SegmentationShape] = Field({}, description="Ways to divide a base of accounts.")

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from entitlements.model.services import PREFIX
 from entitlements.policy.misread import Absent, Misread
 from entitlements.policy.shape import Document
 from entitlements.policy.tree import Branch, keys_of
@@ -49,6 +50,7 @@ class Vocabulary:
         tiers: The tiers' ids.
         aliases: Other names of tiers, to the id.
         trials: The ids of trial plans.
+        services: The features that services are; their section defines them.
         speller: Finds what an unknown name was probably meant to be.
     """
 
@@ -58,6 +60,7 @@ class Vocabulary:
     tiers: tuple[str, ...]
     aliases: Mapping[str, str]
     trials: frozenset[str]
+    services: frozenset[str]
     speller: Speller
 
     def known(self, section: str) -> list[str]:
@@ -94,7 +97,9 @@ class Vocabulary:
 
 def vocabulary_of(root: Branch, document: Document) -> Vocabulary:
     """Return the names of the whole policy; a name defined twice is what it was first."""
+    services = [PREFIX + name for name in keys_of(root, "services", "catalogue")]
     defined = [(section, name) for section in SECTIONS for name in keys_of(root, section)]
+    defined += [("features", name) for name in services]
     return Vocabulary(
         {name: section for section, name in reversed(defined)},
         frozenset(defined),
@@ -102,5 +107,6 @@ def vocabulary_of(root: Branch, document: Document) -> Vocabulary:
         keys_of(root, "tiers"),
         {alias: tier for tier, shape in document.tiers.items() for alias in shape.aliases},
         frozenset(tier for tier, shape in document.tiers.items() if shape.trial is not None),
+        frozenset(services),
         Speller(),
     )
