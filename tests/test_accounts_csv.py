@@ -335,7 +335,9 @@ def test_another_policy_reads_the_same_file_anew(read):
         ("id,tier\nacme,pro\n".encode("utf-16-be"), ":1: a NUL byte; this is no text, or UTF-16"),
         (b"\xfe\xff\0i\0d", "is encoded in UTF-16; save"),
         (b"id,tier\nacme,pro\0\n", ":2: a NUL byte"),
-        ("id,tier\nacme,pro\nJosé,pro\n".encode("cp1252"), ":3: byte 0xe9 is not UTF-8, it may be Windows-1252; save"),
+        (b"id,tier\nacme,pro\nJos\x81,pro\n", ":3: byte 0x81 is neither UTF-8 nor Windows-1252; name the encoding, or"),
+        ("id,tier\né,pro\n".encode() + b"\xe9,pro\n", ":3: byte 0xe9 is not UTF-8, though the rest is; save it as CSV"),
+        (b"\xef\xbb\xbfid,tier\n\xe9,pro\n", ":2: byte 0xe9 is not UTF-8, though the rest is; save it as CSV in UTF-8"),
         (b"PK\x03\x04\x14\0", "is a workbook or a zip file; save it as CSV in UTF-8"),
         (b'id,tier\nacme,pro\nb,"pro', ":3: a quoted cell that begins here is never closed"),
         (b'id,"tier\nacme,pro\n', ":1: a quoted cell that begins here is never closed"),
@@ -357,6 +359,26 @@ def test_a_file_that_cannot_be_read_is_an_error_with_the_cure(read, content, pro
 
     assert "accounts.csv" in str(caught.value)
     assert problem in str(caught.value)
+
+
+def test_a_windows_code_page_is_read_and_told(file):
+    """What is not UTF-8 is Windows-1252, with a warning; another code page has to be named."""
+    path = file("id,tier\nJosé,pro\n".encode("cp1252"))
+    cyrillic = CsvAccounts(file("id,tier\nЖук,pro\n".encode("cp1251")), encoding="windows-1251")
+    path = file("id,tier\nacme,pro\nJosé,pro\n".encode("cp1252"))
+    accounts = CsvAccounts(path)
+
+    assert ("acme", "José") == accounts.ids()
+    assert [(3, Severity.WARNING)] == [(each.line, each.severity) for each in accounts.problems]
+    assert (("Жук",), ()) == (cyrillic.ids(), cyrillic.problems)
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-16", "utf-7", "hz", "iso2022_jp", "cp037", "klingon", "base64", "rot13", "johab"]
+)
+def test_an_encoding_that_csv_files_do_not_have_is_refused(file, encoding):
+    with pytest.raises(ValueError, match=f"encoding '{encoding}' is not one that CSV files have; write one such as"):
+        CsvAccounts(file("id,tier\n"), encoding=encoding)
 
 
 def test_a_file_that_is_not_there_is_an_error_with_the_cure(tmp_path):
@@ -494,7 +516,7 @@ BAD = {
     "empty": b"",
     "binary": b"\0",
     "cut off": b'id,tier\nb,"pro',
-    "cp1252": b"id,tier\n\xe9,pro\n",
+    "no encoding": b"id,tier\n\x81,pro\n",
     "without tier": b"id,plan\nb,pro\n",
 }
 

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from entitlements.accounts.clock import monotonic
+from entitlements.accounts.csv_dialect import known_encoding
 from entitlements.accounts.csv_file import CsvFile
 from entitlements.accounts.csv_trials import under
 from entitlements.model.problem import Severity
@@ -48,7 +49,8 @@ class CsvAccounts:
     order: `by …`, `from …`, `until …`, and the rest is the reason. Left out, the reason
     is the file and line, and the author `csv`.
 
-    The file is UTF-8, separated by commas, semicolons or tabs. A bad row is not served,
+    The file is UTF-8, or Windows-1252 (told as a warning) or what *encoding* says, separated
+    by commas, semicolons or tabs. A bad row is not served,
     and stands in `problems`. A file that has changed is read again, within a second; a
     bad version never replaces a good one. Write a new file and rename it over the old.
 
@@ -56,10 +58,12 @@ class CsvAccounts:
         path: The file.
         id: The heading of the column with the accounts' ids.
         policy: What the tiers mean; needed for rows whose tier is a trial plan.
+        encoding: What the file is encoded in, such as `cp1251`; None finds out.
         clock: Microseconds that only ever grow.
 
     Raises:
         AccountError: For a file that is not there or cannot be read at all.
+        ValueError: For an encoding that there is not.
     """
 
     def __init__(
@@ -68,9 +72,10 @@ class CsvAccounts:
         *,
         id: str = "id",
         policy: Policy | None = None,
+        encoding: str | None = None,
         clock: Callable[[], int] = monotonic,
     ) -> None:
-        self._view(CsvFile(path, id, clock), policy)
+        self._view(CsvFile(path, id, clock, None if encoding is None else known_encoding(encoding)), policy)
 
     def find(self, id: str, /) -> Account | None:
         """Return the account, or None if there is none."""

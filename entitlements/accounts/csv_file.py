@@ -38,13 +38,17 @@ class CsvFile:
         path: The file.
         id: The heading of the column with the accounts' ids.
         clock: Microseconds that only ever grow.
+        encoding: What it is encoded in; None finds out.
 
     Raises:
         AccountError: For a file that is not there or cannot be read at all.
     """
 
-    def __init__(self, path: str | os.PathLike[str], id: str, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], id: str, clock: Callable[[], int], encoding: str | None = None
+    ) -> None:
         self.path = os.fspath(path)
+        self._encoding = encoding
         self.stale_because: AccountError | None = None
         self._id = id
         self._clock = clock
@@ -114,7 +118,7 @@ class CsvFile:
         digest = blake2b(data).digest()
         if last is not None and last[0] == digest:
             return last
-        return digest, read_sheet(self.path, data, self._id)
+        return digest, read_sheet(self.path, data, self._id, self._encoding)
 
     def _bytes(self) -> tuple[Signature, bytes]:
         """Return the whole file, if it holds still meanwhile."""

@@ -8,7 +8,8 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from entitlements.accounts.cells import READERS
-from entitlements.accounts.csv_table import Table, read_table, spelt
+from entitlements.accounts.csv_dialect import spelt
+from entitlements.accounts.csv_table import Table, read_table
 from entitlements.errors import AccountError
 from entitlements.model.account import Account, Trial
 from entitlements.model.problem import Problem, Severity
@@ -57,7 +58,7 @@ class Sheet:
     problems: tuple[Problem, ...]
 
 
-def read_sheet(file: str, data: bytes, id: str) -> Sheet:
+def read_sheet(file: str, data: bytes, id: str, encoding: str | None = None) -> Sheet:
     """
     Return the accounts that *data* holds, as far as a file without a policy can say.
 
@@ -68,14 +69,16 @@ def read_sheet(file: str, data: bytes, id: str) -> Sheet:
         file: The file's name, for messages.
         data: The whole file.
         id: The heading of the column with the accounts' ids.
+        encoding: What the file is encoded in; None finds out.
 
     Raises:
         AccountError: For a file that cannot be read at all.
     """
-    table = read_table(file, data, (spelt(id), "tier"))
+    table = read_table(file, data, (spelt(id), "tier"), encoding)
     reading = _Reading(file, spelt(id), table)
     rows = {row.account.id: row for row in map(reading.row, table.rows) if row is not None}
-    return Sheet(file, rows, tuple(reading.problems))
+    guessed = [Problem(file, table.guessed_at, *_GUESSED)] if table.guessed_at else []
+    return Sheet(file, rows, (*guessed, *reading.problems))
 
 
 class _Reading:
@@ -152,6 +155,12 @@ class _Reading:
         return []
 
 
+_GUESSED = Fault(
+    "",
+    "the file is not UTF-8, and is read as Windows-1252",
+    "save it in UTF-8, or name its encoding (encoding='cp1252')",
+    Severity.WARNING,
+)
 _EXTRA_CURE = "give the column a heading, or quote the cell that holds a separator"
 
 

@@ -10,6 +10,7 @@ import typer
 
 from entitlements.cli.assign import assign
 from entitlements.cli.can import can
+from entitlements.cli.crm import crm_commands
 from entitlements.cli.diff import diff
 from entitlements.cli.doctor import doctor
 from entitlements.cli.exits import MEANINGS, CannotAnswer, ending
@@ -67,6 +68,7 @@ def _app(*, fancy: bool) -> typer.Typer:
     app.callback()(_program)
     for command in COMMANDS:
         app.command(epilog=_epilog(fancy=fancy))(command)
+    app.add_typer(crm_commands(epilog=_epilog(fancy=fancy)), name="crm")
     return app
 
 

@@ -24,6 +24,9 @@ _CURRENCY = re.compile(r"[$€£¥]|\b[A-Z]{3}\b")
 _SIGNS = {"€": "EUR", "£": "GBP", "¥": "JPY"}
 _FLAGS = {**dict.fromkeys(("true", "yes", "y", "1"), True), **dict.fromkeys(("false", "no", "n", "0"), False)}
 _LONGEST = 40
+_DOTTED = re.compile(
+    r"(?<![0-9.,])[1-9][0-9]{0,2}\.[0-9]{3}(?![0-9])"
+)  # 50.000: fifty in one country, fifty thousand in the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,8 @@ def _settled(
 
 def _number(criterion: Criterion, raw: object) -> Decimal | int:
     if isinstance(raw, str):
+        if criterion.kind is CriterionKind.AMOUNT and _DOTTED.search(raw):
+            raise ValueError(f"{_shown(raw)} may be thousands or thousandths; write 50000, or 50.00")
         number = _written(raw, money=criterion.kind is CriterionKind.AMOUNT)
     elif isinstance(raw, int | float | Decimal) and not isinstance(raw, bool):
         number = Decimal(str(raw))

@@ -126,7 +126,7 @@ def segment(
     """
     chosen = _chosen(policy, by)
     if isinstance(chosen, ShareSegmentation):
-        return _by_share(_rules(policy), chosen, base)
+        return _by_share(policy, chosen, base)
     if isinstance(chosen, RuleSegmentation):
         policy = replace(policy, assignment=replace(_rules(policy), rules=chosen.rules, signals={}))
     return (_by_rules(policy, who) for who in base)
@@ -182,9 +182,9 @@ def _by_rules(policy: Policy, who: Account | Mapping[str, object]) -> Segmented:
 
 
 def _by_share(
-    rules: AssignmentRules, by: ShareSegmentation, base: Iterable[Account | Mapping[str, object]]
+    policy: Policy, by: ShareSegmentation, base: Iterable[Account | Mapping[str, object]]
 ) -> Iterator[Segmented]:
-    read = [_read(rules, by, who) for who in base]
+    read = [_read(policy, by, who) for who in base]
     numbers = [number for each in read if (number := _number(each.value)) is not None]
     places = _places(by.cuts, numbers)
     for each in read:
@@ -196,9 +196,11 @@ def _by_share(
             yield replace(each, tier=cut.tier, rule=by.name, because=_because(by, cut, number, begins))
 
 
-def _read(rules: AssignmentRules, by: ShareSegmentation, who: Account | Mapping[str, object]) -> Segmented:
+def _read(policy: Policy, by: ShareSegmentation, who: Account | Mapping[str, object]) -> Segmented:
     account, attributes = (who.id, who.attributes) if isinstance(who, Account) else (None, who)
-    known, misfits = read_attributes({by.criterion: rules.criteria[by.criterion]}, attributes, account)
+    known, misfits = read_attributes(
+        {by.criterion: _rules(policy).criteria[by.criterion]}, attributes, account, currency=policy.currency
+    )
     value = known.get(by.criterion)
     gap = None if value is not None else _gap(by, disbelieved=bool(misfits))
     return Segmented(account, None, None, "", value, gap, misfits)

@@ -219,7 +219,9 @@ def _paid(policy: Policy, services: Services, account: Account) -> tuple[Decimal
     criterion = rules.criteria.get(services.against) if rules else None
     if criterion is None:
         return None, ()
-    known, misfits = read_attributes({criterion.name: criterion}, account.attributes, account.id)
+    known, misfits = read_attributes(
+        {criterion.name: criterion}, account.attributes, account.id, currency=policy.currency
+    )
     value: Known | None = known.get(criterion.name)
     return (Decimal(value) if isinstance(value, Decimal | int) else None), misfits
 

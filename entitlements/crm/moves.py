@@ -1,0 +1,157 @@
+"""Who moved between two exports, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from entitlements.crm.assigning import tiers_by_name
+from entitlements.errors import AccountError
+from entitlements.model.words import in_json, in_words
+from entitlements.tiering.attributes import read_attributes
+
+if TYPE_CHECKING:
+    from entitlements.crm.assigning import Assigned, Result
+    from entitlements.crm.columns import Columns
+    from entitlements.crm.layout import Layout
+    from entitlements.model.conditions import Known
+    from entitlements.model.criteria import Criterion
+    from entitlements.model.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """
+    One account whose tier is another than before.
+
+    Args:
+        account: Its name.
+        line: Where it stands now.
+        before: The tier's id before, or the text that stood for one; None where there was none.
+        after: The tier's id now; None where there is none.
+        up: Whether it moved to a higher tier; None where the two cannot be compared.
+        value_before: The value that binds, before; None where it was not known.
+        value: The same now.
+        because: Why it is where it is now.
+    """
+
+    account: str
+    line: int
+    before: str | None
+    after: str | None
+    up: bool | None
+    value_before: Known | None
+    value: Known | None
+    because: str
+
+    def __str__(self) -> str:
+        """Return one line for people."""
+        way = f"{self.before or 'no tier'} -> {self.after or 'no tier'}"
+        change = "" if self.value_before == self.value else f", was {_in_words(self.value_before)}"
+        return f"{self.account}: {way} ({self.because}{change})"
+
+    def to_dict(self) -> dict[str, object]:
+        """Return what `json.dumps` writes."""
+        return {name: in_json(getattr(self, name)) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """
+    The difference between two exports.
+
+    Args:
+        moved: Those whose tier is another, in the order of the new file.
+        new: The names of those that were not there before.
+        gone: The names of those that are not there any more.
+        same: How many stay where they are.
+        doubtful: Names that stand several times in either file; they are not compared.
+    """
+
+    moved: tuple[Move, ...]
+    new: tuple[str, ...]
+    gone: tuple[str, ...]
+    same: int
+    doubtful: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return what `json.dumps` writes."""
+        rest = {name: in_json(getattr(self, name)) for name in ("new", "gone", "same", "doubtful")}
+        return {"moved": [each.to_dict() for each in self.moved], **rest}
+
+
+def compare(policy: Policy, old: Layout, columns: Columns, assigned: Assigned, measure: str) -> Moves:
+    """
+    Return who moved since *old* was written.
+
+    Args:
+        policy: What the tiers mean.
+        old: The file as it was, with its tiers.
+        columns: Of the old file.
+        assigned: The base as it is now.
+        measure: The criterion that binds.
+
+    Raises:
+        AccountError: For files without a column that names the accounts, or an old one without tiers.
+    """
+    for layout, chosen in ((old, columns), (assigned.layout, assigned.columns)):
+        if chosen.id is None:
+            raise AccountError(f"{layout.file}: no column names the accounts; say which one does: --id HEADING")
+    if columns.tier >= columns.width:
+        raise AccountError(f"{old.file}: there is no column with tiers to compare with; name it: --tier-column HEADING")
+    assert policy.assignment is not None
+    criterion = policy.assignment.criteria[measure]
+    before, doubled = _before(policy, old, columns, criterion)
+    now: dict[str, Result] = {}
+    for result in assigned.results.values():
+        if now.setdefault(result.account, result) is not result:
+            doubled.add(result.account)
+    tiers = tiers_by_name(policy)
+    moved: list[Move] = []
+    both = [name for name in now if name in before and name not in doubled]
+    for name in both:
+        was, value = before[name]
+        if (move := _move(policy, now[name], tiers.get(was.casefold(), was), value)) is not None:
+            moved.append(move)
+    return Moves(
+        tuple(moved),
+        tuple(name for name in now if name not in before and name not in doubled),
+        tuple(name for name in before if name not in now and name not in doubled),
+        len(both) - len(moved),
+        tuple(sorted(doubled)),
+    )
+
+
+def _before(
+    policy: Policy, old: Layout, columns: Columns, criterion: Criterion
+) -> tuple[dict[str, tuple[str, Known | None]], set[str]]:
+    found: dict[str, tuple[str, Known | None]] = {}
+    doubled: set[str] = set()
+    assert columns.id is not None
+    for record in old.records():
+        if record.is_blank:
+            continue
+        cells = [old.text(cell) for cell in record.cells]
+        name = cells[columns.id] if columns.id < len(cells) else ""
+        tier = cells[columns.tier].strip() if columns.tier < len(cells) else ""
+        known, _ = read_attributes(
+            {criterion.name: criterion}, columns.attributes(old, record), currency=policy.currency
+        )
+        if name in found:
+            doubled.add(name)
+        found[name] = tier, known.get(criterion.name)
+    return found, doubled
+
+
+def _move(policy: Policy, result: Result, was: str, value: Known | None) -> Move | None:
+    after = result.before if result.kept else result.tier
+    if (was or None) == after:
+        return None
+    higher, lower = policy.tiers.get(after or ""), policy.tiers.get(was)
+    up = None if higher is None or lower is None or higher.rank == lower.rank else higher.rank > lower.rank
+    segmented = result.segmented
+    return Move(result.account, result.line, was or None, after, up, value, segmented.value, result.reason)
+
+
+def _in_words(value: Known | None) -> str:
+    return "not known" if value is None else in_words(value)

@@ -1,0 +1,135 @@
+"""
+The binding rule as a formula for a CRM or a spreadsheet: nested IFs, the first that fits decides.
+
+A CRM that knows this formula keeps the tiers current by itself. Only rules over the
+binding criterion go into it; what others ask for, a CRM may not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from entitlements.model.conditions import All, AnyOf, Between, Condition, IsKnown, Known, Not, OneOf
+from entitlements.tiering.conditions import criteria_of
+
+if TYPE_CHECKING:
+    from entitlements.model.criteria import AssignmentRules, Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """
+    A formula.
+
+    Args:
+        text: The formula, in one line.
+        left_out: The names of the rules that ask for something else than the binding criterion.
+    """
+
+    text: str
+    left_out: tuple[str, ...]
+
+
+def formula(rules: AssignmentRules, names: Mapping[str, str], field: str) -> Formula:
+    """
+    Return the binding rules as a formula; a value that is missing, or cannot be right, gives an empty text.
+
+    Args:
+        rules: The policy's.
+        names: What is written for each tier.
+        field: How the CRM calls the binding criterion.
+
+    Raises:
+        ValueError: Where no rule asks for the binding criterion alone.
+    """
+    fitting = [rule for rule in rules.rules if set(criteria_of(rule.when)) <= {rules.binding}]
+    left_out = tuple(rule.name for rule in rules.rules if rule not in fitting)
+    if not any(criteria_of(rule.when) for rule in fitting):
+        raise ValueError(f"no rule asks for {rules.binding} alone, so there is nothing to write as a formula of it")
+    criterion = rules.criteria[rules.binding]
+    text = '""'
+    for rule, when in reversed(list(_shortened(fitting))):
+        text = f"IF({_written(when, field)}, {_text(names[rule.tier])}, {text})"
+    bad = [f"ISBLANK({field})"]
+    bad += [f"{field} < {_number(criterion.least)}"] if criterion.least is not None else []
+    bad += [f"{field} > {_number(criterion.most)}"] if criterion.most is not None else []
+    wrong = f"OR({', '.join(bad)})" if len(bad) > 1 else bad[0]
+    return Formula(f'IF({wrong}, "", {text})', left_out)
+
+
+def formula_of_thresholds(least: Mapping[str, Decimal], names: Mapping[str, str], field: str) -> Formula:
+    """
+    Return a formula by the least value of each tier, as a share of a total comes to for one base.
+
+    Args:
+        least: By tier, higher ones first; the last takes what is smaller, too.
+        names: What is written for each tier.
+        field: How the CRM calls the criterion.
+    """
+    *higher, last = least
+    text = _text(names[last])
+    for tier in reversed(higher):
+        text = f"IF({field} >= {_number(least[tier])}, {_text(names[tier])}, {text})"
+    return Formula(f'IF(OR(ISBLANK({field}), {field} < 0), "", {text})', ())
+
+
+def _shortened(rules: Iterable[Rule]) -> Iterator[tuple[Rule, Condition]]:
+    """Yield the rules without the upper bounds that the rules before them have settled."""
+    settled: tuple[Decimal, bool] | None = None  # every value above is decided; True: the value itself, too
+    for rule in rules:
+        when = rule.when
+        if isinstance(when, Between) and (when.high is None or _is_settled(when.high, settled, below=when.below)):
+            when = replace(when, high=None, below=False)
+            if when.low is not None:
+                settled = when.low, not when.above
+        yield rule, when
+
+
+def _is_settled(high: Decimal, settled: tuple[Decimal, bool] | None, *, below: bool) -> bool:
+    """Say whether everything beyond an upper bound is decided."""
+    return settled is not None and (settled[0] < high or (settled[0] == high and (settled[1] or not below)))
+
+
+def _written(condition: Condition, field: str) -> str:
+    match condition:
+        case All(()):
+            return "TRUE"
+        case AnyOf(()):
+            return "FALSE"
+        case All(parts):
+            return f"AND({', '.join(_written(part, field) for part in parts)})"
+        case AnyOf(parts):
+            return f"OR({', '.join(_written(part, field) for part in parts)})"
+        case Not(part):
+            return f"NOT({_written(part, field)})"
+        case IsKnown(_, known):
+            return f"NOT(ISBLANK({field}))" if known else f"ISBLANK({field})"
+        case OneOf(_, values):
+            tests = [f"{field} = {_value(value)}" for value in values]
+            return tests[0] if len(tests) == 1 else f"OR({', '.join(tests)})"
+        case Between():
+            return _bounds(condition, field)
+
+
+def _bounds(test: Between, field: str) -> str:
+    parts = [] if test.low is None else [f"{field} {'>' if test.above else '>='} {_number(test.low)}"]
+    parts += [] if test.high is None else [f"{field} {'<' if test.below else '<='} {_number(test.high)}"]
+    return f"AND({', '.join(parts)})" if len(parts) > 1 else "".join(parts) or "TRUE"
+
+
+def _value(value: Known) -> str:
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    return _text(value) if isinstance(value, str) else _number(value)
+
+
+def _number(value: Decimal | int) -> str:
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)
+
+
+def _text(text: str) -> str:
+    """Return a text in quotes; one inside is doubled, as spreadsheets want it."""
+    return '"' + text.replace('"', '""') + '"'
