@@ -1,8 +1,8 @@
 """
 Several trees as one policy: what may be split over files, and what may not.
 
-Sections may, and inside a tier its features, levels, limits and values. The same thing
-written twice is an error that names both places.
+Sections may, inside a tier its features, levels, limits and values, and the parts of other
+sections that define names. The same thing written twice is an error that names both places.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from entitlements.policy.report import Report
 
 _PARTS = {"features", "levels", "limits", "values"}
+_NAMES = {("assignment", "criteria"), ("assignment", "signals"), ("services", "catalogue"), ("services", "variants")}
 
 
 def merged(trees: Sequence[Branch], place: Place, report: Report) -> Branch:
@@ -65,7 +66,7 @@ def _both(first: Node, second: Node, path: Path, report: Report, *, at: tuple[Pl
 
 def _may_be_split(path: Path) -> bool:
     if path[0] != "tiers" or len(path) == 1:
-        return len(path) == 1
+        return len(path) == 1 or path in _NAMES
     return len(path) == 2 or (path[2] in _PARTS if len(path) == 3 else path[2] == "values")
 
 

@@ -252,7 +252,7 @@ def _weighed(services: Services, served: AccountServices) -> AccountServices:
     if pays is None:
         return replace(served, because=served.unknown[0])
     share = served.share
-    told = f"serving it costs {in_words(cost)}, {in_words(share) + ' % of' if share is not None else 'and it pays'}"
+    told = f"serving it costs {_plain(cost)}, {in_words(share) + ' % of' if share is not None else 'and it pays'}"
     told = f"{told} {in_words(pays)}"
     if cost * 100 > pays * (Decimal(100) if services.over is None else services.over) or (pays == 0 and cost > 0):
         most = "what it pays" if services.over is None else f"{in_words(services.over)} %"
@@ -262,6 +262,11 @@ def _weighed(services: Services, served: AccountServices) -> AccountServices:
     if services.under is not None and cost * 100 < pays * services.under:
         return replace(served, servicing=Servicing.UNDER, because=f"{told}, less than {in_words(services.under)} %")
     return replace(served, servicing=Servicing.FITTING, because=told)
+
+
+def _plain(amount: Decimal) -> str:
+    """Return an amount in words, without cents where there are none."""
+    return in_words(int(amount) if amount == amount.to_integral_value() else amount)
 
 
 def _group(tier: str | None, accounts: Iterable[AccountServices]) -> GroupServices:

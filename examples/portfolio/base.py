@@ -1,0 +1,48 @@
+"""The base under review: three hundred invented accounts, their policy, and what they used in six months."""
+
+import csv
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from entitlements import CsvAccounts, Enforcer, Policy
+from entitlements.testing import FakeClock
+
+HERE = Path(__file__).resolve().parent
+POLICIES = HERE.parent.parent / "policies"
+NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
+GB = 10**9
+
+
+def load_policy() -> Policy:
+    """Return the customer tiers with the services of the second funnel: files that lie in one folder are one policy."""
+    parts = [*(POLICIES / "customer-tiers").glob("*.yaml"), POLICIES / "second-funnel" / "catalogue.yaml"]
+    with TemporaryDirectory() as folder:
+        for part in parts:
+            shutil.copy(part, folder)
+        shutil.copy(HERE / "policy.yaml", Path(folder, "portfolio.yaml"))
+        return Policy.load(folder)
+
+
+def load_accounts(policy: Policy) -> CsvAccounts:
+    """Return the accounts: the CRM's export is a directory as it stands."""
+    return CsvAccounts(HERE / "accounts.csv", id="Account ID", policy=policy)
+
+
+def replayed(policy: Policy, accounts: CsvAccounts) -> Enforcer:
+    """Return an enforcer whose counters hold the six months of `usage.csv`, as if it had counted them itself."""
+    clock = FakeClock(NOW)
+    enforcer = Enforcer(policy, accounts=accounts, clock=clock)
+    with (HERE / "usage.csv").open(encoding="utf-8", newline="") as file:
+        rows = sorted(csv.DictReader(file), key=lambda row: row["month"])
+    for row in rows:
+        clock.set(datetime.fromisoformat(f"{row['month']}-01").replace(tzinfo=UTC) + timedelta(days=20))
+        account = enforcer.account(row["account"])
+        account.set_usage("leads", int(row["leads"]))
+        if int(row["leads_denied"]):
+            account.consume("leads", int(row["leads_denied"]))  # refused, and counted as such
+        account.set_usage("agents", int(row["agents"]))
+        account.set_usage("storage", int(float(row["storage_gb"]) * GB))
+    clock.set(NOW)
+    return enforcer
