@@ -19,6 +19,7 @@ from entitlements.cli.health import health
 from entitlements.cli.preview import preview
 from entitlements.cli.review import review
 from entitlements.cli.schema import schema
+from entitlements.cli.services import services
 from entitlements.cli.sla import sla
 from entitlements.cli.tiers import tiers
 from entitlements.cli.usage import usage
@@ -29,7 +30,23 @@ from entitlements.errors import EntitlementsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (validate, tiers, can, explain, value, usage, assign, preview, review, sla, health, diff, doctor, schema)
+COMMANDS = (
+    validate,
+    tiers,
+    can,
+    explain,
+    value,
+    usage,
+    assign,
+    preview,
+    review,
+    services,
+    sla,
+    health,
+    diff,
+    doctor,
+    schema,
+)
 
 
 def run(argv: Sequence[str] | None) -> int:

@@ -126,7 +126,7 @@ def _mode() -> int:
 
 
 def _lines(policy: Policy, assigned: Assigned, moves: Moves | None, measure: str) -> Iterator[str]:
-    from entitlements.cli.crm_tables import aligned
+    from entitlements.cli.aligned import aligned
     from entitlements.model.words import in_words
 
     kept = sum(result.kept for result in assigned.results.values())

@@ -50,7 +50,7 @@ def accounts_path(given: str | None) -> str:
     raise CannotAnswer(f"no accounts are given; {cure}", Code.USAGE)
 
 
-def open_accounts(path: str, policy: Policy) -> CsvAccounts:
+def open_accounts(path: str, policy: Policy, *, id: str = "id") -> CsvAccounts:
     """
     Return the accounts of a CSV file under *policy*.
 
@@ -60,7 +60,7 @@ def open_accounts(path: str, policy: Policy) -> CsvAccounts:
     from entitlements.accounts import CsvAccounts
 
     logging.getLogger("entitlements.accounts").addHandler(logging.NullHandler())  # commands say what is wrong
-    return CsvAccounts(path, policy=policy)
+    return CsvAccounts(path, id=id, policy=policy)
 
 
 def store_url(given: str | None) -> str:

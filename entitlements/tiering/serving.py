@@ -92,6 +92,7 @@ class GroupServices:
         against: What they pay, as far as known.
         cost: What their services cost.
         value: The assessed value of their services.
+        known_cost: The cost of those of whom it is known what they pay.
         over: The ids of the over-serviced, the worst first.
         under: The ids of the under-serviced, the worst first.
         unknown: The ids of those of whom it cannot be told.
@@ -102,14 +103,15 @@ class GroupServices:
     against: Decimal
     cost: Decimal
     value: Decimal
+    known_cost: Decimal
     over: tuple[str, ...] = ()
     under: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
     @property
     def share(self) -> Decimal | None:
-        """The percentage of what they pay that serving them costs; None where they pay nothing."""
-        return percent(self.cost, self.against)
+        """The percentage of what they pay that serving them costs, where it is known; None where they pay nothing."""
+        return percent(self.known_cost, self.against)
 
     def to_dict(self) -> dict[str, object]:
         """Return what `json.dumps` writes."""
@@ -277,6 +279,7 @@ def _group(tier: str | None, accounts: Iterable[AccountServices]) -> GroupServic
         sum((each.against or Decimal(0) for each in every), Decimal(0)),
         sum((each.cost for each in every), Decimal(0)),
         sum((each.value for each in every), Decimal(0)),
+        sum((each.cost for each in every if each.against is not None), Decimal(0)),
         _named(every, Servicing.OVER),
         _named(every, Servicing.UNDER)[::-1],
         _named(every, Servicing.UNKNOWN),
