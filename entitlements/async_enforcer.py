@@ -29,7 +29,7 @@ from entitlements.snapshots import (
     new_operation,
     no_accounts,
 )
-from entitlements.stores import open_async_store
+from entitlements.stores import guard_async_store, open_async_store
 from entitlements.tiering.health import Health, health, measured_in
 from entitlements.tiering.preview import preview
 from entitlements.tiering.reviews import quotas, review
@@ -72,7 +72,8 @@ class AsyncEnforcer:
         store: `memory://`, or a store for an event loop.
         clock: Tells the time in microseconds since 1970; the system's by default.
         hooks: Callables that see every event.
-        expected_processes: How many processes share the limits, for degraded decisions.
+        expected_processes: How many processes share the limits: each takes its share of a
+            rate while the store is away. `WEB_CONCURRENCY` by default, else 1.
 
     Raises:
         TypeError: For a store that blocks, or a policy that is not loaded.
@@ -92,8 +93,8 @@ class AsyncEnforcer:
         self._snapshots = Snapshots(check_policy(policy))
         self._clock = check_clock(clock or system_clock)
         self._accounts = open_async_accounts(accounts, policy=policy, clock=clock or monotonic)
-        self._store = open_async_store(store, self._clock)
         self._hooks = Hooks(hooks)
+        self._store = guard_async_store(open_async_store(store, self._clock), self._hooks.tell, expected_processes)
         self._refunded = Once()
 
     def __repr__(self) -> str:

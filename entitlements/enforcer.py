@@ -29,7 +29,7 @@ from entitlements.snapshots import (
     new_operation,
     no_accounts,
 )
-from entitlements.stores import open_store
+from entitlements.stores import guard_store, open_store
 from entitlements.tiering.health import Health, health, measured_in
 from entitlements.tiering.preview import preview
 from entitlements.tiering.reviews import quotas, review
@@ -69,7 +69,8 @@ class Enforcer:
         store: `memory://`, or a store.
         clock: Tells the time in microseconds since 1970; the system's by default.
         hooks: Callables that see every event.
-        expected_processes: How many processes share the limits, for degraded decisions.
+        expected_processes: How many processes share the limits: each takes its share of a
+            rate while the store is away. `WEB_CONCURRENCY` by default, else 1.
 
     Raises:
         TypeError: For async accounts, or a policy that is not loaded.
@@ -89,8 +90,8 @@ class Enforcer:
         self._snapshots = Snapshots(check_policy(policy))
         self._clock = check_clock(clock or system_clock)
         self._accounts = open_accounts(accounts, policy=policy, clock=clock or monotonic)
-        self._store = open_store(store, self._clock)
         self._hooks = Hooks(hooks)
+        self._store = guard_store(open_store(store, self._clock), self._hooks.tell, expected_processes)
         self._refunded = Once()
 
     def __repr__(self) -> str:

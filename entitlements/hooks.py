@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, TypeVar
 
-from entitlements.model.events import Decided, OperationsDropped, Threshold
-from entitlements.rules.answering import crossed
+from entitlements.model.events import Decided, Degraded, OperationsDropped, Threshold
+from entitlements.rules.answering import crossed, mode_of
 
 if TYPE_CHECKING:
     from entitlements.model.charge import Answer
@@ -58,6 +58,8 @@ class Hooks:
     def decided(self, verb: str, decision: Decision, answer: Answer = None) -> None:
         """Tell of a decision, of thresholds that it crossed, and of operation ids that it cost."""
         self.tell(Decided(verb, decision))
+        if decision.degraded:
+            self.tell(Degraded(verb, mode_of(decision), decision))
         forgotten = getattr(answer, "forgotten", 0)
         if forgotten:
             self.tell(OperationsDropped(decision.account, forgotten))

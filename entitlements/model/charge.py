@@ -110,6 +110,20 @@ class Status(StrEnum):
     WAIVED = "waived"
 
 
+class Way(StrEnum):
+    """
+    How one part of a charge was answered while the store could not be asked.
+
+    `LOCAL`: by this process's share of the limit. `JOURNAL`: let through, and counted when
+    the store is back. `ALLOW`: let through, and never counted. `DENY`: refused.
+    """
+
+    LOCAL = "local"
+    JOURNAL = "journal"
+    ALLOW = "allow"
+    DENY = "deny"
+
+
 class Line(NamedTuple):
     """
     What a store says of one part, as after the call.
@@ -146,6 +160,7 @@ class Outcome(NamedTuple):
         lines: One per part, in the order of the parts; empty unless decided.
         forgotten: Operation ids dropped before their time to make room.
         sizes: Of a replay: what each part was held to the first time.
+        ways: How each part was answered without the store; empty where it was asked.
     """
 
     status: Status
@@ -153,6 +168,7 @@ class Outcome(NamedTuple):
     lines: tuple[Line, ...] = ()
     forgotten: int = 0
     sizes: tuple[Size, ...] = ()
+    ways: tuple[Way, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

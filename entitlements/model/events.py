@@ -98,6 +98,76 @@ class Reloaded:
     after: str
 
 
+@dataclass(frozen=True, slots=True)
+class Degraded:
+    """
+    A decision was made without the store.
+
+    Args:
+        verb: As in `Decided`.
+        mode: What decided: `local`, `allow` or `deny`.
+        decision: The decision, which is told as `Decided` too.
+    """
+
+    verb: str
+    mode: str
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerChanged:
+    """
+    The breaker before the store changed its state.
+
+    Args:
+        before: `closed` (the store is asked), `open` (it is not) or `half-open` (one call tries it).
+        after: Likewise.
+        pause: Of an open one: microseconds until a call may try the store; else 0.
+    """
+
+    before: str
+    after: str
+    pause: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeUnknown:
+    """
+    The store was sent an order, and nobody knows whether it was carried out.
+
+    Args:
+        order: The order's class, such as `Charge`.
+        repeated: It is sent once more, which its operation id makes safe.
+    """
+
+    order: str
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Journalled:
+    """
+    The journal of what was let through, or must be undone, moved on.
+
+    Args:
+        waiting: Entries that wait for the store.
+        replayed: Entries that this call has brought to the store.
+        lost: Entries that it gave up: no room, or too old to be repeated safely.
+    """
+
+    waiting: int
+    replayed: int = 0
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadFailed:
+    """The policy's files changed, and what they say now was not put in force; *problem* says why."""
+
+    path: str
+    problem: str
+
+
 Event = (
     Decided
     | Threshold
@@ -109,4 +179,9 @@ Event = (
     | Forgotten
     | OperationsDropped
     | Reloaded
+    | Degraded
+    | BreakerChanged
+    | OutcomeUnknown
+    | Journalled
+    | ReloadFailed
 )

@@ -13,11 +13,11 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from entitlements.errors import KeyReused
-from entitlements.model.charge import Charge, Line, Outcome, Part, Recall, Refund, Status
+from entitlements.model.charge import Charge, Line, Outcome, Part, Recall, Refund, Status, Way
 from entitlements.model.decision import Decision
 from entitlements.model.facts import Facts, Reason, Receipt
 from entitlements.model.instants import SECOND, to_datetime
-from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, LimitValue, Quota, Rate, Size
+from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, LimitValue, OnOutage, Quota, Rate, Size
 from entitlements.model.usage import Period, Usage
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def decided(plan: Plan, outcome: Outcome, via: str) -> Decision:
             f"key {(charge.operation or '')[2:]!r} of account {charge.account!r} already stands for another charge;"
             " a key names one verb with its limits, amounts and scope: use a new one"
         )
+    if outcome.ways:
+        return _degraded(plan, charge, outcome)
     if not outcome.lines:
         return _uncounted(plan, outcome, via)
     if len(plan.shares) == 1 and outcome.status is not Status.REPLAYED:
@@ -78,7 +80,8 @@ def deciding(plan: Plan) -> Callable[[Outcome, str], Decision]:
     operation, scope = plan.order.operation, plan.order.scope
 
     def finish(outcome: Outcome, via: str) -> Decision:
-        if outcome.status is Status.ADMITTED and (line := outcome.lines[0]).fits and facts.size is not UNLIMITED:
+        counted = outcome.status is Status.ADMITTED and not outcome.ways
+        if counted and (line := outcome.lines[0]).fits and facts.size is not UNLIMITED:
             receipt = Receipt(via, outcome.now, cost, operation, part, scope)
             return Decision(True, Reason.WITHIN_LIMIT, facts, receipt, line)
         return decided(plan, outcome, via)
@@ -163,6 +166,47 @@ def _reason(facts: Facts, line: Line, cost: int) -> Reason:
     if not size:
         return Reason.NOT_INCLUDED
     return Reason.NEVER_FITS if cost > limit.capacity(size) else _REFUSED[type(limit)]  # type: ignore[arg-type]
+
+
+def _degraded(plan: Plan, charge: Charge, outcome: Outcome) -> Decision:
+    """Return the decision about a charge that was answered without the store."""
+    found = {part.limit.name: at for at, part in enumerate(charge.parts)}
+    operation = charge.operation if Way.JOURNAL in outcome.ways else None
+    parts = [
+        _static(share)
+        if share.facts.feature not in found
+        else _degraded_part(share, charge, outcome, operation, found[share.facts.feature])
+        for share in plan.shares
+    ]
+    whole = _whole(parts)
+    if whole.degraded or not whole.allowed:
+        return whole
+    return next(part for part in parts if part.degraded).deciding(tuple(parts), allowed=True)
+
+
+def _degraded_part(share: Share, charge: Charge, outcome: Outcome, operation: str | None, at: int) -> Decision:
+    facts, line, way = share.facts, outcome.lines[at], outcome.ways[at]
+    if way is Way.LOCAL:
+        reason = _reason(facts, line, share.cost)
+    elif way is Way.DENY:
+        reason = Reason.STORE_UNAVAILABLE
+    else:
+        reason = Reason.UNLIMITED if facts.size is UNLIMITED else Reason.OUTAGE_ALLOWED
+    in_journal = way is Way.JOURNAL
+    receipt = Receipt(
+        "journal" if in_journal else "local", outcome.now, share.cost, operation,
+        share.part if in_journal else None, charge.scope,
+        degraded=True, replayed=outcome.status is Status.REPLAYED,
+    )  # fmt: skip
+    return Decision(line.fits, reason, facts, receipt, line)
+
+
+def mode_of(decision: Decision) -> str:
+    """Return what decided without the store: `local`, `allow` or `deny`."""
+    if decision.reason is Reason.STORE_UNAVAILABLE:
+        return OnOutage.DENY.value
+    counted = decision.reason in (Reason.WITHIN_LIMIT, Reason.RATE_LIMITED)
+    return OnOutage.LOCAL.value if counted else OnOutage.ALLOW.value
 
 
 def _uncounted(plan: Plan, outcome: Outcome, via: str) -> Decision:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from entitlements.stores.memory import AsyncMemoryStore, MemoryStore
+from entitlements.stores.shares import check_processes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from entitlements.model.events import Event
     from entitlements.ports import AsyncStore, Clock, Store
 
-__all__ = ["AsyncMemoryStore", "MemoryStore", "open_async_store", "open_store"]
+__all__ = ["AsyncMemoryStore", "MemoryStore", "guard_async_store", "guard_store", "open_async_store", "open_store"]
 
 _NETWORKED = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 
@@ -59,6 +63,36 @@ def open_async_store(store: str | Store | AsyncStore, clock: Clock) -> AsyncStor
         raise TypeError(f"store {store!r} {what}; AsyncEnforcer needs one with async execute and aclose")
     _check_given(store, clock)
     return store  # type: ignore[return-value]
+
+
+def guard_store(store: Store, tell: Callable[[Event], object], processes: int | None) -> Store:
+    """
+    Return *store* with what is decided while it fails; the embedded one never does.
+
+    Args:
+        store: What `open_store()` returned.
+        tell: Takes events.
+        processes: How many processes share the limits; None where nobody has said.
+
+    Raises:
+        ValueError: For a number of processes that cannot be.
+    """
+    check_processes(processes)
+    if isinstance(store, MemoryStore):
+        return store
+    from entitlements.stores.outage import Outage
+
+    return store if isinstance(store, Outage) else Outage(store, tell=tell, processes=processes)
+
+
+def guard_async_store(store: AsyncStore, tell: Callable[[Event], object], processes: int | None) -> AsyncStore:
+    """Same as `guard_store()` but for an event loop."""
+    check_processes(processes)
+    if isinstance(store, AsyncMemoryStore):
+        return store
+    from entitlements.stores.outage import AsyncOutage
+
+    return store if isinstance(store, AsyncOutage) else AsyncOutage(store, tell=tell, processes=processes)
 
 
 def _is_embedded(store: object) -> bool:

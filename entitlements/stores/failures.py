@@ -33,6 +33,10 @@ class Rejected(StoreError):
     """The server answered, and did not carry the order out."""
 
 
+class Misconfigured(Rejected):
+    """The server answered as it always will, until somebody corrects the URL, the rights or the server."""
+
+
 class Corrupt(StoreError):
     """Something that is not ours stands under a key of ours; nothing was changed."""
 
@@ -99,6 +103,12 @@ _CURES: dict[str, str] = {
 }
 """What to do, by a word of the error's class or text; the first that fits. Nothing was carried out."""
 
+_SLIPS = frozenset({
+    _UNKNOWN_USER, _NO_PASSWORD, _NO_SENTINEL, _NO_KEYS, _A_SENTINEL, _NO_CLUSTER, _NO_RIGHT, _A_CLUSTER,
+    _CURES["without any password configured"], _CURES["unknown command"], _CURES["DB index is out of range"],
+})  # fmt: skip
+"""Cures of what is no outage: it never worked, and waiting does not help."""
+
 _ENTRANCES: dict[str, str] = {
     "Protocol error": "what listens there does not speak Redis's protocol; correct host and port",
     "WRONG_VERSION_NUMBER": "what listens there does not speak TLS; write redis://, or correct the port",
@@ -128,6 +138,7 @@ def failure(error: BaseException, server: str) -> StoreError:
     for kind, cures in ((Corrupt, _CORRUPTED), (Rejected, _CURES)):
         for word, cure in cures.items():
             if word in named:
+                kind = Misconfigured if cure in _SLIPS else kind  # noqa: PLW2901
                 return kind(f"store {server}: {cure} (the server said: {_short(said)})")
     if isinstance(error, exceptions.MaxConnectionsError):
         return Overloaded(f"store {server}: no connection is free; raise max_connections")
@@ -183,7 +194,9 @@ def _tls_cure(error: BaseException, server: str) -> str:
 
 def too_old(version: str, server: str) -> StoreError:
     """Return what to raise for a server that is too old."""
-    return Rejected(f"store {server}: version {version} is too old; Redis 6.2, Valkey 7.2 or a later one is needed")
+    return Misconfigured(
+        f"store {server}: version {version} is too old; Redis 6.2, Valkey 7.2 or a later one is needed"
+    )
 
 
 def _short(said: str) -> str:

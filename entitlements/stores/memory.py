@@ -23,6 +23,7 @@ from entitlements.model.charge import (
     Forget,
     Order,
     Outcome,
+    Part,
     Read,
     ReadHistory,
     ReadHolders,
@@ -41,6 +42,7 @@ from entitlements.model.limits import Rate
 from entitlements.rules import ledger as law
 from entitlements.rules import settling
 from entitlements.rules.ledger import Ledger
+from entitlements.rules.outages import lift
 
 if TYPE_CHECKING:
     from entitlements.ports import Clock
@@ -95,6 +97,17 @@ class MemoryStore:
             if type(order) is Charge:
                 return self._charge(order, now)
             return self._other(order, now)
+
+    def go_on(self, account: str, scope: str | None, part: Part, used: int, at: int) -> None:
+        """Let a rate's meter go on from what was counted elsewhere: at least *used*, as of *at*."""
+        key = account if scope is None else (account, scope)
+        with self._lock:
+            ledger = self._find(key)
+            if ledger is None and not self._make_room(at, 1):
+                return
+            ledger = ledger or Ledger()
+            lift(ledger, part, used, at)
+            self._place(key, ledger)
 
     def close(self) -> None:
         """Do nothing: there is nothing to let go of."""

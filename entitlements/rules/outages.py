@@ -1,0 +1,158 @@
+"""
+What a charge gets while the store cannot be asked, part by part and purely.
+
+`on_outage` says it for each limit. `local` (rates): the same law in this process, at its
+share of the limit, ⌈N / processes⌉. `allow`: let through; quotas and allocations are
+journalled, to be counted once the store is back, even above the limit. `deny`: refused.
+What is unlimited is never refused for the store's sake. All or nothing holds: where one
+enforced part is refused, no part is counted anywhere.
+
+The most that a window across the beginning of an outage holds is N from the store plus
+⌈N / p⌉ from each of p processes; less where a process saw what was used, because its
+share goes on from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from entitlements.model.charge import Charge, Line, Outcome, Part, Refund, Settle, Status, Verb, Way
+from entitlements.model.limits import UNLIMITED, Mode, OnOutage, Rate
+from entitlements.rules.meters import fits_law, new_meter
+
+if TYPE_CHECKING:
+    from entitlements.rules.ledger import Ledger
+
+
+def share_of(size: int, processes: int) -> int:
+    """Return one process's share of a limit: ⌈size / processes⌉."""
+    return -(-size // processes)
+
+
+def ways_of(order: Charge) -> tuple[Way, ...]:
+    """Return how each part is answered without the store, if no part refuses the whole."""
+    return tuple(_way(part, order.verb) for part in order.parts)
+
+
+def local_charge(order: Charge, ways: tuple[Way, ...], processes: int) -> Charge | None:
+    """
+    Return the charge of the parts that this process limits by itself, each at its share.
+
+    It takes nothing where another part refuses the whole. None where there are none.
+    """
+    parts = tuple(
+        _shared(part, processes) for part, way in zip(order.parts, ways, strict=True) if way is Way.LOCAL
+    )  # fmt: skip
+    if not parts:
+        return None
+    takes = order.verb is not Verb.PEEK and not any(map(_refuses, order.parts, ways))
+    scoped = any(isinstance(part.limit, Rate) and part.limit.per for part in parts)
+    verb = Verb.CONSUME if takes else Verb.PEEK
+    return Charge(order.account, parts, verb, order.scope if scoped else None)
+
+
+def answered(order: Charge, ways: tuple[Way, ...], local: Outcome | None, now: int, retry_at: int) -> Outcome:
+    """
+    Return the outcome of a charge without the store.
+
+    Args:
+        order: The charge.
+        ways: `ways_of` it.
+        local: What the local parts got; None where there are none.
+        now: The local clock, in microseconds.
+        retry_at: When the store is tried again, for what is refused for its sake.
+    """
+    counted = iter(local.lines if local else ())
+    denied = Line(False, None, retry_at=retry_at)
+    lines, found = [], []
+    for part, asked in zip(order.parts, ways, strict=True):
+        line, way = Line(True, None), asked
+        if way is Way.LOCAL:
+            line = next(counted, denied)
+            if line is denied or (not line.fits and line.retry_at is None and part.size):  # no room, or above the share
+                line, way = denied, Way.DENY
+        elif way is Way.DENY:
+            line = denied
+        lines.append(line._replace(used=None, reserved=0))
+        found.append(way)
+    admitted = all(line.fits or part.limit.mode is Mode.SHADOW for part, line in zip(order.parts, lines, strict=True))
+    if not admitted:
+        found = [Way.ALLOW if way is Way.JOURNAL else way for way in found]
+        lines = [line._replace(taken=0) for line in lines]
+    return Outcome(Status.ADMITTED if admitted else Status.REFUSED, now, tuple(lines), ways=tuple(found))
+
+
+def to_journal(order: Charge, outcome: Outcome) -> Charge | None:
+    """
+    Return the charge that counts, once the store is back, what *outcome* let through; None for nothing.
+
+    Every part becomes unlimited: quotas and allocations are then counted and not refused,
+    rates are not counted at all. The operation keeps its name and what it stands for, so
+    that one which had reached the store after all is recognised there.
+    """
+    counts = any(not isinstance(part.limit, Rate) for part in order.parts)
+    if outcome.status is not Status.ADMITTED or order.verb is Verb.PEEK or not counts:
+        return None
+    return replace(order, parts=tuple(part._replace(size=UNLIMITED) for part in order.parts))
+
+
+def journalled(order: Charge, outcome: Outcome) -> Outcome:
+    """Return *outcome* with the units that the journal holds marked as taken, so that they can be refunded."""
+    lines = tuple(
+        line._replace(taken=part.cost) if way is Way.JOURNAL else line
+        for part, line, way in zip(order.parts, outcome.lines, outcome.ways, strict=True)
+    )
+    return outcome._replace(lines=lines)
+
+
+def not_journalled(outcome: Outcome) -> Outcome:
+    """Return *outcome* as it is where the journal has no room."""
+    return outcome._replace(ways=tuple(Way.ALLOW if way is Way.JOURNAL else way for way in outcome.ways))
+
+
+def undo_of(order: Charge) -> Refund | Settle | None:
+    """
+    Return what gives back a charge that was refused here and may have been carried out there.
+
+    None for a charge without a record, and for one that its caller named: the caller will
+    repeat it by that name, and then gets what was taken.
+    """
+    if order.operation is None or order.keyed:
+        return None
+    if order.verb is Verb.RESERVE:
+        return Settle(order.account, order.operation, ())
+    return Refund(order.account, order.operation)
+
+
+def lift(ledger: Ledger, part: Part, used: int, at: int) -> None:
+    """Let the rate's meter go on from what was counted elsewhere: at least *used*, as of *at*."""
+    rate = part.limit
+    assert isinstance(rate, Rate)
+    assert isinstance(part.size, int)
+    meter = ledger.rates.get(rate.name)
+    if meter is None or not fits_law(meter, rate):
+        meter = ledger.rates[rate.name] = new_meter(rate)
+    missing = used - (meter.ask(part.size, 1, at).used or 0)
+    if missing > 0:
+        meter.take(part.size, missing, at)
+
+
+def _way(part: Part, verb: Verb) -> Way:
+    limit = part.limit
+    if part.size is UNLIMITED or limit.on_outage is OnOutage.ALLOW:
+        return Way.ALLOW if isinstance(limit, Rate) or verb is Verb.PEEK else Way.JOURNAL
+    return Way.LOCAL if limit.on_outage is OnOutage.LOCAL else Way.DENY
+
+
+def _refuses(part: Part, way: Way) -> bool:
+    return way is Way.DENY and part.limit.mode is not Mode.SHADOW
+
+
+def _shared(part: Part, processes: int) -> Part:
+    limit, size = part.limit, part.size
+    assert isinstance(limit, Rate)
+    assert isinstance(size, int)
+    if limit.burst is not None and processes > 1:
+        limit = replace(limit, burst=share_of(limit.burst, processes))
+    return part._replace(limit=limit, size=share_of(size, processes))

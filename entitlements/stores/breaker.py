@@ -1,0 +1,184 @@
+"""
+Whether the store is worth asking: a circuit breaker, pure but for its lock.
+
+*Closed*, every call asks the store. It opens when at least 5 calls of the last second
+have failed and they are half of them or more; with little traffic, when the last 5 have
+failed and nobody was answered for a second. *Open*, no call asks, for a pause that grows
+from a quarter of a second to a second and a half, give or take a fifth, so that a store
+that is back is used again within two seconds, and not by all processes at once. Then the
+next call tries the store, and while it does no other (*half-open*): its answer closes the
+breaker, its failure opens it again. A trial that neither ends is given up after three
+seconds, so that a caller who vanished blocks nobody.
+
+Verdicts count for the state in which their call began: what was sent before the breaker
+opened says nothing of the store since.
+"""
+
+from __future__ import annotations
+
+import threading
+from enum import StrEnum
+from typing import NamedTuple
+
+from entitlements.model.instants import SECOND
+
+FAILURES = 5
+"""Failures that open it, where they are also half of the calls."""
+WITHIN = SECOND
+"""How far back calls are counted."""
+FIRST_PAUSE = SECOND // 4
+LONGEST_PAUSE = 3 * SECOND // 2
+JITTER = 5
+"""A pause is longer or shorter by up to this part of it, the fifth."""
+TRIAL = 3 * SECOND
+"""After this a trial that has not ended makes room for another."""
+
+_SLOTS = 4
+_SLOT = WITHIN // _SLOTS
+
+
+class State(StrEnum):
+    """What becomes of a call."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+class Change(NamedTuple):
+    """A change of state, and the pause until the next trial in microseconds."""
+
+    before: State
+    after: State
+    pause: int = 0
+
+
+class Ticket(NamedTuple):
+    """Leave to ask the store once; *change* is what giving it has changed."""
+
+    era: int
+    change: Change | None = None
+
+
+class Breaker:
+    """The breaker before one store; every instant is monotonic, in microseconds."""
+
+    def __init__(self) -> None:
+        self.state = State.CLOSED
+        self.failing = False
+        """Whether anything has failed since somebody was last answered."""
+        self._era = 0
+        self._ticket = Ticket(0)
+        self._slots = [[0, 0, 0] for _ in range(_SLOTS)]
+        self._in_a_row = 0
+        self._answered = 0
+        self._again = 0
+        self._openings = 0
+        self._lock = threading.Lock()
+
+    def enter(self, now: int) -> Ticket | None:
+        """Return leave to ask the store; None if this call may not."""
+        if self.state is State.CLOSED:
+            return self._ticket
+        with self._lock:
+            before: State = self.state  # another call may have closed it meanwhile
+            if before is State.CLOSED:
+                return self._ticket
+            if now < self._again:
+                return None
+            self._turn(State.HALF_OPEN)
+            self._again = now + TRIAL
+            return Ticket(self._era, Change(before, State.HALF_OPEN) if before is State.OPEN else None)
+
+    def succeeded(self, ticket: Ticket, now: int) -> Change | None:
+        """Take notice that the store has answered."""
+        if ticket.era != self._era:
+            return None
+        if self.state is State.CLOSED:
+            self._count(now)[1] += 1
+            self._answered = now
+            self._in_a_row = 0
+            self.failing = False
+            return None
+        with self._lock:
+            if ticket.era != self._era:
+                return None
+            before = self.state
+            self._turn(State.CLOSED)
+            self._openings = self._in_a_row = 0
+            self._answered = now
+            self.failing = False
+            return Change(before, State.CLOSED)
+
+    def failed(self, ticket: Ticket, now: int, chance: float) -> Change | None:
+        """
+        Take notice that the store has failed.
+
+        Args:
+            ticket: Of the call.
+            now: The clock.
+            chance: A random number from -1 to 1, for the pause.
+        """
+        with self._lock:
+            if ticket.era != self._era:
+                return None
+            self.failing = True
+            self._in_a_row += 1
+            self._count(now)[2] += 1
+            if self.state is State.CLOSED and not self._is_broken(now):
+                return None
+            before = self.state
+            pause = min(FIRST_PAUSE << min(self._openings, 8), LONGEST_PAUSE)
+            pause += int(pause * chance) // JITTER
+            self._turn(State.OPEN)
+            self._again = now + pause
+            self._openings += 1
+            return Change(before, State.OPEN, pause)
+
+    def leave(self, ticket: Ticket, now: int) -> Change | None:
+        """Take notice that a call has ended without a verdict: one that tried the store lets the next one try."""
+        if self.state is not State.HALF_OPEN or ticket.era != self._era:
+            return None
+        with self._lock:
+            if self.state is not State.HALF_OPEN or ticket.era != self._era:
+                return None
+            self._turn(State.OPEN)
+            self._again = now
+            return Change(State.HALF_OPEN, State.OPEN)
+
+    def pause(self, now: int) -> int:
+        """Return the microseconds until a call may try the store; 0 while it is asked."""
+        return 0 if self.state is State.CLOSED else max(0, self._again - now)
+
+    def silent_for(self, now: int) -> int:
+        """Return for how long nobody has been answered."""
+        return now - self._answered
+
+    def unlock(self) -> None:
+        """Take a fresh lock, as in a forked child, where nobody tries the store either."""
+        self._lock = threading.Lock()
+        if self.state is State.HALF_OPEN:
+            self.state = State.OPEN
+            self._again = 0
+
+    def _turn(self, state: State) -> None:
+        self.state = state
+        self._era += 1
+        self._ticket = Ticket(self._era)
+        self._slots = [[0, 0, 0] for _ in range(_SLOTS)]
+
+    def _count(self, now: int) -> list[int]:
+        """Return the counts of the present quarter of a second: its number, answers, failures."""
+        number = now // _SLOT
+        slot = self._slots[number % _SLOTS]
+        if slot[0] != number:
+            slot[:] = (number, 0, 0)
+        return slot
+
+    def _is_broken(self, now: int) -> bool:
+        if self._in_a_row >= FAILURES and now - self._answered > WITHIN:
+            return True
+        oldest = now // _SLOT - _SLOTS
+        recent = [slot for slot in self._slots if slot[0] > oldest]
+        failures, answers = sum(slot[2] for slot in recent), sum(slot[1] for slot in recent)
+        return failures >= FAILURES and failures >= answers

@@ -1,0 +1,331 @@
+"""
+The course of one order past a store that may fail, for threads and event loops alike.
+
+A course is a generator: it yields the orders that the store is to be asked, is sent each
+answer or thrown each error, and returns what the caller gets. It does no I/O and waits
+for nothing, so that two shells of a few lines drive it. In order: the breaker, then what
+the journal holds, then the order itself, repeated once where its outcome is unknown and
+its operation id makes that exact, and at last what `on_outage` says.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from typing import TYPE_CHECKING
+
+from entitlements.errors import StoreError
+from entitlements.model.charge import (
+    Charge,
+    Outcome,
+    Read,
+    ReadHistory,
+    ReadHolders,
+    Recall,
+    Refund,
+    Settle,
+    Settled,
+    SetUsage,
+    Status,
+    Verb,
+    Way,
+)
+from entitlements.model.events import BreakerChanged, Journalled, OutcomeUnknown
+from entitlements.model.instants import SECOND
+from entitlements.rules.outages import answered, journalled, not_journalled, to_journal, undo_of, ways_of
+from entitlements.stores.breaker import Breaker, State
+from entitlements.stores.failures import Corrupt, Misconfigured, Overloaded, Rejected, TimedOut, Unreachable
+from entitlements.stores.journal import Entry, Journal
+from entitlements.stores.wire import deadline_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from entitlements.model.charge import Answer, Order
+    from entitlements.model.events import Event
+    from entitlements.stores.breaker import Change, Ticket
+    from entitlements.stores.shares import Shares
+
+    Course = Generator[Order, Answer, Answer]
+
+REPLAYED_FIRST = 64
+"""Entries of its own account that a call brings to the store before it asks for itself."""
+REPLAYED_BESIDE = 16
+"""Entries of other accounts that it brings along, if that is quick."""
+QUICK = SECOND // 100
+STALLED = SECOND // 50
+"""A timeout that comes later than its deadline by this, and by half of it, says something of us."""
+CALM = 10 * SECOND
+"""Without a degraded decision for this long, the former trouble is over."""
+
+_NOT_DONE = (Unreachable, Overloaded, Rejected, Corrupt)
+_REPEATABLE = (Settle, SetUsage, Read, ReadHistory, ReadHolders, Recall)
+
+_log = logging.getLogger("entitlements.stores")
+
+
+class Degrading:
+    """
+    What is known of one store that may fail, and the courses past it.
+
+    Args:
+        store: What it is called in logs; it must not show a password.
+        shares: This process's shares of the rates.
+        tell: Takes events.
+        clock: Monotonic microseconds.
+    """
+
+    def __init__(self, store: str, shares: Shares, tell: Callable[[Event], object], clock: Callable[[], int]) -> None:
+        self.breaker = Breaker()
+        self.journal = Journal()
+        self._store = store
+        self._shares = shares
+        self._tell = tell
+        self._clock = clock
+        self._was_answered = False
+        self._said = "it has not answered"
+        self._degraded_at: int | None = None
+        self._degraded = self._lost = 0
+        self._lock = threading.Lock()
+
+    def course(self, order: Order) -> Course:
+        """
+        Return the course of *order*.
+
+        Raises:
+            StoreError: For an order that nobody but the store can answer, for what is
+                corrupt there, and for a store that has never worked and that waiting
+                does not mend.
+        """
+        ticket = self.breaker.enter(self._clock())
+        if ticket is None:
+            return self._without(order, None)
+        self._changed(ticket.change)
+        try:
+            if self.journal:
+                error = yield from self._replay(order, ticket)
+                if error is not None:
+                    return self._without(order, error)
+            return (yield from self._ask(order, ticket))
+        finally:
+            self._changed(self.breaker.leave(ticket, self._clock()))
+
+    def renew(self) -> None:
+        """Start anew in a forked child: fresh locks, an empty journal, nobody trying the store."""
+        self._lock = threading.Lock()
+        self.breaker.unlock()
+        self.journal.renew()
+
+    # -- asking ------------------------------------------------------------------------
+
+    def _ask(self, order: Order, ticket: Ticket) -> Course:
+        began = self._clock()
+        earliest = self._shares.now()
+        try:
+            answer = yield order
+        except StoreError as error:
+            self._failed(order, error, ticket, began)
+            if not self._may_repeat(order, error, began):
+                return self._without(order, error)
+        else:
+            self._succeeded(order, answer, ticket)
+            return answer
+        began = self._clock()
+        try:
+            answer = yield order
+        except StoreError as error:
+            self._failed(order, error, ticket, began)
+            return self._without(order, error, sent=True)
+        answer = _first(order, answer, earliest)
+        self._succeeded(order, answer, ticket)
+        return answer
+
+    def _may_repeat(self, order: Order, error: StoreError, began: int) -> bool:
+        """Say whether a second try is exact and in time; tell of an unknown outcome."""
+        if isinstance(error, _NOT_DONE):
+            return False
+        in_time = 4 * (self._clock() - began) <= deadline_of(order)
+        repeats = in_time and _is_exact(order) and self.breaker.state is not State.OPEN
+        self._tell(OutcomeUnknown(type(order).__name__, repeats))
+        return repeats
+
+    def _succeeded(self, order: Order, answer: Answer, ticket: Ticket) -> None:
+        change = self.breaker.succeeded(ticket, self._clock())
+        self._was_answered = True
+        if type(order) is Charge and type(answer) is Outcome and answer.status is not Status.REPLAYED:
+            self._shares.see(order, answer)
+        if self._degraded_at is not None:
+            self._calm(at_once=change is not None)
+        self._changed(change)
+
+    def _failed(self, order: Order, error: StoreError, ticket: Ticket, began: int) -> None:
+        """Count a failure of the store; raise what is none, and cannot be decided without it."""
+        if isinstance(error, Corrupt) or (isinstance(error, Misconfigured) and not self._was_answered):
+            raise error
+        self._said = str(error)
+        if not self._is_ours(order, error, began):
+            self._changed(self.breaker.failed(ticket, self._clock(), random.uniform(-1, 1)))  # noqa: S311 - jitter
+
+    def _is_ours(self, order: Order, error: StoreError, began: int) -> bool:
+        """Say whether we are at fault: a full pool, or a loop that stalled so that the timer itself came late."""
+        if isinstance(error, Overloaded):
+            return True
+        if not isinstance(error, TimedOut):
+            return False
+        now, deadline = self._clock(), deadline_of(order)
+        late = now - began - deadline
+        return late > max(STALLED, deadline // 2) and self.breaker.silent_for(now) < SECOND + late
+
+    # -- what waits for the store --------------------------------------------------------
+
+    def _replay(self, order: Order, ticket: Ticket) -> Generator[Order, Answer, StoreError | None]:
+        """Bring the account's entries to the store, and a few of others; return what it failed with."""
+        brought = lost = 0
+        try:
+            for entry in self._due(order.charge.account if isinstance(order, Recall) else order.account):
+                done = yield from self._bring(entry, ticket)
+                if isinstance(done, StoreError):
+                    return done
+                brought, lost = brought + done, lost + (not done)
+        finally:
+            if brought or lost:
+                self._lost += lost
+                self._tell(Journalled(len(self.journal), brought, lost))
+        return None
+
+    def _due(self, account: str) -> Iterator[Entry]:
+        """Take out what this call brings: all of its account, as the answer must count it, and some beside."""
+        began = self._clock()
+        for _ in range(REPLAYED_FIRST):
+            if (entry := self.journal.take(account)) is None:
+                break
+            yield entry
+        for _ in range(REPLAYED_BESIDE):
+            if self._clock() - began > QUICK or (entry := self.journal.take()) is None:
+                return
+            yield entry
+
+    def _bring(self, entry: Entry, ticket: Ticket) -> Generator[Order, Answer, StoreError | bool]:
+        """Bring one entry to the store; say whether it has arrived, or return the error after which it waits again."""
+        if entry.is_too_old(self._clock()):
+            return False
+        began, kept = self._clock(), True
+        try:
+            answer = yield entry.order
+            kept = False
+        except StoreError as error:
+            if not isinstance(error, _NOT_DONE):
+                entry.sent = entry.sent or began
+            if isinstance(error, Corrupt):
+                kept = False
+                return False
+            self._failed(entry.order, error, ticket, began)
+            return error
+        finally:
+            if kept:
+                self.journal.put_back(entry)
+        self._succeeded(entry.order, answer, ticket)
+        return not (isinstance(answer, Outcome) and answer.status is Status.STALE)
+
+    # -- without the store ---------------------------------------------------------------
+
+    def _without(self, order: Order, error: StoreError | None, *, sent: bool = False) -> Answer:
+        """Return what an order gets without the store, which failed it with *error* or was not asked."""
+        sent = sent or (error is not None and not isinstance(error, _NOT_DONE))
+        self._trouble()
+        match order:
+            case Charge():
+                return self._without_charge(order, sent=sent)
+            case Recall():
+                return self._recalled(order.charge) or Outcome(Status.UNKNOWN, self._shares.now())
+            case Refund() if self.journal.drop(order.account, order.operation):
+                return True
+            case Settle() if (order.anew is not None or order.amounts == ()) and self._enter(Entry(order)):
+                return Settled(done=True, now=self._shares.now())
+        raise error or Unreachable(
+            f"{self._store} is not asked, because it fails: {self._said};"
+            f" it is tried again in {self.breaker.pause(self._clock()) / SECOND:.1f} s"
+        )
+
+    def _without_charge(self, order: Charge, *, sent: bool) -> Outcome:
+        waiting = self._recalled(order)
+        if waiting is not None:
+            return waiting
+        now, ways = self._shares.now(), ways_of(order)
+        retry_at = now + max(SECOND, self.breaker.pause(self._clock()))
+        outcome = answered(order, ways, self._shares.charge(order, ways), now, retry_at)
+        began = self._clock() if sent else None
+        counted = to_journal(order, outcome)
+        if counted is not None:
+            promised = journalled(order, outcome)
+            if self._enter(Entry(counted, order, promised, began)):
+                return promised if Way.JOURNAL in promised.ways else outcome
+            return not_journalled(outcome)
+        undo = undo_of(order) if sent and outcome.status is Status.REFUSED else None
+        if undo is not None:
+            self._enter(Entry(undo, sent=began))
+        return outcome
+
+    def _recalled(self, order: Charge) -> Outcome | None:
+        """Return the first outcome of a charge that waits here under the same name, as a repeat gets it."""
+        entry = self.journal.find(order.account, order.operation)
+        if entry is None or entry.asked is None or entry.outcome is None or order.verb is Verb.PEEK:
+            return None
+        if entry.asked.fingerprint != order.fingerprint:
+            return Outcome(Status.REUSED, self._shares.now())
+        sizes = tuple(part.size for part in entry.asked.parts)
+        return entry.outcome._replace(status=Status.REPLAYED, sizes=sizes)
+
+    def _enter(self, entry: Entry) -> bool:
+        """Put an entry into the journal, or count that there was no room."""
+        if self.journal.add(entry):
+            return True
+        self._lost += 1
+        self._tell(Journalled(len(self.journal), lost=1))
+        return False
+
+    # -- telling -------------------------------------------------------------------------
+
+    def _changed(self, change: Change | None) -> None:
+        if change is not None:
+            self._tell(BreakerChanged(change.before.value, change.after.value, change.pause))
+
+    def _trouble(self) -> None:
+        """Note that something is decided without the store; the first time is logged."""
+        now = self._clock()
+        with self._lock:
+            first = self._degraded_at is None
+            self._degraded_at = now
+            self._degraded += 1
+        if first:
+            _log.warning("%s fails, and each limit does what its on_outage says: %s", self._store, self._said)
+
+    def _calm(self, *, at_once: bool) -> None:
+        """Note that the store answers again; once that is certain, it is logged."""
+        with self._lock:
+            since = self._degraded_at
+            if since is None or not (at_once or self._clock() - since > CALM):
+                return
+            degraded, lost = self._degraded, self._lost
+            self._degraded_at, self._degraded, self._lost = None, 0, 0
+        _log.warning(
+            "%s answers again; %d orders went without it, %d wait to be brought to it, %d were lost",
+            self._store, degraded, len(self.journal), lost,
+        )  # fmt: skip
+
+
+def _is_exact(order: Order) -> bool:
+    """Say whether carrying *order* out twice is the same as once."""
+    if isinstance(order, Charge):
+        return order.operation is not None
+    return isinstance(order, _REPEATABLE)
+
+
+def _first(order: Order, answer: Answer, earliest: int) -> Answer:
+    """Return the answer to an order that we have repeated as its first one, where that was ours."""
+    if not isinstance(order, Charge) or not isinstance(answer, Outcome) or answer.status is not Status.REPLAYED:
+        return answer
+    if order.keyed and answer.now < earliest:  # its caller had made it before
+        return answer
+    return answer._replace(status=Status.ADMITTED, sizes=())

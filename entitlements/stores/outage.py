@@ -1,0 +1,139 @@
+"""
+A store around a store that may fail: two thin shells around `degrading.py`.
+
+Charges never fail for the store's sake: each limit does what its `on_outage` says. What
+only the store can know (usage, holders, …) raises `StoreError` until it is back.
+"""
+
+from __future__ import annotations
+
+import os
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from entitlements.clock import system_clock
+from entitlements.stores.degrading import Degrading
+from entitlements.stores.shares import Shares, processes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from entitlements.model.charge import Answer, Order
+    from entitlements.model.events import Event
+    from entitlements.ports import AsyncStore, Store
+
+
+class Outage:
+    """
+    Asks a store for as long as it answers.
+
+    Args:
+        store: What counts.
+        tell: Takes events: degraded states, unknown outcomes, the journal.
+        processes: How many processes share the limits; None asks `WEB_CONCURRENCY`.
+
+    Raises:
+        ValueError: For a number of processes that cannot be.
+    """
+
+    def __init__(
+        self, store: Store, *, tell: Callable[[Event], object] = lambda _: None, processes: int | None = None
+    ) -> None:
+        self._store = store
+        self.via = store.via
+        self._degrading = _degrading(store, tell, processes)
+
+    def __repr__(self) -> str:
+        return f"<Outage around {self._store!r}>"
+
+    def execute(self, order: Order, /) -> Answer:
+        """
+        Carry out one order, or say what becomes of it without the store.
+
+        Raises:
+            StoreError: For an order that only the store can answer.
+        """
+        course = self._degrading.course(order)
+        try:
+            asked = next(course)
+            while True:
+                try:
+                    answer = self._store.execute(asked)
+                except BaseException as error:  # noqa: BLE001 - the course decides, and raises what it does not know
+                    asked = course.throw(error)
+                else:
+                    asked = course.send(answer)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Let go of the store's connections."""
+        self._store.close()
+
+
+class AsyncOutage:
+    """Same as `Outage` for event loops, any number of them: they share what is known of the store."""
+
+    def __init__(
+        self, store: AsyncStore, *, tell: Callable[[Event], object] = lambda _: None, processes: int | None = None
+    ) -> None:
+        self._store = store
+        self.via = store.via
+        self._degrading = _degrading(store, tell, processes)
+
+    def __repr__(self) -> str:
+        return f"<AsyncOutage around {self._store!r}>"
+
+    async def execute(self, order: Order, /) -> Answer:
+        """Same as `Outage.execute`."""
+        course = self._degrading.course(order)
+        try:
+            asked = next(course)
+            while True:
+                try:
+                    answer = await self._store.execute(asked)
+                except BaseException as error:  # noqa: BLE001 - as above
+                    asked = course.throw(error)
+                else:
+                    asked = course.send(answer)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
+
+    async def open(self) -> None:
+        """
+        Connect now, where the store can.
+
+        Raises:
+            StoreError: Where it cannot be reached.
+        """
+        opening = getattr(self._store, "open", None)
+        if opening is not None:
+            await opening()
+
+    async def aclose(self) -> None:
+        """Let go of the store's connections."""
+        await self._store.aclose()
+
+
+def _monotonic() -> int:
+    return monotonic_ns() // 1000
+
+
+def _degrading(store: Any, tell: Callable[[Event], object], processes: int | None) -> Degrading:
+    shares = Shares(processes_of(processes), _monotonic, system_clock())
+    degrading = Degrading(f"store {store!r}", shares, tell, _monotonic)
+    _ALL.add(degrading)
+    return degrading
+
+
+_ALL: WeakSet[Degrading] = WeakSet()
+
+
+def _renew_in_child() -> None:
+    for degrading in _ALL:
+        degrading.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_in_child)

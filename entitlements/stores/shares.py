@@ -1,0 +1,131 @@
+"""
+This process's share of every rate, for as long as the store is away.
+
+The same law as everywhere, run by a `MemoryStore` at ⌈N / processes⌉, and starting from
+what this process last saw used. What was seen is kept for the accounts that were charged
+most lately. A share goes on counting from one outage to the next, so that a store that
+comes and goes hands out nothing twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from entitlements.model.charge import Charge, Outcome, Part
+from entitlements.model.limits import OnOutage, Rate
+from entitlements.model.names import MAX_COUNT
+from entitlements.rules.outages import local_charge
+from entitlements.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from entitlements.model.charge import Way
+
+SEEN = 50_000
+"""Meters of which is kept what was last seen used: twice as many at most."""
+
+_log = logging.getLogger("entitlements.stores")
+
+Seen = tuple[str, str, str | None]
+"""An account, a limit, and the scope where the limit is kept for one."""
+
+
+def check_processes(expected: object) -> None:
+    """
+    Check how many processes the application says that there are.
+
+    Raises:
+        ValueError: For anything but None or an int of at least 1.
+    """
+    if expected is not None and (type(expected) is not int or not 1 <= expected <= MAX_COUNT):
+        raise ValueError(f"expected_processes {expected!r} must be an int of at least 1")
+
+
+def processes_of(expected: int | None) -> int:
+    """
+    Return how many processes share the limits.
+
+    Args:
+        expected: What the application says; None asks `WEB_CONCURRENCY`, and supposes 1
+            with a warning where that says nothing.
+
+    Raises:
+        ValueError: For anything but an int of at least 1.
+    """
+    check_processes(expected)
+    if expected is not None:
+        return expected
+    said = os.environ.get("WEB_CONCURRENCY", "")
+    if said.isascii() and said.isdigit() and int(said) > 0:
+        return int(said)
+    _warn_once()
+    return 1
+
+
+class Shares:
+    """
+    The rates of this process while the store is away.
+
+    Args:
+        processes: How many share each limit.
+        clock: Monotonic microseconds.
+        start: Microseconds since 1970 until the store has told its own.
+    """
+
+    def __init__(self, processes: int, clock: Callable[[], int], start: int) -> None:
+        self.processes = processes
+        self._clock = clock
+        self._ahead = start - clock()
+        self._meters = MemoryStore(self.now)
+        self._young: dict[Seen, tuple[int, int]] = {}
+        self._old: dict[Seen, tuple[int, int]] = {}
+
+    def now(self) -> int:
+        """Return the store's clock, as far as it can be known here: it moves on by the monotonic one."""
+        return self._clock() + self._ahead
+
+    def see(self, order: Charge, outcome: Outcome) -> None:
+        """Remember what the store said is used, and what time it is there."""
+        self._ahead = outcome.now - self._clock()
+        for part, line in zip(order.parts, outcome.lines, strict=False):
+            limit = part.limit
+            if type(limit) is Rate and line.used and limit.on_outage is OnOutage.LOCAL:
+                if len(self._young) >= SEEN:
+                    self._young, self._old = {}, self._young
+                scope = order.scope if limit.per else None
+                self._young[order.account, limit.name, scope] = (line.used, outcome.now)
+
+    def charge(self, order: Charge, ways: tuple[Way, ...]) -> Outcome | None:
+        """Return what the parts that this process limits by itself get; None where there are none."""
+        local = local_charge(order, ways, self.processes)
+        if local is None:
+            return None
+        for part in local.parts:
+            self._go_on(local, part)
+        outcome = self._meters.execute(local)
+        assert isinstance(outcome, Outcome)
+        return outcome
+
+    def _go_on(self, order: Charge, part: Part) -> None:
+        scope = order.scope if isinstance(part.limit, Rate) and part.limit.per else None
+        key = (order.account, part.limit.name, scope)
+        older, seen = self._old.pop(key, None), self._young.pop(key, None)
+        seen = seen or older
+        if seen is not None and part.size:
+            self._meters.go_on(order.account, scope, part, *seen)
+
+
+_warned = False
+
+
+def _warn_once() -> None:
+    global _warned  # noqa: PLW0603 - once per process is what was promised
+    if not _warned:
+        _warned = True
+        _log.warning(
+            "how many processes share the limits is not known, so 1 is supposed while the store is away;"
+            " pass expected_processes=, or set WEB_CONCURRENCY"
+        )
