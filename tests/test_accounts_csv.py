@@ -336,8 +336,11 @@ def test_another_policy_reads_the_same_file_anew(read):
         (b"\xfe\xff\0i\0d", "is encoded in UTF-16; save"),
         (b"id,tier\nacme,pro\0\n", ":2: a NUL byte"),
         (b"id,tier\nacme,pro\nJos\x81,pro\n", ":3: byte 0x81 is neither UTF-8 nor Windows-1252; name the encoding, or"),
-        ("id,tier\né,pro\n".encode() + b"\xe9,pro\n", ":3: byte 0xe9 is not UTF-8, though the rest is; save it as CSV"),
-        (b"\xef\xbb\xbfid,tier\n\xe9,pro\n", ":2: byte 0xe9 is not UTF-8, though the rest is; save it as CSV in UTF-8"),
+        (
+            "id,tier\né,pro\n".encode() + b"\xe9,pro\n",
+            ":3: byte 0xe9 is not UTF-8, though others are; name the encoding",
+        ),
+        (b"\xef\xbb\xbfid,tier\n\xe9,pro\n", ":2: byte 0xe9 is not UTF-8, though others are; name the encoding"),
         (b"PK\x03\x04\x14\0", "is a workbook or a zip file; save it as CSV in UTF-8"),
         (b'id,tier\nacme,pro\nb,"pro', ":3: a quoted cell that begins here is never closed"),
         (b'id,"tier\nacme,pro\n', ":1: a quoted cell that begins here is never closed"),

@@ -93,6 +93,8 @@ def test_another_variant_changes_who_is_entitled_and_how_often():
     ]
     assert Enforcer(later).can(account("high"), "service.visit")
     assert not Enforcer(POLICY).can(account("high"), "service.visit")
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        later.tiers["high"] = later.tiers["low"]
     with pytest.raises(ValueError, match=r"no variant of services 'latter'; did you mean 'later'"):
         in_variant(POLICY, "latter")
 
@@ -143,6 +145,13 @@ def test_over_and_under_servicing_are_named_beyond_the_bounds(arr, servicing, sh
 
     assert (servicing, share, D(400)) == (served.servicing, served.share, served.cost)
     assert served.because
+
+
+def test_a_payment_next_to_nothing_is_still_a_figure():
+    served = serve(POLICY, account("high", "0." + "0" * 36 + "1"), now=NOW)
+
+    assert (Servicing.OVER, False) == (served.servicing, served.covered)
+    assert served.share == D(400) * 100 * D(10) ** 37
 
 
 def test_without_bounds_over_servicing_is_what_is_not_paid_for():

@@ -90,7 +90,7 @@ def decoded(file: str, data: bytes, encoding: str | None = None) -> Encoded:
     if known is not None:
         raise AccountError(f"{where} is not {known}; name another encoding, or {_CURE}")
     if bom or _SEVERAL_BYTES.search(data):
-        raise AccountError(f"{where} is not UTF-8, though the rest is; {_CURE}")
+        raise AccountError(f"{where} is not UTF-8, though others are; name the encoding, or {_CURE}")
     try:
         return Encoded(str(body, FALLBACK), FALLBACK, b"", _line(data, at))
     except UnicodeDecodeError as error:

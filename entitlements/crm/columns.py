@@ -101,10 +101,12 @@ def choose_columns(
     for heading, found, option in ((tier, tiers, "--tier-column"), (reason, reasons, "--reason-column")):
         if len(found) > 1:
             raise finding.error(f"there are {len(found)} columns {heading!r}; rename one, or name another: {option}")
+    at_id = finding.id(id)
     at_tier = tiers[0] if tiers else width
     at_reason = reasons[0] if reasons else max(width, at_tier + 1) if not tiers else width
+    finding.check_written({tier: at_tier, reason: at_reason}, criteria, at_id)
     dates = tuple(at for at, name in enumerate(layout.names) if "date" in spelt(name).split("_"))
-    return Columns(width, finding.id(id), at_tier, at_reason, criteria, fields, dates)
+    return Columns(width, at_id, at_tier, at_reason, criteria, fields, dates)
 
 
 class _Finding:
@@ -149,6 +151,15 @@ class _Finding:
             return found[0]
         places = (self._spelt.index(name) for name in IDS if name in self._spelt)
         return next(places, None)
+
+    def check_written(self, written: Mapping[str, int], criteria: Mapping[int, str], id: int | None) -> None:
+        """Refuse to write over a column that is read, or two things into one."""
+        for heading, at in written.items():
+            if at in criteria or at == id:
+                what = criteria.get(at, "the accounts' name").strip()
+                raise self.error(f"column {heading!r} is read for {what}; name another to write into")
+        if len({spelt(heading) for heading in written}) < 2:
+            raise self.error("the tier and its reason cannot be written into one column; name two")
 
     def error(self, what: str) -> AccountError:
         return AccountError(f"{self._layout.file}:{self._layout.headings.line}: {what}")

@@ -157,7 +157,8 @@ def _segment(tier: str | None, accounts: int, values: list[Decimal], whole: Deci
 
 def percent(part: Decimal, whole: Decimal) -> Decimal | None:
     """Return a percentage to one decimal; None of nothing."""
-    return None if whole == 0 else (part * 100 / whole).quantize(Decimal("0.1"))
+    with localcontext(_EXACT):
+        return None if whole == 0 else (part * 100 / whole).quantize(Decimal("0.1"))
 
 
 def _chosen(policy: Policy, by: str | None) -> ShareSegmentation | RuleSegmentation | None:

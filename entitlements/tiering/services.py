@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from types import MappingProxyType
 
 from entitlements.model.names import nearest
 from entitlements.model.policy import Policy, Tier
@@ -80,13 +81,13 @@ def in_variant(policy: Policy, variant: str) -> Policy:
     chosen = replace(services, variant=variant)
     every = frozenset(service.feature for service in services.catalogue.values())
     tiers = {id: _changed(tier, chosen, every) for id, tier in policy.tiers.items()}
-    return replace(policy, services=chosen, tiers=tiers)
+    return replace(policy, services=chosen, tiers=MappingProxyType(tiers))
 
 
 def _changed(tier: Tier, services: Services, every: frozenset[str]) -> Tier:
     own = frozenset(services.catalogue[id].feature for id in services.given(tier.id))
     origins = {name: by for name, by in tier.origins.items() if name not in every} | dict.fromkeys(own, tier.id)
-    return replace(tier, features=(tier.features - every) | own, origins=origins)
+    return replace(tier, features=(tier.features - every) | own, origins=MappingProxyType(origins))
 
 
 def tier_lines(policy: Policy, tier: str) -> tuple[ServiceLine, ...]:
