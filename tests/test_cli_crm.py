@@ -119,6 +119,13 @@ def test_labels_reasons_and_the_order_of_segments(ask):
     assert Path("out.csv").read_bytes().splitlines()[-1] == b";;;"
 
 
+def test_the_accounts_of_a_segment_stand_largest_first_and_equal_ones_as_before(ask):
+    Path("many.csv").write_text("Account Name,ARR\na,5\nb,70000\nc,900\nd,\ne,900\nf,80000\n", encoding="utf-8")
+    ask("assign", "many.csv", "-o", "out.csv", "--sort")
+
+    assert "fbcead" == "".join(line[0] for line in Path("out.csv").read_text(encoding="utf-8").splitlines()[1:])
+
+
 def _columns(path, *names):
     import csv
     import io
