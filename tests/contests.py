@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import time
 from collections import Counter
 from multiprocessing import get_context
 
 from trade import WRITTEN, policy
 
-from entitlements import AsyncEnforcer, Enforcer
+from entitlements import AsyncEnforcer, Enforcer, Policy
 from entitlements.clock import system_clock
 from entitlements.model.charge import Charge, Part, Status
 from entitlements.model.instants import HOUR, SECOND
@@ -126,3 +129,28 @@ def spend(url, skew):
 def skewed(url, skews):
     """Return how much of each limit was admitted to processes whose clocks are wrong by these *skews*."""
     return sum(contest(spend, [(url, skew) for skew in skews]), Counter())
+
+
+# --- A server that is stopped -------------------------------------------------------------------------------------
+
+
+def outage_share(url, pid, rank, seen):
+    """Charge a limit of 100 so many times, and go on when the server is stopped; return how many were then admitted.
+
+    Beside it stands what was last seen used, which is the last answer of this process.
+    """
+    written = {
+        "policy": {"version": "1"},
+        "limits": {"api": {"kind": "rate", "deadline": "300 ms"}},
+        "tiers": {"one": {"rank": 1, "limits": {"api": "100 per hour"}}},
+    }
+    with Enforcer(Policy.parse(written), accounts={"acme": "one"}, store=url, expected_processes=4) as enforcer:
+        enforcer.usage("acme")  # which connects, and tells what is used only to whom asks
+        used = [enforcer.consume("acme", "api").used for _ in range(seen)]
+        _gate.wait()
+        if not rank:
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(0.1)
+        _gate.wait()
+        admitted = sum(enforcer.consume("acme", "api").allowed for _ in range(60))
+    return admitted, used[-1] if used else 0
