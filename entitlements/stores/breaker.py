@@ -1,8 +1,8 @@
 """
 Whether the store is worth asking: a circuit breaker, pure but for its lock.
 
-*Closed*, every call asks the store. It opens when at least 5 calls of the last second
-have failed and they are half of them or more; with little traffic, when the last 5 have
+*Closed*, every call asks the store. It opens when at least 5 calls of the last second,
+or of its last quarter, have failed and they are half of them or more; with little traffic, when the last 5 have
 failed and nobody was answered for a second. *Open*, no call asks, for a pause that grows
 from a quarter of a second to a second and a half, give or take a fifth, so that a store
 that is back is used again within two seconds, and not by all processes at once. Then the
@@ -33,8 +33,9 @@ JITTER = 5
 TRIAL = 3 * SECOND
 """After this a trial that has not ended makes room for another."""
 
-_SLOTS = 4
+_SLOTS = 8
 _SLOT = WITHIN // _SLOTS
+_LATELY = 2
 
 
 class State(StrEnum):
@@ -168,7 +169,7 @@ class Breaker:
         self._slots = [[0, 0, 0] for _ in range(_SLOTS)]
 
     def _count(self, now: int) -> list[int]:
-        """Return the counts of the present quarter of a second: its number, answers, failures."""
+        """Return the counts of the present eighth of a second: its number, answers, failures."""
         number = now // _SLOT
         slot = self._slots[number % _SLOTS]
         if slot[0] != number:
@@ -178,7 +179,9 @@ class Breaker:
     def _is_broken(self, now: int) -> bool:
         if self._in_a_row >= FAILURES and now - self._answered > WITHIN:
             return True
-        oldest = now // _SLOT - _SLOTS
-        recent = [slot for slot in self._slots if slot[0] > oldest]
+        return any(self._mostly_fails(now // _SLOT - slots) for slots in (_LATELY, _SLOTS))
+
+    def _mostly_fails(self, before: int) -> bool:
+        recent = [slot for slot in self._slots if slot[0] > before]
         failures, answers = sum(slot[2] for slot in recent), sum(slot[1] for slot in recent)
         return failures >= FAILURES and failures >= answers

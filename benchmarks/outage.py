@@ -1,0 +1,222 @@
+"""
+An outage, second by second: which path decided, and how long that took.
+
+    python -m benchmarks.outage [--rate 0] [--plot docs/outage.svg] [--kind valkey-9]
+
+Requests come through the middleware (its ASGI interface, in this process) at half the
+rate that it can take, whatever becomes of the answers: one in four is charged a quota
+that is refused without the store, the others a rate. Over 60 seconds the server is
+stopped (SIGSTOP) and resumed, then killed and started again. Each decision is timed
+inside the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))  # where the servers are
+
+from servers import KINDS, Rack
+
+from benchmarks.outage_plot import drawn
+from benchmarks.rounds import environment
+from entitlements import AsyncEnforcer, Policy
+from entitlements.http.asgi import EntitlementsMiddleware
+from entitlements.http.routes import Route
+
+LASTS = 60
+STORY = ((10, "stop"), (25, "resume"), (38, "kill"), (48, "start"))
+"""What happens to the server, and in which second."""
+DEADLINE = 0.05
+PATHS_ASKED = ("/leads", "/", "/", "/")
+PATHS = ("store", "local", "refused")
+
+POLICY = Policy.parse({
+    "policy": {"version": "b"},
+    "limits": {"api": {"kind": "rate"}, "leads": {"kind": "quota", "deadline": "50 ms"}},
+    "tiers": {"one": {"rank": 1, "limits": {"api": "1000000000 per hour", "leads": 10**12}}},
+})  # fmt: skip
+
+
+@dataclass
+class Run:
+    """What was noted: when each decision began, how long it took, and who made it."""
+
+    began: float = 0.0
+    decisions: list[tuple[float, float, str]] = field(default_factory=list)
+    statuses: list[tuple[float, int, bool]] = field(default_factory=list)
+    happened: dict[str, float] = field(default_factory=dict)
+
+    def within(self, since, until):
+        """Return the decisions that began between two instants."""
+        return [each for each in self.decisions if since <= each[0] < until]
+
+
+async def hello(scope, receive, send):
+    """Answer with five bytes."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+def timed(enforcer, run):
+    """Note every decision of the enforcer."""
+    consume = enforcer.consume
+
+    async def noting(*args, **named):
+        began = time.perf_counter()
+        decision = await consume(*args, **named)
+        path = "store" if not decision.degraded else "local" if decision.allowed else "refused"
+        run.decisions.append((began - run.began, time.perf_counter() - began, path))
+        return decision
+
+    enforcer.consume = noting
+
+
+async def request(app, run, path):
+    """Send one request through the middleware."""
+    scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b""}
+    began = time.perf_counter() - run.began
+
+    async def send(message):
+        if message["type"] == "http.response.start":
+            named = dict(message["headers"])
+            run.statuses.append((began, message["status"], b"retry-after" in named))
+
+    await app(scope, None, send)
+
+
+async def capacity(app):
+    """Return how many requests a second 32 tasks get answered, one after the other each."""
+    run, until = Run(), time.perf_counter() + 4
+
+    async def client():
+        while time.perf_counter() < until:
+            for path in PATHS_ASKED:  # each in a task of its own, as a server would
+                await asyncio.create_task(request(app, run, path))
+
+    await asyncio.gather(*(client() for _ in range(32)))
+    return len(run.statuses) / 4
+
+
+async def story(server, run):
+    """Do to the server what the story says."""
+    for at, what in STORY:
+        await asyncio.sleep(max(0, run.began + at - time.perf_counter()))
+        do = {"stop": server.stop, "resume": server.cont, "kill": server.kill, "start": server.start}[what]
+        await asyncio.to_thread(do)
+        run.happened[what] = time.perf_counter() - run.began
+
+
+async def load(app, run, rate):
+    """Send requests at this rate for the time of the story, without waiting for answers."""
+    tasks, sent = set(), 0
+    while (now := time.perf_counter() - run.began) < LASTS:
+        while sent < now * rate:
+            task = asyncio.create_task(request(app, run, PATHS_ASKED[sent % 4]))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+            sent += 1
+        await asyncio.sleep(0.002)
+    await asyncio.gather(*tasks)
+
+
+async def measured(server, rate):
+    """Run the story, and return what was noted with the rate."""
+    run = Run()
+    async with AsyncEnforcer(POLICY, accounts={"acme": "one"}, store=server.url, expected_processes=1) as enforcer:
+        app = EntitlementsMiddleware(
+            hello, enforcer=enforcer, identify=lambda _: "acme", default=Route(consumes={"api": 1}),
+            routes=[Route("/leads", consumes={"leads": 1})],
+        )  # fmt: skip
+        most = int(await capacity(app))
+        rate = rate or most // 2
+        timed(enforcer, run)
+        run.began = time.perf_counter()
+        await asyncio.gather(story(server, run), load(app, run, rate))
+    return run, rate, most
+
+
+def quantile(values, share):
+    """Return the value below which this share of them lies."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def opened(run, fault):
+    """Return when, after a fault, the last decision was begun that waited: from then on nobody is asked."""
+    waited = [at for at, took, _ in run.within(run.happened[fault], run.happened[fault] + 5) if took > DEADLINE / 2]
+    first = min(waited, default=run.happened[fault])
+    return max((at for at in waited if at < first + 1.5), default=first)
+
+
+def strict_again(run, cure):
+    """Return how long after a cure the last degraded decision came."""
+    end = run.happened[cure] + 9
+    return (
+        max((at for at, _, path in run.within(run.happened[cure], end) if path != "store"), default=0)
+        - run.happened[cure]
+    )
+
+
+def report(run, rate, most, kind):
+    """Print the figures, and return whether every bar is met."""
+    print(f"{environment()}; {kind}; {rate:,} requests/s of {most:,} that the middleware takes")
+    print(f"{'':<34}{'decisions':>10}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}   bar")
+    met = True
+    rows = [("store answers", 0, run.happened["stop"], None)]
+    for fault, cure in (("stop", "resume"), ("kill", "start")):
+        at = opened(run, fault)
+        rows.append((f"{fault}: until the breaker is open", run.happened[fault], at, DEADLINE + 0.01))
+        rows.append((f"{fault}: open", at + 0.001, run.happened[cure], 0.001))
+    for name, since, until, bar in rows:
+        took = [each for _, each, _ in run.within(since, until)]
+        if not took:
+            continue
+        p99 = quantile(took, 0.99)
+        good = bar is None or p99 <= bar
+        met = met and good
+        said = "" if bar is None else f"p99 <= {bar * 1000:g} ms{'' if good else '  MISSED'}"
+        print(
+            f"{name:<34}{len(took):>10,}{quantile(took, 0.5) * 1000:>9.2f}{p99 * 1000:>9.2f}{max(took) * 1000:>9.2f}   {said}"
+        )
+    for cure in ("resume", "start"):
+        after = strict_again(run, cure)
+        met = met and after <= 2
+        print(f"{cure}: strict again after {after:.2f} s{'' if after <= 2 else '  MISSED'} (bar: 2 s)")
+    statuses = {}
+    for _, status, retry in run.statuses:
+        statuses[status, retry] = statuses.get((status, retry), 0) + 1
+    for (status, retry), many in sorted(statuses.items()):
+        print(f"status {status}{', with Retry-After' if retry else ''}: {many:,}")
+    bad = sum(
+        many for (status, retry), many in statuses.items() if status not in {200, 503} or (status == 503 and not retry)
+    )
+    print(f"anything but 200, or 503 with Retry-After: {bad}")
+    return met and not bad
+
+
+def main() -> int:
+    """Measure, print the figures, and draw the timeline where asked."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.outage", description=__doc__)
+    parser.add_argument("--rate", type=int, default=0, help="requests a second; 0 for half of what can be taken")
+    parser.add_argument("--plot", type=Path, help="draw the timeline here, as SVG")
+    parser.add_argument("--kind", choices=KINDS, default="valkey-9")
+    options = parser.parse_args()
+    rack = Rack()
+    try:
+        run, rate, most = asyncio.run(measured(rack.start(options.kind), options.rate))
+    finally:
+        rack.close()
+    good = report(run, rate, most, options.kind)
+    if options.plot:
+        options.plot.write_text(drawn(run.decisions, run.happened, PATHS, LASTS), encoding="utf-8")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
