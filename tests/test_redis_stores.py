@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 import redis.asyncio
@@ -294,6 +295,25 @@ def test_one_rate_takes_at_most_a_fifth_more_server_time_than_a_minimal_gcra(ser
     print(f"{server.version}: ours {ours:.2f} us, minimal GCRA {gcra:.2f} us, {ratio:.2f}x")
 
     assert ratio <= 1.2
+
+
+@pytest.mark.slow
+def test_what_each_limit_more_in_a_charge_adds_in_server_time_is_printed(server):
+    """Printed by -rP; that it stays one call, whatever the charge holds, is what is asserted."""
+    parts, store, spent = five().parts, RedisStore(server.url), []
+    with server.client() as client:
+        for count in range(1, 6):
+            for at in range(1100):
+                if at == 100:
+                    client.config_resetstat()
+                some = tuple(part._replace(size=10**9) for part in parts[:count])
+                store.execute(Charge(f"a{at % 50}", some, operation=f"o:{at}" if count > 3 else None))
+            calls = client.info("commandstats")["cmdstat_evalsha"]
+            assert 1000 == calls["calls"]
+            spent.append(calls["usec_per_call"])
+    store.close()
+    more = [f"{later - earlier:+.1f}" for earlier, later in pairwise(spent)]
+    print(f"{server.version}: one limit {spent[0]:.1f} us; a fixed rate, a token bucket, a quota, an allocation more: {', '.join(more)} us")  # fmt: skip
 
 
 # --- Many at once -------------------------------------------------------------------------------------------------
