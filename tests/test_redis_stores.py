@@ -307,7 +307,7 @@ def test_what_each_limit_more_in_a_charge_adds_in_server_time_is_printed(server)
                 if at == 100:
                     client.config_resetstat()
                 some = tuple(part._replace(size=10**9) for part in parts[:count])
-                store.execute(Charge(f"a{at % 50}", some, operation=f"o:{at}" if count > 3 else None))
+                store.execute(Charge(f"a{at % 50}", some, operation=f"o:{count}-{at}" if count > 3 else None))
             calls = client.info("commandstats")["cmdstat_evalsha"]
             assert 1000 == calls["calls"]
             spent.append(calls["usec_per_call"])
