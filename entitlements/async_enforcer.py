@@ -7,6 +7,8 @@ module-level `can` answer plain calls from what is loaded, and never do I/O.
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -18,6 +20,8 @@ from entitlements.handles import AsyncReservation
 from entitlements.hooks import Hooks
 from entitlements.model.charge import Verb
 from entitlements.model.events import Reloaded
+from entitlements.policy import Policy
+from entitlements.policy.watching import PolicyFiles, WatchingClock
 from entitlements.rules import reserving, verbs
 from entitlements.snapshots import (
     Kept,
@@ -28,6 +32,7 @@ from entitlements.snapshots import (
     known_account,
     new_operation,
     no_accounts,
+    reloaded,
 )
 from entitlements.stores import guard_async_store, open_async_store
 from entitlements.tiering.health import Health, health, measured_in
@@ -39,7 +44,7 @@ from entitlements.tiering.uptime import Uptime, uptime
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from os import PathLike
     from types import TracebackType
 
@@ -47,7 +52,7 @@ if TYPE_CHECKING:
     from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
     from entitlements.model.limits import NotIncluded
-    from entitlements.model.policy import Policy, Value
+    from entitlements.model.policy import Value
     from entitlements.model.usage import Period, Usage
     from entitlements.ports import Accounts, AsyncAccounts, AsyncStore, Clock, Hook, Store
     from entitlements.rules.asking import Wanted
@@ -266,6 +271,17 @@ class AsyncEnforcer:
 
     async def reload(self, policy: Policy) -> None:
         """Same as `Enforcer.reload`."""
+        self._reload(policy)
+
+    async def watch(self, path: str | PathLike[str], *, every: timedelta = timedelta(seconds=5)) -> None:
+        """Same as `Enforcer.watch`; files are read in a thread."""
+        files = await asyncio.to_thread(PolicyFiles, path)
+        clock = self._clock.clock if isinstance(self._clock, WatchingClock) else self._clock
+        watching = WatchingClock(clock, every, lambda: self._look(files))
+        self._reload(files.policy)
+        self._clock = watching
+
+    def _reload(self, policy: Policy) -> None:
         before = self._snapshots.reload(check_policy(policy))
         if self._accounts is not None:
             self._accounts = open_async_accounts(self._accounts, policy=policy)
@@ -338,6 +354,22 @@ class AsyncEnforcer:
         return self._told("decide", verbs.decide(entitlements, feature))
 
     # -- the shell ---------------------------------------------------------------------
+
+    def _look(self, files: PolicyFiles) -> None:
+        """Look at the files of the policy, in a thread where there is a loop to come back to."""
+        try:
+            looking = asyncio.get_running_loop().run_in_executor(None, files.look)
+        except RuntimeError:  # a plain call outside of any loop, or a loop that is shutting down
+            self._became(files, files.look())
+        else:
+            looking.add_done_callback(lambda done: done.cancelled() or self._became(files, done.result()))
+
+    def _became(self, files: PolicyFiles, found: Policy | str | None) -> None:
+        """Put what the files of the policy have become in force, or tell why not."""
+        if isinstance(found, Policy):
+            found = reloaded(found, self._reload)
+        if found is not None:
+            self._hooks.not_reloaded(files.path, found)
 
     async def _kept(self, account: str | Account) -> Kept:
         now = self._clock()

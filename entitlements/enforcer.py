@@ -7,6 +7,7 @@ Each verb gathers (the account's snapshot, the clock), runs a pure step of
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,8 @@ from entitlements.handles import Reservation
 from entitlements.hooks import Hooks
 from entitlements.model.charge import Verb
 from entitlements.model.events import Reloaded
+from entitlements.policy import Policy
+from entitlements.policy.watching import PolicyFiles, WatchingClock
 from entitlements.rules import reserving, verbs
 from entitlements.snapshots import (
     Kept,
@@ -28,6 +31,7 @@ from entitlements.snapshots import (
     known_account,
     new_operation,
     no_accounts,
+    reloaded,
 )
 from entitlements.stores import guard_store, open_store
 from entitlements.tiering.health import Health, health, measured_in
@@ -39,7 +43,7 @@ from entitlements.tiering.uptime import Uptime, uptime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from os import PathLike
     from types import TracebackType
 
@@ -47,7 +51,7 @@ if TYPE_CHECKING:
     from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
     from entitlements.model.limits import NotIncluded
-    from entitlements.model.policy import Policy, Value
+    from entitlements.model.policy import Value
     from entitlements.model.usage import Period, Usage
     from entitlements.ports import Accounts, Clock, Hook, Store
     from entitlements.rules.asking import Wanted
@@ -357,6 +361,28 @@ class Enforcer:
             self._accounts = open_accounts(self._accounts, policy=policy)
         self._hooks.tell(Reloaded(before.version, policy.version))
 
+    def watch(self, path: str | PathLike[str], *, every: timedelta = timedelta(seconds=5)) -> None:
+        """
+        Put the policy at *path* in force, now and whenever its files change.
+
+        Calls look at the files, at most one in *every*, and load what has stood still from
+        one look to the next. What is bad, cut off or half written is logged and told to
+        hooks (`ReloadFailed`), and the policy in force stays.
+
+        Args:
+            path: As `Policy.load()` takes it; write a new file and rename it.
+            every: The least time between two looks.
+
+        Raises:
+            PolicyError: Where it is no policy now.
+            ValueError: For a time that is none.
+        """
+        files = PolicyFiles(path)
+        clock = self._clock.clock if isinstance(self._clock, WatchingClock) else self._clock
+        watching = WatchingClock(clock, every, lambda: self._became(files, files.look()))
+        self.reload(files.policy)
+        self._clock = watching
+
     def close(self) -> None:
         """Let go of the store's connections."""
         self._store.close()
@@ -372,6 +398,13 @@ class Enforcer:
         self.close()
 
     # -- the shell ---------------------------------------------------------------------
+
+    def _became(self, files: PolicyFiles, found: Policy | str | None) -> None:
+        """Put what the files of the policy have become in force, or tell why not."""
+        if isinstance(found, Policy):
+            found = reloaded(found, self.reload)
+        if found is not None:
+            self._hooks.not_reloaded(files.path, found)
 
     def _kept(self, account: str | Account) -> Kept:
         now = self._clock()

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, TypeVar
 
-from entitlements.model.events import Decided, Degraded, OperationsDropped, Threshold
+from entitlements.model.events import Decided, Degraded, OperationsDropped, ReloadFailed, Threshold
 from entitlements.rules.answering import crossed, mode_of
 
 if TYPE_CHECKING:
@@ -54,6 +54,11 @@ class Hooks:
                 hook(event)
             except Exception:  # noqa: BLE001 - whatever a hook raises, the decision stands
                 _log.exception("hook %r failed on %s and goes on", hook, type(event).__name__)
+
+    def not_reloaded(self, path: str, problem: str) -> None:
+        """Log and tell that the files of the policy have changed and were not put in force."""
+        _log.warning("the policy in force stays, what %s says now cannot be: %s", path, problem)
+        self.tell(ReloadFailed(path, problem))
 
     def decided(self, verb: str, decision: Decision, answer: Answer = None) -> None:
         """Tell of a decision, of thresholds that it crossed, and of operation ids that it cost."""

@@ -23,6 +23,8 @@ from entitlements.policy.accounts import bind
 from entitlements.rules.resolve import resolve, stranger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
 
@@ -56,6 +58,15 @@ def check_policy(policy: object) -> Policy:
     if not isinstance(policy, Policy):
         raise TypeError(f"policy {policy!r} is not a Policy; write Policy.load(path)")
     return policy
+
+
+def reloaded(policy: Policy, reload: Callable[[Policy], None]) -> str | None:
+    """Put *policy* in force, which calls must survive; return what went wrong, or None."""
+    try:
+        reload(policy)
+    except Exception as error:  # noqa: BLE001 - a source of accounts may raise anything under a new policy
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
 def new_operation() -> str:

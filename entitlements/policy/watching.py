@@ -1,0 +1,122 @@
+"""
+A policy whose files change while it is in force.
+
+Nobody waits for a change: looking rides on calls, through the clock that each of them
+reads. What has changed is loaded once it has stood still from one look to the next and
+while it was read, so that a file is never taken while somebody writes it. What is bad,
+cut off or half written is reported, once, and never put in force; the last good one stays.
+"""
+
+from __future__ import annotations
+
+import os
+from time import monotonic_ns
+from typing import TYPE_CHECKING
+
+from entitlements.errors import PolicyError
+from entitlements.model.instants import MICROSECOND
+from entitlements.policy import Policy
+from entitlements.policy.files import SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+Signature = tuple[tuple[str, int, int, int, int], ...]
+"""Of each file: its name, when it and its inode changed, its size, its inode."""
+
+
+class PolicyFiles:
+    """
+    The file, or the files of the folder, at *path*.
+
+    Args:
+        path: As `Policy.load()` takes it.
+
+    Raises:
+        PolicyError: Where they are no policy now.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        self._settled = self._signature()
+        self._pending: Signature | None = None
+        self.policy = Policy.load(path)
+
+    def look(self) -> Policy | str | None:
+        """Return the policy that they have become, what is wrong with them, or None where there is no news."""
+        found = self._signature()
+        if found == self._settled:
+            self._pending = None
+            return None
+        if found != self._pending:
+            self._pending = found
+            return None
+        self._settled, self._pending = found, None
+        said = self._loaded(found)
+        if self._signature() != found:  # somebody wrote meanwhile: what was read may be half of it
+            self._settled = ()
+            return None
+        return said
+
+    def _loaded(self, found: Signature) -> Policy | str:
+        try:
+            cut_off = [name for name, *_ in found if not _ends_in_newline(name)]
+            if cut_off:
+                return f"{cut_off[0]} does not end with a newline, so it may be cut off; end it with one"
+            return Policy.load(self.path)
+        except (PolicyError, OSError) as error:
+            return str(error)
+
+    def _signature(self) -> Signature:
+        found = []
+        for name in self._names():
+            try:
+                known = os.stat(name)  # noqa: PTH116 - called often
+            except OSError:
+                continue
+            found.append((name, known.st_mtime_ns, known.st_ctime_ns, known.st_size, known.st_ino))
+        return tuple(found)
+
+    def _names(self) -> list[str]:
+        try:
+            with os.scandir(self.path) as entries:
+                return sorted(each.path for each in entries if each.name.endswith(SUFFIXES) and each.name[0] != ".")
+        except OSError:
+            return [self.path]
+
+
+class WatchingClock:
+    """
+    A clock that, every so often when it is read, has somebody look at something.
+
+    Args:
+        clock: What tells the time.
+        every: The least time between two looks.
+        look: Is called without arguments.
+    """
+
+    def __init__(self, clock: Callable[[], int], every: timedelta, look: Callable[[], object]) -> None:
+        self.clock = clock
+        self._every = every // MICROSECOND * 1000
+        if self._every <= 0:
+            raise ValueError(f"every {every!r} must be longer than no time at all")
+        self._look = look
+        self._due = monotonic_ns() + self._every
+
+    def __call__(self) -> int:
+        """Return the present instant, in microseconds since 1970."""
+        now = monotonic_ns()
+        if now >= self._due:
+            self._due = now + self._every
+            self._look()
+        return self.clock()
+
+
+def _ends_in_newline(name: str) -> bool:
+    with open(name, "rb") as file:  # noqa: PTH123 - as above
+        file.seek(0, os.SEEK_END)
+        if not file.tell():
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
