@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -20,7 +21,7 @@ from entitlements.handles import AsyncReservation
 from entitlements.hooks import Hooks
 from entitlements.model.charge import Verb
 from entitlements.model.events import Reloaded
-from entitlements.policy import Policy
+from entitlements.model.policy import Policy
 from entitlements.policy.watching import PolicyFiles, WatchingClock
 from entitlements.rules import reserving, verbs
 from entitlements.snapshots import (
@@ -362,7 +363,11 @@ class AsyncEnforcer:
         except RuntimeError:  # a plain call outside of any loop, or a loop that is shutting down
             self._became(files, files.look())
         else:
-            looking.add_done_callback(lambda done: done.cancelled() or self._became(files, done.result()))
+            looking.add_done_callback(partial(self._looked, files))
+
+    def _looked(self, files: PolicyFiles, looking: asyncio.Future[Policy | str | None]) -> None:
+        if not looking.cancelled():
+            self._became(files, looking.result())
 
     def _became(self, files: PolicyFiles, found: Policy | str | None) -> None:
         """Put what the files of the policy have become in force, or tell why not."""

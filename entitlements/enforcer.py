@@ -19,7 +19,7 @@ from entitlements.handles import Reservation
 from entitlements.hooks import Hooks
 from entitlements.model.charge import Verb
 from entitlements.model.events import Reloaded
-from entitlements.policy import Policy
+from entitlements.model.policy import Policy
 from entitlements.policy.watching import PolicyFiles, WatchingClock
 from entitlements.rules import reserving, verbs
 from entitlements.snapshots import (

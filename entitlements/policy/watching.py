@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 
 from entitlements.errors import PolicyError
 from entitlements.model.instants import MICROSECOND
-from entitlements.policy import Policy
+from entitlements.policy import Policy as Loaded
 from entitlements.policy.files import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
+
+    from entitlements.model.policy import Policy
 
 Signature = tuple[tuple[str, int, int, int, int], ...]
 """Of each file: its name, when it and its inode changed, its size, its inode."""
@@ -41,7 +43,7 @@ class PolicyFiles:
         self.path = os.fspath(path)
         self._settled = self._signature()
         self._pending: Signature | None = None
-        self.policy = Policy.load(path)
+        self.policy: Policy = Loaded.load(path)
 
     def look(self) -> Policy | str | None:
         """Return the policy that they have become, what is wrong with them, or None where there is no news."""
@@ -64,7 +66,7 @@ class PolicyFiles:
             cut_off = [name for name, *_ in found if not _ends_in_newline(name)]
             if cut_off:
                 return f"{cut_off[0]} does not end with a newline, so it may be cut off; end it with one"
-            return Policy.load(self.path)
+            return Loaded.load(self.path)
         except (PolicyError, OSError) as error:
             return str(error)
 

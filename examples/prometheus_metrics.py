@@ -1,0 +1,85 @@
+"""
+Metrics for Prometheus from the enforcer's hooks: what operators watch and are woken for.
+
+    pip install prometheus-client
+    python examples/prometheus_metrics.py redis://localhost:6379   # and look at http://localhost:9000/metrics
+
+No metric has a label with an account's id: ids are personal data, and each would be a
+time series of its own. Labels are limits, reasons, paths and modes, all of which the
+policy and the library bound.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+
+from entitlements import Enforcer, Policy
+from entitlements.model import events
+
+STATES = ("closed", "half-open", "open")
+
+
+class Metrics:
+    """A hook that counts; give it to `Enforcer(hooks=[Metrics(registry)])`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name, about, *labels):
+            return Counter(f"entitlements_{name}", about, labels, registry=registry)
+
+        self.decisions = counter("decisions", "Decisions", "verb", "feature", "allowed", "reason", "via")
+        self.degraded = counter("degraded_decisions", "Decisions made without the store", "mode")
+        self.unknown = counter("unknown_outcomes", "Orders of which nobody knows whether they were done", "repeated")
+        self.replayed = counter("journal_replayed", "Orders let through in an outage and counted since")
+        self.lost = counter("journal_lost", "Orders let through in an outage that are never counted")
+        self.waiting = Gauge("entitlements_journal_waiting", "Orders that wait for the store", registry=registry)
+        self.breaker = Gauge("entitlements_breaker", "1 for the breaker's state", ["state"], registry=registry)
+        self.reloads = counter("policy_reloads", "Changes of the policy's files", "good")
+        self.policy = Gauge(
+            "entitlements_policy_changed_seconds", "When a policy was last put in force", registry=registry
+        )
+        self._breaker_is("closed")
+
+    def __call__(self, event: events.Event) -> None:
+        """Take notice of one event."""
+        match event:
+            case events.Decided(verb, decision):
+                allowed = str(decision.allowed).lower()
+                self.decisions.labels(verb, decision.feature, allowed, decision.reason, decision.via).inc()
+            case events.Degraded(_, mode):
+                self.degraded.labels(mode).inc()
+            case events.BreakerChanged(_, after):
+                self._breaker_is(after)
+            case events.OutcomeUnknown(_, repeated):
+                self.unknown.labels(str(repeated).lower()).inc()
+            case events.Journalled(waiting, replayed, lost):
+                self.waiting.set(waiting)
+                self.replayed.inc(replayed)
+                self.lost.inc(lost)
+            case events.Reloaded():
+                self.reloads.labels("true").inc()
+                self.policy.set_to_current_time()
+            case events.ReloadFailed():
+                self.reloads.labels("false").inc()
+
+    def _breaker_is(self, state: str) -> None:
+        for each in STATES:
+            self.breaker.labels(each).set(each == state)
+
+
+def main() -> None:
+    """Charge an account ten times a second, for somebody to watch."""
+    registry = CollectorRegistry()
+    policy = Policy.load("policies/minimal.yaml")
+    store = sys.argv[1] if len(sys.argv) > 1 else "memory://"
+    with Enforcer(policy, accounts={"acme": "pro"}, store=store, hooks=[Metrics(registry)]) as enforcer:
+        start_http_server(9000, registry=registry)
+        while True:
+            print(enforcer.consume("acme", {"api": 1, "leads": 1}))
+            time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()
