@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from entitlements.model.account import Account
+    from entitlements.model.charge import Answer
     from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
     from entitlements.model.limits import NotIncluded
@@ -101,6 +102,7 @@ class AsyncEnforcer:
         self._accounts = open_async_accounts(accounts, policy=policy, clock=clock or monotonic)
         self._hooks = Hooks(hooks)
         self._store = guard_async_store(open_async_store(store, self._clock), self._hooks.tell, expected_processes)
+        self._at_once: Callable[[Any], Answer] | None = getattr(self._store, "at_once", None)
         self._refunded = Once()
 
     def __repr__(self) -> str:
@@ -167,7 +169,8 @@ class AsyncEnforcer:
                 kept = await self._kept(account)
             step = verbs.ready(kept.entitlements, what, n)
             if step is not None:
-                return await self._run(step)
+                decision = self.run_nowait(step)
+                return await self._run(step) if decision is None else decision
         return await self._charge(account, Verb.CONSUME, what, n, key=key, scope=scope)
 
     async def peek(self, account: str | Account, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
@@ -403,6 +406,18 @@ class AsyncEnforcer:
             again = verbs.repeat(step.order, answer, step.anchor)
             answer = verbs.fresh(await self._store.execute(again))
         return self._noted(step, step.finish(answer, self._store.via), answer)
+
+    def run_nowait(self, step: verbs.Step[R]) -> R | None:
+        """Run a step that the store can answer without waiting; None where it cannot."""
+        if step.order is None:
+            return self._noted(step, step.finish(None, "static"), None)
+        if self._at_once is None:
+            return None
+        answer = self._at_once(step.order)
+        if answer is None:
+            return None
+        result = step.finish(answer, self._store.via)
+        return self._noted(step, result, answer) if self._hooks.listening else result
 
     def _noted(self, step: verbs.Step[R], result: R, answer: Any) -> R:
         if self._hooks.listening:

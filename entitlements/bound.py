@@ -79,6 +79,10 @@ class BoundAccount:
         """Same as `Enforcer.consume`, for this account."""
         return self._enforcer.consume(self.account, what, n, key=key, scope=scope)
 
+    def consume_nowait(self, limit: str) -> Decision | None:
+        """Consume one unit; as `AsyncBoundAccount.consume_nowait`, but nothing is ever waited for."""
+        return self._enforcer.consume(self.account, limit)
+
     def peek(self, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
         """Same as `Enforcer.peek`, for this account."""
         return self._enforcer.peek(self.account, what, n, scope=scope)
@@ -194,6 +198,15 @@ class AsyncBoundAccount:
     async def consume(self, what: Wanted, n: int = 1, *, key: str | None = None, scope: str | None = None) -> Decision:
         """Same as `AsyncEnforcer.consume`, for this account."""
         return await self._enforcer.consume(self.account, what, n, key=key, scope=scope)
+
+    def consume_nowait(self, limit: str) -> Decision | None:
+        """
+        Consume one unit of a rate, if nothing has to be waited for; None where `consume` must be awaited.
+
+        For a handle that was made just now: it does not look whether the account has changed since.
+        """
+        step = self._kept.entitlements.ready.get(limit)
+        return None if step is None else self._enforcer.run_nowait(step)
 
     async def peek(self, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
         """Same as `AsyncEnforcer.peek`, for this account."""

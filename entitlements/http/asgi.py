@@ -8,38 +8,33 @@ comes to nothing.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import logging
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from entitlements.async_enforcer import AsyncEnforcer
-from entitlements.enforcer import Enforcer
-from entitlements.errors import UnknownAccount
+from entitlements.bound import AsyncBoundAccount, BoundAccount
 from entitlements.http.charging import Charging
 from entitlements.http.current import ACCOUNT
+from entitlements.http.finding import HANDLE, AccountFinder, check_enforcer
 from entitlements.http.headers import HeaderStyle
 from entitlements.http.lifespan import LifespanMiddleware
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusing import refuse
+from entitlements.http.response import Response
 from entitlements.http.routes import Route, RouteTable, route_of
-from entitlements.model.names import check_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
+    from entitlements.async_enforcer import AsyncEnforcer
+    from entitlements.enforcer import Enforcer
     from entitlements.http.current import Handle
     from entitlements.http.identify import Identify
     from entitlements.http.refusing import OnDenied
     from entitlements.http.types import App, Receive, Scope, Send
     from entitlements.model.decision import Decision
 
-HANDLE = "entitlements.account"
-"""Where the scope keeps the enforcer, the handle that an `AccountMiddleware` found, and by which `identify`."""
-
-IDENTIFY_WITHIN = 1.0
-"""Seconds that an async `identify` may take."""
+SERVED = frozenset({"http", "websocket"})
+HANDLES = (AsyncBoundAccount, BoundAccount)
 
 _log = logging.getLogger("entitlements.http")
 
@@ -73,63 +68,29 @@ class AccountMiddleware:
         problems: Problems | None = None,
         on_denied: OnDenied | None = None,
     ) -> None:
-        if not callable(identify):
-            raise TypeError(
-                f"identify {identify!r} must be a callable from the ASGI scope to an account's id;"
-                " see entitlements.http.identify for ready-made ones"
-            )
         self.app = app
-        self._enforcer = _checked(enforcer)
-        self._identify = identify
-        self._exempt = exempt
         self._problems = problems or Problems()
+        self._finder = AccountFinder(enforcer, identify, self._problems)
+        self._exempt = exempt
         self._on_denied = on_denied
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
-        if scope["type"] not in {"http", "websocket"} or (self._exempt is not None and self._exempt(scope)):
+        if scope["type"] not in SERVED or (self._exempt is not None and self._exempt(scope)):
             await self.app(scope, receive, send)
             return
-        found = await self._handle(scope)
-        if found is None or isinstance(found, Refusal):
-            refusal = found or self._problems.account_required()
-            await refuse(scope, receive, send, refusal, headers=[], on_denied=self._on_denied)
-            return
-        scope.setdefault("state", {})["account"] = found
-        scope[HANDLE] = (self._enforcer, found, self._identify)
+        found = self._finder.find(scope)
+        if not isinstance(found, HANDLES):
+            waited = await found
+            if isinstance(waited, Refusal):
+                await refuse(scope, receive, send, waited, headers=[], on_denied=self._on_denied)
+                return
+            found = waited
         token = ACCOUNT.set(found)
         try:
             await self.app(scope, receive, send)
         finally:
             ACCOUNT.reset(token)
-
-    async def _handle(self, scope: Scope) -> Handle | Refusal | None:
-        """Return the account's handle, why there is none, or None for nobody."""
-        outer = scope.get(HANDLE)
-        if outer is not None and outer[0] is self._enforcer and outer[2] is self._identify:
-            return outer[1]  # type: ignore[no-any-return]
-        try:
-            identity = self._identify(scope)
-            if type(identity) is not str and inspect.isawaitable(identity):
-                async with asyncio.timeout(IDENTIFY_WITHIN):
-                    identity = await identity
-        except Exception:  # noqa: BLE001 - whatever it raises, nobody passes
-            _log.exception("identify failed, and nobody is let through")
-            return self._problems.unavailable()
-        if identity is None:
-            return None
-        try:
-            if isinstance(self._enforcer, AsyncEnforcer):
-                return self._enforcer.known(identity) or await self._enforcer.account(identity)
-            return self._enforcer.account(identity)
-        except UnknownAccount as error:
-            _log.warning("nobody is let through: %s", error)
-            return None
-        except Exception:  # noqa: BLE001 - a directory's error of any kind
-            if isinstance(identity, str) and not _is_id(identity):
-                return None
-            _log.exception("the account could not be loaded, and nobody is let through")
-            return self._problems.unavailable()
 
 
 class RoutesMiddleware:
@@ -165,7 +126,7 @@ class RoutesMiddleware:
         on_denied: OnDenied | None = None,
     ) -> None:
         self.app = app
-        self._enforcer = _checked(enforcer)
+        self._enforcer = check_enforcer(enforcer)
         self._table = routes if isinstance(routes, RouteTable) else RouteTable(routes, default)
         self._table.check(enforcer.policy)
         self._problems = problems or Problems()
@@ -180,7 +141,7 @@ class RoutesMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
-        if scope["type"] not in {"http", "websocket"}:
+        if scope["type"] not in SERVED:
             await self.app(scope, receive, send)
             return
         route = route_of(self._table, scope)
@@ -191,8 +152,11 @@ class RoutesMiddleware:
         if outer is None or outer[0] is not self._enforcer:
             await self._refuse(scope, receive, send, self._problems.account_required())
             return
-        account: Handle = outer[1]
-        decision = None
+        await self.serve(scope, receive, send, route, outer[1])
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send, route: Route, account: Handle) -> None:
+        """Serve a request of *account* that falls under *route*."""
+        charging, decision, standing = self._charging, None, None
         try:
             for name in route.requires:
                 decision = account.decide(name)
@@ -200,8 +164,11 @@ class RoutesMiddleware:
                     break
             else:
                 if route.consumes:
-                    decision = await self._charging.consume(account, route, scope)
-            standing = account.entitlements().standing if decision is None else None
+                    decision = charging.at_once(account, route)
+                    if decision is None:
+                        decision = await charging.consume(account, route, scope)
+                if decision is None:
+                    standing = account.entitlements().standing
         except Exception:  # noqa: BLE001 - a store's, a directory's or a rule's error: nobody passes uncounted
             _log.exception("%s could not be decided, and nobody is let through", route)
             await self._refuse(scope, receive, send, self._problems.unavailable())
@@ -213,11 +180,18 @@ class RoutesMiddleware:
             await self._refuse(scope, receive, send, self._problems.standing(standing))
             return
         if route.messages and scope["type"] == "websocket":
-            receive, send = self._charging.metered(account, route, scope, receive, send)
+            receive, send = charging.metered(account, route, scope, receive, send)
         if decision is None or decision.facts.limit is None:
             await self.app(scope, receive, send)
-        else:
-            await self._charging.run(self.app, scope, receive, send, decision)
+            return
+        response = Response(receive, send, charging.headers(decision))
+        try:
+            await self.app(scope, response.receive, response.send)
+        except BaseException as error:
+            await charging.settle(response, decision, error)
+            raise
+        if charging.is_void(response):
+            await charging.settle(response, decision)
 
     async def _refuse(
         self, scope: Scope, receive: Receive, send: Send, refusal: Refusal, decision: Decision | None = None
@@ -274,8 +248,11 @@ class EntitlementsMiddleware:
             payment_required=payment_required,
             retry_after_cap=retry_after_cap,
         )
-        table = RouteTable(_checked(enforcer).policy.routes if routes is None else routes, default)
-        gated = RoutesMiddleware(
+        table = RouteTable(check_enforcer(enforcer).policy.routes if routes is None else routes, default)
+        self.app = app
+        self._table = table
+        self._finder = AccountFinder(enforcer, identify, problems)
+        self._routes = RoutesMiddleware(
             app,
             enforcer=enforcer,
             routes=table,
@@ -285,36 +262,27 @@ class EntitlementsMiddleware:
             problems=problems,
             on_denied=on_denied,
         )
-        found = AccountMiddleware(
-            gated,
-            enforcer=enforcer,
-            identify=identify,
-            exempt=lambda scope: route_of(table, scope).exempt,
-            problems=problems,
-            on_denied=on_denied,
-        )
-        self.app = app
-        self._found = found
+        self._on_denied = on_denied
         self._lifespan = LifespanMiddleware(app, enforcer=enforcer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
-        await (self._lifespan if scope["type"] == "lifespan" else self._found)(scope, receive, send)
-
-
-def _checked(enforcer: object) -> AsyncEnforcer | Enforcer:
-    """Return an enforcer that an event loop can use."""
-    if isinstance(enforcer, AsyncEnforcer):
-        return enforcer
-    if not isinstance(enforcer, Enforcer):
-        raise TypeError(f"enforcer {enforcer!r} is not one; pass AsyncEnforcer(policy, accounts=..., store=...)")
-    if enforcer.via != "memory":
-        raise TypeError("an Enforcer on a networked store would block the event loop; pass an AsyncEnforcer")
-    return enforcer
-
-
-def _is_id(identity: str) -> bool:
-    with suppress(ValueError):
-        check_id(identity)
-        return True
-    return False
+        if scope["type"] not in SERVED:
+            await self._lifespan(scope, receive, send)
+            return
+        route = route_of(self._table, scope)
+        if route.exempt:
+            await self.app(scope, receive, send)
+            return
+        found = self._finder.find(scope)
+        if not isinstance(found, HANDLES):
+            waited = await found
+            if isinstance(waited, Refusal):
+                await refuse(scope, receive, send, waited, headers=[], on_denied=self._on_denied)
+                return
+            found = waited
+        token = ACCOUNT.set(found)
+        try:
+            await self._routes.serve(scope, receive, send, route, found)
+        finally:
+            ACCOUNT.reset(token)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from entitlements.http.current import Handle
     from entitlements.http.problems import Problems
     from entitlements.http.routes import Cost, Route
-    from entitlements.http.types import App, Headers, Receive, Scope, Send
+    from entitlements.http.types import Headers, Receive, Scope, Send
     from entitlements.model.decision import Decision
 
 _log = logging.getLogger("entitlements.http")
@@ -63,6 +63,10 @@ class Charging:
         """Return what the response says of the limits that *decision* is about."""
         return self._headers.of(decision)
 
+    def at_once(self, account: Handle, route: Route) -> Decision | None:
+        """Take one unit of one limit, if that is all and needs no I/O; None where `consume` is to be awaited."""
+        return None if route.one is None else account.consume_nowait(route.one)
+
     async def consume(
         self, account: Handle, route: Route, scope: Scope, consumes: Mapping[str, Cost] | None = None
     ) -> Decision | None:
@@ -76,19 +80,12 @@ class Charging:
             return await self._enforcer.consume(account.account, what, n, scope=whose)
         return self._enforcer.consume(account.account, what, n, scope=whose)
 
-    async def run(self, app: App, scope: Scope, receive: Receive, send: Send, decision: Decision) -> None:
-        """Run the application for a request that was charged; give back what came to nothing."""
-        response = Response(receive, send, self.headers(decision))
-        try:
-            await app(scope, response.receive, response.send)
-        except BaseException as error:
-            if self._is_void(response, raised=error):
-                await self._give_back(decision)
-            raise
-        if self._is_void(response):
+    async def settle(self, response: Response, decision: Decision, raised: BaseException | None = None) -> None:
+        """Give back what a request took that has come to nothing."""
+        if self.is_void(response, raised):
             await self._give_back(decision)
 
-    def _is_void(self, response: Response, raised: BaseException | None = None) -> bool:
+    def is_void(self, response: Response, raised: BaseException | None = None) -> bool:
         """
         Say whether a request has come to nothing.
 

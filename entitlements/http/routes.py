@@ -21,10 +21,12 @@ __all__ = ["Cost", "Route", "RouteTable", "costs_of", "route_of"]
 
 def route_of(table: RouteTable, scope: Scope) -> Route:
     """Return the rule that a request or a websocket falls under; looked for once per scope."""
+    if not table.routes:
+        return table.default
     known: tuple[RouteTable, Route] | None = scope.get(MATCHED)
     if known is not None and known[0] is table:
         return known[1]
-    route = table.find(path_of(scope), scope.get("method")) if table.routes else table.default
+    route = table.find(path_of(scope), scope.get("method"))
     scope[MATCHED] = (table, route)
     return route
 

@@ -8,11 +8,11 @@ All instants are integer microseconds since 1970 in UTC, on the store's clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from entitlements.model.limits import Limit, Size
+from entitlements.model.limits import UNLIMITED, Limit, Rate, Size
 
 Ends = tuple[int, int, int, int]
 """Four boundaries of a quota's periods: the ends that a store may choose, and before
@@ -60,6 +60,8 @@ class Charge:
         keyed: The operation was named by a caller: kept 24 hours, not 10 minutes.
         ttl: Of a reservation: microseconds until it lapses.
         holder: Of an assignment: who holds the unit.
+        is_one_rate: Whether it is of one rate and nothing else, which keeps no record.
+        packed: What a store has made of it for the wire, with the store; so it is made once.
     """
 
     account: str
@@ -70,6 +72,14 @@ class Charge:
     keyed: bool = False
     ttl: int = 0
     holder: str | None = None
+    is_one_rate: bool = field(init=False, compare=False, repr=False)
+    packed: Any = field(default=None, init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        alone = len(self.parts) == 1 and self.operation is None and self.verb is Verb.CONSUME
+        size = self.parts[0].size if alone else 0
+        one_rate = alone and size != 0 and size is not UNLIMITED and isinstance(self.parts[0].limit, Rate)
+        object.__setattr__(self, "is_one_rate", one_rate)
 
     @property
     def fingerprint(self) -> str:

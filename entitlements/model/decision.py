@@ -52,7 +52,7 @@ class Decision:
         line: Line | None = None,
         parts: tuple[Decision, ...] | None = None,
     ) -> None:
-        object.__setattr__(self, "_given", (allowed, reason, facts, receipt, line, parts))
+        _give(self, (allowed, reason, facts, receipt, line, parts))
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         """Refuse: a decision is a value."""
@@ -61,6 +61,11 @@ class Decision:
     def __reduce__(self) -> tuple[object, ...]:
         """Travel to other processes."""
         return (Decision, self._given)
+
+    @property
+    def given(self) -> tuple[bool, Reason, Facts, Receipt, Line | None, tuple[Decision, ...] | None]:
+        """All that it was made of, in one step."""
+        return self._given
 
     @property
     def allowed(self) -> bool:
@@ -285,3 +290,5 @@ _FIELDS = (
     "account", "policy", "allowed", "reason", "feature", "tier", "source", "via", "limit", "used",
     "remaining", "retry_after", "resets_at", "valid_until", "degraded", "replayed",
 )  # fmt: skip
+
+_give = Decision._given.__set__  # type: ignore[misc, attr-defined]  # noqa: SLF001 - the slot's own, past our __setattr__

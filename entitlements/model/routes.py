@@ -26,6 +26,7 @@ class Route:
         messages: Units of each limit that one message received on a websocket takes.
         scope: From the ASGI scope to whose meter a limit with a `per` is kept on.
         exempt: Passed without asking who it is: health checks.
+        one: The limit of which one unit is all that it consumes, on the account's own meter; else None.
 
     Raises:
         ValueError: For anything above that cannot be.
@@ -38,6 +39,7 @@ class Route:
     messages: Mapping[str, Cost] = field(default_factory=dict)
     scope: Callable[[Any], str] | None = None
     exempt: bool = False
+    one: str | None = field(init=False, default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.methods is not None:
@@ -47,6 +49,8 @@ class Route:
             object.__setattr__(self, name, _costs(getattr(self, name), f"{self}: {name}"))
         if self.exempt and (self.requires or self.consumes or self.messages):
             raise ValueError(f"{self} is exempt, so it can require and consume nothing; leave one of them out")
+        if self.scope is None and list(self.consumes.values()) == [1]:
+            object.__setattr__(self, "one", next(iter(self.consumes)))
 
     def __str__(self) -> str:
         """Return `route GET /v1/leads`."""

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _ALLOWING = frozenset({Reason.INCLUDED, Reason.WITHIN_LIMIT, Reason.UNLIMITED, Reason.OUTAGE_ALLOWED})
 _REFUSED = {Rate: Reason.RATE_LIMITED, Quota: Reason.QUOTA_EXCEEDED, Allocation: Reason.ALLOCATION_FULL}
+_ADMITTED, _WITHIN_LIMIT = Status.ADMITTED, Reason.WITHIN_LIMIT
+_made = tuple.__new__  # a named tuple's own constructor costs three times as much
 RETRY_UNAVAILABLE = SECOND
 """What a charge that could not be counted says of when to come again."""
 
@@ -77,13 +79,13 @@ def deciding(plan: Plan) -> Callable[[Outcome, str], Decision]:
     facts, cost, part = share.facts, share.cost, share.part
     if len(plan.shares) > 1 or not isinstance(part.limit, Rate) or not isinstance(plan.order, Charge):
         return lambda outcome, via: decided(plan, outcome, via)
-    operation, scope = plan.order.operation, plan.order.scope
+    operation, scope, unlimited = plan.order.operation, plan.order.scope, facts.size is UNLIMITED
 
     def finish(outcome: Outcome, via: str) -> Decision:
-        counted = outcome.status is Status.ADMITTED and not outcome.ways
-        if counted and (line := outcome.lines[0]).fits and facts.size is not UNLIMITED:
-            receipt = Receipt(via, outcome.now, cost, operation, part, scope)
-            return Decision(True, Reason.WITHIN_LIMIT, facts, receipt, line)
+        status, now, lines, _, _, ways = outcome
+        if status is _ADMITTED and not ways and lines[0].fits and not unlimited:
+            receipt = _made(Receipt, (via, now, cost, operation, part, scope, False, False))
+            return Decision(True, _WITHIN_LIMIT, facts, receipt, lines[0])
         return decided(plan, outcome, via)
 
     return finish

@@ -95,6 +95,10 @@ class MemoryStore:
         with self._lock:
             now = self._clock()
             if type(order) is Charge:
+                if order.is_one_rate and order.scope is None:
+                    found = self._idling.get(order.account) or self._kept.get(order.account)
+                    if found is not None:
+                        return law.charge_rate(found, order.parts[0], now)
                 return self._charge(order, now)
             return self._other(order, now)
 
@@ -234,6 +238,10 @@ class AsyncMemoryStore:
     async def execute(self, order: Order, /) -> Answer:
         """Same as `MemoryStore.execute`."""
         return self._store.execute(order)
+
+    def at_once(self, order: Charge, /) -> Outcome:
+        """Carry out a charge without waiting."""
+        return self._store.execute(order)  # type: ignore[return-value]
 
     async def aclose(self) -> None:
         """Do nothing: there is nothing to let go of."""

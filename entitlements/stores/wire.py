@@ -172,7 +172,7 @@ def _call(script: Script, namespace: str, account: str, scope: str | None, args:
 
 
 def _charge(order: Charge, namespace: str) -> Call:
-    if is_one_rate(order):
+    if order.is_one_rate:
         part = order.parts[0]
         limit: Rate = part.limit  # type: ignore[assignment]
         if limit.per and order.scope is not None:
@@ -183,14 +183,6 @@ def _charge(order: Charge, namespace: str) -> Call:
             return Call(SLIDING, keys, _sliding_asked(part, limit))
         return Call(RATE, keys, (_part(part),))
     return _call(CHARGE, namespace, order.account, order.scope, _asked(order, _VERBS[order.verb]))
-
-
-def is_one_rate(order: Charge) -> bool:
-    """Say whether a charge is of one rate and nothing else, which keeps no record."""
-    if order.operation is not None or order.verb is not Verb.CONSUME or len(order.parts) != 1:
-        return False
-    limit, size, _, _ = order.parts[0]
-    return type(limit) is Rate and size != 0 and size is not UNLIMITED
 
 
 def _sliding_asked(part: Part, limit: Rate) -> tuple[bytes, bytes]:
@@ -313,7 +305,7 @@ def _not_ours(order: Order, reply: object) -> StoreError:
 
 
 def _charged(order: Charge, reply: bytes) -> Outcome:
-    if not is_one_rate(order) or order.parts[0].limit.algorithm is not Algorithm.SLIDING:  # type: ignore[union-attr]
+    if not order.is_one_rate or order.parts[0].limit.algorithm is not Algorithm.SLIDING:  # type: ignore[union-attr]
         return _outcome(reply)
     part = order.parts[0]
     width = -(-part.limit.window // 60)  # type: ignore[union-attr]
