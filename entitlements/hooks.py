@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, TypeVar
 
+from entitlements.accounts.forks import unlock_in_children
 from entitlements.model.events import Decided, Degraded, OperationsDropped, ReloadFailed, Threshold
 from entitlements.rules.answering import crossed, mode_of
 
@@ -45,6 +46,11 @@ class Hooks:
                 )
         self.listening = bool(self._hooks)
         self._told: OrderedDict[object, None] = OrderedDict()
+        self._lock = threading.Lock()
+        unlock_in_children(self)
+
+    def unlock(self) -> None:
+        """Take a fresh lock, in a forked child."""
         self._lock = threading.Lock()
 
     def tell(self, event: Event) -> None:

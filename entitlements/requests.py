@@ -7,6 +7,7 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from entitlements.accounts.forks import unlock_in_children
 from entitlements.clock import check_clock, system_clock
 from entitlements.model.account import Account
 from entitlements.model.events import Decided
@@ -48,6 +49,11 @@ class FeatureRequests:
         self._max_accounts = max_accounts
         self._on_request = on_request
         self._noted: OrderedDict[str, dict[str, FeatureRequest]] = OrderedDict()
+        self._lock = threading.Lock()
+        unlock_in_children(self)
+
+    def unlock(self) -> None:
+        """Take a fresh lock, in a forked child."""
         self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:

@@ -80,6 +80,7 @@ class Once:
     def __init__(self) -> None:
         self._seen: WeakSet[Decision] = WeakSet()
         self._lock = threading.Lock()
+        _ALL.add(self)
 
     def first(self, decision: Decision) -> bool:
         """Say whether *decision* comes for the first time."""
@@ -87,6 +88,10 @@ class Once:
             first = decision not in self._seen
             self._seen.add(decision)
         return first
+
+    def unlock(self) -> None:
+        """Take a fresh lock, in a forked child."""
+        self._lock = threading.Lock()
 
 
 class Kept:
@@ -251,12 +256,12 @@ class Snapshots:
         self._lock = threading.Lock()
 
 
-_ALL: WeakSet[Snapshots] = WeakSet()
+_ALL: WeakSet[Snapshots | Once] = WeakSet()
 
 
 def _unlock_in_child() -> None:
-    for snapshots in _ALL:
-        snapshots.unlock()
+    for each in _ALL:
+        each.unlock()
 
 
 if hasattr(os, "register_at_fork"):
