@@ -3,7 +3,7 @@ What is resolved and kept in this process, for both enforcers: plain bookkeeping
 
 One snapshot per account, with one end: the first of its `valid_until` and the moment
 its account must be asked for again. Readers look into a plain dict without a lock;
-writers take turns. Whatever was being loaded while something was refreshed or reloaded
+writers take turns, and drop the oldest for new ones. Whatever was being loaded while something was refreshed or reloaded
 is answered, but not kept.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -146,13 +147,14 @@ class Snapshots:
 
     Args:
         policy: The policy in force.
-        max_size: Most snapshots kept of each kind; the oldest make room.
+        max_size: Most snapshots kept of each kind, by id and by object; the oldest make room. One
+            takes about 1 KB, and 3 KB once its account is charged: 100,000 are 100 to 300 MB.
     """
 
     def __init__(self, policy: Policy, *, max_size: int = 100_000) -> None:
         self.policy = policy
-        self.by_id: dict[str, Kept] = {}
-        self._by_object: dict[str, Kept] = {}
+        self.by_id: OrderedDict[str, Kept] = OrderedDict()
+        self._by_object: OrderedDict[str, Kept] = OrderedDict()
         self._max_size = max_size
         self._epoch = 0
         self._lock = threading.Lock()
@@ -235,8 +237,8 @@ class Snapshots:
         with self._lock:
             before, self.policy = self.policy, policy
             self._epoch += 1
-            self.by_id = {}
-            self._by_object = {}
+            self.by_id = OrderedDict()
+            self._by_object = OrderedDict()
         return before
 
     def _resolved(self, id: str, account: Account | None, now: int, until: int, fresh_for: int, loaded: int) -> Kept:
@@ -245,10 +247,10 @@ class Snapshots:
         expires = until if entitlements.expires is None else min(until, entitlements.expires)
         return Kept(entitlements, account, since=now, until=expires, loaded=loaded, fresh_for=fresh_for)
 
-    def _put(self, kept: dict[str, Kept], id: str, snapshot: Kept) -> None:
+    def _put(self, kept: OrderedDict[str, Kept], id: str, snapshot: Kept) -> None:
         kept.pop(id, None)
         while len(kept) >= self._max_size:
-            kept.pop(next(iter(kept)), None)
+            kept.popitem(last=False)  # of a plain dict, the first is a search among all that were dropped
         kept[id] = snapshot
 
     def unlock(self) -> None:

@@ -35,14 +35,12 @@ class Entry:
         asked: The charge as it was asked; None of what is no charge.
         outcome: What its caller was told; None of what is no charge.
         sent: When it was first sent with an unknown outcome, on the monotonic clock; None if never.
-        gone: It was refunded, and is not brought there any more.
     """
 
     order: Charge | Refund | Settle
     asked: Charge | None = None
     outcome: Outcome | None = None
     sent: int | None = None
-    gone: bool = False
 
     def is_too_old(self, now: int) -> bool:
         """Say whether the store may have carried it out and forgotten that."""
@@ -87,26 +85,26 @@ class Journal:
             entry = self._charges.pop((account, operation or ""), None)
             if entry is None:
                 return False
-            entry.gone = True
             self._count -= 1
+            waiting = self._waiting[account]
+            waiting.remove(entry)
+            if not waiting:
+                del self._waiting[account]
             return True
 
     def take(self, account: str | None = None) -> Entry | None:
         """Take out the oldest entry of the account, or of the account that has waited longest; None if there is none."""
         with self._lock:
-            while self._waiting:
-                whose = next(iter(self._waiting)) if account is None else account
-                entries = self._waiting.get(whose)
-                if entries is None:
-                    return None
-                entry = entries.popleft()
-                if not entries:
-                    del self._waiting[whose]
-                if not entry.gone:
-                    self._count -= 1
-                    self._charges.pop((whose, getattr(entry.order, "operation", None) or ""), None)
-                    return entry
-        return None
+            whose = next(iter(self._waiting), None) if account is None else account
+            entries = None if whose is None else self._waiting.get(whose)
+            if whose is None or entries is None:
+                return None
+            entry = entries.popleft()
+            if not entries:
+                del self._waiting[whose]
+            self._count -= 1
+            self._charges.pop((whose, getattr(entry.order, "operation", None) or ""), None)
+            return entry
 
     def put_back(self, entry: Entry) -> None:
         """Put an entry that was taken back to where it was, whatever the room."""

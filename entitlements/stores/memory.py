@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakSet
 
@@ -79,7 +80,7 @@ class MemoryStore:
         self._clock = clock
         self._max_keys = max_keys
         self._when_full = Status.WAIVED if when_full == "allow" else Status.UNAVAILABLE
-        self._idling: dict[Key, Ledger] = {}
+        self._idling: OrderedDict[Key, Ledger] = OrderedDict()
         """Records of nothing but rates, those that were looked at longest ago first."""
         self._kept: dict[Key, Ledger] = {}
         self._was_full = False
@@ -212,10 +213,10 @@ class MemoryStore:
             return True
         for _ in range(min(len(self._idling), _LOOKED_AT + excess)):
             key = next(iter(self._idling))
-            ledger = self._idling.pop(key)
-            if key in spared or not ledger.is_idle(now):
-                self._idling[key] = ledger
+            if key in spared or not self._idling[key].is_idle(now):
+                self._idling.move_to_end(key)
                 continue
+            del self._idling[key]
             excess -= 1
             if excess == 0:
                 return True
