@@ -202,7 +202,7 @@ class AsyncEnforcer:
 
     def reservation(self, account: str | Account, id: str) -> AsyncReservation:
         """Same as `Enforcer.reservation`."""
-        return AsyncReservation(None, *self._settling(account, None), id=id)
+        return AsyncReservation(None, *self._settling(account, None), id=reserving.made(id))
 
     async def assign(self, account: str | Account, limit: str, holder: str) -> Decision:
         """Same as `Enforcer.assign`."""

@@ -253,8 +253,13 @@ class Enforcer:
         return self._reservation(account, decision.operation or "", decision, lasts, held)
 
     def reservation(self, account: str | Account, id: str) -> Reservation:
-        """Return a reservation that was made elsewhere, to commit or cancel it."""
-        return self._reservation(account, id, None, 0, None)
+        """
+        Return a reservation that was made elsewhere, to commit or cancel it.
+
+        Raises:
+            ValueError: For what can be no reservation's id.
+        """
+        return self._reservation(account, reserving.made(id), None, 0, None)
 
     def assign(self, account: str | Account, limit: str, holder: str) -> Decision:
         """Give *holder* a unit of an allocation; whoever has one keeps it."""

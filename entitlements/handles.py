@@ -126,7 +126,7 @@ class AsyncReservation:
         self._making = asyncio.Lock()
         self._commit = commit
         self._cancel = cancel
-        self._ended = False
+        self._ended = reserve is None and not id
 
     def __bool__(self) -> bool:
         """Return whether the units were granted."""

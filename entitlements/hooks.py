@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from entitlements.accounts.forks import unlock_in_children
 from entitlements.model.events import Decided, Degraded, OperationsDropped, ReloadFailed, Threshold
+from entitlements.model.redacting import story
 from entitlements.rules.answering import crossed, mode_of
 
 if TYPE_CHECKING:
@@ -58,8 +59,9 @@ class Hooks:
         for hook in self._hooks:
             try:
                 hook(event)
-            except Exception:  # noqa: BLE001 - whatever a hook raises, the decision stands
-                _log.exception("hook %r failed on %s and goes on", hook, type(event).__name__)
+            except Exception as error:  # noqa: BLE001 - whatever a hook raises, the decision stands
+                told = story(error, _account_of(event))
+                _log.error("hook %r failed on %s and goes on\n%s", hook, type(event).__name__, told)
 
     def not_reloaded(self, path: str, problem: str) -> None:
         """Log and tell that the files of the policy have changed and were not put in force."""
@@ -89,3 +91,8 @@ class Hooks:
                 self._told.popitem(last=False)
         if not told:
             self.tell(Threshold(percent, part))
+
+
+def _account_of(event: Event) -> str | None:
+    """Return the id of the account that an event is about; None for one about no single account."""
+    return getattr(getattr(event, "decision", event), "account", None)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from entitlements.accounts import AsyncCachedAccounts, CachedAccounts
 from entitlements.errors import AccountError
 from entitlements.model.account import Account
+from entitlements.model.redacting import digest
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -292,7 +293,7 @@ def test_a_failing_source_is_logged_once_and_so_is_its_recovery(make, caplog):
 
 
 def test_a_bad_account_is_the_trouble_of_that_account(make, caplog):
-    """It is logged by name, once, while others are loaded; one that is not known is the caller's to see."""
+    """It is logged by its digest, once, while others are loaded; one that is not known is the caller's to see."""
     it = make()
     it.source.tiers["b"] = "free"
     it.load()
@@ -307,7 +308,8 @@ def test_a_bad_account_is_the_trouble_of_that_account(make, caplog):
         it.load("new")
 
     assert 1 == len(caplog.records)
-    assert "account 'acme' cannot be loaded, what was last known stands in" in caplog.text
+    assert f"account {digest('acme')} cannot be loaded, what was last known stands in" in caplog.text
+    assert "acme" not in caplog.text
 
 
 @pytest.mark.parametrize(

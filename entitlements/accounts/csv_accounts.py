@@ -139,7 +139,11 @@ class CsvAccounts:
 
 
 def _warn(file: str, problems: Sequence[Problem]) -> None:
-    """Log that accounts are missing, once for each version of the file and policy."""
+    """Log that accounts are missing and where, once for each version of the file and policy; cells are not for logs."""
     bad = [problem for problem in problems if problem.severity is Severity.ERROR]
     if bad:
-        _log.warning("%s: %d problems keep rows from being served, the first: %s", file, len(bad), bad[0])
+        where = ": ".join(part for part in (f"{bad[0].file}:{bad[0].line}", bad[0].path) if part)
+        _log.warning(
+            "%s: %d problems keep rows from being served, the first at %s; `problems` says what they are",
+            file, len(bad), where,
+        )  # fmt: skip

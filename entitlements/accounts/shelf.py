@@ -28,6 +28,7 @@ from entitlements.accounts.forks import unlock_in_children
 from entitlements.errors import AccountError
 from entitlements.model.account import Account
 from entitlements.model.instants import MICROSECOND, SECOND
+from entitlements.model.redacting import digest, without
 
 RETRY = SECOND
 """How long a stale answer stands before the source is asked again, in microseconds."""
@@ -99,7 +100,8 @@ class Shelf(Generic[F]):
         ttl: How long an account stays fresh.
         negative_ttl: How long the absence of an account stays fresh.
         max_stale: How long an account may stand in after that while its source fails.
-        max_size: Most accounts kept; the least recently used make room.
+        max_size: Most accounts kept; the least recently used make room. One takes about 1 KB,
+            so that 10,000 are 10 MB.
         clock: Microseconds that only ever grow.
 
     Raises:
@@ -178,8 +180,10 @@ class Shelf(Generic[F]):
                 self._troubles.discard(trouble)  # the caller sees the error itself
                 return Landed(error)
             known = trouble in self._troubles
+            if len(self._troubles) > self._entries.maxsize:  # of accounts that nobody asks for any more
+                self._troubles &= {None}
             self._troubles.add(trouble)
-        return Landed(stand_in or error, "" if known else _bad_news(trouble, error))
+        return Landed(stand_in or error, "" if known else _bad_news(flight.id, trouble, error))
 
     def leave(self, flight: Flight[F]) -> None:
         """Let nobody join *flight* any more."""
@@ -245,9 +249,10 @@ def _gone(_id: str, entry: _Entry, _now: int) -> int:
     return entry.gone
 
 
-def _bad_news(id: str | None, error: Exception) -> str:
-    what = "accounts" if id is None else f"account {id!r}"
-    return f"{what} cannot be loaded, what was last known stands in: {type(error).__name__}: {error}"
+def _bad_news(id: str, trouble: str | None, error: Exception) -> str:
+    what = "accounts" if trouble is None else f"account {digest(id)}"
+    said = without(str(error), id)
+    return f"{what} cannot be loaded, what was last known stands in: {type(error).__name__}: {said}"
 
 
 def _microseconds(duration: object, what: str) -> int:

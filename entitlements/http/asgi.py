@@ -21,6 +21,7 @@ from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusing import refuse
 from entitlements.http.response import Response
 from entitlements.http.routes import Route, RouteTable, route_of
+from entitlements.model.redacting import story
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -169,8 +170,9 @@ class RoutesMiddleware:
                         decision = await charging.consume(account, route, scope)
                 if decision is None:
                     standing = account.entitlements().standing
-        except Exception:  # noqa: BLE001 - a store's, a directory's or a rule's error: nobody passes uncounted
-            _log.exception("%s could not be decided, and nobody is let through", route)
+        except Exception as error:  # noqa: BLE001 - a store's, a directory's or a rule's error: nobody passes uncounted
+            told = story(error, account.id)
+            _log.error("%s could not be decided, and nobody is let through\n%s", route, told)
             await self._refuse(scope, receive, send, self._problems.unavailable())
             return
         if decision is not None and not decision.allowed:

@@ -11,6 +11,7 @@ from entitlements.http.headers import HeaderStyle, RateLimitHeaders
 from entitlements.http.messages import MeteredMessages
 from entitlements.http.response import Response
 from entitlements.http.routes import costs_of
+from entitlements.model.redacting import story
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -106,8 +107,9 @@ class Charging:
         async def charge() -> str | None:
             try:
                 decision = await self.consume(account, route, scope, route.messages)
-            except Exception:  # noqa: BLE001 - a store's or a rule's error: nothing passes uncounted
-                _log.exception("a message on %s could not be counted, and closes its websocket", route)
+            except Exception as error:  # noqa: BLE001 - a store's or a rule's error: nothing passes uncounted
+                told = story(error, account.id)
+                _log.error("a message on %s could not be counted, and closes its websocket\n%s", route, told)
                 return self._problems.unavailable().kind
             return None if decision is None or decision.allowed else self._problems.refused(decision).kind
 
@@ -130,5 +132,6 @@ class Charging:
                 await self._enforcer.refund(decision, rates=self._refund_rates)
             else:
                 self._enforcer.refund(decision, rates=self._refund_rates)
-        except Exception:  # noqa: BLE001 - as above
-            _log.exception("the units of a request that came to nothing could not be given back")
+        except Exception as error:  # noqa: BLE001 - as above
+            told = story(error, decision.account)
+            _log.error("the units of a request that came to nothing could not be given back\n%s", told)

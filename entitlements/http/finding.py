@@ -12,7 +12,9 @@ from entitlements.async_enforcer import AsyncEnforcer
 from entitlements.enforcer import Enforcer
 from entitlements.errors import UnknownAccount
 from entitlements.http.problems import Problems, Refusal
+from entitlements.model.account import Account
 from entitlements.model.names import check_id
+from entitlements.model.redacting import story, without
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -26,6 +28,9 @@ HANDLE = "entitlements.account"
 
 IDENTIFY_WITHIN = 1.0
 """Seconds that an async `identify` may take."""
+
+LOADED_WITHIN = 5.0
+"""Seconds that the account source may take for one request; what it brings later serves the next."""
 
 _log = logging.getLogger("entitlements.http")
 
@@ -62,7 +67,7 @@ class AccountFinder:
         try:
             identity = self._identify(scope)
         except Exception as error:  # noqa: BLE001 - whatever it raises, nobody passes
-            return self._failed(error)
+            return self._failed(error, None)
         if type(identity) is str and self._known is not None:
             handle = self._known(identity)
             if handle is not None:
@@ -83,23 +88,24 @@ class AccountFinder:
                 async with asyncio.timeout(IDENTIFY_WITHIN):
                     identity = await identity
         except Exception as error:  # noqa: BLE001 - as above
-            return await self._failed(error)
+            return await self._failed(error, None)
         if identity is None:
             return self._problems.account_required()
         try:
-            if isinstance(self._enforcer, AsyncEnforcer):
+            if not isinstance(self._enforcer, AsyncEnforcer):
+                return self._note(scope, self._enforcer.account(identity))
+            async with asyncio.timeout(LOADED_WITHIN):
                 return self._note(scope, await self._enforcer.account(identity))
-            return self._note(scope, self._enforcer.account(identity))
         except Exception as error:  # noqa: BLE001 - a directory's error of any kind
             if isinstance(identity, str) and not _is_id(identity):
                 return self._problems.account_required()
-            return await self._failed(error)
+            return await self._failed(error, _id_of(identity))
 
-    async def _failed(self, error: Exception) -> Refusal:
+    async def _failed(self, error: Exception, id: str | None) -> Refusal:
         if isinstance(error, UnknownAccount):
-            _log.warning("nobody is let through: %s", error)
+            _log.warning("nobody is let through: %s", without(str(error), id or ""))
             return self._problems.account_required()
-        _log.error("the account could not be found out, and nobody is let through", exc_info=error)
+        _log.error("the account could not be found out, and nobody is let through\n%s", story(error, id))
         return self._problems.unavailable()
 
 
@@ -117,6 +123,12 @@ def check_enforcer(enforcer: object) -> AsyncEnforcer | Enforcer:
     if enforcer.via != "memory":
         raise TypeError("an Enforcer on a networked store would block the event loop; pass an AsyncEnforcer")
     return enforcer
+
+
+def _id_of(identity: object) -> str | None:
+    """Return the id that an identity is or has, whatever `identify` gave."""
+    id = identity.id if isinstance(identity, Account) else identity
+    return id if isinstance(id, str) else None
 
 
 def _is_id(identity: str) -> bool:

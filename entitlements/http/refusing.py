@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from entitlements.http.messages import POLICY_VIOLATION
 from entitlements.http.response import joined
 from entitlements.http.types import App, Scope
+from entitlements.model.redacting import story
 
 if TYPE_CHECKING:
     from entitlements.http.problems import Refusal
@@ -64,8 +65,9 @@ async def _instead(on_denied: OnDenied | None, scope: Scope, refusal: Refusal) -
     try:
         answer = on_denied(scope, refusal)
         return await answer if inspect.isawaitable(answer) else answer
-    except Exception:  # noqa: BLE001 - a refusal stays one, whatever becomes of its looks
-        _log.exception("on_denied failed; the problem document is sent instead")
+    except Exception as error:  # noqa: BLE001 - a refusal stays one, whatever becomes of its looks
+        told = story(error, refusal.decision.account if refusal.decision else None)
+        _log.error("on_denied failed; the problem document is sent instead\n%s", told)
         return None
 
 

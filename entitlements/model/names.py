@@ -21,22 +21,24 @@ MAX_ID = 256
 NAME = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
 """The one namespace of features, limits and values: words of `[a-z0-9]` with `-` and `.`."""
 
+_LONGEST_SHOWN = 80
+
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-def check_id(value: object, what: str = "account id") -> str:
+def check_id(value: object, what: str = "account id", *, most: int = MAX_ID) -> str:
     """
     Return *value* if it may be an id, unchanged: ids are opaque, never normalised.
 
     Raises:
-        ValueError: For anything but 1 to 256 characters without control characters
+        ValueError: For anything but 1 to *most* characters without control characters
             and lone surrogates.
     """
     if not isinstance(value, str):
-        raise ValueError(f"{what} {value!r} is a {type(value).__name__}; pass a str")
-    if not 1 <= len(value) <= MAX_ID:
-        shown = f"{value[:20]!r}… ({len(value)} characters)" if value else "''"
-        raise ValueError(f"{what} {shown} must have 1 to {MAX_ID} characters")
+        raise ValueError(f"{what} {shown(value)} is a {type(value).__name__}; pass a str")
+    if not 1 <= len(value) <= most:
+        begins = f"{value[:20]!r}… ({len(value)} characters)" if value else "''"
+        raise ValueError(f"{what} {begins} must have 1 to {most} characters")
     if found := _FORBIDDEN.search(value):
         raise ValueError(
             f"{what} {value!r} holds {found[0]!r}; control characters and lone surrogates"
@@ -53,11 +55,22 @@ def check_count(value: object, what: str = "cost", *, least: int = 1) -> int:
         ValueError: For a bool, a float, any other type, or an int out of range.
     """
     if type(value) is not int or not least <= value <= MAX_COUNT:
-        raise ValueError(f"{what} {value!r} must be an int from {least} to 2**53 - 1")
+        raise ValueError(f"{what} {shown(value)} must be an int from {least} to 2**53 - 1")
     return value
+
+
+def shown(value: object) -> str:
+    """Return *value* for a message: never long, whatever a caller has passed."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - an int of 5,000 digits, or an object that cannot show itself
+        return f"of type {type(value).__name__}"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the known name spelt most like *name*, or ''."""
+    if len(name) > MAX_ID:  # nobody's slip, and long to compare
+        return ""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from entitlements.errors import UnknownFeature
 from entitlements.model.criteria import AssignmentRules
 from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue
-from entitlements.model.names import nearest
+from entitlements.model.names import nearest, shown
 from entitlements.model.problem import Problem
 from entitlements.model.routes import Route
 from entitlements.model.segments import Segmentation
@@ -188,7 +188,7 @@ class Policy:
     def unknown(self, name: str, *, asked: str = "can") -> UnknownFeature:
         """Return the error for a *name* that the verb *asked* has no answer to."""
         if not isinstance(name, str):
-            return UnknownFeature(f"{name!r} is a {type(name).__name__}; the name of a feature or limit is a str")
+            return UnknownFeature(f"{shown(name)} is a {type(name).__name__}; the name of a feature or limit is a str")
         if len(name) > _LONGEST_SHOWN:
             return UnknownFeature(
                 f"{name[:_LONGEST_SHOWN]!r}… ({len(name)} characters) is no name of policy {self.version}"

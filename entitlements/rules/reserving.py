@@ -16,7 +16,7 @@ from entitlements.model import events
 from entitlements.model.charge import Charge, Settle, Settled, Verb
 from entitlements.model.instants import MICROSECOND
 from entitlements.model.limits import Allocation, Quota, Rate
-from entitlements.model.names import check_count
+from entitlements.model.names import MAX_ID, check_count, check_id, shown
 from entitlements.rules.asking import Wanted, limit_named, plan, wanted_units
 from entitlements.rules.ledger import OPERATIONS_KEPT
 from entitlements.rules.verbs import Step
@@ -49,14 +49,24 @@ def lifetime(ttl: float | timedelta) -> int:
         ValueError: For anything but a timedelta or a number of seconds above 0.
     """
     if isinstance(ttl, bool) or not isinstance(ttl, int | float | timedelta):
-        raise ValueError(f"ttl {ttl!r} must be seconds or a timedelta")
+        raise ValueError(f"ttl {shown(ttl)} must be seconds or a timedelta")
     try:
         lasts = (ttl if isinstance(ttl, timedelta) else timedelta(seconds=ttl)) // MICROSECOND
     except (OverflowError, ValueError):
         lasts = 0
     if lasts <= 0:
-        raise ValueError(f"ttl {ttl!r} must be above 0 and finite")
+        raise ValueError(f"ttl {shown(ttl)} must be above 0 and finite")
     return lasts
+
+
+def made(id: str) -> str:
+    """
+    Return *id* if it may be a reservation's: its key may be as long as any, with two characters before it.
+
+    Raises:
+        ValueError: For anything else; an empty one is that of a reservation which was refused.
+    """
+    return id if id == "" else check_id(id, "reservation id", most=MAX_ID + 2)
 
 
 def commit(
@@ -116,7 +126,7 @@ def _amounts(held: Mapping[str, int] | None, n: object) -> tuple[tuple[str, int]
     if n is None:
         return None
     if isinstance(n, Mapping):
-        amounts = {name: check_count(units, f"commit of {name!r}", least=0) for name, units in n.items()}
+        amounts = {name: check_count(units, f"commit of {shown(name)}", least=0) for name, units in n.items()}
     else:
         units = check_count(n, "commit", least=0)
         if held is None:
@@ -132,7 +142,7 @@ def _amounts(held: Mapping[str, int] | None, n: object) -> tuple[tuple[str, int]
 def _check_within(held: Mapping[str, int], amounts: Mapping[str, int]) -> None:
     for name, units in amounts.items():
         if name not in held:
-            raise ValueError(f"commit of {name!r}: the reservation holds none of it, it holds {', '.join(held)}")
+            raise ValueError(f"commit of {shown(name)}: the reservation holds none of it, it holds {', '.join(held)}")
         if units > held[name]:
             raise ValueError(f"commit of {units} of {name!r}: only {held[name]} are reserved; consume the rest")
 

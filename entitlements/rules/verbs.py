@@ -34,7 +34,7 @@ from entitlements.model.charge import (
 )
 from entitlements.model.decision import Decision
 from entitlements.model.limits import Allocation, Quota, Rate
-from entitlements.model.names import check_count, check_id
+from entitlements.model.names import check_count, check_id, shown
 from entitlements.rules.answering import about_feature, deciding, period_of, refund_of, usage_of, without_store
 from entitlements.rules.asking import (
     Plan,
@@ -158,7 +158,7 @@ def holders(entitlements: Entitlements, limit: str) -> Step[tuple[str, ...]]:
 
 def set_usage(entitlements: Entitlements, now: int, name: str, total: int) -> Step[Usage]:
     """Make *total* what is used of a quota's running period, or of an allocation."""
-    check_count(total, f"usage of {name!r}", least=0)
+    check_count(total, f"usage of {shown(name)}", least=0)
     limit = limit_named(entitlements.policy, name, (Quota, Allocation), "set_usage")
     part = part_of(entitlements, limit, total, now)
 
@@ -211,7 +211,7 @@ def forget(account: str) -> Step[None]:
 def refund(decision: Decision, *, rates: bool) -> Step[bool] | None:
     """Give back what a decision took; None where it took nothing that can come back."""
     if not isinstance(decision, Decision):
-        raise TypeError(f"{decision!r} is not a Decision; pass what consume or assign returned")
+        raise TypeError(f"{shown(decision)} is not a Decision; pass what consume or assign returned")
     order = refund_of(decision, rates=rates)
     if order is None:
         return None

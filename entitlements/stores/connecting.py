@@ -7,6 +7,7 @@ redis-py's own defaults repeat a write whose answer was lost, and take seconds t
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
@@ -41,6 +42,14 @@ _SETTINGS = frozenset({
 })  # fmt: skip
 _CLASSES = {"redis": (Connection, AsyncConnection), "rediss": (SSLConnection, AsyncSSLConnection),
             "unix": (UnixConnection, AsyncUnixConnection)}  # fmt: skip
+
+_HOST = re.compile(r"(?:[^:/@\[\]]+|\[[^/@\[\]]+\])?(?::[0-9]+)?")
+_ASSIGNED = re.compile(r"([^?&=/]+)=([^&]*)")
+_PARTS = re.compile(r"[:/?#@&=%]")
+_UNREADABLE = (
+    "it cannot be read; write redis://USER:PASSWORD@host:port with : as %3A, / as %2F, ? as %3F, # as %23"
+    " and @ as %40 in user name and password"
+)
 
 Host = tuple[str, int]
 
@@ -92,14 +101,33 @@ def target_of(url: str, namespace: str = DEFAULT_NAMESPACE, max_connections: int
     try:
         return _target(url, shown, namespace, max_connections)
     except ValueError as error:
-        raise ValueError(f"store URL {shown!r}: {error}") from None
+        said = str(error)
+    # Not raised from the error: its text may hold a part of the password, and a chain is printed whole.
+    raise ValueError(f"store URL {shown!r}: {_UNREADABLE if shown.endswith('…') or _tells(said, url) else said}")
 
 
 def redacted(url: str) -> str:
-    """Return *url* without user name, password and options."""
+    """
+    Return *url* without user name, password and options; only its scheme where it is not clear which is which.
+
+    A `/`, a `?` or a `#` in a password ends the part where passwords stand, and a URL
+    without `@` may have lost its host.
+    """
     scheme, _, rest = url.partition("://")
-    place = rest.partition("?")[0]
-    return f"{scheme}://{place.rpartition('@')[2]}"
+    place, mark, more = re.fullmatch(r"([^?#]*)([?#]?)(.*)", rest, re.DOTALL).groups()  # type: ignore[union-attr]
+    before, at, after = place.rpartition("@")
+    is_split = "/" in before or (bool(mark) and "@" in more)
+    is_place = bool(at) or scheme == "unix" or all(map(_HOST.fullmatch, after.partition("/")[0].split(",")))
+    return f"{scheme}://{after}" if is_place and not is_split else f"{scheme}://…"
+
+
+def _tells(said: str, url: str) -> bool:
+    """Say whether a message holds a part of what stands before a URL's last `@`, or of a password among its options."""
+    rest = url.partition("://")[2]
+    secrets = [rest.rpartition("@")[0]]
+    secrets += [text for name, text in _ASSIGNED.findall(rest) if "password" in name.lower()]
+    words = {word for secret in secrets for each in (secret, unquote(secret)) for word in _PARTS.split(each)}
+    return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", said) for word in words if word)
 
 
 def _target(url: str, shown: str, namespace: str, max_connections: int) -> Target:
@@ -157,7 +185,8 @@ def _checked(options: dict[str, str], kind: str) -> str:
     for name, value in options.items():
         known = name in _SETTINGS or (name.startswith("ssl_") and kind == "rediss")
         if not known or name in ("host", "port", "path"):
-            raise ValueError(f"option {name!r} is not known; {', '.join(_OURS)} and redis-py's connection options are")
+            shown = f" {name!r}" if value else ", without a value,"  # that may be what stands behind a & in a password
+            raise ValueError(f"option{shown} is not known; {', '.join(_OURS)} and redis-py's connection options are")
         if name in URL_QUERY_ARGUMENT_PARSERS and not value:
             raise ValueError(f"option {name!r} is empty")
     if options.get("protocol", "3") not in ("2", "3"):

@@ -33,6 +33,7 @@ from entitlements.model.charge import (
 )
 from entitlements.model.events import BreakerChanged, Journalled, OutcomeUnknown
 from entitlements.model.instants import SECOND
+from entitlements.model.redacting import without
 from entitlements.rules.outages import answered, journalled, not_journalled, to_journal, undo_of, ways_of
 from entitlements.stores.breaker import Breaker, State
 from entitlements.stores.failures import Corrupt, Misconfigured, Overloaded, Rejected, TimedOut, Unreachable
@@ -163,7 +164,7 @@ class Degrading:
         """Count a failure of the store; raise what is none, and cannot be decided without it."""
         if isinstance(error, Corrupt) or (isinstance(error, Misconfigured) and not self._was_answered):
             raise error
-        self._said = str(error)
+        self._said = without(str(error), _account_of(order))  # it is logged, and told to other accounts
         if not self._is_ours(order, error, began):
             self._changed(self.breaker.failed(ticket, self._clock(), random.uniform(-1, 1)))  # noqa: S311 - jitter
 
@@ -183,7 +184,7 @@ class Degrading:
         """Bring the account's entries to the store, and a few of others; return what it failed with."""
         brought = lost = 0
         try:
-            for entry in self._due(order.charge.account if isinstance(order, Recall) else order.account):
+            for entry in self._due(_account_of(order)):
                 done = yield from self._bring(entry, ticket)
                 if isinstance(done, StoreError):
                     return done
@@ -313,6 +314,10 @@ class Degrading:
             "%s answers again; %d orders went without it, %d wait to be brought to it, %d were lost",
             self._store, degraded, len(self.journal), lost,
         )  # fmt: skip
+
+
+def _account_of(order: Order) -> str:
+    return order.charge.account if isinstance(order, Recall) else order.account
 
 
 def _is_exact(order: Order) -> bool:

@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from entitlements.errors import AccountError
-from entitlements.model.names import nearest
+from entitlements.model.names import nearest, shown
 from entitlements.model.words import in_json
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _check_names(entitlements: Entitlements, measured: Mapping[str, object]) -> 
         if name not in known:
             there_are = f"; there are {', '.join(known)}" if known else "; the policy weighs none under health.weights"
             cure = nearest(str(name), known) or there_are
-            raise AccountError(f"account {entitlements.account!r}: {name!r} is no component of health{cure}")
+            raise AccountError(f"account {entitlements.account!r}: {shown(name)} is no component of health{cure}")
 
 
 def _score(account: str, name: str, value: object) -> Decimal | None:

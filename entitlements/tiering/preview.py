@@ -24,7 +24,7 @@ from entitlements.model.entitlements import Entitlements
 from entitlements.model.facts import Verdict
 from entitlements.model.instants import MICROSECOND, check_moment, to_datetime, to_instant
 from entitlements.model.limits import NOT_INCLUDED, Allocation, Limit, LimitValue, NotIncluded, Quota
-from entitlements.model.names import nearest
+from entitlements.model.names import nearest, shown
 from entitlements.model.policy import NO_LEVEL, Policy, Tier, Value
 from entitlements.model.usage import Usage
 from entitlements.model.words import in_words
@@ -119,7 +119,7 @@ def _target(policy: Policy, to: str) -> Tier:
     tier = policy.tier(to) if isinstance(to, str) else None
     if tier is None:
         close = nearest(to, policy.ids) if isinstance(to, str) else ""
-        raise ValueError(f"{to!r} is no tier{close or '; there are ' + ', '.join(policy.tiers)}")
+        raise ValueError(f"{shown(to)} is no tier{close or '; there are ' + ', '.join(policy.tiers)}")
     if tier.trial is not None:
         raise ValueError(f"{to!r} is a trial plan, which no account moves to; start a trial of it instead")
     return tier

@@ -21,7 +21,7 @@ from entitlements.model.account import Account
 from entitlements.model.conditions import Known
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import Quota
-from entitlements.model.names import nearest
+from entitlements.model.names import nearest, shown
 from entitlements.model.policy import Policy, Tier
 from entitlements.model.words import in_json
 from entitlements.rules.resolve import resolve
@@ -209,7 +209,7 @@ def _check_events(policy: Policy, events: tuple[str, ...]) -> None:
     for event in events:
         if event not in known:
             close = nearest(event, known) or f"; there are {', '.join(known) or 'none'}"
-            raise ValueError(f"{event!r} is no event that the policy knows{close}")
+            raise ValueError(f"{shown(event)} is no event that the policy knows{close}")
 
 
 def _weighed(

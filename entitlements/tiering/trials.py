@@ -14,7 +14,7 @@ from enum import StrEnum
 from entitlements.errors import AccountError
 from entitlements.model.account import Account, Trial
 from entitlements.model.instants import DAY, MICROSECOND, to_datetime, to_instant, to_timedelta
-from entitlements.model.names import nearest
+from entitlements.model.names import nearest, shown
 from entitlements.model.policy import Policy, Tier
 from entitlements.model.words import in_json, in_words
 from entitlements.tiering.preview import own_tier
@@ -77,7 +77,9 @@ def start_trial(policy: Policy, account: Account, tier: str, now: int, *, length
     """
     tried = policy.tier(tier)
     if tried is None:
-        raise ValueError(f"{tier!r} is no tier{nearest(tier, policy.ids) or '; there are ' + ', '.join(policy.tiers)}")
+        raise ValueError(
+            f"{shown(tier)} is no tier{nearest(tier, policy.ids) or '; there are ' + ', '.join(policy.tiers)}"
+        )
     state = trial_state(policy, account, now)
     if state is not None and state.phase is not Phase.OVER:
         raise AccountError(f"account {account.id!r}: a trial of {state.tier!r} is {state.phase} until {state.ends}")

@@ -1,0 +1,33 @@
+"""
+Account ids in logs: a digest stands for each, so that lines about one account still belong together.
+
+A log is kept longer and read by more people than an account's data. Whoever has an id
+finds its lines by the same digest: the first twelve hexadecimal digits of the SHA-256
+of its UTF-8.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from traceback import format_exception
+
+
+def digest(id: str) -> str:
+    """Return what stands for an account's id in a log: `#` and twelve hexadecimal digits."""
+    return "#" + sha256(id.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def without(text: str, id: str) -> str:
+    """Return *text* with the digest wherever an account's id stands in it as a word, in quotes or not."""
+    if not id:
+        return text
+    for spelt in (repr(id), repr(id)[1:-1], id):
+        text = re.sub(rf"(?<!\w){re.escape(spelt)}(?!\w)", digest(id), text)
+    return text
+
+
+def story(error: BaseException, id: str | None) -> str:
+    """Return an error's traceback, with what it came from, without the id of the account that it is about."""
+    text = "".join(format_exception(error)).rstrip()
+    return text if id is None else without(text, id)
