@@ -6,7 +6,9 @@ And the way from a URL of `limits` to one of ours.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import parse_qsl, urlencode
 
@@ -17,13 +19,15 @@ from entitlements.errors import StoreError
 from entitlements.model.charge import Answer, Charge, Outcome, Part, Read, Status, Verb
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import Algorithm, Rate
-from entitlements.model.names import MAX_RATE, check_count
+from entitlements.model.names import MAX_ID, MAX_RATE, check_count
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
 
 PREFIX = "entitlements+"
 """Stands before a store's URL, so that `limits` knows whose it is."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _DEADLINE = 0.25
 _NETWORKED, _EMBEDDED = {"deadline"}, {"deadline", "max_keys", "when_full"}
@@ -58,11 +62,11 @@ class Ask(NamedTuple):
 
     def charge(self, verb: Verb, cost: int, deadline: int) -> Charge:
         """Return the order for *cost* units; the store has *deadline* microseconds for it."""
-        return Charge(self.item.key_for(*self.identifiers), (self._part(cost, deadline),), verb)
+        return Charge(key_of(self.item, self.identifiers), (self._part(cost, deadline),), verb)
 
     def read(self, deadline: int) -> Read:
         """Return the order that looks at what is left."""
-        return Read(self.item.key_for(*self.identifiers), (self._part(1, deadline),))
+        return Read(key_of(self.item, self.identifiers), (self._part(1, deadline),))
 
     def stats(self, answer: Answer | None, here: int) -> WindowStats:
         """
@@ -85,6 +89,19 @@ class Ask(NamedTuple):
 
     def _part(self, cost: int, deadline: int) -> Part:
         return Part(_rate(self.law, self.item.get_expiry(), deadline), self.item.amount, cost)
+
+
+def key_of(item: RateLimitItem, identifiers: tuple[str, ...]) -> str:
+    """
+    Return whose meter it is.
+
+    Identifiers are whatever a client has sent: a key that is too long, or holds lone surrogates,
+    is kept as its digest, which begins as no other key does.
+    """
+    key = item.key_for(*identifiers)
+    if len(key) <= MAX_ID and not _SURROGATE.search(key):
+        return key
+    return "~" + sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @lru_cache(maxsize=1024)
@@ -161,7 +178,7 @@ def place_of(uri: str, options: dict[str, Any]) -> Place:
     if not embedded:
         return Place(f"{place}?{urlencode(asked)}" if asked else place, namespace, deadline, {})
     for name in asked:
-        raise ValueError(f"storage URL {uri!r}: option {name!r} is not known; {', '.join(sorted(known))} are")
+        raise ValueError(f"storage URL {place!r}: option {name!r} is not known; {', '.join(sorted(known))} are")
     return Place(None, namespace, deadline, _of_memory(options))
 
 

@@ -10,7 +10,7 @@ import limits.storage
 import limits.strategies
 
 from entitlements.clock import system_clock
-from entitlements.integrations.limits.answers import PREFIX, Ask, admitted
+from entitlements.integrations.limits.answers import PREFIX, Ask, admitted, key_of
 from entitlements.integrations.limits.storages import AsyncStorage, Storage
 from entitlements.model.charge import Verb
 from entitlements.model.limits import Algorithm
@@ -51,7 +51,7 @@ class _Strategy(limits.strategies.RateLimiter):
 
     def clear(self, item: RateLimitItem, *identifiers: str) -> None:
         """Forget what was taken."""
-        self._meters.clear(item.key_for(*identifiers))
+        self._meters.clear(key_of(item, identifiers))
 
     def _ask(self, verb: Verb, ask: Ask, cost: int) -> bool:
         known = ask.known(cost)
@@ -101,7 +101,7 @@ class _AsyncStrategy(limits.aio.strategies.RateLimiter):
 
     async def clear(self, item: RateLimitItem, *identifiers: str) -> None:
         """Forget what was taken."""
-        await self._meters.clear(item.key_for(*identifiers))
+        await self._meters.clear(key_of(item, identifiers))
 
     async def _ask(self, verb: Verb, ask: Ask, cost: int) -> bool:
         known = ask.known(cost)
