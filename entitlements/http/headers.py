@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import Mode, Quota, Rate
+from entitlements.model.names import NAME
 
 if TYPE_CHECKING:
     from entitlements.http.types import Headers
@@ -129,12 +130,14 @@ class _Told(NamedTuple):
 
 
 def _written(facts: Facts) -> _Written | None:
-    """Write what is always the same of a limit; None for one of which nothing is told."""
+    """Write what is always the same of a limit; None for one of which nothing is told, by a name that no policy has."""
     definition, size = facts.limit, facts.size
     if not isinstance(definition, Rate | Quota) or type(size) is not int or definition.mode is Mode.SHADOW:
         return None
     limit = definition.capacity(size)
     assert type(limit) is int
+    if not NAME.fullmatch(definition.name):
+        return None
     name = b'"%b"' % definition.name.encode("ascii")
     window = b";w=%d" % max(1, definition.window // SECOND) if isinstance(definition, Rate) else b""
     unit = b';qu="content-bytes"' if definition.unit == "byte" else b""

@@ -125,4 +125,6 @@ def _address(text: str, prefix: int) -> str | None:
     if address.ipv4_mapped:  # how a socket for both families shows IPv4
         return str(address.ipv4_mapped)
     number = int(address)  # without the zone, which is any text, and another one in each spelling
-    return str(ipaddress.IPv6Address(number) if prefix == 128 else ipaddress.IPv6Network((number, prefix), strict=False))
+    return str(
+        ipaddress.IPv6Address(number) if prefix == 128 else ipaddress.IPv6Network((number, prefix), strict=False)
+    )

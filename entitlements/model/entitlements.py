@@ -117,6 +117,8 @@ class Entitlements:
             UnknownFeature: For a key that no tier and no add-on of the policy has.
         """
         policy = self.policy
+        if not isinstance(key, str):
+            raise policy.unknown(key, asked="value")
         if key in self.values:
             return self.values[key]
         if key in policy.keys or key in policy.nodes:

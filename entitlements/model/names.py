@@ -18,6 +18,9 @@ MAX_RATE = 2**32 - 1
 MAX_ID = 256
 """Longest id of an account, a scope, a holder or an idempotency key, in characters."""
 
+MAX_NAME = 200
+"""Longest name of a feature and a limit, in characters: a store is told its length in one byte."""
+
 NAME = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
 """The one namespace of features, limits and values: words of `[a-z0-9]` with `-` and `.`."""
 

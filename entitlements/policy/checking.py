@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from entitlements.model.limits import NOT_INCLUDED, Algorithm
-from entitlements.model.names import check_id
+from entitlements.model.names import MAX_NAME, check_id
 from entitlements.model.policy import NO_LEVEL
 from entitlements.policy.misread import Absent, Misread, shown
 from entitlements.policy.shape import RateShape
@@ -99,6 +99,9 @@ def _check_definitions(root: Branch, document: Document, report: Report) -> None
                 what = Misread(f"{name!r} is already defined under {where}", "give one of the two another name")
                 report.error((section, name), what)
             first.setdefault(name, (section, name))
+            if len(name) > MAX_NAME:
+                what = Misread(f"{shown(name)} is too long; names are at most {MAX_NAME} characters", "shorten it")
+                report.error((section, name), what)
     for name, levels in document.levels.items():
         if NO_LEVEL in levels[1:]:
             report.error(("levels", name), Misread(f"{NO_LEVEL!r} is not the lowest level", "write it first"))

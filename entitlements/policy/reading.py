@@ -65,6 +65,11 @@ def _code(error: ReaderError) -> int:
     return ord(error.character) if isinstance(error.character, str) else int(error.character)
 
 
+def _cut(word: object) -> str:
+    text = str(word)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
 @dataclass(slots=True)
 class _Open:
     """A mapping or list whose end has not come yet."""
@@ -211,17 +216,17 @@ class _Composer:
     def _refuse_marks(self, event: NodeEvent) -> None:
         """Refuse an anchor or a tag, and read on as if it were not there."""
         if event.anchor:
-            what = Misread(f"&{event.anchor} is an anchor", "write the value out wherever it is needed")
+            what = Misread(f"&{_cut(event.anchor)} is an anchor", "write the value out wherever it is needed")
             self._report.error(self._path, what, place=self._here)
         if tag := getattr(event, "tag", None):
-            what = Misread(f"{tag} is a tag", "remove it; the type is the one written")
+            what = Misread(f"{_cut(tag)} is a tag", "remove it; the type is the one written")
             self._report.error(self._path, what, place=self._here)
 
     def _drop_alias(self, event: AliasEvent) -> None:
         if not self._open or self._open[-1].awaits_key:
-            raise Misread(f"*{event.anchor} is an alias", "write the key out")
+            raise Misread(f"*{_cut(event.anchor)} is an alias", "write the key out")
         if not self._open[-1].dropped:
-            self._drop(Misread(f"*{event.anchor} is an alias", "write the value out"))
+            self._drop(Misread(f"*{_cut(event.anchor)} is an alias", "write the value out"))
         self._put(Leaf(None, self._here))
 
     def _drop(self, what: Misread) -> None:

@@ -158,7 +158,7 @@ def limit_named(policy: Policy, name: str, kinds: type | tuple[type, ...], verb:
         UnknownFeature: For a name that is no limit.
         ValueError: For a limit of another kind.
     """
-    limit = policy.limits.get(name)
+    limit = policy.limits.get(name) if isinstance(name, str) else None
     if limit is None:
         raise policy.unknown(name, asked="limit")
     if not isinstance(limit, kinds):

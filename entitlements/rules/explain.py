@@ -24,7 +24,10 @@ def facts(entitlements: Entitlements, name: str) -> Facts:
     Raises:
         UnknownFeature: For a name that the policy does not know.
     """
-    found = entitlements.compiled.get(name)
+    try:
+        found = entitlements.compiled.get(name)
+    except TypeError:  # a list, say, which is no key
+        raise entitlements.policy.unknown(name) from None
     if found is None:
         found = entitlements.compiled[name] = _compile(entitlements, name)
     return found
