@@ -148,7 +148,7 @@ class Snapshots:
     Args:
         policy: The policy in force.
         max_size: Most snapshots kept of each kind, by id and by object; the oldest make room. One
-            takes about 1 KB, and 3 KB once its account is charged: 100,000 are 100 to 300 MB.
+            takes about 1 KB, and 1 KB more for each limit that its account was charged on.
     """
 
     def __init__(self, policy: Policy, *, max_size: int = 100_000) -> None:

@@ -94,7 +94,7 @@ class Process:
             POLICY, accounts=self.cached, store=self.store, clock=self.clock, hooks=[self.requests]
         )
         self.objects = Enforcer(POLICY, store=self.store)
-        self.away = Flaky(MemoryStore())
+        self.away = Flaky(MemoryStore(max_keys=1000))  # stands for a server, whose memory is not ours
         self.outage = Enforcer(POLICY, accounts={"acme": "one"}, store=self.away, expected_processes=1)
         self.static = StaticAccounts({"acme": "one"})
         self.headers = RateLimitHeaders()
@@ -117,6 +117,7 @@ class Process:
 
 def measure(ids=MILLION, steady=STEADY):
     """Print, as JSON, the resident megabytes before, when everything is full, and at the end."""
+    gc.set_threshold(200_000, 20, 100)  # with so many objects alive, most of the time would be the collector's
     process = Process(step=100)
     process.meet(-1)
     gc.collect()

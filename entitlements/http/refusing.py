@@ -66,7 +66,7 @@ async def _instead(on_denied: OnDenied | None, scope: Scope, refusal: Refusal) -
         answer = on_denied(scope, refusal)
         return await answer if inspect.isawaitable(answer) else answer
     except Exception as error:  # noqa: BLE001 - a refusal stays one, whatever becomes of its looks
-        told = story(error, refusal.decision.account if refusal.decision else None)
+        told = story(error, refusal.decision.account if refusal.decision is not None else None)
         _log.error("on_denied failed; the problem document is sent instead\n%s", told)
         return None
 
