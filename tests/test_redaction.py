@@ -184,10 +184,9 @@ def check_hidden(caplog, *, names=True):
     assert names is (digest(ID) in caplog.text)
 
 
-@given(st.text(), st.text(min_size=1))
-def test_no_id_stays_in_a_text_as_a_word(text, id):
-    assert without(f"{text} {id!r}", id).endswith(digest(id))
-    assert f"account {digest(id)}: x" == without(f"account {id!r}: x", id)
+@given(st.text(min_size=1))
+def test_no_id_stays_in_a_text_as_a_word(id):
+    assert repr(id) not in without(f"account {id!r} of b{id!r}: {id!r}", id)
 
 
 def test_a_digest_can_be_computed_by_whoever_has_the_id():
