@@ -25,7 +25,7 @@ MOST = 999_999_999_999_999
 """The largest integer of a structured field."""
 
 MOST_WRITTEN = 10_000
-"""Limits of accounts whose policy is kept written; then it starts over."""
+"""Limits of accounts whose policy is kept written, 3 MB; then it starts over."""
 
 
 class HeaderStyle(StrEnum):

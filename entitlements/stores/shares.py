@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from entitlements.model.charge import Way
 
 SEEN = 50_000
-"""Meters of which is kept what was last seen used: twice as many at most."""
+"""Meters of which is kept what was last seen used: twice as many at most, 30 MB."""
 
 _log = logging.getLogger("entitlements.stores")
 

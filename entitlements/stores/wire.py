@@ -123,7 +123,7 @@ def encoded(id: str) -> str:
     """
     Return *id* in `[A-Za-z0-9_.-]` and `%XX`, no two ids alike; above 64 bytes its digest.
 
-    A digest begins with `~`, which nothing else does.
+    A digest begins with `~`, which nothing else does. What is remembered takes 20 to 80 MB.
     """
     raw = id.encode()
     text = "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in raw)
