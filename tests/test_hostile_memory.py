@@ -195,7 +195,7 @@ def test_a_store_full_of_what_must_not_be_forgotten_takes_no_newcomers(small):
 
 
 def test_a_newcomer_looks_at_few_records_however_many_have_gone(small, monkeypatch):
-    """In a full store too: a plain dict would search for its first key among all that were dropped."""
+    """In a full store too, where each newcomer is turned away."""
     looked = 0
     is_idle = memory.Ledger.is_idle
 
