@@ -26,7 +26,7 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-api test test-full lint format bench wheel lock clean
+.PHONY: help demo demo-api test test-full lint format bench bench-full wheel lock clean
 
 help:
 	@echo 'make demo       a tour of the library in one program'
@@ -36,6 +36,7 @@ help:
 	@echo 'make lint       formatting, style, types, and who may import whom'
 	@echo 'make format     let ruff mend what it can'
 	@echo 'make bench      the benchmarks'
+	@echo 'make bench-full what one decision costs on Redis and Valkey, beside floors and peers; half an hour'
 	@echo 'make wheel      build the wheel and try it away from the source'
 	@echo 'make lock       write uv.lock anew after a change in pyproject.toml'
 	@echo 'make clean      remove everything that make has built'
@@ -64,6 +65,9 @@ format: $(venv_stamp)
 
 bench: $(venv_stamp)
 	$(python) -m benchmarks $(ARGS)
+
+bench-full: $(venv_stamp)
+	$(python) -m benchmarks.hot --full $(ARGS)
 
 wheel: $(venv_stamp)
 	rm -rf dist

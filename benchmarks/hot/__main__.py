@@ -1,0 +1,181 @@
+"""
+What one decision costs, beside what nothing could be faster than and what else there is.
+
+    python -m benchmarks.hot [--full] [--rounds 3] [--kinds redis-7.0 valkey-9] [--only closed-64 …]
+
+Every case runs in a process of its own, once in each round, in shuffled order, against a
+server that is new for it. A row shows medians over the rounds with the least and the
+greatest, and ratios to a case of the same round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).parent.parent.parent / "tests"))  # where the servers are
+
+import pytest
+from servers import KINDS, Rack
+
+from benchmarks.hot import environments, machine, plan, report
+
+RESULTS = environments.ROOT / "benchmarks" / "results" / "hot.json"
+PATIENCE = 120
+"""Seconds until a case that does not end is given up."""
+
+
+class Run:
+    """All rounds against all servers, and what came of them."""
+
+    def __init__(self, options):
+        self.options, self.records, self.servers = options, [], {}
+        self.client, self.server_processor = machine.processors()
+        sections = plan.full() if options.full else plan.quick()
+        self.sections = [each for each in sections if not options.only or each.name in options.only]
+        self.left_out = {}
+        self._done, self._began = 0, time.monotonic()
+
+    def go(self):
+        """Run everything."""
+        self._environments()
+        rack = Rack()
+        try:
+            for kind in self.options.kinds:
+                self._against(rack, kind)
+        finally:
+            rack.close()
+
+    def _environments(self):
+        """Make every environment first, so that no case waits for one."""
+        for name in environments.PINS:
+            self._say(f"environment of {name}")
+            try:
+                environments.interpreter(name)
+            except environments.Missing as reason:
+                self.left_out[name] = str(reason)
+
+    def _against(self, rack, kind):
+        try:
+            server = rack.start(kind)
+        except pytest.skip.Exception as missing:
+            self.left_out[kind] = str(missing)
+            return
+        machine.pin(server.pid, self.server_processor)
+        self.servers[kind] = server.version
+        for number in range(self.options.rounds):
+            runs = [(section, case) for section in self.sections for case in section.cases if self._has(case)]
+            waiting = [each for each in runs if each[0].share]
+            runs = [each for each in runs if not each[0].share]
+            random.shuffle(runs)
+            random.shuffle(waiting)  # an open load needs to know the capacity, which a closed one finds
+            for section, case in (*runs, *waiting):
+                self._say(f"{kind}, round {number + 1} of {self.options.rounds}, {section.name}: {case}")
+                self._one(server, kind, number, section, case)
+                self._done += 1
+        rack.remove(server)
+
+    def _has(self, case):
+        return case.split("-")[0] not in self.left_out
+
+    def _one(self, server, kind, number, section, case):
+        server.reset()
+        words = list(section.words)
+        if section.share:
+            words += ["--rate", str(self._capacity(kind) * section.share / 100)]
+        with self._way(server, section.trip) as url:
+            figures = run(case, ["--url", url, *words], self.client)
+        self.records.append(
+            {"server": kind, "round": number, "section": section.name, "case": case, "figures": figures}
+        )
+
+    @contextmanager
+    def _way(self, server, trip):
+        """Return the URL by which the server is reached, through a proxy where round trips are made longer."""
+        if trip is None:
+            yield server.url
+            return
+        words = [sys.executable, "-m", "benchmarks.hot.delay", str(server.port), str(trip)]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(words, cwd=environments.ROOT, stdin=pipe, stdout=pipe, text=True) as proxy:
+            try:
+                port = int(proxy.stdout.readline())
+                machine.pin(proxy.pid, self.server_processor)
+                yield f"redis://127.0.0.1:{port}"
+            finally:
+                proxy.kill()
+
+    def _capacity(self, kind):
+        """Return our decisions a second with 64 tasks, as this run has measured them on this server."""
+        found = [
+            each["figures"]["rate"]
+            for each in self.records
+            if (each["server"], each["section"], each["case"]) == (kind, "closed-64", "ours-async")
+            and "rate" in each["figures"]
+        ]
+        return median(found) if found else self.options.capacity
+
+    def _say(self, what):
+        total = self.options.rounds * len(self.options.kinds) * sum(len(section.cases) for section in self.sections)
+        line = f"[{self._done}/{total}, {time.monotonic() - self._began:.0f} s] {what}"
+        end = "" if sys.stderr.isatty() else "\n"
+        print(f"\r{line:<110}" if not end else line, end=end, file=sys.stderr, flush=True)
+
+
+def run(case: str, words: list[str], processor: int | None) -> dict:
+    """Return what one case measured in a process of its own, or `{"error": why}`."""
+    room = case.split("-", maxsplit=1)[0]
+    environment = room if room in environments.PINS else environments.OURS
+    command = [environments.interpreter(environment), "-m", "benchmarks.hot.case", case, *words]
+    if processor is not None:
+        command += ["--cpu", str(processor)]
+    try:
+        done = subprocess.run(
+            command, cwd=environments.ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"no end within {PATIENCE} s"}
+    if done.returncode:
+        return {"error": (done.stderr.strip().splitlines() or ["no word"])[-1][:300]}
+    return json.loads(done.stdout)
+
+
+def parsed(words=None):
+    """Return the options."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.hot", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--full", action="store_true", help="everything, and four times as long each")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["redis-7.0", "valkey-9"])
+    parser.add_argument("--only", nargs="+", help="sections, by name")
+    parser.add_argument("--capacity", type=float, default=10_000, help="for open loads, where closed-64 is not run")
+    parser.add_argument("--json", type=Path, default=RESULTS, help="where the raw figures go")
+    return parser.parse_args(words)
+
+
+def main(words=None) -> int:
+    """Run, print the tables, write the raw figures."""
+    options = parsed(words)
+    going = Run(options)
+    try:
+        going.go()
+    finally:
+        print(file=sys.stderr)
+        raw = {
+            "machine": machine.told(), "servers": going.servers, "left_out": going.left_out,
+            "rounds": options.rounds, "records": going.records,
+        }  # fmt: skip
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(raw) + "\n", encoding="utf-8")
+    print(report.written(raw, going.sections))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,114 @@
+"""
+One case in a process of its own: `python -m benchmarks.hot.case ours --url redis://… --load sequential` prints JSON.
+
+What it needs stands in the environment that `environments.py` makes for it; the library
+itself is imported by our own cases and by the floors alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+from benchmarks.hot import loads
+from benchmarks.hot.figures import arrivals, keys
+from benchmarks.hot.setting import HOUR, LIMIT, Setting
+
+ROOMS = {"limits": "peers", "throttled": "peers", "pyrate": "peers", "halt": "peers", "ours": "ours"}
+"""Where a case stands, by the first word of its name; all others are floors."""
+PACKAGES = ("entitlements", "redis", "hiredis", "limits", "throttled-py", "pyrate-limiter", "halt-rate")
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one load on one case and print what it measured."""
+    options = parsed(words)
+    if options.cpu is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {options.cpu})
+    case = made(options.name, Setting(options.url, options.limit, options.seconds))
+    print(json.dumps(measured(case, options) | {"versions": versions()}))
+    return 0
+
+
+def parsed(words: list[str] | None) -> argparse.Namespace:
+    """Return the options of one run."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.hot.case", description=__doc__.split("\n\n")[0])
+    parser.add_argument("name")
+    parser.add_argument("--url", default="redis://127.0.0.1:6379")
+    parser.add_argument("--load", choices=("sequential", "local", "closed", "open", "memory", "window"), required=True)
+    parser.add_argument("--traffic", default="turns", choices=("turns", "half", "none", "hot", "uniform", "zipf"))
+    parser.add_argument("--limit", type=int, default=LIMIT, help="of an account, per window")
+    parser.add_argument("--seconds", type=int, default=HOUR, help="of a window")
+    parser.add_argument("--many", type=int, default=3_000, help="decisions of a sequential load")
+    parser.add_argument("--warm", type=int, default=1_000, help="decisions before that")
+    parser.add_argument("--tasks", type=int, default=64, help="of a closed load")
+    parser.add_argument("--lasts", type=float, default=1.0, help="seconds of a closed or an open load")
+    parser.add_argument("--rate", type=float, default=1_000, help="calls a second of an open load")
+    parser.add_argument("--arrivals", default="constant", choices=("constant", "poisson"))
+    parser.add_argument("--cpu", type=int, help="that this process stays on")
+    return parser.parse_args(words)
+
+
+def made(name: str, setting: Setting) -> object:
+    """Return the case of this name, not opened yet."""
+    room = ROOMS.get(name.split("-", maxsplit=1)[0], "floors")
+    cases = import_module(f"benchmarks.hot.{room}").CASES
+    if name not in cases:
+        raise SystemExit(f"no case {name!r} among {', '.join(cases)}")
+    return cases[name](setting)
+
+
+def measured(case, options: argparse.Namespace) -> dict:
+    """Open the case, run the load, close it."""
+    if case.asynchronous:
+        return asyncio.run(_measured(case, options))
+    case.open()
+    try:
+        return _blocking(options.load)(case, keys(options.traffic), many=options.many, warm=options.warm)
+    finally:
+        case.close()
+
+
+def _blocking(load: str):
+    if load in ("memory", "window"):
+        return getattr(import_module("benchmarks.hot.holding"), load)
+    if load not in ("sequential", "local"):
+        raise SystemExit(f"a blocking case has no {load} load")
+    return getattr(loads, load)
+
+
+async def _measured(case, options: argparse.Namespace) -> dict:
+    await case.open()
+    accounts = keys(options.traffic)
+    try:
+        if options.load == "sequential":
+            return await loads.sequential_async(case, accounts, many=options.many, warm=options.warm)
+        if options.load == "closed":
+            return await loads.closed(
+                case, accounts, tasks=options.tasks, seconds=options.lasts, warm=options.lasts / 4
+            )
+        if options.load == "open":
+            instants = arrivals(options.arrivals, options.rate, options.lasts)
+            return await loads.opened(case, accounts, instants=instants, warm=options.lasts / 4)
+    finally:
+        await case.close()
+    raise SystemExit(f"an asynchronous case has no {options.load} load")
+
+
+def versions() -> dict[str, str]:
+    """Return the interpreter's version and those of the packages that are installed beside it."""
+    found = {"python": sys.version.split()[0]}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

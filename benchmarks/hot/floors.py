@@ -1,0 +1,218 @@
+"""
+Floors: what no limiter on this server can be faster than.
+
+The script floors send *our* one-rate script; its calls are encoded beforehand, so that
+they cost no Python but the sending, and of the reply only the verdict is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from benchmarks.hot.figures import ACCOUNTS
+from benchmarks.hot.setting import HOUR_MICROSECONDS, MANY, SMALL, Case
+from benchmarks.hot.wire import Raw, frame, place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EARLY = 16
+"""Calls waiting at which the coalescing loop writes without waiting for the end of its tick."""
+PING = frame("PING")
+NOOP = "return 1"
+
+
+def frames(url: str, limit: int, prefix: str = "floor") -> Callable[[str], bytes]:
+    """Return a function that gives the one-rate call of an account, as it travels; the script is loaded first."""
+    from entitlements.model.charge import Charge, Part
+    from entitlements.model.limits import Rate
+    from entitlements.stores.wire import call_of
+
+    rate = Rate("api", HOUR_MICROSECONDS)
+
+    def made(account: str) -> bytes:
+        part = Part(rate, SMALL if account[0] == "s" else limit)
+        call = call_of(Charge(account, (part,)), prefix)
+        scripts.add(call.script.text)
+        return frame("EVALSHA", call.script.sha, str(len(call.keys)), *call.keys, *call.args)
+
+    scripts: set[bytes] = set()
+    known = {f"{kind}{number}": made(f"{kind}{number}") for kind in "as" for number in range(ACCOUNTS)}
+    raw = Raw(url)
+    for text in scripts:
+        raw.ask("SCRIPT", "LOAD", text)
+    raw.close()
+
+    def of(account: str) -> bytes:
+        found = known.get(account)
+        if found is None:
+            found = known[account] = made(account)
+        return found
+
+    return of
+
+
+def admitted(reply: bytes) -> bool:
+    """Say whether the body of a reply of our script admits."""
+    return reply[0] == 0
+
+
+# -- blocking ------------------------------------------------------------------------------
+
+
+class RawPing(Case):
+    def open(self):
+        self._raw = Raw(self.setting.url)
+
+    def hit(self, account):
+        return self._raw.exchange(PING) == b"+PONG\r\n"
+
+    def close(self):
+        self._raw.close()
+
+
+class RawScript(RawPing):
+    def open(self):
+        super().open()
+        self._frame = frames(self.setting.url, self.setting.limit)
+
+    def hit(self, account):
+        return admitted(self._raw.exchange(self._frame(account)).partition(b"\r\n")[2])
+
+
+class RedisPing(Case):
+    def open(self):
+        import redis
+
+        self._client = redis.Redis.from_url(self.setting.url)
+        self._sha = self._client.script_load(NOOP)
+
+    def hit(self, account):
+        return self._client.ping()
+
+    def close(self):
+        self._client.close()
+
+
+class RedisNoop(RedisPing):
+    def hit(self, account):
+        return self._client.evalsha(self._sha, 1, account) == 1
+
+
+# -- an event loop -------------------------------------------------------------------------
+
+
+class AsyncRedisPing(Case):
+    """As many connections as there are calls: a pool that makes callers wait starves some of them."""
+
+    asynchronous = True
+
+    async def open(self):
+        import redis.asyncio
+
+        self._client = redis.asyncio.Redis.from_url(self.setting.url, max_connections=MANY)
+        self._sha = await self._client.script_load(NOOP)
+
+    async def hit(self, account):
+        return await self._client.ping()
+
+    async def close(self):
+        await self._client.aclose()
+
+
+class AsyncRedisNoop(AsyncRedisPing):
+    async def hit(self, account):
+        return await self._client.evalsha(self._sha, 1, account) == 1
+
+
+class Replies(asyncio.Protocol):
+    """One connection: replies go to those who wait, in the order of the calls."""
+
+    def __init__(self):
+        self.waiting = deque()
+        self._rest = b""
+        self.transport = None
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        data, start = self._rest + data if self._rest else data, 0
+        while (end := data.find(b"\r\n", start)) >= 0:
+            if data[start] != 36:  # no bulk string: an error
+                self._next(RuntimeError(data[start:end].decode()))
+                start = end + 2
+                continue
+            stop = end + 2 + int(data[start + 1 : end])
+            if len(data) < stop + 2:
+                break
+            self._next(data[end + 2 : stop])
+            start = stop + 2
+        self._rest = data[start:]
+
+    def _next(self, said):
+        future = self.waiting.popleft()
+        if not future.done():
+            (future.set_exception if isinstance(said, Exception) else future.set_result)(said)
+
+    def connection_lost(self, error):
+        for future in self.waiting:
+            if not future.done():
+                future.set_exception(error or ConnectionError("the server hung up"))
+
+
+class ProtocolScript(Case):
+    """One connection, one write for each call."""
+
+    asynchronous = True
+
+    async def open(self):
+        self._loop = asyncio.get_running_loop()
+        self._frame = frames(self.setting.url, self.setting.limit)
+        _, self._link = await self._loop.create_connection(Replies, *place(self.setting.url))
+
+    async def hit(self, account):
+        future = self._loop.create_future()
+        self._link.waiting.append(future)
+        self._link.transport.write(self._frame(account))
+        return admitted(await future)
+
+    async def close(self):
+        self._link.transport.close()
+
+
+class CoalescingScript(ProtocolScript):
+    """One connection, one write for all calls of a tick, or as soon as 16 wait."""
+
+    async def open(self):
+        await super().open()
+        self._buffer = []
+
+    async def hit(self, account):
+        buffer, future = self._buffer, self._loop.create_future()
+        self._link.waiting.append(future)
+        if not buffer:
+            self._loop.call_soon(self._write)
+        buffer.append(self._frame(account))
+        if len(buffer) >= EARLY:
+            self._write()
+        return admitted(await future)
+
+    def _write(self):
+        if self._buffer:
+            self._link.transport.write(b"".join(self._buffer))
+            self._buffer.clear()
+
+
+CASES = {
+    "raw-ping": RawPing,
+    "raw-script": RawScript,
+    "redis-ping": RedisPing,
+    "redis-noop": RedisNoop,
+    "redis-ping-async": AsyncRedisPing,
+    "redis-noop-async": AsyncRedisNoop,
+    "protocol-script": ProtocolScript,
+    "coalescing-script": CoalescingScript,
+}

@@ -1,0 +1,83 @@
+"""Two questions that no clock answers: how many bytes an account takes, and what its worst window holds."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from benchmarks.hot.wire import Raw
+
+if TYPE_CHECKING:
+    from benchmarks.hot.setting import Case
+
+HELD = 100
+"""Accounts whose bytes are counted."""
+TRIED = 3
+"""Accounts whose windows are looked at."""
+
+
+def memory(case: Case, keys: list[str], *, many: int, warm: int) -> dict:
+    """Spread so many decisions over a hundred accounts, and return the bytes that all keys take, per account."""
+    for account in itertools.islice(itertools.cycle(keys[:HELD]), many):
+        case.hit(account)
+    raw, cursor, found = Raw(case.setting.url), b"0", set()
+    while True:
+        cursor, some = raw.ask("SCAN", cursor, "COUNT", "1000")
+        found.update(some)
+        if cursor == b"0":
+            break
+    total = sum(raw.ask("MEMORY", "USAGE", key, "SAMPLES", "0") or 0 for key in found)
+    raw.close()
+    return {"bytes": total / HELD, "keys": len(found) / HELD, "decisions_each": many / HELD}
+
+
+class Admission(NamedTuple):
+    """One admitted unit: it was counted at some instant from *asked* to *answered*, in seconds."""
+
+    asked: float
+    answered: float
+
+
+def window(case: Case, keys: list[str], *, many: int, warm: int) -> dict:
+    """
+    Ask for all that can be had at the worst instants, and return what the worst window held.
+
+    A window of the wall clock begins; one call; all that is left just before it ends, again
+    just after, again just under a window later and just after that, then now and then for
+    one window more: the edges where a fixed window and a weighted pair of them give most.
+    """
+    seconds = case.setting.seconds
+    admitted: dict[str, list[Admission]] = {account: [] for account in keys[:TRIED]}
+    start = (time.time() // seconds + 2) * seconds + 0.02
+    edge = 0.075 * seconds
+    _all(case, admitted, start, 1)
+    bursts = [seconds - edge, seconds + 0.02, 2 * seconds - 1.3 * edge, 2 * seconds + 0.02]
+    bursts += [2 * seconds + edge * step for step in range(1, 14)]
+    for burst in bursts:
+        _all(case, admitted, start + burst, case.setting.limit + 1)
+    most = max(most_in_any_window(each, seconds) for each in admitted.values())
+    return {"most": most, "limit": case.setting.limit, "ratio": most / case.setting.limit, "degraded": case.degraded}
+
+
+def _all(case: Case, admitted: dict[str, list[Admission]], instant: float, most: int) -> None:
+    """Ask for each account from *instant* on until it is refused, *most* times at most."""
+    time.sleep(max(0.0, instant - time.time()))
+    for account, admissions in admitted.items():
+        for _ in range(most):
+            asked = time.time()
+            if not case.hit(account):
+                break
+            admissions.append(Admission(asked, time.time()))
+
+
+def most_in_any_window(admissions: list[Admission], seconds: float) -> int:
+    """Return how many units certainly fell into one window, for admissions in the order of time."""
+    most, first = 0, 0
+    for last, admission in enumerate(admissions):
+        while admission.answered - admissions[first].asked >= seconds:
+            first += 1
+            if first > last:
+                break
+        most = max(most, last - first + 1)
+    return most

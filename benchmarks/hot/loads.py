@@ -1,0 +1,216 @@
+"""
+Ways to ask a case: one call after the other, so many tasks at once, or at instants that do not wait for answers.
+
+Each returns the times of single decisions in microseconds and what they cost on both sides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import resource
+from time import perf_counter, perf_counter_ns
+from typing import TYPE_CHECKING, Self
+
+from benchmarks.hot.figures import distribution, percentiles
+from benchmarks.hot.pacing import Pacer
+from benchmarks.hot.wire import Raw, info
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.hot.setting import Case
+
+LOCAL_BLOCK = 100
+"""Decisions that are timed as one where one takes less than reading the clock is worth."""
+PATIENCE = 20.0
+"""Seconds that a load waits for the answers that are still due at its end."""
+
+
+class Cost:
+    """What this process and the server spend between the beginning and the end of a `with`."""
+
+    def __init__(self, url: str | None) -> None:
+        self._raw = Raw(url) if url else None
+
+    def __enter__(self) -> Self:
+        self._server = self._counted()
+        gc.collect()
+        self._cpu, self._began = _cpu(), perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = perf_counter() - self._began
+        self.cpu = _cpu() - self._cpu
+        after = self._counted()
+        self.server = {name: count - self._server.get(name, 0) for name, count in after.items()}
+        if self._raw:
+            self._raw.close()
+
+    def _counted(self) -> dict[str, float]:
+        if self._raw is None:
+            return {}
+        stats, cpu = info(self._raw, "stats"), info(self._raw, "cpu")
+        counted = {
+            "bytes_in": float(stats["total_net_input_bytes"]),
+            "bytes_out": float(stats["total_net_output_bytes"]),
+            "commands": float(stats["total_commands_processed"]),
+            "cpu_us": 1e6 * (float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"])),
+        }
+        for name, said in info(self._raw, "commandstats").items():
+            fields = dict(each.split("=") for each in said.split(","))
+            counted[f"{name}.calls"] = float(fields["calls"])
+            counted[f"{name}.usec"] = float(fields["usec"])
+        return counted
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def told(case: Case, times: list[float], admitted: int, cost: Cost, *, decisions: int | None = None) -> dict:
+    """Return what a load has measured; costs are per decision, in microseconds, bytes or commands."""
+    many = decisions or len(times)
+    server = cost.server
+    scripts = ("eval", "evalsha", "evalsha_ro", "eval_ro", "fcall")
+    used = {name.split("_", 1)[1]: value for name, value in server.items() if name.startswith("cmdstat_")}
+    in_scripts = sum(used.get(f"{name}.usec", 0) for name in scripts)
+    in_all = sum(value for name, value in used.items() if name.endswith(".usec") and not name.startswith("info"))
+    return {
+        "decisions": many,
+        "admitted": admitted,
+        "degraded": case.degraded,
+        "seconds": cost.seconds,
+        "rate": many / cost.seconds,
+        "us": percentiles(times),
+        "distribution": distribution(times),
+        "client_cpu_us": 1e6 * cost.cpu / many,
+        "server_cpu_us": server.get("cpu_us", 0.0) / many,
+        "server_command_us": (in_scripts or in_all) / many,
+        "commands": server.get("commands", 0.0) / many,
+        "bytes_in": server.get("bytes_in", 0.0) / many,
+        "bytes_out": server.get("bytes_out", 0.0) / many,
+        "commandstats": {name: value / many for name, value in used.items() if value},
+    }
+
+
+# -- one after the other -------------------------------------------------------------------
+
+
+def sequential(case: Case, keys: list[str], *, many: int, warm: int) -> dict:
+    """Ask a blocking case so many times, after a warm-up."""
+    for account in itertools.islice(itertools.cycle(keys), warm):
+        case.hit(account)
+    turns, times, admitted = itertools.cycle(keys), [], 0
+    with Cost(case.setting.url) as cost:
+        for account in itertools.islice(turns, many):
+            began = perf_counter_ns()
+            admitted += bool(case.hit(account))
+            times.append((perf_counter_ns() - began) / 1000)
+    return told(case, times, admitted, cost)
+
+
+async def sequential_async(case: Case, keys: list[str], *, many: int, warm: int) -> dict:
+    """Same as `sequential` but for an asynchronous case."""
+    for account in itertools.islice(itertools.cycle(keys), warm):
+        await case.hit(account)
+    turns, times, admitted = itertools.cycle(keys), [], 0
+    with Cost(case.setting.url) as cost:
+        for account in itertools.islice(turns, many):
+            began = perf_counter_ns()
+            admitted += bool(await case.hit(account))
+            times.append((perf_counter_ns() - began) / 1000)
+    return told(case, times, admitted, cost)
+
+
+def local(case: Case, keys: list[str], *, many: int, warm: int) -> dict:
+    """Ask a case that needs no server; a time is that of a hundred decisions, divided by a hundred."""
+    for account in itertools.islice(itertools.cycle(keys), warm):
+        case.hit(account)
+    turns, times, admitted = itertools.cycle(keys), [], 0
+    with Cost(None) as cost:
+        for _ in range(many // LOCAL_BLOCK):
+            block = list(itertools.islice(turns, LOCAL_BLOCK))
+            began = perf_counter_ns()
+            for account in block:
+                admitted += case.hit(account)
+            times.append((perf_counter_ns() - began) / 1000 / LOCAL_BLOCK)
+    return told(case, times, admitted, cost, decisions=many // LOCAL_BLOCK * LOCAL_BLOCK)
+
+
+# -- many at once --------------------------------------------------------------------------
+
+
+async def closed(case: Case, keys: list[str], *, tasks: int, seconds: float, warm: float) -> dict:
+    """Let so many tasks ask, each again as soon as it has its answer, for so many seconds after a warm-up."""
+    turns = itertools.cycle(keys)
+    await _ask(case, turns, tasks, warm, [])
+    times: list[float] = []
+    with Cost(case.setting.url) as cost:
+        admitted = await _ask(case, turns, tasks, seconds, times)
+    return told(case, times, admitted, cost)
+
+
+async def _ask(case: Case, turns: Iterator[str], tasks: int, seconds: float, times: list[float]) -> int:
+    until = perf_counter_ns() + int(seconds * 1e9)
+    hit, admitted = case.hit, 0
+
+    async def client():
+        nonlocal admitted
+        ended = perf_counter_ns()
+        while ended < until:
+            began = ended
+            answer = await hit(next(turns))
+            admitted += bool(answer)
+            ended = perf_counter_ns()
+            times.append((ended - began) / 1000)
+
+    await asyncio.gather(*(client() for _ in range(tasks)))
+    return admitted
+
+
+# -- not waiting ---------------------------------------------------------------------------
+
+
+async def opened(case: Case, keys: list[str], *, instants: list[float], warm: float) -> dict:
+    """
+    Start a call at each of these instants, whatever becomes of those before.
+
+    A time counts from the instant at which the call was *meant* to start, so that a pause
+    is charged to every call that it made late.
+
+    Args:
+        case: Asynchronous.
+        keys: Whose calls they are, in turn.
+        instants: Seconds from the beginning, ascending.
+        warm: Seconds of a closed load beforehand.
+    """
+    turns, times, admitted, running = itertools.cycle(keys), [], 0, set()
+    await _ask(case, turns, 32, warm, [])
+
+    async def call(intended):
+        nonlocal admitted
+        answer = await case.hit(next(turns))
+        admitted += bool(answer)
+        times.append((perf_counter() - intended) * 1e6)
+
+    loop = asyncio.get_running_loop()
+    with Cost(case.setting.url) as cost:
+        began = perf_counter() + 0.01
+        async with Pacer() as pacer:
+            due = 0
+            while due < len(instants):
+                await pacer.until(began + instants[due])
+                now = perf_counter() - began
+                while due < len(instants) and instants[due] <= now:
+                    running.add(task := loop.create_task(call(began + instants[due])))
+                    task.add_done_callback(running.discard)
+                    due += 1
+        if running:
+            await asyncio.wait(running, timeout=PATIENCE)
+    unanswered = len(running)
+    for task in running:
+        task.cancel()
+    return told(case, times, admitted, cost) | {"meant": len(instants), "unanswered": unanswered}

@@ -1,0 +1,67 @@
+"""The library, through its public API: every answer is a whole `Decision`."""
+
+from __future__ import annotations
+
+from benchmarks.hot.setting import HOUR, SMALL, Case
+from entitlements import AsyncEnforcer, Enforcer, Policy
+
+
+def policy(setting):
+    """Return the policy: one sliding rate, by default 10,000 an hour, and a feature to ask for."""
+    per = "hour" if setting.seconds == HOUR else f"{setting.seconds} seconds"
+    return Policy.parse({
+        "policy": {"version": "hot"},
+        "features": {"sso": "Single sign-on"},
+        "limits": {"api": {"kind": "rate", "deadline": "5 seconds"}},
+        "tiers": {
+            "small": {"rank": 1, "features": ["sso"], "limits": {"api": f"{SMALL} per {per}"}},
+            "large": {"rank": 2, "features": ["sso"], "limits": {"api": f"{setting.limit} per {per}"}},
+        },
+    })  # fmt: skip
+
+
+ACCOUNTS = {f"a{number}": "large" for number in range(10_001)} | {f"s{number}": "small" for number in range(1_000)}
+
+
+class Ours(Case):
+    def open(self):
+        self.enforcer = Enforcer(policy(self.setting), accounts=ACCOUNTS, store=self.setting.url, expected_processes=1)
+
+    def hit(self, account):
+        decision = self.enforcer.consume(account, "api")
+        self.degraded += decision.degraded
+        return decision.allowed
+
+    def close(self):
+        self.enforcer.close()
+
+
+class OursAsync(Case):
+    asynchronous = True
+
+    async def open(self):
+        self.enforcer = AsyncEnforcer(
+            policy(self.setting), accounts=ACCOUNTS, store=self.setting.url, expected_processes=1
+        )
+        await self.enforcer.open()
+
+    async def hit(self, account):
+        decision = await self.enforcer.consume(account, "api")
+        self.degraded += decision.degraded
+        return decision.allowed
+
+    async def close(self):
+        await self.enforcer.aclose()
+
+
+class OursMemory(Ours):
+    def open(self):
+        self.enforcer = Enforcer(policy(self.setting), accounts=ACCOUNTS)
+
+
+class OursCan(OursMemory):
+    def hit(self, account):
+        return self.enforcer.can(account, "sso")
+
+
+CASES = {"ours": Ours, "ours-async": OursAsync, "ours-memory": OursMemory, "ours-can": OursCan}

@@ -1,0 +1,132 @@
+"""What is run: sections of cases, each with the load and what its rows are ratios to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LOCAL = ("ours-memory", "ours-can")
+FLOORS = ("raw-ping", "raw-script", "redis-ping", "redis-noop")
+BLOCKING = (
+    *FLOORS, "ours", "limits-fixed", "limits-fixed-stats", "limits-sliding-stats", "throttled", "pyrate", "halt",
+)  # fmt: skip
+FLOORS_ASYNC = ("redis-ping-async", "redis-noop-async", "protocol-script", "coalescing-script")
+ASYNC = (
+    *FLOORS_ASYNC, "ours-async", "limits-fixed-async", "limits-fixed-stats-async", "limits-sliding-stats-async",
+    "throttled-async", "pyrate-async", "halt-async",
+)  # fmt: skip
+RIVALS = ("ours", "limits-fixed-stats", "limits-sliding-stats", "throttled")
+RIVALS_ASYNC = ("ours-async", "limits-fixed-async", "limits-sliding-async", "throttled-async")
+LIMITERS = ("ours", "limits-fixed", "limits-sliding", "throttled", "pyrate", "halt")
+PLENTY = 1_000_000_000
+"""A limit that one account alone does not reach."""
+TRIPS = (0.0, 0.25, 1.0, 5.0)
+SHARES = (25, 50, 75, 90)
+WORDS = {
+    "raw-ping": "floor: PING, raw socket",
+    "raw-script": "floor: our script, raw socket",
+    "redis-ping": "floor: PING, redis-py",
+    "redis-noop": "floor: no-op EVALSHA, redis-py",
+    "redis-ping-async": "floor: PING, redis-py asyncio",
+    "redis-noop-async": "floor: no-op EVALSHA, redis-py asyncio",
+    "protocol-script": "floor: our script, asyncio.Protocol, a write each",
+    "coalescing-script": "floor: our script, asyncio.Protocol, coalesced",
+    "ours": "**entitlements, `Enforcer.consume`**",
+    "ours-async": "**entitlements, `AsyncEnforcer.consume`**",
+    "ours-memory": "**entitlements, `consume`, memory store**",
+    "ours-can": "**entitlements, `can`**",
+    "limits-fixed": "limits fixed, `hit`",
+    "limits-fixed-stats": "limits fixed, `hit` + stats",
+    "limits-sliding": "limits sliding counter, `hit`",
+    "limits-sliding-stats": "limits sliding counter, `hit` + stats",
+    "limits-fixed-async": "limits fixed, `hit`, asyncio",
+    "limits-fixed-stats-async": "limits fixed, `hit` + stats, asyncio",
+    "limits-sliding-async": "limits sliding counter, `hit`, asyncio",
+    "limits-sliding-stats-async": "limits sliding counter, `hit` + stats, asyncio",
+    "throttled": "throttled-py gcra",
+    "throttled-async": "throttled-py gcra, asyncio",
+    "pyrate": "pyrate-limiter RedisBucket",
+    "pyrate-async": "pyrate-limiter RedisBucket, asyncio",
+    "halt": "halt-rate token bucket",
+    "halt-async": "halt-rate token bucket, asyncio",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """
+    Rows that stand in one table.
+
+    Args:
+        name: As the raw results have it.
+        title: In words.
+        cases: The rows.
+        words: Options of `case.py`.
+        base: The row that the others are ratios to; None where nothing is compared.
+        shape: Which columns the table has: `times`, `throughput`, `bytes`, `window`.
+        trip: Milliseconds that a proxy adds to a round trip; None without a proxy.
+        share: Per cent of our own capacity that is the rate of an open load.
+    """
+
+    name: str
+    title: str
+    cases: tuple[str, ...]
+    words: tuple[str, ...]
+    base: str | None = None
+    shape: str = "times"
+    trip: float | None = None
+    share: int | None = None
+
+
+def quick(scale: float = 1.0) -> list[Section]:
+    """
+    Return what a run of a few minutes measures.
+
+    Args:
+        scale: Of how many decisions and how many seconds each process measures.
+    """
+    many = ("--load", "sequential", "--many", str(int(3_000 * scale)), "--warm", "1000")
+    sections = [
+        Section("sequential", "One after the other, blocking", BLOCKING, many, "raw-script"),
+        Section("sequential-async", "One after the other, asyncio", ASYNC, many, "protocol-script"),
+        Section("local", "Without a server", LOCAL, ("--load", "local", "--many", str(int(100_000 * scale)))),
+    ]
+    sections += [_closed(f"closed-{tasks}", f"{tasks} tasks, 1,000 accounts", tasks, scale) for tasks in (64, 512)]
+    for traffic, title in (("turns", "all admitted"), ("half", "half refused"), ("none", "all refused")):
+        words = (*many, "--traffic", traffic)
+        sections.append(Section(f"denied-{traffic}", f"One after the other: {title}", RIVALS, words, "ours"))
+    return sections
+
+
+def full() -> list[Section]:
+    """Return everything; longer runs of the same, and what the short run leaves out."""
+    scale = 4.0
+    sections = quick(scale)
+    for kind in ("constant", "poisson"):
+        for share in SHARES:
+            words = ("--load", "open", "--lasts", "3", "--arrivals", kind)
+            title = f"Open loop, {kind} arrivals at {share} % of our capacity, from the intended start"
+            cases = ("redis-ping-async", "ours-async")
+            sections.append(Section(f"open-{kind}-{share}", title, cases, words, cases[0], share=share))
+    for trip in TRIPS:
+        cases = ("raw-ping", "raw-script", "redis-ping", *RIVALS)
+        words, title = ("--load", "sequential", "--many", "1000", "--warm", "200"), f"a proxy that adds {trip:g} ms"
+        name = f"trip-{trip:g}"
+        sections.append(Section(name, f"One after the other, {title}", cases, words, "raw-script", trip=trip))
+        words, cases = ("--load", "closed", "--lasts", "2"), ("redis-ping-async", "coalescing-script", *RIVALS_ASYNC)
+        sections.append(
+            Section(f"{name}-64", f"64 tasks, {title}", cases, words, "coalescing-script", "throughput", trip=trip)
+        )
+    for traffic, title in (("hot", "one account"), ("uniform", "10,000 accounts"), ("zipf", "10,000 accounts, Zipf")):
+        words = ("--load", "closed", "--traffic", traffic, "--limit", str(PLENTY), "--lasts", "2")
+        cases = ("coalescing-script", *RIVALS_ASYNC)
+        sections.append(Section(f"traffic-{traffic}", f"64 tasks, {title}", cases, words, cases[0], "throughput"))
+    words = ("--load", "memory", "--many", "20000")
+    sections.append(Section("memory", "Memory of an account after 200 decisions", LIMITERS, words, "ours", "bytes"))
+    words = ("--load", "window", "--limit", "100", "--seconds", "2")
+    sections.append(Section("window", "The worst window: limit 100 in 2 s", LIMITERS, words, shape="window"))
+    return sections
+
+
+def _closed(name: str, title: str, tasks: int, scale: float) -> Section:
+    words = ("--load", "closed", "--tasks", str(tasks), "--lasts", str(scale))
+    return Section(name, title, ASYNC, words, "coalescing-script", "throughput")
