@@ -36,7 +36,7 @@ help:
 	@echo 'make lint       formatting, style, types, and who may import whom'
 	@echo 'make format     let ruff mend what it can'
 	@echo 'make bench      the benchmarks'
-	@echo 'make bench-full what one decision costs on Redis and Valkey, beside floors and peers; half an hour'
+	@echo 'make bench-full what one decision costs on Redis and Valkey, beside floors and peers; most of an hour'
 	@echo 'make wheel      build the wheel and try it away from the source'
 	@echo 'make lock       write uv.lock anew after a change in pyproject.toml'
 	@echo 'make clean      remove everything that make has built'

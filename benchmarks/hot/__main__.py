@@ -18,7 +18,6 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent / "tests"))  # where the servers are
 
@@ -48,10 +47,22 @@ class Run:
         self._environments()
         rack = Rack()
         try:
-            for kind in self.options.kinds:
-                self._against(rack, kind)
+            servers = {kind: server for kind in self.options.kinds if (server := self._started(rack, kind))}
+            for number in range(self.options.rounds):
+                self._round(servers, number)
+                self.write()
         finally:
             rack.close()
+
+    def write(self):
+        """Write what is measured so far, and return it."""
+        raw = {
+            "machine": machine.told(), "servers": self.servers, "left_out": self.left_out,
+            "rounds": self.options.rounds, "records": self.records,
+        }  # fmt: skip
+        self.options.json.parent.mkdir(parents=True, exist_ok=True)
+        self.options.json.write_text(json.dumps(raw) + "\n", encoding="utf-8")
+        return raw
 
     def _environments(self):
         """Make every environment first, so that no case waits for one."""
@@ -62,25 +73,30 @@ class Run:
             except environments.Missing as reason:
                 self.left_out[name] = str(reason)
 
-    def _against(self, rack, kind):
+    def _started(self, rack, kind):
         try:
             server = rack.start(kind)
         except pytest.skip.Exception as missing:
             self.left_out[kind] = str(missing)
-            return
+            return None
         machine.pin(server.pid, self.server_processor)
         self.servers[kind] = server.version
-        for number in range(self.options.rounds):
-            runs = [(section, case) for section in self.sections for case in section.cases if self._has(case)]
-            waiting = [each for each in runs if each[0].share]
-            runs = [each for each in runs if not each[0].share]
-            random.shuffle(runs)
-            random.shuffle(waiting)  # an open load needs to know the capacity, which a closed one finds
-            for section, case in (*runs, *waiting):
-                self._say(f"{kind}, round {number + 1} of {self.options.rounds}, {section.name}: {case}")
-                self._one(server, kind, number, section, case)
-                self._done += 1
-        rack.remove(server)
+        return server
+
+    def _round(self, servers, number):
+        runs = [
+            (section, case, kind)
+            for section in self.sections
+            for case in section.cases
+            for kind in servers
+            if self._has(case) and not (section.once and number)
+        ]
+        random.shuffle(runs)
+        runs.sort(key=lambda each: bool(each[0].share))  # an open load needs the capacity, which a closed one finds
+        for section, case, kind in runs:
+            self._say(f"round {number + 1} of {self.options.rounds}, {kind}, {section.name}: {case}")
+            self._one(servers[kind], kind, number, section, case)
+            self._done += 1
 
     def _has(self, case):
         return case.split("-")[0] not in self.left_out
@@ -89,9 +105,11 @@ class Run:
         server.reset()
         words = list(section.words)
         if section.share:
-            words += ["--rate", str(self._capacity(kind) * section.share / 100)]
+            words += ["--rate", str(self._capacity(kind, number) * section.share / 100)]
         with self._way(server, section.trip) as url:
             figures = run(case, ["--url", url, *words], self.client)
+        if not section.name.startswith(("sequential", "open")):
+            figures.pop("distribution", None)
         self.records.append(
             {"server": kind, "round": number, "section": section.name, "case": case, "figures": figures}
         )
@@ -112,18 +130,17 @@ class Run:
             finally:
                 proxy.kill()
 
-    def _capacity(self, kind):
-        """Return our decisions a second with 64 tasks, as this run has measured them on this server."""
-        found = [
-            each["figures"]["rate"]
-            for each in self.records
-            if (each["server"], each["section"], each["case"]) == (kind, "closed-64", "ours-async")
-            and "rate" in each["figures"]
-        ]
-        return median(found) if found else self.options.capacity
+    def _capacity(self, kind, number):
+        """Return our decisions a second with 64 tasks, as this round has measured them on this server."""
+        wanted = (kind, number, "closed-64", "ours-async")
+        for each in self.records:
+            if (each["server"], each["round"], each["section"], each["case"]) == wanted:
+                return each["figures"].get("rate", self.options.capacity)
+        return self.options.capacity
 
     def _say(self, what):
-        total = self.options.rounds * len(self.options.kinds) * sum(len(section.cases) for section in self.sections)
+        rounds = self.options.rounds
+        total = sum(len(each.cases) * (1 if each.once else rounds) for each in self.sections) * len(self.options.kinds)
         line = f"[{self._done}/{total}, {time.monotonic() - self._began:.0f} s] {what}"
         end = "" if sys.stderr.isatty() else "\n"
         print(f"\r{line:<110}" if not end else line, end=end, file=sys.stderr, flush=True)
@@ -144,13 +161,13 @@ def run(case: str, words: list[str], processor: int | None) -> dict:
         return {"error": f"no end within {PATIENCE} s"}
     if done.returncode:
         return {"error": (done.stderr.strip().splitlines() or ["no word"])[-1][:300]}
-    return json.loads(done.stdout)
+    return json.loads(done.stdout, parse_float=lambda said: round(float(said), 3))
 
 
 def parsed(words=None):
     """Return the options."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hot", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--full", action="store_true", help="everything, and four times as long each")
+    parser.add_argument("--full", action="store_true", help="everything, and twice as long each")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["redis-7.0", "valkey-9"])
     parser.add_argument("--only", nargs="+", help="sections, by name")
@@ -163,17 +180,9 @@ def main(words=None) -> int:
     """Run, print the tables, write the raw figures."""
     options = parsed(words)
     going = Run(options)
-    try:
-        going.go()
-    finally:
-        print(file=sys.stderr)
-        raw = {
-            "machine": machine.told(), "servers": going.servers, "left_out": going.left_out,
-            "rounds": options.rounds, "records": going.records,
-        }  # fmt: skip
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(raw) + "\n", encoding="utf-8")
-    print(report.written(raw, going.sections))
+    going.go()
+    print(file=sys.stderr)
+    print(report.written(going.write(), going.sections))
     return 0
 
 

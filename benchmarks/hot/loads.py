@@ -208,9 +208,11 @@ async def opened(case: Case, keys: list[str], *, instants: list[float], warm: fl
                     running.add(task := loop.create_task(call(began + instants[due])))
                     task.add_done_callback(running.discard)
                     due += 1
+        in_time = len(times)
         if running:
             await asyncio.wait(running, timeout=PATIENCE)
     unanswered = len(running)
     for task in running:
         task.cancel()
-    return told(case, times, admitted, cost) | {"meant": len(instants), "unanswered": unanswered}
+    counts = {"meant": len(instants), "decided_in_time": in_time, "unanswered": unanswered}
+    return told(case, times, admitted, cost) | counts

@@ -71,6 +71,8 @@ def _marks(rounds):
     said = [f"{failed} rounds failed"] if failed else []
     said += [f"{degraded:,} decisions without the server"] if degraded else []
     said += [f"{unanswered:,} unanswered"] if unanswered else []
+    behind = sum(each.get("meant", 0) > 1.05 * each.get("decided_in_time", 0) for each in rounds.values())
+    said += [f"fell behind in {behind} of {len(rounds)} rounds"] if behind else []
     return f" ({', '.join(said)})" if said else ""
 
 
