@@ -6,10 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from xml.parsers import expat
 
 import pytest
 
-from benchmarks.hot import figures, holding, plan, report
+from benchmarks.hot import figures, holding, plan, plots, report
 from benchmarks.hot.holding import Admission
 
 ROOT = Path(__file__).parent.parent
@@ -109,3 +110,23 @@ def test_a_case_that_fails_is_told_in_its_row():
     raw = {"machine": "m", "servers": {"s": "1"}, "left_out": {}, "rounds": 1, "records": [record]}
 
     assert "(1 rounds failed) | it broke |" in report.written(raw, [section])
+
+
+def test_the_plots_are_well_formed_and_name_every_case():
+    records = [
+        {
+            "server": "s", "round": number, "section": section, "case": case,
+            "figures": {"rate": 1_000.0 + number, "distribution": [100.0 + number] * len(figures.shares())},
+        }
+        for number in range(2)
+        for section, cases in (("sequential", plan.BLOCKING), ("closed-64", plan.ASYNC), ("closed-512", plan.ASYNC))
+        for case in cases
+    ]  # fmt: skip
+    raw = {"machine": "m; pinned", "servers": {"s": "1"}, "records": records}
+
+    for drawing, cases in (
+        (plots.latency(raw, "sequential", "s"), ("redis-ping", *plots.CURVES["sequential"][1])),
+        (plots.throughput(raw, "s"), plan.ASYNC),
+    ):
+        expat.ParserCreate().Parse(drawing, True)
+        assert all(plots.plain(case) in drawing for case in cases)
