@@ -10,6 +10,7 @@ import asyncio
 import gc
 import itertools
 import resource
+from pathlib import Path
 from time import perf_counter, perf_counter_ns
 from typing import TYPE_CHECKING, Self
 
@@ -33,16 +34,17 @@ class Cost:
 
     def __init__(self, url: str | None) -> None:
         self._raw = Raw(url) if url else None
+        self._pid = info(self._raw, "server")["process_id"] if self._raw else ""
 
     def __enter__(self) -> Self:
         self._server = self._counted()
         gc.collect()
-        self._cpu, self._began = _cpu(), perf_counter()
+        self._waited, self._cpu, self._began = _waited("self"), _cpu(), perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.seconds = perf_counter() - self._began
-        self.cpu = _cpu() - self._cpu
+        self.cpu, self.waited = _cpu() - self._cpu, _waited("self") - self._waited
         after = self._counted()
         self.server = {name: count - self._server.get(name, 0) for name, count in after.items()}
         if self._raw:
@@ -57,6 +59,7 @@ class Cost:
             "bytes_out": float(stats["total_net_output_bytes"]),
             "commands": float(stats["total_commands_processed"]),
             "cpu_us": 1e6 * (float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"])),
+            "waited": _waited(self._pid),
         }
         for name, said in info(self._raw, "commandstats").items():
             fields = dict(each.split("=") for each in said.split(","))
@@ -68,6 +71,14 @@ class Cost:
 def _cpu() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
+
+
+def _waited(pid: str) -> float:
+    """Return the seconds that a process was ready to run while its processor was busy with others."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    except (OSError, LookupError):
+        return 0.0
 
 
 def told(case: Case, times: list[float], admitted: int, cost: Cost, *, decisions: int | None = None) -> dict:
@@ -86,6 +97,7 @@ def told(case: Case, times: list[float], admitted: int, cost: Cost, *, decisions
         "rate": many / cost.seconds,
         "us": percentiles(times),
         "distribution": distribution(times),
+        "waited": (cost.waited + server.get("waited", 0.0)) / cost.seconds,
         "client_cpu_us": 1e6 * cost.cpu / many,
         "server_cpu_us": server.get("cpu_us", 0.0) / many,
         "server_command_us": (in_scripts or in_all) / many,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from benchmarks.hot.figures import spread
 from benchmarks.hot.plan import WORDS
 
+DISTURBED = 0.05
+"""Share of a run for which client and server waited for a processor that others used; above it, the row says so."""
 HEADS = {
     "times": ("p50 µs", "p99", "p99.9", "x base (min to max)", "client CPU µs", "server CPU µs", "in scripts µs"),
     "throughput": (
@@ -46,7 +48,7 @@ def _table(raw, section, server):
         else:
             why = next((each["error"] for each in rounds.values()), "left out")
             cells = [why[:80]] + [""] * (len(heads) - 2)
-        lines.append("| " + " | ".join((WORDS[case] + _marks(rounds), *cells)) + " |")
+        lines.append("| " + " | ".join((WORDS[case] + _marks(rounds, section), *cells)) + " |")
     return "\n".join(lines)
 
 
@@ -63,8 +65,8 @@ def _rounds(raw, section, server, case):
     }
 
 
-def _marks(rounds):
-    """Return what a reader must know of a row: rounds that failed, decisions made without the server."""
+def _marks(rounds, section):
+    """Return what a reader must know of a row: rounds that failed or were disturbed, decisions made without the server."""
     failed = sum("error" in each for each in rounds.values())
     degraded = sum(each.get("degraded", 0) for each in rounds.values())
     unanswered = sum(each.get("unanswered", 0) for each in rounds.values())
@@ -72,6 +74,8 @@ def _marks(rounds):
     said += [f"{degraded:,} decisions without the server"] if degraded else []
     said += [f"{unanswered:,} unanswered"] if unanswered else []
     behind = sum(each.get("meant", 0) > 1.05 * each.get("decided_in_time", 0) for each in rounds.values())
+    disturbed = section.trip is None and sum(each.get("waited", 0) > DISTURBED for each in rounds.values())
+    said += [f"disturbed in {disturbed} of {len(rounds)} rounds"] if disturbed else []
     said += [f"fell behind in {behind} of {len(rounds)} rounds"] if behind else []
     return f" ({', '.join(said)})" if said else ""
 
