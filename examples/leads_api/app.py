@@ -164,10 +164,13 @@ async def accept(id: str, account: CurrentAccount) -> None:
         raise HTTPException(404, "there is no such invitation, or it has lapsed") from None
 
 
-@app.delete("/v1/invitations/{id}", status_code=204, responses=REFUSALS)
+@app.delete("/v1/invitations/{id}", status_code=204, responses=REFUSALS | {404: {}})
 async def withdraw(id: str, account: CurrentAccount) -> None:
-    """Give the seat back."""
-    await account.reservation(id).cancel()
+    """Give the seat back; again, or after it lapsed, changes nothing."""
+    try:
+        await account.reservation(id).cancel()
+    except ValueError:
+        raise HTTPException(404, "there is no such invitation") from None
 
 
 # -- files: storage is an allocation in bytes ----------------------------------------------
