@@ -4,137 +4,258 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError
 
+from entitlements.errors import StoreError
 from entitlements.stores.connecting import START_UP, async_cluster_of, async_pool_of
-from entitlements.stores.failures import Overloaded, failure, is_elsewhere, is_refused, unreachable
+from entitlements.stores.exchange import Asked, Exchange
+from entitlements.stores.failures import (
+    Overloaded,
+    Unreachable,
+    failure,
+    is_elsewhere,
+    is_refused,
+    unreachable,
+)
 from entitlements.stores.links import ERRORS, NEVER_DECODE, check_version, evalsha, sentinels
-from entitlements.stores.turns import AsyncTurns, Deadline, Turn
+from entitlements.stores.turns import LONGEST_WAIT, AsyncTurns, Deadline, Watch
+from entitlements.stores.wire import packed, packed_call
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from entitlements.stores.connecting import Target
     from entitlements.stores.wire import Call
 
+EARLY = 16
+"""Calls that wait at which they are written though others are under way."""
+FAR = 0.001
+"""Seconds of a round trip above which calls do not wait for the answers of others."""
+MOST_WAITING = 10_000
+"""Calls that wait to be sent; beyond them they are refused."""
+RECONNECT = 1.0
+"""Seconds for a connection after the first."""
+
+_made = tuple.__new__  # a named tuple's own constructor costs three times as much
+
 
 class AsyncLink:
-    """Connections to one server, for the tasks of one loop."""
+    """
+    One connection to one server, which the tasks of one loop share.
+
+    Where nothing is under way, a call is sent at once. Otherwise it joins the next write:
+    that goes out with the next answers, or as soon as `EARLY` calls wait; to a server that
+    is far away, at the end of the loop's turn. So one write and one wake-up carry many calls,
+    and nobody waits for long. While there is no connection, calls wait for one.
+    """
 
     def __init__(self, target: Target) -> None:
         self._shown = target.shown
         self._pool = async_pool_of(target)
-        self._turns = AsyncTurns(target.max_connections)
-        self._idle: deque[Any] = deque()
         self._loop = asyncio.get_running_loop()
-        self._connected = False
+        self._queue: deque[Asked] = deque()
+        self._exchange: Exchange | None = None
+        self._retired: set[Exchange] = set()
+        self._connecting: asyncio.Task[None] | None = None
+        self._was_connected = self._is_far = self._is_closed = False
+        self._answered_at = -LONGEST_WAIT
+        self._watch = Watch(self._loop, self._expire)
         _discover_in_turn(self._pool)
 
+    def ask(self, packed: bytes, patience: float) -> asyncio.Future[Any]:
+        """
+        Ask the server.
+
+        Args:
+            packed: The command as it travels.
+            patience: Seconds to wait for an answer while nobody is answered; in line, two
+                seconds at most.
+
+        Returns:
+            What brings the answer, an error of the server's included, or raises a `StoreError`.
+
+        Raises:
+            Overloaded: Where too many wait already.
+        """
+        loop, queue, exchange = self._loop, self._queue, self._exchange
+        answer = loop.create_future()
+        if not self._was_connected:
+            patience = START_UP
+        now = loop.time()
+        asked = _made(Asked, (answer, packed, now, patience))
+        if exchange is None or exchange.is_full:
+            if len(queue) >= MOST_WAITING:
+                raise Overloaded(f"store {self._shown}: {MOST_WAITING:,} calls wait for it already")
+            queue.append(asked)
+            if exchange is None and self._connecting is None:
+                self._connecting = loop.create_task(self._connect())
+        elif not exchange.waiting:
+            exchange.send((asked,))
+        else:
+            queue.append(asked)
+            if len(queue) >= EARLY:
+                self._flush()
+            elif self._is_far and len(queue) == 1:
+                loop.call_soon(self._flush)
+        self._watch.by(now + patience)
+        return answer
+
     async def run(self, call: Call, patience: float) -> Any:
-        """Same as `Link.run`."""
-        patience = patience if self._connected else START_UP
-        turn = await self._turns.enter(patience)
-        if not turn:
-            raise Overloaded(f"store {self._shown}: no connection was free in time; raise max_connections")
-        try:
-            return await self._run(call, patience, turn)
-        finally:
-            self._turns.leave()
+        """Make one call, and return the answer; *patience* is as `ask` takes it."""
+        return await self.settled(call, await self.ask(packed_call(call), patience), patience)
+
+    async def settled(self, call: Call, reply: Any, patience: float) -> Any:
+        """Return the answer that *reply* to a call is, after having sent the server the script if it wants it."""
+        if isinstance(reply, NoScriptError):
+            loaded = await self.ask(packed((b"SCRIPT", b"LOAD", call.script.text)), patience)
+            if not isinstance(loaded, Exception):
+                reply = await self.ask(packed_call(call), patience)
+        if isinstance(reply, Exception):
+            if is_elsewhere(reply):  # a name may lead to the new primary by now
+                self._retire()
+            raise failure(reply, self._shown) from reply
+        return reply
 
     async def open(self) -> None:
         """Connect now, so that the first call need not."""
-        turn = await self._turns.enter(START_UP)
-        if turn:
-            try:
-                self._idle.append(await self._take(START_UP))
-            finally:
-                self._turns.settled(turn)
-                self._turns.leave()
+        reply = await self.ask(packed((b"HELLO",)), START_UP)
+        if isinstance(reply, Exception):
+            raise failure(reply, self._shown) from reply
 
     async def aclose(self) -> None:
-        """Let go of every connection."""
-        while self._idle:
-            await self._idle.pop().disconnect()
+        """Let go of the connection."""
+        self._is_closed = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        self._fail_queue(Unreachable(f"store {self._shown}: it was closed"))
+        self._watch.stop()
+        for exchange in (self._exchange, *self._retired):
+            if exchange is not None:
+                exchange.close()
         for sentinel in sentinels(self._pool):
             await sentinel.aclose()
 
     def abandon(self) -> None:
-        """Drop the connections of a loop that has ended."""
-        for connection in self._idle:
-            with suppress(RuntimeError):
-                connection._close()  # noqa: SLF001 - redis-py has no public way without the loop
-            connection._writer = None  # noqa: SLF001
-        self._idle.clear()
+        """Drop the connection of a loop that has ended."""
+        for exchange in (self._exchange, *self._retired):
+            if exchange is not None:
+                exchange.abandon()
+        self._exchange = None
+        self._retired.clear()
 
-    async def _run(self, call: Call, patience: float, turn: Turn) -> Any:
-        began = self._loop.time()
-        try:
-            connection = await self._take(patience)
-        finally:
-            self._turns.settled(turn)
-        left = patience - (self._loop.time() - began)
-        try:
-            async with Deadline(left if left > 0 else patience):
-                reply = await self._answer(connection, call)
-        except ResponseError as error:
-            if is_elsewhere(error):
-                await connection.disconnect(nowait=True)
+    # -- sending -------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        """Send what waits; who has given up or was cancelled is not sent for."""
+        exchange, queue = self._exchange, self._queue
+        if queue and exchange is not None and not exchange.is_full:
+            calls = [asked for asked in queue if not asked[0].done()]
+            queue.clear()
+            if calls:
+                exchange.send(calls)
+
+    def _answered(self) -> None:
+        self._answered_at = self._loop.time()
+        if self._queue:
+            self._flush()
+
+    def _lost(self, exchange: Exchange, error: BaseException | None) -> None:
+        self._retired.discard(exchange)
+        if self._exchange is exchange:
+            self._exchange = None
+        error = error or ConnectionError("the server hung up")
+        _fail(exchange.waiting, failure(error, self._shown), error)
+        exchange.waiting.clear()
+        if self._queue and self._connecting is None and not self._is_closed:
+            self._connecting = self._loop.create_task(self._connect())
+
+    def _retire(self) -> None:
+        """Send nothing more on this connection; who waits there may still be answered."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            if exchange.waiting:
+                self._retired.add(exchange)
             else:
-                self._idle.append(connection)
-            raise failure(error, self._shown) from error
-        except ERRORS as error:
-            await connection.disconnect(nowait=True)
-            raise failure(error, self._shown) from error
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        self._turns.answered = self._loop.time()
-        self._idle.append(connection)
-        return reply
+                exchange.close()
 
-    async def _answer(self, connection: Any, call: Call) -> Any:
+    # -- connecting ----------------------------------------------------------------------
+
+    async def _connect(self) -> None:
+        connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
-            return await self._exchange(connection, evalsha(call))
-        except NoScriptError:
-            await self._exchange(connection, ("SCRIPT LOAD", call.script.text))
-            return await self._exchange(connection, evalsha(call))
-
-    @staticmethod
-    async def _exchange(connection: Any, command: tuple[Any, ...]) -> Any:
-        await connection.send_command(*command, check_health=False)
-        return await connection.read_response(disable_decoding=True)
-
-    async def _take(self, patience: float) -> Any:
-        """Return a connection that is open; one that the server has closed meanwhile is opened again."""
-        if not self._idle:
-            return await self._connect(self._pool.make_connection(), patience)  # type: ignore[no-untyped-call]
-        connection = self._idle.pop()
-        try:
-            if not await connection.can_read():
-                return connection
-        except ERRORS:
-            pass
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        await connection.disconnect(nowait=True)
-        return await self._connect(connection, patience)
-
-    async def _connect(self, connection: Any, patience: float) -> Any:
-        try:
-            async with Deadline(patience, lambda: self._turns.answered + patience):
+            async with asyncio.timeout(RECONNECT if self._was_connected else START_UP):
                 await connection.connect()
-                if not self._connected:
-                    check_version(await self._exchange(connection, ("HELLO",)), self._shown)
-        except ERRORS as error:
+                began = self._loop.time()
+                await connection.send_command("HELLO", check_health=False)
+                hello = await connection.read_response(disable_decoding=True)
+                self._is_far = self._loop.time() - began > FAR
+                check_version(hello, self._shown)
+        except BaseException as error:
+            self._connecting = None
             await connection.disconnect(nowait=True)
-            raise unreachable(error, self._shown) from error
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        self._connected = True
-        return connection
+            if isinstance(error, ERRORS):
+                self._fail_queue(unreachable(error, self._shown), error)
+            elif isinstance(error, StoreError):
+                self._fail_queue(error, error)
+            else:
+                self._fail_queue(Unreachable(f"store {self._shown}: connecting has ended with {error!r}"), error)
+                raise
+            return
+        self._connecting = None
+        self._was_connected = True
+        self._answered_at = self._loop.time()
+        self._exchange = Exchange(connection, self._answered, self._lost)
+        self._flush()
+
+    # -- giving up -----------------------------------------------------------------------
+
+    def _fail_queue(self, told: StoreError, cause: BaseException | None = None) -> None:
+        queue, self._queue = self._queue, deque()
+        _fail(queue, told, cause)
+
+    def _expire(self, now: float) -> float | None:
+        """Answer for whoever has waited too long; return when the next will have, or None."""
+        next_at: list[float] = []
+        for exchange in (self._exchange, *self._retired):
+            if exchange is None:
+                continue
+            late = self._late(exchange.waiting, now, next_at)
+            if late:
+                _fail(late, failure(TimeoutError("its deadline has passed"), self._shown), TimeoutError("its deadline has passed"))
+                if exchange is self._exchange:
+                    self._retire()
+            if exchange in self._retired and all(asked.answer.done() for asked in exchange.waiting):
+                exchange.close()
+        late = self._late(self._queue, now, next_at)
+        if late and self._exchange is None:
+            _fail(late, unreachable(TimeoutError("its deadline has passed"), self._shown), TimeoutError("its deadline has passed"))
+        elif late:
+            _fail(late, Unreachable(f"store {self._shown}: it has answered nobody in time; this was not sent"))
+        return min(next_at, default=None)
+
+    def _late(self, waiting: Iterable[Asked], now: float, next_at: list[float]) -> list[Asked]:
+        late = []
+        for asked in waiting:
+            answer, _, since, patience = asked
+            if answer.done():
+                continue
+            until = min(max(since, self._answered_at) + patience, since + max(LONGEST_WAIT, patience))
+            if until <= now:
+                late.append(asked)
+            else:
+                next_at.append(until)
+        return late
+
+
+def _fail(waiting: Iterable[Asked], told: StoreError, cause: BaseException | None = None) -> None:
+    """Raise an error of each who waits: one of its own, as each raise adds to an error's traceback."""
+    for asked in waiting:
+        if not asked.answer.done():
+            error = type(told)(*told.args)
+            error.__cause__ = cause
+            asked.answer.set_exception(error)
 
 
 def _discover_in_turn(pool: Any) -> None:

@@ -32,7 +32,7 @@ NEVER_DECODE = "NEVER_DECODE"
 
 
 def evalsha(call: Call) -> tuple[Any, ...]:
-    """Return a call as a command."""
+    """Return a call as a command of redis-py."""
     return ("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
 
 

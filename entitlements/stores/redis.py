@@ -101,8 +101,8 @@ class AsyncRedisStore:
 
     async def execute(self, order: Order, /) -> Answer:
         """Same as `RedisStore.execute`."""
-        call = call_of(order, self._target.namespace)
         link = self._links.get(asyncio.get_running_loop()) or self._open()
+        call = call_of(order, self._target.namespace)
         return answer_of(order, await link.run(call, deadline_of(order) / 1_000_000))
 
     async def open(self) -> None:

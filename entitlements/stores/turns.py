@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections import deque
 from enum import IntEnum
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -181,6 +182,43 @@ class Alarm:
             self._timer = self._loop.call_at(min(again, self._last), self._over)
         else:
             self._ring()
+
+
+class Watch:
+    """
+    One timer for all that wait on a loop, however many they are.
+
+    Args:
+        loop: Whose.
+        expire: Takes the loop's time, answers for whoever has waited too long, and returns
+            when the next will have, or None.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, expire: Callable[[float], float | None]) -> None:
+        self._loop, self._expire = loop, expire
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = inf
+
+    def by(self, at: float) -> None:
+        """Look at *at*, or before."""
+        if at < self._rings_at:
+            self.stop()
+            self._rings_at = at
+            self._timer = self._loop.call_at(at, self._look)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._rings_at = None, inf
+
+    def _look(self) -> None:
+        now, meant = self._loop.time(), self._rings_at
+        self._timer, self._rings_at = None, inf
+        # The loop was busy elsewhere: answers that came in time may lie unread, so they get another moment.
+        again = now + LATE if now - meant > LATE else self._expire(now)
+        if again is not None:
+            self.by(again)
 
 
 class Deadline:

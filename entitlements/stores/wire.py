@@ -53,7 +53,7 @@ from entitlements.model.names import MAX_COUNT
 from entitlements.stores.scripts import AFTER, CHARGE, RATE, SLIDING, Script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 LAYOUT = "1"
 LONGEST_ID = 64
@@ -149,6 +149,18 @@ def deadline_of(order: Order) -> int:
     if isinstance(order, SetUsage | ReadHistory):
         return order.part.limit.deadline
     return _DEADLINE
+
+
+def packed(words: Sequence[bytes]) -> bytes:
+    """Return a command as it travels: an array of bulk strings (https://redis.io/docs/latest/develop/reference/protocol-spec/)."""
+    parts = [b"*%d\r\n" % len(words)]
+    parts += [b"$%d\r\n%b\r\n" % (len(word), word) for word in words]
+    return b"".join(parts)
+
+
+def packed_call(call: Call) -> bytes:
+    """Return a call as it travels."""
+    return packed((b"EVALSHA", call.script.sha, b"%d" % len(call.keys), *call.keys, *call.args))
 
 
 # -- order → call --------------------------------------------------------------------------

@@ -1,0 +1,117 @@
+"""
+Many calls over one connection to a server, for the tasks of one event loop.
+
+The connection is made by redis-py, with its handshake, TLS and discovery; then this takes
+over its transport. Calls are written as they are, and answers go to those who wait in the
+order of the calls: whoever was cancelled or has given up meanwhile has a place there all
+the same, so that nobody gets the answer of another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import hiredis
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_NOTHING = object()
+_PUSHED = getattr(hiredis, "PushNotification", ())
+
+
+class Asked(NamedTuple):
+    """
+    A call that waits for its answer.
+
+    Args:
+        answer: Where the answer goes; done before where somebody has given up.
+        packed: The command as it travels.
+        since: When it was asked, on the loop's clock.
+        patience: Seconds that it may wait while nobody is answered.
+    """
+
+    answer: asyncio.Future[Any]
+    packed: bytes
+    since: float
+    patience: float
+
+
+class Exchange(asyncio.Protocol):
+    """
+    One connection.
+
+    Args:
+        connection: Of redis-py, connected; it is this object's from now on.
+        answered: Is told whenever answers have come, and that it may write again.
+        lost: Is told when the connection has ended, with those whose fate is unknown.
+    """
+
+    def __init__(
+        self,
+        connection: Any,
+        answered: Callable[[], object],
+        lost: Callable[[Exchange, BaseException | None], object],
+    ) -> None:
+        self.waiting: deque[Asked] = deque()
+        """Whose call is sent, and not answered yet."""
+        self.is_full = False
+        """Whether the server takes no more for the moment."""
+        self._answered, self._lost = answered, lost
+        parser = connection._parser  # noqa: SLF001 - only it knows redis-py's names for the server's errors
+        self._replies = hiredis.Reader(notEnoughData=_NOTHING, replyError=parser.parse_error)
+        self._writer = connection._writer  # noqa: SLF001 - kept, as it closes its transport when it goes
+        self._transport = self._writer.transport
+        connection._reader = connection._writer = None  # noqa: SLF001 - or redis-py would close it
+        self._transport.set_protocol(self)
+
+    def send(self, calls: Iterable[Asked]) -> None:
+        """Write calls at once."""
+        calls = tuple(calls)
+        self.waiting.extend(calls)
+        self._transport.write(b"".join([call.packed for call in calls]) if len(calls) > 1 else calls[0].packed)
+
+    def close(self) -> None:
+        """End the connection; whoever still waits learns it."""
+        self._transport.abort()
+
+    def abandon(self) -> None:
+        """Let go of a connection whose loop has ended."""
+        with suppress(RuntimeError):
+            self._transport.abort()
+        self._transport = self._writer = None
+        self.waiting.clear()
+
+    # -- what the loop calls -------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Hand out answers."""
+        waiting, reply_of = self.waiting, self._replies.gets
+        try:
+            self._replies.feed(data)
+            while (reply := reply_of()) is not _NOTHING:
+                if _PUSHED and type(reply) is _PUSHED:
+                    continue
+                answer = waiting.popleft()[0]
+                if not answer.done():
+                    answer.set_result(reply)
+        except (hiredis.HiredisError, IndexError):  # no answer of a Redis, or one to nobody
+            self._transport.abort()
+            return
+        self._answered()
+
+    def pause_writing(self) -> None:
+        """Take notice that what was written piles up."""
+        self.is_full = True
+
+    def resume_writing(self) -> None:
+        """Take notice that it has gone out."""
+        self.is_full = False
+        self._answered()
+
+    def connection_lost(self, error: BaseException | None) -> None:
+        """Take notice that the connection has ended."""
+        self._lost(self, error)
