@@ -223,14 +223,22 @@ class AsyncLink:
                 continue
             late = self._late(exchange.waiting, now, next_at)
             if late:
-                _fail(late, failure(TimeoutError("its deadline has passed"), self._shown), TimeoutError("its deadline has passed"))
+                _fail(
+                    late,
+                    failure(TimeoutError("its deadline has passed"), self._shown),
+                    TimeoutError("its deadline has passed"),
+                )
                 if exchange is self._exchange:
                     self._retire()
             if exchange in self._retired and all(asked.answer.done() for asked in exchange.waiting):
                 exchange.close()
         late = self._late(self._queue, now, next_at)
         if late and self._exchange is None:
-            _fail(late, unreachable(TimeoutError("its deadline has passed"), self._shown), TimeoutError("its deadline has passed"))
+            _fail(
+                late,
+                unreachable(TimeoutError("its deadline has passed"), self._shown),
+                TimeoutError("its deadline has passed"),
+            )
         elif late:
             _fail(late, Unreachable(f"store {self._shown}: it has answered nobody in time; this was not sent"))
         return min(next_at, default=None)

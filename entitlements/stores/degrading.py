@@ -83,7 +83,7 @@ class Degrading:
         self._store = store
         self._shares = shares
         self._tell = tell
-        self._clock = clock
+        self.clock = clock
         self._was_answered = False
         self._said = "it has not answered"
         self._degraded_at: int | None = None
@@ -99,7 +99,7 @@ class Degrading:
                 corrupt there, and for a store that has never worked and that waiting
                 does not mend.
         """
-        ticket = self.breaker.enter(self._clock())
+        ticket = self.breaker.enter(self.clock())
         if ticket is None:
             return self._without(order, None)
         self._changed(ticket.change)
@@ -108,9 +108,39 @@ class Degrading:
                 error = yield from self._replay(order, ticket)
                 if error is not None:
                     return self._without(order, error)
-            return (yield from self._ask(order, ticket))
+            began, earliest = self.clock(), self._shares.now()
+            try:
+                answer = yield order
+            except StoreError as error:
+                return (yield from self._again(order, error, ticket, began, earliest))
+            self.succeeded(order, answer, ticket)
+            return answer
         finally:
-            self._changed(self.breaker.leave(ticket, self._clock()))
+            self._changed(self.breaker.leave(ticket, self.clock()))
+
+    def at_ease(self) -> Ticket | None:
+        """Return leave to ask at once, with nothing to be done before; None where `course()` must be taken."""
+        return None if self.journal or self.breaker.state is not State.CLOSED else self.breaker.enter(0)
+
+    def after(self, order: Order, error: StoreError, ticket: Ticket, began: int, earliest: int) -> Course:
+        """
+        Return the course of an order that was asked `at_ease()`, and failed.
+
+        Args:
+            order: What was asked.
+            error: What the store raised.
+            ticket: The leave.
+            began: When, on `clock`.
+            earliest: When, on the store's clock as far as it was known: `now()`.
+        """
+        try:
+            return (yield from self._again(order, error, ticket, began, earliest))
+        finally:
+            self._changed(self.breaker.leave(ticket, self.clock()))
+
+    def now(self) -> int:
+        """Return the store's clock, as far as it is known."""
+        return self._shares.now()
 
     def renew(self) -> None:
         """Start anew in a forked child: fresh locks, an empty journal, nobody trying the store."""
@@ -120,39 +150,33 @@ class Degrading:
 
     # -- asking ------------------------------------------------------------------------
 
-    def _ask(self, order: Order, ticket: Ticket) -> Course:
-        began = self._clock()
-        earliest = self._shares.now()
+    def _again(self, order: Order, error: StoreError, ticket: Ticket, began: int, earliest: int) -> Course:
+        """Go on after a failure: repeat the order once where that is exact, else go without the store."""
+        self._failed(order, error, ticket, began)
+        if not self._may_repeat(order, error, began):
+            return self._without(order, error)
+        began = self.clock()
         try:
             answer = yield order
-        except StoreError as error:
-            self._failed(order, error, ticket, began)
-            if not self._may_repeat(order, error, began):
-                return self._without(order, error)
-        else:
-            self._succeeded(order, answer, ticket)
-            return answer
-        began = self._clock()
-        try:
-            answer = yield order
-        except StoreError as error:
-            self._failed(order, error, ticket, began)
-            return self._without(order, error, sent=True)
+        except StoreError as repeated:
+            self._failed(order, repeated, ticket, began)
+            return self._without(order, repeated, sent=True)
         answer = _first(order, answer, earliest)
-        self._succeeded(order, answer, ticket)
+        self.succeeded(order, answer, ticket)
         return answer
 
     def _may_repeat(self, order: Order, error: StoreError, began: int) -> bool:
         """Say whether a second try is exact and in time; tell of an unknown outcome."""
         if isinstance(error, _NOT_DONE):
             return False
-        in_time = 4 * (self._clock() - began) <= deadline_of(order)
+        in_time = 4 * (self.clock() - began) <= deadline_of(order)
         repeats = in_time and _is_exact(order) and self.breaker.state is not State.OPEN
         self._tell(OutcomeUnknown(type(order).__name__, repeats))
         return repeats
 
-    def _succeeded(self, order: Order, answer: Answer, ticket: Ticket) -> None:
-        change = self.breaker.succeeded(ticket, self._clock())
+    def succeeded(self, order: Order, answer: Answer, ticket: Ticket) -> None:
+        """Take notice of an answer."""
+        change = self.breaker.succeeded(ticket, self.clock())
         self._was_answered = True
         if type(order) is Charge and type(answer) is Outcome and answer.status is not Status.REPLAYED:
             self._shares.see(order, answer)
@@ -166,7 +190,7 @@ class Degrading:
             raise error
         self._said = without(str(error), _account_of(order))  # it is logged, and told to other accounts
         if not self._is_ours(order, error, began):
-            self._changed(self.breaker.failed(ticket, self._clock(), random.uniform(-1, 1)))  # noqa: S311 - jitter
+            self._changed(self.breaker.failed(ticket, self.clock(), random.uniform(-1, 1)))  # noqa: S311 - jitter
 
     def _is_ours(self, order: Order, error: StoreError, began: int) -> bool:
         """Say whether we are at fault: a full pool, or a loop that stalled so that the timer itself came late."""
@@ -174,7 +198,7 @@ class Degrading:
             return True
         if not isinstance(error, TimedOut):
             return False
-        now, deadline = self._clock(), deadline_of(order)
+        now, deadline = self.clock(), deadline_of(order)
         late = now - began - deadline
         return late > max(STALLED, deadline // 2) and self.breaker.silent_for(now) < SECOND + late
 
@@ -197,21 +221,21 @@ class Degrading:
 
     def _due(self, account: str) -> Iterator[Entry]:
         """Take out what this call brings: all of its account, as the answer must count it, and some beside."""
-        began = self._clock()
+        began = self.clock()
         for _ in range(REPLAYED_FIRST):
             if (entry := self.journal.take(account)) is None:
                 break
             yield entry
         for _ in range(REPLAYED_BESIDE):
-            if self._clock() - began > QUICK or (entry := self.journal.take()) is None:
+            if self.clock() - began > QUICK or (entry := self.journal.take()) is None:
                 return
             yield entry
 
     def _bring(self, entry: Entry, ticket: Ticket) -> Generator[Order, Answer, StoreError | bool]:
         """Bring one entry to the store; say whether it has arrived, or return the error after which it waits again."""
-        if entry.is_too_old(self._clock()):
+        if entry.is_too_old(self.clock()):
             return False
-        began, kept = self._clock(), True
+        began, kept = self.clock(), True
         try:
             answer = yield entry.order
             kept = False
@@ -226,7 +250,7 @@ class Degrading:
         finally:
             if kept:
                 self.journal.put_back(entry)
-        self._succeeded(entry.order, answer, ticket)
+        self.succeeded(entry.order, answer, ticket)
         return not (isinstance(answer, Outcome) and answer.status is Status.STALE)
 
     # -- without the store ---------------------------------------------------------------
@@ -246,7 +270,7 @@ class Degrading:
                 return Settled(done=True, now=self._shares.now())
         raise error or Unreachable(
             f"{self._store} is not asked, because it fails: {self._said};"
-            f" it is tried again in {self.breaker.pause(self._clock()) / SECOND:.1f} s"
+            f" it is tried again in {self.breaker.pause(self.clock()) / SECOND:.1f} s"
         )
 
     def _without_charge(self, order: Charge, *, sent: bool) -> Outcome:
@@ -254,9 +278,9 @@ class Degrading:
         if waiting is not None:
             return waiting
         now, ways = self._shares.now(), ways_of(order)
-        retry_at = now + max(SECOND, self.breaker.pause(self._clock()))
+        retry_at = now + max(SECOND, self.breaker.pause(self.clock()))
         outcome = answered(order, ways, self._shares.charge(order, ways), now, retry_at)
-        began = self._clock() if sent else None
+        began = self.clock() if sent else None
         counted = to_journal(order, outcome)
         if counted is not None:
             promised = journalled(order, outcome)
@@ -294,7 +318,7 @@ class Degrading:
 
     def _trouble(self) -> None:
         """Note that something is decided without the store; the first time is logged."""
-        now = self._clock()
+        now = self.clock()
         with self._lock:
             first = self._degraded_at is None
             self._degraded_at = now
@@ -306,7 +330,7 @@ class Degrading:
         """Note that the store answers again; once that is certain, it is logged."""
         with self._lock:
             since = self._degraded_at
-            if since is None or not (at_once or self._clock() - since > CALM):
+            if since is None or not (at_once or self.clock() - since > CALM):
                 return
             degraded, lost = self._degraded, self._lost
             self._degraded_at, self._degraded, self._lost = None, 0, 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from entitlements.clock import system_clock
+from entitlements.errors import StoreError
 from entitlements.stores.degrading import Degrading
 from entitlements.stores.shares import Shares, processes_of
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from entitlements.model.charge import Answer, Order
     from entitlements.model.events import Event
     from entitlements.ports import AsyncStore, Store
+    from entitlements.stores.degrading import Course
 
 
 class Outage:
@@ -54,7 +56,21 @@ class Outage:
         Raises:
             StoreError: For an order that only the store can answer.
         """
-        course = self._degrading.course(order)
+        degrading = self._degrading
+        ticket = degrading.at_ease()
+        if ticket is None:
+            return self._run(degrading.course(order))
+        began, earliest = degrading.clock(), degrading.now()
+        try:
+            answer = self._store.execute(order)
+        except StoreError as error:
+            course = degrading.after(order, error, ticket, began, earliest)
+        else:
+            degrading.succeeded(order, answer, ticket)
+            return answer
+        return self._run(course)
+
+    def _run(self, course: Course) -> Answer:
         try:
             asked = next(course)
             while True:
@@ -87,7 +103,21 @@ class AsyncOutage:
 
     async def execute(self, order: Order, /) -> Answer:
         """Same as `Outage.execute`."""
-        course = self._degrading.course(order)
+        degrading = self._degrading
+        ticket = degrading.at_ease()
+        if ticket is None:
+            return await self._run(degrading.course(order))
+        began, earliest = degrading.clock(), degrading.now()
+        try:
+            answer = await self._store.execute(order)
+        except StoreError as error:
+            course = degrading.after(order, error, ticket, began, earliest)
+        else:
+            degrading.succeeded(order, answer, ticket)
+            return answer
+        return await self._run(course)
+
+    async def _run(self, course: Course) -> Answer:
         try:
             asked = next(course)
             while True:

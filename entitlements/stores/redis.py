@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
+from entitlements.model.charge import Charge
 from entitlements.stores.async_links import AsyncClusterLink, AsyncLink
 from entitlements.stores.connecting import (
     DEFAULT_NAMESPACE,
@@ -25,10 +26,11 @@ from entitlements.stores.connecting import (
     target_of,
 )
 from entitlements.stores.links import ClusterLink, Link
-from entitlements.stores.wire import answer_of, call_of, deadline_of
+from entitlements.stores.wire import answer_of, call_of, deadline_of, packed_call
 
 if TYPE_CHECKING:
     from entitlements.model.charge import Answer, Order
+    from entitlements.stores.wire import Call
 
 
 class RedisStore:
@@ -83,6 +85,21 @@ class RedisStore:
         return ClusterLink(self._target) if self._target.is_cluster else Link(self._target)
 
 
+class Packed(NamedTuple):
+    """
+    What a store has made of a charge.
+
+    Args:
+        store: Which.
+        command: The call as it travels.
+        patience: Its deadline in seconds.
+    """
+
+    store: AsyncRedisStore | RedisStore
+    command: bytes
+    patience: float
+
+
 class AsyncRedisStore:
     """Same as `RedisStore` for an event loop; it holds one set of connections per running loop."""
 
@@ -102,8 +119,15 @@ class AsyncRedisStore:
     async def execute(self, order: Order, /) -> Answer:
         """Same as `RedisStore.execute`."""
         link = self._links.get(asyncio.get_running_loop()) or self._open()
-        call = call_of(order, self._target.namespace)
-        return answer_of(order, await link.run(call, deadline_of(order) / 1_000_000))
+        if type(order) is Charge and order.is_one_rate and type(link) is AsyncLink:
+            packed = order.packed
+            if packed is None or packed.store is not self:
+                packed = self._pack(order)
+            reply = await link.ask(packed.command, packed.patience)
+            if type(reply) is bytes:
+                return answer_of(order, reply)
+            return answer_of(order, await link.settled(self._call(order), reply, packed.patience))
+        return answer_of(order, await link.run(self._call(order), deadline_of(order) / 1_000_000))
 
     async def open(self) -> None:
         """
@@ -119,6 +143,15 @@ class AsyncRedisStore:
         link = self._links.pop(asyncio.get_running_loop(), None)
         if link:
             await link.aclose()
+
+    def _call(self, order: Order) -> Call:
+        return call_of(order, self._target.namespace)
+
+    def _pack(self, order: Charge) -> Packed:
+        """Return a charge as it travels; it carries that from now on, as those of rates are made again and again."""
+        packed = Packed(self, packed_call(self._call(order)), deadline_of(order) / 1_000_000)
+        object.__setattr__(order, "packed", packed)
+        return packed
 
     def _open(self) -> AsyncLink | AsyncClusterLink:
         for loop in [loop for loop in self._links if loop.is_closed()]:
