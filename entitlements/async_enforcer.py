@@ -103,6 +103,7 @@ class AsyncEnforcer:
         self._hooks = Hooks(hooks)
         self._store = guard_async_store(open_async_store(store, self._clock), self._hooks.tell, expected_processes)
         self._at_once: Callable[[Any], Answer] | None = getattr(self._store, "at_once", None)
+        self._via = self._store.via
         self._refunded = Once()
 
     def __repr__(self) -> str:
@@ -170,7 +171,12 @@ class AsyncEnforcer:
             step = verbs.ready(kept.entitlements, what, n)
             if step is not None:
                 decision = self.run_nowait(step)
-                return await self._run(step) if decision is None else decision
+                if decision is None:
+                    answer = await self._store.execute(step.order)  # type: ignore[arg-type]
+                    decision = step.finish(answer, self._via)
+                    if self._hooks.listening:
+                        self._noted(step, decision, answer)
+                return decision
         return await self._charge(account, Verb.CONSUME, what, n, key=key, scope=scope)
 
     async def peek(self, account: str | Account, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:

@@ -20,14 +20,14 @@ from entitlements.stores.failures import (
     unreachable,
 )
 from entitlements.stores.links import ERRORS, NEVER_DECODE, check_version, evalsha, sentinels
+from entitlements.stores.scripts import Script
 from entitlements.stores.turns import LONGEST_WAIT, AsyncTurns, Deadline, Watch
-from entitlements.stores.wire import packed, packed_call
+from entitlements.stores.wire import Call, Request, packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from entitlements.stores.connecting import Target
-    from entitlements.stores.wire import Call
 
 EARLY = 16
 """Calls that wait at which they are written though others are under way."""
@@ -38,6 +38,13 @@ MOST_WAITING = 10_000
 RECONNECT = 1.0
 """Seconds for a connection after the first."""
 
+
+def _as_is(reply: Any) -> Any:
+    return reply
+
+
+_NO_CALL = Call(Script("", b"", b""), (), ())
+_HELLO = Request(_NO_CALL, packed(b"HELLO"), START_UP, _as_is)
 _made = tuple.__new__  # a named tuple's own constructor costs three times as much
 
 
@@ -64,65 +71,42 @@ class AsyncLink:
         self._watch = Watch(self._loop, self._expire)
         _discover_in_turn(self._pool)
 
-    def ask(self, packed: bytes, patience: float) -> asyncio.Future[Any]:
+    def ask(self, request: Request) -> asyncio.Future[Any]:
         """
-        Ask the server.
-
-        Args:
-            packed: The command as it travels.
-            patience: Seconds to wait for an answer while nobody is answered; in line, two
-                seconds at most.
-
-        Returns:
-            What brings the answer, an error of the server's included, or raises a `StoreError`.
+        Ask the server; the future brings the answer, or raises a `StoreError`.
 
         Raises:
             Overloaded: Where too many wait already.
         """
         loop, queue, exchange = self._loop, self._queue, self._exchange
-        answer = loop.create_future()
-        if not self._was_connected:
-            patience = START_UP
-        now = loop.time()
-        asked = _made(Asked, (answer, packed, now, patience))
+        answer, now = loop.create_future(), loop.time()
+        patience = request[2] if self._was_connected else START_UP
+        asked = _made(Asked, (answer, now, patience, request))
         if exchange is None or exchange.is_full:
-            if len(queue) >= MOST_WAITING:
-                raise Overloaded(f"store {self._shown}: {MOST_WAITING:,} calls wait for it already")
+            self._check_room(queue)
             queue.append(asked)
             if exchange is None and self._connecting is None:
                 self._connecting = loop.create_task(self._connect())
         elif not exchange.waiting:
-            exchange.send((asked,))
+            exchange.send_one(asked)
         else:
             queue.append(asked)
             if len(queue) >= EARLY:
+                self._check_room(exchange.waiting)
                 self._flush()
             elif self._is_far and len(queue) == 1:
                 loop.call_soon(self._flush)
-        self._watch.by(now + patience)
+        if now + patience < self._watch.rings_at:
+            self._watch.by(now + patience)
         return answer
 
-    async def run(self, call: Call, patience: float) -> Any:
-        """Make one call, and return the answer; *patience* is as `ask` takes it."""
-        return await self.settled(call, await self.ask(packed_call(call), patience), patience)
-
-    async def settled(self, call: Call, reply: Any, patience: float) -> Any:
-        """Return the answer that *reply* to a call is, after having sent the server the script if it wants it."""
-        if isinstance(reply, NoScriptError):
-            loaded = await self.ask(packed((b"SCRIPT", b"LOAD", call.script.text)), patience)
-            if not isinstance(loaded, Exception):
-                reply = await self.ask(packed_call(call), patience)
-        if isinstance(reply, Exception):
-            if is_elsewhere(reply):  # a name may lead to the new primary by now
-                self._retire()
-            raise failure(reply, self._shown) from reply
-        return reply
+    def _check_room(self, waiting: deque[Asked]) -> None:
+        if len(waiting) >= MOST_WAITING:
+            raise Overloaded(f"store {self._shown}: {MOST_WAITING:,} calls wait for it already")
 
     async def open(self) -> None:
         """Connect now, so that the first call need not."""
-        reply = await self.ask(packed((b"HELLO",)), START_UP)
-        if isinstance(reply, Exception):
-            raise failure(reply, self._shown) from reply
+        await self.ask(_HELLO)
 
     async def aclose(self) -> None:
         """Let go of the connection."""
@@ -160,6 +144,31 @@ class AsyncLink:
         self._answered_at = self._loop.time()
         if self._queue:
             self._flush()
+
+    def _refused(self, exchange: Exchange, asked: Asked, error: Exception) -> None:
+        """Fail a call for the server's error; one whose script the server lacks is sent again behind it, once."""
+        request = asked.request
+        if isinstance(error, NoScriptError) and not request.is_repeated:
+            script = request.call.script
+            again = asked._replace(request=request._replace(is_repeated=True))
+            exchange.send((again,) if script.sha in exchange.loading else (self._load(exchange, script), again))
+            return
+        if is_elsewhere(error):  # a name may lead to the new primary by now
+            self._retire()
+        _fail((asked,), failure(error, self._shown), error)
+
+    def _load(self, exchange: Exchange, script: Script) -> Asked:
+        """Return the call that brings the server a script; should it fail, so does the next call of the script."""
+        exchange.loading.add(script.sha)
+        loaded = self._loop.create_future()
+
+        def heard(_: object) -> None:
+            exchange.loading.discard(script.sha)
+            loaded.exception()  # or it would be logged
+
+        loaded.add_done_callback(heard)
+        command = packed(b"SCRIPT", b"LOAD", script.text)
+        return Asked(loaded, self._loop.time(), START_UP, Request(_NO_CALL, command, START_UP, _as_is))
 
     def _lost(self, exchange: Exchange, error: BaseException | None) -> None:
         self._retired.discard(exchange)
@@ -206,7 +215,7 @@ class AsyncLink:
         self._connecting = None
         self._was_connected = True
         self._answered_at = self._loop.time()
-        self._exchange = Exchange(connection, self._answered, self._lost)
+        self._exchange = Exchange(connection, self._answered, self._refused, self._lost)
         self._flush()
 
     # -- giving up -----------------------------------------------------------------------
@@ -246,7 +255,7 @@ class AsyncLink:
     def _late(self, waiting: Iterable[Asked], now: float, next_at: list[float]) -> list[Asked]:
         late = []
         for asked in waiting:
-            answer, _, since, patience = asked
+            answer, since, patience, _ = asked
             if answer.done():
                 continue
             until = min(max(since, self._answered_at) + patience, since + max(LONGEST_WAIT, patience))
@@ -290,9 +299,9 @@ class AsyncClusterLink:
         self._loop = asyncio.get_running_loop()
         self._connected = False
 
-    async def run(self, call: Call, patience: float) -> Any:
-        """Same as `Link.run`."""
-        patience = patience if self._connected else START_UP
+    async def ask(self, request: Request) -> Any:
+        """Same as `AsyncLink.ask`, as a coroutine."""
+        patience = request.patience if self._connected else START_UP
         turn = await self._turns.enter(patience)
         if not turn:
             raise Overloaded(f"store {self._shown}: no connection was free in time; raise max_connections")
@@ -300,7 +309,7 @@ class AsyncClusterLink:
             async with Deadline(patience):
                 if not self._connected:
                     await self._connect()
-                reply = await self._answer(call)
+                reply = await self._answer(request.call)
         except ERRORS as error:
             known = self._connected and not is_refused(error)
             raise (failure if known else unreachable)(error, self._shown) from error
@@ -308,7 +317,7 @@ class AsyncClusterLink:
             self._turns.settled(turn)
             self._turns.leave()
         self._turns.answered = self._loop.time()
-        return reply
+        return request.read(reply)
 
     async def open(self) -> None:
         """Same as `AsyncLink.open`."""
@@ -332,7 +341,7 @@ class AsyncClusterLink:
         check_version(hello, self._shown)
         self._connected = True
 
-    async def _answer(self, call: Call) -> Any:
+    async def _answer(self, call: Any) -> Any:
         client: Any = self._client
         try:
             return await client.execute_command(*evalsha(call), **{NEVER_DECODE: True})

@@ -69,7 +69,8 @@ class Breaker:
         self.failing = False
         """Whether anything has failed since somebody was last answered."""
         self._era = 0
-        self._ticket = Ticket(0)
+        self.ticket = Ticket(0)
+        """Leave to ask while it is closed."""
         self._slots = [[0, 0, 0] for _ in range(_SLOTS)]
         self._in_a_row = 0
         self._answered = 0
@@ -80,11 +81,11 @@ class Breaker:
     def enter(self, now: int) -> Ticket | None:
         """Return leave to ask the store; None if this call may not."""
         if self.state is State.CLOSED:
-            return self._ticket
+            return self.ticket
         with self._lock:
             before: State = self.state  # another call may have closed it meanwhile
             if before is State.CLOSED:
-                return self._ticket
+                return self.ticket
             if now < self._again:
                 return None
             self._turn(State.HALF_OPEN)
@@ -165,7 +166,7 @@ class Breaker:
     def _turn(self, state: State) -> None:
         self.state = state
         self._era += 1
-        self._ticket = Ticket(self._era)
+        self.ticket = Ticket(self._era)
         self._slots = [[0, 0, 0] for _ in range(_SLOTS)]
 
     def _count(self, now: int) -> list[int]:

@@ -120,7 +120,7 @@ class Degrading:
 
     def at_ease(self) -> Ticket | None:
         """Return leave to ask at once, with nothing to be done before; None where `course()` must be taken."""
-        return None if self.journal or self.breaker.state is not State.CLOSED else self.breaker.enter(0)
+        return None if self.journal.count or self.breaker.state is not State.CLOSED else self.breaker.ticket
 
     def after(self, order: Order, error: StoreError, ticket: Ticket, began: int, earliest: int) -> Course:
         """
@@ -138,9 +138,9 @@ class Degrading:
         finally:
             self._changed(self.breaker.leave(ticket, self.clock()))
 
-    def now(self) -> int:
-        """Return the store's clock, as far as it is known."""
-        return self._shares.now()
+    def now(self, clock: int) -> int:
+        """Return what time it was on the store's clock at an instant of ours, as far as it is known."""
+        return clock + self._shares.ahead
 
     def renew(self) -> None:
         """Start anew in a forked child: fresh locks, an empty journal, nobody trying the store."""
@@ -176,10 +176,11 @@ class Degrading:
 
     def succeeded(self, order: Order, answer: Answer, ticket: Ticket) -> None:
         """Take notice of an answer."""
-        change = self.breaker.succeeded(ticket, self.clock())
+        now = self.clock()
+        change = self.breaker.succeeded(ticket, now)
         self._was_answered = True
         if type(order) is Charge and type(answer) is Outcome and answer.status is not Status.REPLAYED:
-            self._shares.see(order, answer)
+            self._shares.see(order, answer, now)
         if self._degraded_at is not None:
             self._calm(at_once=change is not None)
         self._changed(change)

@@ -16,8 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import hiredis
 
+from entitlements.errors import StoreError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from entitlements.stores.wire import Request
 
 _NOTHING = object()
 _PUSHED = getattr(hiredis, "PushNotification", ())
@@ -29,15 +33,15 @@ class Asked(NamedTuple):
 
     Args:
         answer: Where the answer goes; done before where somebody has given up.
-        packed: The command as it travels.
         since: When it was asked, on the loop's clock.
         patience: Seconds that it may wait while nobody is answered.
+        request: What was asked.
     """
 
     answer: asyncio.Future[Any]
-    packed: bytes
     since: float
     patience: float
+    request: Request
 
 
 class Exchange(asyncio.Protocol):
@@ -47,6 +51,7 @@ class Exchange(asyncio.Protocol):
     Args:
         connection: Of redis-py, connected; it is this object's from now on.
         answered: Is told whenever answers have come, and that it may write again.
+        refused: Takes a call with the server's error.
         lost: Is told when the connection has ended, with those whose fate is unknown.
     """
 
@@ -54,13 +59,16 @@ class Exchange(asyncio.Protocol):
         self,
         connection: Any,
         answered: Callable[[], object],
+        refused: Callable[[Exchange, Asked, Exception], object],
         lost: Callable[[Exchange, BaseException | None], object],
     ) -> None:
         self.waiting: deque[Asked] = deque()
         """Whose call is sent, and not answered yet."""
+        self.loading: set[bytes] = set()
+        """Scripts that are on their way to the server."""
         self.is_full = False
         """Whether the server takes no more for the moment."""
-        self._answered, self._lost = answered, lost
+        self._answered, self._refused, self._lost = answered, refused, lost
         parser = connection._parser  # noqa: SLF001 - only it knows redis-py's names for the server's errors
         self._replies = hiredis.Reader(notEnoughData=_NOTHING, replyError=parser.parse_error)
         self._writer = connection._writer  # noqa: SLF001 - kept, as it closes its transport when it goes
@@ -72,7 +80,12 @@ class Exchange(asyncio.Protocol):
         """Write calls at once."""
         calls = tuple(calls)
         self.waiting.extend(calls)
-        self._transport.write(b"".join([call.packed for call in calls]) if len(calls) > 1 else calls[0].packed)
+        self._transport.write(b"".join([call[3][1] for call in calls]))
+
+    def send_one(self, call: Asked) -> None:
+        """Same as `send` for one call."""
+        self.waiting.append(call)
+        self._transport.write(call[3][1])
 
     def close(self) -> None:
         """End the connection; whoever still waits learns it."""
@@ -95,9 +108,17 @@ class Exchange(asyncio.Protocol):
             while (reply := reply_of()) is not _NOTHING:
                 if _PUSHED and type(reply) is _PUSHED:
                     continue
-                answer = waiting.popleft()[0]
-                if not answer.done():
-                    answer.set_result(reply)
+                asked = waiting.popleft()
+                answer = asked[0]
+                if answer.done():
+                    continue
+                if isinstance(reply, Exception):
+                    self._refused(self, asked, reply)
+                    continue
+                try:
+                    answer.set_result(asked[3][3](reply))
+                except StoreError as error:
+                    answer.set_exception(error)
         except (hiredis.HiredisError, IndexError):  # no answer of a Redis, or one to nobody
             self._transport.abort()
             return

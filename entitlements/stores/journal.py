@@ -60,17 +60,18 @@ class Journal:
         self._room = room
         self._waiting: OrderedDict[str, deque[Entry]] = OrderedDict()
         self._charges: dict[tuple[str, str], Entry] = {}
-        self._count = 0
+        self.count = 0
+        """How many entries wait."""
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         """Return how many entries wait."""
-        return self._count
+        return self.count
 
     def add(self, entry: Entry) -> bool:
         """Append an entry; False if there is no room."""
         with self._lock:
-            if self._count >= self._room:
+            if self.count >= self._room:
                 return False
             self._append(entry)
             return True
@@ -85,7 +86,7 @@ class Journal:
             entry = self._charges.pop((account, operation or ""), None)
             if entry is None:
                 return False
-            self._count -= 1
+            self.count -= 1
             waiting = self._waiting[account]
             waiting.remove(entry)
             if not waiting:
@@ -102,7 +103,7 @@ class Journal:
             entry = entries.popleft()
             if not entries:
                 del self._waiting[whose]
-            self._count -= 1
+            self.count -= 1
             self._charges.pop((whose, getattr(entry.order, "operation", None) or ""), None)
             return entry
 
@@ -114,7 +115,7 @@ class Journal:
     def renew(self) -> None:
         """Be empty, with a fresh lock: in a forked child, what waits is the parent's to bring."""
         self._lock = threading.Lock()
-        self._waiting, self._charges, self._count = OrderedDict(), {}, 0
+        self._waiting, self._charges, self.count = OrderedDict(), {}, 0
 
     def _append(self, entry: Entry, *, first: bool = False) -> None:
         order = entry.order
@@ -126,4 +127,4 @@ class Journal:
             waiting.append(entry)
         if isinstance(order, Charge) and order.operation is not None:
             self._charges[order.account, order.operation] = entry
-        self._count += 1
+        self.count += 1

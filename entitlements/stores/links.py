@@ -22,7 +22,7 @@ from entitlements.stores.turns import Turns
 
 if TYPE_CHECKING:
     from entitlements.stores.connecting import Target
-    from entitlements.stores.wire import Call
+    from entitlements.stores.wire import Call, Request
 
 ERRORS = (RedisError, RedisClusterException, OSError, TimeoutError)
 """Whatever redis-py raises where the server, or the way to it, is at fault."""
@@ -68,13 +68,13 @@ class Link:
         self._idle: deque[Any] = deque()
         self._connected = False
 
-    def run(self, call: Call, patience: float) -> Any:
-        """Make one call, and return the answer; *patience* is its deadline, in seconds from now."""
-        patience = patience if self._connected else START_UP
+    def run(self, request: Request) -> Any:
+        """Send a request, and return the reply."""
+        patience = request.patience if self._connected else START_UP
         if not self._turns.enter(patience):
             raise Overloaded(f"store {self._shown}: no connection was free in time; raise max_connections")
         try:
-            return self._run(call, monotonic() + patience)
+            return self._run(request, monotonic() + patience)
         finally:
             self._turns.leave()
 
@@ -86,10 +86,10 @@ class Link:
         for sentinel in sentinels(self._pool):
             sentinel.close()
 
-    def _run(self, call: Call, until: float) -> Any:
+    def _run(self, request: Request, until: float) -> Any:
         connection = self._take(until)
         try:
-            reply = self._answer(connection, call, until)
+            reply = self._answer(connection, request, until)
         except ResponseError as error:
             if is_elsewhere(error):  # a name may lead to the new primary by now
                 connection.disconnect()
@@ -106,7 +106,8 @@ class Link:
         self._idle.append(connection)
         return reply
 
-    def _answer(self, connection: Any, call: Call, until: float) -> Any:
+    def _answer(self, connection: Any, request: Request, until: float) -> Any:
+        call = request.call
         try:
             return self._exchange(connection, evalsha(call), until)
         except NoScriptError:
@@ -156,12 +157,13 @@ class ClusterLink:
         """By deadline, of which a policy has few: redis-py knows one timeout for all calls of a client."""
         self._lock = threading.Lock()
 
-    def run(self, call: Call, patience: float) -> Any:
-        """Make one call, and return the answer; *patience* is its deadline, in seconds from now."""
+    def run(self, request: Request) -> Any:
+        """Same as `Link.run`."""
+        patience = request.patience
         if not self._turns.enter(patience):
             raise Overloaded(f"store {self._target.shown}: no connection was free in time; raise max_connections")
         try:
-            reply = self._answer(self._clients.get(patience) or self._connected(patience), call)
+            reply = self._answer(self._clients.get(patience) or self._connected(patience), request)
         except ERRORS as error:
             raise (unreachable if is_refused(error) else failure)(error, self._target.shown) from error
         finally:
@@ -201,7 +203,8 @@ class ClusterLink:
         return client
 
     @staticmethod
-    def _answer(client: Any, call: Call) -> Any:
+    def _answer(client: Any, request: Request) -> Any:
+        call = request.call
         try:
             return client.execute_command(*evalsha(call), **{NEVER_DECODE: True})
         except NoScriptError:

@@ -60,7 +60,8 @@ class Outage:
         ticket = degrading.at_ease()
         if ticket is None:
             return self._run(degrading.course(order))
-        began, earliest = degrading.clock(), degrading.now()
+        began = degrading.clock()
+        earliest = degrading.now(began)
         try:
             answer = self._store.execute(order)
         except StoreError as error:
@@ -95,6 +96,7 @@ class AsyncOutage:
         self, store: AsyncStore, *, tell: Callable[[Event], object] = lambda _: None, processes: int | None = None
     ) -> None:
         self._store = store
+        self._ask = getattr(store, "ask", store.execute)
         self.via = store.via
         self._degrading = _degrading(store, tell, processes)
 
@@ -107,9 +109,10 @@ class AsyncOutage:
         ticket = degrading.at_ease()
         if ticket is None:
             return await self._run(degrading.course(order))
-        began, earliest = degrading.clock(), degrading.now()
+        began = degrading.clock()
+        earliest = degrading.now(began)
         try:
-            answer = await self._store.execute(order)
+            answer = await self._ask(order)
         except StoreError as error:
             course = degrading.after(order, error, ticket, began, earliest)
         else:

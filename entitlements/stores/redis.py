@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from asyncio import get_running_loop
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from entitlements.model.charge import Charge
 from entitlements.stores.async_links import AsyncClusterLink, AsyncLink
 from entitlements.stores.connecting import (
     DEFAULT_NAMESPACE,
@@ -26,11 +26,12 @@ from entitlements.stores.connecting import (
     target_of,
 )
 from entitlements.stores.links import ClusterLink, Link
-from entitlements.stores.wire import answer_of, call_of, deadline_of, packed_call
+from entitlements.stores.wire import request_of
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from entitlements.model.charge import Answer, Order
-    from entitlements.stores.wire import Call
 
 
 class RedisStore:
@@ -70,8 +71,8 @@ class RedisStore:
             StoreError: Where the store did not answer, or could not; its type says
                 whether the order may have been carried out.
         """
-        call = call_of(order, self._target.namespace)
-        return answer_of(order, self._link.run(call, deadline_of(order) / 1_000_000))
+        request = request_of(order, self._target.namespace)
+        return request.read(self._link.run(request))  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """Let go of every connection; counters stay."""
@@ -85,21 +86,6 @@ class RedisStore:
         return ClusterLink(self._target) if self._target.is_cluster else Link(self._target)
 
 
-class Packed(NamedTuple):
-    """
-    What a store has made of a charge.
-
-    Args:
-        store: Which.
-        command: The call as it travels.
-        patience: Its deadline in seconds.
-    """
-
-    store: AsyncRedisStore | RedisStore
-    command: bytes
-    patience: float
-
-
 class AsyncRedisStore:
     """Same as `RedisStore` for an event loop; it holds one set of connections per running loop."""
 
@@ -111,6 +97,7 @@ class AsyncRedisStore:
         if is_client(store) and not is_async_client(store):
             raise TypeError(f"{type(store).__name__} blocks; pass a client of redis.asyncio, or use Enforcer")
         self._target = _target(store, namespace, max_connections)
+        self._namespace = self._target.namespace
         self._links: dict[asyncio.AbstractEventLoop, AsyncLink | AsyncClusterLink] = {}
 
     def __repr__(self) -> str:
@@ -118,16 +105,17 @@ class AsyncRedisStore:
 
     async def execute(self, order: Order, /) -> Answer:
         """Same as `RedisStore.execute`."""
-        link = self._links.get(asyncio.get_running_loop()) or self._open()
-        if type(order) is Charge and order.is_one_rate and type(link) is AsyncLink:
-            packed = order.packed
-            if packed is None or packed.store is not self:
-                packed = self._pack(order)
-            reply = await link.ask(packed.command, packed.patience)
-            if type(reply) is bytes:
-                return answer_of(order, reply)
-            return answer_of(order, await link.settled(self._call(order), reply, packed.patience))
-        return answer_of(order, await link.run(self._call(order), deadline_of(order) / 1_000_000))
+        return await self.ask(order)  # type: ignore[no-any-return]
+
+    def ask(self, order: Order, /) -> Awaitable[Any]:
+        """
+        Same as `execute`, without a coroutine of its own: what is returned must be awaited.
+
+        Raises:
+            StoreError: Where too many orders wait already.
+        """
+        link = self._links.get(get_running_loop()) or self._open()
+        return link.ask(request_of(order, self._namespace))
 
     async def open(self) -> None:
         """
@@ -143,15 +131,6 @@ class AsyncRedisStore:
         link = self._links.pop(asyncio.get_running_loop(), None)
         if link:
             await link.aclose()
-
-    def _call(self, order: Order) -> Call:
-        return call_of(order, self._target.namespace)
-
-    def _pack(self, order: Charge) -> Packed:
-        """Return a charge as it travels; it carries that from now on, as those of rates are made again and again."""
-        packed = Packed(self, packed_call(self._call(order)), deadline_of(order) / 1_000_000)
-        object.__setattr__(order, "packed", packed)
-        return packed
 
     def _open(self) -> AsyncLink | AsyncClusterLink:
         for loop in [loop for loop in self._links if loop.is_closed()]:

@@ -78,25 +78,35 @@ class Shares:
     def __init__(self, processes: int, clock: Callable[[], int], start: int) -> None:
         self.processes = processes
         self._clock = clock
-        self._ahead = start - clock()
+        self.ahead = start - clock()
+        """How far the store's clock is ahead of ours."""
         self._meters = MemoryStore(self.now)
         self._young: dict[Seen, tuple[int, int]] = {}
         self._old: dict[Seen, tuple[int, int]] = {}
 
     def now(self) -> int:
         """Return the store's clock, as far as it can be known here: it moves on by the monotonic one."""
-        return self._clock() + self._ahead
+        return self._clock() + self.ahead
 
-    def see(self, order: Charge, outcome: Outcome) -> None:
-        """Remember what the store said is used, and what time it is there."""
-        self._ahead = outcome.now - self._clock()
-        for part, line in zip(order.parts, outcome.lines, strict=False):
-            limit = part.limit
-            if type(limit) is Rate and line.used and limit.on_outage is OnOutage.LOCAL:
-                if len(self._young) >= SEEN:
-                    self._young, self._old = {}, self._young
-                scope = order.scope if limit.per else None
-                self._young[order.account, limit.name, scope] = (line.used, outcome.now)
+    def see(self, order: Charge, outcome: Outcome, now: int) -> None:
+        """
+        Remember what the store said is used, and what time it is there.
+
+        Args:
+            order: What was asked.
+            outcome: What it said.
+            now: Our clock when it had said so.
+        """
+        at = outcome.now
+        self.ahead = at - now
+        for part, line in zip(order.parts, outcome.lines):  # noqa: B905 - some outcomes have no lines
+            limit, used = part[0], line[1]
+            if type(limit) is Rate and used and limit.on_outage is OnOutage.LOCAL:
+                young = self._young
+                if len(young) >= SEEN:
+                    self._old, young = young, {}
+                    self._young = young
+                young[order.account, limit.name, order.scope if limit.per else None] = (used, at)
 
     def charge(self, order: Charge, ways: tuple[Way, ...]) -> Outcome | None:
         """Return what the parts that this process limits by itself get; None where there are none."""

@@ -197,24 +197,24 @@ class Watch:
     def __init__(self, loop: asyncio.AbstractEventLoop, expire: Callable[[float], float | None]) -> None:
         self._loop, self._expire = loop, expire
         self._timer: asyncio.TimerHandle | None = None
-        self._rings_at = inf
+        self.rings_at = inf
+        """When it looks next."""
 
     def by(self, at: float) -> None:
-        """Look at *at*, or before."""
-        if at < self._rings_at:
-            self.stop()
-            self._rings_at = at
-            self._timer = self._loop.call_at(at, self._look)
+        """Look at *at*, and not at `rings_at`."""
+        self.stop()
+        self.rings_at = at
+        self._timer = self._loop.call_at(at, self._look)
 
     def stop(self) -> None:
         """Look no more."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._rings_at = None, inf
+        self._timer, self.rings_at = None, inf
 
     def _look(self) -> None:
-        now, meant = self._loop.time(), self._rings_at
-        self._timer, self._rings_at = None, inf
+        now, meant = self._loop.time(), self.rings_at
+        self._timer, self.rings_at = None, inf
         # The loop was busy elsewhere: answers that came in time may lie unread, so they get another moment.
         again = now + LATE if now - meant > LATE else self._expire(now)
         if again is not None:

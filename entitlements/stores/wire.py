@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 import struct
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b, sha256
 from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -53,7 +53,7 @@ from entitlements.model.names import MAX_COUNT
 from entitlements.stores.scripts import AFTER, CHARGE, RATE, SLIDING, Script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 LAYOUT = "1"
 LONGEST_ID = 64
@@ -70,6 +70,7 @@ _READ, _RECALL = 5, 6
 _STATUSES = (Status.ADMITTED, Status.REFUSED, Status.REPLAYED, Status.REUSED, Status.UNKNOWN, Status.STALE)
 _MOST_PARTS = 255
 
+_made = tuple.__new__  # a named tuple's own constructor costs three times as much
 _DEADLINE = SECOND // 4
 """Of an order that names no limit's definition: what quotas and allocations have."""
 
@@ -104,6 +105,27 @@ class Call(NamedTuple):
     script: Script
     keys: tuple[bytes, ...]
     args: tuple[bytes, ...]
+
+
+class Request(NamedTuple):
+    """
+    An order, ready to be sent.
+
+    Args:
+        call: The script call that it is.
+        command: That, as it travels.
+        patience: Its deadline, in seconds.
+        read: Makes the answer of a reply, or raises `StoreError`.
+        namespace: What stands before its keys.
+        is_repeated: Whether it has been sent before, to a server that lacked the script.
+    """
+
+    call: Call
+    command: bytes
+    patience: float
+    read: Callable[[Any], Any]
+    namespace: str = ""
+    is_repeated: bool = False
 
 
 def check_namespace(namespace: str) -> str:
@@ -151,19 +173,37 @@ def deadline_of(order: Order) -> int:
     return _DEADLINE
 
 
-def packed(words: Sequence[bytes]) -> bytes:
-    """Return a command as it travels: an array of bulk strings (https://redis.io/docs/latest/develop/reference/protocol-spec/)."""
-    parts = [b"*%d\r\n" % len(words)]
-    parts += [b"$%d\r\n%b\r\n" % (len(word), word) for word in words]
-    return b"".join(parts)
-
-
-def packed_call(call: Call) -> bytes:
-    """Return a call as it travels."""
-    return packed((b"EVALSHA", call.script.sha, b"%d" % len(call.keys), *call.keys, *call.args))
-
-
 # -- order → call --------------------------------------------------------------------------
+
+
+def request_of(order: Order, namespace: str) -> Request:
+    """
+    Return *order* ready to be sent.
+
+    A charge of one rate is made again and again, so it carries its request from then on.
+    """
+    if type(order) is not Charge or not order.is_one_rate:
+        return _request(order, namespace, partial(answer_of, order))
+    found: Request | None = order.packed
+    if found is None or found.namespace != namespace:
+        found = _request(order, namespace, _reader(order))
+        object.__setattr__(order, "packed", found)
+    return found
+
+
+def packed(*words: bytes) -> bytes:
+    """
+    Return a command as it travels: an array of bulk strings.
+
+    Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
+    """
+    return b"*%d\r\n%b" % (len(words), b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]))
+
+
+def _request(order: Order, namespace: str, read: Callable[[Any], Answer]) -> Request:
+    call = call_of(order, namespace)
+    command = packed(b"EVALSHA", call.script.sha, b"%d" % len(call.keys), *call.keys, *call.args)
+    return Request(call, command, deadline_of(order) / SECOND, read, namespace)
 
 
 def call_of(order: Order, namespace: str) -> Call:
@@ -317,17 +357,43 @@ def _not_ours(order: Order, reply: object) -> StoreError:
 
 
 def _charged(order: Charge, reply: bytes) -> Outcome:
-    if not order.is_one_rate or order.parts[0].limit.algorithm is not Algorithm.SLIDING:  # type: ignore[union-attr]
-        return _outcome(reply)
+    return _slid(order)(reply) if _is_sliding(order) else _outcome(reply)
+
+
+def _is_sliding(order: Charge) -> bool:
+    return order.is_one_rate and order.parts[0].limit.algorithm is Algorithm.SLIDING  # type: ignore[union-attr]
+
+
+def _reader(order: Charge) -> Callable[[Any], Answer]:
+    """Return what reads the replies to a charge of one rate, of which there are many."""
+    if not _is_sliding(order):
+        return partial(answer_of, order)
+    slid = _slid(order)
+
+    def read(reply: Any) -> Outcome:
+        try:
+            return slid(reply)
+        except (struct.error, TypeError, LookupError) as error:
+            raise _not_ours(order, reply) from error
+
+    return read
+
+
+def _slid(order: Charge) -> Callable[[bytes], Outcome]:
     part = order.parts[0]
-    width = -(-part.limit.window // 60)  # type: ignore[union-attr]
-    if len(reply) == _ADMITTED.size:
-        _, now, bucket, used = _ADMITTED.unpack(reply)
-        line = Line(True, used, 0, None, (bucket + 61) * width, bucket * width, part.cost)
-        return Outcome(Status.ADMITTED, now, (line,))
-    status, now, bucket, used, retry_at, resets_at = _REFUSED.unpack(reply)
-    line = Line(False, used, 0, None if retry_at < 0 else retry_at, resets_at, bucket * width)
-    return Outcome(_STATUSES[status], now, (line,))
+    cost, width = part.cost, -(-part.limit.window // 60)  # type: ignore[union-attr]
+
+    def slid(reply: bytes) -> Outcome:
+        if len(reply) == _ADMITTED.size:
+            _, now, bucket, used = _ADMITTED.unpack(reply)
+            at = bucket * width
+            line = _made(Line, (True, used, 0, None, at + 61 * width, at, cost))
+            return _made(Outcome, (Status.ADMITTED, now, (line,), 0, (), ()))
+        status, now, bucket, used, retry_at, resets_at = _REFUSED.unpack(reply)
+        line = Line(False, used, 0, None if retry_at < 0 else retry_at, resets_at, bucket * width)
+        return Outcome(_STATUSES[status], now, (line,))
+
+    return slid
 
 
 def _outcome(reply: bytes) -> Outcome:
