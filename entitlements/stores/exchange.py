@@ -92,10 +92,14 @@ class Exchange(asyncio.Protocol):
         self._transport.abort()
 
     def abandon(self) -> None:
-        """Let go of a connection whose loop has ended."""
+        """Let go of a connection whose loop has ended, which can close nothing any more."""
+        transport, self._transport, self._writer = self._transport, None, None
         with suppress(RuntimeError):
-            self._transport.abort()
-        self._transport = self._writer = None
+            transport.abort()
+        held = getattr(transport, "_sock", None)  # asyncio would close it once collected, and warn
+        if held is not None:
+            held.close()
+            transport._sock = None  # noqa: SLF001 - as above
         self.waiting.clear()
 
     # -- what the loop calls -------------------------------------------------------------
