@@ -72,6 +72,7 @@ class Breaker:
         self.ticket = Ticket(0)
         """Leave to ask while it is closed."""
         self._slots = [[0, 0, 0] for _ in range(_SLOTS)]
+        self._slot = self._slots[0]
         self._in_a_row = 0
         self._answered = 0
         self._again = 0
@@ -94,16 +95,17 @@ class Breaker:
 
     def succeeded(self, ticket: Ticket, now: int) -> Change | None:
         """Take notice that the store has answered."""
-        if ticket.era != self._era:
-            return None
-        if self.state is State.CLOSED:
-            self._count(now)[1] += 1
+        if ticket is self.ticket and self.state is State.CLOSED:
+            if now // _SLOT != self._slot[0]:
+                self._count(now)
+            self._slot[1] += 1
             self._answered = now
-            self._in_a_row = 0
-            self.failing = False
+            if self.failing:
+                self._in_a_row = 0
+                self.failing = False
             return None
         with self._lock:
-            if ticket.era != self._era:
+            if ticket.era != self._era or self.state is State.CLOSED:
                 return None
             before = self.state
             self._turn(State.CLOSED)
@@ -168,6 +170,7 @@ class Breaker:
         self._era += 1
         self.ticket = Ticket(self._era)
         self._slots = [[0, 0, 0] for _ in range(_SLOTS)]
+        self._slot = self._slots[0]
 
     def _count(self, now: int) -> list[int]:
         """Return the counts of the present eighth of a second: its number, answers, failures."""
@@ -175,6 +178,7 @@ class Breaker:
         slot = self._slots[number % _SLOTS]
         if slot[0] != number:
             slot[:] = (number, 0, 0)
+        self._slot = slot
         return slot
 
     def _is_broken(self, now: int) -> bool:

@@ -60,6 +60,7 @@ STALLED = SECOND // 50
 CALM = 10 * SECOND
 """Without a degraded decision for this long, the former trouble is over."""
 
+_REPLAYED = Status.REPLAYED
 _NOT_DONE = (Unreachable, Overloaded, Rejected, Corrupt)
 _REPEATABLE = (Settle, SetUsage, Read, ReadHistory, ReadHolders, Recall)
 
@@ -118,11 +119,13 @@ class Degrading:
         finally:
             self._changed(self.breaker.leave(ticket, self.clock()))
 
-    def at_ease(self) -> Ticket | None:
+    def at_ease(self, order: Order) -> Ticket | None:
         """Return leave to ask at once, with nothing to be done before; None where `course()` must be taken."""
-        return None if self.journal.count or self.breaker.state is not State.CLOSED else self.breaker.ticket
+        if self.breaker.state is not State.CLOSED or self.journal.count or (type(order) is Charge and order.keyed):
+            return None
+        return self.breaker.ticket
 
-    def after(self, order: Order, error: StoreError, ticket: Ticket, began: int, earliest: int) -> Course:
+    def after(self, order: Order, error: StoreError, ticket: Ticket, began: int) -> Course:
         """
         Return the course of an order that was asked `at_ease()`, and failed.
 
@@ -131,16 +134,11 @@ class Degrading:
             error: What the store raised.
             ticket: The leave.
             began: When, on `clock`.
-            earliest: When, on the store's clock as far as it was known: `now()`.
         """
         try:
-            return (yield from self._again(order, error, ticket, began, earliest))
+            return (yield from self._again(order, error, ticket, began, 0))
         finally:
             self._changed(self.breaker.leave(ticket, self.clock()))
-
-    def now(self, clock: int) -> int:
-        """Return what time it was on the store's clock at an instant of ours, as far as it is known."""
-        return clock + self._shares.ahead
 
     def renew(self) -> None:
         """Start anew in a forked child: fresh locks, an empty journal, nobody trying the store."""
@@ -179,11 +177,12 @@ class Degrading:
         now = self.clock()
         change = self.breaker.succeeded(ticket, now)
         self._was_answered = True
-        if type(order) is Charge and type(answer) is Outcome and answer.status is not Status.REPLAYED:
+        if type(order) is Charge and type(answer) is Outcome and answer[0] is not _REPLAYED:
             self._shares.see(order, answer, now)
         if self._degraded_at is not None:
             self._calm(at_once=change is not None)
-        self._changed(change)
+        if change is not None:
+            self._changed(change)
 
     def _failed(self, order: Order, error: StoreError, ticket: Ticket, began: int) -> None:
         """Count a failure of the store; raise what is none, and cannot be decided without it."""

@@ -57,15 +57,14 @@ class Outage:
             StoreError: For an order that only the store can answer.
         """
         degrading = self._degrading
-        ticket = degrading.at_ease()
+        ticket = degrading.at_ease(order)
         if ticket is None:
             return self._run(degrading.course(order))
         began = degrading.clock()
-        earliest = degrading.now(began)
         try:
             answer = self._store.execute(order)
         except StoreError as error:
-            course = degrading.after(order, error, ticket, began, earliest)
+            course = degrading.after(order, error, ticket, began)
         else:
             degrading.succeeded(order, answer, ticket)
             return answer
@@ -106,15 +105,14 @@ class AsyncOutage:
     async def execute(self, order: Order, /) -> Answer:
         """Same as `Outage.execute`."""
         degrading = self._degrading
-        ticket = degrading.at_ease()
+        ticket = degrading.at_ease(order)
         if ticket is None:
             return await self._run(degrading.course(order))
         began = degrading.clock()
-        earliest = degrading.now(began)
         try:
             answer = await self._ask(order)
         except StoreError as error:
-            course = degrading.after(order, error, ticket, began, earliest)
+            course = degrading.after(order, error, ticket, began)
         else:
             degrading.succeeded(order, answer, ticket)
             return answer

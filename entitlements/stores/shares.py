@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SEEN = 50_000
 """Meters of which is kept what was last seen used: twice as many at most, 30 MB."""
 
+_LOCAL = OnOutage.LOCAL
+
 _log = logging.getLogger("entitlements.stores")
 
 Seen = tuple[str, str, str | None]
@@ -101,11 +103,11 @@ class Shares:
         self.ahead = at - now
         for part, line in zip(order.parts, outcome.lines):  # noqa: B905 - some outcomes have no lines
             limit, used = part[0], line[1]
-            if type(limit) is Rate and used and limit.on_outage is OnOutage.LOCAL:
+            if used and type(limit) is Rate and limit.on_outage is _LOCAL:
                 young = self._young
                 if len(young) >= SEEN:
-                    self._old, young = young, {}
-                    self._young = young
+                    self._old, self._young = young, {}
+                    young = self._young
                 young[order.account, limit.name, order.scope if limit.per else None] = (used, at)
 
     def charge(self, order: Charge, ways: tuple[Way, ...]) -> Outcome | None:
