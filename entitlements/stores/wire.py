@@ -186,7 +186,8 @@ def request_of(order: Order, namespace: str) -> Request:
         return _request(order, namespace, partial(answer_of, order))
     found: Request | None = order.packed
     if found is None or found.namespace != namespace:
-        found = _request(order, namespace, _reader(order))
+        slid = _slid_of(order)
+        found = _request(order, namespace, partial(answer_of, order) if slid is None else _checked(slid))
         object.__setattr__(order, "packed", found)
     return found
 
@@ -345,55 +346,57 @@ def answer_of(order: Order, reply: Any) -> Answer:
             return _charged(order, reply)
         return _ANSWERS[type(order)](order, reply)
     except (struct.error, TypeError, LookupError, ArithmeticError, AttributeError, ValueError) as error:
-        raise _not_ours(order, reply) from error
+        raise _not_ours(type(order).__name__, reply) from error
 
 
-def _not_ours(order: Order, reply: object) -> StoreError:
+def _not_ours(asked: str, reply: object) -> StoreError:
     shown = repr(reply)[:80]
     return StoreError(
-        f"the store answered {shown} to {type(order).__name__}, which is no answer of ours;"
-        " a proxy between may have changed it"
+        f"the store answered {shown} to {asked}, which is no answer of ours; a proxy between may have changed it"
     )
 
 
 def _charged(order: Charge, reply: bytes) -> Outcome:
-    return _slid(order)(reply) if _is_sliding(order) else _outcome(reply)
+    return _outcome(reply) if (slid := _slid_of(order)) is None else slid(reply)
 
 
-def _is_sliding(order: Charge) -> bool:
-    return order.is_one_rate and order.parts[0].limit.algorithm is Algorithm.SLIDING  # type: ignore[union-attr]
+def _slid_of(order: Charge) -> Callable[[bytes], Outcome] | None:
+    """Return what reads the replies to a charge of one sliding rate; None for any other."""
+    limit = order.parts[0].limit if order.is_one_rate else None
+    if not isinstance(limit, Rate) or limit.algorithm is not Algorithm.SLIDING:
+        return None
+    return _slid(limit.window, order.parts[0].cost)
 
 
-def _reader(order: Charge) -> Callable[[Any], Answer]:
-    """Return what reads the replies to a charge of one rate, of which there are many."""
-    if not _is_sliding(order):
-        return partial(answer_of, order)
-    slid = _slid(order)
-
-    def read(reply: Any) -> Outcome:
-        try:
-            return slid(reply)
-        except (struct.error, TypeError, LookupError) as error:
-            raise _not_ours(order, reply) from error
-
-    return read
-
-
-def _slid(order: Charge) -> Callable[[bytes], Outcome]:
-    part = order.parts[0]
-    cost, width = part.cost, -(-part.limit.window // 60)  # type: ignore[union-attr]
+@lru_cache(maxsize=1024)
+def _slid(window: int, cost: int) -> Callable[[bytes], Outcome]:
+    """Return one reader for all accounts that have the same rate: what all use stays in the processor's cache."""
+    width = -(-window // 60)
+    unpack, size, lasts = _ADMITTED.unpack, _ADMITTED.size, 61 * width
+    admitted = Status.ADMITTED
 
     def slid(reply: bytes) -> Outcome:
-        if len(reply) == _ADMITTED.size:
-            _, now, bucket, used = _ADMITTED.unpack(reply)
+        if len(reply) == size:
+            _, now, bucket, used = unpack(reply)
             at = bucket * width
-            line = _made(Line, (True, used, 0, None, at + 61 * width, at, cost))
-            return _made(Outcome, (Status.ADMITTED, now, (line,), 0, (), ()))
+            line = _made(Line, (True, used, 0, None, at + lasts, at, cost))
+            return _made(Outcome, (admitted, now, (line,), 0, (), ()))
         status, now, bucket, used, retry_at, resets_at = _REFUSED.unpack(reply)
         line = Line(False, used, 0, None if retry_at < 0 else retry_at, resets_at, bucket * width)
         return Outcome(_STATUSES[status], now, (line,))
 
     return slid
+
+
+@lru_cache(maxsize=1024)
+def _checked(slid: Callable[[bytes], Outcome]) -> Callable[[Any], Answer]:
+    def read(reply: Any) -> Outcome:
+        try:
+            return slid(reply)
+        except (struct.error, TypeError, LookupError) as error:
+            raise _not_ours("Charge", reply) from error
+
+    return read
 
 
 def _outcome(reply: bytes) -> Outcome:
