@@ -170,13 +170,13 @@ class AsyncEnforcer:
                 kept = await self._kept(account)
             step = verbs.ready(kept.entitlements, what, n)
             if step is not None:
-                decision = self.run_nowait(step)
-                if decision is None:
-                    answer = await self._store.execute(step.order)  # type: ignore[arg-type]
-                    decision = step.finish(answer, self._via)
-                    if self._hooks.listening:
-                        self._noted(step, decision, answer)
-                return decision
+                if step.order is None or self._at_once is not None:
+                    decision = self.run_nowait(step)
+                    if decision is not None:
+                        return decision
+                answer = await self._store.execute(step.order)  # type: ignore[arg-type]
+                decision = step.finish(answer, self._via)
+                return self._noted(step, decision, answer) if self._hooks.listening else decision
         return await self._charge(account, Verb.CONSUME, what, n, key=key, scope=scope)
 
     async def peek(self, account: str | Account, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from entitlements.errors import Denied
 from entitlements.model.facts import STATIC, Considered, Facts, Reason, Receipt, Remedy
@@ -292,3 +292,11 @@ _FIELDS = (
 )  # fmt: skip
 
 _give = Decision._given.__set__  # type: ignore[misc, attr-defined]  # noqa: SLF001 - the slot's own, past our __setattr__
+_new = object.__new__
+
+
+def made(*given: Any) -> Decision:
+    """Return `Decision(*given)` of all its arguments, in half the time."""
+    decision = _new(Decision)
+    _give(decision, given)
+    return decision

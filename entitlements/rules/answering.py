@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from entitlements.errors import KeyReused
 from entitlements.model.charge import Charge, Line, Outcome, Part, Recall, Refund, Status, Way
-from entitlements.model.decision import Decision
+from entitlements.model.decision import Decision, made
 from entitlements.model.facts import Facts, Reason, Receipt
 from entitlements.model.instants import SECOND, to_datetime
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, LimitValue, OnOutage, Quota, Rate, Size
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _ALLOWING = frozenset({Reason.INCLUDED, Reason.WITHIN_LIMIT, Reason.UNLIMITED, Reason.OUTAGE_ALLOWED})
 _REFUSED = {Rate: Reason.RATE_LIMITED, Quota: Reason.QUOTA_EXCEEDED, Allocation: Reason.ALLOCATION_FULL}
 _ADMITTED, _WITHIN_LIMIT = Status.ADMITTED, Reason.WITHIN_LIMIT
-_made = tuple.__new__  # a named tuple's own constructor costs three times as much
+_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
 RETRY_UNAVAILABLE = SECOND
 """What a charge that could not be counted says of when to come again."""
 
@@ -74,21 +74,34 @@ def decided(plan: Plan, outcome: Outcome, via: str) -> Decision:
 
 
 def deciding(plan: Plan) -> Callable[[Outcome, str], Decision]:
-    """Return what turns a store's outcome into the decision about *plan*; an admitted charge of one rate has a short way."""
+    """Return what turns a store's outcome into the decision about *plan*."""
     share = plan.shares[0]
-    facts, cost, part = share.facts, share.cost, share.part
-    if len(plan.shares) > 1 or not isinstance(part.limit, Rate) or not isinstance(plan.order, Charge):
+    if len(plan.shares) > 1 or not isinstance(share.part.limit, Rate) or not isinstance(plan.order, Charge):
         return lambda outcome, via: decided(plan, outcome, via)
-    operation, scope, unlimited = plan.order.operation, plan.order.scope, facts.size is UNLIMITED
+    return _OneRate(plan, share, plan.order)
 
-    def finish(outcome: Outcome, via: str) -> Decision:
+
+class _OneRate:
+    """
+    Turns the outcomes of charges of one rate into decisions, with a short way for those that are admitted.
+
+    It is one object, as an account's is out of the processor's cache when it is its turn.
+    """
+
+    __slots__ = ("_cost", "_facts", "_is_limited", "_operation", "_part", "_plan", "_scope")
+
+    def __init__(self, plan: Plan, share: Share, order: Charge) -> None:
+        self._plan = plan
+        self._facts, self._cost, self._part = share.facts, share.cost, share.part
+        self._operation, self._scope = order.operation, order.scope
+        self._is_limited = share.facts.size is not UNLIMITED
+
+    def __call__(self, outcome: Outcome, via: str) -> Decision:
         status, now, lines, _, _, ways = outcome
-        if status is _ADMITTED and not ways and lines[0].fits and not unlimited:
-            receipt = _made(Receipt, (via, now, cost, operation, part, scope, False, False))
-            return Decision(True, _WITHIN_LIMIT, facts, receipt, lines[0])
-        return decided(plan, outcome, via)
-
-    return finish
+        if status is _ADMITTED and self._is_limited and not ways and lines[0].fits:
+            receipt = (via, now, self._cost, self._operation, self._part, self._scope, False, False)
+            return made(True, _WITHIN_LIMIT, self._facts, _tuple(Receipt, receipt), lines[0], None)
+        return decided(self._plan, outcome, via)
 
 
 def refund_of(decision: Decision, *, rates: bool) -> Refund | None:
