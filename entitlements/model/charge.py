@@ -171,6 +171,7 @@ class Outcome(NamedTuple):
         forgotten: Operation ids dropped before their time to make room.
         sizes: Of a replay: what each part was held to the first time.
         ways: How each part was answered without the store; empty where it was asked.
+        via: Which path answered, where that is not the store's own.
     """
 
     status: Status
@@ -179,6 +180,7 @@ class Outcome(NamedTuple):
     forgotten: int = 0
     sizes: tuple[Size, ...] = ()
     ways: tuple[Way, ...] = ()
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True)

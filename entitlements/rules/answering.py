@@ -55,6 +55,7 @@ def decided(plan: Plan, outcome: Outcome, via: str) -> Decision:
     """
     charge = plan.order.charge if isinstance(plan.order, Recall) else plan.order
     assert isinstance(charge, Charge)
+    via = outcome.via or via
     if outcome.status is Status.UNKNOWN:
         return without_store(plan)
     if outcome.status is Status.REUSED:
@@ -97,7 +98,7 @@ class _OneRate:
         self._is_limited = share.facts.size is not UNLIMITED
 
     def __call__(self, outcome: Outcome, via: str) -> Decision:
-        status, now, lines, _, _, ways = outcome
+        status, now, lines, _, _, ways, _ = outcome
         if status is _ADMITTED and self._is_limited and not ways and lines[0].fits:
             receipt = (via, now, self._cost, self._operation, self._part, self._scope, False, False)
             return made(True, _WITHIN_LIMIT, self._facts, _tuple(Receipt, receipt), lines[0], None)

@@ -244,7 +244,7 @@ def charge_rate(home: Ledger, part: Part, now: int) -> Outcome:
     line = meter.spend(size, cost, now)  # type: ignore[arg-type]
     if line.fits:
         home.rates[rate.name] = meter
-        return _made(Outcome, (Status.ADMITTED, now, (line,), 0, (), ()))
+        return _made(Outcome, (Status.ADMITTED, now, (line,), 0, (), (), ""))
     return Outcome(Status.ADMITTED if rate.mode is Mode.SHADOW else Status.REFUSED, now, (line,))
 
 

@@ -67,7 +67,9 @@ def open_async_store(store: str | Store | AsyncStore, clock: Clock) -> AsyncStor
 
 def guard_store(store: Store, tell: Callable[[Event], object], processes: int | None) -> Store:
     """
-    Return *store* with what is decided while it fails; the embedded one never does.
+    Return *store* with what is decided without it: what it has just refused, and everything while it fails.
+
+    The embedded one never fails, and is as quick. A store that is wrapped already stays as it is.
 
     Args:
         store: What `open_store()` returned.
@@ -80,9 +82,12 @@ def guard_store(store: Store, tell: Callable[[Event], object], processes: int | 
     check_processes(processes)
     if isinstance(store, MemoryStore):
         return store
+    from entitlements.stores.denying import DenyCache
     from entitlements.stores.outage import Outage
 
-    return store if isinstance(store, Outage) else Outage(store, tell=tell, processes=processes)
+    if isinstance(store, Outage | DenyCache):
+        return store
+    return DenyCache(Outage(store, tell=tell, processes=processes))
 
 
 def guard_async_store(store: AsyncStore, tell: Callable[[Event], object], processes: int | None) -> AsyncStore:
@@ -90,9 +95,12 @@ def guard_async_store(store: AsyncStore, tell: Callable[[Event], object], proces
     check_processes(processes)
     if isinstance(store, AsyncMemoryStore):
         return store
+    from entitlements.stores.denying import AsyncDenyCache
     from entitlements.stores.outage import AsyncOutage
 
-    return store if isinstance(store, AsyncOutage) else AsyncOutage(store, tell=tell, processes=processes)
+    if isinstance(store, AsyncOutage | AsyncDenyCache):
+        return store
+    return AsyncDenyCache(AsyncOutage(store, tell=tell, processes=processes))
 
 
 def _is_embedded(store: object) -> bool:

@@ -380,7 +380,7 @@ def _slid(window: int, cost: int) -> Callable[[bytes], Outcome]:
             _, now, bucket, used = unpack(reply)
             at = bucket * width
             line = _made(Line, (True, used, 0, None, at + lasts, at, cost))
-            return _made(Outcome, (admitted, now, (line,), 0, (), ()))
+            return _made(Outcome, (admitted, now, (line,), 0, (), (), ""))
         status, now, bucket, used, retry_at, resets_at = _REFUSED.unpack(reply)
         line = Line(False, used, 0, None if retry_at < 0 else retry_at, resets_at, bucket * width)
         return Outcome(_STATUSES[status], now, (line,))

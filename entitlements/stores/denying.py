@@ -1,0 +1,227 @@
+"""
+A store around a store, which remembers for a moment that a rate is used up.
+
+What the server has refused for want of a rate is refused here again, without asking, for
+as long as that is certain: until the instant that the server named, counted from when the
+charge was *sent*, for the same rate of the same size at the same cost. Only a refund, a
+`forget` or another size can make it fit before, so nothing is remembered for longer than
+`LONGEST`; what this process gives back shows at once. Nothing is ever admitted here, and
+charges with a key always reach the server, as do those that a quota or an allocation
+refuses. Source of the proof: the server decided no earlier than the charge was sent, so it
+will admit no earlier than that much later on any clock that runs as fast.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from time import monotonic_ns
+from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakSet
+
+from entitlements.model.charge import (
+    Charge,
+    Line,
+    Outcome,
+    Read,
+    ReadHistory,
+    ReadHolders,
+    Recall,
+    Status,
+    Verb,
+)
+from entitlements.model.instants import SECOND
+from entitlements.model.limits import Mode, Rate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from entitlements.model.charge import Answer, Order, Part
+    from entitlements.model.limits import Limit, Size
+    from entitlements.ports import AsyncStore, Store
+
+LONGEST = SECOND
+"""Microseconds after which the server is asked again: a refund or a larger limit elsewhere shows by then."""
+ACCOUNTS = 10_000
+"""Accounts of which refusals are kept: twice as many at most, 20 MB."""
+METERS = 64
+"""Refusals that are kept of one account: each rate, scope and cost is one."""
+VIA = "deny-cache"
+
+Key = tuple[str, str | None, int]
+"""A rate, the scope where it is kept for one, and a cost."""
+
+
+def _clock() -> int:
+    return monotonic_ns() // 1000
+
+
+class _Denied(NamedTuple):
+    limit: Limit
+    size: Size
+    sent: int
+    until: int
+    now: int
+    line: Line
+
+
+class Denials:
+    """
+    What was refused lately, for want of which rate.
+
+    Args:
+        clock: Monotonic microseconds.
+    """
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._young: dict[str, dict[Key, _Denied]] = {}
+        self._old: dict[str, dict[Key, _Denied]] = {}
+        self._lock = threading.Lock()
+        _ALL.add(self)
+
+    def find(self, order: Order) -> Outcome | None:
+        """Return how a charge is refused again; None where only the server knows."""
+        if not self._young or type(order) is not Charge or order.keyed or order.verb is not Verb.CONSUME:
+            return None
+        kept = self._young.get(order.account) or self._old.get(order.account)
+        if not kept:
+            return None
+        clock = self._clock()
+        for at, part in enumerate(order.parts):
+            denied = kept.get(_key(order, part))
+            if denied and clock < denied.until and denied.limit is part.limit and denied.size == part.size:
+                lines = [Line(True, None) for _ in order.parts]
+                lines[at] = denied.line
+                return Outcome(Status.REFUSED, denied.now + clock - denied.sent, tuple(lines), via=VIA)
+        return None
+
+    def heard(self, order: Order, answer: Answer, sent: int) -> None:
+        """
+        Take notice of what a store has answered.
+
+        Args:
+            order: What it was asked.
+            answer: What it said.
+            sent: Our clock before it was asked.
+        """
+        if type(order) is not Charge:
+            if type(order) not in _LOOKS:
+                self._drop(order.account)  # type: ignore[union-attr]
+        elif type(answer) is Outcome and answer.status is Status.REFUSED and not answer.ways:
+            for part, line in zip(order.parts, answer.lines, strict=True):
+                if not line.fits and isinstance(part.limit, Rate) and part.limit.mode is not Mode.SHADOW:
+                    self._note(order, part, line, answer.now, sent)
+
+    def unlock(self) -> None:
+        """Take a fresh lock: in a forked child the old one may be held for ever."""
+        self._lock = threading.Lock()
+
+    def _note(self, order: Charge, part: Part, line: Line, now: int, sent: int) -> None:
+        lasts = LONGEST if line.retry_at is None else min(line.retry_at - now, LONGEST)
+        with self._lock:
+            kept = self._young.get(order.account)
+            if kept is None:
+                if len(self._young) >= ACCOUNTS:
+                    self._young, self._old = {}, self._young
+                kept = self._young[order.account] = self._old.pop(order.account, {})
+            if len(kept) >= METERS:
+                kept.clear()
+            kept[_key(order, part)] = _Denied(part.limit, part.size, sent, sent + lasts, now, line)
+
+    def _drop(self, account: str) -> None:
+        if self._young or self._old:
+            with self._lock:
+                self._young.pop(account, None)
+                self._old.pop(account, None)
+
+
+class DenyCache:
+    """
+    A store that remembers refusals.
+
+    Args:
+        store: What counts.
+        clock: Monotonic microseconds.
+    """
+
+    def __init__(self, store: Store, *, clock: Callable[[], int] = _clock) -> None:
+        self._store, self._clock = store, clock
+        self._denials = Denials(clock)
+        self.via = store.via
+
+    def __repr__(self) -> str:
+        return f"<DenyCache around {self._store!r}>"
+
+    def execute(self, order: Order, /) -> Answer:
+        """Refuse what is certain to be refused; have the store carry out everything else."""
+        denied = self._denials.find(order)
+        if denied is not None:
+            return denied
+        sent = self._clock()
+        answer = self._store.execute(order)
+        self._denials.heard(order, answer, sent)
+        return answer
+
+    def close(self) -> None:
+        """Let go of the store's connections."""
+        self._store.close()
+
+
+class AsyncDenyCache:
+    """Same as `DenyCache` for event loops."""
+
+    def __init__(self, store: AsyncStore, *, clock: Callable[[], int] = _clock) -> None:
+        self._store, self._clock = store, clock
+        self._denials = Denials(clock)
+        self.at_once = self._denials.find
+        """What is known without waiting; None where the store must be asked."""
+        self.via = store.via
+
+    def __repr__(self) -> str:
+        return f"<AsyncDenyCache around {self._store!r}>"
+
+    async def execute(self, order: Order, /) -> Answer:
+        """Same as `DenyCache.execute`."""
+        denied = self._denials.find(order)
+        if denied is not None:
+            return denied
+        sent = self._clock()
+        answer = await self._store.execute(order)
+        self._denials.heard(order, answer, sent)
+        return answer
+
+    async def open(self) -> None:
+        """
+        Connect now, where the store can.
+
+        Raises:
+            StoreError: Where it cannot be reached.
+        """
+        opening = getattr(self._store, "open", None)
+        if opening is not None:
+            await opening()
+
+    async def aclose(self) -> None:
+        """Let go of the store's connections."""
+        await self._store.aclose()
+
+
+def _key(order: Charge, part: Part) -> Key:
+    limit = part.limit
+    return limit.name, order.scope if isinstance(limit, Rate) and limit.per else None, part.cost
+
+
+_LOOKS = frozenset({Read, ReadHistory, ReadHolders, Recall})
+"""Orders that change nothing."""
+
+_ALL: WeakSet[Denials] = WeakSet()
+
+
+def _unlock_in_child() -> None:
+    for denials in _ALL:
+        denials.unlock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_in_child)
