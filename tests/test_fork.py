@@ -110,7 +110,7 @@ def test_children_of_a_process_that_has_charged_admit_exactly_the_limit_with_soc
 
         def work():
             admitted = sum(enforcer.consume("acme", "leads").allowed for _ in range(LIMIT // 2))
-            return admitted, sorted(ports() - before), bool(enforcer._store._store._link._idle)
+            return admitted, sorted(ports() - before), bool(enforcer._store._store._store._link._idle)
 
         found = [eval(each) for each in forked(work, 4)]  # noqa: S307 - our own children
         assert LIMIT - 1 == sum(admitted for admitted, _, _ in found)
@@ -190,8 +190,8 @@ def test_no_lock_of_an_enforcer_in_memory_is_held_in_a_child():
 def test_no_lock_of_an_enforcer_on_a_server_is_held_in_a_child(valkey):
     with Enforcer(POLICY, accounts=ACCOUNTS, store=valkey.url, hooks=[lambda _: None]) as enforcer:
         enforcer.consume("acme", "leads")
-        degrading = enforcer._store._degrading
-        link = enforcer._store._store._link
+        degrading = enforcer._store._store._degrading
+        link = enforcer._store._store._store._link
         locks = [
             degrading._lock, degrading.breaker._lock, degrading.journal._lock, degrading._shares._meters._lock,
             link._turns._lock, enforcer._refunded._lock, enforcer._hooks._lock,
@@ -217,11 +217,13 @@ def test_no_lock_of_cached_accounts_and_of_refunds_is_held_in_a_child():
 def test_every_turn_is_free_in_a_child(valkey):
     with Enforcer(POLICY, accounts=ACCOUNTS, store=f"{valkey.url}?max_connections=1") as enforcer:
         enforcer.consume("acme", "leads")
-        assert enforcer._store._store._link._turns.enter(1)  # another thread is being answered, and takes its time
+        assert enforcer._store._store._store._link._turns.enter(
+            1
+        )  # another thread is being answered, and takes its time
         try:
             assert ["'store'"] == forked(lambda: enforcer.consume("acme", "leads").via)
         finally:
-            enforcer._store._store._link._turns.leave()
+            enforcer._store._store._store._link._turns.leave()
 
 
 def test_pauses_of_children_differ():
@@ -232,7 +234,7 @@ def test_pauses_of_children_differ():
 def test_what_waits_for_the_store_is_brought_by_the_parent_alone(valkey):
     with Enforcer(POLICY, accounts=ACCOUNTS, store=valkey.url) as enforcer:
         enforcer.consume("acme", "exports")
-        journal = enforcer._store._degrading.journal
+        journal = enforcer._store._store._degrading.journal
         valkey.stop()
         try:
             told = [enforcer.consume("acme", "exports").allowed for _ in range(10)]
@@ -242,14 +244,14 @@ def test_what_waits_for_the_store_is_brought_by_the_parent_alone(valkey):
 
         def work():
             empty = not journal
-            enforcer._store._degrading.breaker._again = 0
+            enforcer._store._store._degrading.breaker._again = 0
             enforcer.consume("acme", "leads")
-            return empty, enforcer._store._degrading.breaker.state.value
+            return empty, enforcer._store._store._degrading.breaker.state.value
 
         assert [True] * 10 == told
         assert waiting
         assert ["(True, 'closed')"] * 2 == forked(work, 2)
-        enforcer._store._degrading.breaker._again = 0
+        enforcer._store._store._degrading.breaker._again = 0
         enforcer.consume("acme", "leads")
         assert not journal
         assert 11 == enforcer.usage("acme")["exports"].used

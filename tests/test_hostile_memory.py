@@ -215,7 +215,7 @@ def test_a_journal_holds_what_it_says_also_when_what_waits_is_given_back(small):
     away = Flaky(MemoryStore())
     away.how = "refused"
     enforcer = Enforcer(POLICY, accounts={"acme": "one"}, store=away, expected_processes=1)
-    books = enforcer._store._degrading.journal
+    books = enforcer._store._store._degrading.journal
     for _ in range(MANY):
         assert enforcer.refund(enforcer.consume("acme", "leads"))
     assert (0, 0, 0) == (len(books), len(books._waiting), len(books._charges))

@@ -62,7 +62,7 @@ def enforcer(store, hook):
 
 def wait_out(enforcer):
     """Let the pause of an open breaker pass, without waiting for it."""
-    enforcer._store._degrading.breaker._again = 0
+    enforcer._store._store._degrading.breaker._again = 0
 
 
 def used(store, *names):
@@ -327,7 +327,7 @@ def test_a_reservation_made_in_an_outage_is_settled_after_it(enforcer, store):
 
 
 def test_the_journal_is_bounded_and_what_overflows_is_counted_and_logged(enforcer, store, hook, caplog):
-    enforcer._store._degrading.journal = Journal(room=3)
+    enforcer._store._store._degrading.journal = Journal(room=3)
     store.how = "refused"
     decisions = [enforcer.consume("acme", "exports") for _ in range(5)]
     assert ["journal"] * 3 + ["local"] * 2 == [each.via for each in decisions]

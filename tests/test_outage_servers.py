@@ -245,10 +245,10 @@ def test_every_operation_counts_once_whatever_share_of_calls_is_cut(valkey, shar
             what = {name: 1, "api": 1} if number % 3 else name
             allowed[name] += enforcer.consume("acme", what).allowed
             if number % 40 == 39:
-                enforcer._store._degrading.breaker._again = 0
+                enforcer._store._store._degrading.breaker._again = 0
         proxy.lost = 0.0
-        enforcer._store._degrading.breaker._again = 0
-        while enforcer._store._degrading.journal:
+        enforcer._store._store._degrading.breaker._again = 0
+        while enforcer._store._store._degrading.journal:
             enforcer.consume("acme", "api")
         usage = enforcer.usage("acme")
     assert proxy.cut
@@ -264,11 +264,11 @@ async def test_tasks_that_lose_replies_count_once_too(valkey):
             decisions = []
             for _ in range(20):
                 decisions += await asyncio.gather(*(enforcer.consume("acme", "leads") for _ in range(20)))
-                enforcer._store._degrading.breaker._again = 0
+                enforcer._store._store._degrading.breaker._again = 0
             proxy.lost = 0.0
-            enforcer._store._degrading.breaker._again = 0
+            enforcer._store._store._degrading.breaker._again = 0
             await enforcer.consume("acme", "api")
-            while enforcer._store._degrading.journal:
+            while enforcer._store._store._degrading.journal:
                 await enforcer.consume("acme", "api")
             used = (await enforcer.usage("acme"))["leads"].used
     assert proxy.cut
@@ -314,7 +314,7 @@ def in_child(work):
 def test_a_forked_child_starts_with_an_empty_journal_free_locks_and_connections_of_its_own(valkey):
     with Enforcer(POLICY, accounts=ACCOUNTS, store=valkey.url, expected_processes=1) as enforcer:
         enforcer.consume("acme", "leads")
-        degrading = enforcer._store._degrading
+        degrading = enforcer._store._store._degrading
         valkey.stop()
         for _ in range(6):
             enforcer.consume("acme", "exports")
@@ -347,9 +347,9 @@ def test_several_event_loops_share_what_is_known_of_the_store(valkey):
         assert [0, 0] == [each.run(charge_and_stay(1)) for each in (first, second)]
         valkey.stop()
         assert 50 == first.run(charge_and_stay(50))
-        asked = enforcer._store._degrading.breaker._openings
+        asked = enforcer._store._store._degrading.breaker._openings
         assert 50 == second.run(charge(50))
-        assert asked <= enforcer._store._degrading.breaker._openings <= asked + 3
+        assert asked <= enforcer._store._store._degrading.breaker._openings <= asked + 3
         first.run(enforcer.aclose())
     valkey.cont()
 
