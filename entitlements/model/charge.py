@@ -197,6 +197,7 @@ class Settle:
             does not know it, or cancels.
         anew_until: First instant at which it is too late to charge anew, because nobody
             may remember any more that it was settled; None for never.
+        deadline: Microseconds that it may take; 0 where nobody has said.
     """
 
     account: str
@@ -204,6 +205,7 @@ class Settle:
     amounts: tuple[tuple[str, int], ...] | int | None = None
     anew: Charge | None = None
     anew_until: int | None = None
+    deadline: int = 0
 
 
 class Settled(NamedTuple):
@@ -236,6 +238,7 @@ class Refund:
         rates: Whether rates are given back as well.
         taken: The lines of a charge of rates alone, with what each took.
         scope: The charge's scope.
+        deadline: Microseconds that it may take; 0 where nobody has said.
     """
 
     account: str
@@ -243,6 +246,7 @@ class Refund:
     rates: bool = False
     taken: tuple[tuple[Part, Line], ...] = ()
     scope: str | None = None
+    deadline: int = 0
 
 
 @dataclass(frozen=True, slots=True)

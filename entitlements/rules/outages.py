@@ -120,9 +120,10 @@ def undo_of(order: Charge) -> Refund | Settle | None:
     """
     if order.operation is None or order.keyed:
         return None
+    deadline = max(part.limit.deadline for part in order.parts)
     if order.verb is Verb.RESERVE:
-        return Settle(order.account, order.operation, ())
-    return Refund(order.account, order.operation)
+        return Settle(order.account, order.operation, (), deadline=deadline)
+    return Refund(order.account, order.operation, deadline=deadline)
 
 
 def lift(ledger: Ledger, part: Part, used: int, at: int) -> None:

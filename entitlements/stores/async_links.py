@@ -82,7 +82,7 @@ class AsyncLink:
         answer, now = loop.create_future(), loop.time()
         patience = request[2] if self._was_connected else START_UP
         asked = _made(Asked, (answer, now, patience, request))
-        if exchange is None or exchange.is_full:
+        if exchange is None or not exchange.takes_more:
             self._check_room(queue)
             queue.append(asked)
             if exchange is None and self._connecting is None:
@@ -134,7 +134,7 @@ class AsyncLink:
     def _flush(self) -> None:
         """Send what waits; who has given up or was cancelled is not sent for."""
         exchange, queue = self._exchange, self._queue
-        if queue and exchange is not None and not exchange.is_full:
+        if queue and exchange is not None and exchange.takes_more:
             calls = [asked for asked in queue if not asked[0].done()]
             queue.clear()
             if calls:

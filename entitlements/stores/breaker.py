@@ -2,9 +2,10 @@
 Whether the store is worth asking: a circuit breaker, pure but for its lock.
 
 *Closed*, every call asks the store. It opens when at least 5 calls of the last second,
-or of its last quarter, have failed and they are half of them or more; with little traffic, when the last 5 have
-failed and nobody was answered for a second. *Open*, no call asks, for a pause that grows
-from a quarter of a second to a second and a half, give or take a fifth, so that a store
+or of its last quarter, have failed and they are half of them or more; with much traffic,
+when the last 20 have failed and nobody was answered for a tenth of a second; with little,
+when the last 5 have failed and nobody was answered for a second. *Open*, no call asks, for a pause that grows
+from a quarter of a second to a second and a quarter, give or take a fifth, so that a store
 that is back is used again within two seconds, and not by all processes at once. Then the
 next call tries the store, and while it does no other (*half-open*): its answer closes the
 breaker, its failure opens it again. A trial that neither ends is given up after three
@@ -26,8 +27,11 @@ FAILURES = 5
 """Failures that open it, where they are also half of the calls."""
 WITHIN = SECOND
 """How far back calls are counted."""
+MANY = 20
+"""Failures with no answer between them that open it as soon as nobody was answered for `SHORTLY`."""
+SHORTLY = SECOND // 10
 FIRST_PAUSE = SECOND // 4
-LONGEST_PAUSE = 3 * SECOND // 2
+LONGEST_PAUSE = 5 * SECOND // 4
 JITTER = 5
 """A pause is longer or shorter by up to this part of it, the fifth."""
 TRIAL = 3 * SECOND
@@ -182,7 +186,8 @@ class Breaker:
         return slot
 
     def _is_broken(self, now: int) -> bool:
-        if self._in_a_row >= FAILURES and now - self._answered > WITHIN:
+        silent = now - self._answered
+        if (self._in_a_row >= FAILURES and silent > WITHIN) or (self._in_a_row >= MANY and silent > SHORTLY):
             return True
         return any(self._mostly_fails(now // _SLOT - slots) for slots in (_LATELY, _SLOTS))
 

@@ -226,7 +226,7 @@ class Degrading:
             if (entry := self.journal.take(account)) is None:
                 break
             yield entry
-        for _ in range(REPLAYED_BESIDE):
+        for _ in range(0 if self.breaker.failing else REPLAYED_BESIDE):
             if self.clock() - began > QUICK or (entry := self.journal.take()) is None:
                 return
             yield entry

@@ -87,6 +87,11 @@ class Exchange(asyncio.Protocol):
         self.waiting.append(call)
         self._transport.write(call[3][1])
 
+    @property
+    def takes_more(self) -> bool:
+        """Whether calls may be written now: what was written before goes out, and the connection has not ended."""
+        return not self.is_full and not self._transport.is_closing()
+
     def close(self) -> None:
         """End the connection; whoever still waits learns it."""
         self._transport.abort()

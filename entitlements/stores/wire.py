@@ -170,6 +170,8 @@ def deadline_of(order: Order) -> int:
         return max(part.limit.deadline for part in order.parts) if order.parts else _DEADLINE
     if isinstance(order, SetUsage | ReadHistory):
         return order.part.limit.deadline
+    if isinstance(order, Refund | Settle):
+        return order.deadline or _DEADLINE
     return _DEADLINE
 
 
