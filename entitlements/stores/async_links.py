@@ -68,6 +68,8 @@ class AsyncLink:
         self._connecting: asyncio.Task[None] | None = None
         self._was_connected = self._is_far = self._is_closed = False
         self._answered_at = -LONGEST_WAIT
+        self._least = START_UP
+        """The smallest patience of any call."""
         self._watch = Watch(self._loop, self._expire)
         _discover_in_turn(self._pool)
 
@@ -90,12 +92,13 @@ class AsyncLink:
         elif not exchange.waiting:
             exchange.send_one(asked)
         else:
+            self._check_room(exchange.waiting)
             queue.append(asked)
             if len(queue) >= EARLY:
-                self._check_room(exchange.waiting)
                 self._flush()
             elif self._is_far and len(queue) == 1:
                 loop.call_soon(self._flush)
+        self._least = min(self._least, patience)
         if now + patience < self._watch.rings_at:
             self._watch.by(now + patience)
         return answer
@@ -253,9 +256,13 @@ class AsyncLink:
         return min(next_at, default=None)
 
     def _late(self, waiting: Iterable[Asked], now: float, next_at: list[float]) -> list[Asked]:
+        """Return who has waited too long, and note when the next will have; the oldest come first."""
         late = []
         for asked in waiting:
             answer, since, patience, _ = asked
+            if since + self._least > now:  # nor has anybody behind
+                next_at.append(since + self._least)
+                break
             if answer.done():
                 continue
             until = min(max(since, self._answered_at) + patience, since + max(LONGEST_WAIT, patience))

@@ -23,6 +23,8 @@ LONGEST_WAIT = 2.0
 """Seconds after which a waiter gives up, whoever else is answered."""
 OPENED_AT_ONCE = 4
 """Connections that one loop opens at the same time."""
+GRAIN = 0.002
+"""Seconds between two looks at who has waited too long."""
 LATE = 0.01
 """Seconds by which a timer may come late before that says something of the loop."""
 
@@ -218,7 +220,7 @@ class Watch:
         # The loop was busy elsewhere: answers that came in time may lie unread, so they get another moment.
         again = now + LATE if now - meant > LATE else self._expire(now)
         if again is not None:
-            self.by(again)
+            self.by(max(again, now + GRAIN))
 
 
 class Deadline:
