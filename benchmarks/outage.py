@@ -16,7 +16,10 @@ import argparse
 import asyncio
 import sys
 import time
+from array import array
+from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))  # where the servers are
@@ -45,12 +48,27 @@ POLICY = Policy.parse({
 
 @dataclass
 class Run:
-    """What was noted: when each decision began, how long it took, and who made it."""
+    """
+    What was noted: when each decision began, how long it took, and who made it.
+
+    It stands in arrays, which the collector of garbage need not look through: a minute's notes
+    in a list would make it stop the process for a tenth of a second, again and again.
+    """
 
     began: float = 0.0
-    decisions: list[tuple[float, float, str]] = field(default_factory=list)
-    statuses: list[tuple[float, int, bool]] = field(default_factory=list)
+    notes: array = field(default_factory=lambda: array("d"))
+    statuses: Counter = field(default_factory=Counter)
     happened: dict[str, float] = field(default_factory=dict)
+
+    def note(self, began, took, path):
+        """Keep one decision."""
+        self.notes.extend((began, took, PATHS.index(path)))
+
+    @cached_property
+    def decisions(self):
+        """Every decision, once all are made."""
+        notes = iter(self.notes)
+        return [(began, took, PATHS[int(path)]) for began, took, path in zip(notes, notes, notes, strict=True)]
 
     def within(self, since, until):
         """Return the decisions that began between two instants."""
@@ -71,7 +89,7 @@ def timed(enforcer, run):
         began = time.perf_counter()
         decision = await consume(*args, **named)
         path = "store" if not decision.degraded else "local" if decision.allowed else "refused"
-        run.decisions.append((began - run.began, time.perf_counter() - began, path))
+        run.note(began - run.began, time.perf_counter() - began, path)
         return decision
 
     enforcer.consume = noting
@@ -80,12 +98,11 @@ def timed(enforcer, run):
 async def request(app, run, path):
     """Send one request through the middleware."""
     scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b""}
-    began = time.perf_counter() - run.began
 
     async def send(message):
         if message["type"] == "http.response.start":
             named = dict(message["headers"])
-            run.statuses.append((began, message["status"], b"retry-after" in named))
+            run.statuses[message["status"], b"retry-after" in named] += 1
 
     await app(scope, None, send)
 
@@ -100,7 +117,7 @@ async def capacity(app):
                 await asyncio.create_task(request(app, run, path))
 
     await asyncio.gather(*(client() for _ in range(32)))
-    return len(run.statuses) / 4
+    return run.statuses.total() / 4
 
 
 async def story(server, run):
@@ -188,9 +205,7 @@ def report(run, rate, most, kind):
         after = strict_again(run, cure)
         met = met and after <= 2
         print(f"{cure}: strict again after {after:.2f} s{'' if after <= 2 else '  MISSED'} (bar: 2 s)")
-    statuses = {}
-    for _, status, retry in run.statuses:
-        statuses[status, retry] = statuses.get((status, retry), 0) + 1
+    statuses = run.statuses
     for (status, retry), many in sorted(statuses.items()):
         print(f"status {status}{', with Retry-After' if retry else ''}: {many:,}")
     bad = sum(
