@@ -49,6 +49,11 @@ class Route:
             object.__setattr__(self, name, _costs(getattr(self, name), f"{self}: {name}"))
         if self.exempt and (self.requires or self.consumes or self.messages):
             raise ValueError(f"{self} is exempt, so it can require and consume nothing; leave one of them out")
+        if self.messages and self.methods is not None and "GET" not in self.methods:
+            raise ValueError(
+                f"{self} can never match a websocket, whose messages it charges: its handshake is a GET;"
+                " leave methods out"
+            )
         if self.scope is None and list(self.consumes.values()) == [1]:
             object.__setattr__(self, "one", next(iter(self.consumes)))
 

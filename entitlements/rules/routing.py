@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from entitlements.model.limits import Rate
 from entitlements.model.routes import Route
-from entitlements.rules.templates import compiled, sample
+from entitlements.rules.templates import compiled, covering, outline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,11 +74,12 @@ class RouteTable:
             raise ValueError("; ".join(wrong))
 
     def _check_reachable(self) -> None:
-        for at, later in enumerate(self.routes):
+        earlier: list[tuple[re.Pattern[str], Route]] = []
+        for later in self.routes:
             assert later.path is not None
-            example = sample(later.path)
-            before = [route for pattern, _, route in self._compiled[:at] if pattern.match(example)]
-            taken = _that_cover(later, before)
+            paths = outline(later.path)
+            taken = _that_cover(later, [route for pattern, route in earlier if pattern.fullmatch(paths)])
+            earlier.append((covering(later.path), later))
             if taken:
                 them = "stands before it and matches" if len(taken) == 1 else "stand before it and match"
                 raise ValueError(f"{later} can never match: {', '.join(map(str, taken))} {them} all of it")

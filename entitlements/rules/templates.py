@@ -1,7 +1,12 @@
 """
 Path templates as Starlette's: `/v1/leads/{id}`, `/files/{rest:path}`, `/page/{number:int}`.
 
-The same template matches the same paths there and here; Starlette itself is not needed.
+Whatever path a template matches there, it matches here; Starlette itself is not needed.
+`{rest:path}` matches line breaks too, which Starlette's does not: `{name}` does in both,
+and a rule for all that stands below a path must leave nothing out.
+
+Whether one template matches all that another does is asked of the other's *outline*, in
+which one sign stands for each parameter, whatever its value.
 """
 
 from __future__ import annotations
@@ -20,11 +25,19 @@ _PATTERNS = {
     "float": r"[0-9]+(?:\.[0-9]+)?",
     "uuid": "[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}",
 }
-_SAMPLES = {
-    "str": "~one~", "path": "~a~/~b~/~c~/~d~", "int": "71828", "float": "71828.18",
-    "uuid": "0f0e0d0c-0b0a-4908-8706-050403020100",
-}  # fmt: skip
-"""A value of each kind that a narrower kind, or a literal, does not match."""
+_SIGNS = {"str": "\ud800", "path": "\ud801", "int": "\ud802", "float": "\ud803", "uuid": "\ud804"}
+"""What stands for a parameter in an outline: no path that a server decodes has these."""
+
+_COVERS = {
+    "str": "[^/\ud801]+",  # a path may be empty, and may have slashes
+    "path": ".*",
+    "int": "[0-9\ud802]+",
+    "float": r"(?:[0-9\ud802]+(?:\.[0-9\ud802]+)?|\ud803)",
+    "uuid": f"(?:{_PATTERNS['uuid']}|\ud804)",
+}
+"""What each kind matches of an outline: only what it matches whatever the values are."""
+
+_NO_PATH = re.compile(r"[?#]|%[0-9a-fA-F]{2}|[\ud800-\udfff]")
 
 
 def compiled(template: str) -> re.Pattern[str]:
@@ -32,14 +45,19 @@ def compiled(template: str) -> re.Pattern[str]:
     Return what matches the paths of a template.
 
     Raises:
-        ValueError: For a template that is not one, naming it.
+        ValueError: For a template that is not one, or that no path can match, naming it.
     """
-    return re.compile(f"^{_filled(template, _PATTERNS, literal=re.escape)}$")
+    return re.compile(f"^{_filled(template, _PATTERNS, literal=re.escape)}$", re.DOTALL)
 
 
-def sample(template: str) -> str:
-    """Return a path of the template that only templates as wide as it match."""
-    return _filled(template, _SAMPLES, literal=str)
+def covering(template: str) -> re.Pattern[str]:
+    """Return what matches, whole, the outlines of templates all of whose paths *template* matches; not of every such."""
+    return re.compile(_filled(template, _COVERS, literal=re.escape), re.DOTALL)
+
+
+def outline(template: str) -> str:
+    """Return a template with one sign for each parameter."""
+    return _filled(template, _SIGNS, literal=str)
 
 
 def _filled(template: object, by: dict[str, str], *, literal: Callable[[str], str]) -> str:
@@ -63,5 +81,10 @@ def _plain(template: str, start: int, end: int) -> str:
     if "{" in text or "}" in text:
         raise ValueError(
             f"path {template!r}: {text!r} has a brace that opens no parameter; write {{name}} or {{name:kind}}"
+        )
+    if found := _NO_PATH.search(text):
+        raise ValueError(
+            f"path {template!r} can never match: a path has no {found[0]!r}, being without its query and decoded;"
+            " leave the query out, and write ' ' for '%20'"
         )
     return text
