@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import threading
@@ -194,27 +195,93 @@ def test_installed_twice_with_another_identify_the_inner_one_says_who_it_is_insi
     assert (1, 0) == tuple(asyncio.run(enforcer.usage(id))["leads"].used for id in ("pro", "9.9.9.9"))
 
 
+class Closing:
+    """A store that is not there yet, and counts how often it was opened and closed."""
+
+    via = "memory"
+    opened = closed = 0
+
+    async def open(self):
+        self.opened += 1
+        raise StoreError("not yet")
+
+    async def execute(self, order):
+        raise AssertionError(order)
+
+    async def aclose(self):
+        self.closed += 1
+
+
 def test_the_store_is_opened_at_the_start_and_closed_at_the_end_and_need_not_be_there_yet():
-    class Closing:
-        via = "memory"
-        opened = closed = 0
-
-        async def open(self):
-            self.opened += 1
-            raise StoreError("not yet")
-
-        async def execute(self, order):
-            raise AssertionError(order)
-
-        async def aclose(self):
-            self.closed += 1
-
     store = Closing()
     enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"}, store=store)
     with serving(EntitlementsMiddleware(hello, enforcer=enforcer, identify=lambda _: "pro")):
         assert (1, 0) == (store.opened, store.closed)
 
     assert (1, 1) == (store.opened, store.closed)
+
+
+async def returning(scope, receive, send):
+    """Serve requests, and return from everything else without a word."""
+    if scope["type"] == "http":
+        await respond(send)
+
+
+async def starting(scope, receive, send):
+    """Say that it has started, and return."""
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+    await returning(scope, receive, send)
+
+
+@pytest.mark.parametrize("inner", [returning, starting])
+@pytest.mark.parametrize("lifespan", ["auto", "on"])
+def test_the_store_has_its_lifespan_also_where_the_application_has_none(inner, lifespan):
+    store = Closing()
+    enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"}, store=store)
+    app = EntitlementsMiddleware(inner, enforcer=enforcer, identify=lambda _: "pro")
+    with serving(app, lifespan=lifespan) as url:
+        assert 200 == httpx.get(url).status_code
+        assert (1, 0) == (store.opened, store.closed)
+
+    assert (1, 1) == (store.opened, store.closed)
+
+
+async def failing(scope, receive, send):
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+
+async def raising(scope, receive, send):
+    await receive()
+    raise RuntimeError("no database")
+
+
+@pytest.mark.parametrize("inner", [failing, raising])
+def test_the_store_is_closed_where_the_application_cannot_start(inner):
+    store = Closing()
+    enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"}, store=store)
+    app = EntitlementsMiddleware(inner, enforcer=enforcer, identify=lambda _: "pro")
+
+    with contextlib.suppress(RuntimeError):
+        sent = asyncio.run(exchange(app, {"type": "lifespan.startup"}, type="lifespan"))
+        assert ["lifespan.startup.failed"] == [message["type"] for message in sent]
+
+    assert (1, 1) == (store.opened, store.closed)
+
+
+def test_an_application_that_raises_at_once_keeps_its_say():
+    async def http_alone(scope, receive, send):
+        assert scope["type"] == "http"
+        await respond(send)
+
+    store = Closing()
+    enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"}, store=store)
+    with serving(EntitlementsMiddleware(http_alone, enforcer=enforcer, identify=lambda _: "pro")) as url:
+        assert 200 == httpx.get(url).status_code
+
+    assert (0, 0) == (store.opened, store.closed)
 
 
 def test_plain_starlette_works_behind_it():

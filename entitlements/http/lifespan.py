@@ -9,8 +9,15 @@ from entitlements.async_enforcer import AsyncEnforcer
 from entitlements.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from entitlements.enforcer import Enforcer
     from entitlements.http.types import App, Message, Receive, Scope, Send
+
+    Step = Callable[[], Awaitable[None]]
+
+STARTUP = "lifespan.startup"
+SHUTDOWN = "lifespan.shutdown"
 
 _log = logging.getLogger("entitlements.http")
 
@@ -20,6 +27,8 @@ class LifespanMiddleware:
     Opens the enforcer's store when the server starts, and closes it when the application has shut down.
 
     A store that cannot be reached then is logged, and does not keep the application from starting.
+    An application that returns without a word takes no part in this, and is answered for. One
+    that raises, or cannot start, keeps its say, and what was opened is closed.
 
     Args:
         app: The application.
@@ -36,18 +45,13 @@ class LifespanMiddleware:
             await self.app(scope, receive, send)
             return
 
-        async def opening() -> Message:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                await self._open()
-            return message
-
-        async def closing(message: Message) -> None:
-            if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
-                await self._close()
-            await send(message)
-
-        await self.app(scope, opening, closing)
+        span = _Span(receive, send, self._open, self._close)
+        try:
+            await self.app(scope, span.receive, span.send)
+            await span.finish()
+        except BaseException:
+            await span.close()
+            raise
 
     async def _open(self) -> None:
         if isinstance(self._enforcer, AsyncEnforcer):
@@ -61,3 +65,57 @@ class LifespanMiddleware:
             await self._enforcer.aclose()
         else:
             self._enforcer.close()
+
+
+class _Span:
+    """
+    The `receive` and the `send` of one lifespan.
+
+    Args:
+        receive: The server's.
+        send: The server's.
+        opening: Opens the store.
+        closing: Closes it.
+    """
+
+    def __init__(self, receive: Receive, send: Send, opening: Step, closing: Step) -> None:
+        self._receive = receive
+        self._send = send
+        self._opening = opening
+        self._closing = closing
+        self._is_open = False
+        self._heard = self._said = ""
+
+    async def receive(self) -> Message:
+        """Return the next event; the store is opened with the first."""
+        message = await self._receive()
+        self._heard = message["type"]
+        if self._heard == STARTUP:
+            self._is_open = True
+            await self._opening()
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Pass an answer on; the store is closed before the last, also when the application cannot start."""
+        self._said = message["type"]
+        if self._said != f"{STARTUP}.complete":
+            await self.close()
+        await self._send(message)
+
+    async def finish(self) -> None:
+        """Answer the events that an application has left unanswered which takes no part in this."""
+        if not self._said:
+            await self._answer(STARTUP)
+        if self._said == f"{STARTUP}.complete":
+            await self._answer(SHUTDOWN)
+
+    async def close(self) -> None:
+        """Close the store, if it was opened."""
+        if self._is_open:
+            self._is_open = False
+            await self._closing()
+
+    async def _answer(self, event: str) -> None:
+        while self._heard != event:
+            await self.receive()
+        await self.send({"type": f"{event}.complete"})

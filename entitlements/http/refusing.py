@@ -37,7 +37,8 @@ async def refuse(
         send: Of the same.
         refusal: What to say.
         headers: What to say beside it.
-        on_denied: What may answer instead; if it fails, that is logged and the problem is sent.
+        on_denied: What may answer instead; where nothing is sent, the problem is;
+            what fails before it has sent anything is logged.
     """
     prefix = "http.response"
     if scope["type"] == "websocket":
@@ -47,28 +48,40 @@ async def refuse(
             return
         prefix = "websocket.http.response"
 
+    began = False
+
     async def telling(message: Message) -> None:
+        nonlocal began
+        began = True
         if message["type"] == f"{prefix}.start":
             message = {**message, "headers": joined(message.get("headers", ()), headers)}
         await send(message)
 
-    instead = await _instead(on_denied, scope, refusal)
-    if instead is not None:
-        await instead(scope, receive, telling)
-    else:
+    if on_denied is not None:
+        try:
+            instead = await _instead(on_denied, scope, refusal)
+            await instead(scope, receive, telling)
+        except Exception as error:
+            if began:
+                raise
+            told = story(error, refusal.decision.account if refusal.decision is not None else None)
+            _log.error("on_denied failed; the problem document is sent instead\n%s", told)
+    if not began:
         await _respond(telling, prefix, refusal, is_head=scope.get("method") == "HEAD")
 
 
-async def _instead(on_denied: OnDenied | None, scope: Scope, refusal: Refusal) -> App | None:
-    if on_denied is None:
-        return None
-    try:
-        answer = on_denied(scope, refusal)
-        return await answer if inspect.isawaitable(answer) else answer
-    except Exception as error:  # noqa: BLE001 - a refusal stays one, whatever becomes of its looks
-        told = story(error, refusal.decision.account if refusal.decision is not None else None)
-        _log.error("on_denied failed; the problem document is sent instead\n%s", told)
-        return None
+async def _instead(on_denied: OnDenied, scope: Scope, refusal: Refusal) -> App:
+    answer = on_denied(scope, refusal)
+    app = await answer if inspect.isawaitable(answer) else answer
+    if app is None:
+        return _nothing
+    if not callable(app):
+        raise TypeError(f"on_denied gave {app!r}; it must give an ASGI app, such as a Starlette Response, or None")
+    return app
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """Leave the answer to the problem document."""
 
 
 async def _respond(send: Send, prefix: str, refusal: Refusal, *, is_head: bool) -> None:
