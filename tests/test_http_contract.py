@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 
@@ -13,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
 from trade import WRITTEN, policy
-from webserver import exchange, hello, serving
+from webserver import hello, serving
 
 from entitlements import Account, AsyncEnforcer, Enforcer, Override
 from entitlements.errors import StoreError
@@ -396,36 +395,6 @@ def test_an_answer_of_a_denial_handler_says_what_is_left_too():
         response = get(client, "/anything")
 
     assert (429, "slow down", 0) == (response.status_code, response.text, fields(response)["RateLimit"]["api"]["r"])
-
-
-async def breaking_first(scope, receive, send):
-    raise RuntimeError("no answer")
-
-
-@pytest.mark.parametrize("answer", [{"detail": "sorry"}, "sorry", PlainTextResponse, breaking_first])
-def test_a_denial_handler_that_answers_nothing_leaves_the_refusal_as_it_is(answer, caplog):
-    with serving(app(on_denied=lambda *_: answer)) as url, httpx.Client(base_url=url) as client:
-        response = get(client, "/sso")
-
-    assert (403, True) == (response.status_code, problem(response)["type"].endswith("not-included"))
-    assert "on_denied failed; the problem document is sent instead" in caplog.text
-
-
-def test_a_denial_handler_whose_answer_sends_nothing_leaves_the_refusal_as_it_is():
-    async def silent(scope, receive, send):
-        pass
-
-    with serving(app(on_denied=lambda *_: silent)) as url, httpx.Client(base_url=url) as client:
-        assert 403 == get(client, "/sso").status_code
-
-
-def test_a_denial_handler_that_breaks_off_its_own_answer_is_told_to_the_server():
-    async def breaking(scope, receive, send):
-        await send({"type": "http.response.start", "status": 418, "headers": []})
-        raise RuntimeError("in the middle of it")
-
-    with pytest.raises(RuntimeError, match="in the middle"):
-        asyncio.run(exchange(app(on_denied=lambda *_: breaking)))
 
 
 # -- refused at start-up -----------------------------------------------------------------

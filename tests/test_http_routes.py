@@ -212,6 +212,7 @@ def test_every_unknown_name_of_a_table_is_reported_at_once():
     table = RouteTable([
         Route("/a", requires=["ssso", "reports:best"]), Route("/b", consumes={"apis": 1}),
         Route("/c", consumes={"per-ip": 1}), Route("/d", messages={"chat": 1}),
+        Route("/e", consumes={"api": 1}, scope=str),
     ])  # fmt: skip
 
     with pytest.raises(ValueError, match="did you mean 'sso'") as raised:
@@ -222,6 +223,7 @@ def test_every_unknown_name_of_a_table_is_reported_at_once():
         "did you mean 'api'",
         "route /c: a limit per ip",
         "route /d",
+        "route /e: scope= has no use",
     ):
         assert words in str(raised.value)
 

@@ -12,7 +12,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from entitlements.bound import AsyncBoundAccount, BoundAccount
-from entitlements.http.charging import Charging
+from entitlements.http.charging import BadRequest, Charging
 from entitlements.http.current import ACCOUNT
 from entitlements.http.finding import HANDLE, AccountFinder, check_enforcer
 from entitlements.http.headers import HeaderStyle
@@ -171,12 +171,14 @@ class RoutesMiddleware:
                 if decision is None:
                     standing = account.entitlements().standing
         except Exception as error:  # noqa: BLE001 - a store's, a directory's or a rule's error: nobody passes uncounted
-            told = story(error, account.id)
-            _log.error("%s could not be decided, and nobody is let through\n%s", route, told)
-            await self._refuse(scope, receive, send, self._problems.unavailable())
+            await self._refuse(scope, receive, send, self._undecided(error, route, account))
             return
         if decision is not None and not decision.allowed:
-            await self._refuse(scope, receive, send, self._problems.refused(decision), decision)
+            try:
+                refusal = charging.refused(decision, route, scope)
+            except Exception as error:  # noqa: BLE001 - as above
+                refusal = self._undecided(error, route, account)
+            await self._refuse(scope, receive, send, refusal, decision)
             return
         if standing is not None:
             await self._refuse(scope, receive, send, self._problems.standing(standing))
@@ -194,6 +196,12 @@ class RoutesMiddleware:
             raise
         if charging.is_void(response):
             await charging.settle(response, decision)
+
+    def _undecided(self, error: Exception, route: Route, account: Handle) -> Refusal:
+        if isinstance(error, BadRequest):
+            return self._problems.bad_request()
+        _log.error("%s could not be decided, and nobody is let through\n%s", route, story(error, account.id))
+        return self._problems.unavailable()
 
     async def _refuse(
         self, scope: Scope, receive: Receive, send: Send, refusal: Refusal, decision: Decision | None = None

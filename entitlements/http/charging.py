@@ -11,6 +11,9 @@ from entitlements.http.headers import HeaderStyle, RateLimitHeaders
 from entitlements.http.messages import MeteredMessages
 from entitlements.http.response import Response
 from entitlements.http.routes import costs_of
+from entitlements.http.strangers import as_unentitled
+from entitlements.model.facts import Reason
+from entitlements.model.names import check_id
 from entitlements.model.redacting import story
 
 if TYPE_CHECKING:
@@ -18,12 +21,16 @@ if TYPE_CHECKING:
 
     from entitlements.enforcer import Enforcer
     from entitlements.http.current import Handle
-    from entitlements.http.problems import Problems
+    from entitlements.http.problems import Problems, Refusal
     from entitlements.http.routes import Cost, Route
     from entitlements.http.types import Headers, Receive, Scope, Send
     from entitlements.model.decision import Decision
 
 _log = logging.getLogger("entitlements.http")
+
+
+class BadRequest(Exception):
+    """A request of which cannot be read what it counts, or where."""
 
 
 class Charging:
@@ -71,15 +78,42 @@ class Charging:
     async def consume(
         self, account: Handle, route: Route, scope: Scope, consumes: Mapping[str, Cost] | None = None
     ) -> Decision | None:
-        """Take the units of one request, or of one message, all or nothing; None where that is none at all."""
+        """
+        Take the units of one request, or of one message, all or nothing; None where that is none at all.
+
+        Raises:
+            BadRequest: For a scope that the rule has read from the request, and that can be none.
+            Exception: What a rule raises that computes something, or a store.
+        """
         costs = costs_of(route.consumes if consumes is None else consumes, scope)
         if not costs:
             return None
         whose = None if route.scope is None else route.scope(scope)
         what, n = next(iter(costs.items())) if len(costs) == 1 else (costs, 1)  # of one rate a step is kept ready
-        if isinstance(self._enforcer, AsyncEnforcer):
-            return await self._enforcer.consume(account.account, what, n, scope=whose)
-        return self._enforcer.consume(account.account, what, n, scope=whose)
+        try:
+            if isinstance(self._enforcer, AsyncEnforcer):
+                return await self._enforcer.consume(account.account, what, n, scope=whose)
+            return self._enforcer.consume(account.account, what, n, scope=whose)
+        except ValueError as error:
+            raise _whose_fault(error, route, whose) from error
+
+    def refused(self, decision: Decision, route: Route, scope: Scope) -> Refusal:
+        """
+        Return the answer to a refused request.
+
+        Raises:
+            BadRequest: As `consume`.
+            Exception: What a rule raises that computes something.
+        """
+        if decision.reason is not Reason.UNKNOWN_ACCOUNT:
+            return self._problems.refused(decision)
+        whose = None if route.scope is None else route.scope(scope)
+        costs = costs_of(route.consumes, scope)
+        try:
+            like = as_unentitled(self._enforcer.policy, route.requires, costs, whose)
+        except ValueError as error:
+            raise _whose_fault(error, route, whose) from error
+        return self._problems.refused(decision, like)
 
     async def settle(self, response: Response, decision: Decision, raised: BaseException | None = None) -> None:
         """Give back what a request took that has come to nothing."""
@@ -107,6 +141,8 @@ class Charging:
         async def charge() -> str | None:
             try:
                 decision = await self.consume(account, route, scope, route.messages)
+            except BadRequest:
+                return self._problems.bad_request().kind
             except Exception as error:  # noqa: BLE001 - a store's or a rule's error: nothing passes uncounted
                 told = story(error, account.id)
                 _log.error("a message on %s could not be counted, and closes its websocket\n%s", route, told)
@@ -135,3 +171,15 @@ class Charging:
         except Exception as error:  # noqa: BLE001 - as above
             told = story(error, decision.account)
             _log.error("the units of a request that came to nothing could not be given back\n%s", told)
+
+
+def _whose_fault(error: ValueError, route: Route, whose: object) -> Exception:
+    """Return `BadRequest` where the scope of a charge is what was wrong with it, else the error itself."""
+    if route.scope is None or not (whose is None or isinstance(whose, str)):
+        return error
+    try:
+        check_id(whose)
+    except ValueError:
+        _log.info("%s: its scope= gave nothing that can be one, and the request is refused", route)
+        return BadRequest()
+    return error

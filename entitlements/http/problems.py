@@ -3,6 +3,7 @@ From a refusal to an HTTP answer: status, headers, and a body of `application/pr
 
 | case | status | type ends in |
 |---|---|---|
+| a scope or an amount read from the request that cannot be | 400 | `bad-request` |
 | nobody was identified | 401 | `account-required` |
 | not included, level too low, limit 0, unknown account | 403 | `not-included` |
 | allocation full; a cost that can never fit | 403 | `limit-reached` |
@@ -14,7 +15,7 @@ From a refusal to an HTTP answer: status, headers, and a body of `application/pr
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from entitlements.model.facts import Reason
@@ -42,6 +43,7 @@ NOT_INCLUDED = (Reason.NOT_INCLUDED, Reason.LEVEL_TOO_LOW, Reason.UNKNOWN_ACCOUN
 SUSPENDED = "The account is suspended."
 
 STATUS = {
+    "bad-request": 400,
     "account-required": 401,
     "not-included": 403,
     "limit-reached": 403,
@@ -50,6 +52,7 @@ STATUS = {
     "limits-unavailable": 503,
 }
 TITLE = {
+    "bad-request": "Bad request",
     "account-required": "An account is required",
     "not-included": "Not included in the plan",
     "limit-reached": "Limit reached",
@@ -138,6 +141,10 @@ class Problems:
         """Return the answer to somebody who was not identified."""
         return self._refusal("account-required", "The request names no account; sign in, or send a valid key.")
 
+    def bad_request(self) -> Refusal:
+        """Return the answer to a request of which cannot be read what it counts, or where."""
+        return self._refusal("bad-request", "What this request counts on cannot be read from it; correct and send it.")
+
     def unavailable(self, retry_after: int = RETRY_UNKNOWN) -> Refusal:
         """Return the answer where nothing could be decided; try again after whole seconds."""
         text = "What this account may do cannot be looked up just now; try again later."
@@ -148,8 +155,16 @@ class Problems:
         kind = KIND[reason]
         return self._refusal(kind, SUSPENDED if kind == "suspended" else "The plan does not include this.")
 
-    def refused(self, decision: Decision) -> Refusal:
-        """Return the answer to a refused decision."""
+    def refused(self, decision: Decision, like: Decision | None = None) -> Refusal:
+        """
+        Return the answer to a refused decision.
+
+        Args:
+            decision: What refused.
+            like: Another refusal that it shall read like; see `entitlements.http.strangers`.
+        """
+        if like is not None:
+            return replace(self.refused(like), decision=decision)
         kind = KIND[decision.reason]
         if kind == "suspended":
             return self._refusal(kind, SUSPENDED, decision)

@@ -96,6 +96,8 @@ def unknown_names(route: Route, policy: Policy) -> list[str]:
             wrong.append(f"{route}: limits per {' and per '.join(sorted(scopes))} cannot stand in one charge")
         if scopes and route.scope is None:
             wrong.append(f"{route}: a limit per {min(scopes)} needs scope=, a callable from the ASGI scope to it")
+        if table and not scopes and route.scope is not None:
+            wrong.append(f"{route}: scope= has no use where none of {', '.join(table)} is declared `per` anything")
     return wrong
 
 
