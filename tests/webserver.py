@@ -120,7 +120,8 @@ async def exchange(app, *events, send=None, **scope):
         if send is not None:
             await send(message)
 
-    await app({"type": "http", "method": "GET", "path": "/", "headers": []} | scope, receive, keep)
+    plain = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []}
+    await app(plain | scope, receive, keep)
     return sent
 
 

@@ -8,12 +8,11 @@ comes to nothing.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from entitlements.bound import AsyncBoundAccount, BoundAccount
-from entitlements.http.charging import BadRequest, Charging
-from entitlements.http.current import ACCOUNT
+from entitlements.http.charging import Charging
+from entitlements.http.current import ACCOUNT, ENFORCER
 from entitlements.http.finding import HANDLE, AccountFinder, check_enforcer
 from entitlements.http.headers import HeaderStyle
 from entitlements.http.lifespan import LifespanMiddleware
@@ -21,7 +20,6 @@ from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusing import refuse
 from entitlements.http.response import Response
 from entitlements.http.routes import Route, RouteTable, route_of
-from entitlements.model.redacting import story
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
 
 SERVED = frozenset({"http", "websocket"})
 HANDLES = (AsyncBoundAccount, BoundAccount)
-
-_log = logging.getLogger("entitlements.http")
 
 
 class AccountMiddleware:
@@ -71,6 +67,7 @@ class AccountMiddleware:
     ) -> None:
         self.app = app
         self._problems = problems or Problems()
+        self._enforcer = enforcer
         self._finder = AccountFinder(enforcer, identify, self._problems)
         self._exempt = exempt
         self._on_denied = on_denied
@@ -78,6 +75,8 @@ class AccountMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
         if scope["type"] not in SERVED or (self._exempt is not None and self._exempt(scope)):
+            if scope["type"] == "lifespan":
+                ENFORCER.set(self._enforcer)
             await self.app(scope, receive, send)
             return
         found = self._finder.find(scope)
@@ -171,13 +170,13 @@ class RoutesMiddleware:
                 if decision is None:
                     standing = account.entitlements().standing
         except Exception as error:  # noqa: BLE001 - a store's, a directory's or a rule's error: nobody passes uncounted
-            await self._refuse(scope, receive, send, self._undecided(error, route, account))
+            await self._refuse(scope, receive, send, charging.undecided(error, route, account))
             return
         if decision is not None and not decision.allowed:
             try:
                 refusal = charging.refused(decision, route, scope)
             except Exception as error:  # noqa: BLE001 - as above
-                refusal = self._undecided(error, route, account)
+                refusal = charging.undecided(error, route, account)
             await self._refuse(scope, receive, send, refusal, decision)
             return
         if standing is not None:
@@ -197,12 +196,6 @@ class RoutesMiddleware:
         if charging.is_void(response):
             await charging.settle(response, decision)
 
-    def _undecided(self, error: Exception, route: Route, account: Handle) -> Refusal:
-        if isinstance(error, BadRequest):
-            return self._problems.bad_request()
-        _log.error("%s could not be decided, and nobody is let through\n%s", route, story(error, account.id))
-        return self._problems.unavailable()
-
     async def _refuse(
         self, scope: Scope, receive: Receive, send: Send, refusal: Refusal, decision: Decision | None = None
     ) -> None:
@@ -213,6 +206,9 @@ class RoutesMiddleware:
 class EntitlementsMiddleware:
     """
     All of it in one line: `AccountMiddleware` around `RoutesMiddleware`, and `LifespanMiddleware` beside them.
+
+    With `app.add_middleware`, which builds it only at the first call, write `checked(EntitlementsMiddleware,
+    …)` of `entitlements.http.starting`: what is wrong is then raised there.
 
     Args:
         app: The application.

@@ -95,7 +95,9 @@ class Charging:
                 return await self._enforcer.consume(account.account, what, n, scope=whose)
             return self._enforcer.consume(account.account, what, n, scope=whose)
         except ValueError as error:
-            raise _whose_fault(error, route, whose) from error
+            if route.scope is None:
+                raise
+            raise whose_fault(error, whose, route) from error
 
     def refused(self, decision: Decision, route: Route, scope: Scope) -> Refusal:
         """
@@ -112,8 +114,17 @@ class Charging:
         try:
             like = as_unentitled(self._enforcer.policy, route.requires, costs, whose)
         except ValueError as error:
-            raise _whose_fault(error, route, whose) from error
+            if route.scope is None:
+                raise
+            raise whose_fault(error, whose, route) from error
         return self._problems.refused(decision, like)
+
+    def undecided(self, error: Exception, what: object, account: Handle) -> Refusal:
+        """Return the answer where *what* could not be decided: a store's, a directory's or a rule's error, or the request's."""
+        if isinstance(error, BadRequest):
+            return self._problems.bad_request()
+        _log.error("%s could not be decided, and nobody is let through\n%s", what, story(error, account.id))
+        return self._problems.unavailable()
 
     async def settle(self, response: Response, decision: Decision, raised: BaseException | None = None) -> None:
         """Give back what a request took that has come to nothing."""
@@ -141,12 +152,8 @@ class Charging:
         async def charge() -> str | None:
             try:
                 decision = await self.consume(account, route, scope, route.messages)
-            except BadRequest:
-                return self._problems.bad_request().kind
             except Exception as error:  # noqa: BLE001 - a store's or a rule's error: nothing passes uncounted
-                told = story(error, account.id)
-                _log.error("a message on %s could not be counted, and closes its websocket\n%s", route, told)
-                return self._problems.unavailable().kind
+                return self.undecided(error, f"a message on {route}", account).kind
             return None if decision is None or decision.allowed else self._problems.refused(decision).kind
 
         messages = MeteredMessages(receive, send, charge)
@@ -173,13 +180,13 @@ class Charging:
             _log.error("the units of a request that came to nothing could not be given back\n%s", told)
 
 
-def _whose_fault(error: ValueError, route: Route, whose: object) -> Exception:
-    """Return `BadRequest` where the scope of a charge is what was wrong with it, else the error itself."""
-    if route.scope is None or not (whose is None or isinstance(whose, str)):
-        return error
+def whose_fault(error: ValueError, whose: object, where: object) -> Exception:
+    """Return `BadRequest` where the scope that was read from a request is what was wrong with its charge, else *error*."""
     try:
-        check_id(whose)
+        check_id("" if whose is None else whose)
     except ValueError:
-        _log.info("%s: its scope= gave nothing that can be one, and the request is refused", route)
+        if whose is not None and not isinstance(whose, str):
+            return error
+        _log.info("%s: its scope= gave nothing that can be one, and the request is refused", where)
         return BadRequest()
     return error

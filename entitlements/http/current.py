@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING
 from entitlements.errors import NotLoaded
 
 if TYPE_CHECKING:
+    from entitlements.async_enforcer import AsyncEnforcer
     from entitlements.bound import AsyncBoundAccount, BoundAccount
+    from entitlements.enforcer import Enforcer
 
     Handle = AsyncBoundAccount | BoundAccount
 
 ACCOUNT: ContextVar[Handle] = ContextVar("entitlements.account")
 """The account of the request that is being served."""
+
+ENFORCER: ContextVar[AsyncEnforcer | Enforcer] = ContextVar("entitlements.enforcer")
+"""The enforcer in front of an application, while the application starts."""
 
 
 def current_account() -> Handle:

@@ -2,39 +2,61 @@
 For FastAPI: dependencies that gate and charge single endpoints, and what they answer in the OpenAPI.
 
     app = FastAPI()
-    app.add_middleware(EntitlementsMiddleware, enforcer=enforcer, identify=api_key(keys))
     install(app)
+    app.add_middleware(checked(EntitlementsMiddleware, enforcer=enforcer, identify=api_key(keys)))
 
     @app.get("/sso", dependencies=[Depends(require("sso"))], responses=responses(401, 403))
     async def settings(account: CurrentAccount): ...
 
 They stand behind an `EntitlementsMiddleware` or an `AccountMiddleware`, which finds the
-account. A dependency sees what an endpoint raises, but not a response of 500 that it
-*returns*: who needs a refund for those lets the middleware charge the route.
+account. What they ask for is checked when the application starts: a name that the policy
+does not know keeps it from starting. A dependency sees what an endpoint raises, but not a
+response of 500 that it *returns*: who needs a refund for those lets the middleware charge
+the route.
 """
 
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException
-from fastapi.requests import HTTPConnection, Request
-from fastapi.responses import Response
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.requests import HTTPConnection
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from entitlements.bound import AsyncBoundAccount, BoundAccount
 from entitlements.errors import AccountError, Denied, StoreError
+from entitlements.http.charging import BadRequest, whose_fault
+from entitlements.http.current import ENFORCER
+from entitlements.http.dependants import ASKED, check
 from entitlements.http.headers import HeaderStyle, rate_limit_headers
-from entitlements.http.problems import STATUS, TITLE, Problems, Refusal
+from entitlements.http.openapi import responses
+from entitlements.http.problems import Problems, Refusal
+from entitlements.http.routes import Route
+from entitlements.http.strangers import as_unentitled
+from entitlements.http.telling import TOLD, TellingMiddleware
 from entitlements.http.types import Headers
 from entitlements.model.decision import Decision
 from entitlements.model.entitlements import Entitlements
-from entitlements.model.names import check_count
+from entitlements.model.facts import Reason
+from entitlements.model.names import MAX_COUNT, check_count, shown
+from entitlements.model.redacting import story
+
+__all__ = [
+    "AccountRequired", "CurrentAccount", "CurrentEntitlements", "Handle", "Units", "account", "consume", "install",
+    "require", "responses", "snapshot",
+]  # fmt: skip
 
 Handle = AsyncBoundAccount | BoundAccount
 Units = int | Callable[[HTTPConnection], int]
-"""How many units: a number, or what computes it from the request."""
+"""How many units: a number, or what computes it from the request; 0 takes nothing."""
+
+_log = logging.getLogger("entitlements.http")
 
 
 class AccountRequired(Exception):
@@ -82,21 +104,31 @@ def require(*features: str) -> Callable[..., Awaitable[None]]:
 
     async def required(account: CurrentAccount) -> None:
         for feature in features:
-            account.decide(feature).raise_for_denied()
+            decision = account.decide(feature)
+            if not decision.allowed:
+                raise _denied(decision, account, features)
 
+    vars(required)[ASKED] = Route(requires=features)
     return required
 
 
-def consume(limit: str | Mapping[str, Units], n: Units = 1) -> Callable[..., AsyncIterator[Decision]]:
+def consume(
+    limit: str | Mapping[str, Units], n: Units = 1, *, scope: Callable[[HTTPConnection], str | None] | None = None
+) -> Callable[..., AsyncIterator[Decision]]:
     """
     Return a dependency that takes units before the endpoint runs, and gives the decision.
 
     Units of quotas and allocations come back when the endpoint raises, but for an
-    `HTTPException` below 500; those of rates stay spent.
+    `HTTPException` below 500, and for a client that hangs up; those of rates stay spent.
+    They come back too where the endpoint does not run because the rest of the request is
+    invalid (422). An accepted websocket stays paid for.
 
     Args:
         limit: A limit's name, or several with the units of each: one charge, all or nothing.
-        n: Units of a single limit.
+        n: Units of a single limit. Those that are computed: `ValueError` and `LookupError`
+            say that the request is wrong, and so does a number that cannot be charged: 400.
+        scope: From the request to whose meter a limit with a `per` is kept on; None and what
+            can be no id are a 400.
 
     Raises:
         ValueError: For units that cannot be.
@@ -107,21 +139,29 @@ def consume(limit: str | Mapping[str, Units], n: Units = 1) -> Callable[..., Asy
             check_count(units, f"cost of {name!r}")
 
     async def consumed(request: HTTPConnection, response: Response, account: CurrentAccount) -> AsyncIterator[Decision]:
-        costs = {name: units(request) if callable(units) else units for name, units in wanted.items()}
-        decision: Decision = await _settled(account.consume(costs))
-        decision.raise_for_denied()
-        for name, value in rate_limit_headers(decision):
-            response.headers.append(name.decode("ascii"), value.decode("ascii"))
+        costs = {name: _units(name, units, request, account) for name, units in wanted.items()}
+        whose = None if scope is None else scope(request)
+        taken = {name: units for name, units in costs.items() if units}
+        try:
+            if taken:
+                decision: Decision = await _settled(account.consume(taken, scope=whose))
+            else:
+                decision = account.decide(next(iter(wanted)))
+        except ValueError as error:
+            if scope is None:
+                raise
+            raise whose_fault(error, whose, f"consume({', '.join(wanted)})") from error
+        if not decision.allowed:
+            raise _denied(decision, account, (), taken, whose)
+        _tell(request, response, decision)
         try:
             yield decision
-        except HTTPException as error:
-            if error.status_code >= 500:
+        except BaseException as error:
+            if _is_void(request, error):
                 await _settled(account.refund(decision))
             raise
-        except BaseException:
-            await _settled(account.refund(decision))
-            raise
 
+    vars(consumed)[ASKED] = Route(consumes=wanted, scope=scope)
     return consumed
 
 
@@ -131,16 +171,23 @@ def install(
     """
     Let *app* answer `Denied`, also one of your own `raise_for_denied()`, with its problem document.
 
+    From then on responses say what `consume` has left of limits, and *app* does not start
+    where its dependencies ask for what the policy does not know.
+
     Args:
-        app: The application.
+        app: The application, before it has started.
         problems: How refusals read.
-        headers: How they say what is left.
+        headers: How responses say what is left: a setting of its own beside the middleware's.
     """
     say, style = problems or Problems(), HeaderStyle(headers)
 
     async def denied(_: Request, error: Exception) -> Response:
         assert isinstance(error, Denied)
-        return _response(say.refused(error.decision), rate_limit_headers(error.decision, style))
+        like = error.like if isinstance(error, _Unknown) else None
+        return _response(say.refused(error.decision, like), rate_limit_headers(error.decision, style))
+
+    async def bad(_: Request, __: Exception) -> Response:
+        return _response(say.bad_request())
 
     async def nobody(_: Request, __: Exception) -> Response:
         return _response(say.account_required())
@@ -149,63 +196,90 @@ def install(
         return _response(say.unavailable())
 
     app.add_exception_handler(Denied, denied)
+    app.add_exception_handler(BadRequest, bad)
     app.add_exception_handler(AccountRequired, nobody)
     app.add_exception_handler(StoreError, unavailable)
     app.add_exception_handler(AccountError, unavailable)
+    app.add_middleware(TellingMiddleware, style=style)
+    _check_at_start(app)
 
 
-def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def _check_at_start(app: FastAPI) -> None:
+    """Let *app* refuse to start where its dependencies ask for what the policy does not know."""
+    running = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def checking(started: Any) -> AsyncIterator[Any]:
+        enforcer = ENFORCER.get(None)
+        if enforcer is not None:
+            check(app.routes, enforcer.policy)
+        async with running(started) as state:
+            yield state
+
+    app.router.lifespan_context = checking
+
+
+class _Unknown(Denied):
+    """A refusal of an unknown account, with the one that it shall read like."""
+
+    def __init__(self, decision: Decision, like: Decision | None) -> None:
+        super().__init__(decision)
+        self.like = like
+
+
+def _denied(
+    decision: Decision,
+    account: Handle,
+    requires: tuple[str, ...],
+    costs: Mapping[str, int] | None = None,
+    scope: str | None = None,
+) -> Denied:
+    """Return what is raised for a refused decision; that of an unknown account does not tell it from others."""
+    if decision.reason is not Reason.UNKNOWN_ACCOUNT:
+        return Denied(decision)
+    return _Unknown(decision, as_unentitled(account.entitlements().policy, requires, costs or {}, scope))
+
+
+def _units(name: str, units: Units, request: HTTPConnection, account: Handle) -> int:
     """
-    Return what stands in the OpenAPI for refusals: `responses=responses(401, 403, 429)`.
-
-    Args:
-        statuses: Of 401, 402, 403, 429 and 503; all of them by default.
+    Return the units of one limit.
 
     Raises:
-        ValueError: For any other.
+        BadRequest: For what the request says, and cannot be charged.
+        TypeError: For what is computed, and is no int.
     """
-    known = (401, 402, 403, 429, 503)
-    wrong = [each for each in statuses if each not in known]
-    if wrong:
-        raise ValueError(f"{wrong[0]!r} is no status of a refusal; there are {', '.join(map(str, known))}")
-    return {status: _documented(status) for status in statuses or known}
+    if not callable(units):
+        return units
+    try:
+        found = units(request)
+    except (ValueError, LookupError) as error:
+        told = story(error, account.id)
+        _log.warning("the cost of %r could not be read from a request, which is refused\n%s", name, told)
+        raise BadRequest from error
+    if type(found) is not int:
+        raise TypeError(f"the cost of {name!r} came to {shown(found)}; what computes it must return an int, 0 or more")
+    if not 0 <= found <= MAX_COUNT:
+        raise BadRequest
+    return found
 
 
-_MEMBERS: dict[str, dict[str, Any]] = {
-    "type": {"type": "string", "format": "uri-reference"},
-    "title": {"type": "string"},
-    "status": {"type": "integer"},
-    "detail": {"type": "string"},
-    "feature": {"type": "string"},
-    "remedy": {
-        "type": "object",
-        "properties": {"tier": {"type": ["string", "null"]}, "add_on": {"type": ["string", "null"]}},
-    },
-    "upgrade_url": {"type": "string", "format": "uri"},
-    "limit": {"type": ["integer", "string"]},
-    "used": {"type": ["integer", "null"]},
-    "remaining": {"type": ["integer", "string", "null"]},
-    "resets_at": {"type": ["string", "null"], "format": "date-time"},
-    "retry_after": {"type": ["integer", "null"]},
-    "violated-policies": {"type": "array", "items": {"type": "string"}},
-}
-_ALWAYS = ["type", "title", "status", "detail"]
+def _tell(request: HTTPConnection, response: Response, decision: Decision) -> None:
+    """Let the response say what is left."""
+    told = request.scope.get(TOLD)
+    if told is not None:
+        told.add(decision)
+        return
+    for name, value in rate_limit_headers(decision):
+        response.headers.append(name.decode("ascii"), value.decode("ascii"))
 
 
-def _documented(status: int) -> dict[str, Any]:
-    titles = [TITLE[kind] for kind, each in STATUS.items() if each == (403 if status == 402 else status)]
-    told: dict[str, Any] = {"cache-control": {"schema": {"type": "string"}}}
-    if status in {429, 503}:
-        told["retry-after"] = {"schema": {"type": "integer"}, "description": "Seconds; left out where that is long."}
-    if status == 429:
-        for name in ("ratelimit", "ratelimit-policy"):
-            told[name] = {"schema": {"type": "string"}, "description": "draft-ietf-httpapi-ratelimit-headers-11"}
-    schema = {"type": "object", "required": _ALWAYS, "properties": _MEMBERS}
-    return {
-        "description": "; ".join(titles),
-        "headers": told,
-        "content": {"application/problem+json": {"schema": schema}},
-    }
+def _is_void(request: HTTPConnection, error: BaseException) -> bool:
+    """Say whether a request has come to nothing by what its endpoint raised."""
+    if isinstance(error, HTTPException):
+        return error.status_code >= 500
+    if isinstance(error, ClientDisconnect | WebSocketDisconnect):
+        return False
+    return not (isinstance(request, WebSocket) and request.application_state is WebSocketState.CONNECTED)
 
 
 def _response(refusal: Refusal, headers: Headers | None = None) -> Response:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from entitlements.async_enforcer import AsyncEnforcer
 from entitlements.errors import StoreError
+from entitlements.http.current import ENFORCER
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,6 +47,7 @@ class LifespanMiddleware:
             return
 
         span = _Span(receive, send, self._open, self._close)
+        ENFORCER.set(self._enforcer)
         try:
             await self.app(scope, span.receive, span.send)
             await span.finish()

@@ -24,7 +24,7 @@ class Route:
         requires: Features, `feature:level` or limits that the account must have.
         consumes: Units of each limit that one request takes, in one charge, all or nothing.
         messages: Units of each limit that one message received on a websocket takes.
-        scope: From the ASGI scope to whose meter a limit with a `per` is kept on.
+        scope: From the ASGI scope to whose meter a limit with a `per` is kept on; None where a request does not say.
         exempt: Passed without asking who it is: health checks.
         one: The limit of which one unit is all that it consumes, on the account's own meter; else None.
 
@@ -37,7 +37,7 @@ class Route:
     requires: Collection[str] = ()
     consumes: Mapping[str, Cost] = field(default_factory=dict)
     messages: Mapping[str, Cost] = field(default_factory=dict)
-    scope: Callable[[Any], str] | None = None
+    scope: Callable[[Any], str | None] | None = None
     exempt: bool = False
     one: str | None = field(init=False, default=None, compare=False, repr=False)
 

@@ -1,0 +1,61 @@
+"""What stands in an OpenAPI document for refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from entitlements.http.problems import STATUS, TITLE
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """
+    Return what stands in the OpenAPI for refusals: `responses=responses(401, 403, 429)`.
+
+    Args:
+        statuses: Of 400, 401, 402, 403, 429 and 503; all of them by default.
+
+    Raises:
+        ValueError: For any other.
+    """
+    known = (400, 401, 402, 403, 429, 503)
+    wrong = [each for each in statuses if each not in known]
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} is no status of a refusal; there are {', '.join(map(str, known))}")
+    return {status: _documented(status) for status in statuses or known}
+
+
+_MEMBERS: dict[str, dict[str, Any]] = {
+    "type": {"type": "string", "format": "uri-reference"},
+    "title": {"type": "string"},
+    "status": {"type": "integer"},
+    "detail": {"type": "string"},
+    "feature": {"type": "string"},
+    "remedy": {
+        "type": "object",
+        "properties": {"tier": {"type": ["string", "null"]}, "add_on": {"type": ["string", "null"]}},
+    },
+    "upgrade_url": {"type": "string", "format": "uri"},
+    "limit": {"type": ["integer", "string"]},
+    "used": {"type": ["integer", "null"]},
+    "remaining": {"type": ["integer", "string", "null"]},
+    "resets_at": {"type": ["string", "null"], "format": "date-time"},
+    "retry_after": {"type": ["integer", "null"]},
+    "violated-policies": {"type": "array", "items": {"type": "string"}},
+}
+_ALWAYS = ["type", "title", "status", "detail"]
+
+
+def _documented(status: int) -> dict[str, Any]:
+    titles = [TITLE[kind] for kind, each in STATUS.items() if each == (403 if status == 402 else status)]
+    told: dict[str, Any] = {"cache-control": {"schema": {"type": "string"}}}
+    if status in {429, 503}:
+        told["retry-after"] = {"schema": {"type": "integer"}, "description": "Seconds; left out where that is long."}
+    if status == 429:
+        for name in ("ratelimit", "ratelimit-policy"):
+            told[name] = {"schema": {"type": "string"}, "description": "draft-ietf-httpapi-ratelimit-headers-11"}
+    schema = {"type": "object", "required": _ALWAYS, "properties": _MEMBERS}
+    return {
+        "description": "; ".join(titles),
+        "headers": told,
+        "content": {"application/problem+json": {"schema": schema}},
+    }

@@ -1,0 +1,59 @@
+"""Saying on a response what charges within the application have taken, whatever it answers with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from entitlements.http.headers import HeaderStyle, RateLimitHeaders
+from entitlements.http.response import STARTS, joined
+
+if TYPE_CHECKING:
+    from entitlements.http.types import App, Headers, Message, Receive, Scope, Send
+    from entitlements.model.decision import Decision
+
+TOLD = "entitlements.told"
+"""Where the scope keeps what its response shall say."""
+
+
+class Told:
+    """
+    What one response shall say of limits.
+
+    Args:
+        writer: How it says it.
+    """
+
+    __slots__ = ("_writer", "headers")
+
+    def __init__(self, writer: RateLimitHeaders) -> None:
+        self._writer = writer
+        self.headers: Headers = []
+
+    def add(self, decision: Decision) -> None:
+        """Say what is left of the limits that *decision* charged."""
+        self.headers = joined(self.headers, self._writer.of(decision))
+
+
+class TellingMiddleware:
+    """
+    Adds to responses what was told in their scopes.
+
+    Args:
+        app: The application.
+        style: How it is said.
+    """
+
+    def __init__(self, app: App, *, style: HeaderStyle) -> None:
+        self.app = app
+        self._writer = RateLimitHeaders(style)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one scope."""
+        told = scope[TOLD] = Told(self._writer)
+
+        async def telling(message: Message) -> None:
+            if told.headers and message["type"] in STARTS:
+                message = {**message, "headers": joined(message.get("headers", ()), told.headers)}
+            await send(message)
+
+        await self.app(scope, receive, telling)

@@ -1,0 +1,86 @@
+"""What is wrong keeps a program from starting, also where Starlette builds its middlewares at the first call."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route as StarletteRoute
+from trade import policy
+from uvicorn.lifespan.on import LifespanOn
+from webserver import exchange
+
+from entitlements import AsyncEnforcer
+from entitlements.http.asgi import AccountMiddleware, EntitlementsMiddleware, RoutesMiddleware
+from entitlements.http.routes import Route
+from entitlements.http.starting import checked
+
+
+def enforcer():
+    return AsyncEnforcer(policy(), accounts={"pro": "pro"})
+
+
+def site():
+    return Starlette(routes=[StarletteRoute("/", lambda _: PlainTextResponse("hello"))])
+
+
+WRONG = [
+    ({"identify": None}, TypeError, "identify None must be a callable"),
+    ({"routes": [Route("/a"), Route("/a")]}, ValueError, "can never match"),
+    ({"routes": [Route("/a", consumes={"lead": 1})]}, ValueError, "did you mean 'leads'"),
+]
+
+
+@pytest.mark.parametrize(("options", "error", "words"), WRONG)
+def test_a_checked_middleware_is_refused_where_it_is_written(options, error, words):
+    with pytest.raises(error, match=words):
+        checked(EntitlementsMiddleware, **({"enforcer": enforcer(), "identify": lambda _: "pro"} | options))
+
+
+def test_the_smaller_middlewares_can_be_checked_too():
+    with pytest.raises(TypeError, match="identify"):
+        checked(AccountMiddleware, enforcer=enforcer(), identify="x-api-key")
+    with pytest.raises(ValueError, match="did you mean 'sso'"):
+        checked(RoutesMiddleware, enforcer=enforcer(), routes=[Route("/a", requires={"ssso"})])
+
+
+def test_a_checked_middleware_has_the_rules_that_it_was_given_though_they_are_read_once():
+    app = site()
+    rules = (Route(path, requires={"sso"}) for path in ("/", "/other"))
+    app.add_middleware(checked(EntitlementsMiddleware, enforcer=enforcer(), identify=lambda _: "pro", routes=rules))
+
+    assert 403 == asyncio.run(exchange(app))[0]["status"]
+
+
+def starts(app, lifespan):
+    """Say whether uvicorn would go on to serve an application."""
+
+    async def starting():
+        config = uvicorn.Config(app, lifespan=lifespan, log_level="critical")
+        config.load()
+        life = LifespanOn(config)
+        await life.startup()
+        if not life.should_exit:
+            await life.shutdown()
+        return not life.should_exit
+
+    return asyncio.run(starting())
+
+
+def test_what_was_not_checked_keeps_a_server_from_starting_that_insists_on_the_lifespan():
+    right, wrong = site(), site()
+    right.add_middleware(EntitlementsMiddleware, enforcer=enforcer(), identify=lambda _: "pro")
+    wrong.add_middleware(EntitlementsMiddleware, enforcer=enforcer(), identify=None)
+
+    assert (True, False) == (starts(right, "on"), starts(wrong, "on"))
+
+
+def test_what_was_not_checked_serves_nobody_either():
+    app = site()
+    app.add_middleware(EntitlementsMiddleware, enforcer=enforcer(), identify=None)
+
+    with pytest.raises(TypeError, match="identify None must be a callable"):
+        asyncio.run(exchange(app))
