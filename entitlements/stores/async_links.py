@@ -35,6 +35,8 @@ FAR = 0.001
 """Seconds of a round trip above which calls do not wait for the answers of others."""
 MOST_WAITING = 10_000
 """Calls that wait to be sent; beyond them they are refused."""
+LOADED = 3
+"""Times that a call brings the server its script, which somebody may flush in between."""
 RECONNECT = 1.0
 """Seconds for a connection after the first."""
 
@@ -149,11 +151,11 @@ class AsyncLink:
             self._flush()
 
     def _refused(self, exchange: Exchange, asked: Asked, error: Exception) -> None:
-        """Fail a call for the server's error; one whose script the server lacks is sent again behind it, once."""
+        """Fail a call for the server's error; one whose script the server lacks is sent again behind it."""
         request = asked.request
-        if isinstance(error, NoScriptError) and not request.is_repeated:
+        if isinstance(error, NoScriptError) and request.times < LOADED:
             script = request.call.script
-            again = asked._replace(request=request._replace(is_repeated=True))
+            again = asked._replace(request=request._replace(times=request.times + 1))
             exchange.send((again,) if script.sha in exchange.loading else (self._load(exchange, script), again))
             return
         if is_elsewhere(error):  # a name may lead to the new primary by now

@@ -117,7 +117,7 @@ class Request(NamedTuple):
         patience: Its deadline, in seconds.
         read: Makes the answer of a reply, or raises `StoreError`.
         namespace: What stands before its keys.
-        is_repeated: Whether it has been sent before, to a server that lacked the script.
+        times: How often it has been sent before, to a server that lacked the script.
     """
 
     call: Call
@@ -125,7 +125,7 @@ class Request(NamedTuple):
     patience: float
     read: Callable[[Any], Any]
     namespace: str = ""
-    is_repeated: bool = False
+    times: int = 0
 
 
 def check_namespace(namespace: str) -> str:

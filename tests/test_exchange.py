@@ -1,0 +1,345 @@
+"""Many calls over one connection: how many writes they take, and that everybody gets his own answer or none."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import nullcontext, suppress
+from functools import cached_property
+
+import pytest
+from blockbuster import blockbuster_ctx
+from proxy import proxied
+
+from entitlements import AsyncEnforcer, Enforcer, Policy
+from entitlements.errors import StoreError
+from entitlements.model.charge import Charge, Part, Status
+from entitlements.model.instants import HOUR, SECOND
+from entitlements.model.limits import Rate
+from entitlements.stores import async_links
+from entitlements.stores.failures import Broken, Overloaded, TimedOut, Unreachable
+from entitlements.stores.redis import AsyncRedisStore
+
+API = Rate("api", HOUR, deadline=20 * SECOND)
+HASTY = Rate("api", HOUR, deadline=SECOND // 20)
+PLENTY = 10**9
+
+
+def charge(account="acme", cost=1, limit=API):
+    """Return a charge of one rate; each one is an order of its own."""
+    return Charge(account, (Part(limit, PLENTY, cost),))
+
+
+class Counts:
+    """What the server has read and done between now and the first look."""
+
+    def __init__(self, client):
+        self._client = client
+        first, self._before = self._now(), self._now()
+        self._look = self._before["reads"] - first["reads"]
+
+    def _now(self):
+        stats = self._client.info("all")
+        calls = {name: each["calls"] for name, each in stats.items() if name.startswith("cmdstat_")}
+        return {"reads": stats["total_reads_processed"]} | calls
+
+    @cached_property
+    def _after(self):
+        return self._now()
+
+    def __getitem__(self, name):
+        many = self._after.get(name, 0) - self._before.get(name, 0)
+        return many - self._look if name == "reads" else many
+
+
+@pytest.fixture
+def client(valkey):
+    """A client of an empty server."""
+    with valkey.client() as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.fixture
+async def store(valkey, client):
+    """A store that is connected and whose script the server has."""
+    store = AsyncRedisStore(valkey.url)
+    await store.execute(charge("first"))
+    yield store
+    await store.aclose()
+
+
+def link_of(store):
+    """Return the one link of a store."""
+    return next(iter(store._links.values()))
+
+
+# --- How many writes ------------------------------------------------------------------------------------------------
+
+
+async def test_one_after_the_other_each_is_sent_at_once_as_one_command(store, client):
+    counts = Counts(client)
+    for _ in range(20):
+        await store.execute(charge())
+    assert (20, 20) == (counts["cmdstat_evalsha"], counts["reads"])
+
+
+@pytest.mark.parametrize("tasks", [64, 512])
+async def test_many_at_once_share_writes(store, client, tasks):
+    counts = Counts(client)
+
+    async def ask(number):
+        for _ in range(10):
+            await store.execute(charge(f"a{number}"))
+
+    await asyncio.gather(*map(ask, range(tasks)))
+    assert counts["cmdstat_evalsha"] == 10 * tasks
+    assert counts["reads"] <= 10 * tasks / 4
+
+
+async def test_all_share_one_connection(store, client):
+    await asyncio.gather(*(store.execute(charge(f"a{number}")) for number in range(300)))
+    assert 2 == len(client.client_list(_type="normal"))  # ours, and this one that asks
+
+
+async def test_a_call_to_a_server_far_away_does_not_wait_for_the_answers_of_others(store, valkey):
+    link = link_of(store)
+    link._is_far = True
+    valkey.stop()
+    try:
+        asked = [link.ask(_request(store)) for _ in range(3)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert (0, 3) == (len(link._queue), len(link._exchange.waiting))
+    finally:
+        valkey.cont()
+    await asyncio.gather(*asked)
+
+
+async def test_next_to_the_server_calls_wait_for_the_answer_under_way_or_for_sixteen(store, valkey):
+    link = link_of(store)
+    valkey.stop()
+    try:
+        asked = [link.ask(_request(store)) for _ in range(1 + 15)]
+        await asyncio.sleep(0.01)
+        assert (15, 1) == (len(link._queue), len(link._exchange.waiting))
+        asked.append(link.ask(_request(store)))
+        assert (0, 17) == (len(link._queue), len(link._exchange.waiting))
+    finally:
+        valkey.cont()
+    await asyncio.gather(*asked)
+
+
+def _request(store):
+    from entitlements.stores.wire import request_of
+
+    return request_of(charge(), store._namespace)
+
+
+# --- Everybody's own answer -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_whoever_is_cancelled_leaves_the_answers_of_others_alone(store, seed):
+    chance, admitted = random.Random(seed), {}
+
+    async def ask(account):
+        for _ in range(20):
+            answer = await store.execute(charge(f"a{account}", cost=account + 1))
+            admitted.setdefault(account, []).append(answer.lines[0].used)
+            assert answer.lines[0].taken == account + 1
+
+    tasks = [asyncio.create_task(ask(account)) for account in range(100)]
+    for task in chance.sample(tasks, 50):
+        await asyncio.sleep(chance.choice([0, 0, 0.0005]))
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert {type(None), asyncio.CancelledError} >= {type(result) for result in results}
+    for account, used in admitted.items():
+        assert used == [(account + 1) * (time + 1) for time in range(len(used))]
+
+
+async def test_who_is_cancelled_before_it_was_sent_is_never_sent(store, client, valkey):
+    counts = Counts(client)
+    valkey.stop()
+    try:
+        tasks = [asyncio.create_task(store.execute(charge())) for _ in range(10)]
+        await asyncio.sleep(0.01)  # one is under way, nine wait
+        for task in tasks[1:5]:
+            task.cancel()
+        await asyncio.sleep(0)
+    finally:
+        valkey.cont()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert counts["cmdstat_evalsha"] == 6
+
+
+async def test_a_server_that_forgets_its_scripts_in_the_middle_gets_them_again(store, client):
+    counts = Counts(client)
+
+    async def ask(number):
+        return [(await store.execute(charge(f"a{number}"))).lines[0].used for _ in range(30)]
+
+    async def forget():
+        for _ in range(10):
+            await asyncio.to_thread(client.script_flush)
+
+    used, _ = await asyncio.gather(asyncio.gather(*map(ask, range(50))), forget())
+    assert [list(range(1, 31))] * 50 == used
+    assert 1 <= counts["cmdstat_script|load"] <= 60
+
+
+# --- When the connection is lost ------------------------------------------------------------------------------------
+
+
+async def test_what_was_not_sent_yet_goes_over_the_next_connection(valkey, client):
+    with proxied(valkey.port) as proxy:
+        store = AsyncRedisStore(proxy.url)
+        await store.execute(charge("first"))
+        proxy.lost, proxy.where = 1.0, "request"
+
+        async def first():
+            with pytest.raises(Broken):
+                await store.execute(charge("cut"))
+            proxy.lost = 0.0
+
+        others = (store.execute(charge(f"a{number}")) for number in range(10))
+        _, *answers = await asyncio.gather(first(), *others)
+        assert [(Status.ADMITTED, 1)] * 10 == [(answer.status, answer.lines[0].used) for answer in answers]
+        await store.aclose()
+
+
+async def test_nobody_waits_longer_than_its_deadline_and_each_learns_whether_it_was_sent(store, valkey):
+    loop, took, errors = asyncio.get_running_loop(), [], []
+
+    async def ask():
+        began = loop.time()
+        with pytest.raises(StoreError) as error:
+            await store.execute(charge(limit=HASTY))
+        took.append(loop.time() - began)
+        errors.append(type(error.value))
+
+    valkey.stop()
+    try:
+        await asyncio.gather(*(ask() for _ in range(30)))
+        await ask()
+    finally:
+        valkey.cont()
+    assert errors.count(TimedOut) == 17  # the first, and sixteen that were written together
+    assert errors.count(Unreachable) == 14
+    assert max(took) < 5 * (0.05 + 0.01)
+    assert Status.ADMITTED is (await store.execute(charge())).status
+
+
+async def test_no_more_than_so_many_wait(store, valkey, monkeypatch):
+    monkeypatch.setattr(async_links, "MOST_WAITING", 20)
+    valkey.stop()
+    try:
+        tasks = [asyncio.create_task(store.execute(charge(limit=HASTY))) for _ in range(100)]
+        refused = [error for error in await asyncio.gather(*tasks, return_exceptions=True) if type(error) is Overloaded]
+    finally:
+        valkey.cont()
+    assert 60 <= len(refused) <= 80
+    assert "20 calls wait" in str(refused[0])
+
+
+async def test_closing_tells_who_waits(valkey, client):
+    store = AsyncRedisStore(valkey.url)
+    await store.execute(charge())
+    valkey.stop()
+    try:
+        tasks = [asyncio.create_task(store.execute(charge())) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        await store.aclose()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    finally:
+        valkey.cont()
+    assert {Broken, Unreachable} == {type(result) for result in results}
+
+
+# --- What is never asked, and what never blocks ---------------------------------------------------------------------
+
+POLICY = Policy.parse({
+    "policy": {"version": "1"},
+    "limits": {"api": {"kind": "rate"}, "bulk": {"kind": "rate"}, "free": {"kind": "rate"}},
+    "tiers": {"one": {"rank": 1, "limits": {"api": "5 per hour", "bulk": 0, "free": "unlimited"}}},
+})  # fmt: skip
+
+
+def test_static_answers_reach_no_server_unless_the_charge_has_a_key(valkey, client):
+    with Enforcer(POLICY, accounts={"acme": "one"}, store=valkey.url) as enforcer:
+        enforcer.consume("acme", "api")
+        counts = Counts(client)
+        answers = [enforcer.consume("acme", name) for name in ("bulk", "free")] + [enforcer.consume("nobody", "api")]
+        assert [False, True, False] == [each.allowed for each in answers]
+        assert {"static"} == {each.via for each in answers}
+        assert (0, 0) == (counts["cmdstat_evalsha"], counts["reads"])
+
+        enforcer.consume("acme", "bulk", key="the first brings the script")
+        counts = Counts(client)
+        enforcer.consume("acme", "bulk", key="mine")
+        assert counts["cmdstat_evalsha"] == 1
+
+
+async def test_static_answers_reach_no_server_from_an_event_loop_either(valkey, client):
+    async with AsyncEnforcer(POLICY, accounts={"acme": "one"}, store=valkey.url) as enforcer:
+        await enforcer.consume("acme", "api")
+        counts = Counts(client)
+        for name in ("bulk", "free"):
+            assert "static" == (await enforcer.consume("acme", name)).via
+        assert (0, 0) == (counts["cmdstat_evalsha"], counts["reads"])
+
+
+async def work(url, guard=nullcontext):
+    """Do one of everything that waits for the server, once redis-py has connected, which looks into files for its version."""
+    async with AsyncEnforcer(POLICY, accounts={"acme": "one"}, store=url) as enforcer:
+        await enforcer.open()
+        with guard():
+            await charged(enforcer)
+
+
+async def charged(enforcer):
+    """Charge, look, refund and forget."""
+    decisions = await asyncio.gather(*(enforcer.consume("acme", "api") for _ in range(20)))
+    assert sum(each.allowed for each in decisions) == 5
+    assert (await enforcer.usage("acme"))["api"].used == 5
+    await enforcer.refund(next(each for each in decisions if each.allowed), rates=True)
+    await enforcer.forget("acme")
+
+
+async def test_nothing_holds_the_event_loop_up(valkey, client):
+    await work(valkey.url, blockbuster_ctx)
+
+
+def test_the_guard_above_finds_what_blocks():
+    async def blocks():
+        import time
+
+        time.sleep(0)  # noqa: ASYNC251 - what it is for
+
+    with blockbuster_ctx(), pytest.raises(Exception, match="sleep"):
+        asyncio.run(blocks())
+
+
+def test_uvloop_is_used_where_the_application_runs_it(valkey, client):
+    uvloop = pytest.importorskip("uvloop", reason="uvloop is not made for this platform")
+    for _ in range(2):  # the second loop finds the first one gone
+        uvloop.run(work(valkey.url))
+
+
+def test_uvloop_gives_everybody_his_own_answer_too(valkey, client):
+    uvloop = pytest.importorskip("uvloop", reason="uvloop is not made for this platform")
+
+    async def ask():
+        store = AsyncRedisStore(valkey.url)
+        tasks = [asyncio.create_task(store.execute(charge(f"a{cost}", cost))) for cost in range(1, 300)]
+        await asyncio.sleep(0)
+        for task in tasks[::3]:
+            task.cancel()
+        for cost, task in enumerate(tasks, 1):
+            with suppress(asyncio.CancelledError):
+                assert (await task).lines[0].used == cost
+        await store.aclose()
+
+    uvloop.run(ask())
