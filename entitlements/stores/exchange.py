@@ -17,14 +17,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import hiredis
 
 from entitlements.errors import StoreError
+from entitlements.stores.line import NOTHING, PUSHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from entitlements.stores.wire import Request
-
-_NOTHING = object()
-_PUSHED = getattr(hiredis, "PushNotification", ())
 
 
 class Asked(NamedTuple):
@@ -70,7 +68,7 @@ class Exchange(asyncio.Protocol):
         """Whether the server takes no more for the moment."""
         self._answered, self._refused, self._lost = answered, refused, lost
         parser = connection._parser  # noqa: SLF001 - only it knows redis-py's names for the server's errors
-        self._replies = hiredis.Reader(notEnoughData=_NOTHING, replyError=parser.parse_error)
+        self._replies = hiredis.Reader(notEnoughData=NOTHING, replyError=parser.parse_error)
         self._writer = connection._writer  # noqa: SLF001 - kept, as it closes its transport when it goes
         self._transport = self._writer.transport
         connection._reader = connection._writer = None  # noqa: SLF001 - or redis-py would close it
@@ -114,8 +112,8 @@ class Exchange(asyncio.Protocol):
         waiting, reply_of = self.waiting, self._replies.gets
         try:
             self._replies.feed(data)
-            while (reply := reply_of()) is not _NOTHING:
-                if _PUSHED and type(reply) is _PUSHED:
+            while (reply := reply_of()) is not NOTHING:
+                if type(reply) is PUSHED:
                     continue
                 asked = waiting.popleft()
                 answer = asked[0]

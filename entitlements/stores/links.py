@@ -3,6 +3,8 @@ Connections to one server or to a cluster, for threads.
 
 Each call waits its turn for a connection, sends one EVALSHA and reads one answer, all
 before its deadline; nothing is sent twice but a script that the server did not know.
+Connecting, the handshake, TLS and discovery are redis-py's; a call to a single server
+then goes over the bare socket.
 """
 
 from __future__ import annotations
@@ -13,18 +15,21 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
+import hiredis
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from entitlements.stores.connecting import START_UP, cluster_of, hurry, pool_of
 from entitlements.stores.failures import Overloaded, failure, is_elsewhere, is_refused, too_old, unreachable
+from entitlements.stores.line import Line
 from entitlements.stores.rights import OLDEST
 from entitlements.stores.turns import Turns
+from entitlements.stores.wire import packed
 
 if TYPE_CHECKING:
     from entitlements.stores.connecting import Target
     from entitlements.stores.wire import Call, Request
 
-ERRORS = (RedisError, RedisClusterException, OSError, TimeoutError)
+ERRORS = (RedisError, RedisClusterException, OSError, TimeoutError, hiredis.HiredisError)
 """Whatever redis-py raises where the server, or the way to it, is at fault."""
 
 NEVER_DECODE = "NEVER_DECODE"
@@ -43,7 +48,9 @@ def sentinels(pool: Any) -> list[Any]:
 
 
 def check_version(hello: Any, shown: str) -> None:
-    """Check the server's answer to HELLO: a map, or under RESP2 a list of names and values."""
+    """Check the server's answer to HELLO: a map, or under RESP2 a list of names and values; raise an error of its."""
+    if isinstance(hello, Exception):
+        raise hello
     known = hello if isinstance(hello, dict) else dict(zip(hello[::2], hello[1::2], strict=False))
     version = known.get(b"version", b"").decode()
     numbers = tuple(int(each) for each in version.split(".")[:2] if each.isdigit())
@@ -65,7 +72,7 @@ class Link:
         self._shown = target.shown
         self._pool = pool_of(target)
         self._turns = Turns(target.max_connections)
-        self._idle: deque[Any] = deque()
+        self._idle: deque[Line] = deque()
         self._connected = False
 
     def run(self, request: Request) -> Any:
@@ -82,61 +89,51 @@ class Link:
         """Let go of every connection."""
         while self._idle:
             with suppress(IndexError):
-                self._idle.pop().disconnect()
+                self._idle.pop().close()
         for sentinel in sentinels(self._pool):
             sentinel.close()
 
     def _run(self, request: Request, until: float) -> Any:
-        connection = self._take(until)
+        line = self._take(until)
         try:
-            reply = self._answer(connection, request, until)
-        except ResponseError as error:
-            if is_elsewhere(error):  # a name may lead to the new primary by now
-                connection.disconnect()
-            else:
-                self._idle.append(connection)
-            raise failure(error, self._shown) from error
+            reply = line.ask(request.command, until)
+            if isinstance(reply, NoScriptError):
+                line.ask(packed(b"SCRIPT", b"LOAD", request.call.script.text), until)
+                reply = line.ask(request.command, until)
         except ERRORS as error:
-            connection.disconnect()
+            line.close()
             raise failure(error, self._shown) from error
         except BaseException:
-            connection.disconnect()
+            line.close()
             raise
+        if isinstance(reply, Exception):
+            if is_elsewhere(reply):  # a name may lead to the new primary by now
+                line.close()
+            else:
+                self._idle.append(line)
+            raise failure(reply, self._shown) from reply
         self._turns.answered = monotonic()
-        self._idle.append(connection)
+        self._idle.append(line)
         return reply
 
-    def _answer(self, connection: Any, request: Request, until: float) -> Any:
-        call = request.call
-        try:
-            return self._exchange(connection, evalsha(call), until)
-        except NoScriptError:
-            self._exchange(connection, ("SCRIPT LOAD", call.script.text), until)
-            return self._exchange(connection, evalsha(call), until)
-
-    @staticmethod
-    def _exchange(connection: Any, command: tuple[Any, ...], until: float) -> Any:
-        connection.send_command(*command, check_health=False)
-        return connection.read_response(disable_decoding=True, timeout=max(0.001, until - monotonic()))
-
-    def _take(self, until: float) -> Any:
+    def _take(self, until: float) -> Line:
         """Return a connection that is open; one that the server has closed meanwhile is opened again."""
         try:
-            connection = self._idle.pop()
+            line = self._idle.pop()
         except IndexError:
             return self._connect(self._pool.make_connection(), until)
-        with suppress(*ERRORS):
-            if not connection.can_read(timeout=0):
-                return connection
-        connection.disconnect()
-        return self._connect(connection, until)
+        if line.is_quiet():
+            return line
+        line.close()
+        return self._connect(line.connection, until)
 
-    def _connect(self, connection: Any, until: float) -> Any:
+    def _connect(self, connection: Any, until: float) -> Line:
         connection.socket_timeout = connection.socket_connect_timeout = max(0.001, until - monotonic())
         try:
             connection.connect()
+            line = Line(connection)
             if not self._connected:
-                check_version(self._exchange(connection, ("HELLO",), until), self._shown)
+                check_version(line.ask(packed(b"HELLO"), until), self._shown)
         except ERRORS as error:
             connection.disconnect()
             raise unreachable(error, self._shown) from error
@@ -144,7 +141,7 @@ class Link:
             connection.disconnect()
             raise
         self._connected = True
-        return connection
+        return line
 
 
 class ClusterLink:
