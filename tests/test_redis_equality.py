@@ -296,3 +296,13 @@ def test_every_fault_is_planted_in_a_script_of_today():
     texts = [script.text.decode() for script in SCRIPTS]
 
     assert [] == [name for name, (before, _) in FAULTS.items() if not any(before in text for text in texts)]
+
+
+def test_a_sliding_rate_beside_a_bucket_that_takes_millions_of_years_to_fill_is_readable_by_every_script(server):
+    endless = Rate("endless", 28 * DAY, Algorithm.TOKEN_BUCKET, burst=2**32 - 1)
+    with server.client() as client:
+        both = Both(client)
+        both(Charge(ACCOUNT, (Part(endless, 1, 2**32 - 1),)))
+        both(Charge(ACCOUNT, (Part(Rate("api", MINUTE), 2),)))
+        both(Charge(ACCOUNT, (Part(Rate("api", MINUTE), 2), Part(endless, 1))))
+        both(Read(ACCOUNT, (Part(Rate("api", MINUTE), 2),)))

@@ -36,6 +36,17 @@ class Ours(Case):
         self.enforcer.close()
 
 
+class OursStrict(Ours):
+    """Without the deny cache: every charge reaches the server."""
+
+    def open(self):
+        from entitlements.stores.outage import Outage
+        from entitlements.stores.redis import RedisStore
+
+        store = Outage(RedisStore(self.setting.url), processes=1)
+        self.enforcer = Enforcer(policy(self.setting), accounts=ACCOUNTS, store=store)
+
+
 class OursAsync(Case):
     asynchronous = True
 
@@ -64,4 +75,10 @@ class OursCan(OursMemory):
         return self.enforcer.can(account, "sso")
 
 
-CASES = {"ours": Ours, "ours-async": OursAsync, "ours-memory": OursMemory, "ours-can": OursCan}
+CASES = {
+    "ours": Ours,
+    "ours-strict": OursStrict,
+    "ours-async": OursAsync,
+    "ours-memory": OursMemory,
+    "ours-can": OursCan,
+}

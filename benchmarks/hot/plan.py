@@ -14,7 +14,7 @@ ASYNC = (
     *FLOORS_ASYNC, "ours-async", "limits-fixed-async", "limits-fixed-stats-async", "limits-sliding-stats-async",
     "throttled-async", "pyrate-async", "halt-async",
 )  # fmt: skip
-RIVALS = ("ours", "limits-fixed-stats", "limits-sliding-stats", "throttled")
+RIVALS = ("ours", "ours-strict", "limits-fixed-stats", "limits-sliding-stats", "throttled")
 RIVALS_ASYNC = ("ours-async", "limits-fixed-async", "limits-sliding-async", "throttled-async")
 LIMITERS = ("ours", "limits-fixed", "limits-sliding", "throttled", "pyrate", "halt")
 PLENTY = 1_000_000_000
@@ -31,6 +31,7 @@ WORDS = {
     "protocol-script": "floor: our script, asyncio.Protocol, a write each",
     "coalescing-script": "floor: our script, asyncio.Protocol, coalesced",
     "ours": "**entitlements, `Enforcer.consume`**",
+    "ours-strict": "**entitlements, without the deny cache**",
     "ours-async": "**entitlements, `AsyncEnforcer.consume`**",
     "ours-memory": "**entitlements, `consume`, memory store**",
     "ours-can": "**entitlements, `can`**",

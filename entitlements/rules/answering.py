@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 _ALLOWING = frozenset({Reason.INCLUDED, Reason.WITHIN_LIMIT, Reason.UNLIMITED, Reason.OUTAGE_ALLOWED})
 _REFUSED = {Rate: Reason.RATE_LIMITED, Quota: Reason.QUOTA_EXCEEDED, Allocation: Reason.ALLOCATION_FULL}
-_ADMITTED, _WITHIN_LIMIT = Status.ADMITTED, Reason.WITHIN_LIMIT
+_ADMITTED, _NOT_ADMITTED, _WITHIN_LIMIT = Status.ADMITTED, Status.REFUSED, Reason.WITHIN_LIMIT
+_NO_FIT = Line(False, None)
 _tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
 RETRY_UNAVAILABLE = SECOND
 """What a charge that could not be counted says of when to come again."""
@@ -84,24 +85,28 @@ def deciding(plan: Plan) -> Callable[[Outcome, str], Decision]:
 
 class _OneRate:
     """
-    Turns the outcomes of charges of one rate into decisions, with a short way for those that are admitted.
+    Turns the outcomes of charges of one rate into decisions, with a short way for the two that are common.
 
     It is one object, as an account's is out of the processor's cache when it is its turn.
     """
 
-    __slots__ = ("_cost", "_facts", "_is_limited", "_operation", "_part", "_plan", "_scope")
+    __slots__ = ("_cost", "_facts", "_is_limited", "_operation", "_part", "_plan", "_refused", "_scope")
 
     def __init__(self, plan: Plan, share: Share, order: Charge) -> None:
         self._plan = plan
         self._facts, self._cost, self._part = share.facts, share.cost, share.part
         self._operation, self._scope = order.operation, order.scope
-        self._is_limited = share.facts.size is not UNLIMITED
+        self._is_limited = bool(share.facts.size) and share.facts.size is not UNLIMITED
+        self._refused = _reason(share.facts, _NO_FIT, share.cost)
 
     def __call__(self, outcome: Outcome, via: str) -> Decision:
-        status, now, lines, _, _, ways, _ = outcome
+        status, now, lines, _, _, ways, own = outcome
         if status is _ADMITTED and self._is_limited and not ways and lines[0].fits:
             receipt = (via, now, self._cost, self._operation, self._part, self._scope, False, False)
             return made(True, _WITHIN_LIMIT, self._facts, _tuple(Receipt, receipt), lines[0], None)
+        if status is _NOT_ADMITTED and self._is_limited and not ways:
+            receipt = (own or via, now, self._cost, self._operation, self._part, self._scope, False, False)
+            return made(False, self._refused, self._facts, _tuple(Receipt, receipt), lines[0], None)
         return decided(self._plan, outcome, via)
 
 

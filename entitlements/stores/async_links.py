@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoScriptError
 
 from entitlements.errors import StoreError
-from entitlements.stores.connecting import START_UP, async_cluster_of, async_pool_of
+from entitlements.stores.connecting import START_UP, async_pool_of
 from entitlements.stores.exchange import Asked, Exchange
 from entitlements.stores.failures import (
     Overloaded,
     Unreachable,
     failure,
     is_elsewhere,
-    is_refused,
     unreachable,
 )
-from entitlements.stores.links import ERRORS, NEVER_DECODE, check_version, evalsha, sentinels
+from entitlements.stores.links import ERRORS, check_version, sentinels
 from entitlements.stores.scripts import Script
-from entitlements.stores.turns import LONGEST_WAIT, AsyncTurns, Deadline, Watch
+from entitlements.stores.turns import LONGEST_WAIT, Watch
 from entitlements.stores.wire import Call, Request, packed
 
 if TYPE_CHECKING:
@@ -296,66 +295,3 @@ def _discover_in_turn(pool: Any) -> None:
             return await discover(service)
 
     manager.discover_master = discover_in_turn
-
-
-class AsyncClusterLink:
-    """A cluster, for the tasks of one loop."""
-
-    def __init__(self, target: Target) -> None:
-        self._shown = target.shown
-        self._turns = AsyncTurns(target.max_connections)
-        self._client = async_cluster_of(target)
-        self._loop = asyncio.get_running_loop()
-        self._connected = False
-
-    async def ask(self, request: Request) -> Any:
-        """Same as `AsyncLink.ask`, as a coroutine."""
-        patience = request.patience if self._connected else START_UP
-        turn = await self._turns.enter(patience)
-        if not turn:
-            raise Overloaded(f"store {self._shown}: no connection was free in time; raise max_connections")
-        try:
-            async with Deadline(patience):
-                if not self._connected:
-                    await self._connect()
-                reply = await self._answer(request.call)
-        except ERRORS as error:
-            known = self._connected and not is_refused(error)
-            raise (failure if known else unreachable)(error, self._shown) from error
-        finally:
-            self._turns.settled(turn)
-            self._turns.leave()
-        self._turns.answered = self._loop.time()
-        return request.read(reply)
-
-    async def open(self) -> None:
-        """Same as `AsyncLink.open`."""
-        try:
-            async with Deadline(START_UP):
-                await self._connect()
-        except ERRORS as error:
-            raise unreachable(error, self._shown) from error
-
-    async def aclose(self) -> None:
-        """Let go of every connection."""
-        await self._client.aclose()
-
-    def abandon(self) -> None:
-        """Drop the client of a loop that has ended."""
-
-    async def _connect(self) -> None:
-        client: Any = self._client
-        await client.initialize()
-        hello = await client.execute_command("HELLO", target_nodes=client.get_default_node())
-        check_version(hello, self._shown)
-        self._connected = True
-
-    async def _answer(self, call: Any) -> Any:
-        client: Any = self._client
-        try:
-            return await client.execute_command(*evalsha(call), **{NEVER_DECODE: True})
-        except NoScriptError:
-            node = client.get_node_from_key(call.keys[0])
-            await client.execute_command("SCRIPT LOAD", call.script.text, target_nodes=node)
-            command = ("EVAL", call.script.text, len(call.keys), *call.keys, *call.args)
-            return await client.execute_command(*command, **{NEVER_DECODE: True})

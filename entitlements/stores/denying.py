@@ -48,6 +48,9 @@ METERS = 64
 """Refusals that are kept of one account: each rate, scope and cost is one."""
 VIA = "deny-cache"
 
+_REFUSED, _CONSUME = Status.REFUSED, Verb.CONSUME
+_made = tuple.__new__  # a named tuple's own constructor costs three times as much
+
 Key = tuple[str, str | None, int]
 """A rate, the scope where it is kept for one, and a cost."""
 
@@ -62,7 +65,7 @@ class _Denied(NamedTuple):
     sent: int
     until: int
     now: int
-    line: Line
+    lines: tuple[Line]
 
 
 class Denials:
@@ -82,18 +85,21 @@ class Denials:
 
     def find(self, order: Order) -> Outcome | None:
         """Return how a charge is refused again; None where only the server knows."""
-        if not self._young or type(order) is not Charge or order.keyed or order.verb is not Verb.CONSUME:
+        if not self._young or type(order) is not Charge or order.keyed or order.verb is not _CONSUME:
             return None
         kept = self._young.get(order.account) or self._old.get(order.account)
         if not kept:
             return None
-        clock = self._clock()
-        for at, part in enumerate(order.parts):
+        clock, parts = self._clock(), order.parts
+        for at, part in enumerate(parts):
             denied = kept.get(_key(order, part))
             if denied and clock < denied.until and denied.limit is part.limit and denied.size == part.size:
-                lines = [Line(True, None) for _ in order.parts]
-                lines[at] = denied.line
-                return Outcome(Status.REFUSED, denied.now + clock - denied.sent, tuple(lines), via=VIA)
+                now = denied.now + clock - denied.sent
+                if len(parts) == 1:
+                    return _made(Outcome, (_REFUSED, now, denied.lines, 0, (), (), VIA))
+                lines = [Line(True, None) for _ in parts]
+                lines[at] = denied.lines[0]
+                return Outcome(_REFUSED, now, tuple(lines), via=VIA)
         return None
 
     def heard(self, order: Order, answer: Answer, sent: int) -> None:
@@ -108,7 +114,7 @@ class Denials:
         if type(order) is not Charge:
             if type(order) not in _LOOKS:
                 self._drop(order.account)  # type: ignore[union-attr]
-        elif type(answer) is Outcome and answer.status is Status.REFUSED and not answer.ways:
+        elif type(answer) is Outcome and answer.status is _REFUSED and not answer.ways:
             for part, line in zip(order.parts, answer.lines, strict=True):
                 if not line.fits and isinstance(part.limit, Rate) and part.limit.mode is not Mode.SHADOW:
                     self._note(order, part, line, answer.now, sent)
@@ -127,7 +133,7 @@ class Denials:
                 kept = self._young[order.account] = self._old.pop(order.account, {})
             if len(kept) >= METERS:
                 kept.clear()
-            kept[_key(order, part)] = _Denied(part.limit, part.size, sent, sent + lasts, now, line)
+            kept[_key(order, part)] = _Denied(part.limit, part.size, sent, sent + lasts, now, (line,))
 
     def _drop(self, account: str) -> None:
         if self._young or self._old:

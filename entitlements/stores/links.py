@@ -1,5 +1,5 @@
 """
-Connections to one server or to a cluster, for threads.
+Connections to one server, for threads.
 
 Each call waits its turn for a connection, sends one EVALSHA and reads one answer, all
 before its deadline; nothing is sent twice but a script that the server did not know.
@@ -9,7 +9,6 @@ then goes over the bare socket.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from contextlib import suppress
 from time import monotonic
@@ -18,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import hiredis
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
-from entitlements.stores.connecting import START_UP, cluster_of, hurry, pool_of
-from entitlements.stores.failures import Overloaded, failure, is_elsewhere, is_refused, too_old, unreachable
+from entitlements.stores.connecting import START_UP, pool_of
+from entitlements.stores.failures import Overloaded, failure, is_elsewhere, too_old, unreachable
 from entitlements.stores.line import Line
 from entitlements.stores.rights import OLDEST
 from entitlements.stores.turns import Turns
@@ -27,18 +26,10 @@ from entitlements.stores.wire import packed
 
 if TYPE_CHECKING:
     from entitlements.stores.connecting import Target
-    from entitlements.stores.wire import Call, Request
+    from entitlements.stores.wire import Request
 
 ERRORS = (RedisError, RedisClusterException, OSError, TimeoutError, hiredis.HiredisError)
 """Whatever redis-py raises where the server, or the way to it, is at fault."""
-
-NEVER_DECODE = "NEVER_DECODE"
-"""redis-py's word for: leave the answer's bytes alone, whatever the client decodes otherwise."""
-
-
-def evalsha(call: Call) -> tuple[Any, ...]:
-    """Return a call as a command of redis-py."""
-    return ("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
 
 
 def sentinels(pool: Any) -> list[Any]:
@@ -56,13 +47,6 @@ def check_version(hello: Any, shown: str) -> None:
     numbers = tuple(int(each) for each in version.split(".")[:2] if each.isdigit())
     if len(numbers) == 2 and numbers < OLDEST:
         raise too_old(version, shown)
-
-
-def evaluated(client: Any, call: Call) -> Any:
-    """Run a script by its text: a slot that is moving may be asked for at a node that has not loaded it."""
-    return client.execute_command(
-        "EVAL", call.script.text, len(call.keys), *call.keys, *call.args, **{NEVER_DECODE: True}
-    )
 
 
 class Link:
@@ -142,69 +126,3 @@ class Link:
             raise
         self._connected = True
         return line
-
-
-class ClusterLink:
-    """A cluster, for threads: redis-py finds the node of each key."""
-
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        self._turns = Turns(target.max_connections)
-        self._clients: dict[float, Any] = {}
-        """By deadline, of which a policy has few: redis-py knows one timeout for all calls of a client."""
-        self._lock = threading.Lock()
-
-    def run(self, request: Request) -> Any:
-        """Same as `Link.run`."""
-        patience = request.patience
-        if not self._turns.enter(patience):
-            raise Overloaded(f"store {self._target.shown}: no connection was free in time; raise max_connections")
-        try:
-            reply = self._answer(self._clients.get(patience) or self._connected(patience), request)
-        except ERRORS as error:
-            raise (unreachable if is_refused(error) else failure)(error, self._target.shown) from error
-        finally:
-            self._turns.leave()
-        self._turns.answered = monotonic()
-        return reply
-
-    def close(self) -> None:
-        """Let go of every connection."""
-        clients, self._clients = self._clients, {}
-        for client in clients.values():
-            client.close()
-
-    def _connected(self, patience: float) -> Any:
-        if not self._lock.acquire(timeout=START_UP):
-            raise Overloaded(f"store {self._target.shown}: others have been connecting for too long")
-        try:
-            if patience not in self._clients:
-                self._clients[patience] = self._connect(patience)
-            return self._clients[patience]
-        finally:
-            self._lock.release()
-
-    def _connect(self, patience: float) -> Any:
-        client: Any = None
-        try:
-            client = cluster_of(self._target)
-            hello = client.execute_command("HELLO", target_nodes=client.get_default_node())
-            check_version(hello, self._target.shown)
-            hurry(client, patience)
-        except BaseException as error:
-            if client:
-                client.close()
-            if isinstance(error, ERRORS):
-                raise unreachable(error, self._target.shown) from error
-            raise
-        return client
-
-    @staticmethod
-    def _answer(client: Any, request: Request) -> Any:
-        call = request.call
-        try:
-            return client.execute_command(*evalsha(call), **{NEVER_DECODE: True})
-        except NoScriptError:
-            node = client.get_node_from_key(call.keys[0])
-            client.execute_command("SCRIPT LOAD", call.script.text, target_nodes=node)
-            return evaluated(client, call)

@@ -15,7 +15,8 @@ from asyncio import get_running_loop
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from entitlements.stores.async_links import AsyncClusterLink, AsyncLink
+from entitlements.stores.async_links import AsyncLink
+from entitlements.stores.clusters import AsyncClusterLink, ClusterLink
 from entitlements.stores.connecting import (
     DEFAULT_NAMESPACE,
     MAX_CONNECTIONS,
@@ -25,7 +26,7 @@ from entitlements.stores.connecting import (
     target_from,
     target_of,
 )
-from entitlements.stores.links import ClusterLink, Link
+from entitlements.stores.links import Link
 from entitlements.stores.wire import request_of
 
 if TYPE_CHECKING:

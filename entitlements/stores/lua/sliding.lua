@@ -90,7 +90,7 @@ if idle_at > kept then
   if left == -1 then
     kept = 9007199254740991
   else
-    kept = now + left * 1000
+    kept = math.min(now + left * 1000, 9007199254740991)
     if left < 0 or kept < idle_at then
       kept = idle_at + window
       life = (kept - now - (kept - now) % 1000) / 1000 + 1
