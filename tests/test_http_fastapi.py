@@ -151,6 +151,16 @@ def test_the_openapi_says_what_refusals_look_like(served):
     assert "/v1/leads/{end}" in document["paths"]
 
 
+def test_the_openapi_names_the_headers_of_every_refusal_and_takes_a_relative_upgrade_url():
+    told = responses()
+    limits = {"ratelimit", "ratelimit-policy"}
+
+    assert "www-authenticate" in told[401]["headers"]
+    assert [True, True, True] == [limits <= set(told[status]["headers"]) for status in (402, 403, 429)]
+    schema = told[403]["content"]["application/problem+json"]["schema"]
+    assert "uri-reference" == schema["properties"]["upgrade_url"]["format"]
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [

@@ -34,7 +34,7 @@ _MEMBERS: dict[str, dict[str, Any]] = {
         "type": "object",
         "properties": {"tier": {"type": ["string", "null"]}, "add_on": {"type": ["string", "null"]}},
     },
-    "upgrade_url": {"type": "string", "format": "uri"},
+    "upgrade_url": {"type": "string", "format": "uri-reference"},
     "limit": {"type": ["integer", "string"]},
     "used": {"type": ["integer", "null"]},
     "remaining": {"type": ["integer", "string", "null"]},
@@ -43,6 +43,7 @@ _MEMBERS: dict[str, dict[str, Any]] = {
     "violated-policies": {"type": "array", "items": {"type": "string"}},
 }
 _ALWAYS = ["type", "title", "status", "detail"]
+_RATE_LIMIT = "draft-ietf-httpapi-ratelimit-headers-11; left out where no rate and no quota was asked."
 
 
 def _documented(status: int) -> dict[str, Any]:
@@ -50,9 +51,11 @@ def _documented(status: int) -> dict[str, Any]:
     told: dict[str, Any] = {"cache-control": {"schema": {"type": "string"}}}
     if status in {429, 503}:
         told["retry-after"] = {"schema": {"type": "integer"}, "description": "Seconds; left out where that is long."}
-    if status == 429:
+    if status == 401:
+        told["www-authenticate"] = {"schema": {"type": "string"}}
+    if status in {402, 403, 429}:
         for name in ("ratelimit", "ratelimit-policy"):
-            told[name] = {"schema": {"type": "string"}, "description": "draft-ietf-httpapi-ratelimit-headers-11"}
+            told[name] = {"schema": {"type": "string"}, "description": _RATE_LIMIT}
     schema = {"type": "object", "required": _ALWAYS, "properties": _MEMBERS}
     return {
         "description": "; ".join(titles),
