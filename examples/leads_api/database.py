@@ -9,6 +9,7 @@ from pathlib import Path
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS leads (id INTEGER PRIMARY KEY, account TEXT, name TEXT, email TEXT);
+CREATE TABLE IF NOT EXISTS invitations (account TEXT, id TEXT, accepted INTEGER, PRIMARY KEY (account, id));
 CREATE TABLE IF NOT EXISTS files (account TEXT, name TEXT, size INTEGER, PRIMARY KEY (account, name));
 CREATE TABLE IF NOT EXISTS sso (account TEXT PRIMARY KEY, issuer TEXT);
 """
@@ -37,6 +38,20 @@ class Database:
         connection.execute("BEGIN")
         connection.executemany(sql, rows)
         connection.execute("COMMIT")
+
+    def size_of(self, account: str, name: str) -> int | None:
+        """Return a file's bytes, or None where there is no such file."""
+        rows = self.run("SELECT size FROM files WHERE account = ? AND name = ?", account, name)
+        return rows[0][0] if rows else None
+
+    def resize(self, account: str, name: str, before: int | None, size: int) -> bool:
+        """Write a file if there is still what was there *before*, in one statement; say whether it was."""
+        if before is None:
+            sql, values = "INSERT INTO files VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1", (account, name, size)
+        else:
+            sql = "UPDATE files SET size = ? WHERE account = ? AND name = ? AND size = ? RETURNING 1"
+            values = (size, account, name, before)
+        return bool(self.run(sql, *values))
 
     def _connection(self) -> sqlite3.Connection:
         connection = getattr(self._local, "connection", None)

@@ -1,0 +1,201 @@
+"""The routes under /v1: each shows one way of counting or gating."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from answers import BODY, answers
+from database import Database
+from fastapi import APIRouter, Depends, HTTPException, Path, Request, Security
+from fastapi.responses import JSONResponse
+from fastapi.security import APIKeyHeader
+from pydantic import BaseModel, Field
+
+from entitlements import ReservationExpired
+from entitlements.http.fastapi import CurrentAccount, CurrentEntitlements, consume, require
+
+INVITED_FOR = 7 * 24 * 3600  # seconds until an invitation that nobody accepts gives its seat back
+BYTES = {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
+
+key_header = APIKeyHeader(name="x-api-key", scheme_name="API key", auto_error=False)  # the middleware looks it up
+api = APIRouter(prefix="/v1", dependencies=[Security(key_header)])
+
+
+def database(request: Request) -> Database:
+    """Return what the application keeps its things in."""
+    return request.app.state.database
+
+
+Kept = Annotated[Database, Depends(database)]
+FileName = Annotated[str, Path(max_length=200)]
+
+
+class NewLead(BaseModel):
+    """A person who may become a customer."""
+
+    name: str = Field(min_length=1, max_length=200)
+    email: str = Field(min_length=3, max_length=200, pattern="@")
+
+
+class Lead(NewLead):
+    """A lead as it is kept."""
+
+    id: int
+
+
+# -- leads: the middleware charges the API rate and the monthly quota in one go ------------
+
+
+@api.post("/leads", status_code=201, responses=answers(201, *BODY))
+async def create_lead(lead: NewLead, account: CurrentAccount, kept: Kept) -> Lead:
+    """Keep a lead; it counts against the month."""
+    ((id,),) = kept.run(
+        "INSERT INTO leads (account, name, email) VALUES (?, ?, ?) RETURNING id", account.id, lead.name, lead.email
+    )
+    return Lead(id=id, **lead.model_dump())
+
+
+@api.get("/leads", responses=answers(200))
+async def list_leads(account: CurrentAccount, kept: Kept) -> list[Lead]:
+    """Return the account's leads, newest first, 100 at most."""
+    rows = kept.run("SELECT id, name, email FROM leads WHERE account = ? ORDER BY id DESC LIMIT 100", account.id)
+    return [Lead(id=id, name=name, email=email) for id, name, email in rows]
+
+
+@api.post("/imports", status_code=201, responses=answers(201, *BODY))
+async def import_leads(
+    leads: Annotated[list[NewLead], Field(min_length=1, max_length=500)], account: CurrentAccount, kept: Kept
+) -> dict[str, int]:
+    """Keep many leads or none: how many there are is known only here, so the endpoint charges."""
+    (await account.consume("leads", len(leads))).raise_for_denied()
+    rows = [(account.id, lead.name, lead.email) for lead in leads]
+    kept.run_all("INSERT INTO leads (account, name, email) VALUES (?, ?, ?)", rows)
+    return {"created": len(leads)}
+
+
+# -- agents: a seat is held while an invitation is open, and taken when it is accepted -----
+
+
+class Invitation(BaseModel):
+    """A seat that is held for somebody."""
+
+    id: str
+    expires_at: str
+
+
+@api.post("/invitations", status_code=201, responses=answers(201))
+async def invite(account: CurrentAccount, kept: Kept) -> Invitation:
+    """Hold a seat for an agent."""
+    reservation = await account.reserve("agents", ttl=INVITED_FOR)
+    reservation.decision.raise_for_denied()
+    kept.run("INSERT INTO invitations VALUES (?, ?, FALSE)", account.id, reservation.id)
+    return Invitation(id=reservation.id, expires_at=reservation.expires_at.isoformat())
+
+
+def invited(id: str, account: CurrentAccount, kept: Kept) -> str:
+    """Return the id of an invitation of this account; 404 for any other, never made or withdrawn."""
+    if not kept.run("SELECT 1 FROM invitations WHERE account = ? AND id = ?", account.id, id):
+        raise HTTPException(404, "there is no such invitation")
+    return id
+
+
+Invited = Annotated[str, Depends(invited)]
+
+
+@api.post("/invitations/{id}/acceptance", status_code=204, responses=answers(204, 404, 410, 422))
+async def accept(id: Invited, account: CurrentAccount, kept: Kept) -> None:
+    """Take the seat that was held, from whichever worker; again changes nothing, and once it lapsed it is gone."""
+    try:
+        await account.reservation(id).commit()
+    except ReservationExpired:
+        raise HTTPException(410, "the invitation has lapsed") from None
+    kept.run("UPDATE invitations SET accepted = TRUE WHERE account = ? AND id = ?", account.id, id)
+
+
+@api.delete("/invitations/{id}", status_code=204, responses=answers(204, 404, 409, 422))
+async def withdraw(id: Invited, account: CurrentAccount, kept: Kept) -> None:
+    """Give the seat back, and forget the invitation; one that was accepted stays."""
+    if kept.run("SELECT 1 FROM invitations WHERE account = ? AND id = ? AND accepted", account.id, id):
+        raise HTTPException(409, "the invitation has been accepted")
+    await account.reservation(id).cancel()
+    kept.run("DELETE FROM invitations WHERE account = ? AND id = ?", account.id, id)
+
+
+# -- files: storage is an allocation in bytes ----------------------------------------------
+
+
+@api.put("/files/{name}", status_code=201, responses=answers(201, *BODY), openapi_extra=BYTES)
+async def upload(name: FileName, request: Request, account: CurrentAccount, kept: Kept) -> dict[str, int]:
+    """
+    Store a file; its bytes are taken before they are kept.
+
+    Only the difference to what is there is charged, and it stands only if that is still
+    there when the file is written: who was too late gets it back and tries again.
+    """
+    size = len(await request.body())
+    while True:
+        before = kept.size_of(account.id, name)
+        more = size - (before or 0)
+        charge = (await account.consume("storage", more)).raise_for_denied() if more > 0 else None
+        is_written = False
+        try:
+            is_written = kept.resize(account.id, name, before, size)
+        finally:
+            if charge and not is_written:
+                await account.refund(charge)
+        if is_written:
+            break
+    if more < 0:
+        await account.release("storage", -more)
+    return {"size": size}
+
+
+@api.delete("/files/{name}", status_code=204, responses=answers(204, 404, 422))
+async def delete_file(name: FileName, account: CurrentAccount, kept: Kept) -> None:
+    """Drop a file, and free its bytes."""
+    gone = kept.run("DELETE FROM files WHERE account = ? AND name = ? RETURNING size", account.id, name)
+    if not gone:
+        raise HTTPException(404, "there is no such file")
+    if gone[0][0]:
+        await account.release("storage", gone[0][0])
+
+
+# -- gates: a level, a switch, and a charge of one endpoint --------------------------------
+
+
+@api.get("/reports/funnel", dependencies=[Depends(require("analytics:standard"))], responses=answers(200))
+async def funnel(account: CurrentAccount, mine: CurrentEntitlements, kept: Kept) -> dict[str, object]:
+    """Count the leads; advanced analytics say where they come from as well."""
+    ((leads,),) = kept.run("SELECT count(*) FROM leads WHERE account = ?", account.id)
+    report: dict[str, object] = {"leads": leads}
+    if mine.can("analytics:advanced"):
+        rows = kept.run(
+            "SELECT substr(email, instr(email, '@') + 1), count(*) FROM leads WHERE account = ? GROUP BY 1", account.id
+        )
+        report["by_domain"] = dict(rows)
+    return report
+
+
+@api.post("/reports", status_code=201, dependencies=[Depends(consume("custom-reports"))], responses=answers(201))
+async def save_report() -> dict[str, str]:
+    """Save a report of one's own; it takes one of those that the plan has, and gives it back if this fails."""
+    return {"saved": "yes"}
+
+
+class Sso(BaseModel):
+    """Where single sign-on leads to."""
+
+    issuer: str = Field(max_length=500, pattern="^https://")
+
+
+@api.put("/settings/sso", dependencies=[Depends(require("sso"))], responses=answers(200, *BODY))
+async def set_sso(sso: Sso, account: CurrentAccount, kept: Kept) -> Sso:
+    """Keep the settings of single sign-on."""
+    kept.run("INSERT OR REPLACE INTO sso VALUES (?, ?)", account.id, sso.issuer)
+    return sso
+
+
+@api.get("/usage", responses=answers(200))
+async def usage(account: CurrentAccount) -> JSONResponse:
+    """Return every meter."""
+    return JSONResponse({name: each.to_dict() for name, each in (await account.usage()).items()})
