@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 import re
-import shutil
 import subprocess
 import sys
 import zlib
 
 import pytest
+from browser import CHROMIUM, OPTIONS, browsing
 from leads import EXAMPLE, asking, example
 
-CHROMIUM = shutil.which("chromium")
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="Debian's Chromium is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,77 @@ def test_what_stands_in_the_directory_cannot_write_the_page():
     assert "<script" not in page
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Debian's Chromium is not installed")
+TABBABLE = "[...document.querySelectorAll('a[href], button, input, [tabindex=\"0\"]')].map(each => each.textContent)"
+FOCUS = """(() => {
+  const at = document.activeElement, box = at.getBoundingClientRect(), style = getComputedStyle(at);
+  return {text: at.textContent, outline: style.outlineStyle === "solid" && parseFloat(style.outlineWidth) >= 2,
+          shown: box.width > 0 && box.left >= 0 && box.top >= 0 && box.right <= innerWidth && box.bottom <= innerHeight}
+})()"""
+COLOURS = """(() => {
+  const ground = each => {
+    for (; each; each = each.parentElement) {
+      const colour = getComputedStyle(each).backgroundColor;
+      if (colour !== "rgba(0, 0, 0, 0)") return colour;
+    }
+  };
+  const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) if (walker.currentNode.data.trim()) {
+    const each = walker.currentNode.parentElement;
+    found.push([walker.currentNode.data.trim(), getComputedStyle(each).color, ground(each)]);
+  }
+  return found;
+})()"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory, url):
+    with browsing(tmp_path_factory.mktemp("browser")) as page:
+        yield page
+
+
+@needs_browser
+def test_the_tab_key_goes_through_the_page_in_order_and_its_focus_is_seen(page, url):
+    page.open(f"{url}/signin?key=demo-bluefinch")
+    expected, found = page.ask(TABBABLE), []
+    for _ in expected:
+        page.press("Tab", 9)
+        focus = page.ask(FOCUS)
+        found.append(focus.pop("text"))
+        assert {"outline": True, "shown": True} == focus, found
+
+    assert len(expected) >= 2
+    assert expected == found
+
+
+@needs_browser
+def test_the_first_link_goes_past_the_header(page, url):
+    page.open(f"{url}/signin?key=demo-bluefinch")
+    page.press("Tab", 9)
+    page.do("Input.dispatchKeyEvent", type="keyDown", key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r")
+
+    assert "meters" == page.ask("document.activeElement.id")
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("account", ["bluefinch", "cedar-quay", "rushlight", "sparrowgate"])
+def test_every_text_has_contrast_as_the_browser_draws_it(page, url, account, scheme):
+    page.do("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    page.open(f"{url}/signin?key=demo-{account}")
+    texts = page.ask(COLOURS)
+
+    assert len(texts) > 20
+    for text, colour, ground in texts:
+        assert contrast(hexed(colour), hexed(ground)) >= 4.5, (text, colour, ground)
+
+
+def hexed(colour):
+    """Return `rgb(1, 2, 3)` as `#010203`."""
+    red, green, blue = map(int, re.fullmatch(r"rgb\((\d+), (\d+), (\d+)\)", colour).groups())
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+@needs_browser
 @pytest.mark.parametrize(
     ("name", "size", "ground", "options"),
     [
@@ -107,8 +177,7 @@ def test_the_page_is_drawn_by_a_browser(client, tmp_path, name, size, ground, op
     picture = tmp_path / f"{name}.png"
     subprocess.run(
         [
-            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--hide-scrollbars",
+            CHROMIUM, *OPTIONS, f"--user-data-dir={tmp_path / 'profile'}",
             f"--window-size={size}", f"--screenshot={picture}", *options, f"file://{tmp_path / 'plan.html'}",
         ],
         capture_output=True, check=True, timeout=50,
