@@ -22,7 +22,7 @@ def without(text: str, id: str) -> str:
     """Return *text* with the digest wherever an account's id stands in it as a word, in quotes or not."""
     if not id:
         return text
-    for spelt in {repr(id), repr(id)[1:-1], id}:
+    for spelt in (repr(id), repr(id)[1:-1], id):
         if spelt not in text:  # an expression for an id is compiled anew for each
             continue
         text = re.sub(rf"(?<!\w){re.escape(spelt)}(?!\w)", digest(id), text)
