@@ -96,27 +96,33 @@ class AsyncOutage:
     ) -> None:
         self._store = store
         self._ask = getattr(store, "ask", store.execute)
+        self._heard: Callable[[Order, Answer, int], object] = lambda *_: None
         self.via = store.via
         self._degrading = _degrading(store, tell, processes)
 
     def __repr__(self) -> str:
         return f"<AsyncOutage around {self._store!r}>"
 
+    def listen(self, heard: Callable[[Order, Answer, int], object]) -> None:
+        """Have *heard* told of every order, its answer, and the monotonic microseconds before it was sent."""
+        self._heard = heard
+
     async def execute(self, order: Order, /) -> Answer:
         """Same as `Outage.execute`."""
         degrading = self._degrading
+        began = degrading.clock()
         ticket = degrading.at_ease(order)
         if ticket is None:
-            return await self._run(degrading.course(order))
-        began = degrading.clock()
-        try:
-            answer = await self._ask(order)
-        except StoreError as error:
-            course = degrading.after(order, error, ticket, began)
+            answer = await self._run(degrading.course(order))
         else:
-            degrading.succeeded(order, answer, ticket)
-            return answer
-        return await self._run(course)
+            try:
+                answer = await self._ask(order)
+            except StoreError as error:
+                answer = await self._run(degrading.after(order, error, ticket, began))
+            else:
+                degrading.succeeded(order, answer, ticket)
+        self._heard(order, answer, began)
+        return answer
 
     async def _run(self, course: Course) -> Answer:
         try:
