@@ -76,7 +76,7 @@ class AsyncLink:
 
     def ask(self, request: Request) -> asyncio.Future[Any]:
         """
-        Ask the server; the future brings the answer, or raises a `StoreError`.
+        Ask the server; the future brings its reply, or raises a `StoreError`.
 
         Raises:
             Overloaded: Where too many wait already.

@@ -116,7 +116,7 @@ class AsyncClusterLink:
             self._turns.settled(turn)
             self._turns.leave()
         self._turns.answered = self._loop.time()
-        return request.read(reply)
+        return reply
 
     async def open(self) -> None:
         """Same as `AsyncLink.open`."""

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import hiredis
 
-from entitlements.errors import StoreError
 from entitlements.stores.line import NOTHING, PUSHED
 
 if TYPE_CHECKING:
@@ -121,11 +120,8 @@ class Exchange(asyncio.Protocol):
                     continue
                 if isinstance(reply, Exception):
                     self._refused(self, asked, reply)
-                    continue
-                try:
-                    answer.set_result(asked[3][3](reply))
-                except StoreError as error:
-                    answer.set_exception(error)
+                else:
+                    answer.set_result(reply)
         except (hiredis.HiredisError, IndexError):  # no answer of a Redis, or one to nobody
             self._transport.abort()
             return

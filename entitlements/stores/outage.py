@@ -95,7 +95,7 @@ class AsyncOutage:
         self, store: AsyncStore, *, tell: Callable[[Event], object] = lambda _: None, processes: int | None = None
     ) -> None:
         self._store = store
-        self._ask = getattr(store, "ask", store.execute)
+        self._request, self._ask = getattr(store, "request", None), getattr(store, "ask", None)
         self._heard: Callable[[Order, Answer, int], object] = lambda *_: None
         self.via = store.via
         self._degrading = _degrading(store, tell, processes)
@@ -116,7 +116,11 @@ class AsyncOutage:
             answer = await self._run(degrading.course(order))
         else:
             try:
-                answer = await self._ask(order)
+                if self._request is None or self._ask is None:
+                    answer = await self._store.execute(order)
+                else:  # no coroutine of the store's between the caller and the reply
+                    request = self._request(order)
+                    answer = request.read(await self._ask(request))
             except StoreError as error:
                 answer = await self._run(degrading.after(order, error, ticket, began))
             else:

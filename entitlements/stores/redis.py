@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from entitlements.model.charge import Answer, Order
+    from entitlements.stores.wire import Request
 
 
 class RedisStore:
@@ -106,17 +107,21 @@ class AsyncRedisStore:
 
     async def execute(self, order: Order, /) -> Answer:
         """Same as `RedisStore.execute`."""
-        return await self.ask(order)  # type: ignore[no-any-return]
+        request = self.request(order)
+        return request.read(await self.ask(request))  # type: ignore[no-any-return]
 
-    def ask(self, order: Order, /) -> Awaitable[Any]:
+    def request(self, order: Order) -> Request:
+        """Return an order ready for `ask`."""
+        return request_of(order, self._namespace)
+
+    def ask(self, request: Request) -> Awaitable[Any]:
         """
-        Same as `execute`, without a coroutine of its own: what is returned must be awaited.
+        Send a request; what is returned must be awaited, and brings the reply for `request.read`.
 
         Raises:
-            StoreError: Where too many orders wait already.
+            StoreError: Where too many wait already.
         """
-        link = self._links.get(get_running_loop()) or self._open()
-        return link.ask(request_of(order, self._namespace))
+        return (self._links.get(get_running_loop()) or self._open()).ask(request)
 
     async def open(self) -> None:
         """
