@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -783,3 +784,28 @@ def test_a_client_of_unknown_connections_is_named():
 
     with pytest.raises(TypeError, match="connections of Odd"):
         RedisStore(redis.Redis(connection_pool=redis.ConnectionPool(connection_class=Odd)))
+
+
+def test_a_name_is_looked_up_once_until_a_connection_fails(valkey, monkeypatch):
+    looked_up, real = [], socket.getaddrinfo
+
+    def counted(host, *rest, **named):
+        looked_up.append(host)
+        return real(host, *rest, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", counted)
+    store = RedisStore(valkey.url.replace("127.0.0.1", "localhost"))
+    try:
+        for _ in range(3):
+            store.execute(one())
+            store.close()  # the next one connects anew
+        assert 1 == looked_up.count("localhost")
+
+        valkey.kill()
+        with pytest.raises(StoreError):
+            store.execute(one())
+        valkey.restart()
+        store.execute(one())
+        assert 2 == looked_up.count("localhost")
+    finally:
+        store.close()

@@ -32,6 +32,11 @@ class Line:
         self._timeout = -1.0
         self._arrivals = _Arrivals(self._socket)
 
+    @property
+    def address(self) -> str:
+        """The server's address, looked up."""
+        return str(self._socket.getpeername()[0])
+
     def is_quiet(self) -> bool:
         """Say whether nothing has come unasked: the end of the connection, most often."""
         return not self._arrivals.any()

@@ -58,6 +58,9 @@ class Link:
         self._turns = Turns(target.max_connections)
         self._idle: deque[Line] = deque()
         self._connected = False
+        self._name = None if target.hosts or target.kind != "redis" else self._pool.connection_kwargs.get("host")
+        """Of the server, where its address is kept: TLS checks the name, and Sentinel says where the primary is."""
+        self._address: str | None = None
 
     def run(self, request: Request) -> Any:
         """Send a request, and return the reply."""
@@ -92,6 +95,7 @@ class Link:
             raise
         if isinstance(reply, Exception):
             if is_elsewhere(reply):  # a name may lead to the new primary by now
+                self._address = None
                 line.close()
             else:
                 self._idle.append(line)
@@ -113,16 +117,21 @@ class Link:
 
     def _connect(self, connection: Any, until: float) -> Line:
         connection.socket_timeout = connection.socket_connect_timeout = max(0.001, until - monotonic())
+        if self._name is not None:  # to look a name up takes as long as it takes: CPython knows no deadline for it
+            connection.host = self._address or self._name
         try:
             connection.connect()
             line = Line(connection)
             if not self._connected:
                 check_version(line.ask(packed(b"HELLO"), until), self._shown)
         except ERRORS as error:
+            self._address = None
             connection.disconnect()
             raise unreachable(error, self._shown) from error
         except BaseException:
             connection.disconnect()
             raise
+        if self._name is not None:
+            self._address = line.address
         self._connected = True
         return line
