@@ -257,6 +257,30 @@ def test_a_rate_refuses_a_mixed_charge_alone_and_the_rest_is_not_asked():
     assert [(True, None), (False, 1)] == [(line.fits, line.used) for line in answer.lines]
 
 
+def test_every_rate_that_is_known_to_refuse_says_how_long():
+    slow = Rate("calls", HOUR)
+    cache, store, clock = filled()
+    cache.execute(Charge("acme", (Part(slow, 1, 1),)))
+    cache.execute(Charge("acme", (Part(slow, 1, 1),)))
+    store.asked = 0
+    answer = cache.execute(Charge("acme", (Part(API, 1), Part(slow, 1))))
+
+    assert (Status.REFUSED, 0) == (answer.status, store.asked)
+    assert [False, False] == [line.fits for line in answer.lines]
+    assert answer.lines[1].retry_at - clock.now > answer.lines[0].retry_at - clock.now > 0
+
+
+def test_a_charge_that_a_quota_refuses_as_well_hears_of_it_every_time():
+    cache, store, clock = filled()
+    leads = Part(LEADS, 1, 2, month_ends(None, clock.now))
+    clock.now += LONGEST
+    store.asked = 0
+    answers = [cache.execute(Charge("acme", (leads, Part(API, 1)), operation=f"o{number}")) for number in range(3)]
+
+    assert [[False, False]] * 3 == [[line.fits for line in answer.lines] for answer in answers]
+    assert store.asked == 3
+
+
 @pytest.mark.parametrize("order", [Forget("acme"), Refund("acme", None, True)])
 def test_what_this_process_gives_back_shows_at_once(order):
     cache, store, _ = filled()

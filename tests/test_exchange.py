@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from functools import cached_property
+from time import monotonic
+from types import SimpleNamespace
 
 import pytest
 from blockbuster import blockbuster_ctx
@@ -17,7 +22,8 @@ from entitlements.model.charge import Charge, Part, Status
 from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Rate
 from entitlements.stores import async_links
-from entitlements.stores.failures import Broken, Overloaded, TimedOut, Unreachable
+from entitlements.stores.failures import Broken, Overloaded, Rejected, TimedOut, Unreachable
+from entitlements.stores.line import Line
 from entitlements.stores.redis import AsyncRedisStore
 
 API = Rate("api", HOUR, deadline=20 * SECOND)
@@ -230,6 +236,73 @@ async def test_nobody_waits_longer_than_its_deadline_and_each_learns_whether_it_
     assert errors.count(Unreachable) == 14
     assert max(took) < 5 * (0.05 + 0.01)
     assert Status.ADMITTED is (await store.execute(charge())).status
+
+
+async def test_a_late_refusal_on_a_connection_that_was_given_up_leaves_the_new_one_alone(valkey, monkeypatch):
+    monkeypatch.setattr(async_links, "EARLY", 1)  # both calls are on their way
+    with valkey.client() as client:
+        store = AsyncRedisStore(valkey.url)
+        await store.execute(charge("first"))
+        client.execute_command("CLIENT PAUSE", 10_000, "WRITE")
+        try:
+            patient = asyncio.create_task(store.execute(charge("patient")))
+            await asyncio.sleep(0)
+            with pytest.raises(TimedOut):
+                await store.execute(charge("hasty", limit=HASTY))
+            await store.open()
+            connections = client.info("clients")["connected_clients"]
+            client.replicaof("127.0.0.1", "1")
+            client.client_unpause()
+            with pytest.raises(Rejected, match="read only"):
+                await patient
+        finally:
+            client.client_unpause()
+            client.replicaof("NO", "ONE")
+        counts = Counts(client)
+        assert Status.ADMITTED is (await store.execute(charge("next"))).status
+        assert counts["cmdstat_hello"] == 0
+        assert connections - 1 == client.info("clients")["connected_clients"]  # the old one is closed
+        await store.aclose()
+
+
+async def test_what_waits_behind_a_connection_that_is_given_up_goes_over_the_next(valkey):
+    with valkey.client() as client:
+        store = AsyncRedisStore(valkey.url)
+        await store.execute(charge("first"))
+        client.execute_command("CLIENT PAUSE", 10_000, "WRITE")
+        counts = Counts(client)
+        try:
+            hasty = asyncio.create_task(store.execute(charge("hasty", limit=HASTY)))
+            await asyncio.sleep(0)
+            patient = asyncio.create_task(store.execute(charge("patient")))
+            with pytest.raises(TimedOut):
+                await hasty
+        finally:
+            client.client_unpause()
+        assert Status.ADMITTED is (await patient).status
+        assert counts["cmdstat_hello"] == 2  # redis-py's and ours
+        await store.aclose()
+
+
+def test_a_reply_that_drips_in_holds_a_thread_no_longer_than_its_deadline():
+    here, there = socket.socketpair()
+    line = Line(SimpleNamespace(_sock=here, _parser=SimpleNamespace(parse_error=Exception)))
+    ended = threading.Event()
+
+    def drip():
+        there.recv(100)
+        there.settimeout(1)
+        there.sendall(b"$500000000\r\n")
+        with suppress(TimeoutError):
+            while not ended.is_set():
+                there.sendall(b"x")
+
+    with here, there, ThreadPoolExecutor() as pool:
+        dripping = pool.submit(drip)
+        with pytest.raises(TimeoutError):
+            line.ask(b"PING", monotonic() + 0.05)
+        ended.set()
+        dripping.result()
 
 
 async def test_no_more_than_so_many_wait(store, valkey, monkeypatch):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from time import monotonic_ns
 
 import pytest
 from flaky import AsyncFlaky, Flaky
@@ -17,8 +18,12 @@ from entitlements import (
     StoreError,
 )
 from entitlements.model import events
+from entitlements.model.charge import Charge, Part
+from entitlements.stores.breaker import State
+from entitlements.stores.degrading import REPLAYED_FIRST
 from entitlements.stores.failures import Corrupt
 from entitlements.stores.journal import Journal
+from entitlements.stores.wire import deadline_of
 from entitlements.testing import RecordingHook
 
 POLICY = Policy.parse({
@@ -352,6 +357,107 @@ def test_a_journal_that_fails_again_half_way_loses_nothing(enforcer, store):
     store.how = None
     enforcer.consume("acme", "pings")
     assert (5,) == used(store, "exports")
+
+
+def degrading_of(enforcer):
+    """Return what an enforcer knows of its store."""
+    return enforcer._store._store._degrading
+
+
+class Far:
+    """The store of an enforcer, so many microseconds away on a clock of its own."""
+
+    via = "store"
+
+    def __init__(self, enforcer, away):
+        self._store, self._away, self.now, self.asked = enforcer._store._store._store, away, monotonic_ns() // 1000, []
+        enforcer._store._store._store = self
+        degrading_of(enforcer).clock = lambda: self.now
+
+    def execute(self, order):
+        self.asked.append((order, self.now + deadline_of(order)))
+        self.now += self._away
+        return self._store.execute(order)
+
+
+def test_what_waits_is_brought_in_half_of_a_calls_time_and_nothing_is_asked_beyond_it(enforcer, store):
+    store.how = "refused"
+    for _ in range(60):
+        enforcer.consume("acme", "exports")
+    store.how = None
+    wait_out(enforcer)
+    far, waiting = Far(enforcer, 4_000), []
+    while degrading_of(enforcer).journal:
+        far.asked.clear()
+        until = far.now + 50_000
+        assert not enforcer.consume("acme", "mails").degraded
+        assert {until} == {ends for _, ends in far.asked}
+        assert far.now <= until
+        waiting.append(len(degrading_of(enforcer).journal))
+    assert [60 - 7 * calls for calls in range(1, 9)] + [0] == waiting
+    assert (60,) == used(store, "exports")
+
+
+def test_a_call_whose_time_is_spent_on_what_waits_is_degraded_and_not_asked(enforcer, store):
+    store.how = "refused"
+    enforcer.consume("acme", "exports")
+    store.how = None
+    wait_out(enforcer)
+    far = Far(enforcer, 60_000)
+    assert enforcer.consume("acme", "mails").degraded
+    assert ["exports"] == [part.limit.name for order, _ in far.asked for part in order.parts]
+
+
+@pytest.mark.parametrize("how", ["refused", "lost"])
+@pytest.mark.parametrize("back", [False, True])
+def test_a_charge_that_waits_behind_many_is_refunded_and_repeated_as_if_it_were_there(enforcer, store, how, back):
+    store.how = how
+    for number in range(3 * REPLAYED_FIRST):
+        last = enforcer.consume("acme", "exports", key=f"k{number}")
+    store.how = None if back else "refused"
+    wait_out(enforcer)
+    again = enforcer.consume("acme", "exports", key=f"k{number}")
+    assert (True, True) == (again.allowed, again.replayed)
+    assert enforcer.refund(last)
+    store.how = None
+    for _ in range(4):
+        wait_out(enforcer)
+        enforcer.consume("acme", "pings")
+    assert not enforcer.refund(last)
+    assert (3 * REPLAYED_FIRST - 1,) == used(store, "exports")
+
+
+def test_a_refund_does_not_overtake_its_charge_that_is_on_its_way(enforcer, store):
+    store.how = "refused"
+    decision = enforcer.consume("acme", "exports", 3)
+    store.how = None
+    wait_out(enforcer)
+    enforcer.consume("nobody", "pings")
+    degrading = degrading_of(enforcer)
+    degrading.breaker._turn(State.CLOSED)
+    course = degrading.course(Charge("acme", (Part(POLICY.limits["pings"], 1),)))
+    on_its_way = next(course)
+    assert enforcer.refund(decision)
+    course.send(store.execute(on_its_way))
+    course.close()
+    assert (3,) == used(store, "exports")
+    enforcer.consume("acme", "pings")
+    assert (0,) == used(store, "exports")
+
+
+def test_an_entry_whose_bringer_was_cancelled_may_have_been_carried_out(enforcer, store):
+    store.how = "refused"
+    decision = enforcer.consume("acme", "exports", 3)
+    store.how = None
+    wait_out(enforcer)
+    course = degrading_of(enforcer).course(Charge("acme", (Part(POLICY.limits["pings"], 1),)))
+    store.execute(next(course))
+    with pytest.raises(asyncio.CancelledError):
+        course.throw(asyncio.CancelledError())
+    assert enforcer.refund(decision)
+    wait_out(enforcer)
+    enforcer.consume("acme", "pings")
+    assert (0,) == used(store, "exports")
 
 
 # --- Unknown outcomes ---------------------------------------------------------------------------------------------

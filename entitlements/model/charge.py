@@ -60,6 +60,7 @@ class Charge:
         keyed: The operation was named by a caller: kept 24 hours, not 10 minutes.
         ttl: Of a reservation: microseconds until it lapses.
         holder: Of an assignment: who holds the unit.
+        deadline: Microseconds that it may take; 0 where its limits say so.
         is_one_rate: Whether it is of one rate and nothing else, which keeps no record.
         packed: What a store has made of it for the wire, with the store; so it is made once.
     """
@@ -72,6 +73,7 @@ class Charge:
     keyed: bool = False
     ttl: int = 0
     holder: str | None = None
+    deadline: int = 0
     is_one_rate: bool = field(init=False, compare=False, repr=False)
     packed: Any = field(default=None, init=False, compare=False, repr=False)
 

@@ -19,7 +19,7 @@ from entitlements.stores.failures import (
     unreachable,
 )
 from entitlements.stores.links import ERRORS, check_version, sentinels
-from entitlements.stores.scripts import Script
+from entitlements.stores.scripts import LOADED, Script
 from entitlements.stores.turns import LONGEST_WAIT, Watch
 from entitlements.stores.wire import Call, Request, packed
 
@@ -34,8 +34,6 @@ FAR = 0.001
 """Seconds of a round trip above which calls do not wait for the answers of others."""
 MOST_WAITING = 10_000
 """Calls that wait to be sent; beyond them they are refused."""
-LOADED = 3
-"""Times that a call brings the server its script, which somebody may flush in between."""
 RECONNECT = 1.0
 """Seconds for a connection after the first."""
 
@@ -88,8 +86,7 @@ class AsyncLink:
         if exchange is None or not exchange.takes_more:
             self._check_room(queue)
             queue.append(asked)
-            if exchange is None and self._connecting is None:
-                self._connecting = loop.create_task(self._connect())
+            self._reconnect()
         elif not exchange.waiting:
             exchange.send_one(asked)
         else:
@@ -144,9 +141,11 @@ class AsyncLink:
             if calls:
                 exchange.send(calls)
 
-    def _answered(self) -> None:
+    def _answered(self, exchange: Exchange) -> None:
         self._answered_at = self._loop.time()
-        if self._queue:
+        if exchange is not self._exchange and not exchange.waiting:
+            exchange.close()
+        elif self._queue:
             self._flush()
 
     def _refused(self, exchange: Exchange, asked: Asked, error: Exception) -> None:
@@ -157,7 +156,7 @@ class AsyncLink:
             again = asked._replace(request=request._replace(times=request.times + 1))
             exchange.send((again,) if script.sha in exchange.loading else (self._load(exchange, script), again))
             return
-        if is_elsewhere(error):  # a name may lead to the new primary by now
+        if is_elsewhere(error) and exchange is self._exchange:  # a name may lead to the new primary by now
             self._retire()
         _fail((asked,), failure(error, self._shown), error)
 
@@ -181,8 +180,7 @@ class AsyncLink:
         error = error or ConnectionError("the server hung up")
         _fail(exchange.waiting, failure(error, self._shown), error)
         exchange.waiting.clear()
-        if self._queue and self._connecting is None and not self._is_closed:
-            self._connecting = self._loop.create_task(self._connect())
+        self._reconnect()
 
     def _retire(self) -> None:
         """Send nothing more on this connection; who waits there may still be answered."""
@@ -192,8 +190,14 @@ class AsyncLink:
                 self._retired.add(exchange)
             else:
                 exchange.close()
+        self._reconnect()
 
     # -- connecting ----------------------------------------------------------------------
+
+    def _reconnect(self) -> None:
+        """Connect anew where calls wait to be sent."""
+        if self._queue and self._exchange is None and self._connecting is None and not self._is_closed:
+            self._connecting = self._loop.create_task(self._connect())
 
     async def _connect(self) -> None:
         connection = self._pool.make_connection()  # type: ignore[no-untyped-call]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from entitlements.errors import StoreError
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     Course = Generator[Order, Answer, Answer]
 
 REPLAYED_FIRST = 64
-"""Entries of its own account that a call brings to the store before it asks for itself."""
+"""Entries of its own account that a call brings to the store in half of its time, before it asks for itself."""
 REPLAYED_BESIDE = 16
 """Entries of other accounts that it brings along, if that is quick."""
 QUICK = SECOND // 100
@@ -100,18 +101,25 @@ class Degrading:
                 corrupt there, and for a store that has never worked and that waiting
                 does not mend.
         """
-        ticket = self.breaker.enter(self.clock())
+        began = self.clock()
+        ticket = self.breaker.enter(began)
         if ticket is None:
             return self._without(order, None)
         self._changed(ticket.change)
         try:
+            asked = order
             if self.journal:
-                error = yield from self._replay(order, ticket)
-                if error is not None:
+                until = began + deadline_of(order)
+                error = yield from self._replay(order, ticket, until)
+                if error is not None or self.clock() >= until:
                     return self._without(order, error)
+                behind = self._behind(order)
+                if behind is not None:
+                    return behind
+                asked = _within(order, until - self.clock())
             began, earliest = self.clock(), self._shares.now()
             try:
-                answer = yield order
+                answer = yield asked
             except StoreError as error:
                 return (yield from self._again(order, error, ticket, began, earliest))
             self.succeeded(order, answer, ticket)
@@ -153,9 +161,10 @@ class Degrading:
         self._failed(order, error, ticket, began)
         if not self._may_repeat(order, error, began):
             return self._without(order, error)
+        left = deadline_of(order) - (self.clock() - began)
         began = self.clock()
         try:
-            answer = yield order
+            answer = yield _within(order, left)
         except StoreError as repeated:
             self._failed(order, repeated, ticket, began)
             return self._without(order, repeated, sent=True)
@@ -204,12 +213,12 @@ class Degrading:
 
     # -- what waits for the store --------------------------------------------------------
 
-    def _replay(self, order: Order, ticket: Ticket) -> Generator[Order, Answer, StoreError | None]:
+    def _replay(self, order: Order, ticket: Ticket, until: int) -> Generator[Order, Answer, StoreError | None]:
         """Bring the account's entries to the store, and a few of others; return what it failed with."""
         brought = lost = 0
         try:
-            for entry in self._due(_account_of(order)):
-                done = yield from self._bring(entry, ticket)
+            for entry in self._due(_account_of(order), until - deadline_of(order) // 2):
+                done = yield from self._bring(entry, ticket, until)
                 if isinstance(done, StoreError):
                     return done
                 brought, lost = brought + done, lost + (not done)
@@ -219,39 +228,75 @@ class Degrading:
                 self._tell(Journalled(len(self.journal), brought, lost))
         return None
 
-    def _due(self, account: str) -> Iterator[Entry]:
-        """Take out what this call brings: all of its account, as the answer must count it, and some beside."""
-        began = self.clock()
+    def _due(self, account: str, until: int) -> Iterator[Entry]:
+        """Take out what this call brings: of its account, as the answer should count it, and some beside."""
+        quick = min(self.clock() + QUICK, until)
         for _ in range(REPLAYED_FIRST):
-            if (entry := self.journal.take(account)) is None:
+            if self.clock() >= until or (entry := self.journal.take(account)) is None:
                 break
             yield entry
         for _ in range(0 if self.breaker.failing else REPLAYED_BESIDE):
-            if self.clock() - began > QUICK or (entry := self.journal.take()) is None:
+            if self.clock() >= quick or (entry := self.journal.take()) is None:
                 return
             yield entry
 
-    def _bring(self, entry: Entry, ticket: Ticket) -> Generator[Order, Answer, StoreError | bool]:
+    def _bring(self, entry: Entry, ticket: Ticket, until: int) -> Generator[Order, Answer, StoreError | bool]:
         """Bring one entry to the store; say whether it has arrived, or return the error after which it waits again."""
-        if entry.is_too_old(self.clock()):
-            return False
         began, kept = self.clock(), True
+        order = _within(entry.order, until - began)
         try:
-            answer = yield entry.order
+            if entry.is_too_old(began):
+                kept = False
+                return False
+            answer = yield order
             kept = False
+        except Corrupt:
+            kept = False
+            return False
         except StoreError as error:
             if not isinstance(error, _NOT_DONE):
                 entry.sent = entry.sent or began
-            if isinstance(error, Corrupt):
-                kept = False
-                return False
-            self._failed(entry.order, error, ticket, began)
+            self._failed(order, error, ticket, began)
             return error
+        except BaseException:  # cancelled, and perhaps carried out
+            entry.sent = entry.sent or began
+            raise
         finally:
-            if kept:
-                self.journal.put_back(entry)
-        self.succeeded(entry.order, answer, ticket)
+            (self.journal.put_back if kept else self.journal.done)(entry)
+        self.succeeded(order, answer, ticket)
         return not (isinstance(answer, Outcome) and answer.status is Status.STALE)
+
+    def _behind(self, order: Order) -> Answer | None:
+        """Return what an order gets that concerns a charge which waits here; None where it concerns none."""
+        match order:
+            case Charge():
+                return self._recalled(order)
+            case Recall():
+                return self._recalled(order.charge)
+            case Refund():
+                return self._refunded(order)
+            case Settle() if self._may_wait(order) and self.journal.find(order.account, order.reservation):
+                return self._settled(order)
+        return None
+
+    def _refunded(self, order: Refund) -> bool | None:
+        """Give back a charge that waits here: forget it, or have it given back once it is brought."""
+        entry = self.journal.find(order.account, order.operation)
+        if entry is None:
+            return None
+        if entry.refunded:
+            return False
+        entry.refunded = self.journal.drop(entry) or self._enter(Entry(order))
+        if not entry.refunded:
+            raise Overloaded(f"{self._store}: its journal is full; refund {order.operation} again in a moment")
+        return True
+
+    def _settled(self, order: Settle) -> Settled | None:
+        return Settled(done=True, now=self._shares.now()) if self._enter(Entry(order)) else None
+
+    @staticmethod
+    def _may_wait(order: Settle) -> bool:
+        return order.anew is not None or order.amounts == ()
 
     # -- without the store ---------------------------------------------------------------
 
@@ -264,10 +309,10 @@ class Degrading:
                 return self._without_charge(order, sent=sent)
             case Recall():
                 return self._recalled(order.charge) or Outcome(Status.UNKNOWN, self._shares.now())
-            case Refund() if self.journal.drop(order.account, order.operation):
-                return True
-            case Settle() if (order.anew is not None or order.amounts == ()) and self._enter(Entry(order)):
-                return Settled(done=True, now=self._shares.now())
+            case Refund() if (given_back := self._refunded(order)) is not None:
+                return given_back
+            case Settle() if self._may_wait(order) and (settled := self._settled(order)):
+                return settled
         raise error or Unreachable(
             f"{self._store} is not asked, because it fails: {self._said};"
             f" it is tried again in {self.breaker.pause(self.clock()) / SECOND:.1f} s"
@@ -342,6 +387,13 @@ class Degrading:
 
 def _account_of(order: Order) -> str:
     return order.charge.account if isinstance(order, Recall) else order.account
+
+
+def _within(order: Order, left: int) -> Order:
+    """Return *order* with no more time than *left*, in microseconds."""
+    if isinstance(order, Charge | Refund | Settle) and left < deadline_of(order):
+        return replace(order, deadline=max(1, left))
+    return order
 
 
 def _is_exact(order: Order) -> bool:

@@ -49,6 +49,7 @@ METERS = 64
 VIA = "deny-cache"
 
 _REFUSED, _CONSUME = Status.REFUSED, Verb.CONSUME
+_NOT_ASKED = Line(True, None)
 _made = tuple.__new__  # a named tuple's own constructor costs three times as much
 
 Key = tuple[str, str | None, int]
@@ -91,16 +92,14 @@ class Denials:
         if not kept:
             return None
         clock, parts = self._clock(), order.parts
-        for at, part in enumerate(parts):
-            denied = kept.get(_key(order, part))
-            if denied and clock < denied.until and denied.limit is part.limit and denied.size == part.size:
-                now = denied.now + clock - denied.sent
-                if len(parts) == 1:
-                    return _made(Outcome, (_REFUSED, now, denied.lines, 0, (), (), VIA))
-                lines = [Line(True, None) for _ in parts]
-                lines[at] = denied.lines[0]
-                return Outcome(_REFUSED, now, tuple(lines), via=VIA)
-        return None
+        if len(parts) == 1:
+            denied = _known_of(kept, order, parts[0], clock)
+            return denied and _made(Outcome, (_REFUSED, denied.now + clock - denied.sent, denied.lines, 0, (), (), VIA))
+        found = [_known_of(kept, order, part, clock) for part in parts]
+        latest = max((denied.now + clock - denied.sent for denied in found if denied), default=None)
+        if latest is None:
+            return None
+        return Outcome(_REFUSED, latest, tuple(denied.lines[0] if denied else _NOT_ASKED for denied in found), via=VIA)
 
     def heard(self, order: Order, answer: Answer, sent: int) -> None:
         """
@@ -122,8 +121,13 @@ class Denials:
         self._lock = threading.Lock()
 
     def _refused(self, order: Charge, answer: Outcome, sent: int) -> None:
-        for part, line in zip(order.parts, answer.lines, strict=True):
-            if not line.fits and isinstance(part.limit, Rate) and part.limit.mode is not Mode.SHADOW:
+        refused = [
+            (part, line)
+            for part, line in zip(order.parts, answer.lines, strict=True)
+            if not line.fits and part.limit.mode is not Mode.SHADOW
+        ]
+        if all(isinstance(part.limit, Rate) for part, _ in refused):  # else the caller is to hear of the rest again
+            for part, line in refused:
                 self._note(order, part, line, answer.now, sent)
 
     def _note(self, order: Charge, part: Part, line: Line, now: int, sent: int) -> None:
@@ -183,6 +187,7 @@ class AsyncDenyCache:
 
     A store that has `listen`, as `AsyncOutage` does, tells what it hears, and then nobody
     waits here: one coroutine less for each of a thousand tasks is a third of their memory.
+    It tells when it sent them by the clock of the system, so *clock* is for other stores.
     """
 
     def __init__(self, store: AsyncStore, *, clock: Callable[[], int] = _clock) -> None:
@@ -230,6 +235,14 @@ class AsyncDenyCache:
 
 async def _known(answer: Answer) -> Answer:
     return answer
+
+
+def _known_of(kept: dict[Key, _Denied], order: Charge, part: Part, clock: int) -> _Denied | None:
+    """Return the refusal that still stands for this part."""
+    denied = kept.get(_key(order, part))
+    if denied and clock < denied.until and denied.limit is part.limit and denied.size == part.size:
+        return denied
+    return None
 
 
 def _key(order: Charge, part: Part) -> Key:

@@ -47,7 +47,7 @@ class Exchange(asyncio.Protocol):
 
     Args:
         connection: Of redis-py, connected; it is this object's from now on.
-        answered: Is told whenever answers have come, and that it may write again.
+        answered: Is told whenever answers have come, or it may write again.
         refused: Takes a call with the server's error.
         lost: Is told when the connection has ended, with those whose fate is unknown.
     """
@@ -55,7 +55,7 @@ class Exchange(asyncio.Protocol):
     def __init__(
         self,
         connection: Any,
-        answered: Callable[[], object],
+        answered: Callable[[Exchange], object],
         refused: Callable[[Exchange, Asked, Exception], object],
         lost: Callable[[Exchange, BaseException | None], object],
     ) -> None:
@@ -125,7 +125,7 @@ class Exchange(asyncio.Protocol):
         except (hiredis.HiredisError, IndexError):  # no answer of a Redis, or one to nobody
             self._transport.abort()
             return
-        self._answered()
+        self._answered(self)
 
     def pause_writing(self) -> None:
         """Take notice that what was written piles up."""
@@ -134,7 +134,7 @@ class Exchange(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Take notice that it has gone out."""
         self.is_full = False
-        self._answered()
+        self._answered(self)
 
     def connection_lost(self, error: BaseException | None) -> None:
         """Take notice that the connection has ended."""

@@ -2,8 +2,9 @@
 What must still be brought to the store: charges that were let through while it was away.
 
 Bounded, kept in memory, by account, in order. An entry is taken out to be replayed and
-put back when that fails; what is taken is in one hand only. Each order names its
-operation, so that one which had reached the store after all counts once.
+put back when that fails; what is taken is in one hand only, and holds back what came after
+it for the same account. Each order names its operation, so that one which had reached the
+store after all counts once.
 """
 
 from __future__ import annotations
@@ -35,12 +36,14 @@ class Entry:
         asked: The charge as it was asked; None of what is no charge.
         outcome: What its caller was told; None of what is no charge.
         sent: When it was first sent with an unknown outcome, on the monotonic clock; None if never.
+        refunded: Whether what it takes is to be given back.
     """
 
     order: Charge | Refund | Settle
     asked: Charge | None = None
     outcome: Outcome | None = None
     sent: int | None = None
+    refunded: bool = False
 
     def is_too_old(self, now: int) -> bool:
         """Say whether the store may have carried it out and forgotten that."""
@@ -52,6 +55,8 @@ class Journal:
     """
     Entries by account, those accounts first that have waited longest.
 
+    Of one account, one entry at a time is in somebody's hand: what comes behind it waits.
+
     Args:
         room: Most entries.
     """
@@ -60,12 +65,13 @@ class Journal:
         self._room = room
         self._waiting: OrderedDict[str, deque[Entry]] = OrderedDict()
         self._charges: dict[tuple[str, str], Entry] = {}
+        self._in_hand: dict[str, Entry] = {}
         self.count = 0
-        """How many entries wait."""
+        """How many entries have not been brought yet."""
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """Return how many entries wait."""
+        """Return how many entries have not been brought yet."""
         return self.count
 
     def add(self, entry: Entry) -> bool:
@@ -73,58 +79,72 @@ class Journal:
         with self._lock:
             if self.count >= self._room:
                 return False
-            self._append(entry)
+            order = entry.order
+            self._waiting.setdefault(order.account, deque()).append(entry)
+            if isinstance(order, Charge) and order.operation is not None:
+                self._charges[order.account, order.operation] = entry
+            self.count += 1
             return True
 
     def find(self, account: str, operation: str | None) -> Entry | None:
-        """Return the charge of that name that waits here, or None."""
+        """Return the charge of that name that has not been brought yet, or None."""
         return None if operation is None else self._charges.get((account, operation))
 
-    def drop(self, account: str, operation: str | None) -> bool:
-        """Forget the charge of that name, and say whether it waited here."""
+    def drop(self, entry: Entry) -> bool:
+        """Forget an entry that cannot have reached the store; False where it may have, or is on its way."""
+        account = entry.order.account
         with self._lock:
-            entry = self._charges.pop((account, operation or ""), None)
-            if entry is None:
+            if entry.sent is not None or self._in_hand.get(account) is entry:
                 return False
-            self.count -= 1
-            waiting = self._waiting[account]
-            waiting.remove(entry)
-            if not waiting:
-                del self._waiting[account]
+            waiting = self._waiting.get(account, ())
+            if entry not in waiting:
+                return False
+            self._waiting[account].remove(entry)
+            self._tidy(account)
+            self._forget(entry)
             return True
 
     def take(self, account: str | None = None) -> Entry | None:
-        """Take out the oldest entry of the account, or of the account that has waited longest; None if there is none."""
+        """
+        Take out the oldest entry of the account, or of the account that has waited longest.
+
+        Returns:
+            The entry, for `done` or `put_back`; None if there is none whose turn it is.
+        """
         with self._lock:
-            whose = next(iter(self._waiting), None) if account is None else account
-            entries = None if whose is None else self._waiting.get(whose)
-            if whose is None or entries is None:
+            if account is None:
+                account = next((each for each in self._waiting if each not in self._in_hand), None)
+            if account is None or account not in self._waiting or account in self._in_hand:
                 return None
-            entry = entries.popleft()
-            if not entries:
-                del self._waiting[whose]
-            self.count -= 1
-            self._charges.pop((whose, getattr(entry.order, "operation", None) or ""), None)
+            entry = self._in_hand[account] = self._waiting[account].popleft()
+            self._tidy(account)
             return entry
 
     def put_back(self, entry: Entry) -> None:
-        """Put an entry that was taken back to where it was, whatever the room."""
+        """Put an entry that was taken back to where it was."""
+        account = entry.order.account
         with self._lock:
-            self._append(entry, first=True)
+            if self._in_hand.pop(account, None) is entry:
+                self._waiting.setdefault(account, deque()).appendleft(entry)
+                self._waiting.move_to_end(account, last=False)
+
+    def done(self, entry: Entry) -> None:
+        """Forget an entry that was taken."""
+        with self._lock:
+            if self._in_hand.pop(entry.order.account, None) is entry:
+                self._forget(entry)
 
     def renew(self) -> None:
         """Be empty, with a fresh lock: in a forked child, what waits is the parent's to bring."""
         self._lock = threading.Lock()
-        self._waiting, self._charges, self.count = OrderedDict(), {}, 0
+        self._waiting, self._charges, self._in_hand, self.count = OrderedDict(), {}, {}, 0
 
-    def _append(self, entry: Entry, *, first: bool = False) -> None:
+    def _forget(self, entry: Entry) -> None:
         order = entry.order
-        waiting = self._waiting.setdefault(order.account, deque())
-        if first:
-            waiting.appendleft(entry)
-            self._waiting.move_to_end(order.account, last=False)
-        else:
-            waiting.append(entry)
         if isinstance(order, Charge) and order.operation is not None:
-            self._charges[order.account, order.operation] = entry
-        self.count += 1
+            self._charges.pop((order.account, order.operation), None)
+        self.count -= 1
+
+    def _tidy(self, account: str) -> None:
+        if not self._waiting[account]:
+            del self._waiting[account]

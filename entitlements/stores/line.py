@@ -65,11 +65,18 @@ class Line:
         self.connection.disconnect()
 
     def _patience(self, until: float) -> None:
-        """Let the socket wait no longer than *until*; a difference of a twentieth is not worth a system call."""
+        """
+        Let the socket wait no longer than *until*; a difference of a twentieth is not worth a system call.
+
+        Raises:
+            TimeoutError: Where *until* has come.
+        """
         left = until - monotonic()
+        if left <= 0:
+            raise TimeoutError("its deadline has passed")
         if not 0.95 * self._timeout <= left <= 1.05 * self._timeout:
-            self._timeout = max(0.001, left)
-            self._socket.settimeout(self._timeout)
+            self._timeout = left
+            self._socket.settimeout(left)
 
 
 class _Arrivals:

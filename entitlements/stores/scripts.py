@@ -11,6 +11,9 @@ from functools import cache
 from hashlib import sha1
 from importlib.resources import files
 
+LOADED = 10
+"""Times that one call brings the server its script, which somebody may flush in between."""
+
 _LEDGER = ("records", "lines", "meters", "counts", "operations", "ledger")
 
 

@@ -166,6 +166,8 @@ def deadline_of(order: Order) -> int:
     """Return how long an order may take, in microseconds: the longest of its limits' deadlines."""
     if isinstance(order, Recall):
         order = order.charge
+    if isinstance(order, Charge) and order.deadline:
+        return order.deadline
     if isinstance(order, Charge | Read):
         return max(part.limit.deadline for part in order.parts) if order.parts else _DEADLINE
     if isinstance(order, SetUsage | ReadHistory):
