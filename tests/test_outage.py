@@ -118,6 +118,17 @@ def test_a_local_refusal_says_when_the_same_charge_fits(enforcer, store):
     assert 3_500 < refused.retry_after.total_seconds() <= 3_660
 
 
+def test_a_share_that_is_used_up_sends_nobody_away_for_longer_than_the_store_is(store):
+    enforcer = Enforcer(POLICY, accounts={"acme": "one"}, store=store, expected_processes=2)
+    store.how = "refused"
+    refused = [enforcer.consume("acme", "api") for _ in range(7)][-1]
+    assert (False, Reason.RATE_LIMITED, "local", True) == said(refused)
+    assert 1 <= refused.retry_after.total_seconds() <= 2
+    wait_out(enforcer)
+    store.how = None
+    assert enforcer.consume("acme", "api").allowed
+
+
 @pytest.mark.parametrize(("processes", "admitted"), [(1, 10), (3, 4), (4, 3), (10, 1), (99, 1)])
 def test_a_local_rate_admits_the_share_of_this_process_rounded_up(store, processes, admitted):
     enforcer = Enforcer(POLICY, accounts={"acme": "one"}, store=store, expected_processes=processes)

@@ -173,7 +173,7 @@ class Problems:
             text = "This limit cannot be counted just now, and is not passed uncounted; try again later."
             return self._refusal(kind, text, decision, retry_after=wait)
         if kind == "not-included":
-            return self._refusal(kind, f"The plan does not include {decision.feature!r}{_help(decision)}.", decision)
+            return self._refusal(kind, f"The plan does not include {decision.feature!r}{_help(decision, 'does')}.", decision)
         return self._refusal(
             kind, _over(decision), decision, retry_after=_whole_seconds(decision), figures=_figures(decision)
         )
@@ -208,19 +208,21 @@ class Problems:
         return QUOTA_EXCEEDED if kind == "quota-exceeded" else f"urn:entitlements:problem:{kind}"
 
 
-def _help(decision: Decision) -> str:
+def _help(decision: Decision, verb: str) -> str:
     remedy = decision.remedy
     ways = [] if remedy is None else [each for each in (remedy.tier, remedy.add_on) if each]
-    return f"; {' or '.join(ways)} does" if ways else ""
+    return f"; {' or '.join(ways)} {verb}" if ways else ""
 
 
 def _over(decision: Decision) -> str:
     """Return which limit stands in the way, without a figure that changes from call to call."""
     if decision.reason is Reason.NEVER_FITS:
-        return f"The request needs more of {decision.feature!r} than the plan has in all{_help(decision)}."
+        return f"The request needs more of {decision.feature!r} than the plan has in all{_help(decision, 'has more')}."
     if decision.reason is Reason.ALLOCATION_FULL:
-        return f"All of {decision.feature!r} is in use{_help(decision)}."
-    return f"All of {decision.feature!r} is used up for now{_help(decision)}."
+        return f"All of {decision.feature!r} is in use{_help(decision, 'has more')}."
+    if decision.degraded:
+        return f"{decision.feature!r} is counted apart for the moment, and the share of this server is used up."
+    return f"All of {decision.feature!r} is used up for now{_help(decision, 'has more')}."
 
 
 def _figures(decision: Decision) -> dict[str, object]:

@@ -52,7 +52,9 @@ def local_charge(order: Charge, ways: tuple[Way, ...], processes: int) -> Charge
     return Charge(order.account, parts, verb, order.scope if scoped else None)
 
 
-def answered(order: Charge, ways: tuple[Way, ...], local: Outcome | None, now: int, retry_at: int) -> Outcome:
+def answered(
+    order: Charge, ways: tuple[Way, ...], local: Outcome | None, now: int, retry_at: int, *, shared: bool = False
+) -> Outcome:
     """
     Return the outcome of a charge without the store.
 
@@ -62,6 +64,8 @@ def answered(order: Charge, ways: tuple[Way, ...], local: Outcome | None, now: i
         local: What the local parts got; None where there are none.
         now: The local clock, in microseconds.
         retry_at: When the store is tried again, for what is refused for its sake.
+        shared: Whether the local parts are shares: then one that is used up does not say
+            that the limit is, and the store may admit the charge as soon as it is back.
     """
     counted = iter(local.lines if local else ())
     denied = Line(False, None, retry_at=retry_at)
@@ -72,6 +76,8 @@ def answered(order: Charge, ways: tuple[Way, ...], local: Outcome | None, now: i
             line = next(counted, denied)
             if line is denied or (not line.fits and line.retry_at is None and part.size):  # no room, or above the share
                 line, way = denied, Way.DENY
+            elif shared and line.retry_at is not None:
+                line = line._replace(retry_at=min(line.retry_at, retry_at))
         elif way is Way.DENY:
             line = denied
         lines.append(line._replace(used=None, reserved=0))

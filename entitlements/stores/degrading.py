@@ -324,7 +324,8 @@ class Degrading:
             return waiting
         now, ways = self._shares.now(), ways_of(order)
         retry_at = now + max(SECOND, self.breaker.pause(self.clock()))
-        outcome = answered(order, ways, self._shares.charge(order, ways), now, retry_at)
+        local, shared = self._shares.charge(order, ways), self._shares.processes > 1
+        outcome = answered(order, ways, local, now, retry_at, shared=shared)
         began = self.clock() if sent else None
         counted = to_journal(order, outcome)
         if counted is not None:
