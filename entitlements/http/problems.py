@@ -173,7 +173,9 @@ class Problems:
             text = "This limit cannot be counted just now, and is not passed uncounted; try again later."
             return self._refusal(kind, text, decision, retry_after=wait)
         if kind == "not-included":
-            return self._refusal(kind, f"The plan does not include {decision.feature!r}{_help(decision, 'does')}.", decision)
+            return self._refusal(
+                kind, f"The plan does not include {decision.feature!r}{_help(decision, 'does')}.", decision
+            )
         return self._refusal(
             kind, _over(decision), decision, retry_after=_whole_seconds(decision), figures=_figures(decision)
         )
