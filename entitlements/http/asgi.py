@@ -18,7 +18,7 @@ from entitlements.http.headers import HeaderStyle
 from entitlements.http.lifespan import LifespanMiddleware
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusing import refuse
-from entitlements.http.response import Response
+from entitlements.http.response import Response, adding
 from entitlements.http.routes import Route, RouteTable, route_of
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class RoutesMiddleware:
                     break
             else:
                 if route.consumes:
-                    decision = charging.at_once(account, route)
+                    decision = None if route.one is None else account.consume_nowait(route.one)
                     if decision is None:
                         decision = await charging.consume(account, route, scope)
                 if decision is None:
@@ -172,7 +172,7 @@ class RoutesMiddleware:
         except Exception as error:  # noqa: BLE001 - a store's, a directory's or a rule's error: nobody passes uncounted
             await self._refuse(scope, receive, send, charging.undecided(error, route, account))
             return
-        if decision is not None and not decision.allowed:
+        if decision is not None and not decision.given[0]:
             try:
                 refusal = charging.refused(decision, route, scope)
             except Exception as error:  # noqa: BLE001 - as above
@@ -184,8 +184,15 @@ class RoutesMiddleware:
             return
         if route.messages and scope["type"] == "websocket":
             receive, send = charging.metered(account, route, scope, receive, send)
-        if decision is None or decision.facts.limit is None:
+        if decision is None:
             await self.app(scope, receive, send)
+            return
+        _, _, facts, receipt, _, _ = decision.given
+        if facts.limit is None:
+            await self.app(scope, receive, send)
+            return
+        if not charging.may_give_back(receipt):
+            await self.app(scope, receive, adding(send, charging.headers(decision)))
             return
         response = Response(receive, send, charging.headers(decision))
         try:

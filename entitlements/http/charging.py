@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from entitlements.http.current import Handle
     from entitlements.http.problems import Problems, Refusal
     from entitlements.http.routes import Cost, Route
-    from entitlements.http.types import Headers, Receive, Scope, Send
+    from entitlements.http.types import Receive, Scope, Send
     from entitlements.model.decision import Decision
+    from entitlements.model.facts import Receipt
 
 _log = logging.getLogger("entitlements.http")
 
@@ -61,19 +62,16 @@ class Charging:
         if wrong:
             raise ValueError(f"refund_on holds {wrong[0]!r}, which is no HTTP status")
         self._enforcer = enforcer
-        self._headers = RateLimitHeaders(style)
+        self.headers = RateLimitHeaders(style).of
+        """From a decision to what the response says of the limits that it is about."""
         self._refund_on = frozenset(refund_on)
         self._refund_rates = refund_rates
         self._problems = problems
         self._refunds: set[asyncio.Future[None]] = set()
 
-    def headers(self, decision: Decision) -> Headers:
-        """Return what the response says of the limits that *decision* is about."""
-        return self._headers.of(decision)
-
-    def at_once(self, account: Handle, route: Route) -> Decision | None:
-        """Take one unit of one limit, if that is all and needs no I/O; None where `consume` is to be awaited."""
-        return None if route.one is None else account.consume_nowait(route.one)
+    def may_give_back(self, receipt: Receipt) -> bool:
+        """Say whether a charge may have to be given back: one of rates alone stays spent, unless asked."""
+        return receipt.operation is not None or self._refund_rates
 
     async def consume(
         self, account: Handle, route: Route, scope: Scope, consumes: Mapping[str, Cost] | None = None
@@ -161,7 +159,7 @@ class Charging:
 
     async def _give_back(self, decision: Decision) -> None:
         """Give back, where there is anything to give, also when the request was cancelled."""
-        if decision.operation is None and not self._refund_rates:
+        if not self.may_give_back(decision.receipt):
             return
         refund = asyncio.ensure_future(self._refund(decision))
         self._refunds.add(refund)  # a loop itself holds its tasks only weakly

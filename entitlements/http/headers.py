@@ -10,7 +10,7 @@ of the account are told; allocations have no time, and what is unlimited has no 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import Mode, Quota, Rate
@@ -38,7 +38,7 @@ class HeaderStyle(StrEnum):
 
 
 _DRAFT_11, _NONE = HeaderStyle.DRAFT_11, HeaderStyle.NONE
-_made = tuple.__new__  # a named tuple's own constructor costs three times as much
+_UNKNOWN: Any = object()
 
 
 class RateLimitHeaders:
@@ -58,22 +58,29 @@ class RateLimitHeaders:
         style = self._style
         if style is _NONE:
             return []
-        parts = decision.given[5]
-        if parts is None:
-            alone = self._told(decision)
-            told = [] if alone is None else [alone]
-        else:
-            told = [each for each in map(self._told, parts) if each is not None]
+        _, _, facts, receipt, line, parts = decision.given
+        if parts is None and style is _DRAFT_11:  # the common case, without any table
+            if line is None or line[1] is None:
+                return []
+            written = self._written.get(facts, _UNKNOWN)
+            if written is _UNKNOWN:
+                written = self._write(facts)
+            if written is None:
+                return []
+            limit, policy, name = written
+            _, used, _, retry_at, resets_at, _, _ = line
+            left, lasts = limit - used, -((receipt[1] - ((resets_at if retry_at is None else retry_at) or 0)) // SECOND)
+            if 0 <= left <= MOST and lasts >= 0:
+                return [policy, (b"ratelimit", b"%b%d;t=%d" % (name, left, lasts))]
+        told = [each for each in map(self._told, (decision,) if parts is None else parts) if each is not None]
         if not told:
             return []
         if style is _DRAFT_11:
-            if len(told) == 1:
-                return [told[0][0].policy, (b"ratelimit", _state(told[0]))]
             policies = b", ".join([each.written.policy[1] for each in told])
             return [(b"ratelimit-policy", policies), (b"ratelimit", b", ".join(map(_state, told)))]
         shown = min(told, key=_share_left)
-        prefix = b"ratelimit" if self._style is HeaderStyle.DRAFT_06 else b"x-ratelimit"
-        reset = shown.lasts if self._style is HeaderStyle.DRAFT_06 else -(-shown.now // SECOND) + shown.lasts
+        prefix = b"ratelimit" if style is HeaderStyle.DRAFT_06 else b"x-ratelimit"
+        reset = shown.lasts if style is HeaderStyle.DRAFT_06 else -(-shown.now // SECOND) + shown.lasts
         return [
             (prefix + b"-limit", b"%d" % min(MOST, shown.written.limit)),
             (prefix + b"-remaining", b"%d" % shown.remaining),
@@ -83,28 +90,20 @@ class RateLimitHeaders:
     def _told(self, part: Decision) -> _Told | None:
         """Return what a part of a decision says of its limit; None where nothing can be said."""
         _, _, facts, receipt, line, _ = part.given
-        if line is None:
+        if line is None or line.used is None:
             return None
-        _, used, _, retry_at, resets_at, _, _ = line
-        if used is None:
-            return None
-        try:
-            written = self._written[facts]
-        except KeyError:
-            if len(self._written) >= MOST_WRITTEN:
-                self._written.clear()
-            written = self._written[facts] = _written(facts)
+        written = self._written[facts] if facts in self._written else self._write(facts)
         if written is None:
             return None
-        now = receipt.now
-        lasts = -((now - ((resets_at if retry_at is None else retry_at) or 0)) // SECOND)
-        remaining = written.limit - used
-        return _made(_Told, (
-            written,
-            0 if remaining < 0 else remaining if remaining < MOST else MOST,  # noqa: FURB136 -- hot
-            lasts if lasts > 0 else 0,  # noqa: FURB136 -- hot
-            now,
-        ))  # fmt: skip
+        now, until = receipt.now, line.resets_at if line.retry_at is None else line.retry_at
+        lasts = -((now - (until or 0)) // SECOND)
+        return _Told(written, max(0, min(written.limit - line.used, MOST)), max(0, lasts), now)
+
+    def _write(self, facts: Facts) -> _Written | None:
+        if len(self._written) >= MOST_WRITTEN:
+            self._written.clear()
+        written = self._written[facts] = _written(facts)
+        return written
 
 
 def rate_limit_headers(decision: Decision, style: HeaderStyle = HeaderStyle.DRAFT_11) -> Headers:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from entitlements.http.types import Headers, Message, Receive, Send
 
 STARTS = frozenset({"http.response.start", "websocket.accept"})
@@ -66,6 +68,22 @@ class Response:
             self.is_complete = self.is_complete or not self._trailers
         elif kind == "http.response.trailers" and not message.get("more_trailers", False):
             self.is_complete = True
+
+
+def adding(send: Send, headers: Headers) -> Send:
+    """Return a `send` that adds headers to the first start, and does no more: for what is never given back."""
+    if not headers:
+        return send
+    started = False
+
+    def sent(message: Message) -> Awaitable[None]:
+        nonlocal started
+        if not started and message["type"] in STARTS:
+            started = True
+            message = {**message, "headers": joined(message.get("headers", ()), headers)}
+        return send(message)
+
+    return sent
 
 
 def joined(present: Headers, own: Headers) -> Headers:

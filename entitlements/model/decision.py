@@ -40,8 +40,9 @@ class Decision:
         parts: The decisions about each limit; None where this is the only one.
     """
 
-    __slots__ = ("__weakref__", "_given")
-    _given: tuple[bool, Reason, Facts, Receipt, Line | None, tuple[Decision, ...] | None]
+    __slots__ = ("__weakref__", "given")
+    given: tuple[bool, Reason, Facts, Receipt, Line | None, tuple[Decision, ...] | None]
+    """All that it was made of, in one step."""
 
     def __init__(
         self,
@@ -60,41 +61,36 @@ class Decision:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel to other processes."""
-        return (Decision, self._given)
-
-    @property
-    def given(self) -> tuple[bool, Reason, Facts, Receipt, Line | None, tuple[Decision, ...] | None]:
-        """All that it was made of, in one step."""
-        return self._given
+        return (Decision, self.given)
 
     @property
     def allowed(self) -> bool:
         """Whether the account may."""
-        return self._given[0]
+        return self.given[0]
 
     @property
     def reason(self) -> Reason:
         """Why."""
-        return self._given[1]
+        return self.given[1]
 
     @property
     def facts(self) -> Facts:
         """What does not change between calls."""
-        return self._given[2]
+        return self.given[2]
 
     @property
     def receipt(self) -> Receipt:
         """How this call was answered."""
-        return self._given[3]
+        return self.given[3]
 
     @property
     def line(self) -> Line | None:
         """What a store said; None if none was asked."""
-        return self._given[4]
+        return self.given[4]
 
     @property
     def _parts(self) -> tuple[Decision, ...] | None:
-        return self._given[5]
+        return self.given[5]
 
     def deciding(self, parts: tuple[Decision, ...], *, allowed: bool) -> Decision:
         """Return this part as the whole that it decides; a shadow part's refusal allows it."""
@@ -105,7 +101,7 @@ class Decision:
 
     def __bool__(self) -> bool:
         """Return whether the account may."""
-        return self._given[0]
+        return self.given[0]
 
     @property
     def account(self) -> str:
@@ -233,8 +229,8 @@ class Decision:
     @property
     def each(self) -> tuple[Decision, ...]:
         """The values of `parts`."""
-        if self._given[5] is not None:
-            return self._given[5]
+        if self.given[5] is not None:
+            return self.given[5]
         return (self,) if self.facts.limit else ()
 
     @property
@@ -291,7 +287,7 @@ _FIELDS = (
     "remaining", "retry_after", "resets_at", "valid_until", "degraded", "replayed",
 )  # fmt: skip
 
-_give = Decision._given.__set__  # type: ignore[misc, attr-defined]  # noqa: SLF001 - the slot's own, past our __setattr__
+_give = Decision.given.__set__  # type: ignore[misc, attr-defined]  # the slot's own, past our __setattr__
 _new = object.__new__
 
 

@@ -235,15 +235,13 @@ class AsyncMemoryStore:
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
+        self.at_once = store.execute
+        """The same without waiting."""
         self.via = store.via
 
     async def execute(self, order: Order, /) -> Answer:
         """Same as `MemoryStore.execute`."""
         return self._store.execute(order)
-
-    def at_once(self, order: Charge, /) -> Outcome:
-        """Carry out a charge without waiting."""
-        return self._store.execute(order)  # type: ignore[return-value]
 
     async def aclose(self) -> None:
         """Do nothing: there is nothing to let go of."""
