@@ -103,6 +103,7 @@ class AsyncEnforcer:
         self._hooks = Hooks(hooks)
         self._store = guard_async_store(open_async_store(store, self._clock), self._hooks.tell, expected_processes)
         self._at_once: Callable[[Any], Answer] | None = getattr(self._store, "at_once", None)
+        self._beyond: Callable[[Any], Awaitable[Any]] = getattr(self._store, "beyond", self._store.execute)
         self._via = self._store.via
         self._refunded = Once()
 
@@ -174,7 +175,7 @@ class AsyncEnforcer:
                     decision = self.run_nowait(step)
                     if decision is not None:
                         return decision
-                answer = await self._store.execute(step.order)  # type: ignore[arg-type]
+                answer = await self._beyond(step.order)
                 decision = step.finish(answer, self._via)
                 return self._noted(step, decision, answer) if self._hooks.listening else decision
         return await self._charge(account, Verb.CONSUME, what, n, key=key, scope=scope)
@@ -422,7 +423,13 @@ class AsyncEnforcer:
         answer = self._at_once(step.order)
         if answer is None:
             return None
-        result = step.finish(answer, self._store.via)
+        result = step.finish(answer, self._via)
+        return self._noted(step, result, answer) if self._hooks.listening else result
+
+    async def run_beyond(self, step: verbs.Step[R]) -> R:
+        """Run a step that `run_nowait` could not."""
+        answer = await self._beyond(step.order)
+        result = step.finish(answer, self._via)
         return self._noted(step, result, answer) if self._hooks.listening else result
 
     def _noted(self, step: verbs.Step[R], result: R, answer: Any) -> R:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Awaitable, Iterable, Mapping
     from datetime import datetime, timedelta
 
     from entitlements.async_enforcer import AsyncEnforcer
@@ -79,8 +79,8 @@ class BoundAccount:
         """Same as `Enforcer.consume`, for this account."""
         return self._enforcer.consume(self.account, what, n, key=key, scope=scope)
 
-    def consume_nowait(self, limit: str) -> Decision | None:
-        """Consume one unit; as `AsyncBoundAccount.consume_nowait`, but nothing is ever waited for."""
+    def consume_one(self, limit: str) -> Decision:
+        """Consume one unit; as `AsyncBoundAccount.consume_one`, but nothing is ever waited for."""
         return self._enforcer.consume(self.account, limit)
 
     def peek(self, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
@@ -199,14 +199,17 @@ class AsyncBoundAccount:
         """Same as `AsyncEnforcer.consume`, for this account."""
         return await self._enforcer.consume(self.account, what, n, key=key, scope=scope)
 
-    def consume_nowait(self, limit: str) -> Decision | None:
+    def consume_one(self, limit: str) -> Decision | Awaitable[Decision]:
         """
-        Consume one unit of a rate, if nothing has to be waited for; None where `consume` must be awaited.
+        Consume one unit: the decision, where nothing has to be waited for, else what brings it.
 
         For a handle that was made just now: it does not look whether the account has changed since.
         """
-        step = self._kept.entitlements.ready.get(limit)
-        return None if step is None else self._enforcer.run_nowait(step)
+        enforcer, step = self._enforcer, self._kept.entitlements.ready.get(limit)
+        if step is None:
+            return enforcer.consume(self.account, limit)
+        decision = enforcer.run_nowait(step)
+        return enforcer.run_beyond(step) if decision is None else decision
 
     async def peek(self, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
         """Same as `AsyncEnforcer.peek`, for this account."""

@@ -20,6 +20,7 @@ from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusing import refuse
 from entitlements.http.response import Response, adding
 from entitlements.http.routes import Route, RouteTable, route_of
+from entitlements.model.decision import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from entitlements.http.identify import Identify
     from entitlements.http.refusing import OnDenied
     from entitlements.http.types import App, Receive, Scope, Send
-    from entitlements.model.decision import Decision
 
 SERVED = frozenset({"http", "websocket"})
 HANDLES = (AsyncBoundAccount, BoundAccount)
@@ -164,9 +164,11 @@ class RoutesMiddleware:
                     break
             else:
                 if route.consumes:
-                    decision = None if route.one is None else account.consume_nowait(route.one)
-                    if decision is None:
+                    if route.one is None:
                         decision = await charging.consume(account, route, scope)
+                    else:
+                        made = account.consume_one(route.one)
+                        decision = made if isinstance(made, Decision) else await made
                 if decision is None:
                     standing = account.entitlements().standing
         except Exception as error:  # noqa: BLE001 - a store's, a directory's or a rule's error: nobody passes uncounted

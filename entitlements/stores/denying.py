@@ -193,10 +193,11 @@ class AsyncDenyCache:
     def __init__(self, store: AsyncStore, *, clock: Callable[[], int] = _clock) -> None:
         self._store, self._clock = store, clock
         self._denials = Denials(clock)
-        self._ask = store.execute
+        self.beyond = store.execute
+        """Same as `execute` for what `at_once` does not know."""
         listen = getattr(store, "listen", None)
         if listen is None:
-            self._ask = self._hear
+            self.beyond = self._hear
         else:
             listen(self._denials.heard)
         self.at_once = self._denials.find
@@ -209,7 +210,7 @@ class AsyncDenyCache:
     def execute(self, order: Order, /) -> Coroutine[Any, Any, Answer]:
         """Same as `DenyCache.execute`."""
         denied = self._denials.find(order)
-        return self._ask(order) if denied is None else _known(denied)
+        return self.beyond(order) if denied is None else _known(denied)
 
     async def _hear(self, order: Order) -> Answer:
         sent = self._clock()
