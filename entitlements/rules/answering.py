@@ -9,7 +9,6 @@ would have been, and decides nothing.
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from entitlements.errors import KeyReused
@@ -247,10 +246,7 @@ def _whole(parts: list[Decision]) -> Decision:
     if len(parts) == 1 and (only.allowed or only.is_enforced):
         return only
     refusing = [part for part in parts if not part.allowed and part.is_enforced]
-    if refusing:
-        deciding = max(refusing, key=_wait)
-    else:
-        deciding = min((part for part in parts if part.allowed), key=_share_left, default=only)
+    deciding = max(refusing, key=_wait) if refusing else _least_left(parts)
     return deciding.deciding(tuple(parts), allowed=not refusing)
 
 
@@ -260,11 +256,18 @@ def _wait(part: Decision) -> tuple[bool, int]:
     return retry_at is None, retry_at or 0
 
 
-def _share_left(part: Decision) -> Fraction:
-    limit, remaining = part.limit, part.remaining
-    if not isinstance(limit, int) or not isinstance(remaining, int) or not limit:
-        return Fraction(1)
-    return Fraction(remaining, limit)
+def _least_left(parts: list[Decision]) -> Decision:
+    """Return the allowed part with the smallest share of its limit left, the first of several; shares are exact."""
+    found, least, of = None, 1, 1
+    for part in parts:
+        if not part.allowed:
+            continue
+        limit, remaining = part.limit, part.remaining
+        if not isinstance(limit, int) or not isinstance(remaining, int) or not limit:
+            remaining = limit = 1
+        if found is None or remaining * of < least * limit:
+            found, least, of = part, remaining, limit
+    return found or parts[0]
 
 
 def _moment(instant: int | None) -> datetime | None:
