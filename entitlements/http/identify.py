@@ -69,9 +69,10 @@ def api_key(lookup: Lookup, *, header: str = "x-api-key", scheme: str = "") -> I
             key = values[0].decode("ascii").strip()
         except UnicodeDecodeError:
             return None
-        if not key.lower().startswith(before):
-            return None
-        key = key[len(before) :].strip()
+        if before:
+            if not key.lower().startswith(before):
+                return None
+            key = key[len(before) :].strip()
         return find(key) if key else None
 
     return identify

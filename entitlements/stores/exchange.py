@@ -63,8 +63,8 @@ class Exchange(asyncio.Protocol):
         """Whose call is sent, and not answered yet."""
         self.loading: set[bytes] = set()
         """Scripts that are on their way to the server."""
-        self.is_full = False
-        """Whether the server takes no more for the moment."""
+        self.takes_more = True
+        """Whether calls may be written now: what was written before goes out, and the connection has not ended."""
         self._answered, self._refused, self._lost = answered, refused, lost
         parser = connection._parser  # noqa: SLF001 - only it knows redis-py's names for the server's errors
         self._replies = hiredis.Reader(notEnoughData=NOTHING, replyError=parser.parse_error)
@@ -84,13 +84,9 @@ class Exchange(asyncio.Protocol):
         self.waiting.append(call)
         self._transport.write(call[3][1])
 
-    @property
-    def takes_more(self) -> bool:
-        """Whether calls may be written now: what was written before goes out, and the connection has not ended."""
-        return not self.is_full and not self._transport.is_closing()
-
     def close(self) -> None:
         """End the connection; whoever still waits learns it."""
+        self.takes_more = False
         self._transport.abort()
 
     def abandon(self) -> None:
@@ -123,19 +119,24 @@ class Exchange(asyncio.Protocol):
                 else:
                     answer.set_result(reply)
         except (hiredis.HiredisError, IndexError):  # no answer of a Redis, or one to nobody
-            self._transport.abort()
+            self.close()
             return
         self._answered(self)
 
     def pause_writing(self) -> None:
         """Take notice that what was written piles up."""
-        self.is_full = True
+        self.takes_more = False
 
     def resume_writing(self) -> None:
         """Take notice that it has gone out."""
-        self.is_full = False
+        self.takes_more = not self._transport.is_closing()
         self._answered(self)
+
+    def eof_received(self) -> None:
+        """Take notice that the server hangs up; the transport closes itself."""
+        self.takes_more = False
 
     def connection_lost(self, error: BaseException | None) -> None:
         """Take notice that the connection has ended."""
+        self.takes_more = False
         self._lost(self, error)
