@@ -90,7 +90,7 @@ def _calibrate(run: Callable[[int], None]) -> int:
     loops = 100
     while (elapsed := _time(run, loops) * loops) < TARGET_NS / 4:
         loops = max(loops * 2, int(loops * TARGET_NS / 4 / max(elapsed, 1)))
-    return int(loops * TARGET_NS / elapsed)
+    return max(1, int(loops * TARGET_NS / elapsed))
 
 
 def _time(run: Callable[[int], None], loops: int) -> float:

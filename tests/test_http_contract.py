@@ -62,9 +62,9 @@ def spend(client, path, times, account="pro"):
 
 
 def fields(response):
-    """Return both fields as a parser that is not ours reads them: name to parameters."""
+    """Return both fields, those that there are, as a parser that is not ours reads them: name to parameters."""
     read = {}
-    for name in ("RateLimit-Policy", "RateLimit"):
+    for name in (each for each in ("RateLimit-Policy", "RateLimit") if each in response.headers):
         items = http_sf.parse(response.headers[name].encode("ascii"), tltype="list")
         read[name] = {item: dict(parameters) for item, parameters in items}
         assert all(isinstance(item, str) for item, _ in items)  # quoted, not tokens
@@ -279,6 +279,18 @@ def test_refusals_say_it_too(site):
     told = fields(response)["RateLimit"]["api"]
 
     assert (0, int(response.headers["retry-after"])) == (told["r"], told["t"])
+
+
+def test_where_the_store_is_down_the_policy_is_told_and_no_figure_that_nobody_knows():
+    enforcer = AsyncEnforcer(policy(), accounts=ACCOUNTS, store=Broken(), expected_processes=2)
+    with serving(app(enforcer)) as url, httpx.Client(base_url=url) as client:
+        responses = [get(client, "/anything") for _ in range(6)]
+
+    assert [200] * 5 + [429] == [each.status_code for each in responses]
+    assert [{"api": {"q": 10, "w": 3600}}] * 6 == [fields(each)["RateLimit-Policy"] for each in responses]
+    assert ["ratelimit" in each.headers for each in responses] == [False] * 5 + [True]
+    told = fields(responses[-1])["RateLimit"]["api"]
+    assert (0, int(responses[-1].headers["retry-after"])) == (told["r"], told["t"])
 
 
 def test_a_limit_beyond_what_a_structured_field_holds_is_clamped():

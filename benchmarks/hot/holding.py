@@ -15,6 +15,8 @@ HELD = 100
 """Accounts whose bytes are counted."""
 TRIED = 3
 """Accounts whose windows are looked at."""
+STEP = 0.02
+"""Seconds between two looks at what a window holds."""
 
 
 def memory(case: Case, keys: list[str], *, many: int, warm: int) -> dict:
@@ -57,7 +59,19 @@ def window(case: Case, keys: list[str], *, many: int, warm: int) -> dict:
     for burst in bursts:
         _all(case, admitted, start + burst, case.setting.limit + 1)
     most = max(most_in_any_window(each, seconds) for each in admitted.values())
-    return {"most": most, "limit": case.setting.limit, "ratio": most / case.setting.limit, "degraded": case.degraded}
+    return {
+        "most": most, "limit": case.setting.limit, "ratio": most / case.setting.limit, "degraded": case.degraded,
+        "seconds": seconds, "held": held(admitted[keys[0]], start, seconds, bursts[-1] + seconds),
+    }  # fmt: skip
+
+
+def held(admissions: list[Admission], start: float, seconds: float, lasts: float) -> list[int]:
+    """Return how many units the window that ends now certainly holds, every `STEP` seconds from *start* on."""
+    found = []
+    for step in range(int(lasts / STEP)):
+        ends = start + step * STEP
+        found.append(sum(each.asked > ends - seconds and each.answered <= ends for each in admissions))
+    return found
 
 
 def _all(case: Case, admitted: dict[str, list[Admission]], instant: float, most: int) -> None:

@@ -1,5 +1,6 @@
 """
-The raw figures as SVG: how long decisions take, with what PING takes as a band, and how many there are a second.
+The raw figures as SVG: how long decisions take, with what PING takes as a band, how many there are a second, and how many
+units each limiter lets into one window.
 
     python -m benchmarks.hot.plots [--server redis-7.0] [--json FILE] [--folder benchmarks/results]
 """
@@ -14,7 +15,8 @@ from statistics import median
 
 from benchmarks.hot.environments import ROOT
 from benchmarks.hot.figures import shares
-from benchmarks.hot.plan import WORDS
+from benchmarks.hot.holding import STEP
+from benchmarks.hot.plan import LIMITERS, WORDS
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 860, 64, 24, 126, 44
 TALL = 320
@@ -35,16 +37,16 @@ TITLES = {
     "open-poisson-50": "Time of a decision from its intended start, Poisson arrivals at half of our capacity",
 }
 BARS = {"closed-64": "64 tasks", "closed-512": "512 tasks"}
-COLOURS = ("#8a8f99", "#2f6f9f", "#e0a030", "#b8433a", "#7a4fa0")
+COLOURS = ("#8a8f99", "#2f6f9f", "#e0a030", "#b8433a", "#7a4fa0", "#4f8f5f")
 
 STYLE = """
   text { font: 12px system-ui, sans-serif; fill: #3d4451 }
   .title { font-size: 14px; font-weight: 600 } .strong { font-weight: 600 }
-  .grid { stroke: #d5d9e0 } .axis, .range { stroke: #3d4451 }
+  .grid { stroke: #d5d9e0 } .axis, .range { stroke: #3d4451 } .limit { stroke: #3d4451; stroke-dasharray: 5 4 }
   .band { fill: #9aa3b0; fill-opacity: 0.35 } .line { fill: none; stroke-width: 1.8 }
   .ours { fill: #2f6f9f } .floor { fill: #9aa3b0 } .peer { fill: #e0a030 }
   @media (prefers-color-scheme: dark) {
-    text { fill: #d3d8e2 } .grid { stroke: #3a4050 } .axis, .range { stroke: #d3d8e2 } .ours { fill: #5aa5dc }
+    text { fill: #d3d8e2 } .grid { stroke: #3a4050 } .axis, .range, .limit { stroke: #d3d8e2 } .ours { fill: #5aa5dc }
   }
 """
 
@@ -179,9 +181,54 @@ def _bar(case, rates, most, y):
     yield f'<text x="{high + 6:.1f}" y="{y + 5}">{rate:,.0f}</text>'
 
 
+# -- how many of a limit -------------------------------------------------------------------
+
+
+def admitted(raw, server):
+    """Return what each limiter has let into the window that ends now, over the time of the worst that can be asked."""
+    found = {case: rounds[0] for case, rounds in of(raw, "window", server).items() if "held" in rounds[0]}
+    cases = [case for case in LIMITERS if case in found]
+    limit, seconds = found[cases[0]]["limit"], found[cases[0]]["seconds"]
+    most = max(max(found[case]["held"]) for case in cases)
+    lasts = STEP * len(found[cases[0]]["held"])
+    wide, tall = (WIDTH - LEFT - RIGHT) / lasts, TALL / (most * 1.05)
+    foot = TOP + TALL
+    parts = [*_seconds(lasts, wide), f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{foot}" y2="{foot}"/>']
+    for units in range(0, int(most * 1.05) + 1, limit // 2):
+        y = foot - units * tall
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{units}</text>')
+    for case in reversed(cases):  # ours on top
+        points = " ".join(
+            f"{LEFT + step * STEP * wide:.1f},{foot - units * tall:.1f}"
+            for step, units in enumerate(found[case]["held"])
+        )
+        colour = COLOURS[1 if case == "ours" else (0, 2, 3, 4, 5)[cases.index(case) - 1]]
+        parts.append(f'<polyline class="line" stroke="{colour}" points="{points}"/>')
+    y = foot - limit * tall
+    parts.append(f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+    parts.append(f'<text class="strong" x="{WIDTH - RIGHT}" y="{y - 6:.1f}" text-anchor="end">the limit</text>')
+    for number, case in enumerate(cases):
+        colour = COLOURS[1 if case == "ours" else (0, 2, 3, 4, 5)[number - 1]]
+        x, y = LEFT + 400 * (number % 2), 64 + 20 * (number // 2)
+        said = f"{plain(case)}: {max(found[case]['held'])} at most"
+        parts.append(f'<rect fill="{colour}" x="{x}" y="{y - 10}" width="12" height="12"/>')
+        parts.append(f'<text x="{x + 18}" y="{y}">{said}</text>')
+    title = f"Units in the last {seconds} seconds, limit {limit}, asked at the instants where a window is worst"
+    return framed(title, _told(raw, server), foot + BOTTOM, parts)
+
+
+def _seconds(lasts, wide):
+    for second in range(int(lasts) + 1):
+        x = LEFT + second * wide
+        yield f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{TOP + TALL}"/>'
+        yield f'<text x="{x:.1f}" y="{TOP + TALL + 18}" text-anchor="middle">{second} s</text>'
+
+
 def _told(raw, server):
-    rounds = {each["round"] for each in raw["records"]}
-    return f"{server} ({raw['servers'][server]}), {len(rounds)} rounds, {raw['machine'].partition(';')[0]}"
+    many = len({each["round"] for each in raw["records"]})
+    rounds = "1 round" if many == 1 else f"{many} rounds"
+    return f"{server} ({raw['servers'][server]}), {rounds}, {raw['machine'].partition(';')[0]}"
 
 
 def main(words=None) -> int:
@@ -196,6 +243,8 @@ def main(words=None) -> int:
     drawings = {section: latency(raw, section, server) for section in CURVES if of(raw, section, server)}
     if all(of(raw, section, server) for section in BARS):
         drawings["throughput"] = throughput(raw, server)
+    if any("held" in each for rounds in of(raw, "window", server).values() for each in rounds):
+        drawings["window"] = admitted(raw, server)
     for name, drawing in drawings.items():
         (options.folder / f"hot-{name}.svg").write_text(drawing, encoding="utf-8")
         print(options.folder / f"hot-{name}.svg")

@@ -12,11 +12,14 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from entitlements.model.facts import Reason
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import Mode, Quota, Rate
 from entitlements.model.names import NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from entitlements.http.types import Headers
     from entitlements.model.decision import Decision
     from entitlements.model.facts import Facts
@@ -60,8 +63,10 @@ class RateLimitHeaders:
             return []
         _, _, facts, receipt, line, parts = decision.given
         if parts is None and style is _DRAFT_11:  # the common case, without any table
-            if line is None or line[1] is None:
+            if line is None:
                 return []
+            if line[1] is None:
+                return self._uncounted((decision,))
             written = self._written.get(facts, _UNKNOWN)
             if written is _UNKNOWN:
                 written = self._write(facts)
@@ -74,7 +79,7 @@ class RateLimitHeaders:
                 return [policy, (b"ratelimit", b"%b%d;t=%d" % (name, left, lasts))]
         told = [each for each in map(self._told, (decision,) if parts is None else parts) if each is not None]
         if not told:
-            return []
+            return self._uncounted(decision.each) if style is _DRAFT_11 else []
         if style is _DRAFT_11:
             policies = b", ".join([each.written.policy[1] for each in told])
             return [(b"ratelimit-policy", policies), (b"ratelimit", b", ".join(map(_state, told)))]
@@ -87,17 +92,32 @@ class RateLimitHeaders:
             (prefix + b"-reset", b"%d" % reset),
         ]
 
+    def _uncounted(self, parts: Iterable[Decision]) -> Headers:
+        """Return what is known of limits that were not counted: their policy, and that a share is used up."""
+        known = [(part, self._known(part.facts)) for part in parts if part.line is not None]
+        policies = [written.policy[1] for _, written in known if written is not None]
+        states = [
+            _state(_Told(written, 0, max(0, -((part.decided_at - part.line.retry_at) // SECOND)), part.decided_at))
+            for part, written in known
+            if written is not None and part.reason is Reason.RATE_LIMITED and part.line and part.line.retry_at
+        ]
+        said = [(b"ratelimit-policy", b", ".join(policies))] if policies else []
+        return said + ([(b"ratelimit", b", ".join(states))] if states else [])
+
     def _told(self, part: Decision) -> _Told | None:
         """Return what a part of a decision says of its limit; None where nothing can be said."""
         _, _, facts, receipt, line, _ = part.given
         if line is None or line.used is None:
             return None
-        written = self._written[facts] if facts in self._written else self._write(facts)
+        written = self._known(facts)
         if written is None:
             return None
         now, until = receipt.now, line.resets_at if line.retry_at is None else line.retry_at
         lasts = -((now - (until or 0)) // SECOND)
         return _Told(written, max(0, min(written.limit - line.used, MOST)), max(0, lasts), now)
+
+    def _known(self, facts: Facts) -> _Written | None:
+        return self._written[facts] if facts in self._written else self._write(facts)
 
     def _write(self, facts: Facts) -> _Written | None:
         if len(self._written) >= MOST_WRITTEN:
