@@ -9,7 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from functools import cached_property
-from time import monotonic
+from time import monotonic, sleep
 from types import SimpleNamespace
 
 import pytest
@@ -21,10 +21,11 @@ from entitlements.errors import StoreError
 from entitlements.model.charge import Charge, Part, Status
 from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Rate
-from entitlements.stores import async_links
+from entitlements.stores import async_links, links
 from entitlements.stores.failures import Broken, Overloaded, Rejected, TimedOut, Unreachable
 from entitlements.stores.line import Line
-from entitlements.stores.redis import AsyncRedisStore
+from entitlements.stores.redis import AsyncRedisStore, RedisStore
+from entitlements.stores.wire import request_of
 
 API = Rate("api", HOUR, deadline=20 * SECOND)
 HASTY = Rate("api", HOUR, deadline=SECOND // 20)
@@ -303,6 +304,52 @@ def test_a_reply_that_drips_in_holds_a_thread_no_longer_than_its_deadline():
             line.ask(b"PING", monotonic() + 0.05)
         ended.set()
         dripping.result()
+
+
+async def test_a_loop_whose_every_turn_is_long_still_decides(store, valkey):
+    await store.execute(charge())
+    turns = 0
+    valkey.stop()
+    try:
+        asked = asyncio.create_task(store.execute(charge(limit=HASTY)))
+        while not asked.done() and turns < 100:
+            turns += 1
+            sleep(0.025)  # noqa: ASYNC251 - so it is
+            await asyncio.sleep(0)
+    finally:
+        valkey.cont()
+    with pytest.raises(TimedOut):
+        await asked
+    assert turns < 15  # its deadline takes two, and one more is for answers that lie unread
+
+
+@pytest.mark.parametrize(("answered", "until"), [(0.0, 100.05), (100.02, 100.07), (100.9, 100.1)])
+def test_a_thread_waits_for_its_turn_and_its_answer_by_one_deadline(valkey, monkeypatch, answered, until):
+    store = RedisStore(valkey.url)
+    store.execute(charge())
+    link, now, asked = store._link, [100.0], []
+
+    def enter(patience):
+        now[0] = 100.04
+        return True
+
+    monkeypatch.setattr(links, "monotonic", lambda: now[0])
+    monkeypatch.setattr(link._turns, "enter", enter)
+    monkeypatch.setattr(link, "_run", lambda _, until: asked.append(until))
+    link._turns.answered = answered
+    link.run(request_of(charge(limit=HASTY), "ent"))
+    assert [pytest.approx(until)] == asked
+    monkeypatch.undo()
+    store.close()
+
+
+def test_only_the_first_calls_are_as_patient_as_a_first_connection(monkeypatch):
+    store, now, asked = RedisStore("redis://127.0.0.1:1"), [100.0], []
+    monkeypatch.setattr(links, "monotonic", lambda: now[0])
+    monkeypatch.setattr(store._link, "_run", lambda _, until: asked.append(until - now[0]))
+    for now[0] in (100.0, 101.9, 102.1):
+        store._link.run(request_of(charge(limit=HASTY), "ent"))
+    assert [pytest.approx(each) for each in (2.0, 2.0, 0.05)] == asked
 
 
 async def test_no_more_than_so_many_wait(store, valkey, monkeypatch):

@@ -20,7 +20,7 @@ from entitlements.stores.failures import (
 )
 from entitlements.stores.links import ERRORS, check_version, sentinels
 from entitlements.stores.scripts import LOADED, Script
-from entitlements.stores.turns import LONGEST_WAIT, Watch
+from entitlements.stores.turns import LONGEST_WAIT, Watch, longest
 from entitlements.stores.wire import Call, Request, packed
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class AsyncLink:
         self._connecting: asyncio.Task[None] | None = None
         self._was_connected = self._is_far = self._is_closed = False
         self._answered_at = -LONGEST_WAIT
+        self._start_up_ends = self._loop.time() + START_UP
         self._least = START_UP
         """The smallest patience of any call."""
         self._watch = Watch(self._loop, self._expire)
@@ -81,7 +82,7 @@ class AsyncLink:
         """
         loop, queue, exchange = self._loop, self._queue, self._exchange
         answer, now = loop.create_future(), loop.time()
-        patience = request[2] if self._was_connected else START_UP
+        patience = request[2] if self._was_connected or now > self._start_up_ends else START_UP
         asked = _made(Asked, (answer, now, patience, request))
         if exchange is None or not exchange.takes_more:
             self._check_room(queue)
@@ -270,7 +271,7 @@ class AsyncLink:
                 break
             if answer.done():
                 continue
-            until = min(max(since, self._answered_at) + patience, since + max(LONGEST_WAIT, patience))
+            until = min(max(since, self._answered_at) + patience, since + longest(patience))
             if until <= now:
                 late.append(asked)
             else:

@@ -39,7 +39,7 @@ class Line:
 
     def is_quiet(self) -> bool:
         """Say whether nothing has come unasked: the end of the connection, most often."""
-        return not self._arrivals.any()
+        return not (self._replies.has_data() or self._arrivals.any())
 
     def ask(self, command: bytes, until: float) -> Any:
         """

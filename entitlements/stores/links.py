@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from entitlements.stores.failures import Overloaded, failure, is_elsewhere, too_
 from entitlements.stores.line import Line
 from entitlements.stores.rights import OLDEST
 from entitlements.stores.scripts import LOADED
-from entitlements.stores.turns import Turns
+from entitlements.stores.turns import Turns, longest
 from entitlements.stores.wire import packed
 
 if TYPE_CHECKING:
@@ -59,17 +60,22 @@ class Link:
         self._turns = Turns(target.max_connections)
         self._idle: deque[Line] = deque()
         self._connected = False
+        self._start_up_ends = inf
+        """When calls stop to be as patient as the first connection may need; counted from the first call."""
         self._name = None if target.hosts or target.kind != "redis" else self._pool.connection_kwargs.get("host")
         """Of the server, where its address is kept: TLS checks the name, and Sentinel says where the primary is."""
         self._address: str | None = None
 
     def run(self, request: Request) -> Any:
         """Send a request, and return the reply."""
-        patience = request.patience if self._connected else START_UP
+        came = monotonic()
+        if self._start_up_ends is inf:
+            self._start_up_ends = came + START_UP
+        patience = request.patience if self._connected or came > self._start_up_ends else START_UP
         if not self._turns.enter(patience):
             raise Overloaded(f"store {self._shown}: no connection was free in time; raise max_connections")
         try:
-            return self._run(request, monotonic() + patience)
+            return self._run(request, min(max(came, self._turns.answered) + patience, came + longest(patience)))
         finally:
             self._turns.leave()
 

@@ -20,13 +20,18 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 LONGEST_WAIT = 2.0
-"""Seconds after which a waiter gives up, whoever else is answered."""
+"""Seconds after which a waiter gives up, whoever else is answered, where twice its patience is longer."""
 OPENED_AT_ONCE = 4
 """Connections that one loop opens at the same time."""
 GRAIN = 0.002
 """Seconds between two looks at who has waited too long."""
 LATE = 0.01
 """Seconds by which a timer may come late before that says something of the loop."""
+
+
+def longest(patience: float) -> float:
+    """Return the seconds after which a waiter gives up, whoever else is answered: twice its patience at most."""
+    return max(patience, min(2 * patience, LONGEST_WAIT))
 
 
 class Turns:
@@ -52,7 +57,7 @@ class Turns:
         until = came + patience
         try:
             while not mine.acquire(timeout=max(0.0, until - monotonic())):
-                until = min(max(until, self.answered + patience), came + LONGEST_WAIT)
+                until = min(max(until, self.answered + patience), came + longest(patience))
                 if monotonic() >= until:
                     return self._give_up(mine)
         except BaseException:  # a signal's handler raised: the place must not be lost
@@ -168,7 +173,7 @@ class Alarm:
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
         self._ring, self._renewed = ring, renewed
-        self._last = now + max(LONGEST_WAIT, patience)
+        self._last = now + longest(patience)
         self._timer = self._loop.call_at(now + patience, self._over)
 
     def stop(self) -> None:
@@ -199,6 +204,7 @@ class Watch:
     def __init__(self, loop: asyncio.AbstractEventLoop, expire: Callable[[float], float | None]) -> None:
         self._loop, self._expire = loop, expire
         self._timer: asyncio.TimerHandle | None = None
+        self._was_late = False
         self.rings_at = inf
         """When it looks next."""
 
@@ -217,8 +223,9 @@ class Watch:
     def _look(self) -> None:
         now, meant = self._loop.time(), self.rings_at
         self._timer, self.rings_at = None, inf
-        # The loop was busy elsewhere: answers that came in time may lie unread, so they get another moment.
-        again = now + LATE if now - meant > LATE else self._expire(now)
+        # The loop was busy elsewhere: answers that came in time may lie unread, so they get another moment, and one only.
+        self._was_late = now - meant > LATE and not self._was_late
+        again = now + LATE if self._was_late else self._expire(now)
         if again is not None:
             self.by(max(again, now + GRAIN))
 
