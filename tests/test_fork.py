@@ -193,7 +193,7 @@ def test_no_lock_of_an_enforcer_on_a_server_is_held_in_a_child(valkey):
         degrading = enforcer._store._store._degrading
         link = enforcer._store._store._store._link
         locks = [
-            degrading._lock, degrading.breaker._lock, degrading.journal._lock, degrading._shares._meters._lock,
+            degrading._trouble._lock, degrading.breaker._lock, degrading.journal._lock, degrading._shares._meters._lock,
             link._turns._lock, enforcer._refunded._lock, enforcer._hooks._lock,
         ]  # fmt: skip
 

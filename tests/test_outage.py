@@ -5,7 +5,7 @@ import logging
 from time import monotonic_ns
 
 import pytest
-from flaky import AsyncFlaky, Flaky
+from flaky import FAILURES, AsyncFlaky, Flaky
 
 from entitlements import (
     UNLIMITED,
@@ -23,7 +23,7 @@ from entitlements.stores.breaker import State
 from entitlements.stores.degrading import REPLAYED_FIRST
 from entitlements.stores.failures import Corrupt
 from entitlements.stores.journal import Journal
-from entitlements.stores.wire import deadline_of
+from entitlements.stores.orders import deadline_of
 from entitlements.testing import RecordingHook
 
 POLICY = Policy.parse({
@@ -271,6 +271,66 @@ def test_a_refusal_for_the_stores_sake_that_had_reached_the_store_is_given_back(
     wait_out(enforcer)
     assert 1 == enforcer.consume("acme", "leads").used
     assert (1, 0) == used(store, "leads", "seats")
+
+
+@pytest.mark.parametrize("verb", ["consume", "assign"])
+def test_a_refused_charge_that_reaches_the_store_after_it_was_given_back_takes_nothing(enforcer, store, verb):
+    store.how = "silent"
+    refused = enforcer.consume("acme", "leads") if verb == "consume" else enforcer.assign("acme", "seats", "ann")
+    assert not refused.allowed
+    late = store.asked[0]
+    store.how = None
+    wait_out(enforcer)
+    enforcer.consume("acme", "pings")
+    assert (0, 0) == used(store, "leads", "seats")
+    store.store.execute(late)
+    assert (0, 0) == used(store, "leads", "seats")
+
+
+def test_closing_brings_what_waits(enforcer, store, hook):
+    store.how = "refused"
+    for _ in range(8):
+        enforcer.consume("acme", "exports")
+    store.how = None
+    wait_out(enforcer)
+    enforcer.close()
+    assert (8,) == used(store, "exports")
+    assert [events.Journalled(0, 8)] == hook.of(events.Journalled)
+
+
+def test_closing_gives_up_what_cannot_be_read_there(enforcer, store, hook):
+    store.how = "refused"
+    for _ in range(8):
+        enforcer.consume("acme", "exports")
+    store.how = "corrupt"
+    wait_out(enforcer)
+    enforcer.close()
+    assert [events.Journalled(0, 0, 8)] == hook.of(events.Journalled)
+
+
+@pytest.mark.parametrize("how", [*sorted(FAILURES.keys() - {"corrupt"}), "lost"])
+def test_closing_says_what_goes_with_the_process(enforcer, store, caplog, how):
+    store.how = "refused"
+    for _ in range(8):
+        enforcer.consume("acme", "exports")
+    store.how = how
+    with caplog.at_level(logging.WARNING):
+        enforcer.close()
+        wait_out(enforcer)
+        enforcer.close()
+    assert caplog.text.count(", and 8 orders still wait to be brought to it") == 2
+
+
+async def test_closing_on_an_event_loop_brings_what_waits():
+    store = AsyncFlaky(MemoryStore())
+    enforcer = AsyncEnforcer(POLICY, accounts={"acme": "one"}, store=store, expected_processes=2)
+    store.flaky.how = "refused"
+    for _ in range(8):
+        await enforcer.consume("acme", "exports")
+    store.flaky.how = None
+    wait_out(enforcer)
+    await enforcer.aclose()
+    assert (8,) == used(store.flaky, "exports")
 
 
 def test_a_journalled_charge_can_be_refunded_before_and_after_it_reaches_the_store(enforcer, store):

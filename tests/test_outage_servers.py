@@ -320,7 +320,7 @@ def test_a_forked_child_starts_with_an_empty_journal_free_locks_and_connections_
             enforcer.consume("acme", "exports")
         degrading.breaker._again = 0
         assert degrading.breaker.enter(0) is not None  # somebody in the parent tries the store, and holds every lock
-        with degrading._lock, degrading.breaker._lock, degrading.journal._lock:
+        with degrading._trouble._lock, degrading.breaker._lock, degrading.journal._lock:
             first = in_child(lambda: (enforcer.consume("acme", "api").via, len(degrading.journal)))
         valkey.cont()
         second = in_child(lambda: (enforcer.consume("acme", "exports").used, enforcer.via))

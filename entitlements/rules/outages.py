@@ -100,6 +100,11 @@ def to_journal(order: Charge, outcome: Outcome) -> Charge | None:
     counts = any(not isinstance(part.limit, Rate) for part in order.parts)
     if outcome.status is not Status.ADMITTED or order.verb is Verb.PEEK or not counts:
         return None
+    return uncapped(order)
+
+
+def uncapped(order: Charge) -> Charge:
+    """Return *order* with every part unlimited: under its name, and never refused."""
     return replace(order, parts=tuple(part._replace(size=UNLIMITED) for part in order.parts))
 
 
@@ -117,19 +122,22 @@ def not_journalled(outcome: Outcome) -> Outcome:
     return outcome._replace(ways=tuple(Way.ALLOW if way is Way.JOURNAL else way for way in outcome.ways))
 
 
-def undo_of(order: Charge) -> Refund | Settle | None:
+def undone(order: Charge) -> tuple[Charge | Refund | Settle, ...]:
     """
     Return what gives back a charge that was refused here and may have been carried out there.
 
-    None for a charge without a record, and for one that its caller named: the caller will
-    repeat it by that name, and then gets what was taken.
+    The charge is made once more under its name, and then refunded: so it counts for
+    nothing even if the first one reaches the store later than both. A reservation is
+    cancelled, and lapses by itself where it comes later. Nothing is done for a charge
+    without a record, and for one that its caller named: the caller will repeat it by that
+    name, and then gets what was taken.
     """
     if order.operation is None or order.keyed:
-        return None
+        return ()
     deadline = max(part.limit.deadline for part in order.parts)
     if order.verb is Verb.RESERVE:
-        return Settle(order.account, order.operation, (), deadline=deadline)
-    return Refund(order.account, order.operation, deadline=deadline)
+        return (Settle(order.account, order.operation, (), deadline=deadline),)
+    return uncapped(order), Refund(order.account, order.operation, deadline=deadline)
 
 
 def lift(ledger: Ledger, part: Part, used: int, at: int) -> None:

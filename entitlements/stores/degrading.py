@@ -12,22 +12,17 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
-from dataclasses import replace
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from entitlements.errors import StoreError
 from entitlements.model.charge import (
     Charge,
     Outcome,
-    Read,
-    ReadHistory,
-    ReadHolders,
     Recall,
     Refund,
     Settle,
     Settled,
-    SetUsage,
     Status,
     Verb,
     Way,
@@ -35,11 +30,12 @@ from entitlements.model.charge import (
 from entitlements.model.events import BreakerChanged, Journalled, OutcomeUnknown
 from entitlements.model.instants import SECOND
 from entitlements.model.redacting import without
-from entitlements.rules.outages import answered, journalled, not_journalled, to_journal, undo_of, ways_of
+from entitlements.rules.outages import answered, journalled, not_journalled, to_journal, undone, ways_of
 from entitlements.stores.breaker import Breaker, State
 from entitlements.stores.failures import Corrupt, Misconfigured, Overloaded, Rejected, TimedOut, Unreachable
 from entitlements.stores.journal import Entry, Journal
-from entitlements.stores.wire import deadline_of
+from entitlements.stores.orders import account_of, deadline_of, is_exact, within
+from entitlements.stores.trouble import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -58,12 +54,11 @@ REPLAYED_BESIDE = 16
 QUICK = SECOND // 100
 STALLED = SECOND // 50
 """A timeout that comes later than its deadline by this, and by half of it, says something of us."""
-CALM = 10 * SECOND
-"""Without a degraded decision for this long, the former trouble is over."""
+FAREWELL = SECOND
+"""How long closing may take for what waits for the store."""
 
 _REPLAYED = Status.REPLAYED
 _NOT_DONE = (Unreachable, Overloaded, Rejected, Corrupt)
-_REPEATABLE = (Settle, SetUsage, Read, ReadHistory, ReadHolders, Recall)
 
 _log = logging.getLogger("entitlements.stores")
 
@@ -87,10 +82,7 @@ class Degrading:
         self._tell = tell
         self.clock = clock
         self._was_answered = False
-        self._said = "it has not answered"
-        self._degraded_at: int | None = None
-        self._degraded = self._lost = 0
-        self._lock = threading.Lock()
+        self._trouble = Trouble(store)
 
     def course(self, order: Order) -> Course:
         """
@@ -116,7 +108,7 @@ class Degrading:
                 behind = self._behind(order)
                 if behind is not None:
                     return behind
-                asked = _within(order, until - self.clock())
+                asked = within(order, until - self.clock())
             began, earliest = self.clock(), self._shares.now()
             try:
                 answer = yield asked
@@ -148,9 +140,32 @@ class Degrading:
         finally:
             self._changed(self.breaker.leave(ticket, self.clock()))
 
+    def farewell(self) -> Course:
+        """Return the course that brings what waits to the store before it is closed, in a second at most."""
+        until, brought, lost = self.clock() + FAREWELL, 0, 0
+        with suppress(StoreError):
+            while self.clock() < until and (entry := self.journal.take()) is not None:
+                ticket = self.breaker.enter(self.clock())
+                if ticket is None:
+                    self.journal.put_back(entry)
+                    break
+                self._changed(ticket.change)
+                try:
+                    done = yield from self._bring(entry, ticket, until)
+                finally:
+                    self._changed(self.breaker.leave(ticket, self.clock()))
+                if isinstance(done, StoreError):
+                    break
+                brought, lost = brought + done, lost + (not done)
+        if brought or lost:
+            self._tell(Journalled(len(self.journal), brought, lost))
+        if self.journal:
+            _log.warning("%s is closed, and %d orders still wait to be brought to it", self._store, len(self.journal))
+        return False
+
     def renew(self) -> None:
         """Start anew in a forked child: fresh locks, an empty journal, nobody trying the store."""
-        self._lock = threading.Lock()
+        self._trouble.unlock()
         self.breaker.unlock()
         self.journal.renew()
 
@@ -164,7 +179,7 @@ class Degrading:
         left = deadline_of(order) - (self.clock() - began)
         began = self.clock()
         try:
-            answer = yield _within(order, left)
+            answer = yield within(order, left)
         except StoreError as repeated:
             self._failed(order, repeated, ticket, began)
             return self._without(order, repeated, sent=True)
@@ -177,7 +192,7 @@ class Degrading:
         if isinstance(error, _NOT_DONE):
             return False
         in_time = 4 * (self.clock() - began) <= deadline_of(order)
-        repeats = in_time and _is_exact(order) and self.breaker.state is not State.OPEN
+        repeats = in_time and is_exact(order) and self.breaker.state is not State.OPEN
         self._tell(OutcomeUnknown(type(order).__name__, repeats))
         return repeats
 
@@ -188,8 +203,8 @@ class Degrading:
         self._was_answered = True
         if type(order) is Charge and type(answer) is Outcome and answer[0] is not _REPLAYED:
             self._shares.see(order, answer, now)
-        if self._degraded_at is not None:
-            self._calm(at_once=change is not None)
+        if self._trouble.since is not None:
+            self._trouble.over(now, len(self.journal), at_once=change is not None)
         if change is not None:
             self._changed(change)
 
@@ -197,7 +212,7 @@ class Degrading:
         """Count a failure of the store; raise what is none, and cannot be decided without it."""
         if isinstance(error, Corrupt) or (isinstance(error, Misconfigured) and not self._was_answered):
             raise error
-        self._said = without(str(error), _account_of(order))  # it is logged, and told to other accounts
+        self._trouble.said = without(str(error), account_of(order))  # it is logged, and told to other accounts
         if not self._is_ours(order, error, began):
             self._changed(self.breaker.failed(ticket, self.clock(), random.uniform(-1, 1)))  # noqa: S311 - jitter
 
@@ -217,14 +232,14 @@ class Degrading:
         """Bring the account's entries to the store, and a few of others; return what it failed with."""
         brought = lost = 0
         try:
-            for entry in self._due(_account_of(order), until - deadline_of(order) // 2):
+            for entry in self._due(account_of(order), until - deadline_of(order) // 2):
                 done = yield from self._bring(entry, ticket, until)
                 if isinstance(done, StoreError):
                     return done
                 brought, lost = brought + done, lost + (not done)
         finally:
             if brought or lost:
-                self._lost += lost
+                self._trouble.lost += lost
                 self._tell(Journalled(len(self.journal), brought, lost))
         return None
 
@@ -243,7 +258,7 @@ class Degrading:
     def _bring(self, entry: Entry, ticket: Ticket, until: int) -> Generator[Order, Answer, StoreError | bool]:
         """Bring one entry to the store; say whether it has arrived, or return the error after which it waits again."""
         began, kept = self.clock(), True
-        order = _within(entry.order, until - began)
+        order = within(entry.order, until - began)
         try:
             if entry.is_too_old(began):
                 kept = False
@@ -303,7 +318,7 @@ class Degrading:
     def _without(self, order: Order, error: StoreError | None, *, sent: bool = False) -> Answer:
         """Return what an order gets without the store, which failed it with *error* or was not asked."""
         sent = sent or (error is not None and not isinstance(error, _NOT_DONE))
-        self._trouble()
+        self._trouble.note(self.clock())
         match order:
             case Charge():
                 return self._without_charge(order, sent=sent)
@@ -314,7 +329,7 @@ class Degrading:
             case Settle() if self._may_wait(order) and (settled := self._settled(order)):
                 return settled
         raise error or Unreachable(
-            f"{self._store} is not asked, because it fails: {self._said};"
+            f"{self._store} is not asked, because it fails: {self._trouble.said};"
             f" it is tried again in {self.breaker.pause(self.clock()) / SECOND:.1f} s"
         )
 
@@ -333,9 +348,9 @@ class Degrading:
             if self._enter(Entry(counted, order, promised, began)):
                 return promised if Way.JOURNAL in promised.ways else outcome
             return not_journalled(outcome)
-        undo = undo_of(order) if sent and outcome.status is Status.REFUSED else None
-        if undo is not None:
-            self._enter(Entry(undo, sent=began))
+        if sent and outcome.status is Status.REFUSED:
+            for each in undone(order):
+                self._enter(Entry(each, sent=began))
         return outcome
 
     def _recalled(self, order: Charge) -> Outcome | None:
@@ -352,7 +367,7 @@ class Degrading:
         """Put an entry into the journal, or count that there was no room."""
         if self.journal.add(entry):
             return True
-        self._lost += 1
+        self._trouble.lost += 1
         self._tell(Journalled(len(self.journal), lost=1))
         return False
 
@@ -361,47 +376,6 @@ class Degrading:
     def _changed(self, change: Change | None) -> None:
         if change is not None:
             self._tell(BreakerChanged(change.before.value, change.after.value, change.pause))
-
-    def _trouble(self) -> None:
-        """Note that something is decided without the store; the first time is logged."""
-        now = self.clock()
-        with self._lock:
-            first = self._degraded_at is None
-            self._degraded_at = now
-            self._degraded += 1
-        if first:
-            _log.warning("%s fails, and each limit does what its on_outage says: %s", self._store, self._said)
-
-    def _calm(self, *, at_once: bool) -> None:
-        """Note that the store answers again; once that is certain, it is logged."""
-        with self._lock:
-            since = self._degraded_at
-            if since is None or not (at_once or self.clock() - since > CALM):
-                return
-            degraded, lost = self._degraded, self._lost
-            self._degraded_at, self._degraded, self._lost = None, 0, 0
-        _log.warning(
-            "%s answers again; %d orders went without it, %d wait to be brought to it, %d were lost",
-            self._store, degraded, len(self.journal), lost,
-        )  # fmt: skip
-
-
-def _account_of(order: Order) -> str:
-    return order.charge.account if isinstance(order, Recall) else order.account
-
-
-def _within(order: Order, left: int) -> Order:
-    """Return *order* with no more time than *left*, in microseconds."""
-    if isinstance(order, Charge | Refund | Settle) and left < deadline_of(order):
-        return replace(order, deadline=max(1, left))
-    return order
-
-
-def _is_exact(order: Order) -> bool:
-    """Say whether carrying *order* out twice is the same as once."""
-    if isinstance(order, Charge):
-        return order.operation is not None
-    return isinstance(order, _REPEATABLE)
 
 
 def _first(order: Order, answer: Answer, earliest: int) -> Answer:

@@ -84,8 +84,11 @@ class Outage:
             return done.value  # type: ignore[no-any-return]
 
     def close(self) -> None:
-        """Let go of the store's connections."""
-        self._store.close()
+        """Bring what waits for the store, if it answers, and let go of its connections."""
+        try:
+            self._run(self._degrading.farewell())
+        finally:
+            self._store.close()
 
 
 class AsyncOutage:
@@ -153,8 +156,11 @@ class AsyncOutage:
             await opening()
 
     async def aclose(self) -> None:
-        """Let go of the store's connections."""
-        await self._store.aclose()
+        """Same as `Outage.close`."""
+        try:
+            await self._run(self._degrading.farewell())
+        finally:
+            await self._store.aclose()
 
 
 def _monotonic() -> int:

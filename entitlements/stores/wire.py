@@ -50,6 +50,7 @@ from entitlements.model.charge import (
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import UNLIMITED, Algorithm, Mode, Quota, Rate, Size
 from entitlements.model.names import MAX_COUNT
+from entitlements.stores.orders import deadline_of
 from entitlements.stores.scripts import AFTER, CHARGE, RATE, SLIDING, Script
 
 if TYPE_CHECKING:
@@ -71,8 +72,6 @@ _STATUSES = (Status.ADMITTED, Status.REFUSED, Status.REPLAYED, Status.REUSED, St
 _MOST_PARTS = 255
 
 _made = tuple.__new__  # a named tuple's own constructor costs three times as much
-_DEADLINE = SECOND // 4
-"""Of an order that names no limit's definition: what quotas and allocations have."""
 
 _SLIDING_ASKED = Struct(">BqqqqB")
 _PART = Struct(">BBqq")
@@ -160,21 +159,6 @@ def account_key(namespace: str, account: str) -> bytes:
 def scope_key(namespace: str, account: str, scope: str) -> bytes:
     """Return the key of a scope's hash, in the slot of its account's."""
     return f"{namespace}{LAYOUT}:{{{encoded(account)}}}:{encoded(scope)}".encode()
-
-
-def deadline_of(order: Order) -> int:
-    """Return how long an order may take, in microseconds: the longest of its limits' deadlines."""
-    if isinstance(order, Recall):
-        order = order.charge
-    if isinstance(order, Charge) and order.deadline:
-        return order.deadline
-    if isinstance(order, Charge | Read):
-        return max(part.limit.deadline for part in order.parts) if order.parts else _DEADLINE
-    if isinstance(order, SetUsage | ReadHistory):
-        return order.part.limit.deadline
-    if isinstance(order, Refund | Settle):
-        return order.deadline or _DEADLINE
-    return _DEADLINE
 
 
 # -- order → call --------------------------------------------------------------------------
