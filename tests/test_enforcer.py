@@ -293,10 +293,14 @@ def test_an_unknown_tier_is_told_of_once_without_its_accounts(caplog):
         ent.decide(account, "chat")
 
     assert [
-        ("accounts name tier 'prp', which policy t1 does not have; without another they count as unknown"
-        " (unknown_account: deny). Its tiers are free, pro, max; did you mean 'pro'?"),
-        ("accounts name tier 'platinum', which policy t1 does not have; without another they count as unknown"
-        " (unknown_account: deny). Its tiers are free, pro, max"),
+        (
+            "accounts name tier 'prp', which policy t1 does not have; without another they count as unknown"
+            " (unknown_account: deny). Its tiers are free, pro, max; did you mean 'pro'?"
+        ),
+        (
+            "accounts name tier 'platinum', which policy t1 does not have; without another they count as unknown"
+            " (unknown_account: deny). Its tiers are free, pro, max"
+        ),
     ] == [record.getMessage() for record in caplog.records if record.name == "entitlements.accounts"]
     caplog.clear()
     ent.reload(policy(policy={"version": "t2"}))
