@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from servers import free_port
 
 from entitlements import NOT_INCLUDED, UNLIMITED, Enforcer, Policy, Usage
 from entitlements.cli import main
@@ -283,3 +286,22 @@ def test_every_command_says_what_is_wrong_with_a_store_s_url(argv, url, here, ca
     said = capsys.readouterr()
     assert ("", 1) == (said.out, len(said.err.splitlines()))
     assert said.err.startswith("entitlements: ")
+
+
+def test_a_store_that_is_away_is_told_of_once_and_without_advice_for_servers(here):
+    """In a process of its own: where nobody has set up logging, warnings go to stderr."""
+    store = f"redis://127.0.0.1:{free_port()}"
+    argv = [sys.executable, "-m", "entitlements", "usage", "acme", "--store", store]
+
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    assert (5, "", 1) == (done.returncode, done.stdout, len(done.stderr.splitlines()))
+    assert done.stderr.startswith(f"entitlements: store {store}: cannot connect; check that it runs")
+
+
+def test_a_store_that_answers_leaves_nothing_to_warn_of(here):
+    argv = [sys.executable, "-m", "entitlements", "usage", "acme"]
+
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+
+    assert "" == done.stderr
