@@ -113,6 +113,7 @@ def amount(limit, units):
         for size, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
             if units >= size:
                 return f"{units / size:.1f}".removesuffix(".0") + f" {unit}"
+        return f"{units} B"
     return f"{units:,}"
 
 
