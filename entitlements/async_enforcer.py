@@ -284,7 +284,7 @@ class AsyncEnforcer:
         """Same as `Enforcer.reload`."""
         self._reload(policy)
 
-    async def watch(self, path: str | PathLike[str], *, every: timedelta = timedelta(seconds=5)) -> None:
+    async def watch(self, path: str | PathLike[str], *, every: float | timedelta = 5) -> None:
         """Same as `Enforcer.watch`; files are read in a thread."""
         files = await asyncio.to_thread(PolicyFiles, path)
         clock = self._clock.clock if isinstance(self._clock, WatchingClock) else self._clock

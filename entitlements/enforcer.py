@@ -366,7 +366,7 @@ class Enforcer:
             self._accounts = open_accounts(self._accounts, policy=policy)
         self._hooks.tell(Reloaded(before.version, policy.version))
 
-    def watch(self, path: str | PathLike[str], *, every: timedelta = timedelta(seconds=5)) -> None:
+    def watch(self, path: str | PathLike[str], *, every: float | timedelta = 5) -> None:
         """
         Put the policy at *path* in force, now and whenever its files change.
 
@@ -376,7 +376,7 @@ class Enforcer:
 
         Args:
             path: As `Policy.load()` takes it; write a new file and rename it.
-            every: The least time between two looks.
+            every: The least time between two looks: seconds, or a timedelta.
 
         Raises:
             PolicyError: Where it is no policy now.

@@ -75,4 +75,10 @@ class ReservationExpired(EntitlementsError):
 
 
 class StoreError(EntitlementsError):
-    """The store could not answer, or answered something it must never answer."""
+    """
+    The store could not answer, or answered something it must never answer.
+
+    `lasts` is True where waiting does not help: somebody must correct the URL, the rights or the server.
+    """
+
+    lasts = False

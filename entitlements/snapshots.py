@@ -16,6 +16,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+from entitlements.accounts.strays import Strays
 from entitlements.errors import AccountError, NotLoaded, UnknownAccount
 from entitlements.model.account import Account
 from entitlements.model.names import check_id
@@ -156,6 +157,7 @@ class Snapshots:
         self.by_id: OrderedDict[str, Kept] = OrderedDict()
         self._by_object: OrderedDict[str, Kept] = OrderedDict()
         self._max_size = max_size
+        self._strays = Strays()
         self._epoch = 0
         self._lock = threading.Lock()
         _ALL.add(self)
@@ -236,6 +238,7 @@ class Snapshots:
         """Put another policy in force, and return the one before."""
         with self._lock:
             before, self.policy = self.policy, policy
+            self._strays.clear()
             self._epoch += 1
             self.by_id = OrderedDict()
             self._by_object = OrderedDict()
@@ -244,6 +247,8 @@ class Snapshots:
     def _resolved(self, id: str, account: Account | None, now: int, until: int, fresh_for: int, loaded: int) -> Kept:
         policy = self.policy
         entitlements = stranger(policy, id) if account is None else resolve(policy, bind(policy, account), now)
+        if account is not None:
+            self._strays.look(policy, account.tier)
         expires = until if entitlements.expires is None else min(until, entitlements.expires)
         return Kept(entitlements, account, since=now, until=expires, loaded=loaded, fresh_for=fresh_for)
 

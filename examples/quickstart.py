@@ -63,9 +63,12 @@ say(f"it waits until {refused.resets_at:%d %B}, or upgrades: {refused.remedy.tie
 step("How fast: a rate", "Small businesses have a budget of API calls for any hour, wherever it begins.")
 calls = [enforcer.consume("bluefinch", "api") for _ in range(101)]
 say(f"{sum(call.allowed for call in calls)} of 101 calls went through, the last one: {calls[-1].reason}")
-say(f"call again in {calls[-1].retry_after}")
+say(f"call again in {calls[-1].retry_after}: the hour is kept in sixtieths, so a unit comes back up to a minute late")
+began = clock.now
 clock.advance(calls[-1].retry_after)
-say(f"{clock.now:%H:%M}, and the call is allowed: {enforcer.consume('bluefinch', 'api').allowed}")
+say(
+    f"it was {began:%H:%M}; now it is {clock.now:%H:%M}, and the call is allowed: {enforcer.consume('bluefinch', 'api').allowed}"
+)
 
 
 step("Not included is not too fast", "A free account has no API at all: waiting would not help, so nobody is told to.")
@@ -122,5 +125,6 @@ for name, usage in enforcer.usage("pinehollow").items():
 say(bars)
 
 say(
-    "\nNext: let small-business have [bold]api: 30 per hour[/] in policies/customer-tiers/tiers.yaml, and run this again."
+    "\nNext: let small-business have [bold]api: 30 per hour[/] in policies/customer-tiers/tiers.yaml, and run this again;"
 )
+say("[bold]git checkout policies[/] undoes it.")

@@ -15,6 +15,7 @@ import trade
 from hypothesis import given
 from hypothesis import strategies as st
 
+from entitlements import Enforcer
 from entitlements.accounts import CsvAccounts
 from entitlements.errors import AccountError
 from entitlements.model.account import Account, Change, Grant, Override, Status, Trial
@@ -243,7 +244,29 @@ def test_rows_that_are_not_served_are_logged(read, caplog):
     read("id,tier\na,\nb,\n").find("a")
 
     assert [1] == [record.getMessage().count("2 problems keep rows from being served") for record in caplog.records]
-    assert "accounts.csv:2: tier" in caplog.text
+    assert "accounts.csv:2: tier: write the account's tier; entitlements validate POLICY --accounts" in caplog.text
+
+
+def test_an_id_that_stands_twice_is_logged_once_with_what_to_do_and_without_the_id(tmp_path, caplog):
+    """Whoever builds an enforcer on the file sees one line, in the right number."""
+    path = tmp_path / "accounts.csv"
+    path.write_text("id,tier\nacme-77,free\nacme-77,pro\n", encoding="utf-8")
+
+    Enforcer(POLICY, accounts=str(path))
+
+    (record,) = caplog.records
+    assert (
+        f"{path}: 1 problem keeps rows from being served, the first at {path}:3: id: keep one row for each account;"
+        f" entitlements validate POLICY --accounts {path} says more"
+    ) == record.getMessage()
+
+
+def test_cures_that_hold_a_cell_are_not_logged(read, caplog):
+    """What stands in a row is for the command, not for a log."""
+    read("id,tier,overrides\na,pro,secret-name\n")
+
+    assert "accounts.csv:2: overrides; entitlements validate" in caplog.text
+    assert "secret" not in caplog.text
 
 
 # -- trials, which a policy explains ---------------------------------------------------

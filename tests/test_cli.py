@@ -109,7 +109,7 @@ def ask(capsys):
         (["trying", "sso"], 0, "yes: trying has sso, on tier taste"),
         (["trying", "sso", "--at", "2099-01-01"], 1, "no: trying does not have sso, on tier free; tier pro or add-on sign-on has it"),
         (["shut", "sso"], 1, "no: shut is suspended"),
-        (["lost", "sso"], 1, "no: lost has no tier that the policy knows; tier pro has it"),
+        (["lost", "sso"], 1, "no: lost has no tier that the policy knows"),
         (["anybody", "sso", "--tier", "top"], 0, "yes: anybody has sso, on tier top"),
         (["anybody", "sso", "--tier", "taste"], 0, "yes: anybody has sso, on tier taste"),
     ],

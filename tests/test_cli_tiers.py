@@ -115,6 +115,25 @@ def test_every_cell_says_in_words_what_the_tier_has(path):
     } == cells(path)
 
 
+def test_a_token_bucket_says_how_much_it_holds(tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text(
+        """\
+policy: {version: 1}
+limits: {jobs: {kind: rate, algorithm: token-bucket, burst: 5}, runs: {kind: rate, algorithm: token-bucket}}
+tiers:
+  free: {rank: 1, limits: {jobs: 0 per minute, runs: 60 per minute}}
+  pro: {rank: 2, limits: {jobs: 60 per minute, runs: unlimited}}
+""",
+        encoding="utf-8",
+    )
+
+    assert {
+        "limits jobs": ["60 per minute, at most 5 at once", "0 per minute"],
+        "limits runs": ["unlimited", "60 per minute"],
+    } == cells(str(path))
+
+
 def test_zero_none_no_and_not_included_stay_apart(path):
     matrix = matrix_of(Policy.load(path))
     kinds = {row.name: [cell.kind for cell in row.cells] for section in matrix.sections for row in section.rows}

@@ -285,6 +285,49 @@ def test_an_unknown_tier_is_treated_as_an_unknown_account():
     assert Reason.UNKNOWN_ACCOUNT is ent.decide("odd", "chat").reason
 
 
+def test_an_unknown_tier_is_told_of_once_without_its_accounts(caplog):
+    """One warning for each tier name and policy, with the tiers that there are; ids are not for logs."""
+    ent, _ = enforcer({"odd": "prp", "strange": "prp", "other": Account("other", "platinum")})
+
+    for account in ("odd", "strange", "other", "odd", "petra", "nobody"):
+        ent.decide(account, "chat")
+
+    assert [
+        (
+            "accounts name tier 'prp', which policy t1 does not have; without another they count as unknown"
+            " (unknown_account: deny). Its tiers are free, pro, max; did you mean 'pro'?"
+        ),
+        (
+            "accounts name tier 'platinum', which policy t1 does not have; without another they count as unknown"
+            " (unknown_account: deny). Its tiers are free, pro, max"
+        ),
+    ] == [record.getMessage() for record in caplog.records if record.name == "entitlements.accounts"]
+    caplog.clear()
+    ent.reload(policy(policy={"version": "t2"}))
+    ent.decide("odd", "chat")
+    assert 1 == len([record for record in caplog.records if "'prp', which policy t2" in record.getMessage()])
+
+
+def test_unknown_tiers_are_told_of_up_to_a_number(caplog):
+    """What is remembered of tier names is bounded."""
+    ent, _ = enforcer({str(number): f"tier-{number}" for number in range(150)})
+
+    for number in range(150):
+        ent.decide(str(number), "chat")
+
+    assert 100 == len([record for record in caplog.records if record.name == "entitlements.accounts"])
+
+
+def test_the_refusal_of_an_unknown_account_says_why_and_names_no_tier():
+    """Another tier is no cure for an account that there is not."""
+    ent, _ = enforcer({"odd": "platinum"})
+
+    assert [
+        "account 'odd' may not use 1 of 'leads': unknown-account, tier 'platinum' is not in the policy",
+        "account 'nobody' has no 'chat': unknown-account, there is no such account",
+    ] == [ent.consume("odd", "leads").explanation, ent.decide("nobody", "chat").explanation]
+
+
 def test_without_accounts_an_id_is_an_error_with_the_cure():
     """An enforcer without accounts takes `Account` objects, and says so."""
     ent = Enforcer(policy())

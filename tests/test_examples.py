@@ -82,8 +82,8 @@ def test_the_quickstart_shows_who_can_what(said):
             "How fast: a rate",
             [
                 "100 of 101 calls went through, the last one: rate-limited",
-                "call again in 1:01:00",
-                "10:01, and the call is allowed: True",
+                "call again in 1:01:00: the hour is kept in sixtieths, so a unit comes back up to a minute late",
+                "it was 09:00; now it is 10:01, and the call is allowed: True",
             ],
         ),
         (

@@ -17,6 +17,7 @@ from entitlements import AsyncEnforcer
 from entitlements.http.asgi import AccountMiddleware, EntitlementsMiddleware, RoutesMiddleware
 from entitlements.http.routes import Route
 from entitlements.http.starting import checked
+from entitlements.stores.failures import Misconfigured, Unreachable
 
 
 def enforcer():
@@ -76,6 +77,75 @@ def test_what_was_not_checked_keeps_a_server_from_starting_that_insists_on_the_l
     wrong.add_middleware(EntitlementsMiddleware, enforcer=enforcer(), identify=None)
 
     assert (True, False) == (starts(right, "on"), starts(wrong, "on"))
+
+
+class Away:
+    """A store that cannot be opened."""
+
+    def __init__(self, error):
+        self.error = error
+        self.closed = 0
+
+    via = "store"
+
+    async def open(self):
+        raise self.error
+
+    async def aclose(self):
+        self.closed += 1
+
+    async def execute(self, order):
+        raise self.error
+
+
+def away(error):
+    return AsyncEnforcer(policy(), accounts={"pro": "pro"}, store=Away(error), expected_processes=1)
+
+
+@pytest.mark.parametrize("lifespan", ["auto", "on"])
+def test_a_store_that_waiting_does_not_heal_keeps_the_server_from_starting(lifespan):
+    for error, started in ((Unreachable("it is not there"), True), (Misconfigured("there is no such database"), False)):
+        app = site()
+        app.add_middleware(checked(EntitlementsMiddleware, enforcer=away(error), identify=lambda _: "pro"))
+
+        assert started is starts(app, lifespan), error
+
+
+def test_the_server_is_told_once_why_it_cannot_start():
+    enforcer = away(Misconfigured("there is no such database"))
+    app = site()
+    app.add_middleware(checked(EntitlementsMiddleware, enforcer=enforcer, identify=lambda _: "pro"))
+
+    sent = asyncio.run(exchange(app, {"type": "lifespan.startup"}, type="lifespan"))
+
+    assert [{"type": "lifespan.startup.failed", "message": "there is no such database"}] == sent
+
+
+def test_an_application_that_tells_of_its_own_failure_then_is_not_passed_on():
+    async def telling(scope, receive, send):
+        try:
+            await receive()
+        except Exception as error:
+            await send({"type": "lifespan.startup.failed", "message": repr(error)})
+            raise
+
+    app = EntitlementsMiddleware(telling, enforcer=away(Misconfigured("no")), identify=lambda _: "pro")
+
+    sent = asyncio.run(exchange(app, {"type": "lifespan.startup"}, type="lifespan"))
+
+    assert [{"type": "lifespan.startup.failed", "message": "no"}] == sent
+
+
+def test_requests_that_the_store_fails_are_logged_without_a_traceback(caplog):
+    enforcer = away(Misconfigured("there is no such database"))
+    app = EntitlementsMiddleware(
+        site(), enforcer=enforcer, identify=lambda _: "pro", default=Route(consumes={"leads": 1})
+    )
+
+    assert 503 == asyncio.run(exchange(app))[0]["status"]
+
+    (record,) = [each for each in caplog.records if each.name == "entitlements.http"]
+    assert "route * could not be decided, and nobody is let through\nthere is no such database" == record.getMessage()
 
 
 def test_what_was_not_checked_serves_nobody_either():

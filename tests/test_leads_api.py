@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,8 +35,16 @@ def test_leads_are_metered_and_headers_say_how_many_are_left(client):
     assert created.json() in client("GET", "/v1/leads", "bluefinch").json()
 
 
-def test_a_lead_that_is_none_is_charged_and_no_500(client):
-    assert 422 == client("POST", "/v1/leads", "bluefinch", json={"name": "", "email": "x"}).status_code
+@pytest.mark.parametrize(
+    ("body", "status"), [({"json": {"name": "", "email": "x"}}, 422), ({"content": b"x" * 1_000_001}, 413)]
+)
+def test_a_lead_that_is_none_takes_none(client, body, status):
+    def used():
+        return client("GET", "/v1/usage", "bluefinch").json()["leads"]["used"]
+
+    before = used()
+    assert status == client("POST", "/v1/leads", "bluefinch", **body).status_code
+    assert before == used()
 
 
 def test_an_import_takes_all_or_nothing(client):
@@ -123,7 +132,23 @@ def test_a_browser_signs_in_with_a_key(url):
         page = browser.get("/signin", params={"key": "demo-bluefinch"})
         assert (200, "/plan") == (page.status_code, page.url.path)
         assert "Bluefinch Insurance" in page.text
-        assert 401 == httpx.get(f"{url}/signin", params={"key": "no"}, follow_redirects=True).status_code
+
+
+def test_a_key_that_is_none_shows_the_page_to_sign_in_again(url):
+    asked, wrong = httpx.get(f"{url}/signin"), httpx.get(f"{url}/signin", params={"key": "no"})
+
+    assert [(200, False), (401, True)] == [(each.status_code, "has this key" in each.text) for each in (asked, wrong)]
+    assert all('<input id="key" name="key"' in each.text for each in (asked, wrong))
+    assert ["text/html; charset=utf-8"] * 2 == [each.headers["content-type"] for each in (asked, wrong)]
+    assert not wrong.cookies
+
+
+def test_bytes_have_a_unit_on_the_plan_page(client):
+    assert 201 == client("PUT", "/v1/files/small", "bluefinch", content=b"12345").status_code
+
+    page = client("GET", "/plan", "bluefinch").text
+
+    assert re.search(r"5 B <small>of [0-9]+ GB</small>", page)
 
 
 def test_refusals_stand_in_the_openapi_with_schema_and_headers(url):

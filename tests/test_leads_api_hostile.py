@@ -48,6 +48,20 @@ def test_what_is_not_there_is_a_problem_too(url, path, status):
     assert (status == 405) == ("allow" in answer.headers)
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/v1/leads", "GET, POST"),
+        ("/v1/files/a", "DELETE, PUT"),
+        ("/v1/usage", "GET"),
+        ("/healthz", "GET"),
+        ("/signin", "GET"),
+    ],
+)
+def test_a_405_names_the_methods_of_every_route_of_the_path(url, path, allowed):
+    assert allowed == httpx.patch(url + path, headers=KEY).headers["allow"]
+
+
 @pytest.mark.parametrize("cookie", ["a,b=1", "a/b=1", "a=1; (b)=2", "a:b@=1", "=;=", "key[]=1", "k\xe9y=1"])
 def test_an_odd_cookie_is_nobodys(url, cookie):
     assert 401 == httpx.get(f"{url}/plan", headers={"cookie": cookie.encode("latin-1")}).status_code

@@ -23,6 +23,17 @@ def test_importing_the_package_imports_no_third_party_module():
     assert [] == [name for name in loaded if name != "entitlements" and name not in sys.stdlib_module_names]
 
 
+def test_the_part_for_fastapi_says_what_to_install():
+    """Without FastAPI its import names the extra."""
+    script = "import sys; sys.modules['fastapi'] = None; import entitlements.http.fastapi"
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert 1 == done.returncode
+    assert "entitlements.http.fastapi needs FastAPI" in done.stderr.splitlines()[-1]
+    assert "pip install 'entitlements[fastapi]'" in done.stderr.splitlines()[-1]
+
+
 def test_every_public_name_loads_and_is_listed():
     """`__all__` names what can be imported, sorted, and each name loads."""
     assert (

@@ -129,8 +129,18 @@ def test_a_folder_is_watched_file_by_file(tmp_path, hook):
 def test_what_is_no_policy_now_is_not_watched(enforcer, tmp_path):
     with pytest.raises(PolicyError):
         enforcer.watch(tmp_path / "nothing.yaml")
-    with pytest.raises(ValueError, match="every"):
-        enforcer.watch(tmp_path / "policy.yaml", every=timedelta(0))
+
+
+@pytest.mark.parametrize("every", [timedelta(0), 0, -1, float("nan"), float("inf"), 1e300, True, "5", None])
+def test_the_time_between_two_looks_is_seconds_or_a_timedelta(enforcer, path, every):
+    with pytest.raises(ValueError, match=r"every .* must be"):
+        enforcer.watch(path, every=every)
+
+
+def test_the_time_between_two_looks_may_be_a_number_of_seconds(enforcer, path):
+    enforcer.watch(path, every=SOON.total_seconds())
+    replaced(path, written(2))
+    assert ("2", 2) == in_force(enforcer)
 
 
 def test_no_mixture_is_ever_in_force_while_somebody_writes_all_the_time(enforcer, path):

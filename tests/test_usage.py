@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from servers import free_port
 
 from entitlements import NOT_INCLUDED, UNLIMITED, Enforcer, Policy, Usage
 from entitlements.cli import main
@@ -123,6 +126,7 @@ POLICY = """\
 policy: {version: 7}
 limits:
   api: {kind: rate, on_outage: allow}
+  jobs: {kind: rate, algorithm: token-bucket, burst: 5}
   per-ip: {kind: rate, per: ip}
   leads: {kind: quota}
   tries: {kind: quota, mode: shadow}
@@ -130,7 +134,7 @@ limits:
   storage: {kind: allocation, unit: byte}
   extra: {kind: allocation}
 tiers:
-  pro: {rank: 1, limits: {api: 10 per hour, per-ip: 5 per minute, leads: 100, tries: 2, agents: 3, storage: 10 GB}}
+  pro: {rank: 1, limits: {api: 10 per hour, jobs: 60 per minute, per-ip: 5 per minute, leads: 100, tries: 2, agents: 3, storage: 10 GB}}
   top: {rank: 2, extends: pro, limits: {api: unlimited, leads: 2000}}
 add_ons:
   more-agents: {limits: {agents: 2}, price: 5 per month}
@@ -157,6 +161,10 @@ def enforcer(here, valkey):
         yield enforcer
 
 
+def counts(usage):
+    return {name: (each.used, each.reserved) for name, each in usage.items()}
+
+
 def now():
     return int(datetime.now(UTC).timestamp() * 1_000_000)
 
@@ -178,6 +186,7 @@ def test_every_meter_is_a_bar_with_what_happens_at_its_end(enforcer, capsys):
     bars = {line.split()[0]: " ".join(line.split()[1:]) for line in lines[1:] if line[0] not in " n"}
     assert {
         "api": "██░░░░░░░░░░░░░░░░░░ 1 of 10 per hour (10 %), 9 left",
+        "jobs": "░░░░░░░░░░░░░░░░░░░░ 0 of 5 at once, 60 per minute (0 %), 5 left",
         "leads": "████████▒▒▒▒░░░░░░░░ 60 of 100 per month (60 %), 20 of it reserved, 40 left",
         "tries": "████████████████████ 3 of 2 per month (150 %), 0 left",
         "agents": "████████████████████ 3 of 3 (100 %), 0 left",
@@ -191,7 +200,7 @@ def test_every_meter_is_a_bar_with_what_happens_at_its_end(enforcer, capsys):
     assert "at 100 %: goes on (shadow mode: measured, never refused); without the store: allowed\n" in out
     assert "at 100 %: nothing more until some is released; add-on more-agents (5 per month) adds some; without" in out
     assert "not included: extra" == lines[-1]
-    assert before == enforcer.usage("acme")
+    assert counts(before) == counts(enforcer.usage("acme"))
 
 
 def test_json_has_every_field_and_a_quota_s_projection(enforcer, capsys):
@@ -277,3 +286,22 @@ def test_every_command_says_what_is_wrong_with_a_store_s_url(argv, url, here, ca
     said = capsys.readouterr()
     assert ("", 1) == (said.out, len(said.err.splitlines()))
     assert said.err.startswith("entitlements: ")
+
+
+def test_a_store_that_is_away_is_told_of_once_and_without_advice_for_servers(here):
+    """In a process of its own: where nobody has set up logging, warnings go to stderr."""
+    store = f"redis://127.0.0.1:{free_port()}"
+    argv = [sys.executable, "-m", "entitlements", "usage", "acme", "--store", store]
+
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    assert (5, "", 1) == (done.returncode, done.stdout, len(done.stderr.splitlines()))
+    assert done.stderr.startswith(f"entitlements: store {store}: cannot connect; check that it runs")
+
+
+def test_a_store_that_answers_leaves_nothing_to_warn_of(here):
+    argv = [sys.executable, "-m", "entitlements", "usage", "acme"]
+
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+
+    assert "" == done.stderr

@@ -74,7 +74,7 @@ def open_accounts(
         TypeError: For an async source, and for anything else.
         AccountError: For a CSV that cannot be read.
     """
-    source = under_policy(_source(accounts), policy)
+    source = under_policy(_source(accounts, policy), policy)
     if is_async(source):
         raise TypeError(f"accounts {accounts!r} has an async find; use AsyncEnforcer, or write a blocking one")
     if source is None or isinstance(source, CachedAccounts | LocalAccounts):
@@ -91,7 +91,7 @@ def open_async_accounts(
     clock: Callable[[], int] = monotonic,
 ) -> AsyncCachedAccounts | AsyncLocalAccounts | None:
     """Same as `open_accounts()` but for `AsyncEnforcer`: a source that may block runs in threads."""
-    source = under_policy(_source(accounts), policy)
+    source = under_policy(_source(accounts, policy), policy)
     if source is None or isinstance(source, AsyncCachedAccounts | AsyncLocalAccounts):
         return source
     if isinstance(source, CachedAccounts | LocalAccounts):
@@ -101,12 +101,12 @@ def open_async_accounts(
     return AsyncCachedAccounts(source if is_async(source) else ThreadedAccounts(source), clock=clock)
 
 
-def _source(accounts: object) -> Any:
+def _source(accounts: object, policy: Policy | None) -> Any:
     """Return the source that a mapping or a path stands for, or the source itself."""
     if accounts is None:
         return None
     if isinstance(accounts, str | os.PathLike):
-        return CsvAccounts(accounts)
+        return CsvAccounts(accounts, policy=policy)
     if callable(getattr(accounts, "find", None)) and not isinstance(accounts, type | bytes | bytearray):
         return accounts
     if isinstance(accounts, Mapping):

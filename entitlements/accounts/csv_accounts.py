@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from entitlements.accounts.clock import monotonic
 from entitlements.accounts.csv_dialect import known_encoding
 from entitlements.accounts.csv_file import CsvFile
+from entitlements.accounts.csv_rows import CURES
 from entitlements.accounts.csv_trials import under
 from entitlements.model.problem import Severity
 
@@ -98,6 +99,8 @@ class CsvAccounts:
 
     def with_policy(self, policy: Policy) -> CsvAccounts:
         """Return the accounts of the same file under *policy*; the file is not read again for it."""
+        if policy is self._policy:
+            return self
         other = object.__new__(CsvAccounts)
         other._view(self._file, policy)
         return other
@@ -142,8 +145,10 @@ def _warn(file: str, problems: Sequence[Problem]) -> None:
     """Log that accounts are missing and where, once for each version of the file and policy; cells are not for logs."""
     bad = [problem for problem in problems if problem.severity is Severity.ERROR]
     if bad:
-        where = ": ".join(part for part in (f"{bad[0].file}:{bad[0].line}", bad[0].path) if part)
+        first = bad[0]
+        where = (f"{first.file}:{first.line}", first.path, first.cure if first.cure in CURES else "")
         _log.warning(
-            "%s: %d problems keep rows from being served, the first at %s; `problems` says what they are",
-            file, len(bad), where,
+            "%s: %s rows from being served, the first at %s; entitlements validate POLICY --accounts %s says more",
+            file, "1 problem keeps" if len(bad) == 1 else f"{len(bad)} problems keep",
+            ": ".join(part for part in where if part), file,
         )  # fmt: skip

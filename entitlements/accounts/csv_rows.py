@@ -129,16 +129,16 @@ class _Reading:
             except (Misread, AccountError) as error:
                 faults.append(Fault.of(self._headings[name], error))
         if not fields.get("tier"):
-            faults.append(Fault(self._headings["tier"], "the cell is empty", "write the account's tier"))
+            faults.append(Fault(self._headings["tier"], "the cell is empty", _ITS_TIER))
         return fields
 
     def _faults_of_id(self, id: str, line: int) -> list[Fault]:
         heading = self._headings[self._key]
         if not id.strip():
-            return [Fault(heading, "the cell is empty", "write the account's id")]
+            return [Fault(heading, "the cell is empty", _ITS_ID)]
         first = self._lines.setdefault(id, line)
         if first != line:
-            return [Fault(heading, f"{shown(id)} stands in line {first} already", "keep one row for each account")]
+            return [Fault(heading, f"{shown(id)} stands in line {first} already", _ONE_ROW)]
         if id != id.strip():
             cure = "take them out if they are not part of the id"
             return [Fault(heading, f"{shown(id)} begins or ends with blanks", cure, Severity.WARNING)]
@@ -148,7 +148,7 @@ class _Reading:
         """Say where cells and headings do not match; blank cells too many do no harm."""
         has, needs = len(cells), len(self._names)
         if has < needs:
-            return [Fault("", f"the row has {has} cells, the headings are {needs}", "write the missing separators")]
+            return [Fault("", f"the row has {has} cells, the headings are {needs}", _SEPARATORS)]
         for at, cell in enumerate(cells):
             if cell.strip() and (at >= needs or not self._names[at]):
                 return [Fault("", f"cell {at + 1}, {shown(cell)}, has no heading", _EXTRA_CURE)]
@@ -161,7 +161,14 @@ _GUESSED = Fault(
     "save it in UTF-8, or name its encoding (encoding='cp1252')",
     Severity.WARNING,
 )
+_ONE_ROW = "keep one row for each account"
+_ITS_ID = "write the account's id"
+_ITS_TIER = "write the account's tier"
+_SEPARATORS = "write the missing separators"
 _EXTRA_CURE = "give the column a heading, or quote the cell that holds a separator"
+
+CURES = frozenset({_ONE_ROW, _ITS_ID, _ITS_TIER, _SEPARATORS, _EXTRA_CURE, TRIAL_CURE})
+"""Cures in which nothing of a row stands, so that a log may have them."""
 
 
 def _trial(fields: dict[str, Any]) -> Trial | None:

@@ -114,13 +114,14 @@ def _show_note(screen: Screen, note: str, style: str, *, indent: int) -> None:
 
 
 def _row(decision: Decision, considered: Considered, policy: Policy, mark: str) -> Row:
-    from entitlements.cli.wording import of_name
+    from entitlements.cli.wording import more_of, of_name
     from entitlements.model.facts import Verdict
 
     name = decision.feature.partition(":")[0]
     says = of_name(policy, name, considered.value)
     if considered.source.startswith(("grant:", "add-on:")) and name in policy.limits:
-        says = f"+{says}"
+        number = considered.value
+        says = f"+{more_of(policy.limits[name], number) if isinstance(number, int) else says}"
     won = considered.verdict is Verdict.WON
     return mark if won else "", considered.source, says, considered.verdict.value, considered.note
 

@@ -74,6 +74,7 @@ def check_store(given: str | None) -> str | None:
     """Return the URL of a store that several processes share; a command sees nothing of one in memory."""
     if not given:
         return None
+    logging.getLogger("entitlements.stores").addHandler(logging.NullHandler())  # commands say what is wrong
     if given.startswith("memory:"):
         message = "memory:// counts inside of one process, and no command sees that; name the server: redis://host:6379"
         raise CannotAnswer(message, Code.USAGE)

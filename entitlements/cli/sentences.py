@@ -27,7 +27,8 @@ def answer(decision: Decision, entitlements: Entitlements) -> Text:
     """
     said = ("yes", "bold green") if decision.allowed else ("no", "bold red")
     remedy = decision.remedy
-    helps = f"; {remedy_words(remedy, entitlements.policy)}" if remedy else ""
+    is_known = decision.reason is not Reason.UNKNOWN_ACCOUNT  # for others a tier is no cure: they have none
+    helps = f"; {remedy_words(remedy, entitlements.policy)}" if remedy and is_known else ""
     return Text.assemble(said, ": ", _what(decision, entitlements), helps)
 
 

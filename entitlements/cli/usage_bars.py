@@ -8,7 +8,7 @@ from rich.text import Text
 
 from entitlements.cli.folding import folded
 from entitlements.cli.usage_meters import when_full
-from entitlements.cli.wording import amount, moment, sized
+from entitlements.cli.wording import amount, moment, more_of, sized
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Mode, OnOutage, Quota
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _style(meter: Meter) -> str:
 
 def _counts(meter: Meter) -> str:
     limit, usage = meter.limit, meter.usage
-    size = sized(limit, usage.limit)
+    size = _size(meter)
     if usage.used is None:
         return f"{size}, not counted"
     share = "" if meter.share is None else f" ({_percent(meter.share)})"
@@ -83,6 +83,14 @@ def _counts(meter: Meter) -> str:
     of = " used, " if usage.limit is UNLIMITED else " of "
     left = f", {amount(limit, usage.remaining)} left" if isinstance(usage.remaining, int) and usage.limit else ""
     return f"{amount(limit, usage.used)}{of}{size}{share}{reserved}{left}"
+
+
+def _size(meter: Meter) -> str:
+    """Return what there is at most: `60 per minute`; of a bucket, `5 at once, 60 per minute`."""
+    limit, at_once = meter.limit, meter.usage.limit
+    if not isinstance(at_once, int) or not isinstance(meter.size, int) or at_once == meter.size:
+        return sized(limit, at_once)
+    return f"{amount(limit, at_once)} at once, {more_of(limit, meter.size)}"
 
 
 def _percent(share: float) -> str:

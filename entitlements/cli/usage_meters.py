@@ -31,6 +31,7 @@ class Meter:
             period began; None for other limits, and early in a period.
         remedy: The lowest tier and the first add-on that have more, or None.
         more: What the account would have of the limit on that tier; None where no tier is named.
+        size: What the account has of the limit; `usage.limit` is what can be spent at once.
     """
 
     limit: Limit
@@ -38,6 +39,7 @@ class Meter:
     projected: int | None = None
     remedy: Remedy | None = None
     more: LimitValue | None = None
+    size: LimitValue | None = None
 
     @property
     def share(self) -> float | None:
@@ -60,7 +62,7 @@ def meter_of(facts: Facts, usage: Usage, start: datetime | None, now: int) -> Me
     """
     assert facts.limit is not None
     remedy, more = _remedy(facts, usage)
-    return Meter(facts.limit, usage, _projected(usage, start, now), remedy, more)
+    return Meter(facts.limit, usage, _projected(usage, start, now), remedy, more, facts.size)
 
 
 def _projected(usage: Usage, start: datetime | None, now: int) -> int | None:

@@ -21,10 +21,17 @@ NOT_INCLUDED_WORDS = "not included"
 
 
 def sized(limit: Limit, size: object) -> str:
-    """Return what an account has of a limit: `1,000 per hour`, `10 GB`, `unlimited`, `not included`."""
+    """Return what an account has of a limit: `60 per minute, at most 5 at once`, `10 GB`, `not included`."""
     if not isinstance(size, int) or isinstance(size, bool):
         return NOT_INCLUDED_WORDS if size is NOT_INCLUDED else in_words(size)
-    return f"{amount(limit, size)}{_per(limit)}"
+    at_once = limit.capacity(size)
+    burst = "" if at_once == size else f", at most {in_words(at_once)} at once"
+    return f"{more_of(limit, size)}{burst}"
+
+
+def more_of(limit: Limit, number: int) -> str:
+    """Return so many units as the limit counts them: `60 per minute`, `10 GB`."""
+    return f"{amount(limit, number)}{_per(limit)}"
 
 
 def amount(limit: Limit, number: int) -> str:

@@ -23,8 +23,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Request, Response
-from fastapi.requests import HTTPConnection
+try:
+    from fastapi import Depends, FastAPI, Request, Response
+    from fastapi.requests import HTTPConnection
+except ModuleNotFoundError as error:
+    what = f"entitlements.http.fastapi needs FastAPI ({error}): pip install 'entitlements[fastapi]'"
+    raise ModuleNotFoundError(what, name=error.name) from None
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState

@@ -27,7 +27,8 @@ class LifespanMiddleware:
     """
     Opens the enforcer's store when the server starts, and closes it when the application has shut down.
 
-    A store that cannot be reached then is logged, and does not keep the application from starting.
+    A store that cannot be reached then is logged, and does not keep the application from starting;
+    one that waiting does not heal does, such as a wrong password or a database that there is not.
     An application that returns without a word takes no part in this, and is answered for. One
     that raises, or cannot start, keeps its say, and what was opened is closed.
 
@@ -51,15 +52,18 @@ class LifespanMiddleware:
         try:
             await self.app(scope, span.receive, span.send)
             await span.finish()
-        except BaseException:
+        except BaseException as error:
             await span.close()
-            raise
+            if not (span.is_refused and isinstance(error, Exception)):
+                raise
 
     async def _open(self) -> None:
         if isinstance(self._enforcer, AsyncEnforcer):
             try:
                 await self._enforcer.open()
             except StoreError as error:
+                if error.lasts:
+                    raise
                 _log.warning("the store is not there when the application starts: %s", error)
 
     async def _close(self) -> None:
@@ -87,6 +91,7 @@ class _Span:
         self._closing = closing
         self._is_open = False
         self._heard = self._said = ""
+        self.is_refused = False
 
     async def receive(self) -> Message:
         """Return the next event; the store is opened with the first."""
@@ -94,11 +99,22 @@ class _Span:
         self._heard = message["type"]
         if self._heard == STARTUP:
             self._is_open = True
-            await self._opening()
+            await self._open()
         return message
+
+    async def _open(self) -> None:
+        """Open the store; where that can never be, the server is told why, and the application nothing more."""
+        try:
+            await self._opening()
+        except StoreError as error:
+            await self.send({"type": f"{STARTUP}.failed", "message": str(error)})
+            self.is_refused = True
+            raise
 
     async def send(self, message: Message) -> None:
         """Pass an answer on; the store is closed before the last, also when the application cannot start."""
+        if self.is_refused:
+            return
         self._said = message["type"]
         if self._said != f"{STARTUP}.complete":
             await self.close()

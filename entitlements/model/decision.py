@@ -242,7 +242,9 @@ class Decision:
         if self.retry_after is not None:
             text += f", again in {in_words(self.retry_after)}"
         remedy = self.remedy
-        if remedy:
+        if self.reason is Reason.UNKNOWN_ACCOUNT:
+            text += "".join(f", {each.note}" for each in self.trace if each.note)
+        elif remedy:
             ways = [f"tier {remedy.tier!r}"] * bool(remedy.tier) + [f"add-on {remedy.add_on!r}"] * bool(remedy.add_on)
             text += f"; {' or '.join(ways)} would allow it"
         return text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from entitlements.model.names import shown
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 SECOND = 1_000_000
@@ -38,3 +40,21 @@ def check_moment(value: object, what: str) -> int:
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise ValueError(f"{what} {value!r} must be an aware datetime, such as datetime(2026, 1, 1, tzinfo=UTC)")
     return to_instant(value)
+
+
+def check_duration(value: object, what: str) -> int:
+    """
+    Return a timedelta, or a number of seconds, in microseconds.
+
+    Raises:
+        ValueError: For anything else, and for what is not above 0 and finite.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | timedelta):
+        raise ValueError(f"{what} {shown(value)} must be seconds or a timedelta")
+    try:
+        lasts = (value if isinstance(value, timedelta) else timedelta(seconds=value)) // MICROSECOND
+    except (OverflowError, ValueError):
+        lasts = 0
+    if lasts <= 0:
+        raise ValueError(f"{what} {shown(value)} must be above 0 and finite")
+    return lasts

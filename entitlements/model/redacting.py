@@ -12,6 +12,8 @@ import re
 from hashlib import sha256
 from traceback import format_exception
 
+from entitlements.errors import StoreError
+
 
 def digest(id: str) -> str:
     """Return what stands for an account's id in a log: `#` and twelve hexadecimal digits."""
@@ -30,6 +32,10 @@ def without(text: str, id: str) -> str:
 
 
 def story(error: BaseException, id: str | None) -> str:
-    """Return an error's traceback, with what it came from, without the id of the account that it is about."""
-    text = "".join(format_exception(error)).rstrip()
+    """
+    Return an error's traceback, with what it came from, without the id of the account that it is about.
+
+    Of a store's error only its text, which says where, why and what to do: every request may meet it.
+    """
+    text = str(error) if isinstance(error, StoreError) else "".join(format_exception(error)).rstrip()
     return text if id is None else without(text, id)

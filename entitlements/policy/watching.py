@@ -14,7 +14,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from entitlements.errors import PolicyError
-from entitlements.model.instants import MICROSECOND
+from entitlements.model.instants import check_duration
 from entitlements.policy import Policy as Loaded
 from entitlements.policy.files import SUFFIXES
 
@@ -94,15 +94,13 @@ class WatchingClock:
 
     Args:
         clock: What tells the time.
-        every: The least time between two looks.
+        every: The least time between two looks: seconds, or a timedelta.
         look: Is called without arguments.
     """
 
-    def __init__(self, clock: Callable[[], int], every: timedelta, look: Callable[[], object]) -> None:
+    def __init__(self, clock: Callable[[], int], every: float | timedelta, look: Callable[[], object]) -> None:
         self.clock = clock
-        self._every = every // MICROSECOND * 1000
-        if self._every <= 0:
-            raise ValueError(f"every {every!r} must be longer than no time at all")
+        self._every = check_duration(every, "every") * 1000
         self._look = look
         self._due = monotonic_ns() + self._every
 

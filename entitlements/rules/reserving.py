@@ -8,13 +8,12 @@ knows what it held.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from entitlements.errors import ReservationExpired
 from entitlements.model import events
 from entitlements.model.charge import Charge, Settle, Settled, Verb
-from entitlements.model.instants import MICROSECOND
+from entitlements.model.instants import check_duration
 from entitlements.model.limits import Allocation, Quota, Rate
 from entitlements.model.names import MAX_ID, check_count, check_id, shown
 from entitlements.rules.asking import Wanted, limit_named, plan, wanted_units
@@ -22,6 +21,8 @@ from entitlements.rules.ledger import OPERATIONS_KEPT
 from entitlements.rules.verbs import Step
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from entitlements.model.entitlements import Entitlements
 
 
@@ -48,15 +49,7 @@ def lifetime(ttl: float | timedelta) -> int:
     Raises:
         ValueError: For anything but a timedelta or a number of seconds above 0.
     """
-    if isinstance(ttl, bool) or not isinstance(ttl, int | float | timedelta):
-        raise ValueError(f"ttl {shown(ttl)} must be seconds or a timedelta")
-    try:
-        lasts = (ttl if isinstance(ttl, timedelta) else timedelta(seconds=ttl)) // MICROSECOND
-    except (OverflowError, ValueError):
-        lasts = 0
-    if lasts <= 0:
-        raise ValueError(f"ttl {shown(ttl)} must be above 0 and finite")
-    return lasts
+    return check_duration(ttl, "ttl")
 
 
 def made(id: str) -> str:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["AsyncMemoryStore", "MemoryStore", "guard_async_store", "guard_store", "open_async_store", "open_store"]
 
 _NETWORKED = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
+_OF_VALKEY = {
+    scheme: f"write {ours}://host:6379, which is right for Valkey too"
+    for scheme, ours in (("valkey", "redis"), ("valkeys", "rediss"))
+}
 
 
 def open_store(store: str | Store, clock: Clock) -> Store:
@@ -122,7 +126,8 @@ def _is_networked(store: Any) -> bool:
     if not sign:  # then it is not shown either: a password may stand anywhere in it
         raise ValueError("the store URL has no scheme; write memory:// or redis://host:6379")
     if scheme not in _NETWORKED:
-        raise ValueError(f"store URL of scheme {scheme!r} is not known; write memory:// or redis://host:6379")
+        cure = _OF_VALKEY.get(scheme, "write memory:// or redis://host:6379")
+        raise ValueError(f"store URL of scheme {scheme!r} is not known; {cure}")
     return True
 
 

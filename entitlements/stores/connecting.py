@@ -50,6 +50,10 @@ _UNREADABLE = (
     "it cannot be read; write redis://USER:PASSWORD@host:port with : as %3A, / as %2F, ? as %3F, # as %23"
     " and @ as %40 in user name and password"
 )
+_NO_PORT = (
+    "what stands behind the host's colon is no port; write redis://host:6379, or with a password"
+    " redis://USER:PASSWORD@host:6379"
+)
 
 Host = tuple[str, int]
 
@@ -103,7 +107,13 @@ def target_of(url: str, namespace: str = DEFAULT_NAMESPACE, max_connections: int
     except ValueError as error:
         said = str(error)
     # Not raised from the error: its text may hold a part of the password, and a chain is printed whole.
-    raise ValueError(f"store URL {shown!r}: {_UNREADABLE if shown.endswith('…') or _tells(said, url) else said}")
+    raise ValueError(f"store URL {shown!r}: {_unreadable(url) if shown.endswith('…') or _tells(said, url) else said}")
+
+
+def _unreadable(url: str) -> str:
+    """Return what to write instead of *url*, none of which is shown: without `@` it has no password, or no host."""
+    scheme, _, rest = url.partition("://")
+    return _UNREADABLE if "@" in rest or "+" in scheme or ":" not in rest else _NO_PORT
 
 
 def redacted(url: str) -> str:

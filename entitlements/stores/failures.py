@@ -36,6 +36,8 @@ class Rejected(StoreError):
 class Misconfigured(Rejected):
     """The server answered as it always will, until somebody corrects the URL, the rights or the server."""
 
+    lasts = True
+
 
 class Corrupt(StoreError):
     """Something that is not ours stands under a key of ours; nothing was changed."""

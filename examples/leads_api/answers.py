@@ -8,6 +8,7 @@ from http import HTTPStatus
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as AnyHTTPException
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from entitlements.http.fastapi import responses
@@ -64,12 +65,24 @@ def install(app: FastAPI) -> None:
         errors = [{"pointer": "/" + "/".join(map(str, each["loc"])), "detail": each["msg"]} for each in error.errors()]
         return problem(422, "The request is not what this route takes.", errors=errors)
 
-    async def raised(_: Request, error: Exception) -> Response:
+    async def raised(request: Request, error: Exception) -> Response:
         assert isinstance(error, AnyHTTPException)
-        return problem(error.status_code, error.detail, headers=error.headers)
+        headers = dict(error.headers or {})
+        if "Allow" in headers:
+            headers["Allow"] = ", ".join(sorted(allowed(request) | set(headers["Allow"].split(", "))))
+        return problem(error.status_code, error.detail, headers=headers)
 
     app.add_exception_handler(RequestValidationError, unfit)
     app.add_exception_handler(AnyHTTPException, raised)
+
+
+def allowed(request: Request) -> set[str]:
+    """Return every method that some route has for the path of a request; the framework itself names those of one route."""
+    found = set()
+    for path, methods in request.app.openapi()["paths"].items():
+        if compile_path(path)[0].match(request.scope["path"]):
+            found |= {method.upper() for method in methods}
+    return found
 
 
 def problem(status: int, detail: str, *, headers: dict[str, str] | None = None, **members: object) -> Response:

@@ -22,7 +22,7 @@ from answers import LargestBody  # noqa: E402
 from api import api, key_header  # noqa: E402
 from database import Database  # noqa: E402
 from fastapi import FastAPI, Security  # noqa: E402
-from fastapi.responses import HTMLResponse, RedirectResponse  # noqa: E402
+from fastapi.responses import HTMLResponse, RedirectResponse, Response  # noqa: E402
 from fastapi.security import APIKeyCookie  # noqa: E402
 from jinja2 import Environment, FileSystemLoader  # noqa: E402
 from plan import plan_of  # noqa: E402
@@ -34,6 +34,7 @@ from entitlements.http.fastapi import CurrentAccount, CurrentEntitlements, insta
 from entitlements.http.identify import api_key  # noqa: E402
 from entitlements.http.problems import Problems  # noqa: E402
 from entitlements.http.routes import Route  # noqa: E402
+from entitlements.http.starting import checked  # noqa: E402
 
 ROOT = HERE.parents[1]
 LARGEST_BODY = 1_000_000  # bytes
@@ -78,12 +79,16 @@ answers.install(app)
 install(app, problems=Problems(upgrade_url="/plan"))
 app.add_middleware(LargestBody, most=LARGEST_BODY)
 app.add_middleware(
-    EntitlementsMiddleware,
-    enforcer=enforcer,
-    identify=identify,
-    routes=ROUTES,
-    default=Route(consumes={"api": 1}),
-    upgrade_url="/plan",
+    checked(  # or what is wrong here would show at the first request
+        EntitlementsMiddleware,
+        enforcer=enforcer,
+        identify=identify,
+        routes=ROUTES,
+        default=Route(consumes={"api": 1}),
+        # A body that is no lead takes none of the month's leads: 400, 413 and 422 give them back, as failures do.
+        refund_on={*answers.BODY, *range(500, 600)},
+        upgrade_url="/plan",
+    )
 )
 
 
@@ -103,11 +108,13 @@ async def healthz() -> dict[str, str]:
 
 
 @app.get("/signin", include_in_schema=False)
-async def sign_in(key: str = "") -> RedirectResponse:
-    """Remember a key in this browser, and show its plan."""
+async def sign_in(key: str = "") -> Response:
+    """Remember a key in this browser, and show its plan; ask for one where it is none."""
+    if key not in keys:
+        found = {"wrong": bool(key), "example": next(iter(keys))}
+        return HTMLResponse(pages.get_template("signin.html").render(found), 401 if key else 200)
     answer = RedirectResponse("/plan", 303)
-    if key in keys:
-        answer.set_cookie("key", key, httponly=True, samesite="lax")
+    answer.set_cookie("key", key, httponly=True, samesite="lax")
     return answer
 
 

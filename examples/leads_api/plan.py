@@ -69,7 +69,8 @@ def meter(policy, name, usage):
     if usage.resets_at and usage.used:
         at = "" if not (usage.resets_at.hour or usage.resets_at.minute) else f" {usage.resets_at:%H:%M} UTC"
         note += f", resets {usage.resets_at:%-d %B}{at}"
-    return Meter(name, about, used, amount(limit, usage.limit) + per, percent, state, note)
+    size = amount(limit, usage.limit) + (" at once" if has_burst(limit) else per)
+    return Meter(name, about, used, size, percent, state, note)
 
 
 def features(snapshot):
@@ -92,7 +93,8 @@ def adds(policy, tier, above):
             limit = policy.limits[each.name]
             about = limit.about or about
             per = f" per {window(limit)}" if window(limit) else ""
-            found.append((about, sized(limit, each.before), sized(limit, each.after) + per))
+            burst = f", at most {limit.burst:,} at once" if has_burst(limit) else ""
+            found.append((about, sized(limit, each.before), sized(limit, each.after) + per + burst))
         else:
             before = "" if each.before in (NOT_INCLUDED, "none") else each.before
             found.append((about, before, "" if each.after is True else each.after))
@@ -111,6 +113,7 @@ def amount(limit, units):
         for size, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
             if units >= size:
                 return f"{units / size:.1f}".removesuffix(".0") + f" {unit}"
+        return f"{units} B"
     return f"{units:,}"
 
 
@@ -121,6 +124,11 @@ def window(limit):
         return str(period)
     lasts = timedelta(microseconds=getattr(limit, "window", 0))
     return {timedelta(minutes=1): "minute", timedelta(hours=1): "hour", timedelta(days=1): "day"}.get(lasts, "")
+
+
+def has_burst(limit):
+    """Say whether a token bucket holds another number than its rate, so that a meter shows what is left of that."""
+    return getattr(limit, "burst", None) is not None
 
 
 SPELT = {"api": "API", "sla": "SLA", "sso": "single sign-on"}
