@@ -24,8 +24,8 @@ from entitlements.model.charge import Charge, Part
 from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Rate
 from entitlements.model.names import MAX_RATE
+from entitlements.stores.keys import account_key
 from entitlements.stores.redis import AsyncRedisStore
-from entitlements.stores.wire import account_key
 
 SKEWS = (-HOUR, 0, HOUR)
 BUCKETS = 61

@@ -12,8 +12,10 @@ from strategies import NOW
 from entitlements.model.charge import Answer, Order
 from entitlements.model.names import MAX_COUNT
 from entitlements.stores import MemoryStore
+from entitlements.stores.keys import account_key
+from entitlements.stores.replies import answer_of
 from entitlements.stores.scripts import Script, on_injected_time
-from entitlements.stores.wire import account_key, answer_of, call_of
+from entitlements.stores.wire import call_of
 from entitlements.testing.orders import Player, Step, steps
 
 ACCOUNT = "acme"

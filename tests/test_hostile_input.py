@@ -25,7 +25,7 @@ from entitlements.http.problems import Problems
 from entitlements.http.routes import Route
 from entitlements.integrations.limits.answers import key_of
 from entitlements.model.names import check_id
-from entitlements.stores.wire import account_key, encoded, scope_key
+from entitlements.stores.keys import account_key, encoded, scope_key
 
 POLICY = Policy.parse({
     "policy": {"version": "1", "unknown_account": "one"},

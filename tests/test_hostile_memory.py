@@ -24,7 +24,7 @@ from entitlements.requests import FeatureRequests
 from entitlements.rules import periods
 from entitlements.snapshots import Snapshots
 from entitlements.stores import journal, memory, shares
-from entitlements.stores.wire import account_key, encoded, scope_key
+from entitlements.stores.keys import account_key, encoded, scope_key
 
 CAP = 200
 MANY = 2_000

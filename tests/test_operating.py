@@ -17,6 +17,7 @@ from entitlements.model.instants import HOUR, MINUTE, SECOND
 from entitlements.model.limits import Algorithm, Allocation, Quota, Rate
 from entitlements.rules.periods import month_ends
 from entitlements.stores.failures import Corrupt, Rejected
+from entitlements.stores.keys import account_key
 from entitlements.stores.redis import RedisStore
 from entitlements.stores.rights import (
     CLUSTER_COMMANDS,
@@ -27,7 +28,6 @@ from entitlements.stores.rights import (
     on,
     rules,
 )
-from entitlements.stores.wire import account_key
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "operating-redis.md").read_text(encoding="utf-8")
 LEADS = Quota("leads", deadline=2 * SECOND)

@@ -35,11 +35,11 @@ from entitlements.model.limits import Algorithm, Allocation, Quota, Rate
 from entitlements.rules.periods import month_ends
 from entitlements.stores import open_async_store, open_store
 from entitlements.stores.failures import Broken, Corrupt, Overloaded, Rejected, TimedOut, Unreachable
+from entitlements.stores.keys import account_key
 from entitlements.stores.redis import AsyncRedisStore, RedisStore
 from entitlements.stores.rights import rules
 from entitlements.stores.scripts import SCRIPTS
 from entitlements.stores.turns import Turns
-from entitlements.stores.wire import account_key
 from entitlements.testing import FakeClock
 
 API = Rate("api", HOUR, deadline=2 * SECOND)

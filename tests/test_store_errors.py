@@ -19,6 +19,7 @@ from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Rate
 from entitlements.stores import open_async_store, open_store
 from entitlements.stores.failures import Corrupt, Rejected, Unreachable
+from entitlements.stores.keys import account_key
 from entitlements.stores.rights import (
     CLUSTER_COMMANDS,
     COMMANDS,
@@ -29,7 +30,6 @@ from entitlements.stores.rights import (
     on,
     rules,
 )
-from entitlements.stores.wire import account_key
 
 API = Rate("api", HOUR, deadline=2 * SECOND)
 CHARGE = Charge("acme", (Part(API, 100),))

@@ -14,9 +14,11 @@ from entitlements.model.charge import Charge, Part, Read, Recall, Release, SetUs
 from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, Quota, Rate
 from entitlements.rules.periods import month_ends
+from entitlements.stores.keys import account_key, check_namespace, encoded, scope_key
 from entitlements.stores.orders import deadline_of
+from entitlements.stores.replies import answer_of
 from entitlements.stores.scripts import AFTER, CHARGE, RATE, SCRIPTS, SLIDING, on_injected_time
-from entitlements.stores.wire import account_key, answer_of, call_of, check_namespace, encoded, scope_key
+from entitlements.stores.wire import call_of
 
 API = Rate("api", HOUR)
 LEADS = Quota("leads")

@@ -22,10 +22,10 @@ from entitlements.model.instants import MINUTE, SECOND
 from entitlements.model.limits import Rate
 from entitlements.stores.connecting import cluster_of, pool_of, target_of
 from entitlements.stores.failures import unreachable
+from entitlements.stores.keys import account_key
 from entitlements.stores.redis import RedisStore
 from entitlements.stores.rights import needed, on
 from entitlements.stores.scripts import SLIDING
-from entitlements.stores.wire import account_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -28,7 +28,7 @@ from redis.connection import UnixDomainSocketConnection as UnixConnection
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
-from entitlements.stores.wire import check_namespace
+from entitlements.stores.keys import check_namespace
 
 DEFAULT_NAMESPACE = "ent"
 MAX_CONNECTIONS = 32

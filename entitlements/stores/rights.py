@@ -8,7 +8,7 @@ have at all (`client|setinfo` came with 7.2) it refuses to name.
 
 from __future__ import annotations
 
-from entitlements.stores.wire import LAYOUT
+from entitlements.stores.keys import LAYOUT
 
 Version = tuple[int, int]
 """Major and minor."""

@@ -1,38 +1,21 @@
 """
-What travels between a networked store and its server: order → call, reply → answer.
+What is asked of a networked store's server: order → call, ready to travel.
 
-Pure: no connection, no clock. The layout of what the server keeps stands in `lua/`:
-one hash per account, `<namespace>1:{<account>}`, and one beside it per scope,
-`<namespace>1:{<account>}:<scope>`, which shares its slot. Instants are signed
-8-byte integers, big-endian, on the wire and in the hash.
-
-The `1` after the namespace is the layout's version, one character. A later layout
-takes the next one and rolls out in three releases: one that reads both and still writes
-the old (its scripts find no key of the new layout, and translate nothing), one that moves
-an account to the new key at its first write (both keys share the hash tag, so one script
-does it), and one that has forgotten the old. Rates alone need none of this: they expire.
+Pure: no connection, no clock. Instants are signed 8-byte integers, big-endian, on the wire
+and in the hash. What comes back is read in `replies.py`.
 """
 
 from __future__ import annotations
 
-import re
-import struct
-from functools import lru_cache, partial
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from entitlements.errors import StoreError
 from entitlements.model.charge import (
-    Answer,
     Charge,
     Forget,
-    Line,
     Order,
-    Outcome,
     Part,
-    PeriodCount,
-    Periods,
     Read,
     ReadHistory,
     ReadHolders,
@@ -40,55 +23,36 @@ from entitlements.model.charge import (
     Refund,
     Release,
     Settle,
-    Settled,
     SetUsage,
-    Status,
-    Totalled,
     Unassign,
     Verb,
 )
 from entitlements.model.instants import SECOND
-from entitlements.model.limits import UNLIMITED, Algorithm, Mode, Quota, Rate, Size
+from entitlements.model.limits import UNLIMITED, Algorithm, Mode, Quota, Rate
 from entitlements.model.names import MAX_COUNT
+from entitlements.stores.keys import account_key, scope_key
 from entitlements.stores.orders import deadline_of
+from entitlements.stores.replies import reader_of
 from entitlements.stores.scripts import AFTER, CHARGE, RATE, SLIDING, Script
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-LAYOUT = "1"
-LONGEST_ID = 64
-"""Longest encoded id that stands in a key as it is; a longer one stands as its digest."""
-
-_NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
 
 _SHADOW, _UNLIMITED, _SCOPED = 1, 2, 4
 _LAWS = {Algorithm.SLIDING: 1, Algorithm.FIXED: 2, Algorithm.TOKEN_BUCKET: 3}
 _QUOTA, _ALLOCATION = 4, 5
 _VERBS = {Verb.PEEK: 1, Verb.CONSUME: 2, Verb.RESERVE: 3, Verb.ASSIGN: 4}
 _READ, _RECALL = 5, 6
-_STATUSES = (Status.ADMITTED, Status.REFUSED, Status.REPLAYED, Status.REUSED, Status.UNKNOWN, Status.STALE)
 _MOST_PARTS = 255
-
-_made = tuple.__new__  # a named tuple's own constructor costs three times as much
 
 _SLIDING_ASKED = Struct(">BqqqqB")
 _PART = Struct(">BBqq")
 _RATE = Struct(">qq")
 _ENDS = Struct(">qqqq")
 _CHARGE = Struct(">BBBq")
-_ADMITTED = Struct(">BqqI")
-_REFUSED = Struct(">BqqIqq")
-_OUTCOME = Struct(">BqIB")
-_LINE = Struct(">Bqqqqqqq")
 _NUMBER = Struct(">q")
 _TAKEN = Struct(">qq")
 _AMOUNT = Struct(">qB")
-_SETTLED = Struct(">BBq")
-_TOTALLED = Struct(">BBqq")
-_PERIODS = Struct(">Bq")
-_PERIOD = Struct(">qqqqqq")
 
 
 class Call(NamedTuple):
@@ -127,43 +91,6 @@ class Request(NamedTuple):
     times: int = 0
 
 
-def check_namespace(namespace: str) -> str:
-    """
-    Return *namespace* if it may stand before every key.
-
-    Raises:
-        ValueError: For anything but 1 to 64 of `[A-Za-z0-9_.-]`.
-    """
-    if not _NAMESPACE.fullmatch(namespace):
-        raise ValueError(f"namespace {namespace!r} must be 1 to 64 of A-Z a-z 0-9 _ . - ; write ?namespace=ent")
-    return namespace
-
-
-@lru_cache(maxsize=65_536)
-def encoded(id: str) -> str:
-    """
-    Return *id* in `[A-Za-z0-9_.-]` and `%XX`, no two ids alike; above 64 bytes its digest.
-
-    A digest begins with `~`, which nothing else does. What is remembered takes 20 to 80 MB.
-    """
-    raw = id.encode()
-    text = "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in raw)
-    return text if len(text) <= LONGEST_ID else "~" + sha256(raw).hexdigest()
-
-
-def account_key(namespace: str, account: str) -> bytes:
-    """Return the key of an account's hash."""
-    return f"{namespace}{LAYOUT}:{{{encoded(account)}}}".encode()
-
-
-def scope_key(namespace: str, account: str, scope: str) -> bytes:
-    """Return the key of a scope's hash, in the slot of its account's."""
-    return f"{namespace}{LAYOUT}:{{{encoded(account)}}}:{encoded(scope)}".encode()
-
-
-# -- order → call --------------------------------------------------------------------------
-
-
 def request_of(order: Order, namespace: str) -> Request:
     """
     Return *order* ready to be sent.
@@ -171,11 +98,10 @@ def request_of(order: Order, namespace: str) -> Request:
     A charge of one rate is made again and again, so it carries its request from then on.
     """
     if type(order) is not Charge or not order.is_one_rate:
-        return _request(order, namespace, partial(answer_of, order))
+        return _request(order, namespace)
     found: Request | None = order.packed
     if found is None or found.namespace != namespace:
-        slid = _slid_of(order)
-        found = _request(order, namespace, partial(answer_of, order) if slid is None else _checked(slid))
+        found = _request(order, namespace)
         object.__setattr__(order, "packed", found)
     return found
 
@@ -189,10 +115,10 @@ def packed(*words: bytes) -> bytes:
     return b"*%d\r\n%b" % (len(words), b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]))
 
 
-def _request(order: Order, namespace: str, read: Callable[[Any], Answer]) -> Request:
+def _request(order: Order, namespace: str) -> Request:
     call = call_of(order, namespace)
     command = packed(b"EVALSHA", call.script.sha, b"%d" % len(call.keys), *call.keys, *call.args)
-    return Request(call, command, deadline_of(order) / SECOND, read, namespace)
+    return Request(call, command, deadline_of(order) / SECOND, reader_of(order), namespace)
 
 
 def call_of(order: Order, namespace: str) -> Call:
@@ -317,151 +243,3 @@ _CALLS: dict[type, Callable[[Any], tuple[str | None, tuple[bytes, ...]]]] = {
     ReadHolders: lambda order: (None, (b"holders", order.limit.encode())),
     Forget: lambda _: (None, (b"forget",)),
 }
-
-
-# -- reply → answer ------------------------------------------------------------------------
-
-
-def answer_of(order: Order, reply: Any) -> Answer:
-    """
-    Return the answer that a reply to *order* is.
-
-    Raises:
-        StoreError: For a reply that no script of ours gives.
-    """
-    try:
-        if type(order) is Charge:
-            return _charged(order, reply)
-        return _ANSWERS[type(order)](order, reply)
-    except (struct.error, TypeError, LookupError, ArithmeticError, AttributeError, ValueError) as error:
-        raise _not_ours(type(order).__name__, reply) from error
-
-
-def _not_ours(asked: str, reply: object) -> StoreError:
-    shown = repr(reply)[:80]
-    return StoreError(
-        f"the store answered {shown} to {asked}, which is no answer of ours; a proxy between may have changed it"
-    )
-
-
-def _charged(order: Charge, reply: bytes) -> Outcome:
-    return _outcome(reply) if (slid := _slid_of(order)) is None else slid(reply)
-
-
-def _slid_of(order: Charge) -> Callable[[bytes], Outcome] | None:
-    """Return what reads the replies to a charge of one sliding rate; None for any other."""
-    limit = order.parts[0].limit if order.is_one_rate else None
-    if not isinstance(limit, Rate) or limit.algorithm is not Algorithm.SLIDING:
-        return None
-    return _slid(limit.window, order.parts[0].cost)
-
-
-@lru_cache(maxsize=1024)
-def _slid(window: int, cost: int) -> Callable[[bytes], Outcome]:
-    """Return one reader for all accounts that have the same rate: what all use stays in the processor's cache."""
-    width = -(-window // 60)
-    unpack, size, lasts = _ADMITTED.unpack, _ADMITTED.size, 61 * width
-    admitted = Status.ADMITTED
-
-    def slid(reply: bytes) -> Outcome:
-        if len(reply) == size:
-            _, now, bucket, used = unpack(reply)
-            at = bucket * width
-            line = _made(Line, (True, used, 0, None, at + lasts, at, cost))
-            return _made(Outcome, (admitted, now, (line,), 0, (), (), ""))
-        status, now, bucket, used, retry_at, resets_at = _REFUSED.unpack(reply)
-        line = Line(False, used, 0, None if retry_at < 0 else retry_at, resets_at, bucket * width)
-        return Outcome(_STATUSES[status], now, (line,))
-
-    return slid
-
-
-@lru_cache(maxsize=1024)
-def _checked(slid: Callable[[bytes], Outcome]) -> Callable[[Any], Answer]:
-    def read(reply: Any) -> Outcome:
-        try:
-            return slid(reply)
-        except (struct.error, TypeError, LookupError) as error:
-            raise _not_ours("Charge", reply) from error
-
-    return read
-
-
-def _outcome(reply: bytes) -> Outcome:
-    code, now, forgotten, count = _OUTCOME.unpack_from(reply)
-    status, at = _STATUSES[code], _OUTCOME.size
-    sizes_at = at + count * _LINE.size
-    lines = tuple(_line(_LINE.unpack_from(reply, at + index * _LINE.size)) for index in range(count))
-    sizes: tuple[Size, ...] = ()
-    if status is Status.REPLAYED:
-        sizes = tuple(_size(_NUMBER.unpack_from(reply, sizes_at + index * 8)[0]) for index in range(count))
-    return Outcome(status, now, lines, forgotten, sizes)
-
-
-def _line(packed: tuple[int, ...]) -> Line:
-    flags, used, reserved, retry_at, resets_at, mark, taken, _ = packed
-    if flags & 16:
-        return _bucket_line(packed)
-    return Line(
-        bool(flags & 1),
-        used if flags & 2 else None,
-        reserved,
-        retry_at if flags & 4 else None,
-        resets_at if flags & 8 else None,
-        mark,
-        taken,
-    )
-
-
-def _bucket_line(packed: tuple[int, ...]) -> Line:
-    """Return a token bucket's line, whose backlog and instants pass what the server's numbers hold."""
-    flags, tokens, rest, excess, size, start, taken, window = packed
-    backlog = tokens * window + rest
-    over = backlog + excess * window
-    retry_at = None if flags & 1 or excess > 0 else start - (-over // size)
-    return Line(bool(flags & 1), -(-backlog // window), 0, retry_at, start - (-backlog // size), start, taken)
-
-
-def _size(number: int) -> Size:
-    return UNLIMITED if number == -1 else number
-
-
-def _settled(_: Settle, reply: bytes) -> Settled:
-    done, stale, now = _SETTLED.unpack_from(reply)
-    excess = reply[_SETTLED.size :].decode() or None
-    return Settled(bool(done), excess, bool(stale), now)
-
-
-def _totalled(_: SetUsage, reply: bytes) -> Totalled:
-    has_line, stale, least, now = _TOTALLED.unpack_from(reply)
-    line = _line(_LINE.unpack_from(reply, _TOTALLED.size)) if has_line else None
-    return Totalled(line, least, bool(stale), now)
-
-
-def _periods(_: ReadHistory, reply: bytes) -> Periods:
-    stale, now = _PERIODS.unpack_from(reply)
-    counts = tuple(
-        PeriodCount(start, end, used, denied, _size(size))
-        for start, end, size, used, _reserved, denied in _PERIOD.iter_unpack(reply[_PERIODS.size :])
-    )
-    return Periods(counts, bool(stale), now)
-
-
-_ANSWERS: dict[type, Callable[[Any, Any], Answer]] = {
-    Recall: lambda _, reply: _outcome(reply),
-    Read: lambda _, reply: _outcome(reply),
-    Settle: _settled,
-    Refund: lambda _, reply: _whole(reply) == 1,
-    Release: lambda _, reply: _whole(reply),
-    Unassign: lambda _, reply: _whole(reply) == 1,
-    SetUsage: _totalled,
-    ReadHistory: _periods,
-    ReadHolders: lambda _, reply: tuple(sorted(each.decode() for each in reply)),
-    Forget: lambda *_: None,
-}
-
-
-def _whole(reply: object) -> int:
-    if type(reply) is not int:
-        raise TypeError(reply)
-    return reply

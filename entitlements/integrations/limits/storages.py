@@ -184,7 +184,7 @@ def _wipe(place: Place) -> int:
 
     from entitlements.stores.connecting import cluster_of, pool_of, target_of
     from entitlements.stores.failures import failure
-    from entitlements.stores.wire import LAYOUT
+    from entitlements.stores.keys import LAYOUT
 
     assert place.url is not None
     target = target_of(place.url, place.namespace)

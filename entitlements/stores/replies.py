@@ -1,0 +1,201 @@
+"""What a networked store's server answers: reply → answer. Pure; `lua/` writes the replies."""
+
+from __future__ import annotations
+
+import struct
+from functools import lru_cache, partial
+from struct import Struct
+from typing import TYPE_CHECKING, Any
+
+from entitlements.errors import StoreError
+from entitlements.model.charge import (
+    Answer,
+    Charge,
+    Forget,
+    Line,
+    Order,
+    Outcome,
+    PeriodCount,
+    Periods,
+    Read,
+    ReadHistory,
+    ReadHolders,
+    Recall,
+    Refund,
+    Release,
+    Settle,
+    Settled,
+    SetUsage,
+    Status,
+    Totalled,
+    Unassign,
+)
+from entitlements.model.limits import UNLIMITED, Algorithm, Rate, Size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_STATUSES = (Status.ADMITTED, Status.REFUSED, Status.REPLAYED, Status.REUSED, Status.UNKNOWN, Status.STALE)
+
+_made = tuple.__new__  # a named tuple's own constructor costs three times as much
+
+_ADMITTED = Struct(">BqqI")
+_REFUSED = Struct(">BqqIqq")
+_OUTCOME = Struct(">BqIB")
+_LINE = Struct(">Bqqqqqqq")
+_SETTLED = Struct(">BBq")
+_TOTALLED = Struct(">BBqq")
+_PERIODS = Struct(">Bq")
+_PERIOD = Struct(">qqqqqq")
+_NUMBER = Struct(">q")
+
+
+def answer_of(order: Order, reply: Any) -> Answer:
+    """
+    Return the answer that a reply to *order* is.
+
+    Raises:
+        StoreError: For a reply that no script of ours gives.
+    """
+    try:
+        if type(order) is Charge:
+            return _charged(order, reply)
+        return _ANSWERS[type(order)](order, reply)
+    except (struct.error, TypeError, LookupError, ArithmeticError, AttributeError, ValueError) as error:
+        raise _not_ours(type(order).__name__, reply) from error
+
+
+def reader_of(order: Order) -> Callable[[Any], Answer]:
+    """Return what reads the replies to *order*: `answer_of` it, in fewer steps for the common charge."""
+    slid = _slid_of(order) if isinstance(order, Charge) else None
+    return partial(answer_of, order) if slid is None else _checked(slid)
+
+
+def _not_ours(asked: str, reply: object) -> StoreError:
+    shown = repr(reply)[:80]
+    return StoreError(
+        f"the store answered {shown} to {asked}, which is no answer of ours; a proxy between may have changed it"
+    )
+
+
+def _charged(order: Charge, reply: bytes) -> Outcome:
+    return _outcome(reply) if (slid := _slid_of(order)) is None else slid(reply)
+
+
+def _slid_of(order: Charge) -> Callable[[bytes], Outcome] | None:
+    """Return what reads the replies to a charge of one sliding rate; None for any other."""
+    limit = order.parts[0].limit if order.is_one_rate else None
+    if not isinstance(limit, Rate) or limit.algorithm is not Algorithm.SLIDING:
+        return None
+    return _slid(limit.window, order.parts[0].cost)
+
+
+@lru_cache(maxsize=1024)
+def _slid(window: int, cost: int) -> Callable[[bytes], Outcome]:
+    """Return one reader for all accounts that have the same rate: what all use stays in the processor's cache."""
+    width = -(-window // 60)
+    unpack, size, lasts = _ADMITTED.unpack, _ADMITTED.size, 61 * width
+    admitted = Status.ADMITTED
+
+    def slid(reply: bytes) -> Outcome:
+        if len(reply) == size:
+            _, now, bucket, used = unpack(reply)
+            at = bucket * width
+            line = _made(Line, (True, used, 0, None, at + lasts, at, cost))
+            return _made(Outcome, (admitted, now, (line,), 0, (), (), ""))
+        status, now, bucket, used, retry_at, resets_at = _REFUSED.unpack(reply)
+        line = Line(False, used, 0, None if retry_at < 0 else retry_at, resets_at, bucket * width)
+        return Outcome(_STATUSES[status], now, (line,))
+
+    return slid
+
+
+@lru_cache(maxsize=1024)
+def _checked(slid: Callable[[bytes], Outcome]) -> Callable[[Any], Answer]:
+    def read(reply: Any) -> Outcome:
+        try:
+            return slid(reply)
+        except (struct.error, TypeError, LookupError) as error:
+            raise _not_ours("Charge", reply) from error
+
+    return read
+
+
+def _outcome(reply: bytes) -> Outcome:
+    code, now, forgotten, count = _OUTCOME.unpack_from(reply)
+    status, at = _STATUSES[code], _OUTCOME.size
+    sizes_at = at + count * _LINE.size
+    lines = tuple(_line(_LINE.unpack_from(reply, at + index * _LINE.size)) for index in range(count))
+    sizes: tuple[Size, ...] = ()
+    if status is Status.REPLAYED:
+        sizes = tuple(_size(_NUMBER.unpack_from(reply, sizes_at + index * 8)[0]) for index in range(count))
+    return Outcome(status, now, lines, forgotten, sizes)
+
+
+def _line(packed: tuple[int, ...]) -> Line:
+    flags, used, reserved, retry_at, resets_at, mark, taken, _ = packed
+    if flags & 16:
+        return _bucket_line(packed)
+    return Line(
+        bool(flags & 1),
+        used if flags & 2 else None,
+        reserved,
+        retry_at if flags & 4 else None,
+        resets_at if flags & 8 else None,
+        mark,
+        taken,
+    )
+
+
+def _bucket_line(packed: tuple[int, ...]) -> Line:
+    """Return a token bucket's line, whose backlog and instants pass what the server's numbers hold."""
+    flags, tokens, rest, excess, size, start, taken, window = packed
+    backlog = tokens * window + rest
+    over = backlog + excess * window
+    retry_at = None if flags & 1 or excess > 0 else start - (-over // size)
+    return Line(bool(flags & 1), -(-backlog // window), 0, retry_at, start - (-backlog // size), start, taken)
+
+
+def _size(number: int) -> Size:
+    return UNLIMITED if number == -1 else number
+
+
+def _settled(_: Settle, reply: bytes) -> Settled:
+    done, stale, now = _SETTLED.unpack_from(reply)
+    excess = reply[_SETTLED.size :].decode() or None
+    return Settled(bool(done), excess, bool(stale), now)
+
+
+def _totalled(_: SetUsage, reply: bytes) -> Totalled:
+    has_line, stale, least, now = _TOTALLED.unpack_from(reply)
+    line = _line(_LINE.unpack_from(reply, _TOTALLED.size)) if has_line else None
+    return Totalled(line, least, bool(stale), now)
+
+
+def _periods(_: ReadHistory, reply: bytes) -> Periods:
+    stale, now = _PERIODS.unpack_from(reply)
+    counts = tuple(
+        PeriodCount(start, end, used, denied, _size(size))
+        for start, end, size, used, _reserved, denied in _PERIOD.iter_unpack(reply[_PERIODS.size :])
+    )
+    return Periods(counts, bool(stale), now)
+
+
+_ANSWERS: dict[type, Callable[[Any, Any], Answer]] = {
+    Recall: lambda _, reply: _outcome(reply),
+    Read: lambda _, reply: _outcome(reply),
+    Settle: _settled,
+    Refund: lambda _, reply: _whole(reply) == 1,
+    Release: lambda _, reply: _whole(reply),
+    Unassign: lambda _, reply: _whole(reply) == 1,
+    SetUsage: _totalled,
+    ReadHistory: _periods,
+    ReadHolders: lambda _, reply: tuple(sorted(each.decode() for each in reply)),
+    Forget: lambda *_: None,
+}
+
+
+def _whole(reply: object) -> int:
+    if type(reply) is not int:
+        raise TypeError(reply)
+    return reply
