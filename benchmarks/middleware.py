@@ -25,6 +25,7 @@ from statistics import median
 from benchmarks.rounds import environment
 
 BASE = "pass-through"
+HEADERS = [(b"ratelimit-policy", b'"api";q=100000000;w=3600'), (b"ratelimit", b'"api";r=99999999;t=3619')]
 
 
 async def hello(scope, receive, send):
@@ -62,6 +63,20 @@ class PassThrough:
         await self.app(scope, receive, send)
 
 
+class Headed(PassThrough):
+    """A middleware that adds two headers such as ours, which are always the same."""
+
+    async def __call__(self, scope, receive, send):
+        """Serve one scope."""
+
+        def sent(message):
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *HEADERS]}
+            return send(message)
+
+        await self.app(scope, receive, sent)
+
+
 def variants(store, inner=hello):
     """Return what is compared: a name, and what makes the application around *inner*."""
     from entitlements import AsyncEnforcer, Policy
@@ -83,6 +98,7 @@ def variants(store, inner=hello):
 
     return {
         BASE: lambda: PassThrough(inner),
+        "two headers, always the same": lambda: Headed(inner),
         "a rate, with headers": behind(Route(consumes={"api": 1})),
         "a rate, without headers": behind(Route(consumes={"api": 1}), headers="none"),
         "a feature": behind(Route(requires={"chat"})),
