@@ -16,6 +16,7 @@ from entitlements.http.current import ACCOUNT, ENFORCER
 from entitlements.http.finding import HANDLE, AccountFinder, check_enforcer
 from entitlements.http.headers import HeaderStyle
 from entitlements.http.lifespan import LifespanMiddleware
+from entitlements.http.prefixes import check_prefix, checking
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusing import refuse
 from entitlements.http.response import Response, adding
@@ -129,6 +130,7 @@ class RoutesMiddleware:
         self._enforcer = check_enforcer(enforcer)
         self._table = routes if isinstance(routes, RouteTable) else RouteTable(routes, default)
         self._table.check(enforcer.policy)
+        check_prefix(app, self._table)
         self._problems = problems or Problems()
         self._on_denied = on_denied
         self._charging = Charging(
@@ -142,7 +144,7 @@ class RoutesMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
         if scope["type"] not in SERVED:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, checking(scope, send, self._table))
             return
         route = route_of(self._table, scope)
         if route.exempt:
@@ -283,7 +285,7 @@ class EntitlementsMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
         if scope["type"] not in SERVED:
-            await self._lifespan(scope, receive, send)
+            await self._lifespan(scope, receive, checking(scope, send, self._table))
             return
         route = route_of(self._table, scope)
         if route.exempt:
