@@ -107,15 +107,21 @@ class Charging:
         """
         if decision.reason is not Reason.UNKNOWN_ACCOUNT:
             return self._problems.refused(decision)
-        whose = None if route.scope is None else route.scope(scope)
+        like = as_unentitled(self._enforcer.policy, route.requires, {})
+        if like is None:
+            like = self._as_unable_to_pay(route, scope)
+        return self._problems.refused(decision, like)
+
+    def _as_unable_to_pay(self, route: Route, scope: Scope) -> Decision | None:
+        """Return how an account of the lowest tier is refused the charge, which has passed what a rule requires."""
         costs = costs_of(route.consumes, scope)
+        whose = None if route.scope is None else route.scope(scope)
         try:
-            like = as_unentitled(self._enforcer.policy, route.requires, costs, whose)
+            return as_unentitled(self._enforcer.policy, (), costs, whose)
         except ValueError as error:
             if route.scope is None:
                 raise
             raise whose_fault(error, whose, route) from error
-        return self._problems.refused(decision, like)
 
     def undecided(self, error: Exception, what: object, account: Handle) -> Refusal:
         """Return the answer where *what* could not be decided: a store's, a directory's or a rule's error, or the request's."""
