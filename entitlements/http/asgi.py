@@ -18,7 +18,7 @@ from entitlements.http.headers import HeaderStyle
 from entitlements.http.lifespan import LifespanMiddleware
 from entitlements.http.prefixes import check_prefix, checking
 from entitlements.http.problems import Problems, Refusal
-from entitlements.http.refusing import refuse
+from entitlements.http.refusing import check_on_denied, refuse
 from entitlements.http.response import Response, adding
 from entitlements.http.routes import Route, RouteTable, route_of
 from entitlements.model.decision import Decision
@@ -71,7 +71,7 @@ class AccountMiddleware:
         self._enforcer = enforcer
         self._finder = AccountFinder(enforcer, identify, self._problems)
         self._exempt = exempt
-        self._on_denied = on_denied
+        self._on_denied = check_on_denied(on_denied)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
@@ -132,7 +132,7 @@ class RoutesMiddleware:
         self._table.check(enforcer.policy)
         check_prefix(app, self._table)
         self._problems = problems or Problems()
-        self._on_denied = on_denied
+        self._on_denied = check_on_denied(on_denied)
         self._charging = Charging(
             enforcer,
             refund_on=refund_on,
@@ -238,7 +238,8 @@ class EntitlementsMiddleware:
         on_denied: From the scope and the refusal to an ASGI app that answers instead, or None.
 
     Raises:
-        TypeError: Without a callable `identify`, and for an enforcer that would block the loop.
+        TypeError: Without a callable `identify`, for an enforcer that would block the loop, and for other options
+            that are of no use.
         ValueError: For rules that cannot match, or that name what the policy does not know.
     """
 
@@ -279,7 +280,7 @@ class EntitlementsMiddleware:
             problems=problems,
             on_denied=on_denied,
         )
-        self._on_denied = on_denied
+        self._on_denied = check_on_denied(on_denied)
         self._lifespan = LifespanMiddleware(app, enforcer=enforcer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
