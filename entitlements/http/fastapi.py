@@ -159,6 +159,7 @@ def consume(
         except BaseException as error:
             if _is_void(request, error):
                 await _settled(account.refund(decision))
+                _withdraw(request, decision)
             raise
 
     vars(consumed)[ASKED] = Route(consumes=wanted, scope=scope)
@@ -271,6 +272,13 @@ def _tell(request: HTTPConnection, response: Response, decision: Decision) -> No
         return
     for name, value in rate_limit_headers(decision):
         response.headers.append(name.decode("ascii"), value.decode("ascii"))
+
+
+def _withdraw(request: HTTPConnection, decision: Decision) -> None:
+    """Let the response say nothing of a charge of which something was given back."""
+    told = request.scope.get(TOLD)
+    if told is not None and decision.receipt.operation is not None:
+        told.withdraw(decision)
 
 
 def _is_void(request: HTTPConnection, error: BaseException) -> bool:

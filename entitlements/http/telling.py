@@ -23,15 +23,27 @@ class Told:
         writer: How it says it.
     """
 
-    __slots__ = ("_writer", "headers")
+    __slots__ = ("_decisions", "_writer")
 
     def __init__(self, writer: RateLimitHeaders) -> None:
         self._writer = writer
-        self.headers: Headers = []
+        self._decisions: list[Decision] = []
 
     def add(self, decision: Decision) -> None:
         """Say what is left of the limits that *decision* charged."""
-        self.headers = joined(self.headers, self._writer.of(decision))
+        self._decisions.append(decision)
+
+    def withdraw(self, decision: Decision) -> None:
+        """Say nothing of a charge that was given back: its figures are no longer true."""
+        self._decisions = [each for each in self._decisions if each is not decision]
+
+    @property
+    def headers(self) -> Headers:
+        """What the response says."""
+        headers: Headers = []
+        for decision in self._decisions:
+            headers = joined(headers, self._writer.of(decision))
+        return headers
 
 
 class TellingMiddleware:
@@ -52,8 +64,8 @@ class TellingMiddleware:
         told = scope[TOLD] = Told(self._writer)
 
         async def telling(message: Message) -> None:
-            if told.headers and message["type"] in STARTS:
-                message = {**message, "headers": joined(message.get("headers", ()), told.headers)}
+            if message["type"] in STARTS and (headers := told.headers):
+                message = {**message, "headers": joined(message.get("headers", ()), headers)}
             await send(message)
 
         await self.app(scope, receive, telling)
