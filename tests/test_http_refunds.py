@@ -8,11 +8,6 @@ import threading
 import time
 
 import pytest
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
-from starlette.responses import StreamingResponse
-from starlette.routing import Route
 from trade import policy
 from webserver import ROUTE, Site, SlowStore, exchange, hang_up, hello, respond
 
@@ -280,27 +275,3 @@ def test_a_websocket_that_was_accepted_stays_paid_for_however_it_ends():
         raise RuntimeError("in the middle of it")
 
     assert 1 == left_after(breaking, {"type": "websocket.connect"}, type="websocket")
-
-
-@pytest.mark.parametrize(("inside", "leads"), [(True, 0), (False, 1)])
-def test_a_stream_that_breaks_off_gives_its_unit_back_where_nothing_ends_it_in_between(inside, leads):
-    """`BaseHTTPMiddleware` completes a response before it raises what broke its body."""
-
-    async def breaking(_):
-        async def body():
-            yield b"a part"
-            raise RuntimeError("in the middle of it")
-
-        return StreamingResponse(body())
-
-    async def passing(request, call_next):
-        return await call_next(request)
-
-    enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"})
-    options = {"enforcer": enforcer, "identify": lambda _: "pro", "default": ROUTE}
-    around = [Middleware(BaseHTTPMiddleware, passing), Middleware(EntitlementsMiddleware, **options)]
-    app = Starlette(routes=[Route("/", breaking)], middleware=around if inside else around[::-1])
-    with pytest.raises(RuntimeError, match="in the middle"):
-        asyncio.run(exchange(app))
-
-    assert leads == asyncio.run(enforcer.usage("pro"))["leads"].used

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
+from database import Busy
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as AnyHTTPException
@@ -68,7 +69,11 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, AnyHTTPException)
         return problem(error.status_code, error.detail, headers=error.headers)
 
+    async def busy(_: Request, __: Exception) -> Response:
+        return problem(503, "The database is busy; try again later.", headers={"retry-after": "1"})
+
     app.add_exception_handler(RequestValidationError, unfit)
+    app.add_exception_handler(Busy, busy)
     app.add_exception_handler(AnyHTTPException, raised)
 
 
