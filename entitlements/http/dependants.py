@@ -45,14 +45,14 @@ def check(routes: Iterable[BaseRoute], policy: Policy) -> None:
 
 def _all(routes: Iterable[BaseRoute], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every route with dependencies, those of included routers and mounted applications too."""
-    for route in _flat(routes):
+    for route in flat(routes):
         if isinstance(route, Mount):
             yield from _all(route.routes, prefix + route.path)
         elif getattr(route, "dependant", None) is not None:
             yield prefix, route
 
 
-def _flat(routes: Iterable[BaseRoute]) -> Iterator[Any]:
+def flat(routes: Iterable[BaseRoute]) -> Iterator[Any]:
     """Yield routes as they are reached: those of an included router with its prefix and its dependencies."""
     for route in routes:
         included = getattr(route, "effective_route_contexts", None)

@@ -23,24 +23,24 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Response
 from fastapi.requests import HTTPConnection
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from entitlements.bound import AsyncBoundAccount, BoundAccount
-from entitlements.errors import AccountError, Denied, StoreError
+from entitlements.errors import Denied
 from entitlements.http.charging import BadRequest, whose_fault
 from entitlements.http.current import ENFORCER
 from entitlements.http.dependants import ASKED, check
+from entitlements.http.handlers import AccountRequired, UnknownDenied, answer_mounted, handlers
 from entitlements.http.headers import HeaderStyle, rate_limit_headers
 from entitlements.http.openapi import responses
-from entitlements.http.problems import Problems, Refusal
+from entitlements.http.problems import Problems
 from entitlements.http.routes import Route
 from entitlements.http.strangers import as_unentitled
 from entitlements.http.telling import TOLD, TellingMiddleware
-from entitlements.http.types import Headers
 from entitlements.model.decision import Decision
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.facts import Reason
@@ -57,10 +57,6 @@ Units = int | Callable[[HTTPConnection], int]
 """How many units: a number, or what computes it from the request; 0 takes nothing."""
 
 _log = logging.getLogger("entitlements.http")
-
-
-class AccountRequired(Exception):
-    """A dependency ran for a request for which no middleware has found an account."""
 
 
 def account(request: HTTPConnection) -> Handle:
@@ -172,6 +168,8 @@ def install(
     """
     Let *app* answer `Denied`, also one of your own `raise_for_denied()`, with its problem document.
 
+    So do the applications that are mounted in it by its first request, or its start.
+
     From then on responses say what `consume` has left of limits, and *app* does not start
     where its dependencies ask for what the policy does not know.
 
@@ -180,28 +178,11 @@ def install(
         problems: How refusals read.
         headers: How responses say what is left: a setting of its own beside the middleware's.
     """
-    say, style = problems or Problems(), HeaderStyle(headers)
-
-    async def denied(_: Request, error: Exception) -> Response:
-        assert isinstance(error, Denied)
-        like = error.like if isinstance(error, _Unknown) else None
-        return _response(say.refused(error.decision, like), rate_limit_headers(error.decision, style))
-
-    async def bad(_: Request, __: Exception) -> Response:
-        return _response(say.bad_request())
-
-    async def nobody(_: Request, __: Exception) -> Response:
-        return _response(say.account_required())
-
-    async def unavailable(_: Request, __: Exception) -> Response:
-        return _response(say.unavailable())
-
-    app.add_exception_handler(Denied, denied)
-    app.add_exception_handler(BadRequest, bad)
-    app.add_exception_handler(AccountRequired, nobody)
-    app.add_exception_handler(StoreError, unavailable)
-    app.add_exception_handler(AccountError, unavailable)
-    app.add_middleware(TellingMiddleware, style=style)
+    style = HeaderStyle(headers)
+    answers = handlers(problems or Problems(), style)
+    for error, handler in answers.items():
+        app.add_exception_handler(error, handler)
+    app.add_middleware(TellingMiddleware, style=style, starting=lambda: answer_mounted(app.routes, answers))
     _check_at_start(app)
 
 
@@ -220,14 +201,6 @@ def _check_at_start(app: FastAPI) -> None:
     app.router.lifespan_context = checking
 
 
-class _Unknown(Denied):
-    """A refusal of an unknown account, with the one that it shall read like."""
-
-    def __init__(self, decision: Decision, like: Decision | None) -> None:
-        super().__init__(decision)
-        self.like = like
-
-
 def _denied(
     decision: Decision,
     account: Handle,
@@ -238,7 +211,7 @@ def _denied(
     """Return what is raised for a refused decision; that of an unknown account does not tell it from others."""
     if decision.reason is not Reason.UNKNOWN_ACCOUNT:
         return Denied(decision)
-    return _Unknown(decision, as_unentitled(account.entitlements().policy, requires, costs or {}, scope))
+    return UnknownDenied(decision, as_unentitled(account.entitlements().policy, requires, costs or {}, scope))
 
 
 def _units(name: str, units: Units, request: HTTPConnection, account: Handle) -> int:
@@ -288,12 +261,6 @@ def _is_void(request: HTTPConnection, error: BaseException) -> bool:
     if isinstance(error, ClientDisconnect | WebSocketDisconnect):
         return False
     return not (isinstance(request, WebSocket) and request.application_state is WebSocketState.CONNECTED)
-
-
-def _response(refusal: Refusal, headers: Headers | None = None) -> Response:
-    response = Response(refusal.content, refusal.status)
-    response.raw_headers = [*refusal.headers, *(headers or ()), (b"content-length", b"%d" % len(refusal.content))]
-    return response
 
 
 async def _settled(result: Any) -> Any:

@@ -8,6 +8,8 @@ from entitlements.http.headers import HeaderStyle, RateLimitHeaders
 from entitlements.http.response import STARTS, joined
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from entitlements.http.types import App, Headers, Message, Receive, Scope, Send
     from entitlements.model.decision import Decision
 
@@ -53,14 +55,19 @@ class TellingMiddleware:
     Args:
         app: The application.
         style: How it is said.
+        starting: Called before the first scope of any kind.
     """
 
-    def __init__(self, app: App, *, style: HeaderStyle) -> None:
+    def __init__(self, app: App, *, style: HeaderStyle, starting: Callable[[], None] | None = None) -> None:
         self.app = app
+        self._starting = starting
         self._writer = RateLimitHeaders(style)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
+        if self._starting is not None:
+            self._starting()
+            self._starting = None
         told = scope[TOLD] = Told(self._writer)
 
         async def telling(message: Message) -> None:
