@@ -134,6 +134,7 @@ class RoutesMiddleware:
         self._problems = problems or Problems()
         self._on_denied = check_on_denied(on_denied)
         self._charging = Charging(
+            app,
             enforcer,
             refund_on=refund_on,
             refund_rates=refund_rates,
@@ -176,15 +177,13 @@ class RoutesMiddleware:
         except Exception as error:  # noqa: BLE001 - a store's, a directory's or a rule's error: nobody passes uncounted
             await self._refuse(scope, receive, send, charging.undecided(error, route, account))
             return
-        if decision is not None and not decision.given[0]:
+        refused = standing if decision is None or decision.given[0] else decision
+        if refused is not None:
             try:
-                refusal = charging.refused(decision, route, scope)
+                refusal = charging.refused(refused, route, scope)
             except Exception as error:  # noqa: BLE001 - as above
                 refusal = charging.undecided(error, route, account)
             await self._refuse(scope, receive, send, refusal, decision)
-            return
-        if standing is not None:
-            await self._refuse(scope, receive, send, self._problems.standing(standing))
             return
         if route.messages and scope["type"] == "websocket":
             receive, send = charging.metered(account, route, scope, receive, send)
@@ -238,8 +237,7 @@ class EntitlementsMiddleware:
         on_denied: From the scope and the refusal to an ASGI app that answers instead, or None.
 
     Raises:
-        TypeError: Without a callable `identify`, for an enforcer that would block the loop, and for other options
-            that are of no use.
+        TypeError: Without a callable `identify`, for an enforcer that would block the loop, and for other useless options.
         ValueError: For rules that cannot match, or that name what the policy does not know.
     """
 
