@@ -117,6 +117,16 @@ def test_a_prefix_that_the_server_sets_is_known_to_both(path):
     assert 403 == asyncio.run(exchange(app, path=path, root_path="/api"))[0]["status"]
 
 
+def test_what_is_mounted_beside_a_middleware_that_is_inside_serves_nobody_with_a_prefix_of_its_own():
+    app = Starlette()
+    app.add_middleware(checked(EntitlementsMiddleware, **options()))
+    app.mount("/", api())
+
+    with pytest.raises(ValueError, match="has root_path='/api'"):
+        asyncio.run(exchange(app, path="/api/sso"))
+    assert [] == started(app)
+
+
 FINE = [
     (inside, {}),
     (lambda: EntitlementsMiddleware(api(""), **options()), {"root_path": "/api"}),

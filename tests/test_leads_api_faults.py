@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
 
@@ -81,3 +82,12 @@ def test_bytes_that_could_not_be_freed_are_freed_by_the_next_request(tmp_path, v
         else:
             assert done == client(method, "/v1/files/a", WHO, **body).status_code
         assert left == client("GET", "/v1/usage", WHO).json()["storage"]["used"]
+
+
+def test_bytes_that_are_still_owed_do_not_stand_in_the_way_of_a_file(tmp_path):
+    with example(tmp_path) as (module, url), asking(url) as client:
+        size = client("GET", "/v1/usage", WHO).json()["storage"]["limit"]
+        asyncio.run(module.enforcer.set_usage(WHO, "storage", size))
+        module.database.owe(WHO, "gone", 500)
+
+        assert [201, 403] == [client("PUT", f"/v1/files/{name}", WHO, content=b"x" * 500).status_code for name in "ab"]

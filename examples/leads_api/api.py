@@ -141,6 +141,7 @@ async def upload(name: FileName, request: Request, account: CurrentAccount, kept
     there when the file is written: who was too late gets it back and tries again.
     """
     size = len(await request.body())
+    await free(account, kept)
     while True:
         before = kept.size_of(account.id, name)
         more = size - (before or 0)
