@@ -301,6 +301,26 @@ def test_responses_say_nothing_of_limits_by_option():
         assert not [name for name in place.get(path).headers if "ratelimit" in name]
 
 
+@pytest.mark.parametrize(
+    ("dependencies", "told"),
+    [
+        ([consume("leads", 2), require("sso")], None),
+        ([consume({"leads": 2, "api": 1}), require("sso")], None),
+        ([consume("api", 2), require("sso")], '"api";r=8'),
+        ([consume("api", 2), consume("leads", 2), require("sso")], '"api";r=8'),
+    ],
+)
+def test_a_refusal_says_nothing_of_units_that_came_back_before_it(dependencies, told):
+    place = Place()
+    place.app.get("/a", dependencies=[Depends(each) for each in dependencies])(lambda: 1)
+
+    response = place.get("/a")
+    said = [each.partition(";t=")[0] for each in response.headers.get_list("ratelimit")]
+
+    assert (403, 0) == (response.status_code, place.used())
+    assert told == (said[0] if said else None)
+
+
 # -- accounts that nobody knows ------------------------------------------------------------------
 
 

@@ -149,3 +149,74 @@ def test_the_deadline_of_identify_leaves_the_directory_its_own(built, monkeypatc
         return await serving
 
     assert 200 == asyncio.run(story())
+
+
+class Shared:
+    """An `identify` that gives every request one future, as one that asks only once does."""
+
+    def __init__(self):
+        self.answer = None
+
+    def __call__(self, scope):
+        self.answer = self.answer or asyncio.get_running_loop().create_future()
+        return self.answer
+
+
+def test_a_future_that_requests_share_is_cancelled_by_none_of_them(built, monkeypatch):
+    monkeypatch.setattr(finding, "IDENTIFY_WITHIN", 0.05)
+
+    async def story():
+        shared = Shared()
+        app, _, directory = built(shared)
+        directory.let.set()
+        refused = [await status(app), *await asyncio.gather(status(app), status(app))]
+        first = asyncio.create_task(status(app))
+        await asyncio.sleep(0)
+        first.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await first
+        is_cancelled = shared.answer.cancelled()
+        shared.answer.set_result("pro")
+        return refused, is_cancelled, await status(app)
+
+    assert ([503, 503, 503], False, 200) == asyncio.run(story())
+
+
+async def breaks_off(scope):
+    raise asyncio.CancelledError
+
+
+def breaks_off_at_once(scope):
+    raise asyncio.CancelledError
+
+
+def gives_up_a_future(scope):
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    return future
+
+
+@pytest.mark.parametrize("identify", [breaks_off, breaks_off_at_once, gives_up_a_future])
+def test_an_identify_that_is_cancelled_by_somebody_else_is_503(built, identify):
+    assert 503 == asyncio.run(status(built(identify)[0]))
+
+
+def test_a_request_that_is_cancelled_while_identify_waits_ends_with_it(built):
+    async def story():
+        reached, ended = asyncio.Event(), []
+
+        async def identify(scope):
+            reached.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(True)
+
+        request = asyncio.create_task(status(built(identify)[0]))
+        await reached.wait()
+        request.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await request
+        return request.cancelled(), ended
+
+    assert (True, [True]) == asyncio.run(story())

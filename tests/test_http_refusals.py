@@ -145,6 +145,24 @@ def test_an_unknown_account_is_refused_also_what_every_tier_has():
     assert (403, True) == (status, problem["type"].endswith("not-included"))
 
 
+def fails(_):
+    raise RuntimeError("a rule of the program")
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        Route(requires=["sso"], consumes={"api": fails}),
+        Route(requires=["sso"], consumes={"api": lambda _: "1"}),
+        Route(requires=["leads", "sso"], consumes={"per-ip": 1}, scope=fails),
+        Route(requires=["sso"], consumes={"per-ip": 1}, scope=whose),
+    ],
+)
+def test_what_a_rule_computes_is_asked_of_no_account_that_its_features_refuse(route):
+    assert 403 == told(route, "free")[0]
+    assert told(route, "free") == told(route, "stranger")
+
+
 def test_a_rule_that_fails_says_the_same_of_an_unknown_account():
     route = Route(requires=["leads"], consumes={"api": lambda scope: int(scope["query_string"])})
 

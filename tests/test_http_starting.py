@@ -15,6 +15,7 @@ from webserver import exchange
 
 from entitlements import AsyncEnforcer
 from entitlements.http.asgi import AccountMiddleware, EntitlementsMiddleware, RoutesMiddleware
+from entitlements.http.problems import Problems
 from entitlements.http.routes import Route
 from entitlements.http.starting import checked
 from entitlements.stores.failures import Misconfigured, Unreachable
@@ -30,6 +31,9 @@ def site():
 
 WRONG = [
     ({"identify": None}, TypeError, "identify None must be a callable"),
+    ({"docs_url": 5}, TypeError, "docs_url 5 must be a str"),
+    ({"upgrade_url": b"https://x"}, TypeError, "upgrade_url b'https://x' must be a str"),
+    ({"on_denied": "x"}, TypeError, "on_denied 'x' must be a callable"),
     ({"routes": [Route("/a"), Route("/a")]}, ValueError, "can never match"),
     ({"routes": [Route("/a", consumes={"lead": 1})]}, ValueError, "did you mean 'leads'"),
 ]
@@ -44,6 +48,10 @@ def test_a_checked_middleware_is_refused_where_it_is_written(options, error, wor
 def test_the_smaller_middlewares_can_be_checked_too():
     with pytest.raises(TypeError, match="identify"):
         checked(AccountMiddleware, enforcer=enforcer(), identify="x-api-key")
+    with pytest.raises(TypeError, match="on_denied 5"):
+        checked(AccountMiddleware, enforcer=enforcer(), identify=lambda _: "pro", on_denied=5)
+    with pytest.raises(TypeError, match="docs_url"):
+        Problems(docs_url=b"")
     with pytest.raises(ValueError, match="did you mean 'sso'"):
         checked(RoutesMiddleware, enforcer=enforcer(), routes=[Route("/a", requires={"ssso"})])
 

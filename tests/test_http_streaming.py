@@ -9,8 +9,13 @@ import threading
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
 from trade import policy
-from webserver import ROUTE, Site, hello, serving
+from webserver import ROUTE, Site, exchange, hello, serving
 
 from entitlements import AsyncEnforcer
 from entitlements.http.asgi import EntitlementsMiddleware
@@ -90,3 +95,27 @@ def test_a_client_has_the_first_chunk_while_the_application_still_waits(gated):
             heard.set()
             assert (b"first", b"last") == (first, b"".join(chunks))
         client.close()
+
+
+@pytest.mark.parametrize(("inside", "leads"), [(True, 0), (False, 1)])
+def test_a_stream_that_breaks_off_gives_its_unit_back_where_nothing_ends_it_in_between(inside, leads):
+    """`BaseHTTPMiddleware` completes a response before it raises what broke its body."""
+
+    async def breaking(_):
+        async def body():
+            yield b"a part"
+            raise RuntimeError("in the middle of it")
+
+        return StreamingResponse(body())
+
+    async def passing(request, call_next):
+        return await call_next(request)
+
+    enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"})
+    options = {"enforcer": enforcer, "identify": lambda _: "pro", "default": ROUTE}
+    around = [Middleware(BaseHTTPMiddleware, passing), Middleware(EntitlementsMiddleware, **options)]
+    app = Starlette(routes=[Route("/", breaking)], middleware=around if inside else around[::-1])
+    with pytest.raises(RuntimeError, match="in the middle"):
+        asyncio.run(exchange(app))
+
+    assert leads == asyncio.run(enforcer.usage("pro"))["leads"].used

@@ -16,8 +16,9 @@ from entitlements.http.current import ACCOUNT, ENFORCER
 from entitlements.http.finding import HANDLE, AccountFinder, check_enforcer
 from entitlements.http.headers import HeaderStyle
 from entitlements.http.lifespan import LifespanMiddleware
+from entitlements.http.prefixes import check_prefix, checking
 from entitlements.http.problems import Problems, Refusal
-from entitlements.http.refusing import refuse
+from entitlements.http.refusing import check_on_denied, refuse
 from entitlements.http.response import Response, adding
 from entitlements.http.routes import Route, RouteTable, route_of
 from entitlements.model.decision import Decision
@@ -70,7 +71,7 @@ class AccountMiddleware:
         self._enforcer = enforcer
         self._finder = AccountFinder(enforcer, identify, self._problems)
         self._exempt = exempt
-        self._on_denied = on_denied
+        self._on_denied = check_on_denied(on_denied)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
@@ -129,9 +130,11 @@ class RoutesMiddleware:
         self._enforcer = check_enforcer(enforcer)
         self._table = routes if isinstance(routes, RouteTable) else RouteTable(routes, default)
         self._table.check(enforcer.policy)
+        check_prefix(app, self._table)
         self._problems = problems or Problems()
-        self._on_denied = on_denied
+        self._on_denied = check_on_denied(on_denied)
         self._charging = Charging(
+            app,
             enforcer,
             refund_on=refund_on,
             refund_rates=refund_rates,
@@ -142,7 +145,7 @@ class RoutesMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
         if scope["type"] not in SERVED:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, checking(scope, send, self._table))
             return
         route = route_of(self._table, scope)
         if route.exempt:
@@ -174,15 +177,13 @@ class RoutesMiddleware:
         except Exception as error:  # noqa: BLE001 - a store's, a directory's or a rule's error: nobody passes uncounted
             await self._refuse(scope, receive, send, charging.undecided(error, route, account))
             return
-        if decision is not None and not decision.given[0]:
+        refused = standing if decision is None or decision.given[0] else decision
+        if refused is not None:
             try:
-                refusal = charging.refused(decision, route, scope)
+                refusal = charging.refused(refused, route, scope)
             except Exception as error:  # noqa: BLE001 - as above
                 refusal = charging.undecided(error, route, account)
             await self._refuse(scope, receive, send, refusal, decision)
-            return
-        if standing is not None:
-            await self._refuse(scope, receive, send, self._problems.standing(standing))
             return
         if route.messages and scope["type"] == "websocket":
             receive, send = charging.metered(account, route, scope, receive, send)
@@ -236,7 +237,7 @@ class EntitlementsMiddleware:
         on_denied: From the scope and the refusal to an ASGI app that answers instead, or None.
 
     Raises:
-        TypeError: Without a callable `identify`, and for an enforcer that would block the loop.
+        TypeError: Without a callable `identify`, for an enforcer that would block the loop, and for other useless options.
         ValueError: For rules that cannot match, or that name what the policy does not know.
     """
 
@@ -277,13 +278,13 @@ class EntitlementsMiddleware:
             problems=problems,
             on_denied=on_denied,
         )
-        self._on_denied = on_denied
+        self._on_denied = check_on_denied(on_denied)
         self._lifespan = LifespanMiddleware(app, enforcer=enforcer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
         if scope["type"] not in SERVED:
-            await self._lifespan(scope, receive, send)
+            await self._lifespan(scope, receive, checking(scope, send, self._table))
             return
         route = route_of(self._table, scope)
         if route.exempt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from entitlements.async_enforcer import AsyncEnforcer
@@ -11,7 +12,7 @@ from entitlements.http.headers import HeaderStyle, RateLimitHeaders
 from entitlements.http.messages import MeteredMessages
 from entitlements.http.response import Response
 from entitlements.http.routes import costs_of
-from entitlements.http.strangers import as_unentitled
+from entitlements.http.strangers import as_unentitled, refused_within
 from entitlements.model.facts import Reason
 from entitlements.model.names import check_id
 from entitlements.model.redacting import story
@@ -39,6 +40,7 @@ class Charging:
     Charges requests, and gives back what came to nothing.
 
     Args:
+        app: The application, which may refuse by itself.
         enforcer: Whose verbs.
         refund_on: Statuses for which quotas and allocations come back.
         refund_rates: Whether units of rates come back with them.
@@ -51,6 +53,7 @@ class Charging:
 
     def __init__(
         self,
+        app: object,
         enforcer: AsyncEnforcer | Enforcer,
         *,
         refund_on: Collection[int],
@@ -61,6 +64,7 @@ class Charging:
         wrong = [each for each in refund_on if type(each) is not int or not 100 <= each <= 599]
         if wrong:
             raise ValueError(f"refund_on holds {wrong[0]!r}, which is no HTTP status")
+        self._app = app
         self._enforcer = enforcer
         self.headers = RateLimitHeaders(style).of
         """From a decision to what the response says of the limits that it is about."""
@@ -97,25 +101,44 @@ class Charging:
                 raise
             raise whose_fault(error, whose, route) from error
 
-    def refused(self, decision: Decision, route: Route, scope: Scope) -> Refusal:
+    def refused(self, why: Decision | Reason, route: Route, scope: Scope) -> Refusal:
         """
         Return the answer to a refused request.
 
+        Args:
+            why: What refused, or the standing of an account of which nothing was asked.
+            route: The rule.
+            scope: Of the request.
+
         Raises:
             BadRequest: As `consume`.
-            Exception: What a rule raises that computes something.
+            Exception: What a rule raises that computes something, or what an application within asks.
         """
-        if decision.reason is not Reason.UNKNOWN_ACCOUNT:
-            return self._problems.refused(decision)
-        whose = None if route.scope is None else route.scope(scope)
+        if isinstance(why, Reason):
+            within = self._within(scope) if why is Reason.UNKNOWN_ACCOUNT else None
+            return within or self._problems.standing(why)
+        if why.reason is not Reason.UNKNOWN_ACCOUNT:
+            return self._problems.refused(why)
+        like = self._as_lowest(route, scope)
+        within = self._within(scope) if like is None else None
+        return self._problems.refused(why, like) if within is None else replace(within, decision=why)
+
+    def _within(self, scope: Scope) -> Refusal | None:
+        return refused_within(self._app, scope, self._enforcer.policy)
+
+    def _as_lowest(self, route: Route, scope: Scope) -> Decision | None:
+        """Return how a rule refuses an account of the lowest tier; nothing is computed where its features do."""
+        like = as_unentitled(self._enforcer.policy, route.requires, {})
+        if like is not None:
+            return like
         costs = costs_of(route.consumes, scope)
+        whose = None if route.scope is None else route.scope(scope)
         try:
-            like = as_unentitled(self._enforcer.policy, route.requires, costs, whose)
+            return as_unentitled(self._enforcer.policy, (), costs, whose)
         except ValueError as error:
             if route.scope is None:
                 raise
             raise whose_fault(error, whose, route) from error
-        return self._problems.refused(decision, like)
 
     def undecided(self, error: Exception, what: object, account: Handle) -> Refusal:
         """Return the answer where *what* could not be decided: a store's, a directory's or a rule's error, or the request's."""

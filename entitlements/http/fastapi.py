@@ -18,13 +18,13 @@ the route.
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Annotated, Any
 
 try:
-    from fastapi import Depends, FastAPI, Request, Response
+    from fastapi import Depends, FastAPI, Response
     from fastapi.requests import HTTPConnection
 except ModuleNotFoundError as error:
     what = f"entitlements.http.fastapi needs FastAPI ({error}): pip install 'entitlements[fastapi]'"
@@ -34,22 +34,24 @@ from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from entitlements.bound import AsyncBoundAccount, BoundAccount
-from entitlements.errors import AccountError, Denied, StoreError
+from entitlements.errors import Denied
+from entitlements.http.asking import as_unable_to_pay, charge_of, refused_to_strangers
 from entitlements.http.charging import BadRequest, whose_fault
 from entitlements.http.current import ENFORCER
 from entitlements.http.dependants import ASKED, check
+from entitlements.http.handlers import AccountRequired, UnknownDenied, answer_mounted, handlers
 from entitlements.http.headers import HeaderStyle, rate_limit_headers
 from entitlements.http.openapi import responses
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.routes import Route
-from entitlements.http.strangers import as_unentitled
+from entitlements.http.strangers import TO_STRANGER, as_unentitled
 from entitlements.http.telling import TOLD, TellingMiddleware
-from entitlements.http.types import Headers
+from entitlements.http.types import Scope
 from entitlements.model.decision import Decision
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.facts import Reason
-from entitlements.model.names import MAX_COUNT, check_count, shown
-from entitlements.model.redacting import story
+from entitlements.model.names import check_count
+from entitlements.model.policy import Policy
 
 __all__ = [
     "AccountRequired", "CurrentAccount", "CurrentEntitlements", "Handle", "Units", "account", "consume", "install",
@@ -59,12 +61,6 @@ __all__ = [
 Handle = AsyncBoundAccount | BoundAccount
 Units = int | Callable[[HTTPConnection], int]
 """How many units: a number, or what computes it from the request; 0 takes nothing."""
-
-_log = logging.getLogger("entitlements.http")
-
-
-class AccountRequired(Exception):
-    """A dependency ran for a request for which no middleware has found an account."""
 
 
 def account(request: HTTPConnection) -> Handle:
@@ -110,7 +106,7 @@ def require(*features: str) -> Callable[..., Awaitable[None]]:
         for feature in features:
             decision = account.decide(feature)
             if not decision.allowed:
-                raise _denied(decision, account, features)
+                raise _denied(decision, lambda: as_unentitled(account.entitlements().policy, features, {}))
 
     vars(required)[ASKED] = Route(requires=features)
     return required
@@ -142,10 +138,10 @@ def consume(
         if not callable(units):
             check_count(units, f"cost of {name!r}")
 
+    asked = Route(consumes=wanted, scope=scope)
+
     async def consumed(request: HTTPConnection, response: Response, account: CurrentAccount) -> AsyncIterator[Decision]:
-        costs = {name: _units(name, units, request, account) for name, units in wanted.items()}
-        whose = None if scope is None else scope(request)
-        taken = {name: units for name, units in costs.items() if units}
+        taken, whose = charge_of(asked, request, account.id)
         try:
             if taken:
                 decision: Decision = await _settled(account.consume(taken, scope=whose))
@@ -156,16 +152,17 @@ def consume(
                 raise
             raise whose_fault(error, whose, f"consume({', '.join(wanted)})") from error
         if not decision.allowed:
-            raise _denied(decision, account, (), taken, whose)
+            raise _denied(decision, lambda: as_unable_to_pay(asked, account.entitlements().policy, taken, whose))
         _tell(request, response, decision)
         try:
             yield decision
         except BaseException as error:
             if _is_void(request, error):
                 await _settled(account.refund(decision))
+                _withdraw(request, decision)
             raise
 
-    vars(consumed)[ASKED] = Route(consumes=wanted, scope=scope)
+    vars(consumed)[ASKED] = asked
     return consumed
 
 
@@ -175,6 +172,8 @@ def install(
     """
     Let *app* answer `Denied`, also one of your own `raise_for_denied()`, with its problem document.
 
+    So do the applications that are mounted in it by its first request, or its start.
+
     From then on responses say what `consume` has left of limits, and *app* does not start
     where its dependencies ask for what the policy does not know.
 
@@ -183,29 +182,23 @@ def install(
         problems: How refusals read.
         headers: How responses say what is left: a setting of its own beside the middleware's.
     """
-    say, style = problems or Problems(), HeaderStyle(headers)
-
-    async def denied(_: Request, error: Exception) -> Response:
-        assert isinstance(error, Denied)
-        like = error.like if isinstance(error, _Unknown) else None
-        return _response(say.refused(error.decision, like), rate_limit_headers(error.decision, style))
-
-    async def bad(_: Request, __: Exception) -> Response:
-        return _response(say.bad_request())
-
-    async def nobody(_: Request, __: Exception) -> Response:
-        return _response(say.account_required())
-
-    async def unavailable(_: Request, __: Exception) -> Response:
-        return _response(say.unavailable())
-
-    app.add_exception_handler(Denied, denied)
-    app.add_exception_handler(BadRequest, bad)
-    app.add_exception_handler(AccountRequired, nobody)
-    app.add_exception_handler(StoreError, unavailable)
-    app.add_exception_handler(AccountError, unavailable)
-    app.add_middleware(TellingMiddleware, style=style)
+    style = HeaderStyle(headers)
+    say = problems or Problems()
+    answers = handlers(say, style)
+    for error, handler in answers.items():
+        app.add_exception_handler(error, handler)
+    app.add_middleware(TellingMiddleware, style=style, starting=lambda: answer_mounted(app.routes, answers))
     _check_at_start(app)
+
+    def to_stranger(scope: Scope, policy: Policy) -> Refusal | None:
+        try:
+            rooted = {**scope, "root_path": app.root_path} if app.root_path else scope
+            decision = refused_to_strangers(app.routes, rooted, policy)
+        except BadRequest:
+            return say.bad_request()
+        return None if decision is None else replace(say.refused(decision), decision=None)
+
+    setattr(app, TO_STRANGER, to_stranger)
 
 
 def _check_at_start(app: FastAPI) -> None:
@@ -223,48 +216,9 @@ def _check_at_start(app: FastAPI) -> None:
     app.router.lifespan_context = checking
 
 
-class _Unknown(Denied):
-    """A refusal of an unknown account, with the one that it shall read like."""
-
-    def __init__(self, decision: Decision, like: Decision | None) -> None:
-        super().__init__(decision)
-        self.like = like
-
-
-def _denied(
-    decision: Decision,
-    account: Handle,
-    requires: tuple[str, ...],
-    costs: Mapping[str, int] | None = None,
-    scope: str | None = None,
-) -> Denied:
+def _denied(decision: Decision, like: Callable[[], Decision | None]) -> Denied:
     """Return what is raised for a refused decision; that of an unknown account does not tell it from others."""
-    if decision.reason is not Reason.UNKNOWN_ACCOUNT:
-        return Denied(decision)
-    return _Unknown(decision, as_unentitled(account.entitlements().policy, requires, costs or {}, scope))
-
-
-def _units(name: str, units: Units, request: HTTPConnection, account: Handle) -> int:
-    """
-    Return the units of one limit.
-
-    Raises:
-        BadRequest: For what the request says, and cannot be charged.
-        TypeError: For what is computed, and is no int.
-    """
-    if not callable(units):
-        return units
-    try:
-        found = units(request)
-    except (ValueError, LookupError) as error:
-        told = story(error, account.id)
-        _log.warning("the cost of %r could not be read from a request, which is refused\n%s", name, told)
-        raise BadRequest from error
-    if type(found) is not int:
-        raise TypeError(f"the cost of {name!r} came to {shown(found)}; what computes it must return an int, 0 or more")
-    if not 0 <= found <= MAX_COUNT:
-        raise BadRequest
-    return found
+    return UnknownDenied(decision, like()) if decision.reason is Reason.UNKNOWN_ACCOUNT else Denied(decision)
 
 
 def _tell(request: HTTPConnection, response: Response, decision: Decision) -> None:
@@ -277,6 +231,13 @@ def _tell(request: HTTPConnection, response: Response, decision: Decision) -> No
         response.headers.append(name.decode("ascii"), value.decode("ascii"))
 
 
+def _withdraw(request: HTTPConnection, decision: Decision) -> None:
+    """Let the response say nothing of a charge of which something was given back."""
+    told = request.scope.get(TOLD)
+    if told is not None and decision.receipt.operation is not None:
+        told.withdraw(decision)
+
+
 def _is_void(request: HTTPConnection, error: BaseException) -> bool:
     """Say whether a request has come to nothing by what its endpoint raised."""
     if isinstance(error, HTTPException):
@@ -284,12 +245,6 @@ def _is_void(request: HTTPConnection, error: BaseException) -> bool:
     if isinstance(error, ClientDisconnect | WebSocketDisconnect):
         return False
     return not (isinstance(request, WebSocket) and request.application_state is WebSocketState.CONNECTED)
-
-
-def _response(refusal: Refusal, headers: Headers | None = None) -> Response:
-    response = Response(refusal.content, refusal.status)
-    response.raw_headers = [*refusal.headers, *(headers or ()), (b"content-length", b"%d" % len(refusal.content))]
-    return response
 
 
 async def _settled(result: Any) -> Any:

@@ -66,7 +66,7 @@ class AccountFinder:
             return outer[1]  # type: ignore[no-any-return]
         try:
             identity = self._identify(scope)
-        except Exception as error:  # noqa: BLE001 - whatever it raises, nobody passes
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it raises, nobody passes
             return self._failed(error, None)
         if type(identity) is str and self._known is not None:
             handle = self._known(identity)
@@ -86,7 +86,12 @@ class AccountFinder:
         try:
             if inspect.isawaitable(identity):
                 async with asyncio.timeout(IDENTIFY_WITHIN):
-                    identity = await identity
+                    identity = await (asyncio.shield(identity) if asyncio.isfuture(identity) else identity)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():  # the request itself, not what it waits for
+                raise
+            return await self._failed(error, None)
         except Exception as error:  # noqa: BLE001 - as above
             return await self._failed(error, None)
         if identity is None:
@@ -101,7 +106,7 @@ class AccountFinder:
                 return self._problems.account_required()
             return await self._failed(error, _id_of(identity))
 
-    async def _failed(self, error: Exception, id: str | None) -> Refusal:
+    async def _failed(self, error: BaseException, id: str | None) -> Refusal:
         if isinstance(error, UnknownAccount):
             _log.warning("nobody is let through: %s", without(str(error), id or ""))
             return self._problems.account_required()

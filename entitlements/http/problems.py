@@ -119,6 +119,7 @@ class Problems:
         retry_after_cap: Seconds above which the `Retry-After` of a 429 is left out.
 
     Raises:
+        TypeError: For an address that is no str.
         ValueError: For a cap that is no number of seconds.
     """
 
@@ -130,6 +131,9 @@ class Problems:
         payment_required: bool = False,
         retry_after_cap: int = 3_660,
     ) -> None:
+        for name, url in (("docs_url", docs_url), ("upgrade_url", upgrade_url)):
+            if url is not None and not isinstance(url, str):
+                raise TypeError(f"{name} {url!r} must be a str, or None")
         if type(retry_after_cap) is not int or retry_after_cap < 0:
             raise ValueError(f"retry_after_cap {retry_after_cap!r} must be whole seconds, 0 or more")
         self._docs_url = docs_url

@@ -25,6 +25,18 @@ the problem document. What is left of the limits is added to its headers too.
 _log = logging.getLogger("entitlements.http")
 
 
+def check_on_denied(on_denied: OnDenied | None) -> OnDenied | None:
+    """
+    Return what may answer refusals.
+
+    Raises:
+        TypeError: For what cannot be called.
+    """
+    if on_denied is not None and not callable(on_denied):
+        raise TypeError(f"on_denied {on_denied!r} must be a callable from the scope and the refusal to an ASGI app")
+    return on_denied
+
+
 async def refuse(
     scope: Scope, receive: Receive, send: Send, refusal: Refusal, *, headers: Headers, on_denied: OnDenied | None
 ) -> None:

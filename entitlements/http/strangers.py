@@ -7,8 +7,9 @@ account may have; so the answer would say that this one is not among them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from entitlements.http.prefixes import INNER
 from entitlements.model.account import Account
 from entitlements.model.charge import Verb
 from entitlements.model.facts import Reason
@@ -18,10 +19,15 @@ from entitlements.rules.explain import facts
 from entitlements.rules.resolve import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from entitlements.http.problems import Refusal
+    from entitlements.http.types import Scope
     from entitlements.model.decision import Decision
     from entitlements.model.policy import Policy
+
+TO_STRANGER = "entitlements_to_stranger"
+"""The attribute of an application that says how it refuses an account of the lowest tier: `(scope, policy)`."""
 
 UNENTITLED = (Reason.NOT_INCLUDED, Reason.LEVEL_TOO_LOW)
 
@@ -56,3 +62,30 @@ def as_unentitled(
         return None
     decision = without_store(planned)
     return decision if decision.reason in UNENTITLED else None
+
+
+def refused_within(app: object, scope: Scope, policy: Policy) -> Refusal | None:
+    """
+    Return how an application would refuse an account of the lowest tier by itself; None where it would not.
+
+    Args:
+        app: The application that a middleware wraps; what it wraps, and whose middleware it is, is asked too.
+        scope: Of the request.
+        policy: The policy in force.
+
+    Raises:
+        Exception: What is raised by what computes units.
+    """
+    for each in (*_inward(app), scope.get("app")):
+        to_stranger = getattr(each, TO_STRANGER, None)
+        if to_stranger is not None:
+            return to_stranger(scope, policy)  # type: ignore[no-any-return]
+    return None
+
+
+def _inward(app: Any) -> Iterator[object]:
+    seen: set[int] = set()
+    while app is not None and id(app) not in seen:
+        seen.add(id(app))
+        yield app
+        app = next((each for name in INNER if (each := getattr(app, name, None)) is not None), None)

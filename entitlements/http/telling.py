@@ -8,6 +8,8 @@ from entitlements.http.headers import HeaderStyle, RateLimitHeaders
 from entitlements.http.response import STARTS, joined
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from entitlements.http.types import App, Headers, Message, Receive, Scope, Send
     from entitlements.model.decision import Decision
 
@@ -23,15 +25,27 @@ class Told:
         writer: How it says it.
     """
 
-    __slots__ = ("_writer", "headers")
+    __slots__ = ("_decisions", "_writer")
 
     def __init__(self, writer: RateLimitHeaders) -> None:
         self._writer = writer
-        self.headers: Headers = []
+        self._decisions: list[Decision] = []
 
     def add(self, decision: Decision) -> None:
         """Say what is left of the limits that *decision* charged."""
-        self.headers = joined(self.headers, self._writer.of(decision))
+        self._decisions.append(decision)
+
+    def withdraw(self, decision: Decision) -> None:
+        """Say nothing of a charge that was given back: its figures are no longer true."""
+        self._decisions = [each for each in self._decisions if each is not decision]
+
+    @property
+    def headers(self) -> Headers:
+        """What the response says."""
+        headers: Headers = []
+        for decision in self._decisions:
+            headers = joined(headers, self._writer.of(decision))
+        return headers
 
 
 class TellingMiddleware:
@@ -41,19 +55,24 @@ class TellingMiddleware:
     Args:
         app: The application.
         style: How it is said.
+        starting: Called before the first scope of any kind.
     """
 
-    def __init__(self, app: App, *, style: HeaderStyle) -> None:
+    def __init__(self, app: App, *, style: HeaderStyle, starting: Callable[[], None] | None = None) -> None:
         self.app = app
+        self._starting = starting
         self._writer = RateLimitHeaders(style)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
+        if self._starting is not None:
+            self._starting()
+            self._starting = None
         told = scope[TOLD] = Told(self._writer)
 
         async def telling(message: Message) -> None:
-            if told.headers and message["type"] in STARTS:
-                message = {**message, "headers": joined(message.get("headers", ()), told.headers)}
+            if message["type"] in STARTS and (headers := told.headers):
+                message = {**message, "headers": joined(message.get("headers", ()), headers)}
             await send(message)
 
         await self.app(scope, receive, telling)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
+from database import Busy
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as AnyHTTPException
@@ -72,7 +73,11 @@ def install(app: FastAPI) -> None:
             headers["Allow"] = ", ".join(sorted(allowed(request) | set(headers["Allow"].split(", "))))
         return problem(error.status_code, error.detail, headers=headers)
 
+    async def busy(_: Request, __: Exception) -> Response:
+        return problem(503, "The database is busy; try again later.", headers={"retry-after": "1"})
+
     app.add_exception_handler(RequestValidationError, unfit)
+    app.add_exception_handler(Busy, busy)
     app.add_exception_handler(AnyHTTPException, raised)
 
 

@@ -67,9 +67,13 @@ async def import_leads(
     leads: Annotated[list[NewLead], Field(min_length=1, max_length=500)], account: CurrentAccount, kept: Kept
 ) -> dict[str, int]:
     """Keep many leads or none: how many there are is known only here, so the endpoint charges."""
-    (await account.consume("leads", len(leads))).raise_for_denied()
+    charge = (await account.consume("leads", len(leads))).raise_for_denied()
     rows = [(account.id, lead.name, lead.email) for lead in leads]
-    kept.run_all("INSERT INTO leads (account, name, email) VALUES (?, ?, ?)", rows)
+    try:
+        kept.run_all("INSERT INTO leads (account, name, email) VALUES (?, ?, ?)", rows)
+    except Exception:
+        await account.refund(charge)
+        raise
     return {"created": len(leads)}
 
 
@@ -88,7 +92,11 @@ async def invite(account: CurrentAccount, kept: Kept) -> Invitation:
     """Hold a seat for an agent."""
     reservation = await account.reserve("agents", ttl=INVITED_FOR)
     reservation.decision.raise_for_denied()
-    kept.run("INSERT INTO invitations VALUES (?, ?, FALSE)", account.id, reservation.id)
+    try:
+        kept.run("INSERT INTO invitations VALUES (?, ?, FALSE)", account.id, reservation.id)
+    except Exception:
+        await reservation.cancel()
+        raise
     return Invitation(id=reservation.id, expires_at=reservation.expires_at.isoformat())
 
 
@@ -133,6 +141,7 @@ async def upload(name: FileName, request: Request, account: CurrentAccount, kept
     there when the file is written: who was too late gets it back and tries again.
     """
     size = len(await request.body())
+    await free(account, kept)
     while True:
         before = kept.size_of(account.id, name)
         more = size - (before or 0)
@@ -145,19 +154,33 @@ async def upload(name: FileName, request: Request, account: CurrentAccount, kept
                 await account.refund(charge)
         if is_written:
             break
-    if more < 0:
-        await account.release("storage", -more)
+    await free(account, kept)
     return {"size": size}
 
 
 @api.delete("/files/{name}", status_code=204, responses=answers(204, 404, 422))
 async def delete_file(name: FileName, account: CurrentAccount, kept: Kept) -> None:
     """Drop a file, and free its bytes."""
-    gone = kept.run("DELETE FROM files WHERE account = ? AND name = ? RETURNING size", account.id, name)
-    if not gone:
+    is_found = kept.drop(account.id, name)
+    await free(account, kept)
+    if not is_found:
         raise HTTPException(404, "there is no such file")
-    if gone[0][0]:
-        await account.release("storage", gone[0][0])
+
+
+async def free(account: CurrentAccount, kept: Kept) -> None:
+    """
+    Free the bytes of what is gone from the account's files.
+
+    They stay noted while the store is away: the same request again, or the next about any
+    file of the account, frees them.
+    """
+    while owed := kept.take_owed(account.id):
+        name, size = owed
+        try:
+            await account.release("storage", size)
+        except BaseException:
+            kept.owe(account.id, name, size)
+            raise
 
 
 # -- gates: a level, a switch, and a charge of one endpoint --------------------------------

@@ -5,14 +5,21 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS leads (id INTEGER PRIMARY KEY, account TEXT, name TEXT, email TEXT);
 CREATE TABLE IF NOT EXISTS invitations (account TEXT, id TEXT, accepted INTEGER, PRIMARY KEY (account, id));
 CREATE TABLE IF NOT EXISTS files (account TEXT, name TEXT, size INTEGER, PRIMARY KEY (account, name));
+CREATE TABLE IF NOT EXISTS owed (account TEXT, name TEXT, bytes INTEGER);
 CREATE TABLE IF NOT EXISTS sso (account TEXT PRIMARY KEY, issuer TEXT);
 """
+
+
+class Busy(Exception):
+    """Somebody else kept the tables to themselves for too long; nothing was done, and it may be tried again."""
 
 
 class Database:
@@ -23,6 +30,8 @@ class Database:
         path: The file; None makes one that is gone with the machine's temporary files.
     """
 
+    patience = 5.0  # seconds that a statement waits for its turn
+
     def __init__(self, path: str | None = None) -> None:
         self._path = path or str(Path(tempfile.mkdtemp(prefix="leads-")) / "leads.db")
         self._local = threading.local()
@@ -30,14 +39,13 @@ class Database:
 
     def run(self, sql: str, *values: object) -> list[tuple]:
         """Run one statement, and return its rows."""
-        return self._connection().execute(sql, values).fetchall()
+        with _telling_busy():
+            return self._connection().execute(sql, values).fetchall()
 
     def run_all(self, sql: str, rows: list[tuple]) -> None:
         """Run one statement for every row, all or nothing."""
-        connection = self._connection()
-        connection.execute("BEGIN")
-        connection.executemany(sql, rows)
-        connection.execute("COMMIT")
+        with self._transaction() as connection:
+            connection.executemany(sql, rows)
 
     def size_of(self, account: str, name: str) -> int | None:
         """Return a file's bytes, or None where there is no such file."""
@@ -45,17 +53,73 @@ class Database:
         return rows[0][0] if rows else None
 
     def resize(self, account: str, name: str, before: int | None, size: int) -> bool:
-        """Write a file if there is still what was there *before*, in one statement; say whether it was."""
+        """
+        Write a file if there is still what was there *before*; say whether it was.
+
+        What it is smaller by is noted as owed in the same transaction.
+        """
         if before is None:
             sql, values = "INSERT INTO files VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1", (account, name, size)
         else:
             sql = "UPDATE files SET size = ? WHERE account = ? AND name = ? AND size = ? RETURNING 1"
             values = (size, account, name, before)
-        return bool(self.run(sql, *values))
+        with self._transaction() as connection:
+            is_written = bool(connection.execute(sql, values).fetchall())
+            if is_written and (before or 0) > size:
+                connection.execute("INSERT INTO owed VALUES (?, ?, ?)", (account, name, (before or 0) - size))
+        return is_written
+
+    def drop(self, account: str, name: str) -> bool:
+        """Drop a file, and note its bytes as owed; say whether there was one, or bytes of it are still owed."""
+        with self._transaction() as connection:
+            rows = connection.execute(
+                "DELETE FROM files WHERE account = ? AND name = ? RETURNING size", (account, name)
+            ).fetchall()
+            connection.executemany(
+                "INSERT INTO owed VALUES (?, ?, ?)", [(account, name, size) for (size,) in rows if size]
+            )
+            owed = connection.execute("SELECT 1 FROM owed WHERE account = ? AND name = ?", (account, name)).fetchall()
+        return bool(rows or owed)
+
+    def owe(self, account: str, name: str, size: int) -> None:
+        """Note bytes of a file that is gone, and that the account still has to get back."""
+        self.run("INSERT INTO owed VALUES (?, ?, ?)", account, name, size)
+
+    def take_owed(self, account: str) -> tuple[str, int] | None:
+        """Take one note of bytes that an account has to get back, as (name, bytes): nobody else has it then."""
+        rows = self.run(
+            "DELETE FROM owed WHERE rowid = (SELECT rowid FROM owed WHERE account = ? LIMIT 1) RETURNING name, bytes",
+            account,
+        )
+        return rows[0] if rows else None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with _telling_busy():
+            connection = self._connection()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
 
     def _connection(self) -> sqlite3.Connection:
         connection = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._local.connection = sqlite3.connect(self._path, timeout=5, isolation_level=None)
+            connection = sqlite3.connect(self._path, timeout=self.patience, isolation_level=None)
             connection.execute("PRAGMA synchronous = OFF")  # an example may lose its last second
+            self._local.connection = connection
         return connection
+
+
+@contextmanager
+def _telling_busy() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            raise Busy from error
+        raise
