@@ -17,6 +17,7 @@ from entitlements.model.limits import Algorithm, Allocation, Mode, Quota, Rate
 from entitlements.rules.periods import month_ends
 from entitlements.stores import MemoryStore
 from entitlements.stores.denying import LONGEST, METERS, AsyncDenyCache, Denials, DenyCache
+from entitlements.stores.failures import Broken
 
 RATES = (
     Rate("api", 10 * SECOND),
@@ -120,14 +121,16 @@ def check(history, store, clock):
 
 
 def check_line(order, answer, truth):
-    """Check that what was remembered of a rate is true, and its wait no longer than the server says by now."""
-    at = next(at for at, line in enumerate(answer.lines) if not line.fits)
-    ours, its = answer.lines[at], truth.lines[at]
-    assert not its.fits
+    """Check that what was remembered of each rate is true, and its wait no longer than the server says by now."""
     assert answer.now == truth.now
-    assert (ours.retry_at is None) == (its.retry_at is None)
-    assert ours.retry_at is None or ours.retry_at <= its.retry_at
-    assert all(line.used is None for where, line in enumerate(answer.lines) if where != at)
+    assert not all(line.fits for line in answer.lines)
+    for ours, its in zip(answer.lines, truth.lines, strict=True):
+        if ours.fits:
+            assert ours.used is None  # it was not asked
+            continue
+        assert not its.fits
+        assert (ours.retry_at is None) == (its.retry_at is None)
+        assert ours.retry_at is None or ours.retry_at <= its.retry_at
 
 
 @given(history=histories())
@@ -288,6 +291,46 @@ def test_what_this_process_gives_back_shows_at_once(order):
     store.asked = 0
     assert not again(cache).via
     assert store.asked == 1
+
+
+def test_a_refusal_that_was_on_its_way_while_units_came_back_is_not_kept():
+    cache, store, clock = filled()
+    clock.now += LONGEST
+
+    class Late:
+        """A store whose refusal comes after somebody else has given the units back."""
+
+        via = "store"
+
+        def execute(self, order):
+            answer = store.execute(order)
+            cache._store = store
+            cache.execute(Forget("acme"))
+            return answer
+
+    cache._store = Late()
+    assert again(cache).status is Status.REFUSED
+    assert again(cache).status is Status.ADMITTED
+
+
+def test_a_refund_of_which_nobody_knows_whether_it_was_done_shows_at_once():
+    cache, store, clock = filled()
+
+    class Lossy:
+        """A store whose reply is lost."""
+
+        via = "store"
+
+        def execute(self, order):
+            store.execute(order)
+            raise Broken("the reply is lost")
+
+    cache._store = Lossy()
+    with pytest.raises(Broken):
+        cache.execute(Forget("acme"))
+    cache._store = store
+    clock.now += 1
+    assert again(cache).status is Status.ADMITTED
 
 
 def test_what_is_kept_is_bounded(monkeypatch):

@@ -330,7 +330,7 @@ def test_a_thread_waits_for_its_turn_and_its_answer_by_one_deadline(valkey, monk
     link, now, asked = store._link, [100.0], []
 
     def enter(patience):
-        now[0] = 100.04
+        now[0] = 100.03
         return True
 
     monkeypatch.setattr(links, "monotonic", lambda: now[0])
@@ -340,6 +340,24 @@ def test_a_thread_waits_for_its_turn_and_its_answer_by_one_deadline(valkey, monk
     link.run(request_of(charge(limit=HASTY), "ent"))
     assert [pytest.approx(until)] == asked
     monkeypatch.undo()
+    store.close()
+
+
+def test_a_turn_that_comes_too_late_to_ask_says_nothing_of_the_server(valkey, monkeypatch):
+    store, now = RedisStore(valkey.url), [100.0]
+    store.execute(charge())
+
+    def enter(patience):
+        now[0] = 100.045
+        return True
+
+    monkeypatch.setattr(links, "monotonic", lambda: now[0])
+    monkeypatch.setattr(store._link._turns, "enter", enter)
+    store._link._turns.answered = 0.0
+    with pytest.raises(Overloaded, match="max_connections"):
+        store._link.run(request_of(charge(limit=HASTY), "ent"))
+    monkeypatch.undo()
+    assert Status.ADMITTED is store.execute(charge()).status
     store.close()
 
 

@@ -2,6 +2,9 @@
 
 import asyncio
 import logging
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic_ns
 
 import pytest
@@ -292,10 +295,72 @@ def test_closing_brings_what_waits(enforcer, store, hook):
     for _ in range(8):
         enforcer.consume("acme", "exports")
     store.how = None
-    wait_out(enforcer)
-    enforcer.close()
+    enforcer.close()  # though the breaker is open
     assert (8,) == used(store, "exports")
     assert [events.Journalled(0, 8)] == hook.of(events.Journalled)
+
+
+def test_an_undoing_that_finds_no_room_for_all_of_it_is_not_begun(enforcer, store, hook):
+    degrading_of(enforcer).journal = Journal(room=1)
+    store.how = "silent"
+    assert not enforcer.consume("acme", "leads").allowed
+    assert [events.Journalled(0, lost=1)] == hook.of(events.Journalled)
+    store.how = None
+    wait_out(enforcer)
+    enforcer.consume("acme", "pings")
+    assert (0,) == used(store, "leads")
+
+
+def test_what_was_not_sent_because_the_journal_could_not_be_brought_is_known_not_to_have_been(enforcer, store):
+    store.how = "refused"
+    enforcer.consume("acme", "exports")
+    store.how = "silent"
+    entries = [degrading_of(enforcer).journal.find("acme", enforcer.consume("acme", "exports").operation) for _ in "12"]
+    assert [None, None] == [entry.sent for entry in entries]
+
+
+def test_one_key_that_comes_from_several_threads_at_once_is_admitted_once(enforcer, store):
+    store.how, before = "refused", sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    barrier = threading.Barrier(4)
+
+    def ask(number):
+        barrier.wait()
+        return enforcer.consume("acme", "exports", key=f"k{number}").replayed
+
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for number in range(200):
+                assert [False, True, True, True] == sorted(pool.map(ask, [number] * 4))
+    finally:
+        sys.setswitchinterval(before)
+    assert 200 == len(degrading_of(enforcer).journal)
+
+
+def test_a_reservation_that_waits_behind_many_is_settled_behind_it(enforcer, store):
+    store.how = "refused"
+    for _ in range(3 * REPLAYED_FIRST):
+        enforcer.consume("acme", "exports")
+    id = enforcer.reserve("acme", "exports", 5).id
+    store.how = None
+    wait_out(enforcer)
+    enforcer.reservation("acme", id).commit(3)
+    for _ in range(4):
+        enforcer.consume("acme", "pings")
+    usage = enforcer.usage("acme")["exports"]
+    assert (3 * REPLAYED_FIRST + 3, 0) == (usage.used, usage.reserved)
+
+
+def test_a_repeat_has_what_is_left_of_the_time_after_what_was_brought(enforcer, store):
+    store.how = "refused"
+    for _ in range(3):
+        enforcer.consume("acme", "exports")
+    store.how, store.script = None, [None, None, None, "lost"]
+    wait_out(enforcer)
+    far = Far(enforcer, 20_000)
+    until = far.now + 250_000
+    assert enforcer.consume("acme", "leads").allowed
+    assert [until] * 5 == [ends for _, ends in far.asked]
 
 
 def test_closing_gives_up_what_cannot_be_read_there(enforcer, store, hook):
@@ -328,7 +393,6 @@ async def test_closing_on_an_event_loop_brings_what_waits():
     for _ in range(8):
         await enforcer.consume("acme", "exports")
     store.flaky.how = None
-    wait_out(enforcer)
     await enforcer.aclose()
     assert (8,) == used(store.flaky, "exports")
 

@@ -127,8 +127,8 @@ def undone(order: Charge) -> tuple[Charge | Refund | Settle, ...]:
     Return what gives back a charge that was refused here and may have been carried out there.
 
     The charge is made once more under its name, and then refunded: so it counts for
-    nothing even if the first one reaches the store later than both. A reservation is
-    cancelled, and lapses by itself where it comes later. Nothing is done for a charge
+    nothing even if the first one reaches the store later than both; but for rates, whose
+    units stay spent where they were taken. A reservation is cancelled, and lapses by itself where it comes later. Nothing is done for a charge
     without a record, and for one that its caller named: the caller will repeat it by that
     name, and then gets what was taken.
     """

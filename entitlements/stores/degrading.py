@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import logging
 import random
-from contextlib import suppress
+import threading
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from entitlements.errors import StoreError
@@ -83,6 +84,8 @@ class Degrading:
         self.clock = clock
         self._was_answered = False
         self._trouble = Trouble(store)
+        self._naming = threading.RLock()
+        """Held while a name is looked up and entered; a hook may come back to us meanwhile."""
 
     def course(self, order: Order) -> Course:
         """
@@ -99,9 +102,8 @@ class Degrading:
             return self._without(order, None)
         self._changed(ticket.change)
         try:
-            asked = order
+            asked, until = order, began + deadline_of(order)
             if self.journal:
-                until = began + deadline_of(order)
                 error = yield from self._replay(order, ticket, until)
                 if error is not None or self.clock() >= until:
                     return self._without(order, error)
@@ -113,7 +115,7 @@ class Degrading:
             try:
                 answer = yield asked
             except StoreError as error:
-                return (yield from self._again(order, error, ticket, began, earliest))
+                return (yield from self._again(order, error, ticket, began, until, earliest))
             self.succeeded(order, answer, ticket)
             return answer
         finally:
@@ -136,7 +138,7 @@ class Degrading:
             began: When, on `clock`.
         """
         try:
-            return (yield from self._again(order, error, ticket, began, 0))
+            return (yield from self._again(order, error, ticket, began, began + deadline_of(order)))
         finally:
             self._changed(self.breaker.leave(ticket, self.clock()))
 
@@ -145,15 +147,7 @@ class Degrading:
         until, brought, lost = self.clock() + FAREWELL, 0, 0
         with suppress(StoreError):
             while self.clock() < until and (entry := self.journal.take()) is not None:
-                ticket = self.breaker.enter(self.clock())
-                if ticket is None:
-                    self.journal.put_back(entry)
-                    break
-                self._changed(ticket.change)
-                try:
-                    done = yield from self._bring(entry, ticket, until)
-                finally:
-                    self._changed(self.breaker.leave(ticket, self.clock()))
+                done = yield from self._bring(entry, self.breaker.ticket, until)  # whatever the breaker says
                 if isinstance(done, StoreError):
                     break
                 brought, lost = brought + done, lost + (not done)
@@ -165,21 +159,24 @@ class Degrading:
 
     def renew(self) -> None:
         """Start anew in a forked child: fresh locks, an empty journal, nobody trying the store."""
+        self._naming = threading.RLock()
         self._trouble.unlock()
         self.breaker.unlock()
         self.journal.renew()
 
     # -- asking ------------------------------------------------------------------------
 
-    def _again(self, order: Order, error: StoreError, ticket: Ticket, began: int, earliest: int) -> Course:
+    def _again(
+        self, order: Order, error: StoreError, ticket: Ticket, began: int, until: int, earliest: int = 0
+    ) -> Course:
         """Go on after a failure: repeat the order once where that is exact, else go without the store."""
         self._failed(order, error, ticket, began)
-        if not self._may_repeat(order, error, began):
-            return self._without(order, error)
-        left = deadline_of(order) - (self.clock() - began)
+        sent = not isinstance(error, _NOT_DONE)
+        if not sent or not self._may_repeat(order, began, until):
+            return self._without(order, error, sent=sent)
         began = self.clock()
         try:
-            answer = yield within(order, left)
+            answer = yield within(order, until - began)
         except StoreError as repeated:
             self._failed(order, repeated, ticket, began)
             return self._without(order, repeated, sent=True)
@@ -187,11 +184,9 @@ class Degrading:
         self.succeeded(order, answer, ticket)
         return answer
 
-    def _may_repeat(self, order: Order, error: StoreError, began: int) -> bool:
+    def _may_repeat(self, order: Order, began: int, until: int) -> bool:
         """Say whether a second try is exact and in time; tell of an unknown outcome."""
-        if isinstance(error, _NOT_DONE):
-            return False
-        in_time = 4 * (self.clock() - began) <= deadline_of(order)
+        in_time = 4 * (self.clock() - began) <= until - began
         repeats = in_time and is_exact(order) and self.breaker.state is not State.OPEN
         self._tell(OutcomeUnknown(type(order).__name__, repeats))
         return repeats
@@ -290,18 +285,19 @@ class Degrading:
                 return self._recalled(order.charge)
             case Refund():
                 return self._refunded(order)
-            case Settle() if self._may_wait(order) and self.journal.find(order.account, order.reservation):
-                return self._settled(order)
+            case Settle() if self._may_wait(order):
+                return self._settled(order) if self.journal.find(order.account, order.reservation) else None
         return None
 
     def _refunded(self, order: Refund) -> bool | None:
         """Give back a charge that waits here: forget it, or have it given back once it is brought."""
-        entry = self.journal.find(order.account, order.operation)
-        if entry is None:
-            return None
-        if entry.refunded:
-            return False
-        entry.refunded = self.journal.drop(entry) or self._enter(Entry(order))
+        with self._naming:
+            entry = self.journal.find(order.account, order.operation)
+            if entry is None:
+                return None
+            if entry.refunded:
+                return False
+            entry.refunded = self.journal.drop(entry) or self._enter(Entry(order))
         if not entry.refunded:
             raise Overloaded(f"{self._store}: its journal is full; refund {order.operation} again in a moment")
         return True
@@ -309,15 +305,22 @@ class Degrading:
     def _settled(self, order: Settle) -> Settled | None:
         return Settled(done=True, now=self._shares.now()) if self._enter(Entry(order)) else None
 
-    @staticmethod
-    def _may_wait(order: Settle) -> bool:
-        return order.anew is not None or order.amounts == ()
+    def _may_wait(self, order: Settle) -> bool:
+        """Say whether a reservation is certain to be settled once the store is back, or waits for it here as well."""
+        certain = order.anew is not None or order.amounts == ()
+        return certain or self.journal.find(order.account, order.reservation) is not None
 
     # -- without the store ---------------------------------------------------------------
 
     def _without(self, order: Order, error: StoreError | None, *, sent: bool = False) -> Answer:
-        """Return what an order gets without the store, which failed it with *error* or was not asked."""
-        sent = sent or (error is not None and not isinstance(error, _NOT_DONE))
+        """
+        Return what an order gets without the store.
+
+        Args:
+            order: The order.
+            error: Why; None where the store was not asked.
+            sent: Whether the store may have carried it out.
+        """
         self._trouble.note(self.clock())
         match order:
             case Charge():
@@ -334,6 +337,10 @@ class Degrading:
         )
 
     def _without_charge(self, order: Charge, *, sent: bool) -> Outcome:
+        with self._naming if order.keyed else nullcontext():  # its caller may repeat it while it is entered
+            return self._decided_here(order, sent=sent)
+
+    def _decided_here(self, order: Charge, *, sent: bool) -> Outcome:
         waiting = self._recalled(order)
         if waiting is not None:
             return waiting
@@ -348,9 +355,8 @@ class Degrading:
             if self._enter(Entry(counted, order, promised, began)):
                 return promised if Way.JOURNAL in promised.ways else outcome
             return not_journalled(outcome)
-        if sent and outcome.status is Status.REFUSED:
-            for each in undone(order):
-                self._enter(Entry(each, sent=began))
+        if sent and outcome.status is Status.REFUSED and (undoing := undone(order)):
+            self._enter(*(Entry(each, sent=began if isinstance(each, Charge) else None) for each in undoing))
         return outcome
 
     def _recalled(self, order: Charge) -> Outcome | None:
@@ -363,9 +369,9 @@ class Degrading:
         sizes = tuple(part.size for part in entry.asked.parts)
         return entry.outcome._replace(status=Status.REPLAYED, sizes=sizes)
 
-    def _enter(self, entry: Entry) -> bool:
-        """Put an entry into the journal, or count that there was no room."""
-        if self.journal.add(entry):
+    def _enter(self, *entries: Entry) -> bool:
+        """Put entries into the journal, all or none, or count that there was no room."""
+        if self.journal.add(*entries):
             return True
         self._trouble.lost += 1
         self._tell(Journalled(len(self.journal), lost=1))

@@ -7,7 +7,7 @@ charge was *sent*, for the same rate of the same size at the same cost. Only a r
 `forget` or another size can make it fit before, so nothing is remembered for longer than
 `LONGEST`; what this process gives back shows at once. Nothing is ever admitted here, and
 charges with a key always reach the server, as do those that a quota or an allocation
-refuses. Source of the proof: the server decided no earlier than the charge was sent, so it
+refuses, unless a rate of theirs is remembered here. Source of the proof: the server decided no earlier than the charge was sent, so it
 will admit no earlier than that much later on any clock that runs as fast.
 """
 
@@ -81,6 +81,7 @@ class Denials:
         self._clock = clock
         self._young: dict[str, dict[Key, _Denied]] = {}
         self._old: dict[str, dict[Key, _Denied]] = {}
+        self._dropped = -1
         self._lock = threading.Lock()
         _ALL.add(self)
 
@@ -110,11 +111,19 @@ class Denials:
             answer: What it said.
             sent: Our clock before it was asked.
         """
-        if type(order) is Charge:
-            if type(answer) is Outcome and answer[0] is _REFUSED and not answer.ways:
-                self._refused(order, answer, sent)
-        elif type(order) not in _LOOKS:
-            self._drop(order.account)  # type: ignore[union-attr]
+        if type(order) is Charge and type(answer) is Outcome and answer[0] is _REFUSED and not answer.ways:
+            self._refused(order, answer, sent)
+
+    def changes(self, order: Order) -> bool:
+        """Say whether an order may make room, so that it must be followed by `drop`."""
+        return type(order) is not Charge and type(order) not in _LOOKS
+
+    def drop(self, order: Order) -> None:
+        """Forget what was refused to the account of an order, and whatever refusal is still on its way."""
+        with self._lock:
+            self._dropped = self._clock()
+            self._young.pop(order.account, None)  # type: ignore[union-attr]
+            self._old.pop(order.account, None)  # type: ignore[union-attr]
 
     def unlock(self) -> None:
         """Take a fresh lock: in a forked child the old one may be held for ever."""
@@ -133,6 +142,8 @@ class Denials:
     def _note(self, order: Charge, part: Part, line: Line, now: int, sent: int) -> None:
         lasts = LONGEST if line.retry_at is None else min(line.retry_at - now, LONGEST)
         with self._lock:
+            if sent <= self._dropped:
+                return
             kept = self._young.get(order.account)
             if kept is None:
                 if len(self._young) >= ACCOUNTS:
@@ -141,12 +152,6 @@ class Denials:
             if len(kept) >= METERS:
                 kept.clear()
             kept[_key(order, part)] = _Denied(part.limit, part.size, sent, sent + lasts, now, (line,))
-
-    def _drop(self, account: str) -> None:
-        if self._young or self._old:
-            with self._lock:
-                self._young.pop(account, None)
-                self._old.pop(account, None)
 
 
 class DenyCache:
@@ -171,6 +176,11 @@ class DenyCache:
         denied = self._denials.find(order)
         if denied is not None:
             return denied
+        if self._denials.changes(order):
+            try:
+                return self._store.execute(order)
+            finally:  # also where its outcome is unknown
+                self._denials.drop(order)
         sent = self._clock()
         answer = self._store.execute(order)
         self._denials.heard(order, answer, sent)
@@ -209,8 +219,16 @@ class AsyncDenyCache:
 
     def execute(self, order: Order, /) -> Coroutine[Any, Any, Answer]:
         """Same as `DenyCache.execute`."""
+        if self._denials.changes(order):
+            return self._drop(order)
         denied = self._denials.find(order)
         return self.beyond(order) if denied is None else _known(denied)
+
+    async def _drop(self, order: Order) -> Answer:
+        try:
+            return await self._store.execute(order)
+        finally:  # also where its outcome is unknown
+            self._denials.drop(order)
 
     async def _hear(self, order: Order) -> Answer:
         sent = self._clock()

@@ -74,16 +74,17 @@ class Journal:
         """Return how many entries have not been brought yet."""
         return self.count
 
-    def add(self, entry: Entry) -> bool:
-        """Append an entry; False if there is no room."""
+    def add(self, *entries: Entry) -> bool:
+        """Append entries, all or none; False if there is no room."""
         with self._lock:
-            if self.count >= self._room:
+            if self.count + len(entries) > self._room:
                 return False
-            order = entry.order
-            self._waiting.setdefault(order.account, deque()).append(entry)
-            if isinstance(order, Charge) and order.operation is not None:
-                self._charges[order.account, order.operation] = entry
-            self.count += 1
+            for entry in entries:
+                order = entry.order
+                self._waiting.setdefault(order.account, deque()).append(entry)
+                if isinstance(order, Charge) and order.operation is not None:
+                    self._charges[order.account, order.operation] = entry
+                self.count += 1
             return True
 
     def find(self, account: str, operation: str | None) -> Entry | None:

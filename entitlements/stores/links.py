@@ -75,7 +75,10 @@ class Link:
         if not self._turns.enter(patience):
             raise Overloaded(f"store {self._shown}: no connection was free in time; raise max_connections")
         try:
-            return self._run(request, min(max(came, self._turns.answered) + patience, came + longest(patience)))
+            until = min(max(came, self._turns.answered) + patience, came + longest(patience))
+            if until - monotonic() < patience / 4:  # others have had it: this says nothing of the server
+                raise Overloaded(f"store {self._shown}: a connection was free too late; raise max_connections")
+            return self._run(request, until)
         finally:
             self._turns.leave()
 
