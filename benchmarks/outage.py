@@ -83,17 +83,22 @@ async def hello(scope, receive, send):
 
 
 def timed(enforcer, run):
-    """Note every decision of the enforcer."""
-    consume = enforcer.consume
+    """Note every decision of the enforcer that asks the store, or would."""
+    for verb in ("consume", "run_beyond"):  # the middleware has one unit of a rate ready, and asks for it by the latter
+        setattr(enforcer, verb, noted(getattr(enforcer, verb), run))
+
+
+def noted(verb, run):
+    """Return a verb that notes when each decision began, how long it took, and who made it."""
 
     async def noting(*args, **named):
         began = time.perf_counter()
-        decision = await consume(*args, **named)
+        decision = await verb(*args, **named)
         path = "store" if not decision.degraded else "local" if decision.allowed else "refused"
         run.note(began - run.began, time.perf_counter() - began, path)
         return decision
 
-    enforcer.consume = noting
+    return noting
 
 
 async def request(app, run, path):
