@@ -35,7 +35,7 @@ from entitlements.snapshots import (
     no_accounts,
     reloaded,
 )
-from entitlements.stores import guard_async_store, open_async_store
+from entitlements.stores import AsyncMemoryStore, guard_async_store, open_async_store
 from entitlements.tiering.health import Health, health, measured_in
 from entitlements.tiering.preview import preview
 from entitlements.tiering.reviews import quotas, review
@@ -102,8 +102,10 @@ class AsyncEnforcer:
         self._accounts = open_async_accounts(accounts, policy=policy, clock=clock or monotonic)
         self._hooks = Hooks(hooks)
         self._store = guard_async_store(open_async_store(store, self._clock), self._hooks.tell, expected_processes)
-        self._at_once: Callable[[Any], Answer] | None = getattr(self._store, "at_once", None)
-        self._beyond: Callable[[Any], Awaitable[Any]] = getattr(self._store, "beyond", self._store.execute)
+        self.at_once: Callable[[Any], Answer] = getattr(self._store, "at_once", _nothing)
+        """From an order to what is answered without waiting; None where `beyond` must be awaited."""
+        self.beyond: Callable[[Any], Awaitable[Any]] = getattr(self._store, "beyond", self._store.execute)
+        """From an order that `at_once` has no answer to, to what brings it."""
         self._via = self._store.via
         self._refunded = Once()
 
@@ -120,6 +122,16 @@ class AsyncEnforcer:
     def via(self) -> str:
         """Where it counts, as `Decision.via` has it: `memory` or `store`."""
         return self._store.via
+
+    @property
+    def waits(self) -> bool:
+        """Whether a charge may have to wait for the store; the embedded one answers at once."""
+        return not isinstance(self._store, AsyncMemoryStore)
+
+    @property
+    def listening(self) -> bool:
+        """Whether any hook is told of decisions."""
+        return self._hooks.listening
 
     # -- what the account may do -------------------------------------------------------
 
@@ -171,13 +183,12 @@ class AsyncEnforcer:
                 kept = await self._kept(account)
             step = verbs.ready(kept.entitlements, what, n)
             if step is not None:
-                if step.order is None or self._at_once is not None:
-                    decision = self.run_nowait(step)
-                    if decision is not None:
-                        return decision
-                answer = await self._beyond(step.order)
-                decision = step.finish(answer, self._via)
-                return self._noted(step, decision, answer) if self._hooks.listening else decision
+                if step.order is None:
+                    return self._noted(step, step.finish(None, "static"), None)
+                answer = self.at_once(step.order)
+                if answer is None:
+                    answer = await self.beyond(step.order)
+                return self.finished(step, answer)
         return await self._charge(account, Verb.CONSUME, what, n, key=key, scope=scope)
 
     async def peek(self, account: str | Account, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
@@ -414,21 +425,8 @@ class AsyncEnforcer:
             answer = verbs.fresh(await self._store.execute(again))
         return self._noted(step, step.finish(answer, self._store.via), answer)
 
-    def run_nowait(self, step: verbs.Step[R]) -> R | None:
-        """Run a step that the store can answer without waiting; None where it cannot."""
-        if step.order is None:
-            return self._noted(step, step.finish(None, "static"), None)
-        if self._at_once is None:
-            return None
-        answer = self._at_once(step.order)
-        if answer is None:
-            return None
-        result = step.finish(answer, self._via)
-        return self._noted(step, result, answer) if self._hooks.listening else result
-
-    async def run_beyond(self, step: verbs.Step[R]) -> R:
-        """Run a step that `run_nowait` could not."""
-        answer = await self._beyond(step.order)
+    def finished(self, step: verbs.Step[R], answer: Answer) -> R:
+        """Return the result of a step that was asked `at_once` or `beyond`, and tell of it."""
         result = step.finish(answer, self._via)
         return self._noted(step, result, answer) if self._hooks.listening else result
 
@@ -457,3 +455,7 @@ class AsyncEnforcer:
             await self._run(reserving.cancel(account_id(account), id))
 
         return commit, cancel
+
+
+def _nothing(_: object) -> None:
+    """Know nothing without waiting."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime, timedelta
 
     from entitlements.async_enforcer import AsyncEnforcer
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from entitlements.model.policy import Value
     from entitlements.model.usage import Period, Usage
     from entitlements.rules.asking import Wanted
+    from entitlements.rules.verbs import Step
     from entitlements.snapshots import Kept
     from entitlements.tiering.changes import ChangePreview
     from entitlements.tiering.health import Health
@@ -79,9 +80,8 @@ class BoundAccount:
         """Same as `Enforcer.consume`, for this account."""
         return self._enforcer.consume(self.account, what, n, key=key, scope=scope)
 
-    def consume_one(self, limit: str) -> Decision:
-        """Consume one unit; as `AsyncBoundAccount.consume_one`, but nothing is ever waited for."""
-        return self._enforcer.consume(self.account, limit)
+    def step(self, limit: str) -> None:
+        """Return None: what may block has nothing ready to be asked without a verb."""
 
     def peek(self, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
         """Same as `Enforcer.peek`, for this account."""
@@ -195,21 +195,18 @@ class AsyncBoundAccount:
         """Same as `AsyncEnforcer.health`, for this account."""
         return await self._enforcer.health(self.account, measured)
 
-    async def consume(self, what: Wanted, n: int = 1, *, key: str | None = None, scope: str | None = None) -> Decision:
-        """Same as `AsyncEnforcer.consume`, for this account."""
-        return await self._enforcer.consume(self.account, what, n, key=key, scope=scope)
-
-    def consume_one(self, limit: str) -> Decision | Awaitable[Decision]:
+    def step(self, limit: str) -> Step[Decision] | None:
         """
-        Consume one unit: the decision, where nothing has to be waited for, else what brings it.
+        Return what asks a store for one unit of a rate; None where that has not been made yet, or asks for more.
 
         For a handle that was made just now: it does not look whether the account has changed since.
         """
-        enforcer, step = self._enforcer, self._kept.entitlements.ready.get(limit)
-        if step is None:
-            return enforcer.consume(self.account, limit)
-        decision = enforcer.run_nowait(step)
-        return enforcer.run_beyond(step) if decision is None else decision
+        step: Step[Decision] | None = self._kept.entitlements.ready.get(limit)
+        return step if step is not None and step.facts is not None else None
+
+    async def consume(self, what: Wanted, n: int = 1, *, key: str | None = None, scope: str | None = None) -> Decision:
+        """Same as `AsyncEnforcer.consume`, for this account."""
+        return await self._enforcer.consume(self.account, what, n, key=key, scope=scope)
 
     async def peek(self, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
         """Same as `AsyncEnforcer.peek`, for this account."""

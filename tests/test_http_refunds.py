@@ -7,6 +7,7 @@ import contextlib
 import threading
 import time
 
+import http_sf
 import pytest
 from trade import policy
 from webserver import ROUTE, Site, SlowStore, exchange, hang_up, hello, respond
@@ -27,6 +28,17 @@ def test_which_statuses_refund_is_an_option_and_so_are_rates():
         for status in (404, 500, 200):
             site.client.get(f"/{status}")
         assert site.settles_at((1, 1))
+
+
+def test_a_response_that_brings_units_back_says_what_is_left_then():
+    def left(response):
+        items = http_sf.parse(response.headers["ratelimit"].encode("ascii"), tltype="list")
+        return {name: parameters["r"] for name, parameters in items}
+
+    with Site(hello) as site:
+        told = [left(site.client.get(f"/{status}")) for status in (200, 500, 200)]
+
+    assert [{"api": 9, "leads": 9}, {"api": 8, "leads": 9}, {"api": 7, "leads": 8}] == told
 
 
 def test_a_quota_comes_back_when_the_application_raises():
@@ -137,6 +149,29 @@ def test_a_cancelled_request_gives_its_unit_back():
         return before, (await enforcer.usage("pro"))["leads"].used
 
     assert (1, 0) == asyncio.run(story())
+
+
+def test_a_request_that_is_cancelled_while_its_charge_is_under_way_takes_nothing(valkey):
+    async def story():
+        app = EntitlementsMiddleware(hello, enforcer=enforcer, identify=lambda _: "pro", default=ROUTE)
+        await exchange(app)
+        valkey.stop()
+        request = asyncio.create_task(exchange(app))
+        await asyncio.sleep(0.02)
+        request.cancel()
+        await asyncio.wait([request])
+        valkey.cont()
+        used = []
+        for _ in range(100):
+            used.append((await enforcer.usage("pro"))["leads"].used)
+            if len(used) > 1 and used[-1] == 1:
+                break
+            await asyncio.sleep(0.01)
+        await enforcer.aclose()
+        return request.cancelled(), used[-1]
+
+    enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"}, store=valkey.url, expected_processes=1)
+    assert (True, 1) == asyncio.run(story())
 
 
 # -- a response that began, and did not end ------------------------------------------------

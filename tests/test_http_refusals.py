@@ -166,7 +166,7 @@ def test_what_a_rule_computes_is_asked_of_no_account_that_its_features_refuse(ro
 def test_a_rule_that_fails_says_the_same_of_an_unknown_account():
     route = Route(requires=["leads"], consumes={"api": lambda scope: int(scope["query_string"])})
 
-    assert [503, 503] == [told(route, id)[0] for id in ("free", "stranger")]
+    assert [400, 400] == [told(route, id)[0] for id in ("free", "stranger")]
 
 
 def test_a_denial_handler_sees_the_decision_about_the_unknown_account_itself():

@@ -76,10 +76,18 @@ def test_an_odd_id_is_one_like_any_other(id):
     assert (200, None) == (response.status_code, response.headers.get("set-cookie"))
 
 
-def test_a_rule_that_fails_on_a_request_lets_nobody_through():
+def test_a_request_whose_cost_cannot_be_read_from_it_is_its_own_fault():
     with Site(hello, default=Route(consumes={"leads": lambda scope: int(scope["query_string"])})) as site:
-        assert [200, 503, 503] == [site.client.get(path).status_code for path in ("/?3", "/?x", "/?-1")]
+        answers = [site.client.get(path) for path in ("/?3", "/?x", "/?-1", f"/?{2**53}")]
+        assert [200, 400, 400, 400] == [answer.status_code for answer in answers]
+        assert "urn:entitlements:problem:bad-request" == answers[1].json()["type"]
         assert site.settles_at((0, 3))
+
+
+def test_a_rule_that_fails_lets_nobody_through():
+    with Site(hello, default=Route(consumes={"leads": lambda _: 1 // 0})) as site:
+        assert 503 == site.client.get("/").status_code
+        assert site.settles_at((0, 0))
 
 
 def test_strange_paths_and_headers_are_no_500():
@@ -139,8 +147,10 @@ def test_whatever_a_rule_computes_only_whole_units_that_fit_get_through(units):
 
     (start, *_) = asyncio.run(exchange(app))
 
-    if type(units) is not int or not 0 <= units < 2**53:
+    if type(units) is not int:
         assert 503 == start["status"]
+    elif not 0 <= units < 2**53:
+        assert 400 == start["status"]
     else:
         assert (200 if units <= 10 else 403) == start["status"]
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from starlette._utils import get_route_path
 from starlette.routing import compile_path
 from trade import policy
+from webserver import Site, hello
 
 from entitlements import Policy, PolicyError
 from entitlements.http.routes import Route, RouteTable
@@ -92,6 +93,15 @@ def test_the_first_rule_that_matches_counts_and_the_default_where_none_does():
     assert post is found([one, two, post], "/b", "POST")
     assert default is found([one, two, post], "/b", "GET", default)
     assert default is found([one, default], "/elsewhere")  # a last rule without a path
+
+
+def test_a_method_in_small_letters_falls_under_the_same_rule():
+    """h11 passes on what a client wrote, and there are applications that take it."""
+    rule = Route("/leads", methods={"POST"}, requires={"sso"})
+    with Site(hello, routes=[rule], server={"http": "h11"}) as site:
+        answers = [site.client.request(method, "/leads", headers={"x-api-key": "free"}) for method in ("POST", "post")]
+
+    assert [403, 403] == [answer.status_code for answer in answers]
 
 
 def test_get_stands_for_head_and_for_the_handshake_of_a_websocket():

@@ -19,7 +19,7 @@ from entitlements.http.lifespan import LifespanMiddleware
 from entitlements.http.prefixes import check_prefix, checking
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusing import check_on_denied, refuse
-from entitlements.http.response import Response, adding
+from entitlements.http.response import adding
 from entitlements.http.routes import Route, RouteTable, route_of
 from entitlements.model.decision import Decision
 
@@ -133,7 +133,7 @@ class RoutesMiddleware:
         check_prefix(app, self._table)
         self._problems = problems or Problems()
         self._on_denied = check_on_denied(on_denied)
-        self._charging = Charging(
+        self.charging = Charging(
             app,
             enforcer,
             refund_on=refund_on,
@@ -159,23 +159,28 @@ class RoutesMiddleware:
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, route: Route, account: Handle) -> None:
         """Serve a request of *account* that falls under *route*."""
-        charging, decision, standing = self._charging, None, None
+        charging, decision, standing, told = self.charging, None, None, None
         try:
             for name in route.requires:
                 decision = account.decide(name)
                 if not decision.allowed:
                     break
             else:
-                if route.consumes:
-                    if route.one is None:
-                        decision = await charging.consume(account, route, scope)
+                if route.one is not None:
+                    made = await charging.one.taken(route.one, account)
+                    if not isinstance(made, Decision):
+                        told = made
                     else:
-                        made = account.consume_one(route.one)
-                        decision = made if isinstance(made, Decision) else await made
-                if decision is None:
+                        decision = made
+                elif route.consumes:
+                    decision = await charging.take(account, route, scope)
+                if told is None and decision is None:
                     standing = account.entitlements().standing
         except Exception as error:  # noqa: BLE001 - a store's, a directory's or a rule's error: nobody passes uncounted
             await self._refuse(scope, receive, send, charging.undecided(error, route, account))
+            return
+        if told is not None:
+            await self.app(scope, receive, adding(send, told))
             return
         refused = standing if decision is None or decision.given[0] else decision
         if refused is not None:
@@ -197,7 +202,7 @@ class RoutesMiddleware:
         if not charging.may_give_back(receipt):
             await self.app(scope, receive, adding(send, charging.headers(decision)))
             return
-        response = Response(receive, send, charging.headers(decision))
+        response = charging.response(receive, send, decision)
         try:
             await self.app(scope, response.receive, response.send)
         except BaseException as error:
@@ -209,7 +214,7 @@ class RoutesMiddleware:
     async def _refuse(
         self, scope: Scope, receive: Receive, send: Send, refusal: Refusal, decision: Decision | None = None
     ) -> None:
-        headers = [] if decision is None else self._charging.headers(decision)
+        headers = [] if decision is None else self.charging.headers(decision)
         await refuse(scope, receive, send, refusal, headers=headers, on_denied=self._on_denied)
 
 
@@ -278,6 +283,7 @@ class EntitlementsMiddleware:
             problems=problems,
             on_denied=on_denied,
         )
+        self._one = self._routes.charging.one
         self._on_denied = check_on_denied(on_denied)
         self._lifespan = LifespanMiddleware(app, enforcer=enforcer)
 
@@ -299,6 +305,10 @@ class EntitlementsMiddleware:
             found = waited
         token = ACCOUNT.set(found)
         try:
-            await self._routes.serve(scope, receive, send, route, found)
+            told = None if route.one is None else self._one.at_once(route.one, found)
+            if told is None:
+                await self._routes.serve(scope, receive, send, route, found)
+            else:
+                await self.app(scope, receive, adding(send, told))
         finally:
             ACCOUNT.reset(token)

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from fastapi.requests import HTTPConnection, Request
 
-from entitlements.http.charging import BadRequest, whose_fault
+from entitlements.http.costs import costs_of, whose_fault
 from entitlements.http.dependants import asked_by
 from entitlements.http.strangers import as_unentitled
-from entitlements.model.names import MAX_COUNT, shown
-from entitlements.model.redacting import story
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from starlette.routing import BaseRoute
 
-    from entitlements.http.routes import Cost, Route
+    from entitlements.http.routes import Route
     from entitlements.http.types import Scope
     from entitlements.model.decision import Decision
     from entitlements.model.policy import Policy
-
-_log = logging.getLogger("entitlements.http")
 
 
 def charge_of(asked: Route, request: HTTPConnection, id: str | None) -> tuple[dict[str, int], str | None]:
@@ -39,9 +34,7 @@ def charge_of(asked: Route, request: HTTPConnection, id: str | None) -> tuple[di
         BadRequest: For what the request says, and cannot be charged.
         TypeError: For what is computed, and is no int.
     """
-    costs = {name: _units(name, units, request, id) for name, units in asked.consumes.items()}
-    whose = None if asked.scope is None else asked.scope(request)
-    return {name: units for name, units in costs.items() if units}, whose
+    return costs_of(asked.consumes, request, id), None if asked.scope is None else asked.scope(request)
 
 
 def refused_to_strangers(routes: Iterable[BaseRoute], scope: Scope, policy: Policy) -> Decision | None:
@@ -80,25 +73,3 @@ def as_unable_to_pay(asked: Route, policy: Policy, taken: dict[str, int], whose:
         if asked.scope is None:
             raise
         raise whose_fault(error, whose, f"consume({', '.join(asked.consumes)})") from error
-
-
-def _units(name: str, units: Cost, request: HTTPConnection, id: str | None) -> int:
-    """
-    Return the units of one limit.
-
-    Raises:
-        BadRequest: For what the request says, and cannot be charged.
-        TypeError: For what is computed, and is no int.
-    """
-    if not callable(units):
-        return units
-    try:
-        found = units(request)
-    except (ValueError, LookupError) as error:
-        _log.warning("the cost of %r could not be read from a request, which is refused\n%s", name, story(error, id))
-        raise BadRequest from error
-    if type(found) is not int:
-        raise TypeError(f"the cost of {name!r} came to {shown(found)}; what computes it must return an int, 0 or more")
-    if not 0 <= found <= MAX_COUNT:
-        raise BadRequest
-    return found

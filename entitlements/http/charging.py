@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from entitlements.async_enforcer import AsyncEnforcer
+from entitlements.http.costs import BadRequest, costs_of, whose_fault
 from entitlements.http.headers import HeaderStyle, RateLimitHeaders
 from entitlements.http.messages import MeteredMessages
+from entitlements.http.one_unit import OneUnit
 from entitlements.http.response import Response
-from entitlements.http.routes import costs_of
 from entitlements.http.strangers import as_unentitled, refused_within
 from entitlements.model.facts import Reason
-from entitlements.model.names import check_id
 from entitlements.model.redacting import story
 
 if TYPE_CHECKING:
@@ -24,15 +25,11 @@ if TYPE_CHECKING:
     from entitlements.http.current import Handle
     from entitlements.http.problems import Problems, Refusal
     from entitlements.http.routes import Cost, Route
-    from entitlements.http.types import Receive, Scope, Send
+    from entitlements.http.types import Headers, Receive, Scope, Send
     from entitlements.model.decision import Decision
     from entitlements.model.facts import Receipt
 
 _log = logging.getLogger("entitlements.http")
-
-
-class BadRequest(Exception):
-    """A request of which cannot be read what it counts, or where."""
 
 
 class Charging:
@@ -66,16 +63,52 @@ class Charging:
             raise ValueError(f"refund_on holds {wrong[0]!r}, which is no HTTP status")
         self._app = app
         self._enforcer = enforcer
-        self.headers = RateLimitHeaders(style).of
-        """From a decision to what the response says of the limits that it is about."""
+        self._waits = isinstance(enforcer, AsyncEnforcer) and enforcer.waits
         self._refund_on = frozenset(refund_on)
         self._refund_rates = refund_rates
         self._problems = problems
         self._refunds: set[asyncio.Future[None]] = set()
+        self._headers = RateLimitHeaders(style)
+        self.headers = self._headers.of
+        """From a decision to what the response says of the limits that it is about."""
+        self.one = OneUnit(enforcer, self._headers, refund_rates=refund_rates)
+        """What takes the one unit of a rate that most routes ask for."""
 
     def may_give_back(self, receipt: Receipt) -> bool:
         """Say whether a charge may have to be given back: one of rates alone stays spent, unless asked."""
         return receipt.operation is not None or self._refund_rates
+
+    def response(self, receive: Receive, send: Send, decision: Decision) -> Response:
+        """Return the response to a request whose charge may have to be given back."""
+        return Response(receive, send, lambda status: self._told(decision, status))
+
+    def _told(self, decision: Decision, status: int) -> Headers:
+        """Return what a response of this status says, which may bring back what it took."""
+        if status in self._refund_on:
+            return self._headers.after_refund(decision, rates=self._refund_rates)
+        return self.headers(decision)
+
+    async def take(self, account: Handle, route: Route, scope: Scope) -> Decision | None:
+        """
+        Same as `consume` for a whole request: one that is cancelled while it waits for its charge takes nothing.
+
+        Raises:
+            Exception: As `consume`.
+        """
+        if not self._waits:
+            return await self.consume(account, route, scope)
+        charge = asyncio.ensure_future(self.consume(account, route, scope))
+        try:
+            return await asyncio.shield(charge)
+        except asyncio.CancelledError:
+            self._keep(asyncio.ensure_future(self._take_back(charge)))
+            raise
+
+    async def _take_back(self, charge: asyncio.Future[Decision | None]) -> None:
+        with suppress(Exception):  # then nothing is known to be taken
+            decision = await charge
+            if decision is not None and decision.allowed and self.may_give_back(decision.receipt):
+                await self._refund(decision)
 
     async def consume(
         self, account: Handle, route: Route, scope: Scope, consumes: Mapping[str, Cost] | None = None
@@ -84,10 +117,10 @@ class Charging:
         Take the units of one request, or of one message, all or nothing; None where that is none at all.
 
         Raises:
-            BadRequest: For a scope that the rule has read from the request, and that can be none.
+            BadRequest: For units or a scope that the rule has read from the request, and that can be none.
             Exception: What a rule raises that computes something, or a store.
         """
-        costs = costs_of(route.consumes if consumes is None else consumes, scope)
+        costs = costs_of(route.consumes if consumes is None else consumes, scope, account.id)
         if not costs:
             return None
         whose = None if route.scope is None else route.scope(scope)
@@ -120,8 +153,9 @@ class Charging:
         if why.reason is not Reason.UNKNOWN_ACCOUNT:
             return self._problems.refused(why)
         like = self._as_lowest(route, scope)
-        within = self._within(scope) if like is None else None
-        return self._problems.refused(why, like) if within is None else replace(within, decision=why)
+        if like is not None:
+            return self._problems.refused(why, like)
+        return replace(self._within(scope) or self._problems.standing(why.reason), decision=why)
 
     def _within(self, scope: Scope) -> Refusal | None:
         return refused_within(self._app, scope, self._enforcer.policy)
@@ -184,10 +218,13 @@ class Charging:
         """Give back, where there is anything to give, also when the request was cancelled."""
         if not self.may_give_back(decision.receipt):
             return
-        refund = asyncio.ensure_future(self._refund(decision))
-        self._refunds.add(refund)  # a loop itself holds its tasks only weakly
+        await asyncio.shield(self._keep(asyncio.ensure_future(self._refund(decision))))
+
+    def _keep(self, refund: asyncio.Future[None]) -> asyncio.Future[None]:
+        """Hold a refund until it is done: a loop itself holds its tasks only weakly."""
+        self._refunds.add(refund)
         refund.add_done_callback(self._refunds.discard)
-        await asyncio.shield(refund)
+        return refund
 
     async def _refund(self, decision: Decision) -> None:
         """Give back; the response stands whatever becomes of it."""
@@ -199,15 +236,3 @@ class Charging:
         except Exception as error:  # noqa: BLE001 - as above
             told = story(error, decision.account)
             _log.error("the units of a request that came to nothing could not be given back\n%s", told)
-
-
-def whose_fault(error: ValueError, whose: object, where: object) -> Exception:
-    """Return `BadRequest` where the scope that was read from a request is what was wrong with its charge, else *error*."""
-    try:
-        check_id("" if whose is None else whose)
-    except ValueError:
-        if whose is not None and not isinstance(whose, str):
-            return error
-        _log.info("%s: its scope= gave nothing that can be one, and the request is refused", where)
-        return BadRequest()
-    return error

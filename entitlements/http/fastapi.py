@@ -36,7 +36,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from entitlements.bound import AsyncBoundAccount, BoundAccount
 from entitlements.errors import Denied
 from entitlements.http.asking import as_unable_to_pay, charge_of, refused_to_strangers
-from entitlements.http.charging import BadRequest, whose_fault
+from entitlements.http.costs import BadRequest, whose_fault
 from entitlements.http.current import ENFORCER
 from entitlements.http.dependants import ASKED, check
 from entitlements.http.handlers import AccountRequired, UnknownDenied, answer_mounted, handlers

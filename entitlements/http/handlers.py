@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 
 from entitlements.errors import AccountError, Denied, StoreError
-from entitlements.http.charging import BadRequest
+from entitlements.http.costs import BadRequest
 from entitlements.http.dependants import flat
 from entitlements.http.headers import HeaderStyle, rate_limit_headers
 from entitlements.http.problems import Problems, Refusal

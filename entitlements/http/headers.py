@@ -12,16 +12,17 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from entitlements.model.decision import Decision
 from entitlements.model.facts import Reason
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import Mode, Quota, Rate
 from entitlements.model.names import NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from entitlements.http.types import Headers
-    from entitlements.model.decision import Decision
+    from entitlements.model.charge import Line
     from entitlements.model.facts import Facts
 
 MOST = 999_999_999_999_999
@@ -62,24 +63,21 @@ class RateLimitHeaders:
         if style is _NONE:
             return []
         _, _, facts, receipt, line, parts = decision.given
-        if parts is None and style is _DRAFT_11:  # the common case, without any table
-            if line is None:
-                return []
-            if line[1] is None:
-                return self._uncounted((decision,))
-            written = self._written.get(facts, _UNKNOWN)
-            if written is _UNKNOWN:
-                written = self._write(facts)
-            if written is None:
-                return []
-            limit, policy, name = written
-            _, used, _, retry_at, resets_at, _, _ = line
-            left, lasts = limit - used, -((receipt[1] - ((resets_at if retry_at is None else retry_at) or 0)) // SECOND)
-            if 0 <= left <= MOST and lasts >= 0:
-                return [policy, (b"ratelimit", b"%b%d;t=%d" % (name, left, lasts))]
-        told = [each for each in map(self._told, (decision,) if parts is None else parts) if each is not None]
+        if parts is None and style is _DRAFT_11 and line is not None and line[1] is not None:
+            return self.of_one(facts, receipt[1], line)
+        return self._of_parts((decision,) if parts is None else parts)
+
+    def after_refund(self, decision: Decision, *, rates: bool) -> Headers:
+        """Return what `of` says once the units of quotas and allocations, and of rates too if so, have come back."""
+        if self._style is _NONE:
+            return []
+        return self._of_parts([part if _stays(part, rates=rates) else _given_back(part) for part in decision.each])
+
+    def _of_parts(self, parts: Sequence[Decision]) -> Headers:
+        style = self._style
+        told = [each for each in map(self._told, parts) if each is not None]
         if not told:
-            return self._uncounted(decision.each) if style is _DRAFT_11 else []
+            return self._uncounted(parts) if style is _DRAFT_11 else []
         if style is _DRAFT_11:
             policies = b", ".join([each.written.policy[1] for each in told])
             return [(b"ratelimit-policy", policies), (b"ratelimit", b", ".join(map(_state, told)))]
@@ -91,6 +89,34 @@ class RateLimitHeaders:
             (prefix + b"-remaining", b"%d" % shown.remaining),
             (prefix + b"-reset", b"%d" % reset),
         ]
+
+    @property
+    def says_one(self) -> bool:
+        """Whether `of_one` says all that `of` would."""
+        return self._style in (_DRAFT_11, _NONE)
+
+    def of_one(self, facts: Facts, now: int, line: Line) -> Headers:
+        """
+        Return what draft-11 says of one limit that was counted, without any decision or table.
+
+        Args:
+            facts: Of the limit.
+            now: The clock that decided, in microseconds.
+            line: What a store says of the limit.
+        """
+        if self._style is _NONE:
+            return []
+        written = self._written.get(facts, _UNKNOWN)
+        if written is _UNKNOWN:
+            written = self._write(facts)
+        if written is None:
+            return []
+        limit, policy, name = written
+        _, used, _, retry_at, resets_at, _, _ = line
+        left, lasts = limit - used, -((now - ((resets_at if retry_at is None else retry_at) or 0)) // SECOND)
+        if not 0 <= left <= MOST or lasts < 0:
+            left, lasts = max(0, min(left, MOST)), max(0, lasts)
+        return [policy, (b"ratelimit", b"%b%d;t=%d" % (name, left, lasts))]
 
     def _uncounted(self, parts: Iterable[Decision]) -> Headers:
         """Return what is known of limits that were not counted: their policy, and that a share is used up."""
@@ -162,6 +188,19 @@ def _written(facts: Facts) -> _Written | None:
     unit = b';qu="content-bytes"' if definition.unit == "byte" else b""
     policy = b"%b;q=%d%b%b" % (name, min(MOST, limit), unit, window)
     return _Written(limit, (b"ratelimit-policy", policy), name + b";r=")
+
+
+def _stays(part: Decision, *, rates: bool) -> bool:
+    """Say whether what a part took stays taken when its request comes to nothing."""
+    line = part.line
+    return line is None or line.used is None or not line.taken or (isinstance(part.facts.limit, Rate) and not rates)
+
+
+def _given_back(part: Decision) -> Decision:
+    line = part.line
+    assert line is not None
+    assert line.used is not None
+    return Decision(part.allowed, part.reason, part.facts, part.receipt, line._replace(used=line.used - line.taken))
 
 
 def _state(told: _Told) -> bytes:

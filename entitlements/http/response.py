@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from entitlements.http.types import Headers, Message, Receive, Send
 
@@ -26,12 +26,12 @@ class Response:
     Args:
         receive: The server's.
         send: The server's.
-        headers: What to add.
+        headers: From the status to what is added.
     """
 
     __slots__ = ("_headers", "_receive", "_send", "_trailers", "is_complete", "is_gone", "status")
 
-    def __init__(self, receive: Receive, send: Send, headers: Headers) -> None:
+    def __init__(self, receive: Receive, send: Send, headers: Callable[[int], Headers]) -> None:
         self._receive = receive
         self._send = send
         self._headers = headers
@@ -52,11 +52,12 @@ class Response:
         kind = message["type"]
         if self.status is None:
             if kind in STARTS:
-                self.status = message.get("status", 101)
+                self.status = status = message.get("status", 101)
                 self._trailers = message.get("trailers", False)
                 self.is_complete = kind == "websocket.accept"
-                if self._headers:
-                    message = {**message, "headers": joined(message.get("headers", ()), self._headers)}
+                headers = self._headers(status)
+                if headers:
+                    message = {**message, "headers": joined(message.get("headers", ()), headers)}
             elif kind == "websocket.http.response.start":
                 self.status = message["status"]
         try:

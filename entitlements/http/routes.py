@@ -9,14 +9,12 @@ from entitlements.model.routes import Cost, Route
 from entitlements.rules.routing import RouteTable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from entitlements.http.types import Scope
 
 MATCHED = "entitlements.route"
 """Where the scope keeps the table and the rule that was found in it."""
 
-__all__ = ["Cost", "Route", "RouteTable", "costs_of", "route_of"]
+__all__ = ["Cost", "Route", "RouteTable", "route_of"]
 
 
 def route_of(table: RouteTable, scope: Scope) -> Route:
@@ -29,13 +27,3 @@ def route_of(table: RouteTable, scope: Scope) -> Route:
     route = table.find(path_of(scope), scope.get("method"))
     scope[MATCHED] = (table, route)
     return route
-
-
-def costs_of(consumes: Mapping[str, Cost], scope: Scope) -> dict[str, int]:
-    """Return the units of each limit, computed where a rule says how; a cost of 0 charges nothing."""
-    costs: dict[str, int] = {}
-    for name, cost in consumes.items():
-        units = cost(scope) if callable(cost) else cost
-        if type(units) is not int or units != 0:  # what is no number of units, the charge refuses
-            costs[name] = units
-    return costs

@@ -26,7 +26,7 @@ class Route:
         messages: Units of each limit that one message received on a websocket takes.
         scope: From the ASGI scope to whose meter a limit with a `per` is kept on; None where a request does not say.
         exempt: Passed without asking who it is: health checks.
-        one: The limit of which one unit is all that it consumes, on the account's own meter; else None.
+        one: The limit of which one unit, on the account's own meter, is all that it asks for; else None.
 
     Raises:
         ValueError: For anything above that cannot be.
@@ -54,7 +54,8 @@ class Route:
                 f"{self} can never match a websocket, whose messages it charges: its handshake is a GET;"
                 " leave methods out"
             )
-        if self.scope is None and list(self.consumes.values()) == [1]:
+        asks_more = self.requires or self.messages or self.scope is not None
+        if not asks_more and list(self.consumes.values()) == [1]:
             object.__setattr__(self, "one", next(iter(self.consumes)))
 
     def __str__(self) -> str:

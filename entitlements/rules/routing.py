@@ -54,9 +54,10 @@ class RouteTable:
 
         Args:
             path: Below the mount point, percent-decoded as ASGI gives it.
-            method: In capital letters; None for a websocket, whose handshake is a GET.
+            method: Of the request; None for a websocket, whose handshake is a GET. Some servers
+                pass on what a client wrote in small letters, and some applications take it.
         """
-        method = method or "GET"
+        method = (method or "GET").upper()
         for pattern, methods, route in self._compiled:
             if (methods is None or method in methods) and pattern.match(path):
                 return route

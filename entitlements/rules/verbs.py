@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from entitlements.model.entitlements import Entitlements
+    from entitlements.model.facts import Facts
     from entitlements.model.usage import Period, Usage
 
 R = TypeVar("R")
@@ -73,6 +74,7 @@ class Step(Generic[R]):
         anchor: The account's anchor, for period ends that turn out to be stale.
         verb: The verb's name where the result is a decision, for hooks.
         events: What hooks are told of the result, beside a decision.
+        facts: What is known of the rate, where the step asks a store for one unit of one rate, and for nothing else.
     """
 
     order: Order | None
@@ -80,6 +82,7 @@ class Step(Generic[R]):
     anchor: int | None = None
     verb: str = ""
     events: Callable[[R], Iterable[events.Event]] = _no_events
+    facts: Facts | None = None
 
 
 def decide(entitlements: Entitlements, name: str) -> Decision:
@@ -107,6 +110,8 @@ def charge(
     step = _charging(entitlements, planned, verb)
     plain = verb is Verb.CONSUME and key is None and scope is None and n == 1
     if plain and isinstance(what, str) and _is_constant(planned):
+        if planned.order is not None:
+            step = replace(step, facts=planned.shares[0].facts)
         entitlements.ready[what] = step
     return step
 

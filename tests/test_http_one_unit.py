@@ -1,0 +1,72 @@
+"""One unit of one rate on a route: without a decision made of it, everything reads and counts as with one."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trade import START, policy
+from webserver import exchange, hello
+
+from entitlements import AsyncEnforcer
+from entitlements.http.asgi import EntitlementsMiddleware
+from entitlements.http.headers import HeaderStyle
+from entitlements.http.routes import Route
+from entitlements.testing import FakeClock, RecordingHook
+
+RATES = ("api", "fixed", "bucket", "soft")
+pauses = st.sampled_from([0, 1, 59, 61, 3_599, 3_661, 90_000])
+
+
+def served(clock, limit, account, waits, *, style, hooks):
+    """Send a request after each pause, and return every status with its headers, and what is used at last."""
+    enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro", "max": "max", "free": "free"}, clock=clock, hooks=hooks)
+    rule = Route(consumes={limit: 1})
+    app = EntitlementsMiddleware(hello, enforcer=enforcer, identify=lambda _: account, default=rule, headers=style)
+
+    async def story():
+        answers = []
+        for seconds in waits:
+            clock.advance(timedelta(seconds=seconds))
+            (start, *_) = await exchange(app)
+            answers.append((start["status"], dict(start["headers"])))
+        return answers, (await enforcer.usage(account))[limit]
+
+    return asyncio.run(story())
+
+
+@given(
+    st.sampled_from(RATES),
+    st.sampled_from(["pro", "max", "free"]),
+    st.lists(pauses, min_size=1, max_size=30),
+    st.sampled_from(HeaderStyle),
+)
+def test_it_reads_and_counts_as_where_every_decision_is_wanted(limit, account, waits, style):
+    told = RecordingHook()
+    plain = served(FakeClock(START), limit, account, waits, style=style, hooks=())
+    decided = served(FakeClock(START), limit, account, waits, style=style, hooks=[told])
+
+    assert decided == plain
+    assert len(waits) <= len(told.events)
+
+
+@pytest.mark.parametrize("style", list(HeaderStyle))
+def test_a_hundred_at_once_on_a_limit_of_ten_admit_ten(style):
+    answers, usage = served(FakeClock(START), "api", "pro", [0] * 100, style=style, hooks=())
+
+    assert 10 == sum(status == 200 for status, _ in answers)
+    assert 10 == usage.used
+
+
+def test_on_a_server_it_counts_once_for_each_request(valkey):
+    async def story():
+        async with AsyncEnforcer(policy(), accounts={"pro": "pro"}, store=valkey.url, expected_processes=1) as enforcer:
+            rule = Route(consumes={"fixed": 1})
+            app = EntitlementsMiddleware(hello, enforcer=enforcer, identify=lambda _: "pro", default=rule)
+            starts = [(await exchange(app))[0]["status"] for _ in range(12)]
+            return starts, (await enforcer.usage("pro"))["fixed"].used
+
+    assert ([200] * 10 + [429] * 2, 10) == asyncio.run(story())
