@@ -348,12 +348,12 @@ class AsyncEnforcer:
             return self._snapshots.of(account, now).entitlements
         return self._snapshots.loaded(account, now).entitlements
 
-    def known(self, account: str | Account) -> AsyncBoundAccount | None:
+    def known(self, id: str) -> AsyncBoundAccount | None:
         """Return the handle of an account that is loaded here and fresh; None where `account` must be awaited."""
-        kept = self._snapshots.by_id.get(account) if isinstance(account, str) else None
+        kept = self._snapshots.by_id.get(id)
         if kept is None or not kept.since <= self._clock() < kept.until:
             return None
-        return AsyncBoundAccount(self, account, kept)
+        return AsyncBoundAccount(self, id, kept)
 
     def again(self, account: str | Account, kept: Kept) -> Kept:
         """Return *kept*, resolved once more where the clock or the policy has moved on."""

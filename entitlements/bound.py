@@ -154,13 +154,17 @@ class AsyncBoundAccount:
         kept: What was loaded for it.
     """
 
-    __slots__ = ("_enforcer", "_kept", "account", "id")
+    __slots__ = ("_enforcer", "_kept", "account")
 
     def __init__(self, enforcer: AsyncEnforcer, account: str | Account, kept: Kept) -> None:
         self._enforcer = enforcer
         self._kept = kept
         self.account = account
-        self.id = account if isinstance(account, str) else account.id
+
+    @property
+    def id(self) -> str:
+        """The account's id."""
+        return self.account if isinstance(self.account, str) else self.account.id
 
     def __repr__(self) -> str:
         """Return whose verbs these are."""
@@ -197,12 +201,11 @@ class AsyncBoundAccount:
 
     def step(self, limit: str) -> Step[Decision] | None:
         """
-        Return what asks a store for one unit of a rate; None where that has not been made yet, or asks for more.
+        Return what consumes one unit of a rate; None where that has not been made yet.
 
         For a handle that was made just now: it does not look whether the account has changed since.
         """
-        step: Step[Decision] | None = self._kept.entitlements.ready.get(limit)
-        return step if step is not None and step.facts is not None else None
+        return self._kept.entitlements.ready.get(limit)
 
     async def consume(self, what: Wanted, n: int = 1, *, key: str | None = None, scope: str | None = None) -> Decision:
         """Same as `AsyncEnforcer.consume`, for this account."""

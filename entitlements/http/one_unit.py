@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from entitlements.http.headers import RateLimitHeaders
     from entitlements.http.types import Headers
     from entitlements.model.charge import Answer
-    from entitlements.rules.verbs import Step
+    from entitlements.model.facts import Facts
 
 _ADMITTED = Status.ADMITTED
 
@@ -49,10 +49,10 @@ class OneUnit:
         if not self._never_waits:
             return None
         step = account.step(limit)
-        if step is None:
+        if step is None or step.facts is None:
             return None
         try:
-            return self._told(step, self._asks.at_once(step.order))  # type: ignore[union-attr]
+            return self._told(step.facts, self._asks.at_once(step.order))  # type: ignore[union-attr]
         except Exception:  # noqa: BLE001 - it will be raised again where it is answered
             return None
 
@@ -64,21 +64,20 @@ class OneUnit:
             Exception: A store's.
         """
         asks, step = self._asks, account.step(limit)
-        if asks is None or step is None:
+        if asks is None or step is None or step.facts is None:
             made = account.consume(limit)
             return made if isinstance(made, Decision) else await made
         answer = asks.at_once(step.order)
         if answer is None:
             answer = await asks.beyond(step.order)
-        told = self._told(step, answer) if self._is_unseen else None
+        told = self._told(step.facts, answer) if self._is_unseen else None
         return asks.finished(step, answer) if told is None else told
 
-    def _told(self, step: Step[Decision], answer: Answer) -> Headers | None:
+    def _told(self, facts: Facts, answer: Answer) -> Headers | None:
         """Return what a response says of a unit that the store has counted; None where a decision must be made of it."""
         if type(answer) is not Outcome:
             return None
         status, now, lines, _, _, ways, _ = answer
         if status is not _ADMITTED or ways or not lines[0][0]:
             return None
-        assert step.facts is not None
-        return self._headers_of(step.facts, now, lines[0])
+        return self._headers_of(facts, now, lines[0])

@@ -74,7 +74,7 @@ class Step(Generic[R]):
         anchor: The account's anchor, for period ends that turn out to be stale.
         verb: The verb's name where the result is a decision, for hooks.
         events: What hooks are told of the result, beside a decision.
-        facts: What is known of the rate, where the step asks a store for one unit of one rate, and for nothing else.
+        facts: What is known of the rate, where the step asks a store for units of one rate and nothing else, each time anew.
     """
 
     order: Order | None
