@@ -60,6 +60,9 @@ class Run:
     notes: array = field(default_factory=lambda: array("d"))
     statuses: Counter = field(default_factory=Counter)
     happened: dict[str, float] = field(default_factory=dict)
+    opened: list[float] = field(default_factory=list)
+    """When the breaker opened after it was closed."""
+    openings: int = 0
 
     def note(self, began, took, path):
         """Keep one decision."""
@@ -83,20 +86,35 @@ async def hello(scope, receive, send):
 
 
 def timed(enforcer, run):
-    """Note every decision of the enforcer that asks the store, or would."""
-    for verb in ("consume", "run_beyond"):  # the middleware has one unit of a rate ready, and asks for it by the latter
-        setattr(enforcer, verb, noted(getattr(enforcer, verb), run))
+    """Note every decision of the enforcer that asks the store, or would; and when the breaker opens."""
+    breaker = enforcer._store._store._degrading.breaker
+    # The middleware asks for one unit of a rate by `beyond`, and for all else by `consume`.
+    for verb, path_of in (("beyond", path_of_outcome), ("consume", path_of_decision)):
+        setattr(enforcer, verb, noted(getattr(enforcer, verb), path_of, breaker, run))
 
 
-def noted(verb, run):
+def path_of_outcome(outcome):
+    """Return who answered a store's order."""
+    return "store" if not outcome.ways else "local" if outcome.lines[0].fits else "refused"
+
+
+def path_of_decision(decision):
+    """Return who made a decision."""
+    return "store" if not decision.degraded else "local" if decision.allowed else "refused"
+
+
+def noted(verb, path_of, breaker, run):
     """Return a verb that notes when each decision began, how long it took, and who made it."""
 
     async def noting(*args, **named):
         began = time.perf_counter()
-        decision = await verb(*args, **named)
-        path = "store" if not decision.degraded else "local" if decision.allowed else "refused"
-        run.note(began - run.began, time.perf_counter() - began, path)
-        return decision
+        answer = await verb(*args, **named)
+        now = time.perf_counter()
+        run.note(began - run.began, now - began, path_of(answer))
+        if breaker._openings and run.openings < breaker._openings == 1:
+            run.opened.append(now - run.began)
+        run.openings = breaker._openings
+        return answer
 
     return noting
 
@@ -173,10 +191,8 @@ def quantile(values, share):
 
 
 def opened(run, fault):
-    """Return when, after a fault, the last decision was begun that waited: from then on nobody is asked."""
-    waited = [at for at, took, _ in run.within(run.happened[fault], run.happened[fault] + 5) if took > DEADLINE / 2]
-    first = min(waited, default=run.happened[fault])
-    return max((at for at in waited if at < first + 1.5), default=first)
+    """Return when the breaker opened first after a fault: from then on nobody waits."""
+    return min(at for at in run.opened if at > run.happened[fault])
 
 
 def strict_again(run, cure):
@@ -197,7 +213,7 @@ def report(run, rate, most, kind):
     for fault, cure in (("stop", "resume"), ("kill", "start")):
         at = opened(run, fault)
         rows.append((f"{fault}: until the breaker is open", run.happened[fault], at, DEADLINE + 0.01))
-        rows.append((f"{fault}: open", at + 0.001, run.happened[cure], 0.001))
+        rows.append((f"{fault}: open", at, run.happened[cure], 0.001))
     for name, since, until, bar in rows:
         took = [each for _, each, _ in run.within(since, until)]
         if not took:

@@ -239,7 +239,7 @@ def charge_rate(home: Ledger, part: Part, now: int) -> Outcome:
     """Answer a charge of one rate and nothing else, which has no record to look for or to keep."""
     rate, size, cost, _ = part
     meter = home.rates.get(rate.name)
-    if meter is None or not fits_law(meter, rate):  # type: ignore[arg-type]
+    if meter is None or (meter.rate is not rate and not fits_law(meter, rate)):  # type: ignore[arg-type]
         meter = new_meter(rate)  # type: ignore[arg-type]
     line = meter.spend(size, cost, now)  # type: ignore[arg-type]
     if line.fits:

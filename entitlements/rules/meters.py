@@ -38,6 +38,8 @@ class Meter(Protocol):
     """What is counted for one rate of one account."""
 
     window: int
+    rate: Rate | None
+    """The definition that it was last found to count by: most often the one that is asked for again."""
 
     def ask(self, size: int, cost: int, now: int) -> Line:
         """Say whether *cost* units fit, and write nothing."""
@@ -71,9 +73,13 @@ def new_meter(rate: Rate) -> Meter:
 
 def fits_law(meter: Meter, rate: Rate) -> bool:
     """Say whether *meter* still counts by the law of *rate*; if not, it starts anew."""
+    if meter.rate is rate:
+        return True
     if type(meter) is TokenBucket and meter.burst != rate.burst:
         meter.burst = rate.burst
-    return meter.window == rate.window and type(meter) is _LAWS[rate.algorithm]
+    fits = meter.window == rate.window and type(meter) is _LAWS[rate.algorithm]
+    meter.rate = rate if fits else None
+    return fits
 
 
 @dataclass(slots=True)
@@ -85,6 +91,7 @@ class Sliding:
     head: int = -RING
     total: int = 0
     counts: list[int] = field(default_factory=lambda: [0] * RING)
+    rate: Rate | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         self.width = -(-self.window // SUB_BUCKETS)
@@ -186,6 +193,7 @@ class Fixed:
     window: int
     index: int = -2
     count: int = 0
+    rate: Rate | None = field(default=None, compare=False, repr=False)
 
     def ask(self, size: int, cost: int, now: int) -> Line:
         """Compare with the count of the present window."""
@@ -234,6 +242,7 @@ class TokenBucket:
     backlog: int = 0
     at: int = 0
     size: int = 1
+    rate: Rate | None = field(default=None, compare=False, repr=False)
 
     def ask(self, size: int, cost: int, now: int) -> Line:
         """Compare with the room in the bucket."""
