@@ -3,12 +3,14 @@ A store around a store, which remembers for a moment that a rate is used up.
 
 What the server has refused for want of a rate is refused here again, without asking, for
 as long as that is certain: until the instant that the server named, counted from when the
-charge was *sent*, for the same rate of the same size at the same cost. Only a refund, a
-`forget` or another size can make it fit before, so nothing is remembered for longer than
-`LONGEST`; what this process gives back shows at once. Nothing is ever admitted here, and
-charges with a key always reach the server, as do those that a quota or an allocation
-refuses, unless a rate of theirs is remembered here. Source of the proof: the server decided no earlier than the charge was sent, so it
-will admit no earlier than that much later on any clock that runs as fast.
+charge was *sent*, for the same rate of the same size at the same cost. A larger cost would
+not fit either, but only the server knows when it will. Only a refund, a `forget` or another
+size can make it fit before, so nothing is remembered for longer than `LONGEST`; what this
+process gives back, and its charges of another size, show at once. Nothing is ever admitted
+here, and charges with a key always reach the server, as do those that a quota or an
+allocation refuses, unless a rate of theirs is remembered here. Source of the proof: the
+server decided no earlier than the charge was sent, so it will admit no earlier than that
+much later on any clock that runs as fast.
 """
 
 from __future__ import annotations
@@ -42,18 +44,16 @@ if TYPE_CHECKING:
 
 LONGEST = SECOND
 """Microseconds after which the server is asked again: a refund or a larger limit elsewhere shows by then."""
-ACCOUNTS = 10_000
-"""Accounts of which refusals are kept: twice as many at most, 20 MB."""
-METERS = 64
-"""Refusals that are kept of one account: each rate, scope and cost is one."""
+KEPT = 10_000
+"""Refusals that are kept, each of one rate, scope and cost: twice as many at most, 20 MB."""
 VIA = "deny-cache"
 
 _REFUSED, _CONSUME = Status.REFUSED, Verb.CONSUME
 _NOT_ASKED = Line(True, None)
 _made = tuple.__new__  # a named tuple's own constructor costs three times as much
 
-Key = tuple[str, str | None, int]
-"""A rate, the scope where it is kept for one, and a cost."""
+Key = tuple[str, str | None]
+"""A rate, and the scope where it is kept for one."""
 
 
 def _clock() -> int:
@@ -61,12 +61,18 @@ def _clock() -> int:
 
 
 class _Denied(NamedTuple):
-    limit: Limit
-    size: Size
-    sent: int
+    heard: int
     until: int
     now: int
     lines: tuple[Line]
+
+
+class _Meter(NamedTuple):
+    """What was refused of one rate while it had one size, by cost."""
+
+    limit: Limit
+    size: Size
+    costs: dict[int, _Denied]
 
 
 class Denials:
@@ -79,25 +85,31 @@ class Denials:
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
-        self._young: dict[str, dict[Key, _Denied]] = {}
-        self._old: dict[str, dict[Key, _Denied]] = {}
+        self._young: dict[str, dict[Key, _Meter]] = {}
+        self._old: dict[str, dict[Key, _Meter]] = {}
+        self._noted = 0
         self._dropped = -1
         self._lock = threading.Lock()
         _ALL.add(self)
 
     def find(self, order: Order) -> Outcome | None:
         """Return how a charge is refused again; None where only the server knows."""
-        if not self._young or type(order) is not Charge or order.keyed or order.verb is not _CONSUME:
+        if not self._young or type(order) is not Charge:
             return None
         kept = self._young.get(order.account) or self._old.get(order.account)
         if not kept:
             return None
         clock, parts = self._clock(), order.parts
+        asks = order.keyed or order.verb is not _CONSUME
         if len(parts) == 1:
             denied = _known_of(kept, order, parts[0], clock)
-            return denied and _made(Outcome, (_REFUSED, denied.now + clock - denied.sent, denied.lines, 0, (), (), VIA))
+            if denied is None or asks:
+                return None
+            return _made(Outcome, (_REFUSED, denied.now + clock - denied.heard, denied.lines, 0, (), (), VIA))
         found = [_known_of(kept, order, part, clock) for part in parts]
-        latest = max((denied.now + clock - denied.sent for denied in found if denied), default=None)
+        if asks:
+            return None
+        latest = max((denied.now + clock - denied.heard for denied in found if denied), default=None)
         if latest is None:
             return None
         return Outcome(_REFUSED, latest, tuple(denied.lines[0] if denied else _NOT_ASKED for denied in found), via=VIA)
@@ -144,14 +156,17 @@ class Denials:
         with self._lock:
             if sent <= self._dropped:
                 return
+            if self._noted >= KEPT:
+                self._young, self._old, self._noted = {}, self._young, 0
             kept = self._young.get(order.account)
             if kept is None:
-                if len(self._young) >= ACCOUNTS:
-                    self._young, self._old = {}, self._young
-                kept = self._young[order.account] = self._old.pop(order.account, {})
-            if len(kept) >= METERS:
-                kept.clear()
-            kept[_key(order, part)] = _Denied(part.limit, part.size, sent, sent + lasts, now, (line,))
+                kept = self._young[order.account] = {}
+            key = _key(order, part)
+            meter = kept.get(key)
+            if meter is None or not _is_of(meter, part):
+                meter = kept[key] = _Meter(part.limit, part.size, {})
+            self._noted += part.cost not in meter.costs
+            meter.costs[part.cost] = _Denied(self._clock(), sent + lasts, now, (line,))
 
 
 class DenyCache:
@@ -256,17 +271,26 @@ async def _known(answer: Answer) -> Answer:
     return answer
 
 
-def _known_of(kept: dict[Key, _Denied], order: Charge, part: Part, clock: int) -> _Denied | None:
-    """Return the refusal that still stands for this part."""
-    denied = kept.get(_key(order, part))
-    if denied and clock < denied.until and denied.limit is part.limit and denied.size == part.size:
-        return denied
-    return None
+def _known_of(kept: dict[Key, _Meter], order: Charge, part: Part, clock: int) -> _Denied | None:
+    """Return the refusal that still stands for this part; what was of another size or definition is forgotten."""
+    key = _key(order, part)
+    meter = kept.get(key)
+    if meter is None:
+        return None
+    if not _is_of(meter, part):
+        kept.pop(key, None)
+        return None
+    denied = meter.costs.get(part.cost)
+    return denied if denied and clock < denied.until else None
+
+
+def _is_of(meter: _Meter, part: Part) -> bool:
+    return meter.limit is part.limit and meter.size == part.size
 
 
 def _key(order: Charge, part: Part) -> Key:
     limit = part.limit
-    return limit.name, order.scope if isinstance(limit, Rate) and limit.per else None, part.cost
+    return limit.name, order.scope if isinstance(limit, Rate) and limit.per else None
 
 
 _LOOKS = frozenset({Read, ReadHistory, ReadHolders, Recall})
