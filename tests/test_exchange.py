@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from functools import cached_property
@@ -215,6 +216,20 @@ async def test_what_was_not_sent_yet_goes_over_the_next_connection(valkey, clien
         _, *answers = await asyncio.gather(first(), *others)
         assert [(Status.ADMITTED, 1)] * 10 == [(answer.status, answer.lines[0].used) for answer in answers]
         await store.aclose()
+
+
+async def test_a_connection_that_has_ended_takes_one_write_with_it_and_no_more(valkey, client, caplog):
+    """The loop has not been told yet: it was busy from before the end of the connection until all had asked."""
+    store = AsyncRedisStore(valkey.url)
+    await store.execute(charge("x"))
+    asking = [asyncio.create_task(store.execute(charge(f"b{number}"))) for number in range(200)]
+    client.execute_command("CLIENT KILL TYPE normal SKIPME yes")
+    time.sleep(0.02)  # noqa: ASYNC251 - so that the end has come
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    await store.aclose()
+
+    assert sum(isinstance(answer, Exception) for answer in answers) <= 1
+    assert "socket.send() raised" not in caplog.text
 
 
 async def test_nobody_waits_longer_than_its_deadline_and_each_learns_whether_it_was_sent(store, valkey):

@@ -24,7 +24,7 @@ from entitlements.stores.turns import LONGEST_WAIT, Watch, longest
 from entitlements.stores.wire import Call, Request, packed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from entitlements.stores.connecting import Target
 
@@ -89,7 +89,8 @@ class AsyncLink:
             queue.append(asked)
             self._reconnect()
         elif not exchange.waiting:
-            exchange.send_one(asked)
+            if not exchange.send_one(asked):
+                queue.append(asked)
         else:
             self._check_room(exchange.waiting)
             queue.append(asked)
@@ -140,7 +141,12 @@ class AsyncLink:
             calls = [asked for asked in queue if not asked[0].done()]
             queue.clear()
             if calls:
-                exchange.send(calls)
+                self._send(exchange, calls)
+
+    def _send(self, exchange: Exchange, calls: Sequence[Asked]) -> None:
+        """Send calls; what a connection that has ended did not take goes over the next."""
+        if not exchange.send(calls):
+            self._queue.extend(calls)
 
     def _answered(self, exchange: Exchange) -> None:
         self._answered_at = self._loop.time()
@@ -155,7 +161,7 @@ class AsyncLink:
         if isinstance(error, NoScriptError) and request.times < LOADED:
             script = request.call.script
             again = asked._replace(request=request._replace(times=request.times + 1))
-            exchange.send((again,) if script.sha in exchange.loading else (self._load(exchange, script), again))
+            self._send(exchange, (again,) if script.sha in exchange.loading else (self._load(exchange, script), again))
             return
         if is_elsewhere(error) and exchange is self._exchange:  # a name may lead to the new primary by now
             self._retire()

@@ -70,19 +70,37 @@ class Exchange(asyncio.Protocol):
         self._replies = hiredis.Reader(notEnoughData=NOTHING, replyError=parser.parse_error)
         self._writer = connection._writer  # noqa: SLF001 - kept, as it closes its transport when it goes
         self._transport = self._writer.transport
+        self._is_tls = self._transport.get_extra_info("sslcontext") is not None
         connection._reader = connection._writer = None  # noqa: SLF001 - or redis-py would close it
         self._transport.set_protocol(self)
 
-    def send(self, calls: Iterable[Asked]) -> None:
-        """Write calls at once."""
+    def send(self, calls: Iterable[Asked]) -> bool:
+        """Write calls at once; False where the connection is found to have ended, and nothing of them was sent."""
         calls = tuple(calls)
-        self.waiting.extend(calls)
-        self._transport.write(b"".join([call[3][1] for call in calls]))
+        if self._write(b"".join([call[3][1] for call in calls])):
+            self.waiting.extend(calls)
+            return True
+        return False
 
-    def send_one(self, call: Asked) -> None:
+    def send_one(self, call: Asked) -> bool:
         """Same as `send` for one call."""
-        self.waiting.append(call)
-        self._transport.write(call[3][1])
+        if self._write(call[3][1]):
+            self.waiting.append(call)
+            return True
+        return False
+
+    def _write(self, commands: bytes) -> bool:
+        """
+        Write, and say whether anything of it may have been sent.
+
+        asyncio tries at once, and closes a transport whose socket has ended; we are told only in the
+        loop's next turn. Under TLS a part may have gone out before.
+        """
+        self._transport.write(commands)
+        if not self._transport.is_closing():
+            return True
+        self.takes_more = False
+        return self._is_tls
 
     def close(self) -> None:
         """End the connection; whoever still waits learns it."""
