@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from entitlements.http.identify import Identify
     from entitlements.http.refusing import OnDenied
     from entitlements.http.types import App, Receive, Scope, Send
+    from entitlements.model.facts import Reason
 
 SERVED = frozenset({"http", "websocket"})
 HANDLES = (AsyncBoundAccount, BoundAccount)
@@ -159,29 +160,28 @@ class RoutesMiddleware:
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, route: Route, account: Handle) -> None:
         """Serve a request of *account* that falls under *route*."""
-        charging, decision, standing, told = self.charging, None, None, None
+        charging, decision, standing = self.charging, None, None
         try:
             for name in route.requires:
                 decision = account.decide(name)
                 if not decision.allowed:
                     break
             else:
-                if route.one is not None:
-                    made = await charging.one.taken(route.one, account)
-                    if not isinstance(made, Decision):
-                        told = made
-                    else:
-                        decision = made
-                elif route.consumes:
+                if route.consumes:
                     decision = await charging.take(account, route, scope)
-                if told is None and decision is None:
+                if decision is None:
                     standing = account.entitlements().standing
         except Exception as error:  # noqa: BLE001 - a store's, a directory's or a rule's error: nobody passes uncounted
-            await self._refuse(scope, receive, send, charging.undecided(error, route, account))
+            await self.fail(scope, receive, send, route, account, error)
             return
-        if told is not None:
-            await self.app(scope, receive, adding(send, told))
-            return
+        await self.go_on(scope, receive, send, route, account, decision=decision, standing=standing)
+
+    async def go_on(
+        self, scope: Scope, receive: Receive, send: Send, route: Route, account: Handle, *,
+        decision: Decision | None, standing: Reason | None = None,
+    ) -> None:  # fmt: skip
+        """Serve a request of which this was decided; where nothing was asked, the account's standing says whether."""
+        charging = self.charging
         refused = standing if decision is None or decision.given[0] else decision
         if refused is not None:
             try:
@@ -210,6 +210,12 @@ class RoutesMiddleware:
             raise
         if charging.is_void(response):
             await charging.settle(response, decision)
+
+    async def fail(
+        self, scope: Scope, receive: Receive, send: Send, route: Route, account: Handle, error: Exception
+    ) -> None:
+        """Answer a request of which nothing could be decided."""
+        await self._refuse(scope, receive, send, self.charging.undecided(error, route, account))
 
     async def _refuse(
         self, scope: Scope, receive: Receive, send: Send, refusal: Refusal, decision: Decision | None = None
@@ -305,9 +311,18 @@ class EntitlementsMiddleware:
             found = waited
         token = ACCOUNT.set(found)
         try:
-            told = None if route.one is None else self._one.at_once(route.one, found)
-            if told is None:
+            step = None if route.one is None else self._one.step(route.one, found)
+            if step is None:
                 await self._routes.serve(scope, receive, send, route, found)
+                return
+            try:
+                answer = self._one.at_once(step)
+                told = self._one.told(step, await self._one.beyond(step) if answer is None else answer)
+            except Exception as error:  # noqa: BLE001 - a store's: nobody passes uncounted
+                await self._routes.fail(scope, receive, send, route, found, error)
+                return
+            if isinstance(told, Decision):
+                await self._routes.go_on(scope, receive, send, route, found, decision=told)
             else:
                 await self.app(scope, receive, adding(send, told))
         finally:
