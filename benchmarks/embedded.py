@@ -15,6 +15,8 @@ from entitlements.model.charge import Line
 from entitlements.model.decision import Decision
 from entitlements.model.facts import Reason, Receipt
 from entitlements.rules.explain import facts
+from entitlements.stores import MemoryStore
+from entitlements.stores.denying import DenyCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +29,7 @@ ROWS = [
     Row("can(id, feature), the module-level call", "module can", "base", "base", 8),
     Row("entitlements.can(feature), on a snapshot", "snapshot can", "base", "base", 3),
     Row("building one Decision, its receipt included", "decision", "base", "base", 12),
+    Row("deny cache: refused again, whole Decision, no server asked", "denied", "base", "base", 50),
     Row("memory store: consume a sliding rate, whole Decision", "consume", "limits", "limits", 1),
     Row("  limits in memory: sliding counter, hit and stats", "limits", "base", "base"),
     Row("memory store: consume a quota, with its operation id", "quota", "limits", "limits"),
@@ -52,6 +55,7 @@ def cases() -> dict[str, Callable[[int], None]]:
         "module can": lambda loops: _ask(loops, can, ACCOUNT),
         "snapshot can": lambda loops: _ask_snapshot(loops, snapshot.can),
         "decision": lambda loops: _decision(loops, snapshot),
+        "denied": lambda loops: _denied(loops, policy),
         "consume": lambda loops: _consume(loops, policy, "api"),
         "quota": lambda loops: _consume(loops, policy, "leads"),
         "limits": _limits,
@@ -82,6 +86,15 @@ def _consume(loops, policy, limit):
         enforcer.consume(ACCOUNT, limit)
 
 
+def _denied(loops, policy):
+    """Refuse again and again behind the deny cache; what counts is in memory, and asked once a second."""
+    once = Account(ACCOUNT, "enterprise", overrides=(_ONCE,))
+    enforcer = Enforcer(policy, accounts={ACCOUNT: once}, store=DenyCache(MemoryStore()))
+    for _ in range(loops):
+        enforcer.consume(ACCOUNT, "api")
+
+
+_ONCE = Override("api", "1 per hour", reason="used up at once", author="benchmark")
 _MANY = Override("api", "4000000000 per hour", reason="never refused here", author="benchmark")
 
 

@@ -23,21 +23,39 @@ EARLY = 16
 CONNECTIONS = 32
 PING = frame("PING")
 NOOP = "return 1"
+GCRA = """
+local now = redis.call('TIME')
+now = now[1] * 1000000 + now[2]
+local each, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+local due = tonumber(redis.call('GET', KEYS[1]) or now)
+if due < now then due = now end
+local after = due + each
+local left = math.floor((now + most - after) / each)
+if left < 0 then return {0, 0, after - most - now, due - now} end
+redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000))
+return {1, left, 0, after - now}
+"""
+"""A rate by one instant (GCRA) in as few commands as it takes to say what is left and when; no window is kept."""
 
 
-def frames(url: str, limit: int, prefix: str = "floor") -> Callable[[str], bytes]:
-    """Return a function that gives the one-rate call of an account, as it travels; the script is loaded first."""
+def words_of(account: str, limit: int, prefix: str = "floor") -> tuple[bytes, list[bytes | str]]:
+    """Return our one-rate script and, behind `EVALSHA`, the words of the call that charges one unit to an account."""
     from entitlements.model.charge import Charge, Part
     from entitlements.model.limits import Rate
     from entitlements.stores.wire import call_of
 
-    rate = Rate("api", HOUR_MICROSECONDS)
+    part = Part(Rate("api", HOUR_MICROSECONDS), SMALL if account[0] == "s" else limit)
+    call = call_of(Charge(account, (part,)), prefix)
+    return call.script.text, [call.script.sha, str(len(call.keys)), *call.keys, *call.args]
+
+
+def frames(url: str, limit: int, prefix: str = "floor") -> Callable[[str], bytes]:
+    """Return a function that gives the one-rate call of an account, as it travels; the script is loaded first."""
 
     def made(account: str) -> bytes:
-        part = Part(rate, SMALL if account[0] == "s" else limit)
-        call = call_of(Charge(account, (part,)), prefix)
-        scripts.add(call.script.text)
-        return frame("EVALSHA", call.script.sha, str(len(call.keys)), *call.keys, *call.args)
+        script, words = words_of(account, limit, prefix)
+        scripts.add(script)
+        return frame("EVALSHA", *words)
 
     scripts: set[bytes] = set()
     known = {f"{kind}{number}": made(f"{kind}{number}") for kind in "as" for number in range(ACCOUNTS)}
@@ -83,6 +101,17 @@ class RawScript(RawPing):
         return admitted(self._raw.exchange(self._frame(account)).partition(b"\r\n")[2])
 
 
+class RawGcra(RawPing):
+    def open(self):
+        super().open()
+        self._sha = self._raw.ask("SCRIPT", "LOAD", GCRA)
+        each = HOUR_MICROSECONDS // self.setting.limit
+        self._words = (str(each), str(each * self.setting.limit))
+
+    def hit(self, account):
+        return self._raw.exchange(frame("EVALSHA", self._sha, "1", f"gcra:{account}", *self._words))[4:6] == b":1"
+
+
 class RedisPing(Case):
     def open(self):
         import redis
@@ -100,6 +129,23 @@ class RedisPing(Case):
 class RedisNoop(RedisPing):
     def hit(self, account):
         return self._client.evalsha(self._sha, 1, account) == 1
+
+
+class RedisScript(RedisPing):
+    """Our script by redis-py's own call, its words made beforehand."""
+
+    def open(self):
+        super().open()
+        self._words = {}
+
+    def hit(self, account):
+        return admitted(self._client.evalsha(*self._of(account)))
+
+    def _of(self, account):
+        if account not in self._words:
+            script, self._words[account] = words_of(account, self.setting.limit)
+            self._client.script_load(script)
+        return self._words[account]
 
 
 # -- an event loop -------------------------------------------------------------------------
@@ -128,6 +174,25 @@ class AsyncRedisNoop(AsyncRedisPing):
     async def hit(self, account):
         async with self._turn:
             return await self._client.evalsha(self._sha, 1, account) == 1
+
+
+class AsyncRedisScript(AsyncRedisPing):
+    """Our script by redis-py's own call, its words made beforehand."""
+
+    async def open(self):
+        await super().open()
+        self._words = {}
+
+    async def hit(self, account):
+        words = self._words.get(account) or await self._of(account)
+        async with self._turn:
+            return admitted(await self._client.evalsha(*words))
+
+    async def _of(self, account):
+        script, words = words_of(account, self.setting.limit)
+        await self._client.script_load(script)
+        self._words[account] = words
+        return words
 
 
 class Replies(asyncio.Protocol):
@@ -214,8 +279,11 @@ CASES = {
     "raw-script": RawScript,
     "redis-ping": RedisPing,
     "redis-noop": RedisNoop,
+    "redis-script": RedisScript,
+    "raw-gcra": RawGcra,
     "redis-ping-async": AsyncRedisPing,
     "redis-noop-async": AsyncRedisNoop,
+    "redis-script-async": AsyncRedisScript,
     "protocol-script": ProtocolScript,
     "coalescing-script": CoalescingScript,
 }

@@ -65,6 +65,25 @@ class OursAsync(Case):
         await self.enforcer.aclose()
 
 
+class OursPingAsync(OursAsync):
+    """`PING` through the connection that our decisions take, coalesced like them: what they add is the decision."""
+
+    async def open(self):
+        from entitlements.stores.async_links import AsyncLink
+        from entitlements.stores.connecting import target_of
+        from entitlements.stores.wire import Call, Request, packed
+
+        self._link = AsyncLink(target_of(self.setting.url, "ent", 1))
+        self._request = Request(Call(None, (), ()), packed(b"PING"), 5.0, None)
+        await self._link.open()
+
+    async def hit(self, account):
+        return await self._link.ask(self._request) == b"PONG"
+
+    async def close(self):
+        await self._link.aclose()
+
+
 class OursMemory(Ours):
     def open(self):
         self.enforcer = Enforcer(policy(self.setting), accounts=ACCOUNTS)
@@ -79,6 +98,7 @@ CASES = {
     "ours": Ours,
     "ours-strict": OursStrict,
     "ours-async": OursAsync,
+    "ours-ping-async": OursPingAsync,
     "ours-memory": OursMemory,
     "ours-can": OursCan,
 }

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LOCAL = ("ours-memory", "ours-can")
-FLOORS = ("raw-ping", "raw-script", "redis-ping", "redis-noop")
+FLOORS = ("raw-ping", "raw-script", "raw-gcra", "redis-ping", "redis-noop", "redis-script")
 BLOCKING = (
     *FLOORS, "ours", "limits-fixed", "limits-fixed-stats", "limits-sliding-stats", "throttled", "pyrate", "halt",
 )  # fmt: skip
-FLOORS_ASYNC = ("redis-ping-async", "redis-noop-async", "protocol-script", "coalescing-script")
+FLOORS_ASYNC = (
+    "redis-ping-async", "redis-noop-async", "redis-script-async", "protocol-script", "coalescing-script",
+)  # fmt: skip
 ASYNC = (
     *FLOORS_ASYNC, "ours-async", "limits-fixed-async", "limits-fixed-stats-async", "limits-sliding-stats-async",
     "throttled-async", "pyrate-async", "halt-async",
@@ -26,6 +28,10 @@ WORDS = {
     "raw-script": "floor: our script, raw socket",
     "redis-ping": "floor: PING, redis-py",
     "redis-noop": "floor: no-op EVALSHA, redis-py",
+    "redis-script": "floor: our script, redis-py",
+    "raw-gcra": "floor: a minimal GCRA, raw socket",
+    "ours-ping-async": "floor: PING through our connection",
+    "redis-script-async": "floor: our script, redis-py asyncio",
     "redis-ping-async": "floor: PING, redis-py asyncio",
     "redis-noop-async": "floor: no-op EVALSHA, redis-py asyncio",
     "protocol-script": "floor: our script, asyncio.Protocol, a write each",
@@ -107,7 +113,7 @@ def full() -> list[Section]:
         for share in SHARES:
             words = ("--load", "open", "--lasts", "3", "--arrivals", kind)
             title = f"Open loop, {kind} arrivals at {share} % of our capacity, from the intended start"
-            cases = ("redis-ping-async", "ours-async")
+            cases = ("ours-ping-async", "redis-ping-async", "ours-async")
             sections.append(Section(f"open-{kind}-{share}", title, cases, words, cases[0], share=share))
     for trip in TRIPS:
         cases = ("raw-ping", "raw-script", "redis-ping", *RIVALS)

@@ -28,7 +28,7 @@ CURVES = {
         "redis-ping-async",
         ("protocol-script", "ours-async", "throttled-async", "limits-fixed-async", "limits-fixed-stats-async"),
     ),
-    "open-poisson-50": ("redis-ping-async", ("ours-async",)),
+    "open-poisson-50": ("ours-ping-async", ("ours-async",)),
 }
 """By section: the case that is drawn as a band, and those that are drawn as lines."""
 TITLES = {
