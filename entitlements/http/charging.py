@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from entitlements.async_enforcer import AsyncEnforcer
 from entitlements.http.headers import HeaderStyle, RateLimitHeaders
 from entitlements.http.messages import MeteredMessages
+from entitlements.http.problems import check_switch
 from entitlements.http.response import Response
 from entitlements.http.routes import costs_of
 from entitlements.http.strangers import as_unentitled, refused_within
@@ -48,6 +49,7 @@ class Charging:
         problems: How refusals read.
 
     Raises:
+        TypeError: For *refund_rates* that is neither True nor False.
         ValueError: For what is no status.
     """
 
@@ -68,6 +70,7 @@ class Charging:
         self._enforcer = enforcer
         self.headers = RateLimitHeaders(style).of
         """From a decision to what the response says of the limits that it is about."""
+        check_switch("refund_rates", refund_rates)
         self._refund_on = frozenset(refund_on)
         self._refund_rates = refund_rates
         self._problems = problems
