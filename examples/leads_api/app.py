@@ -54,8 +54,8 @@ by_header = api_key(keys)
 
 
 def identify(scope):
-    """Return the account of an API key: from its header, or in a browser from the cookie that /signin sets."""
-    return by_header(scope) or by_cookie(scope)
+    """Return the account of an API key: from its header, or where there is none from the cookie that /signin sets."""
+    return by_header(scope) if "x-api-key" in Headers(scope=scope) else by_cookie(scope)
 
 
 def by_cookie(scope):
