@@ -14,7 +14,7 @@ from entitlements.model.names import MAX_COUNT, shown
 from entitlements.model.redacting import story
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from starlette.routing import BaseRoute
 
@@ -44,7 +44,7 @@ def charge_of(asked: Route, request: HTTPConnection, id: str | None) -> tuple[di
     return {name: units for name, units in costs.items() if units}, whose
 
 
-def refused_to_strangers(routes: Iterable[BaseRoute], scope: Scope, policy: Policy) -> Decision | None:
+def refused_to_strangers(routes: Sequence[BaseRoute], scope: Scope, policy: Policy) -> Decision | None:
     """
     Return the first refusal that an account of the lowest tier would get by a dependency; None where it gets none.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from fastapi.routing import iter_route_contexts
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,7 +13,6 @@ from starlette.routing import BaseRoute, Mount
 
 from entitlements.errors import AccountError, Denied, StoreError
 from entitlements.http.charging import BadRequest
-from entitlements.http.dependants import flat
 from entitlements.http.headers import HeaderStyle, rate_limit_headers
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.types import Headers
@@ -59,18 +59,19 @@ def handlers(say: Problems, style: HeaderStyle) -> Handlers:
     }
 
 
-def answer_mounted(routes: Iterable[BaseRoute], answers: Handlers) -> None:
+def answer_mounted(routes: Sequence[BaseRoute], answers: Handlers) -> None:
     """
     Let every application that is mounted answer as the one around it; a handler of its own stays.
 
     It must not have served anything yet: it keeps what it has at its first request.
     """
-    for route in flat(routes):
-        if isinstance(route, Mount):
-            for app in _applications(route):
+    for route in iter_route_contexts(routes):
+        mount = route.original_route
+        if isinstance(mount, Mount):
+            for app in _applications(mount):
                 for error, handler in answers.items():
                     app.exception_handlers.setdefault(error, handler)
-            answer_mounted(route.routes, answers)
+            answer_mounted(mount.routes, answers)
 
 
 def _applications(mount: Mount) -> Iterator[Starlette]:
