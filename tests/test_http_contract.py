@@ -353,6 +353,18 @@ def test_a_preflight_carries_no_key_so_cors_stands_outside_and_reaches_refusals_
     assert "https://app.example" == refused.headers["access-control-allow-origin"]
 
 
+def test_scripts_of_other_origins_read_what_is_left_where_cors_exposes_it():
+    outside = Starlette()
+    outside.mount("/", app())
+    told = ["RateLimit", "RateLimit-Policy", "Retry-After"]
+    outside.add_middleware(CORSMiddleware, allow_origins=["https://app.example"], expose_headers=told)
+    with serving(outside) as url:
+        response = httpx.get(f"{url}/anything", headers={"origin": "https://app.example", "x-api-key": "key-pro"})
+
+    assert set(told) <= set(response.headers["access-control-expose-headers"].split(", "))
+    assert "ratelimit" in response.headers
+
+
 def test_an_application_keeps_its_own_headers(site):
     response = get(site, "/anything")
 

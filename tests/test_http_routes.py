@@ -198,7 +198,7 @@ def test_no_rule_that_a_request_needs_is_called_unreachable(written, path):
     [
         (lambda: Route("/a", methods=[]), "can never match"),
         (lambda: Route("/a", methods="GET"), "must be a set or a list"),
-        (lambda: Route("/a", methods=["get"]), "such as 'GET'"),
+        (lambda: Route("/a", methods=["get"]), "write 'GET'"),
         (lambda: Route("/a", requires="sso"), "must be a set or a list"),
         (lambda: Route("/a", consumes={"api": 0}), "cost of 'api' 0"),
         (lambda: Route("/a", consumes={"api": True}), "cost of 'api' True"),
@@ -272,16 +272,17 @@ def test_routes_stand_in_a_policy_file_too(tmp_path):
     ("line", "words"),
     [
         ("{path: /v1/leads, methods: [POST]}", ":11: routes[4]: route POST /v1/leads can never match"),
+        ("{path: /v1/leads, methods: [POST]}", "matches all of it; remove it, or move it up"),
         ("{path: /z, requires: [soo]}", "did you mean 'sso'?"),
         ('{path: /z, requires: ["reports:best"]}', "'reports' has no level 'best'"),
         ("{path: /z, consumes: {lead: 1}}", "did you mean 'leads'?"),
         ("{path: /z, consumes: {leads: 0}}", "0 is below 1"),
         ("{path: /z, consumes: {ip: 1}}", "a limit per ip needs to be told which"),
-        ("{path: z}", "begins with /"),
+        ("{path: z}", "must be a str that begins with /; write one, such as '/v1/leads'"),
         ("{path: /z?a=b}", "a path has no '?'"),
         ("{path: /z, methods: [POST], messages: {api: 1}}", "can never match a websocket"),
         ("{path: /z, method: [GET]}", "did you mean 'methods'?"),
-        ("{path: /z, methods: [get]}", "capital letters"),
+        ("{path: /z, methods: [get]}", "method 'get' must be in capital letters; write 'GET'"),
         ("{path: /z, exempt: true, consumes: {api: 1}}", "is exempt"),
     ],
 )

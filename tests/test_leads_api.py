@@ -134,6 +134,14 @@ def test_a_browser_signs_in_with_a_key(url):
         assert "Bluefinch Insurance" in page.text
 
 
+@pytest.mark.parametrize("keys", [["wrong"], [""], ["demo-cedar-quay", "demo-cedar-quay"]])
+def test_a_key_in_the_header_that_is_none_is_nobodys_whatever_the_cookie_says(url, keys):
+    cookie = ("cookie", "key=demo-bluefinch")
+
+    assert 200 == httpx.get(f"{url}/plan", headers=[cookie]).status_code
+    assert 401 == httpx.get(f"{url}/plan", headers=[cookie, *(("x-api-key", key) for key in keys)]).status_code
+
+
 def test_a_key_that_is_none_shows_the_page_to_sign_in_again(url):
     asked, wrong = httpx.get(f"{url}/signin"), httpx.get(f"{url}/signin", params={"key": "no"})
 

@@ -144,6 +144,31 @@ def test_the_first_link_goes_past_the_header(page, url):
     assert "meters" == page.ask("document.activeElement.id")
 
 
+OUTSIDE = """(() => {
+  const page = document.documentElement, found = page.scrollWidth > page.clientWidth ? ["the page"] : [];
+  for (const card of document.querySelectorAll(".card, .next")) {
+    const edge = card.getBoundingClientRect().right;
+    for (const each of card.querySelectorAll("*"))
+      if (each.getBoundingClientRect().right > edge + .5) found.push(each.textContent.trim());
+  }
+  return found;
+})()"""
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [320, 390])
+@pytest.mark.parametrize("account", ["bluefinch", "cedar-quay", "harborwick", "rushlight", "sparrowgate"])
+def test_nothing_leaves_its_card_on_a_phone(page, url, account, width):
+    """320 px is what a page must fit without scrolling in two directions (WCAG 2.2, 1.4.10)."""
+    page.do("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=True)
+    try:
+        page.open(f"{url}/signin?key=demo-{account}")
+        assert width == page.ask("document.documentElement.clientWidth")
+        assert [] == page.ask(OUTSIDE)
+    finally:
+        page.do("Emulation.clearDeviceMetricsOverride")
+
+
 @needs_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("account", ["bluefinch", "cedar-quay", "rushlight", "sparrowgate"])

@@ -11,7 +11,7 @@ from entitlements.http.dependants import asked_by
 from entitlements.http.strangers import as_unentitled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from starlette.routing import BaseRoute
 
@@ -37,7 +37,7 @@ def charge_of(asked: Route, request: HTTPConnection, id: str | None) -> tuple[di
     return costs_of(asked.consumes, request, id), None if asked.scope is None else asked.scope(request)
 
 
-def refused_to_strangers(routes: Iterable[BaseRoute], scope: Scope, policy: Policy) -> Decision | None:
+def refused_to_strangers(routes: Sequence[BaseRoute], scope: Scope, policy: Policy) -> Decision | None:
     """
     Return the first refusal that an account of the lowest tier would get by a dependency; None where it gets none.
 

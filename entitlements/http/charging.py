@@ -13,6 +13,7 @@ from entitlements.http.costs import BadRequest, costs_of, whose_fault
 from entitlements.http.headers import HeaderStyle, RateLimitHeaders
 from entitlements.http.messages import MeteredMessages
 from entitlements.http.one_unit import OneUnit
+from entitlements.http.problems import check_switch
 from entitlements.http.response import Response
 from entitlements.http.strangers import as_unentitled, refused_within
 from entitlements.model.facts import Reason
@@ -45,6 +46,7 @@ class Charging:
         problems: How refusals read.
 
     Raises:
+        TypeError: For *refund_rates* that is neither True nor False.
         ValueError: For what is no status.
     """
 
@@ -64,6 +66,7 @@ class Charging:
         self._app = app
         self._enforcer = enforcer
         self._waits = isinstance(enforcer, AsyncEnforcer) and enforcer.waits
+        check_switch("refund_rates", refund_rates)
         self._refund_on = frozenset(refund_on)
         self._refund_rates = refund_rates
         self._problems = problems

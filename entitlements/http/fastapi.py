@@ -12,11 +12,12 @@ They stand behind an `EntitlementsMiddleware` or an `AccountMiddleware`, which f
 account. What they ask for is checked when the application starts: a name that the policy
 does not know keeps it from starting. A dependency sees what an endpoint raises, but not a
 response of 500 that it *returns*: who needs a refund for those lets the middleware charge
-the route.
+the route. How far a response has come, it knows by `install`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -45,7 +46,7 @@ from entitlements.http.openapi import responses
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.routes import Route
 from entitlements.http.strangers import TO_STRANGER, as_unentitled
-from entitlements.http.telling import TOLD, TellingMiddleware
+from entitlements.http.telling import RESPONSE, TOLD, TellingMiddleware
 from entitlements.http.types import Scope
 from entitlements.model.decision import Decision
 from entitlements.model.entitlements import Entitlements
@@ -76,13 +77,17 @@ def account(request: HTTPConnection) -> Handle:
     return found  # type: ignore[no-any-return]
 
 
-CurrentAccount = Annotated[Any, Depends(account)]
-"""Write `account: CurrentAccount` for the account of the request: `AsyncBoundAccount`, or `BoundAccount`."""
+CurrentAccount = Annotated[AsyncBoundAccount, Depends(account)]
+"""
+Write `account: CurrentAccount` for the account of the request.
+
+Behind a blocking `Enforcer` it is a `BoundAccount`: `Annotated[BoundAccount, Depends(account)]` says so to a type checker.
+"""
 
 
 def snapshot(account: CurrentAccount) -> Entitlements:
     """Return everything that is resolved for the account of the request."""
-    return account.entitlements()  # type: ignore[no-any-return]
+    return account.entitlements()
 
 
 CurrentEntitlements = Annotated[Entitlements, Depends(snapshot)]
@@ -121,7 +126,8 @@ def consume(
     Units of quotas and allocations come back when the endpoint raises, but for an
     `HTTPException` below 500, and for a client that hangs up; those of rates stay spent.
     They come back too where the endpoint does not run because the rest of the request is
-    invalid (422). An accepted websocket stays paid for.
+    invalid (422), and where a response breaks off by itself; not for what fails or is
+    cancelled later. An accepted websocket stays paid for.
 
     Args:
         limit: A limit's name, or several with the units of each: one charge, all or nothing.
@@ -239,11 +245,21 @@ def _withdraw(request: HTTPConnection, decision: Decision) -> None:
 
 
 def _is_void(request: HTTPConnection, error: BaseException) -> bool:
-    """Say whether a request has come to nothing by what its endpoint raised."""
+    """
+    Say whether a request has come to nothing by what was raised.
+
+    That may be long after the endpoint has answered: FastAPI closes its dependencies behind
+    the response and the background tasks.
+    """
+    response = request.scope.get(RESPONSE)
+    if response is not None and response.is_complete:
+        return False
     if isinstance(error, HTTPException):
         return error.status_code >= 500
     if isinstance(error, ClientDisconnect | WebSocketDisconnect):
         return False
+    if response is not None and response.status is not None:
+        return not (response.is_gone or isinstance(error, asyncio.CancelledError))
     return not (isinstance(request, WebSocket) and request.application_state is WebSocketState.CONNECTED)
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from entitlements.model.facts import Reason
 from entitlements.model.instants import SECOND
+from entitlements.model.names import FORBIDDEN, shown
 from entitlements.model.words import in_json
 
 if TYPE_CHECKING:
@@ -119,8 +120,8 @@ class Problems:
         retry_after_cap: Seconds above which the `Retry-After` of a 429 is left out.
 
     Raises:
-        TypeError: For an address that is no str.
-        ValueError: For a cap that is no number of seconds.
+        TypeError: For an address that is no str, and for a switch that is neither True nor False.
+        ValueError: For an address with control characters, and a cap that is no number of seconds.
     """
 
     def __init__(
@@ -132,8 +133,8 @@ class Problems:
         retry_after_cap: int = 3_660,
     ) -> None:
         for name, url in (("docs_url", docs_url), ("upgrade_url", upgrade_url)):
-            if url is not None and not isinstance(url, str):
-                raise TypeError(f"{name} {url!r} must be a str, or None")
+            _check_url(name, url)
+        check_switch("payment_required", payment_required)
         if type(retry_after_cap) is not int or retry_after_cap < 0:
             raise ValueError(f"retry_after_cap {retry_after_cap!r} must be whole seconds, 0 or more")
         self._docs_url = docs_url
@@ -212,6 +213,26 @@ class Problems:
         if self._docs_url:
             return f"{self._docs_url}#{kind}"
         return QUOTA_EXCEEDED if kind == "quota-exceeded" else f"urn:entitlements:problem:{kind}"
+
+
+def check_switch(name: str, value: object) -> None:
+    """
+    Check an option that is on or off: a text such as "no" would count as on.
+
+    Raises:
+        TypeError: For anything but a bool.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} {shown(value)} must be True or False")
+
+
+def _check_url(name: str, url: object) -> None:
+    if url is None:
+        return
+    if not isinstance(url, str):
+        raise TypeError(f"{name} {shown(url)} must be a str, or None")
+    if found := FORBIDDEN.search(url):
+        raise ValueError(f"{name} {shown(url)} holds {found[0]!r}, which no address may; strip or percent-encode it")
 
 
 def _help(decision: Decision, verb: str) -> str:

@@ -1,20 +1,23 @@
-"""Saying on a response what charges within the application have taken, whatever it answers with."""
+"""Saying on a response what charges within the application have taken, and knowing how far it has come."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from entitlements.http.headers import HeaderStyle, RateLimitHeaders
-from entitlements.http.response import STARTS, joined
+from entitlements.http.response import Response, joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from entitlements.http.types import App, Headers, Message, Receive, Scope, Send
+    from entitlements.http.types import App, Headers, Receive, Scope, Send
     from entitlements.model.decision import Decision
 
 TOLD = "entitlements.told"
 """Where the scope keeps what its response shall say."""
+
+RESPONSE = "entitlements.response"
+"""Where the scope keeps its response: whether it has begun, and come to its end."""
 
 
 class Told:
@@ -50,7 +53,7 @@ class Told:
 
 class TellingMiddleware:
     """
-    Adds to responses what was told in their scopes.
+    Adds to responses what was told in their scopes, and keeps there how far they have come.
 
     Args:
         app: The application.
@@ -69,10 +72,5 @@ class TellingMiddleware:
             self._starting()
             self._starting = None
         told = scope[TOLD] = Told(self._writer)
-
-        async def telling(message: Message) -> None:
-            if message["type"] in STARTS and (headers := told.headers):
-                message = {**message, "headers": joined(message.get("headers", ()), headers)}
-            await send(message)
-
-        await self.app(scope, receive, telling)
+        response = scope[RESPONSE] = Response(receive, send, lambda _: told.headers)
+        await self.app(scope, response.receive, response.send)

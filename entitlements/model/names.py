@@ -26,7 +26,8 @@ NAME = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
 
 _LONGEST_SHOWN = 80
 
-_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters and lone surrogates."""
 
 
 def check_id(value: object, what: str = "account id", *, most: int = MAX_ID) -> str:
@@ -42,7 +43,7 @@ def check_id(value: object, what: str = "account id", *, most: int = MAX_ID) -> 
     if not 1 <= len(value) <= most:
         begins = f"{value[:20]!r}… ({len(value)} characters)" if value else "''"
         raise ValueError(f"{what} {begins} must have 1 to {most} characters")
-    if found := _FORBIDDEN.search(value):
+    if found := FORBIDDEN.search(value):
         raise ValueError(
             f"{what} {value!r} holds {found[0]!r}; control characters and lone surrogates"
             " are not allowed, strip or encode them"

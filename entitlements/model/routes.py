@@ -70,7 +70,7 @@ def _methods(methods: Collection[str]) -> frozenset[str]:
         raise ValueError("methods are empty, so the route can never match; name some, or leave methods out for all")
     wrong = sorted(each for each in found if not (each.isascii() and each.isalpha() and each.isupper()))
     if wrong:
-        raise ValueError(f"method {wrong[0]!r} must be in capital letters, such as {wrong[0].upper()!r}")
+        raise ValueError(f"method {wrong[0]!r} must be in capital letters; write {wrong[0].upper()!r}")
     return found | ({"HEAD"} if "GET" in found else set())
 
 

@@ -89,4 +89,4 @@ def _unknown(name: str, vocabulary: Vocabulary) -> Misread | None:
 def _in_two(error: ValueError) -> Misread:
     """Return a message of `problem; cure` in its two halves."""
     problem, _, cure = str(error).rpartition("; ")
-    return Misread(problem or cure, cure if problem else "remove it, or write it before that one")
+    return Misread(problem or cure, cure if problem else "correct it")

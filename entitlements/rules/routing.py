@@ -83,7 +83,9 @@ class RouteTable:
             earlier.append((covering(later.path), later))
             if taken:
                 them = "stands before it and matches" if len(taken) == 1 else "stand before it and match"
-                raise ValueError(f"{later} can never match: {', '.join(map(str, taken))} {them} all of it")
+                raise ValueError(
+                    f"{later} can never match: {', '.join(map(str, taken))} {them} all of it; remove it, or move it up"
+                )
 
 
 def unknown_names(route: Route, policy: Policy) -> list[str]:

@@ -62,7 +62,7 @@ def outline(template: str) -> str:
 
 def _filled(template: object, by: dict[str, str], *, literal: Callable[[str], str]) -> str:
     if not isinstance(template, str) or not template.startswith("/"):
-        raise ValueError(f"path {template!r} must be a str that begins with /")
+        raise ValueError(f"path {template!r} must be a str that begins with /; write one, such as '/v1/leads'")
     filled, at, names = "", 0, set()
     for found in _PARAMETER.finditer(template):
         name, kind = found.group(1), found.group(2) or "str"

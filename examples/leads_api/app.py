@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import csv
 import os
+import socket
 import sys
+import threading
+import time
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 
@@ -54,8 +57,8 @@ by_header = api_key(keys)
 
 
 def identify(scope):
-    """Return the account of an API key: from its header, or in a browser from the cookie that /signin sets."""
-    return by_header(scope) or by_cookie(scope)
+    """Return the account of an API key: from its header, or where there is none from the cookie that /signin sets."""
+    return by_header(scope) if "x-api-key" in Headers(scope=scope) else by_cookie(scope)
 
 
 def by_cookie(scope):
@@ -128,14 +131,34 @@ async def plan(account: CurrentAccount, mine: CurrentEntitlements) -> HTMLRespon
     return HTMLResponse(pages.get_template("plan.html").render(found), headers={"cache-control": "no-store"})
 
 
+def greet(port: int) -> None:
+    """Say where to look, once somebody is there to answer."""
+    while not is_served(port):
+        time.sleep(0.05)
+    url = f"http://127.0.0.1:{port}"
+    print(f"Leads on {url}, counting in {enforcer.via}.")
+    print(f"  {url}/signin?key=demo-bluefinch      a plan page; also {', '.join(list(keys)[:2])} …")
+    print(f"  curl -i -H 'x-api-key: demo-bluefinch' {url}/v1/leads", flush=True)
+
+
+def is_served(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 def main() -> None:
     """Serve: one worker on the memory store, several on a shared one."""
     port = int(os.environ.get("PORT", "8000"))
     if WORKERS > 1:
         os.environ.setdefault("LEADS_DATABASE", database._path)
-    print(f"Leads on http://127.0.0.1:{port}, counting in {enforcer.via}.", flush=True)
-    print(f"  http://127.0.0.1:{port}/signin?key=demo-bluefinch      a plan page; also {', '.join(list(keys)[:2])} …")
-    print(f"  curl -i -H 'x-api-key: demo-bluefinch' http://127.0.0.1:{port}/v1/leads", flush=True)
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        sys.exit(f"127.0.0.1:{port}: {os.strerror(error.errno)}; name another port, as by PORT=8001 make demo-api")
+    threading.Thread(target=greet, args=[port], daemon=True).start()
     uvicorn.run("app:app", app_dir=str(HERE), port=port, workers=WORKERS, log_level="warning", access_log=False)
 
 
