@@ -35,8 +35,8 @@ help:
 	@echo 'make test-full  the slow tests too, with many more examples for each property'
 	@echo 'make lint       formatting, style, types, and who may import whom'
 	@echo 'make format     let ruff mend what it can'
-	@echo 'make bench      the benchmarks'
-	@echo 'make bench-full what one decision costs on Redis and Valkey, beside floors and peers; most of an hour'
+	@echo 'make bench      the main benchmarks: in process, and on a Valkey beside floors and peers; some minutes'
+	@echo 'make bench-full every benchmark, on Redis and Valkey, and its plots; an hour and a half'
 	@echo 'make wheel      build the wheel and try it away from the source'
 	@echo 'make lock       write uv.lock anew after a change in pyproject.toml'
 	@echo 'make clean      remove everything that make has built'
@@ -64,10 +64,21 @@ format: $(venv_stamp)
 	$(python) -m ruff format .
 
 bench: $(venv_stamp)
-	$(python) -m benchmarks $(ARGS)
+	$(python) -m benchmarks
+	$(python) -m benchmarks.hot --rounds 2 --kinds valkey-9 --json .bench/hot.json $(ARGS)
 
 bench-full: $(venv_stamp)
+	$(python) -m benchmarks
 	$(python) -m benchmarks.hot --full $(ARGS)
+	$(python) -m benchmarks.hot.plots
+	$(python) -m benchmarks.hot.profile
+	$(python) -m benchmarks.can_peers
+	$(python) -m benchmarks.http_peers
+	$(python) -m benchmarks.middleware --app raw
+	$(python) -m benchmarks.middleware
+	$(python) -m benchmarks.exactness
+	$(python) -m benchmarks.outage --plot docs/outage.svg
+	$(python) -m benchmarks.loss
 
 wheel: $(venv_stamp)
 	rm -rf dist

@@ -55,7 +55,7 @@ def cases() -> dict[str, Callable[[int], None]]:
         "module can": lambda loops: _ask(loops, can, ACCOUNT),
         "snapshot can": lambda loops: _ask_snapshot(loops, snapshot.can),
         "decision": lambda loops: _decision(loops, snapshot),
-        "denied": lambda loops: _denied(loops, policy),
+        "denied": _denying(policy),
         "consume": lambda loops: _consume(loops, policy, "api"),
         "quota": lambda loops: _consume(loops, policy, "leads"),
         "limits": _limits,
@@ -86,12 +86,16 @@ def _consume(loops, policy, limit):
         enforcer.consume(ACCOUNT, limit)
 
 
-def _denied(loops, policy):
-    """Refuse again and again behind the deny cache; what counts is in memory, and asked once a second."""
+def _denying(policy):
+    """Return what refuses again and again behind the deny cache; what counts is in memory, and asked once a second."""
     once = Account(ACCOUNT, "enterprise", overrides=(_ONCE,))
     enforcer = Enforcer(policy, accounts={ACCOUNT: once}, store=DenyCache(MemoryStore()))
-    for _ in range(loops):
-        enforcer.consume(ACCOUNT, "api")
+
+    def denied(loops):
+        for _ in range(loops):
+            enforcer.consume(ACCOUNT, "api")
+
+    return denied
 
 
 _ONCE = Override("api", "1 per hour", reason="used up at once", author="benchmark")
