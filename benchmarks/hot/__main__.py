@@ -3,8 +3,8 @@ What one decision costs, beside what nothing could be faster than and what else 
 
     python -m benchmarks.hot [--full] [--rounds 3] [--kinds redis-7.0 valkey-9] [--only closed-64 …]
 
-Every case runs in a process of its own, once in each round, in shuffled order, against a
-server that is new for it. A row shows medians over the rounds with the least and the
+Every case runs in a process of its own, once in each round, against a server that is new
+for it; the rows of one table run one after the other, in shuffled order. A row shows medians over the rounds with the least and the
 greatest, and ratios to a case of the same round.
 """
 
@@ -86,13 +86,14 @@ class Run:
     def _round(self, servers, number):
         runs = [
             (section, case, kind)
-            for section in self.sections
-            for case in section.cases
-            for kind in servers
-            if self._has(case) and not (section.once and number)
+            for section in sorted(
+                shuffled(self.sections), key=lambda each: bool(each.share)
+            )  # by the closed one's rate
+            if not (section.once and number)
+            for kind in shuffled(servers)
+            for case in shuffled(section.cases)
+            if self._has(case)
         ]
-        random.shuffle(runs)
-        runs.sort(key=lambda each: bool(each[0].share))  # an open load needs the capacity, which a closed one finds
         for section, case, kind in runs:
             self._say(f"round {number + 1} of {self.options.rounds}, {kind}, {section.name}: {case}")
             self._one(servers[kind], kind, number, section, case)
@@ -144,6 +145,11 @@ class Run:
         line = f"[{self._done}/{total}, {time.monotonic() - self._began:.0f} s] {what}"
         end = "" if sys.stderr.isatty() else "\n"
         print(f"\r{line:<110}" if not end else line, end=end, file=sys.stderr, flush=True)
+
+
+def shuffled(things):
+    """Return the same in another order."""
+    return random.sample(list(things), len(things))
 
 
 def run(case: str, words: list[str], processor: int | None) -> dict:
