@@ -298,7 +298,7 @@ class Directory:
     [
         (401, {}, {}),
         (503, Directory(), {}),
-        (503, {ID: "one"}, {"default": Route(consumes={"api": fail})}),
+        (400, {ID: "one"}, {"default": Route(consumes={"api": fail})}),
         (403, {ID: "one"}, {"default": Route(consumes={"leads": 10**6}), "on_denied": fail}),
     ],
 )  # fmt: skip
