@@ -17,7 +17,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 from proxy import proxied
 
-from entitlements import AsyncEnforcer, Enforcer, Policy
+from entitlements import Account, AsyncEnforcer, Enforcer, Policy, Reason
 from entitlements.errors import StoreError
 from entitlements.model.charge import Charge, Part, Status
 from entitlements.model.instants import HOUR, SECOND
@@ -415,32 +415,48 @@ async def test_closing_tells_who_waits(valkey, client):
 
 POLICY = Policy.parse({
     "policy": {"version": "1"},
-    "limits": {"api": {"kind": "rate"}, "bulk": {"kind": "rate"}, "free": {"kind": "rate"}},
-    "tiers": {"one": {"rank": 1, "limits": {"api": "5 per hour", "bulk": 0, "free": "unlimited"}}},
+    "limits": {
+        "api": {"kind": "rate"}, "bulk": {"kind": "rate"}, "free": {"kind": "rate"}, "none": {"kind": "rate"},
+        "leads": {"kind": "quota"}, "zero": {"kind": "quota"}, "agents": {"kind": "allocation"},
+    },
+    "tiers": {"one": {"rank": 1, "limits": {"api": "5 per hour", "bulk": 0, "free": "unlimited", "leads": 5, "zero": 0}}},
 })  # fmt: skip
+ACCOUNTS = {"acme": "one", "late": Account("late", "one", status="suspended")}
+STATIC = [
+    ("acme", "bulk", 1, Reason.NOT_INCLUDED),
+    ("acme", "none", 1, Reason.NOT_INCLUDED),
+    ("acme", "zero", 1, Reason.NOT_INCLUDED),
+    ("acme", "agents", 1, Reason.NOT_INCLUDED),
+    ("acme", "api", 6, Reason.NEVER_FITS),
+    ("acme", {"leads": 1, "bulk": 1}, 1, Reason.NOT_INCLUDED),
+    ("acme", "free", 1, Reason.UNLIMITED),
+    ("late", "api", 1, Reason.SUSPENDED),
+    ("nobody", "api", 1, Reason.UNKNOWN_ACCOUNT),
+]
 
 
 def test_static_answers_reach_no_server_unless_the_charge_has_a_key(valkey, client):
-    with Enforcer(POLICY, accounts={"acme": "one"}, store=valkey.url) as enforcer:
-        enforcer.consume("acme", "api")
+    with Enforcer(POLICY, accounts=ACCOUNTS, store=valkey.url) as enforcer:
+        enforcer.consume("acme", "api", key="the first brings the script")
         counts = Counts(client)
-        answers = [enforcer.consume("acme", name) for name in ("bulk", "free")] + [enforcer.consume("nobody", "api")]
-        assert [False, True, False] == [each.allowed for each in answers]
-        assert {"static"} == {each.via for each in answers}
+        for verb in (enforcer.consume, enforcer.peek):
+            answers = [verb(account, what, n) for account, what, n, _ in STATIC]
+            assert [reason for *_, reason in STATIC] == [each.reason for each in answers]
+            assert {"static"} == {each.via for each in answers}
         assert (0, 0) == (counts["cmdstat_evalsha"], counts["reads"])
 
-        enforcer.consume("acme", "bulk", key="the first brings the script")
         counts = Counts(client)
-        enforcer.consume("acme", "bulk", key="mine")
-        assert counts["cmdstat_evalsha"] == 1
+        for number, (account, what, n, _) in enumerate(STATIC):
+            enforcer.consume(account, what, n, key=f"mine {number}")
+        assert counts["cmdstat_evalsha"] == len(STATIC)
 
 
 async def test_static_answers_reach_no_server_from_an_event_loop_either(valkey, client):
-    async with AsyncEnforcer(POLICY, accounts={"acme": "one"}, store=valkey.url) as enforcer:
+    async with AsyncEnforcer(POLICY, accounts=ACCOUNTS, store=valkey.url) as enforcer:
         await enforcer.consume("acme", "api")
         counts = Counts(client)
-        for name in ("bulk", "free"):
-            assert "static" == (await enforcer.consume("acme", name)).via
+        answers = [await enforcer.consume(account, what, n) for account, what, n, _ in STATIC]
+        assert [reason for *_, reason in STATIC] == [each.reason for each in answers]
         assert (0, 0) == (counts["cmdstat_evalsha"], counts["reads"])
 
 
