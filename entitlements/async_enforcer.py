@@ -99,8 +99,8 @@ class AsyncEnforcer:
     ) -> None:
         self._snapshots = Snapshots(check_policy(policy))
         self._clock = check_clock(clock or system_clock)
-        self._accounts = open_async_accounts(accounts, policy=policy, clock=clock or monotonic)
         self._hooks = Hooks(hooks)
+        self._accounts = open_async_accounts(accounts, policy=policy, clock=clock or monotonic, listener=self._hooks)
         self._store = guard_async_store(open_async_store(store, self._clock), self._hooks.tell, expected_processes)
         self.at_once: Callable[[Any], Answer] = getattr(self._store, "at_once", _nothing)
         """From an order to what is answered without waiting; None where `beyond` must be awaited."""

@@ -93,8 +93,8 @@ class Enforcer:
     ) -> None:
         self._snapshots = Snapshots(check_policy(policy))
         self._clock = check_clock(clock or system_clock)
-        self._accounts = open_accounts(accounts, policy=policy, clock=clock or monotonic)
         self._hooks = Hooks(hooks)
+        self._accounts = open_accounts(accounts, policy=policy, clock=clock or monotonic, listener=self._hooks)
         self._store = guard_store(open_store(store, self._clock), self._hooks.tell, expected_processes)
         self._refunded = Once()
 
