@@ -8,6 +8,7 @@ Each verb gathers (the account's snapshot, the clock), runs a pure step of
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -360,10 +361,10 @@ class Enforcer:
         self._snapshots.drop(id)
 
     def reload(self, policy: Policy) -> None:
-        """Put another policy in force, for every call from now on."""
-        before = self._snapshots.reload(check_policy(policy))
-        if self._accounts is not None:
-            self._accounts = open_accounts(self._accounts, policy=policy)
+        """Put another policy in force, for every call from now on; where the accounts fail under it, nothing changes."""
+        # Accounts first: where they fail under it nothing has changed, and none of the old ones is kept under it.
+        self._accounts = open_accounts(self._accounts, policy=check_policy(policy))
+        before = self._snapshots.reload(policy)
         self._hooks.tell(Reloaded(before.version, policy.version))
 
     def watch(self, path: str | PathLike[str], *, every: float | timedelta = 5) -> None:
@@ -384,7 +385,7 @@ class Enforcer:
         """
         files = PolicyFiles(path)
         clock = self._clock.clock if isinstance(self._clock, WatchingClock) else self._clock
-        watching = WatchingClock(clock, every, lambda: self._became(files, files.look()))
+        watching = WatchingClock(clock, every, lambda: self._look(files))
         self.reload(files.policy)
         self._clock = watching
 
@@ -404,12 +405,15 @@ class Enforcer:
 
     # -- the shell ---------------------------------------------------------------------
 
-    def _became(self, files: PolicyFiles, found: Policy | str | None) -> None:
-        """Put what the files of the policy have become in force, or tell why not."""
-        if isinstance(found, Policy):
-            found = reloaded(found, self.reload)
-        if found is not None:
-            self._hooks.not_reloaded(files.path, found)
+    def _look(self, files: PolicyFiles) -> None:
+        """Look at the files of the policy, and put what they have become in force, or tell why not."""
+        files.look()
+        files.hand_over(partial(self._became, files.path))
+
+    def _became(self, path: str, found: Policy | str) -> None:
+        problem = found if isinstance(found, str) else reloaded(found, self.reload)
+        if problem is not None:
+            self._hooks.not_reloaded(path, problem)
 
     def _kept(self, account: str | Account) -> Kept:
         now = self._clock()

@@ -5,13 +5,18 @@ Nobody waits for a change: looking rides on calls, through the clock that each o
 reads. What has changed is loaded once it has stood still from one look to the next and
 while it was read, so that a file is never taken while somebody writes it. What is bad,
 cut off or half written is reported, once, and never put in force; the last good one stays.
+
+Any number of threads may look. One at a time does, and what it finds takes effect in that
+order: an older policy never follows a newer one. Nobody waits for their turn.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from time import monotonic_ns
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from entitlements.errors import PolicyError
 from entitlements.model.instants import check_duration
@@ -43,10 +48,42 @@ class PolicyFiles:
         self.path = os.fspath(path)
         self._settled = self._signature()
         self._pending: Signature | None = None
+        self._news: Policy | str | None = None
+        self._turn = threading.Lock()
+        _ALL.add(self)
         self.policy: Policy = Loaded.load(path)
 
-    def look(self) -> Policy | str | None:
-        """Return the policy that they have become, what is wrong with them, or None where there is no news."""
+    def look(self) -> None:
+        """Look whether they have changed; `hand_over` tells what they have become."""
+        turn = self._turn
+        if turn.acquire(blocking=False):
+            try:
+                self._news = self._looked() or self._news
+            finally:
+                turn.release()
+
+    def hand_over(self, take: Callable[[Policy | str], None]) -> None:
+        """
+        Give *take* the policy that they have become, or what is wrong with them, if there is news.
+
+        Where somebody else has their turn, the news waits for the next one.
+        """
+        turn = self._turn
+        if turn.acquire(blocking=False):
+            try:
+                news, self._news = self._news, None
+                if news is not None:
+                    take(news)
+            finally:
+                turn.release()
+
+    def unlock(self) -> None:
+        """Let a forked child look for itself: what a thread of the parent had found may be nowhere yet."""
+        if self._turn.locked():
+            self._settled = ()
+        self._turn = threading.Lock()
+
+    def _looked(self) -> Policy | str | None:
         found = self._signature()
         if found == self._settled:
             self._pending = None
@@ -103,14 +140,31 @@ class WatchingClock:
         self._every = check_duration(every, "every") * 1000
         self._look = look
         self._due = monotonic_ns() + self._every
+        self._turn = threading.Lock()
+        _ALL.add(self)
 
     def __call__(self) -> int:
         """Return the present instant, in microseconds since 1970."""
         now = monotonic_ns()
-        if now >= self._due:
-            self._due = now + self._every
+        if now >= self._due and self._is_mine(now):
             self._look()
         return self.clock()
+
+    def unlock(self) -> None:
+        """Take a fresh lock, in a forked child."""
+        self._turn = threading.Lock()
+
+    def _is_mine(self, now: int) -> bool:
+        """Say whether the caller is the one who looks this time: two looks are never closer than they should be."""
+        turn = self._turn
+        if not turn.acquire(blocking=False):
+            return False
+        try:
+            mine = now >= self._due
+            self._due = now + self._every if mine else self._due
+        finally:
+            turn.release()
+        return mine
 
 
 def _ends_in_newline(name: str) -> bool:
@@ -120,3 +174,15 @@ def _ends_in_newline(name: str) -> bool:
             return False
         file.seek(-1, os.SEEK_END)
         return file.read(1) == b"\n"
+
+
+_ALL: WeakSet[PolicyFiles | WatchingClock] = WeakSet()
+
+
+def _unlock_in_child() -> None:
+    for each in list(_ALL):
+        each.unlock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_in_child)
