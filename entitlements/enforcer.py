@@ -373,7 +373,8 @@ class Enforcer:
 
         Calls look at the files, at most one in *every*, and load what has stood still from
         one look to the next. What is bad, cut off or half written is logged and told to
-        hooks (`ReloadFailed`), and the policy in force stays.
+        hooks (`ReloadFailed`), and the policy in force stays; so it does where something is
+        lost and the policy's version is the same, as in a file that was cut off.
 
         Args:
             path: As `Policy.load()` takes it; write a new file and rename it.

@@ -227,6 +227,111 @@ async def test_an_event_loop_reads_files_in_a_thread(path, hook):
     assert "2" == (await enforcer.decide("acme", "leads")).policy
 
 
+# -- cut off at the end of a line --------------------------------------------------------------------------------------
+
+LARGE = """\
+policy: {version: 7}
+features: {sso: Single sign-on, chat: Chat}
+levels: {support: [none, mail, phone]}
+limits: {leads: {kind: quota}, seats: {kind: allocation}}
+routes:
+  - {path: /leads, requires: [sso]}
+  - {path: /chat, requires: [chat]}
+tiers:
+  one:
+    rank: 1
+    features: [chat]
+    levels: {support: mail}
+    limits:
+      leads: 1
+  two:
+    rank: 2
+    features: [sso, chat]
+    levels: {support: phone}
+    values:
+      reply: 4 hours
+      hotline: true
+    limits:
+      leads: 7
+      seats: 3
+add_ons:
+  more: {limits: {leads: 5}}
+"""
+
+
+@pytest.mark.parametrize("kept", range(1, LARGE.count("\n")))
+def test_a_file_that_lacks_its_last_lines_never_takes_effect(path, kept):
+    path.write_text(LARGE)
+    files = PolicyFiles(path)
+    replaced(path, "".join(LARGE.splitlines(keepends=True)[:kept]))
+    assert [] == found(files)
+    (told,) = found(files)
+    assert isinstance(told, str)
+    replaced(path, LARGE)
+    assert [] == found(files)
+    assert ["7"] == [policy.version for policy in found(files)]
+
+
+def test_what_is_lost_is_named_with_the_cure(path, hook):
+    path.write_text(LARGE)
+    enforcer = Enforcer(Policy.load(path), accounts={"acme": "one"}, hooks=[hook])
+    enforcer.watch(path, every=SOON)
+    replaced(path, LARGE[: LARGE.index("add_ons")])
+    in_force(enforcer)
+    (told,) = hook.of(events.ReloadFailed)
+    assert f"{path} has lost the add-on 'more' under the same version '7'" in told.problem
+    assert "change policy.version if that is meant" in told.problem
+    assert ["more"] == list(enforcer.policy.add_ons)
+
+
+@pytest.mark.parametrize(
+    "less",
+    [
+        LARGE.replace("    features: [chat]\n", ""),
+        LARGE.replace("      reply: 4 hours\n", ""),
+        LARGE.replace("  - {path: /chat, requires: [chat]}\n", ""),
+        LARGE.replace("    levels: {support: mail}\n", ""),
+    ],
+)
+def test_a_new_version_may_have_less_and_the_same_one_may_have_more_or_other_sizes(path, less):
+    path.write_text(LARGE)
+    files = PolicyFiles(path)
+    for text, good in ((less, False), (less.replace("7}", "8}", 1), True), (LARGE.replace("7}", "8}", 1), True),
+                       (LARGE.replace("7}", "8}", 1).replace("seats: 3", "seats: 1"), True)):  # fmt: skip
+        replaced(path, text)
+        assert [] == found(files)
+        assert [good] == [isinstance(told, Policy) for told in found(files)]
+
+
+def test_a_file_that_goes_from_a_folder_is_missed_unless_the_version_is_another(tmp_path):
+    (tmp_path / "a.yaml").write_text("policy: {version: 1}\ntiers: {one: {rank: 1}}\n")
+    (tmp_path / "b.yaml").write_text("tiers: {two: {rank: 2}}\n")
+    files = PolicyFiles(tmp_path)
+    (tmp_path / "b.yaml").unlink()
+    assert [] == found(files)
+    assert ["has lost the tier 'two' under the same version '1'"] == [
+        told.removeprefix(f"{tmp_path} ").partition(",")[0] for told in found(files)
+    ]
+    (tmp_path / "a.yaml").write_text("policy: {version: 2}\ntiers: {one: {rank: 1}}\n")
+    assert [] == found(files)
+    assert ["2"] == [policy.version for policy in found(files)]
+
+
+@pytest.mark.parametrize("end", ["...\n", "...\r\n", "...\n\n"])
+def test_a_new_version_of_a_file_that_ended_with_three_dots_is_whole_when_it_does(path, end):
+    path.write_text(LARGE + end)
+    files = PolicyFiles(path)
+    new = LARGE.replace("7}", "8}", 1)
+    replaced(path, new)
+    assert [] == found(files)
+    assert ["does not end with the line ... as it did"] == [
+        told.removeprefix(f"{path} ").partition(",")[0] for told in found(files)
+    ]
+    replaced(path, new + end)
+    assert [] == found(files)
+    assert ["8"] == [policy.version for policy in found(files)]
+
+
 # -- many threads ------------------------------------------------------------------------------------------------------
 
 

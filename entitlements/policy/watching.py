@@ -5,6 +5,8 @@ Nobody waits for a change: looking rides on calls, through the clock that each o
 reads. What has changed is loaded once it has stood still from one look to the next and
 while it was read, so that a file is never taken while somebody writes it. What is bad,
 cut off or half written is reported, once, and never put in force; the last good one stays.
+A cut at the end of a line leaves a good policy. It is known by what is lost while the
+version stays, or by the end mark `...` that the file had.
 
 Any number of threads may look. One at a time does, and what it finds takes effect in that
 order: an older policy never follows a newer one. Nobody waits for their turn.
@@ -22,6 +24,7 @@ from entitlements.errors import PolicyError
 from entitlements.model.instants import check_duration
 from entitlements.policy import Policy as Loaded
 from entitlements.policy.files import SUFFIXES
+from entitlements.policy.losing import lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +55,7 @@ class PolicyFiles:
         self._turn = threading.Lock()
         _ALL.add(self)
         self.policy: Policy = Loaded.load(path)
+        self._marked = self._with_end_mark(self._settled)
 
     def look(self) -> None:
         """Look whether they have changed; `hand_over` tells what they have become."""
@@ -96,16 +100,40 @@ class PolicyFiles:
         if self._signature() != found:  # somebody wrote meanwhile: what was read may be half of it
             self._settled = ()
             return None
+        if not isinstance(said, str):
+            self.policy, self._marked = said, self._with_end_mark(found)
         return said
 
     def _loaded(self, found: Signature) -> Policy | str:
         try:
-            cut_off = [name for name, *_ in found if not _ends_in_newline(name)]
-            if cut_off:
-                return f"{cut_off[0]} does not end with a newline, so it may be cut off; end it with one"
-            return Loaded.load(self.path)
+            return self._cut_off(found) or self._whole(Loaded.load(self.path))
         except (PolicyError, OSError) as error:
             return str(error)
+
+    def _cut_off(self, found: Signature) -> str:
+        for name, *_ in found:
+            tail = _tail(name)
+            if not tail.endswith(b"\n"):
+                return f"{name} does not end with a newline, so it may be cut off; end it with one"
+            if name in self._marked and not _is_end_mark(tail):
+                return f"{name} does not end with the line ... as it did, so it may be cut off; end it with that line"
+        return ""
+
+    def _whole(self, policy: Policy) -> Policy | str:
+        """Return *policy*, unless it lacks something while it says that it is the one in force."""
+        what = lost(self.policy, policy) if policy.version == self.policy.version else ""
+        if not what:
+            return policy
+        return (
+            f"{self.path} has lost {what} under the same version {policy.version!r}, so it may be cut off;"
+            " write it anew, or change policy.version if that is meant"
+        )
+
+    def _with_end_mark(self, found: Signature) -> frozenset[str]:
+        try:
+            return frozenset(name for name, *_ in found if _is_end_mark(_tail(name)))
+        except OSError:
+            return frozenset()
 
     def _signature(self) -> Signature:
         found = []
@@ -167,13 +195,16 @@ class WatchingClock:
         return mine
 
 
-def _ends_in_newline(name: str) -> bool:
+def _tail(name: str) -> bytes:
+    """Return the last bytes of a file, more than an end mark has."""
     with open(name, "rb") as file:  # noqa: PTH123 - as above
-        file.seek(0, os.SEEK_END)
-        if not file.tell():
-            return False
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 16))
+        return file.read()
+
+
+def _is_end_mark(tail: bytes) -> bool:
+    """Say whether the last line is `...`, with which YAML ends a document."""
+    return tail.rstrip().endswith(b"\n...")
 
 
 _ALL: WeakSet[PolicyFiles | WatchingClock] = WeakSet()
