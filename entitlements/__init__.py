@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from entitlements.default import use as use
     from entitlements.enforcer import Enforcer as Enforcer
     from entitlements.errors import AccountError as AccountError
+    from entitlements.errors import AccountsUnavailable as AccountsUnavailable
     from entitlements.errors import Denied as Denied
     from entitlements.errors import EntitlementsError as EntitlementsError
     from entitlements.errors import KeyReused as KeyReused
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Account": "model.account",
     "AccountError": "errors",
+    "AccountsUnavailable": "errors",
     "AsyncEnforcer": "async_enforcer",
     "Change": "model.account",
     "CsvAccounts": "accounts",
@@ -87,6 +89,7 @@ __all__ = [
     "UNLIMITED",
     "Account",
     "AccountError",
+    "AccountsUnavailable",
     "AsyncEnforcer",
     "Change",
     "CsvAccounts",

@@ -99,8 +99,8 @@ class AsyncEnforcer:
     ) -> None:
         self._snapshots = Snapshots(check_policy(policy))
         self._clock = check_clock(clock or system_clock)
-        self._accounts = open_async_accounts(accounts, policy=policy, clock=clock or monotonic)
         self._hooks = Hooks(hooks)
+        self._accounts = open_async_accounts(accounts, policy=policy, clock=clock or monotonic, listener=self._hooks)
         self._store = guard_async_store(open_async_store(store, self._clock), self._hooks.tell, expected_processes)
         self.at_once: Callable[[Any], Answer] = getattr(self._store, "at_once", _nothing)
         """From an order to what is answered without waiting; None where `beyond` must be awaited."""
@@ -304,9 +304,9 @@ class AsyncEnforcer:
         self._clock = watching
 
     def _reload(self, policy: Policy) -> None:
-        before = self._snapshots.reload(check_policy(policy))
-        if self._accounts is not None:
-            self._accounts = open_async_accounts(self._accounts, policy=policy)
+        # Accounts first: where they fail under it nothing has changed, and none of the old ones is kept under it.
+        self._accounts = open_async_accounts(self._accounts, policy=check_policy(policy))
+        before = self._snapshots.reload(policy)
         self._hooks.tell(Reloaded(before.version, policy.version))
 
     async def open(self) -> None:
@@ -382,20 +382,21 @@ class AsyncEnforcer:
         try:
             looking = asyncio.get_running_loop().run_in_executor(None, files.look)
         except RuntimeError:  # a plain call outside of any loop, or a loop that is shutting down
-            self._became(files, files.look())
+            files.look()
+            files.hand_over(partial(self._became, files.path))
         else:
             looking.add_done_callback(partial(self._looked, files))
 
-    def _looked(self, files: PolicyFiles, looking: asyncio.Future[Policy | str | None]) -> None:
+    def _looked(self, files: PolicyFiles, looking: asyncio.Future[None]) -> None:
         if not looking.cancelled():
-            self._became(files, looking.result())
+            looking.result()
+        files.hand_over(partial(self._became, files.path))
 
-    def _became(self, files: PolicyFiles, found: Policy | str | None) -> None:
+    def _became(self, path: str, found: Policy | str) -> None:
         """Put what the files of the policy have become in force, or tell why not."""
-        if isinstance(found, Policy):
-            found = reloaded(found, self._reload)
-        if found is not None:
-            self._hooks.not_reloaded(files.path, found)
+        problem = found if isinstance(found, str) else reloaded(found, self._reload)
+        if problem is not None:
+            self._hooks.not_reloaded(path, problem)
 
     async def _kept(self, account: str | Account) -> Kept:
         now = self._clock()

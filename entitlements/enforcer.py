@@ -8,6 +8,7 @@ Each verb gathers (the account's snapshot, the clock), runs a pure step of
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -93,8 +94,8 @@ class Enforcer:
     ) -> None:
         self._snapshots = Snapshots(check_policy(policy))
         self._clock = check_clock(clock or system_clock)
-        self._accounts = open_accounts(accounts, policy=policy, clock=clock or monotonic)
         self._hooks = Hooks(hooks)
+        self._accounts = open_accounts(accounts, policy=policy, clock=clock or monotonic, listener=self._hooks)
         self._store = guard_store(open_store(store, self._clock), self._hooks.tell, expected_processes)
         self._refunded = Once()
 
@@ -360,10 +361,10 @@ class Enforcer:
         self._snapshots.drop(id)
 
     def reload(self, policy: Policy) -> None:
-        """Put another policy in force, for every call from now on."""
-        before = self._snapshots.reload(check_policy(policy))
-        if self._accounts is not None:
-            self._accounts = open_accounts(self._accounts, policy=policy)
+        """Put another policy in force, for every call from now on; where the accounts fail under it, nothing changes."""
+        # Accounts first: where they fail under it nothing has changed, and none of the old ones is kept under it.
+        self._accounts = open_accounts(self._accounts, policy=check_policy(policy))
+        before = self._snapshots.reload(policy)
         self._hooks.tell(Reloaded(before.version, policy.version))
 
     def watch(self, path: str | PathLike[str], *, every: float | timedelta = 5) -> None:
@@ -372,7 +373,8 @@ class Enforcer:
 
         Calls look at the files, at most one in *every*, and load what has stood still from
         one look to the next. What is bad, cut off or half written is logged and told to
-        hooks (`ReloadFailed`), and the policy in force stays.
+        hooks (`ReloadFailed`), and the policy in force stays; so it does where something is
+        lost and the policy's version is the same, as in a file that was cut off.
 
         Args:
             path: As `Policy.load()` takes it; write a new file and rename it.
@@ -384,7 +386,7 @@ class Enforcer:
         """
         files = PolicyFiles(path)
         clock = self._clock.clock if isinstance(self._clock, WatchingClock) else self._clock
-        watching = WatchingClock(clock, every, lambda: self._became(files, files.look()))
+        watching = WatchingClock(clock, every, lambda: self._look(files))
         self.reload(files.policy)
         self._clock = watching
 
@@ -404,12 +406,15 @@ class Enforcer:
 
     # -- the shell ---------------------------------------------------------------------
 
-    def _became(self, files: PolicyFiles, found: Policy | str | None) -> None:
-        """Put what the files of the policy have become in force, or tell why not."""
-        if isinstance(found, Policy):
-            found = reloaded(found, self.reload)
-        if found is not None:
-            self._hooks.not_reloaded(files.path, found)
+    def _look(self, files: PolicyFiles) -> None:
+        """Look at the files of the policy, and put what they have become in force, or tell why not."""
+        files.look()
+        files.hand_over(partial(self._became, files.path))
+
+    def _became(self, path: str, found: Policy | str) -> None:
+        problem = found if isinstance(found, str) else reloaded(found, self.reload)
+        if problem is not None:
+            self._hooks.not_reloaded(path, problem)
 
     def _kept(self, account: str | Account) -> Kept:
         now = self._clock()

@@ -2,7 +2,7 @@
 Every exception of this package, in one tree; this module imports nothing.
 
 Whose fault it is stands in the type: `PolicyError` and `AccountError` are broken
-data, `UnknownFeature` and `KeyReused` broken code, `StoreError` a broken network.
+data, `UnknownFeature` and `KeyReused` broken code, `StoreError` and `AccountsUnavailable` a broken network.
 A denial is a value (`Decision`); `Denied` exists for callers who prefer to raise it.
 """
 
@@ -47,6 +47,10 @@ class UnknownAccount(EntitlementsError):
 
 class AccountError(EntitlementsError, ValueError):
     """An account that cannot be right, by itself or under the policy in force."""
+
+
+class AccountsUnavailable(EntitlementsError):
+    """The source of accounts is down, and nothing recent is known of this one; what the source raised is its cause."""
 
 
 class PolicyError(EntitlementsError, ValueError):

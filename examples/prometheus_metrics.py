@@ -40,6 +40,8 @@ class Metrics:
         self.policy = Gauge(
             "entitlements_policy_changed_seconds", "When a policy was last put in force", registry=registry
         )
+        self.accounts = Gauge("entitlements_accounts", "1 while the source of accounts answers", registry=registry)
+        self.accounts.set(1)
         self._breaker_is("closed")
 
     def __call__(self, event: events.Event) -> None:
@@ -63,6 +65,10 @@ class Metrics:
                 self.policy.set_to_current_time()
             case events.ReloadFailed():
                 self.reloads.labels("false").inc()
+            case events.AccountsDown():
+                self.accounts.set(0)
+            case events.AccountsBack():
+                self.accounts.set(1)
 
     def _breaker_is(self, state: str) -> None:
         for each in STATES:

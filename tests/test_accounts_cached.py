@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entitlements.accounts import AsyncCachedAccounts, CachedAccounts
-from entitlements.errors import AccountError
+from entitlements.errors import AccountError, AccountsUnavailable
 from entitlements.model.account import Account
 from entitlements.model.redacting import digest
 
@@ -190,6 +190,8 @@ def test_a_clock_that_is_set_back_makes_nothing_last_longer(make):
         {"max_size": 0},
         {"max_size": 1.5},
         {"max_size": True},
+        {"when_down": ""},
+        {"when_down": None},
     ],
 )
 def test_settings_that_cannot_be_are_refused(make, named):
@@ -206,8 +208,9 @@ def test_an_error_reaches_the_caller_where_nothing_is_known(make):
     it = make()
     it.source.error = ConnectionError("gone")
     for _ in range(2):
-        with pytest.raises(ConnectionError, match="gone"):
+        with pytest.raises(AccountsUnavailable, match=r"'acme' cannot be loaded.*: ConnectionError: gone") as caught:
             it.load()
+        assert it.source.error is caught.value.__cause__
     it.source.error = None
 
     assert ("pro", 3) == (it.tier(), len(it.source.asked))
@@ -228,7 +231,7 @@ def test_what_was_last_known_stands_in(make):
     it.clock.now = STALE - 1
     assert ("pro", 1) == (it.tier(), it.load().fresh_for)
     it.clock.now = STALE
-    with pytest.raises(ConnectionError):
+    with pytest.raises(AccountsUnavailable):
         it.load()
 
 
@@ -254,7 +257,7 @@ def test_an_absence_never_stands_in(make):
     it.source.error = ConnectionError("gone")
     it.clock.now = 5 * SECOND
 
-    with pytest.raises(ConnectionError):
+    with pytest.raises(AccountsUnavailable):
         it.load("new")
 
 
@@ -268,7 +271,7 @@ def test_an_account_that_is_gone_does_not_stand_in_for_itself(make):
     it.source.error = ConnectionError("gone")
     it.clock.now = 40 * SECOND
 
-    with pytest.raises(ConnectionError):
+    with pytest.raises(AccountsUnavailable):
         it.load()
 
 
@@ -286,8 +289,9 @@ def test_a_failing_source_is_logged_once_and_so_is_its_recovery(make, caplog):
     it.clock.now = MINUTE
     it.load(), it.load("b")
 
+    meanwhile = "those loaded within 0:05:30 stand in, for others AccountsUnavailable is raised"
     assert [
-        ("WARNING", "accounts cannot be loaded, what was last known stands in: ConnectionError: gone"),
+        ("WARNING", f"accounts cannot be loaded; {meanwhile}: ConnectionError: gone"),
         ("INFO", "accounts are loaded again"),
     ] == [(record.levelname, record.getMessage()) for record in caplog.records]
 
@@ -335,7 +339,7 @@ def test_a_coroutine_from_a_blocking_source_is_an_error_with_the_cure():
         def find(self, id):
             return AsyncSource(acme="pro").find(id)
 
-    with pytest.raises(TypeError, match="write it as async def find"):
+    with pytest.raises(AccountsUnavailable, match="write it as async def find"):
         CachedAccounts(Passing()).find("acme")
 
 
@@ -362,7 +366,7 @@ def test_a_refresh_forgets_the_account(make):
     it.source.error = ConnectionError("gone")
 
     assert "max" == new
-    with pytest.raises(ConnectionError):
+    with pytest.raises(AccountsUnavailable):
         it.load()
 
 
@@ -487,7 +491,7 @@ def test_a_failed_load_fails_all_who_wait_and_is_not_kept():
     found = together(50, lambda: cached.find("acme"))
     source.error, source.meanwhile = None, lambda: None
 
-    assert (["acme"], {ConnectionError}, 50) == (source.asked, {type(each) for each in found}, len(found))
+    assert (["acme"], {AccountsUnavailable}, 50) == (source.asked, {type(each) for each in found}, len(found))
     assert "pro" == cached.find("acme").tier
 
 
@@ -538,7 +542,7 @@ def test_a_source_may_raise_the_cancellation_of_a_future_of_its_own():
     it = Blocking()
     it.source.error = FutureCancelled()
 
-    with pytest.raises(FutureCancelled):
+    with pytest.raises(AccountsUnavailable, match="CancelledError"):
         it.load()
     assert 1 == len(it.source.asked)
 
@@ -590,7 +594,7 @@ async def test_a_failed_load_fails_all_tasks_that_wait_and_is_not_kept():
     found = await asyncio.gather(*tasks, return_exceptions=True)
     source.error = None
 
-    assert {ConnectionError} == {type(each) for each in found}
+    assert {AccountsUnavailable} == {type(each) for each in found}
     assert ("pro", 2) == ((await cached.find("acme")).tier, len(source.asked))
 
 
@@ -728,7 +732,7 @@ def test_no_answer_is_older_than_promised(steps):
                 rest = it.clock.now + SECOND
             try:
                 loaded = it.load()
-            except ConnectionError:
+            except AccountsUnavailable:
                 assert it.source.error
                 continue
             tier = loaded.account and loaded.account.tier

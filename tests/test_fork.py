@@ -18,6 +18,7 @@ import pytest
 from entitlements import AsyncEnforcer, Enforcer, FeatureRequests, Policy
 from entitlements.accounts.cached import CachedAccounts
 from entitlements.accounts.static import StaticAccounts
+from entitlements.policy.watching import PolicyFiles, WatchingClock
 from entitlements.snapshots import Once
 
 pytestmark = [
@@ -212,6 +213,25 @@ def test_no_lock_of_cached_accounts_and_of_refunds_is_held_in_a_child():
     assert ["('acme', True, False)"] == held(
         locks, lambda: (cached.find("acme").id, once.first(decision), once.first(decision))
     )
+
+
+def test_what_a_thread_of_the_parent_has_seen_of_a_policy_and_not_yet_said_a_child_sees_for_itself(tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text("policy: {version: 1}\ntiers: {one: {rank: 1}}\n")
+    files, news = PolicyFiles(path), []
+    clock = WatchingClock(lambda: 7, 3600, lambda: news.append("looked"))
+    path.write_text("policy: {version: 22}\ntiers: {one: {rank: 1}}\n")
+
+    def work():
+        for _ in range(3):
+            files.look()
+            files.hand_over(lambda policy: news.append(policy.version))
+        clock._due = 0
+        return news if clock() == 7 else None
+
+    with files._turn, clock._turn:
+        files._settled = files._signature()
+        assert ["['22', 'looked']"] == forked(work)
 
 
 def test_every_turn_is_free_in_a_child(valkey):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import operator
 import subprocess
 import sys
 import types
@@ -135,15 +136,35 @@ def resident():
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
 
 
+def lower_every_bound(change, setitem):
+    """Make thousands of ids many."""
+    for module, name in ((headers, "MOST_WRITTEN"), (shares, "SEEN"), (sys.modules[Hooks.__module__], "_REMEMBERED")):
+        change(module, name, CAP)
+    for kind, name in ((MemoryStore, "max_keys"), (CachedAccounts, "max_size"), (AsyncCachedAccounts, "max_size"),
+                       (Snapshots, "max_size"), (FeatureRequests, "max_accounts")):  # fmt: skip
+        setitem(kind.__init__.__kwdefaults__, name, CAP)
+    change(journal.Journal.__init__, "__defaults__", (CAP,))
+
+
+def measure_bounded(ids=30_000, steady=5_000):
+    """Print the same for the embedded store alone, with every bound lowered, and how many were allowed."""
+    lower_every_bound(setattr, operator.setitem)
+    enforcer, headers = Enforcer(POLICY, accounts={}, clock=Clock(step=100_000)), RateLimitHeaders()
+    found, allowed = [], 0
+    for at in range(ids + 1):
+        decision = enforcer.consume(hostile(at), "api")
+        headers.of(decision)
+        allowed += decision.allowed
+        if at in {0, steady, ids}:
+            gc.collect()
+            found.append(resident())
+    print(json.dumps([*found, allowed]))
+
+
 @pytest.fixture
 def small(monkeypatch):
     """Lower every bound, so that thousands of ids are many."""
-    for module, name in ((headers, "MOST_WRITTEN"), (shares, "SEEN"), (sys.modules[Hooks.__module__], "_REMEMBERED")):
-        monkeypatch.setattr(module, name, CAP)
-    for kind, name in ((MemoryStore, "max_keys"), (CachedAccounts, "max_size"), (AsyncCachedAccounts, "max_size"),
-                       (Snapshots, "max_size"), (FeatureRequests, "max_accounts")):  # fmt: skip
-        monkeypatch.setitem(kind.__init__.__kwdefaults__, name, CAP)
-    monkeypatch.setattr(journal.Journal.__init__, "__defaults__", (CAP,))
+    lower_every_bound(monkeypatch.setattr, monkeypatch.setitem)
 
 
 def sizes(*roots):
@@ -262,15 +283,31 @@ def test_ids_that_are_refused_are_kept_nowhere(small):
 # --- Megabytes ----------------------------------------------------------------------------------------------------
 
 
+def alone(what):
+    """Return what a process of its own prints."""
+    code = f"import test_hostile_memory; test_hostile_memory.{what}()"
+    run = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=Path(__file__).parent,
+                         capture_output=True, text=True, check=True)  # fmt: skip
+    return json.loads(run.stdout)
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
+
+
+@needs_proc
+def test_thirty_thousand_ids_take_no_more_memory_than_the_bounds_say():
+    """25,000 more than fill every bound: so much as a hundred bytes for each of them would be 2.5 MB."""
+    before, steady, after, allowed = alone("measure_bounded")
+    assert 30_001 == allowed
+    assert after - steady < 1.5
+    assert after - before < 30
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
+@needs_proc
 def test_a_million_ids_take_no_more_memory_than_a_quarter_of_them():
     """What docs/operations.md says of one process with every default, and room for the allocator."""
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", "import test_hostile_memory; test_hostile_memory.measure()"],
-        cwd=Path(__file__).parent, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    before, steady, after = json.loads(run.stdout)
+    before, steady, after = alone("measure")
     assert after - steady < 64
     assert after - before < 1500

@@ -204,16 +204,6 @@ def test_tiers_stand_in_the_order_of_the_files_also_if_children_come_first():
     assert {"x": True, "y": True} == policy.tiers["b"].values
 
 
-def test_a_long_line_of_parents_is_no_trouble():
-    """Nothing recurses over tiers."""
-    tiers = {f"t{i}": {"rank": i, "extends": f"t{i - 1}"} if i else {"rank": 0} for i in range(1200, -1, -1)}
-    tiers["t0"]["values"] = {"x": True}
-
-    policy = Policy.parse({"policy": {"version": 1}, "tiers": tiers})
-
-    assert {"x": True} == policy.tiers["t1200"].values
-
-
 @pytest.mark.parametrize("attribute", ["tiers", "features", "limits", "add_ons"])
 def test_a_policy_cannot_be_changed(policy, attribute):
     """Its mappings are read-only, and so are those of its tiers."""

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 from entitlements.policy.reading import read_text
 from entitlements.policy.report import Report
 from entitlements.policy.schema import schema_text
+from entitlements.policy.sizes import Budget
 from entitlements.policy.tree import plain
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,7 +22,7 @@ POLICIES = sorted((ROOT / "policies").rglob("*.yaml"))
 def written(text):
     """Return what the YAML *text* says, as an editor sees it: numbers as JSON has them."""
     report = Report()
-    tree = read_text(text, "policy.yaml", report)
+    tree = read_text(text, "policy.yaml", report, Budget())
     assert () == report.problems
     return json.loads(json.dumps(plain(tree), default=float))
 

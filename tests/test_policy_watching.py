@@ -5,12 +5,13 @@ import os
 import random
 import threading
 from datetime import timedelta
+from time import monotonic_ns
 
 import pytest
 
-from entitlements import AsyncEnforcer, Enforcer, PolicyError
+from entitlements import Account, AsyncEnforcer, Enforcer, Policy, PolicyError
 from entitlements.model import events
-from entitlements.policy.watching import PolicyFiles
+from entitlements.policy.watching import PolicyFiles, WatchingClock
 from entitlements.testing import RecordingHook
 
 SOON = timedelta(microseconds=1)
@@ -38,11 +39,16 @@ def hook():
 
 @pytest.fixture
 def enforcer(path, hook):
-    from entitlements import Policy
-
     enforcer = Enforcer(Policy.load(path), accounts={"acme": "one"}, hooks=[hook])
     enforcer.watch(path, every=SOON)
     return enforcer
+
+
+class One:
+    """A source of accounts that are all in one tier."""
+
+    def find(self, id):
+        return Account(id, "one")
 
 
 def replaced(path, text):
@@ -57,6 +63,14 @@ def in_force(enforcer):
     for _ in range(3):
         decision = enforcer.decide("acme", "leads")
     return decision.policy, decision.limit
+
+
+def found(files):
+    """Look once, and return the news."""
+    news = []
+    files.look()
+    files.hand_over(news.append)
+    return news
 
 
 def test_a_file_that_is_replaced_takes_effect(enforcer, path, hook):
@@ -110,14 +124,12 @@ def test_a_file_that_is_still_being_written_is_not_read(path):
         for line in written(2).splitlines(keepends=True):
             file.write(line)
             file.flush()
-            assert files.look() is None
-    assert "2" == files.look().version
-    assert files.look() is None
+            assert [] == found(files)
+    assert ["2"] == [policy.version for policy in found(files)]
+    assert [] == found(files)
 
 
 def test_a_folder_is_watched_file_by_file(tmp_path, hook):
-    from entitlements import Policy
-
     (tmp_path / "a.yaml").write_text("policy: {version: 1}\nlimits: {leads: {kind: quota}}\n")
     (tmp_path / "b.yaml").write_text("tiers: {one: {rank: 1, limits: {leads: 1}}}\n")
     enforcer = Enforcer(Policy.load(tmp_path), accounts={"acme": "one"}, hooks=[hook])
@@ -170,9 +182,37 @@ def test_no_mixture_is_ever_in_force_while_somebody_writes_all_the_time(enforcer
     assert ("59", 59) == in_force(enforcer)
 
 
-async def test_an_event_loop_reads_files_in_a_thread(path, hook):
-    from entitlements import Policy
+class Picky(One):
+    """Cannot be read under the second policy."""
 
+    def with_policy(self, policy):
+        if policy.version == "2":
+            raise RuntimeError("no such column")
+        return self
+
+
+def test_a_policy_under_which_the_accounts_fail_does_not_take_effect(path, hook):
+    enforcer = Enforcer(Policy.load(path), accounts=Picky(), hooks=[hook])
+    enforcer.watch(path, every=SOON)
+    replaced(path, written(2))
+    assert ("1", 1) == in_force(enforcer)
+    assert ["RuntimeError: no such column"] == [told.problem for told in hook.of(events.ReloadFailed)]
+    with pytest.raises(RuntimeError):
+        enforcer.reload(Policy.load(path))
+    assert "1" == enforcer.policy.version
+    replaced(path, written(3))
+    assert ("3", 3) == in_force(enforcer)
+
+
+async def test_a_policy_under_which_the_accounts_fail_does_not_take_effect_in_an_event_loop(path):
+    enforcer = AsyncEnforcer(Policy.load(path), accounts=Picky())
+    replaced(path, written(2))
+    with pytest.raises(RuntimeError):
+        await enforcer.reload(Policy.load(path))
+    assert ("1", 1) == ((await enforcer.decide("acme", "leads")).policy, (await enforcer.decide("acme", "leads")).limit)
+
+
+async def test_an_event_loop_reads_files_in_a_thread(path, hook):
     enforcer = AsyncEnforcer(Policy.load(path), accounts={"acme": "one"}, hooks=[hook])
     await enforcer.watch(path, every=SOON)
     replaced(path, written(2))
@@ -185,3 +225,173 @@ async def test_an_event_loop_reads_files_in_a_thread(path, hook):
             await enforcer.decide("acme", "leads")
             await asyncio.sleep(0.01)
     assert "2" == (await enforcer.decide("acme", "leads")).policy
+
+
+# -- cut off at the end of a line --------------------------------------------------------------------------------------
+
+LARGE = """\
+policy: {version: 7}
+features: {sso: Single sign-on, chat: Chat}
+levels: {support: [none, mail, phone]}
+limits: {leads: {kind: quota}, seats: {kind: allocation}}
+routes:
+  - {path: /leads, requires: [sso]}
+  - {path: /chat, requires: [chat]}
+tiers:
+  one:
+    rank: 1
+    features: [chat]
+    levels: {support: mail}
+    limits:
+      leads: 1
+  two:
+    rank: 2
+    features: [sso, chat]
+    levels: {support: phone}
+    values:
+      reply: 4 hours
+      hotline: true
+    limits:
+      leads: 7
+      seats: 3
+add_ons:
+  more: {limits: {leads: 5}}
+"""
+
+
+@pytest.mark.parametrize("kept", range(1, LARGE.count("\n")))
+def test_a_file_that_lacks_its_last_lines_never_takes_effect(path, kept):
+    path.write_text(LARGE)
+    files = PolicyFiles(path)
+    replaced(path, "".join(LARGE.splitlines(keepends=True)[:kept]))
+    assert [] == found(files)
+    (told,) = found(files)
+    assert isinstance(told, str)
+    replaced(path, LARGE)
+    assert [] == found(files)
+    assert ["7"] == [policy.version for policy in found(files)]
+
+
+def test_what_is_lost_is_named_with_the_cure(path, hook):
+    path.write_text(LARGE)
+    enforcer = Enforcer(Policy.load(path), accounts={"acme": "one"}, hooks=[hook])
+    enforcer.watch(path, every=SOON)
+    replaced(path, LARGE[: LARGE.index("add_ons")])
+    in_force(enforcer)
+    (told,) = hook.of(events.ReloadFailed)
+    assert f"{path} has lost the add-on 'more' under the same version '7'" in told.problem
+    assert "change policy.version if that is meant" in told.problem
+    assert ["more"] == list(enforcer.policy.add_ons)
+
+
+@pytest.mark.parametrize(
+    "less",
+    [
+        LARGE.replace("    features: [chat]\n", ""),
+        LARGE.replace("      reply: 4 hours\n", ""),
+        LARGE.replace("  - {path: /chat, requires: [chat]}\n", ""),
+        LARGE.replace("    levels: {support: mail}\n", ""),
+    ],
+)
+def test_a_new_version_may_have_less_and_the_same_one_may_have_more_or_other_sizes(path, less):
+    path.write_text(LARGE)
+    files = PolicyFiles(path)
+    for text, good in ((less, False), (less.replace("7}", "8}", 1), True), (LARGE.replace("7}", "8}", 1), True),
+                       (LARGE.replace("7}", "8}", 1).replace("seats: 3", "seats: 1"), True)):  # fmt: skip
+        replaced(path, text)
+        assert [] == found(files)
+        assert [good] == [isinstance(told, Policy) for told in found(files)]
+
+
+def test_a_file_that_goes_from_a_folder_is_missed_unless_the_version_is_another(tmp_path):
+    (tmp_path / "a.yaml").write_text("policy: {version: 1}\ntiers: {one: {rank: 1}}\n")
+    (tmp_path / "b.yaml").write_text("tiers: {two: {rank: 2}}\n")
+    files = PolicyFiles(tmp_path)
+    (tmp_path / "b.yaml").unlink()
+    assert [] == found(files)
+    assert ["has lost the tier 'two' under the same version '1'"] == [
+        told.removeprefix(f"{tmp_path} ").partition(",")[0] for told in found(files)
+    ]
+    (tmp_path / "a.yaml").write_text("policy: {version: 2}\ntiers: {one: {rank: 1}}\n")
+    assert [] == found(files)
+    assert ["2"] == [policy.version for policy in found(files)]
+
+
+@pytest.mark.parametrize("end", ["...\n", "...\r\n", "...\n\n"])
+def test_a_new_version_of_a_file_that_ended_with_three_dots_is_whole_when_it_does(path, end):
+    path.write_text(LARGE + end)
+    files = PolicyFiles(path)
+    new = LARGE.replace("7}", "8}", 1)
+    replaced(path, new)
+    assert [] == found(files)
+    assert ["does not end with the line ... as it did"] == [
+        told.removeprefix(f"{path} ").partition(",")[0] for told in found(files)
+    ]
+    replaced(path, new + end)
+    assert [] == found(files)
+    assert ["8"] == [policy.version for policy in found(files)]
+
+
+# -- many threads ------------------------------------------------------------------------------------------------------
+
+
+def test_an_older_policy_never_follows_a_newer_one(path, hook):
+    """A thread that is slow to put in force what it found keeps others from finding more, and from nothing else."""
+    slow, over = threading.Event(), threading.Event()
+
+    class Slow(One):
+        def with_policy(self, policy):
+            if policy.version == "2":
+                slow.set()
+                over.wait(10)
+            return self
+
+    enforcer = Enforcer(Policy.load(path), accounts=Slow(), hooks=[hook])
+    enforcer.watch(path, every=SOON)
+    replaced(path, written(2))
+    late = threading.Thread(target=in_force, args=(enforcer,))
+    late.start()
+    assert slow.wait(10)
+    replaced(path, written(3))
+    assert ("1", 1) == in_force(enforcer)
+    over.set()
+    late.join()
+    assert ("3", 3) == in_force(enforcer)
+    assert ["2", "3"] == [told.after for told in hook.of(events.Reloaded)[1:]]
+
+
+def test_news_that_nobody_could_put_in_force_waits_for_the_next_look(path):
+    files, news = PolicyFiles(path), []
+    replaced(path, written(2))
+    files.look()
+    files.look()
+    with files._turn:
+        files.hand_over(news.append)
+        files.look()
+    assert [] == news
+    assert ["2"] == [policy.version for policy in found(files)]
+
+
+def test_of_many_threads_that_read_the_clock_at_once_one_looks():
+    looks, due = [], 60
+    clock = WatchingClock(lambda: 7, due, lambda: looks.append(1))
+    now = monotonic_ns() + 2 * due * 10**9
+    assert [True, False] == [clock._is_mine(now), clock._is_mine(now)]
+    with clock._turn:
+        clock._due = 0
+        assert 7 == clock()
+    assert [] == looks
+
+
+def test_a_hook_may_ask_while_it_is_told_of_a_reload(path):
+    seen = []
+
+    def told(event):
+        if isinstance(event, events.Reloaded):
+            seen.append(in_force(enforcer))
+
+    enforcer = Enforcer(Policy.load(path), accounts={"acme": "one"}, hooks=[told])
+    enforcer.watch(path, every=SOON)
+    replaced(path, written(2))
+    assert ("2", 2) == in_force(enforcer)
+    assert [("1", 1), ("2", 2)] == seen

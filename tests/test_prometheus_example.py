@@ -8,6 +8,7 @@ from flaky import Flaky
 from prometheus_client import CollectorRegistry, generate_latest
 
 from entitlements import Enforcer, MemoryStore, Policy
+from entitlements.model.events import AccountsBack, AccountsDown
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "prometheus_metrics.py"
 
@@ -59,4 +60,8 @@ def test_an_outage_can_be_read_from_the_metrics_and_no_account_can(hook, registr
     assert (2, 0, 0) == (value("journal_replayed_total"), value("journal_lost_total"), value("journal_waiting"))
     enforcer.reload(enforcer.policy)
     assert 1 == value("policy_reloads_total", good="true")
+    hook(AccountsDown("ConnectionError: gone"))
+    assert 0 == value("accounts")
+    hook(AccountsBack())
+    assert 1 == value("accounts")
     assert b"acme" not in generate_latest(registry)

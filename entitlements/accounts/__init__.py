@@ -10,7 +10,7 @@ A source of your own is an object with one method; a blocking one for `Enforcer`
 
 or the same with `async def find` for `AsyncEnforcer`, which runs a blocking one in
 threads. It returns the account with that very id, or None if there is none, and lets
-exceptions of its database through. It needs no cache: `open_accounts()` puts one in
+exceptions of its database through: for a while what was last known stands in then. It needs no cache: `open_accounts()` puts one in
 front. It may be asked from several threads at once. If it keeps copies itself, a method
 `recheck(id)` tells it that one of them may be out of date; one with
 `with_policy(policy)` is asked for itself under each policy in force.
@@ -20,13 +20,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from entitlements.accounts.cached import AsyncCachedAccounts, CachedAccounts
 from entitlements.accounts.clock import monotonic
 from entitlements.accounts.csv_accounts import CsvAccounts
+from entitlements.accounts.landing import Loaded
 from entitlements.accounts.local import AsyncLocalAccounts, LocalAccounts
-from entitlements.accounts.shelf import Loaded
 from entitlements.accounts.sources import is_async, under_policy
 from entitlements.accounts.static import StaticAccounts
 from entitlements.accounts.threaded import ThreadedAccounts
@@ -34,11 +34,14 @@ from entitlements.accounts.threaded import ThreadedAccounts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from entitlements.accounts.down import Listener
     from entitlements.model.account import Account
     from entitlements.model.policy import Policy
     from entitlements.ports import Accounts, AsyncAccounts
 
     Given = Mapping[str, str | Account] | str | os.PathLike[str] | Accounts | AsyncAccounts | None
+
+C = TypeVar("C", CachedAccounts, AsyncCachedAccounts)
 
 __all__ = [
     "AsyncCachedAccounts",
@@ -60,6 +63,7 @@ def open_accounts(
     *,
     policy: Policy | None = None,
     clock: Callable[[], int] = monotonic,
+    listener: Listener | None = None,
 ) -> CachedAccounts | LocalAccounts | None:
     """
     Return what `Enforcer(accounts=...)` names, ready to `load(id)` and `refresh(id)`.
@@ -69,6 +73,7 @@ def open_accounts(
             `find(id)`, what this function returned before, or None.
         policy: What the tiers mean; sources that read differently under it are asked so.
         clock: Of the cache, in microseconds that only ever grow.
+        listener: Is told when a source behind a cache goes down, and when it is back.
 
     Raises:
         TypeError: For an async source, and for anything else.
@@ -77,11 +82,11 @@ def open_accounts(
     source = under_policy(_source(accounts, policy), policy)
     if is_async(source):
         raise TypeError(f"accounts {accounts!r} has an async find; use AsyncEnforcer, or write a blocking one")
-    if source is None or isinstance(source, CachedAccounts | LocalAccounts):
+    if source is None or isinstance(source, LocalAccounts):
         return source
     if isinstance(source, StaticAccounts | CsvAccounts):
         return LocalAccounts(source)
-    return CachedAccounts(source, clock=clock)
+    return _heard(source if isinstance(source, CachedAccounts) else CachedAccounts(source, clock=clock), listener)
 
 
 def open_async_accounts(
@@ -89,16 +94,25 @@ def open_async_accounts(
     *,
     policy: Policy | None = None,
     clock: Callable[[], int] = monotonic,
+    listener: Listener | None = None,
 ) -> AsyncCachedAccounts | AsyncLocalAccounts | None:
     """Same as `open_accounts()` but for `AsyncEnforcer`: a source that may block runs in threads."""
     source = under_policy(_source(accounts, policy), policy)
-    if source is None or isinstance(source, AsyncCachedAccounts | AsyncLocalAccounts):
+    if source is None or isinstance(source, AsyncLocalAccounts):
         return source
+    if isinstance(source, AsyncCachedAccounts):
+        return _heard(source, listener)
     if isinstance(source, CachedAccounts | LocalAccounts):
         raise TypeError(f"accounts {accounts!r} is for threads; give AsyncEnforcer the source itself")
     if isinstance(source, StaticAccounts):
         return AsyncLocalAccounts(source)
-    return AsyncCachedAccounts(source if is_async(source) else ThreadedAccounts(source), clock=clock)
+    return _heard(AsyncCachedAccounts(source if is_async(source) else ThreadedAccounts(source), clock=clock), listener)
+
+
+def _heard(cached: C, listener: Listener | None) -> C:
+    if listener is not None:
+        cached.listen(listener)
+    return cached
 
 
 def _source(accounts: object, policy: Policy | None) -> Any:

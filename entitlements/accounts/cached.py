@@ -10,23 +10,29 @@ import asyncio
 import inspect
 import logging
 from concurrent.futures import CancelledError, Future
+from copy import copy
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from entitlements.accounts.clock import monotonic
-from entitlements.accounts.shelf import Flight, Landed, Loaded, Shelf
+from entitlements.accounts.down import RAISE
+from entitlements.accounts.landing import Landed, Loaded
+from entitlements.accounts.shelf import Flight, Shelf
 from entitlements.accounts.sources import is_async, recheck, under_policy
 from entitlements.accounts.static import checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
+    from entitlements.accounts.down import Listener
     from entitlements.model.account import Account
     from entitlements.model.policy import Policy
     from entitlements.ports import Accounts, AsyncAccounts
 
 _log = logging.getLogger("entitlements.accounts")
+
+C = TypeVar("C", "CachedAccounts", "AsyncCachedAccounts")
 
 
 class CachedAccounts:
@@ -34,7 +40,7 @@ class CachedAccounts:
     A blocking source with a cache in front; for any number of threads.
 
     A thousand threads that miss the same account cause one load. While the source
-    fails, what was last known stands in.
+    fails, what was last known stands in; where nothing is, *when_down* says what there is.
 
     Args:
         source: Where accounts come from.
@@ -42,11 +48,14 @@ class CachedAccounts:
         max_size: Most accounts kept; the least recently used make room.
         negative_ttl: How long the absence of an account is believed.
         max_stale: How long, beyond *ttl*, an account is believed while its source fails.
+        when_down: What follows then, and of accounts that were never known: `raise` (an
+            `AccountsUnavailable`), `unknown_account` (what the policy's says), or a tier,
+            each for a second at a time.
         clock: Microseconds that only ever grow.
 
     Raises:
         TypeError: For a source that is async.
-        ValueError: For a negative duration, or no room at all.
+        ValueError: For a negative duration, no room at all, or a *when_down* that is no text.
     """
 
     def __init__(
@@ -57,6 +66,7 @@ class CachedAccounts:
         max_size: int = 10_000,
         negative_ttl: timedelta = timedelta(seconds=5),
         max_stale: timedelta = timedelta(minutes=5),
+        when_down: str = RAISE,
         clock: Callable[[], int] = monotonic,
     ) -> None:
         if is_async(source):
@@ -66,14 +76,7 @@ class CachedAccounts:
             ttl=ttl,
             negative_ttl=negative_ttl,
             max_stale=max_stale,
-            max_size=max_size,
-            clock=clock,
-        )
-        self._like_this = partial(
-            CachedAccounts,
-            ttl=ttl,
-            negative_ttl=negative_ttl,
-            max_stale=max_stale,
+            when_down=when_down,
             max_size=max_size,
             clock=clock,
         )
@@ -87,7 +90,8 @@ class CachedAccounts:
         Return the account and how long it may be kept, from memory or from the source.
 
         Raises:
-            Exception: Whatever the source raises, where nothing recent enough is known.
+            AccountsUnavailable: Where the source fails, nothing recent enough is known, and nothing
+                else stands in; what the source raised is its cause.
             AccountError: For a source that gives anything but this account or None.
         """
         while True:
@@ -115,9 +119,19 @@ class CachedAccounts:
     recheck = refresh
 
     def with_policy(self, policy: Policy) -> CachedAccounts:
-        """Return the source as it reads under *policy*, behind a new cache if that makes a difference."""
+        """
+        Return the source as it reads under *policy*, behind a new cache if that makes a difference.
+
+        Raises:
+            ValueError: For a `when_down` that is no tier of it.
+        """
+        self._shelf.check(policy)
         source = under_policy(self._source, policy)
-        return self if source is self._source else self._like_this(source)
+        return self if source is self._source else _under(self, source)
+
+    def listen(self, listener: Listener) -> None:
+        """Tell *listener*, as long as it lives, when the source goes down and when it is back."""
+        self._shelf.listen(listener)
 
     def __repr__(self) -> str:
         return f"CachedAccounts({self._source!r})"
@@ -153,6 +167,7 @@ class AsyncCachedAccounts:
         max_size: int = 10_000,
         negative_ttl: timedelta = timedelta(seconds=5),
         max_stale: timedelta = timedelta(minutes=5),
+        when_down: str = RAISE,
         clock: Callable[[], int] = monotonic,
     ) -> None:
         if not is_async(source):
@@ -163,14 +178,7 @@ class AsyncCachedAccounts:
             ttl=ttl,
             negative_ttl=negative_ttl,
             max_stale=max_stale,
-            max_size=max_size,
-            clock=clock,
-        )
-        self._like_this = partial(
-            AsyncCachedAccounts,
-            ttl=ttl,
-            negative_ttl=negative_ttl,
-            max_stale=max_stale,
+            when_down=when_down,
             max_size=max_size,
             clock=clock,
         )
@@ -204,9 +212,19 @@ class AsyncCachedAccounts:
     recheck = refresh
 
     def with_policy(self, policy: Policy) -> AsyncCachedAccounts:
-        """Return the source as it reads under *policy*, behind a new cache if that makes a difference."""
+        """
+        Return the source as it reads under *policy*, behind a new cache if that makes a difference.
+
+        Raises:
+            ValueError: For a `when_down` that is no tier of it.
+        """
+        self._shelf.check(policy)
         source = under_policy(self._source, policy)
-        return self if source is self._source else self._like_this(source)
+        return self if source is self._source else _under(self, source)
+
+    def listen(self, listener: Listener) -> None:
+        """Tell *listener*, as long as it lives, when the source goes down and when it is back."""
+        self._shelf.listen(listener)
 
     def __repr__(self) -> str:
         return f"AsyncCachedAccounts({self._source!r})"
@@ -244,9 +262,12 @@ def _account(found: object, id: str, source: object) -> Account | None:
 
 
 def _told(landed: Landed) -> Loaded:
-    """Log what is new, and give the answer, or raise it."""
+    """Log what is new, tell of it, and give the answer, or raise it."""
     if landed.news:
         _log.log(logging.INFO if landed.good else logging.WARNING, "%s", landed.news)
+    if landed.event is not None:
+        for listener in landed.listeners:
+            listener.tell(landed.event)
     if isinstance(landed.answer, Exception):
         raise landed.answer
     return landed.answer
@@ -266,3 +287,10 @@ def _retrieve(future: asyncio.Future[Loaded]) -> None:
     """Look at a failure that nobody may be left to see, so that asyncio does not complain."""
     if not future.cancelled():
         future.exception()
+
+
+def _under(cached: C, source: Any) -> C:
+    """Return a cache like *cached*, as yet empty, for *source*: the same as it reads under another policy."""
+    again = copy(cached)
+    again._source, again._shelf = source, cached._shelf.emptied()  # noqa: SLF001 - another of its kind
+    return again

@@ -5,6 +5,7 @@ An entry is *fresh* for its time to live, counted from the moment its load began
 that nothing is ever believed for longer than that. After it, the entry is *stale*: it
 is loaded again, and stands in only where that fails (`stale-if-error` of RFC 5861).
 Accounts that do not exist are remembered for a shorter time and never when stale.
+Where nothing stands in, a default may (`when_down`).
 
 For each id there is at most one *flight*, a load under way, in each *lane* (an event
 loop, or all the threads together); whoever asks meanwhile waits for it. A refresh
@@ -18,51 +19,31 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Hashable
+from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, Self, TypeVar
+from weakref import WeakSet
 
 from cachetools import TLRUCache
 
+from entitlements.accounts.down import check_when_down, default_account, outlook
 from entitlements.accounts.forks import unlock_in_children
-from entitlements.errors import AccountError
-from entitlements.model.account import Account
+from entitlements.accounts.landing import Landed, Loaded
+from entitlements.errors import AccountError, AccountsUnavailable
+from entitlements.model.events import AccountsBack, AccountsDown
 from entitlements.model.instants import MICROSECOND, SECOND
 from entitlements.model.redacting import digest, without
+
+if TYPE_CHECKING:
+    from entitlements.accounts.down import Listener
+    from entitlements.model.account import Account
+    from entitlements.model.policy import Policy
 
 RETRY = SECOND
 """How long a stale answer stands before the source is asked again, in microseconds."""
 
 F = TypeVar("F")
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """
-    What a source said of an account, and how long it may be kept.
-
-    Args:
-        account: The account; None if there is none.
-        fresh_for: Microseconds from now until it must be asked for again; 0 or more.
-    """
-
-    account: Account | None
-    fresh_for: int
-
-
-class Landed(NamedTuple):
-    """
-    How a load ended.
-
-    Args:
-        answer: What those who wait get: what is known, or else the source's error.
-        news: What an operator should read about it, if anything.
-        good: Whether the news are good.
-    """
-
-    answer: Loaded | Exception
-    news: str = ""
-    good: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +81,7 @@ class Shelf(Generic[F]):
         ttl: How long an account stays fresh.
         negative_ttl: How long the absence of an account stays fresh.
         max_stale: How long an account may stand in after that while its source fails.
+        when_down: What there is while its source fails, of an account that nothing stands in for.
         max_size: Most accounts kept; the least recently used make room. One takes about 1 KB,
             so that 10,000 are 10 MB.
         clock: Microseconds that only ever grow.
@@ -114,18 +96,22 @@ class Shelf(Generic[F]):
         ttl: timedelta,
         negative_ttl: timedelta,
         max_stale: timedelta,
+        when_down: str,
         max_size: int,
         clock: Callable[[], int],
     ) -> None:
         self._ttl = _microseconds(ttl, "ttl")
         self._negative_ttl = _microseconds(negative_ttl, "negative_ttl")
         self._max_stale = _microseconds(max_stale, "max_stale")
+        self._when_down = check_when_down(when_down)
+        self._outlook = outlook(when_down, ttl + max_stale)
         if type(max_size) is not int or max_size < 1:
             raise ValueError(f"max_size {max_size!r} must be an int of at least 1")
         self._clock = clock
         self._entries: TLRUCache[str, _Entry, int] = TLRUCache(max_size, _gone, clock)
         self._flights: dict[Hashable, dict[str, Flight[F]]] = {}
         self._troubles: set[str | None] = set()
+        self._listeners: WeakSet[Listener] = WeakSet()
         self._lock = threading.Lock()
         unlock_in_children(self)
 
@@ -166,11 +152,12 @@ class Shelf(Generic[F]):
                 self._entries[flight.id] = _Entry(account, flight.began, until, gone)
             over = self._troubles & {None, flight.id}
             self._troubles -= over
-        news = "accounts are loaded again" if over else ""
-        return Landed(Loaded(account, max(0, until - self._clock())), news, good=True)
+            listeners = tuple(self._listeners) if over else ()
+        news, event = "accounts are loaded again" if over else "", AccountsBack() if None in over else None
+        return Landed(Loaded(account, max(0, until - self._clock())), news, good=True, event=event, listeners=listeners)
 
     def failed(self, flight: Flight[F], error: Exception) -> Landed:
-        """Note that the source failed, and return what was last known, if it may stand in."""
+        """Note that the source failed, and return what was last known, if it may stand in, or else the default."""
         with self._lock:
             self._leave(flight)
             stand_in = self._stand_in(flight.id)
@@ -180,10 +167,47 @@ class Shelf(Generic[F]):
                 self._troubles.discard(trouble)  # the caller sees the error itself
                 return Landed(error)
             known = trouble in self._troubles
+            listeners = tuple(self._listeners)
             if len(self._troubles) > self._entries.maxsize:  # of accounts that nobody asks for any more
                 self._troubles &= {None}
             self._troubles.add(trouble)
-        return Landed(stand_in or error, "" if known else _bad_news(flight.id, trouble, error))
+        answer = stand_in or self._default(flight.id, error)
+        if known:
+            return Landed(answer)
+        said = f"{type(error).__name__}: {without(str(error), flight.id)}"
+        if trouble is not None:
+            return Landed(answer, f"account {digest(trouble)} cannot be loaded, what was last known stands in: {said}")
+        news = f"accounts cannot be loaded; {self._outlook}: {said}"
+        return Landed(answer, news, event=AccountsDown(said), listeners=listeners)
+
+    def listen(self, listener: Listener) -> None:
+        """Tell *listener*, as long as it lives, when the source goes down and when it is back."""
+        with self._lock:
+            self._listeners.add(listener)
+
+    def check(self, policy: Policy) -> None:
+        """
+        Check that *policy* has what stands in while the source is down.
+
+        Raises:
+            ValueError: Where it has no such tier.
+        """
+        check_when_down(self._when_down, policy)
+
+    def emptied(self) -> Self:
+        """Return an empty shelf for the same source: the trouble it is in is no news there."""
+        with self._lock:
+            again = copy(self)
+            again.begin()
+        return again
+
+    def begin(self) -> None:
+        """Be a shelf of its own, with nothing on it yet."""
+        self._entries = TLRUCache(int(self._entries.maxsize), _gone, self._clock)
+        self._flights = {}
+        self._troubles, self._listeners = set(self._troubles), WeakSet(self._listeners)
+        self._lock = threading.Lock()
+        unlock_in_children(self)
 
     def leave(self, flight: Flight[F]) -> None:
         """Let nobody join *flight* any more."""
@@ -229,6 +253,12 @@ class Shelf(Generic[F]):
             self._entries[id] = entry
         return Loaded(entry.account, max(0, entry.until - now))
 
+    def _default(self, id: str, error: Exception) -> Loaded | Exception:
+        try:
+            return Loaded(default_account(self._when_down, id, error), RETRY)
+        except AccountsUnavailable as unavailable:
+            return unavailable
+
     def _entry(self, id: str) -> _Entry | None:
         # Not get(): it looks twice, and the entry may expire between the two looks.
         try:
@@ -247,12 +277,6 @@ class Shelf(Generic[F]):
 
 def _gone(_id: str, entry: _Entry, _now: int) -> int:
     return entry.gone
-
-
-def _bad_news(id: str, trouble: str | None, error: Exception) -> str:
-    what = "accounts" if trouble is None else f"account {digest(id)}"
-    said = without(str(error), id)
-    return f"{what} cannot be loaded, what was last known stands in: {type(error).__name__}: {said}"
 
 
 def _microseconds(duration: object, what: str) -> int:

@@ -168,6 +168,18 @@ class ReloadFailed:
     problem: str
 
 
+@dataclass(frozen=True, slots=True)
+class AccountsDown:
+    """The source of accounts fails: what is known stands in for a while; *problem* names no account."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountsBack:
+    """The source of accounts answers again."""
+
+
 Event = (
     Decided
     | Threshold
@@ -184,4 +196,6 @@ Event = (
     | OutcomeUnknown
     | Journalled
     | ReloadFailed
+    | AccountsDown
+    | AccountsBack
 )

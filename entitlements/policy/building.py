@@ -21,6 +21,7 @@ from entitlements.policy.routing import read_routes
 from entitlements.policy.segmenting import read_segmentations
 from entitlements.policy.servicing import read_services, service_features, with_services
 from entitlements.policy.shaping import shaped
+from entitlements.policy.sizes import check_size
 from entitlements.policy.vocabulary import vocabulary_of
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def _fields(root: Branch, document: Document, report: Report) -> dict[str, Any]:
     reader = Reader(root, vocabulary, definitions, report=report)
     parts = {tier: reader.part(("tiers", tier), shape) for tier, shape in document.tiers.items()}
     bundles = {name: reader.part(("add_ons", name), shape) for name, shape in document.add_ons.items()}
+    check_size(document, len(vocabulary.kinds), (*parts.values(), *bundles.values()), report)
     check_use(root, vocabulary, (*parts.values(), *bundles.values()), report=report)
     tiers = whole_tiers(document, parts, vocabulary, report=report)
     compare(document, tiers, parts, report=report)

@@ -14,6 +14,7 @@ from entitlements.model.limits import NOT_INCLUDED
 from entitlements.model.policy import NO_LEVEL
 from entitlements.model.words import in_words
 from entitlements.policy.misread import Misread
+from entitlements.policy.sizes import MAX_EXTENDS
 from entitlements.policy.vocabulary import SECTIONS
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ def compare(document: Document, tiers: Mapping[str, Tier], parts: Mapping[str, P
     """Report what is odd about the tiers that are sound themselves."""
     sound = [tier for tier in tiers.values() if _is_sound(tier.id, document, report)]
     names = {name: section for section in SECTIONS for name in getattr(document, section)}
+    meant = {tier.id: _meant(tier, document, parts) for tier in sound}
     for lower, higher in _neighbours(sound):
         for name, section in names.items():
-            expected = [tier for tier in higher if not _is_meant(name, tier, document, parts)]
+            expected = [tier for tier in higher if name not in meant[tier.id]]
             most = max(lower, key=lambda tier: _amount(document, tier, name))
             least = min(expected, key=lambda tier: _amount(document, tier, name), default=most)
             if _amount(document, most, name) > _amount(document, least, name):
@@ -52,10 +54,10 @@ def _is_sound(id: str, document: Document, report: Report) -> bool:
 
 
 def _lineage(id: str, document: Document) -> list[str]:
-    """Return the tier and all that it extends, a circle once."""
+    """Return the tier and all that it extends, a circle once; more than may be is an error elsewhere."""
     line: dict[str, None] = {}
     above: str | None = id
-    while above is not None and above in document.tiers and above not in line:
+    while above is not None and above in document.tiers and above not in line and len(line) <= MAX_EXTENDS:
         line[above] = None
         above = document.tiers[above].extends
     return list(line)
@@ -83,14 +85,13 @@ def _size(value: LimitValue) -> float:
     return float("inf") if value else 0
 
 
-def _is_meant(name: str, tier: Tier, document: Document, parts: Mapping[str, Part]) -> bool:
-    """Say whether the tier, or one that it extends, says that it goes without."""
-    return tier.limits.get(name) == 0 or any(
-        name in document.tiers[each].without
-        or parts[each].limits.get(name) is NOT_INCLUDED
-        or parts[each].levels.get(name) is NOT_INCLUDED
-        for each in _lineage(tier.id, document)
-    )
+def _meant(tier: Tier, document: Document, parts: Mapping[str, Part]) -> set[str]:
+    """Return the names that the tier, or one that it extends, says that it goes without."""
+    meant = {name for name, size in tier.limits.items() if size == 0}
+    for each in _lineage(tier.id, document):
+        written = (*parts[each].limits.items(), *parts[each].levels.items())
+        meant.update(document.tiers[each].without, (name for name, value in written if value is NOT_INCLUDED))
+    return meant
 
 
 def _written_at(section: str, name: str, tier: Tier, report: Report) -> Path:

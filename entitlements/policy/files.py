@@ -11,10 +11,8 @@ from entitlements.policy.merging import merged
 from entitlements.policy.misread import Misread
 from entitlements.policy.reading import read_text
 from entitlements.policy.report import Report
+from entitlements.policy.sizes import MAX_BYTES, MAX_FILES, Budget
 from entitlements.policy.tree import Branch, Place
-
-MAX_BYTES: Final = 1 << 20
-"""Largest file."""
 
 SUFFIXES: Final = (".yaml", ".yml")
 
@@ -22,12 +20,14 @@ SUFFIXES: Final = (".yaml", ".yml")
 def read_files(path: str | os.PathLike[str], report: Report) -> Branch:
     """Return what the file, or the YAML files of the folder, at *path* say together."""
     name = os.fsdecode(path)
-    trees = []
+    trees, budget = [], Budget()
     for file in _files(name, report):
         report.reads(file)
-        text = _text(file, report)
-        tree = None if text is None else read_text(text, file, report)
+        text = _text(file, report, budget)
+        tree = None if text is None else read_text(text, file, report, budget)
         trees += [] if tree is None else [tree]
+        if budget.spent:
+            break
     return merged(trees, Place(name), report)
 
 
@@ -42,6 +42,10 @@ def _files(name: str, report: Report) -> list[str]:
     except (OSError, ValueError) as error:
         _unreadable(name, error, report)
         return []
+    if len(found) > MAX_FILES:
+        what = Misread(f"the folder has {len(found)} files", f"give the path of a folder with at most {MAX_FILES}")
+        report.gap((), what, place=Place(name))
+        return []
     files = [os.path.join(name, each) for each in found if not each.startswith(".")]  # noqa: PTH118 - as the user wrote it
     if not files:
         what = Misread(
@@ -51,9 +55,11 @@ def _files(name: str, report: Report) -> list[str]:
     return files
 
 
-def _text(file: str, report: Report) -> str | None:
+def _text(file: str, report: Report, budget: Budget) -> str | None:
     try:
-        return _decoded(_data(file))
+        data = _data(file)
+        budget.take_bytes(len(data))
+        return _decoded(data)
     except Misread as error:
         report.gap((), error, place=Place(file))
     except UnicodeDecodeError as error:

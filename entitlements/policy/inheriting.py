@@ -9,6 +9,7 @@ from entitlements.model.instants import MICROSECOND
 from entitlements.model.limits import LimitValue, NotIncluded
 from entitlements.model.policy import Tier, TrialTerms
 from entitlements.policy.misread import Absent, Misread
+from entitlements.policy.sizes import MAX_EXTENDS
 from entitlements.policy.values import nodes_above, overlaid
 
 if TYPE_CHECKING:
@@ -30,8 +31,13 @@ def whole_tiers(
     parents = _parents(document, vocabulary, report)
     known = {*vocabulary.kinds, *_keys_and_nodes(key for part in parts.values() for key in part.written)}
     tiers: dict[str, Tier] = {}
+    depths: dict[str | None, int] = {None: -1}
     for id in _parents_first(parents, report):
         parent = parents[id]
+        depths[id] = depths[parent] + 1
+        if depths[id] > MAX_EXTENDS:
+            report.error(("tiers", id, "extends"), _TOO_DEEP)
+            parent, depths[id] = None, 0
         shape, part = document.tiers[id], parts[id]
         base = tiers[parent] if parent is not None else _NOTHING
         _check_dropped(id, shape, base, known=known, speller=vocabulary.speller, report=report)
@@ -45,6 +51,10 @@ def _keys_and_nodes(keys: Iterable[str]) -> set[str]:
 
 
 _NOTHING = Tier("", 0, "")
+
+_TOO_DEEP = Misread(
+    f"extends more than {MAX_EXTENDS} tiers, each through the one before", "let it extend one further up, or none"
+)
 
 
 def _parents(document: Document, vocabulary: Vocabulary, report: Report) -> dict[str, str | None]:

@@ -28,12 +28,13 @@ from entitlements.policy.merging import united
 from entitlements.policy.misread import Misread, shown
 from entitlements.policy.report import Report
 from entitlements.policy.scalars import checked_text, typed_scalar
-from entitlements.policy.tree import MAX_DEPTH, MAX_NODES, Branch, Items, Leaf, Node, Path, Place
+from entitlements.policy.sizes import Budget
+from entitlements.policy.tree import MAX_DEPTH, Branch, Items, Leaf, Node, Path, Place
 
 
-def read_text(text: str, file: str, report: Report) -> Branch | None:
+def read_text(text: str, file: str, report: Report, budget: Budget) -> Branch | None:
     """Return the tree of a file's *text*; None, and why in the report, if it has none."""
-    composer = _Composer(file, report)
+    composer = _Composer(file, report, budget)
     try:
         for event in YAML(typ="safe", pure=True).parse(text):
             composer.take(event)
@@ -121,13 +122,13 @@ class _Open:
 class _Composer:
     """Takes one event after the other and builds the tree."""
 
-    def __init__(self, file: str, report: Report) -> None:
+    def __init__(self, file: str, report: Report, budget: Budget) -> None:
         self.line = 1
         self._file = file
         self._report = report
         self._open: list[_Open] = []
         self._root: Node | None = None
-        self._nodes = 0
+        self._budget = budget
         self._documents = 0
 
     def take(self, event: Event) -> None:
@@ -138,7 +139,7 @@ class _Composer:
         elif isinstance(event, CollectionEndEvent):
             self._put(self._open.pop().closed())
         elif isinstance(event, NodeEvent):
-            self._count()
+            self._budget.take_node()
             self._take_node(event)
 
     def whole(self) -> Branch | None:
@@ -167,11 +168,6 @@ class _Composer:
         if event.version not in {None, (1, 2)} or event.tags:
             what = Misread("a directive changes how the file is read", "remove the line that begins with %")
             self._report.gap((), what, place=Place(self._file, 1))
-
-    def _count(self) -> None:
-        self._nodes += 1
-        if self._nodes > MAX_NODES:
-            raise Misread(f"the file has more than {MAX_NODES} keys and values", "split it, or look for what repeats")
 
     def _take_node(self, event: NodeEvent) -> None:
         if isinstance(event, AliasEvent):

@@ -14,7 +14,7 @@ MAX_DEPTH = 16
 """Deepest nesting of mappings and lists."""
 
 MAX_NODES = 100_000
-"""Most mappings, lists, keys and values of one file."""
+"""Most mappings, lists, keys and values of one policy."""
 
 
 @dataclass(frozen=True, slots=True)

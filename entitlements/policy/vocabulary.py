@@ -28,11 +28,11 @@ class Speller:
 
     def __init__(self) -> None:
         self.meant: set[str] = set()
-        self._left = 200  # comparing is slow, and so many unknown names are no slips of spelling
+        self._left = 200_000  # comparing two names is slow, and so many unknown ones are no slips of spelling
 
     def suggest(self, name: str, known: Collection[str]) -> str:
         """Return `did you mean 'x'?`, or an empty text if nothing is like *name*."""
-        self._left -= 1
+        self._left -= len(known)
         close = difflib.get_close_matches(name, known, n=1) if self._left >= 0 else []
         self.meant.update(close)
         return f"did you mean {close[0]!r}?" if close else ""
@@ -57,7 +57,7 @@ class Vocabulary:
     kinds: Mapping[str, str]
     defined: frozenset[tuple[str, str]]
     levels: Mapping[str, tuple[str, ...]]
-    tiers: tuple[str, ...]
+    tiers: Mapping[str, None]
     aliases: Mapping[str, str]
     trials: frozenset[str]
     services: frozenset[str]
@@ -104,7 +104,7 @@ def vocabulary_of(root: Branch, document: Document) -> Vocabulary:
         {name: section for section, name in reversed(defined)},
         frozenset(defined),
         {name: tuple(levels) for name, levels in document.levels.items()},
-        keys_of(root, "tiers"),
+        dict.fromkeys(keys_of(root, "tiers")),
         {alias: tier for tier, shape in document.tiers.items() for alias in shape.aliases},
         frozenset(tier for tier, shape in document.tiers.items() if shape.trial is not None),
         frozenset(services),
