@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from entitlements.errors import AccountError, Denied, StoreError
+from entitlements.errors import AccountError, AccountsUnavailable, Denied, StoreError
 from entitlements.http.costs import BadRequest
 from entitlements.http.headers import HeaderStyle, rate_limit_headers
 from entitlements.http.messages import POLICY_VIOLATION
@@ -65,6 +65,7 @@ def handlers(say: Problems, style: HeaderStyle) -> Handlers:
         AccountRequired: nobody,
         StoreError: unavailable,
         AccountError: unavailable,
+        AccountsUnavailable: unavailable,
     }
 
 

@@ -12,7 +12,7 @@ import re
 from hashlib import sha256
 from traceback import format_exception
 
-from entitlements.errors import StoreError
+from entitlements.errors import AccountsUnavailable, StoreError
 
 
 def digest(id: str) -> str:
@@ -35,7 +35,10 @@ def story(error: BaseException, id: str | None) -> str:
     """
     Return an error's traceback, with what it came from, without the id of the account that it is about.
 
-    Of a store's error only its text, which says where, why and what to do: every request may meet it.
+    Of a store's error, and of a directory that is down, only the text, which says where, why and what to do:
+    every request may meet it.
     """
-    text = str(error) if isinstance(error, StoreError) else "".join(format_exception(error)).rstrip()
+    text = (
+        str(error) if isinstance(error, StoreError | AccountsUnavailable) else "".join(format_exception(error)).rstrip()
+    )
     return text if id is None else without(text, id)
