@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError
 
-from entitlements.stores.connecting import START_UP, async_cluster_of, cluster_of, hurry
 from entitlements.stores.failures import Overloaded, failure, is_refused, unreachable
 from entitlements.stores.links import ERRORS, check_version
+from entitlements.stores.pools import START_UP, async_cluster_of, cluster_of, hurry
 from entitlements.stores.turns import AsyncTurns, Deadline, Turns
 
 if TYPE_CHECKING:
