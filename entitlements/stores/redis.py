@@ -151,7 +151,7 @@ def _target(store: Any, namespace: str, max_connections: int) -> Target:
     if isinstance(store, str):
         return target_of(store, namespace, max_connections)
     if not is_client(store):
-        raise TypeError(f"{store!r} is no store URL and no client of redis-py")
+        raise TypeError(f"store of type {type(store).__name__} is no store URL (as a str) and no client of redis-py")
     return target_from(store, namespace, max_connections)
 
 
