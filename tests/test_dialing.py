@@ -19,6 +19,7 @@ from entitlements.stores.redis import RedisStore
 
 DEADLINE = 0.1
 HASTY = Charge("acme", (Part(Rate("api", HOUR, deadline=int(DEADLINE * SECOND)), 100),))
+BRISK = Charge("acme", (Part(Rate("api", HOUR, deadline=SECOND // 2), 100),))
 PATIENT = Charge("acme", (Part(Rate("api", HOUR, deadline=5 * SECOND), 100),))
 """For what may take a busy machine a moment."""
 
@@ -127,6 +128,20 @@ def test_a_silent_sentinel_leaves_time_for_the_next(rack):
         assert Status.ADMITTED is store.execute(HASTY).status
         store.close()
         rack.remove(server, watching)
+
+
+def test_silent_nodes_of_a_cluster_take_no_longer_than_one():
+    with silent(3) as ports:
+        url = f"redis+cluster://{','.join(f'127.0.0.1:{port}' for port in ports)}"
+        assert seconds(started(url)) < 1.4 * DEADLINE
+
+
+def test_a_silent_node_of_a_cluster_leaves_time_for_the_next(cluster):
+    with silent(1) as (port,):
+        for _ in range(6):  # which node is asked first is a matter of chance
+            store = started(f"redis+cluster://127.0.0.1:{port},127.0.0.1:{cluster.nodes[0].port}")
+            assert Status.ADMITTED is store.execute(BRISK).status
+            store.close()
 
 
 def test_each_of_several_has_a_fair_part_of_what_is_left(monkeypatch):

@@ -84,19 +84,11 @@ def async_pool_of(target: Target) -> AsyncConnectionPool:
 def cluster_of(target: Target) -> redis.RedisCluster:
     """Return a client that finds the node of each key; making it asks the nodes for their slots."""
     nodes = [ClusterNode(host, port) for host, port in target.hosts]  # type: ignore[no-untyped-call]
-    settings = _for_cluster(target) | {"socket_timeout": START_UP}
-    return redis.RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), 0), **settings)
-
-
-def hurry(client: redis.RedisCluster, patience: float) -> None:
-    """Let a client wait no longer than so many seconds for an answer, now that it knows the slots."""
-    client.nodes_manager.connection_kwargs["socket_timeout"] = patience
-    for node in client.get_nodes():  # type: ignore[no-untyped-call]
-        if node.redis_connection:
-            pool = node.redis_connection.connection_pool
-            pool.connection_kwargs["socket_timeout"] = patience
-            pool.disconnect()
-            pool.reset()  # or the connections that there are would keep their timeout
+    settings = _for_cluster(target) | {"connection_class": _CLASSES[target.kind]}
+    settings.pop("ssl")  # the class says it
+    host, port = target.hosts[0]
+    url = f"redis://[{host}]:{port}" if ":" in host else f"redis://{host}:{port}"  # without one it takes no class
+    return redis.RedisCluster(url=url, startup_nodes=nodes, retry=Retry(NoBackoff(), 0), **settings)
 
 
 def async_cluster_of(target: Target) -> redis.asyncio.RedisCluster:
