@@ -70,8 +70,11 @@ class Proxy:
     async def _say(self, writer, said):
         if self.late:
             await asyncio.sleep(self.late)
-        for each in (said[place : place + 1] for place in range(len(said))) if self.drips else (said,):
-            writer.write(each)
+        if not self.drips:
+            writer.write(said)
+            return
+        for place in range(len(said)):
+            writer.write(said[place : place + 1])
             await asyncio.sleep(self.drips)
 
 
