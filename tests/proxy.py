@@ -14,10 +14,13 @@ class Proxy:
 
     `where` says when: `reply` after the server has answered, so that it was done;
     `request` before it has heard of it.
+
+    `late` are the seconds by which each answer comes later, `drips` those between two bytes of it.
     """
 
     def __init__(self, port, seed=1):
         self.lost, self.where, self.cut = 0.0, "reply", 0
+        self.late = self.drips = 0.0
         self._to, self._chance, self._tasks = port, random.Random(seed), set()
 
     async def serve(self):
@@ -61,8 +64,18 @@ class Proxy:
             while said := await answers.read(65536):
                 if doomed.is_set():
                     break
-                writer.write(said)
+                await self._say(writer, said)
         writer.close()
+
+    async def _say(self, writer, said):
+        if self.late:
+            await asyncio.sleep(self.late)
+        if not self.drips:
+            writer.write(said)
+            return
+        for place in range(len(said)):
+            writer.write(said[place : place + 1])
+            await asyncio.sleep(self.drips)
 
 
 @contextmanager

@@ -302,7 +302,7 @@ async def test_what_waits_behind_a_connection_that_is_given_up_goes_over_the_nex
 
 def test_a_reply_that_drips_in_holds_a_thread_no_longer_than_its_deadline():
     here, there = socket.socketpair()
-    line = Line(SimpleNamespace(_sock=here, _parser=SimpleNamespace(parse_error=Exception)))
+    line = Line(SimpleNamespace(_sock=SimpleNamespace(bare=here), _parser=SimpleNamespace(parse_error=Exception)))
     ended = threading.Event()
 
     def drip():

@@ -239,7 +239,7 @@ def test_a_journal_holds_what_it_says_also_when_what_waits_is_given_back(small):
     books = enforcer._store._store._degrading.journal
     for _ in range(MANY):
         assert enforcer.refund(enforcer.consume("acme", "leads"))
-    assert (0, 0, 0) == (len(books), len(books._waiting), len(books._charges))
+    assert (0, 0, 0) == (len(books), len(books._waiting), len(books._named))
     for at in range(MANY):
         enforcer.consume(f"a{at}", "leads") if at % 2 else enforcer.consume("acme", "seats")
     assert CAP == len(books) == sum(map(len, books._waiting.values()))

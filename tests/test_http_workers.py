@@ -62,11 +62,9 @@ from entitlements import AsyncEnforcer, Policy
 from entitlements.http.asgi import EntitlementsMiddleware
 from entitlements.http.routes import Route
 
-PID = str(os.getpid())
-
 async def work(scope, receive, send):
     if scope["path"] == "/hang":
-        Path(f"hanging-{PID}").touch()
+        Path(f"hanging-{os.getpid()}").touch()
         await asyncio.sleep(60)
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"done"})
@@ -82,32 +80,48 @@ async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         await receive()
         await send({"type": "lifespan.startup.complete"})
-        Path(f"ready-{PID}").touch()
+        Path(f"ready-{os.getpid()}").touch()
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
         return
 
     async def signing(message):
         if message["type"] == "http.response.start":
-            message["headers"].append((b"x-process", PID.encode()))
+            message["headers"].append((b"x-process", b"%d" % os.getpid()))
         await send(message)
 
     await gated(scope, receive, signing)
+
+if "USED" in os.environ:
+    asyncio.run(enforcer.consume("x", {"api": 1, "leads": 1, "agents": 1}))
 """
 
 
+def uvicorn(port, count):
+    """Return what runs so many processes that each import the application."""
+    return [
+        sys.executable, "-m", "uvicorn", "workers_app:app", "--host", "127.0.0.1", "--port", str(port),
+        "--workers", str(count), "--log-level", "critical", "--no-access-log",
+    ]  # fmt: skip
+
+
+def preloaded(port, count):
+    """Return what runs so many processes that are forked from one that has imported the application."""
+    return [
+        sys.executable, "-m", "gunicorn", "workers_app:app", "--preload", "--bind", f"127.0.0.1:{port}",
+        "--workers", str(count), "--worker-class", "uvicorn.workers.UvicornWorker", "--log-level", "critical",
+        "--no-control-socket",
+    ]  # fmt: skip
+
+
 @contextlib.contextmanager
-def workers(folder, store, count):
+def workers(folder, store, count, command=uvicorn, **options):
     """Serve the application above with so many processes that share a store, and yield its URL."""
     (folder / "workers_app.py").write_text(WORKERS_APP, encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    command = [
-        sys.executable, "-m", "uvicorn", "workers_app:app", "--host", "127.0.0.1", "--port", str(port),
-        "--workers", str(count), "--log-level", "critical", "--no-access-log",
-    ]  # fmt: skip
-    environment = {**os.environ, "STORE": store, "POLICY": json.dumps(POLICY)}
-    running = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
+    environment = {**os.environ, "STORE": store, "POLICY": json.dumps(POLICY), **options}
+    running = subprocess.Popen(command(port, count), cwd=folder, env=environment, start_new_session=True)
     url = f"http://127.0.0.1:{port}"
     try:
         until(lambda: answers(f"{url}/healthz"))
@@ -160,3 +174,18 @@ def test_4_workers_share_one_limit_and_one_that_is_killed_leaves_its_units_spent
     assert dict.fromkeys(POLICY["limits"], 100) == {name: each.used for name, each in usage.items()}
     assert (100, 400) == (month.used, month.denied)
     assert len({process for _, process in responses}) > 1  # it was not one of them alone
+
+
+def test_workers_forked_from_a_process_that_has_charged_admit_exactly_the_limit(tmp_path, valkey):
+    store = f"redis://127.0.0.1:{valkey.port}/0?namespace=preloaded"
+    enforcer = Enforcer(Policy.parse(POLICY), accounts={"x": "one"}, store=store)
+    with enforcer, workers(tmp_path, store, 4, preloaded, USED="1") as url:
+        until(lambda: len(processes(tmp_path, "ready")) == 4)
+        responses = asyncio.run(storm(url, 200))
+        usage = enforcer.usage("x")
+        enforcer.forget("x")
+
+    statuses = [status for status, _ in responses]
+    assert (99, 101) == (statuses.count(200), statuses.count(429))  # one was charged before the fork
+    assert dict.fromkeys(POLICY["limits"], 100) == {name: each.used for name, each in usage.items()}
+    assert len({process for _, process in responses}) > 1

@@ -481,6 +481,17 @@ def test_the_journal_is_bounded_and_what_overflows_is_counted_and_logged(enforce
     assert "2 were lost" in caplog.text
 
 
+def test_the_first_that_overflows_is_logged_and_closing_says_how_many_did(enforcer, store, caplog):
+    degrading_of(enforcer).journal = Journal(room=3)
+    store.how = "refused"
+    with caplog.at_level(logging.WARNING):
+        for expected in (0, 0, 0, 1, 1):
+            enforcer.consume("acme", "exports")
+            assert expected == caplog.text.count("its journal is full, with 3 orders")
+        enforcer.close()
+    assert "3 orders still wait to be brought to it; 2 were lost" in caplog.text
+
+
 def test_a_journal_that_fails_again_half_way_loses_nothing(enforcer, store):
     store.how = "refused"
     for _ in range(5):

@@ -6,12 +6,16 @@ import asyncio
 import hashlib
 import logging
 import traceback
+from functools import partial
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
 
 import pytest
 import redis
 from flaky import Flaky
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import RedisDsn, TypeAdapter
 from servers import free_port
 
 from entitlements import Account, AsyncEnforcer, Enforcer, MemoryStore, Policy
@@ -84,6 +88,36 @@ def test_whatever_is_written_around_a_password_it_is_not_shown(text, url):
     except ValueError as error:
         said = told(error)
     assert SECRET not in said
+
+
+class Url:
+    """What shows itself as it is written, as the URLs of other libraries do."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def __repr__(self):
+        return f"URL({self.text!r})"
+
+
+NO_STORES = [
+    str.encode,
+    urlsplit,
+    PurePosixPath,
+    Url,
+    TypeAdapter(RedisDsn).validate_python,
+    redis.ConnectionPool.from_url,
+]
+
+
+@pytest.mark.parametrize("wrapped", NO_STORES, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("build", [partial(Enforcer, POLICY), partial(AsyncEnforcer, POLICY)])
+def test_a_url_that_is_no_text_is_named_by_its_type_and_not_shown(wrapped, build):
+    store = wrapped(f"redis://user:{SECRET}@127.0.0.1:1")
+    for refusing in (lambda: build(store=store), lambda: RedisStore(store), lambda: AsyncRedisStore(store)):
+        with pytest.raises(TypeError, match=type(store).__name__) as caught:
+            refusing()
+        assert SECRET not in told(caught.value)
 
 
 def url_of(kind):

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -724,15 +725,47 @@ async def test_opening_connects_before_the_first_charge(valkey):
             assert (1, opened) == (opened - before, int(watching.info("stats")["total_connections_received"]))
 
 
-def test_a_deadline_of_a_limit_holds_on_a_cluster_too(cluster):
-    """A rate waits 50 ms and no longer, although redis-py knows one timeout for all calls of a client."""
+@pytest.mark.parametrize(("limit", "deadline"), [(Rate("quick", HOUR), 0.05), (Allocation("seats"), 0.25)])
+def test_a_deadline_of_a_limit_holds_on_a_cluster_too(cluster, limit, deadline):
+    """Also where every node is silent, as then nobody says anew which slots are where; what was sent may be done."""
     store = RedisStore(cluster.url)
-    store.execute(Charge("acme", (Part(Rate("quick", HOUR), 100),)))
-    waits = {each: one.nodes_manager.connection_kwargs["socket_timeout"] for each, one in store._link._clients.items()}
+    store.execute(five())
+    for node in cluster.nodes:
+        node.stop()
+    try:
+        for _ in range(2):
+            began = time.monotonic()
+            with pytest.raises(TimedOut):
+                store.execute(Charge("acme", (Part(limit, 100),), operation="o:1"))
+            assert time.monotonic() - began < 1.5 * deadline
+    finally:
+        for node in cluster.nodes:
+            node.cont()
+    assert store.execute(five()).status is Status.REPLAYED
+    store.close()
 
-    assert {0.05: 0.05} == waits
-    store.execute(Charge("acme", (Part(Allocation("seats"), 100),), operation="o:1"))
-    assert {0.05, 0.25} == set(store._link._clients)
+
+def test_the_order_after_one_that_failed_asks_where_the_slots_are(cluster):
+    def asked():
+        with ExitStack() as stack:
+            clients = [stack.enter_context(node.client()) for node in cluster.nodes]
+            return sum(
+                client.info("commandstats").get("cmdstat_cluster|slots", {"calls": 0})["calls"] for client in clients
+            )
+
+    store = RedisStore(cluster.url)
+    store.execute(one())
+    owner, before = cluster.owner(key_slot(account_key("ent", "acme"))), asked()
+    owner.stop()
+    try:
+        with pytest.raises(TimedOut):
+            store.execute(Charge("acme", (Part(Rate("quick", HOUR), 100),)))
+    finally:
+        owner.cont()
+    assert before == asked()
+    for _ in range(2):
+        assert store.execute(one()).status is Status.ADMITTED
+    assert before + 1 == asked()
     store.close()
 
 

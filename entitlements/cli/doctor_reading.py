@@ -20,9 +20,10 @@ from entitlements.errors import StoreError
 from entitlements.model.charge import Charge, Forget, Part
 from entitlements.model.instants import MINUTE, SECOND
 from entitlements.model.limits import Rate
-from entitlements.stores.connecting import cluster_of, pool_of, target_of
+from entitlements.stores.connecting import target_of
 from entitlements.stores.failures import unreachable
 from entitlements.stores.keys import account_key
+from entitlements.stores.pools import cluster_of, pool_of
 from entitlements.stores.redis import RedisStore
 from entitlements.stores.rights import needed, on
 from entitlements.stores.scripts import SLIDING

@@ -45,7 +45,7 @@ def open_store(store: str | Store, clock: Clock) -> Store:
         return RedisStore(store)
     if not (callable(getattr(store, "execute", None)) and callable(getattr(store, "close", None))):
         raise TypeError(
-            f"store {store!r} is no store; give memory://, redis://host:6379, or an object with execute and close"
+            f"{_kind(store)} is no store; give memory:// or redis://host:6379 as a str, or an object with execute and close"
         )
     _check_given(store, clock)
     return store  # type: ignore[return-value]
@@ -64,7 +64,7 @@ def open_async_store(store: str | Store | AsyncStore, clock: Clock) -> AsyncStor
         return AsyncMemoryStore(store)
     if not hasattr(store, "aclose"):
         what = "blocks" if hasattr(store, "close") else "is no store"
-        raise TypeError(f"store {store!r} {what}; AsyncEnforcer needs one with async execute and aclose")
+        raise TypeError(f"{_kind(store)} {what}; AsyncEnforcer needs one with async execute and aclose")
     _check_given(store, clock)
     return store  # type: ignore[return-value]
 
@@ -110,6 +110,11 @@ def guard_async_store(store: AsyncStore, tell: Callable[[Event], object], proces
 def _is_embedded(store: object) -> bool:
     """Say whether *store* is the URL of the embedded store; a namespace there says nothing, as nobody shares it."""
     return isinstance(store, str) and (store == "memory://" or store.startswith("memory://?namespace="))
+
+
+def _kind(store: object) -> str:
+    """Return what to call a thing that is no store: by its type alone, as its text may be a URL with a password."""
+    return f"store of type {type(store).__name__}"
 
 
 def _check_given(store: Any, clock: Clock) -> None:

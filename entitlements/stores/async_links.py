@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoScriptError
 
 from entitlements.errors import StoreError
-from entitlements.stores.connecting import START_UP, async_pool_of
 from entitlements.stores.exchange import Asked, Exchange
 from entitlements.stores.failures import (
     Overloaded,
@@ -19,6 +18,7 @@ from entitlements.stores.failures import (
     unreachable,
 )
 from entitlements.stores.links import ERRORS, check_version, sentinels
+from entitlements.stores.pools import START_UP, async_pool_of
 from entitlements.stores.scripts import LOADED, Script
 from entitlements.stores.turns import LONGEST_WAIT, Watch, longest
 from entitlements.stores.wire import Call, Request, packed

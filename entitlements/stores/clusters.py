@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError
 
-from entitlements.stores.connecting import START_UP, async_cluster_of, cluster_of, hurry
+from entitlements.stores.dialing import by
 from entitlements.stores.failures import Overloaded, failure, is_refused, unreachable
 from entitlements.stores.links import ERRORS, check_version
-from entitlements.stores.turns import AsyncTurns, Deadline, Turns
+from entitlements.stores.pools import START_UP, async_cluster_of, cluster_of
+from entitlements.stores.turns import AsyncTurns, Deadline, Turns, longest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from entitlements.stores.connecting import Target
     from entitlements.stores.wire import Call, Request
 
@@ -28,19 +33,27 @@ class ClusterLink:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._turns = Turns(target.max_connections)
-        self._clients: dict[float, Any] = {}
-        """By deadline, of which a policy has few: redis-py knows one timeout for all calls of a client."""
+        self._client: Any = None
+        self._start_up_ends = inf
+        """Same as of a `Link`."""
+        self._ask_slots: Callable[[], object] | None = None
+        """What asks for the slots anew, where a node has failed since."""
         self._lock = threading.Lock()
+        """Held by whoever connects, or asks for the slots."""
 
     def run(self, request: Request) -> Any:
         """Same as `Link.run`."""
-        patience = request.patience
+        came = monotonic()
+        if self._start_up_ends is inf:
+            self._start_up_ends = came + START_UP
+        patience = request.patience if self._client or came > self._start_up_ends else START_UP
         if not self._turns.enter(patience):
             raise Overloaded(f"store {self._target.shown}: no connection was free in time; raise max_connections")
         try:
-            reply = self._answer(self._clients.get(patience) or self._connected(patience), request)
-        except ERRORS as error:
-            raise (unreachable if is_refused(error) else failure)(error, self._target.shown) from error
+            until = min(max(came, self._turns.answered) + patience, came + longest(patience))
+            if until - monotonic() < patience / 4:  # others have had it: this says nothing of the cluster
+                raise Overloaded(f"store {self._target.shown}: a connection was free too late; raise max_connections")
+            reply = self._run(request, until)
         finally:
             self._turns.leave()
         self._turns.answered = monotonic()
@@ -48,27 +61,45 @@ class ClusterLink:
 
     def close(self) -> None:
         """Let go of every connection."""
-        clients, self._clients = self._clients, {}
-        for client in clients.values():
+        client, self._client, self._ask_slots = self._client, None, None
+        if client:
             client.close()
 
-    def _connected(self, patience: float) -> Any:
-        if not self._lock.acquire(timeout=START_UP):
+    def _run(self, request: Request, until: float) -> Any:
+        client = self._connected(until)
+        try:
+            with by(until):
+                return self._answer(client, request)
+        except ERRORS as error:
+            raise (unreachable if is_refused(error) else failure)(error, self._target.shown) from error
+
+    def _connected(self, until: float) -> Any:
+        client = self._client
+        if client and not self._ask_slots:
+            return client
+        left = until - monotonic()
+        if not self._lock.acquire(timeout=0 if client else max(0.0, left)):
+            if client:  # somebody asks for the slots; most are where they were
+                return client
             raise Overloaded(f"store {self._target.shown}: others have been connecting for too long")
         try:
-            if patience not in self._clients:
-                self._clients[patience] = self._connect(patience)
-            return self._clients[patience]
+            if not self._client:
+                self._client = self._connect(until)
+            elif ask := self._ask_slots:
+                self._refresh(self._client.nodes_manager, ask, until - left / 2)
+            return self._client
         finally:
             self._lock.release()
 
-    def _connect(self, patience: float) -> Any:
+    def _connect(self, until: float) -> Any:
         client: Any = None
         try:
-            client = cluster_of(self._target)
-            hello = client.execute_command("HELLO", target_nodes=client.get_default_node())
+            with by(until, len(self._target.hosts)):
+                client = cluster_of(self._target)
+            with by(until):
+                hello = client.execute_command("HELLO", target_nodes=client.get_default_node())
             check_version(hello, self._target.shown)
-            hurry(client, patience)
+            self._put_off(client.nodes_manager)
         except BaseException as error:
             if client:
                 client.close()
@@ -76,6 +107,24 @@ class ClusterLink:
                 raise unreachable(error, self._target.shown) from error
             raise
         return client
+
+    def _put_off(self, manager: Any) -> None:
+        """Leave asking for the slots to the next order: redis-py would ask with the one that has just used its time up."""
+        initialize = manager.initialize
+
+        def later(**which: Any) -> None:
+            self._ask_slots = partial(initialize, **which)
+
+        manager.initialize = later
+
+    def _refresh(self, manager: Any, ask: Callable[[], object], until: float) -> None:
+        """Ask for the slots; where that fails the order goes to the node that had its slot, and the next asks again."""
+        self._ask_slots = None
+        try:
+            with by(until, len(manager.startup_nodes)):
+                ask()
+        except ERRORS:
+            self._ask_slots = ask
 
     @staticmethod
     def _answer(client: Any, request: Request) -> Any:

@@ -1,5 +1,5 @@
 """
-From a store's URL, or a client that somebody already has, to connections.
+From a store's URL, or a client that somebody already has, to where its server is and how to get in.
 
 Nothing here connects. Of a client only the settings are taken, never its connections:
 redis-py's own defaults repeat a write whose answer was lost, and take seconds to fail.
@@ -15,25 +15,17 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 import redis
 import redis.asyncio
 from redis.asyncio.connection import Connection as AsyncConnection
-from redis.asyncio.connection import ConnectionPool as AsyncConnectionPool
 from redis.asyncio.connection import SSLConnection as AsyncSSLConnection
 from redis.asyncio.connection import UnixDomainSocketConnection as AsyncUnixConnection
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.asyncio.sentinel import SentinelConnectionPool as AsyncSentinelConnectionPool
-from redis.backoff import NoBackoff
-from redis.cluster import ClusterNode
-from redis.connection import URL_QUERY_ARGUMENT_PARSERS, Connection, ConnectionPool, SSLConnection, parse_url
+from redis.connection import URL_QUERY_ARGUMENT_PARSERS, Connection, SSLConnection, parse_url
 from redis.connection import UnixDomainSocketConnection as UnixConnection
-from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool
+from redis.sentinel import SentinelConnectionPool
 
 from entitlements.stores.keys import check_namespace
 
 DEFAULT_NAMESPACE = "ent"
 MAX_CONNECTIONS = 32
-START_UP = 2.0
-"""Seconds for the first connection, which may find a cold resolver and a TLS handshake before it."""
 
 _OURS = ("namespace", "max_connections")
 _SETTINGS = frozenset({
@@ -87,6 +79,11 @@ class Target:
     def is_cluster(self) -> bool:
         """Whether redis-py's routing finds the node of a key."""
         return bool(self.hosts) and self.service is None
+
+    @property
+    def is_named(self) -> bool:
+        """Whether a host's name, or its address, says where the one server is."""
+        return not self.hosts and self.kind != "unix"
 
 
 def target_of(url: str, namespace: str = DEFAULT_NAMESPACE, max_connections: int = MAX_CONNECTIONS) -> Target:
@@ -268,80 +265,3 @@ def _kept(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 def _places(nodes: tuple[Host, ...]) -> str:
     return ",".join(f"{host}:{port}" for host, port in nodes)
-
-
-# -- pools ---------------------------------------------------------------------------------
-
-
-def _quick(retry: type[Retry | AsyncRetry] = Retry) -> dict[str, Any]:
-    """Return what every connection of ours is told: never repeat, and no answers of the client's own making."""
-    return {
-        "retry": retry(NoBackoff(), 0),
-        "retry_on_timeout": False,
-        "decode_responses": False,
-        "socket_timeout": START_UP,
-        "socket_connect_timeout": START_UP,
-    }
-
-
-def pool_of(target: Target) -> ConnectionPool:
-    """Return a pool that makes connections to a single server or to Sentinel's primary."""
-    most = 2**31
-    if target.hosts:
-        entry = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "retry": Retry(NoBackoff(), 0)}
-        sentinel = Sentinel(target.hosts, sentinel_kwargs=entry | target.sentinel_settings)  # type: ignore[no-untyped-call]
-        return SentinelConnectionPool(  # type: ignore[no-untyped-call]
-            target.service, sentinel, ssl=target.kind == "rediss", max_connections=most, **target.settings | _quick()
-        )
-    return ConnectionPool(_CLASSES[target.kind][0], max_connections=most, **target.settings | _quick())
-
-
-def async_pool_of(target: Target) -> AsyncConnectionPool:
-    """Same as `pool_of()` but for an event loop."""
-    most = 2**31
-    if target.hosts:
-        entry = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "retry": AsyncRetry(NoBackoff(), 0)}
-        sentinel = AsyncSentinel(target.hosts, sentinel_kwargs=entry | target.sentinel_settings)  # type: ignore[no-untyped-call]
-        settings = target.settings | _quick(AsyncRetry) | {"ssl": target.kind == "rediss"}
-        return AsyncSentinelConnectionPool(  # type: ignore[no-untyped-call]
-            target.service, sentinel, max_connections=most, **settings
-        )
-    settings = target.settings | _quick(AsyncRetry) | {"socket_timeout": None}
-    return AsyncConnectionPool(_CLASSES[target.kind][1], max_connections=most, **settings)
-
-
-def cluster_of(target: Target) -> redis.RedisCluster:
-    """Return a client that finds the node of each key; making it asks the nodes for their slots."""
-    nodes = [ClusterNode(host, port) for host, port in target.hosts]  # type: ignore[no-untyped-call]
-    settings = _for_cluster(target) | {"socket_timeout": START_UP}
-    return redis.RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), 0), **settings)
-
-
-def hurry(client: redis.RedisCluster, patience: float) -> None:
-    """Let a client wait no longer than so many seconds for an answer, now that it knows the slots."""
-    client.nodes_manager.connection_kwargs["socket_timeout"] = patience
-    for node in client.get_nodes():  # type: ignore[no-untyped-call]
-        if node.redis_connection:
-            pool = node.redis_connection.connection_pool
-            pool.connection_kwargs["socket_timeout"] = patience
-            pool.disconnect()
-            pool.reset()  # or the connections that there are would keep their timeout
-
-
-def async_cluster_of(target: Target) -> redis.asyncio.RedisCluster:
-    """Same as `cluster_of()` but for an event loop; it asks for the slots with the first order."""
-    nodes = [redis.asyncio.cluster.ClusterNode(host, port) for host, port in target.hosts]
-    settings = _for_cluster(target)
-    return redis.asyncio.RedisCluster(startup_nodes=nodes, retry=AsyncRetry(NoBackoff(), 0), **settings)
-
-
-def _for_cluster(target: Target) -> dict[str, Any]:
-    settings = target.settings | _quick()
-    for name in ("host", "port", "db", "retry", "retry_on_timeout"):
-        settings.pop(name, None)
-    return settings | {
-        "max_connections": target.max_connections,
-        "ssl": target.kind == "rediss",
-        # After so many redirections redis-py would close every connection, under the feet of other calls.
-        "reinitialize_steps": 0,
-    }

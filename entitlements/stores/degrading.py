@@ -153,8 +153,13 @@ class Degrading:
                 brought, lost = brought + done, lost + (not done)
         if brought or lost:
             self._tell(Journalled(len(self.journal), brought, lost))
-        if self.journal:
-            _log.warning("%s is closed, and %d orders still wait to be brought to it", self._store, len(self.journal))
+        self._trouble.lost += lost
+        if self.journal or self._trouble.lost:
+            _log.warning(
+                "%s is closed, and %d orders still wait to be brought to it; %d were lost",
+                self._store, len(self.journal), self._trouble.lost,
+            )  # fmt: skip
+        self._trouble.lost = 0
         return False
 
     def renew(self) -> None:
@@ -180,7 +185,7 @@ class Degrading:
         except StoreError as repeated:
             self._failed(order, repeated, ticket, began)
             return self._without(order, repeated, sent=True)
-        answer = _first(order, answer, earliest)
+        answer = True if type(order) is Refund else _first(order, answer, earliest)  # given back by the first, or now
         self.succeeded(order, answer, ticket)
         return answer
 
@@ -290,16 +295,29 @@ class Degrading:
         return None
 
     def _refunded(self, order: Refund) -> bool | None:
-        """Give back a charge that waits here: forget it, or have it given back once it is brought."""
+        """
+        Give back a charge that waits here: forget it, or have it given back once it is brought.
+
+        None where it does not, nor a refund of it.
+        """
         with self._naming:
             entry = self.journal.find(order.account, order.operation)
             if entry is None:
-                return None
+                return False if self.journal.owes(order) else None
             if entry.refunded:
                 return False
             entry.refunded = self.journal.drop(entry) or self._enter(Entry(order))
         if not entry.refunded:
             raise Overloaded(f"{self._store}: its journal is full; refund {order.operation} again in a moment")
+        return True
+
+    def _owed(self, order: Refund) -> bool:
+        """Have a charge that the store has counted given back once it is there again."""
+        with self._naming:
+            if self.journal.owes(order):
+                return False
+            if not self._enter(Entry(order, sent=self.clock())):
+                raise Overloaded(f"{self._store}: its journal is full; refund {order.operation} again in a moment")
         return True
 
     def _settled(self, order: Settle) -> Settled | None:
@@ -327,8 +345,9 @@ class Degrading:
                 return self._without_charge(order, sent=sent)
             case Recall():
                 return self._recalled(order.charge) or Outcome(Status.UNKNOWN, self._shares.now())
-            case Refund() if (given_back := self._refunded(order)) is not None:
-                return given_back
+            case Refund() if order.operation is not None:
+                given_back = self._refunded(order)
+                return self._owed(order) if given_back is None else given_back
             case Settle() if self._may_wait(order) and (settled := self._settled(order)):
                 return settled
         raise error or Unreachable(
@@ -373,7 +392,7 @@ class Degrading:
         """Put entries into the journal, all or none, or count that there was no room."""
         if self.journal.add(*entries):
             return True
-        self._trouble.lost += 1
+        self._trouble.overflowed(len(self.journal))
         self._tell(Journalled(len(self.journal), lost=1))
         return False
 

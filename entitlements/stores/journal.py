@@ -1,5 +1,5 @@
 """
-What must still be brought to the store: charges that were let through while it was away.
+What must still be brought to the store: charges that were let through while it was away, and what was given back.
 
 Bounded, kept in memory, by account, in order. An entry is taken out to be replayed and
 put back when that fails; what is taken is in one hand only, and holds back what came after
@@ -14,16 +14,18 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from entitlements.model.charge import Charge
-from entitlements.model.instants import MINUTE
+from entitlements.model.charge import Charge, Refund
+from entitlements.model.instants import HOUR, MINUTE
 
 if TYPE_CHECKING:
-    from entitlements.model.charge import Outcome, Refund, Settle
+    from entitlements.model.charge import Outcome, Settle
 
 ROOM = 10_000
 """Entries that a journal holds; about a kilobyte each."""
 REPEATABLE = 9 * MINUTE
 """How long after it was sent an order may be repeated: the store forgets its operation after ten minutes."""
+KEYED_REPEATABLE = 23 * HOUR
+"""The same where the operation is a caller's key: that is kept for a day, and may then stand for another charge."""
 
 
 @dataclass(slots=True, eq=False)
@@ -35,7 +37,8 @@ class Entry:
         order: What to bring there.
         asked: The charge as it was asked; None of what is no charge.
         outcome: What its caller was told; None of what is no charge.
-        sent: When it was first sent with an unknown outcome, on the monotonic clock; None if never.
+        sent: When it was first sent with an unknown outcome, on the monotonic clock; None if never. Of a refund,
+            when it was asked: its charge was sent before.
         refunded: Whether what it takes is to be given back.
     """
 
@@ -47,8 +50,9 @@ class Entry:
 
     def is_too_old(self, now: int) -> bool:
         """Say whether the store may have carried it out and forgotten that."""
-        keyed = isinstance(self.order, Charge) and self.order.keyed
-        return self.sent is not None and now - self.sent > REPEATABLE and not keyed
+        operation = self.order.operation if isinstance(self.order, Charge | Refund) else None
+        kept = KEYED_REPEATABLE if operation is not None and operation.startswith("k:") else REPEATABLE
+        return self.sent is not None and now - self.sent > kept
 
 
 class Journal:
@@ -64,7 +68,7 @@ class Journal:
     def __init__(self, room: int = ROOM) -> None:
         self._room = room
         self._waiting: OrderedDict[str, deque[Entry]] = OrderedDict()
-        self._charges: dict[tuple[str, str], Entry] = {}
+        self._named: dict[tuple[type, str, str | None], Entry] = {}
         self._in_hand: dict[str, Entry] = {}
         self.count = 0
         """How many entries have not been brought yet."""
@@ -80,16 +84,19 @@ class Journal:
             if self.count + len(entries) > self._room:
                 return False
             for entry in entries:
-                order = entry.order
-                self._waiting.setdefault(order.account, deque()).append(entry)
-                if isinstance(order, Charge) and order.operation is not None:
-                    self._charges[order.account, order.operation] = entry
+                self._waiting.setdefault(entry.order.account, deque()).append(entry)
+                if isinstance(entry.order, Charge | Refund):
+                    self._named[_name(entry.order)] = entry
                 self.count += 1
             return True
 
     def find(self, account: str, operation: str | None) -> Entry | None:
         """Return the charge of that name that has not been brought yet, or None."""
-        return None if operation is None else self._charges.get((account, operation))
+        return None if operation is None else self._named.get((Charge, account, operation))
+
+    def owes(self, order: Refund) -> bool:
+        """Say whether a refund of the same charge has not been brought yet."""
+        return _name(order) in self._named
 
     def drop(self, entry: Entry) -> bool:
         """Forget an entry that cannot have reached the store; False where it may have, or is on its way."""
@@ -138,14 +145,17 @@ class Journal:
     def renew(self) -> None:
         """Be empty, with a fresh lock: in a forked child, what waits is the parent's to bring."""
         self._lock = threading.Lock()
-        self._waiting, self._charges, self._in_hand, self.count = OrderedDict(), {}, {}, 0
+        self._waiting, self._named, self._in_hand, self.count = OrderedDict(), {}, {}, 0
 
     def _forget(self, entry: Entry) -> None:
-        order = entry.order
-        if isinstance(order, Charge) and order.operation is not None:
-            self._charges.pop((order.account, order.operation), None)
+        if isinstance(entry.order, Charge | Refund):
+            self._named.pop(_name(entry.order), None)
         self.count -= 1
 
     def _tidy(self, account: str) -> None:
         if not self._waiting[account]:
             del self._waiting[account]
+
+
+def _name(order: Charge | Refund) -> tuple[type, str, str | None]:
+    return type(order), order.account, order.operation

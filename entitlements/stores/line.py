@@ -22,12 +22,12 @@ class Line:
     One connection, for one call at a time.
 
     Args:
-        connection: Of redis-py, connected; nobody else talks on it.
+        connection: Of `dialing`, connected; nobody else talks on it.
     """
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
-        self._socket = connection._sock  # noqa: SLF001 - redis-py has no public way to it
+        self._socket = connection._sock.bare  # noqa: SLF001 - redis-py has no public way to it
         self._replies = hiredis.Reader(notEnoughData=NOTHING, replyError=connection._parser.parse_error)  # noqa: SLF001
         self._timeout = -1.0
         self._arrivals = _Arrivals(self._socket)

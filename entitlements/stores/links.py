@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import hiredis
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
-from entitlements.stores.connecting import START_UP, pool_of
+from entitlements.stores.dialing import addresses_of, by
 from entitlements.stores.failures import Overloaded, failure, is_elsewhere, too_old, unreachable
 from entitlements.stores.line import Line
+from entitlements.stores.pools import START_UP, pool_of
 from entitlements.stores.rights import OLDEST
 from entitlements.stores.scripts import LOADED
 from entitlements.stores.turns import Turns, longest
@@ -40,6 +41,15 @@ def sentinels(pool: Any) -> list[Any]:
     return list(manager.sentinels) if manager else []
 
 
+def found(target: Target) -> tuple[str, ...]:
+    """Look up where a single server is; nowhere yet where its name leads nowhere: the first order tells that."""
+    if target.is_named:
+        with suppress(OSError):
+            settings = target.settings
+            return addresses_of(settings.get("host", "localhost"), settings.get("port", 6379))
+    return ()
+
+
 def check_version(hello: Any, shown: str) -> None:
     """Check the server's answer to HELLO: a map, or under RESP2 a list of names and values; raise an error of its."""
     if isinstance(hello, Exception):
@@ -52,19 +62,26 @@ def check_version(hello: Any, shown: str) -> None:
 
 
 class Link:
-    """Connections to one server, for threads."""
+    """
+    Connections to one server, for threads.
 
-    def __init__(self, target: Target) -> None:
+    Args:
+        target: Where it is.
+        addresses: What its name was `found` to lead to.
+    """
+
+    def __init__(self, target: Target, addresses: tuple[str, ...] = ()) -> None:
         self._shown = target.shown
         self._pool = pool_of(target)
+        self._candidates = 1 + len(target.hosts)
+        self._keeps_address = target.is_named
+        self._addresses = addresses
+        """Where its name has led, until a connection fails: CPython knows no deadline for looking one up."""
         self._turns = Turns(target.max_connections)
         self._idle: deque[Line] = deque()
         self._connected = False
         self._start_up_ends = inf
         """When calls stop to be as patient as the first connection may need; counted from the first call."""
-        self._name = None if target.hosts or target.kind != "redis" else self._pool.connection_kwargs.get("host")
-        """Of the server, where its address is kept: TLS checks the name, and Sentinel says where the primary is."""
-        self._address: str | None = None
 
     def run(self, request: Request) -> Any:
         """Send a request, and return the reply."""
@@ -107,7 +124,7 @@ class Link:
             raise
         if isinstance(reply, Exception):
             if is_elsewhere(reply):  # a name may lead to the new primary by now
-                self._address = None
+                self._addresses = ()
                 line.close()
             else:
                 self._idle.append(line)
@@ -128,22 +145,23 @@ class Link:
         return self._connect(line.connection, until)
 
     def _connect(self, connection: Any, until: float) -> Line:
-        connection.socket_timeout = connection.socket_connect_timeout = max(0.001, until - monotonic())
-        if self._name is not None:  # to look a name up takes as long as it takes: CPython knows no deadline for it
-            connection.host = self._address or self._name
+        connection.addresses = self._addresses
         try:
-            connection.connect()
+            with by(until, self._candidates):
+                connection.connect()
             line = Line(connection)
             if not self._connected:
                 check_version(line.ask(packed(b"HELLO"), until), self._shown)
         except ERRORS as error:
-            self._address = None
+            self._keep(connection.addresses)
             connection.disconnect()
             raise unreachable(error, self._shown) from error
         except BaseException:
             connection.disconnect()
             raise
-        if self._name is not None:
-            self._address = line.address
+        self._keep((line.address,))
         self._connected = True
         return line
+
+    def _keep(self, addresses: tuple[str, ...]) -> None:
+        self._addresses = addresses if self._keeps_address else ()

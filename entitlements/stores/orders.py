@@ -51,6 +51,6 @@ def within(order: Order, left: int) -> Order:
 
 def is_exact(order: Order) -> bool:
     """Say whether carrying *order* out twice is the same as once."""
-    if isinstance(order, Charge):
+    if isinstance(order, Charge | Refund):
         return order.operation is not None
     return isinstance(order, _REPEATABLE)

@@ -26,7 +26,7 @@ from entitlements.stores.connecting import (
     target_from,
     target_of,
 )
-from entitlements.stores.links import Link
+from entitlements.stores.links import Link, found
 from entitlements.stores.wire import request_of
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class RedisStore:
         if is_async_client(store):
             raise TypeError(f"{type(store).__name__} is for an event loop; pass a redis.Redis, or use AsyncEnforcer")
         self._target = _target(store, namespace, max_connections)
+        self._addresses = found(self._target)  # now, while nobody waits: no deadline holds for it
         self._link: Link | ClusterLink = self._new_link()
         _STORES.add(self)
 
@@ -85,7 +86,7 @@ class RedisStore:
         self._link = self._new_link()
 
     def _new_link(self) -> Link | ClusterLink:
-        return ClusterLink(self._target) if self._target.is_cluster else Link(self._target)
+        return ClusterLink(self._target) if self._target.is_cluster else Link(self._target, self._addresses)
 
 
 class AsyncRedisStore:
@@ -150,7 +151,7 @@ def _target(store: Any, namespace: str, max_connections: int) -> Target:
     if isinstance(store, str):
         return target_of(store, namespace, max_connections)
     if not is_client(store):
-        raise TypeError(f"{store!r} is no store URL and no client of redis-py")
+        raise TypeError(f"store of type {type(store).__name__} is no store URL (as a str) and no client of redis-py")
     return target_from(store, namespace, max_connections)
 
 

@@ -1,4 +1,4 @@
-"""One line in the log when a store begins to fail, and one when it answers again."""
+"""One line in the log when a store begins to fail, one when the first order is lost, and one when it answers again."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ class Trouble:
         """What was wrong last."""
         self.lost = 0
         """Orders that it will never be told of."""
+        self._is_full = False
 
     def note(self, now: int) -> None:
         """Note that something is decided without the store; the first time is logged."""
@@ -41,13 +42,24 @@ class Trouble:
         if first:
             _log.warning("%s fails, and each limit does what its on_outage says: %s", self._store, self.said)
 
+    def overflowed(self, waiting: int) -> None:
+        """Note that an order is lost, as so many wait that there is no room; the first time is logged."""
+        with self._lock:
+            first, self._is_full = not self._is_full, True
+            self.lost += 1
+        if first:
+            _log.warning(
+                "%s: its journal is full, with %d orders; what else is let through or given back is not counted there",
+                self._store, waiting,
+            )  # fmt: skip
+
     def over(self, now: int, waiting: int, *, at_once: bool) -> None:
         """Note that the store answers again, with so many orders that wait for it; once that is certain, it is logged."""
         with self._lock:
             if self.since is None or not (at_once or now - self.since > CALM):
                 return
             degraded, lost = self._degraded, self.lost
-            self.since, self._degraded, self.lost = None, 0, 0
+            self.since, self._degraded, self.lost, self._is_full = None, 0, 0, False
         _log.warning(
             "%s answers again; %d orders went without it, %d wait to be brought to it, %d were lost",
             self._store, degraded, waiting, lost,

@@ -182,9 +182,10 @@ def _wipe(place: Place) -> int:
     import redis
     from redis.exceptions import RedisClusterException, RedisError
 
-    from entitlements.stores.connecting import cluster_of, pool_of, target_of
+    from entitlements.stores.connecting import target_of
     from entitlements.stores.failures import failure
     from entitlements.stores.keys import LAYOUT
+    from entitlements.stores.pools import cluster_of, pool_of
 
     assert place.url is not None
     target = target_of(place.url, place.namespace)
