@@ -21,7 +21,6 @@ from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusing import check_on_denied, refuse
 from entitlements.http.response import adding
 from entitlements.http.routes import Route, RouteTable, route_of
-from entitlements.model.decision import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -109,7 +108,7 @@ class EntitlementsMiddleware:
         if scope["type"] not in SERVED:
             await self._lifespan(scope, receive, checking(scope, send, self._table))
             return
-        route = route_of(self._table, scope)
+        route = route_of(self._table, scope) if self._table.routes else self._table.default
         if route.exempt:
             await self.app(scope, receive, send)
             return
@@ -122,18 +121,22 @@ class EntitlementsMiddleware:
             found = waited
         token = ACCOUNT.set(found)
         try:
-            step = None if route.one is None else self._one.step(route.one, found)
-            if step is None:
+            asks = self._one.asks
+            step = None if asks is None or route.one is None else found.step(route.one)
+            if asks is None or step is None or step.facts is None:
                 await self._routes.serve(scope, receive, send, route, found)
                 return
             try:
-                answer = self._one.at_once(step)
-                told = self._one.told(step, await self._one.beyond(step) if answer is None else answer)
+                answer = asks.at_once(step.order)
+                if answer is None:
+                    answer = await asks.beyond(step.order)
+                told = self._one.told(step.facts, answer)  # type: ignore[arg-type]  # of a charge
+                decision = asks.finished(step, answer) if told is None else None
             except Exception as error:  # noqa: BLE001 - a store's: nobody passes uncounted
                 await self._routes.fail(scope, receive, send, route, found, error)
                 return
-            if isinstance(told, Decision):
-                await self._routes.go_on(scope, receive, send, route, found, decision=told)
+            if told is None:
+                await self._routes.go_on(scope, receive, send, route, found, decision=decision)
             else:
                 await self.app(scope, receive, adding(send, told))
         finally:

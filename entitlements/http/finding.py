@@ -68,8 +68,11 @@ class AccountFinder:
             identity = self._identify(scope)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it raises, nobody passes
             return self._failed(error, None)
-        handle = self._known(identity) if type(identity) is str and self._known is not None else None
-        return self._wait(scope, identity) if handle is None else self._note(scope, handle)
+        if type(identity) is str and self._known is not None:
+            handle = self._known(identity)
+            if handle is not None:
+                return self._note(scope, handle)
+        return self._wait(scope, identity)
 
     def _note(self, scope: Scope, handle: Handle) -> Handle:
         state = scope.get("state")

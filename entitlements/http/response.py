@@ -75,13 +75,14 @@ def adding(send: Send, headers: Headers) -> Send:
     """Return a `send` that adds headers to the first start, and does no more: for what is never given back."""
     if not headers:
         return send
-    started = False
+    started, is_single = False, headers[0][0] in SINGLE
 
     def sent(message: Message) -> Awaitable[None]:
         nonlocal started
         if not started and message["type"] in STARTS:
             started = True
-            message = {**message, "headers": joined(message.get("headers", ()), headers)}
+            present = message.get("headers", ())
+            message = {**message, "headers": joined(present, headers) if is_single else [*present, *headers]}
         return send(message)
 
     return sent

@@ -125,7 +125,9 @@ def redacted(url: str) -> str:
     before, at, after = place.rpartition("@")
     is_split = "/" in before or (bool(mark) and "@" in more)
     hosts, _, path = after.partition("/")
-    is_named = ":" not in hosts or (scheme.endswith("sentinel") and not hosts.startswith(":"))  # a database or a primary
+    is_named = ":" not in hosts or (
+        scheme.endswith("sentinel") and not hosts.startswith(":")
+    )  # a database or a primary
     is_plain = all(map(_HOST.fullmatch, hosts.split(","))) and (is_named or path.strip("0123456789/") == "")
     is_place = bool(at) or scheme == "unix" or is_plain
     return f"{scheme}://{after}" if is_place and not is_split else f"{scheme}://…"
