@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entitlements.model.instants import SECOND
-from entitlements.stores.breaker import FIRST_PAUSE, FLOOD, LONGEST_PAUSE, MANY, SHORTLY, TRIAL, Breaker, State
+from entitlements.stores.breaker import FIRST_PAUSE, LONGEST_PAUSE, TRIAL, Breaker, State
 
 NOW = 1_000 * SECOND
 
@@ -46,17 +46,6 @@ def test_failures_of_more_than_a_second_ago_do_not_count_while_others_are_answer
         breaker.failed(breaker.enter(now), now, 0)
         breaker.succeeded(breaker.enter(now), now)
     assert State.CLOSED is breaker.state
-
-
-@pytest.mark.parametrize(("failures", "silent"), [(FLOOD, 0), (MANY, SHORTLY + 1)])
-def test_with_much_traffic_so_many_failures_in_a_row_open_it(failures, silent):
-    breaker = Breaker()
-    for _ in range(3 * FLOOD):
-        breaker.succeeded(breaker.enter(NOW), NOW)
-    for _ in range(failures):
-        assert State.CLOSED is breaker.state
-        breaker.failed(breaker.enter(NOW + silent), NOW + silent, 0)
-    assert State.OPEN is breaker.state
 
 
 def test_with_little_traffic_five_failures_in_a_row_open_it():

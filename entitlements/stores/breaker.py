@@ -3,13 +3,13 @@ Whether the store is worth asking: a circuit breaker, pure but for its lock.
 
 *Closed*, every call asks the store. It opens when at least 5 calls of the last second,
 or of its last quarter, have failed and they are half of them or more; with much traffic,
-when the last 20 have failed and nobody was answered for a tenth of a second, or when the
-last 100 have; with little, when the last 5 have failed and nobody was answered for a second.
-*Open*, no call asks, for a pause that grows from a quarter of a second to a second and a
-quarter, give or take a fifth, so that a store that is back is used again within two seconds,
-and not by all processes at once. Then the next call tries the store, and while it does no
-other (*half-open*): its answer closes the breaker, its failure opens it again. A trial that
-neither ends is given up after three seconds, so that a caller who vanished blocks nobody.
+when the last 20 have failed and nobody was answered for a tenth of a second; with little,
+when the last 5 have failed and nobody was answered for a second. *Open*, no call asks, for a pause that grows
+from a quarter of a second to a second and a quarter, give or take a fifth, so that a store
+that is back is used again within two seconds, and not by all processes at once. Then the
+next call tries the store, and while it does no other (*half-open*): its answer closes the
+breaker, its failure opens it again. A trial that neither ends is given up after three
+seconds, so that a caller who vanished blocks nobody.
 
 Verdicts count for the state in which their call began: what was sent before the breaker
 opened says nothing of the store since.
@@ -30,8 +30,6 @@ WITHIN = SECOND
 MANY = 20
 """Failures with no answer between them that open it as soon as nobody was answered for `SHORTLY`."""
 SHORTLY = SECOND // 10
-FLOOD = 100
-"""Failures with no answer between them that open it at once: each costs twice what a decision without the store does."""
 FIRST_PAUSE = SECOND // 4
 LONGEST_PAUSE = 5 * SECOND // 4
 JITTER = 5
@@ -189,8 +187,7 @@ class Breaker:
 
     def _is_broken(self, now: int) -> bool:
         silent = now - self._answered
-        least = FLOOD if silent <= SHORTLY else MANY if silent <= WITHIN else FAILURES
-        if self._in_a_row >= least:
+        if (self._in_a_row >= FAILURES and silent > WITHIN) or (self._in_a_row >= MANY and silent > SHORTLY):
             return True
         return any(self._mostly_fails(now // _SLOT - slots) for slots in (_LATELY, _SLOTS))
 

@@ -20,6 +20,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool as AsyncSentinelConnec
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
 from redis.connection import ConnectionPool
+from redis.driver_info import DriverInfo
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
@@ -42,6 +43,10 @@ _TO_PRIMARY = {"redis": TimedSentinelConnection, "rediss": TimedSentinelSSLConne
 _ASYNC_CLASSES = {"redis": AsyncConnection, "rediss": AsyncSSLConnection, "unix": AsyncUnixConnection}
 
 
+_DRIVER = DriverInfo()
+"""What connections say of redis-py; made once, as it looks its version up in files, which each of them would do."""
+
+
 def _quick(retry: type[Retry | AsyncRetry] = Retry) -> dict[str, Any]:
     """Return what every connection of ours is told: never repeat, and no answers of the client's own making."""
     return {
@@ -50,6 +55,7 @@ def _quick(retry: type[Retry | AsyncRetry] = Retry) -> dict[str, Any]:
         "decode_responses": False,
         "socket_timeout": START_UP,
         "socket_connect_timeout": START_UP,
+        "driver_info": _DRIVER,
     }
 
 
