@@ -184,8 +184,8 @@ class AsyncRedisScript(AsyncRedisPing):
         self._words = {}
 
     async def hit(self, account):
-        words = self._words.get(account) or await self._of(account)
         async with self._turn:
+            words = self._words.get(account) or await self._of(account)
             return admitted(await self._client.evalsha(*words))
 
     async def _of(self, account):
