@@ -178,11 +178,26 @@ class Snapshots:
             fresh_for: Microseconds until the directory must be asked again.
             epoch: `epoch` as it was before the load.
         """
-        kept = self._resolved(id, account, now, now + fresh_for, fresh_for, now)
+        kept = self._same(id, account, now, fresh_for)
+        if kept is None:
+            kept = self._resolved(id, account, now, now + fresh_for, fresh_for, now)
         with self._lock:
             if epoch == self._epoch:
                 self._put(self.by_id, id, kept)
         return kept
+
+    def _same(self, id: str, account: Account | None, now: int, fresh_for: int) -> Kept | None:
+        """Return what is kept of an account that has not changed since, as if it were loaded now; None if anything has."""
+        kept = self.by_id.get(id)
+        if kept is None or kept.account != account or not kept.since <= now:
+            return None
+        entitlements = kept.entitlements
+        expires = FOREVER if entitlements.expires is None else entitlements.expires
+        if entitlements.policy is not self.policy or now >= expires:
+            return None
+        return Kept(
+            entitlements, account, since=now, until=min(now + fresh_for, expires), loaded=now, fresh_for=fresh_for
+        )
 
     def of(self, account: Account, now: int) -> Kept:
         """Return the snapshot of an account that the caller holds, for as long as it is the same."""

@@ -475,6 +475,25 @@ def test_a_change_in_the_directory_is_seen_after_the_ttl():
     assert ent.can("petra", "sso")
 
 
+def test_an_account_that_is_loaded_again_and_is_the_same_is_not_resolved_again_before_it_must():
+    clock = enforcer()[1]
+    raised = Grant("leads", 5, expires=datetime(2026, 3, 10, 12, 2, tzinfo=UTC))
+
+    class Directory:
+        def find(self, id):
+            return Account(id, "pro", grants=(raised,))
+
+    ent = Enforcer(policy(), accounts=Directory(), clock=clock)
+    first = ent.entitlements("x")
+    clock.advance(timedelta(seconds=60))  # the directory is asked again
+    second = ent.entitlements("x")
+    clock.advance(timedelta(seconds=60))  # and the grant has ended
+    third = ent.entitlements("x")
+
+    assert first is second
+    assert [15, 10] == [second.limit("leads"), third.limit("leads")]
+
+
 def test_an_account_object_is_seen_at_the_next_call():
     """An `Account` passed in is resolved as it is, whatever was passed before."""
     ent, _ = enforcer()

@@ -117,7 +117,7 @@ def full() -> list[Section]:
             sections.append(Section(f"open-{kind}-{share}", title, cases, words, cases[0], share=share))
     for trip in TRIPS:
         cases = ("raw-ping", "raw-script", "redis-ping", *RIVALS)
-        words, title = ("--load", "sequential", "--many", "400", "--warm", "100"), f"a proxy that adds {trip:g} ms"
+        words, title = ("--load", "sequential", "--many", "400", "--warm", "1000"), f"a proxy that adds {trip:g} ms"
         name = f"trip-{trip:g}"
         sections.append(Section(name, f"One after the other, {title}", cases, words, "raw-script", trip=trip))
         words, cases = ("--load", "closed", "--lasts", "2"), ("redis-ping-async", "coalescing-script", *RIVALS_ASYNC)
