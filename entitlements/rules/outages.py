@@ -76,11 +76,12 @@ def answered(
             line = next(counted, denied)
             if line is denied or (not line.fits and line.retry_at is None and part.size):  # no room, or above the share
                 line, way = denied, Way.DENY
-            elif shared and line.retry_at is not None:
-                line = line._replace(retry_at=min(line.retry_at, retry_at))
+            else:
+                again = min(line.retry_at, retry_at) if shared and line.retry_at is not None else line.retry_at
+                line = Line(line.fits, None, 0, again, line.resets_at, line.mark, line.taken)
         elif way is Way.DENY:
             line = denied
-        lines.append(line._replace(used=None, reserved=0))
+        lines.append(line)
         found.append(way)
     admitted = all(line.fits or part.limit.mode is Mode.SHADOW for part, line in zip(order.parts, lines, strict=True))
     if not admitted:

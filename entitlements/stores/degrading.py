@@ -30,7 +30,6 @@ from entitlements.model.charge import (
 )
 from entitlements.model.events import BreakerChanged, Journalled, OutcomeUnknown
 from entitlements.model.instants import SECOND
-from entitlements.model.redacting import without
 from entitlements.rules.outages import answered, journalled, not_journalled, to_journal, undone, ways_of
 from entitlements.stores.breaker import Breaker, State
 from entitlements.stores.failures import Corrupt, Misconfigured, Overloaded, Rejected, TimedOut, Unreachable
@@ -212,7 +211,7 @@ class Degrading:
         """Count a failure of the store; raise what is none, and cannot be decided without it."""
         if isinstance(error, Corrupt) or (isinstance(error, Misconfigured) and not self._was_answered):
             raise error
-        self._trouble.said = without(str(error), account_of(order))  # it is logged, and told to other accounts
+        self._trouble.blame(error, account_of(order))
         if not self._is_ours(order, error, began):
             self._changed(self.breaker.failed(ticket, self.clock(), random.uniform(-1, 1)))  # noqa: S311 - jitter
 

@@ -6,6 +6,7 @@ import logging
 import threading
 
 from entitlements.model.instants import SECOND
+from entitlements.model.redacting import without
 
 CALM = 10 * SECOND
 """Without a degraded decision for this long, the former trouble is over."""
@@ -27,11 +28,19 @@ class Trouble:
         self._lock = threading.Lock()
         self.since: int | None = None
         """When something was last decided without it, while that lasts; else None."""
-        self.said = "it has not answered"
-        """What was wrong last."""
+        self._last = ("it has not answered", "")
         self.lost = 0
         """Orders that it will never be told of."""
         self._is_full = False
+
+    @property
+    def said(self) -> str:
+        """What was wrong last, without the id of the account that it was about: it is logged, and told to others."""
+        return without(*self._last)
+
+    def blame(self, error: Exception, account: str) -> None:
+        """Keep what is wrong, and on whose order it showed."""
+        self._last = str(error), account
 
     def note(self, now: int) -> None:
         """Note that something is decided without the store; the first time is logged."""
