@@ -6,7 +6,7 @@
 #   make test PYTHON=python3.13      another interpreter
 
 PYTHON ?= python3
-BUDGET ?= 600
+BUDGET ?= 720
 ARGS ?=
 
 UV_VERSION := 0.13.9
@@ -31,7 +31,7 @@ endif
 help:
 	@echo 'make demo       a tour of the library in one program'
 	@echo 'make demo-api   a small API with plans, limits and a plan page, on http://127.0.0.1:8000'
-	@echo 'make test       the test suite, in about a minute'
+	@echo 'make test       the test suite, in some minutes'
 	@echo 'make test-full  the slow tests too, with many more examples for each property'
 	@echo 'make lint       formatting, style, types, and who may import whom'
 	@echo 'make format     let ruff mend what it can'

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
 from trade import WRITTEN, policy
-from webserver import hello, serving
+from webserver import Site, hello, serving
 
 from entitlements import Account, AsyncEnforcer, Enforcer, Override
 from entitlements.errors import StoreError
@@ -169,6 +169,16 @@ def test_429_with_retry_after_where_a_rate_is_used_up(site):
     assert (["api"], 10, 10, 0) == (body["violated-policies"], body["limit"], body["used"], body["remaining"])
     assert 3500 <= int(response.headers["retry-after"]) == body["retry_after"] <= 3661
     assert body["resets_at"].endswith("Z")
+
+
+def test_429_of_more_than_is_left_says_so():
+    asked = Route("/bulk", consumes={"leads": 7})
+    with Site(hello, routes=[asked], default=Route(consumes={"leads": 4})) as few:
+        few.client.get("/")
+        body = problem(few.client.get("/bulk"))
+
+    assert (4, 6) == (body["used"], body["remaining"])
+    assert "The request needs more of 'leads' than is left for now; max has more." == body["detail"]
 
 
 def test_429_leaves_retry_after_out_above_its_cap_but_the_body_says_when():

@@ -338,3 +338,14 @@ def test_an_unknown_account_reads_like_one_of_the_lowest_tier(dependency):
 
     assert 403 == bodies[0][0]
     assert bodies[0] == bodies[1]
+
+
+def test_an_application_that_lacks_the_middleware_says_so_in_its_log(caplog):
+    app = FastAPI()
+    install(app)
+    app.get("/sso", dependencies=[Depends(require("sso"))])(lambda: None)
+
+    (start, *_) = asyncio.run(exchange(app, path="/sso"))
+
+    assert 401 == start["status"]
+    assert "put EntitlementsMiddleware around the application" in caplog.text

@@ -46,6 +46,7 @@ def _units(name: str, cost: Any, request: Any, id: str | None) -> int:
     if type(found) is not int:
         raise TypeError(f"the cost of {name!r} came to {shown(found)}; what computes it must return an int, 0 or more")
     if not 0 <= found <= MAX_COUNT:
+        _log.warning("the cost of %r came to %s for a request, which is refused", name, shown(found))
         raise BadRequest
     return found
 

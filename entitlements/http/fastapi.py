@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -59,6 +60,8 @@ __all__ = [
     "require", "responses", "snapshot",
 ]  # fmt: skip
 
+_log = logging.getLogger("entitlements.http")
+
 Handle = AsyncBoundAccount | BoundAccount
 Units = int | Callable[[HTTPConnection], int]
 """How many units: a number, or what computes it from the request; 0 takes nothing."""
@@ -73,6 +76,10 @@ def account(request: HTTPConnection) -> Handle:
     """
     found = getattr(request.state, "account", None)
     if found is None:
+        _log.warning(
+            "an endpoint asks for the account, and no middleware has found one: put EntitlementsMiddleware around"
+            " the application, or take this route from the exempt ones"
+        )
         raise AccountRequired
     return found  # type: ignore[no-any-return]
 

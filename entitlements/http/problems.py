@@ -247,6 +247,8 @@ def _over(decision: Decision) -> str:
         return f"The request needs more of {decision.feature!r} than the plan has in all{_help(decision, 'has more')}."
     if decision.reason is Reason.ALLOCATION_FULL:
         return f"All of {decision.feature!r} is in use{_help(decision, 'has more')}."
+    if decision.used and decision.remaining:
+        return f"The request needs more of {decision.feature!r} than is left for now{_help(decision, 'has more')}."
     if decision.degraded:
         return f"{decision.feature!r} is counted apart for the moment, and the share of this server is used up."
     return f"All of {decision.feature!r} is used up for now{_help(decision, 'has more')}."
