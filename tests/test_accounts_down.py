@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -183,4 +184,21 @@ def test_requests_are_503_meanwhile_whatever_the_policy_says_of_unknown_accounts
             return [(await client.get("/")).status_code for _ in range(2)]
 
     assert [503, 503] == asyncio.run(ask())
+    assert 1 == len(hook.of(events.AccountsDown))
+
+
+async def test_a_source_that_hangs_is_down_as_one_that_fails():
+    class Hanging(AsyncDirectory):
+        async def find(self, id):
+            if self.down:
+                await asyncio.sleep(60)
+            return await super().find(id)
+
+    clock, directory, hook = Clock(), Hanging(), RecordingHook()
+    cached = AsyncCachedAccounts(directory, clock=clock, when_down="free", load_within=timedelta(milliseconds=20))
+    async with AsyncEnforcer(policy(), accounts=cached, clock=clock, hooks=[hook]) as enforcer:
+        assert "pro" == (await enforcer.entitlements("acme")).tier
+        directory.down = True
+        clock.now += 60 * SECOND
+        assert ["pro", "free"] == [(await enforcer.entitlements(id)).tier for id in ("acme", "new")]
     assert 1 == len(hook.of(events.AccountsDown))

@@ -1,10 +1,13 @@
 """Policy files that change under a running enforcer: good ones take effect, others are told and do not."""
 
 import asyncio
+import contextlib
 import os
 import random
+import shutil
 import threading
 from datetime import timedelta
+from pathlib import Path
 from time import monotonic_ns
 
 import pytest
@@ -395,3 +398,38 @@ def test_a_hook_may_ask_while_it_is_told_of_a_reload(path):
     replaced(path, written(2))
     assert ("2", 2) == in_force(enforcer)
     assert [("1", 1), ("2", 2)] == seen
+
+
+@pytest.mark.parametrize(
+    ("whole", "part"),
+    [
+        ("limits:\n  api:\n    kind: rate\n    on_outage: deny\n", "    on_outage: deny\n"),
+        ("limits:\n  api:\n    kind: rate\n    per: ip\n", "    per: ip\n"),
+        ("limits:\n  api:\n    kind: rate\n    mode: shadow\n", "    mode: shadow\n"),
+        (
+            "tiers:\n  two:\n    extends: one\n    rank: 1\n    trial: {of: 14 days, then: one}\n",
+            "    trial: {of: 14 days, then: one}\n",
+        ),
+    ],
+)
+def test_a_definition_that_lacks_its_last_line_never_takes_effect(path, whole, part):
+    start = "policy: {version: 7}\n" + ("" if whole.startswith("tiers") else "tiers: {one: {rank: 1}}\n")
+    whole = whole.replace("tiers:\n", "tiers:\n  one: {rank: 1}\n")
+    path.write_text(start + whole)
+    files = PolicyFiles(path)
+    replaced(path, start + whole.replace(part, ""))
+    assert [] == found(files)
+    assert [True] == ["under the same version '7'" in told for told in found(files)]
+
+
+def test_a_whole_policy_that_is_cut_anywhere_is_a_problem_and_no_error_of_ours(tmp_path):
+    """A tier that is bad already is not looked at again by what others say of it."""
+    shipped = Path(__file__).parent.parent / "policies" / "customer-tiers"
+    for name, lines in (("sla.yaml", (16, 59, 102)), ("transitions.yaml", (9, 40)), ("tiers.yaml", (30, 117))):
+        for kept in lines:
+            folder = tmp_path / f"{name}-{kept}"
+            shutil.copytree(shipped, folder)
+            text = (folder / name).read_text(encoding="utf-8").splitlines(keepends=True)
+            (folder / name).write_text("".join(text[:kept]), encoding="utf-8")
+            with contextlib.suppress(PolicyError):
+                Policy.load(folder)

@@ -157,6 +157,9 @@ class AsyncCachedAccounts:
     Same as `CachedAccounts` but for event loops, any number of them.
 
     A load belongs to nobody who waits for it: a waiter can be cancelled, the load goes on.
+
+    Args:
+        load_within: How long a load may take; a source that takes longer is down.
     """
 
     def __init__(
@@ -168,11 +171,13 @@ class AsyncCachedAccounts:
         negative_ttl: timedelta = timedelta(seconds=5),
         max_stale: timedelta = timedelta(minutes=5),
         when_down: str = RAISE,
+        load_within: timedelta = timedelta(seconds=4),
         clock: Callable[[], int] = monotonic,
     ) -> None:
         if not is_async(source):
             raise TypeError(f"{source!r} blocks; wrap it: ThreadedAccounts(source)")
         self._source = source
+        self._within = load_within.total_seconds()
         self._tasks: set[asyncio.Task[None]] = set()
         self._shelf: Shelf[asyncio.Future[Loaded]] = Shelf(
             ttl=ttl,
@@ -245,7 +250,9 @@ class AsyncCachedAccounts:
 
     async def _fetch(self, flight: Flight[asyncio.Future[Loaded]]) -> Loaded:
         try:
-            account = _account(await self._source.find(flight.id), flight.id, self._source)
+            async with asyncio.timeout(self._within):
+                found = await self._source.find(flight.id)
+            account = _account(found, flight.id, self._source)
         except Exception as error:  # noqa: BLE001 - whatever a source raises, it has failed
             return _told(self._shelf.failed(flight, error))
         return _told(self._shelf.landed(flight, account))

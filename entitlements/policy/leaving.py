@@ -47,6 +47,8 @@ def _wrong_way(id: str, key: str, to: str, tiers: Mapping[str, Tier], vocabulary
     if what := vocabulary.unknown_tier(to):
         return what
     sign, side = _WAYS[key]
+    if id not in tiers or to not in tiers:  # what is wrong with them is reported where they stand
+        return None
     if sign * (tiers[to].rank - tiers[id].rank) > 0:
         return None
     return Misread(f"{to!r} is not {side} {id!r}", f"name a tier of a rank {side} {tiers[id].rank}")

@@ -109,6 +109,8 @@ class PolicyFiles:
             return self._cut_off(found) or self._whole(Loaded.load(self.path))
         except (PolicyError, OSError) as error:
             return str(error)
+        except Exception as error:  # noqa: BLE001 - whatever loading trips over, the call that looked by the way goes on
+            return f"{self.path} cannot be loaded: {type(error).__name__}: {error}"
 
     def _cut_off(self, found: Signature) -> str:
         for name, *_ in found:
