@@ -17,9 +17,9 @@ from entitlements.stores import dialing
 from entitlements.stores.failures import Unreachable
 from entitlements.stores.redis import RedisStore
 
-DEADLINE = 0.1
+DEADLINE = 0.25
 HASTY = Charge("acme", (Part(Rate("api", HOUR, deadline=int(DEADLINE * SECOND)), 100),))
-BRISK = Charge("acme", (Part(Rate("api", HOUR, deadline=SECOND // 2), 100),))
+BRISK = Charge("acme", (Part(Rate("api", HOUR, deadline=3 * SECOND // 2), 100),))
 PATIENT = Charge("acme", (Part(Rate("api", HOUR, deadline=5 * SECOND), 100),))
 """For what may take a busy machine a moment."""
 
@@ -93,7 +93,7 @@ def test_a_slow_handshake_holds_a_thread_no_longer_than_its_deadline(valkey, how
         store = RedisStore(proxy.url)
         store.execute(PATIENT)
         store.close()  # the next one connects anew
-        setattr(proxy, how, 0.06)
+        setattr(proxy, how, 0.6 * DEADLINE)
         assert seconds(store) < 1.4 * DEADLINE
         proxy.late = proxy.drips = 0.0
         assert Status.ADMITTED is store.execute(PATIENT).status
