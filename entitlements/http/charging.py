@@ -17,6 +17,7 @@ from entitlements.http.problems import check_switch
 from entitlements.http.response import Response
 from entitlements.http.strangers import as_unentitled, refused_within
 from entitlements.model.facts import Reason
+from entitlements.model.limits import Rate
 from entitlements.model.redacting import story
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Charging:
         Raises:
             Exception: As `consume`.
         """
-        if not self._waits:
+        if not self._waits or not self._may_come_back(route):  # a task costs more than all that is done here
             return await self.consume(account, route, scope)
         charge = asyncio.ensure_future(self.consume(account, route, scope))
         try:
@@ -106,6 +107,11 @@ class Charging:
         except asyncio.CancelledError:
             self._keep(asyncio.ensure_future(self._take_back(charge)))
             raise
+
+    def _may_come_back(self, route: Route) -> bool:
+        """Say whether a rule takes anything that a request which comes to nothing gets back."""
+        limits = self._enforcer.policy.limits
+        return self._refund_rates or not all(isinstance(limits.get(name), Rate) for name in route.consumes)
 
     async def _take_back(self, charge: asyncio.Future[Decision | None]) -> None:
         with suppress(Exception):  # then nothing is known to be taken
