@@ -23,7 +23,7 @@ _ADMITTED = Status.ADMITTED
 
 class OneUnit:
     """
-    Takes one unit of a rate for a request, where no hook and no refund wants a decision of it.
+    Who is asked for one unit of a rate, and what a response says of it, where no hook and no refund wants a decision.
 
     Args:
         enforcer: Whose.
