@@ -97,6 +97,7 @@ class Enforcer:
         self._hooks = Hooks(hooks)
         self._accounts = open_accounts(accounts, policy=policy, clock=clock or monotonic, listener=self._hooks)
         self._store = guard_store(open_store(store, self._clock), self._hooks.tell, expected_processes)
+        self._via = self._store.via
         self._refunded = Once()
 
     def __repr__(self) -> str:
@@ -206,9 +207,16 @@ class Enforcer:
             KeyReused: For a key that stands for another charge of the account.
         """
         if key is None and scope is None:
-            step = verbs.ready(self._kept(account).entitlements, what, n)
+            kept = self._snapshots.by_id.get(account) if type(account) is str else None
+            if kept is None or not kept.since <= self._clock() < kept.until:
+                kept = self._kept(account)
+            step = verbs.ready(kept.entitlements, what, n)
             if step is not None:
-                return self._run(step)
+                if step.order is None:
+                    return self._noted(step, step.finish(None, "static"), None)
+                answer = self._store.execute(step.order)
+                decision = step.finish(answer, self._via)
+                return self._noted(step, decision, answer) if self._hooks.listening else decision
         return self._charge(account, Verb.CONSUME, what, n, key=key, scope=scope)
 
     def peek(self, account: str | Account, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:

@@ -398,7 +398,7 @@ def test_what_is_kept_is_bounded(monkeypatch):
         denials.heard(Charge(f"a{number}", (Part(API, 1, 2),)), refused, 0)
         denials.heard(Charge("one", (Part(API, 1, 2 + number),)), refused, 0)
 
-    kept = [*denials._young.values(), *denials._old.values()]
+    kept = [*denials.young.values(), *denials._old.values()]
     assert 100 <= sum(len(meter.costs) for meters in kept for meter in meters.values()) <= 200
 
 

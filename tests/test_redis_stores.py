@@ -772,7 +772,7 @@ def test_the_order_after_one_that_failed_asks_where_the_slots_are(cluster):
 def test_a_signal_that_interrupts_a_wait_does_not_cost_a_place():
     """What a handler raises while a thread waits its turn leaves every place where it was."""
     turns = Turns(1)
-    assert turns.enter(1)
+    assert turns.enter(1) is None
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -784,9 +784,9 @@ def test_a_signal_that_interrupts_a_wait_does_not_cost_a_place():
             turns.enter(1)
     finally:
         signal.signal(signal.SIGALRM, before)
-    turns.leave()
+    turns.leave("a connection")
 
-    assert turns.enter(0.1)
+    assert "a connection" == turns.enter(0.1)
 
 
 def test_a_replica_that_refuses_is_left_for_whoever_its_name_leads_to_now(valkey):
@@ -798,7 +798,7 @@ def test_a_replica_that_refuses_is_left_for_whoever_its_name_leads_to_now(valkey
         for _ in range(2):
             with pytest.raises(Rejected, match="is a replica"):
                 store.execute(one("warm"))
-        assert not store._link._idle
+        assert not any(store._link._turns.free)
         admin.replicaof("NO", "ONE")
     assert store.execute(one("warm")).status is Status.ADMITTED
     store.close()

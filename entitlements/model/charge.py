@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from entitlements.model.limits import UNLIMITED, Limit, Rate, Size
+from entitlements.model.limits import UNLIMITED, Limit, OnOutage, Rate, Size
 
 Ends = tuple[int, int, int, int]
 """Four boundaries of a quota's periods: the ends that a store may choose, and before
 them the start of the first: (start, last end at or before the caller's now, next, next but one)."""
+
+Meter = tuple[str, str, str | None]
+"""An account, a limit, and the scope where the limit is kept for one."""
 
 
 class Verb(StrEnum):
@@ -62,6 +65,7 @@ class Charge:
         holder: Of an assignment: who holds the unit.
         deadline: Microseconds that it may take; 0 where its limits say so.
         is_one_rate: Whether it is of one rate and nothing else, which keeps no record.
+        meter: Of one rate that each process limits by itself in an outage: whose meter of which limit.
         packed: What a store has made of it for the wire, with the store; so it is made once.
     """
 
@@ -75,6 +79,7 @@ class Charge:
     holder: str | None = None
     deadline: int = 0
     is_one_rate: bool = field(init=False, compare=False, repr=False)
+    meter: Meter | None = field(default=None, init=False, compare=False, repr=False)
     packed: Any = field(default=None, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -82,6 +87,15 @@ class Charge:
         size = self.parts[0].size if alone else 0
         one_rate = alone and size != 0 and size is not UNLIMITED and isinstance(self.parts[0].limit, Rate)
         object.__setattr__(self, "is_one_rate", one_rate)
+        if one_rate:
+            object.__setattr__(self, "meter", self.meter_of(self.parts[0]))
+
+    def meter_of(self, part: Part) -> Meter | None:
+        """Return whose meter of which limit a part asks, of a rate that each process limits by itself in an outage."""
+        limit = part.limit
+        if type(limit) is Rate and limit.on_outage is OnOutage.LOCAL:
+            return self.account, limit.name, self.scope if limit.per else None
+        return None
 
     @property
     def fingerprint(self) -> str:

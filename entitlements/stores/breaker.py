@@ -50,6 +50,9 @@ class State(StrEnum):
     HALF_OPEN = "half-open"
 
 
+_CLOSED = State.CLOSED  # a member takes longer to find than all that is done with it
+
+
 class Change(NamedTuple):
     """A change of state, and the pause until the next trial in microseconds."""
 
@@ -77,6 +80,7 @@ class Breaker:
         """Leave to ask while it is closed."""
         self._slots = [[0, 0, 0] for _ in range(_SLOTS)]
         self._slot = self._slots[0]
+        self._slot_ends = 0
         self._in_a_row = 0
         self._answered = 0
         self._again = 0
@@ -99,8 +103,8 @@ class Breaker:
 
     def succeeded(self, ticket: Ticket, now: int) -> Change | None:
         """Take notice that the store has answered."""
-        if ticket is self.ticket and self.state is State.CLOSED:
-            if now // _SLOT != self._slot[0]:
+        if ticket is self.ticket and self.state is _CLOSED:
+            if now >= self._slot_ends:
                 self._count(now)
             self._slot[1] += 1
             self._answered = now
@@ -175,6 +179,7 @@ class Breaker:
         self.ticket = Ticket(self._era)
         self._slots = [[0, 0, 0] for _ in range(_SLOTS)]
         self._slot = self._slots[0]
+        self._slot_ends = 0
 
     def _count(self, now: int) -> list[int]:
         """Return the counts of the present eighth of a second: its number, answers, failures."""
@@ -182,7 +187,7 @@ class Breaker:
         slot = self._slots[number % _SLOTS]
         if slot[0] != number:
             slot[:] = (number, 0, 0)
-        self._slot = slot
+        self._slot, self._slot_ends = slot, (number + 1) * _SLOT
         return slot
 
     def _is_broken(self, now: int) -> bool:

@@ -47,8 +47,11 @@ class ClusterLink:
         if self._start_up_ends is inf:
             self._start_up_ends = came + START_UP
         patience = request.patience if self._client or came > self._start_up_ends else START_UP
-        if not self._turns.enter(patience):
-            raise Overloaded(f"store {self._target.shown}: no connection was free in time; raise max_connections")
+        try:
+            self._turns.enter(patience)
+        except TimeoutError:
+            shown = self._target.shown
+            raise Overloaded(f"store {shown}: no connection was free in time; raise max_connections") from None
         try:
             until = min(max(came, self._turns.answered) + patience, came + longest(patience))
             if until - monotonic() < patience / 4:  # others have had it: this says nothing of the cluster

@@ -57,7 +57,7 @@ STALLED = SECOND // 50
 FAREWELL = SECOND
 """How long closing may take for what waits for the store."""
 
-_REPLAYED = Status.REPLAYED
+_REPLAYED, _CLOSED = Status.REPLAYED, State.CLOSED
 _NOT_DONE = (Unreachable, Overloaded, Rejected, Corrupt)
 
 _log = logging.getLogger("entitlements.stores")
@@ -122,9 +122,10 @@ class Degrading:
 
     def at_ease(self, order: Order) -> Ticket | None:
         """Return leave to ask at once, with nothing to be done before; None where `course()` must be taken."""
-        if self.breaker.state is not State.CLOSED or self.journal.count or (type(order) is Charge and order.keyed):
+        breaker = self.breaker
+        if breaker.state is not _CLOSED or self.journal.count or (type(order) is Charge and order.keyed):
             return None
-        return self.breaker.ticket
+        return breaker.ticket
 
     def after(self, order: Order, error: StoreError, ticket: Ticket, began: int) -> Course:
         """

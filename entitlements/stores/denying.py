@@ -85,7 +85,8 @@ class Denials:
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
-        self._young: dict[str, dict[Key, _Meter]] = {}
+        self.young: dict[str, dict[Key, _Meter]] = {}
+        """By account; empty until anything is refused."""
         self._old: dict[str, dict[Key, _Meter]] = {}
         self._noted = 0
         self._dropped = -1
@@ -94,9 +95,9 @@ class Denials:
 
     def find(self, order: Order) -> Outcome | None:
         """Return how a charge is refused again; None where only the server knows."""
-        if not self._young or type(order) is not Charge:
+        if not self.young or type(order) is not Charge:
             return None
-        kept = self._young.get(order.account) or self._old.get(order.account)
+        kept = self.young.get(order.account) or self._old.get(order.account)
         if not kept:
             return None
         clock, parts = self._clock(), order.parts
@@ -114,34 +115,17 @@ class Denials:
             return None
         return Outcome(_REFUSED, latest, tuple(denied.lines[0] if denied else _NOT_ASKED for denied in found), via=VIA)
 
-    def heard(self, order: Order, answer: Answer, sent: int) -> None:
+    def refused(self, order: Order, answer: Outcome, sent: int) -> None:
         """
-        Take notice of what a store has answered.
+        Take notice of what was refused.
 
         Args:
-            order: What it was asked.
-            answer: What it said.
+            order: What a store was asked.
+            answer: How it was refused.
             sent: Our clock before it was asked.
         """
-        if type(order) is Charge and type(answer) is Outcome and answer[0] is _REFUSED and not answer.ways:
-            self._refused(order, answer, sent)
-
-    def changes(self, order: Order) -> bool:
-        """Say whether an order may make room, so that it must be followed by `drop`."""
-        return type(order) is not Charge and type(order) not in _LOOKS
-
-    def drop(self, order: Order) -> None:
-        """Forget what was refused to the account of an order, and whatever refusal is still on its way."""
-        with self._lock:
-            self._dropped = self._clock()
-            self._young.pop(order.account, None)  # type: ignore[union-attr]
-            self._old.pop(order.account, None)  # type: ignore[union-attr]
-
-    def unlock(self) -> None:
-        """Take a fresh lock: in a forked child the old one may be held for ever."""
-        self._lock = threading.Lock()
-
-    def _refused(self, order: Charge, answer: Outcome, sent: int) -> None:
+        if type(order) is not Charge or answer.ways:
+            return
         refused = [
             (part, line)
             for part, line in zip(order.parts, answer.lines, strict=True)
@@ -151,16 +135,31 @@ class Denials:
             for part, line in refused:
                 self._note(order, part, line, answer.now, sent)
 
+    def changes(self, order: Order) -> bool:
+        """Say whether an order may make room, so that it must be followed by `drop`."""
+        return type(order) is not Charge and type(order) not in _LOOKS
+
+    def drop(self, order: Order) -> None:
+        """Forget what was refused to the account of an order, and whatever refusal is still on its way."""
+        with self._lock:
+            self._dropped = self._clock()
+            self.young.pop(order.account, None)  # type: ignore[union-attr]
+            self._old.pop(order.account, None)  # type: ignore[union-attr]
+
+    def unlock(self) -> None:
+        """Take a fresh lock: in a forked child the old one may be held for ever."""
+        self._lock = threading.Lock()
+
     def _note(self, order: Charge, part: Part, line: Line, now: int, sent: int) -> None:
         lasts = LONGEST if line.retry_at is None else min(line.retry_at - now, LONGEST)
         with self._lock:
             if sent <= self._dropped:
                 return
             if self._noted >= KEPT:
-                self._young, self._old, self._noted = {}, self._young, 0
-            kept = self._young.get(order.account)
+                self.young, self._old, self._noted = {}, self.young, 0
+            kept = self.young.get(order.account)
             if kept is None:
-                kept = self._young[order.account] = {}
+                kept = self.young[order.account] = {}
             key = _key(order, part)
             meter = kept.get(key)
             if meter is None or not _is_of(meter, part):
@@ -188,18 +187,25 @@ class DenyCache:
 
     def execute(self, order: Order, /) -> Answer:
         """Refuse what is certain to be refused; have the store carry out everything else."""
-        denied = self._denials.find(order)
-        if denied is not None:
+        denials = self._denials
+        if type(order) is not Charge:
+            return self._beside(order)
+        if denials.young and (denied := denials.find(order)) is not None:
             return denied
-        if self._denials.changes(order):
-            try:
-                return self._store.execute(order)
-            finally:  # also where its outcome is unknown
-                self._denials.drop(order)
         sent = self._clock()
         answer = self._store.execute(order)
-        self._denials.heard(order, answer, sent)
+        if type(answer) is Outcome and answer[0] is _REFUSED:
+            denials.refused(order, answer, sent)
         return answer
+
+    def _beside(self, order: Order) -> Answer:
+        """Carry out what is no charge."""
+        if not self._denials.changes(order):
+            return self._store.execute(order)
+        try:
+            return self._store.execute(order)
+        finally:  # also where its outcome is unknown
+            self._denials.drop(order)
 
     def close(self) -> None:
         """Let go of the store's connections."""
@@ -210,7 +216,7 @@ class AsyncDenyCache:
     """
     Same as `DenyCache` for event loops.
 
-    A store that has `listen`, as `AsyncOutage` does, tells what it hears, and then nobody
+    A store that has `listen`, as `AsyncOutage` does, tells what it refuses, and then nobody
     waits here: one coroutine less for each of a thousand tasks is a third of their memory.
     It tells when it sent them by the clock of the system, so *clock* is for other stores.
     """
@@ -224,7 +230,7 @@ class AsyncDenyCache:
         if listen is None:
             self.beyond = self._hear
         else:
-            listen(self._denials.heard)
+            listen(self._denials.refused)
         self.at_once = self._denials.find
         """What is known without waiting; None where the store must be asked."""
         self.via = store.via
@@ -248,7 +254,8 @@ class AsyncDenyCache:
     async def _hear(self, order: Order) -> Answer:
         sent = self._clock()
         answer = await self._store.execute(order)
-        self._denials.heard(order, answer, sent)
+        if type(answer) is Outcome and answer[0] is _REFUSED:
+            self._denials.refused(order, answer, sent)
         return answer
 
     async def open(self) -> None:

@@ -29,8 +29,9 @@ class Line:
         self.connection = connection
         self._socket = connection._sock.bare  # noqa: SLF001 - redis-py has no public way to it
         self._replies = hiredis.Reader(notEnoughData=NOTHING, replyError=connection._parser.parse_error)  # noqa: SLF001
-        self._timeout = -1.0
-        self._arrivals = _Arrivals(self._socket)
+        self._least = self._most = -1.0
+        """Seconds left between which the socket's timeout is right enough."""
+        self._arrived = _arrivals(self._socket)
 
     @property
     def address(self) -> str:
@@ -39,7 +40,10 @@ class Line:
 
     def is_quiet(self) -> bool:
         """Say whether nothing has come unasked: the end of the connection, most often."""
-        return not (self._replies.has_data() or self._arrivals.any())
+        try:
+            return not (self._arrived(0) or self._replies.has_data())
+        except (OSError, ValueError):  # closed under our feet
+            return False
 
     def ask(self, command: bytes, until: float) -> Any:
         """
@@ -48,23 +52,28 @@ class Line:
         Raises:
             OSError: Where the connection breaks, or *until* has come.
         """
-        socket, reply_of = self._socket, self._replies.gets
-        self._patience(until)
+        socket, replies = self._socket, self._replies
+        if not self._least <= until - monotonic() <= self._most:
+            self._wait_till(until)
         socket.sendall(command)
-        while (reply := reply_of()) is NOTHING or type(reply) is PUSHED:
-            if reply is NOTHING:
-                self._patience(until)
-                data = socket.recv(65_536)
-                if not data:
-                    raise ConnectionError("the server hung up")
-                self._replies.feed(data)
-        return reply
+        self._wait_till(until)  # again, while the server works
+        while True:
+            data = socket.recv(65_536)
+            if not data:
+                raise ConnectionError("the server hung up")
+            replies.feed(data)
+            reply = replies.gets()
+            while type(reply) is PUSHED:
+                reply = replies.gets()
+            if reply is not NOTHING:
+                return reply
+            self._wait_till(until)
 
     def close(self) -> None:
         """End the connection."""
         self.connection.disconnect()
 
-    def _patience(self, until: float) -> None:
+    def _wait_till(self, until: float) -> None:
         """
         Let the socket wait no longer than *until*; a difference of a twentieth is not worth a system call.
 
@@ -74,25 +83,21 @@ class Line:
         left = until - monotonic()
         if left <= 0:
             raise TimeoutError("its deadline has passed")
-        if not 0.95 * self._timeout <= left <= 1.05 * self._timeout:
-            self._timeout = left
+        if not self._least <= left <= self._most:
+            self._least, self._most = 0.95 * left, 1.05 * left
             self._socket.settimeout(left)
 
 
-class _Arrivals:
-    """Says at once whether anything has come on a socket."""
+def _arrivals(socket: Any) -> Callable[[int], object]:
+    """Return what says at once whether anything has come on a socket; it takes 0."""
+    pending = getattr(socket, "pending", None)  # what TLS has read ahead
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(socket, select.POLLIN)
+        look: Callable[[int], object] = poll.poll
+    else:
 
-    def __init__(self, socket: Any) -> None:
-        self._pending = getattr(socket, "pending", None)  # what TLS has read ahead
-        if hasattr(select, "poll"):
-            poll = select.poll()
-            poll.register(socket, select.POLLIN)
-            self._look: Callable[[], object] = lambda: poll.poll(0)
-        else:
-            self._look = lambda: select.select([socket], [], [], 0)[0]
+        def look(_: int) -> object:
+            return select.select([socket], [], [], 0)[0]
 
-    def any(self) -> bool:
-        try:
-            return bool((self._pending and self._pending()) or self._look())
-        except (OSError, ValueError):  # closed under our feet
-            return True
+    return look if pending is None else lambda now: pending() or look(now)

@@ -9,7 +9,6 @@ then goes over the bare socket.
 
 from __future__ import annotations
 
-from collections import deque
 from contextlib import suppress
 from math import inf
 from time import monotonic
@@ -78,69 +77,76 @@ class Link:
         self._addresses = addresses
         """Where its name has led, until a connection fails: CPython knows no deadline for looking one up."""
         self._turns = Turns(target.max_connections)
-        self._idle: deque[Line] = deque()
         self._connected = False
         self._start_up_ends = inf
         """When calls stop to be as patient as the first connection may need; counted from the first call."""
 
     def run(self, request: Request) -> Any:
         """Send a request, and return the reply."""
-        came = monotonic()
-        if self._start_up_ends is inf:
-            self._start_up_ends = came + START_UP
-        patience = request.patience if self._connected or came > self._start_up_ends else START_UP
-        if not self._turns.enter(patience):
-            raise Overloaded(f"store {self._shown}: no connection was free in time; raise max_connections")
+        came, turns = monotonic(), self._turns
+        patience = request[2] if self._connected else self._at_first(request, came)
+        until = came + patience
         try:
-            until = min(max(came, self._turns.answered) + patience, came + longest(patience))
-            if until - monotonic() < patience / 4:  # others have had it: this says nothing of the server
-                raise Overloaded(f"store {self._shown}: a connection was free too late; raise max_connections")
-            return self._run(request, until)
+            line = turns.free.pop()
+        except IndexError:
+            line, until = self._wait(patience, came)
+        kept = None
+        try:
+            if line is None or not line.is_quiet():
+                line = self._opened(line, until)
+            reply = line.ask(request[1], until)
+            if isinstance(reply, Exception):
+                reply = _loaded(line, request, reply, until)
+            kept = None if isinstance(reply, Exception) and is_elsewhere(reply) else line
+        except ERRORS as error:
+            raise failure(error, self._shown) from error
         finally:
-            self._turns.leave()
+            if kept is None and line is not None:
+                line.close()
+            turns.leave(kept)
+        if isinstance(reply, Exception):
+            if kept is None:  # a name may lead to the new primary by now
+                self._addresses = ()
+            raise failure(reply, self._shown) from reply
+        if turns.waiting:
+            turns.answered = monotonic()
+        return reply
 
     def close(self) -> None:
-        """Let go of every connection."""
-        while self._idle:
+        """Let go of every connection that nobody uses."""
+        free = self._turns.free
+        for _ in range(len(free)):
             with suppress(IndexError):
-                self._idle.pop().close()
+                line = free.pop()
+                if line is not None:
+                    line.close()
+                free.appendleft(None)
         for sentinel in sentinels(self._pool):
             sentinel.close()
 
-    def _run(self, request: Request, until: float) -> Any:
-        line = self._take(until)
-        try:
-            reply = line.ask(request.command, until)
-            for _ in range(LOADED):
-                if not isinstance(reply, NoScriptError):
-                    break
-                line.ask(packed(b"SCRIPT", b"LOAD", request.call.script.text), until)
-                reply = line.ask(request.command, until)
-        except ERRORS as error:
-            line.close()
-            raise failure(error, self._shown) from error
-        except BaseException:
-            line.close()
-            raise
-        if isinstance(reply, Exception):
-            if is_elsewhere(reply):  # a name may lead to the new primary by now
-                self._addresses = ()
-                line.close()
-            else:
-                self._idle.append(line)
-            raise failure(reply, self._shown) from reply
-        self._turns.answered = monotonic()
-        self._idle.append(line)
-        return reply
+    def _at_first(self, request: Request, came: float) -> float:
+        """Return for how long a call may wait before anybody was connected."""
+        if self._start_up_ends is inf:
+            self._start_up_ends = came + START_UP
+        return request.patience if came > self._start_up_ends else START_UP
 
-    def _take(self, until: float) -> Line:
-        """Return a connection that is open; one that the server has closed meanwhile is opened again."""
+    def _wait(self, patience: float, came: float) -> tuple[Line | None, float]:
+        """Return a place that has become free, and until when its call may take."""
+        turns = self._turns
         try:
-            line = self._idle.pop()
-        except IndexError:
+            line = turns.enter(patience)
+        except TimeoutError:
+            raise Overloaded(f"store {self._shown}: no connection was free in time; raise max_connections") from None
+        until = min(max(came, turns.answered) + patience, came + longest(patience))
+        if until - monotonic() < patience / 4:  # others have had it: this says nothing of the server
+            turns.leave(line)
+            raise Overloaded(f"store {self._shown}: a connection was free too late; raise max_connections")
+        return line, until
+
+    def _opened(self, line: Line | None, until: float) -> Line:
+        """Return a connection that is open, in the place of one that the server has closed."""
+        if line is None:
             return self._connect(self._pool.make_connection(), until)
-        if line.is_quiet():
-            return line
         line.close()
         return self._connect(line.connection, until)
 
@@ -165,3 +171,13 @@ class Link:
 
     def _keep(self, addresses: tuple[str, ...]) -> None:
         self._addresses = addresses if self._keeps_address else ()
+
+
+def _loaded(line: Line, request: Request, reply: Any, until: float) -> Any:
+    """Return the reply to a request, once the server knows the script that it lacked; any other reply as it is."""
+    for _ in range(LOADED):
+        if not isinstance(reply, NoScriptError):
+            break
+        line.ask(packed(b"SCRIPT", b"LOAD", request.call.script.text), until)
+        reply = line.ask(request.command, until)
+    return reply

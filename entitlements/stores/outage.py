@@ -14,6 +14,7 @@ from weakref import WeakSet
 
 from entitlements.clock import system_clock
 from entitlements.errors import StoreError
+from entitlements.model.charge import Outcome, Status
 from entitlements.stores.degrading import Degrading
 from entitlements.stores.shares import Shares, processes_of
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from entitlements.model.events import Event
     from entitlements.ports import AsyncStore, Store
     from entitlements.stores.degrading import Course
+
+
+_REFUSED = Status.REFUSED
 
 
 class Outage:
@@ -99,16 +103,16 @@ class AsyncOutage:
     ) -> None:
         self._store = store
         self._request, self._ask = getattr(store, "request", None), getattr(store, "ask", None)
-        self._heard: Callable[[Order, Answer, int], object] = lambda *_: None
+        self._refused: Callable[[Order, Outcome, int], object] = lambda *_: None
         self.via = store.via
         self._degrading = _degrading(store, tell, processes)
 
     def __repr__(self) -> str:
         return f"<AsyncOutage around {self._store!r}>"
 
-    def listen(self, heard: Callable[[Order, Answer, int], object]) -> None:
-        """Have *heard* told of every order, its answer, and the monotonic microseconds before it was sent."""
-        self._heard = heard
+    def listen(self, refused: Callable[[Order, Outcome, int], object]) -> None:
+        """Have *refused* told of what is refused, how, and the monotonic microseconds before it was sent."""
+        self._refused = refused
 
     async def execute(self, order: Order, /) -> Answer:
         """Same as `Outage.execute`."""
@@ -128,7 +132,8 @@ class AsyncOutage:
                 answer = await self._run(degrading.after(order, error, ticket, began))
             else:
                 degrading.succeeded(order, answer, ticket)
-        self._heard(order, answer, began)
+        if type(answer) is Outcome and answer[0] is _REFUSED:
+            self._refused(order, answer, began)
         return answer
 
     async def _run(self, course: Course) -> Answer:

@@ -68,7 +68,7 @@ def answer_of(order: Order, reply: Any) -> Answer:
 def reader_of(order: Order) -> Callable[[Any], Answer]:
     """Return what reads the replies to *order*: `answer_of` it, in fewer steps for the common charge."""
     slid = _slid_of(order) if isinstance(order, Charge) else None
-    return partial(answer_of, order) if slid is None else _checked(slid)
+    return slid or partial(answer_of, order)
 
 
 def _not_ours(asked: str, reply: object) -> StoreError:
@@ -82,7 +82,7 @@ def _charged(order: Charge, reply: bytes) -> Outcome:
     return _outcome(reply) if (slid := _slid_of(order)) is None else slid(reply)
 
 
-def _slid_of(order: Charge) -> Callable[[bytes], Outcome] | None:
+def _slid_of(order: Charge) -> Callable[[Any], Outcome] | None:
     """Return what reads the replies to a charge of one sliding rate; None for any other."""
     limit = order.parts[0].limit if order.is_one_rate else None
     if not isinstance(limit, Rate) or limit.algorithm is not Algorithm.SLIDING:
@@ -91,34 +91,26 @@ def _slid_of(order: Charge) -> Callable[[bytes], Outcome] | None:
 
 
 @lru_cache(maxsize=1024)
-def _slid(window: int, cost: int) -> Callable[[bytes], Outcome]:
+def _slid(window: int, cost: int) -> Callable[[Any], Outcome]:
     """Return one reader for all accounts that have the same rate: what all use stays in the processor's cache."""
     width = -(-window // 60)
     unpack, size, lasts = _ADMITTED.unpack, _ADMITTED.size, 61 * width
     admitted = Status.ADMITTED
 
-    def slid(reply: bytes) -> Outcome:
-        if len(reply) == size:
-            _, now, bucket, used = unpack(reply)
-            at = bucket * width
-            line = _made(Line, (True, used, 0, None, at + lasts, at, cost))
-            return _made(Outcome, (admitted, now, (line,), 0, (), (), ""))
-        status, now, bucket, used, retry_at, resets_at = _REFUSED.unpack(reply)
-        line = Line(False, used, 0, None if retry_at < 0 else retry_at, resets_at, bucket * width)
-        return Outcome(_STATUSES[status], now, (line,))
-
-    return slid
-
-
-@lru_cache(maxsize=1024)
-def _checked(slid: Callable[[bytes], Outcome]) -> Callable[[Any], Answer]:
-    def read(reply: Any) -> Outcome:
+    def slid(reply: Any) -> Outcome:
         try:
-            return slid(reply)
+            if len(reply) == size:
+                _, now, bucket, used = unpack(reply)
+                at = bucket * width
+                line = _made(Line, (True, used, 0, None, at + lasts, at, cost))
+                return _made(Outcome, (admitted, now, (line,), 0, (), (), ""))
+            status, now, bucket, used, retry_at, resets_at = _REFUSED.unpack(reply)
+            line = Line(False, used, 0, None if retry_at < 0 else retry_at, resets_at, bucket * width)
+            return Outcome(_STATUSES[status], now, (line,))
         except (struct.error, TypeError, LookupError) as error:
             raise _not_ours("Charge", reply) from error
 
-    return read
+    return slid
 
 
 def _outcome(reply: bytes) -> Outcome:

@@ -14,7 +14,6 @@ import os
 from typing import TYPE_CHECKING
 
 from entitlements.model.charge import Charge, Outcome, Part
-from entitlements.model.limits import OnOutage, Rate
 from entitlements.model.names import MAX_COUNT
 from entitlements.rules.outages import local_charge
 from entitlements.stores.memory import MemoryStore
@@ -22,18 +21,12 @@ from entitlements.stores.memory import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from entitlements.model.charge import Way
+    from entitlements.model.charge import Meter, Way
 
 SEEN = 50_000
 """Meters of which is kept what was last seen used: twice as many at most, 30 MB."""
 
-_LOCAL = OnOutage.LOCAL
-
 _log = logging.getLogger("entitlements.stores")
-
-Seen = tuple[str, str, str | None]
-"""An account, a limit, and the scope where the limit is kept for one."""
-
 
 def check_processes(expected: object) -> None:
     """
@@ -83,8 +76,8 @@ class Shares:
         self.ahead = start - clock()
         """How far the store's clock is ahead of ours."""
         self._meters = MemoryStore(self.now)
-        self._young: dict[Seen, tuple[int, int]] = {}
-        self._old: dict[Seen, tuple[int, int]] = {}
+        self._young: dict[Meter, tuple[int, int]] = {}
+        self._old: dict[Meter, tuple[int, int]] = {}
 
     def now(self) -> int:
         """Return the store's clock, as far as it can be known here: it moves on by the monotonic one."""
@@ -99,16 +92,17 @@ class Shares:
             outcome: What it said.
             now: Our clock when it had said so.
         """
-        at = outcome.now
+        at, lines = outcome[1], outcome[2]
         self.ahead = at - now
-        for part, line in zip(order.parts, outcome.lines):  # noqa: B905 - some outcomes have no lines
-            limit, used = part[0], line[1]
-            if used and type(limit) is Rate and limit.on_outage is _LOCAL:
-                young = self._young
-                if len(young) >= SEEN:
-                    self._old, self._young = young, {}
-                    young = self._young
-                young[order.account, limit.name, order.scope if limit.per else None] = (used, at)
+        if len(self._young) >= SEEN:
+            self._old, self._young = self._young, {}
+        if order.is_one_rate:
+            if order.meter is not None and lines and lines[0][1]:
+                self._young[order.meter] = (lines[0][1], at)
+            return
+        for part, line in zip(order.parts, lines):  # noqa: B905 - some outcomes have no lines
+            if line.used and (meter := order.meter_of(part)):
+                self._young[meter] = (line.used, at)
 
     def charge(self, order: Charge, ways: tuple[Way, ...]) -> Outcome | None:
         """Return what the parts that this process limits by itself get; None where there are none."""
@@ -122,12 +116,12 @@ class Shares:
         return outcome
 
     def _go_on(self, order: Charge, part: Part) -> None:
-        scope = order.scope if isinstance(part.limit, Rate) and part.limit.per else None
-        key = (order.account, part.limit.name, scope)
-        older, seen = self._old.pop(key, None), self._young.pop(key, None)
+        meter = order.meter_of(part)
+        assert meter is not None, "local_charge() leaves no other parts"
+        older, seen = self._old.pop(meter, None), self._young.pop(meter, None)
         seen = seen or older
         if seen is not None and part.size:
-            self._meters.go_on(order.account, scope, part, *seen)
+            self._meters.go_on(order.account, meter[2], part, *seen)
 
 
 _warned = False

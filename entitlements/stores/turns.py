@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from contextlib import suppress
 from enum import IntEnum
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,51 +36,84 @@ def longest(patience: float) -> float:
 
 
 class Turns:
-    """Lets so many threads through at a time."""
+    """
+    Lets so many threads through at a time.
+
+    Each place keeps what its last holder has left there, a connection or None; the one
+    that was used last is handed out first.
+    """
 
     def __init__(self, places: int) -> None:
-        self._free = places
-        self._lock = threading.Lock()
-        self._waiting: deque[threading.Lock] = deque()
+        self.free: deque[Any] = deque([None] * places)
+        self.waiting: deque[_Waiter] = deque()
         self.answered = 0.0
-        """When somebody was last answered, on the monotonic clock."""
+        """When somebody was last answered while others waited, on the monotonic clock."""
+        self._lock = threading.Lock()
 
-    def enter(self, patience: float) -> bool:
-        """Wait for a turn; False if none came."""
-        with self._lock:
-            if self._free:
-                self._free -= 1
-                return True
-            mine = threading.Lock()
-            mine.acquire()
-            self._waiting.append(mine)
+    def enter(self, patience: float) -> Any:
+        """
+        Wait for a place, and return what was left there.
+
+        Raises:
+            TimeoutError: Where none came.
+        """
+        try:
+            return self.free.pop()
+        except IndexError:
+            return self._wait(patience)
+
+    def leave(self, left: Any = None) -> None:
+        """Hand a place to whoever has waited longest, with what is left there."""
+        (self.free.appendleft if left is None else self.free.append)(left)
+        if self.waiting:
+            self._hand_out()
+
+    def _wait(self, patience: float) -> Any:
+        mine = _Waiter()
         came = monotonic()
         until = came + patience
+        with self._lock:
+            self.waiting.append(mine)
+        self._hand_out()  # a place may have been left since we looked
         try:
-            while not mine.acquire(timeout=max(0.0, until - monotonic())):
+            while not mine.turn.acquire(timeout=max(0.0, until - monotonic())):
                 until = min(max(until, self.answered + patience), came + longest(patience))
-                if monotonic() >= until:
-                    return self._give_up(mine)
-        except BaseException:  # a signal's handler raised: the place must not be lost
-            if self._give_up(mine):
-                self.leave()
+                if monotonic() >= until and self._gives_up(mine):
+                    raise TimeoutError("no place was free in time")
+        except TimeoutError:
             raise
-        return True
+        except BaseException:  # a signal's handler raised: the place must not be lost
+            if not self._gives_up(mine):
+                self.leave(mine.place)
+            raise
+        return mine.place
 
-    def leave(self) -> None:
-        """Hand the turn to whoever has waited longest."""
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().release()
-            else:
-                self._free += 1
+    def _hand_out(self) -> None:
+        with self._lock, suppress(IndexError):
+            while self.waiting:
+                place = self.free.pop()
+                mine = self.waiting.popleft()
+                mine.place = place
+                mine.turn.release()
 
-    def _give_up(self, mine: threading.Lock) -> bool:
+    def _gives_up(self, mine: _Waiter) -> bool:
+        """Let a thread wait no more; False where its turn has come meanwhile."""
         with self._lock:
-            if mine in self._waiting:
-                self._waiting.remove(mine)
-                return False
-        return True  # the turn came meanwhile
+            if mine in self.waiting:
+                self.waiting.remove(mine)
+                return True
+        return False
+
+
+class _Waiter:
+    """A thread that waits; its lock is free once it has a place."""
+
+    __slots__ = ("place", "turn")
+
+    def __init__(self) -> None:
+        self.place: Any = None
+        self.turn = threading.Lock()
+        self.turn.acquire()
 
 
 class Turn(IntEnum):
