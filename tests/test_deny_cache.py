@@ -395,8 +395,8 @@ def test_what_is_kept_is_bounded(monkeypatch):
     denials = Denials(Clock())
     refused = MemoryStore(Clock()).execute(Charge("x", (Part(API, 1, 2),)))
     for number in range(1_000):
-        denials.heard(Charge(f"a{number}", (Part(API, 1, 2),)), refused, 0)
-        denials.heard(Charge("one", (Part(API, 1, 2 + number),)), refused, 0)
+        denials.refused(Charge(f"a{number}", (Part(API, 1, 2),)), refused, 0)
+        denials.refused(Charge("one", (Part(API, 1, 2 + number),)), refused, 0)
 
     kept = [*denials.young.values(), *denials._old.values()]
     assert 100 <= sum(len(meter.costs) for meters in kept for meter in meters.values()) <= 200

@@ -139,9 +139,7 @@ async def test_next_to_the_server_calls_wait_for_the_answer_under_way_or_for_six
 
 
 def _request(store):
-    from entitlements.stores.wire import request_of
-
-    return request_of(charge(), store._namespace)
+    return store.request(charge())
 
 
 # --- Everybody's own answer -----------------------------------------------------------------------------------------
@@ -338,51 +336,65 @@ async def test_a_loop_whose_every_turn_is_long_still_decides(store, valkey):
     assert turns < 15  # its deadline takes two, and one more is for answers that lie unread
 
 
+class Noting:
+    """A connection that answers nothing, and notes by when it was to."""
+
+    def __init__(self):
+        self.untils = []
+
+    def is_quiet(self):
+        return True
+
+    def ask(self, _, until):
+        self.untils.append(until)
+
+
 @pytest.mark.parametrize(("answered", "until"), [(0.0, 100.05), (100.02, 100.07), (100.9, 100.1)])
-def test_a_thread_waits_for_its_turn_and_its_answer_by_one_deadline(valkey, monkeypatch, answered, until):
-    store = RedisStore(valkey.url)
-    store.execute(charge())
-    link, now, asked = store._link, [100.0], []
+def test_a_thread_waits_for_its_turn_and_its_answer_by_one_deadline(monkeypatch, answered, until):
+    store, now, line = RedisStore("redis://127.0.0.1:1"), [100.0], Noting()
+    link = store._link
 
     def enter(patience):
         now[0] = 100.03
-        return True
+        return line
 
     monkeypatch.setattr(links, "monotonic", lambda: now[0])
     monkeypatch.setattr(link._turns, "enter", enter)
-    monkeypatch.setattr(link, "_run", lambda _, until: asked.append(until))
-    link._turns.answered = answered
-    link.run(request_of(charge(limit=HASTY), "ent"))
-    assert [pytest.approx(until)] == asked
-    monkeypatch.undo()
-    store.close()
+    link._turns.free.clear()
+    link._turns.answered, link._connected = answered, True
+    link.run(request_of("ent", charge(limit=HASTY)))
+    assert [pytest.approx(until)] == line.untils
+    assert [line] == list(link._turns.free)
 
 
 def test_a_turn_that_comes_too_late_to_ask_says_nothing_of_the_server(valkey, monkeypatch):
     store, now = RedisStore(valkey.url), [100.0]
     store.execute(charge())
 
+    line, waiting = store._link._turns.enter(1), store._link._turns.enter
+
     def enter(patience):
         now[0] = 100.045
-        return True
+        store._link._turns.leave(line)
+        return waiting(patience)
 
     monkeypatch.setattr(links, "monotonic", lambda: now[0])
     monkeypatch.setattr(store._link._turns, "enter", enter)
-    store._link._turns.answered = 0.0
+    store._link._turns.free.clear()
     with pytest.raises(Overloaded, match="max_connections"):
-        store._link.run(request_of(charge(limit=HASTY), "ent"))
+        store._link.run(request_of("ent", charge(limit=HASTY)))
     monkeypatch.undo()
     assert Status.ADMITTED is store.execute(charge()).status
     store.close()
 
 
 def test_only_the_first_calls_are_as_patient_as_a_first_connection(monkeypatch):
-    store, now, asked = RedisStore("redis://127.0.0.1:1"), [100.0], []
+    store, now, line = RedisStore("redis://127.0.0.1:1"), [100.0], Noting()
     monkeypatch.setattr(links, "monotonic", lambda: now[0])
-    monkeypatch.setattr(store._link, "_run", lambda _, until: asked.append(until - now[0]))
+    monkeypatch.setattr(store._link, "_opened", lambda *_: line)
     for now[0] in (100.0, 101.9, 102.1):
-        store._link.run(request_of(charge(limit=HASTY), "ent"))
-    assert [pytest.approx(each) for each in (2.0, 2.0, 0.05)] == asked
+        store._link.run(request_of("ent", charge(limit=HASTY)))
+    assert [pytest.approx(each) for each in (102.0, 103.9, 102.15)] == line.untils
 
 
 async def test_no_more_than_so_many_wait(store, valkey, monkeypatch):

@@ -62,7 +62,7 @@ def api_key(lookup: Lookup, *, header: str = "x-api-key", scheme: str = "") -> I
     before = f"{scheme.lower()} " if scheme else ""
 
     def identify(scope: Scope) -> Identity | Awaitable[Identity]:
-        values = header_values(scope, name)
+        values = [value for given, value in scope.get("headers", ()) if given == name]
         if len(values) != 1:
             return None
         try:

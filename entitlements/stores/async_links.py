@@ -85,14 +85,16 @@ class AsyncLink:
         patience = request[2] if self._was_connected or now > self._start_up_ends else START_UP
         asked = _made(Asked, (answer, now, patience, request))
         if exchange is None or not exchange.takes_more:
-            self._check_room(queue)
+            if len(queue) >= MOST_WAITING:
+                raise self._overloaded()
             queue.append(asked)
             self._reconnect()
         elif not exchange.waiting:
             if not exchange.send_one(asked):
                 queue.append(asked)
         else:
-            self._check_room(exchange.waiting)
+            if len(exchange.waiting) >= MOST_WAITING:
+                raise self._overloaded()
             queue.append(asked)
             if len(queue) >= EARLY:
                 self._flush()
@@ -103,9 +105,8 @@ class AsyncLink:
             self._watch.by(now + patience)
         return answer
 
-    def _check_room(self, waiting: deque[Asked]) -> None:
-        if len(waiting) >= MOST_WAITING:
-            raise Overloaded(f"store {self._shown}: {MOST_WAITING:,} calls wait for it already")
+    def _overloaded(self) -> Overloaded:
+        return Overloaded(f"store {self._shown}: {MOST_WAITING:,} calls wait for it already")
 
     async def open(self) -> None:
         """Connect now, so that the first call need not."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 from asyncio import get_running_loop
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -59,6 +60,7 @@ class RedisStore:
         if is_async_client(store):
             raise TypeError(f"{type(store).__name__} is for an event loop; pass a redis.Redis, or use AsyncEnforcer")
         self._target = _target(store, namespace, max_connections)
+        self._namespace = self._target.namespace
         self._addresses = found(self._target)  # now, while nobody waits: no deadline holds for it
         self._link: Link | ClusterLink = self._new_link()
         _STORES.add(self)
@@ -74,7 +76,7 @@ class RedisStore:
             StoreError: Where the store did not answer, or could not; its type says
                 whether the order may have been carried out.
         """
-        request = request_of(order, self._target.namespace)
+        request = request_of(self._namespace, order)
         return request.read(self._link.run(request))  # type: ignore[no-any-return]
 
     def close(self) -> None:
@@ -100,7 +102,8 @@ class AsyncRedisStore:
         if is_client(store) and not is_async_client(store):
             raise TypeError(f"{type(store).__name__} blocks; pass a client of redis.asyncio, or use Enforcer")
         self._target = _target(store, namespace, max_connections)
-        self._namespace = self._target.namespace
+        self.request = partial(request_of, self._target.namespace)
+        """From an order to what `ask` takes."""
         self._links: dict[asyncio.AbstractEventLoop, AsyncLink | AsyncClusterLink] = {}
 
     def __repr__(self) -> str:
@@ -110,10 +113,6 @@ class AsyncRedisStore:
         """Same as `RedisStore.execute`."""
         request = self.request(order)
         return request.read(await self.ask(request))  # type: ignore[no-any-return]
-
-    def request(self, order: Order) -> Request:
-        """Return an order ready for `ask`."""
-        return request_of(order, self._namespace)
 
     def ask(self, request: Request) -> Awaitable[Any]:
         """

@@ -70,23 +70,27 @@ class Turns:
 
     def _wait(self, patience: float) -> Any:
         mine = _Waiter()
-        came = monotonic()
-        until = came + patience
         with self._lock:
             self.waiting.append(mine)
         self._hand_out()  # a place may have been left since we looked
         try:
-            while not mine.turn.acquire(timeout=max(0.0, until - monotonic())):
-                until = min(max(until, self.answered + patience), came + longest(patience))
-                if monotonic() >= until and self._gives_up(mine):
-                    raise TimeoutError("no place was free in time")
-        except TimeoutError:
-            raise
+            has_come = self._comes(mine, patience)
         except BaseException:  # a signal's handler raised: the place must not be lost
             if not self._gives_up(mine):
                 self.leave(mine.place)
             raise
+        if not has_come:
+            raise TimeoutError("no place was free in time")
         return mine.place
+
+    def _comes(self, mine: _Waiter, patience: float) -> bool:
+        came = monotonic()
+        until = came + patience
+        while not mine.turn.acquire(timeout=max(0.0, until - monotonic())):
+            until = min(max(until, self.answered + patience), came + longest(patience))
+            if monotonic() >= until:
+                return not self._gives_up(mine)
+        return True
 
     def _hand_out(self) -> None:
         with self._lock, suppress(IndexError):

@@ -91,9 +91,9 @@ class Request(NamedTuple):
     times: int = 0
 
 
-def request_of(order: Order, namespace: str) -> Request:
+def request_of(namespace: str, order: Order) -> Request:
     """
-    Return *order* ready to be sent.
+    Return *order* ready to be sent to where keys begin with *namespace*.
 
     A charge of one rate is made again and again, so it carries its request from then on.
     """
