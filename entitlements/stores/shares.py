@@ -28,6 +28,7 @@ SEEN = 50_000
 
 _log = logging.getLogger("entitlements.stores")
 
+
 def check_processes(expected: object) -> None:
     """
     Check how many processes the application says that there are.
