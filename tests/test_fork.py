@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
 import signal
@@ -94,7 +95,8 @@ LINUX = pytest.mark.skipif(not TABLE.exists(), reason="only Linux tells whose a 
 
 
 def ports():
-    """Return the local ports of this process's connections over TCP."""
+    """Return the local ports of this process's connections over TCP, but for those that only wait to be collected."""
+    gc.collect()
     sockets = set()
     for each in Path("/proc/self/fd").iterdir():
         with suppress(OSError):  # the folder itself was open for a moment
