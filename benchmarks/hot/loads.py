@@ -15,7 +15,7 @@ from time import perf_counter, perf_counter_ns
 from typing import TYPE_CHECKING, Self
 
 from benchmarks.hot.figures import distribution, percentiles
-from benchmarks.hot.pacing import Pacer
+from benchmarks.hot.pacing import Alarm
 from benchmarks.hot.wire import Raw, info
 
 if TYPE_CHECKING:
@@ -199,32 +199,40 @@ async def opened(case: Case, keys: list[str], *, instants: list[float], warm: fl
         instants: Seconds from the beginning, ascending.
         warm: Seconds of a closed load beforehand.
     """
-    turns, times, admitted, running = itertools.cycle(keys), [], 0, set()
+    turns, times, admitted, due = itertools.cycle(keys), [], 0, 0
+    running: dict[int, asyncio.Task[None]] = {}
+    loop, all_started = asyncio.get_running_loop(), asyncio.Event()
     await _ask(case, turns, 32, warm, [])
 
-    async def call(intended):
+    async def call(number, intended):
         nonlocal admitted
         answer = await case.hit(next(turns))
         admitted += bool(answer)
         times.append((perf_counter() - intended) * 1e6)
+        del running[number]
 
-    loop = asyncio.get_running_loop()
+    def start():
+        nonlocal due
+        now = perf_counter() - began
+        while due < len(instants) and instants[due] <= now:
+            running[due] = loop.create_task(call(due, began + instants[due]))
+            due += 1
+        if due < len(instants):
+            alarm.set(began + instants[due])
+        else:
+            all_started.set()
+
     with Cost(case.setting.url) as cost:
+        alarm = Alarm(start)
         began = perf_counter() + 0.01
-        async with Pacer() as pacer:
-            due = 0
-            while due < len(instants):
-                await pacer.until(began + instants[due])
-                now = perf_counter() - began
-                while due < len(instants) and instants[due] <= now:
-                    running.add(task := loop.create_task(call(began + instants[due])))
-                    task.add_done_callback(running.discard)
-                    due += 1
+        alarm.set(began)
+        await all_started.wait()
         in_time = len(times)
         if running:
-            await asyncio.wait(running, timeout=PATIENCE)
+            await asyncio.wait(running.values(), timeout=PATIENCE)
+        alarm.close()
     unanswered = len(running)
-    for task in running:
+    for task in running.values():
         task.cancel()
     counts = {"meant": len(instants), "decided_in_time": in_time, "unanswered": unanswered}
     return told(case, times, admitted, cost) | counts

@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from entitlements.stores.connecting import Target
 
 EARLY = 16
-"""Calls that wait at which they are written though others are under way."""
-FAR = 0.001
-"""Seconds of a round trip above which calls do not wait for the answers of others."""
+"""Calls that wait at which they are written before the loop's turn has ended."""
 MOST_WAITING = 10_000
 """Calls that wait to be sent; beyond them they are refused."""
 RECONNECT = 1.0
@@ -51,10 +49,11 @@ class AsyncLink:
     """
     One connection to one server, which the tasks of one loop share.
 
-    Where nothing is under way, a call is sent at once. Otherwise it joins the next write:
-    that goes out with the next answers, or as soon as `EARLY` calls wait; to a server that
-    is far away, at the end of the loop's turn. So one write and one wake-up carry many calls,
-    and nobody waits for long. While there is no connection, calls wait for one.
+    Where nothing is under way, a call is sent at once. Otherwise it joins the next write,
+    which goes out at the end of the loop's turn, or as soon as `EARLY` calls wait, so that
+    the server works while the rest of them are still made. So one write and one wake-up carry
+    many calls, and nobody waits for the answers of others. While there is no connection, calls
+    wait for one.
     """
 
     def __init__(self, target: Target) -> None:
@@ -65,7 +64,7 @@ class AsyncLink:
         self._exchange: Exchange | None = None
         self._retired: set[Exchange] = set()
         self._connecting: asyncio.Task[None] | None = None
-        self._was_connected = self._is_far = self._is_closed = False
+        self._was_connected = self._is_closed = False
         self._answered_at = -LONGEST_WAIT
         self._start_up_ends = self._loop.time() + START_UP
         self._least = START_UP
@@ -98,7 +97,7 @@ class AsyncLink:
             queue.append(asked)
             if len(queue) >= EARLY:
                 self._flush()
-            elif self._is_far and len(queue) == 1:
+            elif len(queue) == 1:
                 loop.call_soon(self._flush)
         self._least = min(self._least, patience)
         if now + patience < self._watch.rings_at:
@@ -212,10 +211,8 @@ class AsyncLink:
         try:
             async with asyncio.timeout(RECONNECT if self._was_connected else START_UP):
                 await connection.connect()
-                began = self._loop.time()
                 await connection.send_command("HELLO", check_health=False)
                 hello = await connection.read_response(disable_decoding=True)
-                self._is_far = self._loop.time() - began > FAR
                 check_version(hello, self._shown)
         except BaseException as error:
             self._connecting = None
