@@ -69,7 +69,7 @@ class Section:
         cases: The rows.
         words: Options of `case.py`.
         base: The row that the others are ratios to; None where nothing is compared.
-        shape: Which columns the table has: `times`, `throughput`, `bytes`, `window`.
+        shape: Which columns the table has: `times`, `open`, `throughput`, `bytes`, `window`.
         trip: Milliseconds that a proxy adds to a round trip; None without a proxy.
         share: Per cent of our own capacity that is the rate of an open load.
         once: Run in the first round alone: it counts, it does not time.
@@ -114,7 +114,7 @@ def full() -> list[Section]:
             words = ("--load", "open", "--lasts", "3", "--arrivals", kind)
             title = f"Open loop, {kind} arrivals at {share} % of our capacity, from the intended start"
             cases = ("ours-ping-async", "redis-ping-async", "ours-async")
-            sections.append(Section(f"open-{kind}-{share}", title, cases, words, cases[0], share=share))
+            sections.append(Section(f"open-{kind}-{share}", title, cases, words, cases[0], "open", share=share))
     for trip in TRIPS:
         cases = ("raw-ping", "raw-script", "redis-ping", *RIVALS)
         words, title = ("--load", "sequential", "--many", "400", "--warm", "1000"), f"a proxy that adds {trip:g} ms"

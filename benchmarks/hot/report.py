@@ -9,6 +9,10 @@ DISTURBED = 0.05
 """Share of a run for which client and server waited for a processor that others used; above it, the row says so."""
 HEADS = {
     "times": ("p50 µs", "p99", "p99.9", "x base (min to max)", "client CPU µs", "server CPU µs", "in scripts µs"),
+    "open": (
+        "p50 µs", "p99", "p99.9", "p99 of the median quarter second", "x base (min to max)", "client CPU µs",
+        "server CPU µs",
+    ),
     "throughput": (
         "decisions/s", "x base (min to max)", "p50 ms", "p99", "p99.9", "client CPU µs", "server CPU µs",
         "in scripts µs", "commands", "bytes in / out",
@@ -125,6 +129,18 @@ def _times(rounds, base):
     ]
 
 
+def _open(rounds, base):
+    return [
+        _range(rounds, "us", "p50"),
+        _range(rounds, "us", "p99"),
+        _range(rounds, "us", "p999"),
+        _range(rounds, "quarter", "p99"),
+        _ratio(rounds, base, "quarter", "p99"),
+        _one(rounds, "client_cpu_us"),
+        _one(rounds, "server_cpu_us"),
+    ]
+
+
 def _throughput(rounds, base):
     return [
         _range(rounds, "rate"),
@@ -148,4 +164,4 @@ def _window(rounds, base):
     return [_range(rounds, "most"), _range(rounds, "ratio", digits=2)]
 
 
-_CELLS = {"times": _times, "throughput": _throughput, "bytes": _bytes, "window": _window}
+_CELLS = {"times": _times, "open": _open, "throughput": _throughput, "bytes": _bytes, "window": _window}
