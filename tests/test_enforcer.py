@@ -854,6 +854,8 @@ def test_shadow_quotas_count_and_never_refuse():
     assert [(True, Reason.WITHIN_LIMIT)] * 3 == [(d.allowed, d.reason) for d in decisions]
     assert [True, True, False] == [d.parts["trials"].allowed for d in decisions]
     assert Reason.QUOTA_EXCEEDED is decisions[2].parts["trials"].reason
+    assert "quota-exceeded" == decisions[2].to_dict()["parts"]["trials"]["reason"]
+    assert decisions[2].remedy is None
     assert (3, 1) == fields(ent.history("petra", "trials")[0], "used", "denied")
 
 

@@ -249,6 +249,25 @@ async def test_nobody_waits_longer_than_its_deadline_and_each_learns_whether_it_
     assert Status.ADMITTED is (await store.execute(charge())).status
 
 
+async def test_who_waits_is_let_go_where_nobody_was_answered_for_as_long_as_he_may_wait(store, valkey):
+    valkey.stop()
+    try:
+        patient = asyncio.create_task(store.execute(charge()))
+        await asyncio.sleep(0.04)
+        hasty = asyncio.create_task(store.execute(charge(limit=HASTY)))
+        await asyncio.sleep(0)
+        store.let_go()
+        assert not hasty.done()
+        await asyncio.sleep(0.02)  # 60 ms of silence, of which the hasty one has waited for 20
+        store.let_go()
+        with pytest.raises(TimedOut):
+            await asyncio.wait_for(hasty, 0.02)
+    finally:
+        valkey.cont()
+    assert Status.ADMITTED is (await patient).status
+    assert Status.ADMITTED is (await store.execute(charge())).status
+
+
 async def test_a_late_refusal_on_a_connection_that_was_given_up_leaves_the_new_one_alone(valkey, monkeypatch):
     monkeypatch.setattr(async_links, "EARLY", 1)  # both calls are on their way
     with valkey.client() as client:

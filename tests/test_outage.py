@@ -22,6 +22,7 @@ from entitlements import (
 )
 from entitlements.model import events
 from entitlements.model.charge import Charge, Part
+from entitlements.rules.answering import decided
 from entitlements.stores.breaker import State
 from entitlements.stores.degrading import REPLAYED_FIRST
 from entitlements.stores.failures import Corrupt
@@ -797,3 +798,20 @@ async def test_a_cancelled_trial_says_nothing_of_the_store_and_blocks_nobody():
     await asyncio.wait([trial])
     store.slow = False
     assert not (await enforcer.consume("acme", "api")).degraded
+
+
+@pytest.mark.parametrize("limit", ["api", "burst", "shadow"])
+@pytest.mark.parametrize("processes", [1, 4])
+def test_the_short_way_of_one_rate_says_what_the_long_way_would(store, limit, processes):
+    enforcer = Enforcer(POLICY, accounts={"acme": "one"}, store=store, expected_processes=processes)
+    enforcer.consume("acme", limit)
+    step = enforcer._snapshots.by_id["acme"].entitlements.ready[limit]
+    store.how = "refused"
+    degraded = 0
+    for _ in range(12):
+        outcome = enforcer._store.execute(step.order)
+        short, long = step.finish(outcome, "store"), decided(step.finish._plan, outcome, "store")
+        assert long.to_dict() == short.to_dict()
+        assert long.given[3] == short.given[3]
+        degraded += short.degraded
+    assert degraded

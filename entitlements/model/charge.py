@@ -67,6 +67,7 @@ class Charge:
         is_one_rate: Whether it is of one rate and nothing else, which keeps no record.
         meter: Of one rate that each process limits by itself in an outage: whose meter of which limit.
         packed: What a store has made of it for the wire, with the store; so it is made once.
+        shared: What a process charges by itself in an outage, with how many processes there are; likewise.
     """
 
     account: str
@@ -81,6 +82,7 @@ class Charge:
     is_one_rate: bool = field(init=False, compare=False, repr=False)
     meter: Meter | None = field(default=None, init=False, compare=False, repr=False)
     packed: Any = field(default=None, init=False, compare=False, repr=False)
+    shared: Any = field(default=None, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         alone = len(self.parts) == 1 and self.operation is None and self.verb is Verb.CONSUME

@@ -207,7 +207,7 @@ class Decision:
         """The lowest tier, and the first add-on, that would have allowed this charge as a whole; or None."""
         if self.allowed or self.reason in (Reason.SUSPENDED, Reason.STORE_UNAVAILABLE):
             return None
-        return remedy_of([part for part in self._parts or (self,) if part.is_enforced])
+        return remedy_of([self] if self._parts is None else [part for part in self._parts if part.is_enforced])
 
     @property
     def operation(self) -> str | None:

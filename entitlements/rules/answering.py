@@ -16,7 +16,7 @@ from entitlements.model.charge import Charge, Line, Outcome, Part, Recall, Refun
 from entitlements.model.decision import Decision, made
 from entitlements.model.facts import Facts, Reason, Receipt
 from entitlements.model.instants import SECOND, to_datetime
-from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, LimitValue, OnOutage, Quota, Rate, Size
+from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, LimitValue, Mode, OnOutage, Quota, Rate, Size
 from entitlements.model.usage import Period, Usage
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _ALLOWING = frozenset({Reason.INCLUDED, Reason.WITHIN_LIMIT, Reason.UNLIMITED, R
 _REFUSED = {Rate: Reason.RATE_LIMITED, Quota: Reason.QUOTA_EXCEEDED, Allocation: Reason.ALLOCATION_FULL}
 _ADMITTED, _NOT_ADMITTED, _WITHIN_LIMIT = Status.ADMITTED, Status.REFUSED, Reason.WITHIN_LIMIT
 _NO_FIT = Line(False, None)
+_HERE = (Way.LOCAL,)
 _tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
 RETRY_UNAVAILABLE = SECOND
 """What a charge that could not be counted says of when to come again."""
@@ -84,7 +85,7 @@ def deciding(plan: Plan) -> Callable[[Outcome, str], Decision]:
 
 class _OneRate:
     """
-    Turns the outcomes of charges of one rate into decisions, with a short way for the two that are common.
+    Turns the outcomes of charges of one rate into decisions, with a short way for those that are common.
 
     It is one object, as an account's is out of the processor's cache when it is its turn.
     """
@@ -106,6 +107,11 @@ class _OneRate:
         if status is _NOT_ADMITTED and self._is_limited and not ways:
             receipt = (own or via, now, self._cost, self._operation, self._part, self._scope, False, False)
             return made(False, self._refused, self._facts, _tuple(Receipt, receipt), lines[0], None)
+        if ways == _HERE and self._is_limited and (lines[0].fits or self._facts.limit.mode is not Mode.SHADOW):  # type: ignore[union-attr]
+            fits = lines[0].fits
+            here = ("local", now, self._cost, None, None, self._scope, True, False)
+            reason = _WITHIN_LIMIT if fits else self._refused
+            return made(fits, reason, self._facts, _tuple(Receipt, here), lines[0], None)
         return decided(self._plan, outcome, via)
 
 

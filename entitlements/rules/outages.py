@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from entitlements.rules.ledger import Ledger
 
 
+_LET_THROUGH = Line(True, None)
+# A member takes longer to find than what is done with it:
+_LOCAL, _ALLOW, _DENY, _JOURNAL = Way.LOCAL, Way.ALLOW, Way.DENY, Way.JOURNAL
+_SHADOW, _ON_ALLOW, _ON_LOCAL = Mode.SHADOW, OnOutage.ALLOW, OnOutage.LOCAL
+
+
 def share_of(size: int, processes: int) -> int:
     """Return one process's share of a limit: ⌈size / processes⌉."""
     return -(-size // processes)
@@ -32,7 +38,7 @@ def share_of(size: int, processes: int) -> int:
 
 def ways_of(order: Charge) -> tuple[Way, ...]:
     """Return how each part is answered without the store, if no part refuses the whole."""
-    return tuple(_way(part, order.verb) for part in order.parts)
+    return tuple([_way(part, order.verb) for part in order.parts])
 
 
 def local_charge(order: Charge, ways: tuple[Way, ...], processes: int) -> Charge | None:
@@ -42,7 +48,7 @@ def local_charge(order: Charge, ways: tuple[Way, ...], processes: int) -> Charge
     It takes nothing where another part refuses the whole. None where there are none.
     """
     parts = tuple(
-        _shared(part, processes) for part, way in zip(order.parts, ways, strict=True) if way is Way.LOCAL
+        _shared(part, processes) for part, way in zip(order.parts, ways, strict=True) if way is _LOCAL
     )  # fmt: skip
     if not parts:
         return None
@@ -68,26 +74,25 @@ def answered(
             that the limit is, and the store may admit the charge as soon as it is back.
     """
     counted = iter(local.lines if local else ())
-    denied = Line(False, None, retry_at=retry_at)
-    lines, found = [], []
+    lines, found, admitted = [], [], True
     for part, asked in zip(order.parts, ways, strict=True):
-        line, way = Line(True, None), asked
-        if way is Way.LOCAL:
-            line = next(counted, denied)
-            if line is denied or (not line.fits and line.retry_at is None and part.size):  # no room, or above the share
-                line, way = denied, Way.DENY
+        line, way = _LET_THROUGH, asked
+        if way is _LOCAL:
+            here = next(counted, None)
+            if here is None or (not here.fits and here.retry_at is None and part.size):  # no room, or above the share
+                way = _DENY
             else:
-                again = min(line.retry_at, retry_at) if shared and line.retry_at is not None else line.retry_at
-                line = Line(line.fits, None, 0, again, line.resets_at, line.mark, line.taken)
-        elif way is Way.DENY:
-            line = denied
+                again = min(here.retry_at, retry_at) if shared and here.retry_at is not None else here.retry_at
+                line = Line(here.fits, None, 0, again, here.resets_at, here.mark, here.taken)
+        if way is _DENY:
+            line = Line(False, None, 0, retry_at)
         lines.append(line)
         found.append(way)
-    admitted = all(line.fits or part.limit.mode is Mode.SHADOW for part, line in zip(order.parts, lines, strict=True))
+        admitted = admitted and (line.fits or part.limit.mode is _SHADOW)
     if not admitted:
-        found = [Way.ALLOW if way is Way.JOURNAL else way for way in found]
+        found = [_ALLOW if way is _JOURNAL else way for way in found]
         lines = [line._replace(taken=0) for line in lines]
-    return Outcome(Status.ADMITTED if admitted else Status.REFUSED, now, tuple(lines), ways=tuple(found))
+    return Outcome(Status.ADMITTED if admitted else Status.REFUSED, now, tuple(lines), 0, (), tuple(found))
 
 
 def to_journal(order: Charge, outcome: Outcome) -> Charge | None:
@@ -98,8 +103,9 @@ def to_journal(order: Charge, outcome: Outcome) -> Charge | None:
     rates are not counted at all. The operation keeps its name and what it stands for, so
     that one which had reached the store after all is recognised there.
     """
-    counts = any(not isinstance(part.limit, Rate) for part in order.parts)
-    if outcome.status is not Status.ADMITTED or order.verb is Verb.PEEK or not counts:
+    if order.is_one_rate or outcome.status is not Status.ADMITTED or order.verb is Verb.PEEK:
+        return None
+    if all(isinstance(part.limit, Rate) for part in order.parts):
         return None
     return uncapped(order)
 
@@ -112,7 +118,7 @@ def uncapped(order: Charge) -> Charge:
 def journalled(order: Charge, outcome: Outcome) -> Outcome:
     """Return *outcome* with the units that the journal holds marked as taken, so that they can be refunded."""
     lines = tuple(
-        line._replace(taken=part.cost) if way is Way.JOURNAL else line
+        line._replace(taken=part.cost) if way is _JOURNAL else line
         for part, line, way in zip(order.parts, outcome.lines, outcome.ways, strict=True)
     )
     return outcome._replace(lines=lines)
@@ -120,7 +126,7 @@ def journalled(order: Charge, outcome: Outcome) -> Outcome:
 
 def not_journalled(outcome: Outcome) -> Outcome:
     """Return *outcome* as it is where the journal has no room."""
-    return outcome._replace(ways=tuple(Way.ALLOW if way is Way.JOURNAL else way for way in outcome.ways))
+    return outcome._replace(ways=tuple(_ALLOW if way is _JOURNAL else way for way in outcome.ways))
 
 
 def undone(order: Charge) -> tuple[Charge | Refund | Settle, ...]:
@@ -156,13 +162,13 @@ def lift(ledger: Ledger, part: Part, used: int, at: int) -> None:
 
 def _way(part: Part, verb: Verb) -> Way:
     limit = part.limit
-    if part.size is UNLIMITED or limit.on_outage is OnOutage.ALLOW:
-        return Way.ALLOW if isinstance(limit, Rate) or verb is Verb.PEEK else Way.JOURNAL
-    return Way.LOCAL if limit.on_outage is OnOutage.LOCAL else Way.DENY
+    if part.size is UNLIMITED or limit.on_outage is _ON_ALLOW:
+        return _ALLOW if isinstance(limit, Rate) or verb is Verb.PEEK else _JOURNAL
+    return _LOCAL if limit.on_outage is _ON_LOCAL else _DENY
 
 
 def _refuses(part: Part, way: Way) -> bool:
-    return way is Way.DENY and part.limit.mode is not Mode.SHADOW
+    return way is _DENY and part.limit.mode is not _SHADOW
 
 
 def _shared(part: Part, processes: int) -> Part:

@@ -24,7 +24,7 @@ from entitlements.stores.turns import LONGEST_WAIT, Watch, longest
 from entitlements.stores.wire import Call, Request, packed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from entitlements.stores.connecting import Target
 
@@ -237,13 +237,23 @@ class AsyncLink:
         queue, self._queue = self._queue, deque()
         _fail(queue, told, cause)
 
+    def let_go(self) -> None:
+        """Let whoever waits go now, if the server has answered nobody for as long as they may wait at most."""
+        silent = self._loop.time() - self._answered_at
+        self._give_up(lambda waiting: [each for each in waiting if each.patience <= silent and not each.answer.done()])
+
     def _expire(self, now: float) -> float | None:
         """Answer for whoever has waited too long; return when the next will have, or None."""
         next_at: list[float] = []
+        self._give_up(lambda waiting: self._late(waiting, now, next_at))
+        return min(next_at, default=None)
+
+    def _give_up(self, late_of: Callable[[Iterable[Asked]], list[Asked]]) -> None:
+        """Answer for those whom *late_of* chooses, and leave a connection on which anybody has waited in vain."""
         for exchange in (self._exchange, *self._retired):
             if exchange is None:
                 continue
-            late = self._late(exchange.waiting, now, next_at)
+            late = late_of(exchange.waiting)
             if late:
                 _fail(
                     late,
@@ -254,7 +264,7 @@ class AsyncLink:
                     self._retire()
             if exchange in self._retired and all(asked.answer.done() for asked in exchange.waiting):
                 exchange.close()
-        late = self._late(self._queue, now, next_at)
+        late = late_of(self._queue)
         if late and self._exchange is None:
             _fail(
                 late,
@@ -263,7 +273,6 @@ class AsyncLink:
             )
         elif late:
             _fail(late, Unreachable(f"store {self._shown}: it has answered nobody in time; this was not sent"))
-        return min(next_at, default=None)
 
     def _late(self, waiting: Iterable[Asked], now: float, next_at: list[float]) -> list[Asked]:
         """Return who has waited too long, and note when the next will have; the oldest come first."""

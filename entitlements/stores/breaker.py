@@ -3,7 +3,7 @@ Whether the store is worth asking: a circuit breaker, pure but for its lock.
 
 *Closed*, every call asks the store. It opens when at least 5 calls of the last second,
 or of its last quarter, have failed and they are half of them or more; with much traffic,
-when the last 20 have failed and nobody was answered for a tenth of a second; with little,
+when the last 20 have failed and nobody was answered for 75 milliseconds; with little,
 when the last 5 have failed and nobody was answered for a second. *Open*, no call asks, for a pause that grows
 from a quarter of a second to a second and a quarter, give or take a fifth, so that a store
 that is back is used again within two seconds, and not by all processes at once. Then the
@@ -29,7 +29,8 @@ WITHIN = SECOND
 """How far back calls are counted."""
 MANY = 20
 """Failures with no answer between them that open it as soon as nobody was answered for `SHORTLY`."""
-SHORTLY = SECOND // 10
+SHORTLY = 3 * SECOND // 40
+"""One and a half of the deadline that most limits have: a server that pauses for just that has answered by then."""
 FIRST_PAUSE = SECOND // 4
 LONGEST_PAUSE = 5 * SECOND // 4
 JITTER = 5
@@ -194,9 +195,12 @@ class Breaker:
         silent = now - self._answered
         if (self._in_a_row >= FAILURES and silent > WITHIN) or (self._in_a_row >= MANY and silent > SHORTLY):
             return True
-        return any(self._mostly_fails(now // _SLOT - slots) for slots in (_LATELY, _SLOTS))
+        return self._mostly_fails(now // _SLOT - _LATELY) or self._mostly_fails(now // _SLOT - _SLOTS)
 
     def _mostly_fails(self, before: int) -> bool:
-        recent = [slot for slot in self._slots if slot[0] > before]
-        failures, answers = sum(slot[2] for slot in recent), sum(slot[1] for slot in recent)
+        failures = answers = 0
+        for slot, answered, failed in self._slots:
+            if slot > before:
+                failures += failed
+                answers += answered
         return failures >= FAILURES and failures >= answers

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from entitlements.errors import StoreError
@@ -81,6 +81,8 @@ class Degrading:
         self._shares = shares
         self._tell = tell
         self.clock = clock
+        self.opened: Callable[[], object] = lambda: None
+        """Is called when the breaker has opened: from then on nobody need wait."""
         self._was_answered = False
         self._trouble = Trouble(store)
         self._naming = threading.RLock()
@@ -214,7 +216,10 @@ class Degrading:
             raise error
         self._trouble.blame(error, account_of(order))
         if not self._is_ours(order, error, began):
-            self._changed(self.breaker.failed(ticket, self.clock(), random.uniform(-1, 1)))  # noqa: S311 - jitter
+            change = self.breaker.failed(ticket, self.clock(), random.uniform(-1, 1))  # noqa: S311 - jitter
+            self._changed(change)
+            if change is not None:
+                self.opened()
 
     def _is_ours(self, order: Order, error: StoreError, began: int) -> bool:
         """Say whether we are at fault: a full pool, or a loop that stalled so that the timer itself came late."""
@@ -356,7 +361,9 @@ class Degrading:
         )
 
     def _without_charge(self, order: Charge, *, sent: bool) -> Outcome:
-        with self._naming if order.keyed else nullcontext():  # its caller may repeat it while it is entered
+        if not order.keyed:
+            return self._decided_here(order, sent=sent)
+        with self._naming:  # its caller may repeat it while it is entered
             return self._decided_here(order, sent=sent)
 
     def _decided_here(self, order: Charge, *, sent: bool) -> Outcome:

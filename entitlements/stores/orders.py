@@ -7,6 +7,7 @@ from dataclasses import replace
 from entitlements.model.charge import (
     Charge,
     Order,
+    Part,
     Read,
     ReadHistory,
     ReadHolders,
@@ -29,17 +30,25 @@ def account_of(order: Order) -> str:
 
 def deadline_of(order: Order) -> int:
     """Return how long an order may take, in microseconds: the longest of its limits' deadlines."""
-    if isinstance(order, Recall):
-        order = order.charge
-    if isinstance(order, Charge) and order.deadline:
-        return order.deadline
-    if isinstance(order, Charge | Read):
-        return max(part.limit.deadline for part in order.parts) if order.parts else _DEADLINE
-    if isinstance(order, SetUsage | ReadHistory):
-        return order.part.limit.deadline
-    if isinstance(order, Refund | Settle):
-        return order.deadline or _DEADLINE
-    return _DEADLINE
+    match order:
+        case Charge():
+            return order.deadline or _longest(order.parts)
+        case Recall():
+            return order.charge.deadline or _longest(order.charge.parts)
+        case Read():
+            return _longest(order.parts)
+        case SetUsage() | ReadHistory():
+            return order.part.limit.deadline
+        case Refund() | Settle():
+            return order.deadline or _DEADLINE
+        case _:
+            return _DEADLINE
+
+
+def _longest(parts: tuple[Part, ...]) -> int:
+    if len(parts) == 1:
+        return parts[0].limit.deadline
+    return max([part.limit.deadline for part in parts], default=_DEADLINE)
 
 
 def within(order: Order, left: int) -> Order:

@@ -106,6 +106,7 @@ class AsyncOutage:
         self._refused: Callable[[Order, Outcome, int], object] = lambda *_: None
         self.via = store.via
         self._degrading = _degrading(store, tell, processes)
+        self._degrading.opened = getattr(store, "let_go", self._degrading.opened)
 
     def __repr__(self) -> str:
         return f"<AsyncOutage around {self._store!r}>"

@@ -123,6 +123,12 @@ class AsyncRedisStore:
         """
         return (self._links.get(get_running_loop()) or self._open()).ask(request)
 
+    def let_go(self) -> None:
+        """Let whoever waits on this loop go, where the server has answered nobody for as long as they may wait."""
+        link = self._links.get(get_running_loop())
+        if isinstance(link, AsyncLink):
+            link.let_go()
+
     async def open(self) -> None:
         """
         Connect now, and check the server's version, rather than at the first order.

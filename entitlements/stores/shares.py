@@ -107,7 +107,7 @@ class Shares:
 
     def charge(self, order: Charge, ways: tuple[Way, ...]) -> Outcome | None:
         """Return what the parts that this process limits by itself get; None where there are none."""
-        local = local_charge(order, ways, self.processes)
+        local = self._local(order, ways)
         if local is None:
             return None
         for part in local.parts:
@@ -115,6 +115,16 @@ class Shares:
         outcome = self._meters.execute(local)
         assert isinstance(outcome, Outcome)
         return outcome
+
+    def _local(self, order: Charge, ways: tuple[Way, ...]) -> Charge | None:
+        """Return the charge of what is limited here; one rate is charged again and again, so it carries its own."""
+        if not order.is_one_rate:
+            return local_charge(order, ways, self.processes)
+        found: tuple[int, Charge | None] | None = order.shared
+        if found is None or found[0] != self.processes:
+            found = (self.processes, local_charge(order, ways, self.processes))
+            object.__setattr__(order, "shared", found)
+        return found[1]
 
     def _go_on(self, order: Charge, part: Part) -> None:
         meter = order.meter_of(part)
