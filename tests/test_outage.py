@@ -567,8 +567,9 @@ def test_a_charge_that_waits_behind_many_is_refunded_and_repeated_as_if_it_were_
     assert (True, True) == (again.allowed, again.replayed)
     assert enforcer.refund(last)
     store.how = None
-    for _ in range(4):
-        wait_out(enforcer)
+    wait_out(enforcer)
+    enforcer.consume("acme", "pings")
+    while degrading_of(enforcer).journal:  # how much a call brings along depends on the machine
         enforcer.consume("acme", "pings")
     assert not enforcer.refund(last)
     assert (3 * REPLAYED_FIRST - 1,) == used(store, "exports")
