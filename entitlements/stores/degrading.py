@@ -105,9 +105,10 @@ class Degrading:
         try:
             asked, until = order, began + deadline_of(order)
             if self.journal:
-                error = yield from self._replay(order, ticket, until)
-                if error is not None or self.clock() >= until:
-                    return self._without(order, error)
+                if not self.breaker.fails:  # else what waits waits for somebody to be answered
+                    error = yield from self._replay(order, ticket, until)
+                    if error is not None or self.clock() >= until:
+                        return self._without(order, error)
                 behind = self._behind(order)
                 if behind is not None:
                     return behind
