@@ -302,7 +302,7 @@ def test_closing_brings_what_waits(enforcer, store, hook):
 
 
 def test_an_undoing_that_finds_no_room_for_all_of_it_is_not_begun(enforcer, store, hook):
-    degrading_of(enforcer).journal = Journal(room=1)
+    degrading_of(enforcer).owing.journal = Journal(room=1)
     store.how = "silent"
     assert not enforcer.consume("acme", "leads").allowed
     assert [events.Journalled(0, lost=1)] == hook.of(events.Journalled)
@@ -468,7 +468,7 @@ def test_a_reservation_made_in_an_outage_is_settled_after_it(enforcer, store):
 
 
 def test_the_journal_is_bounded_and_what_overflows_is_counted_and_logged(enforcer, store, hook, caplog):
-    enforcer._store._store._degrading.journal = Journal(room=3)
+    enforcer._store._store._degrading.owing.journal = Journal(room=3)
     store.how = "refused"
     decisions = [enforcer.consume("acme", "exports") for _ in range(5)]
     assert ["journal"] * 3 + ["local"] * 2 == [each.via for each in decisions]
@@ -483,7 +483,7 @@ def test_the_journal_is_bounded_and_what_overflows_is_counted_and_logged(enforce
 
 
 def test_the_first_that_overflows_is_logged_and_closing_says_how_many_did(enforcer, store, caplog):
-    degrading_of(enforcer).journal = Journal(room=3)
+    degrading_of(enforcer).owing.journal = Journal(room=3)
     store.how = "refused"
     with caplog.at_level(logging.WARNING):
         for expected in (0, 0, 0, 1, 1):

@@ -113,7 +113,7 @@ def test_one_that_waits_behind_others_is_not_made_again(enforcer, store):
 
 def test_where_the_journal_is_full_it_is_refused(enforcer, store):
     decision = enforcer.consume("acme", "leads", 3)
-    degrading_of(enforcer).journal = Journal(room=0)
+    degrading_of(enforcer).owing.journal = Journal(room=0)
     store.how = "refused"
     with pytest.raises(StoreError, match="its journal is full; refund"):
         enforcer.refund(decision)

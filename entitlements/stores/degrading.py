@@ -12,29 +12,19 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from entitlements.errors import StoreError
-from entitlements.model.charge import (
-    Charge,
-    Outcome,
-    Recall,
-    Refund,
-    Settle,
-    Settled,
-    Status,
-    Verb,
-    Way,
-)
+from entitlements.model.charge import Charge, Outcome, Recall, Refund, Settle, Status, Way
 from entitlements.model.events import BreakerChanged, Journalled, OutcomeUnknown
 from entitlements.model.instants import SECOND
 from entitlements.rules.outages import answered, journalled, not_journalled, to_journal, undone, ways_of
 from entitlements.stores.breaker import Breaker, State
 from entitlements.stores.failures import Corrupt, Misconfigured, Overloaded, Rejected, TimedOut, Unreachable
-from entitlements.stores.journal import Entry, Journal
+from entitlements.stores.journal import Entry
 from entitlements.stores.orders import account_of, deadline_of, is_exact, within
+from entitlements.stores.owing import Owing
 from entitlements.stores.trouble import Trouble
 
 if TYPE_CHECKING:
@@ -43,6 +33,7 @@ if TYPE_CHECKING:
     from entitlements.model.charge import Answer, Order
     from entitlements.model.events import Event
     from entitlements.stores.breaker import Change, Ticket
+    from entitlements.stores.journal import Journal
     from entitlements.stores.shares import Shares
 
     Course = Generator[Order, Answer, Answer]
@@ -76,7 +67,6 @@ class Degrading:
 
     def __init__(self, store: str, shares: Shares, tell: Callable[[Event], object], clock: Callable[[], int]) -> None:
         self.breaker = Breaker()
-        self.journal = Journal()
         self._store = store
         self._shares = shares
         self._tell = tell
@@ -85,8 +75,12 @@ class Degrading:
         """Is called when the breaker has opened: from then on nobody need wait."""
         self._was_answered = False
         self._trouble = Trouble(store)
-        self._naming = threading.RLock()
-        """Held while a name is looked up and entered; a hook may come back to us meanwhile."""
+        self.owing = Owing(store, shares, self._trouble, tell, clock)
+
+    @property
+    def journal(self) -> Journal:
+        """What must still be brought to the store."""
+        return self.owing.journal
 
     def course(self, order: Order) -> Course:
         """
@@ -109,9 +103,9 @@ class Degrading:
                     error = yield from self._replay(order, ticket, until)
                     if error is not None or self.clock() >= until:
                         return self._without(order, error)
-                behind = self._behind(order)
-                if behind is not None:
-                    return behind
+                answer = self.owing.answer(order)
+                if answer is not None:
+                    return answer
                 asked = within(order, until - self.clock())
             began, earliest = self.clock(), self._shares.now()
             try:
@@ -126,7 +120,7 @@ class Degrading:
     def at_ease(self, order: Order) -> Ticket | None:
         """Return leave to ask at once, with nothing to be done before; None where `course()` must be taken."""
         breaker = self.breaker
-        if breaker.state is not _CLOSED or self.journal.count or (type(order) is Charge and order.keyed):
+        if breaker.state is not _CLOSED or self.owing.journal.count or (type(order) is Charge and order.keyed):
             return None
         return breaker.ticket
 
@@ -167,10 +161,9 @@ class Degrading:
 
     def renew(self) -> None:
         """Start anew in a forked child: fresh locks, an empty journal, nobody trying the store."""
-        self._naming = threading.RLock()
+        self.owing.renew()
         self._trouble.unlock()
         self.breaker.unlock()
-        self.journal.renew()
 
     # -- asking ------------------------------------------------------------------------
 
@@ -287,53 +280,6 @@ class Degrading:
         self.succeeded(order, answer, ticket)
         return not (isinstance(answer, Outcome) and answer.status is Status.STALE)
 
-    def _behind(self, order: Order) -> Answer | None:
-        """Return what an order gets that concerns a charge which waits here; None where it concerns none."""
-        match order:
-            case Charge():
-                return self._recalled(order)
-            case Recall():
-                return self._recalled(order.charge)
-            case Refund():
-                return self._refunded(order)
-            case Settle() if self._may_wait(order):
-                return self._settled(order) if self.journal.find(order.account, order.reservation) else None
-        return None
-
-    def _refunded(self, order: Refund) -> bool | None:
-        """
-        Give back a charge that waits here: forget it, or have it given back once it is brought.
-
-        None where it does not, nor a refund of it.
-        """
-        with self._naming:
-            entry = self.journal.find(order.account, order.operation)
-            if entry is None:
-                return False if self.journal.owes(order) else None
-            if entry.refunded:
-                return False
-            entry.refunded = self.journal.drop(entry) or self._enter(Entry(order))
-        if not entry.refunded:
-            raise Overloaded(f"{self._store}: its journal is full; refund {order.operation} again in a moment")
-        return True
-
-    def _owed(self, order: Refund) -> bool:
-        """Have a charge that the store has counted given back once it is there again."""
-        with self._naming:
-            if self.journal.owes(order):
-                return False
-            if not self._enter(Entry(order, sent=self.clock())):
-                raise Overloaded(f"{self._store}: its journal is full; refund {order.operation} again in a moment")
-        return True
-
-    def _settled(self, order: Settle) -> Settled | None:
-        return Settled(done=True, now=self._shares.now()) if self._enter(Entry(order)) else None
-
-    def _may_wait(self, order: Settle) -> bool:
-        """Say whether a reservation is certain to be settled once the store is back, or waits for it here as well."""
-        certain = order.anew is not None or order.amounts == ()
-        return certain or self.journal.find(order.account, order.reservation) is not None
-
     # -- without the store ---------------------------------------------------------------
 
     def _without(self, order: Order, error: StoreError | None, *, sent: bool = False) -> Answer:
@@ -350,11 +296,10 @@ class Degrading:
             case Charge():
                 return self._without_charge(order, sent=sent)
             case Recall():
-                return self._recalled(order.charge) or Outcome(Status.UNKNOWN, self._shares.now())
+                return self.owing.recalled(order.charge) or Outcome(Status.UNKNOWN, self._shares.now())
             case Refund() if order.operation is not None:
-                given_back = self._refunded(order)
-                return self._owed(order) if given_back is None else given_back
-            case Settle() if self._may_wait(order) and (settled := self._settled(order)):
+                return self.owing.given_back(order)
+            case Settle() if settled := self.owing.settled(order):
                 return settled
         raise error or Unreachable(
             f"{self._store} is not asked, because it fails: {self._trouble.said};"
@@ -364,11 +309,11 @@ class Degrading:
     def _without_charge(self, order: Charge, *, sent: bool) -> Outcome:
         if not order.keyed:
             return self._decided_here(order, sent=sent)
-        with self._naming:  # its caller may repeat it while it is entered
+        with self.owing.naming:  # its caller may repeat it while it is entered
             return self._decided_here(order, sent=sent)
 
     def _decided_here(self, order: Charge, *, sent: bool) -> Outcome:
-        waiting = self._recalled(order)
+        waiting = self.owing.recalled(order)
         if waiting is not None:
             return waiting
         now, ways = self._shares.now(), ways_of(order)
@@ -379,30 +324,12 @@ class Degrading:
         counted = to_journal(order, outcome)
         if counted is not None:
             promised = journalled(order, outcome)
-            if self._enter(Entry(counted, order, promised, began)):
+            if self.owing.enter(Entry(counted, order, promised, began)):
                 return promised if Way.JOURNAL in promised.ways else outcome
             return not_journalled(outcome)
         if sent and outcome.status is Status.REFUSED and (undoing := undone(order)):
-            self._enter(*(Entry(each, sent=began if isinstance(each, Charge) else None) for each in undoing))
+            self.owing.enter(*(Entry(each, sent=began if isinstance(each, Charge) else None) for each in undoing))
         return outcome
-
-    def _recalled(self, order: Charge) -> Outcome | None:
-        """Return the first outcome of a charge that waits here under the same name, as a repeat gets it."""
-        entry = self.journal.find(order.account, order.operation)
-        if entry is None or entry.asked is None or entry.outcome is None or order.verb is Verb.PEEK:
-            return None
-        if entry.asked.fingerprint != order.fingerprint:
-            return Outcome(Status.REUSED, self._shares.now())
-        sizes = tuple(part.size for part in entry.asked.parts)
-        return entry.outcome._replace(status=Status.REPLAYED, sizes=sizes)
-
-    def _enter(self, *entries: Entry) -> bool:
-        """Put entries into the journal, all or none, or count that there was no room."""
-        if self.journal.add(*entries):
-            return True
-        self._trouble.overflowed(len(self.journal))
-        self._tell(Journalled(len(self.journal), lost=1))
-        return False
 
     # -- telling -------------------------------------------------------------------------
 
