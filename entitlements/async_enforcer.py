@@ -17,6 +17,7 @@ from entitlements.accounts import open_async_accounts
 from entitlements.accounts.clock import monotonic
 from entitlements.bound import AsyncBoundAccount
 from entitlements.clock import check_clock, system_clock
+from entitlements.errors import StoreError
 from entitlements.handles import AsyncReservation
 from entitlements.hooks import Hooks
 from entitlements.model.charge import Verb
@@ -30,6 +31,7 @@ from entitlements.snapshots import (
     Snapshots,
     account_id,
     check_policy,
+    is_ours,
     known_account,
     new_operation,
     no_accounts,
@@ -198,9 +200,14 @@ class AsyncEnforcer:
     async def refund(self, decision: Decision, *, rates: bool = False) -> bool:
         """Same as `Enforcer.refund`."""
         step = verbs.refund(decision, rates=rates)
-        if step is None or (decision.operation is None and not self._refunded.first(decision)):
+        if step is None or (is_ours(decision) and not self._refunded.first(decision)):
             return False
-        return await self._run(step)
+        try:
+            return await self._run(step)
+        except StoreError as error:
+            if error.undone:
+                self._refunded.again(decision)
+            raise
 
     def reserve(
         self, account: str | Account, what: Wanted, n: int = 1, *, ttl: float | timedelta = 60, key: str | None = None

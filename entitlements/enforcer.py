@@ -16,6 +16,7 @@ from entitlements.accounts import open_accounts
 from entitlements.accounts.clock import monotonic
 from entitlements.bound import BoundAccount
 from entitlements.clock import check_clock, system_clock
+from entitlements.errors import StoreError
 from entitlements.handles import Reservation
 from entitlements.hooks import Hooks
 from entitlements.model.charge import Verb
@@ -29,6 +30,7 @@ from entitlements.snapshots import (
     Snapshots,
     account_id,
     check_policy,
+    is_ours,
     known_account,
     new_operation,
     no_accounts,
@@ -236,9 +238,14 @@ class Enforcer:
             after 10 minutes (24 hours with a key).
         """
         step = verbs.refund(decision, rates=rates)
-        if step is None or (decision.operation is None and not self._refunded.first(decision)):
+        if step is None or (is_ours(decision) and not self._refunded.first(decision)):
             return False
-        return self._run(step)
+        try:
+            return self._run(step)
+        except StoreError as error:
+            if error.undone:
+                self._refunded.again(decision)
+            raise
 
     def reserve(
         self, account: str | Account, what: Wanted, n: int = 1, *, ttl: float | timedelta = 60, key: str | None = None

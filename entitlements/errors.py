@@ -83,6 +83,8 @@ class StoreError(EntitlementsError):
     The store could not answer, or answered something it must never answer.
 
     `lasts` is True where waiting does not help: somebody must correct the URL, the rights or the server.
+    `undone` is True where it is certain that nothing was carried out.
     """
 
     lasts = False
+    undone = False

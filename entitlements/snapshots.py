@@ -76,6 +76,11 @@ def new_operation() -> str:
     return secrets.token_hex(8)
 
 
+def is_ours(decision: Decision) -> bool:
+    """Say whether this process alone can know that a decision was refunded: a store keeps, or gets, no record of it."""
+    return decision.operation is None or decision.via == "journal"
+
+
 class Once:
     """Remembers which decisions were refunded, for as long as anybody holds them."""
 
@@ -90,6 +95,11 @@ class Once:
             first = decision not in self._seen
             self._seen.add(decision)
         return first
+
+    def again(self, decision: Decision) -> None:
+        """Take notice that nothing has come of it: *decision* may come once more."""
+        with self._lock:
+            self._seen.discard(decision)
 
     def unlock(self) -> None:
         """Take a fresh lock, in a forked child."""

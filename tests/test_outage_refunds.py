@@ -159,3 +159,44 @@ def test_a_request_that_fails_while_the_server_stands_still_costs_nothing_once_i
         pass
 
     asyncio.run(story())
+
+
+def test_a_refund_that_certainly_did_nothing_may_be_tried_again(enforcer, store):
+    decision = enforcer.consume("acme", "api", 3)
+    store.how = "refused"
+    with pytest.raises(StoreError):
+        enforcer.refund(decision, rates=True)
+    back(enforcer, store)
+    assert [True, False] == [enforcer.refund(decision, rates=True) for _ in "12"]
+    assert 1 == used(store, "api")  # of the call that found the store back
+
+
+def test_a_refund_whose_outcome_is_unknown_is_not(enforcer, store):
+    decision = enforcer.consume("acme", "api", 3)
+    store.how = "lost"
+    with pytest.raises(StoreError):
+        enforcer.refund(decision, rates=True)
+    store.how = None
+    assert not enforcer.refund(decision, rates=True)
+
+
+@pytest.mark.parametrize("key", [None, "mine"])
+def test_what_waits_is_given_back_once_and_its_key_stands_for_it(enforcer, store, key):
+    store.how = "refused"
+    decision = enforcer.consume("acme", "exports", 2, key=key)
+    assert [True, False, False] == [enforcer.refund(decision) for _ in "123"]
+    if key:
+        assert enforcer.consume("acme", "exports", 2, key=key).replayed
+    back(enforcer, store)
+    assert 0 == used(store, "exports")
+    if key:
+        assert enforcer.consume("acme", "exports", 2, key=key).replayed
+        assert 0 == used(store, "exports")
+
+
+def test_a_refund_that_leaves_rates_alone_gives_nothing_back_of_a_rate_with_a_key(enforcer, store):
+    decision = enforcer.consume("acme", "api", 3, key="mine")
+    store.how = "refused"
+    assert not enforcer.refund(decision)
+    back(enforcer, store)
+    assert enforcer.refund(decision, rates=True)

@@ -39,7 +39,7 @@ def check_id(value: object, what: str = "account id", *, most: int = MAX_ID) -> 
             and lone surrogates.
     """
     if not isinstance(value, str):
-        raise ValueError(f"{what} {shown(value)} is a {type(value).__name__}; pass a str")
+        raise ValueError(f"{what} {shown(value)} is of type {type(value).__name__}; pass a str")
     if not 1 <= len(value) <= most:
         begins = f"{value[:20]!r}… ({len(value)} characters)" if value else "''"
         raise ValueError(f"{what} {begins} must have 1 to {most} characters")

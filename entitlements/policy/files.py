@@ -93,5 +93,5 @@ def _decoded(data: bytes) -> str:
 
 def _unreadable(name: str, error: Exception, report: Report) -> None:
     why = getattr(error, "strerror", None) or str(error)
-    what = Misread(f"cannot be read: {why}", "give the path of a policy file or folder that can be")
+    what = Misread(f"cannot be read: {why}", "give the path of a policy file, or of a folder of them")
     report.gap((), what, place=Place(name))

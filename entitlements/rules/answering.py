@@ -124,7 +124,8 @@ def refund_of(decision: Decision, *, rates: bool) -> Refund | None:
         if part.receipt.part is not None and part.line is not None and part.line.taken
     ]
     operation = decision.receipt.operation
-    if not decision.allowed or (operation is None and not rates) or not taken:
+    comes_back = rates or not all(isinstance(part.facts.limit, Rate) for part in parts)
+    if not decision.allowed or not comes_back or not taken:
         return None
     taken_rates = tuple((part, line) for part, line in taken if isinstance(part.limit, Rate))
     return Refund(decision.account, operation, rates, taken_rates, decision.receipt.scope)

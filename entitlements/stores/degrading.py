@@ -21,7 +21,7 @@ from entitlements.model.events import BreakerChanged, Journalled, OutcomeUnknown
 from entitlements.model.instants import SECOND
 from entitlements.rules.outages import answered, journalled, not_journalled, to_journal, undone, ways_of
 from entitlements.stores.breaker import Breaker, State
-from entitlements.stores.failures import Corrupt, Misconfigured, Overloaded, Rejected, TimedOut, Unreachable
+from entitlements.stores.failures import Corrupt, Misconfigured, Overloaded, TimedOut, Unreachable
 from entitlements.stores.journal import Entry
 from entitlements.stores.orders import account_of, deadline_of, is_exact, within
 from entitlements.stores.owing import Owing
@@ -49,7 +49,6 @@ FAREWELL = SECOND
 """How long closing may take for what waits for the store."""
 
 _REPLAYED, _CLOSED = Status.REPLAYED, State.CLOSED
-_NOT_DONE = (Unreachable, Overloaded, Rejected, Corrupt)
 
 _log = logging.getLogger("entitlements.stores")
 
@@ -172,7 +171,7 @@ class Degrading:
     ) -> Course:
         """Go on after a failure: repeat the order once where that is exact, else go without the store."""
         self._failed(order, error, ticket, began)
-        sent = not isinstance(error, _NOT_DONE)
+        sent = not error.undone
         if not sent or not self._may_repeat(order, began, until):
             return self._without(order, error, sent=sent)
         began = self.clock()
@@ -268,7 +267,7 @@ class Degrading:
             kept = False
             return False
         except StoreError as error:
-            if not isinstance(error, _NOT_DONE):
+            if not error.undone:
                 entry.sent = entry.sent or began
             self._failed(order, error, ticket, began)
             return error

@@ -16,9 +16,13 @@ from entitlements.errors import StoreError
 class Unreachable(StoreError):
     """No connection; nothing was sent."""
 
+    undone = True
+
 
 class Overloaded(StoreError):
     """No connection was free in time; nothing was sent, and the store may be well."""
+
+    undone = True
 
 
 class TimedOut(StoreError):
@@ -32,6 +36,8 @@ class Broken(StoreError):
 class Rejected(StoreError):
     """The server answered, and did not carry the order out."""
 
+    undone = True
+
 
 class Misconfigured(Rejected):
     """The server answered as it always will, until somebody corrects the URL, the rights or the server."""
@@ -41,6 +47,8 @@ class Misconfigured(Rejected):
 
 class Corrupt(StoreError):
     """Something that is not ours stands under a key of ours; nothing was changed."""
+
+    undone = True
 
 
 _UNKNOWN_USER = "the server refuses the user name or the password; correct them in the store's URL"
@@ -135,7 +143,7 @@ def failure(error: BaseException, server: str) -> StoreError:
         error: What the client raised.
         server: Where, without a password.
     """
-    said = str(error)
+    said = _said(error)
     named = f"{type(error).__name__} {said}"
     for kind, cures in ((Corrupt, _CORRUPTED), (Rejected, _CURES)):
         for word, cure in cures.items():
@@ -173,7 +181,7 @@ def unreachable(error: BaseException, server: str) -> StoreError:
     """Return what to raise instead of an *error* that came while connecting: nothing was sent."""
     found = failure(error, server)
     if isinstance(found, TimedOut | Broken):
-        said = str(error)
+        said = _said(error)
         cure = next((cure for word, cure in _ENTRANCES.items() if word in said), "check that it runs, and its address")
         return Unreachable(f"store {server}: cannot connect; {cure}{_tls_cure(error, server)} ({_short(said)})")
     return found
@@ -199,6 +207,11 @@ def too_old(version: str, server: str) -> StoreError:
     return Misconfigured(
         f"store {server}: version {version} is too old; Redis 6.2, Valkey 7.2 or a later one is needed"
     )
+
+
+def _said(error: BaseException) -> str:
+    """Return what an error says; those of asyncio's deadlines say nothing."""
+    return str(error) or ("its deadline has passed" if isinstance(error, TimeoutError) else type(error).__name__)
 
 
 def _short(said: str) -> str:

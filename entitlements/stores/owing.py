@@ -109,7 +109,8 @@ class Owing:
         """
         Give back a charge that waits here: forget it, or have it given back once it is brought.
 
-        None where it does not, nor a refund of it.
+        One that its caller named is brought, so that its name stands for it there; but for want of room.
+        None where none waits, nor a refund of it.
         """
         with self.naming:
             entry = self.journal.find(order.account, order.operation)
@@ -117,7 +118,8 @@ class Owing:
                 return False if self.journal.owes(order) else None
             if entry.refunded:
                 return False
-            entry.refunded = self.journal.drop(entry) or self.enter(Entry(order))
+            named = entry.asked is not None and entry.asked.keyed and self.journal.add(Entry(order))
+            entry.refunded = named or self.journal.drop(entry) or self.enter(Entry(order))
         if not entry.refunded:
             raise self._full(order)
         return True

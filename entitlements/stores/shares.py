@@ -57,7 +57,9 @@ def processes_of(expected: int | None) -> int:
     said = os.environ.get("WEB_CONCURRENCY", "")
     if said.isascii() and said.isdigit() and int(said) > 0:
         return int(said)
-    _warn_once()
+    _warn_once(
+        f"WEB_CONCURRENCY {said!r} is no number of processes" if said else "how many share the limits is not known"
+    )
     return 1
 
 
@@ -138,11 +140,11 @@ class Shares:
 _warned = False
 
 
-def _warn_once() -> None:
+def _warn_once(why: str) -> None:
     global _warned  # noqa: PLW0603 - once per process is what was promised
     if not _warned:
         _warned = True
         _log.warning(
-            "how many processes share the limits is not known, so 1 is supposed while the store is away;"
-            " pass expected_processes=, or set WEB_CONCURRENCY"
+            "%s, so 1 process is supposed while the store is away; pass expected_processes=, or set WEB_CONCURRENCY",
+            why,
         )
