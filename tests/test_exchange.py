@@ -268,6 +268,20 @@ async def test_who_waits_is_let_go_where_nobody_was_answered_for_as_long_as_he_m
     assert Status.ADMITTED is (await store.execute(charge())).status
 
 
+async def test_a_quiet_time_before_is_not_the_silence_of_the_server(store, valkey):
+    link_of(store)._answered_at -= 100
+    valkey.stop()
+    try:
+        asked = asyncio.create_task(store.execute(charge(limit=HASTY)))
+        await asyncio.sleep(0.01)
+        store.let_go()
+        await asyncio.sleep(0)
+        assert not asked.done()
+    finally:
+        valkey.cont()
+    assert Status.ADMITTED is (await asked).status
+
+
 async def test_a_late_refusal_on_a_connection_that_was_given_up_leaves_the_new_one_alone(valkey, monkeypatch):
     monkeypatch.setattr(async_links, "EARLY", 1)  # both calls are on their way
     with valkey.client() as client:
@@ -381,6 +395,27 @@ def test_a_thread_waits_for_its_turn_and_its_answer_by_one_deadline(monkeypatch,
     link._turns.answered, link._connected = answered, True
     link.run(request_of("ent", charge(limit=HASTY)))
     assert [pytest.approx(until)] == line.untils
+    assert [line] == list(link._turns.free)
+
+
+class Slow(Noting):
+    """A connection whose server takes its time, and answers."""
+
+    def ask(self, _, until):
+        time.sleep(0.04)
+
+
+def test_who_waits_for_a_turn_is_patient_where_others_are_answered():
+    """A place that is free 40 ms later leaves 10 of 50, but its server has just answered."""
+    store, line = RedisStore("redis://127.0.0.1:1"), Slow()
+    link = store._link
+    link._connected = True
+    link._turns.free.clear()
+    link._turns.free.append(line)
+    request = request_of("ent", charge(limit=HASTY))
+    with ThreadPoolExecutor(2) as pool:
+        for asked in [pool.submit(link.run, request) for _ in range(10)]:
+            asked.result()
     assert [line] == list(link._turns.free)
 
 

@@ -816,3 +816,18 @@ def test_the_short_way_of_one_rate_says_what_the_long_way_would(store, limit, pr
         assert long.given[3] == short.given[3]
         degraded += short.degraded
     assert degraded
+
+
+def test_what_waits_of_an_account_comes_first_however_often_others_have_failed(store):
+    """A store that has failed for a few of many is still asked, and then in the order in which an account has asked."""
+    enforcer = Enforcer(POLICY, accounts={"acme": "one", "busy": "one"}, store=store, expected_processes=1)
+    for _ in range(60):
+        enforcer.consume("busy", "pings")
+    store.how = "refused"
+    assert enforcer.assign("acme", "rooms", "bob").allowed
+    for _ in range(6):
+        enforcer.consume("busy", "pings")
+    assert degrading_of(enforcer).breaker.state is State.CLOSED
+    store.how = None
+    assert enforcer.unassign("acme", "rooms", "bob")
+    assert () == enforcer.holders("acme", "rooms")

@@ -147,6 +147,7 @@ class AsyncLink:
         """Send calls; what a connection that has ended did not take goes over the next."""
         if not exchange.send(calls):
             self._queue.extend(calls)
+            self._loop.call_soon(self._flush)
 
     def _answered(self, exchange: Exchange) -> None:
         self._answered_at = self._loop.time()
@@ -238,8 +239,10 @@ class AsyncLink:
         _fail(queue, told, cause)
 
     def let_go(self) -> None:
-        """Let whoever waits go now, if the server has answered nobody for as long as they may wait at most."""
-        silent = self._loop.time() - self._answered_at
+        """Let whoever waits go now, if somebody has waited, and nobody was answered, for as long as they may wait at most."""
+        now = self._loop.time()
+        waiting = [self._queue, *(exchange.waiting for exchange in (self._exchange, *self._retired) if exchange)]
+        silent = now - max(self._answered_at, min([each[0].since for each in waiting if each], default=now))
         self._give_up(lambda waiting: [each for each in waiting if each.patience <= silent and not each.answer.done()])
 
     def _expire(self, now: float) -> float | None:

@@ -159,11 +159,6 @@ class Breaker:
             self._again = now
             return Change(State.HALF_OPEN, State.OPEN)
 
-    @property
-    def fails(self) -> bool:
-        """Whether so many have failed since somebody was last answered that nothing but a call's own order is worth a try."""
-        return self._in_a_row >= FAILURES and self.state is _CLOSED
-
     def pause(self, now: int) -> int:
         """Return the microseconds until a call may try the store; 0 while it is asked."""
         return 0 if self.state is State.CLOSED else max(0, self._again - now)

@@ -98,10 +98,9 @@ class Degrading:
         try:
             asked, until = order, began + deadline_of(order)
             if self.journal:
-                if not self.breaker.fails:  # else what waits waits for somebody to be answered
-                    error = yield from self._replay(order, ticket, until)
-                    if error is not None or self.clock() >= until:
-                        return self._without(order, error)
+                error = yield from self._replay(order, ticket, until)
+                if error is not None or self.clock() >= until:
+                    return self._without(order, error)
                 answer = self.owing.answer(order)
                 if answer is not None:
                     return answer

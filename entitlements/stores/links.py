@@ -98,29 +98,33 @@ class Link:
             if isinstance(reply, Exception):
                 reply = _loaded(line, request, reply, until)
             kept = None if isinstance(reply, Exception) and is_elsewhere(reply) else line
+            if turns.waiting and not isinstance(reply, Exception):  # before whoever waits has the place
+                turns.answered = monotonic()
         except ERRORS as error:
             raise failure(error, self._shown) from error
         finally:
-            if kept is None and line is not None:
-                line.close()
-            turns.leave(kept)
+            try:
+                if kept is None and line is not None:
+                    line.close()
+            finally:
+                turns.leave(kept)
         if isinstance(reply, Exception):
             if kept is None:  # a name may lead to the new primary by now
                 self._addresses = ()
             raise failure(reply, self._shown) from reply
-        if turns.waiting:
-            turns.answered = monotonic()
         return reply
 
     def close(self) -> None:
         """Let go of every connection that nobody uses."""
-        free = self._turns.free
-        for _ in range(len(free)):
+        turns = self._turns
+        for _ in range(len(turns.free)):
             with suppress(IndexError):
-                line = free.pop()
-                if line is not None:
-                    line.close()
-                free.appendleft(None)
+                line = turns.free.pop()
+                try:
+                    if line is not None:
+                        line.close()
+                finally:
+                    turns.leave()
         for sentinel in sentinels(self._pool):
             sentinel.close()
 

@@ -70,13 +70,13 @@ class Turns:
 
     def _wait(self, patience: float) -> Any:
         mine = _Waiter()
-        with self._lock:
-            self.waiting.append(mine)
-        self._hand_out()  # a place may have been left since we looked
         try:
+            with self._lock:
+                self.waiting.append(mine)
+            self._hand_out()  # a place may have been left since we looked
             has_come = self._comes(mine, patience)
         except BaseException:  # a signal's handler raised: the place must not be lost
-            if not self._gives_up(mine):
+            if not self._gives_up(mine) and mine.has_place:
                 self.leave(mine.place)
             raise
         if not has_come:
@@ -97,7 +97,7 @@ class Turns:
             while self.waiting:
                 place = self.free.pop()
                 mine = self.waiting.popleft()
-                mine.place = place
+                mine.place, mine.has_place = place, True
                 mine.turn.release()
 
     def _gives_up(self, mine: _Waiter) -> bool:
@@ -112,10 +112,11 @@ class Turns:
 class _Waiter:
     """A thread that waits; its lock is free once it has a place."""
 
-    __slots__ = ("place", "turn")
+    __slots__ = ("has_place", "place", "turn")
 
     def __init__(self) -> None:
         self.place: Any = None
+        self.has_place = False
         self.turn = threading.Lock()
         self.turn.acquire()
 
