@@ -16,21 +16,19 @@ from entitlements.accounts import open_accounts
 from entitlements.accounts.clock import monotonic
 from entitlements.bound import BoundAccount
 from entitlements.clock import check_clock, system_clock
-from entitlements.errors import StoreError
 from entitlements.handles import Reservation
 from entitlements.hooks import Hooks
 from entitlements.model.charge import Verb
 from entitlements.model.events import Reloaded
 from entitlements.model.policy import Policy
 from entitlements.policy.watching import PolicyFiles, WatchingClock
+from entitlements.refunded import Once
 from entitlements.rules import reserving, verbs
 from entitlements.snapshots import (
     Kept,
-    Once,
     Snapshots,
     account_id,
     check_policy,
-    is_ours,
     known_account,
     new_operation,
     no_accounts,
@@ -215,7 +213,7 @@ class Enforcer:
             step = verbs.ready(kept.entitlements, what, n)
             if step is not None:
                 if step.order is None:
-                    return self._noted(step, step.finish(None, "static"), None)
+                    return self._run(step)
                 answer = self._store.execute(step.order)
                 decision = step.finish(answer, self._via)
                 return self._noted(step, decision, answer) if self._hooks.listening else decision
@@ -238,14 +236,10 @@ class Enforcer:
             after 10 minutes (24 hours with a key).
         """
         step = verbs.refund(decision, rates=rates)
-        if step is None or (is_ours(decision) and not self._refunded.first(decision)):
+        if step is None or not self._refunded.first(decision):
             return False
-        try:
+        with self._refunded.unless_undone(decision):
             return self._run(step)
-        except StoreError as error:
-            if error.undone:
-                self._refunded.again(decision)
-            raise
 
     def reserve(
         self, account: str | Account, what: Wanted, n: int = 1, *, ttl: float | timedelta = 60, key: str | None = None

@@ -27,7 +27,6 @@ from entitlements.rules.resolve import resolve, stranger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
 
 FOREVER = 2**63
@@ -74,36 +73,6 @@ def reloaded(policy: Policy, reload: Callable[[Policy], None]) -> str | None:
 def new_operation() -> str:
     """Return an id for a charge that nobody named: 64 random bits."""
     return secrets.token_hex(8)
-
-
-def is_ours(decision: Decision) -> bool:
-    """Say whether this process alone can know that a decision was refunded: a store keeps, or gets, no record of it."""
-    return decision.operation is None or decision.via == "journal"
-
-
-class Once:
-    """Remembers which decisions were refunded, for as long as anybody holds them."""
-
-    def __init__(self) -> None:
-        self._seen: WeakSet[Decision] = WeakSet()
-        self._lock = threading.Lock()
-        _ALL.add(self)
-
-    def first(self, decision: Decision) -> bool:
-        """Say whether *decision* comes for the first time."""
-        with self._lock:
-            first = decision not in self._seen
-            self._seen.add(decision)
-        return first
-
-    def again(self, decision: Decision) -> None:
-        """Take notice that nothing has come of it: *decision* may come once more."""
-        with self._lock:
-            self._seen.discard(decision)
-
-    def unlock(self) -> None:
-        """Take a fresh lock, in a forked child."""
-        self._lock = threading.Lock()
 
 
 class Kept:
@@ -288,7 +257,7 @@ class Snapshots:
         self._lock = threading.Lock()
 
 
-_ALL: WeakSet[Snapshots | Once] = WeakSet()
+_ALL: WeakSet[Snapshots] = WeakSet()
 
 
 def _unlock_in_child() -> None:

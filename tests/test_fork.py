@@ -20,7 +20,7 @@ from entitlements import AsyncEnforcer, Enforcer, FeatureRequests, Policy
 from entitlements.accounts.cached import CachedAccounts
 from entitlements.accounts.static import StaticAccounts
 from entitlements.policy.watching import PolicyFiles, WatchingClock
-from entitlements.snapshots import Once
+from entitlements.refunded import Once
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),
