@@ -18,9 +18,9 @@ from entitlements.stores.failures import (
     unreachable,
 )
 from entitlements.stores.links import ERRORS, check_version, sentinels
+from entitlements.stores.patience import LONGEST_WAIT, Watch, longest
 from entitlements.stores.pools import START_UP, async_pool_of
 from entitlements.stores.scripts import LOADED, Script
-from entitlements.stores.turns import LONGEST_WAIT, Watch, longest
 from entitlements.stores.wire import Call, Request, packed
 
 if TYPE_CHECKING:

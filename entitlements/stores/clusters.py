@@ -14,8 +14,9 @@ from redis.exceptions import NoScriptError
 from entitlements.stores.dialing import by
 from entitlements.stores.failures import Overloaded, failure, is_refused, unreachable
 from entitlements.stores.links import ERRORS, check_version
+from entitlements.stores.patience import Deadline, longest
 from entitlements.stores.pools import START_UP, async_cluster_of, cluster_of
-from entitlements.stores.turns import AsyncTurns, Deadline, Turns, longest
+from entitlements.stores.turns import AsyncTurns, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable

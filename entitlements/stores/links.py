@@ -20,10 +20,11 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 from entitlements.stores.dialing import addresses_of, by
 from entitlements.stores.failures import Overloaded, failure, is_elsewhere, too_old, unreachable
 from entitlements.stores.line import Line
+from entitlements.stores.patience import longest
 from entitlements.stores.pools import START_UP, pool_of
 from entitlements.stores.rights import OLDEST
 from entitlements.stores.scripts import LOADED
-from entitlements.stores.turns import Turns, longest
+from entitlements.stores.turns import Turns
 from entitlements.stores.wire import packed
 
 if TYPE_CHECKING:
