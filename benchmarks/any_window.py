@@ -25,7 +25,8 @@ from limits.storage import storage_from_string
 from redis.asyncio import BlockingConnectionPool
 
 from benchmarks.rounds import environment
-from entitlements.model.charge import Charge, Part, Status
+from entitlements.model.answers import Status
+from entitlements.model.charge import Charge, Part
 from entitlements.model.limits import Rate
 from entitlements.stores.redis import AsyncRedisStore
 

@@ -11,7 +11,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 
 from benchmarks.rounds import Row
 from entitlements import Account, Enforcer, Override, Policy, can, use
-from entitlements.model.charge import Line
+from entitlements.model.answers import Line
 from entitlements.model.decision import Decision
 from entitlements.model.facts import Reason, Receipt
 from entitlements.rules.explain import facts

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from entitlements.model.account import Account
-    from entitlements.model.charge import Answer
+    from entitlements.model.answers import Answer
     from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
     from entitlements.model.limits import NotIncluded

@@ -15,7 +15,7 @@ from entitlements.model.redacting import story
 from entitlements.rules.answering import crossed, mode_of
 
 if TYPE_CHECKING:
-    from entitlements.model.charge import Answer
+    from entitlements.model.answers import Answer
     from entitlements.model.decision import Decision
     from entitlements.model.events import Event
     from entitlements.ports import Hook

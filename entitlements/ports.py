@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from entitlements.model.account import Account
-    from entitlements.model.charge import Answer, Order
+    from entitlements.model.answers import Answer
+    from entitlements.model.charge import Order
     from entitlements.model.events import Event
 
 

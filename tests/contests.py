@@ -13,7 +13,8 @@ from trade import WRITTEN, policy
 
 from entitlements import AsyncEnforcer, Enforcer, Policy
 from entitlements.clock import system_clock
-from entitlements.model.charge import Charge, Part, Status
+from entitlements.model.answers import Status
+from entitlements.model.charge import Charge, Part
 from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Rate
 from entitlements.stores.redis import AsyncRedisStore

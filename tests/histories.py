@@ -9,7 +9,8 @@ from functools import cache
 from hypothesis import strategies as st
 from strategies import NOW
 
-from entitlements.model.charge import Answer, Order
+from entitlements.model.answers import Answer
+from entitlements.model.charge import Order
 from entitlements.model.names import MAX_COUNT
 from entitlements.stores import MemoryStore
 from entitlements.stores.keys import account_key

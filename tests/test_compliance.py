@@ -10,19 +10,8 @@ import pytest
 from histories import TimedRedis
 from hypothesis import Phase, settings
 
-from entitlements.model.charge import (
-    Charge,
-    Forget,
-    Outcome,
-    ReadHistory,
-    Refund,
-    Release,
-    Settle,
-    SetUsage,
-    Status,
-    Unassign,
-    Verb,
-)
+from entitlements.model.answers import Outcome, Status
+from entitlements.model.charge import Charge, Forget, ReadHistory, Refund, Release, Settle, SetUsage, Unassign, Verb
 from entitlements.stores import AsyncMemoryStore, MemoryStore
 from entitlements.stores.redis import AsyncRedisStore, RedisStore
 from entitlements.testing import async_store_compliance, store_compliance

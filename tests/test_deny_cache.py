@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from entitlements import AsyncEnforcer, Enforcer, Policy
-from entitlements.model.charge import Charge, Forget, Outcome, Part, Read, Refund, Status, Verb
+from entitlements.model.answers import Outcome, Status
+from entitlements.model.charge import Charge, Forget, Part, Read, Refund, Verb
 from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Algorithm, Allocation, Mode, Quota, Rate
 from entitlements.rules.periods import month_ends

@@ -10,7 +10,8 @@ import pytest
 from proxy import proxied
 
 from entitlements import StoreError
-from entitlements.model.charge import Charge, Part, Status
+from entitlements.model.answers import Status
+from entitlements.model.charge import Charge, Part
 from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Rate
 from entitlements.stores import dialing

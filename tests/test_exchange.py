@@ -19,7 +19,8 @@ from proxy import proxied
 
 from entitlements import Account, AsyncEnforcer, Enforcer, Policy, Reason
 from entitlements.errors import StoreError
-from entitlements.model.charge import Charge, Part, Status
+from entitlements.model.answers import Status
+from entitlements.model.charge import Charge, Part
 from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Rate
 from entitlements.stores import async_links, links

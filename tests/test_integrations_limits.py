@@ -21,7 +21,7 @@ from limits.storage import MemoryStorage, storage_from_string
 from entitlements import Enforcer, Policy, StoreError
 from entitlements.integrations.limits import SLIDING, TOKEN_BUCKET, register
 from entitlements.integrations.limits.answers import Ask, place_of
-from entitlements.model.charge import Line, Outcome, Status
+from entitlements.model.answers import Line, Outcome, Status
 from entitlements.model.limits import Algorithm
 
 PATIENT = {"deadline": 5}  # a busy machine is slow, not broken

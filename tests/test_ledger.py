@@ -19,10 +19,10 @@ from hypothesis.stateful import (
 )
 from strategies import NOW, ends_around, width_of
 
+from entitlements.model.answers import Outcome, Settled, Status, Totalled
 from entitlements.model.charge import (
     Charge,
     Forget,
-    Outcome,
     Part,
     Read,
     ReadHistory,
@@ -31,10 +31,7 @@ from entitlements.model.charge import (
     Refund,
     Release,
     Settle,
-    Settled,
     SetUsage,
-    Status,
-    Totalled,
     Unassign,
     Verb,
 )

@@ -14,6 +14,7 @@ from trade import policy
 
 from entitlements import Enforcer
 from entitlements.errors import StoreError
+from entitlements.model.answers import Status
 from entitlements.model.charge import (
     Charge,
     Forget,
@@ -26,7 +27,6 @@ from entitlements.model.charge import (
     Release,
     Settle,
     SetUsage,
-    Status,
     Unassign,
     Verb,
 )

@@ -22,7 +22,7 @@ from strategies import (
     windows,
 )
 
-from entitlements.model.charge import Line
+from entitlements.model.answers import Line
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
 from entitlements.model.limits import Algorithm, Rate
 from entitlements.rules.meters import Fixed, Meter, Sliding, TokenBucket, new_meter

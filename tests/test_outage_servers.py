@@ -22,7 +22,8 @@ from entitlements import AsyncEnforcer, Enforcer, Policy, Reason
 from entitlements.http.asgi import EntitlementsMiddleware
 from entitlements.http.routes import Route
 from entitlements.model import events
-from entitlements.model.charge import Charge, Part, Status
+from entitlements.model.answers import Status
+from entitlements.model.charge import Charge, Part
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import Quota
 from entitlements.rules.periods import month_ends

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from entitlements import AsyncEnforcer, Policy
-from entitlements.model.charge import Charge, Part, Read, Settle, Status, Verb
+from entitlements.model.answers import Status
+from entitlements.model.charge import Charge, Part, Read, Settle, Verb
 from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Allocation, Quota, Rate
 from entitlements.rules.periods import month_ends

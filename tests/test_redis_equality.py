@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from redis.exceptions import ResponseError
 from strategies import NOW
 
-from entitlements.model.charge import Charge, Part, Read, ReadHistory, Refund, SetUsage, Status, Verb
+from entitlements.model.answers import Status
+from entitlements.model.charge import Charge, Part, Read, ReadHistory, Refund, SetUsage, Verb
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
 from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, Quota, Rate
 from entitlements.rules.ledger import MAX_OPERATIONS, SWEPT_RESERVATIONS

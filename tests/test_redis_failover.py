@@ -13,7 +13,8 @@ from itertools import pairwise
 import pytest
 
 from entitlements import StoreError
-from entitlements.model.charge import Charge, Outcome, Part, Read, Recall, Status
+from entitlements.model.answers import Outcome, Status
+from entitlements.model.charge import Charge, Part, Read, Recall
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import Quota
 from entitlements.rules.periods import month_ends

@@ -30,7 +30,8 @@ from entitlements import (
     ReservationExpired,
     StoreError,
 )
-from entitlements.model.charge import Charge, Outcome, Part, Read, Refund, Settle, Status, Verb
+from entitlements.model.answers import Outcome, Status
+from entitlements.model.charge import Charge, Part, Read, Refund, Settle, Verb
 from entitlements.model.instants import HOUR, MINUTE, SECOND
 from entitlements.model.limits import Algorithm, Allocation, Quota, Rate
 from entitlements.rules.periods import month_ends

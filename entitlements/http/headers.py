@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from entitlements.http.types import Headers
-    from entitlements.model.charge import Line
+    from entitlements.model.answers import Line
     from entitlements.model.facts import Facts
 
 MOST = 999_999_999_999_999

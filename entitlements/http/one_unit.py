@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from entitlements.async_enforcer import AsyncEnforcer
-from entitlements.model.charge import Status
+from entitlements.model.answers import Status
 
 if TYPE_CHECKING:
     from entitlements.enforcer import Enforcer
     from entitlements.http.headers import RateLimitHeaders
     from entitlements.http.types import Headers
-    from entitlements.model.charge import Outcome
+    from entitlements.model.answers import Outcome
     from entitlements.model.facts import Facts
 
 _ADMITTED = Status.ADMITTED

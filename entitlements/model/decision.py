@@ -22,7 +22,7 @@ from entitlements.model.words import in_json, in_words
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from entitlements.model.charge import Line
+    from entitlements.model.answers import Line
 
 
 class Decision:

@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from entitlements.errors import KeyReused
-from entitlements.model.charge import Charge, Line, Outcome, Part, Recall, Refund, Status, Way
+from entitlements.model.answers import Line, Outcome, Status, Way
+from entitlements.model.charge import Charge, Part, Recall, Refund
 from entitlements.model.decision import Decision, made
 from entitlements.model.facts import Facts, Reason, Receipt
 from entitlements.model.instants import SECOND, to_datetime
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from entitlements.model.charge import PeriodCount
+    from entitlements.model.answers import PeriodCount
     from entitlements.model.entitlements import Entitlements
     from entitlements.rules.asking import Plan, Share
 

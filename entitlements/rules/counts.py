@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from entitlements.model.charge import Ends, Line, Part, PeriodCount
+from entitlements.model.answers import Line, PeriodCount
+from entitlements.model.charge import Ends, Part
 from entitlements.model.limits import UNLIMITED, Size
 from entitlements.model.names import MAX_COUNT
 

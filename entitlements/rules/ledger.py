@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from entitlements.model.charge import Charge, Line, Outcome, Part, Read, Status, Verb
+from entitlements.model.answers import Line, Outcome, Status
+from entitlements.model.charge import Charge, Part, Read, Verb
 from entitlements.model.instants import DAY, MINUTE
 from entitlements.model.limits import UNLIMITED, Allocation, Mode, Quota, Rate, Size
 from entitlements.rules.counts import Held, Metered, Period, deny, quota_line, quota_take

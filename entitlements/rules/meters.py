@@ -25,7 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from entitlements.model.charge import Line
+from entitlements.model.answers import Line
 from entitlements.model.limits import Algorithm, Rate
 
 SUB_BUCKETS = 60

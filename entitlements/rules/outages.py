@@ -17,7 +17,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from entitlements.model.charge import Charge, Line, Outcome, Part, Refund, Settle, Status, Verb, Way
+from entitlements.model.answers import Line, Outcome, Status, Way
+from entitlements.model.charge import Charge, Part, Refund, Settle, Verb
 from entitlements.model.limits import UNLIMITED, Mode, OnOutage, Rate
 from entitlements.rules.meters import fits_law, new_meter
 

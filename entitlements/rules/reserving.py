@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from entitlements.errors import ReservationExpired
 from entitlements.model import events
-from entitlements.model.charge import Charge, Settle, Settled, Verb
+from entitlements.model.answers import Settled
+from entitlements.model.charge import Charge, Settle, Verb
 from entitlements.model.instants import check_duration
 from entitlements.model.limits import Allocation, Quota, Rate
 from entitlements.model.names import MAX_ID, check_count, check_id, shown

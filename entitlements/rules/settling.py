@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-from entitlements.model.charge import (
-    Outcome,
-    Part,
-    Periods,
-    Read,
-    ReadHistory,
-    Refund,
-    Settle,
-    Settled,
-    SetUsage,
-    Status,
-    Totalled,
-)
+from entitlements.model.answers import Outcome, Periods, Settled, Status, Totalled
+from entitlements.model.charge import Part, Read, ReadHistory, Refund, Settle, SetUsage
 from entitlements.model.limits import UNLIMITED, Allocation, Quota, Rate
 from entitlements.rules.counts import Held, Metered, quota_line
 from entitlements.rules.ledger import (

@@ -12,23 +12,17 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from entitlements.errors import StoreError
 from entitlements.model import events
+from entitlements.model.answers import Answer, Line, Outcome, Periods, Settled, Status, Totalled
 from entitlements.model.charge import (
-    Answer,
     Charge,
     Forget,
-    Line,
     Order,
-    Outcome,
-    Periods,
     Read,
     ReadHistory,
     ReadHolders,
     Release,
     Settle,
-    Settled,
     SetUsage,
-    Status,
-    Totalled,
     Unassign,
     Verb,
 )

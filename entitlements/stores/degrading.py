@@ -16,7 +16,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from entitlements.errors import StoreError
-from entitlements.model.charge import Charge, Outcome, Recall, Refund, Settle, Status, Way
+from entitlements.model.answers import Outcome, Status, Way
+from entitlements.model.charge import Charge, Recall, Refund, Settle
 from entitlements.model.events import BreakerChanged, Journalled, OutcomeUnknown
 from entitlements.model.instants import SECOND
 from entitlements.rules.outages import answered, journalled, not_journalled, to_journal, undone, ways_of
@@ -30,7 +31,8 @@ from entitlements.stores.trouble import Trouble
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from entitlements.model.charge import Answer, Order
+    from entitlements.model.answers import Answer
+    from entitlements.model.charge import Order
     from entitlements.model.events import Event
     from entitlements.stores.breaker import Change, Ticket
     from entitlements.stores.journal import Journal

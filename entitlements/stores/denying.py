@@ -21,24 +21,16 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
-from entitlements.model.charge import (
-    Charge,
-    Line,
-    Outcome,
-    Read,
-    ReadHistory,
-    ReadHolders,
-    Recall,
-    Status,
-    Verb,
-)
+from entitlements.model.answers import Line, Outcome, Status
+from entitlements.model.charge import Charge, Read, ReadHistory, ReadHolders, Recall, Verb
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import Mode, Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from entitlements.model.charge import Answer, Order, Part
+    from entitlements.model.answers import Answer
+    from entitlements.model.charge import Order, Part
     from entitlements.model.limits import Limit, Size
     from entitlements.ports import AsyncStore, Store
 

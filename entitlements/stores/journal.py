@@ -18,7 +18,8 @@ from entitlements.model.charge import Charge, Refund
 from entitlements.model.instants import HOUR, MINUTE
 
 if TYPE_CHECKING:
-    from entitlements.model.charge import Outcome, Settle
+    from entitlements.model.answers import Outcome
+    from entitlements.model.charge import Settle
 
 ROOM = 10_000
 """Entries that a journal holds; about a kilobyte each."""

@@ -18,12 +18,11 @@ from weakref import WeakSet
 
 from entitlements.clock import system_clock
 from entitlements.errors import StoreError
+from entitlements.model.answers import Answer, Outcome, Settled, Status, Totalled
 from entitlements.model.charge import (
-    Answer,
     Charge,
     Forget,
     Order,
-    Outcome,
     Part,
     Read,
     ReadHistory,
@@ -32,10 +31,7 @@ from entitlements.model.charge import (
     Refund,
     Release,
     Settle,
-    Settled,
     SetUsage,
-    Status,
-    Totalled,
     Unassign,
     Verb,
 )

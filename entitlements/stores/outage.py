@@ -14,14 +14,15 @@ from weakref import WeakSet
 
 from entitlements.clock import system_clock
 from entitlements.errors import StoreError
-from entitlements.model.charge import Outcome, Status
+from entitlements.model.answers import Outcome, Status
 from entitlements.stores.degrading import Degrading
 from entitlements.stores.shares import Shares, processes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from entitlements.model.charge import Answer, Order
+    from entitlements.model.answers import Answer
+    from entitlements.model.charge import Order
     from entitlements.model.events import Event
     from entitlements.ports import AsyncStore, Store
     from entitlements.stores.degrading import Course

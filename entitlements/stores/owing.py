@@ -11,7 +11,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from entitlements.model.charge import Charge, Outcome, Recall, Refund, Settle, Settled, Status, Verb
+from entitlements.model.answers import Outcome, Settled, Status
+from entitlements.model.charge import Charge, Recall, Refund, Settle, Verb
 from entitlements.model.events import Journalled
 from entitlements.stores.failures import Overloaded
 from entitlements.stores.journal import Entry, Journal
@@ -19,7 +20,8 @@ from entitlements.stores.journal import Entry, Journal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from entitlements.model.charge import Answer, Order
+    from entitlements.model.answers import Answer
+    from entitlements.model.charge import Order
     from entitlements.model.events import Event
     from entitlements.stores.shares import Shares
     from entitlements.stores.trouble import Trouble

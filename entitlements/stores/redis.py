@@ -33,7 +33,8 @@ from entitlements.stores.wire import request_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from entitlements.model.charge import Answer, Order
+    from entitlements.model.answers import Answer
+    from entitlements.model.charge import Order
     from entitlements.stores.wire import Request
 
 

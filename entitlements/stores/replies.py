@@ -8,15 +8,11 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from entitlements.errors import StoreError
+from entitlements.model.answers import Answer, Line, Outcome, PeriodCount, Periods, Settled, Status, Totalled
 from entitlements.model.charge import (
-    Answer,
     Charge,
     Forget,
-    Line,
     Order,
-    Outcome,
-    PeriodCount,
-    Periods,
     Read,
     ReadHistory,
     ReadHolders,
@@ -24,10 +20,7 @@ from entitlements.model.charge import (
     Refund,
     Release,
     Settle,
-    Settled,
     SetUsage,
-    Status,
-    Totalled,
     Unassign,
 )
 from entitlements.model.limits import UNLIMITED, Algorithm, Rate, Size

@@ -13,7 +13,8 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from entitlements.model.charge import Charge, Outcome, Part
+from entitlements.model.answers import Outcome
+from entitlements.model.charge import Charge, Part
 from entitlements.model.names import MAX_COUNT
 from entitlements.rules.outages import local_charge
 from entitlements.stores.memory import MemoryStore
@@ -21,7 +22,8 @@ from entitlements.stores.memory import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from entitlements.model.charge import Meter, Way
+    from entitlements.model.answers import Way
+    from entitlements.model.charge import Meter
 
 SEEN = 50_000
 """Meters of which is kept what was last seen used: twice as many at most, 30 MB."""

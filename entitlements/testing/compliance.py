@@ -18,7 +18,8 @@ from uuid import uuid4
 
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from entitlements.model.charge import Answer, Charge, Forget, Order, Outcome, Part, Read, Status, Verb
+from entitlements.model.answers import Answer, Outcome, Status
+from entitlements.model.charge import Charge, Forget, Order, Part, Read, Verb
 from entitlements.model.limits import UNLIMITED
 from entitlements.ports import AsyncStore, Store
 from entitlements.rules.periods import month_ends

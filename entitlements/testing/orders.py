@@ -13,13 +13,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from entitlements.model.answers import Answer, Line, Outcome, Status
 from entitlements.model.charge import (
-    Answer,
     Charge,
     Forget,
-    Line,
     Order,
-    Outcome,
     Part,
     Read,
     ReadHistory,
@@ -29,7 +27,6 @@ from entitlements.model.charge import (
     Release,
     Settle,
     SetUsage,
-    Status,
     Unassign,
     Verb,
 )

@@ -16,7 +16,8 @@ from limits.errors import ConfigurationError
 from limits.util import WindowStats
 
 from entitlements.errors import StoreError
-from entitlements.model.charge import Answer, Charge, Outcome, Part, Read, Status, Verb
+from entitlements.model.answers import Answer, Outcome, Status
+from entitlements.model.charge import Charge, Part, Read, Verb
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import Algorithm, Rate
 from entitlements.model.names import MAX_ID, MAX_RATE, check_count

@@ -12,7 +12,8 @@ from limits.errors import StorageError
 
 from entitlements.errors import StoreError
 from entitlements.integrations.limits.answers import Place, counted, not_offered, place_of
-from entitlements.model.charge import Answer, Forget, Order
+from entitlements.model.answers import Answer
+from entitlements.model.charge import Forget, Order
 from entitlements.stores.memory import AsyncMemoryStore, MemoryStore
 
 if TYPE_CHECKING:
