@@ -181,7 +181,7 @@ class AsyncEnforcer:
             kept = self._snapshots.by_id.get(account) if type(account) is str else None
             if kept is None or not kept.since <= self._clock() < kept.until:
                 kept = await self._kept(account)
-            step = verbs.ready(kept.entitlements, what, n)
+            step = verbs.ready(kept.ready, what, n)
             if step is not None:
                 if step.order is None:
                     return await self._run(step)

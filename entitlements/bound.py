@@ -205,7 +205,7 @@ class AsyncBoundAccount:
 
         For a handle that was made just now: it does not look whether the account has changed since.
         """
-        return self._kept.entitlements.ready.get(limit)
+        return self._kept.ready.get(limit)
 
     async def consume(self, what: Wanted, n: int = 1, *, key: str | None = None, scope: str | None = None) -> Decision:
         """Same as `AsyncEnforcer.consume`, for this account."""

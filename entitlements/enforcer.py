@@ -210,7 +210,7 @@ class Enforcer:
             kept = self._snapshots.by_id.get(account) if type(account) is str else None
             if kept is None or not kept.since <= self._clock() < kept.until:
                 kept = self._kept(account)
-            step = verbs.ready(kept.entitlements, what, n)
+            step = verbs.ready(kept.ready, what, n)
             if step is not None:
                 if step.order is None:
                     return self._run(step)

@@ -88,7 +88,7 @@ class Kept:
         fresh_for: How long after that the directory need not be asked again.
     """
 
-    __slots__ = ("account", "answers", "entitlements", "fresh_for", "loaded", "since", "until")
+    __slots__ = ("account", "answers", "entitlements", "fresh_for", "loaded", "ready", "since", "until")
 
     def __init__(
         self,
@@ -102,6 +102,7 @@ class Kept:
     ) -> None:
         self.entitlements = entitlements
         self.answers = entitlements.answers
+        self.ready = entitlements.ready
         self.account = account
         self.since = since
         self.until = until

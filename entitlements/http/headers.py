@@ -56,6 +56,7 @@ class RateLimitHeaders:
     def __init__(self, style: HeaderStyle = HeaderStyle.DRAFT_11) -> None:
         self._style = style
         self._written: dict[Facts, _Written | None] = {}
+        self._alike: dict[_Written, _Written] = {}
 
     def of(self, decision: Decision) -> Headers:
         """Return the headers for a response to which *decision*, of a charge, belongs, allowed or refused."""
@@ -148,7 +149,11 @@ class RateLimitHeaders:
     def _write(self, facts: Facts) -> _Written | None:
         if len(self._written) >= MOST_WRITTEN:
             self._written.clear()
-        written = self._written[facts] = _written(facts)
+            self._alike.clear()
+        written = _written(facts)
+        if written is not None:  # one for all accounts: what all use stays in the processor's cache
+            written = self._alike.setdefault(written, written)
+        self._written[facts] = written
         return written
 
 

@@ -62,11 +62,16 @@ def api_key(lookup: Lookup, *, header: str = "x-api-key", scheme: str = "") -> I
     before = f"{scheme.lower()} " if scheme else ""
 
     def identify(scope: Scope) -> Identity | Awaitable[Identity]:
-        values = [value for given, value in scope.get("headers", ()) if given == name]
-        if len(values) != 1:
+        value = None
+        for given, said in scope.get("headers", ()):  # a comprehension costs a third of all that is done here
+            if given == name:
+                if value is not None:
+                    return None
+                value = said
+        if value is None:
             return None
         try:
-            key = values[0].decode("ascii").strip()
+            key = value.decode("ascii").strip()
         except UnicodeDecodeError:
             return None
         if before:

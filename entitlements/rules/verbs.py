@@ -110,9 +110,9 @@ def charge(
     return step
 
 
-def ready(entitlements: Entitlements, limit: Wanted, n: int) -> Step[Decision] | None:
-    """Return the step that consumes one unit of a rate, if it has been made: it never changes."""
-    return entitlements.ready.get(limit) if type(n) is int and n == 1 and type(limit) is str else None
+def ready(steps: dict[str, Step[Decision]], limit: Wanted, n: int) -> Step[Decision] | None:
+    """Return which of an account's steps consumes one unit of a rate, if it has been made: it never changes."""
+    return steps.get(limit) if type(n) is int and n == 1 and type(limit) is str else None
 
 
 def _is_constant(planned: Plan) -> bool:

@@ -126,16 +126,17 @@ class Exchange(asyncio.Protocol):
         try:
             self._replies.feed(data)
             while (reply := reply_of()) is not NOTHING:
-                if type(reply) is PUSHED:
+                kind = type(reply)
+                if kind is PUSHED:
                     continue
                 asked = waiting.popleft()
                 answer = asked[0]
                 if answer.done():
                     continue
-                if isinstance(reply, Exception):
-                    self._refused(self, asked, reply)
-                else:
+                if kind is bytes or not isinstance(reply, Exception):
                     answer.set_result(reply)
+                else:
+                    self._refused(self, asked, reply)
         except (hiredis.HiredisError, IndexError):  # no answer of a Redis, or one to nobody
             self.close()
             return

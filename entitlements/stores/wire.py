@@ -7,6 +7,7 @@ and in the hash. What comes back is read in `replies.py`.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -118,7 +119,13 @@ def packed(*words: bytes) -> bytes:
 def _request(order: Order, namespace: str) -> Request:
     call = call_of(order, namespace)
     command = packed(b"EVALSHA", call.script.sha, b"%d" % len(call.keys), *call.keys, *call.args)
-    return Request(call, command, deadline_of(order) / SECOND, reader_of(order), namespace)
+    return Request(call, command, _seconds(deadline_of(order)), reader_of(order), namespace)
+
+
+@lru_cache(maxsize=1024)
+def _seconds(deadline: int) -> float:
+    """Return one number for all accounts: what all use stays in the processor's cache."""
+    return deadline / SECOND
 
 
 def call_of(order: Order, namespace: str) -> Call:
