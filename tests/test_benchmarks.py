@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -10,8 +11,9 @@ from xml.parsers import expat
 
 import pytest
 
-from benchmarks.hot import figures, holding, plan, plots, report
+from benchmarks.hot import figures, holding, loads, plan, plots, report
 from benchmarks.hot.holding import Admission
+from benchmarks.hot.setting import Case, Setting
 
 ROOT = Path(__file__).parent.parent
 
@@ -47,6 +49,37 @@ def test_an_open_load_charges_every_call_that_was_meant(valkey):
 
     assert found["meant"] == found["decisions"] == found["admitted"]
     assert 0 == found["unanswered"]
+
+
+class OneAtATime(Case):
+    """Takes five milliseconds for each call, one after the other: 200 a second at most."""
+
+    asynchronous = True
+
+    async def open(self):
+        self.turn, self.opened = asyncio.Lock(), getattr(self, "opened", 0) + 1
+
+    async def hit(self, account):
+        async with self.turn:
+            await asyncio.sleep(0.005)
+        return True
+
+    async def close(self):
+        pass
+
+
+def test_a_rate_that_is_kept_up_with_is_no_more_than_there_is(monkeypatch):
+    monkeypatch.setattr(loads, "FIRST", 10.0)
+    case = OneAtATime(Setting(None))
+
+    async def found():
+        await case.open()
+        return await loads.sustained(case, ["a"], lasts=0.3, warm=0.01)
+
+    figures = asyncio.run(found())
+
+    assert 10 <= figures["rate"] <= 220
+    assert case.opened > 1  # after too much it begins anew
 
 
 def test_every_row_of_every_section_has_its_words_and_a_base_that_is_a_row():

@@ -88,7 +88,7 @@ class Run:
             (section, case, kind)
             for section in sorted(
                 shuffled(self.sections), key=lambda each: bool(each.share)
-            )  # by the closed one's rate
+            )  # by the rate that is kept up with
             if not (section.once and number)
             for kind in shuffled(servers)
             for case in shuffled(section.cases)
@@ -132,8 +132,8 @@ class Run:
                 proxy.kill()
 
     def _capacity(self, kind, number):
-        """Return our decisions a second with 64 tasks, as this round has measured them on this server."""
-        wanted = (kind, number, "closed-64", "ours-async")
+        """Return how many calls a second of an open load we keep up with, as this round has measured it on this server."""
+        wanted = (kind, number, "sustained", "ours-async")
         for each in self.records:
             if (each["server"], each["round"], each["section"], each["case"]) == wanted:
                 return each["figures"].get("rate", self.options.capacity)
@@ -177,7 +177,7 @@ def parsed(words=None):
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["redis-7.0", "valkey-9"])
     parser.add_argument("--only", nargs="+", help="sections, by name")
-    parser.add_argument("--capacity", type=float, default=10_000, help="for open loads, where closed-64 is not run")
+    parser.add_argument("--capacity", type=float, default=10_000, help="for open loads, where sustained is not run")
     parser.add_argument("--json", type=Path, default=RESULTS, help="where the raw figures go")
     return parser.parse_args(words)
 

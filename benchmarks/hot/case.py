@@ -21,6 +21,7 @@ from benchmarks.hot.setting import HOUR, LIMIT, Setting
 
 ROOMS = {"limits": "peers", "throttled": "peers", "pyrate": "peers", "halt": "peers", "ours": "ours"}
 """Where a case stands, by the first word of its name; all others are floors."""
+LOADS = ("sequential", "local", "closed", "open", "sustained", "memory", "window")
 PACKAGES = ("entitlements", "redis", "hiredis", "limits", "throttled-py", "pyrate-limiter", "halt-rate")
 
 
@@ -39,7 +40,7 @@ def parsed(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hot.case", description=__doc__.split("\n\n")[0])
     parser.add_argument("name")
     parser.add_argument("--url", default="redis://127.0.0.1:6379")
-    parser.add_argument("--load", choices=("sequential", "local", "closed", "open", "memory", "window"), required=True)
+    parser.add_argument("--load", choices=LOADS, required=True)
     parser.add_argument("--traffic", default="turns", choices=("turns", "half", "none", "hot", "uniform", "zipf"))
     parser.add_argument("--limit", type=int, default=LIMIT, help="of an account, per window")
     parser.add_argument("--seconds", type=int, default=HOUR, help="of a window")
@@ -94,6 +95,8 @@ async def _measured(case, options: argparse.Namespace) -> dict:
         if options.load == "open":
             instants = arrivals(options.arrivals, options.rate, options.lasts)
             return await loads.opened(case, accounts, instants=instants, warm=options.lasts / 4)
+        if options.load == "sustained":
+            return await loads.sustained(case, accounts, lasts=options.lasts, warm=options.lasts / 4)
     finally:
         await case.close()
     raise SystemExit(f"an asynchronous case has no {options.load} load")

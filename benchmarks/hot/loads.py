@@ -10,6 +10,7 @@ import asyncio
 import gc
 import itertools
 import resource
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from time import perf_counter, perf_counter_ns
@@ -243,3 +244,46 @@ async def opened(case: Case, keys: list[str], *, instants: list[float], warm: fl
     each = [percentiles(quarter) for quarter in quarters[:-1] or quarters if quarter]
     middle = {name: median(one[name] for one in each) for name in each[0]}
     return told(case, times, admitted, cost) | counts | {"quarter": middle}
+
+
+FIRST, STEPS = 10_000.0, (2.0, 1.2, 1.05)
+"""Calls a second that a search begins with, and the factors by which it goes on, each until it is too much."""
+
+
+async def sustained(case: Case, keys: list[str], *, lasts: float, warm: float) -> dict:
+    """
+    Return the highest rate of evenly spaced calls that a case keeps up with: its capacity for an open load.
+
+    A rate is kept up with where 99 of 100 calls are decided by the time the last one is
+    started, that one aside, and all of them by the server; one that is not is tried a second time, with the case
+    opened anew, as it may have been the machine.
+
+    Args:
+        case: Asynchronous.
+        keys: Whose calls they are, in turn.
+        lasts: Seconds of each trial.
+        warm: Seconds of a closed load before each.
+    """
+    reached: dict = {}
+    rate = FIRST
+    for step in STEPS:
+        while figures := await _kept_up(case, keys, rate, lasts, warm) or await _kept_up(case, keys, rate, lasts, warm):
+            reached, rate = figures | {"rate": rate}, rate * step
+        if not reached:
+            raise SystemExit(f"not even {FIRST:,.0f} calls a second are kept up with")
+        rate = reached["rate"] * STEPS[min(STEPS.index(step) + 1, len(STEPS) - 1)]
+    return reached
+
+
+async def _kept_up(case: Case, keys: list[str], rate: float, lasts: float, warm: float) -> dict | None:
+    """Return what a load at this rate measured; None where it fell behind."""
+    instants = [number / rate for number in range(int(rate * lasts))]
+    degraded = case.degraded
+    figures = await opened(case, keys, instants=instants, warm=warm)
+    if case.degraded == degraded and figures["decided_in_time"] >= 0.99 * figures["meant"] - 1:
+        return figures
+    case.degraded = degraded
+    with suppress(Exception):  # it may have broken under the load
+        await case.close()
+    await case.open()
+    return None

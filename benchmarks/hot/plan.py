@@ -18,6 +18,7 @@ ASYNC = (
 )  # fmt: skip
 RIVALS = ("ours", "ours-strict", "limits-fixed-stats", "limits-sliding-stats", "throttled")
 RIVALS_ASYNC = ("ours-async", "limits-fixed-async", "limits-sliding-async", "throttled-async")
+OPEN = ("ours-ping-async", "redis-ping-async", "ours-async")
 LIMITERS = ("ours", "limits-fixed", "limits-sliding", "throttled", "pyrate", "halt")
 PLENTY = 1_000_000_000
 """A limit that one account alone does not reach."""
@@ -69,9 +70,9 @@ class Section:
         cases: The rows.
         words: Options of `case.py`.
         base: The row that the others are ratios to; None where nothing is compared.
-        shape: Which columns the table has: `times`, `open`, `throughput`, `bytes`, `window`.
+        shape: Which columns the table has: `times`, `open`, `sustained`, `throughput`, `bytes`, `window`.
         trip: Milliseconds that a proxy adds to a round trip; None without a proxy.
-        share: Per cent of our own capacity that is the rate of an open load.
+        share: Per cent of our own capacity, which `sustained` finds, that is the rate of an open load.
         once: Run in the first round alone: it counts, it does not time.
     """
 
@@ -109,12 +110,14 @@ def quick(scale: float = 1.0) -> list[Section]:
 def full() -> list[Section]:
     """Return everything: twice as long runs of the same, and what the short run leaves out."""
     sections = quick(2.0)
+    title = "Open loop: how many evenly spaced calls a second are kept up with"
+    words = ("--load", "sustained", "--lasts", "1")
+    sections.append(Section("sustained", title, OPEN, words, OPEN[0], "sustained"))
     for kind in ("constant", "poisson"):
         for share in SHARES:
             words = ("--load", "open", "--lasts", "3", "--arrivals", kind)
             title = f"Open loop, {kind} arrivals at {share} % of our capacity, from the intended start"
-            cases = ("ours-ping-async", "redis-ping-async", "ours-async")
-            sections.append(Section(f"open-{kind}-{share}", title, cases, words, cases[0], "open", share=share))
+            sections.append(Section(f"open-{kind}-{share}", title, OPEN, words, OPEN[0], "open", share=share))
     for trip in TRIPS:
         cases = ("raw-ping", "raw-script", "redis-ping", *RIVALS)
         words, title = ("--load", "sequential", "--many", "400", "--warm", "1000"), f"a proxy that adds {trip:g} ms"

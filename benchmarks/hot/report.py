@@ -13,6 +13,7 @@ HEADS = {
         "p50 µs", "p99", "p99.9", "p99 of the median quarter second", "x base (min to max)", "client CPU µs",
         "server CPU µs",
     ),
+    "sustained": ("calls/s", "x base (min to max)", "p50 µs", "p99", "client CPU µs", "server CPU µs"),
     "throughput": (
         "decisions/s", "x base (min to max)", "p50 ms", "p99", "p99.9", "client CPU µs", "server CPU µs",
         "in scripts µs", "commands", "bytes in / out",
@@ -141,6 +142,17 @@ def _open(rounds, base):
     ]
 
 
+def _sustained(rounds, base):
+    return [
+        _range(rounds, "rate"),
+        _ratio(rounds, base, "rate"),
+        _one(rounds, "us", "p50", digits=0),
+        _one(rounds, "us", "p99", digits=0),
+        _one(rounds, "client_cpu_us"),
+        _one(rounds, "server_cpu_us"),
+    ]
+
+
 def _throughput(rounds, base):
     return [
         _range(rounds, "rate"),
@@ -164,4 +176,7 @@ def _window(rounds, base):
     return [_range(rounds, "most"), _range(rounds, "ratio", digits=2)]
 
 
-_CELLS = {"times": _times, "open": _open, "throughput": _throughput, "bytes": _bytes, "window": _window}
+_CELLS = {
+    "times": _times, "open": _open, "sustained": _sustained, "throughput": _throughput, "bytes": _bytes,
+    "window": _window,
+}  # fmt: skip
