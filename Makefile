@@ -36,7 +36,7 @@ help:
 	@echo 'make lint       formatting, style, types, and who may import whom'
 	@echo 'make format     let ruff mend what it can'
 	@echo 'make bench      the main benchmarks: in process, and on a Valkey beside floors and peers; some minutes'
-	@echo 'make bench-full every benchmark, on Redis and Valkey, and its plots; an hour and a half'
+	@echo 'make bench-full every benchmark, on Redis and Valkey, and its plots; two hours'
 	@echo 'make wheel      build the wheel and try it away from the source'
 	@echo 'make lock       write uv.lock anew after a change in pyproject.toml'
 	@echo 'make clean      remove everything that make has built'

@@ -106,7 +106,7 @@ class Run:
         server.reset()
         words = list(section.words)
         if section.share:
-            words += ["--rate", str(self._capacity(kind, number) * section.share / 100)]
+            words += ["--rate", str(self._capacity(section.capacity, kind, number) * section.share / 100)]
         with self._way(server, section.trip) as url:
             figures = run(case, ["--url", url, *words], self.client)
         if not section.name.startswith(("sequential", "open")):
@@ -131,9 +131,9 @@ class Run:
             finally:
                 proxy.kill()
 
-    def _capacity(self, kind, number):
+    def _capacity(self, found_by, kind, number):
         """Return how many calls a second of an open load we keep up with, as this round has measured it on this server."""
-        wanted = (kind, number, "sustained", "ours-async")
+        wanted = (kind, number, found_by, "ours-async")
         for each in self.records:
             if (each["server"], each["round"], each["section"], each["case"]) == wanted:
                 return each["figures"].get("rate", self.options.capacity)

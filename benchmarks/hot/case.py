@@ -50,6 +50,7 @@ def parsed(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--lasts", type=float, default=1.0, help="seconds of a closed or an open load")
     parser.add_argument("--rate", type=float, default=1_000, help="calls a second of an open load")
     parser.add_argument("--arrivals", default="constant", choices=("constant", "poisson"))
+    parser.add_argument("--loop", default="asyncio", choices=("asyncio", "uvloop"), help="of an asynchronous case")
     parser.add_argument("--cpu", type=int, help="that this process stays on")
     return parser.parse_args(words)
 
@@ -66,12 +67,16 @@ def made(name: str, setting: Setting) -> object:
 def measured(case, options: argparse.Namespace) -> dict:
     """Open the case, run the load, close it."""
     if case.asynchronous:
-        return asyncio.run(_measured(case, options))
+        return _run_of(options.loop)(_measured(case, options))
     case.open()
     try:
         return _blocking(options.load)(case, keys(options.traffic), many=options.many, warm=options.warm)
     finally:
         case.close()
+
+
+def _run_of(loop: str):
+    return asyncio.run if loop == "asyncio" else import_module(loop).run
 
 
 def _blocking(load: str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 LOCAL = ("ours-memory", "ours-can")
@@ -72,7 +73,8 @@ class Section:
         base: The row that the others are ratios to; None where nothing is compared.
         shape: Which columns the table has: `times`, `open`, `sustained`, `throughput`, `bytes`, `window`.
         trip: Milliseconds that a proxy adds to a round trip; None without a proxy.
-        share: Per cent of our own capacity, which `sustained` finds, that is the rate of an open load.
+        share: Per cent of our own capacity that is the rate of an open load.
+        capacity: The section that finds it.
         once: Run in the first round alone: it counts, it does not time.
     """
 
@@ -84,6 +86,7 @@ class Section:
     shape: str = "times"
     trip: float | None = None
     share: int | None = None
+    capacity: str = "sustained"
     once: bool = False
 
 
@@ -110,14 +113,15 @@ def quick(scale: float = 1.0) -> list[Section]:
 def full() -> list[Section]:
     """Return everything: twice as long runs of the same, and what the short run leaves out."""
     sections = quick(2.0)
-    title = "Open loop: how many evenly spaced calls a second are kept up with"
-    words = ("--load", "sustained", "--lasts", "1")
-    sections.append(Section("sustained", title, OPEN, words, OPEN[0], "sustained"))
-    for kind in ("constant", "poisson"):
-        for share in SHARES:
-            words = ("--load", "open", "--lasts", "3", "--arrivals", kind)
-            title = f"Open loop, {kind} arrivals at {share} % of our capacity, from the intended start"
-            sections.append(Section(f"open-{kind}-{share}", title, OPEN, words, OPEN[0], "open", share=share))
+    for loop, asked, of in (("asyncio", SHARES, "sustained"), ("uvloop", (50,), "sustained-uvloop")):
+        title = f"Open loop on {loop}: how many evenly spaced calls a second are kept up with"
+        words = ("--load", "sustained", "--lasts", "1", "--loop", loop)
+        sections.append(Section(of, title, OPEN, words, OPEN[0], "sustained"))
+        for kind, share in itertools.product(("constant", "poisson"), asked):
+            words = ("--load", "open", "--lasts", "3", "--arrivals", kind, "--loop", loop)
+            title = f"Open loop on {loop}, {kind} arrivals at {share} % of our capacity, from the intended start"
+            name = f"open-{kind}-{share}" + of.removeprefix("sustained")
+            sections.append(Section(name, title, OPEN, words, OPEN[0], "open", share=share, capacity=of))
     for trip in TRIPS:
         cases = ("raw-ping", "raw-script", "redis-ping", *RIVALS)
         words, title = ("--load", "sequential", "--many", "400", "--warm", "1000"), f"a proxy that adds {trip:g} ms"
