@@ -37,7 +37,7 @@ TITLES = {
     "open-poisson-50": "Time of a decision from its intended start, Poisson arrivals at half of our capacity",
 }
 BARS = {"closed-64": "64 tasks", "closed-512": "512 tasks"}
-COLOURS = ("#8a8f99", "#2f6f9f", "#e0a030", "#b8433a", "#7a4fa0", "#4f8f5f")
+OURS, OTHERS = "#2f6f9f", ("#8a8f99", "#e0a030", "#b8433a", "#7a4fa0", "#4f8f5f")
 
 STYLE = """
   text { font: 12px system-ui, sans-serif; fill: #3d4451 }
@@ -67,6 +67,12 @@ def framed(title, said, height, parts):
     return "\n".join([head, f"<style>{STYLE}</style>", top, *parts, "</svg>", ""])
 
 
+def _colour(case, cases):
+    """Return our colour for ours, and for each other case one of its own."""
+    others = [each for each in cases if not each.startswith("ours")]
+    return OURS if case.startswith("ours") else OTHERS[others.index(case)]
+
+
 def plain(case):
     """Return a case's words without Markdown."""
     return WORDS[case].replace("*", "").replace("`", "")
@@ -85,8 +91,8 @@ def latency(raw, section, server):
     low, high = min(map(min, band)), max(curve[-4] for curve in curves.values())
     scale = _Scale(low * 0.9, high * 1.05)
     parts = [*_times(scale), *_levels(), _band(scale, band)]
-    for number, case in enumerate(known):
-        colour = COLOURS[number]
+    for case in known:
+        colour = _colour(case, known)
         points = " ".join(f"{scale.x(time):.1f},{_y(share):.1f}" for share, time in _drawn(curves[case]))
         parts.append(f'<polyline class="line" stroke="{colour}" points="{points}"/>')
     parts += _legend(floor, known)
@@ -144,7 +150,7 @@ def _times(scale):
 
 def _legend(floor, cases):
     swatches = [('class="band"', f"{plain(floor)}, all rounds")]
-    swatches += [(f'fill="{COLOURS[number]}"', plain(case)) for number, case in enumerate(cases)]
+    swatches += [(f'fill="{_colour(case, cases)}"', plain(case)) for case in cases]
     for number, (style, said) in enumerate(swatches):
         x, y = LEFT + 400 * (number % 2), 64 + 20 * (number // 2)
         yield f'<rect {style} x="{x}" y="{y - 10}" width="12" height="12"/><text x="{x + 18}" y="{y}">{said}</text>'
@@ -203,13 +209,13 @@ def admitted(raw, server):
             f"{LEFT + step * STEP * wide:.1f},{foot - units * tall:.1f}"
             for step, units in enumerate(found[case]["held"])
         )
-        colour = COLOURS[1 if case == "ours" else (0, 2, 3, 4, 5)[cases.index(case) - 1]]
+        colour = _colour(case, cases)
         parts.append(f'<polyline class="line" stroke="{colour}" points="{points}"/>')
     y = foot - limit * tall
     parts.append(f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
     parts.append(f'<text class="strong" x="{WIDTH - RIGHT}" y="{y - 6:.1f}" text-anchor="end">the limit</text>')
     for number, case in enumerate(cases):
-        colour = COLOURS[1 if case == "ours" else (0, 2, 3, 4, 5)[number - 1]]
+        colour = _colour(case, cases)
         x, y = LEFT + 400 * (number % 2), 64 + 20 * (number // 2)
         said = f"{plain(case)}: {max(found[case]['held'])} at most"
         parts.append(f'<rect fill="{colour}" x="{x}" y="{y - 10}" width="12" height="12"/>')
