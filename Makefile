@@ -93,7 +93,7 @@ lock: $(uv_stamp)
 	$(uv) lock --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 
 clean:
-	rm -rf .venv .bootstrap dist build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .bootstrap .bench dist build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(venv_stamp): pyproject.toml uv.lock $(uv_stamp)

@@ -12,6 +12,7 @@ from xml.parsers import expat
 import pytest
 
 from benchmarks.hot import figures, holding, loads, plan, plots, report
+from benchmarks.hot.__main__ import chosen, parsed
 from benchmarks.hot.holding import Admission
 from benchmarks.hot.setting import Case, Setting
 
@@ -82,6 +83,38 @@ def test_a_rate_that_is_kept_up_with_is_no_more_than_there_is(monkeypatch):
     assert case.opened > 1  # after too much it begins anew
 
 
+def test_a_search_that_breaks_its_case_tells_what_it_had_reached(monkeypatch):
+    monkeypatch.setattr(loads, "FIRST", 10.0)
+
+    class Breaking(OneAtATime):
+        async def hit(self, account):
+            if self.opened > 2:
+                raise ConnectionError("too many")
+            return await super().hit(account)
+
+    async def found():
+        case = Breaking(Setting(None))
+        await case.open()
+        return await loads.sustained(case, ["a"], lasts=0.3, warm=0.01)
+
+    assert asyncio.run(found())["rate"] >= 10
+
+
+@pytest.mark.parametrize("words", [["--only", "closed_64"], ["--only", "sustained"]])
+def test_a_section_that_there_is_not_is_an_error(words):
+    with pytest.raises(SystemExit, match=r"no section .* among sequential, .*; --full has more"):
+        chosen(parsed(words))
+
+
+def test_an_open_load_without_its_capacity_says_so(valkey, tmp_path):
+    words = ("--full", "--rounds", "1", "--kinds", "valkey-9", "--only", "open-constant-50")
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.hot", *words, "--json", str(tmp_path / "raw.json")],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert "sustained was not measured: run it too, or pass --capacity" in done.stdout
+
+
 def test_every_row_of_every_section_has_its_words_and_a_base_that_is_a_row():
     for section in (*plan.quick(), *plan.full()):
         assert set(section.cases) <= set(plan.WORDS)
@@ -142,7 +175,7 @@ def test_a_case_that_fails_is_told_in_its_row():
     record = {"server": "s", "round": 0, "section": "a", "case": "ours", "figures": {"error": "it broke"}}
     raw = {"machine": "m", "servers": {"s": "1"}, "left_out": {}, "rounds": 1, "records": [record]}
 
-    assert "(1 rounds failed) | it broke |" in report.written(raw, [section])
+    assert "(failed in 1 of 1 rounds) | it broke |" in report.written(raw, [section])
 
 
 def test_the_plots_are_well_formed_and_name_every_case():

@@ -26,7 +26,7 @@ from servers import KINDS, Rack
 
 from benchmarks.hot import environments, machine, plan, report
 
-RESULTS = environments.ROOT / "benchmarks" / "results" / "hot.json"
+RESULTS = environments.ROOT / ".bench" / "hot.json"
 PATIENCE = 120
 """Seconds until a case that does not end is given up."""
 
@@ -37,8 +37,7 @@ class Run:
     def __init__(self, options):
         self.options, self.records, self.servers = options, [], {}
         self.client, self.server_processor = machine.processors()
-        sections = plan.full() if options.full else plan.quick()
-        self.sections = [each for each in sections if not options.only or each.name in options.only]
+        self.sections = chosen(options)
         self.left_out = {}
         self._done, self._began = 0, time.monotonic()
 
@@ -65,8 +64,11 @@ class Run:
         return raw
 
     def _environments(self):
-        """Make every environment first, so that no case waits for one."""
+        """Make every environment that a case needs first, so that no case waits for one."""
+        needed = {case.split("-")[0] for section in self.sections for case in section.cases}
         for name in environments.PINS:
+            if name not in needed:
+                continue
             self._say(f"environment of {name}")
             try:
                 environments.interpreter(name)
@@ -104,11 +106,14 @@ class Run:
 
     def _one(self, server, kind, number, section, case):
         server.reset()
-        words = list(section.words)
-        if section.share:
-            words += ["--rate", str(self._capacity(section.capacity, kind, number) * section.share / 100)]
-        with self._way(server, section.trip) as url:
-            figures = run(case, ["--url", url, *words], self.client)
+        words, capacity = list(section.words), self._capacity(section, kind, number)
+        if section.share and capacity:
+            words += ["--rate", str(capacity * section.share / 100)]
+        if section.share and not capacity:
+            figures = {"error": f"{section.capacity} was not measured: run it too, or pass --capacity"}
+        else:
+            with self._way(server, section.trip) as url:
+                figures = run(case, ["--url", url, *words], self.client)
         if not section.name.startswith(("sequential", "open")):
             figures.pop("distribution", None)
         self.records.append(
@@ -131,9 +136,9 @@ class Run:
             finally:
                 proxy.kill()
 
-    def _capacity(self, found_by, kind, number):
-        """Return how many calls a second of an open load we keep up with, as this round has measured it on this server."""
-        wanted = (kind, number, found_by, "ours-async")
+    def _capacity(self, section, kind, number):
+        """Return how many calls a second we keep up with, as this round has measured it on this server; None where it has not."""
+        wanted = (kind, number, section.capacity, "ours-async")
         for each in self.records:
             if (each["server"], each["round"], each["section"], each["case"]) == wanted:
                 return each["figures"].get("rate", self.options.capacity)
@@ -145,6 +150,17 @@ class Run:
         line = f"[{self._done}/{total}, {time.monotonic() - self._began:.0f} s] {what}"
         end = "" if sys.stderr.isatty() else "\n"
         print(f"\r{line:<110}" if not end else line, end=end, file=sys.stderr, flush=True)
+
+
+def chosen(options):
+    """Return the sections that are asked for; a name that is none of them is an error."""
+    sections = plan.full() if options.full else plan.quick()
+    unknown = set(options.only or ()) - {each.name for each in sections}
+    if unknown:
+        more = "" if options.full else "; --full has more"
+        names = ", ".join(each.name for each in sections)
+        raise SystemExit(f"no section {', '.join(sorted(unknown))} among {names}{more}")
+    return [each for each in sections if not options.only or each.name in options.only]
 
 
 def shuffled(things):
@@ -176,8 +192,8 @@ def parsed(words=None):
     parser.add_argument("--full", action="store_true", help="everything, and twice as long each")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["redis-7.0", "valkey-9"])
-    parser.add_argument("--only", nargs="+", help="sections, by name")
-    parser.add_argument("--capacity", type=float, default=10_000, help="for open loads, where sustained is not run")
+    parser.add_argument("--only", nargs="+", help="sections, by name; those of --full beside it")
+    parser.add_argument("--capacity", type=float, help="for open loads, where sustained is not run")
     parser.add_argument("--json", type=Path, default=RESULTS, help="where the raw figures go")
     return parser.parse_args(words)
 

@@ -22,7 +22,7 @@ from benchmarks.hot.setting import HOUR, LIMIT, Setting
 ROOMS = {"limits": "peers", "throttled": "peers", "pyrate": "peers", "halt": "peers", "ours": "ours"}
 """Where a case stands, by the first word of its name; all others are floors."""
 LOADS = ("sequential", "local", "closed", "open", "sustained", "memory", "window")
-PACKAGES = ("entitlements", "redis", "hiredis", "limits", "throttled-py", "pyrate-limiter", "halt-rate")
+PACKAGES = ("entitlements", "redis", "hiredis", "uvloop", "limits", "throttled-py", "pyrate-limiter", "halt-rate")
 
 
 def main(words: list[str] | None = None) -> int:

@@ -152,7 +152,7 @@ class RedisScript(RedisPing):
 
 
 class AsyncRedisPing(Case):
-    """As many connections as ours has; callers wait in line, where redis-py's own blocking pool starves some."""
+    """At most 32 connections; callers wait in line, where redis-py's own blocking pool starves some."""
 
     asynchronous = True
 

@@ -2,7 +2,7 @@
 The raw figures as SVG: how long decisions take, with what PING takes as a band, how many there are a second, and how many
 units each limiter lets into one window.
 
-    python -m benchmarks.hot.plots [--server redis-7.0] [--json FILE] [--folder benchmarks/results]
+    python -m benchmarks.hot.plots [--server redis-7.0] [--json .bench/hot.json] [--folder .bench]
 """
 
 from __future__ import annotations
@@ -240,9 +240,9 @@ def _told(raw, server):
 def main(words=None) -> int:
     """Write every plot that the raw figures are there for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hot.plots", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--json", type=Path, default=ROOT / "benchmarks" / "results" / "hot.json")
+    parser.add_argument("--json", type=Path, default=ROOT / ".bench" / "hot.json")
     parser.add_argument("--server", help="whose figures; the first there is by default")
-    parser.add_argument("--folder", type=Path, default=ROOT / "benchmarks" / "results")
+    parser.add_argument("--folder", type=Path, default=ROOT / ".bench")
     options = parser.parse_args(words)
     raw = json.loads(options.json.read_text(encoding="utf-8"))
     server = options.server or next(iter(raw["servers"]))

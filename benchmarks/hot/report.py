@@ -75,7 +75,7 @@ def _marks(rounds, section):
     failed = sum("error" in each for each in rounds.values())
     degraded = sum(each.get("degraded", 0) for each in rounds.values())
     unanswered = sum(each.get("unanswered", 0) for each in rounds.values())
-    said = [f"{failed} rounds failed"] if failed else []
+    said = [f"failed in {failed} of {len(rounds)} rounds"] if failed else []
     said += [f"{degraded:,} decisions without the server"] if degraded else []
     said += [f"{unanswered:,} unanswered"] if unanswered else []
     behind = sum(each.get("meant", 0) > 1.05 * each.get("decided_in_time", 0) for each in rounds.values())
