@@ -135,6 +135,10 @@ def test_a_cost_above_the_limit_never_fits():
     for limit, cost in (("leads", 11), ("agents", 4), ("api", 11), ("bucket", 6)):
         decision = ent.consume("petra", limit, cost)
         assert (Reason.NEVER_FITS, None) == (decision.reason, decision.retry_after)
+    assert (
+        "account 'petra' may not use 11 of 'api': never-fits, 10 at most"
+        == (ent.consume("petra", "api", 11).explanation.partition(";")[0])
+    )
 
 
 def test_a_rate_refuses_until_retry_after_and_admits_at_it():

@@ -239,6 +239,8 @@ class Decision:
         text = f"account {self.account!r} {self._what()}: {self.reason}"
         if self.limit is not None and self.used is not None:
             text += f", {in_words(self.used)} of {in_words(self.limit)} used"
+        elif self.reason is Reason.NEVER_FITS and self.limit is not None:
+            text += f", {in_words(self.limit)} at most"
         if self.retry_after is not None:
             text += f", again in {in_words(self.retry_after)}"
         remedy = self.remedy
