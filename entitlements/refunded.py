@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+from entitlements.accounts.forks import unlock_in_children
 from entitlements.errors import StoreError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Once:
     def __init__(self) -> None:
         self._seen: WeakSet[Decision] = WeakSet()
         self._lock = threading.Lock()
-        _ALL.add(self)
+        unlock_in_children(self)
 
     def first(self, decision: Decision) -> bool:
         """Say whether *decision* may be refunded as far as is known here, and take notice that it is."""
@@ -47,15 +47,3 @@ class Once:
     def unlock(self) -> None:
         """Take a fresh lock, in a forked child."""
         self._lock = threading.Lock()
-
-
-_ALL: WeakSet[Once] = WeakSet()
-
-
-def _unlock_in_child() -> None:
-    for each in _ALL:
-        each.unlock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock_in_child)

@@ -9,13 +9,12 @@ is answered, but not kept.
 
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
+from entitlements.accounts.forks import unlock_in_children
 from entitlements.accounts.strays import Strays
 from entitlements.errors import AccountError, NotLoaded, UnknownAccount
 from entitlements.model.account import Account
@@ -140,7 +139,7 @@ class Snapshots:
         self._strays = Strays()
         self._epoch = 0
         self._lock = threading.Lock()
-        _ALL.add(self)
+        unlock_in_children(self)
 
     @property
     def epoch(self) -> int:
@@ -256,15 +255,3 @@ class Snapshots:
     def unlock(self) -> None:
         """Take a fresh lock: in a forked child the old one may be held for ever."""
         self._lock = threading.Lock()
-
-
-_ALL: WeakSet[Snapshots] = WeakSet()
-
-
-def _unlock_in_child() -> None:
-    for each in _ALL:
-        each.unlock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock_in_child)
