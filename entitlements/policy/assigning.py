@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from entitlements.policy.report import Report
-    from entitlements.policy.shape import AssignmentShape, CriterionShape, Document, RuleShape
+    from entitlements.policy.shape import Document
+    from entitlements.policy.tiering_shapes import AssignmentShape, CriterionShape, RuleShape
     from entitlements.policy.tree import Path
     from entitlements.policy.vocabulary import Vocabulary
 

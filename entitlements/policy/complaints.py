@@ -7,14 +7,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from entitlements.model.names import nearest
-from entitlements.policy import shape
+from entitlements.policy import shape, tiering_shapes
+from entitlements.policy.fields import Shape
 from entitlements.policy.misread import Absent, Misread, any_of, shown
 from entitlements.policy.tree import Path
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-_KINDS: dict[str, type[shape.Shape]] = {
+_KINDS: dict[str, type[Shape]] = {
     "rate": shape.RateShape,
     "quota": shape.QuotaShape,
     "allocation": shape.AllocationShape,
@@ -63,44 +64,44 @@ def _unknown_key(fault: _Fault) -> Misread:
 
 def _keys_beside(path: Path, kind: str) -> list[str]:
     """Return the keys that may stand where *path* ends."""
-    models: dict[tuple[int, str], type[shape.Shape]] = {
+    models: dict[tuple[int, str], type[Shape]] = {
         (3, "routes"): shape.RouteShape,
         (1, str(path[0])): shape.Document,
         (2, "policy"): shape.Head,
-        (3, "limits"): _KINDS.get(kind, shape.Shape),
+        (3, "limits"): _KINDS.get(kind, Shape),
         (3, "tiers"): shape.TierShape,
         (4, "tiers"): shape.TrialShape,
         (3, "add_ons"): shape.AddOnShape,
     }
     inside = _NESTED.get(str(path[0]))
-    model = models.get((len(path), str(path[0])), shape.Shape) if inside is None else inside(path)
+    model = models.get((len(path), str(path[0])), Shape) if inside is None else inside(path)
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _in_assignment(path: Path) -> type[shape.Shape]:
+def _in_assignment(path: Path) -> type[Shape]:
     """Return what may stand where *path* ends in the section of that name; one key is the section's own."""
     section = path[1] if len(path) > 2 else ""
-    inner: dict[str, type[shape.Shape]] = {
-        "criteria": shape.CriterionShape,
-        "rules": shape.RuleShape,
-        "": shape.AssignmentShape,
+    inner: dict[str, type[Shape]] = {
+        "criteria": tiering_shapes.CriterionShape,
+        "rules": tiering_shapes.RuleShape,
+        "": tiering_shapes.AssignmentShape,
     }
-    return shape.Document if len(path) == 1 else inner.get(str(section), shape.Shape)
+    return shape.Document if len(path) == 1 else inner.get(str(section), Shape)
 
 
-def _in_services(path: Path) -> type[shape.Shape]:
+def _in_services(path: Path) -> type[Shape]:
     if len(path) == 4:
-        return shape.ServiceShape
-    return shape.Document if len(path) == 1 else shape.ServicesShape
+        return tiering_shapes.ServiceShape
+    return shape.Document if len(path) == 1 else tiering_shapes.ServicesShape
 
 
-def _in_segmentations(path: Path) -> type[shape.Shape]:
+def _in_segmentations(path: Path) -> type[Shape]:
     if len(path) > 3:
-        return shape.CutShape if path[2] == "cuts" else shape.RuleShape
-    return shape.Document if len(path) == 1 else shape.SegmentationShape
+        return tiering_shapes.CutShape if path[2] == "cuts" else tiering_shapes.RuleShape
+    return shape.Document if len(path) == 1 else tiering_shapes.SegmentationShape
 
 
-_NESTED: dict[str, Callable[[Path], type[shape.Shape]]] = {
+_NESTED: dict[str, Callable[[Path], type[Shape]]] = {
     "assignment": _in_assignment,
     "services": _in_services,
     "segmentations": _in_segmentations,

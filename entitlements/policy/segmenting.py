@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from entitlements.model.criteria import Criterion
     from entitlements.policy.report import Report
-    from entitlements.policy.shape import CutShape, Document, SegmentationShape
+    from entitlements.policy.shape import Document
+    from entitlements.policy.tiering_shapes import CutShape, SegmentationShape
     from entitlements.policy.tree import Path
     from entitlements.policy.vocabulary import Vocabulary
 

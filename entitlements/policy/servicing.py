@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from entitlements.model.criteria import AssignmentRules
     from entitlements.model.policy import Tier
     from entitlements.policy.report import Report
-    from entitlements.policy.shape import Document, ServiceShape, ServicesShape
+    from entitlements.policy.shape import Document
+    from entitlements.policy.tiering_shapes import ServiceShape, ServicesShape
     from entitlements.policy.tree import Path
     from entitlements.policy.vocabulary import Vocabulary
 
