@@ -36,6 +36,7 @@ from entitlements.snapshots import (
     reloaded,
 )
 from entitlements.stores import AsyncMemoryStore, guard_async_store, open_async_store
+from entitlements.stores.asked import Failed
 from entitlements.tiering.health import Health, health, measured_in
 from entitlements.tiering.preview import preview
 from entitlements.tiering.reviews import quotas, review
@@ -105,7 +106,8 @@ class AsyncEnforcer:
         self.at_once: Callable[[Any], Answer] = getattr(self._store, "at_once", _nothing)
         """From an order to what is answered without waiting; None where `beyond` must be awaited."""
         self.beyond: Callable[[Any], Awaitable[Any]] = getattr(self._store, "beyond", self._store.execute)
-        """From an order that `at_once` has no answer to, to what brings it."""
+        """From an order that `at_once` has no answer to, to what brings it; raises `Failed` where `after` goes on."""
+        self.after: Callable[[Any, Failed], Awaitable[Any]] = getattr(self._store, "after", _raised)
         self._via = self._store.via
         self._refunded = Once()
 
@@ -187,7 +189,10 @@ class AsyncEnforcer:
                     return await self._run(step)
                 answer = self.at_once(step.order)
                 if answer is None:
-                    answer = await self.beyond(step.order)
+                    try:
+                        answer = await self.beyond(step.order)
+                    except Failed as failed:
+                        answer = await self.after(step.order, failed)
                 return self.finished(step, answer)
         return await self._charge(account, Verb.CONSUME, what, n, key=key, scope=scope)
 
@@ -461,3 +466,7 @@ class AsyncEnforcer:
 
 def _nothing(_: object) -> None:
     """Know nothing without waiting."""
+
+
+async def _raised(_: object, failed: Failed) -> None:
+    raise failed.error

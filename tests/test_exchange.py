@@ -115,7 +115,7 @@ async def test_calls_go_out_at_the_end_of_the_turn_or_sixteen_at_once_and_wait_f
     link = link_of(store)
 
     def ask(many):
-        asked.extend(link.ask(_request(store)) for _ in range(many))
+        asked.extend(link.ask(_request()) for _ in range(many))
         return len(link._queue), len(link._exchange.waiting)
 
     asked = []
@@ -133,8 +133,8 @@ async def test_calls_go_out_at_the_end_of_the_turn_or_sixteen_at_once_and_wait_f
     await asyncio.gather(*asked)
 
 
-def _request(store):
-    return store.request(charge())
+def _request():
+    return request_of("ent", charge())
 
 
 # --- Everybody's own answer -----------------------------------------------------------------------------------------

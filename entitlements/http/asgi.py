@@ -21,6 +21,7 @@ from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusing import check_on_denied, refuse
 from entitlements.http.response import adding
 from entitlements.http.routes import Route, RouteTable, route_of
+from entitlements.stores.asked import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -129,7 +130,10 @@ class EntitlementsMiddleware:
             try:
                 answer = asks.at_once(step.order)
                 if answer is None:
-                    answer = await asks.beyond(step.order)
+                    try:
+                        answer = await asks.beyond(step.order)
+                    except Failed as failed:
+                        answer = await asks.after(step.order, failed)
                 told = self._one.told(step.facts, answer)  # type: ignore[arg-type]  # of a charge
                 decision = asks.finished(step, answer) if told is None else None
             except Exception as error:  # noqa: BLE001 - a store's: nobody passes uncounted

@@ -141,7 +141,7 @@ class Decision:
     @property
     def degraded(self) -> bool:
         """Whether the store could not be asked."""
-        return self.given[3].degraded
+        return self.given[3][6]
 
     @property
     def replayed(self) -> bool:

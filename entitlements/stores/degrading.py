@@ -112,7 +112,7 @@ class Degrading:
                 answer = yield asked
             except StoreError as error:
                 return (yield from self._again(order, error, ticket, began, until, earliest))
-            self.succeeded(order, answer, ticket)
+            self.succeeded(order, answer, ticket, self.clock())
             return answer
         finally:
             self._changed(self.breaker.leave(ticket, self.clock()))
@@ -182,7 +182,7 @@ class Degrading:
             self._failed(order, repeated, ticket, began)
             return self._without(order, repeated, sent=True)
         answer = True if type(order) is Refund else _first(order, answer, earliest)  # given back by the first, or now
-        self.succeeded(order, answer, ticket)
+        self.succeeded(order, answer, ticket, self.clock())
         return answer
 
     def _may_repeat(self, order: Order, began: int, until: int) -> bool:
@@ -192,9 +192,8 @@ class Degrading:
         self._tell(OutcomeUnknown(type(order).__name__, repeats))
         return repeats
 
-    def succeeded(self, order: Order, answer: Answer, ticket: Ticket) -> None:
-        """Take notice of an answer."""
-        now = self.clock()
+    def succeeded(self, order: Order, answer: Answer, ticket: Ticket, now: int) -> None:
+        """Take notice of an answer, and of when it came."""
         change = self.breaker.succeeded(ticket, now)
         self._was_answered = True
         if type(order) is Charge and type(answer) is Outcome and answer[0] is not _REPLAYED:
@@ -277,7 +276,7 @@ class Degrading:
             raise
         finally:
             (self.journal.put_back if kept else self.journal.done)(entry)
-        self.succeeded(order, answer, ticket)
+        self.succeeded(order, answer, ticket, self.clock())
         return not (isinstance(answer, Outcome) and answer.status is Status.STALE)
 
     # -- without the store ---------------------------------------------------------------

@@ -216,11 +216,14 @@ class AsyncDenyCache:
     def __init__(self, store: AsyncStore, *, clock: Callable[[], int] = _clock) -> None:
         self._store, self._clock = store, clock
         self._denials = Denials(clock)
-        self.beyond = store.execute
+        self.beyond = getattr(store, "beyond", store.execute)
         """Same as `execute` for what `at_once` does not know."""
+        self.after = getattr(store, "after", None)
+        """Goes on where `beyond` has raised `Failed`."""
+        self._undenied: Callable[[Order], Coroutine[Any, Any, Answer]] = store.execute
         listen = getattr(store, "listen", None)
         if listen is None:
-            self.beyond = self._hear
+            self._undenied = self.beyond = self._hear
         else:
             listen(self._denials.refused)
         self.at_once = self._denials.find
@@ -235,7 +238,7 @@ class AsyncDenyCache:
         if self._denials.changes(order):
             return self._drop(order)
         denied = self._denials.find(order)
-        return self.beyond(order) if denied is None else _known(denied)
+        return self._undenied(order) if denied is None else _known(denied)
 
     async def _drop(self, order: Order) -> Answer:
         try:

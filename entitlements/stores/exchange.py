@@ -12,33 +12,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Any
 
 import hiredis
 
+from entitlements.errors import StoreError
 from entitlements.stores.line import NOTHING, PUSHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from entitlements.stores.wire import Request
-
-
-class Asked(NamedTuple):
-    """
-    A call that waits for its answer.
-
-    Args:
-        answer: Where the answer goes; done before where somebody has given up.
-        since: When it was asked, on the loop's clock.
-        patience: Seconds that it may wait while nobody is answered.
-        request: What was asked.
-    """
-
-    answer: asyncio.Future[Any]
-    since: float
-    patience: float
-    request: Request
+    from entitlements.stores.asked import Asked
 
 
 class Exchange(asyncio.Protocol):
@@ -122,7 +107,7 @@ class Exchange(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand out answers."""
-        waiting, reply_of = self.waiting, self._replies.gets
+        waiting, reply_of, now = self.waiting, self._replies.gets, monotonic_ns() // 1000
         try:
             self._replies.feed(data)
             while (reply := reply_of()) is not NOTHING:
@@ -133,10 +118,13 @@ class Exchange(asyncio.Protocol):
                 answer = asked[0]
                 if answer.done():
                     continue
-                if kind is bytes or not isinstance(reply, Exception):
-                    answer.set_result(reply)
-                else:
+                if kind is not bytes and isinstance(reply, Exception):
                     self._refused(self, asked, reply)
+                    continue
+                try:
+                    answer.set_result(asked[4].heard(asked, reply, now))
+                except StoreError as error:
+                    answer.set_exception(asked.asker.failed(asked, error))
         except (hiredis.HiredisError, IndexError):  # no answer of a Redis, or one to nobody
             self.close()
             return

@@ -15,16 +15,19 @@ from weakref import WeakSet
 from entitlements.clock import system_clock
 from entitlements.errors import StoreError
 from entitlements.model.answers import Outcome, Status
+from entitlements.model.instants import SECOND
+from entitlements.stores.asked import Failed
 from entitlements.stores.degrading import Degrading
 from entitlements.stores.shares import Shares, processes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from entitlements.model.answers import Answer
     from entitlements.model.charge import Order
     from entitlements.model.events import Event
     from entitlements.ports import AsyncStore, Store
+    from entitlements.stores.asked import Asked
     from entitlements.stores.degrading import Course
 
 
@@ -71,7 +74,7 @@ class Outage:
         except StoreError as error:
             course = degrading.after(order, error, ticket, began)
         else:
-            degrading.succeeded(order, answer, ticket)
+            degrading.succeeded(order, answer, ticket, degrading.clock())
             return answer
         return self._run(course)
 
@@ -103,7 +106,7 @@ class AsyncOutage:
         self, store: AsyncStore, *, tell: Callable[[Event], object] = lambda _: None, processes: int | None = None
     ) -> None:
         self._store = store
-        self._request, self._ask = getattr(store, "request", None), getattr(store, "ask", None)
+        self._ask_for = getattr(store, "ask_for", None)
         self._refused: Callable[[Order, Outcome, int], object] = lambda *_: None
         self.via = store.via
         self._degrading = _degrading(store, tell, processes)
@@ -118,22 +121,45 @@ class AsyncOutage:
 
     async def execute(self, order: Order, /) -> Answer:
         """Same as `Outage.execute`."""
+        try:
+            return await self.beyond(order)
+        except Failed as failed:
+            return await self.after(order, failed)
+
+    def beyond(self, order: Order) -> Awaitable[Answer]:
+        """
+        Same as `execute` with no coroutine between the caller and the reply.
+
+        What is returned must be awaited, and may raise `Failed`, which is for `after()`.
+        """
         degrading = self._degrading
-        began = degrading.clock()
         ticket = degrading.at_ease(order)
-        if ticket is None:
-            answer = await self._run(degrading.course(order))
-        else:
-            try:
-                if self._request is None or self._ask is None:
-                    answer = await self._store.execute(order)
-                else:  # no coroutine of the store's between the caller and the reply
-                    request = self._request(order)
-                    answer = request.read(await self._ask(request))
-            except StoreError as error:
-                answer = await self._run(degrading.after(order, error, ticket, began))
-            else:
-                degrading.succeeded(order, answer, ticket)
+        if ticket is None or self._ask_for is None:
+            return self._hear(order, degrading.course(order), degrading.clock())
+        try:
+            return self._ask_for(self, order, ticket)  # type: ignore[no-any-return]
+        except StoreError as error:  # too many wait already
+            return self.after(order, Failed(error, ticket, degrading.clock()))
+
+    def after(self, order: Order, failed: Failed) -> Awaitable[Answer]:
+        """Go on where `beyond()` has failed."""
+        course = self._degrading.after(order, failed.error, failed.ticket, failed.began)
+        return self._hear(order, course, failed.began)
+
+    def heard(self, asked: Asked, reply: Any, now: int) -> Answer:
+        """Return the answer that a reply is, and take notice of it."""
+        order, answer = asked[5], asked.request.read(reply)
+        self._degrading.succeeded(order, answer, asked[6], now)
+        if type(answer) is Outcome and answer[0] is _REFUSED:
+            self._refused(order, answer, int(asked.since * SECOND))
+        return answer  # type: ignore[no-any-return]
+
+    def failed(self, asked: Asked, error: StoreError) -> Failed:
+        """Return what has `after()` go on."""
+        return Failed(error, asked.ticket, int(asked.since * SECOND))
+
+    async def _hear(self, order: Order, course: Course, began: int) -> Answer:
+        answer = await self._run(course)
         if type(answer) is Outcome and answer[0] is _REFUSED:
             self._refused(order, answer, began)
         return answer

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ class Watch:
 
     Args:
         loop: Whose.
-        expire: Takes the loop's time, answers for whoever has waited too long, and returns
-            when the next will have, or None.
+        expire: Takes the time in monotonic seconds, answers for whoever has waited too long,
+            and returns when the next will have, or None.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, expire: Callable[[float], float | None]) -> None:
@@ -79,7 +80,7 @@ class Watch:
         """Look at *at*, and not at `rings_at`."""
         self.stop()
         self.rings_at = at
-        self._timer = self._loop.call_at(at, self._look)
+        self._timer = self._loop.call_later(at - monotonic(), self._look)
 
     def stop(self) -> None:
         """Look no more."""
@@ -88,7 +89,7 @@ class Watch:
         self._timer, self.rings_at = None, inf
 
     def _look(self) -> None:
-        now, meant = self._loop.time(), self.rings_at
+        now, meant = monotonic(), self.rings_at
         self._timer, self.rings_at = None, inf
         # The loop was busy elsewhere: answers that came in time may lie unread, so they get another moment, and one only.
         self._was_late = now - meant > LATE and not self._was_late

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import os
 from asyncio import get_running_loop
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -31,11 +30,10 @@ from entitlements.stores.links import Link, found
 from entitlements.stores.wire import request_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from entitlements.model.answers import Answer
     from entitlements.model.charge import Order
-    from entitlements.stores.wire import Request
+    from entitlements.stores.asked import Asker
+    from entitlements.stores.breaker import Ticket
 
 
 class RedisStore:
@@ -103,26 +101,29 @@ class AsyncRedisStore:
         if is_client(store) and not is_async_client(store):
             raise TypeError(f"{type(store).__name__} blocks; pass a client of redis.asyncio, or use Enforcer")
         self._target = _target(store, namespace, max_connections)
-        self.request = partial(request_of, self._target.namespace)
-        """From an order to what `ask` takes."""
+        self._namespace = self._target.namespace
         self._links: dict[asyncio.AbstractEventLoop, AsyncLink | AsyncClusterLink] = {}
+        self.ask_for = None if self._target.is_cluster else self._ask_for
+        """Asks for somebody, over a connection that all tasks share; None where there is no such."""
 
     def __repr__(self) -> str:
         return f"<AsyncRedisStore {self._target.shown} namespace={self._target.namespace}>"
 
     async def execute(self, order: Order, /) -> Answer:
         """Same as `RedisStore.execute`."""
-        request = self.request(order)
-        return request.read(await self.ask(request))  # type: ignore[no-any-return]
+        request = request_of(self._namespace, order)
+        link = self._links.get(get_running_loop()) or self._open()
+        return request.read(await link.ask(request))  # type: ignore[no-any-return]
 
-    def ask(self, request: Request) -> Awaitable[Any]:
+    def _ask_for(self, asker: Asker, order: Order, ticket: Ticket) -> asyncio.Future[Any]:
         """
-        Send a request; what is returned must be awaited, and brings the reply for `request.read`.
+        Carry out one order; the future brings what the asker makes of the reply, or of a `StoreError`.
 
         Raises:
-            StoreError: Where too many wait already.
+            Overloaded: Where too many wait already.
         """
-        return (self._links.get(get_running_loop()) or self._open()).ask(request)
+        link: Any = self._links.get(get_running_loop()) or self._open()
+        return link.ask(request_of(self._namespace, order), asker, order, ticket)  # type: ignore[no-any-return]
 
     def let_go(self) -> None:
         """Let whoever waits on this loop go, where the server has answered nobody for as long as they may wait."""
