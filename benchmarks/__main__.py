@@ -14,12 +14,14 @@ from pathlib import Path
 from benchmarks import embedded
 from benchmarks.rounds import Row, environment, measure, ratios
 
+RESULTS = Path(__file__).parents[1] / ".bench" / "embedded.json"
+
 
 def main() -> int:
     """Measure, print the table, and write the raw rounds where asked."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="shuffled rounds, at least 9")
-    parser.add_argument("--json", type=Path, help="write the raw figures of every round here")
+    parser.add_argument("--json", type=Path, default=RESULTS, help="where the raw figures of every round go")
     options = parser.parse_args()
     if options.rounds < 9:
         parser.error(f"--rounds {options.rounds} says too little about the spread; at least 9")
@@ -29,9 +31,9 @@ def main() -> int:
     print(f"\n{'what':<58}{'ns':>9}   {'ratio (min to max)':<26}{'bar':>9}")
     for row in embedded.ROWS:
         print(_line(row, rounds))
-    if options.json:
-        raw = {"environment": environment(), "rounds": rounds}
-        options.json.write_text(json.dumps(raw, indent=1), encoding="utf-8")
+    raw = {"environment": environment(), "rounds": rounds}
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

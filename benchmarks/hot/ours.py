@@ -65,6 +65,18 @@ class OursAsync(Case):
         await self.enforcer.aclose()
 
 
+class OursStrictAsync(OursAsync):
+    """Without the deny cache: every charge reaches the server."""
+
+    async def open(self):
+        from entitlements.stores.outage import AsyncOutage
+        from entitlements.stores.redis import AsyncRedisStore
+
+        store = AsyncOutage(AsyncRedisStore(self.setting.url), processes=1)
+        self.enforcer = AsyncEnforcer(policy(self.setting), accounts=ACCOUNTS, store=store)
+        await self.enforcer.open()
+
+
 class OursPingAsync(OursAsync):
     """`PING` through the connection that our decisions take, coalesced like them: what they add is the decision."""
 
@@ -98,6 +110,7 @@ CASES = {
     "ours": Ours,
     "ours-strict": OursStrict,
     "ours-async": OursAsync,
+    "ours-strict-async": OursStrictAsync,
     "ours-ping-async": OursPingAsync,
     "ours-memory": OursMemory,
     "ours-can": OursCan,

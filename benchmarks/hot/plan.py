@@ -14,11 +14,11 @@ FLOORS_ASYNC = (
     "redis-ping-async", "redis-noop-async", "redis-script-async", "protocol-script", "coalescing-script",
 )  # fmt: skip
 ASYNC = (
-    *FLOORS_ASYNC, "ours-async", "limits-fixed-async", "limits-fixed-stats-async", "limits-sliding-stats-async",
+    *FLOORS_ASYNC, "ours-async", "ours-strict-async", "limits-fixed-async", "limits-fixed-stats-async", "limits-sliding-stats-async",
     "throttled-async", "pyrate-async", "halt-async",
 )  # fmt: skip
 RIVALS = ("ours", "ours-strict", "limits-fixed-stats", "limits-sliding-stats", "throttled")
-RIVALS_ASYNC = ("ours-async", "limits-fixed-async", "limits-sliding-async", "throttled-async")
+RIVALS_ASYNC = ("ours-async", "ours-strict-async", "limits-fixed-async", "limits-sliding-async", "throttled-async")
 OPEN = ("ours-ping-async", "redis-ping-async", "ours-async")
 LIMITERS = ("ours", "limits-fixed", "limits-sliding", "throttled", "pyrate", "halt")
 PLENTY = 1_000_000_000
@@ -41,6 +41,7 @@ WORDS = {
     "ours": "**entitlements, `Enforcer.consume`**",
     "ours-strict": "**entitlements, without the deny cache**",
     "ours-async": "**entitlements, `AsyncEnforcer.consume`**",
+    "ours-strict-async": "**entitlements, asyncio, without the deny cache**",
     "ours-memory": "**entitlements, `consume`, memory store**",
     "ours-can": "**entitlements, `can`**",
     "limits-fixed": "limits fixed, `hit`",
@@ -107,6 +108,10 @@ def quick(scale: float = 1.0) -> list[Section]:
     for traffic, title in (("turns", "all admitted"), ("half", "half refused"), ("none", "all refused")):
         words = (*many, "--traffic", traffic)
         sections.append(Section(f"denied-{traffic}", f"One after the other: {title}", RIVALS, words, "ours"))
+    for traffic, title in (("half", "half refused"), ("none", "all refused")):
+        words = ("--load", "closed", "--traffic", traffic, "--lasts", str(scale))
+        name, base = f"denied-{traffic}-64", RIVALS_ASYNC[0]
+        sections.append(Section(name, f"64 tasks: {title}", RIVALS_ASYNC, words, base, "throughput"))
     return sections
 
 

@@ -1,5 +1,5 @@
 """
-Where the microseconds of one decision go: `python -m benchmarks.hot.profile [--url redis://…]`.
+Where the microseconds of one decision go: `python -m benchmarks.hot.profile [--url redis://…] [--json FILE]`.
 
 64 tasks ask for 1,000 accounts, through more and more of the library: from the bare
 coalescing loop that sends the same script to `AsyncEnforcer.consume`. What one row costs
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import json
 import random
 import resource
 import statistics
@@ -23,17 +24,21 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))  # where the server
 
 from servers import KINDS, Rack
 
+from benchmarks.hot import environments, machine
 from benchmarks.hot.figures import keys
 from benchmarks.hot.floors import CoalescingScript
 from benchmarks.hot.ours import OursAsync
 from benchmarks.hot.setting import HOUR, LIMIT, Setting
+from entitlements.stores.connecting import DEFAULT_NAMESPACE
+from entitlements.stores.wire import request_of
 
+RESULTS = environments.ROOT / ".bench" / "profile.json"
 TASKS = 64
 ROWS = {
     "floor": "bare loop: encoded beforehand, a future each, one write for many, the verdict read",
     "link": "+ one connection for all: deadlines, room, redis-py's connection, hiredis, cancelled waiters",
-    "store": "+ the order's request found, and the reply read into an outcome",
-    "outage": "+ the breaker, and what this process last saw used",
+    "store": "+ the order's request found, and the reply read into an outcome, in a coroutine of its own",
+    "outage": "+ the breaker, and what this process last saw used, and no coroutine between caller and reply",
     "deny": "+ the deny cache",
     "consume": "+ the account's snapshot, the decision with all that it can tell, hooks",
 }
@@ -45,17 +50,22 @@ async def main() -> int:
     parser.add_argument("--url", help="of a server; without one, a server is started")
     parser.add_argument("--kind", choices=KINDS, default="valkey-9")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", type=Path, default=RESULTS, help="where the raw figures go")
     options = parser.parse_args()
     rack = Rack()
     try:
-        await table(options.url or rack.start(options.kind).url, options.rounds)
+        found = await measured(options.url or rack.start(options.kind).url, options.rounds)
     finally:
         rack.close()
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    raw = {"machine": machine.told(), "kind": options.kind, "rows": found}
+    options.json.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+    table(found)
     return 0
 
 
-async def table(url, rounds):
-    """Print what each row costs."""
+async def measured(url, rounds):
+    """Return what a decision costs and how many are made in a second, by row, for each round."""
     setting, accounts = Setting(url, LIMIT, HOUR), keys("turns")
     floor, ours = CoalescingScript(setting), OursAsync(setting)
     await floor.open()
@@ -64,6 +74,13 @@ async def table(url, rounds):
     found = {name: [] for name in ways}
     for name in itertools.chain.from_iterable(random.sample(list(ways), len(ways)) for _ in range(rounds)):
         found[name].append(await cost(ways[name], accounts))
+    await floor.close()
+    await ours.close()
+    return found
+
+
+def table(found):
+    """Print what each row costs."""
     before = 0.0
     print("| part | µs of CPU | of that, its own | decisions/s |\n|---|---:|---:|---:|")
     for name, words in ROWS.items():
@@ -71,8 +88,6 @@ async def table(url, rounds):
         rate = statistics.median(each for _, each in found[name])
         print(f"| {words} | {spent:.1f} | {spent - before:.1f} | {rate:,.0f} |")
         before = spent
-    await floor.close()
-    await ours.close()
 
 
 async def layers(floor, ours, accounts):
@@ -85,7 +100,7 @@ async def layers(floor, ours, accounts):
     store = outage._store
     link = next(iter(store._links.values()))
     orders = {account: enforcer._snapshots.by_id[account].entitlements.ready["api"].order for account in accounts}
-    requests = {account: store.request(order) for account, order in orders.items()}
+    requests = {account: request_of(DEFAULT_NAMESPACE, order) for account, order in orders.items()}
 
     async def through_link(account):
         await link.ask(requests[account])
@@ -94,10 +109,12 @@ async def layers(floor, ours, accounts):
         await store.execute(orders[account])
 
     async def through_outage(account):
-        await outage.execute(orders[account])
+        await outage.beyond(orders[account])
 
     async def through_deny(account):
-        await deny.execute(orders[account])
+        order = orders[account]
+        if deny.at_once(order) is None:
+            await deny.beyond(order)
 
     async def through_all(account):
         await enforcer.consume(account, "api")
