@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from contextlib import suppress
 
 import pytest
@@ -13,10 +14,11 @@ from strategies import NOW
 from entitlements.model.answers import Status
 from entitlements.model.charge import Charge, Part, Read, ReadHistory, Refund, SetUsage, Verb
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
-from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, Quota, Rate
+from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, Mode, Quota, Rate
 from entitlements.rules.ledger import MAX_OPERATIONS, SWEPT_RESERVATIONS
 from entitlements.rules.periods import month_ends
-from entitlements.stores import MemoryStore
+from entitlements.stores import MemoryStore, scripts
+from entitlements.stores.keys import account_key
 from entitlements.stores.scripts import SCRIPTS, script_of
 
 any_fixture = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -57,6 +59,28 @@ class Both:
         expected = self.memory.execute(order)
         assert expected == self.server.execute(order)
         return expected
+
+
+class Ways:
+    """The server with and without the short way of one quota, asked the same on one clock: what they keep is alike, too."""
+
+    def __init__(self, client, change=lambda script: script):
+        client.flushdb()
+        self.clock, self._client = Clock(), client
+        self._short = TimedRedis(client, self.clock, change, namespace="short")
+        self._long = TimedRedis(client, self.clock, lambda script: change(long_way(script)), namespace="long")
+
+    def __call__(self, order):
+        answer = self._long.execute(order)
+        assert answer == self._short.execute(order)
+        long, short = (self._client.hgetall(account_key(name, ACCOUNT)) for name in ("long", "short"))
+        assert long == short
+        return answer
+
+
+def long_way(script):
+    """Return a script without the short way of one quota."""
+    return script_of(script.name, script.text.decode().replace(scripts._part("quota"), ""))
 
 
 @pytest.fixture
@@ -180,12 +204,42 @@ def refund_beside_reservation(both):
     both(Read(ACCOUNT, (Part(LEADS, 10, 1, month_ends(None, NOW)),)))
 
 
-STORIES = (full_ring, step_back, other_law, refund_beside_reservation)
+def one_quota(both):
+    """Charge one quota again and again, mostly without a name, beside whatever else touches it."""
+    chance, number = random.Random(1), 0
+    for _ in range(1_500):
+        mode = Mode.SHADOW if chance.random() < 0.2 else Mode.ENFORCE
+        size = chance.choice([5, 20, 20, 20, UNLIMITED])
+        ends = month_ends(
+            chance.choice([None, None, None, 15]), both.clock.now + chance.choice([0, 0, 0, 0, -40, 40]) * DAY
+        )
+        parts = (Part(Quota("leads", mode=mode), size, chance.randint(1, 3), ends),)
+        kind, number = chance.random(), number + 1
+        if kind < 0.7:
+            both(Charge(ACCOUNT, parts, operation=f"o:{number - chance.choice([0, 0, 0, 0, 1])}"))
+        elif kind < 0.8:
+            both(Charge(ACCOUNT, parts, operation=f"k:{number}", keyed=True))
+        elif kind < 0.85:
+            both(Charge(ACCOUNT, parts, Verb.RESERVE, operation=f"o:{number}", ttl=MINUTE))
+        elif kind < 0.9:
+            both(Refund(ACCOUNT, f"o:{number - 2}"))
+        else:
+            both(ReadHistory(ACCOUNT, parts[0]))
+        both.clock.now += chance.choice([0, SECOND, SECOND, MINUTE, MINUTE, 5 * MINUTE, 5 * MINUTE, -SECOND])
+        both.clock.now += chance.choice([0] * 60 + [DAY, 20 * DAY])
+
+
+STORIES = (full_ring, step_back, other_law, refund_beside_reservation, one_quota)
 
 
 @pytest.mark.parametrize("story", STORIES)
 def test_what_chance_seldom_meets_goes_alike(both, story):
     story(both)
+
+
+def test_the_short_way_of_a_quota_answers_and_keeps_what_the_long_one_does(valkey):
+    with valkey.client() as client:
+        one_quota(Ways(client))
 
 
 # --- Faults that are planted on purpose ---------------------------------------------------------------------------
@@ -214,6 +268,16 @@ FAULTS = {
     "quota: a new anchor moves the start": ("return { start = last.start, ends = chosen", "return { start = ends[1], ends = chosen"),
     "quota: stale ends are taken": ("if not chosen or now < ends[1] then", "if not chosen then"),
     "quota: a refund comes short": ("math.min(amount, period.used - period.reserved)", "math.max(0, math.min(amount - 1, period.used - period.reserved))"),
+    "quota, short: a limit is passed": ("is_unlimited or cost <= size - used", "is_unlimited or used < size"),
+    "quota, short: a shadow limit refuses": ("if is_plain and (fits or flags % 2 == 0) then", "if is_plain then"),
+    "quota, short: refusals are not counted": ("denied = math.min(most, denied + cost)\n        redis", "redis"),
+    "quota, short: a repeat is charged again": (" and not (found[4] or found[5] or found[6])", ""),
+    "quota, short: a record is not in the list": ("o_tail + 1, o_count + 1, k_head", "o_tail, o_count, k_head"),
+    "quota, short: nothing expired is dropped": ("is_plain = oldest and #oldest > 8 and unpack('>i8', oldest) > now", ""),
+    "quota, short: lapsed reservations stay": ("#lapsing > 8 and unpack('>i8', lapsing) > now", "true"),
+    "quota, short: a period has no end": ("start <= now and now < ends and", "start <= now and"),
+    "quota, short: stale ends are taken": ("\n      and first <= now and now < fourth", ""),
+    "quota, short: ends of the period before": ("ends = now < second and second or", "ends ="),
     "allocation: a holder counts twice": ("if not get(account, field) then", "if true then"),
     "allocation: the last unit is refused": ("part.cost <= part.size - held_used(held)", "part.cost < part.size - held_used(held)"),
     "charge: not all or nothing": ("admitted = admitted and (lines[at].fits or part.shadow)", "admitted = lines[at].fits or part.shadow"),
@@ -257,11 +321,12 @@ def test_a_planted_fault_is_found(valkey, fault):
 
 def found_by_a_story(client, planted):
     """Return the name of the first story that goes differently with the fault, if one does."""
-    for story in STORIES:
+    told = [(story, Both) for story in STORIES] + [(one_quota, Ways)]
+    for story, asked in told:
         try:
-            story(Both(client, planted))
+            story(asked(client, planted))
         except AssertionError:
-            return story.__name__
+            return f"{story.__name__}, {asked.__name__}"
     return None
 
 

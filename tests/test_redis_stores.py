@@ -208,6 +208,23 @@ def test_a_charge_is_exactly_one_script_call(valkey, store, charge):
         assert (10, 10, 10) == tuple(calls[f"cmdstat_{name}"] for name in ("hget", "time", "hset"))
 
 
+def test_a_charge_of_one_quota_reads_and_writes_its_record_once(valkey, store):
+    def charge(number):
+        part = Part(LEADS, 1_000, 1, month_ends(None, now_us()))
+        return store.execute(Charge("acme", (part,), operation=f"o:{number}"))
+
+    for number in range(2):
+        charge(number)
+    with valkey.client() as admin:
+        admin.config_resetstat()
+        used = [charge(number).lines[0].used for number in range(2, 12)]
+        calls = calls_of(admin)
+
+    assert list(range(3, 13)) == used
+    names = ("evalsha", "time", "hmget", "hget", "hset")  # the one HGET looks whether the oldest operation has expired
+    assert (10, 10, 10, 10, 10) == tuple(calls[f"cmdstat_{name}"] for name in names)
+
+
 def every_order():
     """Return one order of each kind, with and without a scope."""
     from entitlements.model import charge as orders

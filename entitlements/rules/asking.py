@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from entitlements.model.charge import Charge, Part, Recall, Verb
 from entitlements.model.facts import Facts, Reason
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Limit, Mode, Quota, Rate, Size
-from entitlements.model.names import check_count, check_id, shown
+from entitlements.model.names import MAX_COUNT, check_count, check_id, shown
 from entitlements.rules.explain import facts
 from entitlements.rules.periods import month_ends
 
@@ -127,14 +127,21 @@ def wanted_units(what: Wanted, n: int) -> dict[str, int]:
         ValueError: For an empty mapping, or units that are no int from 1 to 2^53-1.
     """
     if isinstance(what, str):
-        return {what: check_count(n, f"cost of {shown(what)}")}
+        return {what: _checked(n, what)}
     if not isinstance(what, Mapping):
         raise ValueError(f"{shown(what)} names no limit; pass a limit's name or {{name: units}}")
     if not what:
         raise ValueError("an empty mapping charges nothing; name at least one limit")
     if type(n) is not int or n != 1:
         raise ValueError(f"{shown(n)} stands beside a mapping that says its own units; leave it out")
-    return {name: check_count(units, f"cost of {shown(name)}") for name, units in what.items()}
+    return {name: _checked(units, name) for name, units in what.items()}
+
+
+def _checked(units: object, name: object) -> int:
+    """Return units if they can be some; the message that they cannot is made only then."""
+    if type(units) is int and 1 <= units <= MAX_COUNT:
+        return units
+    return check_count(units, f"cost of {shown(name)}")
 
 
 def check_scope(limits: list[Limit | None], scope: str | None) -> None:

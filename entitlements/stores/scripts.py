@@ -52,7 +52,7 @@ SLIDING = _joined("sliding")
 """One charge of one sliding rate."""
 RATE = _joined("rate", "records", "lines", "meters")
 """One charge of one rate of another law."""
-CHARGE = _joined("charge", *_LEDGER)
+CHARGE = _joined("charge", "quota", *_LEDGER)
 """Every other charge, a look at meters, a look for a record."""
 AFTER = _joined("after", *_LEDGER, "settling")
 """Every other order."""
