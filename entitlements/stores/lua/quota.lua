@@ -1,12 +1,12 @@
--- One charge of one quota that nobody has named, while its period runs and nothing has to be
--- swept: `charge` of rules/ledger.py with `Metered.running`, `quota_take` and `remember` written
+-- One charge of one quota that nobody has named, while its period runs and no reservation has
+-- lapsed: `charge` of rules/ledger.py with `Metered.running`, `quota_take` and `remember` written
 -- out. It stands before everything that other charges need, so that this one need not set it up.
 -- Whatever is less plain it leaves to that, and has written nothing.
 --
 -- KEYS and ARGV are as ledger.lua reads them, fields as records.lua, counts.lua and operations.lua do.
 do
 local asked, id, part = ARGV[1], ARGV[2], ARGV[4]
-local unpack, pack, sub, byte = struct.unpack, struct.pack, string.sub, string.byte
+local table_unpack, unpack, pack, sub, byte = unpack, struct.unpack, struct.pack, string.sub, string.byte
 local verb, keyed, count = byte(asked, 1, 3)
 if verb == 2 and keyed == 0 and count == 1 and id ~= '' and ARGV[3] == '' and byte(part) == 4 then
   local key, name, most = KEYS[1], sub(part, 51), 9007199254740991
@@ -20,18 +20,37 @@ if verb == 2 and keyed == 0 and count == 1 and id ~= '' and ARGV[3] == '' and by
     local start, ends, sized, used, reserved, denied = unpack('>i8i8i8i8i8i8', text)
     local flags, size, cost, first, second, third, fourth = unpack('>Bi8i8i8i8i8i8', part, 2)
     is_plain = permanent == 1 and 0 <= o_head and o_head <= o_tail and 0 <= k_head and k_head <= k_tail
-      and o_tail <= most and k_tail <= most and o_count + k_count < 4096
+      and o_tail <= most and k_tail <= most
       and 0 <= start and start <= now and now < ends and ends <= most and -1 <= sized and sized <= most
       and 0 <= reserved and reserved <= used and used <= most and 0 <= denied and denied <= most
       and first <= now and now < fourth
+    local gone = {}
+    -- _drop_expired: the head and the length of a list without up to four expired ones; nil where one is not there
+    local function swept(letter, record, head, tail, length)
+      for _ = 1, 4 do
+        if head == tail then
+          break
+        end
+        local oldest = redis.call('HGET', key, letter .. head)
+        local lapses = oldest and #oldest > 8 and unpack('>i8', oldest) or 0
+        if lapses < 1 then
+          return nil
+        elseif lapses > now then
+          break
+        end
+        gone[#gone + 1] = letter .. head
+        gone[#gone + 1] = record .. sub(oldest, 9)
+        head, length = head + 1, length - 1
+      end
+      return head, length
+    end
     if is_plain and o_head < o_tail then
-      local oldest = redis.call('HGET', key, 'o' .. o_head)
-      is_plain = oldest and #oldest > 8 and unpack('>i8', oldest) > now
+      o_head, o_count = swept('o', 'O', o_head, o_tail, o_count)
     end
     if is_plain and k_head < k_tail then
-      local oldest = redis.call('HGET', key, 'k' .. k_head)
-      is_plain = oldest and #oldest > 8 and unpack('>i8', oldest) > now
+      k_head, k_count = swept('k', 'K', k_head, k_tail, k_count)
     end
+    is_plain = is_plain and o_head and k_head and o_count + k_count < 4096
     local is_unlimited = flags % 4 >= 2
     local fits = is_unlimited or cost <= size - used
     if is_plain and (fits or flags % 2 == 0) then
@@ -53,6 +72,9 @@ if verb == 2 and keyed == 0 and count == 1 and id ~= '' and ARGV[3] == '' and by
           .. pack('>i8BBB', sized, 1, 4, #name) .. name,
         'o' .. o_tail, expires .. id,
         'm', pack('>BI4i8i8I4i8i8I4', permanent, open, o_head, o_tail + 1, o_count + 1, k_head, k_tail, k_count))
+      if gone[1] then
+        redis.call('HDEL', key, table_unpack(gone))
+      end
       return pack('>Bi8I4B', 0, now, 0, 1) .. line
     end
   end
