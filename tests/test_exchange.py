@@ -24,6 +24,7 @@ from entitlements.model.charge import Charge, Part
 from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Rate
 from entitlements.stores import async_links, links
+from entitlements.stores.exchange import AT_ONCE
 from entitlements.stores.failures import Broken, Overloaded, Rejected, TimedOut, Unreachable
 from entitlements.stores.line import Line
 from entitlements.stores.redis import AsyncRedisStore, RedisStore
@@ -174,6 +175,44 @@ async def test_who_is_cancelled_before_it_was_sent_is_never_sent(store, client, 
         valkey.cont()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert counts["cmdstat_evalsha"] == 6
+
+
+async def test_many_answers_at_once_are_handed_out_in_turns_each_to_who_asked(store, valkey):
+    many = 3 * AT_ONCE
+    link, done = link_of(store), []
+    valkey.stop()
+    try:
+        asked = [link.ask(_request()) for _ in range(many)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        link._exchange.data_received(b"".join(b":%d\r\n" % number for number in range(many - 1)))
+        for _ in range(3):
+            done.append(sum(answer.done() for answer in asked))
+            await asyncio.sleep(0)
+        assert [AT_ONCE, 2 * AT_ONCE, many - 1] == done
+        assert list(range(many - 1)) == [answer.result() for answer in asked[:-1]]
+        assert not asked[-1].done()
+    finally:
+        link._exchange.close()
+        valkey.cont()
+    with pytest.raises(Broken):
+        await asked[-1]
+
+
+async def test_answers_that_came_before_the_connection_ended_are_handed_out(store, valkey):
+    many = 3 * AT_ONCE
+    link = link_of(store)
+    valkey.stop()
+    try:
+        asked = [link.ask(_request()) for _ in range(many)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        link._exchange.data_received(b":1\r\n" * (many - 1))
+        link._exchange.connection_lost(None)
+    finally:
+        valkey.cont()
+    assert [1] * (many - 1) == [answer.result() for answer in asked[:-1]]
+    assert isinstance(asked[-1].exception(), Broken)
 
 
 async def test_a_server_that_forgets_its_scripts_in_the_middle_gets_them_again(store, client):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from entitlements.model.limits import UNLIMITED, Limit, OnOutage, Rate, Size
@@ -105,8 +106,14 @@ class Charge:
     @property
     def fingerprint(self) -> str:
         """Return what an operation's name stands for: verb, limits, amounts, scope, holder."""
-        parts = sorted((part.limit.name, part.cost) for part in self.parts)
-        return repr((self.verb.value, parts, self.scope, self.holder))
+        units = tuple([(part.limit.name, part.cost) for part in self.parts])
+        return _fingerprint(self.verb.value, units, self.scope, self.holder)
+
+
+@lru_cache(maxsize=1024)
+def _fingerprint(verb: str, units: tuple[tuple[str, int], ...], scope: str | None, holder: str | None) -> str:
+    """Return one text for all accounts that charge the same."""
+    return repr((verb, sorted(units), scope, holder))
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ class Entitlements:
             add-ons, grants and overrides speak of; and which of it won.
         compiled: What decisions show of each name, kept once it was asked for.
         ready: Steps that are the same at every call, kept likewise.
+        drafts: What the plans of charges have in common, kept likewise for a few.
     """
 
     account: str
@@ -67,6 +68,7 @@ class Entitlements:
     touched: Mapping[str, tuple[str | None, tuple[Considered, ...]]] = field(default_factory=dict)
     compiled: dict[str, Facts] = field(default_factory=dict, repr=False)
     ready: dict[str, Any] = field(default_factory=dict, repr=False)
+    drafts: dict[tuple[object, ...], Any] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         """Return whose, and of which tier; the whole is pages long."""

@@ -21,6 +21,8 @@ from entitlements.rules.explain import facts
 from entitlements.rules.periods import month_ends
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from entitlements.model.entitlements import Entitlements
     from entitlements.model.policy import Policy
 
@@ -60,6 +62,35 @@ class Share:
 
 
 _OF_THE_ACCOUNT = (Reason.SUSPENDED, Reason.UNKNOWN_ACCOUNT)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """
+    What plans for the same units have in common.
+
+    Args:
+        shares: One per limit, in the order asked.
+        asked: What a store would be asked, by name: a repeat may name them in another order.
+        refused: Whether the resolution alone refuses the whole.
+        counted: Whether any of `asked` leaves a record.
+        per: What the limits are kept for beside the account.
+        since: First instant at which it holds, as the period ends of quotas do.
+        until: First instant at which it no longer does.
+    """
+
+    shares: tuple[Share, ...]
+    asked: tuple[Part, ...]
+    refused: bool
+    counted: bool
+    per: frozenset[str]
+    since: int
+    until: int
+
+
+DRAFTS = 8
+"""Drafts that are kept of an account: of one unit of as many limits, or limits together."""
+_FOREVER = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +137,46 @@ def plan(
         UnknownFeature: For a name that is no limit.
         ValueError: For a scope that is missing or has no use, or limits of two kinds of scope.
     """
-    shares = tuple(_share(entitlements, name, cost, now) for name, cost in wanted.items())
-    check_scope([share.facts.limit for share in shares], scope)
-    refused = any(share.refuses for share in shares)
-    counted = [share.part for share in shares if key is not None or share.is_counted]
-    asked = tuple(sorted(counted, key=lambda part: part.limit.name))  # a repeat may name them in another order
-    if not asked or (refused and key is None):
-        return Plan(shares, None)
-    named = verb is not Verb.PEEK and (key is not None or any(not isinstance(part.limit, Rate) for part in asked))
+    draft = _draft(entitlements, wanted, now, keyed=key is not None)
+    if draft.per or scope is not None:
+        check_scope(draft.per, scope)
+    if not draft.asked or (draft.refused and key is None):
+        return Plan(draft.shares, None)
+    named = verb is not Verb.PEEK and (key is not None or draft.counted)
     name = f"o:{operation}" if key is None else f"k:{key}"
-    charge = Charge(entitlements.account, asked, verb, scope, name if named else None, key is not None, ttl, holder)
-    return Plan(shares, Recall(charge) if refused else charge)
+    charge = Charge(
+        entitlements.account, draft.asked, verb, scope, name if named else None, key is not None, ttl, holder
+    )
+    return Plan(draft.shares, Recall(charge) if draft.refused else charge)
+
+
+def _draft(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *, keyed: bool) -> Draft:
+    """Return the draft for these units: that of one unit of each is kept until a period ends."""
+    if sum(wanted.values()) > len(wanted):
+        return _drafted(entitlements, wanted, now, keyed=keyed)
+    drafts, which = entitlements.drafts, (keyed, *wanted)
+    draft: Draft | None = drafts.get(which)
+    if draft is None or not draft.since <= now < draft.until:
+        draft = _drafted(entitlements, wanted, now, keyed=keyed)
+        if len(drafts) >= DRAFTS:
+            drafts.clear()
+        drafts[which] = draft
+    return draft
+
+
+def _drafted(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *, keyed: bool) -> Draft:
+    shares = tuple(_share(entitlements, name, cost, now) for name, cost in wanted.items())
+    asked = sorted((share.part for share in shares if keyed or share.is_counted), key=lambda part: part.limit.name)
+    ends = next((share.part.ends for share in shares if share.part.ends is not None), None)
+    return Draft(
+        shares,
+        tuple(asked),
+        refused=any(share.refuses for share in shares),
+        counted=any(not isinstance(part.limit, Rate) for part in asked),
+        per=per_of([share.facts.limit for share in shares]),
+        since=-_FOREVER if ends is None else ends[1],
+        until=_FOREVER if ends is None else ends[2],
+    )
 
 
 def wanted_units(what: Wanted, n: int) -> dict[str, int]:
@@ -144,9 +204,13 @@ def _checked(units: object, name: object) -> int:
     return check_count(units, f"cost of {shown(name)}")
 
 
-def check_scope(limits: list[Limit | None], scope: str | None) -> None:
+def per_of(limits: Iterable[Limit | None]) -> frozenset[str]:
+    """Return what limits are kept for beside the account."""
+    return frozenset(limit.per for limit in limits if isinstance(limit, Rate) and limit.per)
+
+
+def check_scope(per: frozenset[str], scope: str | None) -> None:
     """Check that a scope stands beside limits of exactly one `per`, and only there."""
-    per = {limit.per for limit in limits if isinstance(limit, Rate) and limit.per}
     if len(per) > 1:
         raise ValueError(f"limits per {' and per '.join(sorted(per))} cannot stand in one charge; make two")
     if per and scope is None:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from entitlements.stores.asked import Asked
 
 
+AT_ONCE = 128
+"""Answers that are made before those who wait for them go on: many hundreds at once outlive a pass of the collector, and bring on its long ones."""
+
+
 class Exchange(asyncio.Protocol):
     """
     One connection.
@@ -50,6 +54,9 @@ class Exchange(asyncio.Protocol):
         """Scripts that are on their way to the server."""
         self.takes_more = True
         """Whether calls may be written now: what was written before goes out, and the connection has not ended."""
+        self._loop = asyncio.get_running_loop()
+        self._hands_out = False
+        """Whether more answers than `AT_ONCE` came together, and the rest is still to be handed out."""
         self._answered, self._refused, self._lost = answered, refused, lost
         parser = connection._parser  # noqa: SLF001 - only it knows redis-py's names for the server's errors
         self._replies = hiredis.Reader(notEnoughData=NOTHING, replyError=parser.parse_error)
@@ -107,10 +114,18 @@ class Exchange(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand out answers."""
+        self._replies.feed(data)
+        if not self._hands_out:
+            self._hand_out()
+
+    def _hand_out(self, most: int = AT_ONCE) -> None:
+        """Hand out so many answers, and the next once those who have got theirs have gone on."""
         waiting, reply_of, now = self.waiting, self._replies.gets, monotonic_ns() // 1000
+        self._hands_out = False
         try:
-            self._replies.feed(data)
-            while (reply := reply_of()) is not NOTHING:
+            for _ in range(most):
+                if (reply := reply_of()) is NOTHING:
+                    break
                 kind = type(reply)
                 if kind is PUSHED:
                     continue
@@ -125,6 +140,9 @@ class Exchange(asyncio.Protocol):
                     answer.set_result(asked[4].heard(asked, reply, now))
                 except StoreError as error:
                     answer.set_exception(asked.asker.failed(asked, error))
+            else:
+                self._hands_out = True
+                self._loop.call_soon(self._hand_out)
         except (hiredis.HiredisError, IndexError):  # no answer of a Redis, or one to nobody
             self.close()
             return
@@ -146,4 +164,6 @@ class Exchange(asyncio.Protocol):
     def connection_lost(self, error: BaseException | None) -> None:
         """Take notice that the connection has ended."""
         self.takes_more = False
+        if self._hands_out:
+            self._hand_out(len(self.waiting))
         self._lost(self, error)

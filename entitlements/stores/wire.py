@@ -189,7 +189,12 @@ def _count(parts: tuple[Part, ...]) -> int:
 
 
 def _fingerprint(order: Charge) -> bytes:
-    return blake2b(order.fingerprint.encode(), digest_size=16).digest() if order.operation is not None else b""
+    return _digest(order.fingerprint) if order.operation is not None else b""
+
+
+@lru_cache(maxsize=1024)
+def _digest(fingerprint: str) -> bytes:
+    return blake2b(fingerprint.encode(), digest_size=16).digest()
 
 
 def _part(part: Part) -> bytes:
