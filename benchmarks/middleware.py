@@ -104,6 +104,7 @@ def variants(store, inner=hello):
         "a rate, with headers": behind(Route(consumes={"api": 1})),
         "a rate, without headers": behind(Route(consumes={"api": 1}), headers="none"),
         "a feature": behind(Route(requires={"chat"})),
+        "a quota, with headers": behind(Route(consumes={"leads": 1})),
         "a rate and a quota, with headers": behind(Route(consumes={"api": 1, "leads": 1})),
     }
 

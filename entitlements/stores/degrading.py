@@ -139,6 +139,16 @@ class Degrading:
         finally:
             self._changed(self.breaker.leave(ticket, self.clock()))
 
+    def turned_away(self, order: Order, error: StoreError) -> Answer:
+        """
+        Return what an order gets that was not sent as too many wait; that says nothing of the store.
+
+        Raises:
+            StoreError: For an order that nobody but the store can answer.
+        """
+        self._trouble.blame(error, account_of(order))
+        return self._without(order, error)
+
     def farewell(self) -> Course:
         """Return the course that brings what waits to the store before it is closed, in a second at most."""
         until, brought, lost = self.clock() + FAREWELL, 0, 0
@@ -312,13 +322,15 @@ class Degrading:
             return self._decided_here(order, sent=sent)
 
     def _decided_here(self, order: Charge, *, sent: bool) -> Outcome:
-        waiting = self.owing.recalled(order)
+        waiting = None if order.operation is None else self.owing.recalled(order)
         if waiting is not None:
             return waiting
         now, ways = self._shares.now(), ways_of(order)
         retry_at = now + max(SECOND, self.breaker.pause(self.clock()))
         local, shared = self._shares.charge(order, ways), self._shares.processes > 1
         outcome = answered(order, ways, local, now, retry_at, shared=shared)
+        if order.is_one_rate:  # nothing is journalled, and nothing undone
+            return outcome
         began = self.clock() if sent else None
         counted = to_journal(order, outcome)
         if counted is not None:

@@ -139,7 +139,7 @@ class AsyncOutage:
         try:
             return self._ask_for(self, order, ticket)  # type: ignore[no-any-return]
         except StoreError as error:  # too many wait already
-            return self.after(order, Failed(error, ticket, degrading.clock()))
+            return _known(degrading.turned_away(order, error))
 
     def after(self, order: Order, failed: Failed) -> Awaitable[Answer]:
         """Go on where `beyond()` has failed."""
@@ -194,6 +194,10 @@ class AsyncOutage:
             await self._run(self._degrading.farewell())
         finally:
             await self._store.aclose()
+
+
+async def _known(answer: Answer) -> Answer:
+    return answer
 
 
 def _monotonic() -> int:
