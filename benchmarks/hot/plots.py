@@ -251,6 +251,7 @@ def main(words=None) -> int:
         drawings["throughput"] = throughput(raw, server)
     if any("held" in each for rounds in of(raw, "window", server).values() for each in rounds):
         drawings["window"] = admitted(raw, server)
+    options.folder.mkdir(parents=True, exist_ok=True)
     for name, drawing in drawings.items():
         (options.folder / f"hot-{name}.svg").write_text(drawing, encoding="utf-8")
         print(options.folder / f"hot-{name}.svg")
