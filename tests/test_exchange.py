@@ -199,6 +199,38 @@ async def test_many_answers_at_once_are_handed_out_in_turns_each_to_who_asked(st
         await asked[-1]
 
 
+async def test_whose_answer_has_come_is_not_late_however_long_those_before_it_go_on(store):
+    async def ask(number):
+        answer = await store.execute(charge(f"a{number}", limit=HASTY))
+        until = monotonic() + 0.001
+        while monotonic() < until:  # what an application does with an answer
+            pass
+        return answer.status
+
+    await store.execute(charge(limit=HASTY))
+    assert {Status.ADMITTED} == set(await asyncio.gather(*map(ask, range(8 * AT_ONCE))))
+
+
+async def test_an_error_of_whoever_takes_an_answer_is_his_alone(store, valkey):
+    class Clumsy:
+        def heard(self, asked, reply, now):
+            raise IndexError(reply)
+
+        def failed(self, asked, error):
+            return error
+
+    link = link_of(store)
+    valkey.stop()
+    try:
+        wrong, right = link.ask(_request(), Clumsy()), link.ask(_request())
+    finally:
+        valkey.cont()
+    assert isinstance(await right, bytes)
+    with pytest.raises(IndexError):
+        await wrong
+    assert 1 == len(store._links)
+
+
 async def test_answers_that_came_before_the_connection_ended_are_handed_out(store, valkey):
     many = 3 * AT_ONCE
     link = link_of(store)

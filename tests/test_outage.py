@@ -490,7 +490,7 @@ def test_the_first_that_overflows_is_logged_and_closing_says_how_many_did(enforc
             enforcer.consume("acme", "exports")
             assert expected == caplog.text.count("its journal is full, with 3 orders")
         enforcer.close()
-    assert "3 orders still wait to be brought to it; 2 were lost" in caplog.text
+    assert "3 orders still wait to be brought to it; 2 were lost before" in caplog.text
 
 
 def test_a_journal_that_fails_again_half_way_loses_nothing(enforcer, store):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from enum import StrEnum
 from itertools import combinations
 
 from hypothesis import given
@@ -11,8 +12,9 @@ from strategies import anchors
 from test_periods import moments
 
 from entitlements import Account, Enforcer, Policy
-from entitlements.model.charge import Verb
-from entitlements.model.instants import DAY
+from entitlements.model.charge import Charge, Part, Verb
+from entitlements.model.instants import DAY, MINUTE
+from entitlements.model.limits import Rate
 from entitlements.rules.asking import DRAFTS, plan
 
 LIMITS = ("api", "leads", "mails", "seats")
@@ -47,6 +49,18 @@ def test_a_plan_is_as_if_nothing_had_been_planned_before(anchor, now, asked):
             account, verb, wanted, now, **named
         )
         assert DRAFTS >= len(account.drafts)
+
+
+def test_what_a_charge_stands_for_does_not_hang_on_who_asked_first():
+    class Region(StrEnum):
+        EU = "eu"
+
+    part = Part(Rate("ip", MINUTE, per="ip"), 100)
+    texts = [Charge("acme", (part,), scope=scope).fingerprint for scope in ("eu", Region.EU, "eu", Region.EU)]
+
+    assert texts[:2] == texts[2:]
+    assert "'eu'" in texts[0]
+    assert "Region" in texts[1]
 
 
 def test_a_plan_of_one_unit_each_shares_its_parts_with_the_one_before():

@@ -110,7 +110,7 @@ class Charge:
         return _fingerprint(self.verb.value, units, self.scope, self.holder)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024, typed=True)  # a member of an enum is equal to its text, and reads otherwise
 def _fingerprint(verb: str, units: tuple[tuple[str, int], ...], scope: str | None, holder: str | None) -> str:
     """Return one text for all accounts that charge the same."""
     return repr((verb, sorted(units), scope, holder))

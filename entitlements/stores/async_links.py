@@ -248,6 +248,9 @@ class AsyncLink:
 
     def let_go(self) -> None:
         """Let whoever waits go now, if somebody has waited, and nobody was answered, for as long as they may wait at most."""
+        for exchange in (self._exchange, *self._retired):
+            if exchange is not None:
+                exchange.catch_up()
         now = monotonic()
         waiting = [self._queue, *(exchange.waiting for exchange in (self._exchange, *self._retired) if exchange)]
         silent = now - max(self._answered_at, min([each[0].since for each in waiting if each], default=now))
@@ -264,6 +267,7 @@ class AsyncLink:
         for exchange in (self._exchange, *self._retired):
             if exchange is None:
                 continue
+            exchange.catch_up()
             late = late_of(exchange.waiting)
             if late:
                 _fail(

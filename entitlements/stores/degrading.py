@@ -163,7 +163,7 @@ class Degrading:
         self._trouble.lost += lost
         if self.journal or self._trouble.lost:
             _log.warning(
-                "%s is closed, and %d orders still wait to be brought to it; %d were lost",
+                "%s is closed, and %d orders still wait to be brought to it; %d were lost before, and those are once the process ends",
                 self._store, len(self.journal), self._trouble.lost,
             )  # fmt: skip
         self._trouble.lost = 0

@@ -10,6 +10,7 @@ the same, so that nobody gets the answer of another.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from contextlib import suppress
 from time import monotonic_ns
@@ -94,6 +95,11 @@ class Exchange(asyncio.Protocol):
         self.takes_more = False
         return self._is_tls
 
+    def catch_up(self) -> None:
+        """Hand out all answers that have come; whose answer lies here has not waited in vain."""
+        if self._hands_out:
+            self._hand_out(sys.maxsize)
+
     def close(self) -> None:
         """End the connection; whoever still waits learns it."""
         self.takes_more = False
@@ -140,6 +146,8 @@ class Exchange(asyncio.Protocol):
                     answer.set_result(asked[4].heard(asked, reply, now))
                 except StoreError as error:
                     answer.set_exception(asked.asker.failed(asked, error))
+                except Exception as error:  # noqa: BLE001 - it is for whoever asked, and the others get their answers
+                    answer.set_exception(error)
             else:
                 self._hands_out = True
                 self._loop.call_soon(self._hand_out)
@@ -164,6 +172,5 @@ class Exchange(asyncio.Protocol):
     def connection_lost(self, error: BaseException | None) -> None:
         """Take notice that the connection has ended."""
         self.takes_more = False
-        if self._hands_out:
-            self._hand_out(len(self.waiting))
+        self.catch_up()
         self._lost(self, error)

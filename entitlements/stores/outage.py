@@ -18,6 +18,7 @@ from entitlements.model.answers import Outcome, Status
 from entitlements.model.instants import SECOND
 from entitlements.stores.asked import Failed
 from entitlements.stores.degrading import Degrading
+from entitlements.stores.failures import Overloaded
 from entitlements.stores.shares import Shares, processes_of
 
 if TYPE_CHECKING:
@@ -138,8 +139,10 @@ class AsyncOutage:
             return self._hear(order, degrading.course(order), degrading.clock())
         try:
             return self._ask_for(self, order, ticket)  # type: ignore[no-any-return]
-        except StoreError as error:  # too many wait already
+        except Overloaded as error:
             return _known(degrading.turned_away(order, error))
+        except StoreError as error:
+            return self.after(order, Failed(error, ticket, degrading.clock()))
 
     def after(self, order: Order, failed: Failed) -> Awaitable[Answer]:
         """Go on where `beyond()` has failed."""

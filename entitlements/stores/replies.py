@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _STATUSES = (Status.ADMITTED, Status.REFUSED, Status.REPLAYED, Status.REUSED, Status.UNKNOWN, Status.STALE)
 
+_WITH_LINES = _STATUSES[:3]
 _made = tuple.__new__  # a named tuple's own constructor costs three times as much
 
 _ADMITTED = Struct(">BqqI")
@@ -72,7 +73,7 @@ def _not_ours(asked: str, reply: object) -> StoreError:
 
 
 def _charged(order: Charge, reply: bytes) -> Outcome:
-    return _outcome(reply) if (slid := _slid_of(order)) is None else slid(reply)
+    return _outcome(reply, len(order.parts)) if (slid := _slid_of(order)) is None else slid(reply)
 
 
 def _slid_of(order: Charge) -> Callable[[Any], Outcome] | None:
@@ -106,11 +107,13 @@ def _slid(window: int, cost: int) -> Callable[[Any], Outcome]:
     return slid
 
 
-def _outcome(reply: bytes) -> Outcome:
+def _outcome(reply: bytes, parts: int) -> Outcome:
     code, now, forgotten, count = _OUTCOME.unpack_from(reply)
     status, at = _STATUSES[code], _OUTCOME.size
     sizes_at = at + count * _LINE.size
     lines = tuple(_line(_LINE.unpack_from(reply, at + index * _LINE.size)) for index in range(count))
+    if count != parts and status in _WITH_LINES:
+        raise ValueError(f"{count} lines answer {parts} parts")
     sizes: tuple[Size, ...] = ()
     if status is Status.REPLAYED:
         sizes = tuple(_size(_NUMBER.unpack_from(reply, sizes_at + index * 8)[0]) for index in range(count))
@@ -167,8 +170,8 @@ def _periods(_: ReadHistory, reply: bytes) -> Periods:
 
 
 _ANSWERS: dict[type, Callable[[Any, Any], Answer]] = {
-    Recall: lambda _, reply: _outcome(reply),
-    Read: lambda _, reply: _outcome(reply),
+    Recall: lambda order, reply: _outcome(reply, len(order.charge.parts)),
+    Read: lambda order, reply: _outcome(reply, len(order.parts)),
     Settle: _settled,
     Refund: lambda _, reply: _whole(reply) == 1,
     Release: lambda _, reply: _whole(reply),

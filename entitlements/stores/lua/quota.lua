@@ -33,7 +33,7 @@ if verb == 2 and keyed == 0 and count == 1 and id ~= '' and ARGV[3] == '' and by
         end
         local oldest = redis.call('HGET', key, letter .. head)
         local lapses = oldest and #oldest > 8 and unpack('>i8', oldest) or 0
-        if lapses < 1 then
+        if lapses < 1 or lapses - 1 > most then
           return nil
         elseif lapses > now then
           break
