@@ -20,6 +20,12 @@ ASYNC = (
 RIVALS = ("ours", "ours-strict", "limits-fixed-stats", "limits-sliding-stats", "throttled")
 RIVALS_ASYNC = ("ours-async", "ours-strict-async", "limits-fixed-async", "limits-sliding-async", "throttled-async")
 OPEN = ("ours-ping-async", "redis-ping-async", "ours-async")
+OPEN_TO_ALL = (
+    "ours-async", "limits-fixed-async", "limits-fixed-stats-async", "limits-sliding-stats-async", "throttled-async",
+    "pyrate-async", "halt-async",
+)  # fmt: skip
+BEARABLE = 5_000
+"""Calls a second that every peer keeps up with."""
 LIMITERS = ("ours", "limits-fixed", "limits-sliding", "throttled", "pyrate", "halt")
 PLENTY = 1_000_000_000
 """A limit that one account alone does not reach."""
@@ -127,6 +133,10 @@ def full() -> list[Section]:
             title = f"Open loop on {loop}, {kind} arrivals at {share} % of our capacity, from the intended start"
             name = f"open-{kind}-{share}" + of.removeprefix("sustained")
             sections.append(Section(name, title, OPEN, words, OPEN[0], "open", share=share, capacity=of))
+    for kind in ("constant", "poisson"):
+        words = ("--load", "open", "--lasts", "3", "--arrivals", kind, "--rate", str(BEARABLE))
+        title = f"Open loop on asyncio, {kind} arrivals, {BEARABLE:,} a second, from the intended start"
+        sections.append(Section(f"open-{kind}-peers", title, OPEN_TO_ALL, words, OPEN_TO_ALL[0], "open"))
     for trip in TRIPS:
         cases = ("raw-ping", "raw-script", "redis-ping", *RIVALS)
         words, title = ("--load", "sequential", "--many", "400", "--warm", "1000"), f"a proxy that adds {trip:g} ms"
