@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterable
 
     from entitlements.errors import StoreError
+    from entitlements.model.answers import Answer
     from entitlements.stores.breaker import Ticket
     from entitlements.stores.wire import Request
 
@@ -68,6 +70,20 @@ class _AsIs:
 
 
 AS_IS = _AsIs()
+
+
+def fail(waiting: Iterable[Asked], told: StoreError, cause: BaseException | None = None) -> None:
+    """Raise an error of each who waits: one of its own, as each raise adds to an error's traceback."""
+    for asked in waiting:
+        if not asked.answer.done():
+            error = type(told)(*told.args)
+            error.__cause__ = cause
+            asked.answer.set_exception(asked.asker.failed(asked, error))
+
+
+async def known(answer: Answer) -> Answer:
+    """Bring an answer that need not be waited for to whoever awaits one."""
+    return answer
 
 
 class Failed(Exception):

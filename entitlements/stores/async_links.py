@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoScriptError
 
 from entitlements.errors import StoreError
-from entitlements.stores.asked import AS_IS, Asked
+from entitlements.stores.asked import AS_IS, Asked, fail
 from entitlements.stores.exchange import Exchange
 from entitlements.stores.failures import (
     Overloaded,
@@ -75,7 +75,6 @@ class AsyncLink:
         self._least = START_UP
         """The smallest patience of any call."""
         self._watch = Watch(self._loop, self._expire)
-        _discover_in_turn(self._pool)
 
     def ask(
         self, request: Request, asker: Asker = AS_IS, order: Order | None = None, ticket: Ticket | None = None
@@ -126,19 +125,21 @@ class AsyncLink:
             self._connecting.cancel()
         self._fail_queue(Unreachable(f"store {self._shown}: it was closed"))
         self._watch.stop()
-        for exchange in (self._exchange, *self._retired):
-            if exchange is not None:
-                exchange.close()
+        for exchange in self._exchanges():
+            exchange.close()
         for sentinel in sentinels(self._pool):
             await sentinel.aclose()
 
     def abandon(self) -> None:
         """Drop the connection of a loop that has ended."""
-        for exchange in (self._exchange, *self._retired):
-            if exchange is not None:
-                exchange.abandon()
+        for exchange in self._exchanges():
+            exchange.abandon()
         self._exchange = None
         self._retired.clear()
+
+    def _exchanges(self) -> list[Exchange]:
+        """Return the connection that calls go out on, and those on which some may still be answered."""
+        return [exchange for exchange in (self._exchange, *self._retired) if exchange is not None]
 
     # -- sending -------------------------------------------------------------------------
 
@@ -174,7 +175,7 @@ class AsyncLink:
             return
         if is_elsewhere(error) and exchange is self._exchange:  # a name may lead to the new primary by now
             self._retire()
-        _fail((asked,), failure(error, self._shown), error)
+        fail((asked,), failure(error, self._shown), error)
 
     def _load(self, exchange: Exchange, script: Script) -> Asked:
         """Return the call that brings the server a script; should it fail, so does the next call of the script."""
@@ -194,7 +195,7 @@ class AsyncLink:
         if self._exchange is exchange:
             self._exchange = None
         error = error or ConnectionError("the server hung up")
-        _fail(exchange.waiting, failure(error, self._shown), error)
+        fail(exchange.waiting, failure(error, self._shown), error)
         exchange.waiting.clear()
         self._reconnect()
 
@@ -244,15 +245,14 @@ class AsyncLink:
 
     def _fail_queue(self, told: StoreError, cause: BaseException | None = None) -> None:
         queue, self._queue = self._queue, deque()
-        _fail(queue, told, cause)
+        fail(queue, told, cause)
 
     def let_go(self) -> None:
         """Let whoever waits go now, if somebody has waited, and nobody was answered, for as long as they may wait at most."""
-        for exchange in (self._exchange, *self._retired):
-            if exchange is not None:
-                exchange.catch_up()
+        for exchange in self._exchanges():
+            exchange.catch_up()
         now = monotonic()
-        waiting = [self._queue, *(exchange.waiting for exchange in (self._exchange, *self._retired) if exchange)]
+        waiting = [self._queue, *(exchange.waiting for exchange in self._exchanges())]
         silent = now - max(self._answered_at, min([each[0].since for each in waiting if each], default=now))
         self._give_up(lambda waiting: [each for each in waiting if each.patience <= silent and not each.answer.done()])
 
@@ -264,13 +264,11 @@ class AsyncLink:
 
     def _give_up(self, late_of: Callable[[Iterable[Asked]], list[Asked]]) -> None:
         """Answer for those whom *late_of* chooses, and leave a connection on which anybody has waited in vain."""
-        for exchange in (self._exchange, *self._retired):
-            if exchange is None:
-                continue
+        for exchange in self._exchanges():
             exchange.catch_up()
             late = late_of(exchange.waiting)
             if late:
-                _fail(
+                fail(
                     late,
                     failure(TimeoutError("its deadline has passed"), self._shown),
                     TimeoutError("its deadline has passed"),
@@ -281,13 +279,13 @@ class AsyncLink:
                 exchange.close()
         late = late_of(self._queue)
         if late and self._exchange is None:
-            _fail(
+            fail(
                 late,
                 unreachable(TimeoutError("its deadline has passed"), self._shown),
                 TimeoutError("its deadline has passed"),
             )
         elif late:
-            _fail(late, Unreachable(f"store {self._shown}: it has answered nobody in time; this was not sent"))
+            fail(late, Unreachable(f"store {self._shown}: it has answered nobody in time; this was not sent"))
 
     def _late(self, waiting: Iterable[Asked], now: float, next_at: list[float]) -> list[Asked]:
         """Return who has waited too long, and note when the next will have; the oldest come first."""
@@ -305,26 +303,3 @@ class AsyncLink:
             else:
                 next_at.append(until)
         return late
-
-
-def _fail(waiting: Iterable[Asked], told: StoreError, cause: BaseException | None = None) -> None:
-    """Raise an error of each who waits: one of its own, as each raise adds to an error's traceback."""
-    for asked in waiting:
-        if not asked.answer.done():
-            error = type(told)(*told.args)
-            error.__cause__ = cause
-            asked.answer.set_exception(asked.asker.failed(asked, error))
-
-
-def _discover_in_turn(pool: Any) -> None:
-    """Let tasks ask the sentinels one after another: redis-py reorders them meanwhile, and two at once lose one."""
-    manager = getattr(pool, "sentinel_manager", None)
-    if manager is None:
-        return
-    discover, turn = manager.discover_master, asyncio.Lock()
-
-    async def discover_in_turn(service: str) -> Any:
-        async with turn:
-            return await discover(service)
-
-    manager.discover_master = discover_in_turn

@@ -25,6 +25,7 @@ from entitlements.model.answers import Line, Outcome, Status
 from entitlements.model.charge import Charge, Read, ReadHistory, ReadHolders, Recall, Verb
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import Mode, Rate
+from entitlements.stores.asked import known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -238,7 +239,7 @@ class AsyncDenyCache:
         if self._denials.changes(order):
             return self._drop(order)
         denied = self._denials.find(order)
-        return self._undenied(order) if denied is None else _known(denied)
+        return self._undenied(order) if denied is None else known(denied)
 
     async def _drop(self, order: Order) -> Answer:
         try:
@@ -267,10 +268,6 @@ class AsyncDenyCache:
     async def aclose(self) -> None:
         """Let go of the store's connections."""
         await self._store.aclose()
-
-
-async def _known(answer: Answer) -> Answer:
-    return answer
 
 
 def _known_of(kept: dict[Key, _Meter], order: Charge, part: Part, clock: int) -> _Denied | None:

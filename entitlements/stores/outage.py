@@ -16,7 +16,7 @@ from entitlements.clock import system_clock
 from entitlements.errors import StoreError
 from entitlements.model.answers import Outcome, Status
 from entitlements.model.instants import SECOND
-from entitlements.stores.asked import Failed
+from entitlements.stores.asked import Failed, known
 from entitlements.stores.degrading import Degrading
 from entitlements.stores.failures import Overloaded
 from entitlements.stores.shares import Shares, processes_of
@@ -140,7 +140,7 @@ class AsyncOutage:
         try:
             return self._ask_for(self, order, ticket)  # type: ignore[no-any-return]
         except Overloaded as error:
-            return _known(degrading.turned_away(order, error))
+            return known(degrading.turned_away(order, error))
         except StoreError as error:
             return self.after(order, Failed(error, ticket, degrading.clock()))
 
@@ -197,10 +197,6 @@ class AsyncOutage:
             await self._run(self._degrading.farewell())
         finally:
             await self._store.aclose()
-
-
-async def _known(answer: Answer) -> Answer:
-    return answer
 
 
 def _monotonic() -> int:

@@ -6,6 +6,7 @@ Nothing here connects but a cluster's client, which asks for the slots when it i
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -33,6 +34,8 @@ from entitlements.stores.dialing import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from entitlements.stores.connecting import Target
 
 START_UP = 2.0
@@ -78,13 +81,25 @@ def async_pool_of(target: Target) -> AsyncConnectionPool:
     most = 2**31
     if target.hosts:
         entry = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "retry": AsyncRetry(NoBackoff(), 0)}
-        sentinel = AsyncSentinel(target.hosts, sentinel_kwargs=entry | target.sentinel_settings)  # type: ignore[no-untyped-call]
+        sentinel: Any = AsyncSentinel(target.hosts, sentinel_kwargs=entry | target.sentinel_settings)  # type: ignore[no-untyped-call]
         settings = target.settings | _quick(AsyncRetry) | {"ssl": target.kind == "rediss"}
+        sentinel.discover_master = _in_turn(sentinel.discover_master)
         return AsyncSentinelConnectionPool(  # type: ignore[no-untyped-call]
             target.service, sentinel, max_connections=most, **settings
         )
     settings = target.settings | _quick(AsyncRetry) | {"socket_timeout": None}
     return AsyncConnectionPool(_ASYNC_CLASSES[target.kind], max_connections=most, **settings)
+
+
+def _in_turn(discover: Callable[[str], Coroutine[Any, Any, Any]]) -> Callable[[str], Coroutine[Any, Any, Any]]:
+    """Let tasks ask the sentinels one after another: redis-py reorders them meanwhile, and two at once lose one."""
+    turn = asyncio.Lock()
+
+    async def discover_in_turn(service: str) -> Any:
+        async with turn:
+            return await discover(service)
+
+    return discover_in_turn
 
 
 def cluster_of(target: Target) -> redis.RedisCluster:
