@@ -16,7 +16,7 @@ from entitlements.model.decision import Decision
 from entitlements.model.facts import Reason, Receipt
 from entitlements.rules.explain import facts
 from entitlements.stores import MemoryStore
-from entitlements.stores.denying import DenyCache
+from entitlements.stores.deny_cache import DenyCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))  # where the servers and the contests are
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "helpers"))  # where the servers and the contests are
 
 import pytest
 from contests import MEASURED, hammered, last_seat, skewed
@@ -24,8 +24,8 @@ from entitlements.model.charge import Charge, Part
 from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Rate
 from entitlements.model.names import MAX_RATE
-from entitlements.stores.keys import account_key
 from entitlements.stores.redis import AsyncRedisStore
+from entitlements.stores.redis.keys import account_key
 
 SKEWS = (-HOUR, 0, HOUR)
 BUCKETS = 61

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))  # where the servers are
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "helpers"))  # where the servers are
 
 from servers import KINDS, Rack, free_port
 

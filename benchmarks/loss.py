@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))  # where the servers are
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "helpers"))  # where the servers are
 
 import redis
 from servers import KINDS, Rack

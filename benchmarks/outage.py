@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))  # where the servers are
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "helpers"))  # where the servers are
 
 from servers import KINDS, Rack
 

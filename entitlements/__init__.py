@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from entitlements.errors import StoreError as StoreError
     from entitlements.errors import UnknownAccount as UnknownAccount
     from entitlements.errors import UnknownFeature as UnknownFeature
+    from entitlements.feature_requests import FeatureRequests as FeatureRequests
     from entitlements.model.account import Account as Account
     from entitlements.model.account import Change as Change
     from entitlements.model.account import Grant as Grant
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from entitlements.model.usage import Period as Period
     from entitlements.model.usage import Usage as Usage
     from entitlements.policy import Policy as Policy
-    from entitlements.requests import FeatureRequests as FeatureRequests
     from entitlements.stores.memory import MemoryStore as MemoryStore
 
 _HOMES = {
@@ -61,7 +61,7 @@ _HOMES = {
     "Enforcer": "enforcer",
     "Entitlements": "model.entitlements",
     "EntitlementsError": "errors",
-    "FeatureRequests": "requests",
+    "FeatureRequests": "feature_requests",
     "Grant": "model.account",
     "KeyReused": "errors",
     "MemoryStore": "stores.memory",

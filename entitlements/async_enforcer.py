@@ -1,7 +1,7 @@
 """
 `AsyncEnforcer`: every verb, for an event loop.
 
-The same steps of `rules/verbs.py` as `Enforcer`, awaited. A bound handle and the
+The same steps of `rules/steps.py` as `Enforcer`, awaited. A bound handle and the
 module-level `can` answer plain calls from what is loaded, and never do I/O.
 """
 
@@ -15,17 +15,16 @@ from zoneinfo import ZoneInfo
 
 from entitlements.accounts import open_async_accounts
 from entitlements.accounts.clock import monotonic
-from entitlements.bound import AsyncBoundAccount
 from entitlements.clock import check_clock, system_clock
-from entitlements.handles import AsyncReservation
+from entitlements.handles import AsyncBoundAccount
 from entitlements.hooks import Hooks
 from entitlements.model.charge import Verb
 from entitlements.model.events import Reloaded
 from entitlements.model.policy import Policy
-from entitlements.policy.watching import PolicyFiles, WatchingClock
-from entitlements.refunded import Once
-from entitlements.rules import reserving, verbs
-from entitlements.snapshots import (
+from entitlements.policy.watcher import PolicyFiles, WatchingClock
+from entitlements.refunds import Once
+from entitlements.reservations import AsyncReservation
+from entitlements.resolved_cache import (
     Kept,
     Snapshots,
     account_id,
@@ -35,8 +34,9 @@ from entitlements.snapshots import (
     no_accounts,
     reloaded,
 )
+from entitlements.rules import reservations, steps
 from entitlements.stores import AsyncMemoryStore, guard_async_store, open_async_store
-from entitlements.stores.asked import Failed
+from entitlements.stores.pending import Failed
 from entitlements.tiering.health import Health, health, measured_in
 from entitlements.tiering.preview import preview
 from entitlements.tiering.reviews import quotas, review
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from entitlements.model.policy import Value
     from entitlements.model.usage import Period, Usage
     from entitlements.ports import Accounts, AsyncAccounts, AsyncStore, Clock, Hook, Store
-    from entitlements.rules.asking import Wanted
+    from entitlements.rules.planning import Wanted
     from entitlements.tiering.changes import ChangePreview
     from entitlements.tiering.reviews import Review
     from entitlements.tiering.triggers import FeatureRequest
@@ -146,7 +146,7 @@ class AsyncEnforcer:
 
     async def decide(self, account: str | Account, feature: str) -> Decision:
         """Same as `Enforcer.decide`."""
-        return self._told("decide", verbs.decide(await self.entitlements(account), feature))
+        return self._told("decide", steps.decide(await self.entitlements(account), feature))
 
     async def value(self, account: str | Account, key: str) -> Value | NotIncluded:
         """Same as `Enforcer.value`."""
@@ -183,7 +183,7 @@ class AsyncEnforcer:
             kept = self._snapshots.by_id.get(account) if type(account) is str else None
             if kept is None or not kept.since <= self._clock() < kept.until:
                 kept = await self._kept(account)
-            step = verbs.ready(kept.ready, what, n)
+            step = steps.ready(kept.ready, what, n)
             if step is not None:
                 if step.order is None:
                     return await self._run(step)
@@ -202,7 +202,7 @@ class AsyncEnforcer:
 
     async def refund(self, decision: Decision, *, rates: bool = False) -> bool:
         """Same as `Enforcer.refund`."""
-        step = verbs.refund(decision, rates=rates)
+        step = steps.refund(decision, rates=rates)
         if step is None or not self._refunded.first(decision):
             return False
         with self._refunded.unless_undone(decision):
@@ -212,12 +212,12 @@ class AsyncEnforcer:
         self, account: str | Account, what: Wanted, n: int = 1, *, ttl: float | timedelta = 60, key: str | None = None
     ) -> AsyncReservation:
         """Same as `Enforcer.reserve`."""
-        lasts = reserving.lifetime(ttl)
+        lasts = reservations.lifetime(ttl)
         held: dict[str, int] = {}
         lapses: list[int] = []
 
         async def reserve() -> tuple[Decision, str, int]:
-            held.update(reserving.reservable(await self.entitlements(account), what, n))
+            held.update(reservations.reservable(await self.entitlements(account), what, n))
             decision = await self._charge(account, Verb.RESERVE, what, n, key=key, ttl=lasts)
             lapses[:] = [decision.decided_at + lasts]
             return decision, decision.operation or "", lasts
@@ -226,41 +226,41 @@ class AsyncEnforcer:
 
     def reservation(self, account: str | Account, id: str) -> AsyncReservation:
         """Same as `Enforcer.reservation`."""
-        return AsyncReservation(None, *self._settling(account, None), id=reserving.made(id))
+        return AsyncReservation(None, *self._settling(account, None), id=reservations.made(id))
 
     async def assign(self, account: str | Account, limit: str, holder: str) -> Decision:
         """Same as `Enforcer.assign`."""
         operation = new_operation()
-        return await self._run(verbs.assign(await self.entitlements(account), self._clock(), limit, holder, operation))
+        return await self._run(steps.assign(await self.entitlements(account), self._clock(), limit, holder, operation))
 
     async def unassign(self, account: str | Account, limit: str, holder: str) -> bool:
         """Same as `Enforcer.unassign`."""
-        return await self._run(verbs.unassign(await self.entitlements(account), limit, holder))
+        return await self._run(steps.unassign(await self.entitlements(account), limit, holder))
 
     async def release(self, account: str | Account, limit: str, amount: int = 1) -> int:
         """Same as `Enforcer.release`."""
-        return await self._run(verbs.release(await self.entitlements(account), limit, amount))
+        return await self._run(steps.release(await self.entitlements(account), limit, amount))
 
     async def holders(self, account: str | Account, limit: str) -> tuple[str, ...]:
         """Same as `Enforcer.holders`."""
-        return await self._run(verbs.holders(await self.entitlements(account), limit))
+        return await self._run(steps.holders(await self.entitlements(account), limit))
 
     async def set_usage(self, account: str | Account, limit: str, total: int) -> Usage:
         """Same as `Enforcer.set_usage`."""
-        return await self._run(verbs.set_usage(await self.entitlements(account), self._clock(), limit, total))
+        return await self._run(steps.set_usage(await self.entitlements(account), self._clock(), limit, total))
 
     async def usage(self, account: str | Account, *, scope: str | None = None) -> dict[str, Usage]:
         """Same as `Enforcer.usage`."""
-        return await self._run(verbs.usage(await self.entitlements(account), self._clock(), scope))
+        return await self._run(steps.usage(await self.entitlements(account), self._clock(), scope))
 
     async def history(self, account: str | Account, limit: str) -> tuple[Period, ...]:
         """Same as `Enforcer.history`."""
-        return await self._run(verbs.history(await self.entitlements(account), self._clock(), limit))
+        return await self._run(steps.history(await self.entitlements(account), self._clock(), limit))
 
     async def forget(self, account: str | Account) -> None:
         """Same as `Enforcer.forget`."""
         id = account_id(account)
-        await self._run(verbs.forget(id))
+        await self._run(steps.forget(id))
         await self.refresh(id)
 
     # -- moving between tiers ------------------------------------------------------------
@@ -374,12 +374,12 @@ class AsyncEnforcer:
     def can_plainly(self, entitlements: Entitlements, feature: str) -> bool:
         """Answer `can` from what is resolved."""
         if self._hooks.listening:
-            return self._told("can", verbs.decide(entitlements, feature)).allowed
+            return self._told("can", steps.decide(entitlements, feature)).allowed
         return entitlements.can(feature)
 
     def decide_plainly(self, entitlements: Entitlements, feature: str) -> Decision:
         """Answer `decide` from what is resolved."""
-        return self._told("decide", verbs.decide(entitlements, feature))
+        return self._told("decide", steps.decide(entitlements, feature))
 
     # -- the shell ---------------------------------------------------------------------
 
@@ -420,24 +420,24 @@ class AsyncEnforcer:
     async def _charge(self, account: str | Account, verb: Verb, what: Wanted, n: int, **named: Any) -> Decision:
         entitlements = (await self._kept(account)).entitlements
         return await self._run(
-            verbs.charge(entitlements, self._clock(), verb, what, n, operation=new_operation(), **named)
+            steps.charge(entitlements, self._clock(), verb, what, n, operation=new_operation(), **named)
         )
 
-    async def _run(self, step: verbs.Step[R]) -> R:
+    async def _run(self, step: steps.Step[R]) -> R:
         if step.order is None:
             return self._noted(step, step.finish(None, "static"), None)
         answer = await self._store.execute(step.order)
-        if verbs.is_stale(answer):
-            again = verbs.repeat(step.order, answer, step.anchor)
-            answer = verbs.fresh(await self._store.execute(again))
+        if steps.is_stale(answer):
+            again = steps.repeat(step.order, answer, step.anchor)
+            answer = steps.fresh(await self._store.execute(again))
         return self._noted(step, step.finish(answer, self._store.via), answer)
 
-    def finished(self, step: verbs.Step[R], answer: Answer) -> R:
+    def finished(self, step: steps.Step[R], answer: Answer) -> R:
         """Return the result of a step that was asked `at_once` or `beyond`, and tell of it."""
         result = step.finish(answer, self._via)
         return self._noted(step, result, answer) if self._hooks.listening else result
 
-    def _noted(self, step: verbs.Step[R], result: R, answer: Any) -> R:
+    def _noted(self, step: steps.Step[R], result: R, answer: Any) -> R:
         if self._hooks.listening:
             if step.verb:
                 self._hooks.decided(step.verb, result, answer)  # type: ignore[arg-type]
@@ -456,10 +456,10 @@ class AsyncEnforcer:
         async def commit(id: str, n: int | Mapping[str, int] | None) -> None:
             lapses_at = lapses[0] if lapses else None
             entitlements = await self.entitlements(account)
-            await self._run(reserving.commit(entitlements, self._clock(), id, held, n, lapses_at=lapses_at))
+            await self._run(reservations.commit(entitlements, self._clock(), id, held, n, lapses_at=lapses_at))
 
         async def cancel(id: str) -> None:
-            await self._run(reserving.cancel(account_id(account), id))
+            await self._run(reservations.cancel(account_id(account), id))
 
         return commit, cancel
 

@@ -2,7 +2,7 @@
 `Enforcer`: every verb, for threads.
 
 Each verb gathers (the account's snapshot, the clock), runs a pure step of
-`rules/verbs.py`, and asks the store where the step has an order. It starts no thread.
+`rules/steps.py`, and asks the store where the step has an order. It starts no thread.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ from zoneinfo import ZoneInfo
 
 from entitlements.accounts import open_accounts
 from entitlements.accounts.clock import monotonic
-from entitlements.bound import BoundAccount
 from entitlements.clock import check_clock, system_clock
-from entitlements.handles import Reservation
+from entitlements.handles import BoundAccount
 from entitlements.hooks import Hooks
 from entitlements.model.charge import Verb
 from entitlements.model.events import Reloaded
 from entitlements.model.policy import Policy
-from entitlements.policy.watching import PolicyFiles, WatchingClock
-from entitlements.refunded import Once
-from entitlements.rules import reserving, verbs
-from entitlements.snapshots import (
+from entitlements.policy.watcher import PolicyFiles, WatchingClock
+from entitlements.refunds import Once
+from entitlements.reservations import Reservation
+from entitlements.resolved_cache import (
     Kept,
     Snapshots,
     account_id,
@@ -34,6 +33,7 @@ from entitlements.snapshots import (
     no_accounts,
     reloaded,
 )
+from entitlements.rules import reservations, steps
 from entitlements.stores import guard_store, open_store
 from entitlements.tiering.health import Health, health, measured_in
 from entitlements.tiering.preview import preview
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from entitlements.model.policy import Value
     from entitlements.model.usage import Period, Usage
     from entitlements.ports import Accounts, Clock, Hook, Store
-    from entitlements.rules.asking import Wanted
+    from entitlements.rules.planning import Wanted
     from entitlements.tiering.changes import ChangePreview
     from entitlements.tiering.reviews import Review
     from entitlements.tiering.triggers import FeatureRequest
@@ -132,7 +132,7 @@ class Enforcer:
         if kept is None or not kept.since <= self._clock() < kept.until:
             kept = self._kept(account)
         if self._hooks.listening:
-            return self._told("can", verbs.decide(kept.entitlements, feature)).allowed
+            return self._told("can", steps.decide(kept.entitlements, feature)).allowed
         try:
             return kept.answers[feature]
         except (KeyError, TypeError):
@@ -140,7 +140,7 @@ class Enforcer:
 
     def decide(self, account: str | Account, feature: str) -> Decision:
         """Return the answer to `can` with its reason, source, remedy and trace; never asks the store."""
-        return self._told("decide", verbs.decide(self.entitlements(account), feature))
+        return self._told("decide", steps.decide(self.entitlements(account), feature))
 
     def value(self, account: str | Account, key: str) -> Value | NotIncluded:
         """Return a configuration value of the account's tier; see `Entitlements.value`."""
@@ -210,7 +210,7 @@ class Enforcer:
             kept = self._snapshots.by_id.get(account) if type(account) is str else None
             if kept is None or not kept.since <= self._clock() < kept.until:
                 kept = self._kept(account)
-            step = verbs.ready(kept.ready, what, n)
+            step = steps.ready(kept.ready, what, n)
             if step is not None:
                 if step.order is None:
                     return self._run(step)
@@ -235,7 +235,7 @@ class Enforcer:
             Whether anything was given back: False for a refusal, the second time, and
             after 10 minutes (24 hours with a key).
         """
-        step = verbs.refund(decision, rates=rates)
+        step = steps.refund(decision, rates=rates)
         if step is None or not self._refunded.first(decision):
             return False
         with self._refunded.unless_undone(decision):
@@ -257,8 +257,8 @@ class Enforcer:
         Raises:
             UnknownFeature, ValueError, KeyReused: As `consume`; also for rates alone.
         """
-        lasts = reserving.lifetime(ttl)
-        held = reserving.reservable(self.entitlements(account), what, n)
+        lasts = reservations.lifetime(ttl)
+        held = reservations.reservable(self.entitlements(account), what, n)
         decision = self._charge(account, Verb.RESERVE, what, n, key=key, ttl=lasts)
         return self._reservation(account, decision.operation or "", decision, lasts, held)
 
@@ -269,24 +269,24 @@ class Enforcer:
         Raises:
             ValueError: For what can be no reservation's id.
         """
-        return self._reservation(account, reserving.made(id), None, 0, None)
+        return self._reservation(account, reservations.made(id), None, 0, None)
 
     def assign(self, account: str | Account, limit: str, holder: str) -> Decision:
         """Give *holder* a unit of an allocation; whoever has one keeps it."""
         operation = new_operation()
-        return self._run(verbs.assign(self.entitlements(account), self._clock(), limit, holder, operation))
+        return self._run(steps.assign(self.entitlements(account), self._clock(), limit, holder, operation))
 
     def unassign(self, account: str | Account, limit: str, holder: str) -> bool:
         """Take the unit of *holder* back, and say whether they held one."""
-        return self._run(verbs.unassign(self.entitlements(account), limit, holder))
+        return self._run(steps.unassign(self.entitlements(account), limit, holder))
 
     def release(self, account: str | Account, limit: str, amount: int = 1) -> int:
         """Give anonymous units of an allocation back, and say how many."""
-        return self._run(verbs.release(self.entitlements(account), limit, amount))
+        return self._run(steps.release(self.entitlements(account), limit, amount))
 
     def holders(self, account: str | Account, limit: str) -> tuple[str, ...]:
         """Return who holds units of an allocation, sorted."""
-        return self._run(verbs.holders(self.entitlements(account), limit))
+        return self._run(steps.holders(self.entitlements(account), limit))
 
     def set_usage(self, account: str | Account, limit: str, total: int) -> Usage:
         """
@@ -296,20 +296,20 @@ class Enforcer:
             UnknownFeature: For a name that is no limit.
             ValueError: For a rate, or a total below what is reserved or held by name.
         """
-        return self._run(verbs.set_usage(self.entitlements(account), self._clock(), limit, total))
+        return self._run(steps.set_usage(self.entitlements(account), self._clock(), limit, total))
 
     def usage(self, account: str | Account, *, scope: str | None = None) -> dict[str, Usage]:
         """Return every meter of the account; with a scope, those kept for it as well."""
-        return self._run(verbs.usage(self.entitlements(account), self._clock(), scope))
+        return self._run(steps.usage(self.entitlements(account), self._clock(), scope))
 
     def history(self, account: str | Account, limit: str) -> tuple[Period, ...]:
         """Return a quota's periods, newest first, the running one included, 13 at most."""
-        return self._run(verbs.history(self.entitlements(account), self._clock(), limit))
+        return self._run(steps.history(self.entitlements(account), self._clock(), limit))
 
     def forget(self, account: str | Account) -> None:
         """Delete every counter of a closed account, and what is kept of it here."""
         id = account_id(account)
-        self._run(verbs.forget(id))
+        self._run(steps.forget(id))
         self.refresh(id)
 
     # -- moving between tiers ------------------------------------------------------------
@@ -440,18 +440,18 @@ class Enforcer:
 
     def _charge(self, account: str | Account, verb: Verb, what: Wanted, n: int, **named: Any) -> Decision:
         entitlements = self._kept(account).entitlements
-        return self._run(verbs.charge(entitlements, self._clock(), verb, what, n, operation=new_operation(), **named))
+        return self._run(steps.charge(entitlements, self._clock(), verb, what, n, operation=new_operation(), **named))
 
-    def _run(self, step: verbs.Step[R]) -> R:
+    def _run(self, step: steps.Step[R]) -> R:
         if step.order is None:
             return self._noted(step, step.finish(None, "static"), None)
         answer = self._store.execute(step.order)
-        if verbs.is_stale(answer):
-            again = verbs.repeat(step.order, answer, step.anchor)
-            answer = verbs.fresh(self._store.execute(again))
+        if steps.is_stale(answer):
+            again = steps.repeat(step.order, answer, step.anchor)
+            answer = steps.fresh(self._store.execute(again))
         return self._noted(step, step.finish(answer, self._store.via), answer)
 
-    def _noted(self, step: verbs.Step[R], result: R, answer: Any) -> R:
+    def _noted(self, step: steps.Step[R], result: R, answer: Any) -> R:
         if self._hooks.listening:
             if step.verb:
                 self._hooks.decided(step.verb, result, answer)  # type: ignore[arg-type]
@@ -469,6 +469,6 @@ class Enforcer:
     ) -> Reservation:
         def commit(n: int | Mapping[str, int] | None) -> None:
             lapses_at = decision.decided_at + ttl if decision else None
-            self._run(reserving.commit(self.entitlements(account), self._clock(), id, held, n, lapses_at=lapses_at))
+            self._run(reservations.commit(self.entitlements(account), self._clock(), id, held, n, lapses_at=lapses_at))
 
-        return Reservation(id, decision, ttl, commit, lambda: self._run(reserving.cancel(account_id(account), id)))
+        return Reservation(id, decision, ttl, commit, lambda: self._run(reservations.cancel(account_id(account), id)))

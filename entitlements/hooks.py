@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, TypeVar
 
-from entitlements.accounts.forks import unlock_in_children
+from entitlements._fork import unlock_in_children
 from entitlements.model.events import Decided, Degraded, OperationsDropped, ReloadFailed, Threshold
-from entitlements.model.redacting import story
-from entitlements.rules.answering import crossed, mode_of
+from entitlements.model.redaction import story
+from entitlements.rules.decisions import crossed, mode_of
 
 if TYPE_CHECKING:
     from entitlements.model.answers import Answer

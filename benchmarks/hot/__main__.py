@@ -19,7 +19,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent.parent / "tests"))  # where the servers are
+sys.path.insert(0, str(Path(__file__).parent.parent.parent / "tests" / "helpers"))  # where the servers are
 
 import pytest
 from servers import KINDS, Rack

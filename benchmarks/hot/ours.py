@@ -81,9 +81,9 @@ class OursPingAsync(OursAsync):
     """`PING` through the connection that our decisions take, coalesced like them: what they add is the decision."""
 
     async def open(self):
-        from entitlements.stores.async_links import AsyncLink
-        from entitlements.stores.connecting import target_of
-        from entitlements.stores.wire import Call, Request, packed
+        from entitlements.stores.redis.encoding import Call, Request, packed
+        from entitlements.stores.redis.pipeline import AsyncLink
+        from entitlements.stores.redis.url import target_of
 
         self._link = AsyncLink(target_of(self.setting.url, "ent", 1))
         self._request = Request(Call(None, (), ()), packed(b"PING"), 5.0, None)

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))  # where the servers are
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "helpers"))  # where the servers are
 
 from servers import KINDS, Rack
 
@@ -29,8 +29,8 @@ from benchmarks.hot.figures import keys
 from benchmarks.hot.floors import CoalescingScript
 from benchmarks.hot.ours import OursAsync
 from benchmarks.hot.setting import HOUR, LIMIT, Setting
-from entitlements.stores.connecting import DEFAULT_NAMESPACE
-from entitlements.stores.wire import request_of
+from entitlements.stores.redis.encoding import request_of
+from entitlements.stores.redis.url import DEFAULT_NAMESPACE
 
 RESULTS = environments.ROOT / ".bench" / "profile.json"
 TASKS = 64

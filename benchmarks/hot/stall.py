@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from time import perf_counter
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))  # where the servers are
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "helpers"))  # where the servers are
 
 from servers import KINDS, Rack
 

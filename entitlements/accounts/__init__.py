@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from entitlements.accounts.cached import AsyncCachedAccounts, CachedAccounts
 from entitlements.accounts.clock import monotonic
-from entitlements.accounts.csv_accounts import CsvAccounts
-from entitlements.accounts.landing import Loaded
+from entitlements.accounts.csv.source import CsvAccounts
+from entitlements.accounts.load_result import Loaded
 from entitlements.accounts.local import AsyncLocalAccounts, LocalAccounts
 from entitlements.accounts.sources import is_async, under_policy
 from entitlements.accounts.static import StaticAccounts
@@ -34,7 +34,7 @@ from entitlements.accounts.threaded import ThreadedAccounts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from entitlements.accounts.down import Listener
+    from entitlements.accounts.stale_if_error import Listener
     from entitlements.model.account import Account
     from entitlements.model.policy import Policy
     from entitlements.ports import Accounts, AsyncAccounts

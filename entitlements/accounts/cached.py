@@ -15,17 +15,17 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from entitlements.accounts.cache_entries import Flight, Shelf
 from entitlements.accounts.clock import monotonic
-from entitlements.accounts.down import RAISE
-from entitlements.accounts.landing import Landed, Loaded
-from entitlements.accounts.shelf import Flight, Shelf
+from entitlements.accounts.load_result import Landed, Loaded
 from entitlements.accounts.sources import is_async, recheck, under_policy
+from entitlements.accounts.stale_if_error import RAISE
 from entitlements.accounts.static import checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from entitlements.accounts.down import Listener
+    from entitlements.accounts.stale_if_error import Listener
     from entitlements.model.account import Account
     from entitlements.model.policy import Policy
     from entitlements.ports import Accounts, AsyncAccounts

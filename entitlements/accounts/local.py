@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from entitlements.accounts.landing import Loaded
+from entitlements.accounts.load_result import Loaded
 from entitlements.accounts.sources import is_async, recheck, under_policy
 from entitlements.model.instants import MICROSECOND
 

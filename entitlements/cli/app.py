@@ -10,10 +10,10 @@ import typer
 
 from entitlements.cli.assign import assign
 from entitlements.cli.can import can
-from entitlements.cli.crm import crm_commands
+from entitlements.cli.crm.commands import crm_commands
 from entitlements.cli.diff import diff
-from entitlements.cli.doctor import doctor
-from entitlements.cli.exits import MEANINGS, CannotAnswer, ending
+from entitlements.cli.doctor.command import doctor
+from entitlements.cli.exit_codes import MEANINGS, CannotAnswer, ending
 from entitlements.cli.explain import explain
 from entitlements.cli.health import health
 from entitlements.cli.preview import preview
@@ -129,7 +129,7 @@ def _let_every_sign_pass() -> None:
 def _told(why: CannotAnswer) -> int:
     from rich.text import Text
 
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
 
     line = " ".join(str(why).splitlines())
     Screen(stderr=True).show(Text.assemble(("entitlements:", "bold red"), " ", line))
@@ -142,6 +142,6 @@ def _flush() -> None:
         try:
             stream.flush()
         except BrokenPipeError:
-            from entitlements.cli.screen import silence
+            from entitlements.cli.console import silence
 
             silence(stream)

@@ -19,10 +19,10 @@ def assign(
     signal votes for, and the opportunity or hint that follows. Whatever tier the account
     is in makes no difference. Exits with 1 where no tier can be assigned.
     """
-    from entitlements.cli.asking import ask_about_customer
-    from entitlements.cli.exits import Code
-    from entitlements.cli.opening import instant
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
+    from entitlements.cli.context import ask_about_customer
+    from entitlements.cli.exit_codes import Code
+    from entitlements.cli.loading import instant
     from entitlements.tiering.assignment import assign as assigned
     from entitlements.tiering.assignment import explain
 

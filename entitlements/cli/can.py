@@ -25,9 +25,9 @@ def can(
     Answers in one sentence: yes or no, why, and which tier or add-on has it. Asks what
     the account has, never how much of it is used. Exits with 0 for yes and 1 for no.
     """
-    from entitlements.cli.asking import ask, check_feature
-    from entitlements.cli.exits import Code
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
+    from entitlements.cli.context import ask, check_feature
+    from entitlements.cli.exit_codes import Code
     from entitlements.cli.sentences import answer
 
     asked = ask(account, policy=policy, accounts=accounts, tier=tier, at=at)

@@ -52,9 +52,9 @@ def diff(
     overrides are no longer needed. Exits with 1 where anybody loses anything, so that a
     build can stop for a second look.
     """
-    from entitlements.cli.exits import CannotAnswer, Code
-    from entitlements.cli.opening import instant, open_accounts, open_policy
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
+    from entitlements.cli.exit_codes import CannotAnswer, Code
+    from entitlements.cli.loading import instant, open_accounts, open_policy
     from entitlements.tiering.policy_diff import diff as policies
 
     if store and not accounts:
@@ -76,7 +76,7 @@ def diff(
 
 def _accounts(before: Policy, after: Policy, file: CsvAccounts, store: str | None, now: int) -> Iterator[AccountDiff]:
     """Return what changes for each account, those for whom nothing does left out."""
-    from entitlements.cli.screen import tracked
+    from entitlements.cli.console import tracked
     from entitlements.enforcer import Enforcer
     from entitlements.policy.accounts import bind
     from entitlements.rules.resolve import resolve
@@ -119,7 +119,7 @@ def _policy_lines(whole: PolicyDiff, before: Policy, after: Policy) -> Iterator[
 
 
 def _limit_line(limit: LimitDiff) -> str:
-    from entitlements.model.words import in_words
+    from entitlements.model.display import in_words
 
     if limit.presence != "changed":
         return f"limit {limit.limit}: {limit.presence}"
@@ -136,7 +136,7 @@ def _tier_lines(tier: TierDiff, before: Policy, after: Policy) -> Iterator[str]:
 
 def _difference(each: Difference, before: Policy, after: Policy) -> str:
     """Return one line: a sign for more, less or otherwise, the name, and what becomes of it."""
-    from entitlements.cli.wording import of_name
+    from entitlements.cli.formatting import of_name
     from entitlements.tiering.differences import Direction
 
     sign = {Direction.GAINED: "+", Direction.LOST: "-", Direction.CHANGED: "~"}[each.direction]
@@ -145,7 +145,7 @@ def _difference(each: Difference, before: Policy, after: Policy) -> str:
 
 
 def _account_lines(told: list[AccountDiff] | None, before: Policy, after: Policy) -> Iterator[str]:
-    from entitlements.cli.wording import counted
+    from entitlements.cli.formatting import counted
 
     if told is None:
         return
@@ -163,7 +163,7 @@ def _account_lines(told: list[AccountDiff] | None, before: Policy, after: Policy
 
 
 def _of_account(each: AccountDiff, before: Policy, after: Policy) -> Iterator[str]:
-    from entitlements.cli.wording import of_name
+    from entitlements.cli.formatting import of_name
 
     if each.problem:
         yield f"! {each.problem}"

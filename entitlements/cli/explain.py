@@ -11,7 +11,7 @@ from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
     from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
     from entitlements.model.facts import Considered
@@ -37,9 +37,9 @@ def explain(
     Shows every tier, add-on, grant and override that was considered: what each says,
     which won, and why the others did not. Exits with 0 whatever the answer is.
     """
-    from entitlements.cli.asking import ask, check_feature
-    from entitlements.cli.exits import Code
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
+    from entitlements.cli.context import ask, check_feature
+    from entitlements.cli.exit_codes import Code
 
     asked = ask(account, policy=policy, accounts=accounts, tier=tier, at=at)
     check_feature(asked.policy, name, account)
@@ -70,8 +70,8 @@ def _show(screen: Screen, decision: Decision, entitlements: Entitlements) -> Non
 
 def _facts(decision: Decision, policy: Policy) -> Iterator[tuple[str, str]]:
     """Return what is known beside the sentence, in words."""
+    from entitlements.cli.formatting import moment, of_name
     from entitlements.cli.sentences import remedy_words
-    from entitlements.cli.wording import moment, of_name
 
     yield "reason", decision.reason.value
     if decision.facts.size is not None:
@@ -107,14 +107,14 @@ def _show_trace(screen: Screen, decision: Decision, policy: Policy) -> None:
 def _show_note(screen: Screen, note: str, style: str, *, indent: int) -> None:
     from rich.text import Text
 
-    from entitlements.cli.folding import folded
+    from entitlements.cli.wrap import folded
 
     for line in folded(note, max(20, (screen.fold or 80) - indent)):
         screen.show(Text(" " * indent + line, style))
 
 
 def _row(decision: Decision, considered: Considered, policy: Policy, mark: str) -> Row:
-    from entitlements.cli.wording import more_of, of_name
+    from entitlements.cli.formatting import more_of, of_name
     from entitlements.model.facts import Verdict
 
     name = decision.feature.partition(":")[0]

@@ -31,9 +31,9 @@ def health(
     Components are columns of the accounts' file, or given with --score. One that is
     missing is named, not guessed: without it there is no score. Exits with 1 then.
     """
-    from entitlements.cli.asking import ask
-    from entitlements.cli.exits import CannotAnswer, Code
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
+    from entitlements.cli.context import ask
+    from entitlements.cli.exit_codes import CannotAnswer, Code
     from entitlements.errors import AccountError
     from entitlements.model.account import Account
     from entitlements.tiering.health import measured_in
@@ -56,7 +56,7 @@ def health(
 
 
 def _score(written: str) -> tuple[str, str]:
-    from entitlements.cli.exits import CannotAnswer, Code
+    from entitlements.cli.exit_codes import CannotAnswer, Code
 
     name, sign, value = written.partition("=")
     if not sign:

@@ -9,7 +9,7 @@ import typer
 
 def checked_store(given: str | None) -> str | None:
     """Return the URL of a store if it can be one."""
-    from entitlements.cli.opening import check_store
+    from entitlements.cli.loading import check_store
 
     return check_store(given)
 

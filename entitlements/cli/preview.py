@@ -34,10 +34,10 @@ def preview(
     Shows when it would take effect, the features, limits and services that change, and
     what becomes of present usage that is over a new limit. Changes nothing.
     """
-    from entitlements.cli.asking import ask_about_customer
-    from entitlements.cli.exits import CannotAnswer, Code
-    from entitlements.cli.opening import instant
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
+    from entitlements.cli.context import ask_about_customer
+    from entitlements.cli.exit_codes import CannotAnswer, Code
+    from entitlements.cli.loading import instant
     from entitlements.model.instants import to_datetime
     from entitlements.tiering.preview import preview as previewed
 
@@ -59,8 +59,8 @@ def preview(
 
 
 def _lines(policy: Policy, plan: ChangePreview, *, counted: bool) -> Iterator[str]:
-    from entitlements.cli.wording import moment
-    from entitlements.model.words import in_words
+    from entitlements.cli.formatting import moment
+    from entitlements.model.display import in_words
 
     way = f"{plan.account}: {plan.from_tier} to {plan.to_tier}"
     if plan.from_tier == plan.to_tier:
@@ -88,7 +88,7 @@ def _listed(head: str, items: object) -> Iterator[str]:
 
 
 def _limit(policy: Policy, change: LimitChange) -> str:
-    from entitlements.cli.wording import sized
+    from entitlements.cli.formatting import sized
 
     limit = policy.limits[change.limit]
     sizes = f"{change.limit}: {sized(limit, change.before)} -> {sized(limit, change.after)}"
@@ -97,8 +97,8 @@ def _limit(policy: Policy, change: LimitChange) -> str:
 
 
 def _services(changes: Mapping[str, ValueChange]) -> list[str]:
+    from entitlements.model.display import in_words
     from entitlements.model.limits import NOT_INCLUDED
-    from entitlements.model.words import in_words
 
     def said(value: object) -> str:
         return "nothing" if value is NOT_INCLUDED else in_words(value)

@@ -12,7 +12,7 @@ from entitlements.cli.options import AccountsOption, AtOption, JsonOption, Polic
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
     from entitlements.enforcer import Enforcer
     from entitlements.model.account import Account
     from entitlements.policy import Policy
@@ -80,9 +80,9 @@ def review(
     Weighs revenue, usage of the last months, requests and what happened to the business
     (the column `events`, or --event). Exits with 1 where an account cannot be reviewed.
     """
-    from entitlements.cli.exits import CannotAnswer, Code
-    from entitlements.cli.opening import accounts_path, instant, open_accounts, open_policy
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
+    from entitlements.cli.exit_codes import CannotAnswer, Code
+    from entitlements.cli.loading import accounts_path, instant, open_accounts, open_policy
     from entitlements.enforcer import Enforcer
     from entitlements.model.names import nearest
     from entitlements.model.problem import Severity
@@ -124,7 +124,7 @@ def _events(account: Account) -> tuple[str, ...]:
 
 
 def _put_one(screen: Screen, review: Review) -> None:
-    from entitlements.model.words import in_words
+    from entitlements.model.display import in_words
 
     to = f" to {review.to}" if review.to else ""
     notice = f", after a notice of {in_words(review.notice)}" if review.notice else ""
@@ -164,7 +164,7 @@ def _counts(base: BaseReview) -> Iterator[str]:
 def _put_problems(problems: list[str]) -> None:
     from rich.text import Text
 
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
 
     screen = Screen(stderr=True)
     for problem in problems:

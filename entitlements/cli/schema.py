@@ -11,8 +11,8 @@ def schema(*, _as_json: JsonOption = False) -> int:
 
     Editors complete and check with it. It is JSON with and without --json.
     """
-    from entitlements.cli.exits import Code
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
+    from entitlements.cli.exit_codes import Code
     from entitlements.policy.schema import schema_text
 
     Screen().put(schema_text())

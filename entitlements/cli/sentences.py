@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from entitlements.cli.wording import of_name
+from entitlements.cli.formatting import of_name
 from entitlements.model.facts import Reason
 from entitlements.model.limits import NOT_INCLUDED
 

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from entitlements.accounts import CsvAccounts
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
     from entitlements.model.account import Account
     from entitlements.model.policy import Policy
-    from entitlements.tiering.serving import AccountServices, BaseServices
+    from entitlements.tiering.service_costs import AccountServices, BaseServices
 
 SHOWN = 10
 
@@ -44,11 +44,11 @@ def services(
     is worth. An account and a base are held against what they pay. Exits with 1 where an
     account is over-serviced, or it cannot be told.
     """
-    from entitlements.cli.exits import CannotAnswer, Code
-    from entitlements.cli.opening import accounts_path, instant, open_accounts, open_policy
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
+    from entitlements.cli.exit_codes import CannotAnswer, Code
+    from entitlements.cli.loading import accounts_path, instant, open_accounts, open_policy
+    from entitlements.tiering.service_costs import serve, serve_base
     from entitlements.tiering.services import in_variant, services_of
-    from entitlements.tiering.serving import serve, serve_base
 
     now, loaded = instant(at), open_policy(policy)
     if account is not None and base:
@@ -78,7 +78,7 @@ def _put_problems(file: CsvAccounts) -> None:
     """Tell which rows are not among the accounts."""
     from rich.text import Text
 
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
 
     screen = Screen(stderr=True)
     for problem in file.problems[:SHOWN]:
@@ -96,7 +96,7 @@ def _show(screen: Screen, value: object | None, lines: Iterator[str]) -> None:
 
 
 def _found(policy: Policy, file: CsvAccounts, path: str, id: str) -> Account:
-    from entitlements.cli.exits import CannotAnswer, Code
+    from entitlements.cli.exit_codes import CannotAnswer, Code
     from entitlements.model.names import nearest
 
     found = file.find(id)
@@ -110,7 +110,7 @@ def _found(policy: Policy, file: CsvAccounts, path: str, id: str) -> Account:
 
 
 def _catalogue(policy: Policy) -> Iterator[str]:
-    from entitlements.cli.aligned import aligned
+    from entitlements.cli.tables import aligned
     from entitlements.tiering.services import services_of, tier_lines
 
     services = services_of(policy)
@@ -128,7 +128,7 @@ def _catalogue(policy: Policy) -> Iterator[str]:
 
 
 def _catalogue_json(policy: Policy) -> dict[str, object]:
-    from entitlements.model.words import in_json
+    from entitlements.model.display import in_json
     from entitlements.tiering.services import services_of, tier_lines
 
     services = services_of(policy)
@@ -144,7 +144,7 @@ def _catalogue_json(policy: Policy) -> dict[str, object]:
 
 
 def _account_lines(served: AccountServices) -> Iterator[str]:
-    from entitlements.cli.aligned import aligned
+    from entitlements.cli.tables import aligned
 
     rows: list[tuple[str, ...]] = [("service", "times a year", "cost", "worth")]
     rows += [(each.service.name, *_figures(each.times, each.cost, each.value)) for each in served.lines]
@@ -156,7 +156,7 @@ def _account_lines(served: AccountServices) -> Iterator[str]:
 
 
 def _base_lines(base: BaseServices) -> Iterator[str]:
-    from entitlements.cli.aligned import aligned
+    from entitlements.cli.tables import aligned
 
     heads = ("tier", "accounts", "pay", "serving costs", "of that", "worth", "over", "under", "unknown")
     rows: list[tuple[str, ...]] = [heads]

@@ -36,10 +36,10 @@ def sla(
     With --opened also by when, on the clock of the tier's support, and how much time is
     left. Exits with 1 where it is late, or nothing is promised at all.
     """
-    from entitlements.cli.asking import ask
-    from entitlements.cli.exits import CannotAnswer, Code
-    from entitlements.cli.opening import instant
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
+    from entitlements.cli.context import ask
+    from entitlements.cli.exit_codes import CannotAnswer, Code
+    from entitlements.cli.loading import instant
     from entitlements.model.instants import to_datetime
 
     if opened is None and (responded or resolved):
@@ -69,7 +69,7 @@ def sla(
 
 
 def _in_json(level: ServiceLevel, ticket: Ticket | None) -> dict[str, object]:
-    from entitlements.model.words import in_json
+    from entitlements.model.display import in_json
 
     whole = level.to_dict()
     if ticket:
@@ -95,8 +95,8 @@ def _lines(account: str, level: ServiceLevel, ticket: Ticket | None) -> list[str
 
 def _stands(commitment: Commitment, progress: Progress | None) -> str:
     """Return by when, and how that stands."""
-    from entitlements.cli.wording import moment
-    from entitlements.model.words import in_words
+    from entitlements.cli.formatting import moment
+    from entitlements.model.display import in_words
 
     if progress is None or progress.due is None:
         return ""

@@ -13,7 +13,7 @@ from entitlements.cli.options import JsonOption, PolicyOption
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from entitlements.cli.matrix import Matrix
+    from entitlements.cli.matrix.comparison import Matrix
 
 
 class Format(StrEnum):
@@ -45,28 +45,28 @@ def tiers(
 
     Shows limits, features, values and add-ons side by side, the highest tier first.
     """
-    from entitlements.cli.exits import Code
-    from entitlements.cli.matrix import matrix_of
-    from entitlements.cli.opening import open_policy
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
+    from entitlements.cli.exit_codes import Code
+    from entitlements.cli.loading import open_policy
+    from entitlements.cli.matrix.comparison import matrix_of
 
     loaded = open_policy(policy)
     matrix = _chosen(matrix_of(loaded), section or ())
     screen = Screen()
     if as_json or form is Format.JSON:
-        from entitlements.cli.matrix_json import plain
+        from entitlements.cli.matrix.to_json import plain
 
         screen.put_json(plain(loaded, matrix.sections))
     elif form is Format.MARKDOWN:
-        from entitlements.cli.matrix_markdown import markdown
+        from entitlements.cli.matrix.to_markdown import markdown
 
         screen.put(markdown(matrix))
     elif form is Format.HTML:
-        from entitlements.cli.matrix_html import page
+        from entitlements.cli.matrix.to_html import page
 
         screen.put(page(matrix))
     else:
-        from entitlements.cli.matrix_table import show
+        from entitlements.cli.matrix.to_text import show
 
         show(screen, matrix)
     return Code.YES
@@ -74,7 +74,7 @@ def tiers(
 
 def _chosen(matrix: Matrix, names: Sequence[str]) -> Matrix:
     """Return the sections of these names, all of them if there are no names."""
-    from entitlements.cli.exits import CannotAnswer, Code
+    from entitlements.cli.exit_codes import CannotAnswer, Code
     from entitlements.model.names import nearest
 
     known = [section.name for section in matrix.sections]

@@ -16,7 +16,7 @@ from entitlements.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from entitlements.cli.asking import Asked
+    from entitlements.cli.context import Asked
     from entitlements.cli.usage_meters import Meter
 
 
@@ -39,10 +39,10 @@ def usage(
     quota is projected to the end of its period in a straight line: as if it went on as it
     has since the period began (not within the first hundredth of it). Nothing is spent.
     """
-    from entitlements.cli.asking import ask
-    from entitlements.cli.exits import CannotAnswer, Code
-    from entitlements.cli.opening import store_url
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
+    from entitlements.cli.context import ask
+    from entitlements.cli.exit_codes import CannotAnswer, Code
+    from entitlements.cli.loading import store_url
 
     asked = ask(account, policy=policy, accounts=accounts, tier=tier, at=None, store=store_url(store))
     screen = Screen()
@@ -85,7 +85,7 @@ def _meters(asked: Asked, scope: str | None) -> tuple[Meter, ...]:
 
 def _plain(asked: Asked, scope: str | None, meters: tuple[Meter, ...]) -> dict[str, Any]:
     from entitlements.cli.usage_meters import when_full
-    from entitlements.model.words import in_json
+    from entitlements.model.display import in_json
 
     entitlements = asked.enforcer.entitlements(asked.account)
     return {

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from entitlements.cli.folding import folded
+from entitlements.cli.formatting import amount, moment, more_of, sized
 from entitlements.cli.usage_meters import when_full
-from entitlements.cli.wording import amount, moment, more_of, sized
+from entitlements.cli.wrap import folded
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Mode, OnOutage, Quota
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
     from entitlements.cli.usage_meters import Meter
     from entitlements.model.policy import Policy
 

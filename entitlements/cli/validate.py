@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
     from entitlements.model.problem import Problem
     from entitlements.policy import Policy
 
@@ -43,9 +43,9 @@ def validate(
     Each is one line, `file:line: path: problem; cure`, and the last line counts them.
     Exits with 1 if there are any; warnings count with --strict only.
     """
-    from entitlements.cli.exits import Code
-    from entitlements.cli.opening import policy_path
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
+    from entitlements.cli.exit_codes import Code
+    from entitlements.cli.loading import policy_path
     from entitlements.model.problem import Severity
 
     where = policy_path(policy or path)
@@ -68,7 +68,7 @@ def validate(
 
 def _checked(where: str, accounts: str | None) -> tuple[Policy | None, tuple[Problem, ...]]:
     """Return the policy, if it can be used, and all that is wrong or odd."""
-    from entitlements.cli.opening import open_accounts
+    from entitlements.cli.loading import open_accounts
     from entitlements.errors import PolicyError
     from entitlements.policy import Policy
 
@@ -108,7 +108,7 @@ def _line(problem: Problem) -> Text:
 def _total(where: str, loaded: Policy | None, errors: int, warnings: int, *, fine: bool) -> Text:
     from rich.text import Text
 
-    from entitlements.cli.wording import counted
+    from entitlements.cli.formatting import counted
 
     found = [counted(number, noun) for number, noun in ((errors, "error"), (warnings, "warning")) if number]
     text = ", ".join(found) or "fine"

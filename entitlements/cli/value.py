@@ -33,11 +33,11 @@ def value(
     A node above several keys is shown as a tree, a list with one line for each item.
     Exits with 1 where the value is not included.
     """
-    from entitlements.cli.asking import ask, check_key
-    from entitlements.cli.exits import Code
-    from entitlements.cli.screen import Screen
+    from entitlements.cli.console import Screen
+    from entitlements.cli.context import ask, check_key
+    from entitlements.cli.exit_codes import Code
+    from entitlements.model.display import in_json
     from entitlements.model.limits import NOT_INCLUDED
-    from entitlements.model.words import in_json
 
     asked = ask(account, policy=policy, accounts=accounts, tier=tier, at=at)
     check_key(asked.policy, key, account)
@@ -53,8 +53,8 @@ def value(
 
 def _lines(entitlements: Entitlements, key: str, found: object, signs: Signs) -> list[str]:
     """Return the lines that show a value: a tree below a node, one line for each item of a list."""
-    from entitlements.cli.wording import of_name, promised
-    from entitlements.model.words import in_words
+    from entitlements.cli.formatting import of_name, promised
+    from entitlements.model.display import in_words
 
     if key in entitlements.values:
         if found is None:
@@ -68,8 +68,8 @@ def _lines(entitlements: Entitlements, key: str, found: object, signs: Signs) ->
 
 def _tree(node: Mapping[str, object], indent: str, signs: Signs) -> Iterator[str]:
     """Return one line for each key below *node*; names beside each other are padded alike."""
-    from entitlements.cli.wording import promised
-    from entitlements.model.words import in_words
+    from entitlements.cli.formatting import promised
+    from entitlements.model.display import in_words
 
     shown = {word: item for word, item in node.items() if not _is_label(word, node)}
     width = max((len(word) for word, item in shown.items() if not isinstance(item, Mapping)), default=0)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from entitlements.crm.assigning import Assigned, Result, assign_base
+from entitlements.crm.assignment import Assigned, Result, assign_base
 from entitlements.crm.columns import Columns, choose_columns
 from entitlements.crm.layout import Layout, read_layout
 from entitlements.crm.moves import Move, Moves, compare
-from entitlements.crm.writing import Options, write
+from entitlements.crm.writer import Options, write
 
 __all__ = [
     "Assigned",

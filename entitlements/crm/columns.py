@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from entitlements.accounts.csv_dialect import spelt
+from entitlements.accounts.csv.dialect import spelt
 from entitlements.errors import AccountError
 from entitlements.model.names import nearest
-from entitlements.policy.misread import any_of
+from entitlements.policy.errors import any_of
 from entitlements.tiering.attributes import attribute_name
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from entitlements.accounts.csv_dialect import SEPARATORS, decoded, misquoted, separator_of
+from entitlements.accounts.csv.dialect import SEPARATORS, decoded, misquoted, separator_of
 from entitlements.errors import AccountError
 
 BYTES = "latin-1"

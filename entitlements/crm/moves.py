@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from entitlements.crm.assigning import tiers_by_name
+from entitlements.crm.assignment import tiers_by_name
 from entitlements.errors import AccountError
-from entitlements.model.words import in_json, in_words
+from entitlements.model.display import in_json, in_words
 from entitlements.tiering.attributes import read_attributes
 
 if TYPE_CHECKING:
-    from entitlements.crm.assigning import Assigned, Result
+    from entitlements.crm.assignment import Assigned, Result
     from entitlements.crm.columns import Columns
     from entitlements.crm.layout import Layout
     from entitlements.model.conditions import Known

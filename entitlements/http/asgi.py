@@ -10,18 +10,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from entitlements.http.account import HANDLES, SERVED, AccountMiddleware
+from entitlements.http.account_lookup import AccountFinder, check_enforcer
+from entitlements.http.account_middleware import HANDLES, SERVED, AccountMiddleware
 from entitlements.http.current import ACCOUNT
-from entitlements.http.finding import AccountFinder, check_enforcer
-from entitlements.http.gate import RoutesMiddleware
 from entitlements.http.headers import HeaderStyle
 from entitlements.http.lifespan import LifespanMiddleware
-from entitlements.http.prefixes import checking
 from entitlements.http.problems import Problems, Refusal
-from entitlements.http.refusing import check_on_denied, refuse
+from entitlements.http.refusals import check_on_denied, refuse
 from entitlements.http.response import adding
+from entitlements.http.root_path import checking
+from entitlements.http.route_middleware import RoutesMiddleware
 from entitlements.http.routes import Route, RouteTable, route_of
-from entitlements.stores.asked import Failed
+from entitlements.stores.pending import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from entitlements.async_enforcer import AsyncEnforcer
     from entitlements.enforcer import Enforcer
     from entitlements.http.identify import Identify
-    from entitlements.http.refusing import OnDenied
+    from entitlements.http.refusals import OnDenied
     from entitlements.http.types import App, Receive, Scope, Send
 
 __all__ = ["AccountMiddleware", "EntitlementsMiddleware", "RoutesMiddleware"]

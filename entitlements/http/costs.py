@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from entitlements.model.names import MAX_COUNT, check_id, shown
-from entitlements.model.redacting import story
+from entitlements.model.redaction import story
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,8 +9,8 @@ from entitlements.errors import NotLoaded
 
 if TYPE_CHECKING:
     from entitlements.async_enforcer import AsyncEnforcer
-    from entitlements.bound import AsyncBoundAccount, BoundAccount
     from entitlements.enforcer import Enforcer
+    from entitlements.handles import AsyncBoundAccount, BoundAccount
 
     Handle = AsyncBoundAccount | BoundAccount
 

@@ -18,10 +18,10 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from entitlements.model.display import in_json
 from entitlements.model.facts import Reason
 from entitlements.model.instants import SECOND
 from entitlements.model.names import FORBIDDEN, shown
-from entitlements.model.words import in_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,7 +166,7 @@ class Problems:
 
         Args:
             decision: What refused.
-            like: Another refusal that it shall read like; see `entitlements.http.strangers`.
+            like: Another refusal that it shall read like; see `entitlements.http.unknown_accounts`.
         """
         if like is not None:
             return replace(self.refused(like), decision=decision)

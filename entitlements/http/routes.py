@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from entitlements.http.types import path_of
 from entitlements.model.routes import Cost, Route
-from entitlements.rules.routing import RouteTable
+from entitlements.rules.route_matching import RouteTable
 
 if TYPE_CHECKING:
     from entitlements.http.types import Scope

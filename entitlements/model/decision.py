@@ -13,11 +13,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from entitlements.errors import Denied
+from entitlements.model.display import in_json, in_words
 from entitlements.model.facts import STATIC, Considered, Facts, Reason, Receipt, Remedy
 from entitlements.model.instants import to_datetime, to_timedelta
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue, Mode, NotIncluded, Unlimited
 from entitlements.model.remedies import remedy_of
-from entitlements.model.words import in_json, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from entitlements.model.words import in_words
+from entitlements.model.display import in_words
 
 if TYPE_CHECKING:
     from entitlements.model.charge import Part

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from entitlements.model.words import in_json
+from entitlements.model.display import in_json
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from entitlements.model import policy as model
-from entitlements.policy.building import build
-from entitlements.policy.files import read_files
-from entitlements.policy.mappings import read_mapping
+from entitlements.policy.builder import build
 from entitlements.policy.report import Report
+from entitlements.policy.yaml.files import read_files
+from entitlements.policy.yaml.mappings import read_mapping
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

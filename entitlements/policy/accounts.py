@@ -13,10 +13,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from entitlements.errors import AccountError
+from entitlements.model.display import in_words
 from entitlements.model.instants import to_instant, to_timedelta
 from entitlements.model.limits import Rate
 from entitlements.model.names import MAX_RATE, nearest
-from entitlements.model.words import in_words
 from entitlements.policy.overrides import read_override
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, Rate
 from entitlements.model.names import nearest
 from entitlements.model.policy import NO_LEVEL
-from entitlements.policy.misread import Misread, any_of, shown
+from entitlements.policy.errors import Misread, any_of, shown
 from entitlements.policy.quantities import RateSize, is_duration, parse_duration, read_limit
-from entitlements.policy.scalars import is_number, typed_scalar
+from entitlements.policy.yaml.scalars import is_number, typed_scalar
 
 if TYPE_CHECKING:
     from entitlements.model.limits import NotIncluded

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, NotIncluded
-from entitlements.policy.misread import Misread, shown
+from entitlements.policy.errors import Misread, shown
 from entitlements.policy.quantities import read_size, window_in_words
-from entitlements.policy.tree import Branch, Path, node_at
 from entitlements.policy.values import read_values
+from entitlements.policy.yaml.tree import Branch, Path, node_at
 
 if TYPE_CHECKING:
     from entitlements.model.policy import Value
     from entitlements.policy.report import Report
-    from entitlements.policy.shape import AddOnShape, TierShape
+    from entitlements.policy.schema_models import AddOnShape, TierShape
     from entitlements.policy.vocabulary import Vocabulary
 
 

@@ -16,7 +16,7 @@ from limits import parse_many
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Limit, LimitValue, Quota, Rate
 from entitlements.model.names import MAX_COUNT, MAX_RATE, nearest
-from entitlements.policy.misread import Misread, shown
+from entitlements.policy.errors import Misread, shown
 
 MONTH: Final = 30 * DAY
 """From this window on, a rate is a quota; the `limits` library counts a month as 30 days."""

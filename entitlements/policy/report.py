@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from entitlements.model.problem import Problem, Severity
-from entitlements.policy.misread import Absent, Misread
-from entitlements.policy.tree import Items, Leaf, Place, dotted, node_at, place_of
+from entitlements.policy.errors import Absent, Misread
+from entitlements.policy.yaml.tree import Items, Leaf, Place, dotted, node_at, place_of
 
 if TYPE_CHECKING:
-    from entitlements.policy.tree import Branch, Path
+    from entitlements.policy.yaml.tree import Branch, Path
 
 
 class Report:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from entitlements.policy.shape import Document
+from entitlements.policy.schema_models import Document
 
 _VALUE = {
     "anyOf": [

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from entitlements.errors import PolicyError
-from entitlements.policy.misread import Misread
-from entitlements.policy.tree import MAX_NODES
+from entitlements.policy.errors import Misread
+from entitlements.policy.yaml.tree import MAX_NODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from entitlements.policy.parts import Part
     from entitlements.policy.report import Report
-    from entitlements.policy.shape import Document
+    from entitlements.policy.schema_models import Document
 
 MAX_FILES: Final = 1000
 """Most files of a folder."""

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 from entitlements.model.limits import NOT_INCLUDED, NotIncluded
 from entitlements.model.names import NAME
-from entitlements.policy.misread import Misread, shown
+from entitlements.policy.errors import Misread, shown
 from entitlements.policy.quantities import is_duration, parse_duration
-from entitlements.policy.tree import Branch, Items, Leaf, Node, Path
+from entitlements.policy.yaml.tree import Branch, Items, Leaf, Node, Path
 
 if TYPE_CHECKING:
     from entitlements.model.policy import Value

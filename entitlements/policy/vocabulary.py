@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from entitlements.model.services import PREFIX
-from entitlements.policy.misread import Absent, Misread
-from entitlements.policy.shape import Document
-from entitlements.policy.tree import Branch, keys_of
+from entitlements.policy.errors import Absent, Misread
+from entitlements.policy.schema_models import Document
+from entitlements.policy.yaml.tree import Branch, keys_of
 
 SECTIONS: Final = {"features": "feature", "levels": "feature with levels", "limits": "limit"}
 """The sections that define names, and what they define."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from entitlements.stores.memory import AsyncMemoryStore, MemoryStore
-from entitlements.stores.shares import check_processes
+from entitlements.stores.resilience.local_limits import check_processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ def open_store(store: str | Store, clock: Clock) -> Store:
     if _is_embedded(store):
         return MemoryStore(clock)
     if _is_networked(store):
-        from entitlements.stores.redis import RedisStore
+        from entitlements.stores.redis.store import RedisStore
 
         _check_clock(clock)
         return RedisStore(store)
@@ -56,7 +56,7 @@ def open_async_store(store: str | Store | AsyncStore, clock: Clock) -> AsyncStor
     if _is_embedded(store):
         return AsyncMemoryStore(MemoryStore(clock))
     if _is_networked(store):
-        from entitlements.stores.redis import AsyncRedisStore
+        from entitlements.stores.redis.store import AsyncRedisStore
 
         _check_clock(clock)
         return AsyncRedisStore(store)
@@ -86,8 +86,8 @@ def guard_store(store: Store, tell: Callable[[Event], object], processes: int | 
     check_processes(processes)
     if isinstance(store, MemoryStore):
         return store
-    from entitlements.stores.denying import DenyCache
-    from entitlements.stores.outage import Outage
+    from entitlements.stores.deny_cache import DenyCache
+    from entitlements.stores.resilience.store import Outage
 
     if isinstance(store, Outage | DenyCache):
         return store
@@ -99,8 +99,8 @@ def guard_async_store(store: AsyncStore, tell: Callable[[Event], object], proces
     check_processes(processes)
     if isinstance(store, AsyncMemoryStore):
         return store
-    from entitlements.stores.denying import AsyncDenyCache
-    from entitlements.stores.outage import AsyncOutage
+    from entitlements.stores.deny_cache import AsyncDenyCache
+    from entitlements.stores.resilience.store import AsyncOutage
 
     if isinstance(store, AsyncOutage | AsyncDenyCache):
         return store

@@ -37,7 +37,7 @@ from entitlements.model.charge import (
 )
 from entitlements.model.limits import Rate
 from entitlements.rules import ledger as law
-from entitlements.rules import settling
+from entitlements.rules import settlement
 from entitlements.rules.ledger import Ledger
 from entitlements.rules.outages import lift
 
@@ -173,22 +173,22 @@ class MemoryStore:
     def _carry_out(self, order: Order, ledger: Ledger, now: int) -> Answer:
         match order:
             case Read():
-                return settling.read(ledger, self._scoped(order.account, order.scope, ledger), order, now)
+                return settlement.read(ledger, self._scoped(order.account, order.scope, ledger), order, now)
             case Settle():
                 scope = order.anew.scope if order.anew else None
-                return settling.settle(ledger, self._scoped(order.account, scope, ledger), order, now)
+                return settlement.settle(ledger, self._scoped(order.account, scope, ledger), order, now)
             case Refund():
-                return settling.refund(ledger, self._scoped(order.account, order.scope, ledger), order, now)
+                return settlement.refund(ledger, self._scoped(order.account, order.scope, ledger), order, now)
             case SetUsage():
-                return settling.set_usage(ledger, order, now)
+                return settlement.set_usage(ledger, order, now)
             case Release():
-                return settling.release(ledger, order.limit, order.amount, now)
+                return settlement.release(ledger, order.limit, order.amount, now)
             case Unassign():
-                return settling.unassign(ledger, order.limit, order.holder, now)
+                return settlement.unassign(ledger, order.limit, order.holder, now)
             case ReadHistory():
-                return settling.history(ledger, order, now)
+                return settlement.history(ledger, order, now)
             case ReadHolders():
-                return settling.holders(ledger, order.limit)
+                return settlement.holders(ledger, order.limit)
             case Recall():
                 return law.recall(ledger, order.charge, now)
             case _:

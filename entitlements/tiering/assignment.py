@@ -22,8 +22,8 @@ from types import MappingProxyType
 from entitlements.model.account import Account
 from entitlements.model.conditions import Between, IsKnown, Known, OneOf
 from entitlements.model.criteria import AssignmentRules, Band, Criterion
+from entitlements.model.display import in_json, in_words
 from entitlements.model.policy import Policy
-from entitlements.model.words import in_json, in_words
 from entitlements.tiering.attributes import Misfit, read_attributes
 from entitlements.tiering.conditions import criteria_of, describe, describe_test, holds
 

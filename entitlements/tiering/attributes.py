@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from entitlements.model.conditions import Known
 from entitlements.model.criteria import Criterion, CriterionKind
-from entitlements.model.words import in_json, in_words
+from entitlements.model.display import in_json, in_words
 
 _DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?"
 _NUMBER = re.compile(rf"(?P<minus>-)?(?P<digits>{_DIGITS})|\((?P<owed>{_DIGITS})\)")

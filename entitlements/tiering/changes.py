@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from entitlements.model.account import Account, Change
+from entitlements.model.display import in_json
 from entitlements.model.limits import LimitValue, NotIncluded
 from entitlements.model.policy import Value
-from entitlements.model.words import in_json
 
 
 class Way(StrEnum):

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 from entitlements.model.conditions import All, AnyOf, Between, Condition, IsKnown, Known, Not, OneOf
-from entitlements.model.words import in_words
+from entitlements.model.display import in_words
 
 
 def holds(condition: Condition, values: Mapping[str, Known]) -> bool | None:

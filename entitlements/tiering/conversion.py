@@ -14,8 +14,8 @@ from decimal import Decimal
 from types import MappingProxyType
 
 from entitlements.errors import AccountError
+from entitlements.model.display import in_json
 from entitlements.model.policy import Policy
-from entitlements.model.words import in_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from itertools import combinations, islice, pairwise, product
 
 from entitlements.model.conditions import Between, IsKnown, Known, OneOf
 from entitlements.model.criteria import AssignmentRules, Band, Criterion, CriterionKind
-from entitlements.model.words import in_words
+from entitlements.model.display import in_words
 from entitlements.tiering.conditions import holds, leaves
 
 MOST = 50_000

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from entitlements.model.display import in_json
 from entitlements.model.limits import NOT_INCLUDED
 from entitlements.model.policy import NO_LEVEL
-from entitlements.model.words import in_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,8 +8,8 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from entitlements.errors import AccountError
+from entitlements.model.display import in_json
 from entitlements.model.names import nearest, shown
-from entitlements.model.words import in_json
 
 if TYPE_CHECKING:
     from entitlements.model.entitlements import Entitlements

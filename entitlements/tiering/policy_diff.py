@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields, replace
 
 from entitlements.errors import AccountError, UnknownAccount
 from entitlements.model.account import Account, Override
+from entitlements.model.display import in_json
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Limit, Rate
 from entitlements.model.policy import Policy
-from entitlements.model.words import in_json
 from entitlements.tiering.differences import Difference, Direction, Kind, of_entitlements, of_tiers
 
 Resolve = Callable[[Policy, Account], Entitlements]

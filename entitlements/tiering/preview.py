@@ -20,6 +20,7 @@ from types import MappingProxyType
 
 from entitlements.errors import UnknownAccount
 from entitlements.model.account import Account, Change
+from entitlements.model.display import in_words
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.facts import Verdict
 from entitlements.model.instants import MICROSECOND, check_moment, to_datetime, to_instant
@@ -27,7 +28,6 @@ from entitlements.model.limits import NOT_INCLUDED, Allocation, Limit, LimitValu
 from entitlements.model.names import nearest, shown
 from entitlements.model.policy import NO_LEVEL, Policy, Tier, Value
 from entitlements.model.usage import Usage
-from entitlements.model.words import in_words
 from entitlements.rules.resolve import resolve
 from entitlements.rules.tiers import considered_tiers
 from entitlements.tiering.changes import ChangePreview, Fate, LimitChange, ValueChange, Way

@@ -19,11 +19,11 @@ from types import MappingProxyType
 
 from entitlements.model.account import Account
 from entitlements.model.conditions import Known
+from entitlements.model.display import in_json
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import Quota
 from entitlements.model.names import nearest, shown
 from entitlements.model.policy import Policy, Tier
-from entitlements.model.words import in_json
 from entitlements.rules.resolve import resolve
 from entitlements.tiering.assignment import Assignment, assign
 from entitlements.tiering.preview import own_tier, standing

@@ -19,10 +19,10 @@ from types import MappingProxyType
 from entitlements.model.account import Account
 from entitlements.model.conditions import Known
 from entitlements.model.criteria import AssignmentRules
+from entitlements.model.display import in_json, in_words
 from entitlements.model.names import nearest
 from entitlements.model.policy import Policy
 from entitlements.model.segments import Cut, RuleSegmentation, ShareSegmentation
-from entitlements.model.words import in_json, in_words
 from entitlements.tiering.assignment import Gap, Missing, assign
 from entitlements.tiering.attributes import Misfit, read_attributes
 

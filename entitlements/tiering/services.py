@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import MappingProxyType
 
+from entitlements.model.display import in_json
 from entitlements.model.names import nearest
 from entitlements.model.policy import Policy, Tier
 from entitlements.model.services import Service, Services
-from entitlements.model.words import in_json
 
 
 @dataclass(frozen=True, slots=True)

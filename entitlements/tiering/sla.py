@@ -14,10 +14,10 @@ from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
 from entitlements.errors import PolicyError, UnknownFeature
+from entitlements.model.display import in_json, in_words
 from entitlements.model.instants import HOUR, MINUTE, check_moment, to_datetime, to_timedelta
 from entitlements.model.limits import NOT_INCLUDED
 from entitlements.model.problem import Problem
-from entitlements.model.words import in_json, in_words
 from entitlements.tiering.support_clock import SupportClock
 
 if TYPE_CHECKING:

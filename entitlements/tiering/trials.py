@@ -13,10 +13,10 @@ from enum import StrEnum
 
 from entitlements.errors import AccountError
 from entitlements.model.account import Account, Trial
+from entitlements.model.display import in_json, in_words
 from entitlements.model.instants import DAY, MICROSECOND, to_datetime, to_instant, to_timedelta
 from entitlements.model.names import nearest, shown
 from entitlements.model.policy import Policy, Tier
-from entitlements.model.words import in_json, in_words
 from entitlements.tiering.preview import own_tier
 
 

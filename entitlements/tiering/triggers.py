@@ -16,12 +16,12 @@ from types import MappingProxyType
 
 from entitlements.model.account import Account
 from entitlements.model.conditions import Known
+from entitlements.model.display import in_json, in_words
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.instants import to_instant
 from entitlements.model.limits import Allocation, LimitValue, Quota
 from entitlements.model.policy import Policy, Tier
 from entitlements.model.usage import Period, Usage
-from entitlements.model.words import in_json, in_words
 from entitlements.tiering.assignment import Assignment
 from entitlements.tiering.months import exceeded_in, months_that_count, used_in_months
 from entitlements.tiering.terms import Effect, Share, Terms

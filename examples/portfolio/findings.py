@@ -11,8 +11,8 @@ from entitlements.model.instants import to_instant
 from entitlements.model.limits import Allocation, Quota
 from entitlements.tiering.reviews import BaseReview, Review, together
 from entitlements.tiering.segmentation import Segmented, segment, thresholds
+from entitlements.tiering.service_costs import AccountServices, BaseServices, serve_base
 from entitlements.tiering.services import tier_lines
-from entitlements.tiering.serving import AccountServices, BaseServices, serve_base
 from entitlements.tiering.triggers import Action
 
 NEAR = Decimal(80)  # percent of a limit from which a meter is worth a look

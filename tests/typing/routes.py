@@ -8,7 +8,7 @@ from typing import Annotated, assert_type
 from fastapi import Depends
 
 from entitlements import Decision, Entitlements, Usage
-from entitlements.bound import AsyncBoundAccount, BoundAccount
+from entitlements.handles import AsyncBoundAccount, BoundAccount
 from entitlements.http import fastapi
 from entitlements.http.fastapi import CurrentAccount, CurrentEntitlements
 

@@ -17,7 +17,7 @@ from entitlements.model.charge import Forget, Order
 from entitlements.stores.memory import AsyncMemoryStore, MemoryStore
 
 if TYPE_CHECKING:
-    from entitlements.stores.redis import AsyncRedisStore, RedisStore
+    from entitlements.stores.redis.store import AsyncRedisStore, RedisStore
 
 _NOBODY = Forget("nobody")
 """An order that changes nothing, and is refused all the same by a server that takes no writes."""
@@ -105,7 +105,7 @@ class Storage(limits.storage.Storage):
         url, namespace, _, memory = self._place
         if url is None:
             return MemoryStore(**memory)
-        from entitlements.stores.redis import RedisStore
+        from entitlements.stores.redis.store import RedisStore
 
         return RedisStore(url, namespace=namespace)
 
@@ -173,7 +173,7 @@ class AsyncStorage(limits.aio.storage.Storage):
         if url is None:
             self._memory = MemoryStore(**memory)
             return AsyncMemoryStore(self._memory)
-        from entitlements.stores.redis import AsyncRedisStore
+        from entitlements.stores.redis.store import AsyncRedisStore
 
         return AsyncRedisStore(url, namespace=namespace)
 
@@ -183,10 +183,10 @@ def _wipe(place: Place) -> int:
     import redis
     from redis.exceptions import RedisClusterException, RedisError
 
-    from entitlements.stores.connecting import target_of
-    from entitlements.stores.failures import failure
-    from entitlements.stores.keys import LAYOUT
-    from entitlements.stores.pools import cluster_of, pool_of
+    from entitlements.stores.redis.clients import cluster_of, pool_of
+    from entitlements.stores.redis.error_map import failure
+    from entitlements.stores.redis.keys import LAYOUT
+    from entitlements.stores.redis.url import target_of
 
     assert place.url is not None
     target = target_of(place.url, place.namespace)

@@ -1,0 +1,244 @@
+"""
+What a person types into one cell, and what it means.
+
+Items are separated by semicolons (or line breaks); what is said about an item stands
+in parentheses behind it. Nothing is guessed: what does not read is an error with a cure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from entitlements.model.account import Change, Grant, Override, Status
+from entitlements.model.limits import NOT_INCLUDED, UNLIMITED
+from entitlements.policy.errors import Misread, shown
+from entitlements.policy.quantities import is_duration, parse_duration, parse_size
+from entitlements.policy.yaml.scalars import typed_scalar
+
+_MOMENT = re.compile(
+    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[T ](?P<time>[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?)"
+    r" ?(?P<offset>Z|[+-][0-9]{2}:?[0-9]{2})?)?"
+)
+_COUNT = re.compile(r"[0-9]{1,16}")
+_GROUPED = re.compile(r"[0-9]{1,3}(?:[,_'][0-9]{3})+(?![0-9])")
+_TOKEN = re.compile(r'"(?:[^"]|"")*"|[^"();\r\n]+|["();\r\n]')
+_TIMED = re.compile(r"(from|until|by)\s+(.*)", re.IGNORECASE | re.DOTALL)
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_SIZED = re.compile(r"[0-9]+ [A-Za-z]+")
+_WORDS = {str(word): word for word in (UNLIMITED, NOT_INCLUDED)}
+
+
+class Notes(NamedTuple):
+    """What the parentheses behind an item say."""
+
+    reason: str = ""
+    author: str = ""
+    starts: datetime | None = None
+    expires: datetime | None = None
+
+
+def read_moment(text: str) -> datetime:
+    """
+    Return an instant: `2026-03-01` is 00:00 UTC; a time without an offset is UTC.
+
+    Raises:
+        Misread: For anything but an ISO 8601 date, or date and time, that exists.
+    """
+    cure = "write a date such as 2026-03-01, or a time such as 2026-03-01T09:30:00Z"
+    found = _MOMENT.fullmatch(text)
+    if not found:
+        raise Misread(f"{shown(text)} is not a date", cure)
+    try:
+        moment = datetime.fromisoformat(f"{found['date']}T{found['time'] or '00:00'}{found['offset'] or 'Z'}")
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise Misread(f"{shown(text)} does not exist ({error})", cure) from None
+
+
+def read_anchor(text: str) -> int:
+    """Return the day of the month on which quota periods begin."""
+    if not 1 <= _count(text) <= 31:
+        raise Misread(f"{shown(text)} is not a day of the month", "write 1 to 31, or leave the cell empty")
+    return int(text)
+
+
+def read_status(text: str) -> Status:
+    """Return `active` or `suspended`, in any case."""
+    try:
+        return Status(text.lower())
+    except ValueError:
+        raise Misread(f"{shown(text)} is not a status", "write active or suspended") from None
+
+
+def read_add_ons(text: str) -> dict[str, int]:
+    """Return quantities by name: `phone-support; custom-reports=3`."""
+    add_ons: dict[str, int] = {}
+    for item, notes in _items(text):
+        name, equals, quantity = (part.strip() for part in item.partition("="))
+        if notes is not None:
+            raise Misread(f"add-on {name!r} has notes in parentheses", "leave them out")
+        if equals and not _count(quantity):
+            raise Misread(f"quantity {shown(quantity)} of add-on {name!r} is not a count", f"write {name}=2")
+        if name in add_ons:
+            raise Misread(f"add-on {name!r} stands twice", f"write it once, with its quantity: {name}=2")
+        add_ons[name] = _count(quantity) if equals else 1
+    return add_ons
+
+
+def read_overrides(text: str, origin: str) -> tuple[Override, ...]:
+    """
+    Return overrides: `leads=8000 (renewal promise, by Ann, until 2026-12-31); sso=true`.
+
+    Args:
+        text: The cell.
+        origin: The reason of an override that gives none, such as `from a.csv, line 2`.
+    """
+    return tuple(_override(item, _notes(notes or ""), origin) for item, notes in _items(text))
+
+
+def read_grants(text: str) -> tuple[Grant, ...]:
+    """Return grants: `leads+500 (goodwill, until 2026-12-31); agents+2`."""
+    return tuple(_grant(item, _notes(notes or "")) for item, notes in _items(text))
+
+
+def read_changes(text: str) -> tuple[Change, ...]:
+    """Return scheduled changes of tier: `mid-market at 2026-04-01`."""
+    return tuple(_change(item, notes) for item, notes in _items(text))
+
+
+def read_value(text: str) -> object:
+    """
+    Return a value typed by how it is written, as in a policy; in quotes it is a text.
+
+    `true` and `false`, numbers, durations, `unlimited` and `not-included` are what they
+    say. Anything else stays a str (`standard`, `20000 per hour`, `100 GB`), for the
+    policy to read where it is applied.
+    """
+    if text.startswith('"'):
+        return _unquoted(text)
+    if not text or text[0] in "[{":
+        raise Misread(f"value {shown(text)} cannot be written here", "write one value; quote it if it is a text")
+    if found := _GROUPED.match(text):
+        digits = re.sub("[^0-9]", "", found[0])
+        raise Misread(f"value {shown(text)} groups its digits", f"write {digits}; quote it if it is a text")
+    if text in _WORDS:
+        return _WORDS[text]
+    if is_duration(text):
+        return parse_duration(text)
+    value = typed_scalar(text)
+    if value is None:
+        raise Misread(f"value {shown(text)} says nothing", "write not-included; quote it if it is a text")
+    return value
+
+
+def _override(item: str, notes: Notes, origin: str) -> Override:
+    name, equals, value = (part.strip() for part in item.partition("="))
+    if not equals:
+        raise Misread(f"override {shown(item)} has no value", f"write {name or 'name'}=value")
+    return Override(
+        name,
+        read_value(value),
+        reason=notes.reason or origin,
+        author=notes.author or "csv",
+        starts=notes.starts,
+        expires=notes.expires,
+    )
+
+
+def _grant(item: str, notes: Notes) -> Grant:
+    name, _, amount = (part.strip() for part in item.partition("+"))
+    units = parse_size(amount) if _SIZED.fullmatch(amount) else _count(amount)
+    if not units:
+        raise Misread(f"grant {shown(item)} is not a limit and a count", f"write {name or 'leads'}+500")
+    reason = ", ".join(filter(None, (notes.reason, notes.author and f"by {notes.author}")))
+    return Grant(name, units, starts=notes.starts, expires=notes.expires, reason=reason)
+
+
+def _change(item: str, notes: str | None) -> Change:
+    tier, at, moment = (part.strip() for part in item.rpartition(" at "))
+    if not at or not tier or notes is not None:
+        raise Misread(f"change {shown(item)} is not a tier and a date", "write mid-market at 2026-04-01")
+    return Change(tier, at=read_moment(moment))
+
+
+def _count(text: str) -> int:
+    """Return the count that *text* writes, or 0."""
+    return int(text) if _COUNT.fullmatch(text) else 0
+
+
+def _items(text: str) -> Iterator[tuple[str, str | None]]:
+    """Split a cell into items, each with what stands in parentheses behind it, if anything."""
+    item, depth, notes = "", 0, None
+    for token in [*_TOKEN.findall(text), ";"]:
+        if depth:
+            depth += (token == "(") - (token == ")")
+            notes = f"{notes}{token if depth else ''}"
+        elif token in ";\n\r":
+            if item.strip() or notes is not None:
+                yield _whole(item), notes
+            item, notes = "", None
+        elif token == "(" and notes is None:
+            depth, notes = 1, ""
+        elif notes is not None and token.strip():
+            raise Misread(f"{shown(token)} follows the parentheses of {shown(item.strip())}", "separate items by ;")
+        else:
+            item += token
+    if depth:
+        raise Misread(f"a parenthesis behind {shown(item.strip())} is not closed", "write ) at its end")
+
+
+def _whole(item: str) -> str:
+    """Return an item whose quotes and parentheses are in order, without the blanks around it."""
+    plain = _QUOTED.sub("", item)
+    if '"' in plain:
+        raise Misread(f"a quote in {shown(item.strip())} is not closed", 'write " at its end')
+    if ")" in plain:
+        raise Misread(f"a parenthesis in {shown(item.strip())} is not opened", 'quote the value ("…") if it is a text')
+    if not item.strip():
+        raise Misread("parentheses stand behind nothing", "write what they are about before them")
+    return item.strip()
+
+
+def _notes(text: str) -> Notes:
+    """Read `reason, by author, from date, until date`, in any order; a reason may hold commas."""
+    reasons: list[str] = []
+    said: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        timed = _TIMED.fullmatch(part)
+        if timed is None:
+            reasons.append(part)
+        elif timed[1].lower() in said:
+            raise Misread(f"{timed[1]!r} stands twice in ({text})", "write it once")
+        else:
+            said[timed[1].lower()] = timed[2]
+    moments = {word: read_moment(said[word]) for word in ("from", "until") if word in said}
+    return Notes(", ".join(reasons), said.get("by", ""), moments.get("from"), moments.get("until"))
+
+
+def _unquoted(text: str) -> str:
+    """Return the text between quotes; a doubled quote inside stands for one."""
+    if not _QUOTED.fullmatch(text):
+        raise Misread(f"value {shown(text)} goes on behind its quote", 'double the quotes inside ("")')
+    return text[1:-1].replace('""', '"')
+
+
+Reader = Callable[[str, str], object]
+"""Reads a cell, given also where it stands."""
+
+READERS: dict[str, Reader] = {
+    "tier": lambda text, _: text,
+    "trial_tier": lambda text, _: text,
+    "trial_starts": lambda text, _: read_moment(text),
+    "trial_ends": lambda text, _: read_moment(text),
+    "anchor": lambda text, _: read_anchor(text),
+    "add_ons": lambda text, _: read_add_ons(text),
+    "overrides": read_overrides,
+    "grants": lambda text, _: read_grants(text),
+    "changes": lambda text, _: read_changes(text),
+    "status": lambda text, _: read_status(text),
+}
+"""How each column that means something is read."""

@@ -1,0 +1,66 @@
+"""From the bytes of a CSV file to its headings and rows, each with its line number."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from entitlements.accounts.csv.dialect import SEPARATORS, Encoded, decoded, read_rows, separator_of, spelt
+from entitlements.errors import AccountError
+from entitlements.model.names import nearest
+from entitlements.policy.errors import any_of
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """
+    A CSV file as read.
+
+    Args:
+        headings: As written.
+        names: The headings in one spelling: `Trial-Ends` is `trial_ends`.
+        rows: The cells below, blank rows left out.
+        guessed_at: The line from which the encoding was guessed; 0 where it is UTF-8, or was named.
+    """
+
+    headings: tuple[str, ...]
+    names: tuple[str, ...]
+    rows: tuple[tuple[int, list[str]], ...]
+    guessed_at: int = 0
+
+
+def read_table(file: str, data: bytes, needed: Collection[str], encoding: str | None = None) -> Table:
+    """
+    Return the table that *data* holds; its separator is found out from the headings.
+
+    Args:
+        file: The file's name, for messages.
+        data: The whole file.
+        needed: Names of columns that must be there, which tell the separators apart.
+        encoding: What it is encoded in; None finds out.
+
+    Raises:
+        AccountError: For a file that is empty, no text, in no encoding that can be found out, cut off inside a
+            quoted cell, or has no such columns, naming the file, the line and the cure.
+    """
+    found: Encoded = decoded(file, data, encoding)
+    separator = separator_of(file, found.text, needed)
+    rows = read_rows(file, found.text, separator)
+    line, headings = next(rows, (1, []))
+    if not headings or not found.text.strip(f" \t\r\n{SEPARATORS}"):
+        raise AccountError(f"{file}: the file is empty; its first line holds the headings, such as: id,tier")
+    names = tuple(spelt(heading) for heading in headings)
+    _check_names(f"{file}:{line}", headings, names, needed)
+    return Table(tuple(headings), names, tuple(rows), found.guessed_at)
+
+
+def _check_names(where: str, headings: list[str], names: tuple[str, ...], needed: Collection[str]) -> None:
+    seen: dict[str, str] = {}
+    for heading, name in zip(headings, names, strict=True):
+        if name and name in seen:
+            raise AccountError(f"{where}: the headings {seen[name]!r} and {heading!r} are the same; rename one")
+        seen[name] = heading
+    for name in needed:
+        if name not in seen:
+            has = any_of([repr(heading) for heading in headings if heading.strip()]).replace(" or ", " and ")
+            raise AccountError(f"{where}: no column {name!r}{nearest(name, names)}; the headings are {has}")

@@ -1,0 +1,308 @@
+"""
+A policy as a comparison: its tiers side by side, what they have row by row.
+
+Pure: a policy in, rows of cells out; how they look is for `matrix_table`,
+`matrix_markdown` and `matrix_html`. A node of the values that holds a range is one row;
+the text of a missing commitment stands in the row of what is not committed to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from entitlements.cli.formatting import ENDS, NOT_INCLUDED_WORDS, lasting, ranged, sized
+from entitlements.model.display import in_words
+from entitlements.model.limits import NOT_INCLUDED, Mode, Rate
+from entitlements.model.policy import NO_LEVEL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from entitlements.model.limits import Limit
+    from entitlements.model.policy import AddOn, Feature, Policy, Tier
+
+_RANGE = {*ENDS, "open-ended", "default"}
+_LABEL = "label"
+
+
+class Kind(StrEnum):
+    """What a cell says, for its colour."""
+
+    HAS = "has"
+    YES = "yes"
+    NO = "no"
+    ABSENT = "absent"
+    OPEN = "open"
+    """Not committed to."""
+    BLANK = "blank"
+    """Said in the rows below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """
+    What one tier has in one row.
+
+    Args:
+        items: The text; several where it is a list.
+        kind: What it says.
+    """
+
+    items: tuple[str, ...]
+    kind: Kind = Kind.HAS
+
+
+ABSENT = Cell((NOT_INCLUDED_WORDS,), Kind.ABSENT)
+BLANK = Cell(("",), Kind.BLANK)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """
+    One thing that tiers have.
+
+    Args:
+        name: Its name below the section, dotted.
+        label: The part of the name that the rows above have not said yet.
+        depth: How many rows above have said the rest.
+        cells: One for each tier; none where it only heads the rows below.
+        about: One sentence for people.
+    """
+
+    name: str
+    label: str
+    depth: int
+    cells: tuple[Cell, ...]
+    about: str = ""
+
+
+class Of(StrEnum):
+    """What the rows of a section are."""
+
+    LIMITS = "limits"
+    FEATURES = "features"
+    VALUES = "values"
+    ADD_ONS = "add-ons"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """
+    Rows that belong together.
+
+    Args:
+        name: What it is called.
+        rows: At least one.
+        kind: What they are.
+        words: Of values: the first words of their keys.
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+    kind: Of
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """
+    A tier.
+
+    Args:
+        id: Its name in the policy.
+        name: Its name for people.
+        note: The terms of a trial plan.
+    """
+
+    id: str
+    name: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """
+    The whole comparison.
+
+    Args:
+        version: The policy's.
+        currency: Of every amount of money.
+        columns: The tiers, highest rank first.
+        sections: Limits, features, then the values by their first word, then add-ons.
+    """
+
+    version: str
+    currency: str
+    columns: tuple[Column, ...]
+    sections: tuple[Section, ...]
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """Every kind of cell that there is, for the legend."""
+        return frozenset(cell.kind for section in self.sections for row in section.rows for cell in row.cells)
+
+
+def matrix_of(policy: Policy) -> Matrix:
+    """Return the comparison of all tiers of *policy*."""
+    tiers = ordered(policy)
+    sections = [
+        _section(Of.LIMITS, [_of_limit(limit, tiers) for limit in policy.limits.values()]),
+        _section(Of.FEATURES, [_of_feature(feature, tiers) for feature in policy.features.values()]),
+        *_of_values(tiers),
+        _section(Of.ADD_ONS, [_of_add_on(add_on, tiers) for add_on in policy.add_ons.values()]),
+    ]
+    columns = tuple(Column(tier.id, tier.name, _terms(tier)) for tier in tiers)
+    return Matrix(policy.version, policy.currency, columns, tuple(each for each in sections if each.rows))
+
+
+def ordered(policy: Policy) -> list[Tier]:
+    """Return the tiers from the highest rank to the lowest, a trial plan behind its equals."""
+    return sorted(policy.tiers.values(), key=lambda tier: (-tier.rank, tier.trial is not None))
+
+
+def _section(kind: Of, rows: Sequence[Row]) -> Section:
+    return Section(kind.value, tuple(rows), kind)
+
+
+def _terms(tier: Tier) -> str:
+    terms = tier.trial
+    return f"trial, {lasting(terms.default)}, then {terms.then}" if terms else ""
+
+
+def _of_limit(limit: Limit, tiers: Sequence[Tier]) -> Row:
+    cells = []
+    for tier in tiers:
+        size = tier.limits.get(limit.name, NOT_INCLUDED)
+        kind = Kind.NO if size == 0 else Kind.HAS
+        cells.append(ABSENT if size is NOT_INCLUDED else Cell((sized(limit, size),), kind))
+    notes = [f"per {limit.per}"] if isinstance(limit, Rate) and limit.per else []
+    notes += ["shadow"] if limit.mode is Mode.SHADOW else []
+    label = f"{limit.name} ({', '.join(notes)})" if notes else limit.name
+    return Row(limit.name, label, 0, tuple(cells), limit.about)
+
+
+def _of_feature(feature: Feature, tiers: Sequence[Tier]) -> Row:
+    if feature.levels:
+        cells = [_of_level(tier.levels.get(feature.name)) for tier in tiers]
+        return Row(feature.name, feature.name, 0, tuple(cells), feature.about or " < ".join(feature.levels))
+    cells = [Cell(("yes",), Kind.YES) if feature.name in tier.features else ABSENT for tier in tiers]
+    return Row(feature.name, feature.name, 0, tuple(cells), feature.about)
+
+
+def _of_level(level: str | None) -> Cell:
+    if level is None:
+        return ABSENT
+    return Cell((level,), Kind.NO if level == NO_LEVEL else Kind.HAS)
+
+
+def _of_add_on(add_on: AddOn, tiers: Sequence[Tier]) -> Row:
+    cells = [Cell((add_on.price or "yes",)) if add_on.offered_to(tier.id) else ABSENT for tier in tiers]
+    return Row(add_on.name, add_on.name, 0, tuple(cells), add_on.about)
+
+
+@dataclass(slots=True)
+class _Node:
+    """A word of dotted keys: the values that stand at it, by tier, and the words below it."""
+
+    values: dict[str, object] = field(default_factory=dict)
+    below: dict[str, _Node] = field(default_factory=dict)
+
+
+def _of_values(tiers: Sequence[Tier]) -> Iterator[Section]:
+    """Return a section for each first word of the keys, and one for the keys of one word."""
+    root = _Node()
+    for tier in tiers:
+        for key, value in tier.values.items():
+            node = root
+            for word in key.split("."):
+                node = node.below.setdefault(word, _Node())
+            node.values[tier.id] = value
+    alone: dict[str, _Node] = {}
+    for word, node in root.below.items():
+        rows = tuple(_below(node, (), 0, tiers))
+        if rows:
+            yield Section(word, (*_own(node, word, tiers), *rows), Of.VALUES, (word,))
+        else:
+            alone[word] = node
+    if alone:
+        rows = tuple(row for word, node in alone.items() for row in _rows(node, (), word, tiers))
+        yield Section("values", rows, Of.VALUES, tuple(alone))
+
+
+def _own(node: _Node, word: str, tiers: Sequence[Tier]) -> Iterator[Row]:
+    """Return the row of a section's own key, where some tier has a value there."""
+    if node.values:
+        yield Row(word, word, 0, _cells(node, tiers))
+
+
+def _below(node: _Node, path: tuple[str, ...], depth: int, tiers: Sequence[Tier]) -> Iterator[Row]:
+    for word, child in _apart(node).items():
+        yield from _rows(child, path, word, tiers, depth)
+
+
+def _rows(node: _Node, path: tuple[str, ...], word: str, tiers: Sequence[Tier], depth: int = 0) -> Iterator[Row]:
+    """Return the row of a node, and those of what stands below it."""
+    label = word
+    below = _apart(node)
+    while not _has_cells(node) and len(below) == 1:  # a.b where a holds nothing but b
+        path = (*path, word)
+        word, node = next(iter(below.items()))
+        label, below = f"{label}.{word}", _apart(node)
+    cells = _cells(node, tiers) if _has_cells(node) else ()
+    yield Row(".".join((*path, word)), label, depth, cells)
+    yield from _below(node, (*path, word), depth + 1, tiers)
+
+
+def _apart(node: _Node) -> Mapping[str, _Node]:
+    """Return the nodes below that have rows of their own."""
+    if _is_range(node):
+        return {}
+    return {word: child for word, child in node.below.items() if word != _LABEL or not _is_said(child, node)}
+
+
+def _is_range(node: _Node) -> bool:
+    words = node.below.keys() - {_LABEL}
+    return bool(words & {"from", "to"}) and words <= _RANGE and not any(child.below for child in node.below.values())
+
+
+def _is_said(label: _Node, node: _Node) -> bool:
+    """Say whether a label is nothing but the text of commitments that *node* does not make."""
+    return not label.below and all(tier in node.values and node.values[tier] is None for tier in label.values)
+
+
+def _has_cells(node: _Node) -> bool:
+    return bool(node.values) or _is_range(node)
+
+
+def _cells(node: _Node, tiers: Sequence[Tier]) -> tuple[Cell, ...]:
+    return tuple(_cell(node, tier.id) for tier in tiers)
+
+
+def _cell(node: _Node, tier: str) -> Cell:
+    if tier in node.values:
+        label = node.below[_LABEL].values.get(tier) if _LABEL in node.below else None
+        return _of_value(node.values[tier], label)
+    parts = {word: child.values[tier] for word, child in node.below.items() if tier in child.values}
+    if _is_range(node):
+        return Cell((ranged(parts),)) if parts else ABSENT
+    return BLANK if _speaks_below(node, tier) else ABSENT
+
+
+def _speaks_below(node: _Node, tier: str) -> bool:
+    return any(tier in child.values or _speaks_below(child, tier) for child in node.below.values())
+
+
+def _of_value(value: object, label: object) -> Cell:
+    if value is None:
+        return Cell((str(label) if label else in_words(None),), Kind.OPEN)
+    if isinstance(value, bool):
+        return Cell((in_words(value),), Kind.YES if value else Kind.NO)
+    if isinstance(value, tuple):
+        return _of_list(value)
+    return Cell((in_words(value),))
+
+
+def _of_list(value: tuple[object, ...]) -> Cell:
+    return Cell(tuple(in_words(item) for item in value)) if value else Cell(("none",), Kind.NO)

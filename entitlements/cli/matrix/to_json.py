@@ -1,0 +1,93 @@
+"""A comparison as data: every name with what each tier has of it, as the policy means it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from entitlements.cli.matrix.comparison import Of, ordered
+from entitlements.model.display import in_json
+from entitlements.model.instants import to_timedelta
+from entitlements.model.limits import NOT_INCLUDED, Allocation, Limit, Quota, Rate
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from entitlements.cli.matrix.comparison import Section
+    from entitlements.model.policy import AddOn, Feature, Policy, Tier
+
+_KINDS: dict[type[Limit], str] = {Rate: "rate", Quota: "quota", Allocation: "allocation"}
+
+
+def plain(policy: Policy, sections: Collection[Section]) -> dict[str, object]:
+    """
+    Return the comparison for `json.dumps`.
+
+    Args:
+        policy: The policy.
+        sections: Those of its matrix that are wanted.
+    """
+    tiers = ordered(policy)
+    whole: dict[str, object] = {
+        "policy": policy.version,
+        "currency": policy.currency,
+        "tiers": [_tier(tier) for tier in tiers],
+    }
+    kinds = {section.kind for section in sections}
+    if Of.LIMITS in kinds:
+        whole["limits"] = {limit.name: _limit(limit, tiers) for limit in policy.limits.values()}
+    if Of.FEATURES in kinds:
+        whole["features"] = {feature.name: _feature(feature, tiers) for feature in policy.features.values()}
+    if Of.VALUES in kinds:
+        whole["values"] = _values(tiers, {word for section in sections for word in section.words})
+    if Of.ADD_ONS in kinds:
+        whole["add-ons"] = {add_on.name: _add_on(add_on, tiers) for add_on in policy.add_ons.values()}
+    return whole
+
+
+def _tier(tier: Tier) -> dict[str, object]:
+    terms = tier.trial
+    trial = terms and {
+        "of": in_json(to_timedelta(terms.default)),
+        "from": in_json(to_timedelta(terms.shortest)),
+        "to": in_json(to_timedelta(terms.longest)),
+        "then": terms.then,
+    }
+    return {"id": tier.id, "name": tier.name, "rank": tier.rank, "aliases": list(tier.aliases), "trial": trial}
+
+
+def _limit(limit: Limit, tiers: list[Tier]) -> dict[str, object]:
+    return {
+        "kind": _KINDS[type(limit)],
+        "unit": limit.unit,
+        "about": limit.about,
+        "window": in_json(to_timedelta(limit.window)) if isinstance(limit, Rate) else None,
+        "per": limit.per if isinstance(limit, Rate) else None,
+        "period": limit.period if isinstance(limit, Quota) else None,
+        "mode": limit.mode.value,
+        "tiers": {tier.id: in_json(tier.limits.get(limit.name, NOT_INCLUDED)) for tier in tiers},
+    }
+
+
+def _feature(feature: Feature, tiers: list[Tier]) -> dict[str, object]:
+    has: Mapping[str, object] = {tier.id: feature.name in tier.features for tier in tiers}
+    if feature.levels:
+        has = {tier.id: in_json(tier.levels.get(feature.name, NOT_INCLUDED)) for tier in tiers}
+    return {"about": feature.about, "levels": list(feature.levels), "tiers": has}
+
+
+def _values(tiers: list[Tier], words: Collection[str]) -> dict[str, object]:
+    """Return the values by key, those whose key begins with one of *words*."""
+    keys = dict.fromkeys(key for tier in tiers for key in tier.values if key.partition(".")[0] in words)
+    return {key: {tier.id: in_json(tier.values.get(key, NOT_INCLUDED)) for tier in tiers} for key in keys}
+
+
+def _add_on(add_on: AddOn, tiers: list[Tier]) -> dict[str, object]:
+    return {
+        "about": add_on.about,
+        "price": add_on.price,
+        "features": sorted(add_on.features),
+        "levels": dict(add_on.levels),
+        "limits": in_json(add_on.limits),
+        "values": in_json(add_on.values),
+        "tiers": {tier.id: add_on.offered_to(tier.id) for tier in tiers},
+    }

@@ -1,0 +1,228 @@
+"""A tier for every row of an export, and everything that is wrong with the rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from entitlements.crm.dates import date_fault
+from entitlements.model.problem import Problem, Severity
+from entitlements.policy.errors import shown
+from entitlements.tiering.segmentation import Segment, Segmented, segment, summary
+
+if TYPE_CHECKING:
+    from entitlements.crm.columns import Columns
+    from entitlements.crm.layout import Layout, Record
+    from entitlements.model.policy import Policy
+
+Passing = Callable[[Iterable["Record"], int, str], Iterable["Record"]]
+"""Lets rows pass, of so many, in what work; a progress bar is one."""
+
+
+def unseen(records: Iterable[Record], _total: int, _what: str, /) -> Iterable[Record]:
+    """Let rows pass unseen."""
+    return records
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """
+    What becomes of one row.
+
+    Args:
+        line: The number of its first physical line.
+        account: The account's name; empty where the file has none.
+        segmented: Its tier, with the reason or the gap.
+        before: What its tier cell said.
+        kept: What its tier cell said is no tier of the policy, and stays.
+        displaced: It has cells where no heading is, so nobody knows what is what in it.
+    """
+
+    line: int
+    account: str
+    segmented: Segmented
+    before: str = ""
+    kept: bool = False
+    displaced: bool = False
+
+    @property
+    def tier(self) -> str | None:
+        """The tier's id that the row gets; None where it gets none."""
+        return None if self.kept else self.segmented.tier
+
+    @property
+    def reason(self) -> str:
+        """Why, in words; for a row without a tier, why not."""
+        if self.displaced:
+            return "the row has cells without a heading"
+        told = self.segmented
+        return told.gap.text if told.gap is not None else f"{told.rule}: {told.because}"
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """
+    A base with its tiers.
+
+    Args:
+        layout: The file.
+        columns: Which column holds what.
+        results: One for each row that is not blank, by line.
+        problems: What is wrong, in the order of the file.
+        segments: The base added up by tier.
+    """
+
+    layout: Layout
+    columns: Columns
+    results: Mapping[int, Result]
+    problems: tuple[Problem, ...]
+    segments: tuple[Segment, ...] = field(default=())
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The problems that keep a row from getting what it should."""
+        return tuple(each for each in self.problems if each.severity is Severity.ERROR)
+
+
+def assign_base(
+    policy: Policy, layout: Layout, columns: Columns, *, by: str | None = None, passing: Passing = unseen
+) -> Assigned:
+    """
+    Return the tier of every row.
+
+    Args:
+        policy: Whose rules.
+        layout: The file.
+        columns: Which column holds what.
+        by: The segmentation's name; None is the policy's first.
+        passing: Sees the rows pass.
+
+    Raises:
+        AccountError: For a row that is misquoted.
+        ValueError: For a segmentation that the policy does not have.
+    """
+    reading = _Reading(policy, layout, columns)
+    rows = reading.rows(passing(layout.records(), layout.lines, "assigning"))
+    found = segment(policy, rows, by=by)
+    results = {row.line: result for row, result in reading.results(found)}
+    order = sorted(reading.problems, key=lambda each: each.line)
+    guessed = [_guessed(layout)] if layout.guessed_at else []
+    counted = summary(policy, (each.segmented for each in results.values()))
+    return Assigned(layout, columns, results, (*guessed, *order), counted)
+
+
+class _Row:
+    """What is remembered of a row while its tier is found."""
+
+    __slots__ = ("account", "before", "displaced", "line")
+
+    def __init__(self, line: int, account: str, before: str, *, displaced: bool) -> None:
+        self.line = line
+        self.account = account
+        self.before = before
+        self.displaced = displaced
+
+
+class _Reading:
+    """A file, being read row by row."""
+
+    def __init__(self, policy: Policy, layout: Layout, columns: Columns) -> None:
+        self.problems: list[Problem] = []
+        self._layout = layout
+        self._columns = columns
+        self._rows: list[_Row] = []
+        self._lines: dict[str, int] = {}
+        self._tiers = tiers_by_name(policy)
+        self._known = ", ".join(policy.tiers)
+        self._taken = 0
+
+    def rows(self, records: Iterable[Record]) -> Iterator[Mapping[str, object]]:
+        """Yield what each row that is not blank says of its account, and remember the rest of it."""
+        for record in records:
+            if record.is_blank:
+                continue
+            displaced = self._displaced(record)
+            account = self._cell(record, self._columns.id)
+            before = "" if self._columns.tier >= self._columns.width else self._cell(record, self._columns.tier)
+            self._rows.append(_Row(record.line, account, before.strip(), displaced=displaced))
+            if displaced:
+                yield {}
+                continue
+            self._check(record, account)
+            yield self._columns.attributes(self._layout, record)
+
+    def results(self, found: Iterable[Segmented]) -> Iterator[tuple[_Row, Result]]:
+        """Yield each row with what becomes of it."""
+        for at, segmented in enumerate(found):
+            row = self._rows[at]
+            kept = bool(row.before) and row.before.casefold() not in self._tiers
+            result = Result(row.line, row.account, segmented, row.before, kept, row.displaced)
+            self._report(result)
+            yield row, result
+
+    def _cell(self, record: Record, at: int | None) -> str:
+        return self._layout.text(record.cells[at]) if at is not None and at < len(record.cells) else ""
+
+    def _displaced(self, record: Record) -> bool:
+        """Report a row whose cells and headings do not match; say whether nobody can tell which is which."""
+        has, width = len(record.cells), self._columns.width
+        if has < width:
+            problem = f"the row has {has} cells, the headings are {width}; those that are missing count as empty"
+            self._take(record.line, "", problem, "write the missing separators", Severity.WARNING)
+            return False
+        extra = next((at for at in range(width, has) if record.cells[at].strip()), None)
+        if extra is None:
+            return False
+        problem = f"cell {extra + 1}, {shown(self._cell(record, extra))}, has no heading, so the row gets no tier"
+        self._take(record.line, "", problem, "quote the cell that holds a separator, or give the column a heading")
+        return True
+
+    def _check(self, record: Record, account: str) -> None:
+        names = self._layout.names
+        if self._columns.id is not None:
+            self._check_account(record.line, names[self._columns.id], account)
+        for at in self._columns.dates:
+            text = self._cell(record, at)
+            fault = date_fault(text) if text.strip() else None
+            if fault is not None:
+                self._take(record.line, names[at], fault, "write a date such as 2027-01-31, or leave the cell empty")
+
+    def _check_account(self, line: int, heading: str, account: str) -> None:
+        if not account.strip():
+            cure = "write the account's name"
+            self._take(line, heading, "the cell is empty, so nothing can be looked up by it", cure, Severity.WARNING)
+            return
+        first = self._lines.setdefault(account, line)
+        if first != line:
+            problem = f"{shown(account)} stands in line {first} already; both get a tier, only the first is looked up"
+            self._take(line, heading, problem, "give each account a name of its own", Severity.WARNING)
+
+    def _report(self, result: Result) -> None:
+        segmented = result.segmented
+        for misfit in segmented.misfits:
+            self._take(result.line, misfit.field.strip(), misfit.problem, misfit.cure)
+        if segmented.gap is not None and not segmented.misfits and not result.displaced:
+            fields = ", ".join(self._columns.fields.get(each, each) for each in segmented.gap.criteria)
+            self._take(result.line, fields, f"no tier: {segmented.gap.text}", "fill in the cell")
+        if result.kept:
+            heading = self._layout.names[self._columns.tier]
+            problem = f"tier {shown(result.before)} is not in the policy ({self._known}), and is kept"
+            would = f"empty the cell to get {segmented.tier}" if segmented.tier else "empty the cell, or correct it"
+            self._take(result.line, heading, problem, would)
+
+    def _take(self, line: int, path: str, problem: str, cure: str, severity: Severity = Severity.ERROR) -> None:
+        self.problems.append(Problem(self._layout.file, line, path, problem, cure, severity))
+
+
+def tiers_by_name(policy: Policy) -> dict[str, str]:
+    """Return the tiers' ids by id, alias and name for people, in lower case; a name that two have is nobody's."""
+    names = Counter(tier.name.casefold() for tier in policy.tiers.values())
+    by_name = {tier.name.casefold(): id for id, tier in policy.tiers.items() if names[tier.name.casefold()] == 1}
+    return by_name | {name.casefold(): id for name, id in policy.ids.items()}
+
+
+def _guessed(layout: Layout) -> Problem:
+    problem = "the file is not UTF-8, and is read as Windows-1252"
+    return Problem(layout.file, layout.guessed_at, "", problem, "name its encoding: --encoding", Severity.WARNING)

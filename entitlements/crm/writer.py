@@ -1,0 +1,116 @@
+"""An export with its tiers, written so that every other column is byte for byte what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from entitlements.crm.assignment import Passing, unseen
+from entitlements.crm.columns import REASON, TIER
+from entitlements.crm.layout import BYTES
+
+if TYPE_CHECKING:
+    from entitlements.crm.assignment import Assigned, Result
+    from entitlements.crm.layout import Record
+    from entitlements.model.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """
+    What is written besides tier ids.
+
+    Args:
+        tier: The heading of the tier.
+        reason: The heading of the reason.
+        labels: Write the tiers' names for people.
+        explain: Write the reason of each row behind its tier.
+        sort: Write the rows of a tier together, higher tiers and larger values first; blank ones come last.
+    """
+
+    tier: str = TIER
+    reason: str = REASON
+    labels: bool = False
+    explain: bool = False
+    sort: bool = False
+
+
+def write(policy: Policy, assigned: Assigned, options: Options, passing: Passing = unseen) -> Iterator[bytes]:
+    """
+    Yield the bytes of the file, piece by piece.
+
+    A row that is blank, or whose tier is not known to the policy, stays as it is. A row
+    that lacks cells gets empty ones in front of the tier; one that has cells without a
+    heading gets an empty tier in front of those.
+
+    Raises:
+        AccountError: For a name that the file's encoding cannot write.
+    """
+    layout = assigned.layout
+    writing = _Writing(policy, assigned, options)
+    yield layout.bom + layout.above.encode(BYTES)
+    heading = writing.heading()
+    last = layout.headings if not layout.body else None
+    yield (heading if last is not None else layout.ended(heading)).encode(BYTES)
+    rows = ((record, writing.row(record)) for record in passing(layout.records(), layout.lines, "writing"))
+    for raw in writing.sorted(rows) if options.sort else (raw for _, raw in rows):
+        yield raw.encode(BYTES)
+
+
+class _Writing:
+    def __init__(self, policy: Policy, assigned: Assigned, options: Options) -> None:
+        self._policy = policy
+        self._assigned = assigned
+        self._options = options
+        self._layout = assigned.layout
+        self._columns = assigned.columns
+        ranked = sorted(policy.tiers, key=lambda id: -policy.tiers[id].rank)
+        self._order: dict[str | None, int] = {tier: at for at, tier in enumerate(ranked)}
+
+    def heading(self) -> str:
+        """Return the row of headings, with those that are new."""
+        new = {self._columns.tier: self._options.tier}
+        if self._options.explain:
+            new[self._columns.reason] = self._options.reason
+        added = {at: text for at, text in new.items() if at >= self._columns.width}
+        return self._layout.with_cells(self._layout.headings, added)
+
+    def row(self, record: Record) -> str:
+        """Return the bytes of one row."""
+        if record.is_blank:
+            return record.raw
+        result = self._assigned.results[record.line]
+        changes = {} if result.kept else {self._columns.tier: self._tier(result)}
+        if self._options.explain:
+            changes[self._columns.reason] = result.reason
+        if result.displaced:
+            return self._displaced(record, changes)
+        cells = record.cells
+        differ = {at: text for at, text in changes.items() if at >= len(cells) or self._layout.text(cells[at]) != text}
+        return self._layout.with_cells(record, differ)
+
+    def sorted(self, rows: Iterable[tuple[Record, str]]) -> Iterator[str]:
+        """Yield the rows of each tier together; each ends its line, but for the last."""
+        keyed = sorted((self._key(record), raw) for record, raw in rows)
+        for _, raw in keyed:
+            yield self._layout.ended(raw)
+
+    def _key(self, record: Record) -> tuple[int, Decimal, int]:
+        if record.is_blank:
+            return len(self._order) + 1, Decimal(0), record.line
+        result = self._assigned.results[record.line]
+        value = result.segmented.value
+        number = Decimal(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else Decimal(-1)
+        return self._order.get(result.tier, len(self._order)), -number, record.line
+
+    def _tier(self, result: Result) -> str:
+        if result.tier is None or result.displaced:
+            return ""
+        return self._policy.tiers[result.tier].name if self._options.labels else result.tier
+
+    def _displaced(self, record: Record, changes: dict[int, str]) -> str:
+        """Return a row with new cells in front of those without a heading; what has a heading stays."""
+        new = [changes[at] for at in sorted(changes) if at >= self._columns.width]
+        return self._layout.with_insert(record, self._columns.width, new)

@@ -1,0 +1,80 @@
+"""Who is asking: the account of a request, found before anything is asked of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from entitlements.handles import AsyncBoundAccount, BoundAccount
+from entitlements.http.account_lookup import AccountFinder
+from entitlements.http.current import ACCOUNT, ENFORCER
+from entitlements.http.problems import Problems, Refusal
+from entitlements.http.refusals import check_on_denied, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from entitlements.async_enforcer import AsyncEnforcer
+    from entitlements.enforcer import Enforcer
+    from entitlements.http.identify import Identify
+    from entitlements.http.refusals import OnDenied
+    from entitlements.http.types import App, Receive, Scope, Send
+
+SERVED = frozenset({"http", "websocket"})
+HANDLES = (AsyncBoundAccount, BoundAccount)
+
+
+class AccountMiddleware:
+    """
+    Finds the account of a request, and puts its bound handle into `request.state.account`.
+
+    Whoever cannot be identified is answered with 401. The handle of an account that the
+    directory does not know, or that is suspended, refuses whatever it is asked.
+
+    Args:
+        app: The application.
+        enforcer: An `AsyncEnforcer`, or an `Enforcer` on the memory store.
+        identify: Says whose request it is; see `entitlements.http.identify`.
+        exempt: Says which scopes pass without an account.
+        problems: How refusals read.
+        on_denied: What may answer a refusal instead.
+
+    Raises:
+        TypeError: Without a callable `identify`, and for an enforcer that would block the loop.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        enforcer: AsyncEnforcer | Enforcer,
+        identify: Identify,
+        exempt: Callable[[Scope], bool] | None = None,
+        problems: Problems | None = None,
+        on_denied: OnDenied | None = None,
+    ) -> None:
+        self.app = app
+        self._problems = problems or Problems()
+        self._enforcer = enforcer
+        self._finder = AccountFinder(enforcer, identify, self._problems)
+        self._exempt = exempt
+        self._on_denied = check_on_denied(on_denied)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one scope."""
+        if scope["type"] not in SERVED or (self._exempt is not None and self._exempt(scope)):
+            if scope["type"] == "lifespan":
+                ENFORCER.set(self._enforcer)
+            await self.app(scope, receive, send)
+            return
+        found = self._finder.find(scope)
+        if not isinstance(found, HANDLES):
+            waited = await found
+            if isinstance(waited, Refusal):
+                await refuse(scope, receive, send, waited, headers=[], on_denied=self._on_denied)
+                return
+            found = waited
+        token = ACCOUNT.set(found)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            ACCOUNT.reset(token)

@@ -1,0 +1,178 @@
+"""
+Conditions as a policy writes them, read into data; there is no code in a policy to run.
+
+A mapping holds criteria with what each is tested for, and all of them hold; `all` and
+`any` hold a list of conditions, `not` holds one. A test is a value, a list of values,
+bounds (`from`, `above`, `to`, `below`), or the same in words (`is`, `in`, `known`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from entitlements.model.conditions import All, AnyOf, Between, Condition, IsKnown, Known, Not, OneOf
+from entitlements.model.criteria import Criterion, CriterionKind
+from entitlements.model.names import nearest
+from entitlements.policy.errors import Misread, shown
+from entitlements.tiering.attributes import attribute_name
+
+if TYPE_CHECKING:
+    from entitlements.policy.report import Report
+    from entitlements.policy.yaml.tree import Path
+
+JOINS: Final = ("all", "any", "not")
+"""The words that join conditions; no criterion may be called so."""
+
+TESTS: Final = ("is", "in", "from", "above", "to", "below", "known")
+"""What a criterion may be tested for."""
+
+_FOREIGN = {">=": "from", "=>": "from", ">": "above", "<=": "to", "=<": "to", "<": "below", "==": "is", "=": "is"}
+_FOREIGN |= {"gte": "from", "gt": "above", "lte": "to", "lt": "below", "eq": "is", "equals": "is"}
+_FOREIGN |= {"min": "from", "max": "to", "at-least": "from", "at-most": "to", "one-of": "in"}
+_NUMBERS = (CriterionKind.AMOUNT, CriterionKind.COUNT)
+_IDEAS = {
+    CriterionKind.AMOUNT: "a number, such as 25000",
+    CriterionKind.COUNT: "a whole number, such as 10",
+    CriterionKind.WORD: "a word, such as local-agency",
+    CriterionKind.FLAG: "true or false",
+}
+
+
+def read_condition(data: Any, path: Path, criteria: Mapping[str, Criterion], report: Report) -> Condition | None:
+    """Return the condition that *data* writes; None, and why in the report, if it is none."""
+    if not isinstance(data, Mapping) or not data:
+        what = Misread(f"{shown(data)} is not a condition", "write a criterion and its test: {agents: {from: 10}}")
+        report.error(path, what)
+        return None
+    parts = [_entry(str(key), value, (*path, str(key)), criteria, report) for key, value in data.items()]
+    sound = tuple(part for part in parts if part is not None)
+    if len(sound) < len(parts):
+        return None
+    return sound[0] if len(sound) == 1 else All(sound)
+
+
+def read_test(data: Any, path: Path, criterion: Criterion, report: Report) -> Between | OneOf | IsKnown | None:
+    """Return what a criterion is tested for; None, and why in the report, if that is nothing."""
+    try:
+        return _test(data, criterion)
+    except Misread as what:
+        report.error(path, what)
+        return None
+
+
+def read_known(data: Any, criterion: Criterion) -> Known:
+    """
+    Return a value as a criterion has it.
+
+    Raises:
+        Misread: For one that the criterion cannot have.
+    """
+    match criterion.kind, data:
+        case CriterionKind.FLAG, bool():
+            return data
+        case CriterionKind.WORD, str() if data.strip():
+            return attribute_name(data)
+        case ((CriterionKind.AMOUNT | CriterionKind.COUNT), int() | Decimal()) if not isinstance(data, bool):
+            number = Decimal(data)
+            if criterion.kind is CriterionKind.AMOUNT or number == number.to_integral_value():
+                return number if criterion.kind is CriterionKind.AMOUNT else int(number)
+    raise Misread(f"{shown(data)} is nothing that {criterion.name!r} can be", f"write {_IDEAS[criterion.kind]}")
+
+
+def _entry(key: str, value: Any, path: Path, criteria: Mapping[str, Criterion], report: Report) -> Condition | None:
+    if key == "not":
+        part = read_condition(value, path, criteria, report)
+        return None if part is None else Not(part)
+    if key in JOINS:
+        return _joined(key, value, path, criteria, report)
+    if key not in criteria:
+        report.error(path, _unknown(key, criteria))
+        return None
+    return read_test(value, path, criteria[key], report)
+
+
+def _joined(key: str, value: Any, path: Path, criteria: Mapping[str, Criterion], report: Report) -> Condition | None:
+    if not isinstance(value, list) or not value:
+        what = Misread(f"{shown(value)} is not a list of conditions", f"write {key}: [{{…}}, {{…}}]")
+        report.error(path, what)
+        return None
+    parts = [read_condition(part, (*path, at), criteria, report) for at, part in enumerate(value)]
+    sound = tuple(part for part in parts if part is not None)
+    if len(sound) < len(parts):
+        return None
+    return All(sound) if key == "all" else AnyOf(sound)
+
+
+def _unknown(key: str, criteria: Mapping[str, Criterion]) -> Misread:
+    if key in TESTS or key in _FOREIGN:
+        return Misread(f"{shown(key)} tests no criterion", f"write the criterion first: {{agents: {{{key}: 10}}}}")
+    close = nearest(key, [*criteria, *JOINS]).removeprefix("; ")
+    known = f"write one of {', '.join([*criteria, *JOINS])}"
+    return Misread(f"{shown(key)} is neither a criterion nor a word that joins conditions", close or known)
+
+
+def _test(data: Any, criterion: Criterion) -> Between | OneOf | IsKnown:
+    if isinstance(data, list):
+        return _one_of(data, criterion)
+    if not isinstance(data, Mapping):
+        return OneOf(criterion.name, (read_known(data, criterion),))
+    for word in data:
+        if word not in TESTS:
+            raise _no_test(str(word))
+    if not data:
+        raise Misread("nothing is tested", f"write one of {', '.join(TESTS)}")
+    alone = [word for word in ("is", "in", "known") if word in data]
+    if alone and len(data) > 1:
+        raise Misread(f"{alone[0]} stands beside other tests", "write it alone, or join conditions by all, any and not")
+    if "known" in data:
+        return _is_known(data["known"], criterion)
+    if "in" in data:
+        return _one_of(data["in"], criterion)
+    if "is" in data:
+        return OneOf(criterion.name, (read_known(data["is"], criterion),))
+    return _between(data, criterion)
+
+
+def _no_test(word: str) -> Misread:
+    meant = _FOREIGN.get(word)
+    close = f"did you mean {meant!r}?" if meant else nearest(word, TESTS).removeprefix("; ")
+    known = f"the tests are {', '.join(TESTS)}"
+    return Misread(f"{shown(word)} is not in the language of conditions", f"{close} {known}" if close else known)
+
+
+def _is_known(data: Any, criterion: Criterion) -> IsKnown:
+    if not isinstance(data, bool):
+        raise Misread(f"known: {shown(data)} is neither true nor false", "write known: true, or known: false")
+    return IsKnown(criterion.name, data)
+
+
+def _one_of(data: Any, criterion: Criterion) -> OneOf:
+    if not isinstance(data, list) or not data:
+        raise Misread(f"{shown(data)} is not a list of values", "write [one, another]")
+    return OneOf(criterion.name, tuple(dict.fromkeys(read_known(item, criterion) for item in data)))
+
+
+def _between(data: Mapping[str, Any], criterion: Criterion) -> Between:
+    if criterion.kind not in _NUMBERS:
+        raise Misread(
+            f"{criterion.name!r} has no order to compare by", f"write is or in, with {_IDEAS[criterion.kind]}"
+        )
+    for one, other in (("from", "above"), ("to", "below")):
+        if one in data and other in data:
+            raise Misread(f"{one} and {other} bound the same end", "keep one of the two")
+    bounds = {word: Decimal(_number(value, criterion)) for word, value in data.items()}
+    return Between(
+        criterion.name,
+        bounds.get("from", bounds.get("above")),
+        bounds.get("to", bounds.get("below")),
+        above="above" in bounds,
+        below="below" in bounds,
+    )
+
+
+def _number(value: Any, criterion: Criterion) -> Decimal | int:
+    number = read_known(value, criterion)
+    assert isinstance(number, Decimal | int)
+    return number

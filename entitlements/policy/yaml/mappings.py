@@ -1,0 +1,96 @@
+"""A Python mapping in the shape of a policy file, as a tree without lines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from entitlements.model.limits import NotIncluded, Unlimited
+from entitlements.policy.errors import Misread, shown
+from entitlements.policy.yaml.scalars import checked_text
+from entitlements.policy.yaml.tree import MAX_DEPTH, MAX_NODES, Branch, Items, Leaf, Node, Path, Place
+
+if TYPE_CHECKING:
+    from entitlements.policy.report import Report
+
+PLACE: Final = Place("<mapping>")
+_LARGEST = 10**40
+
+
+def read_mapping(mapping: object, report: Report) -> Branch:
+    """Return *mapping* as a tree; what is not part of a policy goes to the report."""
+    report.reads(PLACE.file)
+    node = _Planter(report).node(mapping, ())
+    if isinstance(node, Branch):
+        return node
+    report.gap((), Misread(f"{shown(mapping)} is not a mapping of sections", "pass a dict"), place=PLACE)
+    return Branch({}, {}, PLACE)
+
+
+class _Planter:
+    """Builds the tree; a mapping that contains itself ends at the depth that files end at."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._nodes = 0
+        self._full = False
+
+    def node(self, value: object, path: Path) -> Node | None:
+        """Return *value* as a node; None, and why in the report, if it cannot be one."""
+        if self._full:
+            return None
+        try:
+            self._count(len(path))
+            if not isinstance(value, Mapping | list | tuple):
+                return Leaf(_scalar(value), PLACE)
+        except Misread as what:
+            self._report.gap(path, what, place=PLACE)
+            return None
+        return self._branch(value, path) if isinstance(value, Mapping) else self._items(value, path)
+
+    def _count(self, depth: int) -> None:
+        """Count a node; one too many, or one too deep, is the last."""
+        self._nodes += 1
+        self._full = self._nodes > MAX_NODES or depth > MAX_DEPTH
+        if self._nodes > MAX_NODES:
+            raise Misread(f"there are more than {MAX_NODES} keys and values", "look for what repeats")
+        if depth > MAX_DEPTH:
+            raise Misread(f"nested deeper than {MAX_DEPTH}", "write it flatter")
+
+    def _branch(self, mapping: Mapping[object, object], path: Path) -> Branch:
+        nodes: dict[str, Node] = {}
+        for key, value in mapping.items():
+            name = str(key) if type(key) is int and abs(key) < _LARGEST else key
+            if not isinstance(name, str):
+                what = Misread(f"the key {shown(key)} is not a text", "write a str")
+                self._report.gap(path, what, place=PLACE)
+            elif (node := self.node(value, (*path, name))) is not None:
+                nodes[name] = node
+        return Branch(nodes, dict.fromkeys(nodes, PLACE), PLACE)
+
+    def _items(self, values: list[object] | tuple[object, ...], path: Path) -> Items:
+        found = (self.node(value, (*path, at)) for at, value in enumerate(values))
+        return Items(tuple(node for node in found if node is not None), PLACE)
+
+
+def _scalar(value: object) -> object:
+    """Return *value* as the scalar that a file would hold."""
+    if isinstance(value, Unlimited | NotIncluded):
+        return str(value)
+    if isinstance(value, str):
+        return checked_text(str.__str__(value))
+    if value is None or isinstance(value, bool | timedelta):
+        return value
+    if isinstance(value, int) and abs(value) < _LARGEST:
+        return int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return Decimal(repr(float(value)))  # the shortest text that is this float: what was written
+    if isinstance(value, Decimal) and value.is_finite():
+        return value
+    raise Misread(
+        f"{shown(value)} cannot be part of a policy",
+        "write a str, bool, int, Decimal, timedelta, list, dict, UNLIMITED or NOT_INCLUDED",
+    )

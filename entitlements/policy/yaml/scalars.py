@@ -1,0 +1,76 @@
+"""Plain scalars as YAML 1.2 types them (its core schema), numbers exactly as written."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from entitlements.policy.errors import Misread, shown
+
+Scalar = bool | int | Decimal | str | None
+
+_WORDS: dict[str, bool | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_INT = re.compile("[-+]?[0-9]+")
+_OTHER_INT = re.compile("0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_NO_NUMBER = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_LONGEST = 40
+_LARGEST = 30
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def typed_scalar(text: str) -> Scalar:
+    """
+    Return what the plain scalar *text* is: None, a bool, an int, a Decimal or a str.
+
+    Raises:
+        ValueError: For a number that is too long, too large, or none (`.inf`, `.nan`).
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INT.fullmatch(text):
+        return int(_short(text))
+    if _OTHER_INT.fullmatch(text):
+        return int(_short(text), 0)
+    if _FLOAT.fullmatch(text):
+        return _decimal(_short(text))
+    if _NO_NUMBER.fullmatch(text):
+        raise Misread(f"{text} is not a number to count with", "write a number, or quote it if it is a text")
+    return checked_text(text)
+
+
+def is_number(text: str) -> bool:
+    """Say whether *text* is written as a decimal number."""
+    return bool(_FLOAT.fullmatch(text))
+
+
+def checked_text(text: str) -> str:
+    """
+    Return *text* if it can be written out again.
+
+    Raises:
+        ValueError: For lone surrogates, which no encoding can hold.
+    """
+    if found := _SURROGATE.search(text):
+        raise Misread(f"{shown(text)} holds the lone surrogate {found[0]!r}", "write the character itself")
+    return text
+
+
+def _short(text: str) -> str:
+    if len(text) > _LONGEST:
+        raise Misread(f"{shown(text)} is a number of {len(text)} characters", "write a shorter one, or quote it")
+    return text
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except ArithmeticError:
+        number = None
+    if number is None or abs(number.adjusted()) > _LARGEST:
+        raise Misread(f"{text} is out of range", "write a number with fewer digits, or quote it")
+    return number

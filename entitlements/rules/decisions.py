@@ -1,0 +1,282 @@
+"""
+The pure half after the store: from its lines to one decision.
+
+Refused, the deciding part is the one with the longest wait, a *never* beating any
+wait; allowed, the one with the smallest share left. A shadow part says in `parts` what
+would have been, and decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from entitlements.errors import KeyReused
+from entitlements.model.answers import Line, Outcome, Status, Way
+from entitlements.model.charge import Charge, Part, Recall, Refund
+from entitlements.model.decision import Decision, made
+from entitlements.model.facts import Facts, Reason, Receipt
+from entitlements.model.instants import SECOND, to_datetime
+from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, LimitValue, Mode, OnOutage, Quota, Rate, Size
+from entitlements.model.usage import Period, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from entitlements.model.answers import PeriodCount
+    from entitlements.model.entitlements import Entitlements
+    from entitlements.rules.planning import Plan, Share
+
+_ALLOWING = frozenset({Reason.INCLUDED, Reason.WITHIN_LIMIT, Reason.UNLIMITED, Reason.OUTAGE_ALLOWED})
+_REFUSED = {Rate: Reason.RATE_LIMITED, Quota: Reason.QUOTA_EXCEEDED, Allocation: Reason.ALLOCATION_FULL}
+_ADMITTED, _NOT_ADMITTED, _WITHIN_LIMIT = Status.ADMITTED, Status.REFUSED, Reason.WITHIN_LIMIT
+_NO_FIT = Line(False, None)
+_HERE = (Way.LOCAL,)
+_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
+RETRY_UNAVAILABLE = SECOND
+"""What a charge that could not be counted says of when to come again."""
+
+
+def about_feature(facts: Facts) -> Decision:
+    """Return the decision about a name alone: never a store's."""
+    return Decision(facts.reason in _ALLOWING, facts.reason, facts)
+
+
+def without_store(plan: Plan) -> Decision:
+    """Return the decision that the resolution alone makes."""
+    return _whole([_static(share) for share in plan.shares])
+
+
+def decided(plan: Plan, outcome: Outcome, via: str) -> Decision:
+    """
+    Return the decision that a store's outcome makes.
+
+    Raises:
+        KeyReused: Where the charge's key stands for another charge.
+    """
+    charge = plan.order.charge if isinstance(plan.order, Recall) else plan.order
+    assert isinstance(charge, Charge)
+    via = outcome.via or via
+    if outcome.status is Status.UNKNOWN:
+        return without_store(plan)
+    if outcome.status is Status.REUSED:
+        raise KeyReused(
+            f"key {(charge.operation or '')[2:]!r} of account {charge.account!r} already stands for another charge;"
+            " a key names one verb with its limits, amounts and scope: use a new one"
+        )
+    if outcome.ways:
+        return _degraded(plan, charge, outcome)
+    if not outcome.lines:
+        return _uncounted(plan, outcome, via)
+    if len(plan.shares) == 1 and outcome.status is not Status.REPLAYED:
+        return _whole([_counted_alone(plan.shares[0], charge, outcome, via)])
+    lines = dict(zip((part.limit.name for part in charge.parts), outcome.lines, strict=True))
+    sizes = dict(zip((part.limit.name for part in charge.parts), outcome.sizes, strict=False))
+    return _whole([_counted(share, charge, outcome, via, lines, sizes) for share in plan.shares])
+
+
+def deciding(plan: Plan) -> Callable[[Outcome, str], Decision]:
+    """Return what turns a store's outcome into the decision about *plan*."""
+    share = plan.shares[0]
+    if len(plan.shares) > 1 or not isinstance(share.part.limit, Rate) or not isinstance(plan.order, Charge):
+        return lambda outcome, via: decided(plan, outcome, via)
+    return _OneRate(plan, share, plan.order)
+
+
+class _OneRate:
+    """
+    Turns the outcomes of charges of one rate into decisions, with a short way for those that are common.
+
+    It is one object, as an account's is out of the processor's cache when it is its turn.
+    """
+
+    __slots__ = ("_cost", "_facts", "_is_limited", "_operation", "_part", "_plan", "_refused", "_scope")
+
+    def __init__(self, plan: Plan, share: Share, order: Charge) -> None:
+        self._plan = plan
+        self._facts, self._cost, self._part = share.facts, share.cost, share.part
+        self._operation, self._scope = order.operation, order.scope
+        self._is_limited = bool(share.facts.size) and share.facts.size is not UNLIMITED
+        self._refused = _reason(share.facts, _NO_FIT, share.cost)
+
+    def __call__(self, outcome: Outcome, via: str) -> Decision:
+        status, now, lines, _, _, ways, own = outcome
+        if status is _ADMITTED and self._is_limited and not ways and lines[0].fits:
+            receipt = (via, now, self._cost, self._operation, self._part, self._scope, False, False)
+            return made(True, _WITHIN_LIMIT, self._facts, _tuple(Receipt, receipt), lines[0], None)
+        if status is _NOT_ADMITTED and self._is_limited and not ways:
+            receipt = (own or via, now, self._cost, self._operation, self._part, self._scope, False, False)
+            return made(False, self._refused, self._facts, _tuple(Receipt, receipt), lines[0], None)
+        if ways == _HERE and self._is_limited and (lines[0].fits or self._facts.limit.mode is not Mode.SHADOW):  # type: ignore[union-attr]
+            fits = lines[0].fits
+            here = ("local", now, self._cost, None, None, self._scope, True, False)
+            reason = _WITHIN_LIMIT if fits else self._refused
+            return made(fits, reason, self._facts, _tuple(Receipt, here), lines[0], None)
+        return decided(self._plan, outcome, via)
+
+
+def refund_of(decision: Decision, *, rates: bool) -> Refund | None:
+    """Return the order that gives back what *decision* took; None where there is nothing to give."""
+    parts = list(decision.parts.values())
+    taken = [
+        (part.receipt.part, part.line)
+        for part in parts
+        if part.receipt.part is not None and part.line is not None and part.line.taken
+    ]
+    operation = decision.receipt.operation
+    comes_back = rates or not all(isinstance(part.facts.limit, Rate) for part in parts)
+    if not decision.allowed or not comes_back or not taken:
+        return None
+    taken_rates = tuple((part, line) for part, line in taken if isinstance(part.limit, Rate))
+    return Refund(decision.account, operation, rates, taken_rates, decision.receipt.scope)
+
+
+def usage_of(entitlements: Entitlements, part: Part, line: Line) -> Usage:
+    """Return one meter as people read it."""
+    limit: LimitValue = entitlements.limits.get(part.limit.name, NOT_INCLUDED)
+    if limit is NOT_INCLUDED:
+        return Usage(line.used, line.reserved, NOT_INCLUDED, 0, _moment(line.resets_at))
+    size = part.limit.capacity(part.size)
+    remaining = UNLIMITED if size is UNLIMITED else max(0, size - (line.used or 0))
+    return Usage(line.used, line.reserved, size, remaining, _moment(line.resets_at))
+
+
+def period_of(count: PeriodCount) -> Period:
+    """Return one period of a quota as people read it."""
+    return Period(to_datetime(count.start), to_datetime(count.end), count.used, count.denied, count.size)
+
+
+def crossed(decision: Decision, percents: tuple[int, ...]) -> list[tuple[int, Decision]]:
+    """Return each part of an allowed decision that crossed a share of its limit, with the share."""
+    found = []
+    for part in decision.parts.values():
+        line, limit = part.line, part.limit
+        if line is None or line.used is None or not line.taken or not isinstance(limit, int):
+            continue
+        if isinstance(part.facts.limit, Rate) or part.replayed:
+            continue
+        before = line.used - line.taken
+        found += [(each, part) for each in percents if before * 100 < each * limit <= line.used * 100]
+    return found
+
+
+def _static(share: Share) -> Decision:
+    reason = share.known or Reason.WITHIN_LIMIT
+    return Decision(reason in _ALLOWING, reason, share.facts, Receipt("static", 0, share.cost))
+
+
+def _counted(
+    share: Share, charge: Charge, outcome: Outcome, via: str, lines: dict[str, Line], sizes: dict[str, Size]
+) -> Decision:
+    name = share.facts.feature
+    line = lines.get(name)
+    if line is None:
+        return _static(share)
+    replayed = outcome.status is Status.REPLAYED
+    facts = replace(share.facts, size=sizes[name]) if replayed else share.facts
+    receipt = Receipt(via, outcome.now, share.cost, charge.operation, share.part, charge.scope, replayed=replayed)
+    return Decision(line.fits, _reason(facts, line, share.cost), facts, receipt, line)
+
+
+def _counted_alone(share: Share, charge: Charge, outcome: Outcome, via: str) -> Decision:
+    """Return the decision about a charge of one limit: the common case, without any table."""
+    line = outcome.lines[0]
+    receipt = Receipt(via, outcome.now, share.cost, charge.operation, share.part, charge.scope)
+    return Decision(line.fits, _reason(share.facts, line, share.cost), share.facts, receipt, line)
+
+
+def _reason(facts: Facts, line: Line, cost: int) -> Reason:
+    size, limit = facts.size, facts.limit
+    assert limit is not None
+    if line.fits:
+        return Reason.UNLIMITED if size is UNLIMITED else Reason.WITHIN_LIMIT
+    if not size:
+        return Reason.NOT_INCLUDED
+    return Reason.NEVER_FITS if cost > limit.capacity(size) else _REFUSED[type(limit)]  # type: ignore[arg-type]
+
+
+def _degraded(plan: Plan, charge: Charge, outcome: Outcome) -> Decision:
+    """Return the decision about a charge that was answered without the store."""
+    found = {part.limit.name: at for at, part in enumerate(charge.parts)}
+    operation = charge.operation if Way.JOURNAL in outcome.ways else None
+    parts = [
+        _static(share)
+        if share.facts.feature not in found
+        else _degraded_part(share, charge, outcome, operation, found[share.facts.feature])
+        for share in plan.shares
+    ]
+    whole = _whole(parts)
+    if whole.degraded or not whole.allowed:
+        return whole
+    return next(part for part in parts if part.degraded).deciding(tuple(parts), allowed=True)
+
+
+def _degraded_part(share: Share, charge: Charge, outcome: Outcome, operation: str | None, at: int) -> Decision:
+    facts, line, way = share.facts, outcome.lines[at], outcome.ways[at]
+    if way is Way.LOCAL:
+        reason = _reason(facts, line, share.cost)
+    elif way is Way.DENY:
+        reason = Reason.STORE_UNAVAILABLE
+    else:
+        reason = Reason.UNLIMITED if facts.size is UNLIMITED else Reason.OUTAGE_ALLOWED
+    in_journal = way is Way.JOURNAL
+    receipt = Receipt(
+        "journal" if in_journal else "local", outcome.now, share.cost, operation,
+        share.part if in_journal else None, charge.scope,
+        degraded=True, replayed=outcome.status is Status.REPLAYED,
+    )  # fmt: skip
+    return Decision(line.fits, reason, facts, receipt, line)
+
+
+def mode_of(decision: Decision) -> str:
+    """Return what decided without the store: `local`, `allow` or `deny`."""
+    if decision.reason is Reason.STORE_UNAVAILABLE:
+        return OnOutage.DENY.value
+    counted = decision.reason in (Reason.WITHIN_LIMIT, Reason.RATE_LIMITED)
+    return OnOutage.LOCAL.value if counted else OnOutage.ALLOW.value
+
+
+def _uncounted(plan: Plan, outcome: Outcome, via: str) -> Decision:
+    """Return the decision about a charge that a store had no room to count."""
+    allowed = outcome.status is Status.WAIVED
+    reason = Reason.OUTAGE_ALLOWED if allowed else Reason.STORE_UNAVAILABLE
+    line = Line(allowed, None, retry_at=None if allowed else outcome.now + RETRY_UNAVAILABLE)
+    return _whole([
+        Decision(allowed, reason, share.facts, Receipt(via, outcome.now, share.cost, degraded=True), line)
+        for share in plan.shares
+    ])  # fmt: skip
+
+
+def _whole(parts: list[Decision]) -> Decision:
+    """Return the decision of all parts together."""
+    only = parts[0]
+    if len(parts) == 1 and (only.allowed or only.is_enforced):
+        return only
+    refusing = [part for part in parts if not part.allowed and part.is_enforced]
+    deciding = max(refusing, key=_wait) if refusing else _least_left(parts)
+    return deciding.deciding(tuple(parts), allowed=not refusing)
+
+
+def _wait(part: Decision) -> tuple[bool, int]:
+    """Order refusals: one that no wait helps above any wait, then by length."""
+    retry_at = part.line.retry_at if part.line else None
+    return retry_at is None, retry_at or 0
+
+
+def _least_left(parts: list[Decision]) -> Decision:
+    """Return the allowed part with the smallest share of its limit left, the first of several; shares are exact."""
+    found, least, of = None, 1, 1
+    for part in parts:
+        if not part.allowed:
+            continue
+        limit, remaining = part.limit, part.remaining
+        if not isinstance(limit, int) or not isinstance(remaining, int) or not limit:
+            remaining = limit = 1
+        if found is None or remaining * of < least * limit:
+            found, least, of = part, remaining, limit
+    return found or parts[0]
+
+
+def _moment(instant: int | None) -> datetime | None:
+    return None if instant is None else to_datetime(instant)

@@ -1,0 +1,272 @@
+"""
+Every verb as a pure step: the order for a store, and what its answer means.
+
+The two enforcers run these steps and differ in nothing but `await`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from entitlements.errors import StoreError
+from entitlements.model import events
+from entitlements.model.answers import Answer, Line, Outcome, Periods, Settled, Status, Totalled
+from entitlements.model.charge import (
+    Charge,
+    Forget,
+    Order,
+    Read,
+    ReadHistory,
+    ReadHolders,
+    Release,
+    Settle,
+    SetUsage,
+    Unassign,
+    Verb,
+)
+from entitlements.model.decision import Decision
+from entitlements.model.limits import Allocation, Quota, Rate
+from entitlements.model.names import check_count, check_id, shown
+from entitlements.rules.decisions import about_feature, deciding, period_of, refund_of, usage_of, without_store
+from entitlements.rules.explain import facts
+from entitlements.rules.planning import (
+    Plan,
+    Wanted,
+    limit_named,
+    moved,
+    moved_charge,
+    part_of,
+    plan,
+    wanted_units,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from entitlements.model.entitlements import Entitlements
+    from entitlements.model.facts import Facts
+    from entitlements.model.usage import Period, Usage
+
+R = TypeVar("R")
+
+
+def _no_events(_: object) -> Iterable[events.Event]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[R]):
+    """
+    One verb, ready to run.
+
+    Args:
+        order: What a store is asked; None where it is not.
+        finish: Turns the store's answer (None without an order) and the name of the
+            path that answered into the verb's result.
+        anchor: The account's anchor, for period ends that turn out to be stale.
+        verb: The verb's name where the result is a decision, for hooks.
+        events: What hooks are told of the result, beside a decision.
+        facts: What is known of the rate, where the step asks a store for units of one rate and nothing else, each time anew.
+    """
+
+    order: Order | None
+    finish: Callable[[Any, str], R]
+    anchor: int | None = None
+    verb: str = ""
+    events: Callable[[R], Iterable[events.Event]] = _no_events
+    facts: Facts | None = None
+
+
+def decide(entitlements: Entitlements, name: str) -> Decision:
+    """Return the decision about a name alone."""
+    return about_feature(facts(entitlements, name))
+
+
+def charge(
+    entitlements: Entitlements,
+    now: int,
+    verb: Verb,
+    what: Wanted,
+    n: int = 1,
+    *,
+    operation: str | None = None,
+    key: str | None = None,
+    scope: str | None = None,
+    ttl: int = 0,
+) -> Step[Decision]:
+    """Consume, peek at or reserve units of one limit or several."""
+    if key is not None:
+        check_id(key, "key")
+    wanted = wanted_units(what, n)
+    planned = plan(entitlements, verb, wanted, now, operation=operation, key=key, scope=scope, ttl=ttl)
+    step = _charging(entitlements, planned, verb)
+    plain = verb is Verb.CONSUME and key is None and scope is None and n == 1
+    if plain and isinstance(what, str) and _is_constant(planned):
+        if planned.order is not None:
+            step = replace(step, facts=planned.shares[0].facts)
+        entitlements.ready[what] = step
+    return step
+
+
+def ready(steps: dict[str, Step[Decision]], limit: Wanted, n: int) -> Step[Decision] | None:
+    """Return which of an account's steps consumes one unit of a rate, if it has been made: it never changes."""
+    return steps.get(limit) if type(n) is int and n == 1 and type(limit) is str else None
+
+
+def _is_constant(planned: Plan) -> bool:
+    """Say whether a plan holds no time and no operation id, as that of one rate alone does."""
+    return isinstance(planned.shares[0].facts.limit, Rate)
+
+
+def assign(entitlements: Entitlements, now: int, limit: str, holder: str, operation: str) -> Step[Decision]:
+    """Give *holder* a unit of an allocation; whoever has one keeps it, and takes no other."""
+    check_id(holder, "holder")
+    limit_named(entitlements.policy, limit, Allocation, "assign")
+    planned = plan(entitlements, Verb.ASSIGN, {limit: 1}, now, operation=operation, holder=holder)
+    return _charging(entitlements, planned, Verb.ASSIGN)
+
+
+def unassign(entitlements: Entitlements, limit: str, holder: str) -> Step[bool]:
+    """Take the unit of *holder* back."""
+    check_id(holder, "holder")
+    limit_named(entitlements.policy, limit, Allocation, "unassign")
+    account = entitlements.account
+    told = events.Unassigned(account, limit, holder)
+    return Step(Unassign(account, limit, holder), _as_is, events=lambda was_held: [told] * bool(was_held))
+
+
+def release(entitlements: Entitlements, limit: str, amount: int) -> Step[int]:
+    """Give anonymous units of an allocation back."""
+    check_count(amount, "amount")
+    limit_named(entitlements.policy, limit, Allocation, "release")
+    account = entitlements.account
+    return Step(
+        Release(account, limit, amount),
+        _as_is,
+        events=lambda released: [events.Released(account, limit, released)] * bool(released),
+    )
+
+
+def holders(entitlements: Entitlements, limit: str) -> Step[tuple[str, ...]]:
+    """Look at who holds units of an allocation."""
+    limit_named(entitlements.policy, limit, Allocation, "holders")
+    return Step(ReadHolders(entitlements.account, limit), _as_is)
+
+
+def set_usage(entitlements: Entitlements, now: int, name: str, total: int) -> Step[Usage]:
+    """Make *total* what is used of a quota's running period, or of an allocation."""
+    check_count(total, f"usage of {shown(name)}", least=0)
+    limit = limit_named(entitlements.policy, name, (Quota, Allocation), "set_usage")
+    part = part_of(entitlements, limit, total, now)
+
+    def finish(answer: Totalled, _: str) -> Usage:
+        if answer.line is None:
+            raise _cannot_set(name, total, answer)
+        return usage_of(entitlements, part, answer.line)
+
+    account = entitlements.account
+    return Step(
+        SetUsage(account, part), finish, entitlements.anchor,
+        events=lambda usage: [events.UsageSet(account, name, usage)],
+    )  # fmt: skip
+
+
+def usage(entitlements: Entitlements, now: int, scope: str | None = None) -> Step[dict[str, Usage]]:
+    """Look at every meter of the account; with a scope, at those kept for it as well."""
+    limits = [
+        limit
+        for limit in entitlements.policy.limits.values()
+        if scope is not None or not (isinstance(limit, Rate) and limit.per)
+    ]
+    if scope is not None:
+        check_id(scope, "scope")
+    parts = tuple(part_of(entitlements, limit, 1, now) for limit in limits)
+
+    def finish(answer: Outcome, _: str) -> dict[str, Usage]:
+        lines: Iterable[Line] = answer.lines
+        return {part.limit.name: usage_of(entitlements, part, line) for part, line in zip(parts, lines, strict=True)}
+
+    return Step(Read(entitlements.account, parts, scope), finish, entitlements.anchor)
+
+
+def history(entitlements: Entitlements, now: int, name: str) -> Step[tuple[Period, ...]]:
+    """Look at a quota's periods, newest first."""
+    limit = limit_named(entitlements.policy, name, Quota, "history")
+    part = part_of(entitlements, limit, 1, now)
+    return Step(
+        ReadHistory(entitlements.account, part),
+        lambda answer, _: tuple(period_of(count) for count in answer.counts),
+        entitlements.anchor,
+    )
+
+
+def forget(account: str) -> Step[None]:
+    """Delete every counter of the account."""
+    return Step(Forget(account), _as_is, events=lambda _: [events.Forgotten(account)])
+
+
+def refund(decision: Decision, *, rates: bool) -> Step[bool] | None:
+    """Give back what a decision took; None where it took nothing that can come back."""
+    if not isinstance(decision, Decision):
+        raise TypeError(f"{shown(decision)} is not a Decision; pass what consume or assign returned")
+    order = refund_of(decision, rates=rates)
+    if order is None:
+        return None
+    return Step(order, _as_is, events=lambda back: [events.Refunded(decision)] * bool(back))
+
+
+def is_stale(answer: Answer) -> bool:
+    """Say whether a store found the period ends of an order past."""
+    if type(answer) is Outcome:
+        return answer.status is Status.STALE
+    return isinstance(answer, Settled | Totalled | Periods) and answer.stale
+
+
+def repeat(order: Order, answer: Answer, anchor: int | None) -> Order:
+    """Return an order that was stale with the period ends around the store's time."""
+    assert isinstance(answer, Outcome | Settled | Totalled | Periods)
+    now = answer.now
+    match order:
+        case Charge():
+            return moved_charge(order, anchor, now)
+        case Read():
+            return replace(order, parts=tuple(moved(part, anchor, now) for part in order.parts))
+        case SetUsage() | ReadHistory():
+            return replace(order, part=moved(order.part, anchor, now))
+        case Settle() if order.anew is not None:
+            return replace(order, anew=moved_charge(order.anew, anchor, now))
+        case _:
+            raise StoreError(f"the store calls {order!r} stale, which carries no period ends")
+
+
+def fresh(answer: Answer) -> Answer:
+    """
+    Return the answer to a repeated order.
+
+    Raises:
+        StoreError: Where the store calls it stale a second time.
+    """
+    if is_stale(answer):
+        raise StoreError("the store's clock moved by months between two calls; look after its clock")
+    return answer
+
+
+def _charging(entitlements: Entitlements, planned: Plan, verb: Verb) -> Step[Decision]:
+    if planned.order is None:
+        return Step(None, lambda _, __: without_store(planned), verb=verb.value)
+    return Step(planned.order, deciding(planned), entitlements.anchor, verb.value)
+
+
+def _as_is(answer: Any, _: str) -> Any:
+    return answer
+
+
+def _cannot_set(name: str, total: int, answer: Totalled) -> Exception:
+    if answer.full:
+        return StoreError(f"usage of {name!r} cannot be set: the store is full; raise max_keys")
+    return ValueError(
+        f"usage of {name!r} cannot be {total}: {answer.least} are held by name or reserved;"
+        " unassign or cancel those first"
+    )

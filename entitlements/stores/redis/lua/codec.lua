@@ -1,0 +1,49 @@
+-- What travels: the parts of a charge, and the lines of its answer (encoding.py has the other ends).
+--
+-- A line is a table: fits, used (nil: not counted), reserved, retry_at, resets_at, mark, taken.
+-- Of a token bucket it holds instead what Python computes those from, which may pass 2^53.
+local SHADOW, UNLIMITED, SCOPED = 1, 2, 4
+local SLIDING, FIXED, TOKEN_BUCKET, QUOTA, ALLOCATION = 1, 2, 3, 4, 5
+
+local function has(flags, flag)
+  return flags % (flag * 2) >= flag
+end
+
+local function read_part(text)
+  local kind, flags, size, cost = unpack('>BBi8i8', text)
+  local part = {
+    kind = kind, size = size, cost = cost,
+    shadow = has(flags, SHADOW), unlimited = has(flags, UNLIMITED),
+    home = has(flags, SCOPED) and scope or account,
+  }
+  if kind <= TOKEN_BUCKET then
+    part.window, part.capacity = unpack('>i8i8', text, 19)
+    part.name = sub(text, 35)
+    part.field = 'r' .. part.name
+  elseif kind == QUOTA then
+    local ends = {}
+    ends[1], ends[2], ends[3], ends[4] = unpack('>i8i8i8i8', text, 19)
+    part.ends = ends
+    part.name = sub(text, 51)
+    part.field = 'q' .. part.name
+  else
+    part.name = sub(text, 19)
+    part.field = 'a' .. part.name
+  end
+  return part
+end
+
+local LINE = 57
+local function pack_line(line)
+  local flags = line.fits and 1 or 0
+  if line.bucket then
+    local bucket = line.bucket
+    return pack('>Bi8i8i8i8i8i8i8', flags + 16, bucket.high, bucket.low, bucket.excess, bucket.size,
+      line.mark, line.taken, bucket.window)
+  end
+  if line.used then flags = flags + 2 end
+  if line.retry_at then flags = flags + 4 end
+  if line.resets_at then flags = flags + 8 end
+  return pack('>Bi8i8i8i8i8i8i8', flags, line.used or 0, line.reserved or 0, line.retry_at or 0,
+    line.resets_at or 0, line.mark or 0, line.taken or 0, 0)
+end

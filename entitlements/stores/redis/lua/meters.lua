@@ -1,0 +1,324 @@
+-- The three windows of a rate: a translation of rules/meters.py.
+--
+-- A meter is one field. All begin with the law (1 byte), the window, and the instant until
+-- which the key is known to live (8 bytes each, as all that follow unless said otherwise):
+--   1 sliding       head, total (4 bytes), 61 counts (4 bytes each): 273 bytes
+--   2 fixed         index, count: 33 bytes
+--   3 token bucket  at, backlog in tokens and in token-microseconds below a token, size: 49 bytes
+-- A backlog in token-microseconds passes 2^53; tokens and their remainder apart do not.
+local ask_meter, take_meter, give_back_meter
+do
+local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
+
+local RING = 61
+local NO_COUNTS = string.rep('\0', RING * 4)
+
+-- Return the meter in a field, or nil.
+local function read_meter(text, field)
+  if not text then
+    return nil
+  end
+  local law, length = string.byte(text), #text
+  local meter = { law = law }
+  if law == SLIDING and length == 273 then
+    meter.window, meter.kept, meter.head, meter.total = unpack('>i8i8i8I4', text, 2)
+    meter.width = (meter.window + 59 - (meter.window + 59) % 60) / 60
+    meter.counts = sub(text, 30)
+    whole(field, meter.kept, meter.head)
+  elseif law == FIXED and length == 33 then
+    meter.window, meter.kept, meter.index, meter.count = unpack('>i8i8i8i8', text, 2)
+    whole(field, meter.kept, meter.index, meter.count)
+  elseif law == TOKEN_BUCKET and length == 49 then
+    meter.window, meter.kept, meter.at, meter.high, meter.low, meter.size = unpack('>i8i8i8i8i8i8', text, 2)
+    whole(field, meter.kept, meter.at, meter.high, meter.low, meter.size)
+  else
+    corrupt(field)
+  end
+  return meter
+end
+
+local function pack_meter(meter)
+  local head = pack('>Bi8i8', meter.law, meter.window, meter.kept)
+  if meter.law == SLIDING then
+    return head .. pack('>i8I4', meter.head, meter.total) .. meter.counts
+  elseif meter.law == FIXED then
+    return head .. pack('>i8i8', meter.index, meter.count)
+  end
+  return head .. pack('>i8i8i8i8', meter.at, meter.high, meter.low, meter.size)
+end
+
+-- new_meter, fits_law: return the rate's meter; an empty one if there is none, or if its law has changed.
+local function meter_of(part)
+  local meter = read_meter(get(part.home, part.field), part.field)
+  if meter and meter.law == part.kind and meter.window == part.window then
+    return meter
+  end
+  return {
+    law = part.kind, window = part.window, kept = 0,
+    width = (part.window + 59 - (part.window + 59) % 60) / 60, head = -RING, total = 0, counts = NO_COUNTS,
+    index = -2, count = 0,
+    at = 0, high = 0, low = 0, size = 1,
+  }
+end
+
+local function count_in(meter, bucket)
+  return (unpack('>I4', meter.counts, bucket % RING * 4 + 1))
+end
+
+local function set_count(meter, bucket, count)
+  local slot = bucket % RING * 4
+  meter.counts = sub(meter.counts, 1, slot) .. pack('>I4', count) .. sub(meter.counts, slot + 5)
+end
+
+-- Sliding._look
+local function sliding_look(meter)
+  local bucket = (now - now % meter.width) / meter.width
+  local ahead = bucket - meter.head
+  if ahead == 0 then
+    return bucket, meter.total
+  elseif ahead < 0 then
+    if meter.head * meter.width - now > meter.window then
+      return bucket, 0
+    end
+    return meter.head, meter.total
+  elseif ahead >= RING then
+    return bucket, 0
+  end
+  local used = meter.total
+  for at = meter.head + 1, bucket do
+    used = used - count_in(meter, at)
+  end
+  return bucket, used
+end
+
+-- Sliding.ask, with _fits_at and _empty_at
+local function sliding_ask(meter, size, cost)
+  local bucket, used = sliding_look(meter)
+  local line = { fits = cost <= size - used, used = used, resets_at = now, mark = bucket * meter.width, taken = 0 }
+  if not line.fits and cost <= size then
+    local left = used
+    for at = bucket - RING + 1, meter.head do
+      left = left - count_in(meter, at)
+      if cost <= size - left then
+        line.retry_at = (at + RING) * meter.width
+        break
+      end
+    end
+  end
+  if used > 0 then
+    for at = meter.head, meter.head - RING + 1, -1 do
+      if count_in(meter, at) > 0 then
+        line.resets_at = (at + RING) * meter.width
+        break
+      end
+    end
+  end
+  return line
+end
+
+-- Sliding.take, with _add and _move
+local function sliding_take(meter, cost)
+  local bucket, used = sliding_look(meter)
+  local ahead = bucket - meter.head
+  if ahead < 0 or ahead >= RING then
+    meter.counts = NO_COUNTS
+  else
+    for at = meter.head + 1, bucket do
+      set_count(meter, at, 0)
+    end
+  end
+  meter.head, meter.total = bucket, used + cost
+  set_count(meter, bucket, count_in(meter, bucket) + cost)
+  local width = meter.width
+  return { fits = true, used = meter.total, resets_at = (bucket + RING) * width, mark = bucket * width, taken = cost }
+end
+
+-- Sliding.give_back
+local function sliding_give_back(meter, cost, mark)
+  local bucket = (mark - mark % meter.width) / meter.width
+  if not (meter.head - RING < bucket and bucket <= meter.head) then
+    return 0
+  end
+  local back = math.min(cost, count_in(meter, bucket))
+  set_count(meter, bucket, count_in(meter, bucket) - back)
+  meter.total = meter.total - back
+  return back
+end
+
+-- Fixed._look
+local function fixed_look(meter)
+  local index = (now - now % meter.window) / meter.window
+  if index == meter.index then
+    return index, meter.count
+  end
+  local stepped_back = meter.index * meter.window - now > meter.window
+  if index < meter.index and not stepped_back then
+    return meter.index, meter.count
+  end
+  return index, 0
+end
+
+-- Fixed.ask
+local function fixed_ask(meter, size, cost)
+  local index, used = fixed_look(meter)
+  local ends = (index + 1) * meter.window
+  local line = { fits = cost <= size - used, used = used, resets_at = ends, mark = index * meter.window, taken = 0 }
+  if not line.fits and cost <= size then
+    line.retry_at = ends
+  end
+  return line
+end
+
+-- Fixed.take
+local function fixed_take(meter, cost)
+  local index, used = fixed_look(meter)
+  meter.index, meter.count = index, used + cost
+  local window = meter.window
+  return { fits = true, used = meter.count, resets_at = (index + 1) * window, mark = index * window, taken = cost }
+end
+
+-- Fixed.give_back
+local function fixed_give_back(meter, cost, mark)
+  if mark ~= meter.index * meter.window then
+    return 0
+  end
+  local back = math.min(cost, meter.count)
+  meter.count = meter.count - back
+  return back
+end
+
+-- Return what drains at *size* per *window* in *elapsed*: whole tokens, and token-microseconds
+-- below one. The product passes 2^53, so it is taken four bits of *size* at a time; a window
+-- is below 2^48.
+local function drained(size, elapsed, window)
+  local rest = elapsed % window
+  local tokens = size * ((elapsed - rest) / window)
+  local high, low, digit = 0, 0, 4294967296 -- size is below 2^32 ...
+  while digit > 1 do
+    digit = digit / 16
+    local value = low * 16 + (size - size % digit) / digit % 16 * rest
+    low = value % window
+    high = high * 16 + (value - low) / window
+  end
+  return tokens + high, low
+end
+
+-- Return what is left of *high* tokens and *low* token-microseconds after the others are taken; 0 at least.
+local function minus(high, low, other_high, other_low, window)
+  high, low = high - other_high, low - other_low
+  if low < 0 then
+    high, low = high - 1, low + window
+  end
+  if high < 0 then
+    return 0, 0
+  end
+  return high, low
+end
+
+-- TokenBucket._look
+local function bucket_look(meter, size)
+  if meter.at - now > meter.window then
+    return now, 0, 0
+  end
+  local start = math.max(now, meter.at)
+  if meter.high == 0 and meter.low == 0 then
+    return start, 0, 0
+  end
+  local high, low = drained(size, start - meter.at, meter.window)
+  return start, minus(meter.high, meter.low, high, low, meter.window)
+end
+
+-- TokenBucket._line; Python computes used, retry_at and resets_at of it
+local function bucket_line(start, high, low, part, fits, taken)
+  return {
+    fits = fits, mark = start, taken = taken,
+    bucket = { high = high, low = low, excess = part.cost - part.capacity, size = part.size, window = part.window },
+  }
+end
+
+-- TokenBucket.ask
+local function bucket_ask(meter, part)
+  local start, high, low = bucket_look(meter, part.size)
+  local space = part.capacity - high
+  return bucket_line(start, high, low, part, part.cost < space or (part.cost == space and low == 0), 0)
+end
+
+-- TokenBucket.take
+local function bucket_take(meter, part)
+  local start, high, low = bucket_look(meter, part.size)
+  meter.size, meter.at, meter.high, meter.low = part.size, start, high + part.cost, low
+  return bucket_line(start, meter.high, low, part, true, part.cost)
+end
+
+-- TokenBucket.give_back
+local function bucket_give_back(meter, size, cost, mark)
+  if mark > meter.at or meter.at - now > meter.window then
+    return 0
+  end
+  local gone_high, gone_low = drained(math.max(size, meter.size), math.max(now, meter.at) - mark, meter.window)
+  local back_high, back_low = minus(cost, 0, gone_high, gone_low, meter.window)
+  if back_high > meter.high or (back_high == meter.high and back_low > meter.low) then
+    back_high, back_low = meter.high, meter.low
+  end
+  meter.high, meter.low = minus(meter.high, meter.low, back_high, back_low, meter.window)
+  return back_high + (back_low > 0 and 1 or 0)
+end
+
+-- Meter.idle_at; of a token bucket a little later
+local function idle_at(meter)
+  if meter.law == SLIDING then
+    return (meter.head + RING) * meter.width
+  elseif meter.law == FIXED then
+    return (meter.index + 1) * meter.window
+  end
+  return math.min(MAX_COUNT, meter.at + (meter.high + 1) * (meter.window / meter.size) + 1)
+end
+
+-- Meter.ask
+function ask_meter(part)
+  local meter = meter_of(part)
+  if meter.law == SLIDING then
+    return sliding_ask(meter, part.size, part.cost)
+  elseif meter.law == FIXED then
+    return fixed_ask(meter, part.size, part.cost)
+  end
+  return bucket_ask(meter, part)
+end
+
+-- Meter.take, and write it
+function take_meter(part)
+  local meter, line = meter_of(part), nil
+  if meter.law == SLIDING then
+    line = sliding_take(meter, part.cost)
+  elseif meter.law == FIXED then
+    line = fixed_take(meter, part.cost)
+  else
+    line = bucket_take(meter, part)
+  end
+  put(part.home, part.field, pack_meter(meter))
+  last_until(part.home, idle_at(meter))
+  return line
+end
+
+-- _give_back_rate of rules/settlement.py: give back to the meter that counted it, if that still counts
+-- by the same law, and write it
+function give_back_meter(part, amount, mark)
+  local meter = read_meter(get(part.home, part.field), part.field)
+  if not meter or amount == 0 or part.unlimited then
+    return 0
+  end
+  if meter.law ~= part.kind or meter.window ~= part.window then
+    return 0
+  end
+  local back
+  if meter.law == SLIDING then
+    back = sliding_give_back(meter, amount, mark)
+  elseif meter.law == FIXED then
+    back = fixed_give_back(meter, amount, mark)
+  else
+    back = bucket_give_back(meter, part.size, amount, mark)
+  end
+  put(part.home, part.field, pack_meter(meter))
+  return back
+end
+end

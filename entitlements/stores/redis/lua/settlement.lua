@@ -1,0 +1,254 @@
+-- What the orders after a charge do to a record: a translation of rules/settlement.py.
+
+-- Settled
+local function settled(done, stale, excess)
+  return pack('>BBi8', done and 1 or 0, stale and 1 or 0, now) .. (excess or '')
+end
+
+-- _ended
+local function was_ended(id)
+  return operation('ended:' .. id)
+end
+
+-- _end: remember that a reservation is settled, by a record of its own
+local function remember_end(id, lapses)
+  local expires = math.max(now, lapses) + OPERATIONS_KEPT
+  if sub(id, 1, 2) == 'k:' then
+    expires = math.max(expires, now + KEYED_OPERATIONS_KEPT)
+  end
+  local nothing = string.rep('\0', 16) .. pack('>i8BB', now, 0, 0)
+  remember('ended:' .. id, false, expires, nothing)
+end
+
+-- _amounts: what to commit of each limit, as a list of {name, amount}
+local function read_amounts(mode, text, booked)
+  local amounts = {}
+  if mode == 0 then
+    for at, each in ipairs(booked) do
+      amounts[at] = { each.name, each.amount }
+    end
+  elseif mode == 1 then
+    amounts[1] = { #booked == 1 and booked[1].name or '*', (unpack('>i8', text)) }
+  else
+    local at = 1
+    while at <= #text do
+      local amount, name
+      amount, name, at = unpack('>i8Bc0', text, at)
+      amounts[#amounts + 1] = { name, amount }
+    end
+  end
+  return amounts
+end
+
+-- _gives_all_back
+local function gives_all_back(mode, text)
+  if mode == 0 then
+    return false
+  end
+  for _, each in ipairs(read_amounts(mode, text, {})) do
+    if each[2] ~= 0 then
+      return false
+    end
+  end
+  return true
+end
+
+-- _settle_open
+local function settle_open(id, booked, lapses, mode, text)
+  local held, kept = {}, {}
+  for _, each in ipairs(booked) do
+    held[each.name] = each.amount
+  end
+  for _, each in ipairs(read_amounts(mode, text, booked)) do
+    if each[2] > (held[each[1]] or 0) then
+      return settled(false, false, each[1])
+    end
+    kept[each[1]] = each[2]
+  end
+  unbook(id, kept)
+  if mode == 2 and #text == 0 then -- cancelled: its key may reserve again
+    drop(id)
+  end
+  remember_end(id, lapses)
+  return settled(true)
+end
+
+-- settle: commit or cancel a reservation, once
+-- ARGV[2] its id; ARGV[3] 0 all, 1 a bare amount, 2 amounts by limit; ARGV[4] those; ARGV[5] until when it is charged anew; then that charge
+local function settle()
+  local id, mode, text = ARGV[2], tonumber(ARGV[3]), ARGV[4]
+  local expires, booked = booking(id)
+  if expires and now < expires then
+    return settle_open(id, booked, expires, mode, text)
+  end
+  sweep()
+  if was_ended(id) or gives_all_back(mode, text) then
+    return settled(true)
+  end
+  if not ARGV[6] or now >= unpack('>i8', ARGV[5]) then
+    return settled(false)
+  end
+  local status = charge(read_charge(6))
+  if status == ADMITTED or status == REPLAYED then
+    remember_end(id, now)
+    return settled(true)
+  end
+  return settled(false, status == STALE)
+end
+
+-- What a refund says of rates, from ARGV[at] on: taken, mark, and the part.
+local function read_taken(at)
+  local taken = {}
+  while ARGV[at] do
+    local each = {}
+    each.amount, each.mark = unpack('>i8i8', ARGV[at])
+    each.part = read_part(sub(ARGV[at], 17))
+    taken[#taken + 1] = each
+    at = at + 1
+  end
+  return taken
+end
+
+-- What an operation took: kind, name, amount, mark of each part; and the holder.
+local function read_operation(text)
+  local count = string.byte(text, HEAD + 9)
+  local at = HEAD + 10 + count * (LINE + 8)
+  local taken = {}
+  for index = 1, string.byte(text, at) or corrupt('O') do
+    local each = {}
+    local line = HEAD + 10 + (index - 1) * LINE
+    each.mark, each.amount = unpack('>i8i8', text, line + 33)
+    taken[index] = each
+  end
+  at = at + 1
+  for _, each in ipairs(taken) do
+    each.kind, each.name, at = parse('O', '>BBc0', text, at)
+  end
+  return taken, at <= #text and sub(text, at) or nil
+end
+
+-- _give_back
+local function give_back(each, holder, rates)
+  if each.kind == QUOTA then
+    return give_back_quota(each.name, each.mark, each.amount)
+  elseif each.kind == ALLOCATION then
+    if holder then
+      return discard_holder(each.name, holder) and 1 or 0
+    end
+    return give_back_held(each.name, each.amount)
+  end
+  local back = 0
+  for _, rate in ipairs(rates) do
+    if rate.part.name == each.name then
+      back = back + give_back_meter(rate.part, each.amount, each.mark)
+    end
+  end
+  return back
+end
+
+-- refund: give back what a charge took, once
+-- ARGV[2] the operation's id, or ''; ARGV[3] 1 if rates come back too; then the rates
+local function refund()
+  sweep()
+  local id, with_rates, rates = ARGV[2], ARGV[3] == '1', read_taken(4)
+  if id == '' then -- _refund_rates
+    local any = 0
+    for _, each in ipairs(rates) do
+      if give_back_meter(each.part, each.amount, each.mark) > 0 then
+        any = 1
+      end
+    end
+    return any
+  end
+  local found, field = operation(id)
+  if not found or is_ended(found) then
+    return 0
+  end
+  local taken, holder = read_operation(found)
+  local returns, back = false, 0
+  for _, each in ipairs(taken) do
+    if each.amount ~= 0 and (each.kind > TOKEN_BUCKET or with_rates) then
+      returns, back = true, back + give_back(each, holder, rates)
+    end
+  end
+  if returns then
+    set_ended(found, field)
+  end
+  return back > 0 and 1 or 0
+end
+
+-- release: ARGV[2] the limit, ARGV[3] the amount
+local function release()
+  sweep()
+  return give_back_held(ARGV[2], tonumber(ARGV[3]))
+end
+
+-- unassign: ARGV[2] the limit, ARGV[3] the holder
+local function unassign()
+  sweep()
+  return discard_holder(ARGV[2], ARGV[3]) and 1 or 0
+end
+
+-- Totalled
+local function totalled(line, least, stale)
+  return pack('>BBi8i8', line and 1 or 0, stale and 1 or 0, least, now) .. (line and pack_line(line) or '')
+end
+
+-- set_usage: ARGV[2] the part, its cost the total
+local function set_usage()
+  sweep()
+  local part = read_part(ARGV[2])
+  if part.kind == ALLOCATION then
+    local held = read_held(part.name) or new_held()
+    local bound = held.holders + held.reserved -- Held.bound
+    if part.cost < bound then
+      return totalled(nil, bound)
+    end
+    held.anonymous = part.cost - bound
+    write_held(part.name, held)
+    return totalled(held_ask(held, part, nil), 0)
+  end
+  local period = running(part)
+  if not period then
+    return totalled(nil, 0, true)
+  end
+  if part.cost < period.reserved then
+    return totalled(nil, period.reserved)
+  end
+  period.used = part.cost
+  write_period(part.name, period)
+  return totalled(quota_line(period, part), 0)
+end
+
+-- history: ARGV[2] the part
+local function history()
+  sweep()
+  local part = read_part(ARGV[2])
+  local period = running(part)
+  if not period then
+    return pack('>Bi8', 1, now)
+  end
+  local text = get(account, 'q' .. part.name)
+  if text and read_period('q' .. part.name, text).start == period.start then
+    text = ''
+  end
+  local older = (text or '') .. (get_sized('h' .. part.name, PERIOD) or '')
+  return pack('>Bi8', 0, now) .. pack_period(period) .. sub(older, 1, (KEPT_PERIODS - 1) * PERIOD)
+end
+
+-- holders: ARGV[2] the limit
+local function holders()
+  local prefix, found = 'u' .. ARGV[2] .. ':', {}
+  for _, field in ipairs(redis.call('HKEYS', account)) do
+    if sub(field, 1, #prefix) == prefix then
+      found[#found + 1] = sub(field, #prefix + 1)
+    end
+  end
+  return found
+end
+
+-- forget; a foreign value under the key is reported, and stays
+local function forget()
+  redis.call('HLEN', account)
+  return redis.call('DEL', account)
+end

@@ -1,0 +1,331 @@
+"""`entitlements crm`: the round trip on files, what it reports, and how it ends."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from funnel_tables import EXAMPLE, HEADINGS
+
+from entitlements import AccountError, CsvAccounts, Enforcer, Policy
+from entitlements.cli import main
+from entitlements.crm.dates import date_fault
+from entitlements.model.problem import Severity
+
+ROOT = Path(__file__).resolve().parents[2]
+FUNNEL = ROOT / "policies" / "second-funnel"
+CUSTOMER_TIERS = ROOT / "policies" / "customer-tiers"
+
+EXPORT = (
+    '"Account Name";ARR;City;"Renewal Date"\r\n'
+    '"Brandt; Söhne";"$50,000";Köln;1/1/2017\r\n'
+    "Ferro;€12000;Roma;\r\n"
+    "Lumo;12000.50;;31.12.2026\r\n"
+    ";;;\r\n"
+    "Nil;;;\r\n"
+    "Minus;-5;;2/31/2026\r\n"
+    "Lumo;9,000;;2026-02-29\r\n"
+    "Dot;50.000;;31 February 2026\r\n"
+).encode("cp1252")
+
+
+@pytest.fixture
+def ask(capsys, monkeypatch, tmp_path):
+    """Run a command on the second funnel, in an empty folder: its exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ENTITLEMENTS_POLICY", str(FUNNEL))
+    Path("base.csv").write_bytes(EXPORT)
+
+    def run(*argv):
+        code = main(["crm", *argv])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def lines(text):
+    return [re.sub(r"  +", " | ", line) for line in text.splitlines()]
+
+
+# --- Assigning ------------------------------------------------------------------------------------------------------
+
+
+def test_the_export_comes_back_with_a_tier_and_every_gap_is_told_by_line_and_field(ask):
+    code, out, err = ask("assign", "base.csv", "-o", "tiered.csv")
+
+    assert 1 == code
+    assert [
+        "tier | accounts | total arr | share | least | most",
+        "tier-1 | 1 | 50,000 | 70.4 % | 50,000 | 50,000",
+        "tier-2 | 1 | 12,000.50 | 16.9 % | 12,000.50 | 12,000.50",
+        "tier-3 | 1 | 9,000 | 12.7 % | 9,000 | 9,000",
+        "(no tier) | 4 | 0 | 0.0 %",
+        "written: tiered.csv",
+    ] == lines(out)
+    assert [
+        "base.csv:2: warning: the file is not UTF-8, and is read as Windows-1252; name its encoding: --encoding",
+        "base.csv:3: ARR: '€12000' is in EUR, the policy counts in USD; convert it",
+        "base.csv:6: ARR: no tier: arr is not known, so rule 'tier-1' cannot be decided; fill in the cell",
+        "base.csv:7: Renewal Date: '2/31/2026' does not exist; write a date such as 2027-01-31, or leave the cell empty",
+        "base.csv:7: ARR: -5 is below 0; correct it, or leave it empty",
+        "base.csv:8: warning: Account Name: 'Lumo' stands in line 4 already; both get a tier, only the first is looked up; give each account a name of its own",
+        "base.csv:8: Renewal Date: '2026-02-29' does not exist; write a date such as 2027-01-31, or leave the cell empty",
+        "base.csv:9: Renewal Date: '31 February 2026' does not exist; write a date such as 2027-01-31, or leave the cell empty",
+        "base.csv:9: ARR: '50.000' may be thousands or thousandths; write 50000, or 50.00",
+    ] == err.splitlines()
+    said = dict(zip(Path("tiered.csv").read_bytes().splitlines(), EXPORT.splitlines(), strict=True))
+    assert all(new.startswith(old) for new, old in said.items())
+    assert [b";Tier", b";tier-1", b";", b";tier-2", b"", b";", b";", b";tier-3", b";"] == [
+        new.removeprefix(old) for new, old in said.items()
+    ]
+
+
+def test_the_result_is_a_directory_of_accounts_as_it_stands(ask):
+    """Through the same reader: encoding and separator; an empty tier and a doubled id are told and not served."""
+    ask("assign", "base.csv", "-o", "tiered.csv")
+    accounts = CsvAccounts("tiered.csv", id="Account Name")
+    enforcer = Enforcer(Policy.load(FUNNEL), accounts=accounts)
+
+    assert enforcer.can("Brandt; Söhne", "service.health-check")
+    assert not enforcer.can("Lumo", "service.health-check")
+    assert not enforcer.can("Nil", "service.faq")
+    assert ("Brandt; Söhne", "Lumo") == accounts.ids()
+    assert [3, 6, 7, 8, 9] == [each.line for each in accounts.problems if each.severity is Severity.ERROR]
+
+
+def test_a_clean_file_ends_with_0_and_writes_nothing_without_output(ask, tmp_path):
+    Path("fine.csv").write_text("Account Name,ARR\nacme,5\n", encoding="utf-8")
+    code, _, err = ask("assign", "fine.csv")
+
+    assert (0, "") == (code, err)
+    assert {"base.csv", "fine.csv"} == {each.name for each in tmp_path.iterdir()}
+
+
+def test_labels_reasons_and_the_order_of_segments(ask):
+    ask("assign", "base.csv", "-o", "out.csv", "--labels", "--explain", "--sort", "--tier-column", "Segment")
+
+    assert [
+        ("Account Name", "Segment", "Tier Reason"),
+        ("Brandt; Söhne", "Tier 1", "tier-1: arr from 50,000"),
+        ("Lumo", "Tier 2", "tier-2: arr from 10,000 below 50,000"),
+        ("Lumo", "Tier 3", "tier-3: arr from 0 below 10,000"),
+        ("Ferro", "", "arr cannot be right, so rule 'tier-1' cannot be decided"),
+        ("Nil", "", "arr is not known, so rule 'tier-1' cannot be decided"),
+        ("Minus", "", "arr cannot be right, so rule 'tier-1' cannot be decided"),
+        ("Dot", "", "arr cannot be right, so rule 'tier-1' cannot be decided"),
+    ] == _columns("out.csv", "Account Name", "Segment", "Tier Reason")
+    assert Path("out.csv").read_bytes().splitlines()[-1] == b";;;"
+
+
+def test_the_accounts_of_a_segment_stand_largest_first_and_equal_ones_as_before(ask):
+    Path("many.csv").write_text("Account Name,ARR\na,5\nb,70000\nc,900\nd,\ne,900\nf,80000\n", encoding="utf-8")
+    ask("assign", "many.csv", "-o", "out.csv", "--sort")
+
+    assert "fbcead" == "".join(line[0] for line in Path("out.csv").read_text(encoding="utf-8").splitlines()[1:])
+
+
+def _columns(path, *names):
+    import csv
+    import io
+
+    rows = list(csv.reader(io.StringIO(Path(path).read_bytes().decode("cp1252"), newline=""), delimiter=";"))
+    places = [rows[0].index(name) for name in names]
+    return [tuple(row[at] for at in places) for row in rows if any(row)]
+
+
+def test_a_segmentation_by_share_looks_at_the_whole_base(ask):
+    Path("shares.csv").write_text("Account Name,ARR\na,40\nb,30\nc,20\nd,10\n", encoding="utf-8")
+    code, out, _ = ask("assign", "shares.csv", "--by", "arr-share", "-o", "out.csv", "--explain")
+
+    assert (0, 4) == (code, len(out.splitlines()) - 1)
+    assert [
+        "Account Name,ARR,Tier,Tier Reason",
+        'a,40,tier-1,"arr-share: arr 40 begins at 0 % of the total, below 15 %"',
+        'b,30,tier-2,"arr-share: arr 30 begins at 40 % of the total, below 55 %"',
+        'c,20,tier-3,"arr-share: arr 20 begins at 70 % of the total, in the rest"',
+        'd,10,tier-3,"arr-share: arr 10 begins at 90 % of the total, in the rest"',
+    ] == Path("out.csv").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_example_of_the_paper_makes_the_round_trip(ask):
+    cells = ",".join(f'"{cell}"' if "," in cell else cell for cell in EXAMPLE)
+    Path("paper.csv").write_text(f"{','.join(HEADINGS)}\n{cells}\n", encoding="utf-8")
+    code, *_ = ask("assign", "paper.csv", "-o", "out.csv", "--labels")
+
+    assert 0 == code
+    assert [f"{','.join(HEADINGS)},Tier", f"{cells},Tier 1"] == Path("out.csv").read_text(encoding="utf-8").splitlines()
+
+
+def test_an_unknown_tier_is_kept_and_told_and_never_guessed(ask):
+    Path("old.csv").write_text("Account Name,Tier,ARR\na,Platinum,70000\nb,TIER 1,5\nc,,5\n", encoding="utf-8")
+    code, out, err = ask("assign", "old.csv", "-o", "new.csv")
+
+    assert 1 == code
+    assert "1 of these keep a tier that policy second-funnel-1 does not know" in out
+    assert [
+        "old.csv:2: Tier: tier 'Platinum' is not in the policy (tier-1, tier-2, tier-3), and is kept; empty the cell to get tier-1"
+    ] == err.splitlines()
+    assert ["a,Platinum,70000", "b,tier-3,5", "c,tier-3,5"] == Path("new.csv").read_text().splitlines()[1:]
+
+
+def test_the_difference_says_who_moves_and_why(ask):
+    Path("was.csv").write_text(
+        "Account Name,ARR,Tier\nup,9000,tier-3\ndown,60000,Tier 1\nsame,5,tier-3\ngone,5,tier-3\ntwo,1,tier-3\n"
+        "odd,5,Platinum\nlost,5,tier-3\n",
+        encoding="utf-8",
+    )
+    Path("now.csv").write_text(
+        "Account Name,ARR\nup,10000\ndown,40000\nsame,6\ntwo,1\ntwo,2\nodd,5\nlost,\nfresh,1\n", encoding="utf-8"
+    )
+    _, out, _ = ask("assign", "now.csv", "--diff", "was.csv")
+
+    assert [
+        "4 moved, 1 stayed, 1 new, 1 gone",
+        " | up | up: tier-3 -> tier-2 (tier-2: arr from 10,000 below 50,000, was 9,000)",
+        " | down | down: tier-1 -> tier-2 (tier-2: arr from 10,000 below 50,000, was 60,000)",
+        " | other | odd: Platinum -> tier-3 (tier-3: arr from 0 below 10,000)",
+        " | other | lost: tier-3 -> no tier (arr is not known, so rule 'tier-1' cannot be decided, was 5)",
+        " | new | fresh",
+        " | gone | gone",
+        " | twice | two",
+    ] == lines(out.split("\n\n")[1])
+
+
+def test_json_tells_every_row_and_problem(ask):
+    code, out, err = ask("assign", "base.csv", "--diff", "base.csv", "--tier-column", "City", "--json")
+    answer = json.loads(out)
+
+    assert (1, "") == (code, err)
+    assert {"segments", "moves", "rows", "problems"} == set(answer)
+    assert 8 == len(answer["rows"]) + 1
+    assert {"line": 3, "field": "ARR", "severity": "error"}.items() <= answer["problems"][2].items()
+
+
+def test_many_problems_are_told_in_part(ask):
+    Path("many.csv").write_text("Account Name,ARR\n" + "x,\n" * 30, encoding="utf-8")
+    _, _, err = ask("assign", "many.csv")
+
+    assert (21, "… and 39 more problems: --json tells all") == (len(err.splitlines()), err.splitlines()[-1])
+
+
+# --- What cannot be done --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "told"),
+    [
+        (["assign", "nowhere.csv"], 4, "nowhere.csv: the file cannot be read (No such file or directory); name a CSV"),
+        (["assign", "base.csv", "-o", "base.csv"], 2, "base.csv is the file that is read; write to another one"),
+        (["assign", "base.csv", "-o", "no/where.csv"], 4, "no/where.csv: the file cannot be written"),
+        (["assign", "base.csv", "--by", "share"], 2, "has no segmentation 'share'; did you mean 'arr-share'?"),
+        (["assign", "base.csv", "--id", "Name"], 4, "--id Name: no column of that heading; the headings are 'Account"),
+        (
+            ["assign", "base.csv", "--column", "arr"],
+            2,
+            "--column 'arr' is not a criterion and a heading; write arr=ACV",
+        ),
+        (["assign", "base.csv", "--column", "acv=ARR"], 2, "--column acv=…: the policy has no criterion 'acv'"),
+        (["assign", "base.csv", "--column", "arr=X"], 4, "--column arr=X: no column of that heading"),
+        (["assign", "base.csv", "--encoding", "utf-8"], 4, "base.csv:2: byte 0xf6 is not utf-8; name another encoding"),
+        (["assign", "base.csv", "--encoding", "utf-16"], 2, "encoding 'utf-16' is not one that CSV files have"),
+        (["assign", "base.csv", "--separator", "|"], 2, "separator '|' is not one of comma, semicolon and tab"),
+        (["assign", "base.csv", "--separator", "comma"], 4, "base.csv:"),
+        (["assign", "base.csv", "--diff", "base.csv"], 4, "base.csv: there is no column with tiers to compare with"),
+        (["assign", "base.csv", "--tier-column", "ARR"], 4, "column 'ARR' is read for ARR; name another to write into"),
+        (["assign", "base.csv", "--tier-column", "account name"], 4, "is read for the accounts' name; name another"),
+        (["assign", "base.csv", "--tier-column", "Tier Reason"], 4, "cannot be written into one column; name two"),
+        (["assign", "two.csv"], 4, "'ARR' (#2) and 'ACV' (#3) may each be arr; say which: --column arr=#2"),
+        (["formula", "--by", "arr-share"], 2, "is by share of a whole base; give the export too"),
+        (["formula", "--by", "industry"], 2, "no rule asks for arr alone, so there is nothing to write"),
+        (["formula", "empty.csv", "--by", "arr-share"], 4, "empty.csv: no row has a usable arr"),
+    ],
+)
+def test_what_cannot_be_done_is_told_with_the_option_that_helps(ask, argv, code, told):
+    Path("two.csv").write_text("Account Name,ARR,ACV\na,5,6\n", encoding="utf-8")
+    Path("empty.csv").write_text("Account Name,ARR\na,\n", encoding="utf-8")
+    ended, out, err = ask(*argv)
+
+    assert (code, "") == (ended, out)
+    assert told in err
+
+
+def test_an_option_says_which_column_is_meant(ask):
+    Path("two.csv").write_text("Account Name,ARR,ACV\na,5,60000\n", encoding="utf-8")
+
+    assert [0, 0] == [ask("assign", "two.csv", "-o", f"{n}.csv", "--column", f"arr=#{n}")[0] for n in (2, 3)]
+    assert ["a,5,60000,tier-3", "a,5,60000,tier-1"] == [
+        Path(f"{n}.csv").read_text(encoding="utf-8").splitlines()[1] for n in (2, 3)
+    ]
+
+
+def test_a_policy_without_rules_says_so(ask):
+    code, _, err = ask("assign", "base.csv", "--policy", str(ROOT / "policies" / "minimal.yaml"))
+
+    assert (2, True) == (code, "has no assignment rules; write a section `assignment`" in err)
+
+
+def test_a_failed_write_leaves_what_was_there(ask, tmp_path):
+    Path("bad.csv").write_bytes(b'Account Name,ARR\na,5\nb,"6')
+    Path("out.csv").write_text("old", encoding="utf-8")
+    code, _, err = ask("assign", "bad.csv", "-o", "out.csv")
+
+    assert (4, True) == (code, "bad.csv:3: a quoted cell that begins here is never closed" in err)
+    assert ("old", {"bad.csv", "base.csv", "out.csv"}) == (
+        Path("out.csv").read_text(encoding="utf-8"),
+        {each.name for each in tmp_path.iterdir()},
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2017-01-31", "1/1/2017", "12/31/2026", "31.12.2026", "31/12/26", "2024-02-29", "2026-01-05T10:00:00Z",
+     "5 May 2026", "May 5, 2026", "29 Feb", "2026/7/1"],
+)  # fmt: skip
+def test_a_date_that_exists_is_fine(text):
+    assert date_fault(text) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["2/31/2017", "31 February", "2026-02-29", "31.04.2026", "0/1/2017", "2026-13-01", "Feb 30, 2024"]
+)
+def test_a_date_that_does_not_exist_is_told(text):
+    assert f"{text!r} does not exist" == date_fault(text)
+
+
+@pytest.mark.parametrize("text", ["soon", "2026", "1/1/1/1", "Foo 3, 2026", "123/4/2026"])
+def test_what_is_no_date_is_told(text):
+    assert f"{text!r} is not a date" == date_fault(text)
+
+
+def test_no_file_raises_anything_but_an_error_of_ours():
+    from entitlements.crm import read_layout
+
+    for data in (b"\xff\xfe\x00", b"\x00", b'"', b"\x81", b"\xef\xbb\xbf", b"\x1f\x8b"):
+        with pytest.raises(AccountError):
+            list(read_layout("x.csv", data).records())
+
+
+# --- The formula ----------------------------------------------------------------------------------------------------
+
+
+def test_the_formula_is_nested_ifs_over_the_binding_criterion(ask):
+    _, out, err = ask("formula", "--policy", str(CUSTOMER_TIERS), "--field", "ARR__c")
+
+    assert (
+        'IF(OR(ISBLANK(ARR__c), ARR__c < 0), "", IF(ARR__c >= 100000, "enterprise", IF(ARR__c >= 25000, "mid-market",'
+        ' IF(ARR__c >= 5000, "small-business", IF(ARR__c >= 0, "freemium", "")))))\n'
+    ) == out
+    assert "left out: rule 'trial' asks for more than ARR__c\n" == err
+
+
+def test_the_formula_of_a_share_takes_its_figures_from_the_base(ask):
+    Path("shares.csv").write_text("Account Name,ARR\na,40\nb,30\nc,20\nd,10\n", encoding="utf-8")
+    _, out, _ = ask("formula", "shares.csv", "--by", "arr-share", "--labels", "--json")
+
+    assert {
+        "formula": 'IF(OR(ISBLANK(ARR), ARR < 0), "", IF(ARR >= 40, "Tier 1", IF(ARR >= 30, "Tier 2", "Tier 3")))',
+        "field": "ARR",
+        "left_out": [],
+    } == json.loads(out)

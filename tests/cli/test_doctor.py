@@ -1,0 +1,355 @@
+"""The doctor says of each thing that it looks at whether it is fit, and if not what to change; it leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from entitlements.cli import main
+from entitlements.cli.doctor.facts import Facts, Node, Offset, Rights, Sentinel, Severity
+from entitlements.cli.doctor.findings import findings_of
+from entitlements.cli.doctor.round_trips import percentile
+from entitlements.stores.redis.acl import DOCTOR_COMMANDS, needed, on, rules
+
+FINE, UNKNOWN, WARNING, PROBLEM = Severity
+INFO = {
+    "aof_enabled": 1,
+    "maxmemory": 1_000_000,
+    "maxmemory_policy": "noeviction",
+    "used_memory": 500_000,
+    "connected_slaves": 1,
+    "min_slaves_good_slaves": 1,
+    "evicted_keys": 0,
+}
+CONFIG = {"save": "", "appendfsync": "everysec", "min-replicas-to-write": "1"}
+GRANTED = tuple(f"+{each}" for each in needed())
+NODE = Node(
+    "10.0.0.1:6379",
+    {"server": "valkey", "version": "9.1.2", "mode": "standalone", "role": "master"},
+    Rights("entitlements", strange_keys=False, commands=("-@all", *GRANTED), patterns=("ent1:*",)),
+    INFO,
+    CONFIG,
+    Offset(0, 100),
+    (500,) * 200,
+)
+WATCHED = {"ip": "10.0.0.1", "port": 6379, "num-other-sentinels": 2, "quorum": 2, "down-after-milliseconds": 1000}
+SENTINELS = tuple(Sentinel(f"10.0.1.{at}:26379", {"main": WATCHED}) for at in range(3))
+FACTS = Facts("rediss://10.0.0.1", "ent", "rediss", "sentinel", (NODE,), False, True, 0, "main", SENTINELS, None, (600,) * 200)  # fmt: skip
+
+
+def findings(facts=FACTS, **node):
+    """Return the findings about these facts, the node changed."""
+    return findings_of(replace(facts, nodes=(replace(facts.nodes[0], **node),)) if node else facts)
+
+
+def info(**changes):
+    return {"info": INFO | changes}
+
+
+def rights(**changes):
+    return {"rights": replace(NODE.rights, **changes)}
+
+
+def one(found, check):
+    """Return the worst finding of a check."""
+    return next(each for each in found if each.check == check)
+
+
+def test_a_server_as_it_should_be_has_nothing_to_cure():
+    assert {(FINE, "")} == {(each.severity, each.cure) for each in findings()}
+
+
+@pytest.mark.parametrize(
+    ("check", "severity", "says", "node"),
+    [
+        ("version", PROBLEM, "6.0.16 is too old", {"hello": {"server": "redis", "version": "6.0.16"}}),
+        ("version", FINE, "redis 6.2.0", {"hello": {"server": "redis", "version": "6.2.0"}}),
+        ("version", PROBLEM, "of no version", {"hello": {}}),
+        ("topology", PROBLEM, "one node of a cluster", {"hello": NODE.hello | {"mode": "cluster"}}),
+        ("topology", PROBLEM, "a sentinel", {"hello": NODE.hello | {"mode": "sentinel"}}),
+        ("topology", PROBLEM, "takes no writes", {"hello": NODE.hello | {"role": "replica"}}),
+        ("persistence", UNKNOWN, "cannot be read", {"info": None, "config": {}}),
+        ("persistence", FINE, "AOF, appendfsync everysec", {"info": None, "config": CONFIG | {"appendonly": "yes"}}),
+        ("persistence", FINE, "AOF", {"config": {}}),
+        ("persistence", WARNING, "when the system likes", {"config": CONFIG | {"appendfsync": "no"}}),
+        ("persistence", WARNING, "neither AOF nor snapshots", info(aof_enabled=0)),
+        ("persistence", WARNING, "snapshots only (save 3600 1)", info(aof_enabled=0) | {"config": {"save": "3600 1"}}),
+        ("persistence", WARNING, "no AOF", info(aof_enabled=0) | {"config": {}}),
+        ("persistence", PROBLEM, "to disk failed", info(rdb_last_bgsave_status="err")),
+        ("persistence", PROBLEM, "to disk failed", info(aof_last_write_status="err")),
+        ("eviction", UNKNOWN, "cannot be read", {"info": None}),
+        *(
+            ("eviction", WARNING, f"{policy}: full memory drops counters", info(maxmemory_policy=policy))
+            for policy in ("allkeys-lru", "allkeys-lfu", "volatile-lru", "volatile-ttl", "allkeys-random", "anything")
+        ),
+        ("eviction", WARNING, "1,234 keys evicted", info(maxmemory_policy="allkeys-lru", evicted_keys=1234)),
+        ("eviction", WARNING, "none is yet", info(maxmemory_policy="allkeys-lru", maxmemory=0)),
+        ("memory", WARNING, "no maxmemory", info(maxmemory=0)),
+        ("memory", FINE, "(80 %)", info(used_memory=800_000)),
+        ("memory", WARNING, "(80 %)", info(used_memory=800_001)),
+        ("memory", PROBLEM, "1.0 MB of 1.0 MB", info(used_memory=1_000_000)),
+        ("memory", WARNING, "1.0 MB of 1.0 MB", info(used_memory=1_000_000, maxmemory_policy="allkeys-lru")),
+        ("memory", UNKNOWN, "neither maxmemory nor", {"info": None}),
+        ("memory", UNKNOWN, "what is used cannot be read", {"info": None, "config": {"maxmemory": "5000000000"}}),
+        ("replicas", UNKNOWN, "cannot be read", {"info": None}),
+        ("replicas", WARNING, "no replica", info(connected_slaves=0, min_slaves_good_slaves=0) | {"config": {"min-replicas-to-write": "0"}}),
+        ("replicas", PROBLEM, "charges are refused", info(connected_slaves=0, min_slaves_good_slaves=0)),
+        ("replicas", PROBLEM, "1 good replica, and writes need 2", {"config": {"min-replicas-to-write": "2"}}),
+        ("replicas", WARNING, "min-replicas-to-write 0", {"config": {"min-replicas-to-write": "0"}}),
+        ("replicas", WARNING, "no replica", {"info": {"connected_slaves": 0}, "config": {}}),
+        ("replicas", FINE, "1 replica, min-replicas-to-write 1", {"config": {}}),
+        ("acl", PROBLEM, "may not run hset, pexpire", rights(missing=("hset", "pexpire"))),
+        ("acl", PROBLEM, "may not touch the keys ent1:*", rights(keys=False)),
+        ("acl", WARNING, "every command, every key", rights(commands=("+@all",), patterns=("*",))),
+        ("acl", WARNING, "more than the store needs: +get, +@read", rights(commands=(*GRANTED, "+get", "+@read"))),
+        ("acl", WARNING, "keys ent2:*", rights(patterns=("ent1:*", "ent2:*"))),
+        ("acl", WARNING, "keys of others", rights(commands=None, patterns=(), strange_keys=True)),
+        ("acl", UNKNOWN, "what else it may run cannot be read", rights(commands=None, patterns=())),
+        ("acl", FINE, "and no more", rights(commands=(*GRANTED, *(f"+{each}" for each in DOCTOR_COMMANDS)))),
+        ("acl", FINE, "and no more", rights(commands=("-@all", "+@scripting", "-eval", "+hget")) | {"hello": {"version": "6.2.14"}}),
+        ("clock", UNKNOWN, "cannot be read", {"offset": None}),
+        ("clock", FINE, "as this machine's", {"offset": Offset(-90, 100)}),
+        ("clock", FINE, "800 ms behind this machine's, within 0.10 ms", {"offset": Offset(-800_000, 100)}),
+        ("clock", FINE, "5.0 s ahead", {"offset": Offset(5_000_000, 4_500_000)}),
+        ("clock", WARNING, "3,600.0 s behind", {"offset": Offset(-3_600_000_000, 4_500_000)}),
+        ("ping", UNKNOWN, "not allowed", {"trips": ()}),
+        ("ping", FINE, "p50 0.50 ms, p95 0.50 ms, p99 0.50 ms, of 200", {}),
+        ("ping", WARNING, "near the deadline of rates, 50 ms", {"trips": (500,) * 97 + (26_000,) * 3}),
+        ("ping", PROBLEM, "would miss their deadline", {"trips": (51_000,) * 9}),
+    ],
+)  # fmt: skip
+def test_each_thing_about_a_server_is_judged(check, severity, says, node):
+    found = one(findings(**node), check)
+
+    assert (severity, True) == (found.severity, says in found.found), found
+    assert (severity is FINE) == (found.cure == "")
+
+
+@pytest.mark.parametrize(
+    ("check", "severity", "says", "facts"),
+    [
+        ("failover", WARNING, "a failover will not be followed", {"topology": "single"}),
+        ("tls", WARNING, "travel readably", {"kind": "redis"}),
+        ("tls", FINE, "none needed", {"kind": "unix", "is_local": True}),
+        ("tls", WARNING, "goes unchecked", {"verifies": False}),
+        ("charge", PROBLEM, "is full", {"charge": "is full; raise maxmemory", "trips": ()}),
+        ("charge", PROBLEM, "would miss their deadline", {"trips": (60_000,)}),
+        ("cluster", UNKNOWN, "cannot be read", {"topology": "cluster"}),
+        ("sentinels", WARNING, "no answer from 10.0.1.9:26379", {"sentinels": (*SENTINELS, Sentinel("10.0.1.9:26379", None))}),
+        ("sentinels", WARNING, "1 sentinel:", {"sentinels": (Sentinel("a:1", {"main": WATCHED | {"num-other-sentinels": 0}}),)}),
+        ("sentinels", WARNING, "30,000", {"sentinels": (Sentinel("a:1", {"main": WATCHED | {"down-after-milliseconds": 30_000}}),)}),
+        ("sentinels", PROBLEM, "several primaries", {"sentinels": (*SENTINELS, Sentinel("a:1", {"main": WATCHED | {"port": 1}}))}),
+    ],
+)  # fmt: skip
+def test_each_thing_about_the_store_is_judged(check, severity, says, facts):
+    found = one(findings(replace(FACTS, **facts)), check)
+
+    assert (severity, True) == (found.severity, says in found.found), found
+    assert (severity is FINE) == (found.cure == "")
+
+
+@pytest.mark.parametrize(
+    ("state", "severity"),
+    [
+        ({"cluster_state": "ok", "cluster_slots_ok": "16384"}, FINE),
+        ({"cluster_state": "ok", "cluster_slots_ok": "16383"}, PROBLEM),
+        ({"cluster_state": "fail", "cluster_slots_ok": "16384"}, PROBLEM),
+    ],
+)
+def test_a_cluster_that_does_not_serve_every_slot_is_a_problem(state, severity):
+    facts = replace(
+        FACTS, topology="cluster", nodes=(replace(NODE, hello=NODE.hello | {"mode": "cluster"}, cluster=state),)
+    )
+
+    assert severity is one(findings_of(facts), "cluster").severity
+
+
+def test_what_is_so_on_every_server_is_said_once_and_the_worst_comes_first():
+    odd = replace(NODE, place="10.0.0.2:6379", info=INFO | {"maxmemory_policy": "allkeys-lru", "aof_enabled": 0})
+    lost = replace(NODE, place="10.0.0.3:6379", info=INFO | {"min_slaves_good_slaves": 0, "aof_enabled": 0})
+    found = findings_of(replace(FACTS, nodes=(NODE, odd, lost)))
+
+    assert [("replicas", ("10.0.0.3:6379",)), ("persistence", ("10.0.0.2:6379", "10.0.0.3:6379"))] == [
+        (each.check, each.places) for each in found[:2]
+    ]
+    assert [()] == [each.places for each in found if each.check == "version"]
+
+
+def test_a_cure_for_rights_is_the_command_to_type():
+    lacks = one(findings(**rights(missing=("hset",), keys=False)), "acl")
+    spare = one(findings(**rights(commands=("+@all",))), "acl")
+
+    assert "ACL SETUSER entitlements ~ent1:* +hset" == lacks.cure
+    assert spare.cure.endswith(f"ACL SETUSER entitlements on >PASSWORD {' '.join(rules('ent', (9, 1)))}")
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=1), st.integers(1, 100))
+def test_a_percentile_is_the_least_trip_that_so_many_do_not_pass(trips, percent):
+    found = percentile(tuple(trips), percent)
+
+    assert found in trips
+    assert sum(each <= found for each in trips) * 100 >= percent * len(trips)
+    assert sum(each < found for each in trips) * 100 < percent * len(trips)
+
+
+# --- On real servers ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def plain_surroundings(monkeypatch):
+    for name in ("ENTITLEMENTS_STORE", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def examine(capsys):
+    """Run the doctor: its exit code, and each finding's severity and text by check."""
+
+    def run(url, *options):
+        code = main(["doctor", url, "--json", "--samples", "20", *options])
+        said = json.loads(capsys.readouterr().out)
+        found = {
+            each["check"]: (each["severity"], each["found"], each["cure"] or "") for each in reversed(said["findings"])
+        }
+        return code, found, said
+
+    return run
+
+
+def test_a_badly_configured_server_is_told_what_to_change(rack, examine, capsys, monkeypatch):
+    bad = rack.start("valkey-9", "maxmemory 3mb", "maxmemory-policy allkeys-lru", "appendonly no")
+    with bad.client() as admin:
+        for number in range(5000):
+            admin.set(f"cache:{number}", "x" * 1000)
+    code, found, said = examine(bad.url)
+
+    assert (0, 1) == (code, examine(bad.url, "--strict")[0])
+    assert {"persistence", "eviction", "replicas", "acl", "memory"} == {
+        check for check, (severity, *_) in found.items() if severity == "warning"
+    }
+    assert re.search(r"allkeys-lru: full memory drops counters.*; [0-9,]+ keys evicted", found["eviction"][1])
+    assert "CONFIG SET maxmemory-policy noeviction" in found["eviction"][2]
+    assert "every command, every key" in found["acl"][1]
+    assert said["servers"][0]["version"] == bad.version
+    assert said["charge_us"]["p50"] <= said["charge_us"]["p99"]
+
+    with bad.client() as admin:
+        admin.config_set("maxmemory-policy", "noeviction")
+        admin.config_set("maxmemory", 1)
+        admin.config_set("min-replicas-to-write", 2)
+    code, found, _ = examine(bad.url)
+    assert 1 == code
+    assert {"memory", "replicas", "charge"} == {
+        check for check, (severity, *_) in found.items() if severity == "problem"
+    }
+    assert 1 == main(["doctor", bad.url])
+    shown = capsys.readouterr().out
+    assert (
+        "problem  replicas     0 good replicas, and writes need 2 (min-replicas-to-write): charges are refused\n"
+        in shown
+    )
+    assert re.search(r"\n3 problems, 2 warnings, \d fine\n$", shown)
+    monkeypatch.setenv("COLUMNS", "60")
+    main(["doctor", bad.url])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 60
+    rack.remove(bad)
+
+
+def test_a_user_with_the_documented_rights_is_fine_and_what_it_may_not_see_is_unknown(acl_server, examine):
+    family = tuple(int(each) for each in acl_server.version.split(".")[:2])
+    url = acl_server.user(*rules("ent", family))
+    code, found, _ = examine(url)
+
+    assert 0 == code
+    unseen = {"persistence", "eviction", "memory", "replicas", "acl", "ping"}
+    assert unseen == {check for check, (severity, *_) in found.items() if severity == "unknown"}
+    assert {"fine", "unknown"} == {severity for severity, *_ in found.values()}
+
+    code, found, _ = examine(acl_server.user(*rules("ent", family, needed() + DOCTOR_COMMANDS)))
+    assert ("fine", "user limited may do what the store needs, and no more") == found["acl"][:2]
+    assert {"persistence", "memory", "replicas"} == {
+        check for check, (severity, *_) in found.items() if severity != "fine"
+    }
+    with acl_server.client() as admin:
+        assert 0 == admin.dbsize()
+
+
+def test_every_right_that_is_missing_is_named(acl_server, examine):
+    family = tuple(int(each) for each in acl_server.version.split(".")[:2])
+    known = on(family, needed())
+    for missing in (known[1:], *([each] for each in known if each not in ("hello", "client"))):
+        kept = [each for each in known if each not in missing]
+        code, found, _ = examine(acl_server.user("~ent1:*", *(f"+{each}" for each in kept)))
+        assert (1, "problem") == (code, found["acl"][0])
+        assert f"user limited may not run {', '.join(missing)}" == found["acl"][1]
+        assert f"ACL SETUSER limited {' '.join(f'+{each}' for each in missing)}" == found["acl"][2]
+    _, found, _ = examine(acl_server.user(*rules("other", family)))
+    assert ("problem", "user limited may not touch the keys ent1:*") == found["acl"][:2]
+
+
+def test_a_server_that_refuses_config_is_judged_by_what_it_says_elsewhere(acl_server, examine):
+    code, found, _ = examine(acl_server.user("~*", "+@all", "-config"))
+
+    assert 0 == code
+    assert ("warning", "no AOF: after a restart, what was used since the last snapshot is free again") == found[
+        "persistence"
+    ][:2]
+    assert "fine" == found["eviction"][0]
+    assert "warning" == found["memory"][0]
+
+
+def test_a_replica_is_a_problem_and_so_is_its_charge(valkey, examine):
+    with valkey.client() as admin:
+        admin.replicaof("127.0.0.1", "1")
+    code, found, _ = examine(valkey.url)
+
+    assert (1, "problem", "problem") == (code, found["topology"][0], found["charge"][0])
+
+
+def test_tls_and_a_unix_socket_are_fine(tls_server, unix_server, examine):
+    assert ("fine", "TLS, the certificate checked") == examine(tls_server.url)[1]["tls"][:2]
+    unchecked = f"rediss://127.0.0.1:{tls_server.port}?ssl_cert_reqs=none&ssl_check_hostname=false"
+    assert "warning" == examine(unchecked)[1]["tls"][0]
+    assert "none needed" in examine(unix_server.url)[1]["tls"][1]
+
+
+def test_every_server_of_a_cluster_is_examined(cluster, examine):
+    with cluster.nodes[1].client() as admin:
+        admin.config_set("maxmemory-policy", "volatile-ttl")
+    code, found, said = examine(cluster.url)
+
+    assert (0, "cluster", 3) == (code, said["topology"], len(said["servers"]))
+    assert ("fine", "every slot is served, by 3 primaries") == found["cluster"][:2]
+    odd = [each["servers"] for each in said["findings"] if (each["check"], each["severity"]) == ("eviction", "warning")]
+    assert [[f"127.0.0.1:{cluster.nodes[1].port}"]] == odd
+    assert 1 == examine(cluster.nodes[0].url)[0]
+
+
+@pytest.mark.timeout(120)
+def test_the_primary_and_each_sentinel_are_examined(sentinel, examine):
+    sentinel.sentinels[0].kill()
+    code, found, said = examine(sentinel.url)
+
+    assert (0, [sentinel.master.port]) == (code, [int(each["place"].rpartition(":")[2]) for each in said["servers"]])
+    assert f"127.0.0.1:{sentinel.sentinels[0].port}" in found["sentinels"][1]
+    assert "1 replica, and min-replicas-to-write 0" in found["replicas"][1]
+
+
+def test_who_does_not_get_in_is_told_why_and_exits_with_5(valkey, acl_server, examine):
+    code, found, said = examine(acl_server.url.replace("secret", "secretive"))
+    assert (5, False, ["connection"]) == (code, said["fit"], list(found))
+    assert "correct them in the store's URL" in found["connection"][2]
+    valkey.kill()
+    assert (5, "cannot connect") == (examine(valkey.url)[0], examine(valkey.url)[1]["connection"][1])
+    assert "secret" not in json.dumps(said)
+
+
+@pytest.mark.parametrize("url", ["memory://", "http://host", "redis://host/abc", "localhost"])
+def test_what_is_no_server_s_url_exits_with_2(url, capsys):
+    assert 2 == main(["doctor", url])
+    assert capsys.readouterr().err.startswith("entitlements: ")

@@ -1,0 +1,190 @@
+"""`entitlements assign`, `preview` and `review`: what they answer, and how they end."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from entitlements import Account, Enforcer, Policy
+from entitlements.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+POLICY = str(ROOT / "policies" / "customer-tiers")
+ACCOUNTS = str(ROOT / "examples" / "accounts.csv")
+AT = "2026-11-10T12:00Z"
+
+
+@pytest.fixture
+def ask(capsys, monkeypatch, tmp_path):
+    """Run a command on the customer tiers and the accounts of the examples: its exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("ENTITLEMENTS_STORE", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ENTITLEMENTS_POLICY", POLICY)
+    monkeypatch.setenv("ENTITLEMENTS_ACCOUNTS", ACCOUNTS)
+
+    def run(*argv):
+        code = main(argv)
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_assign_explains_itself(ask):
+    code, out, err = ask("assign", "quillmark")
+
+    assert (0, "") == (code, err)
+    assert [
+        "account 'quillmark' belongs in enterprise: rule 'enterprise', annual-value from 100,000",
+        "agents 131 votes for enterprise (from 100)",
+        "leads 10,400 votes for enterprise (from 10,000)",
+    ] == out.splitlines()[:3]
+    assert "optimisation hint: mid-market, by integrations" == out.splitlines()[-1]
+
+
+def test_assign_as_json(ask):
+    code, out, _ = ask("assign", "larkfield", "--json")
+    answer = json.loads(out)
+
+    assert (0, "mid-market", 96_000) == (code, answer["tier"], answer["criteria"]["annual-value"])
+    assert {"tier": "enterprise", "signals": ["integrations"]} == answer["upgrade"]
+
+
+def test_assign_ends_with_1_for_a_gap_and_names_what_cannot_be_right(ask, tmp_path):
+    (tmp_path / "base.csv").write_text("id,tier,Annual Revenue,Agents\nacme,freemium,-5,0\n", encoding="utf-8")
+    code, out, _ = ask("assign", "acme", "--accounts", "base.csv")
+
+    assert 1 == code
+    assert "account 'acme' has no tier: annual-value cannot be right" in out
+    assert "account 'acme': agents: 0 is below 1" in out
+    code, out, _ = ask("assign", "acme", "--accounts", "base.csv", "--json")
+    assert (1, "contradictory") == (code, json.loads(out)["gap"]["why"])
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "said"),
+    [
+        (("assign", "nobody"), 3, "account 'nobody' is not in"),
+        (("preview", "nobody", "freemium"), 3, "account 'nobody' is not in"),
+        (("review", "nobody"), 3, "account 'nobody' is not in"),
+        (("preview", "quillmark", "gold"), 2, "'gold' is no tier; there are enterprise"),
+        (("preview", "quillmark", "trial"), 2, "'trial' is a trial plan"),
+        (("preview", "quillmark", "freemium", "--wanted", "soon"), 2, "--wanted"),
+        (("review", "--event", "merger"), 2, "--event is about one account"),
+        (("review", "quillmark", "--event", "mergre"), 1, "did you mean 'merger'"),
+    ],
+)
+def test_what_cannot_be_answered_is_told_in_one_line(ask, argv, code, said):
+    ended, out, err = ask(*argv)
+
+    assert (code, "") == (ended, out)
+    assert said in err
+    assert 1 == len(err.splitlines())
+
+
+def test_preview_shows_when_what_and_how(ask):
+    code, out, _ = ask("preview", "tamarack-ridge", "small-business", "--at", AT)
+    lines = out.splitlines()
+
+    assert 0 == code
+    assert (
+        "tamarack-ridge: mid-market to small-business: downgrade, takes effect 2027-01-09 12:00 UTC (notice of 60 days)"
+        == lines[0]
+    )
+    for line in (
+        "  team-collaboration",
+        "  agents: 100 -> 10",
+        "  storage: 100 GB -> 10 GB",
+        "  api: 1,000 per hour -> 100 per hour",
+        "  csm.ratio: 1:5 -> 1:20",
+        "  reviews.monthly: yes -> no",
+        "usage was not looked at: add --store URL",
+        "  Notice of 60 days",
+    ):
+        assert line in lines
+
+
+def test_preview_may_be_wanted_later(ask):
+    _, out, _ = ask("preview", "tamarack-ridge", "freemium", "--at", AT, "--wanted", "2027-06-01", "--json")
+    plan = json.loads(out)
+
+    assert ("2027-06-01T00:00:00Z", "not looked at", 5_184_000) == (plan["effective"], plan["usage"], plan["notice"])
+
+
+def test_preview_of_the_tier_that_it_has(ask):
+    code, out, _ = ask("preview", "tamarack-ridge", "tier-2")
+
+    assert (0, "tamarack-ridge: mid-market to mid-market: nothing changes, it is in that tier\n") == (code, out)
+
+
+def test_review_of_one_account(ask):
+    code, out, _ = ask("review", "rookhaven", "--event", "non-renewal", "--at", AT)
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+
+    assert 0 == code
+    assert [
+        "rookhaven (small-business): downgrade to freemium, after a notice of 30 days",
+        "because non-renewal speaks for a downgrade",
+        "not known usage was not looked at",
+        "steps Notice of 30 days",
+    ] == lines[:4]
+
+
+def test_review_of_the_base(ask):
+    code, out, _ = ask("review", "--at", AT)
+    lines = [line.split() for line in out.splitlines()]
+
+    assert 0 == code
+    assert ["account", "tier", "action", "to", "because"] == lines[0]
+    assert ["millrace", "small-business", "downgrade", "freemium", "a", "change", "to"] == next(
+        line for line in lines if line[:1] == ["millrace"]
+    )[:7]
+    assert [] == lines[47]
+    assert ["mid-market:", "1", "downgrade,", "11", "upgrade"] == lines[49]
+    assert "usage was not looked at: add --store URL" == out.splitlines()[-1]
+
+
+def test_review_of_the_base_as_json(ask):
+    code, out, _ = ask("review", "--at", AT, "--json")
+    whole = json.loads(out)
+
+    assert (0, 46, []) == (code, len(whole["reviews"]), whole["problems"])
+    assert 46 == sum(count for actions in whole["actions"].values() for count in actions.values())
+    assert {"count": 5, "least": 104_000, "middle": 265_000, "most": 420_000} == whole["compared"]["enterprise"][
+        "annual-value"
+    ]
+
+
+def test_review_reads_a_column_of_events_and_drops_nobody(ask, tmp_path):
+    (tmp_path / "base.csv").write_text(
+        "id,tier,annual_value,events\n"
+        "closing,freemium,0,Business closed\n"
+        "growing,freemium,0,expansion; brand-ambassador\n"
+        "typing,freemium,0,mergre\n"
+        "lost,gold,0,\n",
+        encoding="utf-8",
+    )
+    code, out, err = ask("review", "--accounts", "base.csv", "--json")
+    whole = json.loads(out)
+
+    assert 1 == code
+    assert [("closing", "close"), ("growing", "upgrade")] == [
+        (each["account"], each["action"]) for each in whole["reviews"]
+    ]
+    assert 2 == len(whole["problems"])
+    assert "account 'typing': events: 'mergre' is no event" in whole["problems"][0]
+    assert "account 'lost': tier 'gold' is not in the policy" in whole["problems"][1]
+    assert "" == err
+    assert 2 == len(ask("review", "--accounts", "base.csv")[2].splitlines())
+
+
+def test_review_and_preview_read_usage_from_the_store(ask, valkey):
+    with Enforcer(Policy.load(POLICY), store=valkey.url) as counting:
+        counting.set_usage(Account("bluefinch", "small-business"), "agents", 10)
+    review = json.loads(ask("review", "bluefinch", "--store", valkey.url, "--json")[1])
+    plan = json.loads(ask("preview", "bluefinch", "freemium", "--store", valkey.url, "--json")[1])
+
+    assert ("upgrade", "agents is full: 10 of 10") == (review["action"], review["reasons"][0]["text"])
+    assert (["agents"], "kept", 7) == (plan["over"], plan["limits"]["agents"]["fate"], plan["limits"]["agents"]["over"])
+    assert timedelta(days=30).total_seconds() == plan["notice"]

@@ -1,0 +1,42 @@
+"""A store around a store that fails as it is told to."""
+
+from entitlements.stores.redis.error_map import Broken, Corrupt, Overloaded, Rejected, TimedOut, Unreachable
+
+FAILURES = {"refused": Unreachable, "full": Overloaded, "rejected": Rejected, "corrupt": Corrupt, "silent": TimedOut}
+
+
+class Flaky:
+    """*how* is None, `lost` (done, but the reply is), or one of FAILURES (not done)."""
+
+    via = "store"
+
+    def __init__(self, store):
+        self.store, self.how, self.asked, self.script = store, None, [], []
+
+    def execute(self, order):
+        self.asked.append(order)
+        how = self.script.pop(0) if self.script else self.how
+        if how in FAILURES:
+            raise FAILURES[how](f"it is {how}")
+        answer = self.store.execute(order)
+        if how == "lost":
+            raise Broken("the reply is lost")
+        return answer
+
+    def close(self):
+        self.store.close()
+
+
+class AsyncFlaky:
+    """Same as `Flaky` but for an event loop."""
+
+    via = "store"
+
+    def __init__(self, store):
+        self.flaky = Flaky(store)
+
+    async def execute(self, order):
+        return self.flaky.execute(order)
+
+    async def aclose(self):
+        self.flaky.close()

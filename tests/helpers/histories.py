@@ -1,0 +1,111 @@
+"""Random histories of orders for a store, and the two stores that must answer them alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from hypothesis import strategies as st
+from strategies import NOW
+
+from entitlements.model.answers import Answer
+from entitlements.model.charge import Order
+from entitlements.model.names import MAX_COUNT
+from entitlements.stores import MemoryStore
+from entitlements.stores.redis.decoding import answer_of
+from entitlements.stores.redis.encoding import call_of
+from entitlements.stores.redis.keys import account_key
+from entitlements.stores.redis.scripts import Script, on_injected_time
+from entitlements.testing.orders import Player, Step, steps
+
+ACCOUNT = "acme"
+TIMES_MOVED = 10**13
+"""Milliseconds that the scripts on injected time add to every expiry."""
+
+
+# --- The stores ---------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Clock:
+    """A clock that a history moves, in microseconds."""
+
+    now: int = NOW
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class TimedRedis:
+    """The networked store's scripts, on a clock of ours; *change* may tamper with their text."""
+
+    via = "store"
+
+    def __init__(
+        self, client, clock: Callable[[], int], change=lambda script: script, *, namespace: str = "ent"
+    ) -> None:
+        self._client, self._clock, self._namespace = client, clock, namespace
+        self._script = cache(lambda script: self._load(on_injected_time(change(script))))
+
+    def _load(self, script: Script) -> bytes:
+        self._client.script_load(script.text)
+        return script.sha
+
+    def execute(self, order: Order) -> Answer:
+        call = call_of(order, self._namespace)
+        reply = self._client.evalsha(
+            self._script(call.script), len(call.keys), *call.keys, *call.args, str(self._clock())
+        )
+        return answer_of(order, reply)
+
+    def close(self) -> None:
+        """Do nothing: the client is the caller's."""
+
+
+# --- Histories ----------------------------------------------------------------------------------------------------
+
+histories = st.lists(steps(), min_size=10, max_size=30)
+
+
+def play(history: list[Step], client, change=lambda script: script) -> Iterator[tuple[Order, Answer, Answer]]:
+    """
+    Ask both stores the same and yield what they answer.
+
+    Args:
+        history: What to ask.
+        client: Of a server that has nothing else to do.
+        change: Tampers with the scripts.
+    """
+    client.flushdb()
+    clock = Clock()
+    memory, server = MemoryStore(clock), TimedRedis(client, clock, change)
+    player = Player(ACCOUNT)
+    for step in history:
+        clock.now = max(0, clock.now + step.move)
+        order = player.order(step, clock.now)
+        expected = memory.execute(order)
+        yield order, expected, server.execute(order)
+        check_lifetime(memory, client, clock.now)
+        player.note(order, expected)
+
+
+def check_lifetime(memory: MemoryStore, client, now: int) -> None:
+    """Check that a record of rates alone expires, but not before it is idle, and that others never do."""
+    ledger = memory._idling.get(ACCOUNT) or memory._kept.get(ACCOUNT)
+    left = client.pttl(account_key("ent", ACCOUNT))
+    if ledger is None:
+        assert left == -2
+        return
+    stays = ledger.bookings or any(quota.periods for quota in ledger.quotas.values())
+    if stays or any(held.used for held in ledger.allocations.values()):
+        assert left == -1
+    elif left >= 0:
+        seconds, rest = client.time()
+        expires = seconds * 1000 + rest // 1000 + left - TIMES_MOVED
+        assert ledger.is_idle((expires + 2) * 1000) or expires * 1000 > MAX_COUNT
+    elif left == -2:
+        assert not ledger.rates
+        assert ledger.is_idle(now)
+    else:
+        assert ledger.quotas or ledger.allocations

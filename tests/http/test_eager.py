@@ -1,0 +1,172 @@
+"""What is wrong keeps a program from starting, also where Starlette builds its middlewares at the first call."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route as StarletteRoute
+from trade import policy
+from uvicorn.lifespan.on import LifespanOn
+from webserver import exchange
+
+from entitlements import AsyncEnforcer
+from entitlements.http.asgi import AccountMiddleware, EntitlementsMiddleware, RoutesMiddleware
+from entitlements.http.problems import Problems
+from entitlements.http.routes import Route
+from entitlements.http.starting import checked
+from entitlements.stores.redis.error_map import Misconfigured, Unreachable
+
+
+def enforcer():
+    return AsyncEnforcer(policy(), accounts={"pro": "pro"})
+
+
+def site():
+    return Starlette(routes=[StarletteRoute("/", lambda _: PlainTextResponse("hello"))])
+
+
+WRONG = [
+    ({"identify": None}, TypeError, "identify None must be a callable"),
+    ({"docs_url": 5}, TypeError, "docs_url 5 must be a str"),
+    ({"upgrade_url": b"https://x"}, TypeError, "upgrade_url b'https://x' must be a str"),
+    (
+        {"docs_url": "/docs\n"},
+        ValueError,
+        r"docs_url '/docs\\n' holds '\\n', which no address may; strip or percent-encode",
+    ),
+    ({"upgrade_url": "/\ud800"}, ValueError, "upgrade_url .* holds .*; strip or percent-encode it"),
+    ({"payment_required": "no"}, TypeError, "payment_required 'no' must be True or False"),
+    ({"refund_rates": "no"}, TypeError, "refund_rates 'no' must be True or False"),
+    ({"on_denied": "x"}, TypeError, "on_denied 'x' must be a callable"),
+    ({"routes": [Route("/a"), Route("/a")]}, ValueError, "can never match"),
+    ({"routes": [Route("/a", consumes={"lead": 1})]}, ValueError, "did you mean 'leads'"),
+]
+
+
+@pytest.mark.parametrize(("options", "error", "words"), WRONG)
+def test_a_checked_middleware_is_refused_where_it_is_written(options, error, words):
+    with pytest.raises(error, match=words):
+        checked(EntitlementsMiddleware, **({"enforcer": enforcer(), "identify": lambda _: "pro"} | options))
+
+
+def test_the_smaller_middlewares_can_be_checked_too():
+    with pytest.raises(TypeError, match="identify"):
+        checked(AccountMiddleware, enforcer=enforcer(), identify="x-api-key")
+    with pytest.raises(TypeError, match="on_denied 5"):
+        checked(AccountMiddleware, enforcer=enforcer(), identify=lambda _: "pro", on_denied=5)
+    with pytest.raises(TypeError, match="docs_url"):
+        Problems(docs_url=b"")
+    with pytest.raises(ValueError, match="did you mean 'sso'"):
+        checked(RoutesMiddleware, enforcer=enforcer(), routes=[Route("/a", requires={"ssso"})])
+
+
+def test_a_checked_middleware_has_the_rules_that_it_was_given_though_they_are_read_once():
+    app = site()
+    rules = (Route(path, requires={"sso"}) for path in ("/", "/other"))
+    app.add_middleware(checked(EntitlementsMiddleware, enforcer=enforcer(), identify=lambda _: "pro", routes=rules))
+
+    assert 403 == asyncio.run(exchange(app))[0]["status"]
+
+
+def starts(app, lifespan):
+    """Say whether uvicorn would go on to serve an application."""
+
+    async def starting():
+        config = uvicorn.Config(app, lifespan=lifespan, log_level="critical")
+        config.load()
+        life = LifespanOn(config)
+        await life.startup()
+        if not life.should_exit:
+            await life.shutdown()
+        return not life.should_exit
+
+    return asyncio.run(starting())
+
+
+def test_what_was_not_checked_keeps_a_server_from_starting_that_insists_on_the_lifespan():
+    right, wrong = site(), site()
+    right.add_middleware(EntitlementsMiddleware, enforcer=enforcer(), identify=lambda _: "pro")
+    wrong.add_middleware(EntitlementsMiddleware, enforcer=enforcer(), identify=None)
+
+    assert (True, False) == (starts(right, "on"), starts(wrong, "on"))
+
+
+class Away:
+    """A store that cannot be opened."""
+
+    def __init__(self, error):
+        self.error = error
+        self.closed = 0
+
+    via = "store"
+
+    async def open(self):
+        raise self.error
+
+    async def aclose(self):
+        self.closed += 1
+
+    async def execute(self, order):
+        raise self.error
+
+
+def away(error):
+    return AsyncEnforcer(policy(), accounts={"pro": "pro"}, store=Away(error), expected_processes=1)
+
+
+@pytest.mark.parametrize("lifespan", ["auto", "on"])
+def test_a_store_that_waiting_does_not_heal_keeps_the_server_from_starting(lifespan):
+    for error, started in ((Unreachable("it is not there"), True), (Misconfigured("there is no such database"), False)):
+        app = site()
+        app.add_middleware(checked(EntitlementsMiddleware, enforcer=away(error), identify=lambda _: "pro"))
+
+        assert started is starts(app, lifespan), error
+
+
+def test_the_server_is_told_once_why_it_cannot_start():
+    enforcer = away(Misconfigured("there is no such database"))
+    app = site()
+    app.add_middleware(checked(EntitlementsMiddleware, enforcer=enforcer, identify=lambda _: "pro"))
+
+    sent = asyncio.run(exchange(app, {"type": "lifespan.startup"}, type="lifespan"))
+
+    assert [{"type": "lifespan.startup.failed", "message": "there is no such database"}] == sent
+
+
+def test_an_application_that_tells_of_its_own_failure_then_is_not_passed_on():
+    async def telling(scope, receive, send):
+        try:
+            await receive()
+        except Exception as error:
+            await send({"type": "lifespan.startup.failed", "message": repr(error)})
+            raise
+
+    app = EntitlementsMiddleware(telling, enforcer=away(Misconfigured("no")), identify=lambda _: "pro")
+
+    sent = asyncio.run(exchange(app, {"type": "lifespan.startup"}, type="lifespan"))
+
+    assert [{"type": "lifespan.startup.failed", "message": "no"}] == sent
+
+
+def test_requests_that_the_store_fails_are_logged_without_a_traceback(caplog):
+    enforcer = away(Misconfigured("there is no such database"))
+    app = EntitlementsMiddleware(
+        site(), enforcer=enforcer, identify=lambda _: "pro", default=Route(consumes={"leads": 1})
+    )
+
+    assert 503 == asyncio.run(exchange(app))[0]["status"]
+
+    (record,) = [each for each in caplog.records if each.name == "entitlements.http"]
+    assert "route * could not be decided, and nobody is let through\nthere is no such database" == record.getMessage()
+
+
+def test_what_was_not_checked_serves_nobody_either():
+    app = site()
+    app.add_middleware(EntitlementsMiddleware, enforcer=enforcer(), identify=None)
+
+    with pytest.raises(TypeError, match="identify None must be a callable"):
+        asyncio.run(exchange(app))

@@ -1,0 +1,101 @@
+"""The JSON Schema beside the models: current, a schema, and right about the policies of this repository."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from entitlements.policy.report import Report
+from entitlements.policy.schema import schema_text
+from entitlements.policy.sizes import Budget
+from entitlements.policy.yaml.reader import read_text
+from entitlements.policy.yaml.tree import plain
+
+ROOT = Path(__file__).resolve().parents[2]
+CHECKED_IN = files("entitlements.policy") / "policy.schema.json"
+SCHEMA = json.loads(CHECKED_IN.read_text(encoding="utf-8"))
+POLICIES = sorted((ROOT / "policies").rglob("*.yaml"))
+
+
+def written(text):
+    """Return what the YAML *text* says, as an editor sees it: numbers as JSON has them."""
+    report = Report()
+    tree = read_text(text, "policy.yaml", report, Budget())
+    assert () == report.problems
+    return json.loads(json.dumps(plain(tree), default=float))
+
+
+def faults(text):
+    """Return where the schema finds fault with *text*."""
+    return sorted(error.json_path for error in Draft202012Validator(SCHEMA).iter_errors(written(text)))
+
+
+def test_the_schema_that_is_checked_in_is_current():
+    """After a change of the models: entitlements schema > entitlements/policy/policy.schema.json."""
+    assert schema_text() == CHECKED_IN.read_text(encoding="utf-8")
+
+
+def test_the_schema_is_a_schema():
+    """Every keyword of it means what JSON Schema says that it means."""
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_there_are_four_policies():
+    """Two files and two folders."""
+    assert {"minimal.yaml", "photo-lab.yaml", "customer-tiers", "second-funnel"} == {
+        file.relative_to(ROOT / "policies").parts[0] for file in POLICIES
+    }
+
+
+@pytest.mark.parametrize("file", POLICIES, ids=lambda file: file.stem)
+def test_a_policy_fits_the_schema(file):
+    """An editor underlines nothing in it, also where it is one file of several."""
+    assert [] == faults(file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "when", ['{agents: {">=": 5}}', "{agents: {}}", "{all: []}", "{}", "5", "{agents: {from: many}}", "{not: {a: {}}}"]
+)
+def test_an_editor_underlines_a_condition_that_is_not_in_the_language(when):
+    assert faults(f"assignment: {{rules: [{{tier: low, when: {when}}}]}}")
+    assert not faults("assignment: {rules: [{tier: low, when: {not: {any: [{agents: {from: 5}}, {new: true}]}}}]}")
+
+
+@pytest.mark.parametrize("file", POLICIES, ids=lambda file: file.stem)
+def test_the_first_line_of_a_policy_leads_to_the_schema(file):
+    """Relative to the file, as editors read it."""
+    mark, _, where = file.read_text(encoding="utf-8").splitlines()[0].partition("=")
+
+    assert "# yaml-language-server: $schema" == mark
+    assert (ROOT / "entitlements/policy/policy.schema.json") == (file.parent / where).resolve()
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("tires: {}", "$"),
+        ("policy: {version: true}", "$.policy.version"),
+        ("policy: {currency: usd}", "$.policy.currency"),
+        ("features: {Upper: x}", "$.features"),
+        ("features: {sso: ''}", "$.features.sso"),
+        ("levels: {tools: [none]}", "$.levels.tools"),
+        ("levels: {tools: [none, none]}", "$.levels.tools"),
+        ("limits: {api: {unit: call}}", "$.limits.api"),
+        ("limits: {api: {kind: quota, burst: 5}}", "$.limits.api"),
+        ("limits: {api: {kind: rate, deadline: 50}}", "$.limits.api"),
+        ("tiers: {free: {rank: -1}}", "$.tiers.free.rank"),
+        ("tiers: {free: {limits: {api: -1}}}", "$.tiers.free.limits.api"),
+        ("tiers: {free: {limits: {api: 1.5}}}", "$.tiers.free.limits.api"),
+        ("tiers: {free: {features: sso}}", "$.tiers.free.features"),
+        ("tiers: {free: {trial: {of: 14 days}}}", "$.tiers.free.trial"),
+        ("tiers: {free: {trial: {of: soon, then: x}}}", "$.tiers.free.trial.of"),
+        ("tiers: {free: {values: {support: }}}", "$.tiers.free.values.support"),
+        ("add_ons: {more: {price: 5}}", "$.add_ons.more.price"),
+        ("add_ons: {more: {rank: 5}}", "$.add_ons.more"),
+    ],
+)
+def test_the_schema_finds_fault_where_the_check_does(text, where):
+    """What an editor can tell from one file, it tells."""
+    assert [where] == faults(text)

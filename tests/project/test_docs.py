@@ -1,0 +1,46 @@
+"""Every Python example in the documentation runs as it stands, from top to bottom of its page."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = [
+    page
+    for folder in ("", "docs", "policies", "examples", "benchmarks")
+    for page in sorted((ROOT / folder).glob("*.md"))
+    if EXAMPLE.search(page.read_text(encoding="utf-8"))
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_examples_of_a_page_run_in_order(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page's examples share their names, as a reader's session would; a failure names the page's own line."""
+    monkeypatch.chdir(ROOT)
+    text = page.read_text(encoding="utf-8")
+    names: dict[str, object] = {"__name__": "__main__"}
+
+    for example in EXAMPLE.finditer(text):
+        above = "\n" * text.count("\n", 0, example.start(1))
+        exec(compile(above + example[1], str(page), "exec"), names)  # noqa: S102 - to run them is the test
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_commands_of_the_first_page_name_files_that_there_are():
+    _, _, block = README.partition("## On the command line")
+    commands = re.findall(r"^entitlements (.*?)(?: +#.*)?$", block.partition("```\n")[0], re.MULTILINE)
+    paths = [word for each in commands for word in each.split() if "/" in word and "://" not in word]
+
+    assert ["policies/customer-tiers", "examples/accounts.csv"] == paths
+    assert [] == [path for path in paths if not (ROOT / path).exists()]
+
+
+def test_the_first_page_lists_every_variable_of_the_environment_that_is_asked():
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "entitlements").rglob("*.py"))
+    asked = set(re.findall(r'(?:envvar=|environ\.get\()"([A-Z_]+)"', code))
+
+    assert {"TERM"} == {name for name in asked if f"`{name}`" not in README}

@@ -1,0 +1,71 @@
+"""Plans have a draft in common that is kept for a while: each is as if it were made from nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from itertools import combinations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import anchors, moments
+
+from entitlements import Account, Enforcer, Policy
+from entitlements.model.charge import Charge, Part, Verb
+from entitlements.model.instants import DAY, MINUTE
+from entitlements.model.limits import Rate
+from entitlements.rules.planning import DRAFTS, plan
+
+LIMITS = ("api", "leads", "mails", "seats")
+POLICY = Policy.parse({
+    "policy": {"version": "plans"},
+    "limits": {"api": {"kind": "rate"}, "leads": {"kind": "quota"}, "mails": {"kind": "quota"}, "seats": {"kind": "allocation"}},
+    "tiers": {"one": {"rank": 1, "limits": {"api": "10 per hour", "leads": 5, "seats": 3}}},
+})  # fmt: skip
+WANTED = [dict.fromkeys(names, 1) for many in (1, 2, 3) for names in combinations(LIMITS, many)]
+
+
+def entitlements(anchor):
+    """Return what an account has whose periods begin on that day."""
+    return Enforcer(POLICY).entitlements(Account("acme", "one", anchor=anchor))
+
+
+asks = st.tuples(
+    st.sampled_from([0, 0, 1, DAY - 1, DAY, 20 * DAY, 400 * DAY, -1, -DAY]),
+    st.sampled_from(WANTED) | st.dictionaries(st.sampled_from(LIMITS), st.integers(1, 9), min_size=1),
+    st.sampled_from([None, None, "order-1"]),
+    st.sampled_from(Verb),
+)
+
+
+@given(anchors, moments, st.lists(asks, max_size=30))
+def test_a_plan_is_as_if_nothing_had_been_planned_before(anchor, now, asked):
+    account = entitlements(anchor)
+    for move, wanted, key, verb in asked:
+        now += move
+        named = {"operation": "o", "key": key}
+        assert plan(replace(account, drafts={}), verb, wanted, now, **named) == plan(
+            account, verb, wanted, now, **named
+        )
+        assert DRAFTS >= len(account.drafts)
+
+
+def test_what_a_charge_stands_for_does_not_hang_on_who_asked_first():
+    class Region(StrEnum):
+        EU = "eu"
+
+    part = Part(Rate("ip", MINUTE, per="ip"), 100)
+    texts = [Charge("acme", (part,), scope=scope).fingerprint for scope in ("eu", Region.EU, "eu", Region.EU)]
+
+    assert texts[:2] == texts[2:]
+    assert "'eu'" in texts[0]
+    assert "Region" in texts[1]
+
+
+def test_a_plan_of_one_unit_each_shares_its_parts_with_the_one_before():
+    account = entitlements(None)
+    first, second = (plan(account, Verb.CONSUME, {"leads": 1, "api": 1}, 0, operation=name) for name in "ab")
+
+    assert first.order.parts is second.order.parts
+    assert first.order.operation != second.order.operation
+    assert first.order.fingerprint is second.order.fingerprint

@@ -1,0 +1,97 @@
+"""Resolution: monotone in tiers, and constant until the instant that it names."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from entitlements import NOT_INCLUDED, Account, Change, Grant, Override, Policy, Trial
+from entitlements.model.instants import to_instant
+from entitlements.policy.accounts import bind
+from entitlements.rules.resolve import resolve
+
+POLICY = Policy.load(Path(__file__).resolve().parents[2] / "policies" / "customer-tiers")
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+LADDER = sorted((tier for tier in POLICY.tiers.values() if not tier.trial), key=lambda tier: tier.rank)
+
+moments = st.one_of(st.none(), st.integers(-60, 60).map(lambda days: NOW + timedelta(days=days)))
+
+
+@st.composite
+def spans(draw):
+    """A half-open span, open at either end or not, that may lie anywhere around now."""
+    starts, ends = draw(moments), draw(moments)
+    if starts is not None and ends is not None and starts >= ends:
+        ends = starts + timedelta(days=1)
+    return {"starts": starts, "expires": ends}
+
+
+@st.composite
+def extras(draw):
+    """What an account may have beside its tier; at most one override of a name."""
+    limits = draw(st.lists(st.sampled_from(sorted(POLICY.limits)), max_size=4))
+    overridden = draw(st.sets(st.sampled_from(["sso", "leads", "agents"]), max_size=2))
+    values = {"sso": True, "leads": 70, "agents": 12}
+    return {
+        "grants": tuple(Grant(limit, draw(st.integers(1, 500)), **draw(spans())) for limit in limits),
+        "overrides": tuple(
+            Override(name, values[name], reason="r", author="a", **draw(spans())) for name in sorted(overridden)
+        ),
+    }
+
+
+def resolved(account, at=NOW):
+    """Return what *account* may do at *at*."""
+    return resolve(POLICY, bind(POLICY, account), to_instant(at))
+
+
+def at_least(high, low):
+    """Say whether a size is at least as large as another."""
+    return low is NOT_INCLUDED or (high is not NOT_INCLUDED and high >= low)
+
+
+@given(extras(), st.integers(0, len(LADDER) - 2))
+def test_a_higher_tier_never_has_less(beside, step):
+    """With the same grants and overrides, whatever a tier may do the next higher one may do too."""
+    low, high = (resolved(Account("acme", tier.id, **beside)) for tier in LADDER[step : step + 2])
+
+    assert set() == {name for name, can in low.answers.items() if can and not high.answers[name]}
+    assert set() == {name for name in POLICY.limits if not at_least(high.limit(name), low.limit(name))}
+
+
+@st.composite
+def accounts(draw):
+    """An account with a trial, changes, grants and overrides, each somewhere around now."""
+    tier = draw(st.sampled_from(LADDER))
+    ends = draw(moments)
+    tried = draw(st.sampled_from([each for each in LADDER if each.rank >= tier.rank]))
+    days = draw(st.sets(st.integers(-60, 60), max_size=3))
+    changes = tuple(Change(draw(st.sampled_from(LADDER)).id, at=NOW + timedelta(days=day)) for day in days)
+    trial = ends and Trial(tried.id, draw(st.sampled_from([None, ends - timedelta(days=20)])), ends)
+    return Account("acme", tier.id, trial=trial, changes=changes, **draw(extras()))
+
+
+@given(accounts(), st.integers(0, 999_999))
+def test_nothing_changes_before_valid_until(account, millionths):
+    """Between now and the instant that a result names, every answer stays what it is."""
+    now = resolved(account)
+    until = now.valid_until or NOW + timedelta(days=365)
+
+    later = resolved(account, NOW + (until - NOW) * millionths // 1_000_000)
+
+    assert (now.tier, now.answers, now.limits, now.levels) == (later.tier, later.answers, later.limits, later.levels)
+    assert now.valid_until == later.valid_until
+
+
+@given(accounts())
+def test_resolving_is_pure(account):
+    """The same policy, account and instant give the same answers, and change neither."""
+    before = repr(account)
+
+    first, second = resolved(account), resolved(account)
+
+    assert (first.answers, first.limits, first.touched) == (second.answers, second.limits, second.touched)
+    assert before == repr(account)

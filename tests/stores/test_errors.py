@@ -1,0 +1,310 @@
+"""Whatever is wrong with a store's URL, its server or its keys is told at once, with its cure, and nothing is overwritten."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+
+import pytest
+from redis.crc import key_slot
+from topologies import SLOTS, wait_until
+
+from entitlements import StoreError
+from entitlements.model.charge import Charge, Part, Read
+from entitlements.model.instants import HOUR, SECOND
+from entitlements.model.limits import Rate
+from entitlements.stores import open_async_store, open_store
+from entitlements.stores.redis.acl import (
+    CLUSTER_COMMANDS,
+    COMMANDS,
+    DATABASE_COMMANDS,
+    SENTINEL_COMMANDS,
+    keys_of,
+    needed,
+    on,
+    rules,
+)
+from entitlements.stores.redis.error_map import Corrupt, Rejected, Unreachable
+from entitlements.stores.redis.keys import account_key
+
+API = Rate("api", HOUR, deadline=2 * SECOND)
+CHARGE = Charge("acme", (Part(API, 100),))
+
+
+def epoch():
+    return 0
+
+
+def charged(url, order=CHARGE):
+    """Return what each store answers to the order, or what it raises."""
+
+    async def later():
+        store = open_async_store(url, epoch)
+        try:
+            return await store.execute(order)
+        finally:
+            await store.aclose()
+
+    def now():
+        store = open_store(url, epoch)
+        try:
+            return store.execute(order)
+        finally:
+            store.close()
+
+    found = []
+    for ask in (now, lambda: asyncio.run(later())):
+        try:
+            found.append(ask())
+        except StoreError as error:
+            found.append(error)
+    return found
+
+
+def check_told(url, kind, *words):
+    """Check that both stores raise an error of this *kind* in these *words*."""
+    for error in charged(url):
+        assert isinstance(error, kind), error
+        assert [word for word in words if word not in str(error)] == [], error
+        assert "secret" not in str(error)
+
+
+# --- The URL ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("localhost:6379", "no scheme; write memory:// or redis://host:6379"),
+        ("redis:/:secret@host", "no scheme"),
+        ("", "no scheme"),
+        ("http://:secret@host", "scheme 'http'"),
+        ("valkey://host:6379", "write redis://host:6379, which is right for Valkey too"),
+        ("valkeys://host:6379", "write rediss://host:6379, which is right for Valkey too"),
+        ("redis://localhost:abc", "what stands behind the host's colon is no port"),
+        ("redis://:secret@host:abc", "Port could not be cast to integer value as 'abc'"),
+        ("redis://:secret@host:99999", "Port out of range"),
+        ("redis://:secret@[::1:6379", "Invalid IPv6"),
+        ("redis://host?protocol=9", "write 2 or 3"),
+        ("redis+cluster://", "a host is missing"),
+    ],
+)
+def test_a_url_that_cannot_be_right_is_refused_before_anything_is_asked(url, says):
+    for build in (open_store, open_async_store):
+        with pytest.raises(ValueError, match=says) as error:
+            build(url, epoch)
+        assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("url", ["redis://nowhere.invalid", "unix:///no/such/socket", "redis://127.0.0.1:1"])
+def test_a_place_where_nobody_is_cannot_be_reached(url):
+    check_told(url, Unreachable, "cannot connect; check that it runs, and its address")
+
+
+def test_a_database_that_there_is_not(valkey):
+    check_told(f"{valkey.url}/99", Rejected, "no database of this number")
+
+
+# --- Another server than the URL says -----------------------------------------------------------------------------
+
+
+def test_a_single_server_is_no_cluster_and_no_sentinel(valkey):
+    check_told(valkey.url.replace("redis", "redis+cluster"), Rejected, "no cluster; write redis://")
+    check_told(valkey.url.replace("redis", "redis+sentinel") + "/main", Rejected, "no sentinel listens here")
+
+
+def test_a_node_of_a_cluster_is_no_single_server(cluster):
+    with cluster.client() as client:
+        owner = client.get_node_from_key(account_key("ent", "acme").decode())
+    other = next(node for node in cluster.nodes if node.port != owner.port)
+    check_told(other.url, Rejected, "one node of a cluster; write redis+cluster://")
+
+
+def test_a_sentinel_is_no_server_and_knows_its_primary_by_name(rack):
+    alone = rack.start("valkey-9", mode=("--sentinel",))
+    check_told(alone.url, Rejected, "this is a sentinel; write redis+sentinel://")
+    check_told(alone.url.replace("redis", "redis+sentinel") + "/other", Unreachable, "the primary's name")
+    rack.remove(alone)
+
+
+def test_a_stranger_who_speaks_no_redis_is_recognized():
+    class Quiet(BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Quiet)) as port:
+        check_told(f"redis://127.0.0.1:{port}", Unreachable, "does not speak Redis's protocol; correct host and port")
+        check_told(f"rediss://127.0.0.1:{port}", Unreachable, "does not speak TLS")
+
+
+def test_a_server_without_tls_is_told_from_one_that_is_not_there(valkey):
+    url = valkey.url.replace("redis", "rediss")
+    check_told(url, Unreachable, "a server without TLS waits in silence", f"write {valkey.url}")
+
+
+def test_a_server_with_tls_is_told_from_one_that_is_not_there(tls_server):
+    url = f"redis://127.0.0.1:{tls_server.port}"
+    check_told(url, Unreachable, "a server with TLS hangs up", f"write rediss://127.0.0.1:{tls_server.port}")
+    check_told(url.replace("redis", "rediss"), Unreachable, "?ssl_ca_certs=PATH")
+
+
+# --- Too old ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def serving(server):
+    """Let a server of the standard library run on a thread; yields its port."""
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class Forger(BaseRequestHandler):
+    """Hands bytes to and fro, and makes the server's version another one of the same length."""
+
+    def handle(self):
+        with socket.create_connection(("127.0.0.1", self.server.port)) as there, suppress(OSError):
+            back = threading.Thread(target=self._back, args=(there,))
+            back.start()
+            while sent := self.request.recv(65536):
+                there.sendall(sent)
+            there.shutdown(socket.SHUT_RDWR)
+            back.join()
+
+    def _back(self, there):
+        with suppress(OSError):
+            while said := there.recv(65536):
+                self.request.sendall(said.replace(b"6.2.", b"6.0."))
+            self.request.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def forged(rack, *lines):
+    """Yield a real server of 6.2, and the port where it says that it is 6.0; *lines* may speak of that port."""
+    proxy = ThreadingTCPServer(("127.0.0.1", 0), Forger)
+    server = rack.start("redis-6.2", *(line.replace("{proxy}", str(proxy.server_address[1])) for line in lines))
+    proxy.port = server.port
+    with serving(proxy) as port:
+        yield server, port
+    rack.remove(server)
+
+
+def own_all_slots(node):
+    """Make a cluster of one node."""
+    with node.client(decode_responses=True) as admin:
+        admin.execute_command("CLUSTER", "ADDSLOTS", *range(SLOTS))
+        wait_until(lambda: "cluster_state:ok" in admin.execute_command("CLUSTER", "INFO"), "a cluster of one")
+
+
+@pytest.mark.parametrize("options", ["", "?protocol=2"])
+def test_a_server_that_is_too_old_is_refused_with_its_version(rack, options):
+    with forged(rack) as (_, port):
+        check_told(f"redis://127.0.0.1:{port}{options}", Rejected, "version 6.0.", "Redis 6.2, Valkey 7.2 or a later")
+
+
+def test_a_cluster_that_is_too_old_is_refused_with_its_version(rack):
+    lines = ("cluster-enabled yes", "cluster-announce-ip 127.0.0.1", "cluster-announce-port {proxy}")
+    with forged(rack, *lines) as (server, port):
+        own_all_slots(server)
+        check_told(f"redis+cluster://127.0.0.1:{port}", Rejected, "version 6.0.", "Redis 6.2, Valkey 7.2 or a later")
+
+
+def test_a_server_from_before_hello_is_too_old_as_well(rack):
+    url = "redis://127.0.0.1:{port}?protocol=2"
+    ancient = rack.start("redis-6.2", 'rename-command HELLO ""', url=url)
+    check_told(ancient.url.partition("?")[0], Rejected, "does not know a command", "Redis 6.2, Valkey 7.2 or a later")
+    rack.remove(ancient)
+
+
+# --- A server that is asked once, and refuses ---------------------------------------------------------------------
+
+
+def test_who_is_not_let_in_is_told_what_to_write(rack):
+    locked = rack.start("valkey-9", "requirepass secret", url="redis://:secret@127.0.0.1:{port}")
+    check_told(locked.url.replace("secret", "secret2"), Rejected, "correct them in the store's URL")
+    check_told(locked.url.replace(":secret@", ""), Rejected, "wants a password; write redis://USER:PASSWORD@host")
+    rack.remove(locked)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("maxmemory", "1"), ("min-replicas-to-write", "1")])
+def test_a_refused_charge_is_sent_once_over_one_connection(server, setting, value):
+    charged(server.url)  # loads the scripts
+    with server.client() as admin:
+        admin.config_set(setting, value)
+        admin.config_resetstat()
+        check_told(server.url, Rejected)
+        calls, met = admin.info("commandstats"), admin.info("stats")["total_connections_received"]
+        admin.config_set(setting, "0")
+
+    assert (2, 2) == (calls["cmdstat_evalsha"]["calls"], met)
+
+
+def test_a_foreign_value_is_told_once_and_left_alone_on_a_cluster_too(cluster):
+    key = account_key("ent", "acme")
+    with cluster.client() as admin:
+        admin.set(key, "mine")
+        check_told(cluster.url, Corrupt, "was left alone", "namespace of its own")
+        assert b"mine" == admin.get(key)
+
+
+# --- Rights -------------------------------------------------------------------------------------------------------
+
+
+def test_a_right_that_is_missing_is_told_with_where_to_look(acl_server):
+    family = tuple(int(each) for each in acl_server.version.split(".")[:2])
+    few = [rule for rule in rules("ent", family) if rule != "+hset"]
+    check_told(acl_server.user(*few), Rejected, "`entitlements doctor` with this URL", "docs/operating-redis.md")
+    check_told(acl_server.user(*rules("other", family)), Rejected, "allow it ~<namespace>1:*")
+
+
+def test_every_other_database_and_kind_of_server_runs_with_the_listed_rights(acl_server):
+    family = tuple(int(each) for each in acl_server.version.split(".")[:2])
+    url = acl_server.user(*rules("ent", family, needed(database=True)))
+    assert [1, 2] == [each.lines[0].used for each in charged(f"{url}/3")]
+
+
+def test_a_cluster_runs_with_the_listed_rights_also_while_a_slot_moves(cluster):
+    urls = [node.user(*rules("ent", (9, 1), needed(cluster=True))) for node in cluster.nodes]
+    url = urls[0].replace("redis:", "redis+cluster:")
+
+    assert [1, 2] == [each.lines[0].used for each in charged(url)]
+    with cluster.migrating(key_slot(account_key("ent", "acme"))) as move:
+        assert [3, 4] == [each.lines[0].used for each in charged(url)]
+        move()
+        assert [5, 6] == [each.lines[0].used for each in charged(url)]
+
+
+def test_a_cluster_of_6_2_runs_with_the_listed_rights(rack):
+    node = rack.start("redis-6.2", "cluster-enabled yes")
+    own_all_slots(node)
+    url = node.user(*rules("ent", (6, 2), needed(cluster=True))).replace("redis:", "redis+cluster:")
+
+    assert [1, 2] == [each.lines[0].used for each in charged(url)]
+    rack.remove(node)
+
+
+def test_the_listed_rights_are_what_the_server_knows():
+    assert (*COMMANDS, *CLUSTER_COMMANDS) == needed(cluster=True)
+    assert (*COMMANDS, *DATABASE_COMMANDS) == needed(database=True)
+    assert ("~tenant1:*", "+hello", "+script|load") == rules(
+        "tenant", (7, 0), ("hello", "client|setinfo", "script|load")
+    )
+    assert ("hello", "client", "sentinel") == on((6, 2), SENTINEL_COMMANDS)
+    assert COMMANDS == on((9, 1), COMMANDS)
+    assert account_key("tenant", "acme").decode().startswith(keys_of("tenant").removesuffix("*"))
+
+
+def test_reading_needs_no_more_than_charging(acl_server):
+    family = tuple(int(each) for each in acl_server.version.split(".")[:2])
+    read = Read("acme", (Part(API, 100),))
+    assert [0, 0] == [each.lines[0].used for each in charged(acl_server.user(*rules("ent", family)), read)]

@@ -1,0 +1,375 @@
+"""The scripts and the Python laws give the same answers to the same histories; a fault in the scripts shows."""
+
+from __future__ import annotations
+
+import random
+from contextlib import suppress
+
+import pytest
+from histories import ACCOUNT, Clock, TimedRedis, histories, play
+from hypothesis import HealthCheck, Phase, given, settings
+from redis.exceptions import ResponseError
+from strategies import NOW
+
+from entitlements.model.answers import Status
+from entitlements.model.charge import Charge, Part, Read, ReadHistory, Refund, SetUsage, Verb
+from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
+from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, Mode, Quota, Rate
+from entitlements.rules.ledger import MAX_OPERATIONS, SWEPT_RESERVATIONS
+from entitlements.rules.periods import month_ends
+from entitlements.stores import MemoryStore
+from entitlements.stores.redis import scripts
+from entitlements.stores.redis.keys import account_key
+from entitlements.stores.redis.scripts import SCRIPTS, script_of
+
+any_fixture = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+def first_difference(history, client, change=lambda script: script):
+    """Return the first order that the two stores answer differently, with both answers; None if there is none."""
+    return next((each for each in play(history, client, change) if each[1] != each[2]), None)
+
+
+@settings(suppress_health_check=any_fixture)
+@given(history=histories)
+def test_memory_and_server_answer_alike(valkey, history):
+    with valkey.client() as client:
+        assert first_difference(history, client) is None
+
+
+@pytest.mark.slow
+@settings(suppress_health_check=any_fixture)
+@given(history=histories)
+def test_memory_and_every_server_answer_alike(server, history):
+    with server.client() as client:
+        assert first_difference(history, client) is None
+
+
+# --- What random histories are too short for ----------------------------------------------------------------------
+
+
+class Both:
+    """Both stores, asked the same on one clock."""
+
+    def __init__(self, client, change=lambda script: script):
+        client.flushdb()
+        self.clock = Clock()
+        self.memory, self.server = MemoryStore(self.clock), TimedRedis(client, self.clock, change)
+
+    def __call__(self, order):
+        expected = self.memory.execute(order)
+        assert expected == self.server.execute(order)
+        return expected
+
+
+class Ways:
+    """The server with and without the short way of one quota, asked the same on one clock: what they keep is alike, too."""
+
+    def __init__(self, client, change=lambda script: script):
+        client.flushdb()
+        self.clock, self._client = Clock(), client
+        self._short = TimedRedis(client, self.clock, change, namespace="short")
+        self._long = TimedRedis(client, self.clock, lambda script: change(long_way(script)), namespace="long")
+
+    def __call__(self, order):
+        answer = self._long.execute(order)
+        assert answer == self._short.execute(order)
+        long, short = (self._client.hgetall(account_key(name, ACCOUNT)) for name in ("long", "short"))
+        assert long == short
+        return answer
+
+
+def long_way(script):
+    """Return a script without the short way of one quota."""
+    return script_of(script.name, script.text.decode().replace(scripts._part("quota"), ""))
+
+
+@pytest.fixture
+def both(valkey):
+    """Both stores on one clock; calling it asks both and compares."""
+    with valkey.client() as client:
+        yield Both(client)
+
+
+LEADS, AGENTS = Quota("leads"), Allocation("agents")
+
+
+def leads(n, ends_at=NOW, **named):
+    """Return a charge of *n* leads."""
+    return Charge(ACCOUNT, (Part(LEADS, UNLIMITED, n, month_ends(None, ends_at)),), **named)
+
+
+def test_the_oldest_operations_go_alike_when_there_are_too_many(both):
+    both(leads(1, operation="k:first", keyed=True))
+    for number in range(MAX_OPERATIONS - 2):
+        assert 0 == both(leads(1, operation=f"o:{number}")).forgotten
+    both(leads(1, operation="k:second", keyed=True))
+
+    assert 1 == both(leads(1, operation="k:third", keyed=True)).forgotten
+    assert Status.ADMITTED is both(leads(1, operation="o:0")).status  # forgotten, so it counts anew
+    assert Status.REPLAYED is both(leads(1, operation="o:2")).status
+    assert Status.REPLAYED is both(leads(1, operation="k:first", keyed=True)).status
+
+
+def test_what_came_just_now_is_kept_alike_although_all_others_are_callers(both):
+    for number in range(MAX_OPERATIONS):
+        both(leads(1, operation=f"k:{number}", keyed=True))
+
+    assert [1, 1] == [both(leads(1, operation=f"o:{number}")).forgotten for number in range(2)]
+    assert [False, True] == [both(Refund(ACCOUNT, f"o:{number}")) for number in range(2)]
+    assert Status.ADMITTED is both(leads(1, operation="k:0", keyed=True)).status
+    assert Status.REPLAYED is both(leads(1, operation="k:2", keyed=True)).status
+
+
+def test_expired_operations_go_four_at_a_time_and_their_ids_can_come_back(both):
+    for number in range(20):
+        both(leads(1, operation=f"o:{number}"))
+    both.clock.now += 10 * MINUTE
+    for number in (19, 3, 3, 18, 30, 17, 19):
+        both(leads(1, operation=f"o:{number}"))
+    both.clock.now += 10 * MINUTE
+    for number in (19, 3, 0):
+        both(leads(1, operation=f"o:{number}"))
+
+
+def test_lapsed_reservations_end_64_at_a_time_the_earliest_first(both):
+    parts = (Part(LEADS, UNLIMITED, 1, month_ends(None, NOW)), Part(AGENTS, UNLIMITED, 2))
+    for number in range(2 * SWEPT_RESERVATIONS + 10):
+        ttl = SECOND * (1 + number * 37 % 11)  # many lapse at the same instant: then the id decides
+        both(Charge(ACCOUNT, parts, Verb.RESERVE, operation=f"o:{number}ü", ttl=ttl))
+    both.clock.now += MINUTE
+
+    reserved = [both(Read(ACCOUNT, parts)).lines[0].reserved for _ in range(4)]
+
+    assert [SWEPT_RESERVATIONS + 10, 10, 0, 0] == reserved
+
+
+def test_thirteen_periods_are_kept(both):
+    now = NOW
+    for month in range(15):
+        both.clock.now = now
+        both(leads(1, now, operation=f"k:{month}", keyed=True))
+        both(Refund(ACCOUNT, f"k:{month - 1}"))
+        now = month_ends(None, now)[2] + DAY // 2
+
+    kept = both(ReadHistory(ACCOUNT, Part(LEADS, 10, 1, month_ends(None, both.clock.now))))
+
+    assert 13 == len(kept.counts)
+
+
+def full_ring(both):
+    """Charge in every bucket for more than three windows, by uneven steps."""
+    rate = Rate("api", HOUR)
+    for step in range(200):
+        both.clock.now += (61 + step % 7 + 300 * (step % 50 == 0)) * SECOND
+        both(Charge(ACCOUNT, (Part(rate, 100, 1 + step % 3),)))
+        both(Charge(ACCOUNT, (Part(rate, 100, 1),), Verb.PEEK))
+
+
+def step_back(both):
+    """Step back by exactly a window, and by a microsecond more, from the edge of a bucket."""
+    for algorithm in Algorithm:
+        both.clock.now = NOW // HOUR * HOUR
+        charge = Charge(ACCOUNT, (Part(Rate(algorithm.value, HOUR, algorithm), 100),))
+        both(charge)
+        both.clock.now -= HOUR
+        both(charge)
+        both.clock.now -= 1
+        both(charge)
+
+
+def other_law(both):
+    """Refund what was taken under another window, and another law, than stands there now."""
+    laws = [
+        Rate("api", MINUTE),
+        Rate("api", 61 * SECOND),
+        Rate("api", SECOND, Algorithm.FIXED),
+        Rate("api", MINUTE, Algorithm.FIXED),
+    ]
+    both.clock.now = NOW // MINUTE * MINUTE
+    for before in laws:
+        for after in laws:
+            part = Part(before, 100, 5)
+            line = both(Charge(ACCOUNT, (part,))).lines[0]
+            both(Charge(ACCOUNT, (Part(after, 100, 3),)))
+            both(Refund(ACCOUNT, None, rates=True, taken=((part, line),)))
+            both(Charge(ACCOUNT, (Part(after, 100, 1),)))
+
+
+def refund_beside_reservation(both):
+    """Refund a charge whose units are no longer all there beside what is reserved."""
+    both(leads(3, operation="o:1"))
+    both(leads(2, operation="o:2", verb=Verb.RESERVE, ttl=MINUTE))
+    both(SetUsage(ACCOUNT, Part(LEADS, UNLIMITED, 3, month_ends(None, NOW))))
+    both(Refund(ACCOUNT, "o:1"))
+    both(Read(ACCOUNT, (Part(LEADS, 10, 1, month_ends(None, NOW)),)))
+
+
+def one_quota(both):
+    """Charge one quota again and again, mostly without a name, beside whatever else touches it."""
+    chance, number = random.Random(1), 0
+    for _ in range(1_500):
+        mode = Mode.SHADOW if chance.random() < 0.2 else Mode.ENFORCE
+        size = chance.choice([5, 20, 20, 20, UNLIMITED])
+        ends = month_ends(
+            chance.choice([None, None, None, 15]), both.clock.now + chance.choice([0, 0, 0, 0, -40, 40]) * DAY
+        )
+        parts = (Part(Quota("leads", mode=mode), size, chance.randint(1, 3), ends),)
+        kind, number = chance.random(), number + 1
+        if kind < 0.7:
+            both(Charge(ACCOUNT, parts, operation=f"o:{number - chance.choice([0, 0, 0, 0, 1])}"))
+        elif kind < 0.8:
+            both(Charge(ACCOUNT, parts, operation=f"k:{number}", keyed=True))
+        elif kind < 0.85:
+            both(Charge(ACCOUNT, parts, Verb.RESERVE, operation=f"o:{number}", ttl=MINUTE))
+        elif kind < 0.9:
+            both(Refund(ACCOUNT, f"o:{number - 2}"))
+        else:
+            both(ReadHistory(ACCOUNT, parts[0]))
+        both.clock.now += chance.choice([0, SECOND, SECOND, MINUTE, MINUTE, 5 * MINUTE, 5 * MINUTE, -SECOND])
+        both.clock.now += chance.choice([0] * 60 + [DAY, 20 * DAY])
+
+
+STORIES = (full_ring, step_back, other_law, refund_beside_reservation, one_quota)
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_what_chance_seldom_meets_goes_alike(both, story):
+    story(both)
+
+
+def test_the_short_way_of_a_quota_answers_and_keeps_what_the_long_one_does(valkey):
+    with valkey.client() as client:
+        one_quota(Ways(client))
+
+
+# --- Faults that are planted on purpose ---------------------------------------------------------------------------
+
+FAULTS = {
+    "sliding: one too few buckets": ("elseif ahead >= 61 then\n  used = 0", "elseif ahead >= 60 then\n  used = 0"),
+    "sliding: the cost is not counted": ("if cost > size - used then", "if used >= size then"),
+    "sliding: a refusal says the wrong instant": ("retry_at = (at + 61) * width", "retry_at = (at + 60) * width"),
+    "sliding: a step back of a window keeps nothing": (
+        "head * width - now > window then used = 0", "head * width - now >= window then used = 0",
+    ),
+    "sliding: buckets that left are not cleared": (
+        "string.rep('\\0', slot - first + 4)", "sub(stored, 30 + first, 33 + slot)",
+    ),
+    "sliding: the key expires too early": ("kept = idle_at + window", "kept = idle_at - window"),
+    "sliding: the key never expires": ("redis.call('PEXPIRE', key, life)\nend\nreturn pack('>Bi8i8I4', 0", "end\nreturn pack('>Bi8i8I4', 0"),
+    "meters: a changed window does not start anew": (
+        "if meter and meter.law == part.kind and meter.window == part.window then", "if meter and meter.law == part.kind then",
+    ),
+    "meters: a refund goes to whatever law stands there": ("if meter.law ~= part.kind or meter.window", "if false and meter.window"),
+    "fixed: a limit is passed by one": ("fits = cost <= size - used, used = used, resets_at = ends", "fits = cost <= size - used + 1, used = used, resets_at = ends"),
+    "token bucket: the remainder of a drain is lost": ("return tokens + high, low", "return tokens + high, 0"),
+    "token bucket: a full bucket admits": ("(part.cost == space and low == 0)", "part.cost == space"),
+    "quota: a limit is not reached": ("part.cost <= part.size - period.used or part.unlimited", "part.cost < part.size - period.used or part.unlimited"),
+    "quota: refusals are not counted": ("deny(part.period, part.cost)", ""),
+    "quota: a new anchor moves the start": ("return { start = last.start, ends = chosen", "return { start = ends[1], ends = chosen"),
+    "quota: stale ends are taken": ("if not chosen or now < ends[1] then", "if not chosen then"),
+    "quota: a refund comes short": ("math.min(amount, period.used - period.reserved)", "math.max(0, math.min(amount - 1, period.used - period.reserved))"),
+    "quota, short: a limit is passed": ("is_unlimited or cost <= size - used", "is_unlimited or used < size"),
+    "quota, short: a shadow limit refuses": ("if is_plain and (fits or flags % 2 == 0) then", "if is_plain then"),
+    "quota, short: refusals are not counted": ("denied = math.min(most, denied + cost)\n        redis", "redis"),
+    "quota, short: a repeat is charged again": (" and not (found[4] or found[5] or found[6])", ""),
+    "quota, short: a record is not in the list": ("o_tail + 1, o_count + 1, k_head", "o_tail, o_count, k_head"),
+    "quota, short: nothing expired is dropped": ("elseif lapses > now then", "elseif true then"),
+    "quota, short: lapsed reservations stay": ("#lapsing > 8 and unpack('>i8', lapsing) > now", "true"),
+    "quota, short: a period has no end": ("start <= now and now < ends and", "start <= now and"),
+    "quota, short: stale ends are taken": ("\n      and first <= now and now < fourth", ""),
+    "quota, short: ends of the period before": ("ends = now < second and second or", "ends ="),
+    "allocation: a holder counts twice": ("if not get(account, field) then", "if true then"),
+    "allocation: the last unit is refused": ("part.cost <= part.size - held_used(held)", "part.cost < part.size - held_used(held)"),
+    "charge: not all or nothing": ("admitted = admitted and (lines[at].fits or part.shadow)", "admitted = lines[at].fits or part.shadow"),
+    "charge: a shadow limit refuses": ("(lines[at].fits or part.shadow)", "lines[at].fits"),
+    "charge: lapsed reservations stay": ("  sweep()\n  local lines = ask(order)\n  if not lines then\n    return STALE", "  local lines = ask(order)\n  if not lines then\n    return STALE"),
+    "operations: a repeat is charged again": ("if now >= expires then\n    return nil", "if true then\n    return nil"),
+    "operations: a record never expires": ("if now >= expires then\n    return nil", "if false then\n    return nil"),
+    "operations: any charge repeats any other": ("if sub(found, 18, HEAD) ~= order.fingerprint then", "if false then"),
+    "refund: gives back twice": ("    set_ended(found, field)\n", ""),
+    "settle: a commit of less keeps all": ("math.min(each.amount, kept[each.name] or 0)", "kept[each.name] and each.amount or 0"),
+    "settle: a commit of more than was reserved": ("if each[2] > (held[each[1]] or 0) then", "if false then"),
+    "records: what has come to stay still expires": ("redis.call('PERSIST', account)", ""),
+}  # fmt: skip
+
+
+HARD = {
+    "sliding: one too few buckets", "token bucket: a full bucket admits", "token bucket: the remainder of a drain is lost",
+    "quota: refusals are not counted", "allocation: the last unit is refused", "refund: gives back twice",
+    "settle: a commit of less keeps all",
+}  # fmt: skip
+"""Faults that only some hundred random histories show."""
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "fault", [pytest.param(each, marks=pytest.mark.slow) if each in HARD else each for each in FAULTS]
+)
+def test_a_planted_fault_is_found(valkey, fault):
+    before, after = FAULTS[fault]
+    assert any(before in script.text.decode() for script in SCRIPTS)
+
+    def planted(script):
+        return script_of(script.name, script.text.decode().replace(before, after))
+
+    with valkey.client() as client:
+        found = found_by_a_story(client, planted) or found_by_chance(client, planted)
+    print(f"{fault} | {found}")
+
+    assert found
+
+
+def found_by_a_story(client, planted):
+    """Return the name of the first story that goes differently with the fault, if one does."""
+    told = [(story, Both) for story in STORIES] + [(one_quota, Ways)]
+    for story, asked in told:
+        try:
+            story(asked(client, planted))
+        except (AssertionError, ResponseError):  # the latter as a later step met a record that the fault had damaged
+            return f"{story.__name__}, {asked.__name__}"
+    return None
+
+
+def found_by_chance(client, planted):
+    """Return after how many random histories an order is answered differently with the fault, and which; None if none is."""
+    tried, shown = 0, []
+
+    @settings(
+        max_examples=1500, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=any_fixture
+    )
+    @given(history=histories)
+    def search(history):
+        nonlocal tried
+        tried += not shown
+        try:
+            difference = first_difference(history, client, planted)
+        except AssertionError:
+            shown.append("when the key expires")
+            raise
+        except ResponseError:  # a later step met a record that the fault had damaged
+            shown.append("CORRUPT")
+            raise AssertionError from None
+        if difference:
+            shown.append(type(difference[0]).__name__)
+        assert difference is None
+
+    with suppress(AssertionError):
+        search()
+    return f"random history {tried}: {shown[0]}" if shown else None
+
+
+def test_every_fault_is_planted_in_a_script_of_today():
+    texts = [script.text.decode() for script in SCRIPTS]
+
+    assert [] == [name for name, (before, _) in FAULTS.items() if not any(before in text for text in texts)]
+
+
+def test_a_sliding_rate_beside_a_bucket_that_takes_millions_of_years_to_fill_is_readable_by_every_script(server):
+    endless = Rate("endless", 28 * DAY, Algorithm.TOKEN_BUCKET, burst=2**32 - 1)
+    with server.client() as client:
+        both = Both(client)
+        both(Charge(ACCOUNT, (Part(endless, 1, 2**32 - 1),)))
+        both(Charge(ACCOUNT, (Part(Rate("api", MINUTE), 2),)))
+        both(Charge(ACCOUNT, (Part(Rate("api", MINUTE), 2), Part(endless, 1))))
+        both(Read(ACCOUNT, (Part(Rate("api", MINUTE), 2),)))
