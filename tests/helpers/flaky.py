@@ -1,6 +1,6 @@
 """A store around a store that fails as it is told to."""
 
-from entitlements.stores.redis.error_map import Broken, Corrupt, Overloaded, Rejected, TimedOut, Unreachable
+from entitlements.stores.errors import Broken, Corrupt, Overloaded, Rejected, TimedOut, Unreachable
 
 FAILURES = {"refused": Unreachable, "full": Overloaded, "rejected": Rejected, "corrupt": Corrupt, "silent": TimedOut}
 

@@ -18,7 +18,7 @@ from entitlements.http.asgi import AccountMiddleware, EntitlementsMiddleware, Ro
 from entitlements.http.problems import Problems
 from entitlements.http.routes import Route
 from entitlements.http.starting import checked
-from entitlements.stores.redis.error_map import Misconfigured, Unreachable
+from entitlements.stores.errors import Misconfigured, Unreachable
 
 
 def enforcer():

@@ -18,8 +18,8 @@ from entitlements.model.limits import Algorithm, Allocation, Mode, Quota, Rate
 from entitlements.rules.periods import month_ends
 from entitlements.stores import MemoryStore
 from entitlements.stores.deny_cache import LONGEST, AsyncDenyCache, Denials, DenyCache
+from entitlements.stores.errors import Broken
 from entitlements.stores.outage import AsyncOutage
-from entitlements.stores.redis.error_map import Broken
 
 RATES = (
     Rate("api", 10 * SECOND),

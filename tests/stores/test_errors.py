@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +20,7 @@ from entitlements.model.charge import Charge, Part, Read
 from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Rate
 from entitlements.stores import open_async_store, open_store
+from entitlements.stores.errors import Corrupt, Rejected, Unreachable
 from entitlements.stores.redis.acl import (
     CLUSTER_COMMANDS,
     COMMANDS,
@@ -28,7 +31,6 @@ from entitlements.stores.redis.acl import (
     on,
     rules,
 )
-from entitlements.stores.redis.error_map import Corrupt, Rejected, Unreachable
 from entitlements.stores.redis.keys import account_key
 
 API = Rate("api", HOUR, deadline=2 * SECOND)
@@ -308,3 +310,15 @@ def test_reading_needs_no_more_than_charging(acl_server):
     family = tuple(int(each) for each in acl_server.version.split(".")[:2])
     read = Read("acme", (Part(API, 100),))
     assert [0, 0] == [each.lines[0].used for each in charged(acl_server.user(*rules("ent", family)), read)]
+
+
+@pytest.mark.parametrize("module", ["errors", "resilience.store"])
+def test_what_is_not_of_redis_loads_no_module_of_redis_py(module):
+    """The errors and the fallback store fit a store of any kind."""
+    script = (
+        f"import sys, entitlements.stores.{module}; print(*[name for name in sys.modules if name.startswith('redis')])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert [] == done.stdout.split()

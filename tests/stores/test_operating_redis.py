@@ -16,6 +16,7 @@ from entitlements.model.charge import Charge, Part, Read, Verb
 from entitlements.model.instants import HOUR, MINUTE, SECOND
 from entitlements.model.limits import Algorithm, Allocation, Quota, Rate
 from entitlements.rules.periods import month_ends
+from entitlements.stores.errors import Corrupt, Rejected
 from entitlements.stores.redis import RedisStore
 from entitlements.stores.redis.acl import (
     CLUSTER_COMMANDS,
@@ -26,7 +27,6 @@ from entitlements.stores.redis.acl import (
     on,
     rules,
 )
-from entitlements.stores.redis.error_map import Corrupt, Rejected
 from entitlements.stores.redis.keys import account_key
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "operating-redis.md").read_text(encoding="utf-8")

@@ -23,8 +23,8 @@ from entitlements import (
 from entitlements.model import events
 from entitlements.model.charge import Charge, Part
 from entitlements.rules.decisions import decided
+from entitlements.stores.errors import Corrupt
 from entitlements.stores.orders import deadline_of
-from entitlements.stores.redis.error_map import Corrupt
 from entitlements.stores.resilience.circuit_breaker import State
 from entitlements.stores.resilience.policy import REPLAYED_FIRST
 from entitlements.stores.resilience.replay_journal import Journal

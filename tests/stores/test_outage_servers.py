@@ -27,8 +27,8 @@ from entitlements.model.charge import Charge, Part
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import Quota
 from entitlements.rules.periods import month_ends
+from entitlements.stores.errors import Broken
 from entitlements.stores.redis import RedisStore
-from entitlements.stores.redis.error_map import Broken
 from entitlements.testing import RecordingHook
 
 POLICY = Policy.parse({

@@ -23,10 +23,10 @@ from entitlements.model.answers import Status
 from entitlements.model.charge import Charge, Part
 from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Rate
+from entitlements.stores.errors import Broken, Overloaded, Rejected, TimedOut, Unreachable
 from entitlements.stores.redis import AsyncRedisStore, RedisStore, pipeline, pool
 from entitlements.stores.redis.connection import Line
 from entitlements.stores.redis.encoding import request_of
-from entitlements.stores.redis.error_map import Broken, Overloaded, Rejected, TimedOut, Unreachable
 from entitlements.stores.redis.pipeline_protocol import AT_ONCE
 
 API = Rate("api", HOUR, deadline=20 * SECOND)

@@ -18,8 +18,8 @@ from entitlements.model.charge import Charge, Part, Read, Recall
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import Quota
 from entitlements.rules.periods import month_ends
+from entitlements.stores.errors import Broken, Overloaded, Rejected, TimedOut, Unreachable
 from entitlements.stores.redis import AsyncRedisStore, RedisStore
-from entitlements.stores.redis.error_map import Broken, Overloaded, Rejected, TimedOut, Unreachable
 
 pytestmark = [
     pytest.mark.timeout(120),

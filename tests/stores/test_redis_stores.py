@@ -36,9 +36,9 @@ from entitlements.model.instants import HOUR, MINUTE, SECOND
 from entitlements.model.limits import Algorithm, Allocation, Quota, Rate
 from entitlements.rules.periods import month_ends
 from entitlements.stores import open_async_store, open_store
+from entitlements.stores.errors import Broken, Corrupt, Overloaded, Rejected, TimedOut, Unreachable
 from entitlements.stores.redis import AsyncRedisStore, RedisStore
 from entitlements.stores.redis.acl import rules
-from entitlements.stores.redis.error_map import Broken, Corrupt, Overloaded, Rejected, TimedOut, Unreachable
 from entitlements.stores.redis.keys import account_key
 from entitlements.stores.redis.scripts import SCRIPTS
 from entitlements.stores.redis.slots import Turns

@@ -14,8 +14,8 @@ from entitlements.model.answers import Status
 from entitlements.model.charge import Charge, Part
 from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Rate
+from entitlements.stores.errors import Unreachable
 from entitlements.stores.redis import RedisStore, timed_connections
-from entitlements.stores.redis.error_map import Unreachable
 
 DEADLINE = 0.25
 HASTY = Charge("acme", (Part(Rate("api", HOUR, deadline=int(DEADLINE * SECOND)), 100),))

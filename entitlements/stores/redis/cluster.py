@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError
 
+from entitlements.stores.errors import Overloaded
 from entitlements.stores.redis.clients import START_UP, async_cluster_of, cluster_of
 from entitlements.stores.redis.deadlines import Deadline, longest
-from entitlements.stores.redis.error_map import Overloaded, failure, is_refused, unreachable
+from entitlements.stores.redis.error_map import failure, is_refused, unreachable
 from entitlements.stores.redis.pool import ERRORS, check_version
 from entitlements.stores.redis.slots import AsyncTurns, Turns
 from entitlements.stores.redis.timed_connections import by

@@ -1,55 +1,15 @@
-"""
-What a networked store raises: each error of the client, with whose fault it is and the cure.
-
-The kinds differ in one thing that matters to a caller: whether the order may have been
-carried out. After `TimedOut` and `Broken` nobody knows; an operation id makes a repeat safe.
-After any other it was not.
-"""
+"""Map from redis-py's exceptions to the store's errors, each with its cause and its cure."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from redis import exceptions
 
-from entitlements.errors import StoreError
+from entitlements.stores.errors import Broken, Corrupt, Misconfigured, Overloaded, Rejected, TimedOut, Unreachable
 
-
-class Unreachable(StoreError):
-    """No connection; nothing was sent."""
-
-    undone = True
-
-
-class Overloaded(StoreError):
-    """No connection was free in time; nothing was sent, and the store may be well."""
-
-    undone = True
-
-
-class TimedOut(StoreError):
-    """No answer in time; whether the order was carried out is unknown."""
-
-
-class Broken(StoreError):
-    """The connection broke; whether the order was carried out is unknown."""
-
-
-class Rejected(StoreError):
-    """The server answered, and did not carry the order out."""
-
-    undone = True
-
-
-class Misconfigured(Rejected):
-    """The server answered as it always will, until somebody corrects the URL, the rights or the server."""
-
-    lasts = True
-
-
-class Corrupt(StoreError):
-    """Something that is not ours stands under a key of ours; nothing was changed."""
-
-    undone = True
-
+if TYPE_CHECKING:
+    from entitlements.errors import StoreError
 
 _UNKNOWN_USER = "the server refuses the user name or the password; correct them in the store's URL"
 _NO_PASSWORD = "the server wants a password; write redis://USER:PASSWORD@host:port, or redis://:PASSWORD@host:port"

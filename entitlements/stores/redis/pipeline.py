@@ -10,17 +10,12 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoScriptError
 
 from entitlements.errors import StoreError
+from entitlements.stores.errors import Overloaded, Unreachable
 from entitlements.stores.pending import AS_IS, Asked, fail
 from entitlements.stores.redis.clients import START_UP, async_pool_of
 from entitlements.stores.redis.deadlines import LONGEST_WAIT, Watch, longest
 from entitlements.stores.redis.encoding import Call, Request, packed
-from entitlements.stores.redis.error_map import (
-    Overloaded,
-    Unreachable,
-    failure,
-    is_elsewhere,
-    unreachable,
-)
+from entitlements.stores.redis.error_map import failure, is_elsewhere, unreachable
 from entitlements.stores.redis.pipeline_protocol import Exchange
 from entitlements.stores.redis.pool import ERRORS, check_version, sentinels
 from entitlements.stores.redis.scripts import LOADED, Script

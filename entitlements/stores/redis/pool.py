@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 import hiredis
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
+from entitlements.stores.errors import Overloaded
 from entitlements.stores.redis.acl import OLDEST
 from entitlements.stores.redis.clients import START_UP, pool_of
 from entitlements.stores.redis.connection import Line
 from entitlements.stores.redis.deadlines import longest
 from entitlements.stores.redis.encoding import packed
-from entitlements.stores.redis.error_map import Overloaded, failure, is_elsewhere, too_old, unreachable
+from entitlements.stores.redis.error_map import failure, is_elsewhere, too_old, unreachable
 from entitlements.stores.redis.scripts import LOADED
 from entitlements.stores.redis.slots import Turns
 from entitlements.stores.redis.timed_connections import addresses_of, by

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from entitlements.model.answers import Outcome, Settled, Status
 from entitlements.model.charge import Charge, Recall, Refund, Settle, Verb
 from entitlements.model.events import Journalled
-from entitlements.stores.redis.error_map import Overloaded
+from entitlements.stores.errors import Overloaded
 from entitlements.stores.resilience.replay_journal import Entry, Journal
 
 if TYPE_CHECKING:

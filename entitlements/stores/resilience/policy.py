@@ -21,8 +21,8 @@ from entitlements.model.charge import Charge, Recall, Refund, Settle
 from entitlements.model.events import BreakerChanged, Journalled, OutcomeUnknown
 from entitlements.model.instants import SECOND
 from entitlements.rules.outages import answered, journalled, not_journalled, to_journal, undone, ways_of
+from entitlements.stores.errors import Corrupt, Misconfigured, Overloaded, TimedOut, Unreachable
 from entitlements.stores.orders import account_of, deadline_of, is_exact, within
-from entitlements.stores.redis.error_map import Corrupt, Misconfigured, Overloaded, TimedOut, Unreachable
 from entitlements.stores.resilience.circuit_breaker import Breaker, State
 from entitlements.stores.resilience.outage_log import Trouble
 from entitlements.stores.resilience.owing import Owing

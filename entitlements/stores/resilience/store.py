@@ -16,8 +16,8 @@ from entitlements.clock import system_clock
 from entitlements.errors import StoreError
 from entitlements.model.answers import Outcome, Status
 from entitlements.model.instants import SECOND
+from entitlements.stores.errors import Overloaded
 from entitlements.stores.pending import Failed, known
-from entitlements.stores.redis.error_map import Overloaded
 from entitlements.stores.resilience.local_limits import Shares, processes_of
 from entitlements.stores.resilience.policy import Degrading
 
