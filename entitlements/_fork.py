@@ -1,4 +1,9 @@
-"""A forked child starts with fresh locks: the thread that held one is not there to release it."""
+"""
+Renewal of locks and connections in forked child processes.
+
+A child inherits every lock in the state in which it was at the fork, but not the thread that
+would release it. It also shares the parent's sockets. Both must be replaced before use.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +12,26 @@ from typing import Protocol
 from weakref import WeakSet
 
 
-class Locked(Protocol):
-    """Holds a lock, and perhaps work that other threads have begun."""
+class Renewable(Protocol):
+    """An object with state that a forked child must not share: locks, sockets, work in progress."""
 
-    def unlock(self) -> None:
-        """Take a fresh lock, and forget what threads of the parent were doing."""
+    def renew(self) -> None:
+        """Replace that state; called in the child, right after the fork."""
         ...
 
 
-_ALL: WeakSet[Locked] = WeakSet()
+_REGISTERED: WeakSet[Renewable] = WeakSet()
 
 
-def unlock_in_children(locked: Locked) -> None:
-    """Unlock *locked*, as long as it lives, in every child that this process forks."""
-    _ALL.add(locked)
+def renew_after_fork(renewable: Renewable) -> None:
+    """Call `renew` of *renewable* in every child that this process forks; no reference to it is kept."""
+    _REGISTERED.add(renewable)
 
 
-def _unlock_all() -> None:
-    for locked in list(_ALL):
-        locked.unlock()
+def _renew_all() -> None:
+    for renewable in list(_REGISTERED):
+        renewable.renew()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock_all)
+    os.register_at_fork(after_in_child=_renew_all)

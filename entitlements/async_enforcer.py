@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from zoneinfo import ZoneInfo
 
 from entitlements.accounts import open_async_accounts
-from entitlements.accounts.clock import monotonic
-from entitlements.clock import check_clock, system_clock
+from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.handles import AsyncBoundAccount
 from entitlements.hooks import Hooks
 from entitlements.model.charge import Verb

@@ -1,8 +1,8 @@
-"""The one place that reads the wall clock."""
+"""The system's clocks: wall time and monotonic time, both in integer microseconds."""
 
 from __future__ import annotations
 
-from time import time_ns
+from time import monotonic_ns, time_ns
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +14,11 @@ _YEAR_9999 = 253_370_764_800_000_000
 def system_clock() -> int:
     """Return microseconds since 1970 in UTC."""
     return time_ns() // 1000
+
+
+def monotonic() -> int:
+    """Return microseconds of a clock that never goes back; only differences of its readings have a meaning."""
+    return monotonic_ns() // 1000
 
 
 def check_clock(clock: object) -> Clock:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from entitlements._fork import unlock_in_children
+from entitlements._fork import renew_after_fork
 from entitlements.clock import check_clock, system_clock
 from entitlements.model.account import Account
 from entitlements.model.events import Decided
@@ -50,9 +50,9 @@ class FeatureRequests:
         self._on_request = on_request
         self._noted: OrderedDict[str, dict[str, FeatureRequest]] = OrderedDict()
         self._lock = threading.Lock()
-        unlock_in_children(self)
+        renew_after_fork(self)
 
-    def unlock(self) -> None:
+    def renew(self) -> None:
         """Take a fresh lock, in a forked child."""
         self._lock = threading.Lock()
 

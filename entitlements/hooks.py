@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, TypeVar
 
-from entitlements._fork import unlock_in_children
+from entitlements._fork import renew_after_fork
 from entitlements.model.events import Decided, Degraded, OperationsDropped, ReloadFailed, Threshold
 from entitlements.model.redaction import story
 from entitlements.rules.decisions import crossed, mode_of
@@ -48,9 +48,9 @@ class Hooks:
         self.listening = bool(self._hooks)
         self._told: OrderedDict[object, None] = OrderedDict()
         self._lock = threading.Lock()
-        unlock_in_children(self)
+        renew_after_fork(self)
 
-    def unlock(self) -> None:
+    def renew(self) -> None:
         """Take a fresh lock, in a forked child."""
         self._lock = threading.Lock()
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from entitlements._fork import unlock_in_children
+from entitlements._fork import renew_after_fork
 from entitlements.errors import StoreError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Once:
     def __init__(self) -> None:
         self._seen: WeakSet[Decision] = WeakSet()
         self._lock = threading.Lock()
-        unlock_in_children(self)
+        renew_after_fork(self)
 
     def first(self, decision: Decision) -> bool:
         """Say whether *decision* may be refunded as far as is known here, and take notice that it is."""
@@ -44,6 +44,6 @@ class Once:
                     self._seen.discard(decision)
             raise
 
-    def unlock(self) -> None:
+    def renew(self) -> None:
         """Take a fresh lock, in a forked child."""
         self._lock = threading.Lock()

@@ -14,7 +14,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from entitlements._fork import unlock_in_children
+from entitlements._fork import renew_after_fork
 from entitlements.accounts.unknown_tiers import Strays
 from entitlements.errors import AccountError, NotLoaded, UnknownAccount
 from entitlements.model.account import Account
@@ -139,7 +139,7 @@ class Snapshots:
         self._strays = Strays()
         self._epoch = 0
         self._lock = threading.Lock()
-        unlock_in_children(self)
+        renew_after_fork(self)
 
     @property
     def epoch(self) -> int:
@@ -252,6 +252,6 @@ class Snapshots:
             kept.popitem(last=False)  # of a plain dict, the first is a search among all that were dropped
         kept[id] = snapshot
 
-    def unlock(self) -> None:
+    def renew(self) -> None:
         """Take a fresh lock: in a forked child the old one may be held for ever."""
         self._lock = threading.Lock()

@@ -23,13 +23,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from entitlements.accounts.cached import AsyncCachedAccounts, CachedAccounts
-from entitlements.accounts.clock import monotonic
 from entitlements.accounts.csv.source import CsvAccounts
 from entitlements.accounts.load_result import Loaded
 from entitlements.accounts.local import AsyncLocalAccounts, LocalAccounts
 from entitlements.accounts.sources import is_async, under_policy
 from entitlements.accounts.static import StaticAccounts
 from entitlements.accounts.threaded import ThreadedAccounts
+from entitlements.clock import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,7 +27,7 @@ from weakref import WeakSet
 
 from cachetools import TLRUCache
 
-from entitlements._fork import unlock_in_children
+from entitlements._fork import renew_after_fork
 from entitlements.accounts.load_result import Landed, Loaded
 from entitlements.accounts.stale_if_error import check_when_down, default_account, outlook
 from entitlements.errors import AccountError, AccountsUnavailable
@@ -113,7 +113,7 @@ class Shelf(Generic[F]):
         self._troubles: set[str | None] = set()
         self._listeners: WeakSet[Listener] = WeakSet()
         self._lock = threading.Lock()
-        unlock_in_children(self)
+        renew_after_fork(self)
 
     def known(self, id: str) -> Loaded | None:
         """Return what is known and fresh, or None."""
@@ -207,7 +207,7 @@ class Shelf(Generic[F]):
         self._flights = {}
         self._troubles, self._listeners = set(self._troubles), WeakSet(self._listeners)
         self._lock = threading.Lock()
-        unlock_in_children(self)
+        renew_after_fork(self)
 
     def leave(self, flight: Flight[F]) -> None:
         """Let nobody join *flight* any more."""
@@ -229,7 +229,7 @@ class Shelf(Generic[F]):
             for lane in [lane for lane in self._flights if over(lane)]:
                 del self._flights[lane]
 
-    def unlock(self) -> None:
+    def renew(self) -> None:
         """Take a fresh lock, and forget the loads of threads that a fork left behind."""
         if self._lock.locked():  # one of them was writing: the entries may be half written
             self._entries = TLRUCache(int(self._entries.maxsize), _gone, self._clock)

@@ -16,11 +16,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from entitlements.accounts.cache_entries import Flight, Shelf
-from entitlements.accounts.clock import monotonic
 from entitlements.accounts.load_result import Landed, Loaded
 from entitlements.accounts.sources import is_async, recheck, under_policy
 from entitlements.accounts.stale_if_error import RAISE
 from entitlements.accounts.static import checked
+from entitlements.clock import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

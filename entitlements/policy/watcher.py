@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import os
 import threading
-from time import monotonic_ns
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
+from entitlements._fork import renew_after_fork
+from entitlements.clock import monotonic
 from entitlements.errors import PolicyError
 from entitlements.model.instants import check_duration
 from entitlements.policy import Policy as Loaded
@@ -53,7 +53,7 @@ class PolicyFiles:
         self._pending: Signature | None = None
         self._news: Policy | str | None = None
         self._turn = threading.Lock()
-        _ALL.add(self)
+        renew_after_fork(self)
         self.policy: Policy = Loaded.load(path)
         self._marked = self._with_end_mark(self._settled)
 
@@ -81,7 +81,7 @@ class PolicyFiles:
             finally:
                 turn.release()
 
-    def unlock(self) -> None:
+    def renew(self) -> None:
         """Let a forked child look for itself: what a thread of the parent had found may be nowhere yet."""
         if self._turn.locked():
             self._settled = ()
@@ -167,20 +167,20 @@ class WatchingClock:
 
     def __init__(self, clock: Callable[[], int], every: float | timedelta, look: Callable[[], object]) -> None:
         self.clock = clock
-        self._every = check_duration(every, "every") * 1000
+        self._every = check_duration(every, "every")
         self._look = look
-        self._due = monotonic_ns() + self._every
+        self._due = monotonic() + self._every
         self._turn = threading.Lock()
-        _ALL.add(self)
+        renew_after_fork(self)
 
     def __call__(self) -> int:
         """Return the present instant, in microseconds since 1970."""
-        now = monotonic_ns()
+        now = monotonic()
         if now >= self._due and self._is_mine(now):
             self._look()
         return self.clock()
 
-    def unlock(self) -> None:
+    def renew(self) -> None:
         """Take a fresh lock, in a forked child."""
         self._turn = threading.Lock()
 
@@ -207,15 +207,3 @@ def _tail(name: str) -> bytes:
 def _is_end_mark(tail: bytes) -> bool:
     """Say whether the last line is `...`, with which YAML ends a document."""
     return tail.rstrip().endswith(b"\n...")
-
-
-_ALL: WeakSet[PolicyFiles | WatchingClock] = WeakSet()
-
-
-def _unlock_in_child() -> None:
-    for each in list(_ALL):
-        each.unlock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock_in_child)

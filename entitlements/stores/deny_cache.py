@@ -15,12 +15,11 @@ much later on any clock that runs as fast.
 
 from __future__ import annotations
 
-import os
 import threading
-from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakSet
 
+from entitlements._fork import renew_after_fork
+from entitlements.clock import monotonic
 from entitlements.model.answers import Line, Outcome, Status
 from entitlements.model.charge import Charge, Read, ReadHistory, ReadHolders, Recall, Verb
 from entitlements.model.instants import SECOND
@@ -47,10 +46,6 @@ _made = tuple.__new__  # a named tuple's own constructor costs three times as mu
 
 Key = tuple[str, str | None]
 """A rate, and the scope where it is kept for one."""
-
-
-def _clock() -> int:
-    return monotonic_ns() // 1000
 
 
 class _Denied(NamedTuple):
@@ -84,7 +79,7 @@ class Denials:
         self._noted = 0
         self._dropped = -1
         self._lock = threading.Lock()
-        _ALL.add(self)
+        renew_after_fork(self)
 
     def find(self, order: Order) -> Outcome | None:
         """Return how a charge is refused again; None where only the server knows."""
@@ -139,7 +134,7 @@ class Denials:
             self.young.pop(order.account, None)  # type: ignore[union-attr]
             self._old.pop(order.account, None)  # type: ignore[union-attr]
 
-    def unlock(self) -> None:
+    def renew(self) -> None:
         """Take a fresh lock: in a forked child the old one may be held for ever."""
         self._lock = threading.Lock()
 
@@ -170,7 +165,7 @@ class DenyCache:
         clock: Monotonic microseconds.
     """
 
-    def __init__(self, store: Store, *, clock: Callable[[], int] = _clock) -> None:
+    def __init__(self, store: Store, *, clock: Callable[[], int] = monotonic) -> None:
         self._store, self._clock = store, clock
         self._denials = Denials(clock)
         self.via = store.via
@@ -214,7 +209,7 @@ class AsyncDenyCache:
     It tells when it sent them by the clock of the system, so *clock* is for other stores.
     """
 
-    def __init__(self, store: AsyncStore, *, clock: Callable[[], int] = _clock) -> None:
+    def __init__(self, store: AsyncStore, *, clock: Callable[[], int] = monotonic) -> None:
         self._store, self._clock = store, clock
         self._denials = Denials(clock)
         self.beyond = getattr(store, "beyond", store.execute)
@@ -294,14 +289,3 @@ def _key(order: Charge, part: Part) -> Key:
 
 _LOOKS = frozenset({Read, ReadHistory, ReadHolders, Recall})
 """Orders that change nothing."""
-
-_ALL: WeakSet[Denials] = WeakSet()
-
-
-def _unlock_in_child() -> None:
-    for denials in _ALL:
-        denials.unlock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock_in_child)

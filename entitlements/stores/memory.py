@@ -10,12 +10,11 @@ gets what `when_full` says.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Literal
-from weakref import WeakSet
 
+from entitlements._fork import renew_after_fork
 from entitlements.clock import system_clock
 from entitlements.errors import StoreError
 from entitlements.model.answers import Answer, Outcome, Settled, Status, Totalled
@@ -85,7 +84,7 @@ class MemoryStore:
         self._kept: dict[Key, Ledger] = {}
         self._was_full = False
         self._lock = threading.Lock()
-        _STORES.add(self)
+        renew_after_fork(self)
 
     def __len__(self) -> int:
         """Return how many records are kept."""
@@ -121,7 +120,7 @@ class MemoryStore:
     def close(self) -> None:
         """Do nothing: there is nothing to let go of."""
 
-    def unlock(self) -> None:
+    def renew(self) -> None:
         """Take a fresh lock: in a forked child the old one may be held for ever."""
         self._lock = threading.Lock()
 
@@ -248,16 +247,3 @@ class AsyncMemoryStore:
 
     async def aclose(self) -> None:
         """Do nothing: there is nothing to let go of."""
-
-
-_STORES: WeakSet[MemoryStore] = WeakSet()
-
-
-def _unlock_in_child() -> None:
-    """Give every store a fresh lock after a fork: the old one may be held for ever."""
-    for store in _STORES:
-        store.unlock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock_in_child)

@@ -5,7 +5,6 @@ import logging
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from time import monotonic_ns
 
 import pytest
 from flaky import FAILURES, AsyncFlaky, Flaky
@@ -20,6 +19,7 @@ from entitlements import (
     Reason,
     StoreError,
 )
+from entitlements.clock import monotonic
 from entitlements.model import events
 from entitlements.model.charge import Charge, Part
 from entitlements.rules.decisions import decided
@@ -517,7 +517,7 @@ class Far:
     via = "store"
 
     def __init__(self, enforcer, away):
-        self._store, self._away, self.now, self.asked = enforcer._store._store._store, away, monotonic_ns() // 1000, []
+        self._store, self._away, self.now, self.asked = enforcer._store._store._store, away, monotonic(), []
         enforcer._store._store._store = self
         degrading_of(enforcer).clock = lambda: self.now
 

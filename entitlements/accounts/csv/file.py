@@ -11,7 +11,7 @@ from pathlib import Path
 from time import time_ns
 from typing import TYPE_CHECKING
 
-from entitlements._fork import unlock_in_children
+from entitlements._fork import renew_after_fork
 from entitlements.accounts.csv.rows import read_sheet
 from entitlements.errors import AccountError
 from entitlements.model.instants import SECOND
@@ -57,7 +57,7 @@ class CsvFile:
         self._due = False
         self._seen: Signature | None = None
         self._digest, self._sheet = self._read(None)
-        unlock_in_children(self)
+        renew_after_fork(self)
 
     def sheet(self) -> Sheet:
         """Return the last good version, after a look at the file if none was taken for a second."""
@@ -86,7 +86,7 @@ class CsvFile:
         """Look at the file when it is next asked for."""
         self._due = True
 
-    def unlock(self) -> None:
+    def renew(self) -> None:
         """Take a fresh lock, in a forked child."""
         self._lock = threading.Lock()
 

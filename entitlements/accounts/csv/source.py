@@ -6,11 +6,11 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from entitlements.accounts.clock import monotonic
 from entitlements.accounts.csv.dialect import known_encoding
 from entitlements.accounts.csv.file import CsvFile
 from entitlements.accounts.csv.rows import CURES
 from entitlements.accounts.csv.trials import under
+from entitlements.clock import monotonic
 from entitlements.model.problem import Severity
 
 if TYPE_CHECKING:

@@ -10,11 +10,10 @@ shells raise a `StoreError`, and that is all they do about it.
 from __future__ import annotations
 
 import asyncio
-import os
 from asyncio import get_running_loop
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
+from entitlements._fork import renew_after_fork
 from entitlements.stores.redis.cluster import AsyncClusterLink, ClusterLink
 from entitlements.stores.redis.encoding import request_of
 from entitlements.stores.redis.pipeline import AsyncLink
@@ -62,7 +61,7 @@ class RedisStore:
         self._namespace = self._target.namespace
         self._addresses = found(self._target)  # now, while nobody waits: no deadline holds for it
         self._link: Link | ClusterLink = self._new_link()
-        _STORES.add(self)
+        renew_after_fork(self)
 
     def __repr__(self) -> str:
         return f"<RedisStore {self._target.shown} namespace={self._target.namespace}>"
@@ -82,7 +81,7 @@ class RedisStore:
         """Let go of every connection; counters stay."""
         self._link.close()
 
-    def reconnect_in_child(self) -> None:
+    def renew(self) -> None:
         """Start with no connections after a fork: the parent's are the parent's."""
         self._link = self._new_link()
 
@@ -160,15 +159,3 @@ def _target(store: Any, namespace: str, max_connections: int) -> Target:
     if not is_client(store):
         raise TypeError(f"store of type {type(store).__name__} is no store URL (as a str) and no client of redis-py")
     return target_from(store, namespace, max_connections)
-
-
-_STORES: WeakSet[RedisStore] = WeakSet()
-
-
-def _reconnect_in_child() -> None:
-    for store in _STORES:
-        store.reconnect_in_child()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reconnect_in_child)

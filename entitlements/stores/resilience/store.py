@@ -7,12 +7,10 @@ only the store can know (usage, holders, …) raises `StoreError` until it is ba
 
 from __future__ import annotations
 
-import os
-from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
-from entitlements.clock import system_clock
+from entitlements._fork import renew_after_fork
+from entitlements.clock import monotonic, system_clock
 from entitlements.errors import StoreError
 from entitlements.model.answers import Outcome, Status
 from entitlements.model.instants import SECOND
@@ -199,24 +197,8 @@ class AsyncOutage:
             await self._store.aclose()
 
 
-def _monotonic() -> int:
-    return monotonic_ns() // 1000
-
-
 def _degrading(store: Any, tell: Callable[[Event], object], processes: int | None) -> Degrading:
-    shares = Shares(processes_of(processes), _monotonic, system_clock())
-    degrading = Degrading(f"store {store!r}", shares, tell, _monotonic)
-    _ALL.add(degrading)
+    shares = Shares(processes_of(processes), monotonic, system_clock())
+    degrading = Degrading(f"store {store!r}", shares, tell, monotonic)
+    renew_after_fork(degrading)
     return degrading
-
-
-_ALL: WeakSet[Degrading] = WeakSet()
-
-
-def _renew_in_child() -> None:
-    for degrading in _ALL:
-        degrading.renew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_in_child)
