@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from entitlements.http.identify import Identify
     from entitlements.http.types import Scope
 
-HANDLE = "entitlements.account"
+HANDLE_KEY = "entitlements.account"
 """Where the scope keeps the enforcer, the handle that was found, and by which `identify`."""
 
 IDENTIFY_WITHIN = 1.0
@@ -61,7 +61,7 @@ class AccountFinder:
 
     def find(self, scope: Scope) -> Handle | Coroutine[Any, Any, Handle | Refusal]:
         """Return the handle, which the scope then has too, or a coroutine of it or of why there is none."""
-        outer = scope.get(HANDLE)
+        outer = scope.get(HANDLE_KEY)
         if outer is not None and outer[0] is self._enforcer and outer[2] is self._identify:
             return outer[1]  # type: ignore[no-any-return]
         try:
@@ -79,7 +79,7 @@ class AccountFinder:
         if state is None:
             state = scope["state"] = {}
         state["account"] = handle
-        scope[HANDLE] = (self._enforcer, handle, self._identify)
+        scope[HANDLE_KEY] = (self._enforcer, handle, self._identify)
         return handle
 
     async def _wait(self, scope: Scope, identity: Any) -> Handle | Refusal:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from entitlements.http.refusals import OnDenied
     from entitlements.http.types import App, Receive, Scope, Send
 
-SERVED = frozenset({"http", "websocket"})
-HANDLES = (AsyncBoundAccount, BoundAccount)
+SERVED_TYPES = frozenset({"http", "websocket"})
+HANDLE_TYPES = (AsyncBoundAccount, BoundAccount)
 
 
 class AccountMiddleware:
@@ -61,13 +61,13 @@ class AccountMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
-        if scope["type"] not in SERVED or (self._exempt is not None and self._exempt(scope)):
+        if scope["type"] not in SERVED_TYPES or (self._exempt is not None and self._exempt(scope)):
             if scope["type"] == "lifespan":
                 ENFORCER.set(self._enforcer)
             await self.app(scope, receive, send)
             return
         found = self._finder.find(scope)
-        if not isinstance(found, HANDLES):
+        if not isinstance(found, HANDLE_TYPES):
             waited = await found
             if isinstance(waited, Refusal):
                 await refuse(scope, receive, send, waited, headers=[], on_denied=self._on_denied)

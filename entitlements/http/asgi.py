@@ -1,9 +1,8 @@
 """
-Pure-ASGI middlewares: who is asking, what the route needs of them, and one line for both.
+Pure-ASGI middleware: `EntitlementsMiddleware` composes the account, route and lifespan middlewares.
 
-Headers are added to the first `http.response.start` only; bodies and trailers pass
-untouched, and nothing is buffered. What a charge took is given back when the request
-comes to nothing.
+Headers are added to the first `http.response.start` only. Bodies and trailers pass
+unchanged, and nothing is buffered. A charge is refunded when its request fails.
 """
 
 from __future__ import annotations
@@ -11,14 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from entitlements.http.account_lookup import AccountFinder, check_enforcer
-from entitlements.http.account_middleware import HANDLES, SERVED, AccountMiddleware
+from entitlements.http.account_middleware import HANDLE_TYPES, SERVED_TYPES, AccountMiddleware
 from entitlements.http.current import ACCOUNT
 from entitlements.http.headers import HeaderStyle
 from entitlements.http.lifespan import LifespanMiddleware
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusals import check_on_denied, refuse
-from entitlements.http.response import adding
-from entitlements.http.root_path import checking
+from entitlements.http.response import with_headers
+from entitlements.http.root_path import prefix_checked_send
 from entitlements.http.route_middleware import RoutesMiddleware
 from entitlements.http.routes import Route, RouteTable, route_of
 from entitlements.stores.pending import Failed
@@ -37,30 +36,30 @@ __all__ = ["AccountMiddleware", "EntitlementsMiddleware", "RoutesMiddleware"]
 
 class EntitlementsMiddleware:
     """
-    All of it in one line: `AccountMiddleware` around `RoutesMiddleware`, and `LifespanMiddleware` beside them.
+    `AccountMiddleware`, `RoutesMiddleware` and `LifespanMiddleware` in one.
 
-    With `app.add_middleware`, which builds it only at the first call, write `checked(EntitlementsMiddleware,
-    …)` of `entitlements.http.starting`: what is wrong is then raised there.
+    Starlette's `app.add_middleware` builds a middleware at the first call only. Pass it
+    `checked(EntitlementsMiddleware, …)` of `entitlements.http.eager` to raise wrong options at once.
 
     Args:
         app: The application.
         enforcer: An `AsyncEnforcer`, or an `Enforcer` on the memory store.
-        identify: Says whose request it is: an id, an `Account` or None, sync or async.
-        routes: Rules in order; by default those of the policy.
-        default: What counts where none matches.
-        refund_on: Statuses for which quotas and allocations come back; add 404 for requests
-            that no route of the application took.
-        refund_rates: Whether units of rates come back with them.
+        identify: Returns the account of a scope: an id, an `Account` or None, sync or async.
+        routes: Rules in order of precedence; those of the policy by default.
+        default: The rule for a request that no other rule matches.
+        refund_on: Statuses that refund quotas and allocations; add 404 to refund requests
+            that no route of the application matches.
+        refund_rates: Refund units of rates too.
         headers: `draft-11`, `draft-06`, `x-ratelimit` or `none`.
-        docs_url: Where the problem types are explained.
-        upgrade_url: Where people go to have more.
-        payment_required: 402 instead of 403 where an upgrade or an add-on would help.
+        docs_url: The page that documents the problem types.
+        upgrade_url: The page on which a customer can upgrade.
+        payment_required: Answer 402 instead of 403 where an upgrade or an add-on would help.
         retry_after_cap: Seconds above which `Retry-After` is left out.
-        on_denied: From the scope and the refusal to an ASGI app that answers instead, or None.
+        on_denied: Returns the ASGI app that answers a refusal, or None for the problem document.
 
     Raises:
-        TypeError: Without a callable `identify`, for an enforcer that would block the loop, and for other useless options.
-        ValueError: For rules that cannot match, or that name what the policy does not know.
+        TypeError: If `identify` is not callable, the enforcer would block the loop, or an option has the wrong type.
+        ValueError: If a rule can never match, or names something that the policy does not define.
     """
 
     def __init__(
@@ -100,21 +99,21 @@ class EntitlementsMiddleware:
             problems=problems,
             on_denied=on_denied,
         )
-        self._one = self._routes.charging.one
+        self._fast_path = self._routes.charger.fast_path
         self._on_denied = check_on_denied(on_denied)
         self._lifespan = LifespanMiddleware(app, enforcer=enforcer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
-        if scope["type"] not in SERVED:
-            await self._lifespan(scope, receive, checking(scope, send, self._table))
+        if scope["type"] not in SERVED_TYPES:
+            await self._lifespan(scope, receive, prefix_checked_send(scope, send, self._table))
             return
         route = route_of(self._table, scope) if self._table.routes else self._table.default
         if route.exempt:
             await self.app(scope, receive, send)
             return
         found = self._finder.find(scope)
-        if not isinstance(found, HANDLES):
+        if not isinstance(found, HANDLE_TYPES):
             waited = await found
             if isinstance(waited, Refusal):
                 await refuse(scope, receive, send, waited, headers=[], on_denied=self._on_denied)
@@ -122,26 +121,26 @@ class EntitlementsMiddleware:
             found = waited
         token = ACCOUNT.set(found)
         try:
-            asks = self._one.asks
-            step = None if asks is None or route.one is None else found.step(route.one)
-            if asks is None or step is None or step.facts is None:
+            enforcer = self._fast_path.enforcer
+            step = None if enforcer is None or route.one is None else found.step(route.one)
+            if enforcer is None or step is None or step.facts is None:
                 await self._routes.serve(scope, receive, send, route, found)
                 return
             try:
-                answer = asks.at_once(step.order)
+                answer = enforcer.at_once(step.order)
                 if answer is None:
                     try:
-                        answer = await asks.beyond(step.order)
+                        answer = await enforcer.beyond(step.order)
                     except Failed as failed:
-                        answer = await asks.after(step.order, failed)
-                told = self._one.told(step.facts, answer)  # type: ignore[arg-type]  # of a charge
-                decision = asks.finished(step, answer) if told is None else None
-            except Exception as error:  # noqa: BLE001 - a store's: nobody passes uncounted
-                await self._routes.fail(scope, receive, send, route, found, error)
+                        answer = await enforcer.after(step.order, failed)
+                headers = self._fast_path.headers(step.facts, answer)  # type: ignore[arg-type]  # of a charge
+                decision = enforcer.finished(step, answer) if headers is None else None
+            except Exception as error:  # noqa: BLE001 - a store failed: no request passes uncounted
+                await self._routes.refuse_error(scope, receive, send, route, found, error)
                 return
-            if told is None:
-                await self._routes.go_on(scope, receive, send, route, found, decision=decision)
+            if headers is None:
+                await self._routes.serve_decided(scope, receive, send, route, found, decision=decision)
             else:
-                await self.app(scope, receive, adding(send, told))
+                await self.app(scope, receive, with_headers(send, headers))
         finally:
             ACCOUNT.reset(token)

@@ -1,7 +1,7 @@
 """
-One unit of one rate, which is what most routes take.
+Fast path for one unit of one rate, the charge of most routes.
 
-What the store answers is told as it is: no decision is made of it where nobody would see one.
+The response headers are made from the store's outcome. No `Decision` is built when no hook and no refund reads it.
 """
 
 from __future__ import annotations
@@ -21,24 +21,25 @@ if TYPE_CHECKING:
 _ADMITTED = Status.ADMITTED
 
 
-class OneUnit:
+class FastPath:
     """
-    Who is asked for one unit of a rate, and what a response says of it, where no hook and no refund wants a decision.
+    The enforcer and the response headers for a charge of one unit of one rate.
 
     Args:
-        enforcer: Whose.
-        headers: Say what is left.
-        refund_rates: Whether units of rates may come back.
+        enforcer: The enforcer of the middleware.
+        headers: Encodes the headers of responses.
+        refund_rates: Units of rates can be refunded, which takes a decision.
     """
 
     def __init__(self, enforcer: AsyncEnforcer | Enforcer, headers: RateLimitHeaders, *, refund_rates: bool) -> None:
-        self._headers_of = headers.of_one
-        self.asks: AsyncEnforcer | None = None
-        """Who is asked; None where every charge is an ordinary one."""
-        if isinstance(enforcer, AsyncEnforcer) and not enforcer.listening and not refund_rates and headers.says_one:
-            self.asks = enforcer
+        self._limit_headers = headers.of_limit
+        self.enforcer: AsyncEnforcer | None = None
+        """The enforcer to call; None if every charge needs a decision."""
+        needs_decision = refund_rates or not headers.supports_fast_path
+        if isinstance(enforcer, AsyncEnforcer) and not enforcer.listening and not needs_decision:
+            self.enforcer = enforcer
 
-    def told(self, facts: Facts, answer: Outcome) -> Headers | None:
-        """Return what the response says of a unit that the store has counted; None where only a decision says it."""
+    def headers(self, facts: Facts, answer: Outcome) -> Headers | None:
+        """Return the response headers for a unit that the store admitted; None if they take a decision."""
         status, now, lines, _, _, ways, _ = answer
-        return self._headers_of(facts, now, lines[0]) if status is _ADMITTED and not ways and lines[0][0] else None
+        return self._limit_headers(facts, now, lines[0]) if status is _ADMITTED and not ways and lines[0][0] else None

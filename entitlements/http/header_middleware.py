@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from entitlements.http.headers import HeaderStyle, RateLimitHeaders
-from entitlements.http.response import Response, joined
+from entitlements.http.response import Response, merge_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from entitlements.http.types import App, Headers, Receive, Scope, Send
     from entitlements.model.decision import Decision
 
-TOLD = "entitlements.told"
+HEADERS_KEY = "entitlements.told"
 """Where the scope keeps what its response shall say."""
 
-RESPONSE = "entitlements.response"
+RESPONSE_KEY = "entitlements.response"
 """Where the scope keeps its response: whether it has begun, and come to its end."""
 
 
-class Told:
+class CollectedHeaders:
     """
     What one response shall say of limits.
 
@@ -47,11 +47,11 @@ class Told:
         """What the response says."""
         headers: Headers = []
         for decision in self._decisions:
-            headers = joined(headers, self._writer.of(decision))
+            headers = merge_headers(headers, self._writer.of(decision))
         return headers
 
 
-class TellingMiddleware:
+class HeaderMiddleware:
     """
     Adds to responses what was told in their scopes, and keeps there how far they have come.
 
@@ -71,6 +71,6 @@ class TellingMiddleware:
         if self._starting is not None:
             self._starting()
             self._starting = None
-        told = scope[TOLD] = Told(self._writer)
-        response = scope[RESPONSE] = Response(receive, send, lambda _: told.headers)
+        told = scope[HEADERS_KEY] = CollectedHeaders(self._writer)
+        response = scope[RESPONSE_KEY] = Response(receive, send, lambda _: told.headers)
         await self.app(scope, response.receive, response.send)

@@ -65,7 +65,7 @@ class RateLimitHeaders:
             return []
         _, _, facts, receipt, line, parts = decision.given
         if parts is None and style is _DRAFT_11 and line is not None and line[1] is not None:
-            return self.of_one(facts, receipt[1], line)
+            return self.of_limit(facts, receipt[1], line)
         return self._of_parts((decision,) if parts is None else parts)
 
     def after_refund(self, decision: Decision, *, rates: bool) -> Headers:
@@ -92,11 +92,11 @@ class RateLimitHeaders:
         ]
 
     @property
-    def says_one(self) -> bool:
-        """Whether `of_one` says all that `of` would."""
+    def supports_fast_path(self) -> bool:
+        """Whether `of_limit` says all that `of` would."""
         return self._style in (_DRAFT_11, _NONE)
 
-    def of_one(self, facts: Facts, now: int, line: Line) -> Headers:
+    def of_limit(self, facts: Facts, now: int, line: Line) -> Headers:
         """
         Return what draft-11 says of one limit that was counted, without any decision or table.
 

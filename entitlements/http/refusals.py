@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from entitlements.http.response import joined
+from entitlements.http.response import merge_headers
 from entitlements.http.types import App, Scope
 from entitlements.http.websocket_messages import POLICY_VIOLATION
 from entitlements.model.redaction import story
@@ -66,7 +66,7 @@ async def refuse(
         nonlocal began
         began = True
         if message["type"] == f"{prefix}.start":
-            message = {**message, "headers": joined(message.get("headers", ()), headers)}
+            message = {**message, "headers": merge_headers(message.get("headers", ()), headers)}
         await send(message)
 
     if on_denied is not None:

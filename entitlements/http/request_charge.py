@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from entitlements.async_enforcer import AsyncEnforcer
 from entitlements.http.costs import BadRequest, costs_of, whose_fault
-from entitlements.http.fast_path import OneUnit
+from entitlements.http.fast_path import FastPath
 from entitlements.http.headers import HeaderStyle, RateLimitHeaders
 from entitlements.http.problems import check_switch
 from entitlements.http.response import Response
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("entitlements.http")
 
 
-class Charging:
+class RequestCharger:
     """
     Charges requests, and gives back what came to nothing.
 
@@ -75,10 +75,10 @@ class Charging:
         self._headers = RateLimitHeaders(style)
         self.headers = self._headers.of
         """From a decision to what the response says of the limits that it is about."""
-        self.one = OneUnit(enforcer, self._headers, refund_rates=refund_rates)
-        """What takes the one unit of a rate that most routes ask for."""
+        self.fast_path = FastPath(enforcer, self._headers, refund_rates=refund_rates)
+        """The fast path for one unit of one rate."""
 
-    def may_give_back(self, receipt: Receipt) -> bool:
+    def is_refundable(self, receipt: Receipt) -> bool:
         """Say whether a charge may have to be given back: one of rates alone stays spent, unless asked."""
         return receipt.operation is not None or self._refund_rates
 
@@ -92,31 +92,31 @@ class Charging:
             return self._headers.after_refund(decision, rates=self._refund_rates)
         return self.headers(decision)
 
-    async def take(self, account: Handle, route: Route, scope: Scope) -> Decision | None:
+    async def charge(self, account: Handle, route: Route, scope: Scope) -> Decision | None:
         """
         Same as `consume` for a whole request: one that is cancelled while it waits for its charge takes nothing.
 
         Raises:
             Exception: As `consume`.
         """
-        if not self._waits or not self._may_come_back(route):  # a task costs more than all that is done here
+        if not self._waits or not self._has_refundable_limit(route):  # a task costs more than all that is done here
             return await self.consume(account, route, scope)
         charge = asyncio.ensure_future(self.consume(account, route, scope))
         try:
             return await asyncio.shield(charge)
         except asyncio.CancelledError:
-            self._keep(asyncio.ensure_future(self._take_back(charge)))
+            self._track(asyncio.ensure_future(self._refund_cancelled(charge)))
             raise
 
-    def _may_come_back(self, route: Route) -> bool:
+    def _has_refundable_limit(self, route: Route) -> bool:
         """Say whether a rule takes anything that a request which comes to nothing gets back."""
         limits = self._enforcer.policy.limits
         return self._refund_rates or not all(isinstance(limits.get(name), Rate) for name in route.consumes)
 
-    async def _take_back(self, charge: asyncio.Future[Decision | None]) -> None:
+    async def _refund_cancelled(self, charge: asyncio.Future[Decision | None]) -> None:
         with suppress(Exception):  # then nothing is known to be taken
             decision = await charge
-            if decision is not None and decision.allowed and self.may_give_back(decision.receipt):
+            if decision is not None and decision.allowed and self.is_refundable(decision.receipt):
                 await self._refund(decision)
 
     async def consume(
@@ -143,7 +143,7 @@ class Charging:
                 raise
             raise whose_fault(error, whose, route) from error
 
-    def refused(self, why: Decision | Reason, route: Route, scope: Scope) -> Refusal:
+    def refusal(self, why: Decision | Reason, route: Route, scope: Scope) -> Refusal:
         """
         Return the answer to a refused request.
 
@@ -183,19 +183,21 @@ class Charging:
                 raise
             raise whose_fault(error, whose, route) from error
 
-    def undecided(self, error: Exception, what: object, account: Handle) -> Refusal:
+    def error_refusal(self, error: Exception, what: object, account: Handle) -> Refusal:
         """Return the answer where *what* could not be decided: a store's, a directory's or a rule's error, or the request's."""
         if isinstance(error, BadRequest):
             return self._problems.bad_request()
         _log.error("%s could not be decided, and nobody is let through\n%s", what, story(error, account.id))
         return self._problems.unavailable()
 
-    async def settle(self, response: Response, decision: Decision, raised: BaseException | None = None) -> None:
+    async def refund_if_failed(
+        self, response: Response, decision: Decision, raised: BaseException | None = None
+    ) -> None:
         """Give back what a request took that has come to nothing."""
-        if self.is_void(response, raised):
-            await self._give_back(decision)
+        if self.should_refund(response, raised):
+            await self._shielded_refund(decision)
 
-    def is_void(self, response: Response, raised: BaseException | None = None) -> bool:
+    def should_refund(self, response: Response, raised: BaseException | None = None) -> bool:
         """
         Say whether a request has come to nothing.
 
@@ -208,7 +210,7 @@ class Charging:
             return False
         return not (response.is_gone or isinstance(raised, asyncio.CancelledError))
 
-    def metered(
+    def metered_messages(
         self, account: Handle, route: Route, scope: Scope, receive: Receive, send: Send
     ) -> tuple[Receive, Send]:
         """Return what charges each message of a websocket, and closes it with 1008 when refused."""
@@ -217,19 +219,19 @@ class Charging:
             try:
                 decision = await self.consume(account, route, scope, route.messages)
             except Exception as error:  # noqa: BLE001 - a store's or a rule's error: nothing passes uncounted
-                return self.undecided(error, f"a message on {route}", account).kind
+                return self.error_refusal(error, f"a message on {route}", account).kind
             return None if decision is None or decision.allowed else self._problems.refused(decision).kind
 
         messages = MeteredMessages(receive, send, charge)
         return messages.receive, messages.send
 
-    async def _give_back(self, decision: Decision) -> None:
+    async def _shielded_refund(self, decision: Decision) -> None:
         """Give back, where there is anything to give, also when the request was cancelled."""
-        if not self.may_give_back(decision.receipt):
+        if not self.is_refundable(decision.receipt):
             return
-        await asyncio.shield(self._keep(asyncio.ensure_future(self._refund(decision))))
+        await asyncio.shield(self._track(asyncio.ensure_future(self._refund(decision))))
 
-    def _keep(self, refund: asyncio.Future[None]) -> asyncio.Future[None]:
+    def _track(self, refund: asyncio.Future[None]) -> asyncio.Future[None]:
         """Hold a refund until it is done: a loop itself holds its tasks only weakly."""
         self._refunds.add(refund)
         refund.add_done_callback(self._refunds.discard)

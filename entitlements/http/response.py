@@ -57,7 +57,7 @@ class Response:
                 self.is_complete = kind == "websocket.accept"
                 headers = self._headers(status)
                 if headers:
-                    message = {**message, "headers": joined(message.get("headers", ()), headers)}
+                    message = {**message, "headers": merge_headers(message.get("headers", ()), headers)}
             elif kind == "websocket.http.response.start":
                 self.status = message["status"]
         try:
@@ -71,7 +71,7 @@ class Response:
             self.is_complete = True
 
 
-def adding(send: Send, headers: Headers) -> Send:
+def with_headers(send: Send, headers: Headers) -> Send:
     """Return a `send` that adds headers to the first start, and does no more: for what is never given back."""
     if not headers:
         return send
@@ -82,13 +82,13 @@ def adding(send: Send, headers: Headers) -> Send:
         if not started and message["type"] in STARTS:
             started = True
             present = message.get("headers", ())
-            message = {**message, "headers": joined(present, headers) if is_single else [*present, *headers]}
+            message = {**message, "headers": merge_headers(present, headers) if is_single else [*present, *headers]}
         return send(message)
 
     return sent
 
 
-def joined(present: Headers, own: Headers) -> Headers:
+def merge_headers(present: Headers, own: Headers) -> Headers:
     """
     Return a response's headers with what is said of limits.
 

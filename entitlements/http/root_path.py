@@ -38,7 +38,7 @@ def check_prefix(app: object, table: RouteTable) -> None:
             raise ValueError(_told(prefix, table))
 
 
-def checking(scope: Scope, send: Send, table: RouteTable) -> Send:
+def prefix_checked_send(scope: Scope, send: Send, table: RouteTable) -> Send:
     """
     Return a `send` for a lifespan that lets no application start which has set a prefix by then.
 

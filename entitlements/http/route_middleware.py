@@ -1,17 +1,17 @@
-"""What the route needs: features that the account must have, units that a request takes."""
+"""Route middleware: requires features of an account and charges limits, by route."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from entitlements.http.account_lookup import HANDLE, check_enforcer
-from entitlements.http.account_middleware import SERVED
+from entitlements.http.account_lookup import HANDLE_KEY, check_enforcer
+from entitlements.http.account_middleware import SERVED_TYPES
 from entitlements.http.headers import HeaderStyle
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusals import check_on_denied, refuse
-from entitlements.http.request_charge import Charging
-from entitlements.http.response import adding
-from entitlements.http.root_path import check_prefix, checking
+from entitlements.http.request_charge import RequestCharger
+from entitlements.http.response import with_headers
+from entitlements.http.root_path import check_prefix, prefix_checked_send
 from entitlements.http.routes import Route, RouteTable, route_of
 
 if TYPE_CHECKING:
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 
 class RoutesMiddleware:
     """
-    Gates, limits and meters by route, for the account that an `AccountMiddleware` found.
+    Gates and meters requests by route, for the account that an `AccountMiddleware` found.
 
     Args:
         app: The application.
-        enforcer: The same that found the account.
-        routes: Rules in order; the first that matches counts.
-        default: What counts where none does: by default, an account is all it takes.
-        refund_on: Statuses for which quotas and allocations come back.
-        refund_rates: Whether units of rates come back with them.
-        headers: How responses say what is left.
-        problems: How refusals read.
-        on_denied: What may answer a refusal instead.
+        enforcer: The enforcer of the `AccountMiddleware`.
+        routes: Rules in order of precedence: the first match counts.
+        default: The rule for a request that no other rule matches; by default it only needs an account.
+        refund_on: Statuses that refund quotas and allocations.
+        refund_rates: Refund units of rates too.
+        headers: Style of the rate limit headers.
+        problems: Renders refusals.
+        on_denied: Returns the ASGI app that answers a refusal, or None for the problem document.
 
     Raises:
-        ValueError: For rules that cannot match, or that name what the policy does not know.
+        ValueError: If a rule can never match, or names something that the policy does not define.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class RoutesMiddleware:
         check_prefix(app, self._table)
         self._problems = problems or Problems()
         self._on_denied = check_on_denied(on_denied)
-        self.charging = Charging(
+        self.charger = RequestCharger(
             app,
             enforcer,
             refund_on=refund_on,
@@ -76,22 +76,22 @@ class RoutesMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
-        if scope["type"] not in SERVED:
-            await self.app(scope, receive, checking(scope, send, self._table))
+        if scope["type"] not in SERVED_TYPES:
+            await self.app(scope, receive, prefix_checked_send(scope, send, self._table))
             return
         route = route_of(self._table, scope)
         if route.exempt:
             await self.app(scope, receive, send)
             return
-        outer = scope.get(HANDLE)
+        outer = scope.get(HANDLE_KEY)
         if outer is None or outer[0] is not self._enforcer:
             await self._refuse(scope, receive, send, self._problems.account_required())
             return
         await self.serve(scope, receive, send, route, outer[1])
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, route: Route, account: Handle) -> None:
-        """Serve a request of *account* that falls under *route*."""
-        charging, decision, standing = self.charging, None, None
+        """Serve a request of *account* that matches *route*."""
+        charger, decision, standing = self.charger, None, None
         try:
             for name in route.requires:
                 decision = account.decide(name)
@@ -99,30 +99,30 @@ class RoutesMiddleware:
                     break
             else:
                 if route.consumes:
-                    decision = await charging.take(account, route, scope)
+                    decision = await charger.charge(account, route, scope)
                 if decision is None:
                     standing = account.entitlements().standing
-        except Exception as error:  # noqa: BLE001 - a store's, a directory's or a rule's error: nobody passes uncounted
-            await self.fail(scope, receive, send, route, account, error)
+        except Exception as error:  # noqa: BLE001 - a store, a directory or a rule failed: no request passes uncounted
+            await self.refuse_error(scope, receive, send, route, account, error)
             return
-        await self.go_on(scope, receive, send, route, account, decision=decision, standing=standing)
+        await self.serve_decided(scope, receive, send, route, account, decision=decision, standing=standing)
 
-    async def go_on(
+    async def serve_decided(
         self, scope: Scope, receive: Receive, send: Send, route: Route, account: Handle, *,
         decision: Decision | None, standing: Reason | None = None,
     ) -> None:  # fmt: skip
-        """Serve a request of which this was decided; where nothing was asked, the account's standing says whether."""
-        charging = self.charging
+        """Serve a request that was decided; without a decision, *standing* refuses it if there is one."""
+        charger = self.charger
         refused = standing if decision is None or decision.given[0] else decision
         if refused is not None:
             try:
-                refusal = charging.refused(refused, route, scope)
+                refusal = charger.refusal(refused, route, scope)
             except Exception as error:  # noqa: BLE001 - as above
-                refusal = charging.undecided(error, route, account)
+                refusal = charger.error_refusal(error, route, account)
             await self._refuse(scope, receive, send, refusal, decision)
             return
         if route.messages and scope["type"] == "websocket":
-            receive, send = charging.metered(account, route, scope, receive, send)
+            receive, send = charger.metered_messages(account, route, scope, receive, send)
         if decision is None:
             await self.app(scope, receive, send)
             return
@@ -130,26 +130,26 @@ class RoutesMiddleware:
         if facts.limit is None:
             await self.app(scope, receive, send)
             return
-        if not charging.may_give_back(receipt):
-            await self.app(scope, receive, adding(send, charging.headers(decision)))
+        if not charger.is_refundable(receipt):
+            await self.app(scope, receive, with_headers(send, charger.headers(decision)))
             return
-        response = charging.response(receive, send, decision)
+        response = charger.response(receive, send, decision)
         try:
             await self.app(scope, response.receive, response.send)
         except BaseException as error:
-            await charging.settle(response, decision, error)
+            await charger.refund_if_failed(response, decision, error)
             raise
-        if charging.is_void(response):
-            await charging.settle(response, decision)
+        if charger.should_refund(response):
+            await charger.refund_if_failed(response, decision)
 
-    async def fail(
+    async def refuse_error(
         self, scope: Scope, receive: Receive, send: Send, route: Route, account: Handle, error: Exception
     ) -> None:
-        """Answer a request of which nothing could be decided."""
-        await self._refuse(scope, receive, send, self.charging.undecided(error, route, account))
+        """Refuse a request whose decision failed with *error*."""
+        await self._refuse(scope, receive, send, self.charger.error_refusal(error, route, account))
 
     async def _refuse(
         self, scope: Scope, receive: Receive, send: Send, refusal: Refusal, decision: Decision | None = None
     ) -> None:
-        headers = [] if decision is None else self.charging.headers(decision)
+        headers = [] if decision is None else self.charger.headers(decision)
         await refuse(scope, receive, send, refusal, headers=headers, on_denied=self._on_denied)

@@ -43,7 +43,7 @@ from entitlements.http.fastapi.charges import as_unable_to_pay, charge_of, refus
 from entitlements.http.fastapi.checks import ASKED, check
 from entitlements.http.fastapi.handlers import AccountRequired, UnknownDenied, answer_mounted, handlers
 from entitlements.http.fastapi.openapi import responses
-from entitlements.http.header_middleware import RESPONSE, TOLD, TellingMiddleware
+from entitlements.http.header_middleware import HEADERS_KEY, RESPONSE_KEY, HeaderMiddleware
 from entitlements.http.headers import HeaderStyle, rate_limit_headers
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.routes import Route
@@ -200,7 +200,7 @@ def install(
     answers = handlers(say, style)
     for error, handler in answers.items():
         app.add_exception_handler(error, handler)
-    app.add_middleware(TellingMiddleware, style=style, starting=lambda: answer_mounted(app.routes, answers))
+    app.add_middleware(HeaderMiddleware, style=style, starting=lambda: answer_mounted(app.routes, answers))
     _check_at_start(app)
 
     def to_stranger(scope: Scope, policy: Policy) -> Refusal | None:
@@ -236,7 +236,7 @@ def _denied(decision: Decision, like: Callable[[], Decision | None]) -> Denied:
 
 def _tell(request: HTTPConnection, response: Response, decision: Decision) -> None:
     """Let the response say what is left."""
-    told = request.scope.get(TOLD)
+    told = request.scope.get(HEADERS_KEY)
     if told is not None:
         told.add(decision)
         return
@@ -246,7 +246,7 @@ def _tell(request: HTTPConnection, response: Response, decision: Decision) -> No
 
 def _withdraw(request: HTTPConnection, decision: Decision) -> None:
     """Let the response say nothing of a charge of which something was given back."""
-    told = request.scope.get(TOLD)
+    told = request.scope.get(HEADERS_KEY)
     if told is not None and decision.receipt.operation is not None:
         told.withdraw(decision)
 
@@ -258,7 +258,7 @@ def _is_void(request: HTTPConnection, error: BaseException) -> bool:
     That may be long after the endpoint has answered: FastAPI closes its dependencies behind
     the response and the background tasks.
     """
-    response = request.scope.get(RESPONSE)
+    response = request.scope.get(RESPONSE_KEY)
     if response is not None and response.is_complete:
         return False
     if isinstance(error, HTTPException):

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from entitlements.errors import AccountError, AccountsUnavailable, Denied, StoreError
 from entitlements.http.costs import BadRequest
-from entitlements.http.header_middleware import RESPONSE
+from entitlements.http.header_middleware import RESPONSE_KEY
 from entitlements.http.headers import HeaderStyle, rate_limit_headers
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusals import refuse
@@ -116,7 +116,7 @@ async def _turn_away(websocket: WebSocket, refusal: Refusal, headers: Headers) -
 
 def _is_accepted(websocket: WebSocket) -> bool:
     """Say whether a websocket was accepted, by its endpoint or by an application further in."""
-    response = websocket.scope.get(RESPONSE)
+    response = websocket.scope.get(RESPONSE_KEY)
     accepted = websocket.application_state is WebSocketState.CONNECTED
     return accepted or (response is not None and response.is_complete)
 
