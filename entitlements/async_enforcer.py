@@ -225,7 +225,7 @@ class AsyncEnforcer:
 
     def reservation(self, account: str | Account, id: str) -> AsyncReservation:
         """Same as `Enforcer.reservation`."""
-        return AsyncReservation(None, *self._settling(account, None), id=reservations.made(id))
+        return AsyncReservation(None, *self._settling(account, None), id=reservations.check_reservation_id(id))
 
     async def assign(self, account: str | Account, limit: str, holder: str) -> Decision:
         """Same as `Enforcer.assign`."""

@@ -268,7 +268,7 @@ class Enforcer:
         Raises:
             ValueError: For what can be no reservation's id.
         """
-        return self._reservation(account, reservations.made(id), None, 0, None)
+        return self._reservation(account, reservations.check_reservation_id(id), None, 0, None)
 
     def assign(self, account: str | Account, limit: str, holder: str) -> Decision:
         """Give *holder* a unit of an allocation; whoever has one keeps it."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from entitlements._fork import renew_after_fork
 from entitlements.model.events import Decided, Degraded, OperationsDropped, ReloadFailed, Threshold
-from entitlements.model.redaction import story
+from entitlements.model.redaction import redacted_traceback
 from entitlements.rules.decisions import crossed, mode_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Hooks:
             try:
                 hook(event)
             except Exception as error:  # noqa: BLE001 - whatever a hook raises, the decision stands
-                told = story(error, _account_of(event))
+                told = redacted_traceback(error, _account_of(event))
                 _log.error("hook %r failed on %s and goes on\n%s", hook, type(event).__name__, told)
 
     def not_reloaded(self, path: str, problem: str) -> None:

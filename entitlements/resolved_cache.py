@@ -21,7 +21,7 @@ from entitlements.model.account import Account
 from entitlements.model.names import check_id
 from entitlements.model.policy import Policy
 from entitlements.policy.accounts import bind
-from entitlements.rules.resolve import resolve, stranger
+from entitlements.rules.resolve import resolve, resolve_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +114,7 @@ def known_account(kept: Kept) -> Account:
     Return the account itself, as its policy reads it.
 
     Raises:
-        UnknownAccount: For a stranger, whatever the policy gives to strangers.
+        UnknownAccount: For an unknown account, whatever the policy gives to strangers.
     """
     if kept.account is None:
         raise UnknownAccount(f"account {kept.entitlements.account!r}: there is no such account; add it first")
@@ -240,7 +240,7 @@ class Snapshots:
 
     def _resolved(self, id: str, account: Account | None, now: int, until: int, fresh_for: int, loaded: int) -> Kept:
         policy = self.policy
-        entitlements = stranger(policy, id) if account is None else resolve(policy, bind(policy, account), now)
+        entitlements = resolve_unknown(policy, id) if account is None else resolve(policy, bind(policy, account), now)
         if account is not None:
             self._strays.look(policy, account.tier)
         expires = until if entitlements.expires is None else min(until, entitlements.expires)

@@ -33,7 +33,7 @@ from entitlements.accounts.stale_if_error import check_when_down, default_accoun
 from entitlements.errors import AccountError, AccountsUnavailable
 from entitlements.model.events import AccountsBack, AccountsDown
 from entitlements.model.instants import MICROSECOND, SECOND
-from entitlements.model.redaction import digest, without
+from entitlements.model.redaction import digest, redact
 
 if TYPE_CHECKING:
     from entitlements.accounts.stale_if_error import Listener
@@ -174,7 +174,7 @@ class Shelf(Generic[F]):
         answer = stand_in or self._default(flight.id, error)
         if known:
             return Landed(answer)
-        said = f"{type(error).__name__}: {without(str(error), flight.id)}"
+        said = f"{type(error).__name__}: {redact(str(error), flight.id)}"
         if trouble is not None:
             return Landed(answer, f"account {digest(trouble)} cannot be loaded, what was last known stands in: {said}")
         news = f"accounts cannot be loaded; {self._outlook}: {said}"

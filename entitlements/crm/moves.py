@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from entitlements.crm.assignment import Assigned, Result
     from entitlements.crm.columns import Columns
     from entitlements.crm.layout import Layout
-    from entitlements.model.conditions import Known
+    from entitlements.model.conditions import CriterionValue
     from entitlements.model.criteria import Criterion
     from entitlements.model.policy import Policy
 
@@ -40,8 +40,8 @@ class Move:
     before: str | None
     after: str | None
     up: bool | None
-    value_before: Known | None
-    value: Known | None
+    value_before: CriterionValue | None
+    value: CriterionValue | None
     because: str
 
     def __str__(self) -> str:
@@ -124,8 +124,8 @@ def compare(policy: Policy, old: Layout, columns: Columns, assigned: Assigned, m
 
 def _before(
     policy: Policy, old: Layout, columns: Columns, criterion: Criterion
-) -> tuple[dict[str, tuple[str, Known | None]], set[str]]:
-    found: dict[str, tuple[str, Known | None]] = {}
+) -> tuple[dict[str, tuple[str, CriterionValue | None]], set[str]]:
+    found: dict[str, tuple[str, CriterionValue | None]] = {}
     doubled: set[str] = set()
     assert columns.id is not None
     for record in old.records():
@@ -143,7 +143,7 @@ def _before(
     return found, doubled
 
 
-def _move(policy: Policy, result: Result, was: str, value: Known | None) -> Move | None:
+def _move(policy: Policy, result: Result, was: str, value: CriterionValue | None) -> Move | None:
     after = result.before if result.kept else result.tier
     if (was or None) == after:
         return None
@@ -153,5 +153,5 @@ def _move(policy: Policy, result: Result, was: str, value: Known | None) -> Move
     return Move(result.account, result.line, was or None, after, up, value, segmented.value, result.reason)
 
 
-def _in_words(value: Known | None) -> str:
+def _in_words(value: CriterionValue | None) -> str:
     return "not known" if value is None else in_words(value)

@@ -14,7 +14,7 @@ from entitlements.errors import UnknownAccount
 from entitlements.http.problems import Problems, Refusal
 from entitlements.model.account import Account
 from entitlements.model.names import check_id
-from entitlements.model.redaction import story, without
+from entitlements.model.redaction import redact, redacted_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -108,9 +108,9 @@ class AccountFinder:
 
     async def _failed(self, error: BaseException, id: str | None) -> Refusal:
         if isinstance(error, UnknownAccount):
-            _log.warning("nobody is let through: %s", without(str(error), id or ""))
+            _log.warning("nobody is let through: %s", redact(str(error), id or ""))
             return self._problems.account_required()
-        _log.error("the account could not be found out, and nobody is let through\n%s", story(error, id))
+        _log.error("the account could not be found out, and nobody is let through\n%s", redacted_traceback(error, id))
         return self._problems.unavailable()
 
 

@@ -122,7 +122,7 @@ class EntitlementsMiddleware:
         token = ACCOUNT.set(found)
         try:
             enforcer = self._fast_path.enforcer
-            step = None if enforcer is None or route.one is None else found.step(route.one)
+            step = None if enforcer is None or route.single_limit is None else found.step(route.single_limit)
             if enforcer is None or step is None or step.facts is None:
                 await self._routes.serve(scope, receive, send, route, found)
                 return

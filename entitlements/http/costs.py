@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from entitlements.model.names import MAX_COUNT, check_id, shown
-from entitlements.model.redaction import story
+from entitlements.model.redaction import redacted_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,9 @@ def _units(name: str, cost: Any, request: Any, id: str | None) -> int:
     try:
         found = cost(request)
     except (ValueError, LookupError) as error:  # as int(request.query_params["n"]) raises
-        _log.warning("the cost of %r could not be read from a request, which is refused\n%s", name, story(error, id))
+        _log.warning(
+            "the cost of %r could not be read from a request, which is refused\n%s", name, redacted_traceback(error, id)
+        )
         raise BadRequest from error
     if type(found) is not int:
         raise TypeError(f"the cost of {name!r} came to {shown(found)}; what computes it must return an int, 0 or more")

@@ -63,7 +63,7 @@ class RateLimitHeaders:
         style = self._style
         if style is _NONE:
             return []
-        _, _, facts, receipt, line, parts = decision.given
+        _, _, facts, receipt, line, parts = decision.fields
         if parts is None and style is _DRAFT_11 and line is not None and line[1] is not None:
             return self.of_limit(facts, receipt[1], line)
         return self._of_parts((decision,) if parts is None else parts)
@@ -72,7 +72,9 @@ class RateLimitHeaders:
         """Return what `of` says once the units of quotas and allocations, and of rates too if so, have come back."""
         if self._style is _NONE:
             return []
-        return self._of_parts([part if _stays(part, rates=rates) else _given_back(part) for part in decision.each])
+        return self._of_parts(
+            [part if _stays(part, rates=rates) else _given_back(part) for part in decision.part_decisions]
+        )
 
     def _of_parts(self, parts: Sequence[Decision]) -> Headers:
         style = self._style
@@ -133,7 +135,7 @@ class RateLimitHeaders:
 
     def _told(self, part: Decision) -> _Told | None:
         """Return what a part of a decision says of its limit; None where nothing can be said."""
-        _, _, facts, receipt, line, _ = part.given
+        _, _, facts, receipt, line, _ = part.fields
         if line is None or line.used is None:
             return None
         written = self._known(facts)

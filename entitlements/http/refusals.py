@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from entitlements.http.response import merge_headers
 from entitlements.http.types import App, Scope
 from entitlements.http.websocket_messages import POLICY_VIOLATION
-from entitlements.model.redaction import story
+from entitlements.model.redaction import redacted_traceback
 
 if TYPE_CHECKING:
     from entitlements.http.problems import Refusal
@@ -76,7 +76,7 @@ async def refuse(
         except Exception as error:
             if began:
                 raise
-            told = story(error, refusal.decision.account if refusal.decision is not None else None)
+            told = redacted_traceback(error, refusal.decision.account if refusal.decision is not None else None)
             _log.error("on_denied failed; the problem document is sent instead\n%s", told)
     if not began:
         await _respond(telling, prefix, refusal, is_head=scope.get("method") == "HEAD")

@@ -18,7 +18,7 @@ from entitlements.http.unknown_accounts import as_unentitled, refused_within
 from entitlements.http.websocket_messages import MeteredMessages
 from entitlements.model.facts import Reason
 from entitlements.model.limits import Rate
-from entitlements.model.redaction import story
+from entitlements.model.redaction import redacted_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -187,7 +187,9 @@ class RequestCharger:
         """Return the answer where *what* could not be decided: a store's, a directory's or a rule's error, or the request's."""
         if isinstance(error, BadRequest):
             return self._problems.bad_request()
-        _log.error("%s could not be decided, and nobody is let through\n%s", what, story(error, account.id))
+        _log.error(
+            "%s could not be decided, and nobody is let through\n%s", what, redacted_traceback(error, account.id)
+        )
         return self._problems.unavailable()
 
     async def refund_if_failed(
@@ -245,5 +247,5 @@ class RequestCharger:
             else:
                 self._enforcer.refund(decision, rates=self._refund_rates)
         except Exception as error:  # noqa: BLE001 - as above
-            told = story(error, decision.account)
+            told = redacted_traceback(error, decision.account)
             _log.error("the units of a request that came to nothing could not be given back\n%s", told)

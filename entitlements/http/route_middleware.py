@@ -101,7 +101,7 @@ class RoutesMiddleware:
                 if route.consumes:
                     decision = await charger.charge(account, route, scope)
                 if decision is None:
-                    standing = account.entitlements().standing
+                    standing = account.entitlements().refusal
         except Exception as error:  # noqa: BLE001 - a store, a directory or a rule failed: no request passes uncounted
             await self.refuse_error(scope, receive, send, route, account, error)
             return
@@ -113,7 +113,7 @@ class RoutesMiddleware:
     ) -> None:  # fmt: skip
         """Serve a request that was decided; without a decision, *standing* refuses it if there is one."""
         charger = self.charger
-        refused = standing if decision is None or decision.given[0] else decision
+        refused = standing if decision is None or decision.fields[0] else decision
         if refused is not None:
             try:
                 refusal = charger.refusal(refused, route, scope)
@@ -126,7 +126,7 @@ class RoutesMiddleware:
         if decision is None:
             await self.app(scope, receive, send)
             return
-        _, _, facts, receipt, _, _ = decision.given
+        _, _, facts, receipt, _, _ = decision.fields
         if facts.limit is None:
             await self.app(scope, receive, send)
             return

@@ -22,7 +22,7 @@ OverrideValue = object
 """What a policy would write for the name: True, "standard", 50, "20000 per hour", UNLIMITED, …"""
 
 
-class Status(StrEnum):
+class AccountStatus(StrEnum):
     """Whether an account is served at all."""
 
     ACTIVE = "active"
@@ -165,7 +165,7 @@ class Account:
     grants: Sequence[Grant] = field(default=(), kw_only=True)
     changes: Sequence[Change] = field(default=(), kw_only=True)
     attributes: Mapping[str, object] = field(default_factory=dict, kw_only=True)
-    status: Status | Literal["active", "suspended"] = field(default=Status.ACTIVE, kw_only=True)
+    status: AccountStatus | Literal["active", "suspended"] = field(default=AccountStatus.ACTIVE, kw_only=True)
 
     def __post_init__(self) -> None:
         _checked(check_id, self.id, "account id")
@@ -185,7 +185,7 @@ class Account:
             raise AccountError(f"{at}two changes of tier at the same instant; keep one")
         object.__setattr__(self, "attributes", _frozen_mapping(self.attributes, f"{at}attributes"))
         try:
-            object.__setattr__(self, "status", Status(self.status))
+            object.__setattr__(self, "status", AccountStatus(self.status))
         except ValueError:
             raise AccountError(f"{at}status {self.status!r} must be 'active' or 'suspended'") from None
 

@@ -22,7 +22,7 @@ Ends = tuple[int, int, int, int]
 """Four boundaries of a quota's periods: the ends that a store may choose, and before
 them the start of the first: (start, last end at or before the caller's now, next, next but one)."""
 
-Meter = tuple[str, str, str | None]
+MeterKey = tuple[str, str, str | None]
 """An account, a limit, and the scope where the limit is kept for one."""
 
 
@@ -84,7 +84,7 @@ class Charge:
     holder: str | None = None
     deadline: int = 0
     is_one_rate: bool = field(init=False, compare=False, repr=False)
-    meter: Meter | None = field(default=None, init=False, compare=False, repr=False)
+    meter: MeterKey | None = field(default=None, init=False, compare=False, repr=False)
     packed: Any = field(default=None, init=False, compare=False, repr=False)
     shared: Any = field(default=None, init=False, compare=False, repr=False)
 
@@ -96,7 +96,7 @@ class Charge:
         if one_rate:
             object.__setattr__(self, "meter", self.meter_of(self.parts[0]))
 
-    def meter_of(self, part: Part) -> Meter | None:
+    def meter_of(self, part: Part) -> MeterKey | None:
         """Return whose meter of which limit a part asks, of a rate that each process limits by itself in an outage."""
         limit = part.limit
         if type(limit) is Rate and limit.on_outage is OnOutage.LOCAL:

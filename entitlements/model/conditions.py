@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-Known = Decimal | int | str | bool
+CriterionValue = Decimal | int | str | bool
 """What is known of an account for one criterion: an amount, a count, a word, or yes and no."""
 
 
@@ -39,7 +39,7 @@ class OneOf:
     """A value that is one of several."""
 
     criterion: str
-    values: tuple[Known, ...]
+    values: tuple[CriterionValue, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
-from entitlements.model.conditions import Between, Condition, IsKnown, Known, OneOf
+from entitlements.model.conditions import Between, Condition, CriterionValue, IsKnown, OneOf
 
 
 class CriterionKind(StrEnum):
@@ -39,7 +39,7 @@ class Criterion:
     attributes: tuple[str, ...]
     least: Decimal | None = None
     most: Decimal | None = None
-    missing: Known | None = None
+    missing: CriterionValue | None = None
     about: str = ""
 
 

@@ -40,8 +40,8 @@ class Decision:
         parts: The decisions about each limit; None where this is the only one.
     """
 
-    __slots__ = ("__weakref__", "given")
-    given: tuple[bool, Reason, Facts, Receipt, Line | None, tuple[Decision, ...] | None]
+    __slots__ = ("__weakref__", "fields")
+    fields: tuple[bool, Reason, Facts, Receipt, Line | None, tuple[Decision, ...] | None]
     """All that it was made of, in one step."""
 
     def __init__(
@@ -61,38 +61,38 @@ class Decision:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel to other processes."""
-        return (Decision, self.given)
+        return (Decision, self.fields)
 
     @property
     def allowed(self) -> bool:
         """Whether the account may."""
-        return self.given[0]
+        return self.fields[0]
 
     @property
     def reason(self) -> Reason:
         """Why."""
-        return self.given[1]
+        return self.fields[1]
 
     @property
     def facts(self) -> Facts:
         """What does not change between calls."""
-        return self.given[2]
+        return self.fields[2]
 
     @property
     def receipt(self) -> Receipt:
         """How this call was answered."""
-        return self.given[3]
+        return self.fields[3]
 
     @property
     def line(self) -> Line | None:
         """What a store said; None if none was asked."""
-        return self.given[4]
+        return self.fields[4]
 
     @property
     def _parts(self) -> tuple[Decision, ...] | None:
-        return self.given[5]
+        return self.fields[5]
 
-    def deciding(self, parts: tuple[Decision, ...], *, allowed: bool) -> Decision:
+    def with_parts(self, parts: tuple[Decision, ...], *, allowed: bool) -> Decision:
         """Return this part as the whole that it decides; a shadow part's refusal allows it."""
         if allowed == self.allowed:
             return Decision(allowed, self.reason, self.facts, self.receipt, self.line, parts)
@@ -101,7 +101,7 @@ class Decision:
 
     def __bool__(self) -> bool:
         """Return whether the account may."""
-        return self.given[0]
+        return self.fields[0]
 
     @property
     def account(self) -> str:
@@ -141,7 +141,7 @@ class Decision:
     @property
     def degraded(self) -> bool:
         """Whether the store could not be asked."""
-        return self.given[3][6]
+        return self.fields[3][6]
 
     @property
     def replayed(self) -> bool:
@@ -227,10 +227,10 @@ class Decision:
         return MappingProxyType({self.feature: self} if self.facts.limit else {})
 
     @property
-    def each(self) -> tuple[Decision, ...]:
+    def part_decisions(self) -> tuple[Decision, ...]:
         """The values of `parts`."""
-        if self.given[5] is not None:
-            return self.given[5]
+        if self.fields[5] is not None:
+            return self.fields[5]
         return (self,) if self.facts.limit else ()
 
     @property
@@ -291,11 +291,11 @@ _FIELDS = (
     "remaining", "retry_after", "resets_at", "valid_until", "degraded", "replayed",
 )  # fmt: skip
 
-_give = Decision.given.__set__  # type: ignore[misc, attr-defined]  # the slot's own, past our __setattr__
+_give = Decision.fields.__set__  # type: ignore[misc, attr-defined]  # the slot's own, past our __setattr__
 _new = object.__new__
 
 
-def made(*given: Any) -> Decision:
+def new_decision(*given: Any) -> Decision:
     """Return `Decision(*given)` of all its arguments, in half the time."""
     decision = _new(Decision)
     _give(decision, given)

@@ -36,7 +36,7 @@ class Entitlements:
         account: The account's id.
         policy: The policy that was resolved.
         in_force: The tier in force; None for an unknown account.
-        standing: Why everything is refused (suspended, unknown account), or None.
+        refusal: Why everything is refused (suspended, unknown account), or None.
         expires: First instant at which any of this may change by the clock, in
             microseconds, or None.
         anchor: The day on which the account's quota periods begin, or None.
@@ -46,7 +46,7 @@ class Entitlements:
         values: Configuration values by dotted key.
         tiers: The tiers that were considered.
         note: Why the account is unknown, where it is.
-        touched: What was considered beside the tiers, by name, for the names that
+        adjustments: What was considered beside the tiers, by name, for the names that
             add-ons, grants and overrides speak of; and which of it won.
         compiled: What decisions show of each name, kept once it was asked for.
         ready: Steps that are the same at every call, kept likewise.
@@ -56,7 +56,7 @@ class Entitlements:
     account: str
     policy: Policy
     in_force: Tier | None
-    standing: Reason | None
+    refusal: Reason | None
     expires: int | None
     anchor: int | None
     answers: Mapping[str, bool]
@@ -65,14 +65,14 @@ class Entitlements:
     values: Mapping[str, Value]
     tiers: tuple[TierSource, ...] = ()
     note: str = ""
-    touched: Mapping[str, tuple[str | None, tuple[Considered, ...]]] = field(default_factory=dict)
+    adjustments: Mapping[str, tuple[str | None, tuple[Considered, ...]]] = field(default_factory=dict)
     compiled: dict[str, Facts] = field(default_factory=dict, repr=False)
     ready: dict[str, Any] = field(default_factory=dict, repr=False)
     drafts: dict[tuple[object, ...], Any] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         """Return whose, and of which tier; the whole is pages long."""
-        return f"<Entitlements of {self.account!r}: {self.tier or self.standing}, policy {self.policy.version}>"
+        return f"<Entitlements of {self.account!r}: {self.tier or self.refusal}, policy {self.policy.version}>"
 
     @property
     def tier(self) -> str | None:

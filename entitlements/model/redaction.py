@@ -20,7 +20,7 @@ def digest(id: str) -> str:
     return "#" + sha256(id.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
-def without(text: str, id: str) -> str:
+def redact(text: str, id: str) -> str:
     """Return *text* with the digest wherever an account's id stands in it as a word, in quotes or not."""
     if not id:
         return text
@@ -31,7 +31,7 @@ def without(text: str, id: str) -> str:
     return text
 
 
-def story(error: BaseException, id: str | None) -> str:
+def redacted_traceback(error: BaseException, id: str | None) -> str:
     """
     Return an error's traceback, with what it came from, without the id of the account that it is about.
 
@@ -41,4 +41,4 @@ def story(error: BaseException, id: str | None) -> str:
     text = (
         str(error) if isinstance(error, StoreError | AccountsUnavailable) else "".join(format_exception(error)).rstrip()
     )
-    return text if id is None else without(text, id)
+    return text if id is None else redact(text, id)

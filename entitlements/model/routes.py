@@ -26,7 +26,7 @@ class Route:
         messages: Units of each limit that one message received on a websocket takes.
         scope: From the ASGI scope to whose meter a limit with a `per` is kept on; None where a request does not say.
         exempt: Passed without asking who it is: health checks.
-        one: The limit of which one unit, on the account's own meter, is all that it asks for; else None.
+        single_limit: The limit of which one unit, on the account's own meter, is all that it asks for; else None.
 
     Raises:
         ValueError: For anything above that cannot be.
@@ -39,7 +39,7 @@ class Route:
     messages: Mapping[str, Cost] = field(default_factory=dict)
     scope: Callable[[Any], str | None] | None = None
     exempt: bool = False
-    one: str | None = field(init=False, default=None, compare=False, repr=False)
+    single_limit: str | None = field(init=False, default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.methods is not None:
@@ -56,7 +56,7 @@ class Route:
             )
         asks_more = self.requires or self.messages or self.scope is not None
         if not asks_more and list(self.consumes.values()) == [1]:
-            object.__setattr__(self, "one", next(iter(self.consumes)))
+            object.__setattr__(self, "single_limit", next(iter(self.consumes)))
 
     def __str__(self) -> str:
         """Return `route GET /v1/leads`."""

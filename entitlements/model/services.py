@@ -40,7 +40,7 @@ class Service:
         return PREFIX + self.id
 
 
-Given = Mapping[str, Mapping[str, Decimal]]
+Frequencies = Mapping[str, Mapping[str, Decimal]]
 """For each tier, its services with how often a year each is given; what tiers inherit is filled in."""
 
 
@@ -59,15 +59,15 @@ class Services:
     """
 
     catalogue: Mapping[str, Service] = field(default_factory=dict)
-    variants: Mapping[str, Given] = field(default_factory=dict)
+    variants: Mapping[str, Frequencies] = field(default_factory=dict)
     variant: str = ""
     against: str = ""
     over: Decimal | None = None
     under: Decimal | None = None
 
-    def given(self, tier: str) -> Mapping[str, Decimal]:
+    def frequencies(self, tier: str) -> Mapping[str, Decimal]:
         """Return the services of *tier* in the variant in force, each with its times a year."""
         return self.variants.get(self.variant, _NOTHING).get(tier, MappingProxyType({}))
 
 
-_NOTHING: Given = MappingProxyType({})
+_NOTHING: Frequencies = MappingProxyType({})

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from entitlements.errors import KeyReused
 from entitlements.model.answers import Line, Outcome, Status, Way
 from entitlements.model.charge import Charge, Part, Recall, Refund
-from entitlements.model.decision import Decision, made
+from entitlements.model.decision import Decision, new_decision
 from entitlements.model.facts import Facts, Reason, Receipt
 from entitlements.model.instants import SECOND, to_datetime
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, LimitValue, Mode, OnOutage, Quota, Rate, Size
@@ -104,15 +104,15 @@ class _OneRate:
         status, now, lines, _, _, ways, own = outcome
         if status is _ADMITTED and self._is_limited and not ways and lines[0].fits:
             receipt = (via, now, self._cost, self._operation, self._part, self._scope, False, False)
-            return made(True, _WITHIN_LIMIT, self._facts, _tuple(Receipt, receipt), lines[0], None)
+            return new_decision(True, _WITHIN_LIMIT, self._facts, _tuple(Receipt, receipt), lines[0], None)
         if status is _NOT_ADMITTED and self._is_limited and not ways:
             receipt = (own or via, now, self._cost, self._operation, self._part, self._scope, False, False)
-            return made(False, self._refused, self._facts, _tuple(Receipt, receipt), lines[0], None)
+            return new_decision(False, self._refused, self._facts, _tuple(Receipt, receipt), lines[0], None)
         if ways == _HERE and self._is_limited and (lines[0].fits or self._facts.limit.mode is not Mode.SHADOW):  # type: ignore[union-attr]
             fits = lines[0].fits
             here = ("local", now, self._cost, None, None, self._scope, True, False)
             reason = _WITHIN_LIMIT if fits else self._refused
-            return made(fits, reason, self._facts, _tuple(Receipt, here), lines[0], None)
+            return new_decision(fits, reason, self._facts, _tuple(Receipt, here), lines[0], None)
         return decided(self._plan, outcome, via)
 
 
@@ -209,7 +209,7 @@ def _degraded(plan: Plan, charge: Charge, outcome: Outcome) -> Decision:
     whole = _whole(parts)
     if whole.degraded or not whole.allowed:
         return whole
-    return next(part for part in parts if part.degraded).deciding(tuple(parts), allowed=True)
+    return next(part for part in parts if part.degraded).with_parts(tuple(parts), allowed=True)
 
 
 def _degraded_part(share: Share, charge: Charge, outcome: Outcome, operation: str | None, at: int) -> Decision:
@@ -255,7 +255,7 @@ def _whole(parts: list[Decision]) -> Decision:
         return only
     refusing = [part for part in parts if not part.allowed and part.is_enforced]
     deciding = max(refusing, key=_wait) if refusing else _least_left(parts)
-    return deciding.deciding(tuple(parts), allowed=not refusing)
+    return deciding.with_parts(tuple(parts), allowed=not refusing)
 
 
 def _wait(part: Decision) -> tuple[bool, int]:

@@ -36,7 +36,7 @@ def facts(entitlements: Entitlements, name: str) -> Facts:
 def _compile(entitlements: Entitlements, name: str) -> Facts:
     included = entitlements.can(name)  # knows which names there are
     policy, base = entitlements.policy, name.partition(":")[0]
-    winner, beside = entitlements.touched.get(base, (None, ()))
+    winner, beside = entitlements.adjustments.get(base, (None, ()))
     limit = policy.limits.get(name)
     final = winner is not None and winner.startswith("override:")
     return Facts(
@@ -46,7 +46,7 @@ def _compile(entitlements: Entitlements, name: str) -> Facts:
         tier=entitlements.tier,
         source=winner or _tier_source(entitlements),
         trace=(*beside, *_of_tiers(entitlements, base, winner)),
-        reason=entitlements.standing or (Reason.INCLUDED if included else _why_not(entitlements, name)),
+        reason=entitlements.refusal or (Reason.INCLUDED if included else _why_not(entitlements, name)),
         limit=limit,
         size=entitlements.limits.get(name, NOT_INCLUDED) if limit else None,
         valid_until=entitlements.expires,
@@ -105,7 +105,7 @@ def _tiers_with(entitlements: Entitlements, name: str) -> list[tuple[str, LimitV
 def _size(entitlements: Entitlements, tier: Tier, name: str) -> LimitValue:
     """Return what the account could use at once of a limit on *tier*; a feature that it has there is unlimited."""
     policy, base = entitlements.policy, name.partition(":")[0]
-    beside = [each for each in entitlements.touched.get(base, (None, ()))[1] if _holds_on(policy, tier, each)]
+    beside = [each for each in entitlements.adjustments.get(base, (None, ()))[1] if _holds_on(policy, tier, each)]
     limit = policy.limits.get(name)
     if limit is None:
         bought = [policy.add_ons[each.source.partition(":")[2]] for each in beside]

@@ -15,7 +15,7 @@ from entitlements.model.charge import Charge, Part, Read, Verb
 from entitlements.model.instants import DAY, MINUTE
 from entitlements.model.limits import UNLIMITED, Allocation, Mode, Quota, Rate, Size
 from entitlements.rules.counts import Held, Metered, Period, deny, quota_line, quota_take
-from entitlements.rules.meters import Meter, fits_law, new_meter
+from entitlements.rules.meters import RateMeter, fits_law, new_meter
 
 OPERATIONS_KEPT = 10 * MINUTE
 KEYED_OPERATIONS_KEPT = DAY
@@ -65,7 +65,7 @@ class Booking:
 class Ledger:
     """Everything that is counted for one account, or for one scope of it."""
 
-    rates: dict[str, Meter] = field(default_factory=dict)
+    rates: dict[str, RateMeter] = field(default_factory=dict)
     quotas: dict[str, Metered] = field(default_factory=dict)
     allocations: dict[str, Held] = field(default_factory=dict)
     bookings: dict[str, Booking] = field(default_factory=dict)
@@ -249,7 +249,7 @@ def charge_rate(home: Ledger, part: Part, now: int) -> Outcome:
     return Outcome(Status.ADMITTED if rate.mode is Mode.SHADOW else Status.REFUSED, now, (line,))
 
 
-def _meter(home: Ledger, part: Part) -> Meter:
+def _meter(home: Ledger, part: Part) -> RateMeter:
     """Return the rate's meter; an empty one if there is none, or if its law has changed."""
     assert isinstance(part.limit, Rate)
     assert not isinstance(part.size, UNLIMITED.__class__)

@@ -34,7 +34,7 @@ RING = SUB_BUCKETS + 1
 _made = tuple.__new__  # a named tuple's own constructor costs three times as much
 
 
-class Meter(Protocol):
+class RateMeter(Protocol):
     """What is counted for one rate of one account."""
 
     window: int
@@ -62,7 +62,7 @@ class Meter(Protocol):
         ...
 
 
-def new_meter(rate: Rate) -> Meter:
+def new_meter(rate: Rate) -> RateMeter:
     """Return an empty meter for *rate*."""
     if rate.algorithm is Algorithm.SLIDING:
         return Sliding(rate.window)
@@ -71,7 +71,7 @@ def new_meter(rate: Rate) -> Meter:
     return TokenBucket(rate.window, burst=rate.burst)
 
 
-def fits_law(meter: Meter, rate: Rate) -> bool:
+def fits_law(meter: RateMeter, rate: Rate) -> bool:
     """Say whether *meter* still counts by the law of *rate*; if not, it starts anew."""
     if meter.rate is rate:
         return True

@@ -53,7 +53,7 @@ def lifetime(ttl: float | timedelta) -> int:
     return check_duration(ttl, "ttl")
 
 
-def made(id: str) -> str:
+def check_reservation_id(id: str) -> str:
     """
     Return *id* if it may be a reservation's: its key may be as long as any, with two characters before it.
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from entitlements.errors import AccountError, UnknownAccount
-from entitlements.model.account import Account, Status
+from entitlements.model.account import Account, AccountStatus
 from entitlements.model.entitlements import Entitlements, TierSource
 from entitlements.model.facts import Reason, Verdict
 from entitlements.model.limits import NOT_INCLUDED, Rate
@@ -44,7 +44,9 @@ def resolve(policy: Policy, account: Account, now: int) -> Entitlements:
     edges: list[int] = []
     tiers = considered_tiers(policy, account, now, edges)
     if not tiers or tiers[0].verdict is not Verdict.WON:
-        return stranger(policy, account.id, f"tier {account.tier!r} is not in the policy", min(edges, default=None))
+        return resolve_unknown(
+            policy, account.id, f"tier {account.tier!r} is not in the policy", min(edges, default=None)
+        )
     tier = tiers[0].tier
     gathered = gather(policy, account, tier, now, edges)
     try:
@@ -52,7 +54,7 @@ def resolve(policy: Policy, account: Account, now: int) -> Entitlements:
     except AccountError as error:
         raise AccountError(f"account {account.id!r}: {error}") from None
     _check_sizes(policy, account, touched)
-    standing = Reason.SUSPENDED if account.status is Status.SUSPENDED else None
+    standing = Reason.SUSPENDED if account.status is AccountStatus.SUSPENDED else None
     return Entitlements(
         account.id,
         policy,
@@ -65,11 +67,11 @@ def resolve(policy: Policy, account: Account, now: int) -> Entitlements:
         _merged(tier.levels, touched, {each.name for each in policy.features.values() if each.levels}),
         _merged(tier.values, touched, policy.keys),
         tuple(tiers),
-        touched=MappingProxyType({name: (each.winner, each.trace) for name, each in touched.items()}),
+        adjustments=MappingProxyType({name: (each.winner, each.trace) for name, each in touched.items()}),
     )
 
 
-def stranger(
+def resolve_unknown(
     policy: Policy, id: str, why: str = "there is no such account", expires: int | None = None
 ) -> Entitlements:
     """

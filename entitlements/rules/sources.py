@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from entitlements.errors import AccountError
 from entitlements.model.facts import Considered, Verdict
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue
-from entitlements.rules.spans import in_span, when
+from entitlements.rules.spans import format_span, span_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,8 +131,8 @@ def _of_add_on(add_on: AddOn, quantity: int, tier: Tier) -> Iterator[tuple[str, 
 
 
 def _timed(source: str, value: object, timed: Grant | Override, note: str, now: int, edges: list[int]) -> Source:
-    absent = when(timed.starts, timed.expires, now, edges)
-    return Source(source, value, absent, ", ".join(filter(None, (note, in_span(timed.starts, timed.expires)))))
+    absent = span_verdict(timed.starts, timed.expires, now, edges)
+    return Source(source, value, absent, ", ".join(filter(None, (note, format_span(timed.starts, timed.expires)))))
 
 
 def _raised(policy: Policy, tier: Tier, name: str, sources: list[Source]) -> tuple[object, str | None]:

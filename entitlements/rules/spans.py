@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-def when(starts: datetime | None, ends: datetime | None, now: int, edges: list[int]) -> Verdict | None:
+def span_verdict(starts: datetime | None, ends: datetime | None, now: int, edges: list[int]) -> Verdict | None:
     """
     Say why the span [*starts*, *ends*) does not hold *now*; None if it does.
 
@@ -29,7 +29,7 @@ def when(starts: datetime | None, ends: datetime | None, now: int, edges: list[i
     return Verdict.EXPIRED if last is not None and last <= now else None
 
 
-def in_span(starts: datetime | None, ends: datetime | None) -> str:
+def format_span(starts: datetime | None, ends: datetime | None) -> str:
     """Return `from … until …`, as far as there is any."""
     first = f"from {starts:%Y-%m-%d %H:%M %Z}" if starts else ""
     last = f"until {ends:%Y-%m-%d %H:%M %Z}" if ends else ""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from entitlements.model.entitlements import TierSource
 from entitlements.model.facts import Verdict
 from entitlements.model.instants import to_instant
-from entitlements.rules.spans import in_span, when
+from entitlements.rules.spans import format_span, span_verdict
 
 if TYPE_CHECKING:
     from entitlements.model.account import Account
@@ -38,11 +38,11 @@ def considered_tiers(policy: Policy, account: Account, now: int, edges: list[int
     tier = policy.tier(trial.tier) if trial else None
     if trial is None or tier is None:
         return own
-    verdict = when(trial.starts, trial.ends, now, edges)
+    verdict = span_verdict(trial.starts, trial.ends, now, edges)
     winner = own[0].tier if own and own[0].verdict is Verdict.WON else None
     if verdict is None and winner and tier.rank < winner.rank:
         verdict = Verdict.LOST
-    span = in_span(trial.starts, trial.ends)
+    span = format_span(trial.starts, trial.ends)
     if verdict is not None:
         return [*own, TierSource(f"trial:{tier.id}", tier, verdict, span)]
     lost = [TierSource(each.source, each.tier, _unless_won(each.verdict), each.note) for each in own]

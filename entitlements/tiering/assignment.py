@@ -20,7 +20,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from entitlements.model.account import Account
-from entitlements.model.conditions import Between, IsKnown, Known, OneOf
+from entitlements.model.conditions import Between, CriterionValue, IsKnown, OneOf
 from entitlements.model.criteria import AssignmentRules, Band, Criterion
 from entitlements.model.display import in_json, in_words
 from entitlements.model.policy import Policy
@@ -81,7 +81,7 @@ class Vote:
     """
 
     signal: str
-    value: Known
+    value: CriterionValue
     tier: str
     band: str
     direction: Direction | None
@@ -137,7 +137,7 @@ class Assignment:
     tier: str | None
     rule: str | None
     because: str
-    criteria: Mapping[str, Known | None]
+    criteria: Mapping[str, CriterionValue | None]
     votes: tuple[Vote, ...]
     upgrade: Hint | None
     optimisation: Hint | None
@@ -195,7 +195,7 @@ def _unassigned(account: str | None, gap: Gap) -> Assignment:
 
 
 def _first_fit(
-    rules: AssignmentRules, known: Mapping[str, Known], misfits: tuple[Misfit, ...]
+    rules: AssignmentRules, known: Mapping[str, CriterionValue], misfits: tuple[Misfit, ...]
 ) -> tuple[str | None, str | None, str, Gap | None]:
     """Return the rule that fits, its tier and condition; or why none does."""
     for rule in rules.rules:
@@ -219,7 +219,9 @@ def _undecided(rule: str, missing: tuple[str, ...], misfits: tuple[Misfit, ...])
     return Gap(Missing.UNKNOWN, missing, rule, text)
 
 
-def _votes(policy: Policy, rules: AssignmentRules, known: Mapping[str, Known], tier: str | None) -> Iterator[Vote]:
+def _votes(
+    policy: Policy, rules: AssignmentRules, known: Mapping[str, CriterionValue], tier: str | None
+) -> Iterator[Vote]:
     for signal, bands in rules.signals.items():
         fitting = [band for band in bands if holds(band.when, known) and _speaks(policy, band, tier)]
         if fitting:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 
-from entitlements.model.conditions import Known
+from entitlements.model.conditions import CriterionValue
 from entitlements.model.criteria import Criterion, CriterionKind
 from entitlements.model.display import in_json, in_words
 
@@ -73,7 +73,7 @@ def read_attributes(
     account: str | None = None,
     *,
     currency: str | None = None,
-) -> tuple[Mapping[str, Known], tuple[Misfit, ...]]:
+) -> tuple[Mapping[str, CriterionValue], tuple[Misfit, ...]]:
     """
     Return what is known for each criterion, and what cannot be right.
 
@@ -90,7 +90,7 @@ def read_attributes(
     for name, value in attributes.items():
         if value is not None and not (isinstance(value, str) and not value.strip()):
             written.setdefault(attribute_name(name), []).append((name, value))
-    known: dict[str, Known] = {}
+    known: dict[str, CriterionValue] = {}
     misfits: list[Misfit] = []
     for criterion in criteria.values():
         found = [each for attribute in criterion.attributes for each in written.get(attribute, ())]
@@ -108,7 +108,7 @@ def attribute_name(name: str) -> str:
     return re.sub(r"[\s_-]+", "-", str(name).strip().lower())
 
 
-def read_value(criterion: Criterion, raw: object, currency: str | None = None) -> Known:
+def read_value(criterion: Criterion, raw: object, currency: str | None = None) -> CriterionValue:
     """
     Return *raw* as a value of the criterion.
 
@@ -132,9 +132,9 @@ def read_value(criterion: Criterion, raw: object, currency: str | None = None) -
 
 def _settled(
     criterion: Criterion, found: list[tuple[str, object]], account: str | None, currency: str | None
-) -> tuple[Known | None, list[Misfit]]:
+) -> tuple[CriterionValue | None, list[Misfit]]:
     """Return the one value that all attributes of a criterion agree on; else why there is none."""
-    values: list[tuple[str, Known]] = []
+    values: list[tuple[str, CriterionValue]] = []
     wrong: list[Misfit] = []
     for name, raw in found:
         try:

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
-from entitlements.model.conditions import All, AnyOf, Between, Condition, IsKnown, Known, Not, OneOf
+from entitlements.model.conditions import All, AnyOf, Between, Condition, CriterionValue, IsKnown, Not, OneOf
 from entitlements.model.display import in_words
 
 
-def holds(condition: Condition, values: Mapping[str, Known]) -> bool | None:
+def holds(condition: Condition, values: Mapping[str, CriterionValue]) -> bool | None:
     """
     Say whether *condition* holds for what is known; None where that cannot be told.
 
@@ -87,7 +87,7 @@ def describe_test(test: Condition) -> str:
             return describe(test)
 
 
-def _fits(test: Between | OneOf, value: Known) -> bool:
+def _fits(test: Between | OneOf, value: CriterionValue) -> bool:
     if isinstance(test, OneOf):
         return value in test.values
     if isinstance(value, str | bool):

@@ -14,7 +14,7 @@ from decimal import Decimal
 from enum import StrEnum
 from itertools import combinations, islice, pairwise, product
 
-from entitlements.model.conditions import Between, IsKnown, Known, OneOf
+from entitlements.model.conditions import Between, CriterionValue, IsKnown, OneOf
 from entitlements.model.criteria import AssignmentRules, Band, Criterion, CriterionKind
 from entitlements.model.display import in_words
 from entitlements.tiering.conditions import holds, leaves
@@ -25,7 +25,7 @@ MOST = 50_000
 OTHER = "anything-else"
 """The word that stands for all that no rule names."""
 
-Example = Mapping[str, Known]
+Example = Mapping[str, CriterionValue]
 _HALF = Decimal("0.5")
 
 
@@ -71,7 +71,7 @@ def examine(rules: AssignmentRules) -> list[Finding] | None:
     return [*_idle(rules, fitting), *_overlaps(rules, fitting), *_gaps(fitting)]
 
 
-def overlapping(criterion: Criterion, bands: tuple[Band, ...]) -> Iterator[tuple[Band, Band, Known]]:
+def overlapping(criterion: Criterion, bands: tuple[Band, ...]) -> Iterator[tuple[Band, Band, CriterionValue]]:
     """
     Return bands of numbers that overlap and do not nest, with a value in both.
 
@@ -106,14 +106,14 @@ def _examples(rules: AssignmentRules) -> Iterator[Example]:
         yield {name: value for name, value in zip(names, combination, strict=True) if value is not None}
 
 
-def _answers(criterion: Criterion, asked: list[Between | OneOf | IsKnown]) -> list[Known | None]:
+def _answers(criterion: Criterion, asked: list[Between | OneOf | IsKnown]) -> list[CriterionValue | None]:
     """Return the values to try, and None for no value where a rule asks whether there is one."""
     values = _values(criterion, [leaf for leaf in asked if isinstance(leaf, Between | OneOf)])
     may_lack = criterion.missing is None and any(isinstance(leaf, IsKnown) for leaf in asked)
     return [*values, None] if may_lack else [*values]
 
 
-def _values(criterion: Criterion, tests: Sequence[Between | OneOf]) -> list[Known]:
+def _values(criterion: Criterion, tests: Sequence[Between | OneOf]) -> list[CriterionValue]:
     """Return the values that stand for all that a criterion can have."""
     if criterion.kind is CriterionKind.FLAG:
         return [False, True]
@@ -125,7 +125,7 @@ def _values(criterion: Criterion, tests: Sequence[Between | OneOf]) -> list[Know
     return _numbers(criterion, edges)
 
 
-def _numbers(criterion: Criterion, edges: list[Decimal]) -> list[Known]:
+def _numbers(criterion: Criterion, edges: list[Decimal]) -> list[CriterionValue]:
     known = [bound for bound in (criterion.least, criterion.most) if bound is not None]
     points = sorted({*edges, *known}) or [Decimal(0)]
     inner = [middle for low, high in pairwise(points) for middle in _between(criterion, low, high)]

@@ -77,7 +77,7 @@ def _of_tier(policy: Policy, tier: Tier) -> dict[tuple[Kind, str], object]:
 
 
 def _of_snapshot(entitlements: Entitlements) -> dict[tuple[Kind, str], object]:
-    if entitlements.standing is not None:
+    if entitlements.refusal is not None:
         return {}
     switches = {
         name: True

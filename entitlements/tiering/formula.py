@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from entitlements.model.conditions import All, AnyOf, Between, Condition, IsKnown, Known, Not, OneOf
+from entitlements.model.conditions import All, AnyOf, Between, Condition, CriterionValue, IsKnown, Not, OneOf
 from entitlements.tiering.conditions import criteria_of
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _bounds(test: Between, field: str) -> str:
     return f"AND({', '.join(parts)})" if len(parts) > 1 else "".join(parts) or "TRUE"
 
 
-def _value(value: Known) -> str:
+def _value(value: CriterionValue) -> str:
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     return _text(value) if isinstance(value, str) else _number(value)

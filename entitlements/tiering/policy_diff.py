@@ -262,7 +262,7 @@ def _is_redundant(
     policy: Policy, account: Account, with_it: Entitlements, override: Override, resolve: Resolve
 ) -> bool:
     """Say whether an override that is in force says what the account would have without it."""
-    winner, _ = with_it.touched.get(override.name, (None, ()))
+    winner, _ = with_it.adjustments.get(override.name, (None, ()))
     if winner != f"override:{override.name}":
         return False
     rest = tuple(each for each in account.overrides if each.name != override.name)

@@ -18,7 +18,7 @@ from decimal import Decimal
 from types import MappingProxyType
 
 from entitlements.model.account import Account
-from entitlements.model.conditions import Known
+from entitlements.model.conditions import CriterionValue
 from entitlements.model.display import in_json
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import Quota
@@ -96,9 +96,9 @@ class Spread:
     """How one criterion is spread over the accounts of a tier that say something about it."""
 
     count: int
-    least: Known
-    middle: Known
-    most: Known
+    least: CriterionValue
+    middle: CriterionValue
+    most: CriterionValue
 
     def to_dict(self) -> dict[str, object]:
         """Return what `json.dumps` writes."""

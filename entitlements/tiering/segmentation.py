@@ -17,7 +17,7 @@ from itertools import groupby
 from types import MappingProxyType
 
 from entitlements.model.account import Account
-from entitlements.model.conditions import Known
+from entitlements.model.conditions import CriterionValue
 from entitlements.model.criteria import AssignmentRules
 from entitlements.model.display import in_json, in_words
 from entitlements.model.names import nearest
@@ -51,7 +51,7 @@ class Segmented:
     tier: str | None
     rule: str | None
     because: str
-    value: Known | None
+    value: CriterionValue | None
     gap: Gap | None = None
     misfits: tuple[Misfit, ...] = ()
 
@@ -239,7 +239,7 @@ def _because(by: ShareSegmentation, cut: Cut, number: Decimal, begins: Decimal |
     return f"{by.criterion} {in_words(number)} begins at {at:f} % of the total, {where}"
 
 
-def _number(value: Known | None) -> Decimal | None:
+def _number(value: CriterionValue | None) -> Decimal | None:
     return Decimal(value) if isinstance(value, Decimal | int) and not isinstance(value, bool) else None
 
 

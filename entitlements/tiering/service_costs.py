@@ -14,7 +14,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from entitlements.model.account import Account
-from entitlements.model.conditions import Known
+from entitlements.model.conditions import CriterionValue
 from entitlements.model.criteria import AssignmentRules
 from entitlements.model.display import in_json, in_words
 from entitlements.model.names import nearest
@@ -163,7 +163,7 @@ def serve(
         _check_given(services, given)
     entitlements = resolve(policy, account, now)
     tier = entitlements.tier or ""
-    usual = services.given(tier)
+    usual = services.frequencies(tier)
     lines: list[ServiceLine] = []
     for service in services.catalogue.values():
         entitled = entitlements.can(service.feature)
@@ -224,7 +224,7 @@ def _paid(policy: Policy, services: Services, account: Account) -> tuple[Decimal
     known, misfits = read_attributes(
         {criterion.name: criterion}, account.attributes, account.id, currency=policy.currency
     )
-    value: Known | None = known.get(criterion.name)
+    value: CriterionValue | None = known.get(criterion.name)
     return (Decimal(value) if isinstance(value, Decimal | int) else None), misfits
 
 

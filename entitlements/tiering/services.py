@@ -85,7 +85,7 @@ def in_variant(policy: Policy, variant: str) -> Policy:
 
 
 def _changed(tier: Tier, services: Services, every: frozenset[str]) -> Tier:
-    own = frozenset(services.catalogue[id].feature for id in services.given(tier.id))
+    own = frozenset(services.catalogue[id].feature for id in services.frequencies(tier.id))
     origins = {name: by for name, by in tier.origins.items() if name not in every} | dict.fromkeys(own, tier.id)
     return replace(tier, features=(tier.features - every) | own, origins=MappingProxyType(origins))
 
@@ -100,7 +100,7 @@ def tier_lines(policy: Policy, tier: str) -> tuple[ServiceLine, ...]:
     services, known = services_of(policy), policy.tier(tier)
     if known is None:
         raise ValueError(f"policy {policy.version} has no tier {tier!r}{nearest(tier, policy.ids)}")
-    given = services.given(known.id)
+    given = services.frequencies(known.id)
     return tuple(ServiceLine(each, given[each.id]) for each in services.catalogue.values() if each.id in given)
 
 

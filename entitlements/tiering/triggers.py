@@ -15,7 +15,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from entitlements.model.account import Account
-from entitlements.model.conditions import Known
+from entitlements.model.conditions import CriterionValue
 from entitlements.model.display import in_json, in_words
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.instants import to_instant
@@ -149,7 +149,7 @@ def request_triggers(entitlements: Entitlements, tier: Tier, requests: Iterable[
         )
 
 
-def criterion_triggers(terms: Terms, known: Mapping[str, Known | None]) -> Iterator[Trigger]:
+def criterion_triggers(terms: Terms, known: Mapping[str, CriterionValue | None]) -> Iterator[Trigger]:
     """Return the criteria that are beyond what the tier is for."""
     for name, bound in (terms.upgrade.above if terms.upgrade else {}).items():
         value = known.get(name)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from entitlements import Enforcer
 from entitlements.accounts import CsvAccounts
 from entitlements.errors import AccountError
-from entitlements.model.account import Account, Change, Grant, Override, Status, Trial
+from entitlements.model.account import Account, AccountStatus, Change, Grant, Override, Trial
 from entitlements.model.policy import Policy, Tier, TrialTerms
 from entitlements.model.problem import Severity
 
@@ -86,7 +86,7 @@ def test_every_column_becomes_what_it_says(read):
         ),
         grants=(Grant("leads", 500),),
         changes=(Change("max", at=datetime(2026, 4, 1, tzinfo=UTC)),),
-        status=Status.SUSPENDED,
+        status=AccountStatus.SUSPENDED,
         attributes={"annual_value": "50,000", "city": "San José"},
     ) == accounts.find("acme")
     assert () == accounts.problems

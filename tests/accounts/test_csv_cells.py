@@ -20,7 +20,7 @@ from entitlements.accounts.csv.cells import (
     read_value,
 )
 from entitlements.errors import AccountError
-from entitlements.model.account import Change, Grant, Override, Status
+from entitlements.model.account import AccountStatus, Change, Grant, Override
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED
 from entitlements.policy.errors import Misread
 
@@ -76,7 +76,7 @@ def test_any_other_anchor_is_refused(text):
 
 def test_a_status_is_read_in_any_case():
     """`Suspended` is suspended; nothing else is guessed."""
-    assert [Status.SUSPENDED, Status.ACTIVE] == [read_status("Suspended"), read_status("ACTIVE")]
+    assert [AccountStatus.SUSPENDED, AccountStatus.ACTIVE] == [read_status("Suspended"), read_status("ACTIVE")]
     with pytest.raises(Misread, match="write active or suspended"):
         read_status("paused")
 

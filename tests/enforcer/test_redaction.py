@@ -24,7 +24,7 @@ from entitlements.cli import main
 from entitlements.errors import AccountError, EntitlementsError, StoreError
 from entitlements.http.asgi import EntitlementsMiddleware
 from entitlements.http.routes import Route
-from entitlements.model.redaction import digest, story, without
+from entitlements.model.redaction import digest, redact, redacted_traceback
 from entitlements.stores.redis import AsyncRedisStore, RedisStore
 from entitlements.stores.redis.url import redacted, target_of
 
@@ -221,12 +221,12 @@ def check_hidden(caplog, *, names=True):
 
 @given(st.text(min_size=1))
 def test_no_id_stays_in_a_text_as_a_word(id):
-    assert repr(id) not in without(f"account {id!r} of b{id!r}: {id!r}", id)
+    assert repr(id) not in redact(f"account {id!r} of b{id!r}: {id!r}", id)
 
 
 def test_a_digest_can_be_computed_by_whoever_has_the_id():
     assert "#" + hashlib.sha256(b"acme").hexdigest()[:12] == digest("acme")
-    assert story(KeyError("acme"), "acme") == f"KeyError: {digest('acme')}"
+    assert redacted_traceback(KeyError("acme"), "acme") == f"KeyError: {digest('acme')}"
 
 
 class Source:

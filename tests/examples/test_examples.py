@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from entitlements import CsvAccounts, Enforcer, Policy
-from entitlements.model.account import Status
+from entitlements.model.account import AccountStatus
 from entitlements.testing import FakeClock
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -191,7 +191,7 @@ def test_the_example_accounts_show_every_case_that_their_page_promises(policy, a
         "in force": any((not starts or starts <= now) and (not ends or now < ends) for starts, ends in spans),
         "change ahead": any(change.at > now for account in accounts for change in account.changes),
         "change that has come": any(change.at <= now for account in accounts for change in account.changes),
-        "suspended": any(account.status is Status.SUSPENDED for account in accounts),
+        "suspended": any(account.status is AccountStatus.SUSPENDED for account in accounts),
     }
 
     assert [] == [case for case, found in cases.items() if not found]

@@ -25,7 +25,7 @@ from strategies import (
 from entitlements.model.answers import Line
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
 from entitlements.model.limits import Algorithm, Rate
-from entitlements.rules.meters import Fixed, Meter, Sliding, TokenBucket, new_meter
+from entitlements.rules.meters import Fixed, RateMeter, Sliding, TokenBucket, new_meter
 
 every_algorithm = pytest.mark.parametrize("algorithm", list(Algorithm), ids=str)
 
@@ -44,7 +44,7 @@ def promised(rate: Rate, size: int) -> int:
             return (rate.burst or size) + size
 
 
-def charge(meter: Meter, rate: Rate, size: int, cost: int, now: int) -> tuple[int, Line] | None:
+def charge(meter: RateMeter, rate: Rate, size: int, cost: int, now: int) -> tuple[int, Line] | None:
     """Take *cost* units if they fit, or all that is left for 0; say how many and what was answered."""
     if not cost:
         cost = max(1, (rate.burst or size) - meter.ask(size, 1, now).used)
@@ -53,7 +53,7 @@ def charge(meter: Meter, rate: Rate, size: int, cost: int, now: int) -> tuple[in
     return cost, meter.take(size, cost, now)
 
 
-def play(history: History) -> tuple[Meter, Log]:
+def play(history: History) -> tuple[RateMeter, Log]:
     """Charge a new meter with a whole history."""
     meter, log = new_meter(history.rate), []
     for now, cost in history.asks:
@@ -62,7 +62,7 @@ def play(history: History) -> tuple[Meter, Log]:
     return meter, log
 
 
-def busy(history: History) -> tuple[Meter, Log]:
+def busy(history: History) -> tuple[RateMeter, Log]:
     """Charge a new meter with a whole history, and make sure that something counts when it ends."""
     meter, log = play(history)
     now = history.asks[-1].now

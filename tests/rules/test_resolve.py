@@ -93,5 +93,5 @@ def test_resolving_is_pure(account):
 
     first, second = resolved(account), resolved(account)
 
-    assert (first.answers, first.limits, first.touched) == (second.answers, second.limits, second.touched)
+    assert (first.answers, first.limits, first.adjustments) == (second.answers, second.limits, second.adjustments)
     assert before == repr(account)

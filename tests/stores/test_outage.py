@@ -813,7 +813,7 @@ def test_the_short_way_of_one_rate_says_what_the_long_way_would(store, limit, pr
         outcome = enforcer._store.execute(step.order)
         short, long = step.finish(outcome, "store"), decided(step.finish._plan, outcome, "store")
         assert long.to_dict() == short.to_dict()
-        assert long.given[3] == short.given[3]
+        assert long.fields[3] == short.fields[3]
         degraded += short.degraded
     assert degraded
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from entitlements.model.account import Change, Grant, Override, Status
+from entitlements.model.account import AccountStatus, Change, Grant, Override
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED
 from entitlements.policy.errors import Misread, shown
 from entitlements.policy.quantities import is_duration, parse_duration, parse_size
@@ -66,10 +66,10 @@ def read_anchor(text: str) -> int:
     return int(text)
 
 
-def read_status(text: str) -> Status:
+def read_status(text: str) -> AccountStatus:
     """Return `active` or `suspended`, in any case."""
     try:
-        return Status(text.lower())
+        return AccountStatus(text.lower())
     except ValueError:
         raise Misread(f"{shown(text)} is not a status", "write active or suspended") from None
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from entitlements.model.conditions import All, AnyOf, Between, Condition, IsKnown, Known, Not, OneOf
+from entitlements.model.conditions import All, AnyOf, Between, Condition, CriterionValue, IsKnown, Not, OneOf
 from entitlements.model.criteria import Criterion, CriterionKind
 from entitlements.model.names import nearest
 from entitlements.policy.errors import Misread, shown
@@ -62,7 +62,7 @@ def read_test(data: Any, path: Path, criterion: Criterion, report: Report) -> Be
         return None
 
 
-def read_known(data: Any, criterion: Criterion) -> Known:
+def read_known(data: Any, criterion: Criterion) -> CriterionValue:
     """
     Return a value as a criterion has it.
 

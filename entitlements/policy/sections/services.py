@@ -68,7 +68,7 @@ def with_services(tiers: Mapping[str, Tier], services: Services | None) -> dict[
 
 
 def _served(tier: Tier, services: Services) -> Tier:
-    own = [services.catalogue[id].feature for id in services.given(tier.id) if id in services.catalogue]
+    own = [services.catalogue[id].feature for id in services.frequencies(tier.id) if id in services.catalogue]
     origins = MappingProxyType({**tier.origins, **dict.fromkeys(own, tier.id)})
     return replace(tier, features=tier.features | frozenset(own), origins=origins)
 

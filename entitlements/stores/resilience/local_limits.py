@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from entitlements.model.answers import Way
-    from entitlements.model.charge import Meter
+    from entitlements.model.charge import MeterKey
 
 SEEN = 50_000
 """Meters of which is kept what was last seen used: twice as many at most, 30 MB."""
@@ -81,8 +81,8 @@ class Shares:
         self.ahead = start - clock()
         """How far the store's clock is ahead of ours."""
         self._meters = MemoryStore(self.now)
-        self._young: dict[Meter, tuple[int, int]] = {}
-        self._old: dict[Meter, tuple[int, int]] = {}
+        self._young: dict[MeterKey, tuple[int, int]] = {}
+        self._old: dict[MeterKey, tuple[int, int]] = {}
 
     def now(self) -> int:
         """Return the store's clock, as far as it can be known here: it moves on by the monotonic one."""

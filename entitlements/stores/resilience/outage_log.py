@@ -6,7 +6,7 @@ import logging
 import threading
 
 from entitlements.model.instants import SECOND
-from entitlements.model.redaction import without
+from entitlements.model.redaction import redact
 
 CALM = 10 * SECOND
 """Without a degraded decision for this long, the former trouble is over."""
@@ -36,7 +36,7 @@ class Trouble:
     @property
     def said(self) -> str:
         """What was wrong last, without the id of the account that it was about: it is logged, and told to others."""
-        return without(*self._last)
+        return redact(*self._last)
 
     def blame(self, error: Exception, account: str) -> None:
         """Keep what is wrong, and on whose order it showed."""
