@@ -21,17 +21,17 @@ from entitlements.model.charge import Verb
 from entitlements.model.events import Reloaded
 from entitlements.model.policy import Policy
 from entitlements.policy.watcher import PolicyFiles, WatchingClock
-from entitlements.refunds import Once
+from entitlements.refunds import RefundGuard
 from entitlements.reservations import AsyncReservation
 from entitlements.resolved_cache import (
-    Kept,
-    Snapshots,
+    ResolvedAccount,
+    ResolvedCache,
     account_id,
     check_policy,
-    known_account,
-    new_operation,
-    no_accounts,
-    reloaded,
+    new_operation_id,
+    no_accounts_error,
+    require_account,
+    try_reload,
 )
 from entitlements.rules import reservations, steps
 from entitlements.stores import AsyncMemoryStore, guard_async_store, open_async_store
@@ -97,18 +97,18 @@ class AsyncEnforcer:
         hooks: Iterable[Hook] = (),
         expected_processes: int | None = None,
     ) -> None:
-        self._snapshots = Snapshots(check_policy(policy))
+        self._snapshots = ResolvedCache(check_policy(policy))
         self._clock = check_clock(clock or system_clock)
         self._hooks = Hooks(hooks)
         self._accounts = open_async_accounts(accounts, policy=policy, clock=clock or monotonic, listener=self._hooks)
-        self._store = guard_async_store(open_async_store(store, self._clock), self._hooks.tell, expected_processes)
+        self._store = guard_async_store(open_async_store(store, self._clock), self._hooks.notify, expected_processes)
         self.at_once: Callable[[Any], Answer] = getattr(self._store, "at_once", _nothing)
         """From an order to what is answered without waiting; None where `beyond` must be awaited."""
         self.beyond: Callable[[Any], Awaitable[Any]] = getattr(self._store, "beyond", self._store.execute)
         """From an order that `at_once` has no answer to, to what brings it; raises `Failed` where `after` goes on."""
         self.after: Callable[[Any, Failed], Awaitable[Any]] = getattr(self._store, "after", _raised)
         self._via = self._store.via
-        self._refunded = Once()
+        self._refunded = RefundGuard()
 
     def __repr__(self) -> str:
         """Return the policy and the store."""
@@ -132,7 +132,7 @@ class AsyncEnforcer:
     @property
     def listening(self) -> bool:
         """Whether any hook is told of decisions."""
-        return self._hooks.listening
+        return self._hooks.enabled
 
     # -- what the account may do -------------------------------------------------------
 
@@ -202,9 +202,9 @@ class AsyncEnforcer:
     async def refund(self, decision: Decision, *, rates: bool = False) -> bool:
         """Same as `Enforcer.refund`."""
         step = steps.refund(decision, rates=rates)
-        if step is None or not self._refunded.first(decision):
+        if step is None or not self._refunded.claim(decision):
             return False
-        with self._refunded.unless_undone(decision):
+        with self._refunded.unclaim_if_undone(decision):
             return await self._run(step)
 
     def reserve(
@@ -229,7 +229,7 @@ class AsyncEnforcer:
 
     async def assign(self, account: str | Account, limit: str, holder: str) -> Decision:
         """Same as `Enforcer.assign`."""
-        operation = new_operation()
+        operation = new_operation_id()
         return await self._run(steps.assign(await self.entitlements(account), self._clock(), limit, holder, operation))
 
     async def unassign(self, account: str | Account, limit: str, holder: str) -> bool:
@@ -267,7 +267,7 @@ class AsyncEnforcer:
     async def plan_change(self, account: str | Account, to: str, *, at: datetime | None = None) -> ChangePreview:
         """Same as `Enforcer.plan_change`."""
         kept = await self._kept(account)
-        known, usage = known_account(kept), await self.usage(account)
+        known, usage = require_account(kept), await self.usage(account)
         return preview(kept.entitlements.policy, known, to, now=self._clock(), usage=usage, at=at)
 
     async def review(
@@ -275,7 +275,7 @@ class AsyncEnforcer:
     ) -> Review:
         """Same as `Enforcer.review`."""
         kept = await self._kept(account)
-        known, usage = known_account(kept), await self.usage(account)
+        known, usage = require_account(kept), await self.usage(account)
         history = {name: await self.history(account, name) for name in quotas(kept.entitlements.policy)}
         measured = Measured(usage, history)
         return review(
@@ -312,7 +312,7 @@ class AsyncEnforcer:
         # Accounts first: where they fail under it nothing has changed, and none of the old ones is kept under it.
         self._accounts = open_async_accounts(self._accounts, policy=check_policy(policy))
         before = self._snapshots.reload(policy)
-        self._hooks.tell(Reloaded(before.version, policy.version))
+        self._hooks.notify(Reloaded(before.version, policy.version))
 
     async def open(self) -> None:
         """
@@ -350,8 +350,8 @@ class AsyncEnforcer:
         """
         now = self._clock()
         if not isinstance(account, str):
-            return self._snapshots.of(account, now).entitlements
-        return self._snapshots.loaded(account, now).entitlements
+            return self._snapshots.resolve(account, now).entitlements
+        return self._snapshots.get_loaded(account, now).entitlements
 
     def known(self, id: str) -> AsyncBoundAccount | None:
         """Return the handle of an account that is loaded here and fresh; None where `account` must be awaited."""
@@ -360,19 +360,19 @@ class AsyncEnforcer:
             return None
         return AsyncBoundAccount(self, id, kept)
 
-    def again(self, account: str | Account, kept: Kept) -> Kept:
+    def again(self, account: str | Account, kept: ResolvedAccount) -> ResolvedAccount:
         """Return *kept*, resolved once more where the clock or the policy has moved on."""
         if not isinstance(account, str):
-            return self._snapshots.of(account, self._clock())
-        return self._snapshots.again(kept, account, self._clock())
+            return self._snapshots.resolve(account, self._clock())
+        return self._snapshots.revalidated(kept, account, self._clock())
 
-    async def kept(self, account: str | Account) -> Kept:
+    async def kept(self, account: str | Account) -> ResolvedAccount:
         """Return what is resolved for the account, loaded if need be."""
         return await self._kept(account)
 
     def can_plainly(self, entitlements: Entitlements, feature: str) -> bool:
         """Answer `can` from what is resolved."""
-        if self._hooks.listening:
+        if self._hooks.enabled:
             return self._told("can", steps.decide(entitlements, feature)).allowed
         return entitlements.can(feature)
 
@@ -399,27 +399,27 @@ class AsyncEnforcer:
 
     def _became(self, path: str, found: Policy | str) -> None:
         """Put what the files of the policy have become in force, or tell why not."""
-        problem = found if isinstance(found, str) else reloaded(found, self._reload)
+        problem = found if isinstance(found, str) else try_reload(found, self._reload)
         if problem is not None:
-            self._hooks.not_reloaded(path, problem)
+            self._hooks.reload_failed(path, problem)
 
-    async def _kept(self, account: str | Account) -> Kept:
+    async def _kept(self, account: str | Account) -> ResolvedAccount:
         now = self._clock()
         if not isinstance(account, str):
-            return self._snapshots.of(account, now)
+            return self._snapshots.resolve(account, now)
         kept = self._snapshots.by_id.get(account)
         if kept is not None and kept.since <= now < kept.until:
             return kept
         if self._accounts is None:
-            raise no_accounts(account_id(account))
+            raise no_accounts_error(account_id(account))
         epoch = self._snapshots.epoch
         loaded = await self._accounts.load(account_id(account))
-        return self._snapshots.keep(account, loaded.account, now, loaded.fresh_for, epoch)
+        return self._snapshots.put(account, loaded.account, now, loaded.fresh_for, epoch)
 
     async def _charge(self, account: str | Account, verb: Verb, what: Wanted, n: int, **named: Any) -> Decision:
         entitlements = (await self._kept(account)).entitlements
         return await self._run(
-            steps.charge(entitlements, self._clock(), verb, what, n, operation=new_operation(), **named)
+            steps.charge(entitlements, self._clock(), verb, what, n, operation=new_operation_id(), **named)
         )
 
     async def _run(self, step: steps.Step[R]) -> R:
@@ -434,19 +434,19 @@ class AsyncEnforcer:
     def finished(self, step: steps.Step[R], answer: Answer) -> R:
         """Return the result of a step that was asked `at_once` or `beyond`, and tell of it."""
         result = step.finish(answer, self._via)
-        return self._noted(step, result, answer) if self._hooks.listening else result
+        return self._noted(step, result, answer) if self._hooks.enabled else result
 
     def _noted(self, step: steps.Step[R], result: R, answer: Any) -> R:
-        if self._hooks.listening:
+        if self._hooks.enabled:
             if step.verb:
-                self._hooks.decided(step.verb, result, answer)  # type: ignore[arg-type]
+                self._hooks.notify_decision(step.verb, result, answer)  # type: ignore[arg-type]
             for event in step.events(result):
-                self._hooks.tell(event)
+                self._hooks.notify(event)
         return result
 
     def _told(self, verb: str, decision: Decision) -> Decision:
-        if self._hooks.listening:
-            self._hooks.decided(verb, decision)
+        if self._hooks.enabled:
+            self._hooks.notify_decision(verb, decision)
         return decision
 
     def _settling(

@@ -20,17 +20,17 @@ from entitlements.model.charge import Verb
 from entitlements.model.events import Reloaded
 from entitlements.model.policy import Policy
 from entitlements.policy.watcher import PolicyFiles, WatchingClock
-from entitlements.refunds import Once
+from entitlements.refunds import RefundGuard
 from entitlements.reservations import Reservation
 from entitlements.resolved_cache import (
-    Kept,
-    Snapshots,
+    ResolvedAccount,
+    ResolvedCache,
     account_id,
     check_policy,
-    known_account,
-    new_operation,
-    no_accounts,
-    reloaded,
+    new_operation_id,
+    no_accounts_error,
+    require_account,
+    try_reload,
 )
 from entitlements.rules import reservations, steps
 from entitlements.stores import guard_store, open_store
@@ -91,13 +91,13 @@ class Enforcer:
         hooks: Iterable[Hook] = (),
         expected_processes: int | None = None,
     ) -> None:
-        self._snapshots = Snapshots(check_policy(policy))
+        self._snapshots = ResolvedCache(check_policy(policy))
         self._clock = check_clock(clock or system_clock)
         self._hooks = Hooks(hooks)
         self._accounts = open_accounts(accounts, policy=policy, clock=clock or monotonic, listener=self._hooks)
-        self._store = guard_store(open_store(store, self._clock), self._hooks.tell, expected_processes)
+        self._store = guard_store(open_store(store, self._clock), self._hooks.notify, expected_processes)
         self._via = self._store.via
-        self._refunded = Once()
+        self._refunded = RefundGuard()
 
     def __repr__(self) -> str:
         """Return the policy and the store."""
@@ -130,7 +130,7 @@ class Enforcer:
         kept = self._snapshots.by_id.get(account) if isinstance(account, str) else None
         if kept is None or not kept.since <= self._clock() < kept.until:
             kept = self._kept(account)
-        if self._hooks.listening:
+        if self._hooks.enabled:
             return self._told("can", steps.decide(kept.entitlements, feature)).allowed
         try:
             return kept.answers[feature]
@@ -215,7 +215,7 @@ class Enforcer:
                     return self._run(step)
                 answer = self._store.execute(step.order)
                 decision = step.finish(answer, self._via)
-                return self._noted(step, decision, answer) if self._hooks.listening else decision
+                return self._noted(step, decision, answer) if self._hooks.enabled else decision
         return self._charge(account, Verb.CONSUME, what, n, key=key, scope=scope)
 
     def peek(self, account: str | Account, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
@@ -235,9 +235,9 @@ class Enforcer:
             after 10 minutes (24 hours with a key).
         """
         step = steps.refund(decision, rates=rates)
-        if step is None or not self._refunded.first(decision):
+        if step is None or not self._refunded.claim(decision):
             return False
-        with self._refunded.unless_undone(decision):
+        with self._refunded.unclaim_if_undone(decision):
             return self._run(step)
 
     def reserve(
@@ -272,7 +272,7 @@ class Enforcer:
 
     def assign(self, account: str | Account, limit: str, holder: str) -> Decision:
         """Give *holder* a unit of an allocation; whoever has one keeps it."""
-        operation = new_operation()
+        operation = new_operation_id()
         return self._run(steps.assign(self.entitlements(account), self._clock(), limit, holder, operation))
 
     def unassign(self, account: str | Account, limit: str, holder: str) -> bool:
@@ -327,7 +327,7 @@ class Enforcer:
             UnknownAccount: For an account that there is not.
         """
         kept = self._kept(account)
-        known, usage = known_account(kept), self.usage(account)
+        known, usage = require_account(kept), self.usage(account)
         return preview(kept.entitlements.policy, known, to, now=self._clock(), usage=usage, at=at)
 
     def review(
@@ -346,7 +346,7 @@ class Enforcer:
             UnknownAccount: For an account that there is not.
         """
         kept = self._kept(account)
-        known, usage = known_account(kept), self.usage(account)
+        known, usage = require_account(kept), self.usage(account)
         history = {name: self.history(account, name) for name in quotas(kept.entitlements.policy)}
         measured = Measured(usage, history)
         return review(
@@ -373,7 +373,7 @@ class Enforcer:
         # Accounts first: where they fail under it nothing has changed, and none of the old ones is kept under it.
         self._accounts = open_accounts(self._accounts, policy=check_policy(policy))
         before = self._snapshots.reload(policy)
-        self._hooks.tell(Reloaded(before.version, policy.version))
+        self._hooks.notify(Reloaded(before.version, policy.version))
 
     def watch(self, path: str | PathLike[str], *, every: float | timedelta = 5) -> None:
         """
@@ -420,26 +420,28 @@ class Enforcer:
         files.hand_over(partial(self._became, files.path))
 
     def _became(self, path: str, found: Policy | str) -> None:
-        problem = found if isinstance(found, str) else reloaded(found, self.reload)
+        problem = found if isinstance(found, str) else try_reload(found, self.reload)
         if problem is not None:
-            self._hooks.not_reloaded(path, problem)
+            self._hooks.reload_failed(path, problem)
 
-    def _kept(self, account: str | Account) -> Kept:
+    def _kept(self, account: str | Account) -> ResolvedAccount:
         now = self._clock()
         if not isinstance(account, str):
-            return self._snapshots.of(account, now)
+            return self._snapshots.resolve(account, now)
         kept = self._snapshots.by_id.get(account)
         if kept is not None and kept.since <= now < kept.until:
             return kept
         if self._accounts is None:
-            raise no_accounts(account_id(account))
+            raise no_accounts_error(account_id(account))
         epoch = self._snapshots.epoch
         loaded = self._accounts.load(account_id(account))
-        return self._snapshots.keep(account, loaded.account, now, loaded.fresh_for, epoch)
+        return self._snapshots.put(account, loaded.account, now, loaded.fresh_for, epoch)
 
     def _charge(self, account: str | Account, verb: Verb, what: Wanted, n: int, **named: Any) -> Decision:
         entitlements = self._kept(account).entitlements
-        return self._run(steps.charge(entitlements, self._clock(), verb, what, n, operation=new_operation(), **named))
+        return self._run(
+            steps.charge(entitlements, self._clock(), verb, what, n, operation=new_operation_id(), **named)
+        )
 
     def _run(self, step: steps.Step[R]) -> R:
         if step.order is None:
@@ -451,16 +453,16 @@ class Enforcer:
         return self._noted(step, step.finish(answer, self._store.via), answer)
 
     def _noted(self, step: steps.Step[R], result: R, answer: Any) -> R:
-        if self._hooks.listening:
+        if self._hooks.enabled:
             if step.verb:
-                self._hooks.decided(step.verb, result, answer)  # type: ignore[arg-type]
+                self._hooks.notify_decision(step.verb, result, answer)  # type: ignore[arg-type]
             for event in step.events(result):
-                self._hooks.tell(event)
+                self._hooks.notify(event)
         return result
 
     def _told(self, verb: str, decision: Decision) -> Decision:
-        if self._hooks.listening:
-            self._hooks.decided(verb, decision)
+        if self._hooks.enabled:
+            self._hooks.notify_decision(verb, decision)
         return decision
 
     def _reservation(

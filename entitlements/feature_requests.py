@@ -1,4 +1,4 @@
-"""A hook that notes which features accounts ask for and are denied: opt-in, and in memory."""
+"""Denied-feature log: an opt-in, in-memory hook that counts refusals for want of a higher tier."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _DENIED = frozenset({Reason.NOT_INCLUDED, Reason.LEVEL_TOO_LOW})
 
 class FeatureRequests:
     """
-    Keeps what was denied for want of a higher tier, per account, for reviews.
+    Counts, per account, the features that were denied because the tier has less; for reviews.
 
-    Pass it as `hooks=[requests]`; every `can`, `decide` and charge that is refused as not
-    included then counts as a request. It holds what this process saw: *on_request* is
-    where to write it down for others.
+    Pass it as `hooks=[requests]`. Every `can`, `decide` and charge that is refused as not
+    included then counts as a request. Only the decisions of this process are seen; use
+    *on_request* to store requests for other processes.
 
     Args:
-        clock: Tells the time in microseconds since 1970; the system's by default.
-        max_accounts: Most accounts remembered; who asked longest ago makes room.
-        on_request: Called with the account's id and the request as it now stands.
+        clock: Returns the time in microseconds since 1970; the system's by default.
+        max_accounts: Most accounts remembered; the least recent requester is dropped.
+        on_request: Called with the account's id and the updated request.
     """
 
     def __init__(
@@ -48,47 +48,42 @@ class FeatureRequests:
         self._clock = check_clock(clock or system_clock)
         self._max_accounts = max_accounts
         self._on_request = on_request
-        self._noted: OrderedDict[str, dict[str, FeatureRequest]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._requests: OrderedDict[str, dict[str, FeatureRequest]] = OrderedDict()
+        self.renew()
         renew_after_fork(self)
 
     def renew(self) -> None:
-        """Take a fresh lock, in a forked child."""
+        """Replace the lock; called in a forked child too, where the old one may be held for ever."""
         self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
-        """Note a decision that was refused because the tier has less."""
+        """Count a decision that was refused because the tier has less."""
         if not isinstance(event, Decided) or event.decision.allowed or event.decision.reason not in _DENIED:
             return
         decision = event.decision
-        noted = self._note(decision.account, decision.feature)
+        request = self._count(decision.account, decision.feature)
         if self._on_request is not None:
-            self._on_request(decision.account, noted)
+            self._on_request(decision.account, request)
 
     def of(self, account: str | Account) -> tuple[FeatureRequest, ...]:
         """Return the account's requests, the most frequent first."""
         id = account.id if isinstance(account, Account) else account
         with self._lock:
-            noted = tuple(self._noted.get(id, {}).values())
-        return tuple(sorted(noted, key=lambda request: (-request.times, request.feature)))
+            requests = tuple(self._requests.get(id, {}).values())
+        return tuple(sorted(requests, key=lambda request: (-request.times, request.feature)))
 
     def forget(self, account: str) -> None:
-        """Drop what is noted of the account."""
+        """Drop the requests of the account."""
         with self._lock:
-            self._noted.pop(account, None)
+            self._requests.pop(account, None)
 
-    def _note(self, account: str, feature: str) -> FeatureRequest:
+    def _count(self, account: str, feature: str) -> FeatureRequest:
         now = to_datetime(self._clock())
         with self._lock:
-            requests = self._noted.setdefault(account, {})
-            self._noted.move_to_end(account)
-            while len(self._noted) > self._max_accounts:
-                self._noted.popitem(last=False)
-            before = requests.get(feature)
-            after = (
-                replace(before, times=before.times + 1, last=now)
-                if before
-                else FeatureRequest(feature, first=now, last=now)
-            )
-            requests[feature] = after
-        return after
+            requests = self._requests.setdefault(account, {})
+            self._requests.move_to_end(account)
+            while len(self._requests) > self._max_accounts:
+                self._requests.popitem(last=False)
+            earlier = requests.get(feature) or FeatureRequest(feature, first=now, last=now, times=0)
+            request = requests[feature] = replace(earlier, times=earlier.times + 1, last=now)
+        return request

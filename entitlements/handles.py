@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from entitlements.model.policy import Value
     from entitlements.model.usage import Period, Usage
     from entitlements.reservations import AsyncReservation, Reservation
-    from entitlements.resolved_cache import Kept
+    from entitlements.resolved_cache import ResolvedAccount
     from entitlements.rules.planning import Wanted
     from entitlements.rules.steps import Step
     from entitlements.tiering.changes import ChangePreview
@@ -156,7 +156,7 @@ class AsyncBoundAccount:
 
     __slots__ = ("_enforcer", "_kept", "account")
 
-    def __init__(self, enforcer: AsyncEnforcer, account: str | Account, kept: Kept) -> None:
+    def __init__(self, enforcer: AsyncEnforcer, account: str | Account, kept: ResolvedAccount) -> None:
         self._enforcer = enforcer
         self._kept = kept
         self.account = account

@@ -1,4 +1,4 @@
-"""Telling hooks what happened: they see frozen events, and cannot change or break anything."""
+"""Event hooks: they receive frozen events, and can neither change nor fail a decision."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from entitlements._fork import renew_after_fork
 from entitlements.model.events import Decided, Degraded, OperationsDropped, ReloadFailed, Threshold
@@ -20,20 +20,23 @@ if TYPE_CHECKING:
     from entitlements.model.events import Event
     from entitlements.ports import Hook
 
-R = TypeVar("R")
-
 PERCENTS = (80, 100)
-_REMEMBERED = 10_000
+"""Shares of a limit at which a `Threshold` event is sent."""
+_MAX_THRESHOLDS = 10_000
+"""Reported thresholds that are remembered, so that none is reported twice in a period."""
 
 _log = logging.getLogger("entitlements.hooks")
 
 
 class Hooks:
     """
-    The hooks of one enforcer; *listening* is False when there are none.
+    The hooks of one enforcer; *enabled* is False when there are none.
 
     Args:
         hooks: Any callables that take one event.
+
+    Raises:
+        TypeError: For anything that is not callable, and for an async callable.
     """
 
     def __init__(self, hooks: Iterable[Hook]) -> None:
@@ -43,54 +46,60 @@ class Hooks:
         for hook in self._hooks:
             if iscoroutinefunction(hook) or iscoroutinefunction(type(hook).__call__):
                 raise TypeError(
-                    f"hook {hook!r} is async, and nobody would await it; write a plain one that puts to a queue"
+                    f"hook {hook!r} is async, and would never be awaited; write a plain one that puts to a queue"
                 )
-        self.listening = bool(self._hooks)
-        self._told: OrderedDict[object, None] = OrderedDict()
-        self._lock = threading.Lock()
+        self.enabled = bool(self._hooks)
+        self._thresholds: OrderedDict[object, None] = OrderedDict()
+        self.renew()
         renew_after_fork(self)
 
     def renew(self) -> None:
-        """Take a fresh lock, in a forked child."""
+        """Replace the lock; called in a forked child too, where the old one may be held for ever."""
         self._lock = threading.Lock()
 
-    def tell(self, event: Event) -> None:
-        """Tell every hook; what one of them raises is logged and dropped."""
+    def notify(self, event: Event) -> None:
+        """Call every hook with *event*; an exception of a hook is logged and dropped."""
         for hook in self._hooks:
             try:
                 hook(event)
             except Exception as error:  # noqa: BLE001 - whatever a hook raises, the decision stands
-                told = redacted_traceback(error, _account_of(event))
-                _log.error("hook %r failed on %s and goes on\n%s", hook, type(event).__name__, told)
+                kind, trace = type(event).__name__, redacted_traceback(error, _account_of(event))
+                _log.error(
+                    "hook %r failed on %s; the decision stands\n%s",
+                    hook, kind, trace, extra={"hook": repr(hook), "event": kind},
+                )  # fmt: skip
 
-    def not_reloaded(self, path: str, problem: str) -> None:
-        """Log and tell that the files of the policy have changed and were not put in force."""
-        _log.warning("the policy in force stays, what %s says now cannot be: %s", path, problem)
-        self.tell(ReloadFailed(path, problem))
+    def reload_failed(self, path: str, problem: str) -> None:
+        """Log and report that the changed policy files at *path* were not put in force."""
+        _log.warning(
+            "the policy in force stays; %s was not reloaded: %s",
+            path, problem, extra={"policy_path": path, "problem": problem},
+        )  # fmt: skip
+        self.notify(ReloadFailed(path, problem))
 
-    def decided(self, verb: str, decision: Decision, answer: Answer = None) -> None:
-        """Tell of a decision, of thresholds that it crossed, and of operation ids that it cost."""
-        self.tell(Decided(verb, decision))
+    def notify_decision(self, verb: str, decision: Decision, answer: Answer = None) -> None:
+        """Report a decision, the thresholds that it crossed, and the operation ids that the store dropped for it."""
+        self.notify(Decided(verb, decision))
         if decision.degraded:
-            self.tell(Degraded(verb, mode_of(decision), decision))
-        forgotten = getattr(answer, "forgotten", 0)
-        if forgotten:
-            self.tell(OperationsDropped(decision.account, forgotten))
+            self.notify(Degraded(verb, mode_of(decision), decision))
+        dropped = getattr(answer, "forgotten", 0)
+        if dropped:
+            self.notify(OperationsDropped(decision.account, dropped))
         if verb != "peek" and decision.allowed:
             for percent, part in crossed(decision, PERCENTS):
-                self._cross(percent, part)
+                self._notify_threshold(percent, part)
 
-    def _cross(self, percent: int, part: Decision) -> None:
-        """Tell of a threshold once per account, limit, period and size."""
+    def _notify_threshold(self, percent: int, part: Decision) -> None:
+        """Report a threshold once per account, limit, period and size."""
         period = part.resets_at
-        once = (part.account, part.feature, percent, period, part.limit)
+        key = (part.account, part.feature, percent, period, part.limit)
         with self._lock:
-            told = once in self._told and period is not None
-            self._told[once] = None
-            while len(self._told) > _REMEMBERED:
-                self._told.popitem(last=False)
-        if not told:
-            self.tell(Threshold(percent, part))
+            reported = key in self._thresholds and period is not None
+            self._thresholds[key] = None
+            while len(self._thresholds) > _MAX_THRESHOLDS:
+                self._thresholds.popitem(last=False)
+        if not reported:
+            self.notify(Threshold(percent, part))
 
 
 def _account_of(event: Event) -> str | None:

@@ -1,4 +1,4 @@
-"""Which decisions this process has refunded: of those of which a store keeps no record, nobody else knows."""
+"""Double-refund guard for decisions of which the store keeps no record."""
 
 from __future__ import annotations
 
@@ -16,34 +16,39 @@ if TYPE_CHECKING:
     from entitlements.model.decision import Decision
 
 
-class Once:
-    """Remembers which decisions were refunded, for as long as anybody holds them."""
+class RefundGuard:
+    """
+    The decisions that this process has refunded, for as long as they are referenced.
+
+    A store recognises a second refund by the operation id. A decision without one, and
+    one that waits in the replay journal, is recognised here.
+    """
 
     def __init__(self) -> None:
-        self._seen: WeakSet[Decision] = WeakSet()
-        self._lock = threading.Lock()
+        self._refunded: WeakSet[Decision] = WeakSet()
+        self.renew()
         renew_after_fork(self)
 
-    def first(self, decision: Decision) -> bool:
-        """Say whether *decision* may be refunded as far as is known here, and take notice that it is."""
+    def claim(self, decision: Decision) -> bool:
+        """Return whether *decision* may be refunded, and mark it as refunded."""
         if decision.operation is not None and decision.via != "journal":
             return True
         with self._lock:
-            first = decision not in self._seen
-            self._seen.add(decision)
+            first = decision not in self._refunded
+            self._refunded.add(decision)
         return first
 
     @contextmanager
-    def unless_undone(self, decision: Decision) -> Iterator[None]:
-        """Let *decision* come once more where what this block asks of a store has certainly come to nothing."""
+    def unclaim_if_undone(self, decision: Decision) -> Iterator[None]:
+        """Withdraw the claim if the block raises a `StoreError` that is certain to have changed nothing."""
         try:
             yield
         except StoreError as error:
             if error.undone:
                 with self._lock:
-                    self._seen.discard(decision)
+                    self._refunded.discard(decision)
             raise
 
     def renew(self) -> None:
-        """Take a fresh lock, in a forked child."""
+        """Replace the lock; called in a forked child too, where the old one may be held for ever."""
         self._lock = threading.Lock()

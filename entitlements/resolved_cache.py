@@ -1,10 +1,10 @@
 """
-What is resolved and kept in this process, for both enforcers: plain bookkeeping, no I/O.
+Cache of resolved accounts, for both enforcers; no I/O.
 
-One snapshot per account, with one end: the first of its `valid_until` and the moment
-its account must be asked for again. Readers look into a plain dict without a lock;
-writers take turns, and drop the oldest for new ones. Whatever was being loaded while something was refreshed or reloaded
-is answered, but not kept.
+One entry per account. It expires at the earlier of the next change of its entitlements
+and the end of its account's time to live. Readers look into a plain dict without a lock.
+Writers hold the lock, and evict the oldest entries. A load during which the account was
+refreshed, or the policy reloaded, is answered but not cached.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from entitlements._fork import renew_after_fork
-from entitlements.accounts.unknown_tiers import Strays
+from entitlements.accounts.unknown_tiers import UnknownTierWarnings
 from entitlements.errors import AccountError, NotLoaded, UnknownAccount
 from entitlements.model.account import Account
 from entitlements.model.names import check_id
@@ -24,7 +25,7 @@ from entitlements.policy.accounts import bind
 from entitlements.rules.resolve import resolve, resolve_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from entitlements.model.entitlements import Entitlements
 
@@ -33,10 +34,10 @@ FOREVER = 2**63
 
 def account_id(account: object) -> str:
     """
-    Return the id of what a verb was given: an id or an `Account`.
+    Return the id that *account*, an id or an `Account`, stands for.
 
     Raises:
-        AccountError: For anything else, and for an id that cannot be one.
+        AccountError: For anything else, and for an invalid id.
     """
     if isinstance(account, Account):
         return account.id
@@ -46,22 +47,27 @@ def account_id(account: object) -> str:
         raise AccountError(f"{error}, or an Account" if not isinstance(account, str) else str(error)) from None
 
 
-def no_accounts(id: str) -> UnknownAccount:
-    """Return the error for an id where the enforcer has nowhere to look it up."""
+def no_accounts_error(id: str) -> UnknownAccount:
+    """Return the error for an id that cannot be looked up, because the enforcer has no source of accounts."""
     return UnknownAccount(
         f"account {id!r}: this enforcer was built without accounts=; pass Account objects, or accounts="
     )
 
 
 def check_policy(policy: object) -> Policy:
-    """Return *policy* if it is one; a path is a common slip."""
+    """
+    Return *policy* if it is a `Policy`.
+
+    Raises:
+        TypeError: For anything else; a path is a common mistake.
+    """
     if not isinstance(policy, Policy):
         raise TypeError(f"policy {policy!r} is not a Policy; write Policy.load(path)")
     return policy
 
 
-def reloaded(policy: Policy, reload: Callable[[Policy], None]) -> str | None:
-    """Put *policy* in force, which calls must survive; return what went wrong, or None."""
+def try_reload(policy: Policy, reload: Callable[[Policy], None]) -> str | None:
+    """Call *reload* with *policy*; return the text of the exception that it raised, or None."""
     try:
         reload(policy)
     except Exception as error:  # noqa: BLE001 - a source of accounts may raise anything under a new policy
@@ -69,104 +75,96 @@ def reloaded(policy: Policy, reload: Callable[[Policy], None]) -> str | None:
     return None
 
 
-def new_operation() -> str:
-    """Return an id for a charge that nobody named: 64 random bits."""
+def new_operation_id() -> str:
+    """Return an operation id for a charge without an idempotency key: 64 random bits, in hex."""
     return secrets.token_hex(8)
 
 
-class Kept:
+@dataclass(slots=True, eq=False, repr=False)
+class ResolvedAccount:
     """
-    A snapshot, and how long it may be used; all in microseconds.
+    An account's entitlements, and how long they may be used; all times in microseconds.
 
     Args:
-        entitlements: The snapshot.
-        account: What it was resolved from; None for an unknown account.
-        since: First instant at which it holds.
-        until: First instant at which it no longer does.
-        loaded: When the account was loaded.
-        fresh_for: How long after that the directory need not be asked again.
+        entitlements: The resolved entitlements.
+        account: The account that they were resolved from; None for an unknown account.
+        since: First instant at which they hold.
+        until: First instant at which they no longer do.
+        loaded_at: When the account was loaded.
+        fresh_for: Time to live of the account, from *loaded_at*.
     """
 
-    __slots__ = ("account", "answers", "entitlements", "fresh_for", "loaded", "ready", "since", "until")
+    entitlements: Entitlements
+    account: Account | None
+    _: KW_ONLY
+    since: int
+    until: int
+    loaded_at: int
+    fresh_for: int
+    answers: Mapping[str, bool] = field(init=False)
+    ready: dict[str, Any] = field(init=False)
 
-    def __init__(
-        self,
-        entitlements: Entitlements,
-        account: Account | None,
-        *,
-        since: int,
-        until: int,
-        loaded: int,
-        fresh_for: int,
-    ) -> None:
-        self.entitlements = entitlements
-        self.answers = entitlements.answers
-        self.ready = entitlements.ready
-        self.account = account
-        self.since = since
-        self.until = until
-        self.loaded = loaded
-        self.fresh_for = fresh_for
+    def __post_init__(self) -> None:
+        self.answers = self.entitlements.answers
+        self.ready = self.entitlements.ready
 
 
-def known_account(kept: Kept) -> Account:
+def require_account(kept: ResolvedAccount) -> Account:
     """
-    Return the account itself, as its policy reads it.
+    Return the account itself, with its values as its policy reads them.
 
     Raises:
-        UnknownAccount: For an unknown account, whatever the policy gives to strangers.
+        UnknownAccount: For an unknown account, whatever `unknown_account` of the policy says.
     """
     if kept.account is None:
         raise UnknownAccount(f"account {kept.entitlements.account!r}: there is no such account; add it first")
     return bind(kept.entitlements.policy, kept.account)
 
 
-class Snapshots:
+class ResolvedCache:
     """
-    Resolved accounts by id.
+    Resolved accounts, by id and by `Account` object.
 
     Args:
         policy: The policy in force.
-        max_size: Most snapshots kept of each kind, by id and by object; the oldest make room. One
+        max_size: Most entries of each kind, by id and by object; the oldest are evicted. An entry
             takes about 1 KB, and 1 KB more for each limit that its account was charged on.
     """
 
     def __init__(self, policy: Policy, *, max_size: int = 100_000) -> None:
         self.policy = policy
-        self.by_id: OrderedDict[str, Kept] = OrderedDict()
-        self._by_object: OrderedDict[str, Kept] = OrderedDict()
+        self.by_id: OrderedDict[str, ResolvedAccount] = OrderedDict()
+        self._by_object: OrderedDict[str, ResolvedAccount] = OrderedDict()
         self._max_size = max_size
-        self._strays = Strays()
+        self._unknown_tiers = UnknownTierWarnings()
         self._epoch = 0
-        self._lock = threading.Lock()
+        self.renew()
         renew_after_fork(self)
 
     @property
     def epoch(self) -> int:
-        """Return a number that moves with every refresh and reload; take it before a load."""
+        """Return a counter of refreshes and reloads, to be read before a load."""
         return self._epoch
 
-    def keep(self, id: str, account: Account | None, now: int, fresh_for: int, epoch: int) -> Kept:
+    def put(self, id: str, account: Account | None, now: int, fresh_for: int, epoch: int) -> ResolvedAccount:
         """
-        Resolve what was loaded for *id*, and keep it unless something changed meanwhile.
+        Resolve a loaded account, and cache it unless a refresh or a reload came during the load.
 
         Args:
             id: The account's id.
-            account: What the directory says; None if there is no such account.
+            account: The loaded account; None if there is no such account.
             now: The application's clock.
-            fresh_for: Microseconds until the directory must be asked again.
+            fresh_for: Microseconds until the account must be loaded again.
             epoch: `epoch` as it was before the load.
         """
-        kept = self._same(id, account, now, fresh_for)
+        kept = self._renewed(id, account, now, fresh_for)
         if kept is None:
             kept = self._resolved(id, account, now, now + fresh_for, fresh_for, now)
-        with self._lock:
-            if epoch == self._epoch:
-                self._put(self.by_id, id, kept)
+        self._add(self.by_id, id, kept, epoch)
         return kept
 
-    def _same(self, id: str, account: Account | None, now: int, fresh_for: int) -> Kept | None:
-        """Return what is kept of an account that has not changed since, as if it were loaded now; None if anything has."""
+    def _renewed(self, id: str, account: Account | None, now: int, fresh_for: int) -> ResolvedAccount | None:
+        """Return the cached entry with a new time to live; None if the account, the policy or the time changes it."""
         kept = self.by_id.get(id)
         if kept is None or kept.account != account or not kept.since <= now:
             return None
@@ -174,84 +172,87 @@ class Snapshots:
         expires = FOREVER if entitlements.expires is None else entitlements.expires
         if entitlements.policy is not self.policy or now >= expires:
             return None
-        return Kept(
-            entitlements, account, since=now, until=min(now + fresh_for, expires), loaded=now, fresh_for=fresh_for
-        )
+        until = min(now + fresh_for, expires)
+        return ResolvedAccount(entitlements, account, since=now, until=until, loaded_at=now, fresh_for=fresh_for)
 
-    def of(self, account: Account, now: int) -> Kept:
-        """Return the snapshot of an account that the caller holds, for as long as it is the same."""
+    def resolve(self, account: Account, now: int) -> ResolvedAccount:
+        """Return the entitlements of an `Account` that the caller holds; cached for as long as it is equal."""
         kept = self._by_object.get(account_id(account))
         same = kept is not None and (kept.account is account or kept.account == account)
         if kept is not None and same and kept.since <= now < kept.until:
             return kept
         epoch = self._epoch
         kept = self._resolved(account.id, account, now, FOREVER, FOREVER, now)
-        with self._lock:
-            if epoch == self._epoch:
-                self._put(self._by_object, account.id, kept)
+        self._add(self._by_object, account.id, kept, epoch)
         return kept
 
-    def again(self, kept: Kept, id: str, now: int) -> Kept:
-        """Return what was loaded of *id* since, or *kept*, resolved once more where the clock has moved on."""
+    def revalidated(self, kept: ResolvedAccount, id: str, now: int) -> ResolvedAccount:
+        """Return the entry of *id* that holds now: a newer one if it was loaded since, or *kept*, resolved again."""
         newer = self.by_id.get(id)
-        if newer is not None and newer.loaded > kept.loaded and newer.since <= now < newer.until:
+        if newer is not None and newer.loaded_at > kept.loaded_at and newer.since <= now < newer.until:
             return newer
         if kept.since <= now < kept.until and kept.entitlements.policy is self.policy:
             return kept
-        return self._resolved(id, kept.account, now, FOREVER, kept.fresh_for, kept.loaded)
+        return self._resolved(id, kept.account, now, FOREVER, kept.fresh_for, kept.loaded_at)
 
-    def loaded(self, id: str, now: int) -> Kept:
+    def get_loaded(self, id: str, now: int) -> ResolvedAccount:
         """
-        Return the snapshot of *id* without a load, for plain calls between awaited ones.
+        Return the entry of *id* without a load, for plain calls between awaited ones.
 
-        The account may be as old as twice the time after which an awaited call asks
-        the directory again, so that a plain call right after an awaited one never
-        fails; what changes by the clock is resolved anew all the same.
+        The account may be up to twice its time to live old, so that a plain call right
+        after an awaited one never fails. Its entitlements are resolved again if it has expired.
 
         Raises:
-            NotLoaded: For an account that is not here, or older than that.
+            NotLoaded: For an account that is not cached, or older than that.
         """
         kept = self.by_id.get(id)
         if kept is not None and kept.since <= now < kept.until:
             return kept
-        if kept is None or not kept.loaded <= now < kept.loaded + 2 * kept.fresh_for:
+        if kept is None or not kept.loaded_at <= now < kept.loaded_at + 2 * kept.fresh_for:
             raise NotLoaded(
                 f"account {account_id(id)!r} is not loaded here, and a plain call does no I/O;"
                 " await enforcer.account(id) first, or await enforcer.can(...)"
             )
-        return self._resolved(id, kept.account, now, now, kept.fresh_for, kept.loaded)
+        return self._resolved(id, kept.account, now, now, kept.fresh_for, kept.loaded_at)
 
     def drop(self, id: str) -> None:
-        """Forget what is kept of *id*."""
+        """Evict the entries of *id*, and do not cache loads that have begun."""
         with self._lock:
             self._epoch += 1
             self.by_id.pop(id, None)
             self._by_object.pop(id, None)
 
     def reload(self, policy: Policy) -> Policy:
-        """Put another policy in force, and return the one before."""
+        """Put another policy in force, evict every entry, and return the former policy."""
         with self._lock:
             before, self.policy = self.policy, policy
-            self._strays.clear()
+            self._unknown_tiers.clear()
             self._epoch += 1
             self.by_id = OrderedDict()
             self._by_object = OrderedDict()
         return before
 
-    def _resolved(self, id: str, account: Account | None, now: int, until: int, fresh_for: int, loaded: int) -> Kept:
+    def renew(self) -> None:
+        """Replace the lock; called in a forked child too, where the old one may be held for ever."""
+        self._lock = threading.Lock()
+
+    def _resolved(
+        self, id: str, account: Account | None, now: int, until: int, fresh_for: int, loaded_at: int
+    ) -> ResolvedAccount:
         policy = self.policy
         entitlements = resolve_unknown(policy, id) if account is None else resolve(policy, bind(policy, account), now)
         if account is not None:
-            self._strays.look(policy, account.tier)
+            self._unknown_tiers.check(policy, account.tier)
         expires = until if entitlements.expires is None else min(until, entitlements.expires)
-        return Kept(entitlements, account, since=now, until=expires, loaded=loaded, fresh_for=fresh_for)
+        return ResolvedAccount(
+            entitlements, account, since=now, until=expires, loaded_at=loaded_at, fresh_for=fresh_for
+        )
 
-    def _put(self, kept: OrderedDict[str, Kept], id: str, snapshot: Kept) -> None:
-        kept.pop(id, None)
-        while len(kept) >= self._max_size:
-            kept.popitem(last=False)  # of a plain dict, the first is a search among all that were dropped
-        kept[id] = snapshot
-
-    def renew(self) -> None:
-        """Take a fresh lock: in a forked child the old one may be held for ever."""
-        self._lock = threading.Lock()
+    def _add(self, entries: OrderedDict[str, ResolvedAccount], id: str, kept: ResolvedAccount, epoch: int) -> None:
+        with self._lock:
+            if epoch != self._epoch:
+                return
+            entries.pop(id, None)
+            while len(entries) >= self._max_size:
+                entries.popitem(last=False)  # in a plain dict, finding the first one skips every deleted entry
+            entries[id] = kept

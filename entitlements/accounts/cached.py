@@ -274,7 +274,7 @@ def _told(landed: Landed) -> Loaded:
         _log.log(logging.INFO if landed.good else logging.WARNING, "%s", landed.news)
     if landed.event is not None:
         for listener in landed.listeners:
-            listener.tell(landed.event)
+            listener.notify(landed.event)
     if isinstance(landed.answer, Exception):
         raise landed.answer
     return landed.answer

@@ -23,7 +23,7 @@ UNKNOWN: Final = "unknown_account"
 class Listener(Protocol):
     """Is told when the source goes down, and when it is back."""
 
-    def tell(self, event: AccountsDown | AccountsBack, /) -> None:
+    def notify(self, event: AccountsDown | AccountsBack, /) -> None:
         """Take notice."""
         ...
 

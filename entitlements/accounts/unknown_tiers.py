@@ -1,4 +1,4 @@
-"""Tiers that accounts name and the policy does not have: said once, because a refusal looks like any other."""
+"""Unknown-tier warning: logs each tier that accounts name and the policy does not have."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from entitlements.model.names import nearest
 if TYPE_CHECKING:
     from entitlements.model.policy import Policy
 
-MOST = 100
-"""Tier names that are told apart; what comes after so many is not told of."""
+MAX_WARNINGS = 100
+"""Tiers that are warned of under one policy; further ones are not logged."""
 
 _log = logging.getLogger("entitlements.accounts")
 
 
-class Strays:
-    """Warns of each tier that the policy in force does not have, once; accounts are never named."""
+class UnknownTierWarnings:
+    """Warns once of each tier that the policy in force does not have; accounts are never named."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
-    def look(self, policy: Policy, tier: str) -> None:
+    def check(self, policy: Policy, tier: str) -> None:
         """Warn of *tier* if *policy* does not have it."""
-        if tier in policy.ids or tier in self._told or len(self._told) >= MOST:
+        if tier in policy.ids or tier in self._warned or len(self._warned) >= MAX_WARNINGS:
             return
-        self._told.add(tier)
+        self._warned.add(tier)
         _log.warning(
             "accounts name tier %.200r, which policy %s does not have; without another they count as unknown"
             " (unknown_account: %s). Its tiers are %s%s",
             tier, policy.version, policy.unknown_account, ", ".join(policy.tiers), nearest(tier, policy.ids),
+            extra={"tier": tier[:200], "policy_version": policy.version},
         )  # fmt: skip
 
     def clear(self) -> None:
-        """Begin anew, under another policy."""
-        self._told.clear()
+        """Forget the warnings, because another policy is in force."""
+        self._warned.clear()

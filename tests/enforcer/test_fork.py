@@ -20,7 +20,7 @@ from entitlements import AsyncEnforcer, Enforcer, FeatureRequests, Policy
 from entitlements.accounts.cached import CachedAccounts
 from entitlements.accounts.static import StaticAccounts
 from entitlements.policy.watcher import PolicyFiles, WatchingClock
-from entitlements.refunds import Once
+from entitlements.refunds import RefundGuard
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),
@@ -208,12 +208,12 @@ def test_no_lock_of_an_enforcer_on_a_server_is_held_in_a_child(valkey):
 
 
 def test_no_lock_of_cached_accounts_and_of_refunds_is_held_in_a_child():
-    cached, once = CachedAccounts(StaticAccounts(ACCOUNTS)), Once()
+    cached, once = CachedAccounts(StaticAccounts(ACCOUNTS)), RefundGuard()
     with Enforcer(POLICY, accounts=ACCOUNTS) as enforcer:
         decision = enforcer.consume("acme", "api")
     locks = [cached._shelf._lock, once._lock]
     assert ["('acme', True, False)"] == held(
-        locks, lambda: (cached.find("acme").id, once.first(decision), once.first(decision))
+        locks, lambda: (cached.find("acme").id, once.claim(decision), once.claim(decision))
     )
 
 

@@ -22,7 +22,7 @@ from entitlements.feature_requests import FeatureRequests
 from entitlements.hooks import Hooks
 from entitlements.http import headers
 from entitlements.http.headers import RateLimitHeaders
-from entitlements.resolved_cache import Snapshots
+from entitlements.resolved_cache import ResolvedCache
 from entitlements.rules import periods
 from entitlements.stores import memory
 from entitlements.stores.redis.keys import account_key, encoded, scope_key
@@ -142,11 +142,11 @@ def lower_every_bound(change, setitem):
     for module, name in (
         (headers, "MOST_WRITTEN"),
         (local_limits, "SEEN"),
-        (sys.modules[Hooks.__module__], "_REMEMBERED"),
+        (sys.modules[Hooks.__module__], "_MAX_THRESHOLDS"),
     ):
         change(module, name, CAP)
     for kind, name in ((MemoryStore, "max_keys"), (CachedAccounts, "max_size"), (AsyncCachedAccounts, "max_size"),
-                       (Snapshots, "max_size"), (FeatureRequests, "max_accounts")):  # fmt: skip
+                       (ResolvedCache, "max_size"), (FeatureRequests, "max_accounts")):  # fmt: skip
         setitem(kind.__init__.__kwdefaults__, name, CAP)
     change(replay_journal.Journal.__init__, "__defaults__", (CAP,))
 
@@ -204,7 +204,7 @@ def test_no_collection_grows_with_the_number_of_ids(small):
     assert (CAP, CAP) == (len(snapshots.by_id), len(process.objects._snapshots._by_object))
     assert len(process.cached._shelf._entries) <= CAP
     assert len(process.store) <= CAP
-    assert len(process.requests._noted) == CAP
+    assert len(process.requests._requests) == CAP
     assert len(process.headers._written) <= CAP
 
 
