@@ -42,10 +42,10 @@ def words_of(account: str, limit: int, prefix: str = "floor") -> tuple[bytes, li
     """Return our one-rate script and, behind `EVALSHA`, the words of the call that charges one unit to an account."""
     from entitlements.model.charge import Charge, Part
     from entitlements.model.limits import Rate
-    from entitlements.stores.redis.encoding import call_of
+    from entitlements.stores.redis.encoding import encode_call
 
     part = Part(Rate("api", HOUR_MICROSECONDS), SMALL if account[0] == "s" else limit)
-    call = call_of(Charge(account, (part,)), prefix)
+    call = encode_call(Charge(account, (part,)), prefix)
     return call.script.text, [call.script.sha, str(len(call.keys)), *call.keys, *call.args]
 
 

@@ -81,12 +81,12 @@ class OursPingAsync(OursAsync):
     """`PING` through the connection that our decisions take, coalesced like them: what they add is the decision."""
 
     async def open(self):
-        from entitlements.stores.redis.encoding import Call, Request, packed
+        from entitlements.stores.redis.encoding import Call, Request, pack_command
         from entitlements.stores.redis.pipeline import AsyncLink
-        from entitlements.stores.redis.url import target_of
+        from entitlements.stores.redis.url import target_from_url
 
-        self._link = AsyncLink(target_of(self.setting.url, "ent", 1))
-        self._request = Request(Call(None, (), ()), packed(b"PING"), 5.0, None)
+        self._link = AsyncLink(target_from_url(self.setting.url, "ent", 1))
+        self._request = Request(Call(None, (), ()), pack_command(b"PING"), 5.0, None)
         await self._link.open()
 
     async def hit(self, account):

@@ -29,7 +29,7 @@ from benchmarks.hot.figures import keys
 from benchmarks.hot.floors import CoalescingScript
 from benchmarks.hot.ours import OursAsync
 from benchmarks.hot.setting import HOUR, LIMIT, Setting
-from entitlements.stores.redis.encoding import request_of
+from entitlements.stores.redis.encoding import encode_request
 from entitlements.stores.redis.url import DEFAULT_NAMESPACE
 
 RESULTS = environments.ROOT / ".bench" / "profile.json"
@@ -100,7 +100,7 @@ async def layers(floor, ours, accounts):
     store = outage._store
     link = next(iter(store._links.values()))
     orders = {account: enforcer._snapshots.by_id[account].entitlements.ready["api"].order for account in accounts}
-    requests = {account: request_of(DEFAULT_NAMESPACE, order) for account, order in orders.items()}
+    requests = {account: encode_request(DEFAULT_NAMESPACE, order) for account, order in orders.items()}
 
     async def through_link(account):
         await link.ask(requests[account])

@@ -14,7 +14,7 @@ from entitlements.cli import main
 from entitlements.cli.doctor.facts import Facts, Node, Offset, Rights, Sentinel, Severity
 from entitlements.cli.doctor.findings import findings_of
 from entitlements.cli.doctor.round_trips import percentile
-from entitlements.stores.redis.acl import DOCTOR_COMMANDS, needed, on, rules
+from entitlements.stores.redis.acl import DOCTOR_COMMANDS, acl_rules, known_commands, required_commands
 
 FINE, UNKNOWN, WARNING, PROBLEM = Severity
 INFO = {
@@ -27,7 +27,7 @@ INFO = {
     "evicted_keys": 0,
 }
 CONFIG = {"save": "", "appendfsync": "everysec", "min-replicas-to-write": "1"}
-GRANTED = tuple(f"+{each}" for each in needed())
+GRANTED = tuple(f"+{each}" for each in required_commands())
 NODE = Node(
     "10.0.0.1:6379",
     {"server": "valkey", "version": "9.1.2", "mode": "standalone", "role": "master"},
@@ -185,7 +185,7 @@ def test_a_cure_for_rights_is_the_command_to_type():
     spare = one(findings(**rights(commands=("+@all",))), "acl")
 
     assert "ACL SETUSER entitlements ~ent1:* +hset" == lacks.cure
-    assert spare.cure.endswith(f"ACL SETUSER entitlements on >PASSWORD {' '.join(rules('ent', (9, 1)))}")
+    assert spare.cure.endswith(f"ACL SETUSER entitlements on >PASSWORD {' '.join(acl_rules('ent', (9, 1)))}")
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=1), st.integers(1, 100))
@@ -262,7 +262,7 @@ def test_a_badly_configured_server_is_told_what_to_change(rack, examine, capsys,
 
 def test_a_user_with_the_documented_rights_is_fine_and_what_it_may_not_see_is_unknown(acl_server, examine):
     family = tuple(int(each) for each in acl_server.version.split(".")[:2])
-    url = acl_server.user(*rules("ent", family))
+    url = acl_server.user(*acl_rules("ent", family))
     code, found, _ = examine(url)
 
     assert 0 == code
@@ -270,7 +270,7 @@ def test_a_user_with_the_documented_rights_is_fine_and_what_it_may_not_see_is_un
     assert unseen == {check for check, (severity, *_) in found.items() if severity == "unknown"}
     assert {"fine", "unknown"} == {severity for severity, *_ in found.values()}
 
-    code, found, _ = examine(acl_server.user(*rules("ent", family, needed() + DOCTOR_COMMANDS)))
+    code, found, _ = examine(acl_server.user(*acl_rules("ent", family, required_commands() + DOCTOR_COMMANDS)))
     assert ("fine", "user limited may do what the store needs, and no more") == found["acl"][:2]
     assert {"persistence", "memory", "replicas"} == {
         check for check, (severity, *_) in found.items() if severity != "fine"
@@ -281,14 +281,14 @@ def test_a_user_with_the_documented_rights_is_fine_and_what_it_may_not_see_is_un
 
 def test_every_right_that_is_missing_is_named(acl_server, examine):
     family = tuple(int(each) for each in acl_server.version.split(".")[:2])
-    known = on(family, needed())
+    known = known_commands(family, required_commands())
     for missing in (known[1:], *([each] for each in known if each not in ("hello", "client"))):
         kept = [each for each in known if each not in missing]
         code, found, _ = examine(acl_server.user("~ent1:*", *(f"+{each}" for each in kept)))
         assert (1, "problem") == (code, found["acl"][0])
         assert f"user limited may not run {', '.join(missing)}" == found["acl"][1]
         assert f"ACL SETUSER limited {' '.join(f'+{each}' for each in missing)}" == found["acl"][2]
-    _, found, _ = examine(acl_server.user(*rules("other", family)))
+    _, found, _ = examine(acl_server.user(*acl_rules("other", family)))
     assert ("problem", "user limited may not touch the keys ent1:*") == found["acl"][:2]
 
 

@@ -113,7 +113,7 @@ def test_children_of_a_process_that_has_charged_admit_exactly_the_limit_with_soc
 
         def work():
             admitted = sum(enforcer.consume("acme", "leads").allowed for _ in range(LIMIT // 2))
-            return admitted, sorted(ports() - before), any(enforcer._store._store._store._link._turns.free)
+            return admitted, sorted(ports() - before), any(enforcer._store._store._store._pool._slots.free)
 
         found = [eval(each) for each in forked(work, 4)]  # noqa: S307 - our own children
         assert LIMIT - 1 == sum(admitted for admitted, _, _ in found)
@@ -194,10 +194,10 @@ def test_no_lock_of_an_enforcer_on_a_server_is_held_in_a_child(valkey):
     with Enforcer(POLICY, accounts=ACCOUNTS, store=valkey.url, hooks=[lambda _: None]) as enforcer:
         enforcer.consume("acme", "leads")
         degrading = enforcer._store._store._degrading
-        link = enforcer._store._store._store._link
+        connections = enforcer._store._store._store._pool
         locks = [
             degrading._trouble._lock, degrading.breaker._lock, degrading.journal._lock, degrading._shares._meters._lock,
-            link._turns._lock, enforcer._refunded._lock, enforcer._hooks._lock,
+            connections._slots._lock, enforcer._refunded._lock, enforcer._hooks._lock,
         ]  # fmt: skip
 
         def work():
@@ -239,13 +239,13 @@ def test_what_a_thread_of_the_parent_has_seen_of_a_policy_and_not_yet_said_a_chi
 def test_every_turn_is_free_in_a_child(valkey):
     with Enforcer(POLICY, accounts=ACCOUNTS, store=f"{valkey.url}?max_connections=1") as enforcer:
         enforcer.consume("acme", "leads")
-        assert enforcer._store._store._store._link._turns.enter(
+        assert enforcer._store._store._store._pool._slots.acquire(
             1
         )  # another thread is being answered, and takes its time
         try:
             assert ["'store'"] == forked(lambda: enforcer.consume("acme", "leads").via)
         finally:
-            enforcer._store._store._store._link._turns.leave()
+            enforcer._store._store._store._pool._slots.release()
 
 
 def test_pauses_of_children_differ():

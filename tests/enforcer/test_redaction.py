@@ -26,7 +26,7 @@ from entitlements.http.asgi import EntitlementsMiddleware
 from entitlements.http.routes import Route
 from entitlements.model.redaction import digest, redact, redacted_traceback
 from entitlements.stores.redis import AsyncRedisStore, RedisStore
-from entitlements.stores.redis.url import redacted, target_of
+from entitlements.stores.redis.url import redacted, target_from_url
 
 POLICY = Policy.parse({
     "policy": {"version": "1", "unknown_account": "raise"},
@@ -85,7 +85,7 @@ def test_whatever_is_written_around_a_password_it_is_not_shown(text, url):
     url = url.format(s=text + SECRET + text, o="")
     assert SECRET not in redacted(url)
     try:
-        said = repr(target_of(url))
+        said = repr(target_from_url(url))
     except ValueError as error:
         said = told(error)
     assert SECRET not in said

@@ -13,10 +13,10 @@ from entitlements.model.answers import Answer
 from entitlements.model.charge import Order
 from entitlements.model.names import MAX_COUNT
 from entitlements.stores import MemoryStore
-from entitlements.stores.redis.decoding import answer_of
-from entitlements.stores.redis.encoding import call_of
+from entitlements.stores.redis.decoding import decode_reply
+from entitlements.stores.redis.encoding import encode_call
 from entitlements.stores.redis.keys import account_key
-from entitlements.stores.redis.scripts import Script, on_injected_time
+from entitlements.stores.redis.scripts import Script, with_injected_time
 from entitlements.testing.orders import Player, Step, steps
 
 ACCOUNT = "acme"
@@ -46,18 +46,18 @@ class TimedRedis:
         self, client, clock: Callable[[], int], change=lambda script: script, *, namespace: str = "ent"
     ) -> None:
         self._client, self._clock, self._namespace = client, clock, namespace
-        self._script = cache(lambda script: self._load(on_injected_time(change(script))))
+        self._script = cache(lambda script: self._load(with_injected_time(change(script))))
 
     def _load(self, script: Script) -> bytes:
         self._client.script_load(script.text)
         return script.sha
 
     def execute(self, order: Order) -> Answer:
-        call = call_of(order, self._namespace)
+        call = encode_call(order, self._namespace)
         reply = self._client.evalsha(
             self._script(call.script), len(call.keys), *call.keys, *call.args, str(self._clock())
         )
-        return answer_of(order, reply)
+        return decode_reply(order, reply)
 
     def close(self) -> None:
         """Do nothing: the client is the caller's."""

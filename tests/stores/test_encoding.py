@@ -15,10 +15,10 @@ from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, Quota, Rate
 from entitlements.rules.periods import month_ends
 from entitlements.stores.orders import deadline_of
-from entitlements.stores.redis.decoding import answer_of
-from entitlements.stores.redis.encoding import call_of
+from entitlements.stores.redis.decoding import decode_reply
+from entitlements.stores.redis.encoding import encode_call
 from entitlements.stores.redis.keys import account_key, check_namespace, encoded, scope_key
-from entitlements.stores.redis.scripts import CHARGE, COMMANDS, RATE, SCRIPTS, SLIDING, on_injected_time
+from entitlements.stores.redis.scripts import CHARGE, COMMANDS, RATE, SCRIPTS, SLIDING, with_injected_time
 
 API = Rate("api", HOUR)
 LEADS = Quota("leads")
@@ -66,9 +66,9 @@ def test_a_namespace_that_could_break_a_key_is_refused(namespace):
 
 
 def test_a_charge_of_one_rate_has_a_script_of_its_own_with_one_key():
-    sliding = call_of(Charge("acme", (Part(API, 100),)), "ent")
-    fixed = call_of(Charge("acme", (Part(Rate("api", HOUR, Algorithm.FIXED), 100),)), "ent")
-    scoped = call_of(Charge("acme", (Part(Rate("ip", HOUR, per="ip"), 9),), scope="1.2.3.4"), "ent")
+    sliding = encode_call(Charge("acme", (Part(API, 100),)), "ent")
+    fixed = encode_call(Charge("acme", (Part(Rate("api", HOUR, Algorithm.FIXED), 100),)), "ent")
+    scoped = encode_call(Charge("acme", (Part(Rate("ip", HOUR, per="ip"), 9),), scope="1.2.3.4"), "ent")
 
     assert (SLIDING, (b"ent1:{acme}",), 2) == (sliding.script, sliding.keys, len(sliding.args))
     assert (RATE, (b"ent1:{acme}",), 1) == (fixed.script, fixed.keys, len(fixed.args))
@@ -87,7 +87,7 @@ def test_a_charge_of_one_rate_has_a_script_of_its_own_with_one_key():
     ids=["peek", "keyed", "zero", "unlimited", "allocation"],
 )
 def test_every_other_charge_is_one_call_of_the_general_script(charge):
-    call = call_of(charge, "ent")
+    call = encode_call(charge, "ent")
 
     assert (CHARGE, (b"ent1:{acme}",), 4) == (call.script, call.keys, len(call.args))
 
@@ -95,8 +95,8 @@ def test_every_other_charge_is_one_call_of_the_general_script(charge):
 def test_a_scope_declares_its_key():
     parts = (Part(Rate("ip", HOUR, per="ip"), 9), Part(API, 100))
 
-    assert 2 == len(call_of(Charge("acme", parts, scope="1.2.3.4"), "ent").keys)
-    assert 2 == len(call_of(Read("acme", parts, "1.2.3.4"), "ent").keys)
+    assert 2 == len(encode_call(Charge("acme", parts, scope="1.2.3.4"), "ent").keys)
+    assert 2 == len(encode_call(Read("acme", parts, "1.2.3.4"), "ent").keys)
 
 
 def test_an_order_may_take_as_long_as_the_slowest_of_its_limits():
@@ -115,12 +115,12 @@ def test_a_reply_that_is_none_of_ours_is_an_error_of_the_store(reply):
         if (reply, type(order)) in [(7, Release), (b"x" * 21, Charge)]:
             continue
         with pytest.raises(StoreError, match="no answer of ours"):
-            answer_of(order, reply)
+            decode_reply(order, reply)
 
 
 def test_only_a_test_can_tell_a_script_the_time():
     for script in SCRIPTS:
         assert b"redis.call('TIME')" in script.text
         assert b"injected" not in script.text
-        assert on_injected_time(script).sha != script.sha
+        assert with_injected_time(script).sha != script.sha
     assert COMMANDS in SCRIPTS

@@ -26,10 +26,10 @@ from entitlements.stores.redis.acl import (
     COMMANDS,
     DATABASE_COMMANDS,
     SENTINEL_COMMANDS,
-    keys_of,
-    needed,
-    on,
-    rules,
+    acl_rules,
+    key_pattern,
+    known_commands,
+    required_commands,
 )
 from entitlements.stores.redis.keys import account_key
 
@@ -264,19 +264,19 @@ def test_a_foreign_value_is_told_once_and_left_alone_on_a_cluster_too(cluster):
 
 def test_a_right_that_is_missing_is_told_with_where_to_look(acl_server):
     family = tuple(int(each) for each in acl_server.version.split(".")[:2])
-    few = [rule for rule in rules("ent", family) if rule != "+hset"]
+    few = [rule for rule in acl_rules("ent", family) if rule != "+hset"]
     check_told(acl_server.user(*few), Rejected, "`entitlements doctor` with this URL", "docs/operating-redis.md")
-    check_told(acl_server.user(*rules("other", family)), Rejected, "allow it ~<namespace>1:*")
+    check_told(acl_server.user(*acl_rules("other", family)), Rejected, "allow it ~<namespace>1:*")
 
 
 def test_every_other_database_and_kind_of_server_runs_with_the_listed_rights(acl_server):
     family = tuple(int(each) for each in acl_server.version.split(".")[:2])
-    url = acl_server.user(*rules("ent", family, needed(database=True)))
+    url = acl_server.user(*acl_rules("ent", family, required_commands(database=True)))
     assert [1, 2] == [each.lines[0].used for each in charged(f"{url}/3")]
 
 
 def test_a_cluster_runs_with_the_listed_rights_also_while_a_slot_moves(cluster):
-    urls = [node.user(*rules("ent", (9, 1), needed(cluster=True))) for node in cluster.nodes]
+    urls = [node.user(*acl_rules("ent", (9, 1), required_commands(cluster=True))) for node in cluster.nodes]
     url = urls[0].replace("redis:", "redis+cluster:")
 
     assert [1, 2] == [each.lines[0].used for each in charged(url)]
@@ -289,27 +289,27 @@ def test_a_cluster_runs_with_the_listed_rights_also_while_a_slot_moves(cluster):
 def test_a_cluster_of_6_2_runs_with_the_listed_rights(rack):
     node = rack.start("redis-6.2", "cluster-enabled yes")
     own_all_slots(node)
-    url = node.user(*rules("ent", (6, 2), needed(cluster=True))).replace("redis:", "redis+cluster:")
+    url = node.user(*acl_rules("ent", (6, 2), required_commands(cluster=True))).replace("redis:", "redis+cluster:")
 
     assert [1, 2] == [each.lines[0].used for each in charged(url)]
     rack.remove(node)
 
 
 def test_the_listed_rights_are_what_the_server_knows():
-    assert (*COMMANDS, *CLUSTER_COMMANDS) == needed(cluster=True)
-    assert (*COMMANDS, *DATABASE_COMMANDS) == needed(database=True)
-    assert ("~tenant1:*", "+hello", "+script|load") == rules(
+    assert (*COMMANDS, *CLUSTER_COMMANDS) == required_commands(cluster=True)
+    assert (*COMMANDS, *DATABASE_COMMANDS) == required_commands(database=True)
+    assert ("~tenant1:*", "+hello", "+script|load") == acl_rules(
         "tenant", (7, 0), ("hello", "client|setinfo", "script|load")
     )
-    assert ("hello", "client", "sentinel") == on((6, 2), SENTINEL_COMMANDS)
-    assert COMMANDS == on((9, 1), COMMANDS)
-    assert account_key("tenant", "acme").decode().startswith(keys_of("tenant").removesuffix("*"))
+    assert ("hello", "client", "sentinel") == known_commands((6, 2), SENTINEL_COMMANDS)
+    assert COMMANDS == known_commands((9, 1), COMMANDS)
+    assert account_key("tenant", "acme").decode().startswith(key_pattern("tenant").removesuffix("*"))
 
 
 def test_reading_needs_no_more_than_charging(acl_server):
     family = tuple(int(each) for each in acl_server.version.split(".")[:2])
     read = Read("acme", (Part(API, 100),))
-    assert [0, 0] == [each.lines[0].used for each in charged(acl_server.user(*rules("ent", family)), read)]
+    assert [0, 0] == [each.lines[0].used for each in charged(acl_server.user(*acl_rules("ent", family)), read)]
 
 
 @pytest.mark.parametrize("module", ["errors", "resilience.store"])

@@ -24,8 +24,8 @@ from entitlements.stores.redis.acl import (
     DATABASE_COMMANDS,
     DOCTOR_COMMANDS,
     SENTINEL_COMMANDS,
-    on,
-    rules,
+    acl_rules,
+    known_commands,
 )
 from entitlements.stores.redis.keys import account_key
 
@@ -46,12 +46,12 @@ def leads(account, cost=1, now=None):
 def test_the_page_grants_what_the_store_needs_and_no_more(version, named):
     granted = re.search(rf"On [^\n]*{named}[^`]*```text\nACL SETUSER entitlements on >PASSWORD ([^\n]+)\n```", PAGE)
 
-    assert " ".join(rules("ent", version)) == granted[1]
+    assert " ".join(acl_rules("ent", version)) == granted[1]
 
 
 @pytest.mark.parametrize(
     "commands",
-    [CLUSTER_COMMANDS, on((6, 2), CLUSTER_COMMANDS), DATABASE_COMMANDS, SENTINEL_COMMANDS, DOCTOR_COMMANDS],
+    [CLUSTER_COMMANDS, known_commands((6, 2), CLUSTER_COMMANDS), DATABASE_COMMANDS, SENTINEL_COMMANDS, DOCTOR_COMMANDS],
 )
 def test_the_page_names_what_is_needed_besides(commands):
     assert f"`{' '.join(f'+{each}' for each in commands)}`" in PAGE.replace("\\|", "|")
@@ -66,7 +66,7 @@ def test_the_page_counts_the_commands():
 def test_users_of_sentinels_need_what_the_page_says(sentinel):
     for each in sentinel.sentinels:
         each.user(*(f"+{command}" for command in SENTINEL_COMMANDS), name="watcher")
-    limited = [each.user(*rules("ent", (9, 1))) for each in sentinel.servers]
+    limited = [each.user(*acl_rules("ent", (9, 1))) for each in sentinel.servers]
     assert len(limited) == 2
     url = sentinel.url.replace("//", "//limited:secret@") + "?sentinel_username=watcher&sentinel_password=secret"
     store = RedisStore(url)

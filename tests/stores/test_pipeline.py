@@ -25,8 +25,8 @@ from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Rate
 from entitlements.stores.errors import Broken, Overloaded, Rejected, TimedOut, Unreachable
 from entitlements.stores.redis import AsyncRedisStore, RedisStore, pipeline, pool
-from entitlements.stores.redis.connection import Line
-from entitlements.stores.redis.encoding import request_of
+from entitlements.stores.redis.connection import Connection
+from entitlements.stores.redis.encoding import encode_request
 from entitlements.stores.redis.pipeline_protocol import AT_ONCE
 
 API = Rate("api", HOUR, deadline=20 * SECOND)
@@ -134,7 +134,7 @@ async def test_calls_go_out_at_the_end_of_the_turn_or_sixteen_at_once_and_wait_f
 
 
 def _request():
-    return request_of("ent", charge())
+    return encode_request("ent", charge())
 
 
 # --- Everybody's own answer -----------------------------------------------------------------------------------------
@@ -402,7 +402,9 @@ async def test_what_waits_behind_a_connection_that_is_given_up_goes_over_the_nex
 
 def test_a_reply_that_drips_in_holds_a_thread_no_longer_than_its_deadline():
     here, there = socket.socketpair()
-    line = Line(SimpleNamespace(_sock=SimpleNamespace(bare=here), _parser=SimpleNamespace(parse_error=Exception)))
+    connection = Connection(
+        SimpleNamespace(_sock=SimpleNamespace(bare=here), _parser=SimpleNamespace(parse_error=Exception))
+    )
     ended = threading.Event()
 
     def drip():
@@ -416,7 +418,7 @@ def test_a_reply_that_drips_in_holds_a_thread_no_longer_than_its_deadline():
     with here, there, ThreadPoolExecutor() as pool:
         dripping = pool.submit(drip)
         with pytest.raises(TimeoutError):
-            line.ask(b"PING", monotonic() + 0.05)
+            connection.execute(b"PING", monotonic() + 0.05)
         ended.set()
         dripping.result()
 
@@ -438,86 +440,86 @@ async def test_a_loop_whose_every_turn_is_long_still_decides(store, valkey):
     assert turns < 15  # its deadline takes two, and one more is for answers that lie unread
 
 
-class Noting:
-    """A connection that answers nothing, and notes by when it was to."""
+class Recording:
+    """A connection that replies nothing, and records the deadlines of its calls."""
 
     def __init__(self):
-        self.untils = []
+        self.deadlines = []
 
-    def is_quiet(self):
+    def is_usable(self):
         return True
 
-    def ask(self, _, until):
-        self.untils.append(until)
+    def execute(self, _, deadline):
+        self.deadlines.append(deadline)
 
 
 @pytest.mark.parametrize(("answered", "until"), [(0.0, 100.05), (100.02, 100.07), (100.9, 100.1)])
 def test_a_thread_waits_for_its_turn_and_its_answer_by_one_deadline(monkeypatch, answered, until):
-    store, now, line = RedisStore("redis://127.0.0.1:1"), [100.0], Noting()
-    link = store._link
+    store, now, connection = RedisStore("redis://127.0.0.1:1"), [100.0], Recording()
+    connections = store._pool
 
-    def enter(patience):
+    def acquire(timeout):
         now[0] = 100.03
-        return line
+        return connection
 
     monkeypatch.setattr(pool, "monotonic", lambda: now[0])
-    monkeypatch.setattr(link._turns, "enter", enter)
-    link._turns.free.clear()
-    link._turns.answered, link._connected = answered, True
-    link.run(request_of("ent", charge(limit=HASTY)))
-    assert [pytest.approx(until)] == line.untils
-    assert [line] == list(link._turns.free)
+    monkeypatch.setattr(connections._slots, "acquire", acquire)
+    connections._slots.free.clear()
+    connections._slots.answered_at, connections._is_connected = answered, True
+    connections.execute(encode_request("ent", charge(limit=HASTY)))
+    assert [pytest.approx(until)] == connection.deadlines
+    assert [connection] == list(connections._slots.free)
 
 
-class Slow(Noting):
-    """A connection whose server takes its time, and answers."""
+class Slow(Recording):
+    """A connection whose server replies after 40 ms."""
 
-    def ask(self, _, until):
+    def execute(self, _, deadline):
         time.sleep(0.04)
 
 
 def test_who_waits_for_a_turn_is_patient_where_others_are_answered():
     """A place that is free 40 ms later leaves 10 of 50, but its server has just answered."""
-    store, line = RedisStore("redis://127.0.0.1:1"), Slow()
-    link = store._link
-    link._connected = True
-    link._turns.free.clear()
-    link._turns.free.append(line)
-    request = request_of("ent", charge(limit=HASTY))
+    store, connection = RedisStore("redis://127.0.0.1:1"), Slow()
+    connections = store._pool
+    connections._is_connected = True
+    connections._slots.free.clear()
+    connections._slots.free.append(connection)
+    request = encode_request("ent", charge(limit=HASTY))
     with ThreadPoolExecutor(2) as pool:
-        for asked in [pool.submit(link.run, request) for _ in range(10)]:
+        for asked in [pool.submit(connections.execute, request) for _ in range(10)]:
             asked.result()
-    assert [line] == list(link._turns.free)
+    assert [connection] == list(connections._slots.free)
 
 
 def test_a_turn_that_comes_too_late_to_ask_says_nothing_of_the_server(valkey, monkeypatch):
     store, now = RedisStore(valkey.url), [100.0]
     store.execute(charge())
 
-    line, waiting = store._link._turns.enter(1), store._link._turns.enter
+    connection, waiting = store._pool._slots.acquire(1), store._pool._slots.acquire
 
-    def enter(patience):
+    def acquire(timeout):
         now[0] = 100.045
-        store._link._turns.leave(line)
-        return waiting(patience)
+        store._pool._slots.release(connection)
+        return waiting(timeout)
 
     monkeypatch.setattr(pool, "monotonic", lambda: now[0])
-    monkeypatch.setattr(store._link._turns, "enter", enter)
-    store._link._turns.free.clear()
+    monkeypatch.setattr(store._pool._slots, "acquire", acquire)
+    store._pool._slots.free.clear()
     with pytest.raises(Overloaded, match="max_connections"):
-        store._link.run(request_of("ent", charge(limit=HASTY)))
+        store._pool.execute(encode_request("ent", charge(limit=HASTY)))
     monkeypatch.undo()
     assert Status.ADMITTED is store.execute(charge()).status
     store.close()
 
 
 def test_only_the_first_calls_are_as_patient_as_a_first_connection(monkeypatch):
-    store, now, line = RedisStore("redis://127.0.0.1:1"), [100.0], Noting()
+    store, now, connection = RedisStore("redis://127.0.0.1:1"), [100.0], Recording()
     monkeypatch.setattr(pool, "monotonic", lambda: now[0])
-    monkeypatch.setattr(store._link, "_opened", lambda *_: line)
+    monkeypatch.setattr(store._pool, "_open", lambda *_: connection)
     for now[0] in (100.0, 101.9, 102.1):
-        store._link.run(request_of("ent", charge(limit=HASTY)))
-    assert [pytest.approx(each) for each in (102.0, 103.9, 102.15)] == line.untils
+        store._pool.execute(encode_request("ent", charge(limit=HASTY)))
+    assert [pytest.approx(each) for each in (102.0, 103.9, 102.15)] == connection.deadlines
 
 
 async def test_no_more_than_so_many_wait(store, valkey, monkeypatch):

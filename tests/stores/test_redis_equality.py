@@ -20,7 +20,7 @@ from entitlements.rules.periods import month_ends
 from entitlements.stores import MemoryStore
 from entitlements.stores.redis import scripts
 from entitlements.stores.redis.keys import account_key
-from entitlements.stores.redis.scripts import SCRIPTS, script_of
+from entitlements.stores.redis.scripts import SCRIPTS, make_script
 
 any_fixture = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
@@ -81,7 +81,7 @@ class Ways:
 
 def long_way(script):
     """Return a script without the short way of one quota."""
-    return script_of(script.name, script.text.decode().replace(scripts._part("quota"), ""))
+    return make_script(script.name, script.text.decode().replace(scripts._part("quota"), ""))
 
 
 @pytest.fixture
@@ -311,7 +311,7 @@ def test_a_planted_fault_is_found(valkey, fault):
     assert any(before in script.text.decode() for script in SCRIPTS)
 
     def planted(script):
-        return script_of(script.name, script.text.decode().replace(before, after))
+        return make_script(script.name, script.text.decode().replace(before, after))
 
     with valkey.client() as client:
         found = found_by_a_story(client, planted) or found_by_chance(client, planted)

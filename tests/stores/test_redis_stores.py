@@ -38,10 +38,10 @@ from entitlements.rules.periods import month_ends
 from entitlements.stores import open_async_store, open_store
 from entitlements.stores.errors import Broken, Corrupt, Overloaded, Rejected, TimedOut, Unreachable
 from entitlements.stores.redis import AsyncRedisStore, RedisStore
-from entitlements.stores.redis.acl import rules
+from entitlements.stores.redis.acl import acl_rules
 from entitlements.stores.redis.keys import account_key
 from entitlements.stores.redis.scripts import SCRIPTS
-from entitlements.stores.redis.slots import Turns
+from entitlements.stores.redis.slots import Slots
 from entitlements.testing import FakeClock
 
 API = Rate("api", HOUR, deadline=2 * SECOND)
@@ -246,7 +246,7 @@ def every_order():
 
 def test_every_order_runs_with_the_documented_rights_and_touches_only_its_keys(acl_server):
     family = tuple(int(each) for each in acl_server.version.split(".")[:2])
-    _, *commands = rules("ent", family)
+    _, *commands = acl_rules("ent", family)
     url = acl_server.user("~ent1:{acme}", "~ent1:{acme}:1.2.3.4", *commands)
     store = RedisStore(url)
 
@@ -789,8 +789,8 @@ def test_the_order_after_one_that_failed_asks_where_the_slots_are(cluster):
 
 def test_a_signal_that_interrupts_a_wait_does_not_cost_a_place():
     """What a handler raises while a thread waits its turn leaves every place where it was."""
-    turns = Turns(1)
-    assert turns.enter(1) is None
+    slots = Slots(1)
+    assert slots.acquire(1) is None
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -799,12 +799,12 @@ def test_a_signal_that_interrupts_a_wait_does_not_cost_a_place():
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(KeyboardInterrupt):
-            turns.enter(1)
+            slots.acquire(1)
     finally:
         signal.signal(signal.SIGALRM, before)
-    turns.leave("a connection")
+    slots.release("a connection")
 
-    assert "a connection" == turns.enter(0.1)
+    assert "a connection" == slots.acquire(0.1)
 
 
 def test_a_replica_that_refuses_is_left_for_whoever_its_name_leads_to_now(valkey):
@@ -816,7 +816,7 @@ def test_a_replica_that_refuses_is_left_for_whoever_its_name_leads_to_now(valkey
         for _ in range(2):
             with pytest.raises(Rejected, match="is a replica"):
                 store.execute(one("warm"))
-        assert not any(store._link._turns.free)
+        assert not any(store._pool._slots.free)
         admin.replicaof("NO", "ONE")
     assert store.execute(one("warm")).status is Status.ADMITTED
     store.close()

@@ -35,7 +35,7 @@ def seconds(store, charge=HASTY):
 def started(url):
     """Return a store whose calls are no longer as patient as a first connection."""
     store = RedisStore(url)
-    store._link._start_up_ends = 0.0
+    store._pool._start_up.ends = 0.0
     return store
 
 
@@ -148,15 +148,15 @@ def test_each_of_several_has_a_fair_part_of_what_is_left(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(timed_connections, "monotonic", lambda: now[0])
     deadline = timed_connections.Deadline(100.9, candidates=3)
-    assert pytest.approx(0.3) == deadline.left("first")
+    assert pytest.approx(0.3) == deadline.remaining("first")
     now[0] = 100.2
-    assert pytest.approx(0.1) == deadline.left("first")
-    assert pytest.approx(0.35) == deadline.left("second")
-    assert pytest.approx(0.7) == deadline.left("third")
-    assert pytest.approx(0.7) == deadline.left("third")
+    assert pytest.approx(0.1) == deadline.remaining("first")
+    assert pytest.approx(0.35) == deadline.remaining("second")
+    assert pytest.approx(0.7) == deadline.remaining("third")
+    assert pytest.approx(0.7) == deadline.remaining("third")
     now[0] = 100.9
     with pytest.raises(TimeoutError):
-        deadline.left("third")
+        deadline.remaining("third")
 
 
 # --- Names --------------------------------------------------------------------------------------------------------

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from entitlements.cli.doctor.facts import Facts, Finding, Node, Rights, Severity
 from entitlements.cli.doctor.round_trips import judged, time_in_words
 from entitlements.cli.formatting import counted
-from entitlements.stores.redis.acl import DOCTOR_COMMANDS, OLDEST, keys_of, needed, on, rules
+from entitlements.stores.redis.acl import (
+    DOCTOR_COMMANDS,
+    OLDEST,
+    acl_rules,
+    key_pattern,
+    known_commands,
+    required_commands,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -170,8 +177,8 @@ def _replicas(facts: Facts, node: Node) -> Iterator[Finding]:
 
 
 def _acl(facts: Facts, node: Node) -> Iterator[Finding]:
-    rights, keys = node.rights, keys_of(facts.namespace)
-    commands = needed(cluster=facts.topology == "cluster", database=bool(facts.database))
+    rights, keys = node.rights, key_pattern(facts.namespace)
+    commands = required_commands(cluster=facts.topology == "cluster", database=bool(facts.database))
     if rights.missing or not rights.keys:
         lacks = [f"may not run {', '.join(rights.missing)}"] * bool(rights.missing)
         lacks += [f"may not touch the keys {keys}"] * (not rights.keys)
@@ -181,7 +188,7 @@ def _acl(facts: Facts, node: Node) -> Iterator[Finding]:
         return
     spare = _spare(rights, node.version, commands, keys)
     if spare:
-        whole = " ".join(rules(facts.namespace, node.version, commands))
+        whole = " ".join(acl_rules(facts.namespace, node.version, commands))
         cure = f"give the store a user of its own: ACL SETUSER entitlements on >PASSWORD {whole}"
         yield Finding("acl", WARNING, f"user {rights.user} may do more than the store needs: {', '.join(spare)}", cure)
     elif rights.commands is None:
@@ -199,7 +206,7 @@ def _acl(facts: Facts, node: Node) -> Iterator[Finding]:
 def _spare(rights: Rights, version: tuple[int, int], commands: tuple[str, ...], keys: str) -> list[str]:
     """Return what a user may do beyond *commands* and *keys*, in words; what the doctor looks at is no harm."""
     spare = []
-    known = {f"+{each}" for each in on(version, commands + DOCTOR_COMMANDS)}
+    known = {f"+{each}" for each in known_commands(version, commands + DOCTOR_COMMANDS)}
     given = rights.commands or ()
     if "+@all" in given:
         spare.append("every command")

@@ -20,13 +20,13 @@ from entitlements.errors import StoreError
 from entitlements.model.charge import Charge, Forget, Part
 from entitlements.model.instants import MINUTE, SECOND
 from entitlements.model.limits import Rate
-from entitlements.stores.redis.acl import needed, on
-from entitlements.stores.redis.clients import cluster_of, pool_of
+from entitlements.stores.redis.acl import known_commands, required_commands
+from entitlements.stores.redis.clients import make_cluster, make_pool
 from entitlements.stores.redis.error_map import unreachable
 from entitlements.stores.redis.keys import account_key
 from entitlements.stores.redis.scripts import SLIDING
 from entitlements.stores.redis.store import RedisStore
-from entitlements.stores.redis.url import target_of
+from entitlements.stores.redis.url import target_from_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ def facts_of(url: str, samples: int) -> Facts:
         ValueError: For a URL that cannot be right.
         StoreError: Where nobody lets us in.
     """
-    target = target_of(url)
+    target = target_from_url(url)
     try:
         nodes, sentinels = _cluster(target, samples) if target.is_cluster else _single(target, samples)
     except (RedisError, RedisClusterException, OSError) as error:
@@ -84,7 +84,7 @@ def facts_of(url: str, samples: int) -> Facts:
 
 
 def _single(target: Target, samples: int) -> tuple[tuple[Node, ...], tuple[Sentinel, ...]]:
-    pool: Any = pool_of(target)
+    pool: Any = make_pool(target)
     with redis.Redis(connection_pool=pool) as client:
         try:
             if not target.hosts:
@@ -101,7 +101,7 @@ def _single(target: Target, samples: int) -> tuple[tuple[Node, ...], tuple[Senti
 
 
 def _cluster(target: Target, samples: int) -> tuple[tuple[Node, ...], tuple[Sentinel, ...]]:
-    with cluster_of(target) as cluster:
+    with make_cluster(target) as cluster:
         primaries = sorted(cluster.get_primaries(), key=lambda each: str(each.name))
         return tuple(
             _node(cluster.get_redis_connection(each), str(each.name), target, samples) for each in primaries
@@ -190,7 +190,7 @@ def _charged(url: str, samples: int) -> tuple[str | None, tuple[int, ...]]:
     try:
         return None, _timed(lambda: store.execute(charge), samples)
     except StoreError as error:
-        return str(error).removeprefix(f"store {target_of(url).shown}: "), ()
+        return str(error).removeprefix(f"store {target_from_url(url).shown}: "), ()
     finally:
         with suppress(StoreError):
             store.execute(Forget(nobody))
@@ -231,8 +231,8 @@ def _rights(client: redis.Redis, target: Target, version: tuple[int, int]) -> Ri
     user = _asked(client.acl_whoami)
     user = _text(user) if user else str(target.settings.get("username") or "default")
     key = account_key(target.namespace, f"entitlements-doctor-{token_hex(8)}")
-    commands = needed(cluster=target.is_cluster, database=bool(target.settings.get("db")))
-    refusals = {each: _refusal(client, _TRIES[each], key, target) for each in on(version, commands)}
+    commands = required_commands(cluster=target.is_cluster, database=bool(target.settings.get("db")))
+    refusals = {each: _refusal(client, _TRIES[each], key, target) for each in known_commands(version, commands)}
     rule = _asked(client.acl_getuser, user)
     strange = _refusal(client, _TRIES["hget"], b"no-key-of-" + key, target)
     return Rights(

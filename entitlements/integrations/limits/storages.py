@@ -183,16 +183,16 @@ def _wipe(place: Place) -> int:
     import redis
     from redis.exceptions import RedisClusterException, RedisError
 
-    from entitlements.stores.redis.clients import cluster_of, pool_of
+    from entitlements.stores.redis.clients import make_cluster, make_pool
     from entitlements.stores.redis.error_map import failure
     from entitlements.stores.redis.keys import LAYOUT
-    from entitlements.stores.redis.url import target_of
+    from entitlements.stores.redis.url import target_from_url
 
     assert place.url is not None
-    target = target_of(place.url, place.namespace)
+    target = target_from_url(place.url, place.namespace)
     gone = 0
     try:
-        client: Any = cluster_of(target) if target.is_cluster else redis.Redis.from_pool(pool_of(target))
+        client: Any = make_cluster(target) if target.is_cluster else redis.Redis.from_pool(make_pool(target))
         with client:
             keys = client.scan_iter(match=f"{place.namespace}{LAYOUT}:*", count=_AT_ONCE)
             while some := list(islice(keys, _AT_ONCE)):

@@ -1,7 +1,7 @@
 """
-From where a store's server is to connections of redis-py, which are told never to repeat anything.
+Pools and clients of redis-py for a `Target`, configured never to retry.
 
-Nothing here connects but a cluster's client, which asks for the slots when it is made.
+Nothing here connects, except that `make_cluster()` reads the map of the cluster's hash slots.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from redis.driver_info import DriverInfo
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
+from entitlements.stores.redis.deadlines import START_UP
 from entitlements.stores.redis.timed_connections import (
     TimedConnection,
     TimedSentinelConnection,
@@ -38,20 +39,18 @@ if TYPE_CHECKING:
 
     from entitlements.stores.redis.url import Target
 
-START_UP = 2.0
-"""Seconds for the first connection, which may find a cold resolver and a TLS handshake before it."""
-
 _CLASSES = {"redis": TimedConnection, "rediss": TimedSSLConnection, "unix": TimedUnixConnection}
 _TO_PRIMARY = {"redis": TimedSentinelConnection, "rediss": TimedSentinelSSLConnection}
 _ASYNC_CLASSES = {"redis": AsyncConnection, "rediss": AsyncSSLConnection, "unix": AsyncUnixConnection}
 
-
 _DRIVER = DriverInfo()
-"""What connections say of redis-py; made once, as it looks its version up in files, which each of them would do."""
+"""Name and version of redis-py, sent by each connection; made once, because reading the version opens files."""
+_UNBOUNDED = 2**31
+"""Limit of a pool of redis-py; `Slots` limits the connections."""
 
 
-def _quick(retry: type[Retry | AsyncRetry] = Retry) -> dict[str, Any]:
-    """Return what every connection of ours is told: never repeat, and no answers of the client's own making."""
+def _settings(retry: type[Retry | AsyncRetry] = Retry) -> dict[str, Any]:
+    """Return the settings of every connection: no retry, and replies as bytes."""
     return {
         "retry": retry(NoBackoff(), 0),
         "retry_on_timeout": False,
@@ -62,70 +61,71 @@ def _quick(retry: type[Retry | AsyncRetry] = Retry) -> dict[str, Any]:
     }
 
 
-def pool_of(target: Target) -> ConnectionPool:
-    """Return a pool that makes connections to a single server or to Sentinel's primary."""
-    most = 2**31
+def _sentinel_settings(target: Target, retry: type[Retry | AsyncRetry] = Retry) -> dict[str, Any]:
+    """Return the settings of connections to the sentinels."""
+    defaults = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "retry": retry(NoBackoff(), 0)}
+    return defaults | target.sentinel_settings
+
+
+def make_pool(target: Target) -> ConnectionPool:
+    """Return a pool that makes connections to a single server or to the primary that Sentinel names."""
+    settings = target.settings | _settings()
     if target.hosts:
-        entry = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "retry": Retry(NoBackoff(), 0)}
-        sentinel = Sentinel(target.hosts, sentinel_kwargs=entry | target.sentinel_settings)  # type: ignore[no-untyped-call]
+        sentinel = Sentinel(target.hosts, sentinel_kwargs=_sentinel_settings(target))  # type: ignore[no-untyped-call]
         for each in sentinel.sentinels:
             pool = each.connection_pool
             pool.connection_class = TimedSSLConnection if target.sentinel_settings.get("ssl") else TimedConnection
-        settings = target.settings | _quick() | {"connection_class": _TO_PRIMARY[target.kind]}
-        return SentinelConnectionPool(target.service, sentinel, max_connections=most, **settings)  # type: ignore[no-untyped-call]
-    return ConnectionPool(_CLASSES[target.kind], max_connections=most, **target.settings | _quick())
+        settings["connection_class"] = _TO_PRIMARY[target.kind]
+        return SentinelConnectionPool(target.service, sentinel, max_connections=_UNBOUNDED, **settings)  # type: ignore[no-untyped-call]
+    return ConnectionPool(_CLASSES[target.kind], max_connections=_UNBOUNDED, **settings)
 
 
-def async_pool_of(target: Target) -> AsyncConnectionPool:
-    """Same as `pool_of()` but for an event loop."""
-    most = 2**31
+def make_async_pool(target: Target) -> AsyncConnectionPool:
+    """Return a pool like that of `make_pool()`, for an event loop."""
+    settings = target.settings | _settings(AsyncRetry)
     if target.hosts:
-        entry = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "retry": AsyncRetry(NoBackoff(), 0)}
-        sentinel: Any = AsyncSentinel(target.hosts, sentinel_kwargs=entry | target.sentinel_settings)  # type: ignore[no-untyped-call]
-        settings = target.settings | _quick(AsyncRetry) | {"ssl": target.kind == "rediss"}
-        sentinel.discover_master = _in_turn(sentinel.discover_master)
-        return AsyncSentinelConnectionPool(  # type: ignore[no-untyped-call]
-            target.service, sentinel, max_connections=most, **settings
-        )
-    settings = target.settings | _quick(AsyncRetry) | {"socket_timeout": None}
-    return AsyncConnectionPool(_ASYNC_CLASSES[target.kind], max_connections=most, **settings)
+        sentinel: Any = AsyncSentinel(target.hosts, sentinel_kwargs=_sentinel_settings(target, AsyncRetry))  # type: ignore[no-untyped-call]
+        settings["ssl"] = target.kind == "rediss"
+        sentinel.discover_master = _serialized(sentinel.discover_master)
+        return AsyncSentinelConnectionPool(target.service, sentinel, max_connections=_UNBOUNDED, **settings)  # type: ignore[no-untyped-call]
+    settings["socket_timeout"] = None
+    return AsyncConnectionPool(_ASYNC_CLASSES[target.kind], max_connections=_UNBOUNDED, **settings)
 
 
-def _in_turn(discover: Callable[[str], Coroutine[Any, Any, Any]]) -> Callable[[str], Coroutine[Any, Any, Any]]:
-    """Let tasks ask the sentinels one after another: redis-py reorders them meanwhile, and two at once lose one."""
-    turn = asyncio.Lock()
+def _serialized(discover: Callable[[str], Coroutine[Any, Any, Any]]) -> Callable[[str], Coroutine[Any, Any, Any]]:
+    """Return *discover* run by one task at a time: redis-py reorders the sentinels in it, and two at once lose one."""
+    lock = asyncio.Lock()
 
-    async def discover_in_turn(service: str) -> Any:
-        async with turn:
+    async def discover_alone(service: str) -> Any:
+        async with lock:
             return await discover(service)
 
-    return discover_in_turn
+    return discover_alone
 
 
-def cluster_of(target: Target) -> redis.RedisCluster:
-    """Return a client that finds the node of each key; making it asks the nodes for their slots."""
+def make_cluster(target: Target) -> redis.RedisCluster:
+    """Return a client that finds the node of each key; it reads the cluster's map at once."""
     nodes = [ClusterNode(host, port) for host, port in target.hosts]  # type: ignore[no-untyped-call]
-    settings = _for_cluster(target) | {"connection_class": _CLASSES[target.kind]}
-    settings.pop("ssl")  # the class says it
+    settings = _cluster_settings(target) | {"connection_class": _CLASSES[target.kind]}
+    settings.pop("ssl")  # the class implies it
     host, port = target.hosts[0]
-    url = f"redis://[{host}]:{port}" if ":" in host else f"redis://{host}:{port}"  # without one it takes no class
+    url = f"redis://[{host}]:{port}" if ":" in host else f"redis://{host}:{port}"  # it takes a class only with a URL
     return redis.RedisCluster(url=url, startup_nodes=nodes, retry=Retry(NoBackoff(), 0), **settings)
 
 
-def async_cluster_of(target: Target) -> redis.asyncio.RedisCluster:
-    """Same as `cluster_of()` but for an event loop; it asks for the slots with the first order."""
+def make_async_cluster(target: Target) -> redis.asyncio.RedisCluster:
+    """Return a client like that of `make_cluster()`, for an event loop; it reads the map with the first call."""
     nodes = [redis.asyncio.cluster.ClusterNode(host, port) for host, port in target.hosts]
-    settings = _for_cluster(target)
+    settings = _cluster_settings(target)
     return redis.asyncio.RedisCluster(startup_nodes=nodes, retry=AsyncRetry(NoBackoff(), 0), **settings)
 
 
-def _for_cluster(target: Target) -> dict[str, Any]:
-    settings = target.settings | _quick()
-    for name in ("host", "port", "db", "retry", "retry_on_timeout"):
-        settings.pop(name, None)
+def _cluster_settings(target: Target) -> dict[str, Any]:
+    dropped = {"host", "port", "db", "retry", "retry_on_timeout"}
+    settings = {name: value for name, value in (target.settings | _settings()).items() if name not in dropped}
     return settings | {
         "max_connections": target.max_connections,
         "ssl": target.kind == "rediss",
-        # After so many redirections redis-py would close every connection, under the feet of other calls.
+        # After so many redirections redis-py would close every connection, those of other calls included.
         "reinitialize_steps": 0,
     }

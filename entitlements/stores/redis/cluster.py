@@ -1,23 +1,22 @@
-"""A cluster, for threads and for the tasks of an event loop: redis-py finds the node of each key."""
+"""Pools to a cluster, for threads and for an event loop; redis-py finds the node of each key."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from functools import partial
-from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError
 
 from entitlements.stores.errors import Overloaded
-from entitlements.stores.redis.clients import START_UP, async_cluster_of, cluster_of
-from entitlements.stores.redis.deadlines import Deadline, longest
+from entitlements.stores.redis.clients import make_async_cluster, make_cluster
+from entitlements.stores.redis.deadlines import START_UP, StartUp, Timeout
 from entitlements.stores.redis.error_map import failure, is_refused, unreachable
-from entitlements.stores.redis.pool import ERRORS, check_version
-from entitlements.stores.redis.slots import AsyncTurns, Turns
-from entitlements.stores.redis.timed_connections import by
+from entitlements.stores.redis.pool import ERRORS, acquire_slot, check_version
+from entitlements.stores.redis.slots import AsyncSlots, Slots
+from entitlements.stores.redis.timed_connections import call_deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,86 +24,76 @@ if TYPE_CHECKING:
     from entitlements.stores.redis.encoding import Call, Request
     from entitlements.stores.redis.url import Target
 
-NEVER_DECODE = "NEVER_DECODE"
-"""redis-py's word for: leave the answer's bytes alone, whatever the client decodes otherwise."""
+_RAW = {"NEVER_DECODE": True}
+"""Option of redis-py: return the reply as bytes, whatever the client decodes otherwise."""
 
 
-class ClusterLink:
-    """A cluster, for threads: redis-py finds the node of each key."""
+class ClusterPool:
+    """Connection pool to a cluster, for threads."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._turns = Turns(target.max_connections)
+        self._slots = Slots(target.max_connections)
         self._client: Any = None
-        self._start_up_ends = inf
-        """Same as of a `Link`."""
-        self._ask_slots: Callable[[], object] | None = None
-        """What asks for the slots anew, where a node has failed since."""
+        self._start_up = StartUp()
+        self._refresh_map: Callable[[], object] | None = None
+        """Reads the map of the cluster's hash slots again; set once a node has failed."""
         self._lock = threading.Lock()
-        """Held by whoever connects, or asks for the slots."""
+        """Held while connecting, and while the map is read."""
 
-    def run(self, request: Request) -> Any:
-        """Same as `Link.run`."""
-        came = monotonic()
-        if self._start_up_ends is inf:
-            self._start_up_ends = came + START_UP
-        patience = request.patience if self._client or came > self._start_up_ends else START_UP
+    def execute(self, request: Request) -> Any:
+        """Send a request and return the reply."""
+        started = monotonic()
+        timeout = request.timeout if self._client else self._start_up.timeout(request.timeout, started)
+        _, deadline = acquire_slot(self._slots, timeout, started, self._target.shown)
         try:
-            self._turns.enter(patience)
-        except TimeoutError:
-            shown = self._target.shown
-            raise Overloaded(f"store {shown}: no connection was free in time; raise max_connections") from None
-        try:
-            until = min(max(came, self._turns.answered) + patience, came + longest(patience))
-            if until - monotonic() < patience / 4:  # others have had it: this says nothing of the cluster
-                raise Overloaded(f"store {self._target.shown}: a connection was free too late; raise max_connections")
-            reply = self._run(request, until)
+            reply = self._send(request, deadline)
         finally:
-            self._turns.leave()
-        self._turns.answered = monotonic()
+            self._slots.release()
+        self._slots.answered_at = monotonic()
         return reply
 
     def close(self) -> None:
-        """Let go of every connection."""
-        client, self._client, self._ask_slots = self._client, None, None
+        """Close every connection."""
+        client, self._client, self._refresh_map = self._client, None, None
         if client:
             client.close()
 
-    def _run(self, request: Request, until: float) -> Any:
-        client = self._connected(until)
+    def _send(self, request: Request, deadline: float) -> Any:
+        client = self._connected(deadline)
         try:
-            with by(until):
-                return self._answer(client, request)
+            with call_deadline(deadline):
+                return self._evaluate(client, request.call)
         except ERRORS as error:
             raise (unreachable if is_refused(error) else failure)(error, self._target.shown) from error
 
-    def _connected(self, until: float) -> Any:
+    def _connected(self, deadline: float) -> Any:
         client = self._client
-        if client and not self._ask_slots:
+        if client and not self._refresh_map:
             return client
-        left = until - monotonic()
+        left = deadline - monotonic()
         if not self._lock.acquire(timeout=0 if client else max(0.0, left)):
-            if client:  # somebody asks for the slots; most are where they were
+            if client:  # another thread reads the map; most slots have not moved
                 return client
             raise Overloaded(f"store {self._target.shown}: others have been connecting for too long")
         try:
             if not self._client:
-                self._client = self._connect(until)
-            elif ask := self._ask_slots:
-                self._refresh(self._client.nodes_manager, ask, until - left / 2)
+                self._client = self._connect(deadline)
+            elif refresh := self._refresh_map:
+                self._refresh(self._client.nodes_manager, refresh, deadline - left / 2)
             return self._client
         finally:
             self._lock.release()
 
-    def _connect(self, until: float) -> Any:
+    def _connect(self, deadline: float) -> Any:
         client: Any = None
         try:
-            with by(until, len(self._target.hosts)):
-                client = cluster_of(self._target)
-            with by(until):
+            with call_deadline(deadline, len(self._target.hosts)):
+                client = make_cluster(self._target)
+            with call_deadline(deadline):
                 hello = client.execute_command("HELLO", target_nodes=client.get_default_node())
             check_version(hello, self._target.shown)
-            self._put_off(client.nodes_manager)
+            self._defer_refresh(client.nodes_manager)
         except BaseException as error:
             if client:
                 client.close()
@@ -113,33 +102,32 @@ class ClusterLink:
             raise
         return client
 
-    def _put_off(self, manager: Any) -> None:
-        """Leave asking for the slots to the next order: redis-py would ask with the one that has just used its time up."""
+    def _defer_refresh(self, manager: Any) -> None:
+        """Leave reading the map to the next call: redis-py would read it in the call whose time has just run out."""
         initialize = manager.initialize
 
-        def later(**which: Any) -> None:
-            self._ask_slots = partial(initialize, **which)
+        def defer(**options: Any) -> None:
+            self._refresh_map = partial(initialize, **options)
 
-        manager.initialize = later
+        manager.initialize = defer
 
-    def _refresh(self, manager: Any, ask: Callable[[], object], until: float) -> None:
-        """Ask for the slots; where that fails the order goes to the node that had its slot, and the next asks again."""
-        self._ask_slots = None
+    def _refresh(self, manager: Any, refresh: Callable[[], object], deadline: float) -> None:
+        """Read the map; if that fails, the call goes to the slot's former node, and the next call reads the map."""
+        self._refresh_map = None
         try:
-            with by(until, len(manager.startup_nodes)):
-                ask()
+            with call_deadline(deadline, len(manager.startup_nodes)):
+                refresh()
         except ERRORS:
-            self._ask_slots = ask
+            self._refresh_map = refresh
 
     @staticmethod
-    def _answer(client: Any, request: Request) -> Any:
-        call = request.call
+    def _evaluate(client: Any, call: Call) -> Any:
         try:
-            return client.execute_command(*evalsha(call), **{NEVER_DECODE: True})
+            return client.execute_command(*_evalsha(call), **_RAW)
         except NoScriptError:
             node = client.get_node_from_key(call.keys[0])
             client.execute_command("SCRIPT LOAD", call.script.text, target_nodes=node)
-            return evaluated(client, call)
+            return client.execute_command(*_eval(call), **_RAW)
 
 
 class AsyncClusterLink:
@@ -147,19 +135,19 @@ class AsyncClusterLink:
 
     def __init__(self, target: Target) -> None:
         self._shown = target.shown
-        self._turns = AsyncTurns(target.max_connections)
-        self._client = async_cluster_of(target)
+        self._slots = AsyncSlots(target.max_connections)
+        self._client = make_async_cluster(target)
         self._loop = asyncio.get_running_loop()
         self._connected = False
 
     async def ask(self, request: Request) -> Any:
         """Same as `AsyncLink.ask`, as a coroutine."""
-        patience = request.patience if self._connected else START_UP
-        turn = await self._turns.enter(patience)
-        if not turn:
+        timeout = request.timeout if self._connected else START_UP
+        grant = await self._slots.acquire(timeout)
+        if not grant:
             raise Overloaded(f"store {self._shown}: no connection was free in time; raise max_connections")
         try:
-            async with Deadline(patience):
+            async with Timeout(timeout):
                 if not self._connected:
                     await self._connect()
                 reply = await self._answer(request.call)
@@ -167,15 +155,15 @@ class AsyncClusterLink:
             known = self._connected and not is_refused(error)
             raise (failure if known else unreachable)(error, self._shown) from error
         finally:
-            self._turns.settled(turn)
-            self._turns.leave()
-        self._turns.answered = self._loop.time()
+            self._slots.end_opening(grant)
+            self._slots.release()
+        self._slots.answered_at = self._loop.time()
         return reply
 
     async def open(self) -> None:
         """Same as `AsyncLink.open`."""
         try:
-            async with Deadline(START_UP):
+            async with Timeout(START_UP):
                 await self._connect()
         except ERRORS as error:
             raise unreachable(error, self._shown) from error
@@ -194,24 +182,21 @@ class AsyncClusterLink:
         check_version(hello, self._shown)
         self._connected = True
 
-    async def _answer(self, call: Any) -> Any:
+    async def _answer(self, call: Call) -> Any:
         client: Any = self._client
         try:
-            return await client.execute_command(*evalsha(call), **{NEVER_DECODE: True})
+            return await client.execute_command(*_evalsha(call), **_RAW)
         except NoScriptError:
             node = client.get_node_from_key(call.keys[0])
             await client.execute_command("SCRIPT LOAD", call.script.text, target_nodes=node)
-            command = ("EVAL", call.script.text, len(call.keys), *call.keys, *call.args)
-            return await client.execute_command(*command, **{NEVER_DECODE: True})
+            return await client.execute_command(*_eval(call), **_RAW)
 
 
-def evalsha(call: Call) -> tuple[Any, ...]:
+def _evalsha(call: Call) -> tuple[Any, ...]:
     """Return a call as a command of redis-py."""
     return ("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
 
 
-def evaluated(client: Any, call: Call) -> Any:
-    """Run a script by its text: a slot that is moving may be asked for at a node that has not loaded it."""
-    return client.execute_command(
-        "EVAL", call.script.text, len(call.keys), *call.keys, *call.args, **{NEVER_DECODE: True}
-    )
+def _eval(call: Call) -> tuple[Any, ...]:
+    """Return a call that carries its script: the node to which a slot is moving may not have loaded it."""
+    return ("EVAL", call.script.text, *_evalsha(call)[2:])

@@ -1,4 +1,4 @@
-"""One connection to a server, for one call at a time: what threads use."""
+"""Blocking connection to one server, for one call at a time."""
 
 from __future__ import annotations
 
@@ -8,96 +8,104 @@ from typing import TYPE_CHECKING, Any
 
 import hiredis
 
+from entitlements.stores.redis.deadlines import PASSED
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NOTHING = object()
-"""What the parser says of a reply that has not come whole yet."""
-PUSHED = getattr(hiredis, "PushNotification", None)
-"""What the server sends unasked."""
+INCOMPLETE = object()
+"""Returned by a reader whose next reply has not arrived whole."""
+PUSH = getattr(hiredis, "PushNotification", None)
+"""Type of the messages that a server sends without a request."""
 
 
-class Line:
+def reader_of(redis_connection: Any) -> hiredis.Reader:
+    """Return a parser of replies, which returns the server's errors as redis-py's exceptions."""
+    parser = redis_connection._parser  # noqa: SLF001 - redis-py has no public map from codes to exceptions
+    return hiredis.Reader(notEnoughData=INCOMPLETE, replyError=parser.parse_error)
+
+
+class Connection:
     """
-    One connection, for one call at a time.
+    Blocking connection, for one call at a time, over the socket of a connection of redis-py.
 
     Args:
-        connection: Of `dialing`, connected; nobody else talks on it.
+        redis_connection: Of `timed_connections`, connected, and used by this object only.
     """
 
-    def __init__(self, connection: Any) -> None:
-        self.connection = connection
-        self._socket = connection._sock.bare  # noqa: SLF001 - redis-py has no public way to it
-        self._replies = hiredis.Reader(notEnoughData=NOTHING, replyError=connection._parser.parse_error)  # noqa: SLF001
+    def __init__(self, redis_connection: Any) -> None:
+        self.redis_connection = redis_connection
+        self._socket = redis_connection._sock.bare  # noqa: SLF001 - redis-py has no public way to it
+        self._replies = reader_of(redis_connection)
         self._least = self._most = -1.0
-        """Seconds left between which the socket's timeout is right enough."""
-        self._arrived = _arrivals(self._socket)
+        """Range of remaining seconds for which the timeout set on the socket is accurate enough."""
+        self._is_readable = _readability(self._socket)
 
     @property
     def address(self) -> str:
-        """The server's address, looked up."""
+        """IP address of the server."""
         return str(self._socket.getpeername()[0])
 
-    def is_quiet(self) -> bool:
-        """Say whether nothing has come unasked: the end of the connection, most often."""
+    def is_usable(self) -> bool:
+        """Return whether the connection is open and has no unread data; the end of a connection reads as data."""
         try:
-            return not (self._arrived(0) or self._replies.has_data())
-        except (OSError, ValueError):  # closed under our feet
+            return not (self._is_readable(0) or self._replies.has_data())
+        except (OSError, ValueError):  # another thread has closed the socket
             return False
 
-    def ask(self, command: bytes, until: float) -> Any:
+    def execute(self, command: bytes, deadline: float) -> Any:
         """
-        Send a command and return its reply, an error of the server's included.
+        Send a command and return its reply; an error of the server is returned, not raised.
 
         Raises:
-            OSError: Where the connection breaks, or *until* has come.
+            OSError: If the connection breaks, or *deadline* passes.
         """
         socket, replies = self._socket, self._replies
-        if not self._least <= until - monotonic() <= self._most:
-            self._wait_till(until)
+        if not self._least <= deadline - monotonic() <= self._most:
+            self._limit_wait(deadline)
         socket.sendall(command)
-        self._wait_till(until)  # again, while the server works
+        self._limit_wait(deadline)  # again, while the server works
         while True:
             data = socket.recv(65_536)
             if not data:
                 raise ConnectionError("the server hung up")
             replies.feed(data)
             reply = replies.gets()
-            while type(reply) is PUSHED:
+            while type(reply) is PUSH:
                 reply = replies.gets()
-            if reply is not NOTHING:
+            if reply is not INCOMPLETE:
                 return reply
-            self._wait_till(until)
+            self._limit_wait(deadline)
 
     def close(self) -> None:
-        """End the connection."""
-        self.connection.disconnect()
+        """Close the connection."""
+        self.redis_connection.disconnect()
 
-    def _wait_till(self, until: float) -> None:
+    def _limit_wait(self, deadline: float) -> None:
         """
-        Let the socket wait no longer than *until*; a difference of a twentieth is not worth a system call.
+        Set the timeout of the socket, unless it differs by less than a twentieth: each change is a system call.
 
         Raises:
-            TimeoutError: Where *until* has come.
+            TimeoutError: If *deadline* has passed.
         """
-        left = until - monotonic()
+        left = deadline - monotonic()
         if left <= 0:
-            raise TimeoutError("its deadline has passed")
+            raise TimeoutError(PASSED)
         if not self._least <= left <= self._most:
             self._least, self._most = 0.95 * left, 1.05 * left
             self._socket.settimeout(left)
 
 
-def _arrivals(socket: Any) -> Callable[[int], object]:
-    """Return what says at once whether anything has come on a socket; it takes 0."""
-    pending = getattr(socket, "pending", None)  # what TLS has read ahead
+def _readability(socket: Any) -> Callable[[int], object]:
+    """Return a function that returns at once whether a socket has unread data; its argument is always 0."""
+    pending = getattr(socket, "pending", None)  # decrypted data that TLS has buffered
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(socket, select.POLLIN)
-        look: Callable[[int], object] = poll.poll
+        is_readable: Callable[[int], object] = poll.poll
     else:
 
-        def look(_: int) -> object:
+        def is_readable(_: int) -> object:
             return select.select([socket], [], [], 0)[0]
 
-    return look if pending is None else lambda now: pending() or look(now)
+    return is_readable if pending is None else lambda timeout: pending() or is_readable(timeout)

@@ -1,8 +1,9 @@
 """
-How long somebody waits, and the timers of an event loop that end it.
+Timeouts of waiting calls, and the event-loop timers that enforce them.
 
-A waiter is patient as long as others are being answered: then only we have much to do. A loop
-that was busy elsewhere meanwhile has not waited either.
+A timeout starts again with each reply that another call gets: the store works, and the process has
+more calls than connections. `LONGEST_WAIT` bounds the total. Time for which the event loop
+was blocked does not count as waiting.
 """
 
 from __future__ import annotations
@@ -16,109 +17,132 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+START_UP = 2.0
+"""Seconds for the first connection, which may need a cold resolver and a TLS handshake."""
 LONGEST_WAIT = 2.0
-"""Seconds after which a waiter gives up, whoever else is answered, where twice its patience is longer."""
+"""Seconds after which a waiting call fails even while others get replies, or its timeout if that is longer."""
 GRAIN = 0.002
-"""Seconds between two looks at who has waited too long."""
+"""Least seconds between two runs of an `ExpiryTimer`."""
 LATE = 0.01
-"""Seconds by which a timer may come late before that says something of the loop."""
+"""Seconds by which a timer fires late before the event loop counts as blocked."""
+PASSED = "its deadline has passed"
 
 
-def longest(patience: float) -> float:
-    """Return the seconds after which a waiter gives up, whoever else is answered: twice its patience at most."""
-    return max(patience, min(2 * patience, LONGEST_WAIT))
+def longest_wait(timeout: float) -> float:
+    """Return the seconds after which a call fails even while others get replies: at most twice its *timeout*."""
+    return max(timeout, min(2 * timeout, LONGEST_WAIT))
 
 
-class Alarm:
+class StartUp:
+    """Longer timeout for the calls that wait for the first connection; it applies for `START_UP` from the first call."""
+
+    def __init__(self) -> None:
+        self.ends = inf
+
+    def timeout(self, timeout: float, now: float) -> float:
+        """Return the timeout of a call made at *now* whose own is *timeout*."""
+        if self.ends is inf:
+            self.ends = now + START_UP
+        return timeout if now > self.ends else START_UP
+
+
+class ExtendableTimer:
     """
-    Rings once patience is over; a loop that was busy elsewhere meanwhile has not waited.
+    Timer that calls back once a timeout has passed, unless it was extended meanwhile.
 
-    When the timer itself comes late, answers that arrived in time may lie unread: they
-    get another moment.
-    """
-
-    def __init__(self, patience: float, ring: Callable[[], object], renewed: Callable[[], float] = lambda: 0.0) -> None:
-        self._loop = asyncio.get_running_loop()
-        now = self._loop.time()
-        self._ring, self._renewed = ring, renewed
-        self._last = now + longest(patience)
-        self._timer = self._loop.call_at(now + patience, self._over)
-
-    def stop(self) -> None:
-        """Stay silent."""
-        self._timer.cancel()
-
-    def _over(self) -> None:
-        now = self._loop.time()
-        again = self._renewed()
-        if now - self._timer.when() > LATE:
-            again = max(again, now + LATE)
-        if now < again and now < self._last:
-            self._timer = self._loop.call_at(min(again, self._last), self._over)
-        else:
-            self._ring()
-
-
-class Watch:
-    """
-    One timer for all that wait on a loop, however many they are.
+    A timer that fires late shows that the loop was blocked: replies that arrived in time may
+    still be unread, so it allows another moment.
 
     Args:
-        loop: Whose.
-        expire: Takes the time in monotonic seconds, answers for whoever has waited too long,
-            and returns when the next will have, or None.
+        timeout: In seconds.
+        callback: Called once, without arguments.
+        extended: Returns the time of the loop up to which the timeout is extended.
+    """
+
+    def __init__(
+        self, timeout: float, callback: Callable[[], object], extended: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        now = self._loop.time()
+        self._callback, self._extended = callback, extended
+        self._last = now + longest_wait(timeout)
+        self._timer = self._loop.call_at(now + timeout, self._fire)
+
+    def cancel(self) -> None:
+        """Never call back."""
+        self._timer.cancel()
+
+    def _fire(self) -> None:
+        now = self._loop.time()
+        until = self._extended()
+        if now - self._timer.when() > LATE:
+            until = max(until, now + LATE)
+        if now < until and now < self._last:
+            self._timer = self._loop.call_at(min(until, self._last), self._fire)
+        else:
+            self._callback()
+
+
+class ExpiryTimer:
+    """
+    One timer for all calls that wait on an event loop.
+
+    Args:
+        loop: The event loop.
+        expire: Takes the time in monotonic seconds, fails the calls whose deadline has passed,
+            and returns the next deadline, or None.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, expire: Callable[[float], float | None]) -> None:
         self._loop, self._expire = loop, expire
         self._timer: asyncio.TimerHandle | None = None
         self._was_late = False
-        self.rings_at = inf
-        """When it looks next."""
+        self.fires_at = inf
+        """Time of the next run, in monotonic seconds."""
 
-    def by(self, at: float) -> None:
-        """Look at *at*, and not at `rings_at`."""
-        self.stop()
-        self.rings_at = at
-        self._timer = self._loop.call_later(at - monotonic(), self._look)
+    def schedule(self, at: float) -> None:
+        """Run at *at* instead of `fires_at`."""
+        self.cancel()
+        self.fires_at = at
+        self._timer = self._loop.call_later(at - monotonic(), self._fire)
 
-    def stop(self) -> None:
-        """Look no more."""
+    def cancel(self) -> None:
+        """Drop the next run."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self.rings_at = None, inf
+        self._timer, self.fires_at = None, inf
 
-    def _look(self) -> None:
-        now, meant = monotonic(), self.rings_at
-        self._timer, self.rings_at = None, inf
-        # The loop was busy elsewhere: answers that came in time may lie unread, so they get another moment, and one only.
-        self._was_late = now - meant > LATE and not self._was_late
-        again = now + LATE if self._was_late else self._expire(now)
-        if again is not None:
-            self.by(max(again, now + GRAIN))
+    def _fire(self) -> None:
+        now, planned = monotonic(), self.fires_at
+        self._timer, self.fires_at = None, inf
+        # The loop was blocked: replies that came in time may be unread, so calls get another moment, once.
+        self._was_late = now - planned > LATE and not self._was_late
+        next_at = now + LATE if self._was_late else self._expire(now)
+        if next_at is not None:
+            self.schedule(max(next_at, now + GRAIN))
 
 
-class Deadline:
-    """`asyncio.timeout()` with an `Alarm`: raises TimeoutError in its block once patience is over."""
+class Timeout:
+    """`asyncio.timeout()` on an `ExtendableTimer`: raises TimeoutError in its block once the timeout has passed."""
 
-    def __init__(self, patience: float, renewed: Callable[[], float] = lambda: 0.0) -> None:
-        self._patience, self._renewed = patience, renewed
-        self._over = False
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._has_passed = False
 
     async def __aenter__(self) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
         self._cancelling = task.cancelling()
-        self._alarm = Alarm(self._patience, self._cancel, self._renewed)
+        self._timer = ExtendableTimer(self._timeout, self._cancel)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._alarm.stop()
-        if self._over and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        self._timer.cancel()
+        if self._has_passed and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def _cancel(self) -> None:
-        self._over = True
+        self._has_passed = True
         self._task.cancel()

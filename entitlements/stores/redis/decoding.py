@@ -44,7 +44,7 @@ _PERIOD = Struct(">qqqqqq")
 _NUMBER = Struct(">q")
 
 
-def answer_of(order: Order, reply: Any) -> Answer:
+def decode_reply(order: Order, reply: Any) -> Answer:
     """
     Return the answer that a reply to *order* is.
 
@@ -59,10 +59,10 @@ def answer_of(order: Order, reply: Any) -> Answer:
         raise _not_ours(type(order).__name__, reply) from error
 
 
-def reader_of(order: Order) -> Callable[[Any], Answer]:
-    """Return what reads the replies to *order*: `answer_of` it, in fewer steps for the common charge."""
+def decoder_of(order: Order) -> Callable[[Any], Answer]:
+    """Return what reads the replies to *order*: `decode_reply` it, in fewer steps for the common charge."""
     slid = _slid_of(order) if isinstance(order, Charge) else None
-    return slid or partial(answer_of, order)
+    return slid or partial(decode_reply, order)
 
 
 def _not_ours(asked: str, reply: object) -> StoreError:

@@ -32,7 +32,7 @@ from entitlements.model.instants import SECOND
 from entitlements.model.limits import UNLIMITED, Algorithm, Mode, Quota, Rate
 from entitlements.model.names import MAX_COUNT
 from entitlements.stores.orders import deadline_of
-from entitlements.stores.redis.decoding import reader_of
+from entitlements.stores.redis.decoding import decoder_of
 from entitlements.stores.redis.keys import account_key, scope_key
 from entitlements.stores.redis.scripts import CHARGE, COMMANDS, RATE, SLIDING, Script
 
@@ -78,7 +78,7 @@ class Request(NamedTuple):
     Args:
         call: The script call that it is.
         command: That, as it travels.
-        patience: Its deadline, in seconds.
+        timeout: Its deadline, in seconds.
         read: Makes the answer of a reply, or raises `StoreError`.
         namespace: What stands before its keys.
         times: How often it has been sent before, to a server that lacked the script.
@@ -86,13 +86,13 @@ class Request(NamedTuple):
 
     call: Call
     command: bytes
-    patience: float
+    timeout: float
     read: Callable[[Any], Any]
     namespace: str = ""
     times: int = 0
 
 
-def request_of(namespace: str, order: Order) -> Request:
+def encode_request(namespace: str, order: Order) -> Request:
     """
     Return *order* ready to be sent to where keys begin with *namespace*.
 
@@ -107,7 +107,7 @@ def request_of(namespace: str, order: Order) -> Request:
     return found
 
 
-def packed(*words: bytes) -> bytes:
+def pack_command(*words: bytes) -> bytes:
     """
     Return a command as it travels: an array of bulk strings.
 
@@ -117,9 +117,9 @@ def packed(*words: bytes) -> bytes:
 
 
 def _request(order: Order, namespace: str) -> Request:
-    call = call_of(order, namespace)
-    command = packed(b"EVALSHA", call.script.sha, b"%d" % len(call.keys), *call.keys, *call.args)
-    return Request(call, command, _seconds(deadline_of(order)), reader_of(order), namespace)
+    call = encode_call(order, namespace)
+    command = pack_command(b"EVALSHA", call.script.sha, b"%d" % len(call.keys), *call.keys, *call.args)
+    return Request(call, command, _seconds(deadline_of(order)), decoder_of(order), namespace)
 
 
 @lru_cache(maxsize=1024)
@@ -128,7 +128,7 @@ def _seconds(deadline: int) -> float:
     return deadline / SECOND
 
 
-def call_of(order: Order, namespace: str) -> Call:
+def encode_call(order: Order, namespace: str) -> Call:
     """Return the one script call that carries out *order*."""
     if type(order) is Charge:
         return _charge(order, namespace)

@@ -12,13 +12,13 @@ from redis.exceptions import NoScriptError
 from entitlements.errors import StoreError
 from entitlements.stores.errors import Overloaded, Unreachable
 from entitlements.stores.pending import AS_IS, Asked, fail
-from entitlements.stores.redis.clients import START_UP, async_pool_of
-from entitlements.stores.redis.deadlines import LONGEST_WAIT, Watch, longest
-from entitlements.stores.redis.encoding import Call, Request, packed
+from entitlements.stores.redis.clients import make_async_pool
+from entitlements.stores.redis.deadlines import LONGEST_WAIT, START_UP, ExpiryTimer, longest_wait
+from entitlements.stores.redis.encoding import Call, Request, pack_command
 from entitlements.stores.redis.error_map import failure, is_elsewhere, unreachable
 from entitlements.stores.redis.pipeline_protocol import Exchange
-from entitlements.stores.redis.pool import ERRORS, check_version, sentinels
-from entitlements.stores.redis.scripts import LOADED, Script
+from entitlements.stores.redis.pool import ERRORS, check_version, sentinel_clients
+from entitlements.stores.redis.scripts import MAX_LOADS, Script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -41,7 +41,7 @@ def _as_is(reply: Any) -> Any:
 
 
 _NO_CALL = Call(Script("", b"", b""), (), ())
-_HELLO = Request(_NO_CALL, packed(b"HELLO"), START_UP, _as_is)
+_HELLO = Request(_NO_CALL, pack_command(b"HELLO"), START_UP, _as_is)
 _made = tuple.__new__  # a named tuple's own constructor costs three times as much
 
 
@@ -58,7 +58,7 @@ class AsyncLink:
 
     def __init__(self, target: Target) -> None:
         self._shown = target.shown
-        self._pool = async_pool_of(target)
+        self._pool = make_async_pool(target)
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Asked] = deque()
         self._exchange: Exchange | None = None
@@ -69,7 +69,7 @@ class AsyncLink:
         self._start_up_ends = monotonic() + START_UP
         self._least = START_UP
         """The smallest patience of any call."""
-        self._watch = Watch(self._loop, self._expire)
+        self._watch = ExpiryTimer(self._loop, self._expire)
 
     def ask(
         self, request: Request, asker: Asker = AS_IS, order: Order | None = None, ticket: Ticket | None = None
@@ -102,8 +102,8 @@ class AsyncLink:
                 loop.call_soon(self._flush)
         if patience < self._least:  # noqa: PLR1730 - min() takes three times as long
             self._least = patience
-        if now + patience < self._watch.rings_at:
-            self._watch.by(now + patience)
+        if now + patience < self._watch.fires_at:
+            self._watch.schedule(now + patience)
         return answer
 
     def _overloaded(self) -> Overloaded:
@@ -119,10 +119,10 @@ class AsyncLink:
         if self._connecting is not None:
             self._connecting.cancel()
         self._fail_queue(Unreachable(f"store {self._shown}: it was closed"))
-        self._watch.stop()
+        self._watch.cancel()
         for exchange in self._exchanges():
             exchange.close()
-        for sentinel in sentinels(self._pool):
+        for sentinel in sentinel_clients(self._pool):
             await sentinel.aclose()
 
     def abandon(self) -> None:
@@ -163,7 +163,7 @@ class AsyncLink:
     def _refused(self, exchange: Exchange, asked: Asked, error: Exception) -> None:
         """Fail a call for the server's error; one whose script the server lacks is sent again behind it."""
         request = asked.request
-        if isinstance(error, NoScriptError) and request.times < LOADED:
+        if isinstance(error, NoScriptError) and request.times < MAX_LOADS:
             script = request.call.script
             again = asked._replace(request=request._replace(times=request.times + 1))
             self._send(exchange, (again,) if script.sha in exchange.loading else (self._load(exchange, script), again))
@@ -182,7 +182,7 @@ class AsyncLink:
             loaded.exception()  # or it would be logged
 
         loaded.add_done_callback(heard)
-        command = packed(b"SCRIPT", b"LOAD", script.text)
+        command = pack_command(b"SCRIPT", b"LOAD", script.text)
         return Asked(loaded, monotonic(), START_UP, Request(_NO_CALL, command, START_UP, _as_is), AS_IS)
 
     def _lost(self, exchange: Exchange, error: BaseException | None) -> None:
@@ -292,7 +292,7 @@ class AsyncLink:
                 break
             if answer.done():
                 continue
-            until = min(max(since, self._answered_at) + patience, since + longest(patience))
+            until = min(max(since, self._answered_at) + patience, since + longest_wait(patience))
             if until <= now:
                 late.append(asked)
             else:

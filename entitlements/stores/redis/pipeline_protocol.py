@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import hiredis
 
 from entitlements.errors import StoreError
-from entitlements.stores.redis.connection import NOTHING, PUSHED
+from entitlements.stores.redis.connection import INCOMPLETE, PUSH, reader_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -59,8 +59,7 @@ class Exchange(asyncio.Protocol):
         self._hands_out = False
         """Whether more answers than `AT_ONCE` came together, and the rest is still to be handed out."""
         self._answered, self._refused, self._lost = answered, refused, lost
-        parser = connection._parser  # noqa: SLF001 - only it knows redis-py's names for the server's errors
-        self._replies = hiredis.Reader(notEnoughData=NOTHING, replyError=parser.parse_error)
+        self._replies = reader_of(connection)
         self._writer = connection._writer  # noqa: SLF001 - kept, as it closes its transport when it goes
         self._transport = self._writer.transport
         self._is_tls = self._transport.get_extra_info("sslcontext") is not None
@@ -130,10 +129,10 @@ class Exchange(asyncio.Protocol):
         self._hands_out = False
         try:
             for _ in range(most):
-                if (reply := reply_of()) is NOTHING:
+                if (reply := reply_of()) is INCOMPLETE:
                     break
                 kind = type(reply)
-                if kind is PUSHED:
+                if kind is PUSH:
                     continue
                 asked = waiting.popleft()
                 answer = asked[0]

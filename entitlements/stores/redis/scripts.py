@@ -11,7 +11,7 @@ from functools import cache
 from hashlib import sha1
 from importlib.resources import files
 
-LOADED = 10
+MAX_LOADS = 10
 """Times that one call brings the server its script, which somebody may flush in between."""
 
 _LEDGER = ("records", "codec", "meters", "counts", "idempotency", "ledger")
@@ -33,7 +33,7 @@ class Script:
     sha: bytes
 
 
-def script_of(name: str, text: str) -> Script:
+def make_script(name: str, text: str) -> Script:
     """Return the script *name* with the source *text*."""
     source = text.encode()
     return Script(name, source, sha1(source, usedforsecurity=False).hexdigest().encode())
@@ -45,7 +45,7 @@ def _part(name: str) -> str:
 
 
 def _joined(name: str, *parts: str) -> Script:
-    return script_of(name, "\n".join(_part(part) for part in (*parts, name)))
+    return make_script(name, "\n".join(_part(part) for part in (*parts, name)))
 
 
 SLIDING = _joined("sliding")
@@ -84,11 +84,11 @@ end }
 """
 
 
-def on_injected_time(script: Script) -> Script:
+def with_injected_time(script: Script) -> Script:
     """
     Return a variant of *script* for tests: its last argument is the time, in microseconds.
 
     Nothing in the package calls this; a store always runs the scripts above, whose only
     clock is the server's.
     """
-    return script_of(f"{script.name} on injected time", _INJECTED + script.text.decode())
+    return make_script(f"{script.name} on injected time", _INJECTED + script.text.decode())

@@ -1,8 +1,8 @@
 """
-A fair bounded wait for one of so many connections: first come, first served.
+FIFO semaphore for connection slots.
 
-A waiter is patient as long as others are being answered: then only we have much to do.
-When nobody has been answered for as long as it may wait, the store is what is slow.
+The timeout of a waiter starts again while others get replies: then the process has more calls
+than connections. Once no call has got a reply for a whole timeout, the store is slow, and the waiter fails.
 """
 
 from __future__ import annotations
@@ -15,172 +15,174 @@ from enum import IntEnum
 from time import monotonic
 from typing import Any
 
-from entitlements.stores.redis.deadlines import Alarm, longest
+from entitlements.stores.redis.deadlines import ExtendableTimer, longest_wait
 
-OPENED_AT_ONCE = 4
-"""Connections that one loop opens at the same time."""
+MAX_OPENING = 4
+"""Connections that one event loop opens at the same time."""
 
 
-class Turns:
+class Slots:
     """
-    Lets so many threads through at a time.
+    FIFO semaphore for threads.
 
-    Each place keeps what its last holder has left there, a connection or None; the one
-    that was used last is handed out first.
+    Each slot keeps what its last holder released into it, a connection or None. The slot that
+    was used last is handed out first.
     """
 
-    def __init__(self, places: int) -> None:
-        self.free: deque[Any] = deque([None] * places)
+    def __init__(self, size: int) -> None:
+        self.free: deque[Any] = deque([None] * size)
         self.waiting: deque[_Waiter] = deque()
-        self.answered = 0.0
-        """When somebody was last answered while others waited, on the monotonic clock."""
+        self.answered_at = 0.0
+        """Time of the last reply that came while calls waited, in monotonic seconds."""
         self._lock = threading.Lock()
 
-    def enter(self, patience: float) -> Any:
+    def acquire(self, timeout: float) -> Any:
         """
-        Wait for a place, and return what was left there.
+        Wait for a slot and return what it keeps.
 
         Raises:
-            TimeoutError: Where none came.
+            TimeoutError: If no slot was free in time.
         """
         try:
             return self.free.pop()
         except IndexError:
-            return self._wait(patience)
+            return self._wait(timeout)
 
-    def leave(self, left: Any = None) -> None:
-        """Hand a place to whoever has waited longest, with what is left there."""
-        (self.free.appendleft if left is None else self.free.append)(left)
+    def release(self, kept: Any = None) -> None:
+        """Hand the slot to the thread that has waited longest; *kept* stays in it."""
+        (self.free.appendleft if kept is None else self.free.append)(kept)
         if self.waiting:
             self._hand_out()
 
-    def _wait(self, patience: float) -> Any:
-        mine = _Waiter()
+    def _wait(self, timeout: float) -> Any:
+        waiter = _Waiter()
         try:
             with self._lock:
-                self.waiting.append(mine)
-            self._hand_out()  # a place may have been left since we looked
-            has_come = self._comes(mine, patience)
-        except BaseException:  # a signal's handler raised: the place must not be lost
-            if not self._gives_up(mine) and mine.has_place:
-                self.leave(mine.place)
+                self.waiting.append(waiter)
+            self._hand_out()  # a slot may have been released since the look at `free`
+            is_granted = self._is_granted(waiter, timeout)
+        except BaseException:  # a signal handler raised: the slot must not be lost
+            if not self._withdraw(waiter) and waiter.has_slot:
+                self.release(waiter.kept)
             raise
-        if not has_come:
-            raise TimeoutError("no place was free in time")
-        return mine.place
+        if not is_granted:
+            raise TimeoutError("no slot was free in time")
+        return waiter.kept
 
-    def _comes(self, mine: _Waiter, patience: float) -> bool:
-        came = monotonic()
-        until = came + patience
-        while not mine.turn.acquire(timeout=max(0.0, until - monotonic())):
-            until = min(max(until, self.answered + patience), came + longest(patience))
-            if monotonic() >= until:
-                return not self._gives_up(mine)
+    def _is_granted(self, waiter: _Waiter, timeout: float) -> bool:
+        started = monotonic()
+        deadline = started + timeout
+        while not waiter.granted.acquire(timeout=max(0.0, deadline - monotonic())):
+            deadline = min(max(deadline, self.answered_at + timeout), started + longest_wait(timeout))
+            if monotonic() >= deadline:
+                return not self._withdraw(waiter)
         return True
 
     def _hand_out(self) -> None:
         with self._lock, suppress(IndexError):
             while self.waiting:
-                place = self.free.pop()
-                mine = self.waiting.popleft()
-                mine.place, mine.has_place = place, True
-                mine.turn.release()
+                kept = self.free.pop()
+                waiter = self.waiting.popleft()
+                waiter.kept, waiter.has_slot = kept, True
+                waiter.granted.release()
 
-    def _gives_up(self, mine: _Waiter) -> bool:
-        """Let a thread wait no more; False where its turn has come meanwhile."""
+    def _withdraw(self, waiter: _Waiter) -> bool:
+        """Remove a waiter; False if it has got a slot meanwhile."""
         with self._lock:
-            if mine in self.waiting:
-                self.waiting.remove(mine)
+            if waiter in self.waiting:
+                self.waiting.remove(waiter)
                 return True
         return False
 
 
 class _Waiter:
-    """A thread that waits; its lock is free once it has a place."""
+    """A waiting thread; its lock is released once it has a slot."""
 
-    __slots__ = ("has_place", "place", "turn")
+    __slots__ = ("granted", "has_slot", "kept")
 
     def __init__(self) -> None:
-        self.place: Any = None
-        self.has_place = False
-        self.turn = threading.Lock()
-        self.turn.acquire()
+        self.kept: Any = None
+        self.has_slot = False
+        self.granted = threading.Lock()
+        self.granted.acquire()
 
 
-class Turn(IntEnum):
-    """What a task that entered has got."""
+class Grant(IntEnum):
+    """Result of waiting for a slot of `AsyncSlots`."""
 
     NONE = 0
-    TAKEN = 1
-    """A place that somebody had before, with a connection that is open."""
+    """No slot was free in time."""
+    REUSED = 1
+    """A slot with an open connection."""
     NEW = 2
-    """A new place: `settled()` must follow once its connection is open, or has failed to."""
+    """A slot without a connection: call `end_opening()` once that is open, or has failed to open."""
 
 
-class AsyncTurns:
+class AsyncSlots:
     """
-    Same as `Turns` for the tasks of one event loop, which opens few connections at a time.
+    FIFO semaphore for the tasks of one event loop; it limits how many connections open at the same time.
 
-    A thousand calls at once would otherwise open all connections at once, and none of
+    Without that limit a thousand calls at once would open all connections at once, and none of
     them in time.
     """
 
-    def __init__(self, places: int) -> None:
-        self._most = places
-        self._places = self._free = self._opening = 0
-        self._waiting: deque[asyncio.Future[Turn]] = deque()
-        self.answered = 0.0
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._used = self._free = self._opening = 0
+        self._waiting: deque[asyncio.Future[Grant]] = deque()
+        self.answered_at = 0.0
+        """Time of the last reply, on the clock of the loop."""
 
-    async def enter(self, patience: float) -> Turn:
-        """Wait for a turn."""
+    async def acquire(self, timeout: float) -> Grant:  # noqa: ASYNC109 - replies extend it, unlike `asyncio.timeout`
+        """Wait for a slot."""
         if self._free:
             self._free -= 1
-            return Turn.TAKEN
+            return Grant.REUSED
         if self._may_open():
             return self._open()
-        mine: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
-        self._waiting.append(mine)
-        alarm = Alarm(patience, lambda: _give_up(mine), lambda: self.answered + patience)
+        waiter: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        timer = ExtendableTimer(timeout, lambda: _fail(waiter), lambda: self.answered_at + timeout)
         try:
-            return await mine
+            return await waiter
         except asyncio.CancelledError:
-            if mine.done() and not mine.cancelled() and mine.result() is not Turn.NONE:
-                self.settled(mine.result())
-                self.leave()
+            if waiter.done() and not waiter.cancelled() and waiter.result() is not Grant.NONE:
+                self.end_opening(waiter.result())
+                self.release()
             raise
         finally:
-            alarm.stop()
+            timer.cancel()
 
-    def settled(self, turn: Turn) -> None:
-        """Take notice that the connection of a new place is open, or has failed to."""
-        if turn is Turn.NEW:
+    def end_opening(self, grant: Grant) -> None:
+        """Count the connection of a new slot as open, or as failed."""
+        if grant is Grant.NEW:
             self._opening -= 1
             while self._may_open() and (waiter := self._next()):
                 waiter.set_result(self._open())
 
-    def leave(self) -> None:
-        """Hand the turn to whoever has waited longest."""
+    def release(self) -> None:
+        """Hand the slot to the task that has waited longest."""
         if waiter := self._next():
-            waiter.set_result(Turn.TAKEN)
+            waiter.set_result(Grant.REUSED)
         else:
             self._free += 1
 
-    def _next(self) -> asyncio.Future[Turn] | None:
+    def _next(self) -> asyncio.Future[Grant] | None:
         while self._waiting:
             waiter = self._waiting.popleft()
-            if not waiter.done():  # it has given up, or was cancelled
+            if not waiter.done():  # neither timed out nor cancelled
                 return waiter
         return None
 
     def _may_open(self) -> bool:
-        return self._places < self._most and self._opening < OPENED_AT_ONCE
+        return self._used < self._size and self._opening < MAX_OPENING
 
-    def _open(self) -> Turn:
-        self._places += 1
+    def _open(self) -> Grant:
+        self._used += 1
         self._opening += 1
-        return Turn.NEW
+        return Grant.NEW
 
 
-def _give_up(waiter: asyncio.Future[Turn]) -> None:
+def _fail(waiter: asyncio.Future[Grant]) -> None:
     if not waiter.done():
-        waiter.set_result(Turn.NONE)
+        waiter.set_result(Grant.NONE)

@@ -1,10 +1,9 @@
 """
-The networked store: Redis or Valkey, one script call per order.
+Networked store: Redis or Valkey, one script call per order.
 
-Two thin shells around `encoding.py`. Each order waits its turn for a connection, sends one
-EVALSHA and reads one answer, all before its deadline; nothing is ever sent twice but a
-script that the server does not know, which it has not run. When the store fails, the
-shells raise a `StoreError`, and that is all they do about it.
+Two thin shells around `encoding.py`, `decoding.py` and a connection. Each order sends one EVALSHA and
+reads one reply before its deadline. Nothing is sent twice, except after NOSCRIPT: then the
+server has not run the script. A failure raises a `StoreError`; retry and fallback are the work of `resilience/`.
 """
 
 from __future__ import annotations
@@ -14,18 +13,18 @@ from asyncio import get_running_loop
 from typing import TYPE_CHECKING, Any
 
 from entitlements._fork import renew_after_fork
-from entitlements.stores.redis.cluster import AsyncClusterLink, ClusterLink
-from entitlements.stores.redis.encoding import request_of
+from entitlements.stores.redis.cluster import AsyncClusterLink, ClusterPool
+from entitlements.stores.redis.encoding import encode_request
 from entitlements.stores.redis.pipeline import AsyncLink
-from entitlements.stores.redis.pool import Link, found
+from entitlements.stores.redis.pool import ConnectionPool, resolve_target
 from entitlements.stores.redis.url import (
     DEFAULT_NAMESPACE,
     MAX_CONNECTIONS,
     Target,
     is_async_client,
     is_client,
-    target_from,
-    target_of,
+    target_from_client,
+    target_from_url,
 )
 
 if TYPE_CHECKING:
@@ -41,13 +40,13 @@ class RedisStore:
 
     Args:
         store: A URL (`redis://`, `rediss://`, `unix://`, `redis+sentinel://`,
-            `redis+cluster://`), or a client of redis-py, whose settings are taken.
-        namespace: Stands before every key, unless a URL says `?namespace=`.
-        max_connections: Most connections at once, unless a URL says `?max_connections=`.
+            `redis+cluster://`), or a client of redis-py, of which only the settings are used.
+        namespace: Prefix of every key, unless the URL has `?namespace=`.
+        max_connections: Most connections at once, unless the URL has `?max_connections=`.
 
     Raises:
-        ValueError: For a URL that cannot be right.
-        TypeError: For a client of an event loop.
+        ValueError: For an invalid URL.
+        TypeError: For an asyncio client.
     """
 
     via = "store"
@@ -59,8 +58,8 @@ class RedisStore:
             raise TypeError(f"{type(store).__name__} is for an event loop; pass a redis.Redis, or use AsyncEnforcer")
         self._target = _target(store, namespace, max_connections)
         self._namespace = self._target.namespace
-        self._addresses = found(self._target)  # now, while nobody waits: no deadline holds for it
-        self._link: Link | ClusterLink = self._new_link()
+        self._addresses = resolve_target(self._target)  # now: in a call it could not end by the deadline
+        self._pool: ConnectionPool | ClusterPool = self._new_pool()
         renew_after_fork(self)
 
     def __repr__(self) -> str:
@@ -71,22 +70,21 @@ class RedisStore:
         Carry out one order in one script call.
 
         Raises:
-            StoreError: Where the store did not answer, or could not; its type says
-                whether the order may have been carried out.
+            StoreError: If the store failed; the type says whether the order may have been carried out.
         """
-        request = request_of(self._namespace, order)
-        return request.read(self._link.run(request))  # type: ignore[no-any-return]
+        request = encode_request(self._namespace, order)
+        return request.read(self._pool.execute(request))  # type: ignore[no-any-return]
 
     def close(self) -> None:
-        """Let go of every connection; counters stay."""
-        self._link.close()
+        """Close every connection that is not in use; counters stay in the server."""
+        self._pool.close()
 
     def renew(self) -> None:
-        """Start with no connections after a fork: the parent's are the parent's."""
-        self._link = self._new_link()
+        """Start without connections in a forked child: the sockets belong to the parent."""
+        self._pool = self._new_pool()
 
-    def _new_link(self) -> Link | ClusterLink:
-        return ClusterLink(self._target) if self._target.is_cluster else Link(self._target, self._addresses)
+    def _new_pool(self) -> ConnectionPool | ClusterPool:
+        return ClusterPool(self._target) if self._target.is_cluster else ConnectionPool(self._target, self._addresses)
 
 
 class AsyncRedisStore:
@@ -110,7 +108,7 @@ class AsyncRedisStore:
 
     async def execute(self, order: Order, /) -> Answer:
         """Same as `RedisStore.execute`."""
-        request = request_of(self._namespace, order)
+        request = encode_request(self._namespace, order)
         link = self._links.get(get_running_loop()) or self._open()
         return request.read(await link.ask(request))  # type: ignore[no-any-return]
 
@@ -122,7 +120,7 @@ class AsyncRedisStore:
             Overloaded: Where too many wait already.
         """
         link: Any = self._links.get(get_running_loop()) or self._open()
-        return link.ask(request_of(self._namespace, order), asker, order, ticket)  # type: ignore[no-any-return]
+        return link.ask(encode_request(self._namespace, order), asker, order, ticket)  # type: ignore[no-any-return]
 
     def let_go(self) -> None:
         """Let whoever waits on this loop go, where the server has answered nobody for as long as they may wait."""
@@ -155,7 +153,7 @@ class AsyncRedisStore:
 
 def _target(store: Any, namespace: str, max_connections: int) -> Target:
     if isinstance(store, str):
-        return target_of(store, namespace, max_connections)
+        return target_from_url(store, namespace, max_connections)
     if not is_client(store):
         raise TypeError(f"store of type {type(store).__name__} is no store URL (as a str) and no client of redis-py")
-    return target_from(store, namespace, max_connections)
+    return target_from_client(store, namespace, max_connections)

@@ -1,10 +1,10 @@
 """
-Connections of redis-py that are made, and answer, by the deadline of the call that wants them.
+Connection classes of redis-py that connect and reply before the deadline of the current call.
 
-redis-py gives each address of a name, each sentinel, each node of a cluster and each answer
-of a handshake its whole timeout anew, and a reply that drips in has it again with every
-byte. Here one call has one deadline, whatever it dials and reads. Several of whom one is
-enough get a fair part of the time each, so that one that is silent leaves some for the next.
+redis-py applies its timeout to each address of a name, each sentinel, each node of a cluster, each
+reply of a handshake, and each part of a reply. Here one call has one deadline, however many connections
+and reads it needs. Candidates of which one is enough share the time, so that a silent one leaves
+time for the next.
 """
 
 from __future__ import annotations
@@ -18,49 +18,49 @@ from typing import TYPE_CHECKING, Any
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 
+from entitlements.stores.redis.deadlines import PASSED
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-_LATE = "its deadline has passed"
 
 
 class Deadline:
     """
-    When one call must be done, over however many connections.
+    Deadline of one call, over all connections that it uses.
 
     Args:
-        until: On the monotonic clock.
-        candidates: How many may be asked one after the other until one answers.
+        at: In monotonic seconds.
+        candidates: Number of connections that may be tried in turn until one replies.
     """
 
-    def __init__(self, until: float, candidates: int = 1) -> None:
-        self._until, self._candidates = until, candidates
-        self._whose: object = None
-        self._part = until
+    def __init__(self, at: float, candidates: int = 1) -> None:
+        self._at, self._candidates = at, candidates
+        self._connection: object = None
+        self._share_ends = at
 
-    def left(self, whose: object) -> float:
+    def remaining(self, connection: object) -> float:
         """
-        Return the seconds that a connection has: a fair part of what is left when it is first asked for.
+        Return the seconds left to a connection: on its first use it gets a share of what is left to the call.
 
         Raises:
-            TimeoutError: Where there are none.
+            TimeoutError: If none are left.
         """
         now = monotonic()
-        if whose is not self._whose:
-            self._whose, self._part = whose, now + (self._until - now) / self._candidates
+        if connection is not self._connection:
+            self._connection, self._share_ends = connection, now + (self._at - now) / self._candidates
             self._candidates = max(1, self._candidates - 1)
-        if self._part <= now:
-            raise TimeoutError(_LATE)
-        return self._part - now
+        if self._share_ends <= now:
+            raise TimeoutError(PASSED)
+        return self._share_ends - now
 
 
 _deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 
 @contextmanager
-def by(until: float, candidates: int = 1) -> Iterator[None]:
-    """Let what redis-py does in this block, by connections of this module, be done by a `Deadline`."""
-    token = _deadline.set(Deadline(until, candidates))
+def call_deadline(at: float, candidates: int = 1) -> Iterator[None]:
+    """Apply a `Deadline` to what connections of this module do in the block."""
+    token = _deadline.set(Deadline(at, candidates))
     try:
         yield
     finally:
@@ -69,78 +69,77 @@ def by(until: float, candidates: int = 1) -> Iterator[None]:
 
 class TimedSocket:
     """
-    A connected socket that waits for nothing longer than the call has time.
+    Connected socket that waits no longer than the deadline of the call allows.
 
     Args:
         bare: The socket.
-        whose: The connection that it is of.
+        connection: The connection that owns it.
     """
 
-    def __init__(self, bare: Any, whose: object) -> None:
+    def __init__(self, bare: Any, connection: object) -> None:
         self.bare = bare
-        self._whose = whose
+        self._connection = connection
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.bare, name)
 
     def recv_into(self, buffer: bytearray) -> int:
-        """Read what has come."""
-        _limit(self.bare, self._whose)
+        """Read what has arrived, or wait for it."""
+        _apply_deadline(self.bare, self._connection)
         return int(self.bare.recv_into(buffer))
 
     def sendall(self, data: bytes) -> None:
-        """Write all."""
-        _limit(self.bare, self._whose)
+        """Write all of *data*."""
+        _apply_deadline(self.bare, self._connection)
         self.bare.sendall(data)
 
 
-def _limit(bare: Any, whose: object) -> None:
-    """Let a socket wait no longer than the call has time; without a deadline it keeps redis-py's timeout."""
+def _apply_deadline(bare: Any, connection: object) -> None:
+    """Set the timeout of a socket to the time left to the call; outside of `call_deadline` redis-py's stays."""
     if (deadline := _deadline.get()) is not None:
-        bare.settimeout(deadline.left(whose))
+        bare.settimeout(deadline.remaining(connection))
 
 
-def _dialed(connection: Any, wrap: Callable[[Any], Any] | None = None) -> TimedSocket:
-    """Return a connected socket: over TCP to the first address that answers, then through TLS to the host's name."""
+def _connect_tcp(connection: Any, wrap_tls: Callable[[Any], Any] | None = None) -> TimedSocket:
+    """Return a socket connected to the first address that answers; TLS checks the name of the host."""
     name = connection.host
-    found = connection.addresses or _looked_up(connection)
-    connection.addresses = found if (deadline := _deadline.get()) is not None else ()
+    addresses = connection.addresses or resolve_host(name, connection.port, connection.socket_type)
+    connection.addresses = addresses if (deadline := _deadline.get()) is not None else ()
     try:
-        for place, connection.host in enumerate(found):
+        for index, connection.host in enumerate(addresses):
             if deadline is not None:
-                left = deadline.left(connection)
-                connection.socket_connect_timeout = left / (len(found) - place)
+                connection.socket_connect_timeout = deadline.remaining(connection) / (len(addresses) - index)
             connection.addresses = ()
             try:
                 bare = Connection._connect(connection)  # type: ignore[no-untyped-call]  # noqa: SLF001 - as below
                 break
             except OSError:
-                if place == len(found) - 1:
+                if index == len(addresses) - 1:
                     raise
     finally:
         connection.host = name
-    return TimedSocket(bare if wrap is None else _wrapped(bare, wrap, connection), connection)
+    return TimedSocket(bare if wrap_tls is None else _wrap(bare, wrap_tls, connection), connection)
 
 
-def _wrapped(bare: Any, wrap: Callable[[Any], Any], connection: Any) -> Any:
+def _connect_tls(connection: Any) -> TimedSocket:
+    return _connect_tcp(connection, connection._wrap_socket_with_ssl)  # noqa: SLF001 - as below
+
+
+def _wrap(bare: Any, wrap_tls: Callable[[Any], Any], connection: Any) -> Any:
     try:
-        _limit(bare, connection)  # TLS takes the timeout of the socket for all of its handshake
-        return wrap(bare)
+        _apply_deadline(bare, connection)  # TLS uses the socket's timeout for its whole handshake
+        return wrap_tls(bare)
     except BaseException:
         bare.close()
         raise
 
 
-def _looked_up(connection: Any) -> tuple[str, ...]:
-    return addresses_of(connection.host, connection.port, connection.socket_type)
-
-
-def addresses_of(host: str, port: int, family: int = 0) -> tuple[str, ...]:
+def resolve_host(host: str, port: int, family: int = 0) -> tuple[str, ...]:
     """
-    Look a name up, however long that takes.
+    Return the IP addresses of a host; no deadline applies.
 
     Raises:
-        OSError: For a name that leads nowhere.
+        OSError: For a name that cannot be resolved.
     """
     try:
         found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
@@ -152,49 +151,41 @@ def addresses_of(host: str, port: int, family: int = 0) -> tuple[str, ...]:
 
 class TimedConnection(Connection):
     """
-    Over TCP.
+    TCP connection.
 
-    `addresses` are the server's, where they are known: it is dialed there, and not looked
-    up. After a failure they are those that were looked up too late to be dialed.
+    `addresses` are those of the host if they are known; it is not resolved then. After a failed
+    attempt they are those that were resolved too late to be tried.
     """
 
     addresses: tuple[str, ...] = ()
-
-    def _connect(self) -> Any:  # redis-py has no public way to dial otherwise
-        return _dialed(self)
+    _connect = _connect_tcp  # redis-py has no public way to replace it
 
 
 class TimedSSLConnection(SSLConnection):
-    """Over TLS; the certificate must be of the host's name, whatever its address."""
+    """TLS connection; the certificate must be that of the host's name, whatever its address."""
 
     addresses: tuple[str, ...] = ()
-
-    def _connect(self) -> Any:
-        return _dialed(self, self._wrap_socket_with_ssl)
+    _connect = _connect_tls
 
 
 class TimedUnixConnection(UnixDomainSocketConnection):
-    """Over a unix socket."""
+    """Connection over a unix socket."""
 
     def _connect(self) -> Any:
         if (deadline := _deadline.get()) is not None:
-            self.socket_connect_timeout = deadline.left(self)
+            self.socket_connect_timeout = deadline.remaining(self)
         return TimedSocket(super()._connect(), self)  # type: ignore[no-untyped-call]
 
 
 class TimedSentinelConnection(SentinelManagedConnection):
-    """Over TCP, to where the sentinels say."""
+    """TCP connection to the primary that the sentinels name."""
 
     addresses: tuple[str, ...] = ()
-
-    def _connect(self) -> Any:
-        return _dialed(self)
+    _connect = _connect_tcp
 
 
 class TimedSentinelSSLConnection(SentinelManagedSSLConnection):
-    """Over TLS, to where the sentinels say."""
+    """TLS connection to the primary that the sentinels name."""
 
     addresses: tuple[str, ...] = ()
-
-    def _connect(self) -> Any:
-        return _dialed(self, self._wrap_socket_with_ssl)
+    _connect = _connect_tls

@@ -86,7 +86,7 @@ class Target:
         return not self.hosts and self.kind != "unix"
 
 
-def target_of(url: str, namespace: str = DEFAULT_NAMESPACE, max_connections: int = MAX_CONNECTIONS) -> Target:
+def target_from_url(url: str, namespace: str = DEFAULT_NAMESPACE, max_connections: int = MAX_CONNECTIONS) -> Target:
     """
     Return where a store URL leads.
 
@@ -231,7 +231,7 @@ def is_async_client(thing: object) -> bool:
     return isinstance(thing, redis.asyncio.Redis | redis.asyncio.RedisCluster)
 
 
-def target_from(client: Any, namespace: str, max_connections: int) -> Target:
+def target_from_client(client: Any, namespace: str, max_connections: int) -> Target:
     """Return where a client of redis-py leads; its connections stay its own."""
     check_namespace(namespace)
     if isinstance(client, redis.RedisCluster | redis.asyncio.RedisCluster):
