@@ -13,7 +13,7 @@ from entitlements.cli.can import can
 from entitlements.cli.crm.commands import crm_commands
 from entitlements.cli.diff import diff
 from entitlements.cli.doctor.command import doctor
-from entitlements.cli.exit_codes import MEANINGS, CannotAnswer, ending
+from entitlements.cli.exit_codes import MEANINGS, CommandError, ending
 from entitlements.cli.explain import explain
 from entitlements.cli.health import health
 from entitlements.cli.preview import preview
@@ -54,7 +54,7 @@ def run(argv: Sequence[str] | None) -> int:
     _let_every_sign_pass()
     try:
         code = _called(argv)
-    except CannotAnswer as why:
+    except CommandError as why:
         code = _told(why)
     except EntitlementsError as error:
         code = _told(ending(error))
@@ -126,13 +126,13 @@ def _let_every_sign_pass() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _told(why: CannotAnswer) -> int:
+def _told(why: CommandError) -> int:
     from rich.text import Text
 
-    from entitlements.cli.console import Screen
+    from entitlements.cli.console import CliConsole
 
     line = " ".join(str(why).splitlines())
-    Screen(stderr=True).show(Text.assemble(("entitlements:", "bold red"), " ", line))
+    CliConsole(stderr=True).show(Text.assemble(("entitlements:", "bold red"), " ", line))
     return why.code
 
 

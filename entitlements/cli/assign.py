@@ -19,19 +19,19 @@ def assign(
     signal votes for, and the opportunity or hint that follows. Whatever tier the account
     is in makes no difference. Exits with 1 where no tier can be assigned.
     """
-    from entitlements.cli.console import Screen
+    from entitlements.cli.console import CliConsole
     from entitlements.cli.context import ask_about_customer
-    from entitlements.cli.exit_codes import Code
+    from entitlements.cli.exit_codes import ExitCode
     from entitlements.cli.loading import instant
     from entitlements.tiering.assignment import assign as assigned
     from entitlements.tiering.assignment import explain
 
     asked, known = ask_about_customer(account, policy=policy, accounts=accounts, now=instant(None))
     assignment = assigned(asked.policy, known)
-    screen = Screen()
+    screen = CliConsole()
     if as_json:
         screen.put_json(assignment.to_dict())
     else:
         for line in explain(assignment):
             screen.put(line)
-    return Code.NO if assignment.gap else Code.YES
+    return ExitCode.NO if assignment.gap else ExitCode.YES

@@ -25,17 +25,17 @@ def can(
     Answers in one sentence: yes or no, why, and which tier or add-on has it. Asks what
     the account has, never how much of it is used. Exits with 0 for yes and 1 for no.
     """
-    from entitlements.cli.console import Screen
+    from entitlements.cli.console import CliConsole
     from entitlements.cli.context import ask, check_feature
-    from entitlements.cli.exit_codes import Code
+    from entitlements.cli.exit_codes import ExitCode
     from entitlements.cli.sentences import answer
 
     asked = ask(account, policy=policy, accounts=accounts, tier=tier, at=at)
     check_feature(asked.policy, feature, account)
     decision = asked.enforcer.decide(asked.account, feature)
-    screen = Screen()
+    screen = CliConsole()
     if as_json:
         screen.put_json(decision.to_dict())
     else:
         screen.show(answer(decision, asked.enforcer.entitlements(asked.account)))
-    return Code.YES if decision.allowed else Code.NO
+    return ExitCode.YES if decision.allowed else ExitCode.NO

@@ -19,7 +19,7 @@ T = TypeVar("T")
 _OBEYED = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "?")
 
 
-class Screen(Console):
+class CliConsole(Console):
     """
     Stdout, or stderr.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from entitlements.cli.exit_codes import CannotAnswer, Code
+from entitlements.cli.exit_codes import CommandError, ExitCode
 from entitlements.cli.loading import accounts_path, instant, open_accounts, open_policy, tier_named
 from entitlements.model.account import Account, Trial
 from entitlements.model.instants import to_datetime
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CommandContext:
     """
     Whom a command asks about.
 
@@ -42,7 +42,7 @@ def ask(
     tier: str | None,
     at: str | None,
     store: str = "memory://",
-) -> Asked:
+) -> CommandContext:
     """Return the question about the account *id* that the options make, opening what they name."""
     from entitlements.enforcer import Enforcer
 
@@ -50,12 +50,12 @@ def ask(
     now = instant(at)
     loaded = open_policy(policy)
     account = _of_tier(id, tier, loaded, now) if tier else _of_file(id, accounts, loaded)
-    return Asked(account, Enforcer(loaded, accounts={}, clock=lambda: now, store=store), loaded)
+    return CommandContext(account, Enforcer(loaded, accounts={}, clock=lambda: now, store=store), loaded)
 
 
 def ask_about_customer(
     id: str, *, policy: str | None, accounts: str | None, now: int, store: str | None = None
-) -> tuple[Asked, Account]:
+) -> tuple[CommandContext, Account]:
     """Return the question and the account itself, as the policy reads it; a stranger is no customer."""
     from entitlements.enforcer import Enforcer
     from entitlements.policy.accounts import bind
@@ -64,31 +64,31 @@ def ask_about_customer(
     loaded = open_policy(policy)
     account = _of_file(id, accounts, loaded)
     if isinstance(account, str):
-        raise CannotAnswer(f"account {id!r} is a stranger, who has no tier of its own", Code.NO_ACCOUNT)
+        raise CommandError(f"account {id!r} is a stranger, who has no tier of its own", ExitCode.NO_ACCOUNT)
     enforcer = Enforcer(loaded, accounts={}, clock=lambda: now, store=store or "memory://")
-    return Asked(account, enforcer, loaded), bind(loaded, account)
+    return CommandContext(account, enforcer, loaded), bind(loaded, account)
 
 
 def _check_id(id: str) -> None:
     try:
         check_id(id, "ACCOUNT")
     except ValueError as error:
-        raise CannotAnswer(str(error), Code.USAGE) from None
+        raise CommandError(str(error), ExitCode.USAGE) from None
 
 
 def check_feature(policy: Policy, name: str, account: str) -> None:
     """Send who asks about a configuration value to the command for it."""
     if name in policy.keys or name in policy.nodes:
         message = f"{name!r} is a configuration value; ask: entitlements value {account} {name}"
-        raise CannotAnswer(message, Code.USAGE)
+        raise CommandError(message, ExitCode.USAGE)
 
 
 def check_key(policy: Policy, name: str, account: str) -> None:
     """Send who asks for the value of a limit or a switch to the command for it."""
     if name in policy.limits:
-        raise CannotAnswer(f"{name!r} is a limit; ask: entitlements explain {account} {name}", Code.USAGE)
+        raise CommandError(f"{name!r} is a limit; ask: entitlements explain {account} {name}", ExitCode.USAGE)
     if name in policy.features and not policy.features[name].levels:
-        raise CannotAnswer(f"{name!r} is a feature; ask: entitlements can {account} {name}", Code.USAGE)
+        raise CommandError(f"{name!r} is a feature; ask: entitlements can {account} {name}", ExitCode.USAGE)
 
 
 def _of_tier(id: str, name: str, policy: Policy, now: int) -> Account:
@@ -109,12 +109,12 @@ def _of_file(id: str, given: str | None, policy: Policy) -> Account | str:
         return account
     nobody = f"account {id!r} is not in {path}{_why(id, file)}"
     if policy.tier(policy.unknown_account) is None:
-        raise CannotAnswer(nobody, Code.NO_ACCOUNT)
+        raise CommandError(nobody, ExitCode.NO_ACCOUNT)
     from rich.text import Text
 
-    from entitlements.cli.console import Screen
+    from entitlements.cli.console import CliConsole
 
-    Screen(stderr=True).show(Text(f"{nobody}; it counts as an unknown account", "yellow"))
+    CliConsole(stderr=True).show(Text(f"{nobody}; it counts as an unknown account", "yellow"))
     return id
 
 

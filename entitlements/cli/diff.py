@@ -52,16 +52,16 @@ def diff(
     overrides are no longer needed. Exits with 1 where anybody loses anything, so that a
     build can stop for a second look.
     """
-    from entitlements.cli.console import Screen
-    from entitlements.cli.exit_codes import CannotAnswer, Code
+    from entitlements.cli.console import CliConsole
+    from entitlements.cli.exit_codes import CommandError, ExitCode
     from entitlements.cli.loading import instant, open_accounts, open_policy
     from entitlements.tiering.policy_diff import diff as policies
 
     if store and not accounts:
-        raise CannotAnswer("--store says what accounts use; add --accounts CSV", Code.USAGE)
+        raise CommandError("--store says what accounts use; add --accounts CSV", ExitCode.USAGE)
     before, after, now = open_policy(old), open_policy(new), instant(at)
     whole = policies(before, after)
-    screen = Screen()
+    screen = CliConsole()
     if accounts is None:
         told: list[AccountDiff] | None = None
     else:
@@ -71,7 +71,7 @@ def diff(
     else:
         screen.put("\n".join([*_policy_lines(whole, before, after), *_account_lines(told, before, after)]))
     loses = whole.takes_away or any(each.loses or each.over for each in told or ())
-    return Code.NO if loses else Code.YES
+    return ExitCode.NO if loses else ExitCode.YES
 
 
 def _accounts(before: Policy, after: Policy, file: CsvAccounts, store: str | None, now: int) -> Iterator[AccountDiff]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from entitlements.errors import EntitlementsError
 
 
-class Code(IntEnum):
+class ExitCode(IntEnum):
     """The exit codes; stable, and none is ever used for something else."""
 
     YES = 0
@@ -23,16 +23,16 @@ class Code(IntEnum):
 
 
 MEANINGS = {
-    Code.YES: "yes; fine; shown",
-    Code.NO: "no: denied, not included, or problems found",
-    Code.USAGE: "an option, tier, feature, limit or key that there is not",
-    Code.NO_ACCOUNT: "there is no such account",
-    Code.UNREADABLE: "the policy or the accounts cannot be read",
-    Code.NO_STORE: "the store cannot be reached, or refuses to answer",
+    ExitCode.YES: "yes; fine; shown",
+    ExitCode.NO: "no: denied, not included, or problems found",
+    ExitCode.USAGE: "an option, tier, feature, limit or key that there is not",
+    ExitCode.NO_ACCOUNT: "there is no such account",
+    ExitCode.UNREADABLE: "the policy or the accounts cannot be read",
+    ExitCode.NO_STORE: "the store cannot be reached, or refuses to answer",
 }
 
 
-class CannotAnswer(Exception):
+class CommandError(Exception):
     """
     A question that has no answer.
 
@@ -41,17 +41,17 @@ class CannotAnswer(Exception):
         code: What to exit with.
     """
 
-    def __init__(self, message: str, code: Code) -> None:
+    def __init__(self, message: str, code: ExitCode) -> None:
         super().__init__(message)
         self.code = code
 
 
-def ending(error: EntitlementsError) -> CannotAnswer:
+def ending(error: EntitlementsError) -> CommandError:
     """Return what one of the package's own errors comes to."""
     if isinstance(error, UnknownFeature):
-        return CannotAnswer(str(error), Code.USAGE)
+        return CommandError(str(error), ExitCode.USAGE)
     if isinstance(error, UnknownAccount):
-        return CannotAnswer(str(error), Code.NO_ACCOUNT)
+        return CommandError(str(error), ExitCode.NO_ACCOUNT)
     if isinstance(error, StoreError):
-        return CannotAnswer(str(error), Code.NO_STORE)
-    return CannotAnswer(str(error), Code.UNREADABLE)
+        return CommandError(str(error), ExitCode.NO_STORE)
+    return CommandError(str(error), ExitCode.UNREADABLE)

@@ -11,13 +11,13 @@ from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from entitlements.cli.console import Screen
+    from entitlements.cli.console import CliConsole
     from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
     from entitlements.model.facts import Considered
     from entitlements.model.policy import Policy
 
-Row = tuple[str, str, str, str, str]
+TraceRow = tuple[str, str, str, str, str]
 """A mark, the source, what it says, what became of it, a note."""
 
 
@@ -37,22 +37,22 @@ def explain(
     Shows every tier, add-on, grant and override that was considered: what each says,
     which won, and why the others did not. Exits with 0 whatever the answer is.
     """
-    from entitlements.cli.console import Screen
+    from entitlements.cli.console import CliConsole
     from entitlements.cli.context import ask, check_feature
-    from entitlements.cli.exit_codes import Code
+    from entitlements.cli.exit_codes import ExitCode
 
     asked = ask(account, policy=policy, accounts=accounts, tier=tier, at=at)
     check_feature(asked.policy, name, account)
     decision = asked.enforcer.decide(asked.account, name)
-    screen = Screen()
+    screen = CliConsole()
     if as_json:
         screen.put_json(decision.to_dict())
     else:
         _show(screen, decision, asked.enforcer.entitlements(asked.account))
-    return Code.YES
+    return ExitCode.YES
 
 
-def _show(screen: Screen, decision: Decision, entitlements: Entitlements) -> None:
+def _show(screen: CliConsole, decision: Decision, entitlements: Entitlements) -> None:
     from rich.text import Text
 
     from entitlements.cli.sentences import answer
@@ -84,7 +84,7 @@ def _facts(decision: Decision, policy: Policy) -> Iterator[tuple[str, str]]:
     yield "valid until", moment(decision.valid_until) if decision.valid_until else "nothing is due to change"
 
 
-def _show_trace(screen: Screen, decision: Decision, policy: Policy) -> None:
+def _show_trace(screen: CliConsole, decision: Decision, policy: Policy) -> None:
     """Write what was considered as a table; notes stand in a line of their own where the table gets too wide."""
     from rich.text import Text
 
@@ -92,7 +92,7 @@ def _show_trace(screen: Screen, decision: Decision, policy: Policy) -> None:
 
     mark = ">" if screen.is_ascii else "▸"
     rows = [_row(decision, each, policy, mark) for each in decision.trace]
-    head: Row = ("", "considered", "says", "", "")
+    head: TraceRow = ("", "considered", "says", "", "")
     widths = [max(len(row[at]) for row in [head, *rows]) for at in range(5)]
     beside = screen.fold is None or sum(widths) + 2 * 4 <= screen.fold
     styles = {Verdict.WON: "bold green", Verdict.BASE: "", Verdict.RAISED: ""}
@@ -104,7 +104,7 @@ def _show_trace(screen: Screen, decision: Decision, policy: Policy) -> None:
             _show_note(screen, row[4], style, indent=widths[0] + 4)
 
 
-def _show_note(screen: Screen, note: str, style: str, *, indent: int) -> None:
+def _show_note(screen: CliConsole, note: str, style: str, *, indent: int) -> None:
     from rich.text import Text
 
     from entitlements.cli.wrap import folded
@@ -113,7 +113,7 @@ def _show_note(screen: Screen, note: str, style: str, *, indent: int) -> None:
         screen.show(Text(" " * indent + line, style))
 
 
-def _row(decision: Decision, considered: Considered, policy: Policy, mark: str) -> Row:
+def _row(decision: Decision, considered: Considered, policy: Policy, mark: str) -> TraceRow:
     from entitlements.cli.formatting import more_of, of_name
     from entitlements.model.facts import Verdict
 
@@ -126,5 +126,5 @@ def _row(decision: Decision, considered: Considered, policy: Policy, mark: str) 
     return mark if won else "", considered.source, says, considered.verdict.value, considered.note
 
 
-def _joined(row: Row, widths: list[int]) -> str:
+def _joined(row: TraceRow, widths: list[int]) -> str:
     return "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -31,9 +31,9 @@ def health(
     Components are columns of the accounts' file, or given with --score. One that is
     missing is named, not guessed: without it there is no score. Exits with 1 then.
     """
-    from entitlements.cli.console import Screen
+    from entitlements.cli.console import CliConsole
     from entitlements.cli.context import ask
-    from entitlements.cli.exit_codes import CannotAnswer, Code
+    from entitlements.cli.exit_codes import CommandError, ExitCode
     from entitlements.errors import AccountError
     from entitlements.model.account import Account
     from entitlements.tiering.health import measured_in
@@ -46,21 +46,21 @@ def health(
             asked.account, measured_in(asked.enforcer.entitlements(asked.account), attributes) | given
         )
     except AccountError as error:
-        raise CannotAnswer(str(error), Code.USAGE if given else Code.UNREADABLE) from None
-    screen = Screen()
+        raise CommandError(str(error), ExitCode.USAGE if given else ExitCode.UNREADABLE) from None
+    screen = CliConsole()
     if as_json:
         screen.put_json(found.to_dict())
     else:
         screen.put("\n".join(_lines(found)))
-    return Code.NO if found.score is None else Code.YES
+    return ExitCode.NO if found.score is None else ExitCode.YES
 
 
 def _score(written: str) -> tuple[str, str]:
-    from entitlements.cli.exit_codes import CannotAnswer, Code
+    from entitlements.cli.exit_codes import CommandError, ExitCode
 
     name, sign, value = written.partition("=")
     if not sign:
-        raise CannotAnswer(f"--score {written!r} has no number; write --score engagement=80", Code.USAGE)
+        raise CommandError(f"--score {written!r} has no number; write --score engagement=80", ExitCode.USAGE)
     return name.strip(), value.strip()
 
 

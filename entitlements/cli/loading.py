@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entitlements.cli.exit_codes import CannotAnswer, Code
+from entitlements.cli.exit_codes import CommandError, ExitCode
 from entitlements.errors import PolicyError
 from entitlements.model.names import nearest
 from entitlements.model.problem import Severity
@@ -26,7 +26,7 @@ def policy_path(given: str | None) -> str:
         return given
     if Path(DEFAULT_POLICY).exists():
         return DEFAULT_POLICY
-    raise CannotAnswer("no policy is given; add --policy PATH, or set ENTITLEMENTS_POLICY", Code.USAGE)
+    raise CommandError("no policy is given; add --policy PATH, or set ENTITLEMENTS_POLICY", ExitCode.USAGE)
 
 
 def open_policy(given: str | None) -> Policy:
@@ -37,7 +37,7 @@ def open_policy(given: str | None) -> Policy:
     try:
         return Policy.load(path)
     except PolicyError as error:
-        raise CannotAnswer(_first_problem(path, error), Code.UNREADABLE) from None
+        raise CommandError(_first_problem(path, error), ExitCode.UNREADABLE) from None
 
 
 def accounts_path(given: str | None) -> str:
@@ -47,7 +47,7 @@ def accounts_path(given: str | None) -> str:
     if Path(DEFAULT_ACCOUNTS).exists():
         return DEFAULT_ACCOUNTS
     cure = "add --accounts CSV, set ENTITLEMENTS_ACCOUNTS, or ask about a tier: --tier TIER"
-    raise CannotAnswer(f"no accounts are given; {cure}", Code.USAGE)
+    raise CommandError(f"no accounts are given; {cure}", ExitCode.USAGE)
 
 
 def open_accounts(path: str, policy: Policy, *, id: str = "id") -> CsvAccounts:
@@ -66,7 +66,7 @@ def open_accounts(path: str, policy: Policy, *, id: str = "id") -> CsvAccounts:
 def store_url(given: str | None) -> str:
     """Return the URL of the store, which must be given."""
     if not given:
-        raise CannotAnswer("no store is given; add --store URL, or set ENTITLEMENTS_STORE", Code.USAGE)
+        raise CommandError("no store is given; add --store URL, or set ENTITLEMENTS_STORE", ExitCode.USAGE)
     return given
 
 
@@ -77,14 +77,14 @@ def check_store(given: str | None) -> str | None:
     logging.getLogger("entitlements.stores").addHandler(logging.NullHandler())  # commands say what is wrong
     if given.startswith("memory:"):
         message = "memory:// counts inside of one process, and no command sees that; name the server: redis://host:6379"
-        raise CannotAnswer(message, Code.USAGE)
+        raise CommandError(message, ExitCode.USAGE)
     from entitlements.clock import system_clock
     from entitlements.stores import open_store
 
     try:
         open_store(given, system_clock).close()  # connects to nothing yet
     except ValueError as error:
-        raise CannotAnswer(str(error), Code.USAGE) from None
+        raise CommandError(str(error), ExitCode.USAGE) from None
     return given
 
 
@@ -94,7 +94,7 @@ def tier_named(policy: Policy, name: str) -> Tier:
     if tier is None:
         near = nearest(name, policy.ids)
         message = f"--tier {name!r} is not in policy {policy.version}{near}; its tiers are {', '.join(policy.tiers)}"
-        raise CannotAnswer(message, Code.USAGE)
+        raise CommandError(message, ExitCode.USAGE)
     return tier
 
 
@@ -109,7 +109,7 @@ def instant(given: str | None, option: str = "--at") -> int:
     try:
         return to_instant(read_moment(given.strip()))
     except ValueError as error:
-        raise CannotAnswer(f"{option} {error}", Code.USAGE) from None
+        raise CommandError(f"{option} {error}", ExitCode.USAGE) from None
 
 
 def _first_problem(path: str, error: PolicyError) -> str:

@@ -34,9 +34,9 @@ def preview(
     Shows when it would take effect, the features, limits and services that change, and
     what becomes of present usage that is over a new limit. Changes nothing.
     """
-    from entitlements.cli.console import Screen
+    from entitlements.cli.console import CliConsole
     from entitlements.cli.context import ask_about_customer
-    from entitlements.cli.exit_codes import CannotAnswer, Code
+    from entitlements.cli.exit_codes import CommandError, ExitCode
     from entitlements.cli.loading import instant
     from entitlements.model.instants import to_datetime
     from entitlements.tiering.preview import preview as previewed
@@ -48,14 +48,14 @@ def preview(
         usage = asked.enforcer.usage(known) if store else None
         plan = previewed(asked.policy, known, tier, now=now, usage=usage, at=on)
     except ValueError as error:
-        raise CannotAnswer(str(error), Code.USAGE) from None
-    screen = Screen()
+        raise CommandError(str(error), ExitCode.USAGE) from None
+    screen = CliConsole()
     if as_json:
         screen.put_json(plan.to_dict() | {"usage": "counted" if store else "not looked at"})
     else:
         for line in _lines(asked.policy, plan, counted=store is not None):
             screen.put(line)
-    return Code.YES
+    return ExitCode.YES
 
 
 def _lines(policy: Policy, plan: ChangePreview, *, counted: bool) -> Iterator[str]:

@@ -12,7 +12,7 @@ from entitlements.cli.options import AccountsOption, AtOption, JsonOption, Polic
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from entitlements.cli.console import Screen
+    from entitlements.cli.console import CliConsole
     from entitlements.enforcer import Enforcer
     from entitlements.model.account import Account
     from entitlements.policy import Policy
@@ -80,8 +80,8 @@ def review(
     Weighs revenue, usage of the last months, requests and what happened to the business
     (the column `events`, or --event). Exits with 1 where an account cannot be reviewed.
     """
-    from entitlements.cli.console import Screen
-    from entitlements.cli.exit_codes import CannotAnswer, Code
+    from entitlements.cli.console import CliConsole
+    from entitlements.cli.exit_codes import CommandError, ExitCode
     from entitlements.cli.loading import accounts_path, instant, open_accounts, open_policy
     from entitlements.enforcer import Enforcer
     from entitlements.model.names import nearest
@@ -89,19 +89,19 @@ def review(
     from entitlements.tiering.reviews import together
 
     if event and account is None:
-        raise CannotAnswer("--event is about one account; name it, or write a column `events`", Code.USAGE)
+        raise CommandError("--event is about one account; name it, or write a column `events`", ExitCode.USAGE)
     now, loaded, path = instant(at), open_policy(policy), accounts_path(accounts)
     file = open_accounts(path, loaded)
     enforcer = Enforcer(loaded, accounts={}, clock=lambda: now, store=store or "memory://")
     reviewer = _Reviewer(loaded, enforcer, now, counted=store is not None)
     found = [file.find(id) for id in (file.ids() if account is None else [account])]
     if account is not None and found == [None]:
-        raise CannotAnswer(f"account {account!r} is not in {path}{nearest(account, file.ids())}", Code.NO_ACCOUNT)
+        raise CommandError(f"account {account!r} is not in {path}{nearest(account, file.ids())}", ExitCode.NO_ACCOUNT)
     if account is None:
         reviewer.problems += [str(problem) for problem in file.problems if problem.severity is Severity.ERROR]
     every = [reviewer.review(each, tuple(event or ())) for each in found if each is not None]
     base = together(loaded, (each for each in every if each is not None))
-    screen = Screen()
+    screen = CliConsole()
     if as_json:
         whole = base.to_dict() | {"problems": reviewer.problems}
         screen.put_json(whole if account is None or not base.reviews else base.reviews[0].to_dict())
@@ -113,7 +113,7 @@ def review(
             screen.put("usage was not looked at: add --store URL")
     if not as_json or account is not None:
         _put_problems(reviewer.problems)
-    return Code.NO if reviewer.problems else Code.YES
+    return ExitCode.NO if reviewer.problems else ExitCode.YES
 
 
 def _events(account: Account) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ def _events(account: Account) -> tuple[str, ...]:
     return tuple(attribute_name(event) for text in told for event in text.split(";") if event.strip())
 
 
-def _put_one(screen: Screen, review: Review) -> None:
+def _put_one(screen: CliConsole, review: Review) -> None:
     from entitlements.model.display import in_words
 
     to = f" to {review.to}" if review.to else ""
@@ -139,7 +139,7 @@ def _put_one(screen: Screen, review: Review) -> None:
             screen.put(f"  {head if at == 0 else '':<9}  {line}")
 
 
-def _put_all(screen: Screen, base: BaseReview) -> None:
+def _put_all(screen: CliConsole, base: BaseReview) -> None:
     rows = [("account", "tier", "action", "to", "because"), *(_row(review) for review in base.reviews)]
     widths = [max(len(row[at]) for row in rows) for at in range(4)]
     for row in rows:
@@ -164,8 +164,8 @@ def _counts(base: BaseReview) -> Iterator[str]:
 def _put_problems(problems: list[str]) -> None:
     from rich.text import Text
 
-    from entitlements.cli.console import Screen
+    from entitlements.cli.console import CliConsole
 
-    screen = Screen(stderr=True)
+    screen = CliConsole(stderr=True)
     for problem in problems:
         screen.show(Text(problem, "red"))

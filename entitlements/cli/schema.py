@@ -11,9 +11,9 @@ def schema(*, _as_json: JsonOption = False) -> int:
 
     Editors complete and check with it. It is JSON with and without --json.
     """
-    from entitlements.cli.console import Screen
-    from entitlements.cli.exit_codes import Code
+    from entitlements.cli.console import CliConsole
+    from entitlements.cli.exit_codes import ExitCode
     from entitlements.policy.schema import schema_text
 
-    Screen().put(schema_text())
-    return Code.YES
+    CliConsole().put(schema_text())
+    return ExitCode.YES

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from entitlements.accounts import CsvAccounts
-    from entitlements.cli.console import Screen
+    from entitlements.cli.console import CliConsole
     from entitlements.model.account import Account
     from entitlements.model.policy import Policy
     from entitlements.tiering.service_costs import AccountServices, BaseServices
@@ -44,50 +44,50 @@ def services(
     is worth. An account and a base are held against what they pay. Exits with 1 where an
     account is over-serviced, or it cannot be told.
     """
-    from entitlements.cli.console import Screen
-    from entitlements.cli.exit_codes import CannotAnswer, Code
+    from entitlements.cli.console import CliConsole
+    from entitlements.cli.exit_codes import CommandError, ExitCode
     from entitlements.cli.loading import accounts_path, instant, open_accounts, open_policy
     from entitlements.tiering.service_costs import serve, serve_base
     from entitlements.tiering.services import in_variant, services_of
 
     now, loaded = instant(at), open_policy(policy)
     if account is not None and base:
-        raise CannotAnswer("--base is about all accounts; leave ACCOUNT out, or --base", Code.USAGE)
+        raise CommandError("--base is about all accounts; leave ACCOUNT out, or --base", ExitCode.USAGE)
     try:
         services_of(loaded)
         chosen: Policy = loaded if variant is None else in_variant(loaded, variant)
     except ValueError as error:
-        raise CannotAnswer(str(error), Code.USAGE) from None
-    screen = Screen()
+        raise CommandError(str(error), ExitCode.USAGE) from None
+    screen = CliConsole()
     if account is None and not base:
         _show(screen, _catalogue_json(chosen) if as_json else None, _catalogue(chosen))
-        return Code.YES
+        return ExitCode.YES
     path = accounts_path(accounts)
     file = open_accounts(path, loaded, id=id)
     if account is None:
         whole = serve_base(chosen, (each for each in file if chosen.tier(each.tier) is not None), now=now)
         _put_problems(file)
         _show(screen, whole.to_dict() if as_json else None, _base_lines(whole))
-        return Code.NO if whole.whole.over or whole.whole.unknown else Code.YES
+        return ExitCode.NO if whole.whole.over or whole.whole.unknown else ExitCode.YES
     served = serve(chosen, _found(chosen, file, path, account), now=now)
     _show(screen, served.to_dict() if as_json else None, _account_lines(served))
-    return Code.NO if served.servicing in {"over-serviced", "unknown"} else Code.YES
+    return ExitCode.NO if served.servicing in {"over-serviced", "unknown"} else ExitCode.YES
 
 
 def _put_problems(file: CsvAccounts) -> None:
     """Tell which rows are not among the accounts."""
     from rich.text import Text
 
-    from entitlements.cli.console import Screen
+    from entitlements.cli.console import CliConsole
 
-    screen = Screen(stderr=True)
+    screen = CliConsole(stderr=True)
     for problem in file.problems[:SHOWN]:
         screen.show(Text(str(problem), "yellow"))
     if len(file.problems) > SHOWN:
         screen.show(Text(f"… and {len(file.problems) - SHOWN:,} more problems with the file", "yellow"))
 
 
-def _show(screen: Screen, value: object | None, lines: Iterator[str]) -> None:
+def _show(screen: CliConsole, value: object | None, lines: Iterator[str]) -> None:
     if value is not None:
         screen.put_json(value)
         return
@@ -96,16 +96,18 @@ def _show(screen: Screen, value: object | None, lines: Iterator[str]) -> None:
 
 
 def _found(policy: Policy, file: CsvAccounts, path: str, id: str) -> Account:
-    from entitlements.cli.exit_codes import CannotAnswer, Code
+    from entitlements.cli.exit_codes import CommandError, ExitCode
     from entitlements.model.names import nearest
 
     found = file.find(id)
     if found is None:
         told = [str(each) for each in file.problems if each.problem.startswith(repr(id))]
         why = f": {told[0]}" if told else nearest(id, file.ids())
-        raise CannotAnswer(f"account {id!r} is not in {path}{why}", Code.NO_ACCOUNT)
+        raise CommandError(f"account {id!r} is not in {path}{why}", ExitCode.NO_ACCOUNT)
     if policy.tier(found.tier) is None:
-        raise CannotAnswer(f"account {id!r} has the tier {found.tier!r}, which the policy does not know", Code.USAGE)
+        raise CommandError(
+            f"account {id!r} has the tier {found.tier!r}, which the policy does not know", ExitCode.USAGE
+        )
     return found
 
 

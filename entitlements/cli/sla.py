@@ -36,14 +36,14 @@ def sla(
     With --opened also by when, on the clock of the tier's support, and how much time is
     left. Exits with 1 where it is late, or nothing is promised at all.
     """
-    from entitlements.cli.console import Screen
+    from entitlements.cli.console import CliConsole
     from entitlements.cli.context import ask
-    from entitlements.cli.exit_codes import CannotAnswer, Code
+    from entitlements.cli.exit_codes import CommandError, ExitCode
     from entitlements.cli.loading import instant
     from entitlements.model.instants import to_datetime
 
     if opened is None and (responded or resolved):
-        raise CannotAnswer("--responded and --resolved need --opened, from which the time runs", Code.USAGE)
+        raise CommandError("--responded and --resolved need --opened, from which the time runs", ExitCode.USAGE)
     asked = ask(account, policy=policy, accounts=accounts, tier=tier, at=at)
     level = asked.enforcer.sla(asked.account, priority)
     moments = {
@@ -58,14 +58,14 @@ def sla(
                 moments["--opened"], now=now, responded=moments["--responded"], resolved=moments["--resolved"]
             )
         except ValueError as error:
-            raise CannotAnswer(str(error), Code.USAGE) from None
-    screen = Screen()
+            raise CommandError(str(error), ExitCode.USAGE) from None
+    screen = CliConsole()
     if as_json:
         screen.put_json({"account": account} | _in_json(level, ticket))
     else:
         screen.put("\n".join(_lines(account, level, ticket)))
     promised = level.response.within is not None or level.resolution.within is not None
-    return Code.NO if not promised or (ticket and ticket.breached) else Code.YES
+    return ExitCode.NO if not promised or (ticket and ticket.breached) else ExitCode.YES
 
 
 def _in_json(level: ServiceLevel, ticket: Ticket | None) -> dict[str, object]:

@@ -45,14 +45,14 @@ def tiers(
 
     Shows limits, features, values and add-ons side by side, the highest tier first.
     """
-    from entitlements.cli.console import Screen
-    from entitlements.cli.exit_codes import Code
+    from entitlements.cli.console import CliConsole
+    from entitlements.cli.exit_codes import ExitCode
     from entitlements.cli.loading import open_policy
     from entitlements.cli.matrix.comparison import matrix_of
 
     loaded = open_policy(policy)
     matrix = _chosen(matrix_of(loaded), section or ())
-    screen = Screen()
+    screen = CliConsole()
     if as_json or form is Format.JSON:
         from entitlements.cli.matrix.to_json import plain
 
@@ -69,17 +69,17 @@ def tiers(
         from entitlements.cli.matrix.to_text import show
 
         show(screen, matrix)
-    return Code.YES
+    return ExitCode.YES
 
 
 def _chosen(matrix: Matrix, names: Sequence[str]) -> Matrix:
     """Return the sections of these names, all of them if there are no names."""
-    from entitlements.cli.exit_codes import CannotAnswer, Code
+    from entitlements.cli.exit_codes import CommandError, ExitCode
     from entitlements.model.names import nearest
 
     known = [section.name for section in matrix.sections]
     for name in names:
         if name not in known:
             cure = f"{nearest(name, known)}; the sections are {', '.join(known) or 'none'}"
-            raise CannotAnswer(f"--section {name!r} is not in policy {matrix.version}{cure}", Code.USAGE)
+            raise CommandError(f"--section {name!r} is not in policy {matrix.version}{cure}", ExitCode.USAGE)
     return replace(matrix, sections=tuple(each for each in matrix.sections if not names or each.name in names))

@@ -16,8 +16,8 @@ from entitlements.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from entitlements.cli.context import Asked
-    from entitlements.cli.usage_meters import Meter
+    from entitlements.cli.context import CommandContext
+    from entitlements.cli.usage_meters import UsageMeter
 
 
 def usage(
@@ -39,21 +39,21 @@ def usage(
     quota is projected to the end of its period in a straight line: as if it went on as it
     has since the period began (not within the first hundredth of it). Nothing is spent.
     """
-    from entitlements.cli.console import Screen
+    from entitlements.cli.console import CliConsole
     from entitlements.cli.context import ask
-    from entitlements.cli.exit_codes import CannotAnswer, Code
+    from entitlements.cli.exit_codes import CommandError, ExitCode
     from entitlements.cli.loading import store_url
 
     asked = ask(account, policy=policy, accounts=accounts, tier=tier, at=None, store=store_url(store))
-    screen = Screen()
+    screen = CliConsole()
     with asked.enforcer:
         try:
             meters = _meters(asked, scope)
         except ValueError as error:
-            raise CannotAnswer(f"--{error}", Code.USAGE) from None
+            raise CommandError(f"--{error}", ExitCode.USAGE) from None
     if as_json:
         screen.put_json(_plain(asked, scope, meters))
-        return Code.YES
+        return ExitCode.YES
     from rich.text import Text
 
     from entitlements.cli.usage_bars import show
@@ -62,10 +62,10 @@ def usage(
     on_tier = f"on tier {entitlements.tier}" if entitlements.tier else "has no tier that the policy knows"
     screen.show(Text.assemble((entitlements.account, "bold"), f": {on_tier}{f', scope {scope}' if scope else ''}"))
     show(screen, meters, asked.policy)
-    return Code.YES
+    return ExitCode.YES
 
 
-def _meters(asked: Asked, scope: str | None) -> tuple[Meter, ...]:
+def _meters(asked: CommandContext, scope: str | None) -> tuple[UsageMeter, ...]:
     """Return the account's meters in the order of the policy; one round trip, and one for each quota that is used."""
     from entitlements.cli.usage_meters import meter_of
     from entitlements.clock import system_clock
@@ -83,7 +83,7 @@ def _meters(asked: Asked, scope: str | None) -> tuple[Meter, ...]:
     return tuple(meters)
 
 
-def _plain(asked: Asked, scope: str | None, meters: tuple[Meter, ...]) -> dict[str, Any]:
+def _plain(asked: CommandContext, scope: str | None, meters: tuple[UsageMeter, ...]) -> dict[str, Any]:
     from entitlements.cli.usage_meters import when_full
     from entitlements.model.display import in_json
 

@@ -14,23 +14,23 @@ from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Mode, OnOutage, Q
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from entitlements.cli.console import Screen
-    from entitlements.cli.usage_meters import Meter
+    from entitlements.cli.console import CliConsole
+    from entitlements.cli.usage_meters import UsageMeter
     from entitlements.model.policy import Policy
 
 WIDTH = 20
-Signs = tuple[str, str, str]
-SIGNS: Signs = ("█", "▒", "░")
-ASCII_SIGNS: Signs = ("#", "=", ".")
+BarCharacters = tuple[str, str, str]
+BAR: BarCharacters = ("█", "▒", "░")
+ASCII_BAR: BarCharacters = ("#", "=", ".")
 """Used, reserved, left."""
 OUTAGES = {OnOutage.LOCAL: "each process limits its share", OnOutage.ALLOW: "allowed", OnOutage.DENY: "refused"}
 
 
-def show(screen: Screen, meters: Sequence[Meter], policy: Policy) -> None:
+def show(screen: CliConsole, meters: Sequence[UsageMeter], policy: Policy) -> None:
     """Write a bar for each limit that is included, what is to be said of it below, and the names of the others."""
     shown = [each for each in meters if each.usage.limit is not NOT_INCLUDED]
     wide = max((len(each.limit.name) for each in shown), default=0)
-    signs = ASCII_SIGNS if screen.is_ascii else SIGNS
+    signs = ASCII_BAR if screen.is_ascii else BAR
     for each in shown:
         bar = _bar(each, signs)
         width = screen.fold and max(20, screen.fold - wide - 2)
@@ -50,7 +50,7 @@ def _fitted(text: str, width: int | None, indent: str = "") -> list[str]:
     return [text] if width is None else folded(text, width, indent)
 
 
-def _bar(meter: Meter, signs: Signs) -> str:
+def _bar(meter: UsageMeter, signs: BarCharacters) -> str:
     """Return the bar: never full before the limit is, never empty once something is used."""
     size, used, reserved = meter.usage.limit, meter.usage.used or 0, meter.usage.reserved
     if not isinstance(size, int) or not size:
@@ -66,14 +66,14 @@ def _cells(used: int, size: int) -> int:
     return max(1, used * WIDTH // size) if used > 0 else 0
 
 
-def _style(meter: Meter) -> str:
+def _style(meter: UsageMeter) -> str:
     share = meter.share
     if share is None:
         return "green" if meter.usage.limit is UNLIMITED else "red"
     return "red" if share >= 1 else "yellow" if share >= 0.8 else "green"
 
 
-def _counts(meter: Meter) -> str:
+def _counts(meter: UsageMeter) -> str:
     limit, usage = meter.limit, meter.usage
     size = _size(meter)
     if usage.used is None:
@@ -85,7 +85,7 @@ def _counts(meter: Meter) -> str:
     return f"{amount(limit, usage.used)}{of}{size}{share}{reserved}{left}"
 
 
-def _size(meter: Meter) -> str:
+def _size(meter: UsageMeter) -> str:
     """Return what there is at most: `60 per minute`; of a bucket, `5 at once, 60 per minute`."""
     limit, at_once = meter.limit, meter.usage.limit
     if not isinstance(at_once, int) or not isinstance(meter.size, int) or at_once == meter.size:
@@ -98,7 +98,7 @@ def _percent(share: float) -> str:
     return f"{int(share * 100):,} %"
 
 
-def _said(meter: Meter, policy: Policy) -> Iterator[str]:
+def _said(meter: UsageMeter, policy: Policy) -> Iterator[str]:
     limit, usage = meter.limit, meter.usage
     if usage.resets_at is not None and usage.limit:
         word = "period ends" if isinstance(limit, Quota) else "all of it back"
@@ -109,7 +109,7 @@ def _said(meter: Meter, policy: Policy) -> Iterator[str]:
     yield "; ".join((f"{label}{when_full(meter)}", *_ways(meter, policy), *_outage(meter)))
 
 
-def _ways(meter: Meter, policy: Policy) -> Iterator[str]:
+def _ways(meter: UsageMeter, policy: Policy) -> Iterator[str]:
     """Return who has more of the limit."""
     if meter.remedy and meter.remedy.tier and meter.more is not None:
         yield f"tier {meter.remedy.tier} has {sized(meter.limit, meter.more)}"
@@ -118,7 +118,7 @@ def _ways(meter: Meter, policy: Policy) -> Iterator[str]:
         yield f"add-on {meter.remedy.add_on}{f' ({price})' if price else ''} adds some"
 
 
-def _outage(meter: Meter) -> Iterator[str]:
+def _outage(meter: UsageMeter) -> Iterator[str]:
     """Return what is answered while the store is away; nobody is refused for its sake who would not be otherwise."""
     if not meter.usage.limit:
         return
@@ -126,7 +126,7 @@ def _outage(meter: Meter) -> Iterator[str]:
     yield f"without the store: {'allowed' if passes else OUTAGES[meter.limit.on_outage]}"
 
 
-def _heading(meter: Meter) -> str:
+def _heading(meter: UsageMeter) -> str:
     """Return where a quota is heading, beside its limit."""
     limit, projected, size = meter.limit, meter.projected, meter.usage.limit
     assert projected is not None

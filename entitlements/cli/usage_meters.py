@@ -20,7 +20,7 @@ EARLY = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Meter:
+class UsageMeter:
     """
     One limit of an account.
 
@@ -50,7 +50,7 @@ class Meter:
         return None
 
 
-def meter_of(facts: Facts, usage: Usage, start: datetime | None, now: int) -> Meter:
+def meter_of(facts: Facts, usage: Usage, start: datetime | None, now: int) -> UsageMeter:
     """
     Return the meter of one limit.
 
@@ -62,7 +62,7 @@ def meter_of(facts: Facts, usage: Usage, start: datetime | None, now: int) -> Me
     """
     assert facts.limit is not None
     remedy, more = _remedy(facts, usage)
-    return Meter(facts.limit, usage, _projected(usage, start, now), remedy, more, facts.size)
+    return UsageMeter(facts.limit, usage, _projected(usage, start, now), remedy, more, facts.size)
 
 
 def _projected(usage: Usage, start: datetime | None, now: int) -> int | None:
@@ -89,7 +89,7 @@ def _remedy(facts: Facts, usage: Usage) -> tuple[Remedy | None, LimitValue | Non
     return Remedy(tiers[0][0] if tiers else None, add_ons[0][0] if add_ons else None), tiers[0][1] if tiers else None
 
 
-def when_full(meter: Meter) -> str:
+def when_full(meter: UsageMeter) -> str:
     """Return what happens to a charge for which nothing is left, in words."""
     limit, size = meter.limit, meter.usage.limit
     if size is UNLIMITED:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from entitlements.cli.console import Screen
+    from entitlements.cli.console import CliConsole
     from entitlements.model.problem import Problem
     from entitlements.policy import Policy
 
@@ -43,8 +43,8 @@ def validate(
     Each is one line, `file:line: path: problem; cure`, and the last line counts them.
     Exits with 1 if there are any; warnings count with --strict only.
     """
-    from entitlements.cli.console import Screen
-    from entitlements.cli.exit_codes import Code
+    from entitlements.cli.console import CliConsole
+    from entitlements.cli.exit_codes import ExitCode
     from entitlements.cli.loading import policy_path
     from entitlements.model.problem import Severity
 
@@ -53,7 +53,7 @@ def validate(
     errors = sum(each.severity is Severity.ERROR for each in problems)
     warnings = len(problems) - errors
     fine = not errors and not (strict and warnings)
-    screen = Screen()
+    screen = CliConsole()
     if as_json:
         screen.put_json(
             {"path": where, "valid": fine, "errors": errors, "warnings": warnings, "problems": _plain(problems)}
@@ -62,8 +62,8 @@ def validate(
         _show(screen, problems)
         screen.show(_total(where, loaded, errors, warnings, fine=fine))
     if loaded is None and not os.access(where, os.R_OK):
-        return Code.UNREADABLE
-    return Code.YES if fine else Code.NO
+        return ExitCode.UNREADABLE
+    return ExitCode.YES if fine else ExitCode.NO
 
 
 def _checked(where: str, accounts: str | None) -> tuple[Policy | None, tuple[Problem, ...]]:
@@ -80,7 +80,7 @@ def _checked(where: str, accounts: str | None) -> tuple[Policy | None, tuple[Pro
     return loaded, (*loaded.warnings, *rows)
 
 
-def _show(screen: Screen, problems: Sequence[Problem]) -> None:
+def _show(screen: CliConsole, problems: Sequence[Problem]) -> None:
     """Write a line for each problem, those of a file together."""
     for at, (_, of_file) in enumerate(groupby(problems, key=lambda each: each.file)):
         if at and screen.is_terminal:

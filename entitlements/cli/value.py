@@ -12,9 +12,9 @@ from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, 
 if TYPE_CHECKING:
     from entitlements.model.entitlements import Entitlements
 
-Signs = tuple[str, str, str, str]
-TREE: Signs = ("├── ", "└── ", "│   ", "    ")
-ASCII_TREE: Signs = ("|-- ", "`-- ", "|   ", "    ")
+TreeCharacters = tuple[str, str, str, str]
+TREE: TreeCharacters = ("├── ", "└── ", "│   ", "    ")
+ASCII_TREE: TreeCharacters = ("|-- ", "`-- ", "|   ", "    ")
 
 
 def value(
@@ -33,9 +33,9 @@ def value(
     A node above several keys is shown as a tree, a list with one line for each item.
     Exits with 1 where the value is not included.
     """
-    from entitlements.cli.console import Screen
+    from entitlements.cli.console import CliConsole
     from entitlements.cli.context import ask, check_key
-    from entitlements.cli.exit_codes import Code
+    from entitlements.cli.exit_codes import ExitCode
     from entitlements.model.display import in_json
     from entitlements.model.limits import NOT_INCLUDED
 
@@ -43,15 +43,15 @@ def value(
     check_key(asked.policy, key, account)
     entitlements = asked.enforcer.entitlements(asked.account)
     found = entitlements.value(key)
-    screen = Screen()
+    screen = CliConsole()
     if as_json:
         screen.put_json({"account": account, "tier": entitlements.tier, "key": key, "value": in_json(found)})
     else:
         screen.put("\n".join(_lines(entitlements, key, found, ASCII_TREE if screen.is_ascii else TREE)))
-    return Code.NO if found is NOT_INCLUDED else Code.YES
+    return ExitCode.NO if found is NOT_INCLUDED else ExitCode.YES
 
 
-def _lines(entitlements: Entitlements, key: str, found: object, signs: Signs) -> list[str]:
+def _lines(entitlements: Entitlements, key: str, found: object, signs: TreeCharacters) -> list[str]:
     """Return the lines that show a value: a tree below a node, one line for each item of a list."""
     from entitlements.cli.formatting import of_name, promised
     from entitlements.model.display import in_words
@@ -66,7 +66,7 @@ def _lines(entitlements: Entitlements, key: str, found: object, signs: Signs) ->
     return [of_name(entitlements.policy, key, found)]
 
 
-def _tree(node: Mapping[str, object], indent: str, signs: Signs) -> Iterator[str]:
+def _tree(node: Mapping[str, object], indent: str, signs: TreeCharacters) -> Iterator[str]:
     """Return one line for each key below *node*; names beside each other are padded alike."""
     from entitlements.cli.formatting import promised
     from entitlements.model.display import in_words

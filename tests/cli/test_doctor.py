@@ -11,12 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entitlements.cli import main
-from entitlements.cli.doctor.facts import Facts, Node, Offset, Rights, Sentinel, Severity
+from entitlements.cli.doctor.facts import (
+    ClockOffset,
+    FindingSeverity,
+    SentinelFacts,
+    ServerFacts,
+    StoreFacts,
+    UserRights,
+)
 from entitlements.cli.doctor.findings import findings_of
 from entitlements.cli.doctor.round_trips import percentile
 from entitlements.stores.redis.acl import DOCTOR_COMMANDS, acl_rules, known_commands, required_commands
 
-FINE, UNKNOWN, WARNING, PROBLEM = Severity
+FINE, UNKNOWN, WARNING, PROBLEM = FindingSeverity
 INFO = {
     "aof_enabled": 1,
     "maxmemory": 1_000_000,
@@ -28,18 +35,18 @@ INFO = {
 }
 CONFIG = {"save": "", "appendfsync": "everysec", "min-replicas-to-write": "1"}
 GRANTED = tuple(f"+{each}" for each in required_commands())
-NODE = Node(
+NODE = ServerFacts(
     "10.0.0.1:6379",
     {"server": "valkey", "version": "9.1.2", "mode": "standalone", "role": "master"},
-    Rights("entitlements", strange_keys=False, commands=("-@all", *GRANTED), patterns=("ent1:*",)),
+    UserRights("entitlements", strange_keys=False, commands=("-@all", *GRANTED), patterns=("ent1:*",)),
     INFO,
     CONFIG,
-    Offset(0, 100),
+    ClockOffset(0, 100),
     (500,) * 200,
 )
 WATCHED = {"ip": "10.0.0.1", "port": 6379, "num-other-sentinels": 2, "quorum": 2, "down-after-milliseconds": 1000}
-SENTINELS = tuple(Sentinel(f"10.0.1.{at}:26379", {"main": WATCHED}) for at in range(3))
-FACTS = Facts("rediss://10.0.0.1", "ent", "rediss", "sentinel", (NODE,), False, True, 0, "main", SENTINELS, None, (600,) * 200)  # fmt: skip
+SENTINELS = tuple(SentinelFacts(f"10.0.1.{at}:26379", {"main": WATCHED}) for at in range(3))
+FACTS = StoreFacts("rediss://10.0.0.1", "ent", "rediss", "sentinel", (NODE,), False, True, 0, "main", SENTINELS, None, (600,) * 200)  # fmt: skip
 
 
 def findings(facts=FACTS, **node):
@@ -113,10 +120,10 @@ def test_a_server_as_it_should_be_has_nothing_to_cure():
         ("acl", FINE, "and no more", rights(commands=(*GRANTED, *(f"+{each}" for each in DOCTOR_COMMANDS)))),
         ("acl", FINE, "and no more", rights(commands=("-@all", "+@scripting", "-eval", "+hget")) | {"hello": {"version": "6.2.14"}}),
         ("clock", UNKNOWN, "cannot be read", {"offset": None}),
-        ("clock", FINE, "as this machine's", {"offset": Offset(-90, 100)}),
-        ("clock", FINE, "800 ms behind this machine's, within 0.10 ms", {"offset": Offset(-800_000, 100)}),
-        ("clock", FINE, "5.0 s ahead", {"offset": Offset(5_000_000, 4_500_000)}),
-        ("clock", WARNING, "3,600.0 s behind", {"offset": Offset(-3_600_000_000, 4_500_000)}),
+        ("clock", FINE, "as this machine's", {"offset": ClockOffset(-90, 100)}),
+        ("clock", FINE, "800 ms behind this machine's, within 0.10 ms", {"offset": ClockOffset(-800_000, 100)}),
+        ("clock", FINE, "5.0 s ahead", {"offset": ClockOffset(5_000_000, 4_500_000)}),
+        ("clock", WARNING, "3,600.0 s behind", {"offset": ClockOffset(-3_600_000_000, 4_500_000)}),
         ("ping", UNKNOWN, "not allowed", {"trips": ()}),
         ("ping", FINE, "p50 0.50 ms, p95 0.50 ms, p99 0.50 ms, of 200", {}),
         ("ping", WARNING, "near the deadline of rates, 50 ms", {"trips": (500,) * 97 + (26_000,) * 3}),
@@ -140,10 +147,10 @@ def test_each_thing_about_a_server_is_judged(check, severity, says, node):
         ("charge", PROBLEM, "is full", {"charge": "is full; raise maxmemory", "trips": ()}),
         ("charge", PROBLEM, "would miss their deadline", {"trips": (60_000,)}),
         ("cluster", UNKNOWN, "cannot be read", {"topology": "cluster"}),
-        ("sentinels", WARNING, "no answer from 10.0.1.9:26379", {"sentinels": (*SENTINELS, Sentinel("10.0.1.9:26379", None))}),
-        ("sentinels", WARNING, "1 sentinel:", {"sentinels": (Sentinel("a:1", {"main": WATCHED | {"num-other-sentinels": 0}}),)}),
-        ("sentinels", WARNING, "30,000", {"sentinels": (Sentinel("a:1", {"main": WATCHED | {"down-after-milliseconds": 30_000}}),)}),
-        ("sentinels", PROBLEM, "several primaries", {"sentinels": (*SENTINELS, Sentinel("a:1", {"main": WATCHED | {"port": 1}}))}),
+        ("sentinels", WARNING, "no answer from 10.0.1.9:26379", {"sentinels": (*SENTINELS, SentinelFacts("10.0.1.9:26379", None))}),
+        ("sentinels", WARNING, "1 sentinel:", {"sentinels": (SentinelFacts("a:1", {"main": WATCHED | {"num-other-sentinels": 0}}),)}),
+        ("sentinels", WARNING, "30,000", {"sentinels": (SentinelFacts("a:1", {"main": WATCHED | {"down-after-milliseconds": 30_000}}),)}),
+        ("sentinels", PROBLEM, "several primaries", {"sentinels": (*SENTINELS, SentinelFacts("a:1", {"main": WATCHED | {"port": 1}}))}),
     ],
 )  # fmt: skip
 def test_each_thing_about_the_store_is_judged(check, severity, says, facts):

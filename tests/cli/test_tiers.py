@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from rich.cells import cell_len
 
 from entitlements.cli import main
-from entitlements.cli.matrix.comparison import Kind, matrix_of
+from entitlements.cli.matrix.comparison import CellKind, matrix_of
 from entitlements.cli.wrap import folded
 from entitlements.policy import Policy
 
@@ -138,11 +138,11 @@ def test_zero_none_no_and_not_included_stay_apart(path):
     matrix = matrix_of(Policy.load(path))
     kinds = {row.name: [cell.kind for cell in row.cells] for section in matrix.sections for row in section.rows}
 
-    assert [Kind.HAS, Kind.HAS, Kind.NO] == kinds["api"]
-    assert [Kind.HAS, Kind.HAS, Kind.ABSENT] == kinds["storage"]
-    assert [Kind.YES, Kind.YES, Kind.ABSENT] == kinds["sso"]
-    assert [Kind.HAS, Kind.HAS, Kind.OPEN] == kinds["reply"]
-    assert [Kind.NO, Kind.NO, Kind.ABSENT] == kinds["phone.night"]
+    assert [CellKind.HAS, CellKind.HAS, CellKind.NO] == kinds["api"]
+    assert [CellKind.HAS, CellKind.HAS, CellKind.ABSENT] == kinds["storage"]
+    assert [CellKind.YES, CellKind.YES, CellKind.ABSENT] == kinds["sso"]
+    assert [CellKind.HAS, CellKind.HAS, CellKind.OPEN] == kinds["reply"]
+    assert [CellKind.NO, CellKind.NO, CellKind.ABSENT] == kinds["phone.night"]
 
 
 def test_a_value_that_is_a_node_elsewhere_is_said_in_the_rows_below(tmp_path):

@@ -55,9 +55,9 @@ def assign(
     gets an empty tier. A tier that the policy does not know is kept and told. Exits with 1
     where there are problems; the file is written all the same.
     """
-    from entitlements.cli.console import Screen, tracked
+    from entitlements.cli.console import CliConsole, tracked
     from entitlements.cli.crm.options import given_columns, open_layout, rules_of
-    from entitlements.cli.exit_codes import CannotAnswer, Code
+    from entitlements.cli.exit_codes import CommandError, ExitCode
     from entitlements.cli.loading import open_policy
     from entitlements.crm import Options, assign_base, choose_columns, compare, write
     from entitlements.errors import AccountError
@@ -66,7 +66,7 @@ def assign(
     loaded = open_policy(policy)
     rules, given = rules_of(loaded), given_columns(column)
     if output is not None and Path(output).exists() and os.path.samefile(output, export):  # noqa: PTH121 - exists
-        raise CannotAnswer(f"{output} is the file that is read; write to another one", Code.USAGE)
+        raise CommandError(f"{output} is the file that is read; write to another one", ExitCode.USAGE)
     try:
         measure = measure_of(loaded, by)
         files = [open_layout(path, rules, encoding=encoding, separator=separator) for path in (export, old) if path]
@@ -78,12 +78,12 @@ def assign(
     except AccountError:
         raise
     except ValueError as error:
-        raise CannotAnswer(str(error), Code.USAGE) from None
+        raise CommandError(str(error), ExitCode.USAGE) from None
     moves = compare(loaded, files[1], chosen[1], assigned, measure) if old else None
     if output is not None:
         options = Options(tier_column, reason_column, labels, explain, sort)
         _save(output, write(loaded, assigned, options, tracked))
-    screen = Screen()
+    screen = CliConsole()
     if as_json:
         screen.put_json(_in_json(assigned, moves))
     else:
@@ -92,12 +92,12 @@ def assign(
         if output is not None:
             screen.put(f"written: {output}")
         _put_problems(assigned)
-    return Code.NO if assigned.errors else Code.YES
+    return ExitCode.NO if assigned.errors else ExitCode.YES
 
 
 def _save(path: str, pieces: Iterable[bytes]) -> None:
     """Write a file whole or not at all: who reads it meanwhile sees the old one."""
-    from entitlements.cli.exit_codes import CannotAnswer, Code
+    from entitlements.cli.exit_codes import CommandError, ExitCode
 
     target = Path(path)
     try:
@@ -115,7 +115,9 @@ def _save(path: str, pieces: Iterable[bytes]) -> None:
                 raise
     except OSError as error:
         why = error.strerror or str(error)
-        raise CannotAnswer(f"{path}: the file cannot be written ({why}); name another one", Code.UNREADABLE) from None
+        raise CommandError(
+            f"{path}: the file cannot be written ({why}); name another one", ExitCode.UNREADABLE
+        ) from None
 
 
 def _mode() -> int:
@@ -160,10 +162,10 @@ def _moved(moves: Moves) -> Iterator[str]:
 def _put_problems(assigned: Assigned) -> None:
     from rich.text import Text
 
-    from entitlements.cli.console import Screen
+    from entitlements.cli.console import CliConsole
     from entitlements.model.problem import Severity
 
-    screen = Screen(stderr=True)
+    screen = CliConsole(stderr=True)
     for problem in assigned.problems[:SHOWN]:
         screen.show(Text(str(problem), "red" if problem.severity is Severity.ERROR else "yellow"))
     if len(assigned.problems) > SHOWN:

@@ -39,8 +39,8 @@ def formula(
     """
     from rich.text import Text
 
-    from entitlements.cli.console import Screen
-    from entitlements.cli.exit_codes import CannotAnswer, Code
+    from entitlements.cli.console import CliConsole
+    from entitlements.cli.exit_codes import CommandError, ExitCode
     from entitlements.cli.loading import open_policy
     from entitlements.tiering.segmentation import measure_of
 
@@ -48,17 +48,17 @@ def formula(
     try:
         called = field or measure_of(loaded, by).replace("-", "_").upper()
     except ValueError as error:
-        raise CannotAnswer(str(error), Code.USAGE) from None
+        raise CommandError(str(error), ExitCode.USAGE) from None
     names = {id: tier.name if labels else id for id, tier in loaded.tiers.items()}
     found = _formula(loaded, by, names, called, export, column=column, encoding=encoding, separator=separator)
     if as_json:
-        Screen().put_json({"formula": found.text, "field": called, "left_out": list(found.left_out)})
+        CliConsole().put_json({"formula": found.text, "field": called, "left_out": list(found.left_out)})
     else:
-        Screen().put(found.text)
+        CliConsole().put(found.text)
         for rule in found.left_out:
             told = f"left out: rule {rule!r} asks for more than {called}"
-            Screen(stderr=True).show(Text(told, "yellow"))
-    return Code.YES
+            CliConsole(stderr=True).show(Text(told, "yellow"))
+    return ExitCode.YES
 
 
 def _formula(
@@ -76,7 +76,7 @@ def _formula(
 
     from entitlements.cli.console import tracked
     from entitlements.cli.crm.options import given_columns, open_layout, rules_of
-    from entitlements.cli.exit_codes import CannotAnswer, Code
+    from entitlements.cli.exit_codes import CommandError, ExitCode
     from entitlements.crm import assign_base, choose_columns
     from entitlements.model.segments import RuleSegmentation, ShareSegmentation
     from entitlements.tiering.formula import formula, formula_of_thresholds
@@ -90,14 +90,14 @@ def _formula(
         try:
             return formula(rules, names, field)
         except ValueError as error:
-            raise CannotAnswer(str(error), Code.USAGE) from None
+            raise CommandError(str(error), ExitCode.USAGE) from None
     if export is None:
         message = f"segmentation {by!r} is by share of a whole base; give the export too: crm formula accounts.csv"
-        raise CannotAnswer(message, Code.USAGE)
+        raise CommandError(message, ExitCode.USAGE)
     layout = open_layout(export, rules, encoding=encoding, separator=separator)
     columns = choose_columns(layout, rules, chosen.criterion, given=given_columns(column))
     assigned = assign_base(policy, layout, columns, by=by, passing=tracked)
     least = thresholds(policy, (each.segmented for each in assigned.results.values()))
     if not least:
-        raise CannotAnswer(f"{export}: no row has a usable {chosen.criterion}", Code.UNREADABLE)
+        raise CommandError(f"{export}: no row has a usable {chosen.criterion}", ExitCode.UNREADABLE)
     return formula_of_thresholds(least, names, field)

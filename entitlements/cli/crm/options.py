@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entitlements.cli.exit_codes import CannotAnswer, Code
+from entitlements.cli.exit_codes import CommandError, ExitCode
 from entitlements.errors import AccountError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def rules_of(policy: Policy) -> AssignmentRules:
     """Return the criteria and rules of a policy that has them."""
     if policy.assignment is None:
         message = f"policy {policy.version} has no assignment rules; write a section `assignment`"
-        raise CannotAnswer(message, Code.USAGE)
+        raise CommandError(message, ExitCode.USAGE)
     return policy.assignment
 
 
@@ -60,14 +60,14 @@ def open_layout(path: str, rules: AssignmentRules, *, encoding: str | None, sepa
         data = Path(path).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         why = getattr(error, "strerror", None) or str(error)
-        raise CannotAnswer(f"{path}: the file cannot be read ({why}); name a CSV file", Code.UNREADABLE) from None
+        raise CommandError(f"{path}: the file cannot be read ({why}); name a CSV file", ExitCode.UNREADABLE) from None
     sign = None if separator is None else _SIGNS.get(separator, separator)
     try:
         return read_layout(path, data, encoding=encoding, separator=sign, wanted=wanted(rules))
     except AccountError:
         raise
     except ValueError as error:
-        raise CannotAnswer(str(error), Code.USAGE) from None
+        raise CommandError(str(error), ExitCode.USAGE) from None
 
 
 def given_columns(options: list[str] | None) -> dict[str, str]:
@@ -76,6 +76,6 @@ def given_columns(options: list[str] | None) -> dict[str, str]:
     for option in options or ():
         criterion, equals, heading = (part.strip() for part in option.partition("="))
         if not equals or not criterion or not heading:
-            raise CannotAnswer(f"--column {option!r} is not a criterion and a heading; write arr=ACV", Code.USAGE)
+            raise CommandError(f"--column {option!r} is not a criterion and a heading; write arr=ACV", ExitCode.USAGE)
         given[criterion] = heading
     return given

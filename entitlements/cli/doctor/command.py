@@ -11,8 +11,8 @@ from entitlements.cli.options import JsonOption, checked_store
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from entitlements.cli.console import Screen
-    from entitlements.cli.doctor.facts import Facts, Finding
+    from entitlements.cli.console import CliConsole
+    from entitlements.cli.doctor.facts import StoreFacts, StoreFinding
 
 
 def doctor(
@@ -38,42 +38,42 @@ def doctor(
     round trips and TLS, and says of each what to change. It charges an account of its own,
     and deletes it. Exits with 1 for a problem; warnings count with --strict only.
     """
-    from entitlements.cli.console import Screen
-    from entitlements.cli.doctor.facts import Finding, Severity
+    from entitlements.cli.console import CliConsole
+    from entitlements.cli.doctor.facts import FindingSeverity, StoreFinding
     from entitlements.cli.doctor.findings import findings_of
     from entitlements.cli.doctor.queries import facts_of
-    from entitlements.cli.exit_codes import Code
+    from entitlements.cli.exit_codes import ExitCode
     from entitlements.errors import StoreError
 
-    facts, code = None, Code.YES
+    facts, code = None, ExitCode.YES
     try:
         facts = facts_of(url, samples)
-        findings: tuple[Finding, ...] = findings_of(facts)
+        findings: tuple[StoreFinding, ...] = findings_of(facts)
     except StoreError as error:
         found, _, cure = str(error).partition(": ")[2].partition("; ")
-        findings, code = (Finding("connection", Severity.PROBLEM, found, cure),), Code.NO_STORE
-    bad = (Severity.PROBLEM, Severity.WARNING) if strict else (Severity.PROBLEM,)
-    if code is Code.YES and any(each.severity in bad for each in findings):
-        code = Code.NO
-    screen = Screen()
+        findings, code = (StoreFinding("connection", FindingSeverity.PROBLEM, found, cure),), ExitCode.NO_STORE
+    bad = (FindingSeverity.PROBLEM, FindingSeverity.WARNING) if strict else (FindingSeverity.PROBLEM,)
+    if code is ExitCode.YES and any(each.severity in bad for each in findings):
+        code = ExitCode.NO
+    screen = CliConsole()
     if as_json:
-        screen.put_json(_plain(url, facts, findings, fine=code is Code.YES))
+        screen.put_json(_plain(url, facts, findings, fine=code is ExitCode.YES))
     else:
         _show(screen, findings)
     return code
 
 
-def _show(screen: Screen, findings: Sequence[Finding]) -> None:
+def _show(screen: CliConsole, findings: Sequence[StoreFinding]) -> None:
     """Write each finding in a line, its cure in another below it, and count them."""
     from rich.text import Text
 
-    from entitlements.cli.doctor.facts import Severity
+    from entitlements.cli.doctor.facts import FindingSeverity
 
     styles = {
-        Severity.FINE: "green",
-        Severity.UNKNOWN: "dim",
-        Severity.WARNING: "bold yellow",
-        Severity.PROBLEM: "bold red",
+        FindingSeverity.FINE: "green",
+        FindingSeverity.UNKNOWN: "dim",
+        FindingSeverity.WARNING: "bold yellow",
+        FindingSeverity.PROBLEM: "bold red",
     }
     wide = max(len(each.check) for each in findings)
     indent = " " * (9 + wide + 2)
@@ -98,27 +98,27 @@ def _fitted(text: str, width: int | None, indent: str = "") -> list[str]:
     return [text] if width is None else folded(text, width, indent)
 
 
-def _total(findings: Sequence[Finding]) -> str:
-    from entitlements.cli.doctor.facts import Severity
+def _total(findings: Sequence[StoreFinding]) -> str:
+    from entitlements.cli.doctor.facts import FindingSeverity
 
     counts = [
         (sum(each.severity is severity for each in findings), words)
         for severity, words in (
-            (Severity.PROBLEM, ("problem", "problems")),
-            (Severity.WARNING, ("warning", "warnings")),
-            (Severity.UNKNOWN, ("not to be seen from here",) * 2),
-            (Severity.FINE, ("fine",) * 2),
+            (FindingSeverity.PROBLEM, ("problem", "problems")),
+            (FindingSeverity.WARNING, ("warning", "warnings")),
+            (FindingSeverity.UNKNOWN, ("not to be seen from here",) * 2),
+            (FindingSeverity.FINE, ("fine",) * 2),
         )
     ]
     return ", ".join(f"{number} {words[number != 1]}" for number, words in counts if number)
 
 
-def _plain(url: str, facts: Facts | None, findings: Sequence[Finding], *, fine: bool) -> dict[str, object]:
-    from entitlements.cli.doctor.facts import Severity
+def _plain(url: str, facts: StoreFacts | None, findings: Sequence[StoreFinding], *, fine: bool) -> dict[str, object]:
+    from entitlements.cli.doctor.facts import FindingSeverity
     from entitlements.cli.doctor.round_trips import percentiles
     from entitlements.stores.redis.url import redacted
 
-    counts = {f"{each.value}": sum(found.severity is each for found in findings) for each in Severity}
+    counts = {f"{each.value}": sum(found.severity is each for found in findings) for each in FindingSeverity}
     seen: dict[str, object] = {}
     if facts:
         seen = {

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class Severity(StrEnum):
+class FindingSeverity(StrEnum):
     """What a finding means: nothing to do, not to be seen from here, worth a change, or in the way."""
 
     FINE = "fine"
@@ -18,7 +18,7 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class StoreFinding:
     """
     One thing that was looked at.
 
@@ -31,14 +31,14 @@ class Finding:
     """
 
     check: str
-    severity: Severity
+    severity: FindingSeverity
     found: str
     cure: str = ""
     places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Offset:
+class ClockOffset:
     """
     How far a server's clock is ahead of this machine's.
 
@@ -52,7 +52,7 @@ class Offset:
 
 
 @dataclass(frozen=True, slots=True)
-class Rights:
+class UserRights:
     """
     What the user of the store's URL may do.
 
@@ -74,7 +74,7 @@ class Rights:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class ServerFacts:
     """
     One server that holds meters: the only one, the primary, or a primary of a cluster.
 
@@ -91,10 +91,10 @@ class Node:
 
     place: str
     hello: Mapping[str, str]
-    rights: Rights
+    rights: UserRights
     info: Mapping[str, Any] | None = None
     config: Mapping[str, str] = ()  # type: ignore[assignment]
-    offset: Offset | None = None
+    offset: ClockOffset | None = None
     trips: tuple[int, ...] = ()
     cluster: Mapping[str, str] | None = None
 
@@ -106,7 +106,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Sentinel:
+class SentinelFacts:
     """
     What one sentinel says.
 
@@ -120,7 +120,7 @@ class Sentinel:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class StoreFacts:
     """
     All that was seen.
 
@@ -143,11 +143,11 @@ class Facts:
     namespace: str
     kind: str
     topology: str
-    nodes: tuple[Node, ...]
+    nodes: tuple[ServerFacts, ...]
     is_local: bool = True
     verifies: bool = True
     database: int = 0
     service: str | None = None
-    sentinels: tuple[Sentinel, ...] = ()
+    sentinels: tuple[SentinelFacts, ...] = ()
     charge: str | None = None
     trips: tuple[int, ...] = ()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 from redis.exceptions import NoPermissionError, RedisClusterException, RedisError, ResponseError
 
-from entitlements.cli.doctor.facts import Facts, Node, Offset, Rights, Sentinel
+from entitlements.cli.doctor.facts import ClockOffset, SentinelFacts, ServerFacts, StoreFacts, UserRights
 from entitlements.errors import StoreError
 from entitlements.model.charge import Charge, Forget, Part
 from entitlements.model.instants import MINUTE, SECOND
@@ -47,7 +47,7 @@ _READINGS = 9
 _WARM_UP = 5
 
 
-def facts_of(url: str, samples: int) -> Facts:
+def facts_of(url: str, samples: int) -> StoreFacts:
     """
     Return what can be seen of the store at *url*.
 
@@ -66,7 +66,7 @@ def facts_of(url: str, samples: int) -> Facts:
         raise unreachable(error, target.shown) from error
     charge, trips = _charged(url, samples)
     options = target.settings
-    return Facts(
+    return StoreFacts(
         target.shown,
         target.namespace,
         target.kind,
@@ -83,7 +83,7 @@ def facts_of(url: str, samples: int) -> Facts:
     )
 
 
-def _single(target: Target, samples: int) -> tuple[tuple[Node, ...], tuple[Sentinel, ...]]:
+def _single(target: Target, samples: int) -> tuple[tuple[ServerFacts, ...], tuple[SentinelFacts, ...]]:
     pool: Any = make_pool(target)
     with redis.Redis(connection_pool=pool) as client:
         try:
@@ -100,7 +100,7 @@ def _single(target: Target, samples: int) -> tuple[tuple[Node, ...], tuple[Senti
             pool.disconnect()
 
 
-def _cluster(target: Target, samples: int) -> tuple[tuple[Node, ...], tuple[Sentinel, ...]]:
+def _cluster(target: Target, samples: int) -> tuple[tuple[ServerFacts, ...], tuple[SentinelFacts, ...]]:
     with make_cluster(target) as cluster:
         primaries = sorted(cluster.get_primaries(), key=lambda each: str(each.name))
         return tuple(
@@ -108,10 +108,10 @@ def _cluster(target: Target, samples: int) -> tuple[tuple[Node, ...], tuple[Sent
         ), ()
 
 
-def _node(client: redis.Redis, place: str, target: Target, samples: int) -> Node:
+def _node(client: redis.Redis, place: str, target: Target, samples: int) -> ServerFacts:
     hello = _hello(client)
-    node = Node(place, hello, Rights("default"))
-    return Node(
+    node = ServerFacts(place, hello, UserRights("default"))
+    return ServerFacts(
         place,
         hello,
         _rights(client, target, node.version),
@@ -152,7 +152,7 @@ def _cluster_info(client: redis.Redis) -> dict[str, str] | None:
     return dict(line.split(":", 1) for line in _text(said).split() if ":" in line)
 
 
-def _offset(client: redis.Redis) -> Offset | None:
+def _offset(client: redis.Redis) -> ClockOffset | None:
     read = []
     for _ in range(_READINGS):
         began, at = perf_counter_ns(), time_ns()
@@ -162,7 +162,7 @@ def _offset(client: redis.Redis) -> Offset | None:
         trip = perf_counter_ns() - began
         read.append((trip, said[0] * SECOND + said[1] - (at + trip // 2) // 1000))
     trip, ahead = min(read)
-    return Offset(ahead, trip // 2000 + 1)
+    return ClockOffset(ahead, trip // 2000 + 1)
 
 
 def _pings(client: redis.Redis, samples: int) -> tuple[int, ...]:
@@ -197,14 +197,14 @@ def _charged(url: str, samples: int) -> tuple[str | None, tuple[int, ...]]:
         store.close()
 
 
-def _sentinel(client: redis.Redis) -> Sentinel:
+def _sentinel(client: redis.Redis) -> SentinelFacts:
     settings = client.connection_pool.connection_kwargs
     place = f"{settings['host']}:{settings['port']}"
     try:
         said: Any = client.sentinel_masters()
     except (RedisError, OSError):
-        return Sentinel(place, None)
-    return Sentinel(place, {_text(name): about for name, about in said.items()})
+        return SentinelFacts(place, None)
+    return SentinelFacts(place, {_text(name): about for name, about in said.items()})
 
 
 def _is_here(host: str) -> bool:
@@ -221,7 +221,7 @@ def _text(said: Any) -> str:
 # -- rights --------------------------------------------------------------------------------
 
 
-def _rights(client: redis.Redis, target: Target, version: tuple[int, int]) -> Rights:
+def _rights(client: redis.Redis, target: Target, version: tuple[int, int]) -> UserRights:
     """
     Return what the user may do, by trying.
 
@@ -235,7 +235,7 @@ def _rights(client: redis.Redis, target: Target, version: tuple[int, int]) -> Ri
     refusals = {each: _refusal(client, _TRIES[each], key, target) for each in known_commands(version, commands)}
     rule = _asked(client.acl_getuser, user)
     strange = _refusal(client, _TRIES["hget"], b"no-key-of-" + key, target)
-    return Rights(
+    return UserRights(
         user,
         tuple(each for each, why in refusals.items() if why == "command"),
         "key" not in refusals.values(),

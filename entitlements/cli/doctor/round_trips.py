@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from entitlements.cli.doctor.facts import Severity
+from entitlements.cli.doctor.facts import FindingSeverity
 from entitlements.model.limits import Rate
 
 DEADLINE = Rate("").deadline
@@ -21,16 +21,20 @@ def percentiles(trips: tuple[int, ...]) -> dict[str, int]:
     return {f"p{each}": percentile(trips, each) for each in PERCENTILES} if trips else {}
 
 
-def judged(trips: tuple[int, ...]) -> tuple[Severity, str, str]:
+def judged(trips: tuple[int, ...]) -> tuple[FindingSeverity, str, str]:
     """Return severity, words and cure of round trips."""
     ranks = percentiles(trips)
     found = f"{', '.join(f'{name} {time_in_words(each)}' for name, each in ranks.items())}, of {len(trips)}"
     cure = "bring server and application nearer to each other; look for swapping, slow commands and a busy processor"
     if ranks["p50"] > DEADLINE:
-        return Severity.PROBLEM, f"{found}: most rates would miss their deadline of {time_in_words(DEADLINE)}", cure
+        return (
+            FindingSeverity.PROBLEM,
+            f"{found}: most rates would miss their deadline of {time_in_words(DEADLINE)}",
+            cure,
+        )
     if ranks["p99"] * 2 > DEADLINE:
-        return Severity.WARNING, f"{found}: near the deadline of rates, {time_in_words(DEADLINE)}", cure
-    return Severity.FINE, found, ""
+        return FindingSeverity.WARNING, f"{found}: near the deadline of rates, {time_in_words(DEADLINE)}", cure
+    return FindingSeverity.FINE, found, ""
 
 
 def time_in_words(micros: int) -> str:

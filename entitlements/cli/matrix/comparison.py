@@ -27,7 +27,7 @@ _RANGE = {*ENDS, "open-ended", "default"}
 _LABEL = "label"
 
 
-class Kind(StrEnum):
+class CellKind(StrEnum):
     """What a cell says, for its colour."""
 
     HAS = "has"
@@ -51,15 +51,15 @@ class Cell:
     """
 
     items: tuple[str, ...]
-    kind: Kind = Kind.HAS
+    kind: CellKind = CellKind.HAS
 
 
-ABSENT = Cell((NOT_INCLUDED_WORDS,), Kind.ABSENT)
-BLANK = Cell(("",), Kind.BLANK)
+ABSENT = Cell((NOT_INCLUDED_WORDS,), CellKind.ABSENT)
+BLANK = Cell(("",), CellKind.BLANK)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MatrixRow:
     """
     One thing that tiers have.
 
@@ -78,7 +78,7 @@ class Row:
     about: str = ""
 
 
-class Of(StrEnum):
+class SectionKind(StrEnum):
     """What the rows of a section are."""
 
     LIMITS = "limits"
@@ -100,8 +100,8 @@ class Section:
     """
 
     name: str
-    rows: tuple[Row, ...]
-    kind: Of
+    rows: tuple[MatrixRow, ...]
+    kind: SectionKind
     words: tuple[str, ...] = ()
 
 
@@ -139,7 +139,7 @@ class Matrix:
     sections: tuple[Section, ...]
 
     @property
-    def kinds(self) -> frozenset[Kind]:
+    def kinds(self) -> frozenset[CellKind]:
         """Every kind of cell that there is, for the legend."""
         return frozenset(cell.kind for section in self.sections for row in section.rows for cell in row.cells)
 
@@ -148,10 +148,10 @@ def matrix_of(policy: Policy) -> Matrix:
     """Return the comparison of all tiers of *policy*."""
     tiers = ordered(policy)
     sections = [
-        _section(Of.LIMITS, [_of_limit(limit, tiers) for limit in policy.limits.values()]),
-        _section(Of.FEATURES, [_of_feature(feature, tiers) for feature in policy.features.values()]),
+        _section(SectionKind.LIMITS, [_of_limit(limit, tiers) for limit in policy.limits.values()]),
+        _section(SectionKind.FEATURES, [_of_feature(feature, tiers) for feature in policy.features.values()]),
         *_of_values(tiers),
-        _section(Of.ADD_ONS, [_of_add_on(add_on, tiers) for add_on in policy.add_ons.values()]),
+        _section(SectionKind.ADD_ONS, [_of_add_on(add_on, tiers) for add_on in policy.add_ons.values()]),
     ]
     columns = tuple(Column(tier.id, tier.name, _terms(tier)) for tier in tiers)
     return Matrix(policy.version, policy.currency, columns, tuple(each for each in sections if each.rows))
@@ -162,7 +162,7 @@ def ordered(policy: Policy) -> list[Tier]:
     return sorted(policy.tiers.values(), key=lambda tier: (-tier.rank, tier.trial is not None))
 
 
-def _section(kind: Of, rows: Sequence[Row]) -> Section:
+def _section(kind: SectionKind, rows: Sequence[MatrixRow]) -> Section:
     return Section(kind.value, tuple(rows), kind)
 
 
@@ -171,78 +171,80 @@ def _terms(tier: Tier) -> str:
     return f"trial, {lasting(terms.default)}, then {terms.then}" if terms else ""
 
 
-def _of_limit(limit: Limit, tiers: Sequence[Tier]) -> Row:
+def _of_limit(limit: Limit, tiers: Sequence[Tier]) -> MatrixRow:
     cells = []
     for tier in tiers:
         size = tier.limits.get(limit.name, NOT_INCLUDED)
-        kind = Kind.NO if size == 0 else Kind.HAS
+        kind = CellKind.NO if size == 0 else CellKind.HAS
         cells.append(ABSENT if size is NOT_INCLUDED else Cell((sized(limit, size),), kind))
     notes = [f"per {limit.per}"] if isinstance(limit, Rate) and limit.per else []
     notes += ["shadow"] if limit.mode is Mode.SHADOW else []
     label = f"{limit.name} ({', '.join(notes)})" if notes else limit.name
-    return Row(limit.name, label, 0, tuple(cells), limit.about)
+    return MatrixRow(limit.name, label, 0, tuple(cells), limit.about)
 
 
-def _of_feature(feature: Feature, tiers: Sequence[Tier]) -> Row:
+def _of_feature(feature: Feature, tiers: Sequence[Tier]) -> MatrixRow:
     if feature.levels:
         cells = [_of_level(tier.levels.get(feature.name)) for tier in tiers]
-        return Row(feature.name, feature.name, 0, tuple(cells), feature.about or " < ".join(feature.levels))
-    cells = [Cell(("yes",), Kind.YES) if feature.name in tier.features else ABSENT for tier in tiers]
-    return Row(feature.name, feature.name, 0, tuple(cells), feature.about)
+        return MatrixRow(feature.name, feature.name, 0, tuple(cells), feature.about or " < ".join(feature.levels))
+    cells = [Cell(("yes",), CellKind.YES) if feature.name in tier.features else ABSENT for tier in tiers]
+    return MatrixRow(feature.name, feature.name, 0, tuple(cells), feature.about)
 
 
 def _of_level(level: str | None) -> Cell:
     if level is None:
         return ABSENT
-    return Cell((level,), Kind.NO if level == NO_LEVEL else Kind.HAS)
+    return Cell((level,), CellKind.NO if level == NO_LEVEL else CellKind.HAS)
 
 
-def _of_add_on(add_on: AddOn, tiers: Sequence[Tier]) -> Row:
+def _of_add_on(add_on: AddOn, tiers: Sequence[Tier]) -> MatrixRow:
     cells = [Cell((add_on.price or "yes",)) if add_on.offered_to(tier.id) else ABSENT for tier in tiers]
-    return Row(add_on.name, add_on.name, 0, tuple(cells), add_on.about)
+    return MatrixRow(add_on.name, add_on.name, 0, tuple(cells), add_on.about)
 
 
 @dataclass(slots=True)
-class _Node:
+class _KeyNode:
     """A word of dotted keys: the values that stand at it, by tier, and the words below it."""
 
     values: dict[str, object] = field(default_factory=dict)
-    below: dict[str, _Node] = field(default_factory=dict)
+    below: dict[str, _KeyNode] = field(default_factory=dict)
 
 
 def _of_values(tiers: Sequence[Tier]) -> Iterator[Section]:
     """Return a section for each first word of the keys, and one for the keys of one word."""
-    root = _Node()
+    root = _KeyNode()
     for tier in tiers:
         for key, value in tier.values.items():
             node = root
             for word in key.split("."):
-                node = node.below.setdefault(word, _Node())
+                node = node.below.setdefault(word, _KeyNode())
             node.values[tier.id] = value
-    alone: dict[str, _Node] = {}
+    alone: dict[str, _KeyNode] = {}
     for word, node in root.below.items():
         rows = tuple(_below(node, (), 0, tiers))
         if rows:
-            yield Section(word, (*_own(node, word, tiers), *rows), Of.VALUES, (word,))
+            yield Section(word, (*_own(node, word, tiers), *rows), SectionKind.VALUES, (word,))
         else:
             alone[word] = node
     if alone:
         rows = tuple(row for word, node in alone.items() for row in _rows(node, (), word, tiers))
-        yield Section("values", rows, Of.VALUES, tuple(alone))
+        yield Section("values", rows, SectionKind.VALUES, tuple(alone))
 
 
-def _own(node: _Node, word: str, tiers: Sequence[Tier]) -> Iterator[Row]:
+def _own(node: _KeyNode, word: str, tiers: Sequence[Tier]) -> Iterator[MatrixRow]:
     """Return the row of a section's own key, where some tier has a value there."""
     if node.values:
-        yield Row(word, word, 0, _cells(node, tiers))
+        yield MatrixRow(word, word, 0, _cells(node, tiers))
 
 
-def _below(node: _Node, path: tuple[str, ...], depth: int, tiers: Sequence[Tier]) -> Iterator[Row]:
+def _below(node: _KeyNode, path: tuple[str, ...], depth: int, tiers: Sequence[Tier]) -> Iterator[MatrixRow]:
     for word, child in _apart(node).items():
         yield from _rows(child, path, word, tiers, depth)
 
 
-def _rows(node: _Node, path: tuple[str, ...], word: str, tiers: Sequence[Tier], depth: int = 0) -> Iterator[Row]:
+def _rows(
+    node: _KeyNode, path: tuple[str, ...], word: str, tiers: Sequence[Tier], depth: int = 0
+) -> Iterator[MatrixRow]:
     """Return the row of a node, and those of what stands below it."""
     label = word
     below = _apart(node)
@@ -251,36 +253,36 @@ def _rows(node: _Node, path: tuple[str, ...], word: str, tiers: Sequence[Tier], 
         word, node = next(iter(below.items()))
         label, below = f"{label}.{word}", _apart(node)
     cells = _cells(node, tiers) if _has_cells(node) else ()
-    yield Row(".".join((*path, word)), label, depth, cells)
+    yield MatrixRow(".".join((*path, word)), label, depth, cells)
     yield from _below(node, (*path, word), depth + 1, tiers)
 
 
-def _apart(node: _Node) -> Mapping[str, _Node]:
+def _apart(node: _KeyNode) -> Mapping[str, _KeyNode]:
     """Return the nodes below that have rows of their own."""
     if _is_range(node):
         return {}
     return {word: child for word, child in node.below.items() if word != _LABEL or not _is_said(child, node)}
 
 
-def _is_range(node: _Node) -> bool:
+def _is_range(node: _KeyNode) -> bool:
     words = node.below.keys() - {_LABEL}
     return bool(words & {"from", "to"}) and words <= _RANGE and not any(child.below for child in node.below.values())
 
 
-def _is_said(label: _Node, node: _Node) -> bool:
+def _is_said(label: _KeyNode, node: _KeyNode) -> bool:
     """Say whether a label is nothing but the text of commitments that *node* does not make."""
     return not label.below and all(tier in node.values and node.values[tier] is None for tier in label.values)
 
 
-def _has_cells(node: _Node) -> bool:
+def _has_cells(node: _KeyNode) -> bool:
     return bool(node.values) or _is_range(node)
 
 
-def _cells(node: _Node, tiers: Sequence[Tier]) -> tuple[Cell, ...]:
+def _cells(node: _KeyNode, tiers: Sequence[Tier]) -> tuple[Cell, ...]:
     return tuple(_cell(node, tier.id) for tier in tiers)
 
 
-def _cell(node: _Node, tier: str) -> Cell:
+def _cell(node: _KeyNode, tier: str) -> Cell:
     if tier in node.values:
         label = node.below[_LABEL].values.get(tier) if _LABEL in node.below else None
         return _of_value(node.values[tier], label)
@@ -290,19 +292,19 @@ def _cell(node: _Node, tier: str) -> Cell:
     return BLANK if _speaks_below(node, tier) else ABSENT
 
 
-def _speaks_below(node: _Node, tier: str) -> bool:
+def _speaks_below(node: _KeyNode, tier: str) -> bool:
     return any(tier in child.values or _speaks_below(child, tier) for child in node.below.values())
 
 
 def _of_value(value: object, label: object) -> Cell:
     if value is None:
-        return Cell((str(label) if label else in_words(None),), Kind.OPEN)
+        return Cell((str(label) if label else in_words(None),), CellKind.OPEN)
     if isinstance(value, bool):
-        return Cell((in_words(value),), Kind.YES if value else Kind.NO)
+        return Cell((in_words(value),), CellKind.YES if value else CellKind.NO)
     if isinstance(value, tuple):
         return _of_list(value)
     return Cell((in_words(value),))
 
 
 def _of_list(value: tuple[object, ...]) -> Cell:
-    return Cell(tuple(in_words(item) for item in value)) if value else Cell(("none",), Kind.NO)
+    return Cell(tuple(in_words(item) for item in value)) if value else Cell(("none",), CellKind.NO)

@@ -10,12 +10,12 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from entitlements.cli.matrix.comparison import Cell, Kind
+from entitlements.cli.matrix.comparison import Cell, CellKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from entitlements.cli.matrix.comparison import Column, Matrix, Row, Section
+    from entitlements.cli.matrix.comparison import Column, Matrix, MatrixRow, Section
 
 STYLE = """\
 :root { color-scheme: light dark;
@@ -78,7 +78,7 @@ def _page(matrix: Matrix) -> Iterator[str]:
 
 
 def _legend(matrix: Matrix) -> str:
-    open_ended = " In <i>italics</i>: no commitment." if Kind.OPEN in matrix.kinds else ""
+    open_ended = " In <i>italics</i>: no commitment." if CellKind.OPEN in matrix.kinds else ""
     return f"Amounts in {escape(matrix.currency)}. — is not included.{open_ended}"
 
 
@@ -96,7 +96,7 @@ def _section(section: Section, at: int, width: int) -> Iterator[str]:
     yield "</tbody>"
 
 
-def _row(row: Row, width: int) -> str:
+def _row(row: MatrixRow, width: int) -> str:
     about = f"<small>{escape(row.about)}</small>" if row.about else ""
     depth = f' class="d{min(row.depth, 4)}"' if row.depth else ""
     heading = f'<th scope="row"{depth}>{escape(row.label)}{about}</th>'
@@ -105,9 +105,9 @@ def _row(row: Row, width: int) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    if cell.kind is Kind.ABSENT:
+    if cell.kind is CellKind.ABSENT:
         return '<td class="absent" title="not included">—</td>'
-    kind = "" if cell.kind in {Kind.HAS, Kind.BLANK} else f' class="{cell.kind.value}"'
+    kind = "" if cell.kind in {CellKind.HAS, CellKind.BLANK} else f' class="{cell.kind.value}"'
     if len(cell.items) > 1:
         return f"<td{kind}><ul>{''.join(f'<li>{escape(item)}</li>' for item in cell.items)}</ul></td>"
     return f"<td{kind}>{escape(cell.items[0])}</td>"

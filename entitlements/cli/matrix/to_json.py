@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from entitlements.cli.matrix.comparison import Of, ordered
+from entitlements.cli.matrix.comparison import SectionKind, ordered
 from entitlements.model.display import in_json
 from entitlements.model.instants import to_timedelta
 from entitlements.model.limits import NOT_INCLUDED, Allocation, Limit, Quota, Rate
@@ -33,13 +33,13 @@ def plain(policy: Policy, sections: Collection[Section]) -> dict[str, object]:
         "tiers": [_tier(tier) for tier in tiers],
     }
     kinds = {section.kind for section in sections}
-    if Of.LIMITS in kinds:
+    if SectionKind.LIMITS in kinds:
         whole["limits"] = {limit.name: _limit(limit, tiers) for limit in policy.limits.values()}
-    if Of.FEATURES in kinds:
+    if SectionKind.FEATURES in kinds:
         whole["features"] = {feature.name: _feature(feature, tiers) for feature in policy.features.values()}
-    if Of.VALUES in kinds:
+    if SectionKind.VALUES in kinds:
         whole["values"] = _values(tiers, {word for section in sections for word in section.words})
-    if Of.ADD_ONS in kinds:
+    if SectionKind.ADD_ONS in kinds:
         whole["add-ons"] = {add_on.name: _add_on(add_on, tiers) for add_on in policy.add_ons.values()}
     return whole
 

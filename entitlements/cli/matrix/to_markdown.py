@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from entitlements.cli.matrix.comparison import Cell, Kind
+from entitlements.cli.matrix.comparison import Cell, CellKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ _MEANT = re.compile(r"([\\`*_{}\[\]<>&|~#])")
 def markdown(matrix: Matrix) -> str:
     """Return the page; a tier's note and what stands in cells are texts, never marks."""
     lines = [f"# Tiers, policy {_escaped(matrix.version)}", "", f"Amounts in {matrix.currency}. — is not included."]
-    if Kind.OPEN in matrix.kinds:
+    if CellKind.OPEN in matrix.kinds:
         lines[-1] += " A text in italics is no commitment."
     for section in matrix.sections:
         lines += ["", f"## {_escaped(section.name)}", "", *_table(section, matrix)]
@@ -39,10 +39,10 @@ def _line(cells: list[str]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    if cell.kind is Kind.ABSENT:
+    if cell.kind is CellKind.ABSENT:
         return "—"
     text = "; ".join(map(_escaped, cell.items))
-    return f"*{text}*" if cell.kind is Kind.OPEN else text
+    return f"*{text}*" if cell.kind is CellKind.OPEN else text
 
 
 def _escaped(text: str) -> str:

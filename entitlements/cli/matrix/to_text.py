@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from rich.text import Text
 
-from entitlements.cli.matrix.comparison import Cell, Column, Kind, Matrix, Row, Section
+from entitlements.cli.matrix.comparison import Cell, CellKind, Column, Matrix, MatrixRow, Section
 from entitlements.cli.wrap import folded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from entitlements.cli.console import Screen
+    from entitlements.cli.console import CliConsole
 
 GAP = 2
 NARROWEST = 9
@@ -33,11 +33,11 @@ ROOMY = 20
 TALLEST = 6
 """In less room than that, a list of more lines is shortened to the number of its items."""
 
-STYLES = {Kind.YES: "green", Kind.NO: "dim", Kind.ABSENT: "dim", Kind.OPEN: "italic"}
+STYLES = {CellKind.YES: "green", CellKind.NO: "dim", CellKind.ABSENT: "dim", CellKind.OPEN: "italic"}
 
 
 @dataclass(frozen=True, slots=True)
-class Signs:
+class MatrixSymbols:
     """The signs that are not words."""
 
     absent: str = "—"
@@ -46,17 +46,17 @@ class Signs:
     more: str = "…"
 
 
-ASCII = Signs("-", "- ", "-", "...")
+ASCII = MatrixSymbols("-", "- ", "-", "...")
 
 
-def show(screen: Screen, matrix: Matrix) -> None:
+def show(screen: CliConsole, matrix: Matrix) -> None:
     """Write the comparison."""
-    signs = ASCII if screen.is_ascii else Signs()
+    signs = ASCII if screen.is_ascii else MatrixSymbols()
     lines = [line for block in _blocks(matrix, screen.fold) for line in (*_lines(block, screen.fold, signs), Text())]
     for line in lines:
         screen.show(line)
-    legend = [f"{signs.absent} not included"] if Kind.ABSENT in matrix.kinds else []
-    legend += ["* no commitment"] if Kind.OPEN in matrix.kinds else []
+    legend = [f"{signs.absent} not included"] if CellKind.ABSENT in matrix.kinds else []
+    legend += ["* no commitment"] if CellKind.OPEN in matrix.kinds else []
     legend += [f"items{signs.more} a list, whole in a wider window"] if _shortened(lines, signs) else []
     beside = "    ".join(legend)
     legend = [beside] if legend and (screen.fold is None or cell_len(beside) <= screen.fold) else legend
@@ -64,7 +64,7 @@ def show(screen: Screen, matrix: Matrix) -> None:
         screen.show(Text(words, "dim"))
 
 
-def _shortened(lines: Sequence[Text], signs: Signs) -> bool:
+def _shortened(lines: Sequence[Text], signs: MatrixSymbols) -> bool:
     return any(f" items{signs.more}" in line.plain for line in lines)
 
 
@@ -82,7 +82,7 @@ def _blocks(matrix: Matrix, fold: int | None) -> Iterator[Matrix]:
         yield replace(matrix, columns=matrix.columns[part], sections=tuple(sections))
 
 
-def _lines(matrix: Matrix, fold: int | None, signs: Signs) -> Iterator[Text]:
+def _lines(matrix: Matrix, fold: int | None, signs: MatrixSymbols) -> Iterator[Text]:
     if fold is None:
         for at, section in enumerate(matrix.sections):
             yield from [Text()] if at else []
@@ -99,7 +99,7 @@ def _lines(matrix: Matrix, fold: int | None, signs: Signs) -> Iterator[Text]:
         yield from _section(section, matrix.columns, widths, signs)
 
 
-def _section(section: Section, columns: Sequence[Column], widths: list[int], signs: Signs) -> Iterator[Text]:
+def _section(section: Section, columns: Sequence[Column], widths: list[int], signs: MatrixSymbols) -> Iterator[Text]:
     ids = [folded(column.id, width) for column, width in zip(columns, widths[1:], strict=True)]
     yield from _beside([folded(section.name, widths[0]), *ids], widths, ["bold cyan"] * len(widths))
     for row in section.rows:
@@ -109,7 +109,9 @@ def _section(section: Section, columns: Sequence[Column], widths: list[int], sig
         yield from _beside([label, *cells], widths, styles)
 
 
-def _widths(sections: Sequence[Section], columns: Sequence[Column], fold: int | None, signs: Signs) -> list[int]:
+def _widths(
+    sections: Sequence[Section], columns: Sequence[Column], fold: int | None, signs: MatrixSymbols
+) -> list[int]:
     """Return the width of the labels and of each tier's column: the widest are cut to fit, all to the same."""
     label = _label_width(sections, fold)
     rows = [row for section in sections for row in section.rows if row.cells]
@@ -127,7 +129,7 @@ def _widths(sections: Sequence[Section], columns: Sequence[Column], fold: int | 
     return [label, *(min(width, most) for width in wanted)]
 
 
-def _wide(cell: Cell, fold: int | None, signs: Signs) -> int:
+def _wide(cell: Cell, fold: int | None, signs: MatrixSymbols) -> int:
     """Return how wide a cell wants to be: a list as wide as its longest item, where it can be folded."""
     if fold is None or len(cell.items) == 1:
         return cell_len(_text(cell, signs))
@@ -140,24 +142,24 @@ def _label_width(sections: Sequence[Section], fold: int | None) -> int:
     return wanted if fold is None else min(wanted, max(12, fold // 4))
 
 
-def _label(row: Row) -> str:
+def _label(row: MatrixRow) -> str:
     return "  " * (row.depth + 1) + row.label
 
 
-def _indented(row: Row, width: int) -> list[str]:
+def _indented(row: MatrixRow, width: int) -> list[str]:
     """Return a label inside its column; what is broken off stands a little further in."""
     indent = "  " * (row.depth + 1)
     return [indent + line for line in folded(row.label, width - len(indent), " ")]
 
 
-def _text(cell: Cell, signs: Signs) -> str:
+def _text(cell: Cell, signs: MatrixSymbols) -> str:
     """Return a cell as one line."""
-    if cell.kind is Kind.ABSENT:
+    if cell.kind is CellKind.ABSENT:
         return signs.absent
-    return f"{cell.items[0]} *" if cell.kind is Kind.OPEN else "; ".join(cell.items)
+    return f"{cell.items[0]} *" if cell.kind is CellKind.OPEN else "; ".join(cell.items)
 
 
-def _filled(cell: Cell, width: int, signs: Signs) -> list[str]:
+def _filled(cell: Cell, width: int, signs: MatrixSymbols) -> list[str]:
     """Return the lines of a cell in a column of *width*: a long list item by item, or shortened."""
     lines = folded(_text(cell, signs), width)
     if len(lines) == 1 or len(cell.items) == 1:
