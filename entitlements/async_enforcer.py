@@ -36,11 +36,11 @@ from entitlements.resolved_cache import (
 from entitlements.rules import reservations, steps
 from entitlements.stores import AsyncMemoryStore, guard_async_store, open_async_store
 from entitlements.stores.pending import Failed
-from entitlements.tiering.health import Health, health, measured_in
+from entitlements.tiering.health import Health, health, scores_in
 from entitlements.tiering.preview import preview
-from entitlements.tiering.reviews import quotas, review
+from entitlements.tiering.reviews import quota_names, review
 from entitlements.tiering.sla import ServiceLevel, service_level
-from entitlements.tiering.triggers import Measured
+from entitlements.tiering.triggers import MeasuredUsage
 from entitlements.tiering.uptime import Uptime, uptime
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class AsyncEnforcer:
         """Same as `Enforcer.health`."""
         kept = await self._kept(account)
         if measured is None:
-            measured = measured_in(kept.entitlements, kept.account.attributes if kept.account else {})
+            measured = scores_in(kept.entitlements, kept.account.attributes if kept.account else {})
         return health(kept.entitlements, measured)
 
     # -- how much, how fast ------------------------------------------------------------
@@ -216,7 +216,7 @@ class AsyncEnforcer:
         lapses: list[int] = []
 
         async def reserve() -> tuple[Decision, str, int]:
-            held.update(reservations.reservable(await self.entitlements(account), what, n))
+            held.update(reservations.reserved_units(await self.entitlements(account), what, n))
             decision = await self._charge(account, Verb.RESERVE, what, n, key=key, ttl=lasts)
             lapses[:] = [decision.decided_at + lasts]
             return decision, decision.operation or "", lasts
@@ -276,8 +276,8 @@ class AsyncEnforcer:
         """Same as `Enforcer.review`."""
         kept = await self._kept(account)
         known, usage = require_account(kept), await self.usage(account)
-        history = {name: await self.history(account, name) for name in quotas(kept.entitlements.policy)}
-        measured = Measured(usage, history)
+        history = {name: await self.history(account, name) for name in quota_names(kept.entitlements.policy)}
+        measured = MeasuredUsage(usage, history)
         return review(
             kept.entitlements.policy, known, now=self._clock(),
             measured=measured, requests=requests, events=events,

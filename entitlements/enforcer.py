@@ -34,11 +34,11 @@ from entitlements.resolved_cache import (
 )
 from entitlements.rules import reservations, steps
 from entitlements.stores import guard_store, open_store
-from entitlements.tiering.health import Health, health, measured_in
+from entitlements.tiering.health import Health, health, scores_in
 from entitlements.tiering.preview import preview
-from entitlements.tiering.reviews import quotas, review
+from entitlements.tiering.reviews import quota_names, review
 from entitlements.tiering.sla import ServiceLevel, service_level
-from entitlements.tiering.triggers import Measured
+from entitlements.tiering.triggers import MeasuredUsage
 from entitlements.tiering.uptime import Uptime, uptime
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class Enforcer:
         """
         kept = self._kept(account)
         if measured is None:
-            measured = measured_in(kept.entitlements, kept.account.attributes if kept.account else {})
+            measured = scores_in(kept.entitlements, kept.account.attributes if kept.account else {})
         return health(kept.entitlements, measured)
 
     # -- how much, how fast ------------------------------------------------------------
@@ -257,7 +257,7 @@ class Enforcer:
             UnknownFeature, ValueError, KeyReused: As `consume`; also for rates alone.
         """
         lasts = reservations.lifetime(ttl)
-        held = reservations.reservable(self.entitlements(account), what, n)
+        held = reservations.reserved_units(self.entitlements(account), what, n)
         decision = self._charge(account, Verb.RESERVE, what, n, key=key, ttl=lasts)
         return self._reservation(account, decision.operation or "", decision, lasts, held)
 
@@ -347,8 +347,8 @@ class Enforcer:
         """
         kept = self._kept(account)
         known, usage = require_account(kept), self.usage(account)
-        history = {name: self.history(account, name) for name in quotas(kept.entitlements.policy)}
-        measured = Measured(usage, history)
+        history = {name: self.history(account, name) for name in quota_names(kept.entitlements.policy)}
+        measured = MeasuredUsage(usage, history)
         return review(
             kept.entitlements.policy, known, now=self._clock(),
             measured=measured, requests=requests, events=events,

@@ -137,9 +137,9 @@ def _tier_lines(tier: TierDiff, before: Policy, after: Policy) -> Iterator[str]:
 def _difference(each: Difference, before: Policy, after: Policy) -> str:
     """Return one line: a sign for more, less or otherwise, the name, and what becomes of it."""
     from entitlements.cli.formatting import of_name
-    from entitlements.tiering.differences import Direction
+    from entitlements.tiering.differences import ChangeDirection
 
-    sign = {Direction.GAINED: "+", Direction.LOST: "-", Direction.CHANGED: "~"}[each.direction]
+    sign = {ChangeDirection.GAINED: "+", ChangeDirection.LOST: "-", ChangeDirection.CHANGED: "~"}[each.direction]
     was, is_ = of_name(before, each.name, each.before), of_name(after, each.name, each.after)
     return f"{sign} {each.name}: {was} -> {is_}"
 

@@ -36,14 +36,14 @@ def health(
     from entitlements.cli.exit_codes import CommandError, ExitCode
     from entitlements.errors import AccountError
     from entitlements.model.account import Account
-    from entitlements.tiering.health import measured_in
+    from entitlements.tiering.health import scores_in
 
     asked = ask(account, policy=policy, accounts=accounts, tier=tier, at=at)
     attributes = asked.account.attributes if isinstance(asked.account, Account) else {}
     given = dict(_score(each) for each in score or ())
     try:
         found = asked.enforcer.health(
-            asked.account, measured_in(asked.enforcer.entitlements(asked.account), attributes) | given
+            asked.account, scores_in(asked.enforcer.entitlements(asked.account), attributes) | given
         )
     except AccountError as error:
         raise CommandError(str(error), ExitCode.USAGE if given else ExitCode.UNREADABLE) from None

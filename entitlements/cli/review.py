@@ -86,7 +86,7 @@ def review(
     from entitlements.enforcer import Enforcer
     from entitlements.model.names import nearest
     from entitlements.model.problem import Severity
-    from entitlements.tiering.reviews import together
+    from entitlements.tiering.reviews import combine_reviews
 
     if event and account is None:
         raise CommandError("--event is about one account; name it, or write a column `events`", ExitCode.USAGE)
@@ -100,7 +100,7 @@ def review(
     if account is None:
         reviewer.problems += [str(problem) for problem in file.problems if problem.severity is Severity.ERROR]
     every = [reviewer.review(each, tuple(event or ())) for each in found if each is not None]
-    base = together(loaded, (each for each in every if each is not None))
+    base = combine_reviews(loaded, (each for each in every if each is not None))
     screen = CliConsole()
     if as_json:
         whole = base.to_dict() | {"problems": reviewer.problems}

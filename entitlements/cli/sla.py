@@ -101,8 +101,8 @@ def _stands(commitment: Commitment, progress: Progress | None) -> str:
     if progress is None or progress.due is None:
         return ""
     due = f", due {moment(progress.due)}"
-    if commitment.desk:
-        due += f" ({progress.due.astimezone(commitment.desk.zone):%A %H:%M} {commitment.desk.zone})"
+    if commitment.support_clock:
+        due += f" ({progress.due.astimezone(commitment.support_clock.zone):%A %H:%M} {commitment.support_clock.zone})"
     if progress.left is None:
         return f"{due}: done {'too late' if progress.breached else 'in time'}"
     if progress.breached:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from entitlements.crm.dates import date_fault
 from entitlements.model.problem import Problem, Severity
 from entitlements.policy.errors import shown
-from entitlements.tiering.segmentation import Segment, Segmented, segment, summary
+from entitlements.tiering.segmentation import Segment, SegmentedAccount, segment, summary
 
 if TYPE_CHECKING:
     from entitlements.crm.columns import Columns
@@ -42,7 +42,7 @@ class Result:
 
     line: int
     account: str
-    segmented: Segmented
+    segmented: SegmentedAccount
     before: str = ""
     kept: bool = False
     displaced: bool = False
@@ -153,7 +153,7 @@ class _Reading:
             self._check(record, account)
             yield self._columns.attributes(self._layout, record)
 
-    def results(self, found: Iterable[Segmented]) -> Iterator[tuple[_Row, Result]]:
+    def results(self, found: Iterable[SegmentedAccount]) -> Iterator[tuple[_Row, Result]]:
         """Yield each row with what becomes of it."""
         for at, segmented in enumerate(found):
             row = self._rows[at]

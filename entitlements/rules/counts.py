@@ -21,13 +21,13 @@ KEPT_PERIODS = 13
 """Periods that a quota keeps, the running one included: a year and the month before it."""
 
 
-def room(size: Size) -> int:
+def as_count(size: Size) -> int:
     """Return *size* as a number: an unlimited count stops at the largest."""
     return MAX_COUNT if size is UNLIMITED else size
 
 
 @dataclass(slots=True)
-class Period:
+class QuotaPeriod:
     """One period of a quota; *used* includes *reserved*."""
 
     start: int
@@ -43,12 +43,12 @@ class Period:
 
 
 @dataclass(slots=True)
-class Metered:
+class QuotaMeter:
     """A quota's periods, newest first."""
 
-    periods: list[Period] = field(default_factory=list)
+    periods: list[QuotaPeriod] = field(default_factory=list)
 
-    def running(self, ends: Ends, size: Size, now: int) -> Period | None:
+    def running(self, ends: Ends, size: Size, now: int) -> QuotaPeriod | None:
         """
         Return the period that a call falls in, without writing; None if *ends* are stale.
 
@@ -65,18 +65,18 @@ class Metered:
         if end is None or now < ends[0]:
             return None
         if last and now < last.end:
-            return Period(last.start, end, size, last.used, last.reserved, last.denied)
+            return QuotaPeriod(last.start, end, size, last.used, last.reserved, last.denied)
         start = max(each for each in ends if each <= now)
-        return Period(max(start, last.end) if last else start, end, size)
+        return QuotaPeriod(max(start, last.end) if last else start, end, size)
 
-    def write(self, period: Period) -> None:
+    def write(self, period: QuotaPeriod) -> None:
         """Make *period* the running one."""
         if self.periods and self.periods[0].start == period.start:
             self.periods[0] = period
         else:
             self.periods = [period, *self.periods[: KEPT_PERIODS - 1]]
 
-    def find(self, start: int) -> Period | None:
+    def find(self, start: int) -> QuotaPeriod | None:
         """Return the period that began at *start*, if it is still kept."""
         return next((period for period in self.periods if period.start == start), None)
 
@@ -87,7 +87,7 @@ class Metered:
             period.reserved -= reserved
             period.used -= reserved - kept
 
-    def give_back(self, start: int, amount: int) -> int:
+    def refund(self, start: int, amount: int) -> int:
         """Give up to *amount* back to the period of *start*, and say how many; what is reserved stays."""
         period = self.find(start)
         if period is None:
@@ -97,14 +97,14 @@ class Metered:
         return back
 
 
-def quota_line(period: Period, part: Part) -> Line:
+def quota_line(period: QuotaPeriod, part: Part) -> Line:
     """Say whether the part's cost fits in *period*."""
-    fits = part.cost <= room(part.size) - period.used or part.size is UNLIMITED
-    waits = not fits and part.cost <= room(part.size)
+    fits = part.cost <= as_count(part.size) - period.used or part.size is UNLIMITED
+    waits = not fits and part.cost <= as_count(part.size)
     return Line(fits, period.used, period.reserved, period.end if waits else None, period.end, period.start)
 
 
-def quota_take(period: Period, part: Part, *, reserve: bool) -> Line:
+def take_quota(period: QuotaPeriod, part: Part, *, reserve: bool) -> Line:
     """Count the part's cost in *period*, what a shadow limit would have refused as denied too."""
     asked = quota_line(period, part)
     taken = min(part.cost, MAX_COUNT - period.used)
@@ -115,13 +115,13 @@ def quota_take(period: Period, part: Part, *, reserve: bool) -> Line:
     return asked._replace(used=period.used, reserved=period.reserved, taken=taken)
 
 
-def deny(period: Period, cost: int) -> None:
+def deny(period: QuotaPeriod, cost: int) -> None:
     """Count *cost* as denied."""
     period.denied = min(MAX_COUNT, period.denied + cost)
 
 
 @dataclass(slots=True)
-class Held:
+class AllocationMeter:
     """What is held of an allocation."""
 
     anonymous: int = 0
@@ -134,18 +134,18 @@ class Held:
         return min(MAX_COUNT, self.anonymous + len(self.holders) + self.reserved)
 
     @property
-    def bound(self) -> int:
+    def floor(self) -> int:
         """What the anonymous count cannot change: holders and reservations."""
         return len(self.holders) + self.reserved
 
-    def ask(self, part: Part, holder: str | None) -> Line:
+    def peek(self, part: Part, holder: str | None) -> Line:
         """Say whether the part's cost fits; somebody who holds a unit asks for none."""
         fits = holder in self.holders or part.size is UNLIMITED or part.cost <= part.size - self.used
         return Line(fits, self.used, self.reserved)
 
     def take(self, part: Part, holder: str | None, *, reserve: bool) -> Line:
         """Hold the part's cost: for *holder*, reserved, or anonymously."""
-        asked = self.ask(part, holder)
+        asked = self.peek(part, holder)
         if holder is not None:
             taken = int(holder not in self.holders)
             self.holders.add(holder)
@@ -160,7 +160,7 @@ class Held:
         self.reserved -= reserved
         self.anonymous += kept
 
-    def give_back(self, amount: int) -> int:
+    def refund(self, amount: int) -> int:
         """Let go of up to *amount* anonymous units, and say how many."""
         released = min(amount, self.anonymous)
         self.anonymous -= released

@@ -45,12 +45,12 @@ def _compile(entitlements: Entitlements, name: str) -> Facts:
         feature=name,
         tier=entitlements.tier,
         source=winner or _tier_source(entitlements),
-        trace=(*beside, *_of_tiers(entitlements, base, winner)),
-        reason=entitlements.refusal or (Reason.INCLUDED if included else _why_not(entitlements, name)),
+        trace=(*beside, *_considered_tiers(entitlements, base, winner)),
+        reason=entitlements.refusal or (Reason.INCLUDED if included else _refusal_reason(entitlements, name)),
         limit=limit,
         size=entitlements.limits.get(name, NOT_INCLUDED) if limit else None,
         valid_until=entitlements.expires,
-        tiers=() if final else tuple(_tiers_with(entitlements, name)),
+        tiers=() if final else tuple(_higher_tiers_with(entitlements, name)),
         add_ons=() if final else tuple(_add_ons_with(entitlements, name)),
         is_final=final,
     )
@@ -60,14 +60,14 @@ def _tier_source(entitlements: Entitlements) -> str:
     return f"tier:{entitlements.tier}" if entitlements.tier else "policy:unknown-account"
 
 
-def _of_tiers(entitlements: Entitlements, name: str, winner: str | None) -> list[Considered]:
+def _considered_tiers(entitlements: Entitlements, name: str, winner: str | None) -> list[Considered]:
     """Return what each tier says of *name*; of an unknown account, why it has none."""
     if entitlements.in_force is None:
         return [Considered(_tier_source(entitlements), NOT_INCLUDED, Verdict.WON, entitlements.note)]
-    return [_of_tier(entitlements, each, name, winner) for each in entitlements.tiers]
+    return [_considered_tier(entitlements, each, name, winner) for each in entitlements.tiers]
 
 
-def _of_tier(entitlements: Entitlements, considered: TierSource, name: str, winner: str | None) -> Considered:
+def _considered_tier(entitlements: Entitlements, considered: TierSource, name: str, winner: str | None) -> Considered:
     """Return what one tier says of *name*, where it has that from, and what became of it."""
     policy, tier = entitlements.policy, considered.tier
     origin = tier.origins.get(name, tier.id)
@@ -80,13 +80,13 @@ def _of_tier(entitlements: Entitlements, considered: TierSource, name: str, winn
     return Considered(considered.source, NOT_INCLUDED if value is False else value, verdict, note)
 
 
-def _why_not(entitlements: Entitlements, name: str) -> Reason:
+def _refusal_reason(entitlements: Entitlements, name: str) -> Reason:
     """Tell a level that is too low from what is not included at all."""
     base, colon, _ = name.partition(":")
     return Reason.LEVEL_TOO_LOW if colon and entitlements.answers[base] else Reason.NOT_INCLUDED
 
 
-def _tiers_with(entitlements: Entitlements, name: str) -> list[tuple[str, LimitValue]]:
+def _higher_tiers_with(entitlements: Entitlements, name: str) -> list[tuple[str, LimitValue]]:
     """
     Return the higher tiers on which the account would have *name*, lowest first, with how much at once.
 
@@ -105,11 +105,11 @@ def _tiers_with(entitlements: Entitlements, name: str) -> list[tuple[str, LimitV
 def _size(entitlements: Entitlements, tier: Tier, name: str) -> LimitValue:
     """Return what the account could use at once of a limit on *tier*; a feature that it has there is unlimited."""
     policy, base = entitlements.policy, name.partition(":")[0]
-    beside = [each for each in entitlements.adjustments.get(base, (None, ()))[1] if _holds_on(policy, tier, each)]
+    beside = [each for each in entitlements.adjustments.get(base, (None, ()))[1] if _applies_on(policy, tier, each)]
     limit = policy.limits.get(name)
     if limit is None:
         bought = [policy.add_ons[each.source.partition(":")[2]] for each in beside]
-        has = policy.answers[tier.id][name] or any(_gives(policy, add_on, name) for add_on in bought)
+        has = policy.answers[tier.id][name] or any(_includes(policy, add_on, name) for add_on in bought)
         return UNLIMITED if has else NOT_INCLUDED
     size = tier.limits.get(name, NOT_INCLUDED)
     for each in beside:
@@ -117,7 +117,7 @@ def _size(entitlements: Entitlements, tier: Tier, name: str) -> LimitValue:
     return size if size is NOT_INCLUDED else limit.capacity(size)
 
 
-def _holds_on(policy: Policy, tier: Tier, considered: Considered) -> bool:
+def _applies_on(policy: Policy, tier: Tier, considered: Considered) -> bool:
     """Say whether what stands beside this tier would stand beside *tier* too: an add-on, if offered there; a grant."""
     kind, _, name = considered.source.partition(":")
     if kind == "add-on":
@@ -139,10 +139,10 @@ def _with_add_on(entitlements: Entitlements, add_on: AddOn, name: str) -> LimitV
     if name in add_on.limits:
         size = raised_limit(entitlements.limits.get(name, NOT_INCLUDED), add_on.limits[name])
         return size if size is NOT_INCLUDED else entitlements.policy.limits[name].capacity(size)
-    return UNLIMITED if _gives(entitlements.policy, add_on, name) else None
+    return UNLIMITED if _includes(entitlements.policy, add_on, name) else None
 
 
-def _gives(policy: Policy, add_on: AddOn, name: str) -> bool:
+def _includes(policy: Policy, add_on: AddOn, name: str) -> bool:
     """Say whether an add-on gives a feature, or a `feature:level`."""
     base, _, level = name.partition(":")
     if base in add_on.features:

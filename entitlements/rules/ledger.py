@@ -14,22 +14,22 @@ from entitlements.model.answers import Line, Outcome, Status
 from entitlements.model.charge import Charge, Part, Read, Verb
 from entitlements.model.instants import DAY, MINUTE
 from entitlements.model.limits import UNLIMITED, Allocation, Mode, Quota, Rate, Size
-from entitlements.rules.counts import Held, Metered, Period, deny, quota_line, quota_take
+from entitlements.rules.counts import AllocationMeter, QuotaMeter, QuotaPeriod, deny, quota_line, take_quota
 from entitlements.rules.meters import RateMeter, fits_law, new_meter
 
-OPERATIONS_KEPT = 10 * MINUTE
-KEYED_OPERATIONS_KEPT = DAY
+OPERATION_TTL = 10 * MINUTE
+KEYED_OPERATION_TTL = DAY
 MAX_OPERATIONS = 4096
-SWEPT_OPERATIONS = 4
+MAX_SWEPT_OPERATIONS = 4
 """Expired operation ids of each list that a charge drops when it adds one."""
-SWEPT_RESERVATIONS = 64
+MAX_SWEPT_RESERVATIONS = 64
 """Lapsed reservations that one order ends."""
 
-_made = tuple.__new__  # a named tuple's own constructor costs three times as much
+_new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
 
 
 @dataclass(slots=True)
-class Taken:
+class Debit:
     """What one part of an operation took, and where."""
 
     limit: str
@@ -46,7 +46,7 @@ class Operation:
     fingerprint: str
     expires: int
     outcome: Outcome
-    taken: tuple[Taken, ...]
+    taken: tuple[Debit, ...]
     sizes: tuple[Size, ...] = ()
     keyed: bool = False
     ended: bool = False
@@ -58,7 +58,7 @@ class Booking:
     """An open reservation."""
 
     expires: int
-    taken: tuple[Taken, ...]
+    taken: tuple[Debit, ...]
 
 
 @dataclass(slots=True)
@@ -66,8 +66,8 @@ class Ledger:
     """Everything that is counted for one account, or for one scope of it."""
 
     rates: dict[str, RateMeter] = field(default_factory=dict)
-    quotas: dict[str, Metered] = field(default_factory=dict)
-    allocations: dict[str, Held] = field(default_factory=dict)
+    quotas: dict[str, QuotaMeter] = field(default_factory=dict)
+    allocations: dict[str, AllocationMeter] = field(default_factory=dict)
     bookings: dict[str, Booking] = field(default_factory=dict)
     operations: dict[str, Operation] = field(default_factory=dict)
     keyed_operations: dict[str, Operation] = field(default_factory=dict)
@@ -117,7 +117,7 @@ def charge(ledger: Ledger, scoped: Ledger, order: Charge, now: int) -> Outcome:
         if repeated.status is not Status.UNKNOWN:
             return repeated
     sweep(ledger, now)
-    lines = ask(ledger, scoped, order, now)
+    lines = evaluate(ledger, scoped, order, now)
     if lines is None:
         return Outcome(Status.STALE, now)
     admitted = all(line.fits or part.limit.mode is Mode.SHADOW for part, line in zip(order.parts, lines, strict=True))
@@ -127,7 +127,7 @@ def charge(ledger: Ledger, scoped: Ledger, order: Charge, now: int) -> Outcome:
         _count_denied(ledger, order, lines, now)
         return Outcome(Status.REFUSED, now, lines)
     outcome = Outcome(Status.ADMITTED, now, tuple(_take(ledger, scoped, order, lines, now)))
-    return _remember(ledger, order, outcome, now)
+    return _record_charge(ledger, order, outcome, now)
 
 
 def recall(ledger: Ledger, order: Charge, now: int) -> Outcome:
@@ -141,12 +141,12 @@ def recall(ledger: Ledger, order: Charge, now: int) -> Outcome:
     return found.outcome._replace(status=Status.REPLAYED, sizes=found.sizes)
 
 
-def ask(ledger: Ledger, scoped: Ledger, order: Charge | Read, now: int) -> tuple[Line, ...] | None:
+def evaluate(ledger: Ledger, scoped: Ledger, order: Charge | Read, now: int) -> tuple[Line, ...] | None:
     """Say what stands and what fits, and write nothing; None if a part's period ends are stale."""
     holder = order.holder if isinstance(order, Charge) else None
     lines = []
     for part in order.parts:
-        line = _ask_part(home_of(part, ledger, scoped), part, holder, now)
+        line = _evaluate_part(ledger_of(part, ledger, scoped), part, holder, now)
         if line is None:
             return None
         lines.append(line)
@@ -158,12 +158,12 @@ def sweep(ledger: Ledger, now: int) -> None:
     if ledger.lapses_at is None or now < ledger.lapses_at:
         return
     lapsed = sorted((booking.expires, id) for id, booking in ledger.bookings.items() if booking.expires <= now)
-    for _, id in lapsed[:SWEPT_RESERVATIONS]:
-        unbook(ledger, id, {})
+    for _, id in lapsed[:MAX_SWEPT_RESERVATIONS]:
+        end_booking(ledger, id, {})
     ledger.lapses_at = min((booking.expires for booking in ledger.bookings.values()), default=None)
 
 
-def unbook(ledger: Ledger, id: str, kept: dict[str, int]) -> None:
+def end_booking(ledger: Ledger, id: str, kept: dict[str, int]) -> None:
     """End the reservation *id*; of each limit, what *kept* says stays used."""
     for taken in ledger.bookings.pop(id).taken:
         amount = min(taken.amount, kept.get(taken.limit, 0))
@@ -173,7 +173,7 @@ def unbook(ledger: Ledger, id: str, kept: dict[str, int]) -> None:
             ledger.allocations[taken.limit].settle(taken.amount, amount)
 
 
-def remember(ledger: Ledger, id: str, operation: Operation, now: int) -> int:
+def record(ledger: Ledger, id: str, operation: Operation, now: int) -> int:
     """
     Keep an operation, drop up to four expired ones of each kind, and hold the cap.
 
@@ -195,21 +195,21 @@ def remember(ledger: Ledger, id: str, operation: Operation, now: int) -> int:
     return forgotten
 
 
-def home_of(part: Part, ledger: Ledger, scoped: Ledger) -> Ledger:
+def ledger_of(part: Part, ledger: Ledger, scoped: Ledger) -> Ledger:
     """Return the record that a part is counted in: the scope's for a limit with a `per`."""
     return scoped if isinstance(part.limit, Rate) and part.limit.per else ledger
 
 
-def _ask_part(home: Ledger, part: Part, holder: str | None, now: int) -> Line | None:
+def _evaluate_part(home: Ledger, part: Part, holder: str | None, now: int) -> Line | None:
     limit = part.limit
     if isinstance(limit, Rate):
         if part.size is UNLIMITED or part.size == 0:
             return Line(part.size is UNLIMITED, None if part.size else 0)
-        return _meter(home, part).ask(part.size, part.cost, now)
+        return _meter(home, part).peek(part.size, part.cost, now)
     if isinstance(limit, Allocation):
-        return (home.allocations.get(limit.name) or Held()).ask(part, holder)
+        return (home.allocations.get(limit.name) or AllocationMeter()).peek(part, holder)
     assert part.ends is not None
-    period = (home.quotas.get(limit.name) or Metered()).running(part.ends, part.size, now)
+    period = (home.quotas.get(limit.name) or QuotaMeter()).running(part.ends, part.size, now)
     return None if period is None else quota_line(period, part)
 
 
@@ -218,13 +218,13 @@ def _take(ledger: Ledger, scoped: Ledger, order: Charge, lines: tuple[Line, ...]
     reserve = order.verb is Verb.RESERVE
     for part, line in zip(order.parts, lines, strict=True):
         limit = part.limit
-        home = home_of(part, ledger, scoped)
+        home = ledger_of(part, ledger, scoped)
         if isinstance(limit, Rate):
             yield _take_rate(home, part, line, now)
         elif isinstance(limit, Quota):
-            yield quota_take(_running(home, part, now), part, reserve=reserve)
+            yield take_quota(_running(home, part, now), part, reserve=reserve)
         else:
-            held = home.allocations.setdefault(limit.name, Held())
+            held = home.allocations.setdefault(limit.name, AllocationMeter())
             yield held.take(part, order.holder, reserve=reserve)
 
 
@@ -242,10 +242,10 @@ def charge_rate(home: Ledger, part: Part, now: int) -> Outcome:
     meter = home.rates.get(rate.name)
     if meter is None or (meter.rate is not rate and not fits_law(meter, rate)):  # type: ignore[arg-type]
         meter = new_meter(rate)  # type: ignore[arg-type]
-    line = meter.spend(size, cost, now)  # type: ignore[arg-type]
+    line = meter.try_take(size, cost, now)  # type: ignore[arg-type]
     if line.fits:
         home.rates[rate.name] = meter
-        return _made(Outcome, (Status.ADMITTED, now, (line,), 0, (), (), ""))
+        return _new_tuple(Outcome, (Status.ADMITTED, now, (line,), 0, (), (), ""))
     return Outcome(Status.ADMITTED if rate.mode is Mode.SHADOW else Status.REFUSED, now, (line,))
 
 
@@ -259,9 +259,9 @@ def _meter(home: Ledger, part: Part) -> RateMeter:
     return meter
 
 
-def _running(home: Ledger, part: Part, now: int) -> Period:
+def _running(home: Ledger, part: Part, now: int) -> QuotaPeriod:
     """Return the running period of a quota, written to the ledger."""
-    metered = home.quotas.setdefault(part.limit.name, Metered())
+    metered = home.quotas.setdefault(part.limit.name, QuotaMeter())
     assert part.ends is not None
     period = metered.running(part.ends, part.size, now)
     assert period is not None
@@ -275,12 +275,12 @@ def _count_denied(ledger: Ledger, order: Charge, lines: tuple[Line, ...], now: i
             deny(_running(ledger, part, now), part.cost)
 
 
-def _remember(ledger: Ledger, order: Charge, outcome: Outcome, now: int) -> Outcome:
+def _record_charge(ledger: Ledger, order: Charge, outcome: Outcome, now: int) -> Outcome:
     """Keep what was taken under the operation's id, and the reservation if it is one."""
     if order.operation is None:
         return outcome
     taken = tuple(
-        Taken(part.limit.name, type(part.limit), line.taken, line.mark, order.holder)
+        Debit(part.limit.name, type(part.limit), line.taken, line.mark, order.holder)
         for part, line in zip(order.parts, outcome.lines, strict=True)
     )
     if order.verb is Verb.ASSIGN and not outcome.lines[0].taken:
@@ -288,19 +288,19 @@ def _remember(ledger: Ledger, order: Charge, outcome: Outcome, now: int) -> Outc
     if order.verb is Verb.RESERVE:
         expires = now + order.ttl
         if order.operation in ledger.bookings:
-            unbook(ledger, order.operation, {})
+            end_booking(ledger, order.operation, {})
         ledger.drop(f"ended:{order.operation}")
         ledger.bookings[order.operation] = Booking(expires, tuple(each for each in taken if each.kind is not Rate))
         ledger.lapses_at = min(expires, ledger.lapses_at or expires)
         taken = ()
-    expires = now + (KEYED_OPERATIONS_KEPT if order.keyed else OPERATIONS_KEPT)
+    expires = now + (KEYED_OPERATION_TTL if order.keyed else OPERATION_TTL)
     sizes = tuple(part.size for part in order.parts)
     operation = Operation(order.fingerprint, expires, outcome, taken, sizes, order.keyed)
-    return outcome._replace(forgotten=remember(ledger, order.operation, operation, now))
+    return outcome._replace(forgotten=record(ledger, order.operation, operation, now))
 
 
 def _drop_expired(kept: dict[str, Operation], now: int) -> None:
-    for _ in range(SWEPT_OPERATIONS):
+    for _ in range(MAX_SWEPT_OPERATIONS):
         oldest = next(iter(kept), None)
         if oldest is None or kept[oldest].expires > now:
             return

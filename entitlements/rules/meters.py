@@ -31,7 +31,7 @@ from entitlements.model.limits import Algorithm, Rate
 SUB_BUCKETS = 60
 RING = SUB_BUCKETS + 1
 
-_made = tuple.__new__  # a named tuple's own constructor costs three times as much
+_new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
 
 
 class RateMeter(Protocol):
@@ -41,7 +41,7 @@ class RateMeter(Protocol):
     rate: Rate | None
     """The definition that it was last found to count by: most often the one that is asked for again."""
 
-    def ask(self, size: int, cost: int, now: int) -> Line:
+    def peek(self, size: int, cost: int, now: int) -> Line:
         """Say whether *cost* units fit, and write nothing."""
         ...
 
@@ -49,11 +49,11 @@ class RateMeter(Protocol):
         """Count *cost* units that fit, and say what stands after them."""
         ...
 
-    def give_back(self, size: int, cost: int, mark: int, now: int) -> int:
+    def refund(self, size: int, cost: int, mark: int, now: int) -> int:
         """Uncount what a charge marked *mark* took, and say how many units came back."""
         ...
 
-    def spend(self, size: int, cost: int, now: int) -> Line:
+    def try_take(self, size: int, cost: int, now: int) -> Line:
         """Take *cost* units if they fit; else write nothing, and say when they will."""
         ...
 
@@ -96,7 +96,7 @@ class Sliding:
     def __post_init__(self) -> None:
         self.width = -(-self.window // SUB_BUCKETS)
 
-    def ask(self, size: int, cost: int, now: int) -> Line:
+    def peek(self, size: int, cost: int, now: int) -> Line:
         """Sum the 61 buckets that end with the present one, and compare."""
         bucket, used = self._look(now)
         mark = bucket * self.width
@@ -109,7 +109,7 @@ class Sliding:
         bucket, used = self._look(now)
         return self._add(bucket, used, cost)
 
-    def give_back(self, size: int, cost: int, mark: int, now: int) -> int:
+    def refund(self, size: int, cost: int, mark: int, now: int) -> int:
         """Take from the bucket in which the charge was counted, if it still counts."""
         bucket = mark // self.width
         if not self.head - RING < bucket <= self.head:
@@ -119,17 +119,17 @@ class Sliding:
         self.total -= back
         return back
 
-    def spend(self, size: int, cost: int, now: int) -> Line:
+    def try_take(self, size: int, cost: int, now: int) -> Line:
         """Take what fits in one step: this is the charge of one rate alone."""
         width = self.width
         bucket = now // width
         if bucket == self.head and (used := self.total + cost) <= size:  # within a bucket there is nothing to move
             self.total = used
             self.counts[bucket % RING] += cost
-            return _made(Line, (True, used, 0, None, (bucket + RING) * width, bucket * width, cost))
+            return _new_tuple(Line, (True, used, 0, None, (bucket + RING) * width, bucket * width, cost))
         bucket, used = self._look(now)
         if cost > size - used:
-            return self.ask(size, cost, now)
+            return self.peek(size, cost, now)
         return self._add(bucket, used, cost)
 
     def idle_at(self) -> int:
@@ -195,7 +195,7 @@ class Fixed:
     count: int = 0
     rate: Rate | None = field(default=None, compare=False, repr=False)
 
-    def ask(self, size: int, cost: int, now: int) -> Line:
+    def peek(self, size: int, cost: int, now: int) -> Line:
         """Compare with the count of the present window."""
         index, used = self._look(now)
         end = (index + 1) * self.window
@@ -208,7 +208,7 @@ class Fixed:
         self.count = used + cost
         return Line(True, self.count, 0, None, (self.index + 1) * self.window, self.index * self.window, cost)
 
-    def give_back(self, size: int, cost: int, mark: int, now: int) -> int:
+    def refund(self, size: int, cost: int, mark: int, now: int) -> int:
         """Take from the count, if its window is still the one of the charge."""
         if mark != self.index * self.window:
             return 0
@@ -216,9 +216,9 @@ class Fixed:
         self.count -= back
         return back
 
-    def spend(self, size: int, cost: int, now: int) -> Line:
+    def try_take(self, size: int, cost: int, now: int) -> Line:
         """Take what fits."""
-        asked = self.ask(size, cost, now)
+        asked = self.peek(size, cost, now)
         return self.take(size, cost, now) if asked.fits else asked
 
     def idle_at(self) -> int:
@@ -244,7 +244,7 @@ class TokenBucket:
     size: int = 1
     rate: Rate | None = field(default=None, compare=False, repr=False)
 
-    def ask(self, size: int, cost: int, now: int) -> Line:
+    def peek(self, size: int, cost: int, now: int) -> Line:
         """Compare with the room in the bucket."""
         start, backlog = self._look(size, now)
         over = backlog + (cost - self._capacity(size)) * self.window
@@ -258,7 +258,7 @@ class TokenBucket:
         self.backlog = backlog + cost * self.window
         return self._line(self.backlog, size, self.at, fits=True, retry_at=None, taken=cost)
 
-    def give_back(self, size: int, cost: int, mark: int, now: int) -> int:
+    def refund(self, size: int, cost: int, mark: int, now: int) -> int:
         """
         Take from the backlog what of the charge has not drained yet.
 
@@ -273,9 +273,9 @@ class TokenBucket:
         self.backlog -= back
         return -(-back // self.window)
 
-    def spend(self, size: int, cost: int, now: int) -> Line:
+    def try_take(self, size: int, cost: int, now: int) -> Line:
         """Take what fits."""
-        asked = self.ask(size, cost, now)
+        asked = self.peek(size, cost, now)
         return self.take(size, cost, now) if asked.fits else asked
 
     def idle_at(self) -> int:

@@ -164,7 +164,7 @@ def lift(ledger: Ledger, part: Part, used: int, at: int) -> None:
     meter = ledger.rates.get(rate.name)
     if meter is None or not fits_law(meter, rate):
         meter = ledger.rates[rate.name] = new_meter(rate)
-    missing = used - (meter.ask(part.size, 1, at).used or 0)
+    missing = used - (meter.peek(part.size, 1, at).used or 0)
     if missing > 0:
         meter.take(part.size, missing, at)
 

@@ -17,7 +17,7 @@ from entitlements.model.charge import Charge, Settle, Verb
 from entitlements.model.instants import check_duration
 from entitlements.model.limits import Allocation, Quota, Rate
 from entitlements.model.names import MAX_ID, check_count, check_id, shown
-from entitlements.rules.ledger import OPERATIONS_KEPT
+from entitlements.rules.ledger import OPERATION_TTL
 from entitlements.rules.planning import Wanted, limit_named, plan, wanted_units
 from entitlements.rules.steps import Step
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from entitlements.model.entitlements import Entitlements
 
 
-def reservable(entitlements: Entitlements, what: Wanted, n: int) -> dict[str, int]:
+def reserved_units(entitlements: Entitlements, what: Wanted, n: int) -> dict[str, int]:
     """
     Return the units by limit that a reservation will hold: those of quotas and allocations.
 
@@ -89,8 +89,8 @@ def commit(
     """
     amounts = _amounts(held, n)
     kept = _kept(held, amounts)
-    anew = None if held is None else _anew(entitlements, now, reservation, kept)
-    until = None if lapses_at is None else lapses_at + OPERATIONS_KEPT
+    anew = None if held is None else _recharge(entitlements, now, reservation, kept)
+    until = None if lapses_at is None else lapses_at + OPERATION_TTL
     order = Settle(entitlements.account, reservation, amounts, anew, until)
 
     def finish(answer: Settled, _: str) -> None:
@@ -147,7 +147,7 @@ def _kept(held: Mapping[str, int] | None, amounts: tuple[tuple[str, int], ...] |
     return {name: units for name, units in amounts if units}
 
 
-def _anew(entitlements: Entitlements, now: int, reservation: str, kept: dict[str, int]) -> Charge | None:
+def _recharge(entitlements: Entitlements, now: int, reservation: str, kept: dict[str, int]) -> Charge | None:
     """Return the charge that takes *kept* again, if the account may have them at all."""
     if not kept:
         return None

@@ -18,7 +18,7 @@ from entitlements.model.facts import Reason, Verdict
 from entitlements.model.limits import NOT_INCLUDED, Rate
 from entitlements.model.names import MAX_COUNT, MAX_RATE
 from entitlements.model.policy import Policy, Tier, level_answers
-from entitlements.rules.sources import Decided, decide, gather
+from entitlements.rules.sources import ResolvedName, gather_sources, resolve_name
 from entitlements.rules.tiers import considered_tiers
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def resolve(policy: Policy, account: Account, now: int) -> Entitlements:
             policy, account.id, f"tier {account.tier!r} is not in the policy", min(edges, default=None)
         )
     tier = tiers[0].tier
-    gathered = gather(policy, account, tier, now, edges)
+    gathered = gather_sources(policy, account, tier, now, edges)
     try:
-        touched = {name: decide(policy, tier, name, sources) for name, sources in gathered.items()}
+        touched = {name: resolve_name(policy, tier, name, sources) for name, sources in gathered.items()}
     except AccountError as error:
         raise AccountError(f"account {account.id!r}: {error}") from None
     _check_sizes(policy, account, touched)
@@ -91,7 +91,7 @@ def resolve_unknown(
     return Entitlements(id, policy, tier, None, expires, None, *tables, (source,))
 
 
-def _answers(policy: Policy, tier: Tier, touched: Mapping[str, Decided], *, refused: bool) -> Mapping[str, bool]:
+def _answers(policy: Policy, tier: Tier, touched: Mapping[str, ResolvedName], *, refused: bool) -> Mapping[str, bool]:
     """Return the tier's table of answers, patched where something else spoke."""
     answers = policy.answers[tier.id]
     if refused:
@@ -110,7 +110,7 @@ def _feature_answers(policy: Policy, name: str, value: object) -> dict[str, bool
     return level_answers(policy.features[name], has, switched_on=value is True)
 
 
-def _merged(table: Mapping[str, T], touched: Mapping[str, Decided], names: Container[str]) -> Mapping[str, T]:
+def _merged(table: Mapping[str, T], touched: Mapping[str, ResolvedName], names: Container[str]) -> Mapping[str, T]:
     """
     Return *table* with what was decided for those of *names* that were touched.
 
@@ -125,7 +125,7 @@ def _merged(table: Mapping[str, T], touched: Mapping[str, Decided], names: Conta
     return MappingProxyType(kept | patched)  # type: ignore[arg-type]
 
 
-def _check_sizes(policy: Policy, account: Account, touched: Mapping[str, Decided]) -> None:
+def _check_sizes(policy: Policy, account: Account, touched: Mapping[str, ResolvedName]) -> None:
     for name, decided in touched.items():
         most = MAX_RATE if isinstance(policy.limits.get(name), Rate) else MAX_COUNT
         if name in policy.limits and isinstance(decided.value, int) and decided.value > most:

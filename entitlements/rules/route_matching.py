@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 from entitlements.model.limits import Rate
 from entitlements.model.routes import Route
-from entitlements.rules.templates import compiled, covering, outline
+from entitlements.rules.templates import compile_template, covering_pattern, outline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from entitlements.model.policy import Policy
 
-EVERYTHING = Route()
+DEFAULT_ROUTE = Route()
 """A rule that asks for an account, and for nothing more."""
 
 
 class RouteTable:
     """
-    Rules in order, compiled once.
+    Ordered route rules, compiled once.
 
     Args:
         routes: The first that matches counts.
@@ -40,7 +40,7 @@ class RouteTable:
         if default is None and rules and rules[-1].path is None:
             default = rules.pop()
         self.routes = tuple(rules)
-        self.default = default or EVERYTHING
+        self.default = default or DEFAULT_ROUTE
         if self.default.path is not None or self.default.methods is not None:
             raise ValueError(
                 f"the default {self.default} has a path or methods; it is for whatever no other rule matches"
@@ -79,8 +79,8 @@ class RouteTable:
         for later in self.routes:
             assert later.path is not None
             paths = outline(later.path)
-            taken = _that_cover(later, [route for pattern, route in earlier if pattern.fullmatch(paths)])
-            earlier.append((covering(later.path), later))
+            taken = _covering_routes(later, [route for pattern, route in earlier if pattern.fullmatch(paths)])
+            earlier.append((covering_pattern(later.path), later))
             if taken:
                 them = "stands before it and matches" if len(taken) == 1 else "stand before it and match"
                 raise ValueError(
@@ -90,7 +90,7 @@ class RouteTable:
 
 def unknown_names(route: Route, policy: Policy) -> list[str]:
     """Return what is wrong with a rule under a policy, each as a sentence that names the rule."""
-    wrong = [f"{route}: {policy.unknown(name)}" for name in route.requires if not _is_asked(policy, name)]
+    wrong = [f"{route}: {policy.unknown(name)}" for name in route.requires if not _is_known(policy, name)]
     for table in (route.consumes, route.messages):
         limits = [policy.limits.get(name) for name in table]
         wrong += [f"{route}: {policy.unknown(name, asked='limit')}" for name in table if name not in policy.limits]
@@ -104,7 +104,7 @@ def unknown_names(route: Route, policy: Policy) -> list[str]:
     return wrong
 
 
-def _that_cover(later: Route, before: list[Route]) -> list[Route]:
+def _covering_routes(later: Route, before: list[Route]) -> list[Route]:
     """Return those of the rules *before* on its paths that leave no method to *later*; nothing where one is left."""
     whole = next((route for route in before if route.methods is None), None)
     if whole is not None:
@@ -118,11 +118,11 @@ def _that_cover(later: Route, before: list[Route]) -> list[Route]:
     return taken if left is not None and not left else []
 
 
-def _is_asked(policy: Policy, name: str) -> bool:
+def _is_known(policy: Policy, name: str) -> bool:
     return any(name in answers for answers in policy.answers.values())
 
 
 def _pattern(route: Route) -> re.Pattern[str]:
     if route.path is None:
         raise ValueError(f"{route} has no path, so every rule behind it is lost; pass it as default=")
-    return compiled(route.path)
+    return compile_template(route.path)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from entitlements.model.answers import Outcome, Periods, Settled, Status, Totalled
 from entitlements.model.charge import Part, Read, ReadHistory, Refund, Settle, SetUsage
 from entitlements.model.limits import UNLIMITED, Allocation, Quota, Rate
-from entitlements.rules.counts import Held, Metered, quota_line
+from entitlements.rules.counts import AllocationMeter, QuotaMeter, quota_line
 from entitlements.rules.ledger import (
-    KEYED_OPERATIONS_KEPT,
-    OPERATIONS_KEPT,
+    KEYED_OPERATION_TTL,
+    OPERATION_TTL,
+    Debit,
     Ledger,
     Operation,
-    Taken,
-    ask,
     charge,
-    home_of,
-    remember,
+    end_booking,
+    evaluate,
+    ledger_of,
+    record,
     sweep,
-    unbook,
 )
 from entitlements.rules.meters import fits_law
 
@@ -62,7 +62,7 @@ def release(ledger: Ledger, limit: str, amount: int, now: int) -> int:
     """Let go of up to *amount* anonymous units, and say how many."""
     sweep(ledger, now)
     held = ledger.allocations.get(limit)
-    return held.give_back(amount) if held else 0
+    return held.refund(amount) if held else 0
 
 
 def unassign(ledger: Ledger, limit: str, holder: str, now: int) -> bool:
@@ -80,13 +80,13 @@ def set_usage(ledger: Ledger, order: SetUsage, now: int) -> Totalled:
     sweep(ledger, now)
     part = order.part
     if isinstance(part.limit, Allocation):
-        held = ledger.allocations.setdefault(part.limit.name, Held())
-        if part.cost < held.bound:
-            return Totalled(None, least=held.bound, now=now)
-        held.anonymous = part.cost - held.bound
-        return Totalled(held.ask(part, None), now=now)
+        held = ledger.allocations.setdefault(part.limit.name, AllocationMeter())
+        if part.cost < held.floor:
+            return Totalled(None, least=held.floor, now=now)
+        held.anonymous = part.cost - held.floor
+        return Totalled(held.peek(part, None), now=now)
     assert part.ends is not None
-    metered = ledger.quotas.get(part.limit.name) or Metered()
+    metered = ledger.quotas.get(part.limit.name) or QuotaMeter()
     period = metered.running(part.ends, part.size, now)
     if period is None:
         return Totalled(None, stale=True, now=now)
@@ -101,7 +101,7 @@ def set_usage(ledger: Ledger, order: SetUsage, now: int) -> Totalled:
 def read(ledger: Ledger, scoped: Ledger, order: Read, now: int) -> Outcome:
     """Say what stands on every meter."""
     sweep(ledger, now)
-    lines = ask(ledger, scoped, order, now)
+    lines = evaluate(ledger, scoped, order, now)
     return Outcome(Status.STALE, now) if lines is None else Outcome(Status.ADMITTED, now, lines)
 
 
@@ -110,7 +110,7 @@ def history(ledger: Ledger, order: ReadHistory, now: int) -> Periods:
     sweep(ledger, now)
     part = order.part
     assert part.ends is not None
-    metered = Metered(list((ledger.quotas.get(part.limit.name) or Metered()).periods))
+    metered = QuotaMeter(list((ledger.quotas.get(part.limit.name) or QuotaMeter()).periods))
     period = metered.running(part.ends, part.size, now)
     if period is None:
         return Periods((), stale=True, now=now)
@@ -130,7 +130,7 @@ def _settle_open(ledger: Ledger, order: Settle, lapses: int, now: int) -> Settle
     excess = next((name for name, amount in amounts.items() if amount > booked.get(name, 0)), None)
     if excess is not None:
         return Settled(done=False, excess=excess, now=now)
-    unbook(ledger, order.reservation, amounts)
+    end_booking(ledger, order.reservation, amounts)
     if order.amounts == ():  # cancelled: nothing came of it, so its key may reserve again
         ledger.drop(order.reservation)
     _end(ledger, order.reservation, lapses, now)
@@ -164,32 +164,32 @@ def _end(ledger: Ledger, id: str, lapses: int, now: int) -> None:
     It lives ten minutes longer than the reservation would have, so that nobody charges
     anew what was settled; that of a caller's key as long as the key.
     """
-    expires = max(now, lapses) + OPERATIONS_KEPT
+    expires = max(now, lapses) + OPERATION_TTL
     if id.startswith("k:"):
-        expires = max(expires, now + KEYED_OPERATIONS_KEPT)
-    remember(ledger, f"ended:{id}", Operation("", expires, Outcome(Status.ADMITTED, now), ()), now)
+        expires = max(expires, now + KEYED_OPERATION_TTL)
+    record(ledger, f"ended:{id}", Operation("", expires, Outcome(Status.ADMITTED, now), ()), now)
 
 
 def _refund_rates(ledger: Ledger, scoped: Ledger, order: Refund, now: int) -> bool:
     back = [
-        _give_back_rate(home_of(part, ledger, scoped), part, line.taken, line.mark, now) for part, line in order.taken
+        _give_back_rate(ledger_of(part, ledger, scoped), part, line.taken, line.mark, now) for part, line in order.taken
     ]
     return any(back)
 
 
-def _give_back(ledger: Ledger, scoped: Ledger, order: Refund, taken: Taken, now: int) -> int:
+def _give_back(ledger: Ledger, scoped: Ledger, order: Refund, taken: Debit, now: int) -> int:
     """Return how many units came back: none of those that were released, or whose period is gone."""
     if taken.kind is Quota:
-        return ledger.quotas[taken.limit].give_back(taken.mark, taken.amount)
+        return ledger.quotas[taken.limit].refund(taken.mark, taken.amount)
     if taken.kind is Allocation:
         held = ledger.allocations[taken.limit]
         if taken.holder is None:
-            return held.give_back(taken.amount)
+            return held.refund(taken.amount)
         held_one = taken.holder in held.holders
         held.holders.discard(taken.holder)
         return int(held_one)
     return sum(  # an unlimited rate, or a shadow one that was full, took nothing
-        _give_back_rate(home_of(part, ledger, scoped), part, taken.amount, taken.mark, now)
+        _give_back_rate(ledger_of(part, ledger, scoped), part, taken.amount, taken.mark, now)
         for part, _ in order.taken
         if part.limit.name == taken.limit
     )
@@ -200,4 +200,4 @@ def _give_back_rate(home: Ledger, part: Part, amount: int, mark: int, now: int) 
     meter, rate = home.rates.get(part.limit.name), part.limit
     if meter is None or not amount or not isinstance(rate, Rate) or part.size is UNLIMITED:
         return 0
-    return meter.give_back(part.size, amount, mark, now) if fits_law(meter, rate) else 0
+    return meter.refund(part.size, amount, mark, now) if fits_law(meter, rate) else 0

@@ -31,18 +31,18 @@ class Source:
     Args:
         source: `add-on:…`, `grant:…` or `override:…`.
         value: What it adds, or says.
-        absent: Why it is not in force; None if it is.
+        inactive: Why it is not in force; None if it is.
         note: For people.
     """
 
     source: str
     value: object
-    absent: Verdict | None
+    inactive: Verdict | None
     note: str
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class ResolvedName:
     """
     What became of one name.
 
@@ -57,7 +57,7 @@ class Decided:
     trace: tuple[Considered, ...]
 
 
-def gather(policy: Policy, account: Account, tier: Tier, now: int, edges: list[int]) -> dict[str, list[Source]]:
+def gather_sources(policy: Policy, account: Account, tier: Tier, now: int, edges: list[int]) -> dict[str, list[Source]]:
     """Return what speaks of each name, add-ons first, then grants, then overrides."""
     found: dict[str, list[Source]] = {}
     for add_on, quantity in account.add_ons.items():
@@ -73,27 +73,28 @@ def gather(policy: Policy, account: Account, tier: Tier, now: int, edges: list[i
     return found
 
 
-def decide(policy: Policy, tier: Tier, name: str, sources: list[Source]) -> Decided:
+def resolve_name(policy: Policy, tier: Tier, name: str, sources: list[Source]) -> ResolvedName:
     """
     Decide *name* between its tier and everything else that speaks of it.
 
     Raises:
         AccountError: For two overrides in force: neither is the final word.
     """
-    value, winner = _raised(policy, tier, name, sources)
-    finals = [each for each in sources if _is_final(each) and each.absent is None]
+    value, winner = _raised_value(policy, tier, name, sources)
+    finals = [each for each in sources if _is_final(each) and each.inactive is None]
     if len(finals) > 1:
         raise AccountError(f"two overrides of {name!r} are in force; keep one, or end one before the other begins")
     final = finals[0] if finals else None
     if final is not None:
-        value, winner = _plain(final.value), final.source
+        value, winner = _without_window(final.value), final.source
     trace = tuple(
-        Considered(each.source, each.value, each.absent or _verdict(each, final, winner), each.note) for each in sources
+        Considered(each.source, each.value, each.inactive or _verdict(each, final, winner), each.note)
+        for each in sources
     )
-    return Decided(value, winner, trace)
+    return ResolvedName(value, winner, trace)
 
 
-def _plain(value: object) -> object:
+def _without_window(value: object) -> object:
     """Return a size as the int it is, without the window that it was written with."""
     return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -118,7 +119,7 @@ def raised_limit(base: LimitValue, amount: LimitValue) -> LimitValue:
 
 def _of_add_on(add_on: AddOn, quantity: int, tier: Tier) -> Iterator[tuple[str, Source]]:
     offered = add_on.offered_to(tier.id)
-    absent, note = (None, f"quantity {quantity}") if offered else (Verdict.NOT_OFFERED, f"not offered to {tier.id}")
+    inactive, note = (None, f"quantity {quantity}") if offered else (Verdict.NOT_OFFERED, f"not offered to {tier.id}")
     limits = {name: amount if amount is UNLIMITED else amount * quantity for name, amount in add_on.limits.items()}
     bundle: dict[str, object] = {
         **dict.fromkeys(sorted(add_on.features), True),
@@ -127,19 +128,19 @@ def _of_add_on(add_on: AddOn, quantity: int, tier: Tier) -> Iterator[tuple[str, 
         **add_on.values,
     }
     for name, value in bundle.items():
-        yield name, Source(f"add-on:{add_on.name}", value, absent, note)
+        yield name, Source(f"add-on:{add_on.name}", value, inactive, note)
 
 
 def _timed(source: str, value: object, timed: Grant | Override, note: str, now: int, edges: list[int]) -> Source:
-    absent = span_verdict(timed.starts, timed.expires, now, edges)
-    return Source(source, value, absent, ", ".join(filter(None, (note, format_span(timed.starts, timed.expires)))))
+    inactive = span_verdict(timed.starts, timed.expires, now, edges)
+    return Source(source, value, inactive, ", ".join(filter(None, (note, format_span(timed.starts, timed.expires)))))
 
 
-def _raised(policy: Policy, tier: Tier, name: str, sources: list[Source]) -> tuple[object, str | None]:
+def _raised_value(policy: Policy, tier: Tier, name: str, sources: list[Source]) -> tuple[object, str | None]:
     """Return the tier's value as add-ons and grants in force raise it, and the last that did."""
     value, winner = tier_value(policy, tier, name), None
     for each in sources:
-        if each.absent is None and not _is_final(each):
+        if each.inactive is None and not _is_final(each):
             higher = _higher(policy, name, value, each.value)
             value, winner = (value, winner) if higher == value else (higher, each.source)
     return value, winner

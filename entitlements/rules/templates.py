@@ -40,27 +40,27 @@ _COVERS = {
 _NO_PATH = re.compile(r"[?#]|%[0-9a-fA-F]{2}|[\ud800-\udfff]")
 
 
-def compiled(template: str) -> re.Pattern[str]:
+def compile_template(template: str) -> re.Pattern[str]:
     """
     Return what matches the paths of a template.
 
     Raises:
         ValueError: For a template that is not one, or that no path can match, naming it.
     """
-    return re.compile(f"^{_filled(template, _PATTERNS, literal=re.escape)}$", re.DOTALL)
+    return re.compile(f"^{_pattern_text(template, _PATTERNS, literal=re.escape)}$", re.DOTALL)
 
 
-def covering(template: str) -> re.Pattern[str]:
+def covering_pattern(template: str) -> re.Pattern[str]:
     """Return what matches, whole, the outlines of templates all of whose paths *template* matches; not of every such."""
-    return re.compile(_filled(template, _COVERS, literal=re.escape), re.DOTALL)
+    return re.compile(_pattern_text(template, _COVERS, literal=re.escape), re.DOTALL)
 
 
 def outline(template: str) -> str:
     """Return a template with one sign for each parameter."""
-    return _filled(template, _SIGNS, literal=str)
+    return _pattern_text(template, _SIGNS, literal=str)
 
 
-def _filled(template: object, by: dict[str, str], *, literal: Callable[[str], str]) -> str:
+def _pattern_text(template: object, by: dict[str, str], *, literal: Callable[[str], str]) -> str:
     if not isinstance(template, str) or not template.startswith("/"):
         raise ValueError(f"path {template!r} must be a str that begins with /; write one, such as '/v1/leads'")
     filled, at, names = "", 0, set()
@@ -71,12 +71,12 @@ def _filled(template: object, by: dict[str, str], *, literal: Callable[[str], st
         if name in names:
             raise ValueError(f"path {template!r}: the parameter {name!r} stands twice; give each a name of its own")
         names.add(name)
-        filled += literal(_plain(template, at, found.start())) + by[kind]
+        filled += literal(_literal(template, at, found.start())) + by[kind]
         at = found.end()
-    return filled + literal(_plain(template, at, len(template)))
+    return filled + literal(_literal(template, at, len(template)))
 
 
-def _plain(template: str, start: int, end: int) -> str:
+def _literal(template: str, start: int, end: int) -> str:
     text = template[start:end]
     if "{" in text or "}" in text:
         raise ValueError(

@@ -100,7 +100,7 @@ class MemoryStore:
                     if found is not None:
                         rate, size, cost, _ = order.parts[0]
                         meter = found.rates.get(rate.name)
-                        if meter is not None and meter.rate is rate and (line := meter.spend(size, cost, now))[0]:  # type: ignore[arg-type]
+                        if meter is not None and meter.rate is rate and (line := meter.try_take(size, cost, now))[0]:  # type: ignore[arg-type]
                             return _made(Outcome, (_ADMITTED, now, (line,), 0, (), (), ""))
                         return law.charge_rate(found, order.parts[0], now)  # a refusal has written nothing
                 return self._charge(order, now)

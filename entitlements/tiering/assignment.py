@@ -28,7 +28,7 @@ from entitlements.tiering.attributes import Misfit, read_attributes
 from entitlements.tiering.conditions import criteria_of, describe, describe_test, holds
 
 
-class Direction(StrEnum):
+class VoteDirection(StrEnum):
     """Where a vote points, seen from the assigned tier."""
 
     HIGHER = "higher"
@@ -36,7 +36,7 @@ class Direction(StrEnum):
     LOWER = "lower"
 
 
-class Missing(StrEnum):
+class GapKind(StrEnum):
     """Why no tier could be assigned."""
 
     UNKNOWN = "unknown"  # a rule asks for what nobody has said of the account
@@ -57,7 +57,7 @@ class Gap:
         text: One sentence for people.
     """
 
-    why: Missing
+    why: GapKind
     criteria: tuple[str, ...]
     rule: str | None
     text: str
@@ -84,7 +84,7 @@ class Vote:
     value: CriterionValue
     tier: str
     band: str
-    direction: Direction | None
+    direction: VoteDirection | None
 
     def to_dict(self) -> dict[str, object]:
         """Return what `json.dumps` writes."""
@@ -172,7 +172,7 @@ def assign(policy: Policy, who: Account | Mapping[str, object]) -> Assignment:
     rules = policy.assignment
     if rules is None:
         text = f"policy {policy.version} has no assignment rules; write a section `assignment`"
-        return _unassigned(account, Gap(Missing.NO_RULES, (), None, text))
+        return _unassigned(account, Gap(GapKind.NO_RULES, (), None, text))
     known, misfits = read_attributes(rules.criteria, attributes, account, currency=policy.currency)
     name, tier, because, gap = _first_fit(rules, known, misfits)
     votes = tuple(_votes(policy, rules, known, tier))
@@ -183,8 +183,8 @@ def assign(policy: Policy, who: Account | Mapping[str, object]) -> Assignment:
         because,
         MappingProxyType({criterion: known.get(criterion) for criterion in rules.criteria}),
         votes,
-        _hint(policy, votes, Direction.HIGHER),
-        _hint(policy, votes, Direction.LOWER),
+        _hint(policy, votes, VoteDirection.HIGHER),
+        _hint(policy, votes, VoteDirection.LOWER),
         gap,
         misfits,
     )
@@ -206,7 +206,7 @@ def _first_fit(
             missing = tuple(each for each in criteria_of(rule.when) if each not in known)
             return None, None, "", _undecided(rule.name, missing, misfits)
     text = "no rule fits this account; add a rule without `when` at the end of the list"
-    return None, None, "", Gap(Missing.NO_RULE, (), None, text)
+    return None, None, "", Gap(GapKind.NO_RULE, (), None, text)
 
 
 def _undecided(rule: str, missing: tuple[str, ...], misfits: tuple[Misfit, ...]) -> Gap:
@@ -214,9 +214,9 @@ def _undecided(rule: str, missing: tuple[str, ...], misfits: tuple[Misfit, ...])
     wrong = tuple(name for name in missing if name in disbelieved)
     if wrong:
         text = f"{', '.join(wrong)} cannot be right, so rule {rule!r} cannot be decided"
-        return Gap(Missing.CONTRADICTORY, wrong, rule, text)
+        return Gap(GapKind.CONTRADICTORY, wrong, rule, text)
     text = f"{', '.join(missing)} is not known, so rule {rule!r} cannot be decided"
-    return Gap(Missing.UNKNOWN, missing, rule, text)
+    return Gap(GapKind.UNKNOWN, missing, rule, text)
 
 
 def _votes(
@@ -252,16 +252,16 @@ def _breadth(criterion: Criterion, test: Between | OneOf | IsKnown) -> Decimal:
     return Decimal("Infinity") if low is None or high is None else high - low
 
 
-def _direction(policy: Policy, voted: str, assigned: str) -> Direction:
+def _direction(policy: Policy, voted: str, assigned: str) -> VoteDirection:
     difference = policy.tiers[voted].rank - policy.tiers[assigned].rank
-    return Direction.HIGHER if difference > 0 else Direction.LOWER if difference < 0 else Direction.SAME
+    return VoteDirection.HIGHER if difference > 0 else VoteDirection.LOWER if difference < 0 else VoteDirection.SAME
 
 
-def _hint(policy: Policy, votes: tuple[Vote, ...], direction: Direction) -> Hint | None:
+def _hint(policy: Policy, votes: tuple[Vote, ...], direction: VoteDirection) -> Hint | None:
     pointing = [vote for vote in votes if vote.direction is direction]
     if not pointing:
         return None
-    sign = 1 if direction is Direction.HIGHER else -1
+    sign = 1 if direction is VoteDirection.HIGHER else -1
     counted = {vote.tier: sum(each.tier == vote.tier for each in pointing) for vote in pointing}
     tier = min(counted, key=lambda tier: (-counted[tier], sign * policy.tiers[tier].rank))
     return Hint(tier, tuple(vote.signal for vote in pointing))

@@ -13,7 +13,7 @@ from entitlements.model.limits import LimitValue, NotIncluded
 from entitlements.model.policy import Value
 
 
-class Way(StrEnum):
+class MoveDirection(StrEnum):
     """Where a change leads."""
 
     UP = "upgrade"
@@ -22,7 +22,7 @@ class Way(StrEnum):
     NOWHERE = "none"
 
 
-class Fate(StrEnum):
+class UsageOutcome(StrEnum):
     """What becomes of what is used."""
 
     FITS = "fits"
@@ -52,7 +52,7 @@ class LimitChange:
     after: LimitValue
     used: int | None
     over: int
-    fate: Fate
+    fate: UsageOutcome
     text: str
 
     def to_dict(self) -> dict[str, object]:
@@ -98,7 +98,7 @@ class ChangePreview:
     account: str
     from_tier: str
     to_tier: str
-    way: Way
+    way: MoveDirection
     notice: timedelta
     effective: datetime
     process: tuple[str, ...]

@@ -19,7 +19,7 @@ from entitlements.model.criteria import AssignmentRules, Band, Criterion, Criter
 from entitlements.model.display import in_words
 from entitlements.tiering.conditions import holds, leaves
 
-MOST = 50_000
+MAX_EXAMPLES = 50_000
 """Most example accounts that one list of rules is tried on."""
 
 OTHER = "anything-else"
@@ -39,7 +39,7 @@ class Flaw(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CoverageFinding:
     """
     One flaw.
 
@@ -56,22 +56,22 @@ class Finding:
     example: Example | None
 
 
-def examine(rules: AssignmentRules) -> list[Finding] | None:
+def find_flaws(rules: AssignmentRules) -> list[CoverageFinding] | None:
     """
     Return the flaws of the list of rules, each with an example account.
 
     Returns:
         None where the rules name so many values that trying all combinations takes
-        more than `MOST` examples.
+        more than `MAX_EXAMPLES` examples.
     """
-    examples = list(islice(_examples(rules), MOST + 1))
-    if len(examples) > MOST:
+    examples = list(islice(_examples(rules), MAX_EXAMPLES + 1))
+    if len(examples) > MAX_EXAMPLES:
         return None
     fitting = [(example, [holds(rule.when, example) for rule in rules.rules]) for example in examples]
-    return [*_idle(rules, fitting), *_overlaps(rules, fitting), *_gaps(fitting)]
+    return [*_unused_rules(rules, fitting), *_overlaps(rules, fitting), *_gaps(fitting)]
 
 
-def overlapping(criterion: Criterion, bands: tuple[Band, ...]) -> Iterator[tuple[Band, Band, CriterionValue]]:
+def overlapping_bands(criterion: Criterion, bands: tuple[Band, ...]) -> Iterator[tuple[Band, Band, CriterionValue]]:
     """
     Return bands of numbers that overlap and do not nest, with a value in both.
 
@@ -86,13 +86,13 @@ def overlapping(criterion: Criterion, bands: tuple[Band, ...]) -> Iterator[tuple
             yield first, second, min(both)
 
 
-def empty(criterion: Criterion, band: Band) -> bool:
+def is_empty_band(criterion: Criterion, band: Band) -> bool:
     """Say whether no value at all lies in the band."""
     tests = [] if isinstance(band.when, IsKnown) else [band.when]
     return not any(holds(band.when, {criterion.name: value}) for value in _values(criterion, tests))
 
 
-def in_example(example: Example) -> str:
+def format_example(example: Example) -> str:
     """Return an example account for people: `annual-value 25,000, evaluating no`."""
     return ", ".join(f"{name} {in_words(value)}" for name, value in example.items()) or "any"
 
@@ -150,20 +150,20 @@ def _possible(criterion: Criterion, value: Decimal) -> bool:
 Fitting = list[tuple[Example, list[bool | None]]]
 
 
-def _idle(rules: AssignmentRules, fitting: Fitting) -> Iterator[Finding]:
+def _unused_rules(rules: AssignmentRules, fitting: Fitting) -> Iterator[CoverageFinding]:
     """Find the rules that never decide: they fit nobody, or somebody else always comes first."""
     for at in range(len(rules.rules)):
         fits = [(example, answers) for example, answers in fitting if answers[at]]
         if not fits:
-            yield Finding(Flaw.NEVER, at, None, None)
+            yield CoverageFinding(Flaw.NEVER, at, None, None)
         elif all(True in answers[:at] for _, answers in fits):
             example, answers = fits[0]
-            yield Finding(Flaw.SHADOWED, at, answers.index(True), example)
+            yield CoverageFinding(Flaw.SHADOWED, at, answers.index(True), example)
 
 
-def _overlaps(rules: AssignmentRules, fitting: Fitting) -> Iterator[Finding]:
+def _overlaps(rules: AssignmentRules, fitting: Fitting) -> Iterator[CoverageFinding]:
     """Find pairs of rules for different tiers that both fit somebody, where that is not said to be meant."""
-    shadowed = {finding.rule for finding in _idle(rules, fitting)}
+    shadowed = {finding.rule for finding in _unused_rules(rules, fitting)}
     for first, second in combinations(range(len(rules.rules)), 2):
         one, two = rules.rules[first], rules.rules[second]
         rest = second == len(rules.rules) - 1 and next(leaves(two.when), None) is None
@@ -171,11 +171,11 @@ def _overlaps(rules: AssignmentRules, fitting: Fitting) -> Iterator[Finding]:
             continue
         both = next((example for example, answers in fitting if answers[first] and answers[second]), None)
         if both is not None:
-            yield Finding(Flaw.OVERLAP, second, first, both)
+            yield CoverageFinding(Flaw.OVERLAP, second, first, both)
 
 
-def _gaps(fitting: Fitting) -> Iterator[Finding]:
+def _gaps(fitting: Fitting) -> Iterator[CoverageFinding]:
     """Find an account that no rule fits, whatever else is known of it."""
     missed = next((example for example, answers in fitting if not {True, None}.intersection(answers)), None)
     if missed is not None:
-        yield Finding(Flaw.GAP, None, None, missed)
+        yield CoverageFinding(Flaw.GAP, None, None, missed)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from entitlements.model.policy import Policy, Tier
 
 
-class Kind(StrEnum):
+class EntitlementKind(StrEnum):
     """What a name stands for."""
 
     FEATURE = "feature"
@@ -26,7 +26,7 @@ class Kind(StrEnum):
     VALUE = "value"
 
 
-class Direction(StrEnum):
+class ChangeDirection(StrEnum):
     """Whether there is more of it, or less; a value that is another one is neither."""
 
     GAINED = "gained"
@@ -48,10 +48,10 @@ class Difference:
     """
 
     name: str
-    kind: Kind
+    kind: EntitlementKind
     before: object
     after: object
-    direction: Direction
+    direction: ChangeDirection
 
     def to_dict(self) -> dict[str, object]:
         """Return what `json.dumps` writes."""
@@ -71,12 +71,12 @@ def of_entitlements(before: Entitlements, after: Entitlements) -> tuple[Differen
     return _differences(after.policy, _of_snapshot(before), _of_snapshot(after))
 
 
-def _of_tier(policy: Policy, tier: Tier) -> dict[tuple[Kind, str], object]:
+def _of_tier(policy: Policy, tier: Tier) -> dict[tuple[EntitlementKind, str], object]:
     switches = {name: True for name in tier.features if not policy.features[name].levels}
     return _table(switches, tier.levels, tier.limits, tier.values)
 
 
-def _of_snapshot(entitlements: Entitlements) -> dict[tuple[Kind, str], object]:
+def _of_snapshot(entitlements: Entitlements) -> dict[tuple[EntitlementKind, str], object]:
     if entitlements.refusal is not None:
         return {}
     switches = {
@@ -92,15 +92,22 @@ def _table(
     levels: Mapping[str, object],
     limits: Mapping[str, object],
     values: Mapping[str, object],
-) -> dict[tuple[Kind, str], object]:
-    by_kind = {Kind.FEATURE: switches, Kind.LEVEL: levels, Kind.LIMIT: limits, Kind.VALUE: values}
+) -> dict[tuple[EntitlementKind, str], object]:
+    by_kind = {
+        EntitlementKind.FEATURE: switches,
+        EntitlementKind.LEVEL: levels,
+        EntitlementKind.LIMIT: limits,
+        EntitlementKind.VALUE: values,
+    }
     return {(kind, name): value for kind, table in by_kind.items() for name, value in table.items()}
 
 
 def _differences(
-    policy: Policy, before: Mapping[tuple[Kind, str], object], after: Mapping[tuple[Kind, str], object]
+    policy: Policy,
+    before: Mapping[tuple[EntitlementKind, str], object],
+    after: Mapping[tuple[EntitlementKind, str], object],
 ) -> tuple[Difference, ...]:
-    order = list(Kind)
+    order = list(EntitlementKind)
     names = sorted({*before, *after}, key=lambda each: (order.index(each[0]), each[1]))
     found = ((*each, before.get(each, NOT_INCLUDED), after.get(each, NOT_INCLUDED)) for each in names)
     return tuple(
@@ -110,24 +117,24 @@ def _differences(
     )
 
 
-def _direction(policy: Policy, kind: Kind, name: str, before: object, after: object) -> Direction:
-    if kind is Kind.VALUE:
+def _direction(policy: Policy, kind: EntitlementKind, name: str, before: object, after: object) -> ChangeDirection:
+    if kind is EntitlementKind.VALUE:
         if before is NOT_INCLUDED:
-            return Direction.GAINED
-        return Direction.LOST if after is NOT_INCLUDED else Direction.CHANGED
+            return ChangeDirection.GAINED
+        return ChangeDirection.LOST if after is NOT_INCLUDED else ChangeDirection.CHANGED
     amounts = [_amount(policy, kind, name, each) for each in (before, after)]
     if amounts[0] == amounts[1]:
-        return Direction.CHANGED
-    return Direction.GAINED if amounts[1] > amounts[0] else Direction.LOST
+        return ChangeDirection.CHANGED
+    return ChangeDirection.GAINED if amounts[1] > amounts[0] else ChangeDirection.LOST
 
 
-def _amount(policy: Policy, kind: Kind, name: str, value: object) -> float:
+def _amount(policy: Policy, kind: EntitlementKind, name: str, value: object) -> float:
     """Return how much of a name a value is, in an order of its own kind."""
     if value is NOT_INCLUDED or value is False:
         return -1
-    if kind is Kind.LIMIT:
+    if kind is EntitlementKind.LIMIT:
         return float(value) if isinstance(value, int) else float("inf")
     feature = policy.features.get(name)
-    if kind is Kind.FEATURE or feature is None or value not in feature.levels:
+    if kind is EntitlementKind.FEATURE or feature is None or value not in feature.levels:
         return 0
     return -1 if value == NO_LEVEL else feature.levels.index(str(value))

@@ -51,8 +51,8 @@ def formula(rules: AssignmentRules, names: Mapping[str, str], field: str) -> For
         raise ValueError(f"no rule asks for {rules.binding} alone, so there is nothing to write as a formula of it")
     criterion = rules.criteria[rules.binding]
     text = '""'
-    for rule, when in reversed(list(_shortened(fitting))):
-        text = f"IF({_written(when, field)}, {_text(names[rule.tier])}, {text})"
+    for rule, when in reversed(list(_without_settled_bounds(fitting))):
+        text = f"IF({_expression(when, field)}, {_text(names[rule.tier])}, {text})"
     bad = [f"ISBLANK({field})"]
     bad += [f"{field} < {_number(criterion.least)}"] if criterion.least is not None else []
     bad += [f"{field} > {_number(criterion.most)}"] if criterion.most is not None else []
@@ -76,7 +76,7 @@ def formula_of_thresholds(least: Mapping[str, Decimal], names: Mapping[str, str]
     return Formula(f'IF(OR(ISBLANK({field}), {field} < 0), "", {text})', ())
 
 
-def _shortened(rules: Iterable[Rule]) -> Iterator[tuple[Rule, Condition]]:
+def _without_settled_bounds(rules: Iterable[Rule]) -> Iterator[tuple[Rule, Condition]]:
     """Yield the rules without the upper bounds that the rules before them have settled."""
     settled: tuple[Decimal, bool] | None = None  # every value above is decided; True: the value itself, too
     for rule in rules:
@@ -93,18 +93,18 @@ def _is_settled(high: Decimal, settled: tuple[Decimal, bool] | None, *, below: b
     return settled is not None and (settled[0] < high or (settled[0] == high and (settled[1] or not below)))
 
 
-def _written(condition: Condition, field: str) -> str:
+def _expression(condition: Condition, field: str) -> str:
     match condition:
         case All(()):
             return "TRUE"
         case AnyOf(()):
             return "FALSE"
         case All(parts):
-            return f"AND({', '.join(_written(part, field) for part in parts)})"
+            return f"AND({', '.join(_expression(part, field) for part in parts)})"
         case AnyOf(parts):
-            return f"OR({', '.join(_written(part, field) for part in parts)})"
+            return f"OR({', '.join(_expression(part, field) for part in parts)})"
         case Not(part):
-            return f"NOT({_written(part, field)})"
+            return f"NOT({_expression(part, field)})"
         case IsKnown(_, known):
             return f"NOT(ISBLANK({field}))" if known else f"ISBLANK({field})"
         case OneOf(_, values):

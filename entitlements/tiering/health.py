@@ -116,7 +116,7 @@ def health(entitlements: Entitlements, measured: Mapping[str, object]) -> Health
     )
 
 
-def measured_in(entitlements: Entitlements, attributes: Mapping[str, object]) -> dict[str, object]:
+def scores_in(entitlements: Entitlements, attributes: Mapping[str, object]) -> dict[str, object]:
     """Return the scores among an account's attributes, which bear the components' names; an empty cell is none."""
     return {name: attributes[name] for name in component_names(entitlements) if attributes.get(name) not in {None, ""}}
 

@@ -15,10 +15,10 @@ from decimal import Decimal
 from entitlements.model.instants import to_instant
 from entitlements.model.usage import Period
 from entitlements.rules.periods import month_ends
-from entitlements.tiering.terms import Share
+from entitlements.tiering.terms import UsageThreshold
 
 
-def exceeded_in(period: Period, percent: Decimal = Decimal(100)) -> bool:
+def is_exceeded(period: Period, percent: Decimal = Decimal(100)) -> bool:
     """Say whether a quota was exceeded in a period: something was refused, or *percent* of it was used."""
     if period.denied > 0:
         return True
@@ -46,9 +46,11 @@ def finished_months(history: tuple[Period, ...], anchor: int | None, now: int, c
     return months
 
 
-def months_that_count(share: Share, history: tuple[Period, ...], anchor: int | None, now: int) -> list[Period | None]:
+def counted_months(
+    share: UsageThreshold, history: tuple[Period, ...], anchor: int | None, now: int
+) -> list[Period | None]:
     """Return the months that count: the running one only once it is exceeded."""
-    running = [each for each in history if to_instant(each.end) > now and exceeded_in(each, share.percent)][:1]
+    running = [each for each in history if to_instant(each.end) > now and is_exceeded(each, share.percent)][:1]
     return [*running, *finished_months(history, anchor, now, share.of)][: share.of]
 
 

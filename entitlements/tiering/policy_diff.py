@@ -11,12 +11,12 @@ from entitlements.model.display import in_json
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Limit, Rate
 from entitlements.model.policy import Policy
-from entitlements.tiering.differences import Difference, Direction, Kind, of_entitlements, of_tiers
+from entitlements.tiering.differences import ChangeDirection, Difference, EntitlementKind, of_entitlements, of_tiers
 
 Resolve = Callable[[Policy, Account], Entitlements]
 """Resolves an account under a policy, at the instant that the question is about."""
 
-RESTARTS = ("kind", "algorithm", "window")
+RESTARTING_FIELDS = ("kind", "algorithm", "window")
 """What cannot change without that the limit's meters start anew."""
 
 
@@ -55,7 +55,7 @@ class LimitDiff:
 
 
 @dataclass(frozen=True, slots=True)
-class Over:
+class OverLimit:
     """An account uses more of a limit than it will have."""
 
     limit: str
@@ -82,19 +82,19 @@ class AccountDiff:
     tier_before: str | None
     tier_after: str | None
     differences: tuple[Difference, ...] = ()
-    over: tuple[Over, ...] = ()
+    over: tuple[OverLimit, ...] = ()
     redundant: tuple[str, ...] = ()
     problem: str | None = None
 
     @property
     def gains(self) -> bool:
         """Whether it has more of anything."""
-        return any(each.direction is Direction.GAINED for each in self.differences)
+        return any(each.direction is ChangeDirection.GAINED for each in self.differences)
 
     @property
     def loses(self) -> bool:
         """Whether it has less of anything, or is not served at all."""
-        return self.problem is not None or any(each.direction is Direction.LOST for each in self.differences)
+        return self.problem is not None or any(each.direction is ChangeDirection.LOST for each in self.differences)
 
     def __bool__(self) -> bool:
         """Return whether anything changes."""
@@ -133,7 +133,7 @@ class PolicyDiff:
     def takes_away(self) -> bool:
         """Whether any tier has less of anything, or is gone, or any meter starts anew."""
         less = any(
-            tier.presence == "removed" or any(each.direction is Direction.LOST for each in tier.differences)
+            tier.presence == "removed" or any(each.direction is ChangeDirection.LOST for each in tier.differences)
             for tier in self.tiers
             if tier.presence != "added"
         )
@@ -227,7 +227,9 @@ def _limit_diff(old: Policy, new: Policy, name: str) -> LimitDiff:
     changes = {
         part: (was.get(part), is_.get(part)) for part in dict.fromkeys((*was, *is_)) if was.get(part) != is_.get(part)
     }
-    return LimitDiff(name, "changed", changes, any(part in RESTARTS and _was_counted(before) for part in changes))
+    return LimitDiff(
+        name, "changed", changes, any(part in RESTARTING_FIELDS and _was_counted(before) for part in changes)
+    )
 
 
 def _was_counted(limit: Limit) -> bool:
@@ -242,11 +244,13 @@ def _definition(limit: Limit) -> dict[str, object]:
     return {"kind": type(limit).__name__.lower(), **parts}
 
 
-def _over(differences: tuple[Difference, ...], usage: Mapping[str, int]) -> list[Over]:
+def _over(differences: tuple[Difference, ...], usage: Mapping[str, int]) -> list[OverLimit]:
     """Return the limits that shrink below what is used of them."""
-    lowered = [each for each in differences if each.kind is Kind.LIMIT and each.direction is Direction.LOST]
+    lowered = [
+        each for each in differences if each.kind is EntitlementKind.LIMIT and each.direction is ChangeDirection.LOST
+    ]
     return [
-        Over(each.name, usage[each.name], each.after)
+        OverLimit(each.name, usage[each.name], each.after)
         for each in lowered
         if each.name in usage and usage[each.name] > _most(each.after)
     ]

@@ -30,7 +30,7 @@ from entitlements.model.policy import NO_LEVEL, Policy, Tier, Value
 from entitlements.model.usage import Usage
 from entitlements.rules.resolve import resolve
 from entitlements.rules.tiers import considered_tiers
-from entitlements.tiering.changes import ChangePreview, Fate, LimitChange, ValueChange, Way
+from entitlements.tiering.changes import ChangePreview, LimitChange, MoveDirection, UsageOutcome, ValueChange
 from entitlements.tiering.terms import NODE, Terms, terms_of
 
 NO_SERVICES = frozenset({NODE, "segment", "pricing", "kpis", "conversion-metrics", "health", "trial"})
@@ -62,12 +62,14 @@ def preview(
         UnknownAccount: For an account whose own tier the policy does not know.
     """
     tier, own = _target(policy, to), own_tier(policy, account, now)
-    way = _way(own, tier)
-    terms = terms_of(standing(policy, account, now).values)
-    notice = terms.notice if way is Way.DOWN else timedelta()
+    way = _direction(own, tier)
+    terms = terms_of(without_trial(policy, account, now).values)
+    notice = terms.notice if way is MoveDirection.DOWN else timedelta()
     wanted = now if at is None else max(now, check_moment(at, "at"))
     effective = max(wanted, now + notice // MICROSECOND)
-    scheduled = account if way is Way.NOWHERE else _planned(account, Change(tier.id, at=to_datetime(effective)), now)
+    scheduled = (
+        account if way is MoveDirection.NOWHERE else _planned(account, Change(tier.id, at=to_datetime(effective)), now)
+    )
     before = resolve(policy, scheduled, effective - 1) if effective > now else resolve(policy, account, now)
     after = resolve(policy, scheduled, effective)
     limits = _limits(policy, before, after, usage or {}, effective)
@@ -80,8 +82,8 @@ def preview(
         notice,
         to_datetime(effective),
         _process(terms, way),
-        _no_longer(policy, before, after),
-        _no_longer(policy, after, before),
+        _lost_features(policy, before, after),
+        _lost_features(policy, after, before),
         MappingProxyType(limits),
         lost,
         gained,
@@ -110,7 +112,7 @@ def _planned(account: Account, change: Change, now: int) -> Account:
     return replace(account, changes=(*come, change))
 
 
-def standing(policy: Policy, account: Account, now: int) -> Entitlements:
+def without_trial(policy: Policy, account: Account, now: int) -> Entitlements:
     """Return what the account has but for its trial, which is no contract."""
     return resolve(policy, replace(account, trial=None), now)
 
@@ -125,19 +127,21 @@ def _target(policy: Policy, to: str) -> Tier:
     return tier
 
 
-def _way(own: Tier, to: Tier) -> Way:
+def _direction(own: Tier, to: Tier) -> MoveDirection:
     if own.id == to.id:
-        return Way.NOWHERE
-    return Way.UP if to.rank > own.rank else Way.DOWN if to.rank < own.rank else Way.SIDEWAYS
+        return MoveDirection.NOWHERE
+    return (
+        MoveDirection.UP if to.rank > own.rank else MoveDirection.DOWN if to.rank < own.rank else MoveDirection.SIDEWAYS
+    )
 
 
-def _process(terms: Terms, way: Way) -> tuple[str, ...]:
-    if way is Way.DOWN:
+def _process(terms: Terms, way: MoveDirection) -> tuple[str, ...]:
+    if way is MoveDirection.DOWN:
         return terms.process
-    return terms.upgrade.process if way is Way.UP and terms.upgrade else ()
+    return terms.upgrade.process if way is MoveDirection.UP and terms.upgrade else ()
 
 
-def _no_longer(policy: Policy, before: Entitlements, after: Entitlements) -> tuple[str, ...]:
+def _lost_features(policy: Policy, before: Entitlements, after: Entitlements) -> tuple[str, ...]:
     """Return the features and levels that *before* can and *after* cannot; limits stand apart."""
     return tuple(
         name
@@ -165,29 +169,29 @@ def _limit_change(
     over = 0 if used is None or room is None else max(0, used - room)
     resets = to_instant(meter.resets_at) if meter and meter.resets_at else None
     fate = _fate(limit, over=over, anew=resets is not None and resets <= effective)
-    if fate is Fate.ANEW:
+    if fate is UsageOutcome.ANEW:
         over = 0
     return LimitChange(limit.name, before, after, used, over, fate, _sentence(limit, before, after, over, fate))
 
 
-def _fate(limit: Limit, *, over: int, anew: bool) -> Fate:
+def _fate(limit: Limit, *, over: int, anew: bool) -> UsageOutcome:
     if not over:
-        return Fate.FITS
+        return UsageOutcome.FITS
     if isinstance(limit, Allocation):
-        return Fate.KEPT
+        return UsageOutcome.KEPT
     if anew:
-        return Fate.ANEW
-    return Fate.REFUSED if isinstance(limit, Quota) else Fate.SLOWER
+        return UsageOutcome.ANEW
+    return UsageOutcome.REFUSED if isinstance(limit, Quota) else UsageOutcome.SLOWER
 
 
-def _sentence(limit: Limit, before: LimitValue, after: LimitValue, over: int, fate: Fate) -> str:
+def _sentence(limit: Limit, before: LimitValue, after: LimitValue, over: int, fate: UsageOutcome) -> str:
     sizes = f"{limit.name}: {in_words(before)} → {in_words(after)}"
     told = {
-        Fate.FITS: "" if after else "; none from then on",
-        Fate.KEPT: f"; {over:,} over: kept, and nothing can be added until that many are given back",
-        Fate.REFUSED: f"; {over:,} over: nothing more until the period ends",
-        Fate.ANEW: "; the period ends before that, and counts anew",
-        Fate.SLOWER: "; calls are held to the new size",
+        UsageOutcome.FITS: "" if after else "; none from then on",
+        UsageOutcome.KEPT: f"; {over:,} over: kept, and nothing can be added until that many are given back",
+        UsageOutcome.REFUSED: f"; {over:,} over: nothing more until the period ends",
+        UsageOutcome.ANEW: "; the period ends before that, and counts anew",
+        UsageOutcome.SLOWER: "; calls are held to the new size",
     }
     return sizes + told[fate]
 
@@ -198,7 +202,7 @@ def _services(
     """Return what is lost, gained and changed of the values, each in order of its key."""
     lost, gained, changed = {}, {}, {}
     for key, change in _differences(before.values, after.values):
-        had, has = _is_something(change.before), _is_something(change.after)
+        had, has = _is_provided(change.before), _is_provided(change.after)
         if had and has:
             changed[key] = change
         elif had:
@@ -215,5 +219,5 @@ def _differences(before: Mapping[str, Value], after: Mapping[str, Value]) -> Ite
             yield key, ValueChange(old, new)
 
 
-def _is_something(value: Value | NotIncluded) -> bool:
+def _is_provided(value: Value | NotIncluded) -> bool:
     return value not in (None, False, NO_LEVEL, NOT_INCLUDED)

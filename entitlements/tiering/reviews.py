@@ -26,13 +26,13 @@ from entitlements.model.names import nearest, shown
 from entitlements.model.policy import Policy, Tier
 from entitlements.rules.resolve import resolve
 from entitlements.tiering.assignment import Assignment, assign
-from entitlements.tiering.preview import own_tier, standing
+from entitlements.tiering.preview import own_tier, without_trial
 from entitlements.tiering.terms import Terms, terms_of
 from entitlements.tiering.triggers import (
     Action,
     Cause,
     FeatureRequest,
-    Measured,
+    MeasuredUsage,
     Trigger,
     criterion_triggers,
     event_triggers,
@@ -92,7 +92,7 @@ class Review:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class Distribution:
     """How one criterion is spread over the accounts of a tier that say something about it."""
 
     count: int
@@ -118,7 +118,7 @@ class BaseReview:
 
     reviews: tuple[Review, ...]
     actions: Mapping[str, Mapping[Action, int]] = field(default_factory=dict)
-    compared: Mapping[str, Mapping[str, Spread]] = field(default_factory=dict)
+    compared: Mapping[str, Mapping[str, Distribution]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, object]:
         """Return what `json.dumps` writes."""
@@ -137,7 +137,7 @@ def review(
     account: Account,
     *,
     now: int,
-    measured: Measured | None = None,
+    measured: MeasuredUsage | None = None,
     requests: Iterable[FeatureRequest] = (),
     events: Iterable[str] = (),
 ) -> Review:
@@ -160,18 +160,18 @@ def review(
     _check_events(policy, told)
     own = own_tier(policy, account, now)
     entitlements = resolve(policy, account, now)
-    contract = standing(policy, account, now)
+    contract = without_trial(policy, account, now)
     terms = terms_of(contract.values)
     assignment = assign(policy, account)
     found = [
         *event_triggers(terms, told),
         *scheduled_triggers(policy, own, account, now),
-        *usage_triggers(terms, entitlements, measured or Measured(), now),
+        *usage_triggers(terms, entitlements, measured or MeasuredUsage(), now),
         *request_triggers(contract, own, requests),
         *criterion_triggers(terms, assignment.criteria),
         *revenue_triggers(policy, own, assignment),
     ]
-    action, to = _weighed(policy, own, terms, assignment, found)
+    action, to = _choose_action(policy, own, terms, assignment, found)
     return Review(
         account.id,
         own.id,
@@ -187,12 +187,12 @@ def review(
     )
 
 
-def quotas(policy: Policy) -> list[str]:
+def quota_names(policy: Policy) -> list[str]:
     """Return the limits that have a history."""
     return [name for name, limit in policy.limits.items() if isinstance(limit, Quota)]
 
 
-def together(policy: Policy, reviews: Iterable[Review]) -> BaseReview:
+def combine_reviews(policy: Policy, reviews: Iterable[Review]) -> BaseReview:
     """Return many reviews as one, counted and compared by tier."""
     every = tuple(reviews)
     tiers = sorted({each.tier for each in every}, key=lambda tier: -policy.tiers[tier].rank)
@@ -212,7 +212,7 @@ def _check_events(policy: Policy, events: tuple[str, ...]) -> None:
             raise ValueError(f"{shown(event)} is no event that the policy knows{close}")
 
 
-def _weighed(
+def _choose_action(
     policy: Policy, own: Tier, terms: Terms, assignment: Assignment, found: list[Trigger]
 ) -> tuple[Action, str | None]:
     """Return the action that weighs most, and the tier that it leads to."""
@@ -257,7 +257,11 @@ def _process(terms: Terms, action: Action) -> tuple[str, ...]:
 
 
 def _unknown(
-    terms: Terms, entitlements: Entitlements, assignment: Assignment, measured: Measured | None, events: tuple[str, ...]
+    terms: Terms,
+    entitlements: Entitlements,
+    assignment: Assignment,
+    measured: MeasuredUsage | None,
+    events: tuple[str, ...],
 ) -> Iterator[str]:
     if assignment.gap is not None:
         yield assignment.gap.text
@@ -265,15 +269,17 @@ def _unknown(
     if measured is None:
         yield "usage was not looked at"
     else:
-        yield from (f"{name} has no history" for name in quotas(entitlements.policy) if not measured.history.get(name))
+        yield from (
+            f"{name} has no history" for name in quota_names(entitlements.policy) if not measured.history.get(name)
+        )
     for event in events:
         if event not in terms.events:
             yield f"{event} means nothing for {entitlements.tier}, which knows {', '.join(terms.events) or 'none'}"
 
 
-def _spreads(group: list[Review]) -> Iterator[tuple[str, Spread]]:
+def _spreads(group: list[Review]) -> Iterator[tuple[str, Distribution]]:
     for name in group[0].assignment.criteria:
         values = [each.assignment.criteria.get(name) for each in group]
         numbers = sorted(value for value in values if isinstance(value, Decimal | int) and not isinstance(value, bool))
         if numbers:
-            yield name, Spread(len(numbers), numbers[0], numbers[(len(numbers) - 1) // 2], numbers[-1])
+            yield name, Distribution(len(numbers), numbers[0], numbers[(len(numbers) - 1) // 2], numbers[-1])

@@ -23,7 +23,7 @@ from entitlements.model.display import in_json, in_words
 from entitlements.model.names import nearest
 from entitlements.model.policy import Policy
 from entitlements.model.segments import Cut, RuleSegmentation, ShareSegmentation
-from entitlements.tiering.assignment import Gap, Missing, assign
+from entitlements.tiering.assignment import Gap, GapKind, assign
 from entitlements.tiering.attributes import Misfit, read_attributes
 
 ASSIGNMENT = "assignment"
@@ -33,7 +33,7 @@ _EXACT = Context(prec=200)  # a number of 40 digits in each of 2**53 accounts ha
 
 
 @dataclass(frozen=True, slots=True)
-class Segmented:
+class SegmentedAccount:
     """
     The segment of one account.
 
@@ -112,7 +112,7 @@ def measure_of(policy: Policy, by: str | None = None) -> str:
 
 def segment(
     policy: Policy, base: Iterable[Account | Mapping[str, object]], *, by: str | None = None
-) -> Iterator[Segmented]:
+) -> Iterator[SegmentedAccount]:
     """
     Yield the segment of each account, in the order of the base.
 
@@ -132,7 +132,7 @@ def segment(
     return (_by_rules(policy, who) for who in base)
 
 
-def summary(policy: Policy, segmented: Iterable[Segmented]) -> tuple[Segment, ...]:
+def summary(policy: Policy, segmented: Iterable[SegmentedAccount]) -> tuple[Segment, ...]:
     """Return the segments added up: every tier that has accounts, higher ones first, then those without."""
     groups: dict[str | None, list[Decimal]] = {}
     counts: dict[str | None, int] = {}
@@ -176,15 +176,15 @@ def _rules(policy: Policy) -> AssignmentRules:
     return policy.assignment
 
 
-def _by_rules(policy: Policy, who: Account | Mapping[str, object]) -> Segmented:
+def _by_rules(policy: Policy, who: Account | Mapping[str, object]) -> SegmentedAccount:
     told = assign(policy, who)
     value = told.criteria.get(_rules(policy).binding)
-    return Segmented(told.account, told.tier, told.rule, told.because, value, told.gap, told.misfits)
+    return SegmentedAccount(told.account, told.tier, told.rule, told.because, value, told.gap, told.misfits)
 
 
 def _by_share(
     policy: Policy, by: ShareSegmentation, base: Iterable[Account | Mapping[str, object]]
-) -> Iterator[Segmented]:
+) -> Iterator[SegmentedAccount]:
     read = [_read(policy, by, who) for who in base]
     numbers = [number for each in read if (number := _number(each.value)) is not None]
     places = _places(by.cuts, numbers)
@@ -197,18 +197,18 @@ def _by_share(
             yield replace(each, tier=cut.tier, rule=by.name, because=_because(by, cut, number, begins))
 
 
-def _read(policy: Policy, by: ShareSegmentation, who: Account | Mapping[str, object]) -> Segmented:
+def _read(policy: Policy, by: ShareSegmentation, who: Account | Mapping[str, object]) -> SegmentedAccount:
     account, attributes = (who.id, who.attributes) if isinstance(who, Account) else (None, who)
     known, misfits = read_attributes(
         {by.criterion: _rules(policy).criteria[by.criterion]}, attributes, account, currency=policy.currency
     )
     value = known.get(by.criterion)
     gap = None if value is not None else _gap(by, disbelieved=bool(misfits))
-    return Segmented(account, None, None, "", value, gap, misfits)
+    return SegmentedAccount(account, None, None, "", value, gap, misfits)
 
 
 def _gap(by: ShareSegmentation, *, disbelieved: bool) -> Gap:
-    why = Missing.CONTRADICTORY if disbelieved else Missing.UNKNOWN
+    why = GapKind.CONTRADICTORY if disbelieved else GapKind.UNKNOWN
     what = "cannot be right" if disbelieved else "is not known"
     return Gap(why, (by.criterion,), None, f"{by.criterion} {what}, so its share of the total cannot be told")
 
@@ -243,7 +243,7 @@ def _number(value: CriterionValue | None) -> Decimal | None:
     return Decimal(value) if isinstance(value, Decimal | int) and not isinstance(value, bool) else None
 
 
-def thresholds(policy: Policy, segmented: Iterable[Segmented]) -> Mapping[str, Decimal]:
+def thresholds(policy: Policy, segmented: Iterable[SegmentedAccount]) -> Mapping[str, Decimal]:
     """Return for each tier the least value that leads to it: a share as figures, for one base and day."""
     least: dict[str, Decimal] = {}
     for each in segmented:

@@ -26,7 +26,7 @@ from entitlements.tiering.segmentation import percent
 from entitlements.tiering.services import ServiceLine, cost_of, services_of
 
 
-class Servicing(StrEnum):
+class ServiceFit(StrEnum):
     """Whether what an account pays fits what serving it costs."""
 
     FITTING = "fitting"
@@ -57,7 +57,7 @@ class AccountServices:
     tier: str
     lines: tuple[ServiceLine, ...]
     against: Decimal | None
-    servicing: Servicing
+    servicing: ServiceFit
     cost: Decimal
     value: Decimal
     given_cost: Decimal | None
@@ -172,14 +172,14 @@ def serve(
             times = usual.get(service.id, service.times) if entitled else Decimal(0)
             lines.append(ServiceLine(service, times, often))
     pays, misfits = _paid(policy, services, account)
-    return _weighed(
+    return _judged(
         services,
         AccountServices(
             account.id,
             tier,
             tuple(lines),
             pays,
-            Servicing.UNKNOWN,
+            ServiceFit.UNKNOWN,
             sum((line.cost or Decimal(0) for line in lines), Decimal(0)),
             sum((line.value or Decimal(0) for line in lines), Decimal(0)),
             None
@@ -249,7 +249,7 @@ def _spent(served: AccountServices) -> Decimal:
     return served.cost if served.given_cost is None else served.given_cost
 
 
-def _weighed(services: Services, served: AccountServices) -> AccountServices:
+def _judged(services: Services, served: AccountServices) -> AccountServices:
     cost, pays = _spent(served), served.against
     if pays is None:
         return replace(served, because=served.unknown[0])
@@ -258,12 +258,12 @@ def _weighed(services: Services, served: AccountServices) -> AccountServices:
     told = f"{told} {in_words(pays)}"
     if cost * 100 > pays * (Decimal(100) if services.over is None else services.over) or (pays == 0 and cost > 0):
         most = "what it pays" if services.over is None else f"{in_words(services.over)} %"
-        return replace(served, servicing=Servicing.OVER, because=f"{told}, more than {most}")
+        return replace(served, servicing=ServiceFit.OVER, because=f"{told}, more than {most}")
     if any(line.cost is None for line in served.lines):
         return replace(served, because=next(text for text in served.unknown))
     if services.under is not None and cost * 100 < pays * services.under:
-        return replace(served, servicing=Servicing.UNDER, because=f"{told}, less than {in_words(services.under)} %")
-    return replace(served, servicing=Servicing.FITTING, because=told)
+        return replace(served, servicing=ServiceFit.UNDER, because=f"{told}, less than {in_words(services.under)} %")
+    return replace(served, servicing=ServiceFit.FITTING, because=told)
 
 
 def _plain(amount: Decimal) -> str:
@@ -280,13 +280,13 @@ def _group(tier: str | None, accounts: Iterable[AccountServices]) -> GroupServic
         sum((each.cost for each in every), Decimal(0)),
         sum((each.value for each in every), Decimal(0)),
         sum((each.cost for each in every if each.against is not None), Decimal(0)),
-        _named(every, Servicing.OVER),
-        _named(every, Servicing.UNDER)[::-1],
-        _named(every, Servicing.UNKNOWN),
+        _named(every, ServiceFit.OVER),
+        _named(every, ServiceFit.UNDER)[::-1],
+        _named(every, ServiceFit.UNKNOWN),
     )
 
 
-def _named(accounts: tuple[AccountServices, ...], servicing: Servicing) -> tuple[str, ...]:
+def _named(accounts: tuple[AccountServices, ...], servicing: ServiceFit) -> tuple[str, ...]:
     """Return the ids of those that are serviced so, the dearest for what they pay first."""
     fitting = [each for each in accounts if each.servicing is servicing]
     return tuple(each.account for each in sorted(fitting, key=_dearness, reverse=True))

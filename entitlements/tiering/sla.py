@@ -61,13 +61,13 @@ class Commitment:
         within: How long; None promises nothing.
         label: What is said instead of a promise, such as `Best effort`; else empty.
         clock: `support-hours`, `24/7` or `calendar`.
-        desk: The hours of support, where the clock is theirs.
+        support_clock: The hours of support, where the clock is theirs.
     """
 
     within: timedelta | None
     label: str
     clock: str
-    desk: SupportClock | None = None
+    support_clock: SupportClock | None = None
 
     def __str__(self) -> str:
         """Return `2 hours (24/7)`, or what is said instead."""
@@ -86,7 +86,7 @@ class Commitment:
         if self.within is None:
             return None
         lasting = self.within // timedelta(microseconds=1)
-        return to_datetime(self.desk.after(start, lasting) if self.desk else start + lasting)
+        return to_datetime(self.support_clock.add(start, lasting) if self.support_clock else start + lasting)
 
     def progress(self, opened: datetime, now: datetime, done: datetime | None = None) -> Progress:
         """
@@ -108,7 +108,7 @@ class Commitment:
         if done is not None:
             return Progress(due, done, done >= due, None, None)
         late = check_moment(due, "due")
-        counts = self.desk.between(present, late) if self.desk else max(0, late - present)
+        counts = self.support_clock.open_time(present, late) if self.support_clock else max(0, late - present)
         return Progress(due, None, present >= late, to_timedelta(late - present), to_timedelta(counts))
 
 
@@ -229,10 +229,10 @@ def _commitment(entitlements: Entitlements, key: str, zones: Zones) -> Commitmen
     clock = entitlements.values.get(f"{key}-clock", "calendar")
     if clock not in CLOCKS:
         raise _wrong(entitlements, f"{key}-clock", clock, f"write one of {', '.join(CLOCKS)}")
-    return Commitment(within, "", str(clock), _desk(entitlements, zones) if clock == SUPPORT_HOURS else None)
+    return Commitment(within, "", str(clock), _support_clock(entitlements, zones) if clock == SUPPORT_HOURS else None)
 
 
-def _desk(entitlements: Entitlements, zones: Zones) -> SupportClock:
+def _support_clock(entitlements: Entitlements, zones: Zones) -> SupportClock:
     """Return the hours of support that the tier's `sla.clock` says."""
     says = {word: entitlements.values.get(f"sla.clock.{word}") for word in ("zone", "opens", "closes", "days")}
     try:

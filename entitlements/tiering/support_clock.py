@@ -47,7 +47,7 @@ class SupportClock:
         if not self.days or not self.days <= set(range(7)):
             raise ValueError("a support clock must be open on at least one weekday, 0 (Monday) to 6")
 
-    def after(self, start: int, lasting: int) -> int:
+    def add(self, start: int, lasting: int) -> int:
         """
         Return the instant at which the desk has been open for *lasting* since *start*.
 
@@ -64,7 +64,7 @@ class SupportClock:
             lasting -= ends - begins
         raise ValueError("that is never: it lies after the year 9998")
 
-    def between(self, start: int, end: int) -> int:
+    def open_time(self, start: int, end: int) -> int:
         """Return for how many of the microseconds from *start* to *end* the desk is open."""
         total = 0
         for begins, ends in self._open(start):

@@ -34,7 +34,7 @@ class Effect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class UsageThreshold:
     """
     So much of a limit, in so many of the last months.
 
@@ -91,8 +91,8 @@ class Terms:
     down_triggers: tuple[str, ...] = ()
     process: tuple[str, ...] = ()
     upgrade: Upgrade | None = None
-    exceeded: Share | None = None
-    underused: Share | None = None
+    exceeded: UsageThreshold | None = None
+    underused: UsageThreshold | None = None
     approaching: Decimal | None = None
     events: Mapping[str, Effect] = field(default_factory=dict)
 
@@ -104,7 +104,7 @@ def terms_of(values: Mapping[str, Any]) -> Terms:
     Raises:
         ValueError: With `key: problem; cure`, for the first value that cannot be what it should be.
     """
-    for key, problem, cure in mistaken(values):
+    for key, problem, cure in term_problems(values):
         raise ValueError(f"{key}: {problem}; {cure}")
     own = {key.removeprefix(f"{NODE}."): value for key, value in values.items() if key.startswith(f"{NODE}.")}
     return Terms(
@@ -120,7 +120,7 @@ def terms_of(values: Mapping[str, Any]) -> Terms:
     )
 
 
-def mistaken(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def term_problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Return the keys whose value cannot be what it should be, each with problem and cure."""
     for key, value in values.items():
         name = key.removeprefix(f"{NODE}.")
@@ -153,12 +153,12 @@ def _upgrade(own: Mapping[str, Any]) -> Upgrade | None:
     )
 
 
-def _share(own: Mapping[str, Any], name: str) -> Share | None:
+def _share(own: Mapping[str, Any], name: str) -> UsageThreshold | None:
     percent = own.get(f"{name}.percent")
     if percent is None:
         return None
     months = int(own.get(f"{name}.months", 1))
-    return Share(percent, months, int(own.get(f"{name}.of", months)))
+    return UsageThreshold(percent, months, int(own.get(f"{name}.of", months)))
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -23,8 +23,8 @@ from entitlements.model.limits import Allocation, LimitValue, Quota
 from entitlements.model.policy import Policy, Tier
 from entitlements.model.usage import Period, Usage
 from entitlements.tiering.assignment import Assignment
-from entitlements.tiering.months import exceeded_in, months_that_count, used_in_months
-from entitlements.tiering.terms import Effect, Share, Terms
+from entitlements.tiering.months import counted_months, is_exceeded, used_in_months
+from entitlements.tiering.terms import Effect, Terms, UsageThreshold
 
 
 class Action(StrEnum):
@@ -100,7 +100,7 @@ class FeatureRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredUsage:
     """
     What the store counted for one account.
 
@@ -113,7 +113,7 @@ class Measured:
     history: Mapping[str, tuple[Period, ...]] = field(default_factory=dict)
 
 
-def usage_triggers(terms: Terms, entitlements: Entitlements, measured: Measured, now: int) -> Iterator[Trigger]:
+def usage_triggers(terms: Terms, entitlements: Entitlements, measured: MeasuredUsage, now: int) -> Iterator[Trigger]:
     """Return the limits that are exceeded or approached, and whether all of them are underused."""
     exceeded: set[str] = set()
     if terms.exceeded is not None and terms.upgrade is not None:
@@ -213,15 +213,17 @@ def event_triggers(terms: Terms, events: Iterable[str]) -> Iterator[Trigger]:
             yield Trigger(Cause.EVENT, _ACTIONS[effect], event, f"{event} {_SAID[effect]}", evidence)
 
 
-def _exceeded(share: Share, entitlements: Entitlements, measured: Measured, now: int) -> Iterator[Trigger]:
+def _exceeded(
+    share: UsageThreshold, entitlements: Entitlements, measured: MeasuredUsage, now: int
+) -> Iterator[Trigger]:
     for name, limit in entitlements.policy.limits.items():
         if isinstance(limit, Quota):
             size = entitlements.limits.get(name)
-            periods = months_that_count(share, measured.history.get(name, ()), entitlements.anchor, now)
+            periods = counted_months(share, measured.history.get(name, ()), entitlements.anchor, now)
             over = [
                 period
                 for period in periods
-                if period is not None and _is_as_large(period, size) and exceeded_in(period, share.percent)
+                if period is not None and _is_as_large(period, size) and is_exceeded(period, share.percent)
             ]
             if len(over) >= share.months:
                 text = f"{name} was exceeded in {len(over)} of the last {share.of} months"
@@ -237,7 +239,7 @@ def _is_as_large(period: Period, size: LimitValue | None) -> bool:
 
 
 def _approaching(
-    percent: Decimal, entitlements: Entitlements, measured: Measured, exceeded: set[str]
+    percent: Decimal, entitlements: Entitlements, measured: MeasuredUsage, exceeded: set[str]
 ) -> Iterator[Trigger]:
     for name, limit in entitlements.policy.limits.items():
         meter = measured.usage.get(name)
@@ -246,7 +248,9 @@ def _approaching(
             yield Trigger(Cause.APPROACHING, Action.UPGRADE, name, text, _meter(meter))
 
 
-def _underused(share: Share, entitlements: Entitlements, measured: Measured, now: int) -> Iterator[Trigger]:
+def _underused(
+    share: UsageThreshold, entitlements: Entitlements, measured: MeasuredUsage, now: int
+) -> Iterator[Trigger]:
     """Return one trigger if every limit that has a size is underused; none if anything is unknown."""
     told: dict[str, object] = {}
     for name, limit in entitlements.policy.limits.items():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from entitlements import NOT_INCLUDED, UNLIMITED
-from entitlements.tiering.differences import Direction, Kind, of_tiers
+from entitlements.tiering.differences import ChangeDirection, EntitlementKind, of_tiers
 
 NEARLY = 80
 """Percent of a limit at which a meter asks for attention."""
@@ -86,10 +86,10 @@ def adds(policy, tier, above):
     """Return what the next tier has more of, as (what, from, to)."""
     found = []
     for each in of_tiers((policy, tier), (policy, above)):
-        if each.direction is not Direction.GAINED or each.kind is Kind.VALUE:
+        if each.direction is not ChangeDirection.GAINED or each.kind is EntitlementKind.VALUE:
             continue
         about = words(each.name)
-        if each.kind is Kind.LIMIT:
+        if each.kind is EntitlementKind.LIMIT:
             limit = policy.limits[each.name]
             about = limit.about or about
             per = f" per {window(limit)}" if window(limit) else ""

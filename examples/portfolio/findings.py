@@ -9,8 +9,8 @@ from base import NOW, load_accounts, load_policy, replayed
 from entitlements import Policy, Usage
 from entitlements.model.instants import to_instant
 from entitlements.model.limits import Allocation, Quota
-from entitlements.tiering.reviews import BaseReview, Review, together
-from entitlements.tiering.segmentation import Segmented, segment, thresholds
+from entitlements.tiering.reviews import BaseReview, Review, combine_reviews
+from entitlements.tiering.segmentation import SegmentedAccount, segment, thresholds
 from entitlements.tiering.service_costs import AccountServices, BaseServices, serve_base
 from entitlements.tiering.services import tier_lines
 from entitlements.tiering.triggers import Action
@@ -81,7 +81,7 @@ class Findings:
     over: list[AccountServices]
     under: list[AccountServices]
     meters: list[Meter]
-    shares: list[Segmented]
+    shares: list[SegmentedAccount]
     least: dict[str, Decimal]
     gaps: list[Review]
     busy: list[tuple[Customer, int]]
@@ -97,7 +97,7 @@ def find() -> Findings:
     enforcer = replayed(policy, accounts)
     found = [enforcer.review(each, events=_events(each)) for each in accounts]
     customers = {each.id: _customer(each, review) for each, review in zip(accounts, found, strict=True)}
-    reviews = together(policy, found)
+    reviews = combine_reviews(policy, found)
     services = serve_base(policy, accounts, now=to_instant(NOW))
     shares = list(segment(policy, accounts, by="arr-share"))
     moves = [each for each in found if each.action is not Action.KEEP]

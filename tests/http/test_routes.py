@@ -13,8 +13,8 @@ from webserver import Site, hello
 from entitlements import Policy, PolicyError
 from entitlements.http.routes import Route, RouteTable
 from entitlements.http.types import path_of
-from entitlements.rules.route_matching import EVERYTHING
-from entitlements.rules.templates import compiled, covering, outline
+from entitlements.rules.route_matching import DEFAULT_ROUTE
+from entitlements.rules.templates import compile_template, covering_pattern, outline
 
 KINDS = ["", ":str", ":path", ":int", ":float", ":uuid"]
 segments = st.one_of(
@@ -42,15 +42,15 @@ paths = st.one_of(
 def test_a_template_matches_what_starlettes_does_and_line_breaks_below_a_path(template, path):
     theirs = compile_path(template)[0]
 
-    assert bool(re.compile(theirs.pattern, re.DOTALL).match(path)) == bool(compiled(template).match(path))
+    assert bool(re.compile(theirs.pattern, re.DOTALL).match(path)) == bool(compile_template(template).match(path))
     if theirs.match(path):
-        assert compiled(template).match(path)
+        assert compile_template(template).match(path)
 
 
 @given(st.sampled_from(["/v1/{name}", "/v1/{a}/{b}", "/v1/{rest:path}", "/v1/a-{b}"]), paths.map("/v1".__add__))
 def test_a_rule_for_all_below_a_path_leaves_nothing_out_that_a_router_takes(template, path):
     if compile_path(template)[0].match(path):
-        assert compiled("/v1/{rest:path}").match(path)
+        assert compile_template("/v1/{rest:path}").match(path)
 
 
 def test_an_encoded_line_break_does_not_pass_a_rule_by():
@@ -63,8 +63,8 @@ def test_an_encoded_line_break_does_not_pass_a_rule_by():
 def test_what_covers_a_template_matches_whatever_it_matches(written, path):
     wide, narrow = written
 
-    if covering(wide).fullmatch(outline(narrow)) and compiled(narrow).match(path):
-        assert compiled(wide).match(path)
+    if covering_pattern(wide).fullmatch(outline(narrow)) and compile_template(narrow).match(path):
+        assert compile_template(wide).match(path)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_what_covers_a_template_matches_whatever_it_matches(written, path):
 )  # fmt: skip
 def test_what_is_no_template_is_named(template, words):
     with pytest.raises(ValueError, match=re.escape(words)):
-        compiled(template)
+        compile_template(template)
 
 
 def found(routes, path, method="GET", default=None):
@@ -108,7 +108,7 @@ def test_get_stands_for_head_and_for_the_handshake_of_a_websocket():
     get, post = Route("/a", methods=["GET"]), Route("/a", methods=["POST"])
 
     assert [get, get, get] == [found([post, get], "/a", method) for method in ("GET", "HEAD", None)]
-    assert [EVERYTHING] * 2 == [found([get], "/a", "OPTIONS"), found([post], "/a", None)]
+    assert [DEFAULT_ROUTE] * 2 == [found([get], "/a", "OPTIONS"), found([post], "/a", None)]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_no_rule_that_a_request_needs_is_called_unreachable(written, path):
     except ValueError as error:
         named = re.match(r"route (.*) can never match: route (.*) stands before it", str(error))
         later, earlier = named.groups()
-        assert not compiled(later).match(path) or compiled(earlier).match(path)
+        assert not compile_template(later).match(path) or compile_template(earlier).match(path)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from entitlements import NOT_INCLUDED, UNLIMITED, Account, Enforcer, Grant, Over
 from entitlements.cli import main
 from entitlements.policy.accounts import bind
 from entitlements.rules.resolve import resolve
-from entitlements.tiering.differences import Direction
+from entitlements.tiering.differences import ChangeDirection
 from entitlements.tiering.policy_diff import diff, diff_account
 
 OLD = Policy.parse(WRITTEN)
@@ -174,8 +174,8 @@ def test_what_is_lost_is_refused_and_what_is_gained_was(before, after, used):
     n = 1 if used == "unlimited" else used + 1
     was, is_ = (Enforcer(policy, accounts={"x": "pro"}).consume("x", "agents", n).allowed for policy in (old, new))
 
-    assert was <= is_ or directions == {Direction.LOST}
-    assert is_ <= was or directions == {Direction.GAINED}
+    assert was <= is_ or directions == {ChangeDirection.LOST}
+    assert is_ <= was or directions == {ChangeDirection.GAINED}
     assert bool(directions) == (before != after)
 
 

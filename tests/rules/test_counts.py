@@ -13,7 +13,15 @@ from entitlements.model.charge import Part
 from entitlements.model.instants import DAY, HOUR, SECOND, to_instant
 from entitlements.model.limits import UNLIMITED, Allocation, Mode, Quota
 from entitlements.model.names import MAX_COUNT
-from entitlements.rules.counts import KEPT_PERIODS, Held, Metered, Period, deny, quota_line, quota_take
+from entitlements.rules.counts import (
+    KEPT_PERIODS,
+    AllocationMeter,
+    QuotaMeter,
+    QuotaPeriod,
+    deny,
+    quota_line,
+    take_quota,
+)
 
 LEADS = Quota("leads")
 AGENTS = Allocation("agents")
@@ -50,7 +58,7 @@ def spans(metered):
 def test_the_first_period_is_the_one_that_holds_the_instant(anchor, now):
     _, start, end, _ = ends_around(anchor, now)
 
-    assert Period(start, end, 100) == Metered().running(ends_around(anchor, now), 100, now)
+    assert QuotaPeriod(start, end, 100) == QuotaMeter().running(ends_around(anchor, now), 100, now)
 
 
 @given(anchors, moments, skews)
@@ -58,14 +66,14 @@ def test_skewed_clocks_pick_the_period_of_the_stores_clock(anchor, now, skew):
     earliest, *_, latest = ends = ends_around(anchor, now + skew)
     _, start, end, _ = ends_around(anchor, now)
 
-    assert (earliest <= now < latest) == (Metered().running(ends, 100, now) is not None)
+    assert (earliest <= now < latest) == (QuotaMeter().running(ends, 100, now) is not None)
     if earliest <= now < latest:
-        assert Period(start, end, 100) == Metered().running(ends, 100, now)
+        assert QuotaPeriod(start, end, 100) == QuotaMeter().running(ends, 100, now)
 
 
 @given(anchors, moments, st.lists(st.tuples(steps, skews), max_size=12))
 def test_a_clock_of_a_caller_changes_no_period_that_others_see(anchor, now, calls):
-    exact, skewed = Metered(), Metered()
+    exact, skewed = QuotaMeter(), QuotaMeter()
 
     for step, skew in calls:
         now += step
@@ -78,7 +86,7 @@ def test_a_clock_of_a_caller_changes_no_period_that_others_see(anchor, now, call
 
 @given(anchors, anchors, moments, st.integers(0, 27 * DAY))
 def test_a_new_anchor_moves_the_end_alone_and_resets_nothing(old, new, now, later):
-    metered = Metered()
+    metered = QuotaMeter()
     before = counted(metered, old, now, 7)
     now = min(now + later, before.end - 1)
 
@@ -90,13 +98,13 @@ def test_a_new_anchor_moves_the_end_alone_and_resets_nothing(old, new, now, late
 
 def test_a_running_period_goes_on_with_all_that_it_counted():
     start, end = at(2026, 11, 1), at(2026, 12, 1)
-    metered = Metered([Period(start, end, 10, 5, 2, 3)])
+    metered = QuotaMeter([QuotaPeriod(start, end, 10, 5, 2, 3)])
 
-    assert Period(start, end, 20, 5, 2, 3) == metered.running(ends_around(None, NOW), 20, NOW)
+    assert QuotaPeriod(start, end, 20, 5, 2, 3) == metered.running(ends_around(None, NOW), 20, NOW)
 
 
 def test_asking_with_a_new_anchor_moves_nothing():
-    metered = Metered()
+    metered = QuotaMeter()
     counted(metered, None, NOW)
     before = deepcopy(metered)
 
@@ -106,7 +114,7 @@ def test_asking_with_a_new_anchor_moves_nothing():
 
 
 def test_the_period_after_a_moved_end_begins_where_the_last_one_ended():
-    metered = Metered()
+    metered = QuotaMeter()
     counted(metered, 1, at(2026, 1, 20))
     counted(metered, 15, at(2026, 1, 21))
     counted(metered, 15, at(2026, 2, 15))
@@ -115,7 +123,7 @@ def test_the_period_after_a_moved_end_begins_where_the_last_one_ended():
 
 
 def test_an_anchor_that_changed_after_the_end_still_begins_a_period_at_that_end():
-    metered = Metered()
+    metered = QuotaMeter()
     counted(metered, 1, at(2026, 1, 20))
     counted(metered, 15, at(2026, 2, 3))
 
@@ -124,7 +132,7 @@ def test_an_anchor_that_changed_after_the_end_still_begins_a_period_at_that_end(
 
 @given(anchors, moments, st.integers(1, 27 * DAY), skews)
 def test_a_clock_that_went_back_never_opens_an_older_period(anchor, now, back, skew):
-    metered = Metered()
+    metered = QuotaMeter()
     _, start, *_ = ends_around(anchor, now)
     newest = counted(metered, anchor, start, 3)
 
@@ -134,7 +142,7 @@ def test_a_clock_that_went_back_never_opens_an_older_period(anchor, now, back, s
 
 
 def test_a_clock_that_went_back_by_a_week_goes_on_in_the_newest_period():
-    metered = Metered()
+    metered = QuotaMeter()
     counted(metered, None, at(2026, 3, 2))
     counted(metered, None, at(2026, 2, 23))
 
@@ -144,7 +152,7 @@ def test_a_clock_that_went_back_by_a_week_goes_on_in_the_newest_period():
 
 @given(anchors, anchors, moments, st.lists(st.tuples(steps, st.integers(0, 3 * DAY), st.booleans()), max_size=13))
 def test_whatever_clock_and_anchor_do_each_unit_counts_in_one_period_that_overlaps_no_other(one, other, now, calls):
-    metered, newest, admitted = Metered(), 0, 0
+    metered, newest, admitted = QuotaMeter(), 0, 0
 
     for step, back, which in calls:
         now += step
@@ -161,7 +169,7 @@ def test_whatever_clock_and_anchor_do_each_unit_counts_in_one_period_that_overla
 
 
 def test_a_period_that_nobody_charged_is_skipped():
-    metered = Metered()
+    metered = QuotaMeter()
     counted(metered, None, at(2026, 1, 31))
     counted(metered, None, at(2026, 4, 10))
 
@@ -169,7 +177,7 @@ def test_a_period_that_nobody_charged_is_skipped():
 
 
 def test_thirteen_periods_are_kept_the_running_one_included():
-    metered = Metered()
+    metered = QuotaMeter()
     for month in range(1, 25):
         counted(metered, None, at(2026 + (month - 1) // 12, (month - 1) % 12 + 1, 20), month)
 
@@ -181,10 +189,10 @@ def test_a_store_whose_clock_is_beyond_the_ends_calls_them_stale():
     ends = ends_around(None, at(2026, 5, 20))
 
     assert (at(2026, 4, 1), at(2026, 5, 1), at(2026, 6, 1), at(2026, 7, 1)) == ends
-    assert Metered().running(ends, 100, at(2026, 7, 1)) is None
-    assert Metered().running(ends, 100, at(2026, 7, 1) - 1) is not None
-    assert Metered().running(ends, 100, at(2026, 4, 1)) is not None
-    assert Metered().running(ends, 100, at(2026, 4, 1) - 1) is None
+    assert QuotaMeter().running(ends, 100, at(2026, 7, 1)) is None
+    assert QuotaMeter().running(ends, 100, at(2026, 7, 1) - 1) is not None
+    assert QuotaMeter().running(ends, 100, at(2026, 4, 1)) is not None
+    assert QuotaMeter().running(ends, 100, at(2026, 4, 1) - 1) is None
 
 
 # --- Quotas -------------------------------------------------------------------------------------------------------
@@ -192,39 +200,39 @@ def test_a_store_whose_clock_is_beyond_the_ends_calls_them_stale():
 
 @given(st.integers(0, 60), st.integers(1, 60), st.integers(1, 60))
 def test_a_quota_admits_exactly_what_is_left(used, size, cost):
-    line = quota_line(Period(0, DAY, size, used), Part(LEADS, size, cost))
+    line = quota_line(QuotaPeriod(0, DAY, size, used), Part(LEADS, size, cost))
 
     assert (used + cost <= size) == line.fits
 
 
 @pytest.mark.parametrize(("cost", "retry_at"), [(3, None), (4, DAY), (10, DAY), (11, None)])
 def test_a_quota_says_to_wait_for_its_end_where_waiting_helps(cost, retry_at):
-    line = quota_line(Period(0, DAY, 10, 7), Part(LEADS, 10, cost))
+    line = quota_line(QuotaPeriod(0, DAY, 10, 7), Part(LEADS, 10, cost))
 
     assert (retry_at, DAY) == (line.retry_at, line.resets_at)
 
 
 @pytest.mark.parametrize("reserve", [False, True])
 def test_taking_of_a_quota_says_what_stands_after_it(reserve):
-    period = Period(0, DAY, 10, 4)
+    period = QuotaPeriod(0, DAY, 10, 4)
 
-    line = quota_take(period, Part(LEADS, 10, 3), reserve=reserve)
+    line = take_quota(period, Part(LEADS, 10, 3), reserve=reserve)
 
     assert (7, 3 * reserve, 3) == (line.used, line.reserved, line.taken)
-    assert Period(0, DAY, 10, 7, 3 * reserve) == period
+    assert QuotaPeriod(0, DAY, 10, 7, 3 * reserve) == period
 
 
 def test_a_shadow_quota_counts_what_it_would_have_refused_as_used_and_as_denied():
-    period = Period(0, DAY, 10, 9)
+    period = QuotaPeriod(0, DAY, 10, 9)
 
-    line = quota_take(period, Part(SHADOW_LEADS, 10, 3), reserve=False)
+    line = take_quota(period, Part(SHADOW_LEADS, 10, 3), reserve=False)
 
     assert (False, 12, 3) == (line.fits, line.used, line.taken)
     assert 3 == period.denied
 
 
 def test_denied_units_stop_at_the_largest_count():
-    period = Period(0, DAY, 10)
+    period = QuotaPeriod(0, DAY, 10)
     deny(period, MAX_COUNT - 1)
     deny(period, 5)
 
@@ -232,16 +240,16 @@ def test_denied_units_stop_at_the_largest_count():
 
 
 def test_an_unlimited_quota_counts_up_to_the_largest_count_and_never_refuses():
-    period = Period(0, DAY, UNLIMITED, MAX_COUNT - 2)
+    period = QuotaPeriod(0, DAY, UNLIMITED, MAX_COUNT - 2)
 
-    lines = [quota_take(period, Part(LEADS, UNLIMITED, cost), reserve=False) for cost in (1, 5, MAX_COUNT)]
+    lines = [take_quota(period, Part(LEADS, UNLIMITED, cost), reserve=False) for cost in (1, 5, MAX_COUNT)]
 
     assert [(True, 1), (True, 1), (True, 0)] == [(line.fits, line.taken) for line in lines]
     assert (MAX_COUNT, 0) == (period.used, period.denied)
 
 
 def test_a_quota_of_the_largest_size_is_not_unlimited():
-    period = Period(0, DAY, MAX_COUNT, MAX_COUNT)
+    period = QuotaPeriod(0, DAY, MAX_COUNT, MAX_COUNT)
 
     assert not quota_line(period, Part(LEADS, MAX_COUNT, 1)).fits
 
@@ -249,7 +257,7 @@ def test_a_quota_of_the_largest_size_is_not_unlimited():
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(0, 20))
 def test_settling_keeps_what_is_said_and_gives_the_rest_back(used, reserved, kept):
     reserved, kept = min(reserved, used), min(kept, reserved, used)
-    metered = Metered([Period(0, DAY, 100, used, reserved)])
+    metered = QuotaMeter([QuotaPeriod(0, DAY, 100, used, reserved)])
 
     metered.settle(0, reserved, kept)
 
@@ -257,26 +265,26 @@ def test_settling_keeps_what_is_said_and_gives_the_rest_back(used, reserved, kep
 
 
 def test_a_refund_returns_to_the_period_it_was_taken_from():
-    metered = Metered([Period(2 * DAY, 3 * DAY, 10, 5), Period(DAY, 2 * DAY, 10, 8)])
+    metered = QuotaMeter([QuotaPeriod(2 * DAY, 3 * DAY, 10, 5), QuotaPeriod(DAY, 2 * DAY, 10, 8)])
 
-    metered.give_back(DAY, 3)
+    metered.refund(DAY, 3)
 
     assert [5, 5] == [period.used for period in metered.periods]
 
 
 def test_a_refund_never_gives_back_what_is_reserved():
-    metered = Metered([Period(0, DAY, 10, 5, 4)])
+    metered = QuotaMeter([QuotaPeriod(0, DAY, 10, 5, 4)])
 
-    metered.give_back(0, 3)
+    metered.refund(0, 3)
 
     assert (4, 4) == (metered.periods[0].used, metered.periods[0].reserved)
 
 
 def test_a_period_no_longer_kept_takes_nothing_back():
-    metered = Metered([Period(DAY, 2 * DAY, 10, 5, 5)])
+    metered = QuotaMeter([QuotaPeriod(DAY, 2 * DAY, 10, 5, 5)])
     before = deepcopy(metered)
 
-    metered.give_back(0, 3)
+    metered.refund(0, 3)
     metered.settle(0, 3, 0)
 
     assert before == metered
@@ -287,58 +295,58 @@ def test_a_period_no_longer_kept_takes_nothing_back():
 
 @given(st.integers(0, 999), st.integers(0, 999), st.sets(st.sampled_from("abcdef")), st.integers(1, 50))
 def test_an_allocation_uses_what_is_anonymous_held_and_reserved_together(anonymous, reserved, holders, cost):
-    held = Held(anonymous, reserved, holders)
+    held = AllocationMeter(anonymous, reserved, holders)
     used = anonymous + reserved + len(holders)
 
-    assert used == held.used == held.ask(Part(AGENTS, 5, cost), None).used
-    assert held.ask(Part(AGENTS, used + cost, cost), None).fits
-    assert not held.ask(Part(AGENTS, used + cost - 1, cost), None).fits
+    assert used == held.used == held.peek(Part(AGENTS, 5, cost), None).used
+    assert held.peek(Part(AGENTS, used + cost, cost), None).fits
+    assert not held.peek(Part(AGENTS, used + cost - 1, cost), None).fits
 
 
 def test_each_way_of_taking_moves_its_own_count():
-    held, part = Held(), Part(AGENTS, 10, 2)
+    held, part = AllocationMeter(), Part(AGENTS, 10, 2)
     held.take(part, None, reserve=False)
     held.take(part, None, reserve=True)
     line = held.take(Part(AGENTS, 10), "ada", reserve=False)
 
-    assert Held(2, 2, {"ada"}) == held
+    assert AllocationMeter(2, 2, {"ada"}) == held
     assert (5, 2, 1) == (line.used, line.reserved, line.taken)
 
 
 def test_whoever_holds_a_unit_takes_no_other_even_of_a_full_allocation():
-    held = Held(9, 0, {"ada"})
+    held = AllocationMeter(9, 0, {"ada"})
     line = held.take(Part(AGENTS, 10), "ada", reserve=False)
 
     assert (True, 10, 0) == (line.fits, line.used, line.taken)
-    assert not held.ask(Part(AGENTS, 10), "bob").fits
+    assert not held.peek(Part(AGENTS, 10), "bob").fits
 
 
 def test_an_allocation_above_its_lowered_limit_keeps_all_and_adds_nothing():
-    held = Held(5, 0, {"ada"})
+    held = AllocationMeter(5, 0, {"ada"})
 
-    assert (False, 6) == held.ask(Part(AGENTS, 3), None)[:2]
-    assert (False, 6) == held.ask(Part(AGENTS, 3), "bob")[:2]
-    assert held.ask(Part(AGENTS, 3), "ada").fits
+    assert (False, 6) == held.peek(Part(AGENTS, 3), None)[:2]
+    assert (False, 6) == held.peek(Part(AGENTS, 3), "bob")[:2]
+    assert held.peek(Part(AGENTS, 3), "ada").fits
 
 
 def test_releasing_stops_at_zero_and_leaves_holders_and_reservations():
-    held = Held(3, 4, {"ada"})
+    held = AllocationMeter(3, 4, {"ada"})
 
-    assert 3 == held.give_back(5)
-    assert 0 == held.give_back(5)
-    assert Held(0, 4, {"ada"}) == held
+    assert 3 == held.refund(5)
+    assert 0 == held.refund(5)
+    assert AllocationMeter(0, 4, {"ada"}) == held
 
 
 def test_what_is_kept_of_a_reservation_becomes_anonymous():
-    held = Held(1, 5)
+    held = AllocationMeter(1, 5)
 
     held.settle(5, 2)
 
-    assert Held(3, 0) == held
+    assert AllocationMeter(3, 0) == held
 
 
 def test_an_unlimited_allocation_counts_up_to_the_largest_count_and_never_refuses():
-    held = Held(MAX_COUNT - 2)
+    held = AllocationMeter(MAX_COUNT - 2)
 
     lines = [held.take(Part(AGENTS, UNLIMITED, cost), None, reserve=False) for cost in (1, 5, 7)]
 
@@ -347,7 +355,7 @@ def test_an_unlimited_allocation_counts_up_to_the_largest_count_and_never_refuse
 
 
 def test_an_assignment_of_an_unlimited_allocation_stops_at_the_largest_count_too():
-    held = Held(MAX_COUNT)
+    held = AllocationMeter(MAX_COUNT)
 
     line = held.take(Part(AGENTS, UNLIMITED), "ada", reserve=False)
 

@@ -37,7 +37,7 @@ from entitlements.model.charge import (
 )
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND, to_instant
 from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, Limit, Mode, Quota, Rate, Size
-from entitlements.rules.ledger import MAX_OPERATIONS, SWEPT_RESERVATIONS, Ledger
+from entitlements.rules.ledger import MAX_OPERATIONS, MAX_SWEPT_RESERVATIONS, Ledger
 from entitlements.stores import MemoryStore
 
 ACCOUNT = "acme"
@@ -944,14 +944,14 @@ def test_a_reservation_outlives_a_limit_that_is_lowered(books):
 
 
 def test_one_order_ends_64_lapsed_reservations_the_earliest_first(books):
-    count = SWEPT_RESERVATIONS + 3
+    count = MAX_SWEPT_RESERVATIONS + 3
     for at in range(count):
         books.reserve(f"o:{at}", books.part(AGENTS, 1, UNLIMITED), ttl=MINUTE + count - at)
     books.clock.now += HOUR
 
     books.execute(ReadHistory(ACCOUNT, books.part(LEADS)))
 
-    assert 64 == SWEPT_RESERVATIONS
+    assert 64 == MAX_SWEPT_RESERVATIONS
     assert ["o:0", "o:1", "o:2"] == list(books.ledger.bookings)
     assert [0, 0] == [books.used(AGENTS), len(books.ledger.bookings)]
 
@@ -969,7 +969,7 @@ def test_a_key_is_taken_while_its_reservation_is_open_and_free_once_that_has_lap
 
 def test_a_key_that_is_reserved_again_ends_its_lapsed_reservation_although_64_others_lapsed_before_it(books):
     books.reserve("k:r", books.part(AGENTS, 4, UNLIMITED), ttl=25 * HOUR)
-    for at in range(SWEPT_RESERVATIONS):
+    for at in range(MAX_SWEPT_RESERVATIONS):
         books.reserve(f"o:{at}", books.part(AGENTS, 1, UNLIMITED), ttl=24 * HOUR)
     books.clock.now += 25 * HOUR
 

@@ -47,8 +47,8 @@ def promised(rate: Rate, size: int) -> int:
 def charge(meter: RateMeter, rate: Rate, size: int, cost: int, now: int) -> tuple[int, Line] | None:
     """Take *cost* units if they fit, or all that is left for 0; say how many and what was answered."""
     if not cost:
-        cost = max(1, (rate.burst or size) - meter.ask(size, 1, now).used)
-    if not meter.ask(size, cost, now).fits:
+        cost = max(1, (rate.burst or size) - meter.peek(size, 1, now).used)
+    if not meter.peek(size, cost, now).fits:
         return None
     return cost, meter.take(size, cost, now)
 
@@ -66,7 +66,7 @@ def busy(history: History) -> tuple[RateMeter, Log]:
     """Charge a new meter with a whole history, and make sure that something counts when it ends."""
     meter, log = play(history)
     now = history.asks[-1].now
-    if not meter.ask(history.size, 1, now).used:
+    if not meter.peek(history.size, 1, now).used:
         meter.take(history.size, 1, now)
         log.append((now, 1))
     return meter, log
@@ -92,7 +92,7 @@ def test_sliding_counts_the_61_buckets_that_end_with_the_present_one(history):
 
     for now, cost in history.asks:
         expected = sum(units for at, units in log if now // width - at // width <= 60)
-        assert expected == meter.ask(history.size, 1, now).used
+        assert expected == meter.peek(history.size, 1, now).used
         if taken := charge(meter, history.rate, history.size, cost, now):
             log.append((now, taken[0]))
 
@@ -104,7 +104,7 @@ def test_fixed_counts_what_was_taken_in_the_present_window_of_the_clock(history)
 
     for now, cost in history.asks:
         expected = sum(units for at, units in log if at // window == now // window)
-        assert expected == meter.ask(history.size, 1, now).used
+        assert expected == meter.peek(history.size, 1, now).used
         if taken := charge(meter, history.rate, history.size, cost, now):
             log.append((now, taken[0]))
 
@@ -116,7 +116,7 @@ def test_a_token_bucket_refills_by_its_limit_in_each_window(history):
     for now, cost in history.asks:
         refill = Fraction(history.size * (now - before), history.rate.window)
         tokens, before = min(Fraction(history.capacity), tokens + refill), now
-        assert ceil(history.capacity - tokens) == meter.ask(history.size, 1, now).used
+        assert ceil(history.capacity - tokens) == meter.peek(history.size, 1, now).used
         if taken := charge(meter, history.rate, history.size, cost, now):
             tokens -= taken[0]
         assert tokens >= 0
@@ -129,20 +129,20 @@ def test_exactly_what_is_left_fits(algorithm, data):
     meter, _ = play(history)
     now = data.draw(st.integers(history.asks[-1].now, history.asks[-1].now + history.rate.window))
 
-    left = history.capacity - meter.ask(history.size, 1, now).used
+    left = history.capacity - meter.peek(history.size, 1, now).used
 
-    assert not meter.ask(history.size, left + 1, now).fits
-    assert left == 0 or meter.ask(history.size, left, now).fits
+    assert not meter.peek(history.size, left + 1, now).fits
+    assert left == 0 or meter.peek(history.size, left, now).fits
 
 
 @every_algorithm
 def test_the_largest_rate_fits_at_once_and_nothing_above_it_ever(algorithm):
     meter = new_meter(Rate("api", 28 * DAY, algorithm))
 
-    assert Line(fits=False, used=0, retry_at=None) == meter.ask(LARGEST_RATE, 2**32, NOW)._replace(
+    assert Line(fits=False, used=0, retry_at=None) == meter.peek(LARGEST_RATE, 2**32, NOW)._replace(
         resets_at=None, mark=0
     )
-    assert meter.ask(LARGEST_RATE, LARGEST_RATE, NOW).fits
+    assert meter.peek(LARGEST_RATE, LARGEST_RATE, NOW).fits
 
 
 def test_a_burst_late_in_its_bucket_still_counts_when_its_window_ends():
@@ -150,8 +150,8 @@ def test_a_burst_late_in_its_bucket_still_counts_when_its_window_ends():
     last_of_its_bucket = NOW // SECOND * SECOND + SECOND - 1
     meter.take(10, 10, last_of_its_bucket)
 
-    assert not meter.ask(10, 1, last_of_its_bucket + MINUTE).fits
-    assert meter.ask(10, 1, last_of_its_bucket + MINUTE + 1).fits
+    assert not meter.peek(10, 1, last_of_its_bucket + MINUTE).fits
+    assert meter.peek(10, 1, last_of_its_bucket + MINUTE + 1).fits
 
 
 # --- When ---------------------------------------------------------------------------------------------------------
@@ -163,16 +163,16 @@ def test_nothing_is_admitted_before_retry_at_and_it_is_at_it(algorithm, data):
     history = data.draw(histories(algorithm))
     meter, _ = busy(history)
     now = history.asks[-1].now
-    left = history.capacity - meter.ask(history.size, 1, now).used
+    left = history.capacity - meter.peek(history.size, 1, now).used
     cost = data.draw(st.sampled_from([left + 1, history.capacity]) | st.integers(left + 1, history.capacity))
-    refused = meter.ask(history.size, cost, now)
+    refused = meter.peek(history.size, cost, now)
 
     between = data.draw(st.integers(now, refused.retry_at - 1))
 
     assert not refused.fits
-    assert not meter.ask(history.size, cost, between).fits
-    assert not meter.ask(history.size, cost, refused.retry_at - 1).fits
-    assert meter.ask(history.size, cost, refused.retry_at).fits
+    assert not meter.peek(history.size, cost, between).fits
+    assert not meter.peek(history.size, cost, refused.retry_at - 1).fits
+    assert meter.peek(history.size, cost, refused.retry_at).fits
 
 
 @every_algorithm
@@ -182,7 +182,7 @@ def test_a_charge_has_a_retry_at_unless_it_fits_now_or_never(algorithm, data):
     meter, _ = play(history)
     cost = data.draw(costs(history.capacity)) or 1
 
-    asked = meter.ask(history.size, cost, history.asks[-1].now)
+    asked = meter.peek(history.size, cost, history.asks[-1].now)
 
     assert (asked.retry_at is None) == (asked.fits or cost > history.capacity)
 
@@ -192,10 +192,10 @@ def test_a_charge_has_a_retry_at_unless_it_fits_now_or_never(algorithm, data):
 def test_everything_is_available_at_resets_at_and_not_before(algorithm, data):
     history = data.draw(histories(algorithm))
     meter, _ = busy(history)
-    asked = meter.ask(history.size, 1, history.asks[-1].now)
+    asked = meter.peek(history.size, 1, history.asks[-1].now)
 
-    assert not meter.ask(history.size, history.capacity, asked.resets_at - 1).fits
-    assert meter.ask(history.size, history.capacity, asked.resets_at).fits
+    assert not meter.peek(history.size, history.capacity, asked.resets_at - 1).fits
+    assert meter.peek(history.size, history.capacity, asked.resets_at).fits
 
 
 @pytest.mark.parametrize("algorithm", [Algorithm.SLIDING, Algorithm.TOKEN_BUCKET], ids=str)
@@ -203,7 +203,7 @@ def test_everything_is_available_at_resets_at_and_not_before(algorithm, data):
 def test_what_was_never_spent_is_available_now(algorithm, data):
     rate, size, now = data.draw(rates(algorithm)), data.draw(sizes), data.draw(st.integers(NOW, NOW + DAY))
 
-    assert now == new_meter(rate).ask(size, 1, now).resets_at
+    assert now == new_meter(rate).peek(size, 1, now).resets_at
 
 
 def late_at_most(window: int) -> int:
@@ -222,7 +222,7 @@ def test_units_come_back_at_most_one_bucket_late(data):
 
     exact = first_fit(log, window, history.size, cost, now)
 
-    assert meter.ask(history.size, cost, exact + width_of(window)).fits
+    assert meter.peek(history.size, cost, exact + width_of(window)).fits
 
 
 @given(data=st.data())
@@ -235,7 +235,7 @@ def test_units_of_a_window_that_60_does_not_divide_come_back_less_than_60_micros
     exact = first_fit(log, window, history.size, history.size, now)
 
     assert late_at_most(window) < width_of(window) + 60
-    assert meter.ask(history.size, history.size, exact + late_at_most(window)).fits
+    assert meter.peek(history.size, history.size, exact + late_at_most(window)).fits
 
 
 @every_algorithm
@@ -245,9 +245,9 @@ def test_a_meter_is_as_a_new_one_from_idle_at_on_and_not_before(algorithm, data)
     meter, _ = busy(history)
     later = data.draw(st.integers(meter.idle_at(), meter.idle_at() + 2 * history.rate.window))
 
-    assert meter.ask(history.size, 1, meter.idle_at() - 1).used > 0
+    assert meter.peek(history.size, 1, meter.idle_at() - 1).used > 0
     for now in (meter.idle_at(), later):
-        assert new_meter(history.rate).ask(history.size, 1, now) == meter.ask(history.size, 1, now)
+        assert new_meter(history.rate).peek(history.size, 1, now) == meter.peek(history.size, 1, now)
 
 
 @every_algorithm
@@ -266,7 +266,7 @@ def test_asking_writes_nothing(algorithm, data):
     before = deepcopy(meter)
 
     for now in data.draw(st.lists(instants(history.rate.window), min_size=1, max_size=5)):
-        meter.ask(history.size, data.draw(costs(history.capacity)) or 1, now)
+        meter.peek(history.size, data.draw(costs(history.capacity)) or 1, now)
 
     assert before == meter
 
@@ -277,7 +277,7 @@ def test_taking_adds_its_cost_to_what_asking_saw(algorithm, data):
     history = data.draw(histories(algorithm))
     meter, _ = play(history)
     now = data.draw(st.integers(history.asks[-1].now, history.asks[-1].now + history.rate.window))
-    before = meter.ask(history.size, 1, now).used
+    before = meter.peek(history.size, 1, now).used
     if before >= history.capacity:
         now, before = meter.idle_at(), 0
     cost = data.draw(st.integers(1, history.capacity - before))
@@ -286,7 +286,7 @@ def test_taking_adds_its_cost_to_what_asking_saw(algorithm, data):
 
     assert (True, None, cost) == (taken.fits, taken.retry_at, taken.taken)
     assert before + cost == taken.used
-    assert taken._replace(taken=0) == meter.ask(history.size, 1, now)._replace(fits=True, retry_at=None)
+    assert taken._replace(taken=0) == meter.peek(history.size, 1, now)._replace(fits=True, retry_at=None)
 
 
 @every_algorithm
@@ -296,9 +296,9 @@ def test_spending_takes_what_asking_lets_through_and_nothing_else(algorithm, dat
     meter, other = new_meter(history.rate), new_meter(history.rate)
 
     for now, cost in history.asks:
-        asked = other.ask(history.size, cost or 1, now)
+        asked = other.peek(history.size, cost or 1, now)
         expected = other.take(history.size, cost or 1, now) if asked.fits else asked
-        assert expected == meter.spend(history.size, cost or 1, now)
+        assert expected == meter.try_take(history.size, cost or 1, now)
         assert other == meter
 
 
@@ -313,7 +313,7 @@ def test_a_step_back_of_up_to_a_window_is_as_if_the_clock_stood_still(algorithm,
     (last, _), cost = log[-1], data.draw(costs(history.capacity)) or 1
     back = data.draw(st.integers(0, history.rate.window))
 
-    assert meter.ask(history.size, cost, last) == meter.ask(history.size, cost, last - back)
+    assert meter.peek(history.size, cost, last) == meter.peek(history.size, cost, last - back)
 
 
 @every_algorithm
@@ -337,8 +337,8 @@ def test_a_step_back_of_exactly_a_window_drops_nothing_and_one_microsecond_more_
     on_the_minute = NOW // MINUTE * MINUTE
     meter.take(10, 10, on_the_minute)
 
-    assert 10 == meter.ask(10, 1, on_the_minute - MINUTE).used
-    assert 0 == meter.ask(10, 1, on_the_minute - MINUTE - 1).used
+    assert 10 == meter.peek(10, 1, on_the_minute - MINUTE).used
+    assert 0 == meter.peek(10, 1, on_the_minute - MINUTE - 1).used
 
 
 @every_algorithm
@@ -351,12 +351,12 @@ def test_after_a_longer_step_back_a_meter_starts_anew(algorithm, data):
     again = [(now - back, cost) for now, cost in history.asks]
     new, log = new_meter(history.rate), []
 
-    assert new.ask(size, 1, again[0][0]) == meter.ask(size, 1, again[0][0])
+    assert new.peek(size, 1, again[0][0]) == meter.peek(size, 1, again[0][0])
     for now, cost in again:
         if taken := charge(meter, history.rate, size, cost, now):
             log.append((now, taken[0]))
             new.take(size, taken[0], now)
-        assert new.ask(size, 1, now) == meter.ask(size, 1, now)
+        assert new.peek(size, 1, now) == meter.peek(size, 1, now)
     assert fullest(log, window) <= promised(history.rate, size)
 
 
@@ -377,10 +377,10 @@ def test_no_window_holds_more_of_what_was_not_given_back(algorithm, data):
             kept.append((now, *taken))
         if pick and len(kept) >= pick:
             _, units, line = kept.pop(-pick)
-            before = meter.ask(size, 1, now).used
-            back = meter.give_back(size, units, line.mark, now)
+            before = meter.peek(size, 1, now).used
+            back = meter.refund(size, units, line.mark, now)
             assert 0 <= back <= units
-            assert 0 <= meter.ask(size, 1, now).used <= before
+            assert 0 <= meter.peek(size, 1, now).used <= before
 
     assert fullest([(at, units) for at, units, _ in kept], window) <= promised(history.rate, size)
     assert fullest(log, window) >= fullest([(at, units) for at, units, _ in kept], window)
@@ -392,14 +392,14 @@ def test_what_is_given_back_at_once_was_never_taken(algorithm, data):
     history = data.draw(histories(algorithm))
     meter, _ = play(history)
     now = data.draw(st.integers(history.asks[-1].now, history.asks[-1].now + history.rate.window))
-    before = meter.ask(history.size, 1, now)
+    before = meter.peek(history.size, 1, now)
     if before.used >= history.capacity:
-        now, before = meter.idle_at(), meter.ask(history.size, 1, meter.idle_at())
+        now, before = meter.idle_at(), meter.peek(history.size, 1, meter.idle_at())
     cost = data.draw(st.integers(1, history.capacity - before.used))
 
-    back = meter.give_back(history.size, cost, meter.take(history.size, cost, now).mark, now)
+    back = meter.refund(history.size, cost, meter.take(history.size, cost, now).mark, now)
 
-    assert (cost, before) == (back, meter.ask(history.size, 1, now))
+    assert (cost, before) == (back, meter.peek(history.size, 1, now))
 
 
 @every_algorithm
@@ -409,8 +409,8 @@ def test_what_has_left_every_window_cannot_be_given_back(algorithm, later):
     old = meter.take(10, 10, NOW)
     meter.take(10, 7, NOW + later)
 
-    assert 0 == meter.give_back(10, 10, old.mark, NOW + later)
-    assert 7 == meter.ask(10, 1, NOW + later).used
+    assert 0 == meter.refund(10, 10, old.mark, NOW + later)
+    assert 7 == meter.peek(10, 1, NOW + later).used
 
 
 @every_algorithm
@@ -420,8 +420,8 @@ def test_what_was_dropped_with_the_clock_cannot_be_given_back(algorithm, back):
     dropped = meter.take(10, 10, NOW)
     meter.take(10, 7, NOW - back)
 
-    assert 0 == meter.give_back(10, 10, dropped.mark, NOW - back)
-    assert 7 == meter.ask(10, 1, NOW - back).used
+    assert 0 == meter.refund(10, 10, dropped.mark, NOW - back)
+    assert 7 == meter.peek(10, 1, NOW - back).used
 
 
 @every_algorithm
@@ -429,17 +429,17 @@ def test_no_count_falls_below_zero_whatever_is_given_back(algorithm):
     meter = new_meter(Rate("api", MINUTE, algorithm))
     taken = meter.take(10, 4, NOW)
 
-    assert [4, 0] == [meter.give_back(10, 9, taken.mark, NOW) for _ in range(2)]
-    assert 0 == meter.ask(10, 1, NOW).used
-    assert not meter.ask(10, 11, NOW).fits
+    assert [4, 0] == [meter.refund(10, 9, taken.mark, NOW) for _ in range(2)]
+    assert 0 == meter.peek(10, 1, NOW).used
+    assert not meter.peek(10, 11, NOW).fits
 
 
 def test_a_token_bucket_gives_back_only_what_has_not_drained():
     meter = TokenBucket(MINUTE)
     taken = meter.take(60, 60, NOW)
 
-    assert 40 == meter.give_back(60, 60, taken.mark, NOW + 20 * SECOND)
-    assert 0 == meter.ask(60, 1, NOW + 20 * SECOND).used
+    assert 40 == meter.refund(60, 60, taken.mark, NOW + 20 * SECOND)
+    assert 0 == meter.peek(60, 1, NOW + 20 * SECOND).used
 
 
 def test_a_token_bucket_drains_an_old_charge_by_a_limit_that_was_raised():
@@ -447,8 +447,8 @@ def test_a_token_bucket_drains_an_old_charge_by_a_limit_that_was_raised():
     old = meter.take(10, 10, NOW)
     meter.take(6000, 6000, NOW + SECOND)  # by now, the ten have drained at 100 a second
 
-    assert 0 == meter.give_back(10, 10, old.mark, NOW + SECOND)
-    assert 6000 == meter.ask(6000, 1, NOW + SECOND).used
+    assert 0 == meter.refund(10, 10, old.mark, NOW + SECOND)
+    assert 6000 == meter.peek(6000, 1, NOW + SECOND).used
 
 
 def test_giving_back_an_old_charge_drains_nothing_by_a_limit_that_was_lowered():
@@ -456,8 +456,8 @@ def test_giving_back_an_old_charge_drains_nothing_by_a_limit_that_was_lowered():
     taken = meter.take(1000, 1, NOW)
     meter.take(1000, 999, NOW)
 
-    assert 0 == meter.give_back(1000, 1, taken.mark, NOW + 30 * SECOND)
-    assert 995 == meter.ask(10, 1, NOW + 30 * SECOND).used
+    assert 0 == meter.refund(1000, 1, taken.mark, NOW + 30 * SECOND)
+    assert 995 == meter.peek(10, 1, NOW + 30 * SECOND).used
 
 
 # --- A limit that changes -----------------------------------------------------------------------------------------
@@ -494,11 +494,11 @@ def test_a_limit_lowered_below_what_is_used_keeps_it_and_adds_nothing(algorithm)
     meter = new_meter(Rate("api", MINUTE, algorithm))
     meter.take(10, 10, NOW)
 
-    lowered = meter.ask(4, 1, NOW)
+    lowered = meter.peek(4, 1, NOW)
 
     assert (False, 10) == (lowered.fits, lowered.used)
-    assert not meter.ask(4, 1, lowered.retry_at - 1).fits
-    assert meter.ask(4, 1, lowered.retry_at).fits
+    assert not meter.peek(4, 1, lowered.retry_at - 1).fits
+    assert meter.peek(4, 1, lowered.retry_at).fits
 
 
 @every_algorithm
@@ -506,8 +506,8 @@ def test_a_limit_that_is_raised_admits_the_difference_at_once(algorithm):
     meter = new_meter(Rate("api", MINUTE, algorithm))
     meter.take(10, 10, NOW)
 
-    assert not meter.ask(25, 16, NOW).fits
-    assert meter.ask(25, 15, NOW).fits
+    assert not meter.peek(25, 16, NOW).fits
+    assert meter.peek(25, 15, NOW).fits
 
 
 def test_a_new_burst_counts_from_where_the_bucket_stands():
@@ -515,9 +515,9 @@ def test_a_new_burst_counts_from_where_the_bucket_stands():
     meter.take(1, 10, NOW)
     meter.burst = 25
 
-    assert 15 == 25 - meter.ask(1, 15, NOW).used
-    assert meter.ask(1, 15, NOW).fits
-    assert not meter.ask(1, 16, NOW).fits
+    assert 15 == 25 - meter.peek(1, 15, NOW).used
+    assert meter.peek(1, 15, NOW).fits
+    assert not meter.peek(1, 16, NOW).fits
 
 
 def test_the_edges_of_a_fixed_window_are_those_of_the_clock():
@@ -526,7 +526,7 @@ def test_the_edges_of_a_fixed_window_are_those_of_the_clock():
     taken = meter.take(5, 5, start + HOUR - 1)
 
     assert (start, start + HOUR) == (taken.mark, taken.resets_at)
-    assert meter.ask(5, 5, start + HOUR).fits
+    assert meter.peek(5, 5, start + HOUR).fits
 
 
 @given(windows)

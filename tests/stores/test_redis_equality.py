@@ -15,7 +15,7 @@ from entitlements.model.answers import Status
 from entitlements.model.charge import Charge, Part, Read, ReadHistory, Refund, SetUsage, Verb
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
 from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, Mode, Quota, Rate
-from entitlements.rules.ledger import MAX_OPERATIONS, SWEPT_RESERVATIONS
+from entitlements.rules.ledger import MAX_OPERATIONS, MAX_SWEPT_RESERVATIONS
 from entitlements.rules.periods import month_ends
 from entitlements.stores import MemoryStore
 from entitlements.stores.redis import scripts
@@ -134,14 +134,14 @@ def test_expired_operations_go_four_at_a_time_and_their_ids_can_come_back(both):
 
 def test_lapsed_reservations_end_64_at_a_time_the_earliest_first(both):
     parts = (Part(LEADS, UNLIMITED, 1, month_ends(None, NOW)), Part(AGENTS, UNLIMITED, 2))
-    for number in range(2 * SWEPT_RESERVATIONS + 10):
+    for number in range(2 * MAX_SWEPT_RESERVATIONS + 10):
         ttl = SECOND * (1 + number * 37 % 11)  # many lapse at the same instant: then the id decides
         both(Charge(ACCOUNT, parts, Verb.RESERVE, operation=f"o:{number}ü", ttl=ttl))
     both.clock.now += MINUTE
 
     reserved = [both(Read(ACCOUNT, parts)).lines[0].reserved for _ in range(4)]
 
-    assert [SWEPT_RESERVATIONS + 10, 10, 0, 0] == reserved
+    assert [MAX_SWEPT_RESERVATIONS + 10, 10, 0, 0] == reserved
 
 
 def test_thirteen_periods_are_kept(both):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entitlements import Account, Policy
-from entitlements.tiering.assignment import Direction, Missing, assign, explain
+from entitlements.tiering.assignment import GapKind, VoteDirection, assign, explain
 
 POLICY = Policy.load(Path(__file__).resolve().parents[2] / "policies" / "customer-tiers")
 
@@ -117,7 +117,7 @@ def test_integration_needs_vote(needs, tier):
 def test_any_industry_and_any_region_fits_tier_4(industry):
     assignment = assign(POLICY, {"annual-value": 0, "industry": industry, "region": "multiple-states"})
 
-    assert [Direction.SAME, Direction.SAME] == [vote.direction for vote in assignment.votes]
+    assert [VoteDirection.SAME, VoteDirection.SAME] == [vote.direction for vote in assignment.votes]
     assert assignment.upgrade is None
 
 
@@ -147,7 +147,7 @@ def test_an_assignment_names_its_rule_every_criterion_and_every_vote():
         "locations": None,
         "departments": None,
     } == assignment.criteria
-    assert [("agents", "enterprise", Direction.HIGHER), ("leads", "freemium", Direction.LOWER)] == [
+    assert [("agents", "enterprise", VoteDirection.HIGHER), ("leads", "freemium", VoteDirection.LOWER)] == [
         (vote.signal, vote.tier, vote.direction) for vote in assignment.votes
     ]
     assert assignment.upgrade is not None
@@ -190,7 +190,7 @@ def test_a_missing_annual_value_is_a_named_gap_and_never_freemium(attributes):
 
     assert assignment.tier is None
     assert assignment.gap is not None
-    assert (Missing.UNKNOWN, ("annual-value",)) == (assignment.gap.why, assignment.gap.criteria)
+    assert (GapKind.UNKNOWN, ("annual-value",)) == (assignment.gap.why, assignment.gap.criteria)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_a_contradictory_annual_value_is_a_named_gap(value):
 
     assert assignment.tier is None
     assert assignment.gap is not None
-    assert (Missing.CONTRADICTORY, ("annual-value",)) == (assignment.gap.why, assignment.gap.criteria)
+    assert (GapKind.CONTRADICTORY, ("annual-value",)) == (assignment.gap.why, assignment.gap.criteria)
 
 
 def test_two_attributes_that_say_two_things_are_reported_together():
@@ -241,7 +241,7 @@ def test_a_policy_without_rules_leaves_a_gap():
 
     gap = assign(policy, {}).gap
     assert gap is not None
-    assert Missing.NO_RULES == gap.why
+    assert GapKind.NO_RULES == gap.why
 
 
 # --- Total and monotone -----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from entitlements import Policy, PolicyError
 from entitlements.model.conditions import All, AnyOf, Between, IsKnown, Not, OneOf
 from entitlements.model.criteria import AssignmentRules, Criterion, CriterionKind, Rule
 from entitlements.tiering.conditions import criteria_of, describe, holds
-from entitlements.tiering.coverage import Flaw, examine
+from entitlements.tiering.coverage import Flaw, find_flaws
 
 CRITERIA = {
     "value": {"kind": "amount", "least": 0},
@@ -304,7 +304,7 @@ SOMEBODY = st.fixed_dictionaries(
 @given(rules=RULES, somebody=SOMEBODY)
 def test_whom_the_check_overlooks_there_is_not(rules, somebody):
     """A rule that is said never to decide decides nobody; without a gap there is somebody for every account."""
-    findings = examine(AssignmentRules("value", KINDS, rules))
+    findings = find_flaws(AssignmentRules("value", KINDS, rules))
     decides = next((at for at, rule in enumerate(rules) if holds(rule.when, somebody)), None)
 
     assert decides not in {finding.rule for finding in findings if finding.flaw in {Flaw.NEVER, Flaw.SHADOWED}}
@@ -313,7 +313,7 @@ def test_whom_the_check_overlooks_there_is_not(rules, somebody):
 
 @given(rules=RULES)
 def test_every_example_shows_what_it_is_an_example_of(rules):
-    for finding in examine(AssignmentRules("value", KINDS, rules)):
+    for finding in find_flaws(AssignmentRules("value", KINDS, rules)):
         whole = {"value": Decimal(1), "agents": 1, "industry": "z", "new": False} | dict(finding.example or {})
         fitting = [at for at, rule in enumerate(rules) if holds(rule.when, whole)]
         match finding.flaw:

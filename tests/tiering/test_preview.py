@@ -25,7 +25,7 @@ from entitlements import (
 )
 from entitlements.model.limits import Allocation, Quota
 from entitlements.testing import FakeClock
-from entitlements.tiering.changes import Fate, Way
+from entitlements.tiering.changes import MoveDirection, UsageOutcome
 
 POLICY = Policy.load(Path(__file__).resolve().parents[2] / "policies" / "customer-tiers")
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
@@ -57,14 +57,14 @@ def enforcer(account=None, *, clock=None):
 def test_a_downgrade_takes_effect_when_the_notice_of_the_tier_that_is_left_is_over(tier, to, notice):
     plan = enforcer().plan_change(Account("acme", tier), to)
 
-    assert (Way.DOWN, notice, NOW + notice) == (plan.way, plan.notice, plan.effective)
+    assert (MoveDirection.DOWN, notice, NOW + notice) == (plan.way, plan.notice, plan.effective)
 
 
 @pytest.mark.parametrize(("tier", "to"), [("freemium", "enterprise"), ("small-business", "mid-market")])
 def test_an_upgrade_takes_effect_at_once(tier, to):
     plan = enforcer().plan_change(Account("acme", tier), to)
 
-    assert (Way.UP, timedelta(), NOW) == (plan.way, plan.notice, plan.effective)
+    assert (MoveDirection.UP, timedelta(), NOW) == (plan.way, plan.notice, plan.effective)
 
 
 @pytest.mark.parametrize(("wanted", "effective"), [(days(10), days(30)), (days(30), days(30)), (days(45), days(45))])
@@ -160,8 +160,8 @@ def test_usage_over_a_new_allocation_is_kept_and_over_a_new_quota_refused_or_cou
     acme.set_usage("leads", 60_000)
     later, plan = acme.plan_change("small-business"), acme.plan_change("freemium")
 
-    assert (Fate.KEPT, 54) == (later.limits["agents"].fate, later.limits["agents"].over)
-    assert (Fate.ANEW, 0) == (later.limits["leads"].fate, later.limits["leads"].over)
+    assert (UsageOutcome.KEPT, 54) == (later.limits["agents"].fate, later.limits["agents"].over)
+    assert (UsageOutcome.ANEW, 0) == (later.limits["leads"].fate, later.limits["leads"].over)
     assert ("agents",) == tuple(change.limit for change in plan.over)
     assert "54 over: kept, and nothing can be added until that many are given back" in later.limits["agents"].text
 
@@ -172,7 +172,7 @@ def test_a_quota_over_its_new_size_in_the_same_period_is_refused_until_it_ends()
     none = Override("transition.notice", days(1), reason="goodwill", author="deal-desk")
     plan = acme.plan_change(Account("acme", "mid-market", overrides=(none,)), "small-business")
 
-    assert (Fate.REFUSED, 55_000) == (plan.limits["leads"].fate, plan.limits["leads"].over)
+    assert (UsageOutcome.REFUSED, 55_000) == (plan.limits["leads"].fate, plan.limits["leads"].over)
 
 
 def test_a_new_plan_takes_the_place_of_what_was_scheduled_and_is_yet_to_come():
@@ -186,7 +186,12 @@ def test_a_new_plan_takes_the_place_of_what_was_scheduled_and_is_yet_to_come():
 def test_nothing_changes_for_the_tier_that_it_has():
     plan = enforcer().plan_change(Account("acme", "mid-market"), "tier-2")
 
-    assert (Way.NOWHERE, (), {}, ()) == (plan.way, plan.features_lost, dict(plan.limits), plan.scheduled.changes)
+    assert (MoveDirection.NOWHERE, (), {}, ()) == (
+        plan.way,
+        plan.features_lost,
+        dict(plan.limits),
+        plan.scheduled.changes,
+    )
 
 
 def test_a_plan_is_json():
@@ -323,12 +328,12 @@ def test_what_a_plan_says_of_usage_is_what_becomes_of_it(tiers, used):
         if not isinstance(limit, Allocation | Quota):
             continue
         meter, decision = acme.usage(plan.scheduled)[name], acme.consume(plan.scheduled, name)
-        if change.fate in {Fate.KEPT, Fate.REFUSED}:
+        if change.fate in {UsageOutcome.KEPT, UsageOutcome.REFUSED}:
             assert (change.used, 0, False) == (meter.used, meter.remaining, decision.allowed)
             assert change.over == meter.used - (meter.limit or 0)
-        if change.fate is Fate.ANEW:
+        if change.fate is UsageOutcome.ANEW:
             assert 0 == meter.used
-        if change.fate is Fate.FITS:
+        if change.fate is UsageOutcome.FITS:
             assert meter.used <= meter.limit if meter.limit is not NOT_INCLUDED else not meter.used
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from entitlements import Account, AsyncEnforcer, Change, Enforcer, FeatureRequests, Override, Policy, PolicyError, Trial
 from entitlements.testing import FakeClock
-from entitlements.tiering.reviews import review, together
+from entitlements.tiering.reviews import combine_reviews, review
 from entitlements.tiering.terms import terms_of
 from entitlements.tiering.triggers import Action, Cause, FeatureRequest
 
@@ -334,7 +334,7 @@ def test_a_change_that_has_been_decided_stands(to, action):
 
 
 def test_a_base_is_counted_and_compared_by_tier():
-    whole = together(
+    whole = combine_reviews(
         POLICY,
         [
             reviewed(Account("a", "mid-market", attributes={"annual-value": 60_000, "agents": 30})),

@@ -25,7 +25,7 @@ from entitlements import Account, Enforcer, Policy
 from entitlements.model.instants import to_instant
 from entitlements.testing import FakeClock
 from entitlements.tiering.assignment import assign
-from entitlements.tiering.reviews import review, together
+from entitlements.tiering.reviews import combine_reviews, review
 from entitlements.tiering.segmentation import segment, segmentations
 from entitlements.tiering.service_costs import serve
 from entitlements.tiering.services import in_variant, tier_lines
@@ -151,7 +151,7 @@ def test_what_the_paper_asks_per_tier_can_be_compared_in_the_review(criterion):
         Account(f"a-{tier}", tier, attributes={criterion: answer, "arr": "20000"})
         for tier, answer in zip(POLICY.tiers, QUESTIONS[criterion], strict=True)
     ]
-    compared = together(POLICY, [review(POLICY, each, now=NOW) for each in accounts]).compared
+    compared = combine_reviews(POLICY, [review(POLICY, each, now=NOW) for each in accounts]).compared
 
     assert {tier: Decimal(answer) for tier, answer in zip(POLICY.tiers, QUESTIONS[criterion], strict=True)} == {
         tier: spreads[criterion].middle for tier, spreads in compared.items()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entitlements import Account, Policy, PolicyError
-from entitlements.tiering.assignment import Missing, assign
+from entitlements.tiering.assignment import GapKind, assign
 from entitlements.tiering.segmentation import measure_of, segment, segmentations, summary, thresholds
 
 
@@ -74,9 +74,9 @@ def test_every_account_is_explained():
 @pytest.mark.parametrize(
     ("attributes", "why"),
     [
-        ({}, Missing.UNKNOWN),
-        ({"arr": -1}, Missing.CONTRADICTORY),
-        ({"arr": "$1", "Annual Value": 2}, Missing.CONTRADICTORY),
+        ({}, GapKind.UNKNOWN),
+        ({"arr": -1}, GapKind.CONTRADICTORY),
+        ({"arr": "$1", "Annual Value": 2}, GapKind.CONTRADICTORY),
     ],
 )
 def test_an_account_whose_value_is_not_known_is_a_gap_and_moves_nobody(attributes, why):

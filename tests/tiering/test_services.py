@@ -12,7 +12,7 @@ from entitlements import Account, Enforcer, Override, Policy, PolicyError, Trial
 from entitlements.model.instants import to_instant
 from entitlements.model.services import Service
 from entitlements.testing import FakeClock
-from entitlements.tiering.service_costs import Servicing, serve, serve_base
+from entitlements.tiering.service_costs import ServiceFit, serve, serve_base
 from entitlements.tiering.services import cost_of, in_variant, tier_lines, value_of
 
 START = datetime(2026, 11, 2, 15, tzinfo=UTC)
@@ -133,11 +133,11 @@ def test_assessed_value_is_a_mark_up_on_cost_a_year(cost, margin, times):
 @pytest.mark.parametrize(
     ("arr", "servicing", "share"),
     [
-        (799, Servicing.OVER, D("50.1")),
-        (800, Servicing.FITTING, D("50.0")),
-        (8000, Servicing.FITTING, D("5.0")),
-        (8001, Servicing.UNDER, D("5.0")),
-        (0, Servicing.OVER, None),
+        (799, ServiceFit.OVER, D("50.1")),
+        (800, ServiceFit.FITTING, D("50.0")),
+        (8000, ServiceFit.FITTING, D("5.0")),
+        (8001, ServiceFit.UNDER, D("5.0")),
+        (0, ServiceFit.OVER, None),
     ],
 )
 def test_over_and_under_servicing_are_named_beyond_the_bounds(arr, servicing, share):
@@ -150,7 +150,7 @@ def test_over_and_under_servicing_are_named_beyond_the_bounds(arr, servicing, sh
 def test_a_payment_next_to_nothing_is_still_a_figure():
     served = serve(POLICY, account("high", "0." + "0" * 36 + "1"), now=NOW)
 
-    assert (Servicing.OVER, False) == (served.servicing, served.covered)
+    assert (ServiceFit.OVER, False) == (served.servicing, served.covered)
     assert served.share == D(400) * 100 * D(10) ** 37
 
 
@@ -169,7 +169,7 @@ def test_without_bounds_over_servicing_is_what_is_not_paid_for():
 def test_what_an_account_pays_is_known_or_named_and_never_guessed(arr, told):
     served = serve(POLICY, account("high", arr), now=NOW)
 
-    assert (Servicing.UNKNOWN, None, None) == (served.servicing, served.share, served.covered)
+    assert (ServiceFit.UNKNOWN, None, None) == (served.servicing, served.share, served.covered)
     assert told in served.because
 
 
@@ -181,7 +181,7 @@ def test_a_missing_cost_margin_or_interval_is_named_and_adds_nothing():
     odd = Override("service.visit", True, reason="a promise", author="sales")
     served = serve(policy(gaps), account("high", 8000, overrides=(odd,)), now=NOW)
 
-    assert (Servicing.UNKNOWN, 0) == (served.servicing, served.cost)
+    assert (ServiceFit.UNKNOWN, 0) == (served.servicing, served.cost)
     assert ("what 'review' costs is not said", "how often 'visit' is given is not said") == served.unknown[:2]
     assert "the margin of 'visit' is not said" in served.unknown
 
@@ -190,7 +190,7 @@ def test_what_was_given_beyond_or_short_of_what_is_due_is_told_by_service():
     served = serve(POLICY, account("high", 1000), now=NOW, given={"review": 3, "visit": 1})
 
     assert {"review": -1, "visit": 1} == {line.service.id: line.beyond for line in served.lines}
-    assert (D(400), D(550), Servicing.OVER) == (served.cost, served.given_cost, served.servicing)
+    assert (D(400), D(550), ServiceFit.OVER) == (served.cost, served.given_cost, served.servicing)
     with pytest.raises(ValueError, match="'revue' is no service; did you mean 'review'"):
         serve(POLICY, account("high"), now=NOW, given={"revue": 1})
     with pytest.raises(ValueError, match="'review' given -1 times"):
@@ -223,7 +223,7 @@ def test_the_whole_is_the_sum_of_its_tiers(rows):
     for figure in ("accounts", "against", "cost", "value"):
         assert getattr(served.whole, figure) == sum(getattr(each, figure) for each in served.tiers)
     kinds = served.whole.over + served.whole.under + served.whole.unknown
-    assert len(kinds) + sum(each.servicing is Servicing.FITTING for each in served.accounts) == len(rows)
+    assert len(kinds) + sum(each.servicing is ServiceFit.FITTING for each in served.accounts) == len(rows)
 
 
 def test_a_policy_without_services_says_so():

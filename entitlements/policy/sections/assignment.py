@@ -11,7 +11,15 @@ from entitlements.model.display import in_words
 from entitlements.policy.errors import Absent, Misread, any_of, shown
 from entitlements.policy.sections.conditions import JOINS, read_condition, read_known, read_test
 from entitlements.tiering.attributes import attribute_name
-from entitlements.tiering.coverage import MOST, Finding, Flaw, empty, examine, in_example, overlapping
+from entitlements.tiering.coverage import (
+    MAX_EXAMPLES,
+    CoverageFinding,
+    Flaw,
+    find_flaws,
+    format_example,
+    is_empty_band,
+    overlapping_bands,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -136,9 +144,9 @@ def _bands(
     bands = [_band(tier, test, criterion, vocabulary, report) for tier, test in shape.signals[name].items()]
     sound = tuple(band for band in bands if band is not None)
     for band in sound:
-        if empty(criterion, band):
+        if is_empty_band(criterion, band):
             report.error((*path, band.tier), Misread("no value lies in this band", "exchange the bounds, or mend them"))
-    for first, second, value in overlapping(criterion, sound):
+    for first, second, value in overlapping_bands(criterion, sound):
         what = Misread(
             f"the band overlaps that of {first.tier!r}: {in_words(value)} lies in both",
             "let one lie within the other, or end where the other begins",
@@ -160,10 +168,10 @@ def _band(tier: str, test: Any, criterion: Criterion, vocabulary: Vocabulary, re
 
 def check_coverage(rules: AssignmentRules, at: Path, report: Report) -> None:
     """Report rules at the path *at* that overlap, never match or leave a gap."""
-    findings = examine(rules)
+    findings = find_flaws(rules)
     if findings is None:
         what = Misread(
-            f"the rules name too many values to try all their combinations ({MOST:,} at most)",
+            f"the rules name too many values to try all their combinations ({MAX_EXAMPLES:,} at most)",
             "write fewer criteria into the rules, and let the others be signals",
         )
         report.warn(at, what)
@@ -176,8 +184,8 @@ def check_coverage(rules: AssignmentRules, at: Path, report: Report) -> None:
             report.error(path, what)
 
 
-def _flaw(rules: AssignmentRules, finding: Finding) -> Misread:
-    example = in_example(finding.example or {})
+def _flaw(rules: AssignmentRules, finding: CoverageFinding) -> Misread:
+    example = format_example(finding.example or {})
     own = "" if finding.rule is None else shown(rules.rules[finding.rule].name)
     other = "" if finding.other is None else shown(rules.rules[finding.other].name)
     match finding.flaw:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from entitlements.model.criteria import CriterionKind
 from entitlements.policy.errors import Absent, Misread
-from entitlements.tiering.terms import ABOVE, NODE, mistaken
+from entitlements.tiering.terms import ABOVE, NODE, term_problems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ def check_leaving(
     """Report what is wrong with how accounts leave each tier, where it is written."""
     for id, part in parts.items():
         own: dict[str, Any] = {key: part.values[key] for key in part.written if key.startswith(f"{NODE}.")}
-        for key, problem, cure in mistaken(own):
+        for key, problem, cure in term_problems(own):
             report.error(part.paths[key], Misread(problem, cure))
         for key, value in own.items():
             if key in _WAYS and isinstance(value, str) and (what := _wrong_way(id, key, value, tiers, vocabulary)):
