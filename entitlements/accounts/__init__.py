@@ -1,19 +1,25 @@
 """
-Where accounts come from: a mapping, a CSV file, or a source of your own.
+Sources of accounts: a mapping, a CSV file, or a source of your own.
 
-A source of your own is an object with one method; a blocking one for `Enforcer`:
+A source of your own is an object with one method, a blocking one for `Enforcer`:
 
     class Customers:
         def find(self, id: str, /) -> Account | None:
             row = self.db.execute("SELECT tier, agents FROM customers WHERE id = ?", [id]).fetchone()
             return None if row is None else Account(id, row["tier"], grants=[Grant("agents", row["agents"])])
 
-or the same with `async def find` for `AsyncEnforcer`, which runs a blocking one in
-threads. It returns the account with that very id, or None if there is none, and lets
-exceptions of its database through: for a while what was last known stands in then. It needs no cache: `open_accounts()` puts one in
-front. It may be asked from several threads at once. If it keeps copies itself, a method
-`recheck(id)` tells it that one of them may be out of date; one with
-`with_policy(policy)` is asked for itself under each policy in force.
+or the same with `async def find` for `AsyncEnforcer`, which runs a blocking one in threads.
+
+- `find` returns the account with exactly that id, or None if there is none.
+- It lets the exceptions of its database through. For a while, the account as it was last
+  loaded is used then.
+- It needs no cache: `open_accounts()` puts one in front.
+- It may be called from several threads at once.
+- A source that keeps copies has a method `recheck(id)`, called when one may be out of date.
+- A source that reads differently under each policy has a method `with_policy(policy)`,
+  which returns the source for the policy in force.
+
+Begin with `cached.py`, the cache in front of a source; its entries are in `cache_entries.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +30,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from entitlements.accounts.cached import AsyncCachedAccounts, CachedAccounts
 from entitlements.accounts.csv.source import CsvAccounts
-from entitlements.accounts.load_result import Loaded
+from entitlements.accounts.loads import Loaded
 from entitlements.accounts.local import AsyncLocalAccounts, LocalAccounts
 from entitlements.accounts.sources import is_async, under_policy
 from entitlements.accounts.static import StaticAccounts
@@ -66,14 +72,14 @@ def open_accounts(
     listener: Listener | None = None,
 ) -> CachedAccounts | LocalAccounts | None:
     """
-    Return what `Enforcer(accounts=...)` names, ready to `load(id)` and `refresh(id)`.
+    Return the source for `Enforcer(accounts=...)`, with a cache where it needs one.
 
     Args:
         accounts: `{id: tier | Account}`, a path to a CSV, anything with a blocking
             `find(id)`, what this function returned before, or None.
-        policy: What the tiers mean; sources that read differently under it are asked so.
-        clock: Of the cache, in microseconds that only ever grow.
-        listener: Is told when a source behind a cache goes down, and when it is back.
+        policy: The policy in force, for sources that read differently under each.
+        clock: The cache's clock, in monotonic microseconds.
+        listener: Notified when a source behind a cache goes down, and when it recovers.
 
     Raises:
         TypeError: For an async source, and for anything else.
@@ -86,7 +92,9 @@ def open_accounts(
         return source
     if isinstance(source, StaticAccounts | CsvAccounts):
         return LocalAccounts(source)
-    return _heard(source if isinstance(source, CachedAccounts) else CachedAccounts(source, clock=clock), listener)
+    return _with_listener(
+        source if isinstance(source, CachedAccounts) else CachedAccounts(source, clock=clock), listener
+    )
 
 
 def open_async_accounts(
@@ -96,27 +104,29 @@ def open_async_accounts(
     clock: Callable[[], int] = monotonic,
     listener: Listener | None = None,
 ) -> AsyncCachedAccounts | AsyncLocalAccounts | None:
-    """Same as `open_accounts()` but for `AsyncEnforcer`: a source that may block runs in threads."""
+    """Return the source for `AsyncEnforcer(accounts=...)`; a source that may block runs in threads."""
     source = under_policy(_source(accounts, policy), policy)
     if source is None or isinstance(source, AsyncLocalAccounts):
         return source
     if isinstance(source, AsyncCachedAccounts):
-        return _heard(source, listener)
+        return _with_listener(source, listener)
     if isinstance(source, CachedAccounts | LocalAccounts):
         raise TypeError(f"accounts {accounts!r} is for threads; give AsyncEnforcer the source itself")
     if isinstance(source, StaticAccounts):
         return AsyncLocalAccounts(source)
-    return _heard(AsyncCachedAccounts(source if is_async(source) else ThreadedAccounts(source), clock=clock), listener)
+    return _with_listener(
+        AsyncCachedAccounts(source if is_async(source) else ThreadedAccounts(source), clock=clock), listener
+    )
 
 
-def _heard(cached: C, listener: Listener | None) -> C:
+def _with_listener(cached: C, listener: Listener | None) -> C:
     if listener is not None:
         cached.listen(listener)
     return cached
 
 
 def _source(accounts: object, policy: Policy | None) -> Any:
-    """Return the source that a mapping or a path stands for, or the source itself."""
+    """Return the source for a mapping or a path, or *accounts* itself if it is a source."""
     if accounts is None:
         return None
     if isinstance(accounts, str | os.PathLike):

@@ -1,15 +1,15 @@
 """
-What is known of accounts, until when, and who is finding out: the books of both caches.
+Account cache entries: time to live, stale-if-error and in-flight loads (single-flight).
 
 An entry is *fresh* for its time to live, counted from the moment its load began, so
-that nothing is ever believed for longer than that. After it, the entry is *stale*: it
-is loaded again, and stands in only where that fails (`stale-if-error` of RFC 5861).
-Accounts that do not exist are remembered for a shorter time and never when stale.
-Where nothing stands in, a default may (`when_down`).
+that no answer is used for longer than that. After it, the entry is *stale*: it is
+loaded again, and is used only where that fails (`stale-if-error` of RFC 5861).
+The absence of an account has a shorter time to live and is never used when stale.
+Where there is no stale entry, a default may stand in (`when_down`).
 
-For each id there is at most one *flight*, a load under way, in each *lane* (an event
-loop, or all the threads together); whoever asks meanwhile waits for it. A refresh
-forgets the entry and its flights: they still answer those who wait, and leave no trace.
+For each id there is at most one load in flight per event loop, and one for all threads
+together. Callers that miss meanwhile wait for it. A refresh drops the entry and detaches
+the loads in flight: they answer those who wait, and are not cached.
 
 Nothing here waits, calls a source or writes a log.
 """
@@ -18,18 +18,18 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from asyncio import AbstractEventLoop
 from collections.abc import Callable, Hashable
 from copy import copy
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Generic, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, Self
 from weakref import WeakSet
 
 from cachetools import TLRUCache
 
 from entitlements._fork import renew_after_fork
-from entitlements.accounts.load_result import Landed, Loaded
-from entitlements.accounts.stale_if_error import check_when_down, default_account, outlook
+from entitlements.accounts.loads import F, InFlightLoad, Loaded, LoadResult
+from entitlements.accounts.stale_if_error import check_when_down, default_account, describe_fallback
 from entitlements.errors import AccountError, AccountsUnavailable
 from entitlements.model.events import AccountsBack, AccountsDown
 from entitlements.model.instants import MICROSECOND, SECOND
@@ -41,53 +41,33 @@ if TYPE_CHECKING:
     from entitlements.model.policy import Policy
 
 RETRY = SECOND
-"""How long a stale answer stands before the source is asked again, in microseconds."""
-
-F = TypeVar("F")
+"""Microseconds for which a stale or default answer is used before the source is asked again."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Flight(Generic[F]):
-    """
-    A load under way.
-
-    Args:
-        id: The account that is being loaded.
-        lane: Where those wait who can share it.
-        began: The clock when it began, in microseconds.
-        future: What they wait for.
-    """
-
-    id: str
-    lane: Hashable
-    began: int
-    future: F
-
-
-class _Entry(NamedTuple):
-    """What is known of one account: fresh from *since* until *until*, of any use until *gone*."""
+class _CacheEntry(NamedTuple):
+    """An account, or its absence: fresh from *since* until *fresh_until*, stale until *stale_until*."""
 
     account: Account | None
     since: int
-    until: int
-    gone: int
+    fresh_until: int
+    stale_until: int
 
 
-class Shelf(Generic[F]):
+class CacheEntries(Generic[F]):
     """
-    The entries and the flights.
+    The entries and the loads in flight.
 
     Args:
-        ttl: How long an account stays fresh.
-        negative_ttl: How long the absence of an account stays fresh.
-        max_stale: How long an account may stand in after that while its source fails.
-        when_down: What there is while its source fails, of an account that nothing stands in for.
-        max_size: Most accounts kept; the least recently used make room. One takes about 1 KB,
+        ttl: Time to live of an account.
+        negative_ttl: Time to live of the absence of an account.
+        max_stale: How long a stale account may be used while its source fails.
+        when_down: The default while the source fails and there is no stale entry.
+        max_size: Most accounts kept; the least recently used is evicted. One takes about 1 KB,
             so that 10,000 are 10 MB.
-        clock: Microseconds that only ever grow.
+        clock: Monotonic microseconds.
 
     Raises:
-        ValueError: For a negative duration, or no room at all.
+        ValueError: For a negative duration, or a size below 1.
     """
 
     def __init__(
@@ -104,154 +84,160 @@ class Shelf(Generic[F]):
         self._negative_ttl = _microseconds(negative_ttl, "negative_ttl")
         self._max_stale = _microseconds(max_stale, "max_stale")
         self._when_down = check_when_down(when_down)
-        self._outlook = outlook(when_down, ttl + max_stale)
+        self._fallback = describe_fallback(when_down, ttl + max_stale)
         if type(max_size) is not int or max_size < 1:
             raise ValueError(f"max_size {max_size!r} must be an int of at least 1")
+        self._max_size = max_size
         self._clock = clock
-        self._entries: TLRUCache[str, _Entry, int] = TLRUCache(max_size, _gone, clock)
-        self._flights: dict[Hashable, dict[str, Flight[F]]] = {}
-        self._troubles: set[str | None] = set()
+        self._failing: set[str | None] = set()
+        """The ids of bad accounts whose stale entry is used; None while the source itself is down."""
         self._listeners: WeakSet[Listener] = WeakSet()
+        self._reset()
+
+    def _reset(self) -> None:
+        """Share nothing with the entries that this is a copy of."""
+        self._entries = self._no_entries()
+        self._loads: dict[Hashable, dict[str, InFlightLoad[F]]] = {}
+        self._failing, self._listeners = set(self._failing), WeakSet(self._listeners)
         self._lock = threading.Lock()
         renew_after_fork(self)
 
-    def known(self, id: str) -> Loaded | None:
-        """Return what is known and fresh, or None."""
+    def fresh(self, id: str) -> Loaded | None:
+        """Return the fresh entry of *id*, or None."""
         with self._lock:
             return self._fresh(id)
 
-    def ask(self, id: str, lane: Hashable, future: Callable[[], F]) -> tuple[Loaded | Flight[F], bool]:
+    def fresh_or_load(self, id: str, loop: Hashable, future: Callable[[], F]) -> tuple[Loaded | InFlightLoad[F], bool]:
         """
-        Return what is known and fresh, or else the flight to wait for.
+        Return the fresh entry of *id*, or else the load in flight; begin one if there is none.
 
         Args:
             id: The account.
-            lane: Where the caller can wait.
-            future: Makes what to wait for, if nobody waits yet.
+            loop: The caller's event loop; None for threads.
+            future: Makes the future of a new load.
 
         Returns:
-            The answer or the flight, and whether the caller is the one who must load.
+            The entry or the load, and whether the caller must carry the load out.
         """
         with self._lock:
-            known = self._fresh(id)
-            if known is not None:
-                return known, False
-            flights = self._flights.setdefault(lane, {})
-            if id in flights:
-                return flights[id], False
-            flights[id] = flight = Flight(id, lane, self._clock(), future())
-            return flight, True
+            fresh = self._fresh(id)
+            if fresh is not None:
+                return fresh, False
+            loads = self._loads.setdefault(loop, {})
+            if id in loads:
+                return loads[id], False
+            loads[id] = load = InFlightLoad(id, loop, self._clock(), future())
+            return load, True
 
-    def landed(self, flight: Flight[F], account: Account | None) -> Landed:
-        """Note what the source said, unless a refresh came in between."""
+    def succeeded(self, load: InFlightLoad[F], account: Account | None) -> LoadResult:
+        """Cache the account that a load brought, unless a refresh came meanwhile."""
         ttl = self._negative_ttl if account is None else self._ttl
-        until = flight.began + ttl
+        until = load.began + ttl
         with self._lock:
-            if self._leave(flight):
-                gone = until if account is None else until + self._max_stale
-                self._entries[flight.id] = _Entry(account, flight.began, until, gone)
-            over = self._troubles & {None, flight.id}
-            self._troubles -= over
-            listeners = tuple(self._listeners) if over else ()
-        news, event = "accounts are loaded again" if over else "", AccountsBack() if None in over else None
-        return Landed(Loaded(account, max(0, until - self._clock())), news, good=True, event=event, listeners=listeners)
+            if self._remove(load):
+                stale_until = until if account is None else until + self._max_stale
+                self._entries[load.id] = _CacheEntry(account, load.began, until, stale_until)
+            recovered = self._failing & {None, load.id}
+            self._failing -= recovered
+            listeners = tuple(self._listeners) if recovered else ()
+        answer = Loaded(account, max(0, until - self._clock()))
+        message = "accounts are loaded again" if recovered else ""
+        event = AccountsBack() if None in recovered else None
+        return LoadResult(answer, message, recovered=True, event=event, listeners=listeners)
 
-    def failed(self, flight: Flight[F], error: Exception) -> Landed:
-        """Note that the source failed, and return what was last known, if it may stand in, or else the default."""
+    def failed(self, load: InFlightLoad[F], error: Exception) -> LoadResult:
+        """Return the stale entry of a load that failed, or else the default or the error."""
         with self._lock:
-            self._leave(flight)
-            stand_in = self._stand_in(flight.id)
-            # A bad account is the trouble of that account, anything else that of the source.
-            trouble = flight.id if isinstance(error, AccountError) else None
-            if stand_in is None and trouble is not None:
-                self._troubles.discard(trouble)  # the caller sees the error itself
-                return Landed(error)
-            known = trouble in self._troubles
+            self._remove(load)
+            stale = self._stale(load.id)
+            # A bad account is a failure of that account only, anything else one of the source.
+            bad = load.id if isinstance(error, AccountError) else None
+            if stale is None and bad is not None:
+                self._failing.discard(bad)  # the caller sees the error itself
+                return LoadResult(error)
+            reported = bad in self._failing
             listeners = tuple(self._listeners)
-            if len(self._troubles) > self._entries.maxsize:  # of accounts that nobody asks for any more
-                self._troubles &= {None}
-            self._troubles.add(trouble)
-        answer = stand_in or self._default(flight.id, error)
-        if known:
-            return Landed(answer)
-        said = f"{type(error).__name__}: {redact(str(error), flight.id)}"
-        if trouble is not None:
-            return Landed(answer, f"account {digest(trouble)} cannot be loaded, what was last known stands in: {said}")
-        news = f"accounts cannot be loaded; {self._outlook}: {said}"
-        return Landed(answer, news, event=AccountsDown(said), listeners=listeners)
+            if len(self._failing) > self._max_size:  # bad accounts that are no longer asked for
+                self._failing &= {None}
+            self._failing.add(bad)
+        answer = stale or self._default(load.id, error)
+        if reported:
+            return LoadResult(answer)
+        problem = f"{type(error).__name__}: {redact(str(error), load.id)}"
+        if bad is not None:
+            return LoadResult(
+                answer, f"account {digest(bad)} cannot be loaded, what was last known stands in: {problem}"
+            )
+        message = f"accounts cannot be loaded; {self._fallback}: {problem}"
+        return LoadResult(answer, message, event=AccountsDown(problem), listeners=listeners)
 
-    def listen(self, listener: Listener) -> None:
-        """Tell *listener*, as long as it lives, when the source goes down and when it is back."""
+    def add_listener(self, listener: Listener) -> None:
+        """Report to *listener* when the source goes down and recovers; only a weak reference is kept."""
         with self._lock:
             self._listeners.add(listener)
 
     def check(self, policy: Policy) -> None:
         """
-        Check that *policy* has what stands in while the source is down.
+        Check that *policy* has the tier that `when_down` names.
 
         Raises:
             ValueError: Where it has no such tier.
         """
         check_when_down(self._when_down, policy)
 
-    def emptied(self) -> Self:
-        """Return an empty shelf for the same source: the trouble it is in is no news there."""
+    def empty_copy(self) -> Self:
+        """Return empty entries for the same source; a failure that was reported is not reported again."""
         with self._lock:
-            again = copy(self)
-            again.begin()
-        return again
+            other = copy(self)
+            other._reset()  # noqa: SLF001 - a copy of this
+        return other
 
-    def begin(self) -> None:
-        """Be a shelf of its own, with nothing on it yet."""
-        self._entries = TLRUCache(int(self._entries.maxsize), _gone, self._clock)
-        self._flights = {}
-        self._troubles, self._listeners = set(self._troubles), WeakSet(self._listeners)
-        self._lock = threading.Lock()
-        renew_after_fork(self)
-
-    def leave(self, flight: Flight[F]) -> None:
-        """Let nobody join *flight* any more."""
+    def remove(self, load: InFlightLoad[F]) -> None:
+        """Detach *load*, so that no further caller waits for it."""
         with self._lock:
-            self._leave(flight)
+            self._remove(load)
 
     def drop(self, id: str) -> None:
-        """Forget what is known of *id*, and what those will say who are finding out."""
+        """Drop the entry of *id*, and detach its loads in flight."""
         with self._lock:
             with contextlib.suppress(KeyError):
                 del self._entries[id]
-            for flights in self._flights.values():
-                flights.pop(id, None)
-            self._troubles.discard(id)
+            for loads in self._loads.values():
+                loads.pop(id, None)
+            self._failing.discard(id)
 
-    def retire(self, over: Callable[[Hashable], bool]) -> None:
-        """Forget the lanes that are over: nobody lands there any more."""
+    def drop_closed_loops(self) -> None:
+        """Drop the loads of event loops that are closed: they never end."""
         with self._lock:
-            for lane in [lane for lane in self._flights if over(lane)]:
-                del self._flights[lane]
+            for loop in [each for each in self._loads if isinstance(each, AbstractEventLoop) and each.is_closed()]:
+                del self._loads[loop]
 
     def renew(self) -> None:
-        """Take a fresh lock, and forget the loads of threads that a fork left behind."""
-        if self._lock.locked():  # one of them was writing: the entries may be half written
-            self._entries = TLRUCache(int(self._entries.maxsize), _gone, self._clock)
+        """Replace the lock, and drop the loads in flight: in a forked child their threads do not exist."""
+        if self._lock.locked():  # a thread was writing at the fork: the entries may be half written
+            self._entries = self._no_entries()
         self._lock = threading.Lock()
-        self._flights = {}
+        self._loads = {}
+
+    def _no_entries(self) -> TLRUCache[str, _CacheEntry, int]:
+        return TLRUCache(self._max_size, lambda _id, entry, _now: entry.stale_until, self._clock)
 
     def _fresh(self, id: str) -> Loaded | None:
         entry, now = self._entry(id), self._clock()
         # A clock that was set back, against the rules, makes nothing last longer.
-        if entry is None or not entry.since <= now < entry.until:
+        if entry is None or not entry.since <= now < entry.fresh_until:
             return None
-        return Loaded(entry.account, entry.until - now)
+        return Loaded(entry.account, entry.fresh_until - now)
 
-    def _stand_in(self, id: str) -> Loaded | None:
-        """Return a stale entry as good for a moment, so that a failing source gets a rest."""
+    def _stale(self, id: str) -> Loaded | None:
+        """Return the entry of *id*, made fresh for a moment, so that a failing source is not asked at every call."""
         entry, now = self._entry(id), self._clock()
         if entry is None:
             return None
-        if not entry.since <= now < entry.until:
-            entry = entry._replace(since=now, until=min(now + RETRY, entry.gone))
+        if not entry.since <= now < entry.fresh_until:
+            entry = entry._replace(since=now, fresh_until=min(now + RETRY, entry.stale_until))
             self._entries[id] = entry
-        return Loaded(entry.account, max(0, entry.until - now))
+        return Loaded(entry.account, max(0, entry.fresh_until - now))
 
     def _default(self, id: str, error: Exception) -> Loaded | Exception:
         try:
@@ -259,24 +245,20 @@ class Shelf(Generic[F]):
         except AccountsUnavailable as unavailable:
             return unavailable
 
-    def _entry(self, id: str) -> _Entry | None:
+    def _entry(self, id: str) -> _CacheEntry | None:
         # Not get(): it looks twice, and the entry may expire between the two looks.
         try:
             return self._entries[id]
         except KeyError:
             return None
 
-    def _leave(self, flight: Flight[F]) -> bool:
-        """Take a flight out of the books; say whether it was still in them."""
-        flights = self._flights.get(flight.lane, {})
-        if flights.get(flight.id) is not flight:
+    def _remove(self, load: InFlightLoad[F]) -> bool:
+        """Detach *load*; return whether it was still attached."""
+        loads = self._loads.get(load.loop, {})
+        if loads.get(load.id) is not load:
             return False
-        del flights[flight.id]
+        del loads[load.id]
         return True
-
-
-def _gone(_id: str, entry: _Entry, _now: int) -> int:
-    return entry.gone
 
 
 def _microseconds(duration: object, what: str) -> int:

@@ -1,11 +1,11 @@
-"""Sources that answer from this process's memory: a cache in front of them would only be in the way."""
+"""Adapters for sources that answer from memory, and so need no cache."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from entitlements.accounts.load_result import Loaded
+from entitlements.accounts.loads import Loaded
 from entitlements.accounts.sources import is_async, recheck, under_policy
 from entitlements.model.instants import MICROSECOND
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from entitlements.ports import Accounts
 
 TTL = timedelta(seconds=30)
-"""How long an account is believed where nothing else is said."""
+"""Default time to live of an account."""
 
 
 class LocalAccounts:
     """
-    A source that answers at once: asked each time, believed for a while by those who ask.
+    A source in memory: asked at every load, never cached here.
 
     Args:
-        source: A blocking source that does not make anybody wait.
-        ttl: How long its answers may be kept.
+        source: A blocking source that answers at once.
+        ttl: How long a caller may keep its answers.
 
     Raises:
         TypeError: For a source that is async.
@@ -45,7 +45,7 @@ class LocalAccounts:
         return Loaded(self._source.find(id), self._ttl // MICROSECOND)
 
     def refresh(self, id: str, /) -> None:
-        """Let the source know that its copy may be out of date."""
+        """Tell the source that its copy of the account may be out of date."""
         recheck(self._source, id)
 
     def with_policy(self, policy: Policy) -> LocalAccounts:
@@ -58,7 +58,7 @@ class LocalAccounts:
 
 
 class AsyncLocalAccounts:
-    """Same as `LocalAccounts` but for an event loop, which waits for nothing here."""
+    """`LocalAccounts` with the async interface; nothing is awaited."""
 
     def __init__(self, source: Accounts, *, ttl: timedelta = TTL) -> None:
         self._local = LocalAccounts(source, ttl=ttl)
@@ -72,7 +72,7 @@ class AsyncLocalAccounts:
         return self._local.load(id)
 
     def refresh(self, id: str, /) -> None:
-        """Let the source know that its copy may be out of date."""
+        """Tell the source that its copy of the account may be out of date."""
         self._local.refresh(id)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What can be known of a source before it is asked, and what it can be told."""
+"""Optional abilities of a source: an async `find`, `recheck` and `with_policy`."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
 
 
 def is_async(source: object) -> bool:
-    """Say whether `find` of *source* is an `async def`."""
+    """Return whether `find` of *source* is an `async def`."""
     find = getattr(source, "find", None)
     return inspect.iscoroutinefunction(find) or inspect.iscoroutinefunction(type(find).__call__)
 
 
 def recheck(source: object, id: str) -> None:
-    """Tell a source that keeps copies, and so has `recheck(id)`, that this one may be out of date."""
-    tell = getattr(source, "recheck", None)
-    if callable(tell):
-        tell(id)
+    """Call `recheck(id)` of a source that has it, because its copy of the account may be out of date."""
+    method = getattr(source, "recheck", None)
+    if callable(method):
+        method(id)
 
 
 def under_policy(source: Any, policy: Policy | None) -> Any:
-    """Return *source* as it reads under *policy*, if that makes a difference to it, or itself."""
-    with_policy = getattr(source, "with_policy", None)
-    return with_policy(policy) if policy is not None and callable(with_policy) else source
+    """Return `source.with_policy(policy)` where *source* has that method, else *source*."""
+    method = getattr(source, "with_policy", None)
+    return method(policy) if policy is not None and callable(method) else source

@@ -1,4 +1,4 @@
-"""What stands in for an account while its source is down and nothing recent is known of it, and who is told."""
+"""Fallback for accounts while their source is down: the `when_down` setting, and the events' listener."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from entitlements.model.policy import Policy
 
 RAISE: Final = "raise"
-"""What `when_down` may say beside a tier: `AccountsUnavailable` is raised."""
+"""A value of `when_down`: `AccountsUnavailable` is raised."""
 
 UNKNOWN: Final = "unknown_account"
-"""Likewise: the policy's `unknown_account` decides. No tier can be called that."""
+"""A value of `when_down`: the policy's `unknown_account` decides. No tier can have this name."""
 
 
 class Listener(Protocol):
-    """Is told when the source goes down, and when it is back."""
+    """A receiver of the events of a source."""
 
     def notify(self, event: AccountsDown | AccountsBack, /) -> None:
-        """Take notice."""
+        """Take an event: the source went down, or recovered."""
         ...
 
 
@@ -33,7 +33,7 @@ def check_when_down(when_down: object, policy: Policy | None = None) -> str:
     Return *when_down* if it is one of its words or a tier: one of *policy*, where that is known.
 
     Raises:
-        ValueError: For anything else, and for a trial plan, in which nobody can stay.
+        ValueError: For anything else, and for a trial plan, because a trial ends.
     """
     if not isinstance(when_down, str) or not when_down:
         raise ValueError(f"when_down {when_down!r} must be {RAISE!r}, {UNKNOWN!r} or the id of a tier")
@@ -50,10 +50,10 @@ def check_when_down(when_down: object, policy: Policy | None = None) -> str:
 
 def default_account(when_down: str, id: str, error: Exception) -> Account | None:
     """
-    Return what *when_down* says of an account that *error* kept from being loaded.
+    Return the account that *when_down* gives for *id*, which *error* kept from being loaded.
 
     Raises:
-        AccountsUnavailable: If that is what it says.
+        AccountsUnavailable: Where *when_down* is `raise`.
     """
     if when_down == RAISE:
         why = f"{type(error).__name__}: {error}"
@@ -63,7 +63,7 @@ def default_account(when_down: str, id: str, error: Exception) -> Account | None
     return None if when_down == UNKNOWN else Account(id, when_down)
 
 
-def outlook(when_down: str, known: timedelta) -> str:
-    """Say what is in store for accounts that are *known*, which is how long they are of use, and for others."""
+def describe_fallback(when_down: str, usable: timedelta) -> str:
+    """Return, for the log, what follows for accounts that were loaded within *usable*, and for others."""
     others = {RAISE: "for others AccountsUnavailable is raised", UNKNOWN: "others count as unknown"}
-    return f"those loaded within {known} stand in, {others.get(when_down, f'others are in tier {when_down!r}')}"
+    return f"those loaded within {usable} stand in, {others.get(when_down, f'others are in tier {when_down!r}')}"

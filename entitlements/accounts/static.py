@@ -1,4 +1,4 @@
-"""Accounts in a mapping of the caller's: a dict in a test, a settings module, a small product."""
+"""Accounts in a mapping: a dict in a test, a settings module, a small product."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from entitlements.model.account import Account
 
 class StaticAccounts:
     """
-    The accounts of a live mapping: what the caller changes in it is found from then on.
+    The accounts of a live mapping; changes to the mapping take effect at once.
 
     Args:
-        accounts: By id, the name of a tier or a whole `Account`. Kept, never copied.
+        accounts: The name of a tier or an `Account`, by id. Referenced, never copied.
     """
 
     def __init__(self, accounts: Mapping[str, str | Account]) -> None:
@@ -30,24 +30,24 @@ class StaticAccounts:
         value = self._accounts.get(id)
         if value is None and id not in self._accounts:
             return None
-        return self._of_tier(id, value) if isinstance(value, str) else checked(value, id, "the mapping")
+        return self._of_tier(id, value) if isinstance(value, str) else check_account(value, id, "the mapping")
 
     def __repr__(self) -> str:
         return f"StaticAccounts(<{len(self._accounts)} accounts>)"
 
     def _of_tier(self, id: str, tier: str) -> Account:
-        """Build each account once, so that the same state is the same object."""
+        """Return the account of *id* in *tier*; the same object for the same tier."""
         built = self._built.get(id)
         if built is None or built.tier != tier:
-            if len(self._built) > len(self._accounts):  # the mapping has lost some
+            if len(self._built) > len(self._accounts):  # ids were removed from the mapping
                 self._built.clear()
             self._built[id] = built = Account(id, tier)
         return built
 
 
-def checked(found: object, id: str, source: str) -> Account:
+def check_account(found: object, id: str, source: str) -> Account:
     """
-    Return what a source holds under *id*, if it is that account.
+    Return *found*, which a source gave for *id*, if it is that account.
 
     Raises:
         AccountError: For another type, and for an account with another id.

@@ -1,4 +1,4 @@
-"""A blocking source for an event loop: each question is asked in a thread."""
+"""Adapter for a blocking source on an event loop: each `find` runs in a thread."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ThreadedAccounts:
         return await asyncio.to_thread(self._source.find, id)
 
     def recheck(self, id: str, /) -> None:
-        """Let the source know that its copy may be out of date."""
+        """Tell the source that its copy of the account may be out of date."""
         recheck(self._source, id)
 
     def with_policy(self, policy: Policy) -> ThreadedAccounts:

@@ -392,7 +392,9 @@ def test_what_fails_after_a_refresh_does_not_touch_what_came_since(make):
     def once():
         it.source.meanwhile = lambda: None
         it.cached.refresh("acme")
-        it.cached._shelf.landed(it.cached._shelf.ask("acme", "another lane", object)[0], Account("acme", "max"))
+        it.cached._entries.succeeded(
+            it.cached._entries.fresh_or_load("acme", "another loop", object)[0], Account("acme", "max")
+        )
         raise ConnectionError("gone")
 
     it.source.meanwhile = once
@@ -461,14 +463,14 @@ class Crowded(Source):
 
     def cached(self, **named):
         cached = CachedAccounts(self, **named)
-        ask = cached._shelf.ask
+        ask = cached._entries.fresh_or_load
 
         def counted(*what):
             answer = ask(*what)
             self.waiting.release()
             return answer
 
-        cached._shelf.ask = counted
+        cached._entries.fresh_or_load = counted
         return cached
 
 
@@ -670,7 +672,7 @@ def test_a_loop_that_ends_during_a_load_leaves_nothing_behind():
     asyncio.run(leave())
 
     assert "pro" == asyncio.run(cached.find("acme")).tier
-    assert (2, 1) == (source.questions, len(cached._shelf._flights))
+    assert (2, 1) == (source.questions, len(cached._entries._loads))
     assert set() == cached._tasks
 
 

@@ -287,7 +287,7 @@ def test_a_forked_child_finds_the_locks_open():
     cached = CachedAccounts(Blocking(acme=ACME))
     cached.find("acme")
 
-    with cached._shelf._lock:
+    with cached._entries._lock:
         child = multiprocessing.get_context("fork").Process(target=cached.find, args=("acme",))
         child.start()
     child.join(10)

@@ -164,7 +164,7 @@ def test_everybody_who_shares_a_cache_is_told_for_as_long_as_they_live():
     other.can("never seen", "sso")
     assert (1, 1) == (len(hook.of(events.AccountsDown)), len(it.told()))
     del other
-    assert 1 == len(it.cached._shelf._listeners)
+    assert 1 == len(it.cached._entries._listeners)
 
 
 async def nobody(scope, receive, send):

@@ -211,7 +211,7 @@ def test_no_lock_of_cached_accounts_and_of_refunds_is_held_in_a_child():
     cached, once = CachedAccounts(StaticAccounts(ACCOUNTS)), RefundGuard()
     with Enforcer(POLICY, accounts=ACCOUNTS) as enforcer:
         decision = enforcer.consume("acme", "api")
-    locks = [cached._shelf._lock, once._lock]
+    locks = [cached._entries._lock, once._lock]
     assert ["('acme', True, False)"] == held(
         locks, lambda: (cached.find("acme").id, once.claim(decision), once.claim(decision))
     )

@@ -202,7 +202,7 @@ def test_no_collection_grows_with_the_number_of_ids(small):
     assert 1 >= len(large)
     snapshots = process.enforcer._snapshots
     assert (CAP, CAP) == (len(snapshots.by_id), len(process.objects._snapshots._by_object))
-    assert len(process.cached._shelf._entries) <= CAP
+    assert len(process.cached._entries._entries) <= CAP
     assert len(process.store) <= CAP
     assert len(process.requests._requests) == CAP
     assert len(process.headers._written) <= CAP
@@ -259,8 +259,8 @@ def test_accounts_that_went_bad_are_remembered_up_to_a_bound(small):
         clock.now += 30_000_001
         source.bad = True
         assert cached.find(hostile(at)).id == hostile(at)
-    assert len(cached._shelf._troubles) <= CAP + 2
-    assert len(cached._shelf._entries) <= CAP
+    assert len(cached._entries._failing) <= CAP + 2
+    assert len(cached._entries._entries) <= CAP
 
 
 async def test_an_event_loop_keeps_no_more(small):
@@ -269,7 +269,7 @@ async def test_an_event_loop_keeps_no_more(small):
     for start in range(0, MANY, 100):
         await asyncio.gather(*(enforcer.consume(hostile(at), "api") for at in range(start, start + 100)))
     assert [] == [each for each in sizes(enforcer) if each[0] > 2 * CAP]  # a heap of expiries, with those that are gone
-    assert {0} == {len(flights) for flights in cached._shelf._flights.values()}
+    assert {0} == {len(loads) for loads in cached._entries._loads.values()}
 
 
 def test_ids_that_are_refused_are_kept_nowhere(small):
