@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from multiprocessing import get_context
 
-from trade import WRITTEN, policy
+from trade import policy
 
 from entitlements import AsyncEnforcer, Enforcer, Policy
 from entitlements.clock import system_clock
@@ -18,9 +18,6 @@ from entitlements.model.charge import Charge, Part
 from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Rate
 from entitlements.stores.redis import AsyncRedisStore
-
-PATIENT = {name: each | {"deadline": "10 seconds"} for name, each in WRITTEN["limits"].items()}
-"""The limits of the shared policy, for a machine that is busy with other things."""
 
 LOADED_ONCE = [
     "entitlements.async_enforcer",
@@ -90,7 +87,7 @@ def claim(url, claims):
         return verb if decision.allowed else decision.reason.name
 
     async def every():
-        async with AsyncEnforcer(policy(limits=PATIENT), accounts={"petra": "pro"}, store=url) as enforcer:
+        async with AsyncEnforcer(policy(), accounts={"petra": "pro"}, store=url) as enforcer:
             await enforcer.usage("petra")
             await asyncio.to_thread(_gate.wait)
             return await asyncio.gather(*(one(enforcer, number) for number in range(claims)))
@@ -100,7 +97,7 @@ def claim(url, claims):
 
 def last_seat(url, *, processes, claims):
     """Let one seat of three be free; return how often each outcome came, and how many seats are taken after it."""
-    with Enforcer(policy(limits=PATIENT), accounts={"petra": "pro"}, store=url) as enforcer:
+    with Enforcer(policy(), accounts={"petra": "pro"}, store=url) as enforcer:
         enforcer.consume("petra", "agents", 2)
         said = contest(claim, [(url, claims // processes)] * processes)
         return Counter(each for one in said for each in one), enforcer.usage("petra")["agents"].used
@@ -116,9 +113,7 @@ def spend(url, skew):
     """Ask for more than there is of every limit, on a clock that is wrong by *skew*; return what was admitted."""
     accounts = {"petra": "pro"}
     admitted = Counter()
-    with Enforcer(
-        policy(limits=PATIENT), accounts=accounts, store=url, clock=lambda: system_clock() + skew
-    ) as enforcer:
+    with Enforcer(policy(), accounts=accounts, store=url, clock=lambda: system_clock() + skew) as enforcer:
         enforcer.usage("petra")
         _gate.wait()
         for _ in range(max(MEASURED.values()) + 2):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 
+from deadlines import patient
+
 from entitlements import Enforcer, Policy
 from entitlements.testing import FakeClock
 
@@ -16,17 +18,19 @@ WRITTEN = {
     "policy": {"version": "t1"},
     "features": {"sso": "Single sign-on", "chat": "Chat support"},
     "levels": {"reports": ["none", "basic", "full"]},
-    "limits": {
-        "api": {"kind": "rate"},
-        "fixed": {"kind": "rate", "algorithm": "fixed"},
-        "bucket": {"kind": "rate", "algorithm": "token-bucket", "burst": 5},
-        "per-ip": {"kind": "rate", "per": "ip"},
-        "leads": {"kind": "quota", "unit": "lead"},
-        "trials": {"kind": "quota", "mode": "shadow"},
-        "agents": {"kind": "allocation", "unit": "agent"},
-        "pets": {"kind": "allocation", "mode": "shadow"},
-        "soft": {"kind": "rate", "mode": "shadow"},
-    },
+    "limits": patient(
+        {
+            "api": {"kind": "rate"},
+            "fixed": {"kind": "rate", "algorithm": "fixed"},
+            "bucket": {"kind": "rate", "algorithm": "token-bucket", "burst": 5},
+            "per-ip": {"kind": "rate", "per": "ip"},
+            "leads": {"kind": "quota", "unit": "lead"},
+            "trials": {"kind": "quota", "mode": "shadow"},
+            "agents": {"kind": "allocation", "unit": "agent"},
+            "pets": {"kind": "allocation", "mode": "shadow"},
+            "soft": {"kind": "rate", "mode": "shadow"},
+        }
+    ),
     "tiers": {
         "free": {
             "rank": 1,

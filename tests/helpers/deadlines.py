@@ -1,0 +1,12 @@
+"""Deadlines that a busy machine keeps, for tests of something other than deadlines."""
+
+from __future__ import annotations
+
+from entitlements.model.instants import SECOND
+
+LONG = 20 * SECOND
+
+
+def patient(limits):
+    """Return the limits of a written policy, each with a deadline of 20 seconds unless it has its own."""
+    return {name: {"deadline": "20 seconds"} | written for name, written in limits.items()}
