@@ -12,12 +12,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 
 import pytest
+from deadlines import LONG
 from redis.crc import key_slot
 from topologies import SLOTS, wait_until
 
 from entitlements import StoreError
 from entitlements.model.charge import Charge, Part, Read
-from entitlements.model.instants import HOUR, SECOND
+from entitlements.model.instants import HOUR
 from entitlements.model.limits import Rate
 from entitlements.stores import open_async_store, open_store
 from entitlements.stores.errors import Corrupt, Rejected, Unreachable
@@ -33,7 +34,7 @@ from entitlements.stores.redis.acl import (
 )
 from entitlements.stores.redis.keys import account_key
 
-API = Rate("api", HOUR, deadline=2 * SECOND)
+API = Rate("api", HOUR, deadline=LONG)
 CHARGE = Charge("acme", (Part(API, 100),))
 
 

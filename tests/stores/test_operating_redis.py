@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import redis
+from deadlines import LONG
 from histories import Clock, TimedRedis
 
 from entitlements import StoreError
 from entitlements.model.charge import Charge, Part, Read, Verb
-from entitlements.model.instants import HOUR, MINUTE, SECOND
+from entitlements.model.instants import HOUR, MINUTE
 from entitlements.model.limits import Algorithm, Allocation, Quota, Rate
 from entitlements.rules.periods import month_ends
 from entitlements.stores.errors import Corrupt, Rejected
@@ -30,8 +31,8 @@ from entitlements.stores.redis.acl import (
 from entitlements.stores.redis.keys import account_key
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "operating-redis.md").read_text(encoding="utf-8")
-LEADS = Quota("leads", deadline=2 * SECOND)
-API = Rate("api", HOUR, deadline=2 * SECOND)
+LEADS = Quota("leads", deadline=LONG)
+API = Rate("api", HOUR, deadline=LONG)
 
 
 def leads(account, cost=1, now=None):

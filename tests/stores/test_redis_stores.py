@@ -16,6 +16,7 @@ from itertools import pairwise
 
 import pytest
 import redis.asyncio
+from deadlines import LONG
 from redis.crc import key_slot
 from trade import policy
 
@@ -44,8 +45,12 @@ from entitlements.stores.redis.scripts import SCRIPTS
 from entitlements.stores.redis.slots import Slots
 from entitlements.testing import FakeClock
 
-API = Rate("api", HOUR, deadline=2 * SECOND)
-LEADS, AGENTS = Quota("leads", deadline=2 * SECOND), Allocation("agents", deadline=2 * SECOND)
+API = Rate("api", HOUR, deadline=LONG)
+FIXED = Rate("fixed", HOUR, Algorithm.FIXED, deadline=LONG)
+BUCKET = Rate("bucket", HOUR, Algorithm.TOKEN_BUCKET, deadline=LONG)
+PER_IP = Rate("ip", MINUTE, per="ip", deadline=LONG)
+LEADS, AGENTS = Quota("leads", deadline=LONG), Allocation("agents", deadline=LONG)
+HASTY = Charge("acme", (Part(Rate("hasty", HOUR, deadline=SECOND // 20), 100),))
 
 
 def now_us():
@@ -61,7 +66,7 @@ def five(operation="k:five"):
     """Return a charge of five limits with a key."""
     ends = month_ends(None, now_us())
     parts = (
-        Part(API, 100), Part(Rate("fixed", HOUR, Algorithm.FIXED), 100), Part(Rate("bucket", HOUR, Algorithm.TOKEN_BUCKET), 100),
+        Part(API, 100), Part(FIXED, 100), Part(BUCKET, 100),
         Part(LEADS, 100, 3, ends), Part(AGENTS, 100, 2),
     )  # fmt: skip
     return Charge("acme", parts, operation=operation, keyed=True)
@@ -230,12 +235,12 @@ def every_order():
     from entitlements.model import charge as orders
 
     ends = month_ends(None, now_us())
-    ip = Part(Rate("ip", MINUTE, per="ip"), 100)
+    ip = Part(PER_IP, 100)
     quota, agents = Part(LEADS, 100, 3, ends), Part(AGENTS, 100, 2)
     booked = Charge("acme", (quota, agents), Verb.RESERVE, operation="o:b", ttl=MINUTE)
     return [
         one(), Charge("acme", (ip,), scope="1.2.3.4"), Charge("acme", (ip, quota), scope="1.2.3.4", operation="o:1"),
-        Charge("acme", (Part(Rate("fixed", HOUR, Algorithm.FIXED), 9),)), five(), five(), orders.Recall(five()), booked,
+        Charge("acme", (Part(FIXED, 9),)), five(), five(), orders.Recall(five()), booked,
         orders.Settle("acme", "o:b", (("leads", 1),)), Refund("acme", "o:1", True, (), "1.2.3.4"),
         Charge("acme", (Part(AGENTS, 9),), Verb.ASSIGN, operation="o:2", holder="ann"),
         orders.Unassign("acme", "agents", "ann"), orders.Release("acme", "agents", 1),
@@ -503,7 +508,7 @@ def test_a_refused_connection_is_an_error_at_once(valkey):
     errors, longest = errors_of(valkey.url)
 
     assert [Unreachable] * 2 == [type(each) for each in errors]
-    assert longest < 1
+    assert longest < LONG / SECOND / 2
 
 
 def test_a_wrong_password_names_the_cure_and_not_the_password(acl_server):
@@ -539,7 +544,7 @@ def test_a_replica_says_so(server):
 def test_a_foreign_value_is_reported_and_stays(server):
     with server.client() as admin:
         admin.set(account_key("ent", "acme"), "mine")
-        for order in [one(), five(), Charge("acme", (Part(Rate("f", HOUR, Algorithm.FIXED), 9),)), *every_order()[-3:]]:
+        for order in [one(), five(), Charge("acme", (Part(FIXED, 9),)), *every_order()[-3:]]:
             errors, _ = errors_of(server.url, order)
             assert all(isinstance(each, Corrupt) and "namespace" in str(each) for each in errors)
 
@@ -617,33 +622,31 @@ def test_a_corrupted_field_is_reported_and_stays(server, value):
 
 
 def test_a_silent_server_is_an_error_after_the_deadline_and_it_is_unknown_what_was_done(valkey):
-    quick = Charge("acme", (Part(Rate("api", HOUR), 100),))
     store = RedisStore(valkey.url)
-    store.execute(quick)
+    store.execute(one())
     valkey.stop()
     began = time.monotonic()
     with pytest.raises(TimedOut, match="unknown"):
-        store.execute(quick)
+        store.execute(HASTY)
     took = time.monotonic() - began
     valkey.cont()
     store.close()
 
-    assert 0.04 < took < 0.5
+    assert 0.04 < took < LONG / SECOND / 2
 
 
 async def test_a_silent_server_is_an_error_on_an_event_loop_too(valkey):
-    quick = Charge("acme", (Part(Rate("api", HOUR), 100),))
     store = AsyncRedisStore(valkey.url)
-    await store.execute(quick)
+    await store.execute(one())
     valkey.stop()
     began = time.monotonic()
-    answers = await asyncio.gather(*(store.execute(quick) for _ in range(50)), return_exceptions=True)
+    answers = await asyncio.gather(*(store.execute(HASTY) for _ in range(50)), return_exceptions=True)
     took = time.monotonic() - began
     valkey.cont()
     await store.aclose()
 
     assert {TimedOut, Overloaded, Unreachable} >= {type(each) for each in answers}
-    assert 0.04 < took < 1
+    assert 0.04 < took < LONG / SECOND / 2
 
 
 def test_a_connection_that_the_server_closed_is_opened_again(valkey, store):
@@ -743,8 +746,8 @@ async def test_opening_connects_before_the_first_charge(valkey):
             assert (1, opened) == (opened - before, int(watching.info("stats")["total_connections_received"]))
 
 
-@pytest.mark.parametrize(("limit", "deadline"), [(Rate("quick", HOUR), 0.05), (Allocation("seats"), 0.25)])
-def test_a_deadline_of_a_limit_holds_on_a_cluster_too(cluster, limit, deadline):
+@pytest.mark.parametrize("limit", [Rate("quick", HOUR, deadline=SECOND), Allocation("seats", deadline=SECOND)])
+def test_a_deadline_of_a_limit_holds_on_a_cluster_too(cluster, limit):
     """Also where every node is silent, as then nobody says anew which slots are where; what was sent may be done."""
     store = RedisStore(cluster.url)
     store.execute(five())
@@ -755,7 +758,7 @@ def test_a_deadline_of_a_limit_holds_on_a_cluster_too(cluster, limit, deadline):
             began = time.monotonic()
             with pytest.raises(TimedOut):
                 store.execute(Charge("acme", (Part(limit, 100),), operation="o:1"))
-            assert time.monotonic() - began < 1.5 * deadline
+            assert time.monotonic() - began < 2  # two tries would take as long
     finally:
         for node in cluster.nodes:
             node.cont()
@@ -777,7 +780,7 @@ def test_the_order_after_one_that_failed_asks_where_the_slots_are(cluster):
     owner.stop()
     try:
         with pytest.raises(TimedOut):
-            store.execute(Charge("acme", (Part(Rate("quick", HOUR), 100),)))
+            store.execute(HASTY)
     finally:
         owner.cont()
     assert before == asked()
@@ -799,7 +802,7 @@ def test_a_signal_that_interrupts_a_wait_does_not_cost_a_place():
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(KeyboardInterrupt):
-            slots.acquire(1)
+            slots.acquire(20)
     finally:
         signal.signal(signal.SIGALRM, before)
     slots.release("a connection")

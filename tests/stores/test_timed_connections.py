@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from time import monotonic, sleep
 
 import pytest
+from deadlines import LONG
 from proxy import proxied
 
 from entitlements import StoreError
@@ -17,10 +18,12 @@ from entitlements.model.limits import Rate
 from entitlements.stores.errors import Unreachable
 from entitlements.stores.redis import RedisStore, timed_connections
 
-DEADLINE = 0.25
+DEADLINE = 1.0
+TWICE = 1.9 * DEADLINE
+"""Seconds that a call takes at least if it waits for its deadline twice."""
 HASTY = Charge("acme", (Part(Rate("api", HOUR, deadline=int(DEADLINE * SECOND)), 100),))
-BRISK = Charge("acme", (Part(Rate("api", HOUR, deadline=3 * SECOND // 2), 100),))
-PATIENT = Charge("acme", (Part(Rate("api", HOUR, deadline=5 * SECOND), 100),))
+BRISK = Charge("acme", (Part(Rate("api", HOUR, deadline=2 * SECOND), 100),))
+PATIENT = Charge("acme", (Part(Rate("api", HOUR, deadline=LONG), 100),))
 """For what may take a busy machine a moment."""
 
 
@@ -93,8 +96,8 @@ def test_a_slow_handshake_holds_a_thread_no_longer_than_its_deadline(valkey, how
         store = RedisStore(proxy.url)
         store.execute(PATIENT)
         store.close()  # the next one connects anew
-        setattr(proxy, how, 0.6 * DEADLINE)
-        assert seconds(store) < 1.4 * DEADLINE
+        setattr(proxy, how, 0.9 * DEADLINE)
+        assert seconds(store) < TWICE
         proxy.late = proxy.drips = 0.0
         assert Status.ADMITTED is store.execute(PATIENT).status
         store.close()
@@ -103,21 +106,21 @@ def test_a_slow_handshake_holds_a_thread_no_longer_than_its_deadline(valkey, how
 def test_a_name_with_several_deaf_addresses_takes_no_longer_than_one(names):
     with deaf(3) as port:
         names.addresses["many.test"] = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
-        assert seconds(started(f"redis://many.test:{port}")) < 1.4 * DEADLINE
+        assert seconds(started(f"redis://many.test:{port}")) < TWICE
 
 
 def test_a_deaf_address_leaves_time_for_the_next(names, valkey):
     with deaf(1, valkey.port):
         names.addresses["two.test"] = ["127.0.0.2", "127.0.0.1"]
         store = started(f"redis://two.test:{valkey.port}")
-        assert Status.ADMITTED is store.execute(HASTY).status
+        assert Status.ADMITTED is store.execute(BRISK).status
         store.close()
 
 
 def test_silent_sentinels_take_no_longer_than_one():
     with silent(3) as ports:
         url = f"redis+sentinel://{','.join(f'127.0.0.1:{port}' for port in ports)}/main"
-        assert seconds(started(url)) < 1.4 * DEADLINE
+        assert seconds(started(url)) < TWICE
 
 
 def test_a_silent_sentinel_leaves_time_for_the_next(rack):
@@ -125,7 +128,7 @@ def test_a_silent_sentinel_leaves_time_for_the_next(rack):
         server = rack.start("valkey-9")
         watching = rack.start("valkey-9", f"sentinel monitor main 127.0.0.1 {server.port} 1", mode=("--sentinel",))
         store = started(f"redis+sentinel://127.0.0.1:{port},127.0.0.1:{watching.port}/main")
-        assert Status.ADMITTED is store.execute(HASTY).status
+        assert Status.ADMITTED is store.execute(BRISK).status
         store.close()
         rack.remove(server, watching)
 
@@ -133,7 +136,7 @@ def test_a_silent_sentinel_leaves_time_for_the_next(rack):
 def test_silent_nodes_of_a_cluster_take_no_longer_than_one():
     with silent(3) as ports:
         url = f"redis+cluster://{','.join(f'127.0.0.1:{port}' for port in ports)}"
-        assert seconds(started(url)) < 1.4 * DEADLINE
+        assert seconds(started(url)) < TWICE
 
 
 def test_a_silent_node_of_a_cluster_leaves_time_for_the_next(cluster):
@@ -174,7 +177,7 @@ def test_a_name_is_looked_up_when_the_store_is_built_and_again_once_a_connection
     assert ["localhost"] == names.asked
 
     server.kill()
-    assert seconds(store, PATIENT) < 1
+    assert seconds(store, PATIENT) < LONG / SECOND / 2
     server.restart()
     store.execute(PATIENT)
     assert ["localhost"] * 2 == names.asked
