@@ -25,7 +25,7 @@ from entitlements.http.problems import Problems
 from entitlements.http.routes import Route
 from entitlements.integrations.limits.answers import key_of
 from entitlements.model.names import check_id
-from entitlements.stores.redis.keys import account_key, encoded, scope_key
+from entitlements.stores.redis.keys import account_key, encode_id, scope_key
 
 POLICY = Policy.parse({
     "policy": {"version": "1", "unknown_account": "one"},
@@ -101,7 +101,7 @@ def test_nothing_breaks_out_of_its_key_and_a_scope_shares_its_accounts_slot(plac
 
 @given(IDS)
 def test_a_short_id_can_be_read_from_its_key_and_a_long_one_is_a_digest(id):
-    text = encoded(id)
+    text = encode_id(id)
     assert (len(text) == 65) if text.startswith("~") else (id == unquote(text, errors="strict"))
 
 

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from functools import cache
 
 from hypothesis import strategies as st
+from injected_time import with_injected_time
 from strategies import NOW
 
 from entitlements.model.answers import Answer
 from entitlements.model.charge import Order
 from entitlements.model.names import MAX_COUNT
 from entitlements.stores import MemoryStore
-from entitlements.stores.redis.decoding import decode_reply
+from entitlements.stores.redis.decoding import decoder_of
 from entitlements.stores.redis.encoding import encode_call
 from entitlements.stores.redis.keys import account_key
-from entitlements.stores.redis.scripts import Script, with_injected_time
+from entitlements.stores.redis.scripts import Script
 from entitlements.testing.orders import Player, Step, steps
 
 ACCOUNT = "acme"
@@ -57,7 +58,7 @@ class TimedRedis:
         reply = self._client.evalsha(
             self._script(call.script), len(call.keys), *call.keys, *call.args, str(self._clock())
         )
-        return decode_reply(order, reply)
+        return decoder_of(order)(reply)
 
     def close(self) -> None:
         """Do nothing: the client is the caller's."""

@@ -7,6 +7,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from injected_time import with_injected_time
 from redis.crc import key_slot
 
 from entitlements.errors import StoreError
@@ -15,10 +16,10 @@ from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, Quota, Rate
 from entitlements.rules.periods import month_ends
 from entitlements.stores.orders import deadline_of
-from entitlements.stores.redis.decoding import decode_reply
+from entitlements.stores.redis.decoding import decoder_of
 from entitlements.stores.redis.encoding import encode_call
-from entitlements.stores.redis.keys import account_key, check_namespace, encoded, scope_key
-from entitlements.stores.redis.scripts import CHARGE, COMMANDS, RATE, SCRIPTS, SLIDING, with_injected_time
+from entitlements.stores.redis.keys import account_key, check_namespace, encode_id, scope_key
+from entitlements.stores.redis.scripts import CHARGE, COMMANDS, RATE, SCRIPTS, SLIDING
 
 API = Rate("api", HOUR)
 LEADS = Quota("leads")
@@ -30,13 +31,13 @@ ids = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_si
 
 @given(ids)
 def test_an_id_in_a_key_is_made_of_safe_characters_and_is_short(id):
-    assert re.fullmatch(r"(?:[A-Za-z0-9_.-]|%[0-9A-F]{2})+|~[0-9a-f]{64}", encoded(id))
-    assert len(encoded(id)) <= 65
+    assert re.fullmatch(r"(?:[A-Za-z0-9_.-]|%[0-9A-F]{2})+|~[0-9a-f]{64}", encode_id(id))
+    assert len(encode_id(id)) <= 65
 
 
 @given(ids, ids)
 def test_different_ids_never_share_a_key(one, other):
-    assert (one == other) == (encoded(one) == encoded(other))
+    assert (one == other) == (encode_id(one) == encode_id(other))
 
 
 @given(ids, ids, ids, ids)
@@ -50,7 +51,7 @@ def test_no_scope_of_one_account_is_a_key_of_another(one, other, scope, another)
 @given(ids, ids)
 def test_all_keys_of_an_account_share_a_slot(account, scope):
     assert key_slot(account_key("ent", account)) == key_slot(scope_key("ent", account, scope))
-    assert key_slot(encoded(account).encode()) == key_slot(account_key("other", account))
+    assert key_slot(encode_id(account).encode()) == key_slot(account_key("other", account))
 
 
 def test_a_key_says_its_namespace_and_the_version_of_its_layout():
@@ -115,7 +116,7 @@ def test_a_reply_that_is_none_of_ours_is_an_error_of_the_store(reply):
         if (reply, type(order)) in [(7, Release), (b"x" * 21, Charge)]:
             continue
         with pytest.raises(StoreError, match="no answer of ours"):
-            decode_reply(order, reply)
+            decoder_of(order)(reply)
 
 
 def test_only_a_test_can_tell_a_script_the_time():

@@ -25,7 +25,7 @@ from entitlements.http.headers import RateLimitHeaders
 from entitlements.resolved_cache import ResolvedCache
 from entitlements.rules import periods
 from entitlements.stores import memory
-from entitlements.stores.redis.keys import account_key, encoded, scope_key
+from entitlements.stores.redis.keys import account_key, encode_id, scope_key
 from entitlements.stores.resilience import local_limits, replay_journal
 
 CAP = 200
@@ -209,7 +209,7 @@ def test_no_collection_grows_with_the_number_of_ids(small):
 
 
 def test_keys_and_period_ends_are_remembered_up_to_a_bound():
-    assert 65_536 == encoded.cache_info().maxsize
+    assert 65_536 == encode_id.cache_info().maxsize
     assert 4096 == periods._ends_on.cache_info().maxsize
 
 

@@ -81,7 +81,7 @@ class Ways:
 
 def long_way(script):
     """Return a script without the short way of one quota."""
-    return make_script(script.name, script.text.decode().replace(scripts._part("quota"), ""))
+    return make_script(script.name, script.text.decode().replace(scripts._read("quota"), ""))
 
 
 @pytest.fixture

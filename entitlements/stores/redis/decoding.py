@@ -1,4 +1,4 @@
-"""What a networked store's server answers: reply → answer. Pure; `lua/` writes the replies."""
+"""Decode the replies of the scripts in `lua/` into answers. Pure."""
 
 from __future__ import annotations
 
@@ -44,67 +44,54 @@ _PERIOD = Struct(">qqqqqq")
 _NUMBER = Struct(">q")
 
 
-def decode_reply(order: Order, reply: Any) -> Answer:
-    """
-    Return the answer that a reply to *order* is.
-
-    Raises:
-        StoreError: For a reply that no script of ours gives.
-    """
-    try:
-        if type(order) is Charge:
-            return _charged(order, reply)
-        return _ANSWERS[type(order)](order, reply)
-    except (struct.error, TypeError, LookupError, ArithmeticError, AttributeError, ValueError) as error:
-        raise _not_ours(type(order).__name__, reply) from error
-
-
 def decoder_of(order: Order) -> Callable[[Any], Answer]:
-    """Return what reads the replies to *order*: `decode_reply` it, in fewer steps for the common charge."""
-    slid = _slid_of(order) if isinstance(order, Charge) else None
-    return slid or partial(decode_reply, order)
+    """
+    Return a function that decodes a reply to *order*.
+
+    It raises `StoreError` for a reply that the scripts never give. The common charge, of one
+    sliding rate, has a decoder of its own with fewer steps.
+    """
+    limit = order.parts[0].limit if isinstance(order, Charge) and order.is_one_rate else None
+    if isinstance(limit, Rate) and limit.algorithm is Algorithm.SLIDING:
+        return _sliding_decoder(limit.window, order.parts[0].cost)  # type: ignore[union-attr]
+    return partial(_decode, order)
 
 
-def _not_ours(asked: str, reply: object) -> StoreError:
+def _decode(order: Order, reply: Any) -> Answer:
+    try:
+        return _DECODERS[type(order)](order, reply)
+    except (struct.error, TypeError, LookupError, ArithmeticError, AttributeError, ValueError) as error:
+        raise _foreign(type(order).__name__, reply) from error
+
+
+def _foreign(order: str, reply: object) -> StoreError:
     shown = repr(reply)[:80]
     return StoreError(
-        f"the store answered {shown} to {asked}, which is no answer of ours; a proxy between may have changed it"
+        f"the store answered {shown} to {order}, which is no answer of ours; a proxy between may have changed it"
     )
 
 
-def _charged(order: Charge, reply: bytes) -> Outcome:
-    return _outcome(reply, len(order.parts)) if (slid := _slid_of(order)) is None else slid(reply)
-
-
-def _slid_of(order: Charge) -> Callable[[Any], Outcome] | None:
-    """Return what reads the replies to a charge of one sliding rate; None for any other."""
-    limit = order.parts[0].limit if order.is_one_rate else None
-    if not isinstance(limit, Rate) or limit.algorithm is not Algorithm.SLIDING:
-        return None
-    return _slid(limit.window, order.parts[0].cost)
-
-
 @lru_cache(maxsize=1024)
-def _slid(window: int, cost: int) -> Callable[[Any], Outcome]:
-    """Return one reader for all accounts that have the same rate: what all use stays in the processor's cache."""
+def _sliding_decoder(window: int, cost: int) -> Callable[[Any], Outcome]:
+    """Return the decoder that all accounts with the same rate share; it stays in the processor's cache."""
     width = -(-window // 60)
     unpack, size, lasts = _ADMITTED.unpack, _ADMITTED.size, 61 * width
     admitted = Status.ADMITTED
 
-    def slid(reply: Any) -> Outcome:
+    def decode(reply: Any) -> Outcome:
         try:
             if len(reply) == size:
                 _, now, bucket, used = unpack(reply)
-                at = bucket * width
-                line = _made(Line, (True, used, 0, None, at + lasts, at, cost))
+                mark = bucket * width
+                line = _made(Line, (True, used, 0, None, mark + lasts, mark, cost))
                 return _made(Outcome, (admitted, now, (line,), 0, (), (), ""))
             status, now, bucket, used, retry_at, resets_at = _REFUSED.unpack(reply)
             line = Line(False, used, 0, None if retry_at < 0 else retry_at, resets_at, bucket * width)
             return Outcome(_STATUSES[status], now, (line,))
         except (struct.error, TypeError, LookupError) as error:
-            raise _not_ours("Charge", reply) from error
+            raise _foreign("Charge", reply) from error
 
-    return slid
+    return decode
 
 
 def _outcome(reply: bytes, parts: int) -> Outcome:
@@ -136,7 +123,7 @@ def _line(packed: tuple[int, ...]) -> Line:
 
 
 def _bucket_line(packed: tuple[int, ...]) -> Line:
-    """Return a token bucket's line, whose backlog and instants pass what the server's numbers hold."""
+    """Return a token bucket's line, computed here: its backlog and instants may exceed the server's numbers."""
     flags, tokens, rest, excess, size, start, taken, window = packed
     backlog = tokens * window + rest
     over = backlog + excess * window
@@ -169,7 +156,8 @@ def _periods(_: ReadHistory, reply: bytes) -> Periods:
     return Periods(counts, bool(stale), now)
 
 
-_ANSWERS: dict[type, Callable[[Any, Any], Answer]] = {
+_DECODERS: dict[type, Callable[[Any, Any], Answer]] = {
+    Charge: lambda order, reply: _outcome(reply, len(order.parts)),
     Recall: lambda order, reply: _outcome(reply, len(order.charge.parts)),
     Read: lambda order, reply: _outcome(reply, len(order.parts)),
     Settle: _settled,

@@ -1,8 +1,8 @@
 """
-What is asked of a networked store's server: order → call, ready to travel.
+Encode orders as script calls; `decoding.py` decodes the replies.
 
 Pure: no connection, no clock. Instants are signed 8-byte integers, big-endian, on the wire
-and in the hash. What comes back is read in `decoding.py`.
+and in the hash.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _VERBS = {Verb.PEEK: 1, Verb.CONSUME: 2, Verb.RESERVE: 3, Verb.ASSIGN: 4}
 _READ, _RECALL = 5, 6
 _MOST_PARTS = 255
 
-_SLIDING_ASKED = Struct(">BqqqqB")
+_SLIDING_ARGS = Struct(">BqqqqB")
 _PART = Struct(">BBqq")
 _RATE = Struct(">qq")
 _ENDS = Struct(">qqqq")
@@ -61,9 +61,9 @@ class Call(NamedTuple):
     One script call.
 
     Args:
-        script: Which.
-        keys: The account's key and, where the order names one, the scope's.
-        args: What is asked.
+        script: The script.
+        keys: Key of the account and, if the order names a scope, key of the scope.
+        args: Encoded order.
     """
 
     script: Script
@@ -73,15 +73,15 @@ class Call(NamedTuple):
 
 class Request(NamedTuple):
     """
-    An order, ready to be sent.
+    Encoded order.
 
     Args:
-        call: The script call that it is.
-        command: That, as it travels.
-        timeout: Its deadline, in seconds.
-        read: Makes the answer of a reply, or raises `StoreError`.
-        namespace: What stands before its keys.
-        times: How often it has been sent before, to a server that lacked the script.
+        call: The script call.
+        command: The call in Redis's protocol.
+        timeout: In seconds.
+        read: Decodes the reply, or raises `StoreError`.
+        namespace: Prefix of the keys.
+        times: How often it was sent to a server that lacked the script.
     """
 
     call: Call
@@ -94,29 +94,29 @@ class Request(NamedTuple):
 
 def encode_request(namespace: str, order: Order) -> Request:
     """
-    Return *order* ready to be sent to where keys begin with *namespace*.
+    Return *order* encoded for keys that begin with *namespace*.
 
-    A charge of one rate is made again and again, so it carries its request from then on.
+    A charge of one rate is executed many times, so its request is cached in it.
     """
     if type(order) is not Charge or not order.is_one_rate:
-        return _request(order, namespace)
+        return _encode(order, namespace)
     found: Request | None = order.packed
     if found is None or found.namespace != namespace:
-        found = _request(order, namespace)
+        found = _encode(order, namespace)
         object.__setattr__(order, "packed", found)
     return found
 
 
 def pack_command(*words: bytes) -> bytes:
     """
-    Return a command as it travels: an array of bulk strings.
+    Return a command in Redis's protocol: an array of bulk strings.
 
     Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
     """
     return b"*%d\r\n%b" % (len(words), b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]))
 
 
-def _request(order: Order, namespace: str) -> Request:
+def _encode(order: Order, namespace: str) -> Request:
     call = encode_call(order, namespace)
     command = pack_command(b"EVALSHA", call.script.sha, b"%d" % len(call.keys), *call.keys, *call.args)
     return Request(call, command, _seconds(deadline_of(order)), decoder_of(order), namespace)
@@ -124,28 +124,30 @@ def _request(order: Order, namespace: str) -> Request:
 
 @lru_cache(maxsize=1024)
 def _seconds(deadline: int) -> float:
-    """Return one number for all accounts: what all use stays in the processor's cache."""
+    """Return a deadline in seconds; all requests share one object per value, which stays in the processor's cache."""
     return deadline / SECOND
 
 
 def encode_call(order: Order, namespace: str) -> Call:
-    """Return the one script call that carries out *order*."""
+    """Return the script call that carries out *order*."""
     if type(order) is Charge:
-        return _charge(order, namespace)
+        return _encode_charge(order, namespace)
     if type(order) is Recall:
-        return _call(CHARGE, namespace, order.charge.account, order.charge.scope, _asked(order.charge, _RECALL))
+        return _make_call(
+            CHARGE, namespace, order.charge.account, order.charge.scope, _charge_args(order.charge, _RECALL)
+        )
     if type(order) is Read:
-        return _call(CHARGE, namespace, order.account, order.scope, _read(order))
+        return _make_call(CHARGE, namespace, order.account, order.scope, _read_args(order))
     scope, args = _CALLS[type(order)](order)
-    return _call(COMMANDS, namespace, order.account, scope, args)  # type: ignore[union-attr]
+    return _make_call(COMMANDS, namespace, order.account, scope, args)  # type: ignore[union-attr]
 
 
-def _call(script: Script, namespace: str, account: str, scope: str | None, args: tuple[bytes, ...]) -> Call:
+def _make_call(script: Script, namespace: str, account: str, scope: str | None, args: tuple[bytes, ...]) -> Call:
     key = account_key(namespace, account)
     return Call(script, (key,) if scope is None else (key, scope_key(namespace, account, scope)), args)
 
 
-def _charge(order: Charge, namespace: str) -> Call:
+def _encode_charge(order: Charge, namespace: str) -> Call:
     if order.is_one_rate:
         part = order.parts[0]
         limit: Rate = part.limit  # type: ignore[assignment]
@@ -154,42 +156,38 @@ def _charge(order: Charge, namespace: str) -> Call:
         else:
             keys = (account_key(namespace, order.account),)
         if limit.algorithm is Algorithm.SLIDING:
-            return Call(SLIDING, keys, _sliding_asked(part, limit))
-        return Call(RATE, keys, (_part(part),))
-    return _call(CHARGE, namespace, order.account, order.scope, _asked(order, _VERBS[order.verb]))
+            return Call(SLIDING, keys, _sliding_args(part, limit))
+        return Call(RATE, keys, (_encode_part(part),))
+    return _make_call(CHARGE, namespace, order.account, order.scope, _charge_args(order, _VERBS[order.verb]))
 
 
-def _sliding_asked(part: Part, limit: Rate) -> tuple[bytes, bytes]:
+def _sliding_args(part: Part, limit: Rate) -> tuple[bytes, bytes]:
     window = limit.window
     shadow = limit.mode is Mode.SHADOW
     return (
         b"r" + limit.name.encode(),
-        _SLIDING_ASKED.pack(1, window, -(-window // 60), part.size, part.cost, shadow),
+        _SLIDING_ARGS.pack(1, window, -(-window // 60), part.size, part.cost, shadow),
     )
 
 
-def _asked(order: Charge, verb: int) -> tuple[bytes, ...]:
-    head = _CHARGE.pack(verb, order.keyed, _count(order.parts), order.ttl)
+def _charge_args(order: Charge, verb: int) -> tuple[bytes, ...]:
+    head = _CHARGE.pack(verb, order.keyed, _part_count(order.parts), order.ttl)
     return (
-        head + _fingerprint(order),
+        head + (b"" if order.operation is None else _digest(order.fingerprint)),
         (order.operation or "").encode(),
         (order.holder or "").encode(),
-        *map(_part, order.parts),
+        *map(_encode_part, order.parts),
     )
 
 
-def _read(order: Read) -> tuple[bytes, ...]:
-    return (_CHARGE.pack(_READ, 0, _count(order.parts), 0), b"", b"", *map(_part, order.parts))
+def _read_args(order: Read) -> tuple[bytes, ...]:
+    return (_CHARGE.pack(_READ, 0, _part_count(order.parts), 0), b"", b"", *map(_encode_part, order.parts))
 
 
-def _count(parts: tuple[Part, ...]) -> int:
+def _part_count(parts: tuple[Part, ...]) -> int:
     if len(parts) > _MOST_PARTS:
         raise ValueError(f"{len(parts)} limits in one call are more than {_MOST_PARTS}; make several calls")
     return len(parts)
-
-
-def _fingerprint(order: Charge) -> bytes:
-    return _digest(order.fingerprint) if order.operation is not None else b""
 
 
 @lru_cache(maxsize=1024)
@@ -197,7 +195,7 @@ def _digest(fingerprint: str) -> bytes:
     return blake2b(fingerprint.encode(), digest_size=16).digest()
 
 
-def _part(part: Part) -> bytes:
+def _encode_part(part: Part) -> bytes:
     limit, size, cost, ends = part
     flags = _SHADOW if limit.mode is Mode.SHADOW else 0
     if size is UNLIMITED:
@@ -213,45 +211,37 @@ def _part(part: Part) -> bytes:
     return _PART.pack(_ALLOCATION, flags, size, cost) + name
 
 
-def _settle(order: Settle) -> tuple[str | None, tuple[bytes, ...]]:
+def _settle_args(order: Settle) -> tuple[str | None, tuple[bytes, ...]]:
     amounts = order.amounts
     if amounts is None:
         mode, written = b"0", b""
     elif isinstance(amounts, int):
         mode, written = b"1", _NUMBER.pack(amounts)
     else:
-        mode, written = b"2", b"".join(_amount(name, amount) for name, amount in amounts)
-    anew = () if order.anew is None else _asked(order.anew, _VERBS[order.anew.verb])
+        mode, written = b"2", b"".join(_encode_amount(name, amount) for name, amount in amounts)
+    anew = () if order.anew is None else _charge_args(order.anew, _VERBS[order.anew.verb])
     until = _NUMBER.pack(MAX_COUNT if order.anew_until is None else order.anew_until)
     scope = order.anew.scope if order.anew else None
     return scope, (b"settle", order.reservation.encode(), mode, written, until, *anew)
 
 
-def _amount(name: str, amount: int) -> bytes:
+def _encode_amount(name: str, amount: int) -> bytes:
     raw = name.encode()
     return _AMOUNT.pack(amount, len(raw)) + raw
 
 
-def _refund(order: Refund) -> tuple[str | None, tuple[bytes, ...]]:
-    rates = [_TAKEN.pack(line.taken, line.mark) + _part(part) for part, line in order.taken]
+def _refund_args(order: Refund) -> tuple[str | None, tuple[bytes, ...]]:
+    rates = [_TAKEN.pack(line.taken, line.mark) + _encode_part(part) for part, line in order.taken]
     return order.scope, (b"refund", (order.operation or "").encode(), b"1" if order.rates else b"0", *rates)
 
 
-def _release(order: Release) -> tuple[str | None, tuple[bytes, ...]]:
-    return None, (b"release", order.limit.encode(), str(order.amount).encode())
-
-
-def _unassign(order: Unassign) -> tuple[str | None, tuple[bytes, ...]]:
-    return None, (b"unassign", order.limit.encode(), order.holder.encode())
-
-
 _CALLS: dict[type, Callable[[Any], tuple[str | None, tuple[bytes, ...]]]] = {
-    Settle: _settle,
-    Refund: _refund,
-    Release: _release,
-    Unassign: _unassign,
-    SetUsage: lambda order: (None, (b"set_usage", _part(order.part))),
-    ReadHistory: lambda order: (None, (b"history", _part(order.part))),
+    Settle: _settle_args,
+    Refund: _refund_args,
+    Release: lambda order: (None, (b"release", order.limit.encode(), b"%d" % order.amount)),
+    Unassign: lambda order: (None, (b"unassign", order.limit.encode(), order.holder.encode())),
+    SetUsage: lambda order: (None, (b"set_usage", _encode_part(order.part))),
+    ReadHistory: lambda order: (None, (b"history", _encode_part(order.part))),
     ReadHolders: lambda order: (None, (b"holders", order.limit.encode())),
     Forget: lambda _: (None, (b"forget",)),
 }

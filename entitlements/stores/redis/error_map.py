@@ -2,114 +2,91 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from redis import exceptions
 
 from entitlements.stores.errors import Broken, Corrupt, Misconfigured, Overloaded, Rejected, TimedOut, Unreachable
+from entitlements.stores.redis.deadlines import PASSED
 
 if TYPE_CHECKING:
     from entitlements.errors import StoreError
 
-_UNKNOWN_USER = "the server refuses the user name or the password; correct them in the store's URL"
-_NO_PASSWORD = "the server wants a password; write redis://USER:PASSWORD@host:port, or redis://:PASSWORD@host:port"
-_NO_SENTINEL = "no sentinel listens here; write redis+sentinel://host:26379/mymaster, or redis://host:6379"
-_NO_KEYS = (
-    "this user may not touch the store's keys; allow it ~<namespace>1:* (docs/operating-redis.md has the whole ACL)"
-)
-_A_SENTINEL = "this is a sentinel; write redis+sentinel://host:26379/ and the primary's name"
-_NO_CLUSTER = "this server is no cluster; write redis://host:port"
-_NO_RIGHT = (
-    "this user may not run what the store needs; `entitlements doctor` with this URL names what is missing,"
-    " docs/operating-redis.md has the whole ACL"
-)
-_NO_PRIMARY = (
-    "no sentinel names a primary; check that the sentinels run, that one of them is reached,"
-    " and the primary's name (SENTINEL MASTERS lists them)"
-)
-_A_CLUSTER = "this server is one node of a cluster; write redis+cluster://host:port"
-
-_CURES: dict[str, str] = {
-    "SENTINEL": _NO_SENTINEL,
-    "unknown command 'EVALSHA'": _A_SENTINEL,
-    "unknown command `EVALSHA`": _A_SENTINEL,
-    "must be called with the client already authenticated": _NO_PASSWORD,
-    "WRONGPASS": _UNKNOWN_USER,
-    "invalid username-password": _UNKNOWN_USER,
-    "invalid password": _UNKNOWN_USER,
-    "NOAUTH": _NO_PASSWORD,
+_MISCONFIGURED: dict[str, str] = {
+    "SENTINEL": "no sentinel listens here; write redis+sentinel://host:26379/mymaster, or redis://host:6379",
+    "unknown command ['`]EVALSHA": "this is a sentinel; write redis+sentinel://host:26379/ and the primary's name",
+    "must be called with the client already authenticated|NOAUTH": "the server wants a password;"
+    " write redis://USER:PASSWORD@host:port, or redis://:PASSWORD@host:port",
     "without any password configured": "the server has no password; leave it out of the store's URL",
-    "AuthenticationError": _UNKNOWN_USER,
-    "permissions to access": _NO_KEYS,
-    "can't access": _NO_KEYS,
-    "permissions to run": _NO_RIGHT,
-    "can't run this command": _NO_RIGHT,
-    "NoPermission": _NO_RIGHT,
-    "NOPERM": _NO_RIGHT,
-    "OutOfMemory": "the server's memory is full; raise maxmemory (with maxmemory-policy noeviction)",
-    "OOM": "the server's memory is full; raise maxmemory (with maxmemory-policy noeviction)",
-    "ReadOnly": "this server is a replica; name the primary, or use redis+sentinel://",
-    "READONLY": "this server is a replica; name the primary, or use redis+sentinel://",
-    "previous master is now a slave": "the primary has changed; the next order asks the sentinels for the new one",
-    "NOREPLICAS": "too few replicas are in touch with the server (min-replicas-to-write); bring them back, or lower it",
-    "BusyLoading": "the server is loading its data; it answers once that is done",
-    "LOADING": "the server is loading its data; it answers once that is done",
-    "BUSY": "a long script of somebody else holds the server up; end it with SCRIPT KILL",
-    "MasterDown": "this server is a replica that has lost its primary; name the primary",
-    "ClusterDown": "the cluster is down or does not serve this slot; mend it with redis-cli --cluster fix",
-    "CLUSTERDOWN": "the cluster is down or does not serve this slot; mend it with redis-cli --cluster fix",
-    "MovedError": _A_CLUSTER,
-    "MOVED": _A_CLUSTER,
-    "CROSSSLOT": _A_CLUSTER,
-    "CrossSlot": _A_CLUSTER,
-    "TryAgain": "the slot is moving to another node; repeat the call",
-    "MISCONF": "the server cannot save to disk and refuses writes; look into its log",
+    "WRONGPASS|invalid username-password|invalid password|AuthenticationError": "the server refuses the user name"
+    " or the password; correct them in the store's URL",
+    "permissions to access|can't access": "this user may not touch the store's keys; allow it ~<namespace>1:*"
+    " (docs/operating-redis.md has the whole ACL)",
+    "permissions to run|can't run this command|NoPermission|NOPERM": "this user may not run what the store needs;"
+    " `entitlements doctor` with this URL names what is missing, docs/operating-redis.md has the whole ACL",
+    "MOVED|MovedError|CROSSSLOT|CrossSlot": "this server is one node of a cluster; write redis+cluster://host:port",
     "unknown command": "the server does not know a command that the store needs;"
     " Redis 6.2, Valkey 7.2 or a later one is needed",
-    "luster mode is not enabled": _NO_CLUSTER,
-    "luster support disabled": _NO_CLUSTER,
+    "luster mode is not enabled|luster support disabled": "this server is no cluster; write redis://host:port",
     "DB index is out of range": "the server has no database of this number; correct it in the store's URL",
+}
+"""Cures of errors that waiting does not end, by a pattern of the error's class or text; the first that matches."""
+
+_REJECTED: dict[str, str] = {
+    "OutOfMemory|OOM": "the server's memory is full; raise maxmemory (with maxmemory-policy noeviction)",
+    "ReadOnly|READONLY": "this server is a replica; name the primary, or use redis+sentinel://",
+    "previous master is now a slave": "the primary has changed; the next order asks the sentinels for the new one",
+    "NOREPLICAS": "too few replicas are in touch with the server (min-replicas-to-write); bring them back, or lower it",
+    "BusyLoading|LOADING": "the server is loading its data; it answers once that is done",
+    "BUSY": "a long script of another client holds the server up; end it with SCRIPT KILL",
+    "MasterDown": "this server is a replica that has lost its primary; name the primary",
+    "ClusterDown|CLUSTERDOWN": "the cluster is down or does not serve this slot; mend it with redis-cli --cluster fix",
+    "TryAgain": "the slot is moving to another node; repeat the call",
+    "MISCONF": "the server cannot save to disk and refuses writes; look into its log",
     "NoScript": "the server loses scripts as soon as they are loaded; look for SCRIPT FLUSH in a loop",
 }
-"""What to do, by a word of the error's class or text; the first that fits. Nothing was carried out."""
+"""Cures of other errors with which the server replies."""
 
-_SLIPS = frozenset({
-    _UNKNOWN_USER, _NO_PASSWORD, _NO_SENTINEL, _NO_KEYS, _A_SENTINEL, _NO_CLUSTER, _NO_RIGHT, _A_CLUSTER,
-    _CURES["without any password configured"], _CURES["unknown command"], _CURES["DB index is out of range"],
-})  # fmt: skip
-"""Cures of what is no outage: it never worked, and waiting does not help."""
-
-_ENTRANCES: dict[str, str] = {
-    "Protocol error": "what listens there does not speak Redis's protocol; correct host and port",
-    "WRONG_VERSION_NUMBER": "what listens there does not speak TLS; write redis://, or correct the port",
-    "CERTIFICATE_VERIFY_FAILED": "the server's certificate is not of an authority trusted here, or of another host;"
-    " name the authority with ?ssl_ca_certs=PATH",
-}
-"""What to do about an error while connecting, by a word of its text."""
-
-_CORRUPTED: dict[str, str] = {
+_CORRUPT: dict[str, str] = {
     "WRONGTYPE": "a value of another kind stands under a key of this store, and was left alone;"
     " another program shares its names: give this one a namespace of its own (?namespace=…)",
     "CORRUPT": "a field of the record is not what this store writes, and was left alone;"
     " forget() the account, or restore the key",
 }
 
+_CONNECTING: dict[str, str] = {
+    "Protocol error": "what listens there does not speak Redis's protocol; correct host and port",
+    "WRONG_VERSION_NUMBER": "what listens there does not speak TLS; write redis://, or correct the port",
+    "CERTIFICATE_VERIFY_FAILED": "the server's certificate is not of an authority trusted here, or of another host;"
+    " name the authority with ?ssl_ca_certs=PATH",
+    "": "check that it runs, and its address",
+}
+"""Cures of errors while connecting."""
+
+_NO_PRIMARY = (
+    "no sentinel names a primary; check that the sentinels run, that one of them is reached,"
+    " and the primary's name (SENTINEL MASTERS lists them)"
+)
+_ELSEWHERE = re.compile("ReadOnly|READONLY|MasterDown|MASTERDOWN|BusyLoading|LOADING")
+
+
+def _cure(cures: dict[str, str], text: str) -> str | None:
+    return next((cure for pattern, cure in cures.items() if re.search(pattern, text)), None)
+
 
 def failure(error: BaseException, server: str) -> StoreError:
     """
-    Return what to raise instead of the client's *error*.
+    Return the store's error for redis-py's *error*.
 
     Args:
-        error: What the client raised.
-        server: Where, without a password.
+        error: Raised by redis-py, or returned by the server.
+        server: URL of the server, without a password.
     """
     said = _said(error)
-    named = f"{type(error).__name__} {said}"
-    for kind, cures in ((Corrupt, _CORRUPTED), (Rejected, _CURES)):
-        for word, cure in cures.items():
-            if word in named:
-                kind = Misconfigured if cure in _SLIPS else kind  # noqa: PLW2901
-                return kind(f"store {server}: {cure} (the server said: {_short(said)})")
+    for kind, cures in ((Corrupt, _CORRUPT), (Misconfigured, _MISCONFIGURED), (Rejected, _REJECTED)):
+        if cure := _cure(cures, f"{type(error).__name__} {said}"):
+            return kind(f"store {server}: {cure} (the server said: {_short(said)})")
     if isinstance(error, exceptions.MaxConnectionsError):
         return Overloaded(f"store {server}: no connection is free; raise max_connections")
     if "No master found" in said:
@@ -127,32 +104,31 @@ def failure(error: BaseException, server: str) -> StoreError:
 
 
 def is_elsewhere(error: BaseException) -> bool:
-    """Say whether a refusal means that another server should be asked: the connection is not worth keeping."""
-    named = f"{type(error).__name__} {error}"
-    return any(word in named for word in ("ReadOnly", "READONLY", "MasterDown", "MASTERDOWN", "BusyLoading", "LOADING"))
+    """Return whether an error means that another server should be called: the connection is not worth keeping."""
+    return bool(_ELSEWHERE.search(f"{type(error).__name__} {error}"))
 
 
 def is_refused(error: BaseException) -> bool:
-    """Say whether a connection could not even be made, so that nothing was sent."""
+    """Return whether the connection was refused, so that nothing was sent."""
     return isinstance(error, ConnectionRefusedError) or "Error 111 " in str(error) or "onnection refused" in str(error)
 
 
 def unreachable(error: BaseException, server: str) -> StoreError:
-    """Return what to raise instead of an *error* that came while connecting: nothing was sent."""
+    """Return the store's error for an *error* while connecting: nothing was sent."""
     found = failure(error, server)
-    if isinstance(found, TimedOut | Broken):
-        said = _said(error)
-        cure = next((cure for word, cure in _ENTRANCES.items() if word in said), "check that it runs, and its address")
-        return Unreachable(f"store {server}: cannot connect; {cure}{_tls_cure(error, server)} ({_short(said)})")
-    return found
+    if not isinstance(found, TimedOut | Broken):
+        return found
+    said = _said(error)
+    cure = f"{_cure(_CONNECTING, said)}{_tls_cure(error, server)}"
+    return Unreachable(f"store {server}: cannot connect; {cure} ({_short(said)})")
 
 
 def _tls_cure(error: BaseException, server: str) -> str:
     """
-    Say what to write where one side may speak TLS and the other not.
+    Return the cure of an error that TLS on one side only may explain; '' for another error.
 
-    A server without TLS takes our greeting for the beginning of a command and waits for
-    the rest, in silence until the deadline; one with TLS hangs up on ours without.
+    A server without TLS reads a TLS handshake as the beginning of a command and waits for the
+    rest until the deadline. A server with TLS closes a connection that begins without.
     """
     said, (scheme, sign, place) = str(error), server.partition("://")
     if scheme.startswith("rediss") and (isinstance(error, TimeoutError) or "imeout connecting" in said):
@@ -163,15 +139,15 @@ def _tls_cure(error: BaseException, server: str) -> str:
 
 
 def too_old(version: str, server: str) -> StoreError:
-    """Return what to raise for a server that is too old."""
+    """Return the error for a server that is too old."""
     return Misconfigured(
         f"store {server}: version {version} is too old; Redis 6.2, Valkey 7.2 or a later one is needed"
     )
 
 
 def _said(error: BaseException) -> str:
-    """Return what an error says; those of asyncio's deadlines say nothing."""
-    return str(error) or ("its deadline has passed" if isinstance(error, TimeoutError) else type(error).__name__)
+    """Return the text of an error; those of asyncio's timeouts have none."""
+    return str(error) or (PASSED if isinstance(error, TimeoutError) else type(error).__name__)
 
 
 def _short(said: str) -> str:

@@ -1,14 +1,14 @@
 """
-The names of an account's and a scope's records in a networked store; what they hold stands in `lua/`.
+Key names of accounts and scopes in a networked store; `lua/records.lua` lists the fields.
 
-One hash per account, `<namespace>1:{<account>}`, and one beside it per scope,
-`<namespace>1:{<account>}:<scope>`, which shares its slot.
+An account has one hash, `<namespace>1:{<account>}`. Each of its scopes has another,
+`<namespace>1:{<account>}:<scope>`, in the same slot.
 
-The `1` after the namespace is the layout's version, one character. A later layout
-takes the next one and rolls out in three releases: one that reads both and still writes
-the old (its scripts find no key of the new layout, and translate nothing), one that moves
-an account to the new key at its first write (both keys share the hash tag, so one script
-does it), and one that has forgotten the old. Rates alone need none of this: they expire.
+The `1` after the namespace is the version of the layout, one character. A later layout takes
+the next version and needs three releases. The first reads both layouts and writes the old one.
+The second moves an account to the new key at its first write: both keys have the same
+hash tag, so one script can. The third no longer reads the old layout. Records of rates alone
+need no move, because they expire.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from functools import lru_cache
 from hashlib import sha256
 
 LAYOUT = "1"
-LONGEST_ID = 64
-"""Longest encoded id that stands in a key as it is; a longer one stands as its digest."""
+MAX_ID_LENGTH = 64
+"""Longest encoded id in a key; a longer one is replaced by its digest."""
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
@@ -27,7 +27,7 @@ _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 def check_namespace(namespace: str) -> str:
     """
-    Return *namespace* if it may stand before every key.
+    Return *namespace* if it is valid.
 
     Raises:
         ValueError: For anything but 1 to 64 of `[A-Za-z0-9_.-]`.
@@ -38,22 +38,22 @@ def check_namespace(namespace: str) -> str:
 
 
 @lru_cache(maxsize=65_536)
-def encoded(id: str) -> str:
+def encode_id(id: str) -> str:
     """
-    Return *id* in `[A-Za-z0-9_.-]` and `%XX`, no two ids alike; above 64 bytes its digest.
+    Return *id* percent-encoded, with `[A-Za-z0-9_.-]` as they are; above 64 bytes its digest.
 
-    A digest begins with `~`, which nothing else does. What is remembered takes 20 to 80 MB.
+    The result is unique: only a digest begins with `~`. The cache takes 20 to 80 MB when full.
     """
     raw = id.encode()
     text = "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in raw)
-    return text if len(text) <= LONGEST_ID else "~" + sha256(raw).hexdigest()
+    return text if len(text) <= MAX_ID_LENGTH else "~" + sha256(raw).hexdigest()
 
 
 def account_key(namespace: str, account: str) -> bytes:
     """Return the key of an account's hash."""
-    return f"{namespace}{LAYOUT}:{{{encoded(account)}}}".encode()
+    return f"{namespace}{LAYOUT}:{{{encode_id(account)}}}".encode()
 
 
 def scope_key(namespace: str, account: str, scope: str) -> bytes:
-    """Return the key of a scope's hash, in the slot of its account's."""
-    return f"{namespace}{LAYOUT}:{{{encoded(account)}}}:{encoded(scope)}".encode()
+    """Return the key of a scope's hash, which is in the slot of its account."""
+    return f"{namespace}{LAYOUT}:{{{encode_id(account)}}}:{encode_id(scope)}".encode()
