@@ -1,4 +1,4 @@
-"""Who is asking: the account of a request, found before anything is asked of it."""
+"""Account middleware: finds the account of each request."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class AccountMiddleware:
     """
     Finds the account of a request, and puts its bound handle into `request.state.account`.
 
-    Whoever cannot be identified is answered with 401. The handle of an account that the
-    directory does not know, or that is suspended, refuses whatever it is asked.
+    A request that cannot be identified is answered with 401. The handle of an account that
+    is suspended, or that the account source does not know, refuses everything.
 
     Args:
         app: The application.
         enforcer: An `AsyncEnforcer`, or an `Enforcer` on the memory store.
-        identify: Says whose request it is; see `entitlements.http.identify`.
-        exempt: Says which scopes pass without an account.
-        problems: How refusals read.
-        on_denied: What may answer a refusal instead.
+        identify: Returns the account of a scope; see `entitlements.http.identify`.
+        exempt: Returns True for a scope that passes without an account.
+        problems: Renders refusals.
+        on_denied: Returns the ASGI app that answers a refusal, or None for the problem document.
 
     Raises:
-        TypeError: Without a callable `identify`, and for an enforcer that would block the loop.
+        TypeError: If `identify` is not callable, or the enforcer would block the loop.
     """
 
     def __init__(

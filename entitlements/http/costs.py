@@ -1,37 +1,38 @@
-"""What a request costs, where a rule computes that from it; and whose fault it is where that fails."""
+"""Request costs: computes the units of a charge from a request, and classifies the errors of that."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
 
-from entitlements.model.names import MAX_COUNT, check_id, shown
+from entitlements.http.identify import is_malformed_id
+from entitlements.model.names import MAX_COUNT, shown
 from entitlements.model.redaction import redacted_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from entitlements.model.routes import Cost
+    from entitlements.model.routes import Cost, Route
 
 _log = logging.getLogger("entitlements.http")
 
 
 class BadRequest(Exception):
-    """A request of which cannot be read what it counts, or where."""
+    """A request with a cost or a scope that is missing or invalid."""
 
 
 def costs_of(consumes: Mapping[str, Cost], request: Any, id: str | None = None) -> dict[str, int]:
     """
-    Return the units of each limit, computed where a rule says how; a cost of 0 charges nothing.
+    Return the units of each limit, without those of cost 0.
 
     Args:
-        consumes: Units by limit.
-        request: What they are computed from.
-        id: Of the account, which no log shall name.
+        consumes: Units by limit, or callables that compute them from *request*.
+        request: The argument of those callables.
+        id: The id of the account, which is kept out of the log.
 
     Raises:
-        BadRequest: For what the request says, and cannot be charged.
-        TypeError: For what is computed, and is no int.
+        BadRequest: If the request has no valid cost.
+        TypeError: If a computed cost is not an int.
     """
     costs = {name: _units(name, cost, request, id) if callable(cost) else cost for name, cost in consumes.items()}
     return {name: units for name, units in costs.items() if units}
@@ -39,27 +40,31 @@ def costs_of(consumes: Mapping[str, Cost], request: Any, id: str | None = None) 
 
 def _units(name: str, cost: Any, request: Any, id: str | None) -> int:
     try:
-        found = cost(request)
+        units = cost(request)
     except (ValueError, LookupError) as error:  # as int(request.query_params["n"]) raises
-        _log.warning(
-            "the cost of %r could not be read from a request, which is refused\n%s", name, redacted_traceback(error, id)
-        )
+        _log.warning("bad request: the cost of %r could not be read\n%s", name, redacted_traceback(error, id))
         raise BadRequest from error
-    if type(found) is not int:
-        raise TypeError(f"the cost of {name!r} came to {shown(found)}; what computes it must return an int, 0 or more")
-    if not 0 <= found <= MAX_COUNT:
-        _log.warning("the cost of %r came to %s for a request, which is refused", name, shown(found))
+    if type(units) is not int:
+        raise TypeError(f"the cost of {name!r} came to {shown(units)}; what computes it must return an int, 0 or more")
+    if not 0 <= units <= MAX_COUNT:
+        _log.warning("bad request: the cost of %r came to %s", name, shown(units))
         raise BadRequest
-    return found
+    return units
 
 
-def whose_fault(error: ValueError, whose: object, where: object) -> Exception:
-    """Return `BadRequest` where the scope that was read from a request is what was wrong with its charge, else *error*."""
-    try:
-        check_id("" if whose is None else whose)
-    except ValueError:
-        if whose is not None and not isinstance(whose, str):
-            return error
-        _log.info("%s: its scope= gave nothing that can be one, and the request is refused", where)
-        return BadRequest()
-    return error
+def check_scope_error(error: ValueError, rule: Route, meter_scope: object, where: object = None) -> None:
+    """
+    Raise `BadRequest` if a charge failed for its `scope=`, which was read from the request.
+
+    Args:
+        error: The error of the charge.
+        rule: The rule with the `scope=` callable.
+        meter_scope: The value that the callable returned.
+        where: The name of the rule in the log, if it has another.
+
+    Raises:
+        BadRequest: If the value is None, or a str that is no valid id.
+    """
+    if rule.scope is not None and (meter_scope is None or is_malformed_id(meter_scope)):
+        _log.info("bad request: %s: scope= gave no valid id", where or rule)
+        raise BadRequest from error

@@ -1,4 +1,4 @@
-"""Whose request is being served: for code that has no request at hand."""
+"""Context variables: the account of the current request, and the enforcer of an application that starts."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     Handle = AsyncBoundAccount | BoundAccount
 
 ACCOUNT: ContextVar[Handle] = ContextVar("entitlements.account")
-"""The account of the request that is being served."""
+"""The account of the current request."""
 
 ENFORCER: ContextVar[AsyncEnforcer | Enforcer] = ContextVar("entitlements.enforcer")
-"""The enforcer in front of an application, while the application starts."""
+"""The enforcer of the middleware around an application; set while the application starts."""
 
 
 def current_account() -> Handle:
     """
-    Return the account of the request that is being served here: its verbs, bound to it.
+    Return the account of the current request, with its verbs bound to it.
 
     Raises:
         NotLoaded: Outside of a request that an `AccountMiddleware` let through.

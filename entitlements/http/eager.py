@@ -1,4 +1,4 @@
-"""What is wrong shows when the program is loaded, not at its first request."""
+"""Eager middleware construction: wrong options raise when the program is loaded, not at its first request."""
 
 from __future__ import annotations
 
@@ -7,38 +7,40 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from entitlements.http.types import App, Receive, Scope, Send
 
-Options = ParamSpec("Options")
+MiddlewareOptions = ParamSpec("MiddlewareOptions")
 Middleware = TypeVar("Middleware")
 
 
 def checked(
-    middleware: Callable[Concatenate[App, Options], Middleware], *args: Options.args, **options: Options.kwargs
+    middleware: Callable[Concatenate[App, MiddlewareOptions], Middleware],
+    *args: MiddlewareOptions.args,
+    **options: MiddlewareOptions.kwargs,
 ) -> Callable[[App], Middleware]:
     """
-    Return what `app.add_middleware()` takes, having built it once with the same options.
+    Build *middleware* once to check its options, and return a factory for `app.add_middleware()`.
 
-    Starlette builds its middlewares at the first call: what is wrong with them would be a
-    500 for every request, of a server that has started.
+    Starlette builds its middlewares at the first call. Without this check, a server with wrong
+    options starts and answers every request with a 500.
 
         app.add_middleware(checked(EntitlementsMiddleware, enforcer=enforcer, identify=identify))
 
     Args:
         middleware: A class such as `EntitlementsMiddleware`.
-        args: As the class takes them.
-        options: As the class takes them.
+        args: Positional arguments of the class.
+        options: Keyword arguments of the class.
 
     Raises:
-        TypeError: As the class.
-        ValueError: As the class.
+        TypeError: From the class.
+        ValueError: From the class.
     """
-    given = {name: tuple(value) if isinstance(value, Iterator) else value for name, value in options.items()}
+    reusable = {name: tuple(value) if isinstance(value, Iterator) else value for name, value in options.items()}
 
     def build(app: App) -> Middleware:
-        return middleware(app, *args, **given)  # type: ignore[arg-type]
+        return middleware(app, *args, **reusable)  # type: ignore[arg-type]
 
-    build(_nothing)
+    build(_placeholder)
     return build
 
 
-async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
-    """Stand where the application will."""
+async def _placeholder(scope: Scope, receive: Receive, send: Send) -> None:
+    """ASGI application for the check; it is never called."""

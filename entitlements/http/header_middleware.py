@@ -1,4 +1,4 @@
-"""Saying on a response what charges within the application have taken, and knowing how far it has come."""
+"""Header middleware: adds the rate limit headers of charges that an application makes, and records the response."""
 
 from __future__ import annotations
 
@@ -13,64 +13,64 @@ if TYPE_CHECKING:
     from entitlements.http.types import App, Headers, Receive, Scope, Send
     from entitlements.model.decision import Decision
 
-HEADERS_KEY = "entitlements.told"
-"""Where the scope keeps what its response shall say."""
+HEADERS_KEY = "entitlements.headers"
+"""Scope key of the `CollectedHeaders` of a response."""
 
 RESPONSE_KEY = "entitlements.response"
-"""Where the scope keeps its response: whether it has begun, and come to its end."""
+"""Scope key of the `Response`, which records its progress."""
 
 
 class CollectedHeaders:
     """
-    What one response shall say of limits.
+    Rate limit headers of one response, collected from the charges of its request.
 
     Args:
-        writer: How it says it.
+        encoder: Encodes the headers.
     """
 
-    __slots__ = ("_decisions", "_writer")
+    __slots__ = ("_decisions", "_encoder")
 
-    def __init__(self, writer: RateLimitHeaders) -> None:
-        self._writer = writer
+    def __init__(self, encoder: RateLimitHeaders) -> None:
+        self._encoder = encoder
         self._decisions: list[Decision] = []
 
     def add(self, decision: Decision) -> None:
-        """Say what is left of the limits that *decision* charged."""
+        """Add the limits that *decision* charged."""
         self._decisions.append(decision)
 
     def withdraw(self, decision: Decision) -> None:
-        """Say nothing of a charge that was given back: its figures are no longer true."""
+        """Remove a refunded charge, whose figures are outdated."""
         self._decisions = [each for each in self._decisions if each is not decision]
 
     @property
     def headers(self) -> Headers:
-        """What the response says."""
+        """The headers to add to the response."""
         headers: Headers = []
         for decision in self._decisions:
-            headers = merge_headers(headers, self._writer.of(decision))
+            headers = merge_headers(headers, self._encoder.of(decision))
         return headers
 
 
 class HeaderMiddleware:
     """
-    Adds to responses what was told in their scopes, and keeps there how far they have come.
+    Adds the headers that were collected in a scope to its response, and keeps the `Response` in the scope.
 
     Args:
         app: The application.
-        style: How it is said.
-        starting: Called before the first scope of any kind.
+        style: Style of the headers.
+        on_first_scope: Called before the first scope of any type.
     """
 
-    def __init__(self, app: App, *, style: HeaderStyle, starting: Callable[[], None] | None = None) -> None:
+    def __init__(self, app: App, *, style: HeaderStyle, on_first_scope: Callable[[], None] | None = None) -> None:
         self.app = app
-        self._starting = starting
-        self._writer = RateLimitHeaders(style)
+        self._on_first_scope = on_first_scope
+        self._encoder = RateLimitHeaders(style)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
-        if self._starting is not None:
-            self._starting()
-            self._starting = None
-        told = scope[HEADERS_KEY] = CollectedHeaders(self._writer)
-        response = scope[RESPONSE_KEY] = Response(receive, send, lambda _: told.headers)
+        if self._on_first_scope is not None:
+            self._on_first_scope()
+            self._on_first_scope = None
+        collected = scope[HEADERS_KEY] = CollectedHeaders(self._encoder)
+        response = scope[RESPONSE_KEY] = Response(receive, send, lambda _: collected.headers)
         await self.app(scope, response.receive, response.send)

@@ -1,10 +1,11 @@
 """
-What a response says of limits: `RateLimit` and `RateLimit-Policy`.
+Rate limit headers: `RateLimit` and `RateLimit-Policy`, and the two older styles.
 
-By draft-ietf-httpapi-ratelimit-headers-11 both are lists of structured fields (RFC 9651):
-a quoted name with `q` (the quota) and `w` (the window in seconds), or with `r` (what
-remains) and `t` (for how many seconds no more than that can be used). Rates and quotas
-of the account are told; allocations have no time, and what is unlimited has no quota.
+In draft-ietf-httpapi-ratelimit-headers-11 both are lists of structured fields (RFC 9651).
+`RateLimit-Policy` holds a quoted name with `q` (the quota) and `w` (the window in seconds),
+`RateLimit` the name with `r` (units that remain) and `t` (seconds for which no more than
+that can be used). Headers describe the rates and quotas of an account. An allocation has
+no window, and an unlimited limit no quota.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ if TYPE_CHECKING:
     from entitlements.model.answers import Line
     from entitlements.model.facts import Facts
 
-MOST = 999_999_999_999_999
-"""The largest integer of a structured field."""
+MAX_INTEGER = 999_999_999_999_999
+"""Largest integer of a structured field (RFC 9651, section 3.3.1)."""
 
-MOST_WRITTEN = 10_000
-"""Limits of accounts whose policy is kept written, 3 MB; then it starts over."""
+MAX_ENCODED = 10_000
+"""Capacity of the cache of encoded limits, 3 MB; a full cache is cleared."""
 
 
 class HeaderStyle(StrEnum):
-    """Which headers say it; `none` keeps silent."""
+    """Style of the rate limit headers; `none` sends none."""
 
     DRAFT_11 = "draft-11"
     DRAFT_06 = "draft-06"  # RateLimit-Limit, -Remaining, -Reset: seconds from now
@@ -47,19 +48,19 @@ _UNKNOWN: Any = object()
 
 class RateLimitHeaders:
     """
-    Writes the headers of responses; what is the same for a limit's every response is written once.
+    Encodes rate limit headers; the part that all responses of a limit share is encoded once.
 
     Args:
-        style: The older styles have room for one limit: the one with the smallest share left.
+        style: Style of the headers. The older styles describe the limit with the smallest share left.
     """
 
     def __init__(self, style: HeaderStyle = HeaderStyle.DRAFT_11) -> None:
         self._style = style
-        self._written: dict[Facts, _Written | None] = {}
-        self._alike: dict[_Written, _Written] = {}
+        self._encoded: dict[Facts, _EncodedLimit | None] = {}
+        self._interned: dict[_EncodedLimit, _EncodedLimit] = {}
 
     def of(self, decision: Decision) -> Headers:
-        """Return the headers for a response to which *decision*, of a charge, belongs, allowed or refused."""
+        """Return the headers of a response for the *decision* of its charge, allowed or refused."""
         style = self._style
         if style is _NONE:
             return []
@@ -69,120 +70,120 @@ class RateLimitHeaders:
         return self._of_parts((decision,) if parts is None else parts)
 
     def after_refund(self, decision: Decision, *, rates: bool) -> Headers:
-        """Return what `of` says once the units of quotas and allocations, and of rates too if so, have come back."""
+        """Return the headers after a refund of quotas and allocations, and with *rates* of rates too."""
         if self._style is _NONE:
             return []
-        return self._of_parts(
-            [part if _stays(part, rates=rates) else _given_back(part) for part in decision.part_decisions]
-        )
+        return self._of_parts([_after_refund(part, rates=rates) for part in decision.part_decisions])
 
     def _of_parts(self, parts: Sequence[Decision]) -> Headers:
         style = self._style
-        told = [each for each in map(self._told, parts) if each is not None]
-        if not told:
-            return self._uncounted(parts) if style is _DRAFT_11 else []
+        states = [each for each in map(self._state_of, parts) if each is not None]
+        if not states:
+            return self._of_uncounted(parts) if style is _DRAFT_11 else []
         if style is _DRAFT_11:
-            policies = b", ".join([each.written.policy[1] for each in told])
-            return [(b"ratelimit-policy", policies), (b"ratelimit", b", ".join(map(_state, told)))]
-        shown = min(told, key=_share_left)
+            policies = b", ".join([each.encoded.policy[1] for each in states])
+            return [(b"ratelimit-policy", policies), (b"ratelimit", b", ".join(map(_encode_state, states)))]
+        least = min(states, key=_share_left)
         prefix = b"ratelimit" if style is HeaderStyle.DRAFT_06 else b"x-ratelimit"
-        reset = shown.lasts if style is HeaderStyle.DRAFT_06 else -(-shown.now // SECOND) + shown.lasts
+        reset = least.seconds if style is HeaderStyle.DRAFT_06 else -(-least.now // SECOND) + least.seconds
         return [
-            (prefix + b"-limit", b"%d" % min(MOST, shown.written.limit)),
-            (prefix + b"-remaining", b"%d" % shown.remaining),
+            (prefix + b"-limit", b"%d" % min(MAX_INTEGER, least.encoded.limit)),
+            (prefix + b"-remaining", b"%d" % least.remaining),
             (prefix + b"-reset", b"%d" % reset),
         ]
 
     @property
     def supports_fast_path(self) -> bool:
-        """Whether `of_limit` says all that `of` would."""
+        """True if `of_limit` returns all headers that `of` would."""
         return self._style in (_DRAFT_11, _NONE)
 
     def of_limit(self, facts: Facts, now: int, line: Line) -> Headers:
         """
-        Return what draft-11 says of one limit that was counted, without any decision or table.
+        Return the draft-11 headers of one counted limit, without a decision.
 
         Args:
-            facts: Of the limit.
-            now: The clock that decided, in microseconds.
-            line: What a store says of the limit.
+            facts: The facts of the limit.
+            now: The instant of the charge on the store's clock, in microseconds.
+            line: The store's answer about the limit.
         """
         if self._style is _NONE:
             return []
-        written = self._written.get(facts, _UNKNOWN)
-        if written is _UNKNOWN:
-            written = self._write(facts)
-        if written is None:
+        encoded = self._encoded.get(facts, _UNKNOWN)
+        if encoded is _UNKNOWN:
+            encoded = self._encode(facts)
+        if encoded is None:
             return []
-        limit, policy, name = written
+        limit, policy, prefix = encoded
         _, used, _, retry_at, resets_at, _, _ = line
-        left, lasts = limit - used, -((now - ((resets_at if retry_at is None else retry_at) or 0)) // SECOND)
-        if not 0 <= left <= MOST or lasts < 0:
-            left, lasts = max(0, min(left, MOST)), max(0, lasts)
-        return [policy, (b"ratelimit", b"%b%d;t=%d" % (name, left, lasts))]
+        remaining, seconds = limit - used, -((now - ((resets_at if retry_at is None else retry_at) or 0)) // SECOND)
+        if not 0 <= remaining <= MAX_INTEGER or seconds < 0:
+            remaining, seconds = max(0, min(remaining, MAX_INTEGER)), max(0, seconds)
+        return [policy, (b"ratelimit", b"%b%d;t=%d" % (prefix, remaining, seconds))]
 
-    def _uncounted(self, parts: Iterable[Decision]) -> Headers:
-        """Return what is known of limits that were not counted: their policy, and that a share is used up."""
-        known = [(part, self._known(part.facts)) for part in parts if part.line is not None]
-        policies = [written.policy[1] for _, written in known if written is not None]
-        states = [
-            _state(_Told(written, 0, max(0, -((part.decided_at - part.line.retry_at) // SECOND)), part.decided_at))
-            for part, written in known
-            if written is not None and part.reason is Reason.RATE_LIMITED and part.line and part.line.retry_at
-        ]
-        said = [(b"ratelimit-policy", b", ".join(policies))] if policies else []
-        return said + ([(b"ratelimit", b", ".join(states))] if states else [])
+    def _of_uncounted(self, parts: Iterable[Decision]) -> Headers:
+        """Return the headers of limits that were not counted: policies, and the state of an exhausted local share."""
+        policies, states = [], []
+        for part in parts:
+            encoded = None if part.line is None else self._encoded_of(part.facts)
+            if encoded is None or part.line is None:
+                continue
+            policies.append(encoded.policy[1])
+            if part.reason is Reason.RATE_LIMITED and part.line.retry_at:
+                seconds = max(0, -((part.decided_at - part.line.retry_at) // SECOND))
+                states.append(_encode_state(_LimitState(encoded, 0, seconds, part.decided_at)))
+        fields = ((b"ratelimit-policy", policies), (b"ratelimit", states))
+        return [(name, b", ".join(items)) for name, items in fields if items]
 
-    def _told(self, part: Decision) -> _Told | None:
-        """Return what a part of a decision says of its limit; None where nothing can be said."""
+    def _state_of(self, part: Decision) -> _LimitState | None:
+        """Return the state of the limit of a part; None if it was not counted, or has no headers."""
         _, _, facts, receipt, line, _ = part.fields
         if line is None or line.used is None:
             return None
-        written = self._known(facts)
-        if written is None:
+        encoded = self._encoded_of(facts)
+        if encoded is None:
             return None
         now, until = receipt.now, line.resets_at if line.retry_at is None else line.retry_at
-        lasts = -((now - (until or 0)) // SECOND)
-        return _Told(written, max(0, min(written.limit - line.used, MOST)), max(0, lasts), now)
+        seconds = -((now - (until or 0)) // SECOND)
+        return _LimitState(encoded, max(0, min(encoded.limit - line.used, MAX_INTEGER)), max(0, seconds), now)
 
-    def _known(self, facts: Facts) -> _Written | None:
-        return self._written[facts] if facts in self._written else self._write(facts)
+    def _encoded_of(self, facts: Facts) -> _EncodedLimit | None:
+        return self._encoded[facts] if facts in self._encoded else self._encode(facts)
 
-    def _write(self, facts: Facts) -> _Written | None:
-        if len(self._written) >= MOST_WRITTEN:
-            self._written.clear()
-            self._alike.clear()
-        written = _written(facts)
-        if written is not None:  # one for all accounts: what all use stays in the processor's cache
-            written = self._alike.setdefault(written, written)
-        self._written[facts] = written
-        return written
+    def _encode(self, facts: Facts) -> _EncodedLimit | None:
+        if len(self._encoded) >= MAX_ENCODED:
+            self._encoded.clear()
+            self._interned.clear()
+        encoded = _encode_limit(facts)
+        if encoded is not None:  # shared by all accounts, so that it stays in the processor's cache
+            encoded = self._interned.setdefault(encoded, encoded)
+        self._encoded[facts] = encoded
+        return encoded
 
 
 def rate_limit_headers(decision: Decision, style: HeaderStyle = HeaderStyle.DRAFT_11) -> Headers:
-    """Return the headers of one response; see `RateLimitHeaders`."""
+    """Return the rate limit headers of one response; see `RateLimitHeaders`."""
     return RateLimitHeaders(style).of(decision)
 
 
-class _Written(NamedTuple):
-    """What every response says alike of a limit: its size, its policy, and how its state begins."""
+class _EncodedLimit(NamedTuple):
+    """The size of a limit, its `RateLimit-Policy` header, and the prefix of its `RateLimit` item."""
 
     limit: int
     policy: tuple[bytes, bytes]
-    name: bytes
+    prefix: bytes
 
 
-class _Told(NamedTuple):
-    """How much is left of one limit, and for how many seconds no more than that."""
+class _LimitState(NamedTuple):
+    """Units that remain of a limit, and the seconds for which no more than that can be used."""
 
-    written: _Written
+    encoded: _EncodedLimit
     remaining: int
-    lasts: int
+    seconds: int
     now: int
 
 
-def _written(facts: Facts) -> _Written | None:
-    """Write what is always the same of a limit; None for one of which nothing is told, by a name that no policy has."""
+def _encode_limit(facts: Facts) -> _EncodedLimit | None:
+    """Return the constant part of a limit's headers; None if it has none, such as a limit in shadow mode."""
     definition, size = facts.limit, facts.size
     if not isinstance(definition, Rate | Quota) or type(size) is not int or definition.mode is Mode.SHADOW:
         return None
@@ -193,27 +194,21 @@ def _written(facts: Facts) -> _Written | None:
     name = b'"%b"' % definition.name.encode("ascii")
     window = b";w=%d" % max(1, definition.window // SECOND) if isinstance(definition, Rate) else b""
     unit = b';qu="content-bytes"' if definition.unit == "byte" else b""
-    policy = b"%b;q=%d%b%b" % (name, min(MOST, limit), unit, window)
-    return _Written(limit, (b"ratelimit-policy", policy), name + b";r=")
+    policy = b"%b;q=%d%b%b" % (name, min(MAX_INTEGER, limit), unit, window)
+    return _EncodedLimit(limit, (b"ratelimit-policy", policy), name + b";r=")
 
 
-def _stays(part: Decision, *, rates: bool) -> bool:
-    """Say whether what a part took stays taken when its request comes to nothing."""
+def _after_refund(part: Decision, *, rates: bool) -> Decision:
+    """Return a part with the usage after the refund of a failed request."""
     line = part.line
-    return line is None or line.used is None or not line.taken or (isinstance(part.facts.limit, Rate) and not rates)
-
-
-def _given_back(part: Decision) -> Decision:
-    line = part.line
-    assert line is not None
-    assert line.used is not None
+    if line is None or line.used is None or (isinstance(part.facts.limit, Rate) and not rates):
+        return part
     return Decision(part.allowed, part.reason, part.facts, part.receipt, line._replace(used=line.used - line.taken))
 
 
-def _state(told: _Told) -> bytes:
-    written, remaining, lasts, _ = told
-    return b"%b%d;t=%d" % (written.name, remaining, lasts)
+def _encode_state(state: _LimitState) -> bytes:
+    return b"%b%d;t=%d" % (state.encoded.prefix, state.remaining, state.seconds)
 
 
-def _share_left(told: _Told) -> float:
-    return told.remaining / told.written.limit if told.written.limit else 0.0
+def _share_left(state: _LimitState) -> float:
+    return state.remaining / state.encoded.limit if state.encoded.limit else 0.0

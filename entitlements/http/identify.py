@@ -1,31 +1,33 @@
 """
-Who is asking: ready-made answers for `identify=`.
+Ready-made callables for `identify=`.
 
-Each is built from something that somebody has verified, and gives None where it does not
-know. A header alone is never believed: an API key is looked up, and an address is read
-from forwarding headers only as far as the proxies are one's own.
+Each returns an identity that was verified, or None. No header is trusted by itself: an
+API key is looked up, and a client's address is read from forwarding headers only as far
+as the trusted proxies wrote them.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 from entitlements.http.types import Scope, header_values
 from entitlements.model.account import Account
+from entitlements.model.names import check_id
 
 Identity = str | Account | None
 Identify = Callable[[Scope], Identity | Awaitable[Identity]]
-"""Says whose request it is: an account's id, an `Account`, or None for nobody."""
+"""Returns the account of a scope: its id, an `Account`, or None if the request names no account."""
 
 Lookup = Mapping[str, str] | Callable[[str], Identity | Awaitable[Identity]]
 
 
 def authenticated_user(attribute: str = "account") -> Identify:
     """
-    Return what *attribute* of the signed-in user says: `scope["user"]`, as Starlette's authentication sets it.
+    Identify by *attribute* of the signed-in user, `scope["user"]`, as Starlette's authentication sets it.
 
-    A user who is not authenticated, and one without the attribute, is nobody.
+    A user who is not authenticated, or who lacks the attribute, is not identified.
     """
 
     def identify(scope: Scope) -> str | Account | None:
@@ -38,7 +40,7 @@ def authenticated_user(attribute: str = "account") -> Identify:
 
 
 def state_value(name: str) -> Identify:
-    """Return what an earlier middleware verified and left in `request.state` under *name*."""
+    """Identify by `request.state`: the value that an earlier middleware verified and stored under *name*."""
 
     def identify(scope: Scope) -> str | Account | None:
         return scope.get("state", {}).get(name)  # type: ignore[no-any-return]
@@ -48,36 +50,36 @@ def state_value(name: str) -> Identify:
 
 def api_key(lookup: Lookup, *, header: str = "x-api-key", scheme: str = "") -> Identify:
     """
-    Look the request's API key up.
+    Identify by API key.
+
+    A request without the header, with two of them, or with one that is not ASCII is not identified.
 
     Args:
-        lookup: From a key to an account: a mapping, or a callable, sync or async.
-        header: Where the key stands.
-        scheme: What stands before it, such as `Bearer` in `authorization`; in any case of letters.
-
-    A request without the header, with two of them, or with one that is no text is nobody's.
+        lookup: Maps a key to an account: a mapping, or a callable, sync or async.
+        header: The header that holds the key.
+        scheme: The word before the key, such as `Bearer` in `authorization`; case-insensitive.
     """
     name = header.lower().encode("ascii")
     find = lookup.get if isinstance(lookup, Mapping) else lookup
-    before = f"{scheme.lower()} " if scheme else ""
+    prefix = f"{scheme.lower()} " if scheme else ""
 
     def identify(scope: Scope) -> Identity | Awaitable[Identity]:
         value = None
-        for given, said in scope.get("headers", ()):  # a comprehension costs a third of all that is done here
-            if given == name:
+        for key, text in scope.get("headers", ()):  # a comprehension costs a third of the whole call
+            if key == name:
                 if value is not None:
                     return None
-                value = said
+                value = text
         if value is None:
             return None
         try:
             key = value.decode("ascii").strip()
         except UnicodeDecodeError:
             return None
-        if before:
-            if not key.lower().startswith(before):
+        if prefix:
+            if not key.lower().startswith(prefix):
                 return None
-            key = key[len(before) :].strip()
+            key = key[len(prefix) :].strip()
         return find(key) if key else None
 
     return identify
@@ -85,17 +87,17 @@ def api_key(lookup: Lookup, *, header: str = "x-api-key", scheme: str = "") -> I
 
 def client_ip(*, trusted_proxies: int, ipv6_prefix: int = 128) -> Identify:
     """
-    Return the client's address, behind so many proxies of one's own.
+    Identify by the client's address.
 
     Args:
-        trusted_proxies: How many proxies in front of this server append to `X-Forwarded-For`;
-            the address is counted from the right, so that what a client wrote itself is never
-            read. 0 where clients connect directly.
-        ipv6_prefix: Leading bits of an IPv6 address that count: 64 makes one client of a whole
-            network, which is what a household or a server gets, and its addresses are many.
+        trusted_proxies: Number of proxies of your own that append to `X-Forwarded-For`. The
+            address is counted from the right, so an entry that a client wrote is never read.
+            0 if clients connect directly.
+        ipv6_prefix: Leading bits of an IPv6 address that identify a client. 64 treats a whole
+            network as one client: a household or a server is assigned that many addresses.
 
     Raises:
-        ValueError: For anything but an int of 0 or more, and of 1 to 128.
+        ValueError: If *trusted_proxies* is not an int of 0 or more, or *ipv6_prefix* not one from 1 to 128.
     """
     if type(trusted_proxies) is not int or trusted_proxies < 0:
         raise ValueError(f"trusted_proxies {trusted_proxies!r} must be an int of 0 or more")
@@ -115,8 +117,16 @@ def client_ip(*, trusted_proxies: int, ipv6_prefix: int = 128) -> Identify:
     return identify
 
 
+def is_malformed_id(identity: object) -> bool:
+    """Return True for a str that is no valid id; an object of another type is no id at all."""
+    with suppress(ValueError):
+        check_id(identity)
+        return False
+    return isinstance(identity, str)
+
+
 def _address(text: str, prefix: int) -> str | None:
-    """Return an IP address or network in its one spelling, without brackets and port; None for anything else."""
+    """Return the canonical spelling of an IP address or network, without brackets and port; None for other text."""
     text = text.strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -128,9 +138,9 @@ def _address(text: str, prefix: int) -> str | None:
         return None
     if isinstance(address, ipaddress.IPv4Address):
         return str(address)
-    if address.ipv4_mapped:  # how a socket for both families shows IPv4
+    if address.ipv4_mapped:  # a dual-stack socket shows IPv4 so
         return str(address.ipv4_mapped)
-    number = int(address)  # without the zone, which is any text, and another one in each spelling
+    number = int(address)  # drops the zone, which is free text
     return str(
         ipaddress.IPv6Address(number) if prefix == 128 else ipaddress.IPv6Network((number, prefix), strict=False)
     )

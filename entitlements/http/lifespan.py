@@ -1,4 +1,4 @@
-"""The store's life with the server's: opened when it starts, closed when it ends."""
+"""Lifespan middleware: opens the store when the server starts, and closes it at shutdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from entitlements.enforcer import Enforcer
     from entitlements.http.types import App, Message, Receive, Scope, Send
 
-    Step = Callable[[], Awaitable[None]]
+    Callback = Callable[[], Awaitable[None]]
 
 STARTUP = "lifespan.startup"
 SHUTDOWN = "lifespan.shutdown"
@@ -27,14 +27,14 @@ class LifespanMiddleware:
     """
     Opens the enforcer's store when the server starts, and closes it when the application has shut down.
 
-    A store that cannot be reached then is logged, and does not keep the application from starting;
-    one that waiting does not heal does, such as a wrong password or a database that there is not.
-    An application that returns without a word takes no part in this, and is answered for. One
-    that raises, or cannot start, keeps its say, and what was opened is closed.
+    A store that cannot be reached at startup is logged, and the application starts. An error that
+    a retry cannot fix, such as a wrong password or an unknown database, fails the startup. If the
+    application returns without an answer, it does not implement the protocol, and the middleware
+    answers for it. If it raises, or cannot start, its error or answer is passed on and the store is closed.
 
     Args:
         app: The application.
-        enforcer: Whose store.
+        enforcer: The enforcer with the store.
     """
 
     def __init__(self, app: App, *, enforcer: AsyncEnforcer | Enforcer) -> None:
@@ -47,14 +47,14 @@ class LifespanMiddleware:
             await self.app(scope, receive, send)
             return
 
-        span = _Span(receive, send, self._open, self._close)
+        lifespan = _LifespanChannel(receive, send, self._open, self._close)
         ENFORCER.set(self._enforcer)
         try:
-            await self.app(scope, span.receive, span.send)
-            await span.finish()
+            await self.app(scope, lifespan.receive, lifespan.send)
+            await lifespan.finish()
         except BaseException as error:
-            await span.close()
-            if not (span.is_refused and isinstance(error, Exception)):
+            await lifespan.close()
+            if not (lifespan.is_failed and isinstance(error, Exception)):
                 raise
 
     async def _open(self) -> None:
@@ -64,7 +64,7 @@ class LifespanMiddleware:
             except StoreError as error:
                 if error.lasts:
                     raise
-                _log.warning("the store is not there when the application starts: %s", error)
+                _log.warning("store unreachable at startup: %s", error)
 
     async def _close(self) -> None:
         if isinstance(self._enforcer, AsyncEnforcer):
@@ -73,67 +73,67 @@ class LifespanMiddleware:
             self._enforcer.close()
 
 
-class _Span:
+class _LifespanChannel:
     """
-    The `receive` and the `send` of one lifespan.
+    The `receive` and `send` of one lifespan scope.
 
     Args:
-        receive: The server's.
-        send: The server's.
-        opening: Opens the store.
-        closing: Closes it.
+        receive: The `receive` of the server.
+        send: The `send` of the server.
+        open_store: Opens the store.
+        close_store: Closes the store.
     """
 
-    def __init__(self, receive: Receive, send: Send, opening: Step, closing: Step) -> None:
+    def __init__(self, receive: Receive, send: Send, open_store: Callback, close_store: Callback) -> None:
         self._receive = receive
         self._send = send
-        self._opening = opening
-        self._closing = closing
+        self._open_store = open_store
+        self._close_store = close_store
         self._is_open = False
-        self._heard = self._said = ""
-        self.is_refused = False
+        self._received = self._sent = ""
+        self.is_failed = False
 
     async def receive(self) -> Message:
-        """Return the next event; the store is opened with the first."""
+        """Return the next event; open the store on startup."""
         message = await self._receive()
-        self._heard = message["type"]
-        if self._heard == STARTUP:
+        self._received = message["type"]
+        if self._received == STARTUP:
             self._is_open = True
             await self._open()
         return message
 
     async def _open(self) -> None:
-        """Open the store; where that can never be, the server is told why, and the application nothing more."""
+        """Open the store; on a lasting error report the failed startup, and drop later messages of the application."""
         try:
-            await self._opening()
+            await self._open_store()
         except StoreError as error:
             await self.send({"type": f"{STARTUP}.failed", "message": str(error)})
-            self.is_refused = True
+            self.is_failed = True
             raise
 
     async def send(self, message: Message) -> None:
-        """Pass an answer on; the store is closed before the last, also when the application cannot start."""
-        if self.is_refused:
+        """Send an answer; close the store before the last one, also if the application cannot start."""
+        if self.is_failed:
             return
-        self._said = message["type"]
-        if self._said != f"{STARTUP}.complete":
+        self._sent = message["type"]
+        if self._sent != f"{STARTUP}.complete":
             await self.close()
         await self._send(message)
 
     async def finish(self) -> None:
-        """Answer the events that an application has left unanswered which takes no part in this."""
-        if not self._said:
+        """Answer the events that the application left unanswered."""
+        if not self._sent:
             await self._answer(STARTUP)
-        if self._said == f"{STARTUP}.complete":
+        if self._sent == f"{STARTUP}.complete":
             await self._answer(SHUTDOWN)
 
     async def close(self) -> None:
         """Close the store, if it was opened."""
         if self._is_open:
             self._is_open = False
-            await self._closing()
+            await self._close_store()
 
     async def _answer(self, event: str) -> None:
-        while self._heard != event:
+        while self._received != event:
             await self.receive()
         await self.send({"type": f"{event}.complete"})

@@ -1,15 +1,15 @@
 """
-From a refusal to an HTTP answer: status, headers, and a body of `application/problem+json` (RFC 9457).
+Problem documents: renders refusals as status, headers and `application/problem+json` body (RFC 9457).
 
 | case | status | type ends in |
 |---|---|---|
-| a scope or an amount read from the request that cannot be | 400 | `bad-request` |
-| nobody was identified | 401 | `account-required` |
+| a cost or a scope that the request lacks or has wrong | 400 | `bad-request` |
+| not identified | 401 | `account-required` |
 | not included, level too low, limit 0, unknown account | 403 | `not-included` |
 | allocation full; a cost that can never fit | 403 | `limit-reached` |
 | suspended | 403 | `suspended` |
 | rate or quota used up | 429 | `quota-exceeded` |
-| the store is down and the limit says deny | 503 | `limits-unavailable` |
+| store down, and the limit denies in an outage | 503 | `limits-unavailable` |
 """
 
 from __future__ import annotations
@@ -33,35 +33,25 @@ QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded
 """The type that draft-ietf-httpapi-ratelimit-headers-11 asks IANA to register, with `violated-policies`."""
 
 CHALLENGE = b'Bearer realm="account"'
-"""A 401 must carry a challenge (RFC 9110, section 15.5.2); which one, `on_denied` may say better."""
+"""The challenge that a 401 requires (RFC 9110, section 15.5.2); `on_denied` can send another."""
 
-RETRY_UNKNOWN = 1
-"""Seconds after which to try again where nobody knows better."""
-
-NOT_INCLUDED = (Reason.NOT_INCLUDED, Reason.LEVEL_TOO_LOW, Reason.UNKNOWN_ACCOUNT)
-"""Refusals that read alike, so that nobody learns which accounts there are."""
+DEFAULT_RETRY = 1
+"""Seconds of `Retry-After` when the wait is unknown."""
 
 SUSPENDED = "The account is suspended."
 
-STATUS = {
-    "bad-request": 400,
-    "account-required": 401,
-    "not-included": 403,
-    "limit-reached": 403,
-    "suspended": 403,
-    "quota-exceeded": 429,
-    "limits-unavailable": 503,
+PROBLEMS = {
+    "bad-request": (400, "Bad request"),
+    "account-required": (401, "An account is required"),
+    "not-included": (403, "Not included in the plan"),
+    "limit-reached": (403, "Limit reached"),
+    "suspended": (403, "The account is suspended"),
+    "quota-exceeded": (429, "Quota exceeded"),
+    "limits-unavailable": (503, "Limits are unavailable"),
 }
-TITLE = {
-    "bad-request": "Bad request",
-    "account-required": "An account is required",
-    "not-included": "Not included in the plan",
-    "limit-reached": "Limit reached",
-    "suspended": "The account is suspended",
-    "quota-exceeded": "Quota exceeded",
-    "limits-unavailable": "Limits are unavailable",
-}
-KIND = {
+"""Status and title of each kind of problem."""
+
+_KINDS = {
     Reason.NOT_INCLUDED: "not-included",
     Reason.LEVEL_TOO_LOW: "not-included",
     Reason.UNKNOWN_ACCOUNT: "not-included",
@@ -77,14 +67,14 @@ KIND = {
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """
-    One refused request, ready to be sent.
+    The answer to a refused request.
 
     Args:
-        kind: What the problem's type ends in.
+        kind: The last part of the problem type.
         status: The HTTP status.
-        body: The members of the problem, as `json.dumps` takes them.
+        body: The members of the problem document, as `json.dumps` takes them.
         retry_after: Whole seconds for `Retry-After`, or None.
-        decision: What refused; None where nobody was identified, or nothing could be asked.
+        decision: The decision that refused; None if no decision was made.
     """
 
     kind: str
@@ -95,13 +85,13 @@ class Refusal:
 
     @property
     def headers(self) -> Headers:
-        """The headers of the answer, its length and type included."""
-        found = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
+        """The headers of the answer, without its length."""
+        headers = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
         if self.status == 401:
-            found.append((b"www-authenticate", CHALLENGE))
+            headers.append((b"www-authenticate", CHALLENGE))
         if self.retry_after is not None:
-            found.append((b"retry-after", b"%d" % self.retry_after))
-        return found
+            headers.append((b"retry-after", b"%d" % self.retry_after))
+        return headers
 
     @property
     def content(self) -> bytes:
@@ -111,17 +101,17 @@ class Refusal:
 
 class Problems:
     """
-    Turns refusals into answers.
+    Renders refusals.
 
     Args:
-        docs_url: Where the problem types are explained: each type is then `<docs_url>#<kind>`.
-        upgrade_url: Where people go to have more; stands in bodies that an upgrade would change.
-        payment_required: Answer with 402 instead of 403 where an upgrade or an add-on would help.
+        docs_url: The page that documents the problem types; each type is then `<docs_url>#<kind>`.
+        upgrade_url: The page on which a customer can upgrade; in bodies that name a remedy.
+        payment_required: Answer 402 instead of 403 where an upgrade or an add-on would help.
         retry_after_cap: Seconds above which the `Retry-After` of a 429 is left out.
 
     Raises:
-        TypeError: For an address that is no str, and for a switch that is neither True nor False.
-        ValueError: For an address with control characters, and a cap that is no number of seconds.
+        TypeError: If a URL is not a str, or *payment_required* not a bool.
+        ValueError: If a URL holds control characters, or the cap is not an int of 0 or more.
     """
 
     def __init__(
@@ -143,47 +133,45 @@ class Problems:
         self._cap = retry_after_cap
 
     def account_required(self) -> Refusal:
-        """Return the answer to somebody who was not identified."""
+        """Return the 401 for a request without an account."""
         return self._refusal("account-required", "The request names no account; sign in, or send a valid key.")
 
     def bad_request(self) -> Refusal:
-        """Return the answer to a request of which cannot be read what it counts, or where."""
+        """Return the 400 for a request with a cost or a scope that is missing or invalid."""
         return self._refusal("bad-request", "What this request counts on cannot be read from it; correct and send it.")
 
-    def unavailable(self, retry_after: int = RETRY_UNKNOWN) -> Refusal:
-        """Return the answer where nothing could be decided; try again after whole seconds."""
+    def unavailable(self, retry_after: int = DEFAULT_RETRY) -> Refusal:
+        """Return the 503 for a request that could not be decided, with whole seconds until a retry."""
         text = "What this account may do cannot be looked up just now; try again later."
         return self._refusal("limits-unavailable", text, retry_after=retry_after)
 
     def standing(self, reason: Reason) -> Refusal:
-        """Return the answer to an account that may do nothing at all: suspended, or unknown."""
-        kind = KIND[reason]
+        """Return the 403 for an account that is refused everything: suspended, or unknown."""
+        kind = _KINDS[reason]
         return self._refusal(kind, SUSPENDED if kind == "suspended" else "The plan does not include this.")
 
-    def refused(self, decision: Decision, like: Decision | None = None) -> Refusal:
+    def refused(self, decision: Decision, rendered: Decision | None = None) -> Refusal:
         """
-        Return the answer to a refused decision.
+        Return the answer to a decision that refuses.
 
         Args:
-            decision: What refused.
-            like: Another refusal that it shall read like; see `entitlements.http.unknown_accounts`.
+            decision: The decision.
+            rendered: Another one to render instead; see `entitlements.http.unknown_accounts`.
         """
-        if like is not None:
-            return replace(self.refused(like), decision=decision)
-        kind = KIND[decision.reason]
+        if rendered is not None:
+            return replace(self.refused(rendered), decision=decision)
+        kind = _KINDS[decision.reason]
         if kind == "suspended":
             return self._refusal(kind, SUSPENDED, decision)
         if kind == "limits-unavailable":
-            wait = max(RETRY_UNKNOWN, _whole_seconds(decision) or 0)
+            wait = max(DEFAULT_RETRY, _whole_seconds(decision) or 0)
             text = "This limit cannot be counted just now, and is not passed uncounted; try again later."
             return self._refusal(kind, text, decision, retry_after=wait)
         if kind == "not-included":
-            return self._refusal(
-                kind, f"The plan does not include {decision.feature!r}{_help(decision, 'does')}.", decision
-            )
-        return self._refusal(
-            kind, _over(decision), decision, retry_after=_whole_seconds(decision), figures=_figures(decision)
-        )
+            detail = f"The plan does not include {decision.feature!r}{_remedy_clause(decision, 'does')}."
+            return self._refusal(kind, detail, decision)
+        figures = _figures(decision)
+        return self._refusal(kind, _exceeded(decision), decision, retry_after=_whole_seconds(decision), figures=figures)
 
     def _refusal(
         self,
@@ -194,8 +182,8 @@ class Problems:
         retry_after: int | None = None,
         figures: Mapping[str, object] | None = None,
     ) -> Refusal:
-        status = STATUS[kind]
-        body: dict[str, Any] = {"type": self._type(kind), "title": TITLE[kind], "status": status, "detail": detail}
+        status, title = PROBLEMS[kind]
+        body: dict[str, Any] = {"type": self._type(kind), "title": title, "status": status, "detail": detail}
         if decision is not None and kind != "suspended":
             body["feature"] = decision.feature
             remedy = decision.remedy
@@ -206,8 +194,8 @@ class Problems:
                 if self._payment_required and status == 403:
                     body["status"] = status = 402
         body |= figures or {}
-        is_told = status == 503 or (status == 429 and retry_after is not None and retry_after <= self._cap)
-        return Refusal(kind, status, body, retry_after if is_told else None, decision)
+        sends_wait = status == 503 or (status == 429 and retry_after is not None and retry_after <= self._cap)
+        return Refusal(kind, status, body, retry_after if sends_wait else None, decision)
 
     def _type(self, kind: str) -> str:
         if self._docs_url:
@@ -217,10 +205,10 @@ class Problems:
 
 def check_switch(name: str, value: object) -> None:
     """
-    Check an option that is on or off: a text such as "no" would count as on.
+    Check a boolean option; a str such as "no" would count as True.
 
     Raises:
-        TypeError: For anything but a bool.
+        TypeError: If *value* is not a bool.
     """
     if not isinstance(value, bool):
         raise TypeError(f"{name} {shown(value)} must be True or False")
@@ -235,23 +223,23 @@ def _check_url(name: str, url: object) -> None:
         raise ValueError(f"{name} {shown(url)} holds {found[0]!r}, which no address may; strip or percent-encode it")
 
 
-def _help(decision: Decision, verb: str) -> str:
+def _remedy_clause(decision: Decision, verb: str) -> str:
     remedy = decision.remedy
     ways = [] if remedy is None else [each for each in (remedy.tier, remedy.add_on) if each]
     return f"; {' or '.join(ways)} {verb}" if ways else ""
 
 
-def _over(decision: Decision) -> str:
-    """Return which limit stands in the way, without a figure that changes from call to call."""
+def _exceeded(decision: Decision) -> str:
+    """Return the detail for an exceeded limit, without a figure that changes from call to call."""
     if decision.reason is Reason.NEVER_FITS:
-        return f"The request needs more of {decision.feature!r} than the plan has in all{_help(decision, 'has more')}."
+        return f"The request needs more of {decision.feature!r} than the plan has in all{_remedy_clause(decision, 'has more')}."
     if decision.reason is Reason.ALLOCATION_FULL:
-        return f"All of {decision.feature!r} is in use{_help(decision, 'has more')}."
+        return f"All of {decision.feature!r} is in use{_remedy_clause(decision, 'has more')}."
     if decision.used and decision.remaining:
-        return f"The request needs more of {decision.feature!r} than is left for now{_help(decision, 'has more')}."
+        return f"The request needs more of {decision.feature!r} than is left for now{_remedy_clause(decision, 'has more')}."
     if decision.degraded:
         return f"{decision.feature!r} is counted apart for the moment, and the share of this server is used up."
-    return f"All of {decision.feature!r} is used up for now{_help(decision, 'has more')}."
+    return f"All of {decision.feature!r} is used up for now{_remedy_clause(decision, 'has more')}."
 
 
 def _figures(decision: Decision) -> dict[str, object]:
@@ -260,17 +248,17 @@ def _figures(decision: Decision) -> dict[str, object]:
         "limit": in_json(decision.limit), "used": decision.used, "remaining": in_json(decision.remaining),
         "resets_at": in_json(decision.resets_at), "retry_after": None if wait is None else _whole_seconds(decision),
     }  # fmt: skip
-    if KIND[decision.reason] == "quota-exceeded":
+    if _KINDS[decision.reason] == "quota-exceeded":
         figures["violated-policies"] = [
             name
             for name, part in decision.parts.items()
-            if part.is_enforced and not part.allowed and KIND.get(part.reason) == "quota-exceeded"
+            if part.is_enforced and not part.allowed and _KINDS.get(part.reason) == "quota-exceeded"
         ]
     return figures
 
 
 def _whole_seconds(decision: Decision) -> int | None:
-    """Return how long to wait, rounded up, at least a second."""
+    """Return the wait in whole seconds, rounded up, at least 1; None if waiting does not help."""
     line = decision.line
     if line is None or line.retry_at is None:
         return None

@@ -1,4 +1,4 @@
-"""Sending a refusal: as a response, or to a websocket that was not accepted yet."""
+"""Refusal sender: answers a request, or a websocket that is not accepted yet, with a refusal."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 OnDenied = Callable[[Scope, "Refusal"], "App | Awaitable[App | None] | None"]
 """
-Answers a refusal in another way: an ASGI app, such as a Starlette `Response`, or None for
-the problem document. What is left of the limits is added to its headers too.
+Returns the ASGI app that answers a refusal, such as a Starlette `Response`, or None for the
+problem document. The rate limit headers are added to its response too.
 """
 
 _log = logging.getLogger("entitlements.http")
@@ -27,10 +27,10 @@ _log = logging.getLogger("entitlements.http")
 
 def check_on_denied(on_denied: OnDenied | None) -> OnDenied | None:
     """
-    Return what may answer refusals.
+    Return *on_denied*, unchanged.
 
     Raises:
-        TypeError: For what cannot be called.
+        TypeError: If it is neither callable nor None.
     """
     if on_denied is not None and not callable(on_denied):
         raise TypeError(f"on_denied {on_denied!r} must be a callable from the scope and the refusal to an ASGI app")
@@ -41,16 +41,16 @@ async def refuse(
     scope: Scope, receive: Receive, send: Send, refusal: Refusal, *, headers: Headers, on_denied: OnDenied | None
 ) -> None:
     """
-    Answer with a refusal.
+    Answer a request or a websocket with a refusal.
 
     Args:
-        scope: Of the request or the websocket.
-        receive: Of the same.
-        send: Of the same.
-        refusal: What to say.
-        headers: What to say beside it.
-        on_denied: What may answer instead; where nothing is sent, the problem is;
-            what fails before it has sent anything is logged.
+        scope: The scope of the request or the websocket.
+        receive: Its `receive`.
+        send: Its `send`.
+        refusal: The refusal.
+        headers: Rate limit headers to add.
+        on_denied: Returns an ASGI app that answers instead. The problem document is sent if it
+            returns None, sends nothing, or raises before it has sent anything; the error is logged.
     """
     prefix = "http.response"
     if scope["type"] == "websocket":
@@ -60,43 +60,38 @@ async def refuse(
             return
         prefix = "websocket.http.response"
 
-    began = False
+    started = False
 
-    async def telling(message: Message) -> None:
-        nonlocal began
-        began = True
+    async def send_with_headers(message: Message) -> None:
+        nonlocal started
+        started = True
         if message["type"] == f"{prefix}.start":
             message = {**message, "headers": merge_headers(message.get("headers", ()), headers)}
         await send(message)
 
     if on_denied is not None:
         try:
-            instead = await _instead(on_denied, scope, refusal)
-            await instead(scope, receive, telling)
+            app = await _custom_app(on_denied, scope, refusal)
+            if app is not None:
+                await app(scope, receive, send_with_headers)
         except Exception as error:
-            if began:
+            if started:
                 raise
-            told = redacted_traceback(error, refusal.decision.account if refusal.decision is not None else None)
-            _log.error("on_denied failed; the problem document is sent instead\n%s", told)
-    if not began:
-        await _respond(telling, prefix, refusal, is_head=scope.get("method") == "HEAD")
+            traceback = redacted_traceback(error, None if refusal.decision is None else refusal.decision.account)
+            _log.error("on_denied failed; the problem document is sent instead\n%s", traceback)
+    if not started:
+        await _send_problem(send_with_headers, prefix, refusal, is_head=scope.get("method") == "HEAD")
 
 
-async def _instead(on_denied: OnDenied, scope: Scope, refusal: Refusal) -> App:
+async def _custom_app(on_denied: OnDenied, scope: Scope, refusal: Refusal) -> App | None:
     answer = on_denied(scope, refusal)
     app = await answer if inspect.isawaitable(answer) else answer
-    if app is None:
-        return _nothing
-    if not callable(app):
+    if app is not None and not callable(app):
         raise TypeError(f"on_denied gave {app!r}; it must give an ASGI app, such as a Starlette Response, or None")
     return app
 
 
-async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
-    """Leave the answer to the problem document."""
-
-
-async def _respond(send: Send, prefix: str, refusal: Refusal, *, is_head: bool) -> None:
+async def _send_problem(send: Send, prefix: str, refusal: Refusal, *, is_head: bool) -> None:
     content = refusal.content
     headers = [*refusal.headers, (b"content-length", b"%d" % len(content))]
     await send({"type": f"{prefix}.start", "status": refusal.status, "headers": headers})

@@ -1,4 +1,4 @@
-"""One charge around one request: taken before the application runs, given back when it comes to nothing."""
+"""Request charges: charges a request before the application runs, and refunds it if the request fails."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from entitlements.async_enforcer import AsyncEnforcer
-from entitlements.http.costs import BadRequest, costs_of, whose_fault
+from entitlements.http.costs import BadRequest, check_scope_error, costs_of
 from entitlements.http.fast_path import FastPath
 from entitlements.http.headers import HeaderStyle, RateLimitHeaders
 from entitlements.http.problems import check_switch
 from entitlements.http.response import Response
-from entitlements.http.unknown_accounts import as_unentitled, refused_within
+from entitlements.http.unknown_accounts import inner_refusal, lowest_tier_denial
 from entitlements.http.websocket_messages import MeteredMessages
 from entitlements.model.facts import Reason
 from entitlements.model.limits import Rate
 from entitlements.model.redaction import redacted_traceback
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Coroutine, Mapping
+    from typing import Any
 
     from entitlements.enforcer import Enforcer
     from entitlements.http.current import Handle
@@ -36,19 +37,19 @@ _log = logging.getLogger("entitlements.http")
 
 class RequestCharger:
     """
-    Charges requests, and gives back what came to nothing.
+    Charges requests, refunds failed ones, and renders refusals.
 
     Args:
-        app: The application, which may refuse by itself.
-        enforcer: Whose verbs.
-        refund_on: Statuses for which quotas and allocations come back.
-        refund_rates: Whether units of rates come back with them.
-        style: How responses say what is left.
-        problems: How refusals read.
+        app: The application, whose own refusals unknown accounts get.
+        enforcer: The enforcer of the middleware.
+        refund_on: Statuses that refund quotas and allocations.
+        refund_rates: Refund units of rates too.
+        style: Style of the rate limit headers.
+        problems: Renders refusals.
 
     Raises:
-        TypeError: For *refund_rates* that is neither True nor False.
-        ValueError: For what is no status.
+        TypeError: If *refund_rates* is not a bool.
+        ValueError: If *refund_on* holds anything but HTTP statuses.
     """
 
     def __init__(
@@ -74,47 +75,50 @@ class RequestCharger:
         self._refunds: set[asyncio.Future[None]] = set()
         self._headers = RateLimitHeaders(style)
         self.headers = self._headers.of
-        """From a decision to what the response says of the limits that it is about."""
+        """Returns the rate limit headers for a decision."""
         self.fast_path = FastPath(enforcer, self._headers, refund_rates=refund_rates)
         """The fast path for one unit of one rate."""
 
     def is_refundable(self, receipt: Receipt) -> bool:
-        """Say whether a charge may have to be given back: one of rates alone stays spent, unless asked."""
+        """Return True if a failed request refunds the charge; one of rates alone stays spent by default."""
         return receipt.operation is not None or self._refund_rates
 
     def response(self, receive: Receive, send: Send, decision: Decision) -> Response:
-        """Return the response to a request whose charge may have to be given back."""
-        return Response(receive, send, lambda status: self._told(decision, status))
+        """Return the response of a request whose charge is refundable."""
+        return Response(receive, send, lambda status: self._response_headers(decision, status))
 
-    def _told(self, decision: Decision, status: int) -> Headers:
-        """Return what a response of this status says, which may bring back what it took."""
+    def _response_headers(self, decision: Decision, status: int) -> Headers:
+        """Return the headers of a response; a status in `refund_on` shows the usage after the refund."""
         if status in self._refund_on:
             return self._headers.after_refund(decision, rates=self._refund_rates)
         return self.headers(decision)
 
     async def charge(self, account: Handle, route: Route, scope: Scope) -> Decision | None:
         """
-        Same as `consume` for a whole request: one that is cancelled while it waits for its charge takes nothing.
+        Charge one request; if it is cancelled while the charge is pending, the charge is refunded.
+
+        Returns:
+            The decision; None if the request costs nothing.
 
         Raises:
             Exception: As `consume`.
         """
-        if not self._waits or not self._has_refundable_limit(route):  # a task costs more than all that is done here
+        if not self._waits or not self._has_refundable_limit(route):  # a task costs more than the rest of this call
             return await self.consume(account, route, scope)
         charge = asyncio.ensure_future(self.consume(account, route, scope))
         try:
             return await asyncio.shield(charge)
         except asyncio.CancelledError:
-            self._track(asyncio.ensure_future(self._refund_cancelled(charge)))
+            self._start(self._refund_cancelled(charge))
             raise
 
     def _has_refundable_limit(self, route: Route) -> bool:
-        """Say whether a rule takes anything that a request which comes to nothing gets back."""
+        """Return True if a rule consumes a limit whose units a failed request refunds."""
         limits = self._enforcer.policy.limits
         return self._refund_rates or not all(isinstance(limits.get(name), Rate) for name in route.consumes)
 
     async def _refund_cancelled(self, charge: asyncio.Future[Decision | None]) -> None:
-        with suppress(Exception):  # then nothing is known to be taken
+        with suppress(Exception):  # a failed charge has no decision to refund
             decision = await charge
             if decision is not None and decision.allowed and self.is_refundable(decision.receipt):
                 await self._refund(decision)
@@ -123,68 +127,66 @@ class RequestCharger:
         self, account: Handle, route: Route, scope: Scope, consumes: Mapping[str, Cost] | None = None
     ) -> Decision | None:
         """
-        Take the units of one request, or of one message, all or nothing; None where that is none at all.
+        Charge one request, or one message, all or nothing.
+
+        Returns:
+            The decision; None if it costs nothing.
 
         Raises:
-            BadRequest: For units or a scope that the rule has read from the request, and that can be none.
-            Exception: What a rule raises that computes something, or a store.
+            BadRequest: If a cost or a scope that was read from the request is missing or invalid.
+            Exception: From a callable of the rule, or the store.
         """
         costs = costs_of(route.consumes if consumes is None else consumes, scope, account.id)
         if not costs:
             return None
-        whose = None if route.scope is None else route.scope(scope)
-        what, n = next(iter(costs.items())) if len(costs) == 1 else (costs, 1)  # of one rate a step is kept ready
+        meter_scope = None if route.scope is None else route.scope(scope)
+        what, n = next(iter(costs.items())) if len(costs) == 1 else (costs, 1)  # a charge of one rate has a ready step
         try:
             if isinstance(self._enforcer, AsyncEnforcer):
-                return await self._enforcer.consume(account.account, what, n, scope=whose)
-            return self._enforcer.consume(account.account, what, n, scope=whose)
+                return await self._enforcer.consume(account.account, what, n, scope=meter_scope)
+            return self._enforcer.consume(account.account, what, n, scope=meter_scope)
         except ValueError as error:
-            if route.scope is None:
-                raise
-            raise whose_fault(error, whose, route) from error
+            check_scope_error(error, route, meter_scope)
+            raise
 
     def refusal(self, why: Decision | Reason, route: Route, scope: Scope) -> Refusal:
         """
         Return the answer to a refused request.
 
         Args:
-            why: What refused, or the standing of an account of which nothing was asked.
-            route: The rule.
-            scope: Of the request.
+            why: The decision that refused; or the reason for which an account is refused everything.
+            route: The rule that the request matched.
+            scope: The scope of the request.
 
         Raises:
             BadRequest: As `consume`.
-            Exception: What a rule raises that computes something, or what an application within asks.
+            Exception: From a callable of the rule, or of an inner application.
         """
-        if isinstance(why, Reason):
-            within = self._within(scope) if why is Reason.UNKNOWN_ACCOUNT else None
-            return within or self._problems.standing(why)
-        if why.reason is not Reason.UNKNOWN_ACCOUNT:
-            return self._problems.refused(why)
-        like = self._as_lowest(route, scope)
-        if like is not None:
-            return self._problems.refused(why, like)
-        return replace(self._within(scope) or self._problems.standing(why.reason), decision=why)
+        reason, decision = (why, None) if isinstance(why, Reason) else (why.reason, why)
+        if reason is not Reason.UNKNOWN_ACCOUNT:
+            return self._problems.standing(reason) if decision is None else self._problems.refused(decision)
+        if decision is not None:
+            rendered = self._lowest_tier_denial(route, scope)
+            if rendered is not None:
+                return self._problems.refused(decision, rendered)
+        inner = inner_refusal(self._app, scope, self._enforcer.policy)
+        return replace(inner or self._problems.standing(reason), decision=decision)
 
-    def _within(self, scope: Scope) -> Refusal | None:
-        return refused_within(self._app, scope, self._enforcer.policy)
-
-    def _as_lowest(self, route: Route, scope: Scope) -> Decision | None:
-        """Return how a rule refuses an account of the lowest tier; nothing is computed where its features do."""
-        like = as_unentitled(self._enforcer.policy, route.requires, {})
-        if like is not None:
-            return like
+    def _lowest_tier_denial(self, route: Route, scope: Scope) -> Decision | None:
+        """Return the decision by which a rule refuses the lowest tier; costs are computed only if features allow it."""
+        denial = lowest_tier_denial(self._enforcer.policy, route.requires, {})
+        if denial is not None:
+            return denial
         costs = costs_of(route.consumes, scope)
-        whose = None if route.scope is None else route.scope(scope)
+        meter_scope = None if route.scope is None else route.scope(scope)
         try:
-            return as_unentitled(self._enforcer.policy, (), costs, whose)
+            return lowest_tier_denial(self._enforcer.policy, (), costs, meter_scope)
         except ValueError as error:
-            if route.scope is None:
-                raise
-            raise whose_fault(error, whose, route) from error
+            check_scope_error(error, route, meter_scope)
+            raise
 
     def error_refusal(self, error: Exception, what: object, account: Handle) -> Refusal:
-        """Return the answer where *what* could not be decided: a store's, a directory's or a rule's error, or the request's."""
+        """Return the answer to *what* could not be decided: 400 for a bad request, else 503, which is logged."""
         if isinstance(error, BadRequest):
             return self._problems.bad_request()
         _log.error(
@@ -195,57 +197,51 @@ class RequestCharger:
     async def refund_if_failed(
         self, response: Response, decision: Decision, raised: BaseException | None = None
     ) -> None:
-        """Give back what a request took that has come to nothing."""
+        """Refund a refundable charge if its request failed, also when the request was cancelled."""
         if self.should_refund(response, raised):
-            await self._shielded_refund(decision)
+            await asyncio.shield(self._start(self._refund(decision)))
 
     def should_refund(self, response: Response, raised: BaseException | None = None) -> bool:
         """
-        Say whether a request has come to nothing.
+        Return True if a request failed.
 
-        A client that hangs up during a response has had a part of it: what is raised or
-        cancelled for that reason gives nothing back.
+        A client that disconnects during a response has received a part of it. An error or a
+        cancellation that follows from that does not count as a failure.
         """
         if response.status is None or response.status in self._refund_on:
             return True
         if raised is None or response.is_complete:
             return False
-        return not (response.is_gone or isinstance(raised, asyncio.CancelledError))
+        return not (response.is_disconnected or isinstance(raised, asyncio.CancelledError))
 
     def metered_messages(
         self, account: Handle, route: Route, scope: Scope, receive: Receive, send: Send
     ) -> tuple[Receive, Send]:
-        """Return what charges each message of a websocket, and closes it with 1008 when refused."""
+        """Return a `receive` and a `send` that charge each message of a websocket, and close it when one is refused."""
 
         async def charge() -> str | None:
             try:
                 decision = await self.consume(account, route, scope, route.messages)
-            except Exception as error:  # noqa: BLE001 - a store's or a rule's error: nothing passes uncounted
+            except Exception as error:  # noqa: BLE001 - a store or a rule failed: no message passes uncounted
                 return self.error_refusal(error, f"a message on {route}", account).kind
             return None if decision is None or decision.allowed else self._problems.refused(decision).kind
 
         messages = MeteredMessages(receive, send, charge)
         return messages.receive, messages.send
 
-    async def _shielded_refund(self, decision: Decision) -> None:
-        """Give back, where there is anything to give, also when the request was cancelled."""
-        if not self.is_refundable(decision.receipt):
-            return
-        await asyncio.shield(self._track(asyncio.ensure_future(self._refund(decision))))
-
-    def _track(self, refund: asyncio.Future[None]) -> asyncio.Future[None]:
-        """Hold a refund until it is done: a loop itself holds its tasks only weakly."""
-        self._refunds.add(refund)
-        refund.add_done_callback(self._refunds.discard)
-        return refund
+    def _start(self, refund: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
+        """Start a refund as a task; it is referenced until it is done, as a loop keeps weak references only."""
+        task = asyncio.ensure_future(refund)
+        self._refunds.add(task)
+        task.add_done_callback(self._refunds.discard)
+        return task
 
     async def _refund(self, decision: Decision) -> None:
-        """Give back; the response stands whatever becomes of it."""
+        """Refund a charge; an error is logged, and the response stays as it is."""
         try:
             if isinstance(self._enforcer, AsyncEnforcer):
                 await self._enforcer.refund(decision, rates=self._refund_rates)
             else:
                 self._enforcer.refund(decision, rates=self._refund_rates)
-        except Exception as error:  # noqa: BLE001 - as above
-            told = redacted_traceback(error, decision.account)
-            _log.error("the units of a request that came to nothing could not be given back\n%s", told)
+        except Exception as error:  # noqa: BLE001 - any error of the store
+            _log.error("refund of a failed request failed\n%s", redacted_traceback(error, decision.account))

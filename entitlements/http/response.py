@@ -1,4 +1,4 @@
-"""What a server is sent of one response: told of limits at its start, and watched to its end."""
+"""Response wrapper: adds rate limit headers at the start of a response, and records its progress."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ if TYPE_CHECKING:
 
 STARTS = frozenset({"http.response.start", "websocket.accept"})
 BODIES = frozenset({"http.response.body", "http.response.pathsend", "http.response.zerocopysend"})
-"""What carries a body, with the extensions that hand over a file."""
+"""Messages with a body, including the extensions that send a file."""
 
-SINGLE = frozenset({b"ratelimit-limit", b"x-ratelimit-limit"})
-"""How styles begin that have one figure where the structured fields have a list."""
+SINGLE_LIMIT_HEADERS = frozenset({b"ratelimit-limit", b"x-ratelimit-limit"})
+"""First header of the styles that describe one limit; the structured fields hold a list."""
 
 
 class Response:
     """
-    A `receive` and a `send` that add headers to the first start, and know how far the response came.
+    The `receive` and `send` of one response: they add headers to its start and record its progress.
 
-    For a websocket, accepting it is all: what was taken for the connection stays taken.
+    A websocket's response is complete once it is accepted, so the charge for a connection is not refunded.
 
     Args:
-        receive: The server's.
-        send: The server's.
-        headers: From the status to what is added.
+        receive: The `receive` of the server.
+        send: The `send` of the server.
+        headers: Returns the headers to add to a response with this status.
     """
 
-    __slots__ = ("_headers", "_receive", "_send", "_trailers", "is_complete", "is_gone", "status")
+    __slots__ = ("_headers", "_receive", "_send", "_trailers", "is_complete", "is_disconnected", "status")
 
     def __init__(self, receive: Receive, send: Send, headers: Callable[[int], Headers]) -> None:
         self._receive = receive
@@ -38,17 +38,17 @@ class Response:
         self._trailers = False
         self.status: int | None = None
         self.is_complete = False
-        self.is_gone = False  # the client: it hung up
+        self.is_disconnected = False  # by the client
 
     async def receive(self) -> Message:
         """Return the next event."""
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            self.is_gone = True
+            self.is_disconnected = True
         return message
 
     async def send(self, message: Message) -> None:
-        """Pass a message on; one that starts the response with more headers."""
+        """Send a message; add headers to the one that starts the response."""
         kind = message["type"]
         if self.status is None:
             if kind in STARTS:
@@ -63,7 +63,7 @@ class Response:
         try:
             await self._send(message)
         except OSError:
-            self.is_gone = True
+            self.is_disconnected = True
             raise
         if kind in BODIES and not message.get("more_body", False):
             self.is_complete = self.is_complete or not self._trailers
@@ -72,12 +72,12 @@ class Response:
 
 
 def with_headers(send: Send, headers: Headers) -> Send:
-    """Return a `send` that adds headers to the first start, and does no more: for what is never given back."""
+    """Return a `send` that adds *headers* to the start of a response, for charges that are never refunded."""
     if not headers:
         return send
-    started, is_single = False, headers[0][0] in SINGLE
+    started, is_single = False, headers[0][0] in SINGLE_LIMIT_HEADERS
 
-    def sent(message: Message) -> Awaitable[None]:
+    def send_with_headers(message: Message) -> Awaitable[None]:
         nonlocal started
         if not started and message["type"] in STARTS:
             started = True
@@ -85,16 +85,16 @@ def with_headers(send: Send, headers: Headers) -> Send:
             message = {**message, "headers": merge_headers(present, headers) if is_single else [*present, *headers]}
         return send(message)
 
-    return sent
+    return send_with_headers
 
 
-def merge_headers(present: Headers, own: Headers) -> Headers:
+def merge_headers(present: Headers, added: Headers) -> Headers:
     """
-    Return a response's headers with what is said of limits.
+    Return the headers of a response, *present*, with the rate limit headers *added*.
 
-    Structured fields are lists, and a second line adds to them; of the older styles an
-    installation further in has said its figures, which stand.
+    Structured fields are lists, so a second line extends them. The older styles describe one
+    limit: headers that a middleware further inside has set are kept.
     """
-    if own and own[0][0] in SINGLE and any(name == own[0][0] for name, _ in present):
+    if added and added[0][0] in SINGLE_LIMIT_HEADERS and any(name == added[0][0] for name, _ in present):
         return [*present]
-    return [*present, *own]
+    return [*present, *added]

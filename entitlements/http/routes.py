@@ -1,4 +1,4 @@
-"""Routes as data: which requests need which features, and consume which limits."""
+"""Route rules as data: the features that a request requires, and the limits that it consumes."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from entitlements.http.types import Scope
 
 ROUTE_KEY = "entitlements.route"
-"""Where the scope keeps the table and the rule that was found in it."""
+"""Scope key of a route table and the rule that was found in it."""
 
 __all__ = ["Cost", "Route", "RouteTable", "route_of"]
 
 
 def route_of(table: RouteTable, scope: Scope) -> Route:
-    """Return the rule that a request or a websocket falls under; looked for once per scope."""
+    """Return the rule that a request or a websocket matches; the scope caches it."""
     if not table.routes:
         return table.default
-    known: tuple[RouteTable, Route] | None = scope.get(ROUTE_KEY)
-    if known is not None and known[0] is table:
-        return known[1]
+    cached: tuple[RouteTable, Route] | None = scope.get(ROUTE_KEY)
+    if cached is not None and cached[0] is table:
+        return cached[1]
     route = table.find(path_of(scope), scope.get("method"))
     scope[ROUTE_KEY] = (table, route)
     return route

@@ -1,4 +1,4 @@
-"""The words of ASGI 3, as its specification has them."""
+"""Types and helpers for ASGI 3, named as in its specification."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 Headers = list[tuple[bytes, bytes]]
-"""Names in lower case, as ASGI wants them."""
+"""Names and values; ASGI requires names in lower case."""
 
 
 def header_values(scope: Scope, name: bytes) -> list[bytes]:
@@ -21,7 +21,7 @@ def header_values(scope: Scope, name: bytes) -> list[bytes]:
 
 
 def path_of(scope: Scope) -> str:
-    """Return the path below the mount point, as a router there sees it."""
+    """Return the path below the mount point, as a router mounted there sees it."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
     if not root or not path.startswith(root):

@@ -1,15 +1,16 @@
 """
-What an unknown account is told: what an account of the lowest tier would be, that is not entitled either.
+Refusals of unknown accounts, as an account of the lowest tier would get them.
 
-Its own decision would name the first feature or limit that was asked for, which every
-account may have; so the answer would say that this one is not among them.
+The decision about an unknown account names the first feature or limit that was asked for. If
+every account has that one, the response would reveal that the id is unknown. So the response
+names what an account of the lowest tier lacks.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from entitlements.http.root_path import INNER
+from entitlements.http.root_path import WRAPPED_ATTRIBUTES
 from entitlements.model.account import Account
 from entitlements.model.charge import Verb
 from entitlements.model.facts import Reason
@@ -26,26 +27,26 @@ if TYPE_CHECKING:
     from entitlements.model.decision import Decision
     from entitlements.model.policy import Policy
 
-TO_STRANGER = "entitlements_to_stranger"
-"""The attribute of an application that says how it refuses an account of the lowest tier: `(scope, policy)`."""
+UNKNOWN_ACCOUNT_REFUSAL = "entitlements_unknown_account_refusal"
+"""Attribute of an application: a callable from `(scope, policy)` to its refusal of an account of the lowest tier."""
 
 UNENTITLED = (Reason.NOT_INCLUDED, Reason.LEVEL_TOO_LOW)
 
 
-def as_unentitled(
+def lowest_tier_denial(
     policy: Policy, requires: Iterable[str], costs: Mapping[str, int], scope: str | None = None
 ) -> Decision | None:
     """
-    Return the refusal that an account of the lowest tier gets as not included; None where it gets none.
+    Return the decision that refuses an account of the lowest tier as not entitled; None if it is not refused so.
 
     Args:
         policy: The policy in force.
         requires: Names of features, `feature:level`, or limits, in the order asked.
         costs: Units by limit, of one charge.
-        scope: Whose meters for limits with a `per`.
+        scope: The scope of limits with a `per`.
 
     Raises:
-        ValueError: For a charge that cannot be.
+        ValueError: If the charge is invalid.
     """
     tier = min((tier for tier in policy.tiers.values() if not tier.trial), key=lambda tier: tier.rank, default=None)
     if tier is None:
@@ -64,28 +65,28 @@ def as_unentitled(
     return decision if decision.reason in UNENTITLED else None
 
 
-def refused_within(app: object, scope: Scope, policy: Policy) -> Refusal | None:
+def inner_refusal(app: object, scope: Scope, policy: Policy) -> Refusal | None:
     """
-    Return how an application would refuse an account of the lowest tier by itself; None where it would not.
+    Return the refusal that an inner application itself gives an account of the lowest tier; None if it gives none.
 
     Args:
-        app: The application that a middleware wraps; what it wraps, and whose middleware it is, is asked too.
-        scope: Of the request.
+        app: The application that a middleware wraps. Those that it wraps, and `scope["app"]`, are asked too.
+        scope: The scope of the request.
         policy: The policy in force.
 
     Raises:
-        Exception: What is raised by what computes units.
+        Exception: From a callable that computes units.
     """
-    for each in (*_inward(app), scope.get("app")):
-        to_stranger = getattr(each, TO_STRANGER, None)
-        if to_stranger is not None:
-            return to_stranger(scope, policy)  # type: ignore[no-any-return]
+    for each in (*_wrapped_apps(app), scope.get("app")):
+        refusal_of = getattr(each, UNKNOWN_ACCOUNT_REFUSAL, None)
+        if refusal_of is not None:
+            return refusal_of(scope, policy)  # type: ignore[no-any-return]
     return None
 
 
-def _inward(app: Any) -> Iterator[object]:
+def _wrapped_apps(app: Any) -> Iterator[object]:
     seen: set[int] = set()
     while app is not None and id(app) not in seen:
         seen.add(id(app))
         yield app
-        app = next((each for name in INNER if (each := getattr(app, name, None)) is not None), None)
+        app = next((each for name in WRAPPED_ATTRIBUTES if (each := getattr(app, name, None)) is not None), None)

@@ -1,4 +1,4 @@
-"""A websocket whose every message received is charged."""
+"""Metered websocket: charges each message that it receives."""
 
 from __future__ import annotations
 
@@ -10,30 +10,29 @@ if TYPE_CHECKING:
     from entitlements.http.types import Message, Receive, Send
 
 POLICY_VIOLATION = 1008
-"""The code that closes a websocket which may not be used (RFC 6455, section 7.4.1)."""
+"""Close code of a refused websocket (RFC 6455, section 7.4.1)."""
 
-Charge = Callable[[], Awaitable[str | None]]
-"""Takes the units of one message; says why it is refused, or None."""
+MessageCharge = Callable[[], Awaitable[str | None]]
+"""Charges one message; returns the problem kind of a refusal, or None if it is admitted."""
 
 
 class MeteredMessages:
     """
-    A `receive` and a `send` between a server and an application.
+    The `receive` and `send` of a websocket whose messages are charged.
 
-    A message that is refused closes the websocket with 1008: the application receives a
-    disconnect instead of it, and whatever it sends later fails as if the client had gone.
-    An application may give up waiting at any time, by a timeout say: no message is lost
-    by that, and none is charged twice.
+    A refused message closes the websocket with 1008: the application receives a disconnect
+    instead of it, and its later sends fail as if the client had disconnected. The application
+    may cancel a `receive` at any time, for example by a timeout: no message is lost or charged twice.
 
     Args:
-        receive: The server's.
-        send: The server's.
-        charge: Takes the units of one message.
+        receive: The `receive` of the server.
+        send: The `send` of the server.
+        charge: Charges one message.
     """
 
     __slots__ = ("_charge", "_charged", "_closed", "_message", "_receive", "_send")
 
-    def __init__(self, receive: Receive, send: Send, charge: Charge) -> None:
+    def __init__(self, receive: Receive, send: Send, charge: MessageCharge) -> None:
         self._receive = receive
         self._send = send
         self._charge = charge
@@ -42,7 +41,7 @@ class MeteredMessages:
         self._closed: Message | None = None
 
     async def receive(self) -> Message:
-        """Return the next message that was paid for, or the disconnect."""
+        """Return the next admitted message, or the disconnect."""
         if self._closed is not None:
             return self._closed
         if self._charged is None:
@@ -60,10 +59,10 @@ class MeteredMessages:
 
     async def send(self, message: Message) -> None:
         """
-        Pass a message on; once closed, a second close does nothing.
+        Send a message; on a closed websocket, a second close does nothing.
 
         Raises:
-            ConnectionResetError: For anything else on a websocket that was closed.
+            ConnectionResetError: If the websocket was closed, for any other message.
         """
         if self._closed is None:
             await self._send(message)

@@ -19,7 +19,7 @@ from entitlements import Account, AccountError, AsyncEnforcer, Enforcer, MemoryS
 from entitlements.errors import EntitlementsError
 from entitlements.http.asgi import EntitlementsMiddleware
 from entitlements.http.headers import HeaderStyle, rate_limit_headers
-from entitlements.http.headers import _written as written
+from entitlements.http.headers import _encode_limit as encode_limit
 from entitlements.http.identify import api_key, client_ip
 from entitlements.http.problems import Problems
 from entitlements.http.routes import Route
@@ -424,5 +424,5 @@ def test_a_name_that_no_policy_has_is_refused_by_policies_and_told_in_no_header(
         )
 
     decision = Enforcer(POLICY, accounts={}).consume("acme", "api")
-    assert written(decision.facts) is not None
-    assert written(replace(decision.facts, limit=replace(decision.facts.limit, name=name))) is None
+    assert encode_limit(decision.facts) is not None
+    assert encode_limit(replace(decision.facts, limit=replace(decision.facts.limit, name=name))) is None

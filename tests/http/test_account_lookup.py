@@ -50,7 +50,7 @@ def built(request):
 
 
 def test_a_directory_that_hangs_is_503_and_whoever_else_waits_for_the_account_gets_it(built, monkeypatch):
-    monkeypatch.setattr(account_lookup, "LOADED_WITHIN", 0.05)
+    monkeypatch.setattr(account_lookup, "LOAD_TIMEOUT", 0.05)
 
     async def story():
         app, enforcer, directory = built()
@@ -66,7 +66,7 @@ def test_a_directory_that_hangs_is_503_and_whoever_else_waits_for_the_account_ge
 
 
 def test_a_request_that_gives_up_does_not_end_the_load_that_it_began(built, monkeypatch):
-    monkeypatch.setattr(account_lookup, "LOADED_WITHIN", 0.05)
+    monkeypatch.setattr(account_lookup, "LOAD_TIMEOUT", 0.05)
 
     async def story():
         app, _, directory = built()
@@ -95,7 +95,7 @@ def test_a_request_that_is_cancelled_while_its_account_is_loaded_spoils_the_load
 
 @pytest.mark.parametrize("raised", [TimeoutError, asyncio.CancelledError, OSError])
 def test_a_directory_that_breaks_off_is_503_and_is_asked_again(built, raised, monkeypatch):
-    monkeypatch.setattr(account_lookup, "LOADED_WITHIN", 0.05)
+    monkeypatch.setattr(account_lookup, "LOAD_TIMEOUT", 0.05)
 
     async def story():
         app, _, directory = built()
@@ -115,7 +115,7 @@ def test_a_directory_that_breaks_off_is_503_and_is_asked_again(built, raised, mo
 
 
 def test_an_identify_that_hangs_is_503_for_its_own_request_alone(built, monkeypatch):
-    monkeypatch.setattr(account_lookup, "IDENTIFY_WITHIN", 0.05)
+    monkeypatch.setattr(account_lookup, "IDENTIFY_TIMEOUT", 0.05)
 
     async def story():
         never = asyncio.Event()
@@ -135,7 +135,7 @@ def test_an_identify_that_hangs_is_503_for_its_own_request_alone(built, monkeypa
 
 def test_the_deadline_of_identify_leaves_the_directory_its_own(built, monkeypatch):
     """A load may take longer than an `identify` may."""
-    monkeypatch.setattr(account_lookup, "IDENTIFY_WITHIN", 0.02)
+    monkeypatch.setattr(account_lookup, "IDENTIFY_TIMEOUT", 0.02)
 
     async def story():
         async def identify(_):
@@ -163,7 +163,7 @@ class Shared:
 
 
 def test_a_future_that_requests_share_is_cancelled_by_none_of_them(built, monkeypatch):
-    monkeypatch.setattr(account_lookup, "IDENTIFY_WITHIN", 0.05)
+    monkeypatch.setattr(account_lookup, "IDENTIFY_TIMEOUT", 0.05)
 
     async def story():
         shared = Shared()

@@ -140,7 +140,7 @@ def resident():
 def lower_every_bound(change, setitem):
     """Make thousands of ids many."""
     for module, name in (
-        (headers, "MOST_WRITTEN"),
+        (headers, "MAX_ENCODED"),
         (local_limits, "SEEN"),
         (sys.modules[Hooks.__module__], "_MAX_THRESHOLDS"),
     ):
@@ -205,7 +205,7 @@ def test_no_collection_grows_with_the_number_of_ids(small):
     assert len(process.cached._entries._entries) <= CAP
     assert len(process.store) <= CAP
     assert len(process.requests._requests) == CAP
-    assert len(process.headers._written) <= CAP
+    assert len(process.headers._encoded) <= CAP
 
 
 def test_keys_and_period_ends_are_remembered_up_to_a_bound():

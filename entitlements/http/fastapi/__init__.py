@@ -1,12 +1,11 @@
 """
 FastAPI: dependencies that gate and charge single endpoints.
 
-Begin with `dependencies.py`. `checks` holds the dependencies against the policy at start-up, `charges` decides
-what one request is charged, `handlers` answers refusals, `openapi` describes them.
+Begin with `dependencies.py`. `checks` checks the dependencies against the policy at startup, `charges` computes
+the charge of a request, `handlers` answers refusals, `openapi` documents them.
 """
 
 from entitlements.http.fastapi.dependencies import (
-    AccountRequired,
     CurrentAccount,
     CurrentEntitlements,
     Handle,
@@ -15,9 +14,10 @@ from entitlements.http.fastapi.dependencies import (
     consume,
     install,
     require,
-    responses,
     snapshot,
 )
+from entitlements.http.fastapi.handlers import AccountRequired
+from entitlements.http.fastapi.openapi import responses
 
 __all__ = [
     "AccountRequired",

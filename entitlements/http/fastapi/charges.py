@@ -1,4 +1,4 @@
-"""What a request is charged by a dependency, and what all the dependencies of its endpoint would refuse."""
+"""Charges of dependencies: the units that a request takes, and the denials that an unknown account gets."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from fastapi.requests import HTTPConnection, Request
 
-from entitlements.http.costs import costs_of, whose_fault
-from entitlements.http.fastapi.checks import asked_by
-from entitlements.http.unknown_accounts import as_unentitled
+from entitlements.http.costs import check_scope_error, costs_of
+from entitlements.http.fastapi.checks import endpoint_rules
+from entitlements.http.unknown_accounts import lowest_tier_denial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,55 +21,64 @@ if TYPE_CHECKING:
     from entitlements.model.policy import Policy
 
 
-def charge_of(asked: Route, request: HTTPConnection, id: str | None) -> tuple[dict[str, int], str | None]:
+def charge_of(rule: Route, request: HTTPConnection, id: str | None) -> tuple[dict[str, int], str | None]:
     """
-    Return the units of each limit that a request takes, those of 0 left out, and on whose meter.
+    Return the units of each limit that a request takes, without those of 0, and the scope of the charge.
 
     Args:
-        asked: What a dependency asks for.
-        request: Which it computes that from.
-        id: Of the account, which no log shall name.
+        rule: The rule of a dependency.
+        request: The argument of its callables.
+        id: The id of the account, which is kept out of the log.
 
     Raises:
-        BadRequest: For what the request says, and cannot be charged.
-        TypeError: For what is computed, and is no int.
+        BadRequest: If the request has no valid cost.
+        TypeError: If a computed cost is not an int.
     """
-    return costs_of(asked.consumes, request, id), None if asked.scope is None else asked.scope(request)
+    return costs_of(rule.consumes, request, id), None if rule.scope is None else rule.scope(request)
 
 
-def refused_to_strangers(routes: Sequence[BaseRoute], scope: Scope, policy: Policy) -> Decision | None:
+def endpoint_denial(routes: Sequence[BaseRoute], scope: Scope, policy: Policy) -> Decision | None:
     """
-    Return the first refusal that an account of the lowest tier would get by a dependency; None where it gets none.
+    Return the first denial that the dependencies of an endpoint give the lowest tier; None if they give none.
 
     Args:
-        routes: Of the application.
-        scope: Of the request.
+        routes: The routes of the application.
+        scope: The scope of the request.
         policy: The policy in force.
 
     Raises:
         BadRequest: As `charge_of`.
-        Exception: What is raised by what computes units.
+        Exception: From a callable that computes units.
     """
     request = Request(scope) if scope["type"] == "http" else HTTPConnection(scope)
-    for asked in asked_by(routes, scope):
-        decision = as_unentitled(policy, asked.requires, {})
-        if decision is None and asked.consumes:
-            decision = as_unable_to_pay(asked, policy, *charge_of(asked, request, None))
-        if decision is not None:
-            return decision
+    for rule in endpoint_rules(routes, scope):
+        denial = lowest_tier_denial(policy, rule.requires, {})
+        if denial is None and rule.consumes:
+            denial = charge_denial(rule, policy, *charge_of(rule, request, None))
+        if denial is not None:
+            return denial
     return None
 
 
-def as_unable_to_pay(asked: Route, policy: Policy, taken: dict[str, int], whose: str | None) -> Decision | None:
+def charge_denial(rule: Route, policy: Policy, units: dict[str, int], meter_scope: str | None) -> Decision | None:
     """
-    Return the refusal that an account of the lowest tier gets of a charge; None where it gets none.
+    Return the denial that a charge gives the lowest tier; None if it gives none.
 
     Raises:
-        BadRequest: For a meter that cannot be.
+        BadRequest: If the scope is missing or invalid.
     """
     try:
-        return as_unentitled(policy, () if taken else [next(iter(asked.consumes))], taken, whose)
+        return lowest_tier_denial(policy, () if units else [next(iter(rule.consumes))], units, meter_scope)
     except ValueError as error:
-        if asked.scope is None:
-            raise
-        raise whose_fault(error, whose, f"consume({', '.join(asked.consumes)})") from error
+        check_dependency_scope(error, rule, meter_scope)
+        raise
+
+
+def check_dependency_scope(error: ValueError, rule: Route, meter_scope: str | None) -> None:
+    """
+    Raise `BadRequest` if the charge of a dependency failed for its `scope=`, which was read from the request.
+
+    Raises:
+        BadRequest: As `check_scope_error`.
+    """
+    check_scope_error(error, rule, meter_scope, f"consume({', '.join(rule.consumes)})")

@@ -1,10 +1,9 @@
 """
-What the dependencies of a FastAPI application ask for, checked against the policy when it starts.
+Startup checks: checks the dependencies of a FastAPI application against the policy.
 
-Routes are walked by `iter_route_contexts`, which FastAPI offers for this since its routers
-keep what they include. Collecting dependencies where they are written would not do: those
-of other applications in the process are among them, and which of them a request meets is
-known to its route alone.
+`iter_route_contexts`, FastAPI's own iterator, visits the routes of included routers too. A
+registry of dependencies could not replace it: it would hold those of other applications in
+the process, and only a route knows its dependencies.
 """
 
 from __future__ import annotations
@@ -27,65 +26,60 @@ if TYPE_CHECKING:
     from entitlements.http.types import Scope
     from entitlements.model.policy import Policy
 
-ASKED = "entitlements_asked"
-"""The attribute of a dependency that says what it asks for, as a rule for every path."""
+RULE = "entitlements_rule"
+"""Attribute of a dependency that holds its `Route`, a rule without a path."""
 
 
-def check(routes: Sequence[BaseRoute], policy: Policy) -> None:
+def check_dependencies(routes: Sequence[BaseRoute], policy: Policy) -> None:
     """
-    Check every name that dependencies of an application ask for.
+    Check every name in the dependencies of an application.
 
     Args:
-        routes: Of the application.
+        routes: The routes of the application.
         policy: The policy in force.
 
     Raises:
-        ValueError: Naming a route of each dependency and what the policy does not know, all at once.
+        ValueError: If the policy does not define one; it lists all of them, each with a route.
     """
     rules: dict[Callable[..., Any], Route] = {}
-    for prefix, route in _all(routes):
-        for call in _calls(route.dependant):
-            asked = _asked(call)
-            if asked is not None:
-                rules.setdefault(call, replace(asked, path=f"{prefix}{route.path}", methods=_plain(route)))
+    for prefix, route in _routes_with_dependencies(routes):
+        for call, rule in _rules_of(route.dependant):
+            rules.setdefault(call, replace(rule, path=f"{prefix}{route.path}", methods=_methods_of(route)))
     wrong = [text for rule in rules.values() for text in unknown_names(rule, policy)]
     if wrong:
         raise ValueError("; ".join(wrong))
 
 
-def asked_by(routes: Sequence[BaseRoute], scope: Scope) -> Iterator[Route]:
-    """Yield what the dependencies of the endpoint that a request reaches ask for, in the order that they are run."""
+def endpoint_rules(routes: Sequence[BaseRoute], scope: Scope) -> Iterator[Route]:
+    """Yield the rules of the dependencies of a request's endpoint, in the order in which FastAPI runs them."""
     for route in iter_route_contexts(routes):
         match, found = route.matches(dict(scope))
         if match is Match.FULL:
             if isinstance(route.original_route, Mount):
-                yield from asked_by(route.original_route.routes, {**scope, **found})
+                yield from endpoint_rules(route.original_route.routes, {**scope, **found})
             elif getattr(route, "dependant", None) is not None:
-                yield from (asked for call in _calls(route.dependant) if (asked := _asked(call)) is not None)
+                yield from (rule for _, rule in _rules_of(route.dependant))
             return
 
 
-def _all(routes: Sequence[BaseRoute], prefix: str = "") -> Iterator[tuple[str, RouteContext]]:
-    """Yield every route with dependencies, those of included routers and mounted applications too."""
+def _routes_with_dependencies(routes: Sequence[BaseRoute], prefix: str = "") -> Iterator[tuple[str, RouteContext]]:
+    """Yield every route with dependencies and its prefix, also those of included routers and mounted applications."""
     for route in iter_route_contexts(routes):
         if isinstance(route.original_route, Mount):
-            yield from _all(route.original_route.routes, f"{prefix}{route.path}")
+            yield from _routes_with_dependencies(route.original_route.routes, f"{prefix}{route.path}")
         elif getattr(route, "dependant", None) is not None:
             yield prefix, route
 
 
-def _calls(dependant: Dependant) -> Iterator[Callable[..., Any]]:
+def _rules_of(dependant: Dependant) -> Iterator[tuple[Callable[..., Any], Route]]:
+    """Yield every dependency that has a rule, and the rule."""
     for each in dependant.dependencies:
-        yield from _calls(each)
-        if each.call is not None:
-            yield each.call
+        yield from _rules_of(each)
+        rule = vars(each.call).get(RULE) if hasattr(each.call, "__dict__") else None
+        if each.call is not None and isinstance(rule, Route):
+            yield each.call, rule
 
 
-def _asked(call: Callable[..., Any]) -> Route | None:
-    asked = vars(call).get(ASKED) if hasattr(call, "__dict__") else None
-    return asked if isinstance(asked, Route) else None
-
-
-def _plain(route: RouteContext) -> set[str] | None:
-    """Return the methods that a rule may have, for its name; None for a websocket."""
+def _methods_of(route: RouteContext) -> set[str] | None:
+    """Return the methods of a route that a rule can have; None for a websocket."""
     return {each for each in route.methods or () if each.isascii() and each.isalpha() and each.isupper()} or None

@@ -1,5 +1,5 @@
 """
-For FastAPI: dependencies that gate and charge single endpoints, and what they answer in the OpenAPI.
+FastAPI dependencies that gate and charge single endpoints.
 
     app = FastAPI()
     install(app)
@@ -8,11 +8,11 @@ For FastAPI: dependencies that gate and charge single endpoints, and what they a
     @app.get("/sso", dependencies=[Depends(require("sso"))], responses=responses(401, 403))
     async def settings(account: CurrentAccount): ...
 
-They stand behind an `EntitlementsMiddleware` or an `AccountMiddleware`, which finds the
-account. What they ask for is checked when the application starts: a name that the policy
-does not know keeps it from starting. A dependency sees what an endpoint raises, but not a
-response of 500 that it *returns*: who needs a refund for those lets the middleware charge
-the route. How far a response has come, it knows by `install`.
+They need an `EntitlementsMiddleware` or an `AccountMiddleware` around the application, which
+finds the account. The names that they require or consume are checked at startup: a name that
+the policy does not define fails it. A dependency sees the exception of an endpoint, but not a response of 500 that it
+*returns*. To refund those too, let the middleware charge the route. `install` adds the
+middleware that records the progress of a response.
 """
 
 from __future__ import annotations
@@ -37,34 +37,28 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from entitlements.errors import Denied
 from entitlements.handles import AsyncBoundAccount, BoundAccount
-from entitlements.http.costs import BadRequest, whose_fault
+from entitlements.http.costs import BadRequest
 from entitlements.http.current import ENFORCER
-from entitlements.http.fastapi.charges import as_unable_to_pay, charge_of, refused_to_strangers
-from entitlements.http.fastapi.checks import ASKED, check
-from entitlements.http.fastapi.handlers import AccountRequired, UnknownDenied, answer_mounted, handlers
-from entitlements.http.fastapi.openapi import responses
+from entitlements.http.fastapi.charges import charge_denial, charge_of, check_dependency_scope, endpoint_denial
+from entitlements.http.fastapi.checks import RULE, check_dependencies
+from entitlements.http.fastapi.handlers import AccountRequired, UnknownAccountDenied, add_to_mounted, handlers
 from entitlements.http.header_middleware import HEADERS_KEY, RESPONSE_KEY, HeaderMiddleware
 from entitlements.http.headers import HeaderStyle, rate_limit_headers
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.routes import Route
 from entitlements.http.types import Scope
-from entitlements.http.unknown_accounts import TO_STRANGER, as_unentitled
+from entitlements.http.unknown_accounts import UNKNOWN_ACCOUNT_REFUSAL, lowest_tier_denial
 from entitlements.model.decision import Decision
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.facts import Reason
 from entitlements.model.names import check_count
 from entitlements.model.policy import Policy
 
-__all__ = [
-    "AccountRequired", "CurrentAccount", "CurrentEntitlements", "Handle", "Units", "account", "consume", "install",
-    "require", "responses", "snapshot",
-]  # fmt: skip
-
 _log = logging.getLogger("entitlements.http")
 
 Handle = AsyncBoundAccount | BoundAccount
 Units = int | Callable[[HTTPConnection], int]
-"""How many units: a number, or what computes it from the request; 0 takes nothing."""
+"""Units of a charge: a number, or a callable that computes it from the request; 0 charges nothing."""
 
 
 def account(request: HTTPConnection) -> Handle:
@@ -72,12 +66,12 @@ def account(request: HTTPConnection) -> Handle:
     Return the account that the middleware found, with its verbs bound to it.
 
     Raises:
-        AccountRequired: Where it found none, as on an exempt route: answered with 401.
+        AccountRequired: If it found none, as on an exempt route; answered with 401.
     """
     found = getattr(request.state, "account", None)
     if found is None:
         _log.warning(
-            "an endpoint asks for the account, and no middleware has found one: put EntitlementsMiddleware around"
+            "an endpoint needs the account, and no middleware has found one: put EntitlementsMiddleware around"
             " the application, or take this route from the exempt ones"
         )
         raise AccountRequired
@@ -86,30 +80,30 @@ def account(request: HTTPConnection) -> Handle:
 
 CurrentAccount = Annotated[AsyncBoundAccount, Depends(account)]
 """
-Write `account: CurrentAccount` for the account of the request.
+The account of the request: `account: CurrentAccount`.
 
-Behind a blocking `Enforcer` it is a `BoundAccount`: `Annotated[BoundAccount, Depends(account)]` says so to a type checker.
+Behind a blocking `Enforcer` it is a `BoundAccount`; write `Annotated[BoundAccount, Depends(account)]` for a type checker.
 """
 
 
 def snapshot(account: CurrentAccount) -> Entitlements:
-    """Return everything that is resolved for the account of the request."""
+    """Return the resolved entitlements of the account of the request."""
     return account.entitlements()
 
 
 CurrentEntitlements = Annotated[Entitlements, Depends(snapshot)]
-"""Write `mine: CurrentEntitlements` for the snapshot of the request's account."""
+"""The resolved entitlements of the account of the request: `entitlements: CurrentEntitlements`."""
 
 
 def require(*features: str) -> Callable[..., Awaitable[None]]:
     """
-    Return a dependency that lets only accounts pass that have every one of *features*.
+    Return a dependency that refuses accounts without every one of *features*.
 
     Args:
         features: Names of features, `feature:level`, or limits.
 
     Raises:
-        ValueError: Without any.
+        ValueError: If there are none, or one is not a str.
     """
     if not features or not all(isinstance(each, str) for each in features):
         raise ValueError("require() needs names of features, such as require('sso')")
@@ -118,9 +112,9 @@ def require(*features: str) -> Callable[..., Awaitable[None]]:
         for feature in features:
             decision = account.decide(feature)
             if not decision.allowed:
-                raise _denied(decision, lambda: as_unentitled(account.entitlements().policy, features, {}))
+                raise _denied(decision, lambda: lowest_tier_denial(account.entitlements().policy, features, {}))
 
-    vars(required)[ASKED] = Route(requires=features)
+    vars(required)[RULE] = Route(requires=features)
     return required
 
 
@@ -128,54 +122,52 @@ def consume(
     limit: str | Mapping[str, Units], n: Units = 1, *, scope: Callable[[HTTPConnection], str | None] | None = None
 ) -> Callable[..., AsyncIterator[Decision]]:
     """
-    Return a dependency that takes units before the endpoint runs, and gives the decision.
+    Return a dependency that charges units before the endpoint runs, and returns the decision.
 
-    Units of quotas and allocations come back when the endpoint raises, but for an
-    `HTTPException` below 500, and for a client that hangs up; those of rates stay spent.
-    They come back too where the endpoint does not run because the rest of the request is
-    invalid (422), and where a response breaks off by itself; not for what fails or is
-    cancelled later. An accepted websocket stays paid for.
+    Units of quotas and allocations are refunded if the endpoint raises, except for an
+    `HTTPException` below 500 and a client that disconnects. They are also refunded if the
+    endpoint does not run because the rest of the request is invalid (422), and if the
+    application fails in the middle of a response; not for a later error or cancellation.
+    Rates stay spent, and so does the charge of an accepted websocket.
 
     Args:
-        limit: A limit's name, or several with the units of each: one charge, all or nothing.
-        n: Units of a single limit. Those that are computed: `ValueError` and `LookupError`
-            say that the request is wrong, and so does a number that cannot be charged: 400.
-        scope: From the request to whose meter a limit with a `per` is kept on; None and what
-            can be no id are a 400.
+        limit: The name of a limit, or a mapping from limits to units: one charge, all or nothing.
+        n: Units of a single limit. A callable that raises `ValueError` or `LookupError`, or
+            returns a number that cannot be charged, makes the request a 400.
+        scope: Returns the scope of limits with a `per` from the request; None or an invalid id is a 400.
 
     Raises:
-        ValueError: For units that cannot be.
+        ValueError: If a number of units is invalid.
     """
     wanted = {limit: n} if isinstance(limit, str) else dict(limit)
     for name, units in wanted.items():
         if not callable(units):
             check_count(units, f"cost of {name!r}")
 
-    asked = Route(consumes=wanted, scope=scope)
+    rule = Route(consumes=wanted, scope=scope)
 
     async def consumed(request: HTTPConnection, response: Response, account: CurrentAccount) -> AsyncIterator[Decision]:
-        taken, whose = charge_of(asked, request, account.id)
+        charged, meter_scope = charge_of(rule, request, account.id)
         try:
-            if taken:
-                decision: Decision = await _settled(account.consume(taken, scope=whose))
+            if charged:
+                decision: Decision = await _result(account.consume(charged, scope=meter_scope))
             else:
                 decision = account.decide(next(iter(wanted)))
         except ValueError as error:
-            if scope is None:
-                raise
-            raise whose_fault(error, whose, f"consume({', '.join(wanted)})") from error
+            check_dependency_scope(error, rule, meter_scope)
+            raise
         if not decision.allowed:
-            raise _denied(decision, lambda: as_unable_to_pay(asked, account.entitlements().policy, taken, whose))
-        _tell(request, response, decision)
+            raise _denied(decision, lambda: charge_denial(rule, account.entitlements().policy, charged, meter_scope))
+        _add_headers(request, response, decision)
         try:
             yield decision
         except BaseException as error:
-            if _is_void(request, error):
-                await _settled(account.refund(decision))
-                _withdraw(request, decision)
+            if _should_refund(request, error):
+                await _result(account.refund(decision))
+                _withdraw_headers(request, decision)
             raise
 
-    vars(consumed)[ASKED] = asked
+    vars(consumed)[RULE] = rule
     return consumed
 
 
@@ -183,80 +175,79 @@ def install(
     app: FastAPI, *, problems: Problems | None = None, headers: HeaderStyle | str = HeaderStyle.DRAFT_11
 ) -> None:
     """
-    Let *app* answer `Denied`, also one of your own `raise_for_denied()`, with its problem document.
+    Install exception handlers, rate limit headers and startup checks in *app*.
 
-    So do the applications that are mounted in it by its first request, or its start.
-
-    From then on responses say what `consume` has left of limits, and *app* does not start
-    where its dependencies ask for what the policy does not know.
+    `Denied` is answered with its problem document, also if your own `raise_for_denied()` raised
+    it. Applications that are mounted before *app* starts, or serves its first request, get the
+    same handlers. Responses get the headers of the limits that `consume` charged. *app* does not
+    start if a dependency names something that the policy does not define.
 
     Args:
         app: The application, before it has started.
-        problems: How refusals read.
-        headers: How responses say what is left: a setting of its own beside the middleware's.
+        problems: Renders refusals.
+        headers: Style of the rate limit headers, independent of the middleware's.
     """
     style = HeaderStyle(headers)
-    say = problems or Problems()
-    answers = handlers(say, style)
-    for error, handler in answers.items():
+    problems = problems or Problems()
+    added = handlers(problems, style)
+    for error, handler in added.items():
         app.add_exception_handler(error, handler)
-    app.add_middleware(HeaderMiddleware, style=style, starting=lambda: answer_mounted(app.routes, answers))
-    _check_at_start(app)
+    app.add_middleware(HeaderMiddleware, style=style, on_first_scope=lambda: add_to_mounted(app.routes, added))
+    _check_at_startup(app)
 
-    def to_stranger(scope: Scope, policy: Policy) -> Refusal | None:
+    def unknown_account_refusal(scope: Scope, policy: Policy) -> Refusal | None:
         try:
             rooted = {**scope, "root_path": app.root_path} if app.root_path else scope
-            decision = refused_to_strangers(app.routes, rooted, policy)
+            denial = endpoint_denial(app.routes, rooted, policy)
         except BadRequest:
-            return say.bad_request()
-        return None if decision is None else replace(say.refused(decision), decision=None)
+            return problems.bad_request()
+        return None if denial is None else replace(problems.refused(denial), decision=None)
 
-    setattr(app, TO_STRANGER, to_stranger)
+    setattr(app, UNKNOWN_ACCOUNT_REFUSAL, unknown_account_refusal)
 
 
-def _check_at_start(app: FastAPI) -> None:
-    """Let *app* refuse to start where its dependencies ask for what the policy does not know."""
-    running = app.router.lifespan_context
+def _check_at_startup(app: FastAPI) -> None:
+    """Check the dependencies of *app* in its lifespan, before its own lifespan context starts."""
+    inner = app.router.lifespan_context
 
     @asynccontextmanager
-    async def checking(started: Any) -> AsyncIterator[Any]:
+    async def lifespan(started: Any) -> AsyncIterator[Any]:
         enforcer = ENFORCER.get(None)
         if enforcer is not None:
-            check(app.routes, enforcer.policy)
-        async with running(started) as state:
+            check_dependencies(app.routes, enforcer.policy)
+        async with inner(started) as state:
             yield state
 
-    app.router.lifespan_context = checking
+    app.router.lifespan_context = lifespan
 
 
-def _denied(decision: Decision, like: Callable[[], Decision | None]) -> Denied:
-    """Return what is raised for a refused decision; that of an unknown account does not tell it from others."""
-    return UnknownDenied(decision, like()) if decision.reason is Reason.UNKNOWN_ACCOUNT else Denied(decision)
+def _denied(decision: Decision, render: Callable[[], Decision | None]) -> Denied:
+    """Return the exception for a refused decision; *render* returns the denial to show an unknown account instead."""
+    return UnknownAccountDenied(decision, render()) if decision.reason is Reason.UNKNOWN_ACCOUNT else Denied(decision)
 
 
-def _tell(request: HTTPConnection, response: Response, decision: Decision) -> None:
-    """Let the response say what is left."""
-    told = request.scope.get(HEADERS_KEY)
-    if told is not None:
-        told.add(decision)
+def _add_headers(request: HTTPConnection, response: Response, decision: Decision) -> None:
+    """Add the rate limit headers of a charge; without `install`, only to a response that FastAPI makes."""
+    collected = request.scope.get(HEADERS_KEY)
+    if collected is not None:
+        collected.add(decision)
         return
     for name, value in rate_limit_headers(decision):
         response.headers.append(name.decode("ascii"), value.decode("ascii"))
 
 
-def _withdraw(request: HTTPConnection, decision: Decision) -> None:
-    """Let the response say nothing of a charge of which something was given back."""
-    told = request.scope.get(HEADERS_KEY)
-    if told is not None and decision.receipt.operation is not None:
-        told.withdraw(decision)
+def _withdraw_headers(request: HTTPConnection, decision: Decision) -> None:
+    """Remove the headers of a refunded charge; one of rates alone refunds nothing."""
+    collected = request.scope.get(HEADERS_KEY)
+    if collected is not None and decision.receipt.operation is not None:
+        collected.withdraw(decision)
 
 
-def _is_void(request: HTTPConnection, error: BaseException) -> bool:
+def _should_refund(request: HTTPConnection, error: BaseException) -> bool:
     """
-    Say whether a request has come to nothing by what was raised.
+    Return True if *error* means that the request failed.
 
-    That may be long after the endpoint has answered: FastAPI closes its dependencies behind
-    the response and the background tasks.
+    It can come long after the response: FastAPI closes dependencies after the response and its background tasks.
     """
     response = request.scope.get(RESPONSE_KEY)
     if response is not None and response.is_complete:
@@ -266,10 +257,10 @@ def _is_void(request: HTTPConnection, error: BaseException) -> bool:
     if isinstance(error, ClientDisconnect | WebSocketDisconnect):
         return False
     if response is not None and response.status is not None:
-        return not (response.is_gone or isinstance(error, asyncio.CancelledError))
+        return not (response.is_disconnected or isinstance(error, asyncio.CancelledError))
     return not (isinstance(request, WebSocket) and request.application_state is WebSocketState.CONNECTED)
 
 
-async def _settled(result: Any) -> Any:
-    """Return the result of a verb of either kind of handle."""
+async def _result(result: Any) -> Any:
+    """Return the result of a verb of a sync or an async handle."""
     return await result if inspect.isawaitable(result) else result

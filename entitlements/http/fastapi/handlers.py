@@ -1,8 +1,8 @@
-"""What a FastAPI application answers to what its dependencies raise, those that are mounted in it too."""
+"""Exception handlers: answer the errors that dependencies raise, also in mounted applications."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -23,104 +23,103 @@ from entitlements.http.types import Headers, Message
 from entitlements.http.websocket_messages import POLICY_VIOLATION
 from entitlements.model.decision import Decision
 
-Handlers = Mapping[type[Exception], Callable[[Any, Exception], Awaitable[Any]]]
-"""What answers each exception: a `Request` by the `Response` that it returns, a `WebSocket` by what it sends there."""
+Handler = Callable[[Any, Exception], Awaitable[Any]]
+Handlers = Mapping[type[Exception], Handler]
+"""A handler by type of exception. It returns the `Response` to a `Request`, and sends to a `WebSocket` itself."""
 
-OVER = {WebSocketState.DISCONNECTED, WebSocketState.RESPONSE}
-"""A websocket to which nothing more can be said."""
+CLOSED = {WebSocketState.DISCONNECTED, WebSocketState.RESPONSE}
+"""States in which a websocket takes no more messages."""
 
 
 class AccountRequired(Exception):
-    """A dependency ran for a request for which no middleware has found an account."""
+    """A dependency needs the account of a request, and no middleware has found one."""
 
 
-class UnknownDenied(Denied):
-    """A refusal of an unknown account, with the one that it shall read like."""
+class UnknownAccountDenied(Denied):
+    """
+    The denial of an unknown account.
 
-    def __init__(self, decision: Decision, like: Decision | None) -> None:
+    Args:
+        decision: The decision.
+        rendered: The one to render instead; None if there is none.
+    """
+
+    def __init__(self, decision: Decision, rendered: Decision | None) -> None:
         super().__init__(decision)
-        self.like = like
+        self.rendered = rendered
 
 
-def handlers(say: Problems, style: HeaderStyle) -> Handlers:
-    """Return what answers each exception: *say* how a refusal reads, in *style* what is left."""
+def handlers(problems: Problems, style: HeaderStyle) -> Handlers:
+    """Return the exception handlers; *problems* renders refusals, *style* is that of the rate limit headers."""
 
     async def denied(connection: HTTPConnection, error: Exception) -> Response | None:
         assert isinstance(error, Denied)
-        like = error.like if isinstance(error, UnknownDenied) else None
-        return await _answer(connection, say.refused(error.decision, like), rate_limit_headers(error.decision, style))
+        rendered = error.rendered if isinstance(error, UnknownAccountDenied) else None
+        refusal = problems.refused(error.decision, rendered)
+        return await _answer(connection, refusal, rate_limit_headers(error.decision, style))
 
-    async def bad(connection: HTTPConnection, _: Exception) -> Response | None:
-        return await _answer(connection, say.bad_request())
+    def handler(refusal: Callable[[], Refusal]) -> Handler:
+        async def handle(connection: HTTPConnection, _: Exception) -> Response | None:
+            return await _answer(connection, refusal())
 
-    async def nobody(connection: HTTPConnection, _: Exception) -> Response | None:
-        return await _answer(connection, say.account_required())
-
-    async def unavailable(connection: HTTPConnection, _: Exception) -> Response | None:
-        return await _answer(connection, say.unavailable())
+        return handle
 
     return {
         Denied: denied,
-        BadRequest: bad,
-        AccountRequired: nobody,
-        StoreError: unavailable,
-        AccountError: unavailable,
-        AccountsUnavailable: unavailable,
+        BadRequest: handler(problems.bad_request),
+        AccountRequired: handler(problems.account_required),
+        StoreError: handler(problems.unavailable),
+        AccountError: handler(problems.unavailable),
+        AccountsUnavailable: handler(problems.unavailable),
     }
 
 
-def answer_mounted(routes: Sequence[BaseRoute], answers: Handlers) -> None:
+def add_to_mounted(routes: Sequence[BaseRoute], handlers: Handlers) -> None:
     """
-    Let every application that is mounted answer as the one around it; a handler of its own stays.
+    Add the handlers to every mounted application, unless it has its own.
 
-    It must not have served anything yet: it keeps what it has at its first request.
+    They take effect only before its first request: Starlette copies the handlers then.
     """
     for route in iter_route_contexts(routes):
         mount = route.original_route
         if isinstance(mount, Mount):
-            for app in _applications(mount):
-                for error, handler in answers.items():
+            app: Any = mount.app
+            while app is not None and not isinstance(app, Starlette):  # a middleware around it
+                app = getattr(app, "app", None)
+            if app is not None:
+                for error, handler in handlers.items():
                     app.exception_handlers.setdefault(error, handler)
-            answer_mounted(mount.routes, answers)
-
-
-def _applications(mount: Mount) -> Iterator[Starlette]:
-    """Yield the application of a mount, which middlewares may stand around."""
-    app: Any = mount.app
-    while app is not None and not isinstance(app, Starlette):
-        app = getattr(app, "app", None)
-    if app is not None:
-        yield app
+            add_to_mounted(mount.routes, handlers)
 
 
 async def _answer(connection: HTTPConnection, refusal: Refusal, headers: Headers | None = None) -> Response | None:
-    """Return the response to a request; a websocket is told by itself."""
+    """Return the response to a request; a websocket is answered directly."""
     if isinstance(connection, WebSocket):
-        await _turn_away(connection, refusal, headers or [])
+        await _refuse_websocket(connection, refusal, headers or [])
         return None
     response = Response(refusal.content, refusal.status)
     response.raw_headers = [*refusal.headers, *(headers or ()), (b"content-length", b"%d" % len(refusal.content))]
     return response
 
 
-async def _turn_away(websocket: WebSocket, refusal: Refusal, headers: Headers) -> None:
-    """Refuse a websocket as the middleware does: while it connects as far as the server can say it, later with 1008."""
-    if {websocket.application_state, websocket.client_state} & OVER:
+async def _refuse_websocket(websocket: WebSocket, refusal: Refusal, headers: Headers) -> None:
+    """Refuse a websocket as the middleware does: before it is accepted with a response if possible, later with 1008."""
+    if {websocket.application_state, websocket.client_state} & CLOSED:
         return
     if not _is_accepted(websocket):
         await refuse(websocket.scope, _connect, websocket.send, refusal, headers=headers, on_denied=None)
         return
-    with suppress(WebSocketDisconnect):  # the client was faster
+    with suppress(WebSocketDisconnect):  # the client disconnected first
         await websocket.send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": refusal.kind})
 
 
 def _is_accepted(websocket: WebSocket) -> bool:
-    """Say whether a websocket was accepted, by its endpoint or by an application further in."""
+    """Return True if a websocket was accepted, by its endpoint or by an inner application."""
     response = websocket.scope.get(RESPONSE_KEY)
     accepted = websocket.application_state is WebSocketState.CONNECTED
     return accepted or (response is not None and response.is_complete)
 
 
 async def _connect() -> Message:
-    """Stand for the message that opens a websocket: an endpoint may have received it, and no second one comes."""
+    """Return the opening message of a websocket again: the endpoint may have received the only one."""
     return {"type": "websocket.connect"}

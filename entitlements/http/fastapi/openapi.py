@@ -1,21 +1,21 @@
-"""What stands in an OpenAPI document for refusals."""
+"""OpenAPI: documents the responses of refusals."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from entitlements.http.problems import STATUS, TITLE
+from entitlements.http.problems import PROBLEMS
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """
-    Return what stands in the OpenAPI for refusals: `responses=responses(401, 403, 429)`.
+    Return the OpenAPI responses of refusals: `responses=responses(401, 403, 429)`.
 
     Args:
-        statuses: Of 400, 401, 402, 403, 429 and 503; all of them by default.
+        statuses: Any of 400, 401, 402, 403, 429 and 503; all of them by default.
 
     Raises:
-        ValueError: For any other.
+        ValueError: If a status is none of these.
     """
     known = (400, 401, 402, 403, 429, 503)
     wrong = [each for each in statuses if each not in known]
@@ -47,18 +47,18 @@ _RATE_LIMIT = "draft-ietf-httpapi-ratelimit-headers-11; left out where no rate a
 
 
 def _documented(status: int) -> dict[str, Any]:
-    titles = [TITLE[kind] for kind, each in STATUS.items() if each == (403 if status == 402 else status)]
-    told: dict[str, Any] = {"cache-control": {"schema": {"type": "string"}}}
+    titles = [title for each, title in PROBLEMS.values() if each == (403 if status == 402 else status)]
+    headers: dict[str, Any] = {"cache-control": {"schema": {"type": "string"}}}
     if status in {429, 503}:
-        told["retry-after"] = {"schema": {"type": "integer"}, "description": "Seconds; left out where that is long."}
+        headers["retry-after"] = {"schema": {"type": "integer"}, "description": "Seconds; left out where that is long."}
     if status == 401:
-        told["www-authenticate"] = {"schema": {"type": "string"}}
+        headers["www-authenticate"] = {"schema": {"type": "string"}}
     if status in {402, 403, 429}:
         for name in ("ratelimit", "ratelimit-policy"):
-            told[name] = {"schema": {"type": "string"}, "description": _RATE_LIMIT}
+            headers[name] = {"schema": {"type": "string"}, "description": _RATE_LIMIT}
     schema = {"type": "object", "required": _ALWAYS, "properties": _MEMBERS}
     return {
         "description": "; ".join(titles),
-        "headers": told,
+        "headers": headers,
         "content": {"application/problem+json": {"schema": schema}},
     }
