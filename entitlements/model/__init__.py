@@ -1,1 +1,1 @@
-"""The nouns: frozen values, valid once built. No I/O, no clock, no third party."""
+"""Frozen values, validated when built. No I/O, no clock, no third-party imports."""

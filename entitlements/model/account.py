@@ -1,8 +1,8 @@
 """
-The account: who is limited, and everything that bears on what they may do.
+The customer account: its tier, trial, overrides, grants, add-ons and scheduled changes.
 
-What an account alone can tell is checked here; what only a policy can tell (an
-unknown tier, a trial that is too long) is checked where the two meet.
+These classes check what an account alone can show. What needs a policy (an unknown
+tier, a trial that is too long) is checked where the account is read under a policy.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from entitlements.model.instants import check_moment
 from entitlements.model.names import NAME, check_count, check_id
 
 OverrideValue = object
-"""What a policy would write for the name: True, "standard", 50, "20000 per hour", UNLIMITED, …"""
+"""A value as a policy writes it: True, "standard", 50, "20000 per hour", UNLIMITED, …"""
 
 
 class AccountStatus(StrEnum):
-    """Whether an account is served at all."""
+    """The status of an account: a suspended one is refused everything."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
@@ -32,15 +32,15 @@ class AccountStatus(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Trial:
     """
-    A tier to try: it replaces the account's own from *starts* until *ends*.
+    A trial: replaces the account's own tier from *starts* until *ends*.
 
     Args:
         tier: The tier, or one of its aliases; never of a lower rank than the account's own.
-        starts: An aware datetime; None means that it runs already.
+        starts: An aware datetime; None if the trial already runs.
         ends: An aware datetime, the first instant after the trial.
 
     Raises:
-        AccountError: For instants that are naive, absent or the wrong way round.
+        AccountError: For an instant that is naive, a missing end, or a start that is not before the end.
     """
 
     tier: str
@@ -55,19 +55,19 @@ class Trial:
 @dataclass(frozen=True, slots=True)
 class Override:
     """
-    The final word on one name: replaces what the tier, add-ons and grants make of it.
+    A final value for one name: replaces what the tier, add-ons and grants give.
 
     Args:
         name: A feature, a limit or a value key.
-        value: What a policy would write: `True`, `"standard"`, `50`, `"20000 per hour"`,
+        value: A value as a policy writes it: `True`, `"standard"`, `50`, `"20000 per hour"`,
             `UNLIMITED`, `NOT_INCLUDED`.
-        reason: Why; it shows in every trace.
-        author: Who decided it.
+        reason: The reason; shown in every trace.
+        author: The person who decided it; shown in every trace.
         starts: An aware datetime, the first instant in force; None means always.
         expires: An aware datetime, the first instant no longer in force; None means never.
 
     Raises:
-        AccountError: For an empty reason or author, or a span that cannot be.
+        AccountError: For an empty reason or author, or an invalid time span.
     """
 
     name: str
@@ -88,17 +88,17 @@ class Override:
 @dataclass(frozen=True, slots=True)
 class Grant:
     """
-    So many units more of one limit, while it is in force.
+    Additional units of one limit while the grant is in force.
 
     Args:
         limit: The limit's name.
         amount: Units added, at least 1.
         starts: An aware datetime, the first instant in force; None means always.
         expires: An aware datetime, the first instant no longer in force; None means never.
-        reason: Why; it shows in every trace.
+        reason: The reason; shown in every trace.
 
     Raises:
-        AccountError: For an amount that is not a positive int, or a span that cannot be.
+        AccountError: For an amount that is not a positive int, or an invalid time span.
     """
 
     limit: str
@@ -123,7 +123,7 @@ class Change:
         at: An aware datetime, the first instant of the new tier.
 
     Raises:
-        AccountError: For an instant that is naive.
+        AccountError: For a naive instant.
     """
 
     tier: str
@@ -141,19 +141,19 @@ class Account:
 
     Args:
         id: 1 to 256 characters without control characters; opaque, never normalised.
-        tier: What remains when everything temporary is gone.
+        tier: The tier that remains when everything temporary has ended.
         trial: Replaces the tier while it runs.
         anchor: Day of the month, 1 to 31, on which quota periods begin (00:00 UTC; the
             last day of shorter months); None means calendar months.
         add_ons: Bought bundles of the policy, name to quantity.
-        overrides: Final words on single names; at most one in force per name.
+        overrides: Final values for single names; at most one in force per name.
         grants: Raised limits.
         changes: Scheduled changes of tier.
-        attributes: What is known about the customer (annual value, agents …).
+        attributes: Facts about the customer (annual value, agents …).
         status: `suspended` refuses everything.
 
     Raises:
-        AccountError: For anything above that does not hold.
+        AccountError: For an argument that breaks a rule above.
     """
 
     id: str
@@ -190,11 +190,11 @@ class Account:
             raise AccountError(f"{at}status {self.status!r} must be 'active' or 'suspended'") from None
 
     def __hash__(self) -> int:
-        """Hash what equal accounts share; the mappings cannot be hashed."""
+        """Hash the id and the tier; the mappings are not hashable."""
         return hash((self.id, self.tier))
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Travel to other processes, which a read-only view of a mapping cannot."""
+        """Support pickling: a read-only mapping view cannot be pickled."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return (_rebuild, (values | {name: dict(values[name]) for name in ("add_ons", "attributes")},))
 
@@ -204,7 +204,7 @@ def _rebuild(values: dict[str, Any]) -> Account:
 
 
 def _checked(check: object, value: object, what: str) -> None:
-    """Run a check of `names` or `instants`, as an account's error."""
+    """Run a check of `names` or `instants`; raise its `ValueError` as an `AccountError`."""
     try:
         check(value, what)  # type: ignore[operator]
     except ValueError as error:
@@ -217,7 +217,7 @@ def _check_name(value: object, what: str) -> None:
 
 
 def _check_tier(value: object, what: str) -> None:
-    """Accept any text: what a tier may be called is for the policy to say."""
+    """Check for a non-empty str; only the policy knows the valid names."""
     if not isinstance(value, str) or not value:
         raise AccountError(f"{what} {value!r} is not a tier's name; pass a str")
 
@@ -243,7 +243,7 @@ def _frozen_mapping(value: object, what: str) -> Mapping[str, object]:
 
 
 def _check_span(starts: object, ends: object, what: str, *, end: str = "expires", needed: bool = False) -> None:
-    """Check a half-open span of aware datetimes, each of which may be open."""
+    """Check a half-open span of aware datetimes; either end may be None."""
     if starts is not None:
         _checked(check_moment, starts, f"{what}: starts")
     if ends is not None:

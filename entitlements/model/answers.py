@@ -1,5 +1,5 @@
 """
-What a store answers to the orders of `charge.py`: plain values that can travel.
+Answers of a store to the orders of `charge.py`: plain values that can be serialised.
 
 All instants are integer microseconds since 1970 in UTC, on the store's clock.
 """
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 class Status(StrEnum):
     """
-    How a charge ended.
+    The outcome of a charge.
 
-    `REUSED`: its operation id stands for another charge. `UNKNOWN`: no record of it is
-    kept. `STALE`: its period ends are past; repeat with the store's time. `UNAVAILABLE`
-    and `WAIVED`: it could not be counted, and is refused or let through.
+    `REUSED`: the operation id stands for another charge. `UNKNOWN`: no record of the
+    operation is kept. `STALE`: the period ends are past; repeat with the store's time.
+    `UNAVAILABLE` and `WAIVED`: the store could not count it; the charge is refused or
+    allowed.
     """
 
     ADMITTED = "admitted"
@@ -34,10 +35,10 @@ class Status(StrEnum):
 
 class Way(StrEnum):
     """
-    How one part of a charge was answered while the store could not be asked.
+    The answer to one part of a charge while the store was unreachable.
 
-    `LOCAL`: by this process's share of the limit. `JOURNAL`: let through, and counted when
-    the store is back. `ALLOW`: let through, and never counted. `DENY`: refused.
+    `LOCAL`: decided by this process's share of the limit. `JOURNAL`: allowed, and counted
+    when the store is back. `ALLOW`: allowed, and never counted. `DENY`: refused.
     """
 
     LOCAL = "local"
@@ -48,18 +49,18 @@ class Way(StrEnum):
 
 class Line(NamedTuple):
     """
-    What a store says of one part, as after the call.
+    The state of one part of a charge after the call.
 
     Args:
-        fits: Whether this part, alone, would have been admitted.
+        fits: True if this part alone would have been admitted.
         used: Units used, reserved ones included; None if it is not counted.
         reserved: Units reserved.
         retry_at: First instant at which the same charge fits if nothing else changes;
             None if it fits, or if waiting does not help.
         resets_at: Rates: when everything is available again, or the end of a fixed
             window; quotas: the end of the period; allocations: None.
-        mark: What a refund must name: the instant of the bucket or window, or the
-            start of the period.
+        mark: The position that a refund must name: the instant of the bucket or window,
+            or the start of the period.
         taken: Units that this call took.
     """
 
@@ -77,13 +78,13 @@ class Outcome(NamedTuple):
     The answer to a charge.
 
     Args:
-        status: How it ended.
+        status: How the charge ended.
         now: The store's clock when it decided.
-        lines: One per part, in the order of the parts; empty unless decided.
-        forgotten: Operation ids dropped before their time to make room.
-        sizes: Of a replay: what each part was held to the first time.
-        ways: How each part was answered without the store; empty where it was asked.
-        via: Which path answered, where that is not the store's own.
+        lines: One per part, in the order of the parts; empty if the charge was not decided.
+        forgotten: Number of operation ids that were dropped before they expired, to make room.
+        sizes: For a replay, the size of each part at the first charge.
+        ways: The answer to each part without the store; empty if the store answered.
+        via: The path that answered, if it is not the store's own.
     """
 
     status: Status
@@ -100,11 +101,11 @@ class Settled(NamedTuple):
     The answer to `Settle`.
 
     Args:
-        done: Whether the units are settled (also: were settled before); False if the
-            reservation is gone and could not be charged anew.
-        excess: A limit whose amount is above what was reserved (or that was not reserved
-            at all, or `*` where a bare int met several limits); nothing was settled.
-        stale: The period ends of `anew` were past; nothing was settled, repeat with `now`.
+        done: True if the units are settled, now or by an earlier call; False if the
+            reservation is gone and could not be charged again.
+        excess: A limit with an amount above the reserved one, or one that was not reserved;
+            `*` for a bare int with several limits. Nothing was settled.
+        stale: The period ends of `anew` are past; nothing was settled, repeat with `now`.
         now: The store's clock.
     """
 
@@ -119,9 +120,9 @@ class Totalled(NamedTuple):
     The answer to `SetUsage`.
 
     Args:
-        line: The meter as it is now; None if nothing was set.
-        least: The total below which it may not go (holders and reservations).
-        stale: The period ends were past; nothing was set, repeat with `now`.
+        line: The meter after the call; None if nothing was set.
+        least: The smallest total that is allowed (holders and reservations).
+        stale: The period ends are past; nothing was set, repeat with `now`.
         now: The store's clock.
         full: The store has no room for a new account; nothing was set.
     """
@@ -134,7 +135,7 @@ class Totalled(NamedTuple):
 
 
 class PeriodCount(NamedTuple):
-    """What was counted in one period; *size* is the limit at its last charge."""
+    """The counts of one period; *size* is the limit at its last charge."""
 
     start: int
     end: int
@@ -149,7 +150,7 @@ class Periods(NamedTuple):
 
     Args:
         counts: Newest first, the running one included, 13 at most.
-        stale: The period ends were past; repeat with `now`.
+        stale: The period ends are past; repeat with `now`.
         now: The store's clock.
     """
 

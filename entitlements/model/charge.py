@@ -1,8 +1,8 @@
 """
-What is asked of a store: plain values that can travel.
+Orders for a store: plain values that can be serialised.
 
-An order is one of the classes below. A store takes an order and gives back its
-answer (`answers.py`), so that memory, Redis and every wrapper around them are interchangeable.
+An order is one of the classes below. A store takes an order and returns its answer
+(`answers.py`). So the memory store, Redis and every wrapper around them are interchangeable.
 All instants are integer microseconds since 1970 in UTC, on the store's clock.
 """
 
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
     from entitlements.model.answers import Line
 
 Ends = tuple[int, int, int, int]
-"""Four boundaries of a quota's periods: the ends that a store may choose, and before
-them the start of the first: (start, last end at or before the caller's now, next, next but one)."""
+"""Four boundaries of a quota's periods: (start, last end at or before the caller's now, next, next but one).
+
+The last three are the ends that a store may choose; the first is the start of the first period."""
 
 MeterKey = tuple[str, str, str | None]
-"""An account, a limit, and the scope where the limit is kept for one."""
+"""Identifies a meter: account, limit, and the scope of a limit with a `per`."""
 
 
 class Verb(StrEnum):
-    """What a charge does with the units that it asks for."""
+    """The kind of a charge: look, consume, reserve or assign to a holder."""
 
     PEEK = "peek"
     CONSUME = "consume"
@@ -37,13 +38,13 @@ class Verb(StrEnum):
 
 class Part(NamedTuple):
     """
-    One limit's share of a charge.
+    One limit of a charge, with the units to take from it.
 
     Args:
         limit: The definition.
-        size: What the account has of it, now; it travels with the call.
-        cost: Units asked for, 1 to 2^53-1.
-        ends: Of a quota: the period boundaries; else None.
+        size: The account's present size of the limit; sent with every call.
+        cost: Units to take, 1 to 2^53-1.
+        ends: For a quota, the period boundaries; else None.
     """
 
     limit: Limit
@@ -55,23 +56,23 @@ class Part(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Charge:
     """
-    Take from several limits of one account, all or nothing.
+    A charge: take units from several limits of one account, all or nothing.
 
     Args:
-        account: Whose meters.
-        parts: At least one; a name stands once.
-        verb: What to do with the units.
-        scope: Whose meters for parts with a `per`, beside the account's own.
-        operation: Names this charge, so that a repeat is recognised; None for a charge
-            of rates alone that nobody named, and for a peek.
-        keyed: The operation was named by a caller: kept 24 hours, not 10 minutes.
-        ttl: Of a reservation: microseconds until it lapses.
-        holder: Of an assignment: who holds the unit.
-        deadline: Microseconds that it may take; 0 where its limits say so.
-        is_one_rate: Whether it is of one rate and nothing else, which keeps no record.
-        meter: Of one rate that each process limits by itself in an outage: whose meter of which limit.
-        packed: What a store has made of it for the wire, with the store; so it is made once.
-        shared: What a process charges by itself in an outage, with how many processes there are; likewise.
+        account: The account that owns the meters.
+        parts: At least one; each limit once.
+        verb: The kind of charge.
+        scope: The scope of the parts with a `per`; their meters are kept apart from the account's own.
+        operation: The operation id, by which a repeat is recognised; None for a peek, and
+            for a charge of rates alone without a key.
+        keyed: The operation id is a caller's key: kept 24 hours, not 10 minutes.
+        ttl: For a reservation, microseconds until it lapses.
+        holder: For an assignment, the holder of the unit.
+        deadline: Time budget in microseconds; 0 takes the deadline of the limits.
+        is_one_rate: True for a charge of one rate and nothing else, which keeps no record.
+        meter: For one rate that each process limits locally in an outage, the key of its meter.
+        packed: The encoded request, with the store that encoded it, so that it is encoded once.
+        shared: The local charge for an outage, with the number of processes, so that it is built once.
     """
 
     account: str
@@ -97,7 +98,7 @@ class Charge:
             object.__setattr__(self, "meter", self.meter_of(self.parts[0]))
 
     def meter_of(self, part: Part) -> MeterKey | None:
-        """Return whose meter of which limit a part asks, of a rate that each process limits by itself in an outage."""
+        """Return the meter key of a part that each process limits locally in an outage; else None."""
         limit = part.limit
         if type(limit) is Rate and limit.on_outage is OnOutage.LOCAL:
             return self.account, limit.name, self.scope if limit.per else None
@@ -105,25 +106,26 @@ class Charge:
 
     @property
     def fingerprint(self) -> str:
-        """Return what an operation's name stands for: verb, limits, amounts, scope, holder."""
+        """Return the content that an operation id stands for: verb, limits, amounts, scope, holder."""
         units = tuple([(part.limit.name, part.cost) for part in self.parts])
         return _fingerprint(self.verb.value, units, self.scope, self.holder)
 
 
-@lru_cache(maxsize=1024, typed=True)  # a member of an enum is equal to its text, and reads otherwise
+@lru_cache(maxsize=1024, typed=True)  # an enum member equals its text but has another repr
 def _fingerprint(verb: str, units: tuple[tuple[str, int], ...], scope: str | None, holder: str | None) -> str:
-    """Return one text for all accounts that charge the same."""
+    """Return the fingerprint; accounts that charge the same share one text."""
     return repr((verb, sorted(units), scope, holder))
 
 
 @dataclass(frozen=True, slots=True)
 class Recall:
     """
-    Look for the record of a keyed charge, and charge nothing.
+    Look up the record of a keyed charge without charging.
+
+    The answer is the first outcome, `REUSED`, or `UNKNOWN` if no record is kept.
 
     Args:
-        charge: The charge as it would be made; answered with its first outcome, with
-            `REUSED`, or with `UNKNOWN` where no record is kept.
+        charge: The charge to look up.
     """
 
     charge: Charge
@@ -132,18 +134,18 @@ class Recall:
 @dataclass(frozen=True, slots=True)
 class Settle:
     """
-    End a reservation: commit some or all of it, or cancel it.
+    Settle a reservation: commit some or all of it, or cancel it.
 
     Args:
-        account: Whose reservation.
-        reservation: Its id.
-        amounts: Units to commit by limit, 0 to what was reserved; a bare int where one
-            limit was reserved; None commits all, () cancels.
-        anew: The charge to make where the reservation has lapsed; None where the caller
-            does not know it, or cancels.
-        anew_until: First instant at which it is too late to charge anew, because nobody
-            may remember any more that it was settled; None for never.
-        deadline: Microseconds that it may take; 0 where nobody has said.
+        account: The account that reserved.
+        reservation: The reservation's id.
+        amounts: Units to commit by limit, from 0 to the reserved amount; a bare int for a
+            single limit. None commits all, () cancels.
+        anew: The charge to make if the reservation has lapsed; None if the caller does not
+            know it, or cancels.
+        anew_until: First instant at which `anew` must not be charged any more, because the
+            record that the reservation was settled may have expired; None for never.
+        deadline: Time budget in microseconds; 0 for the default.
     """
 
     account: str
@@ -157,15 +159,15 @@ class Settle:
 @dataclass(frozen=True, slots=True)
 class Refund:
     """
-    Give back what a charge took, once.
+    Return the units of a charge, once.
 
     Args:
-        account: Whose charge.
-        operation: Its id; None for a charge of rates alone.
-        rates: Whether rates are given back as well.
-        taken: The lines of a charge of rates alone, with what each took.
+        account: The account that was charged.
+        operation: The charge's operation id; None for a charge of rates alone.
+        rates: True to return the units of rates as well.
+        taken: The parts of a charge of rates alone, each with the line that says what it took.
         scope: The charge's scope.
-        deadline: Microseconds that it may take; 0 where nobody has said.
+        deadline: Time budget in microseconds; 0 for the default.
     """
 
     account: str
@@ -178,7 +180,7 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Give back up to *amount* anonymous units of an allocation; answered with how many."""
+    """Return up to *amount* anonymous units of an allocation; the answer is the number returned."""
 
     account: str
     limit: str
@@ -187,7 +189,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Unassign:
-    """Take a unit of an allocation from *holder*; answered with whether they held one."""
+    """Take a unit of an allocation from *holder*; the answer is True if they held one."""
 
     account: str
     limit: str
@@ -196,7 +198,7 @@ class Unassign:
 
 @dataclass(frozen=True, slots=True)
 class SetUsage:
-    """Set the total of a quota or an allocation; *part.cost* is the total, 0 included."""
+    """Set the total of a quota or an allocation to *part.cost*, which may be 0."""
 
     account: str
     part: Part
@@ -204,7 +206,7 @@ class SetUsage:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Look at meters; answered with an `Outcome`, every part asked for a cost of 1."""
+    """Read meters; the answer is an `Outcome` for a cost of 1 of every part."""
 
     account: str
     parts: tuple[Part, ...]
@@ -213,7 +215,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class ReadHistory:
-    """Look at the periods of a quota; answered with `Periods`."""
+    """Read the periods of a quota; the answer is `Periods`."""
 
     account: str
     part: Part
@@ -221,7 +223,7 @@ class ReadHistory:
 
 @dataclass(frozen=True, slots=True)
 class ReadHolders:
-    """Look at who holds units of an allocation; answered with a sorted tuple."""
+    """Read the holders of an allocation; the answer is a sorted tuple."""
 
     account: str
     limit: str
@@ -229,7 +231,7 @@ class ReadHolders:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Delete every counter of the account; answered with None."""
+    """Delete every counter of the account; the answer is None."""
 
     account: str
 

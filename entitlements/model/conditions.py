@@ -1,8 +1,8 @@
 """
-Conditions over what is known of an account, as data: a policy's file holds no code.
+Conditions over the criteria of an account, as data: a policy file holds no code.
 
-A leaf speaks of one criterion; `All`, `AnyOf` and `Not` hold others. What they mean
-stands in `entitlements.tiering.conditions`.
+A leaf tests one criterion; `All`, `AnyOf` and `Not` combine conditions.
+`entitlements.tiering.conditions` evaluates them.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 CriterionValue = Decimal | int | str | bool
-"""What is known of an account for one criterion: an amount, a count, a word, or yes and no."""
+"""A known value of one criterion: an amount, a count, a word or a flag."""
 
 
 @dataclass(frozen=True, slots=True)
 class Between:
     """
-    A number between two bounds, each of which may be open-ended.
+    Holds for a number between two bounds.
 
     Args:
         criterion: The criterion's name.
-        low: The lower bound; None where there is none.
-        high: The upper bound; None where there is none.
-        above: *low* itself is outside.
-        below: *high* itself is outside.
+        low: The lower bound; None for no bound.
+        high: The upper bound; None for no bound.
+        above: True if *low* itself is outside.
+        below: True if *high* itself is outside.
     """
 
     criterion: str
@@ -36,7 +36,7 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """A value that is one of several."""
+    """Holds for a value that is one of several."""
 
     criterion: str
     values: tuple[CriterionValue, ...]
@@ -44,7 +44,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class IsKnown:
-    """Whether anything is known for the criterion at all."""
+    """Holds if a value of the criterion is known, or with *known* False, if none is."""
 
     criterion: str
     known: bool
@@ -52,21 +52,21 @@ class IsKnown:
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Every part holds; without parts, always."""
+    """Holds if every part holds; without parts, always."""
 
     parts: tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """At least one part holds; without parts, never."""
+    """Holds if at least one part holds; without parts, never."""
 
     parts: tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The part does not hold."""
+    """Holds if the part does not hold."""
 
     part: Condition
 
@@ -74,4 +74,4 @@ class Not:
 Condition = Between | OneOf | IsKnown | All | AnyOf | Not
 
 ALWAYS = All(())
-"""Holds for every account."""
+"""A condition that holds for every account."""

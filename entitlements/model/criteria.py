@@ -1,4 +1,4 @@
-"""What a policy says about who belongs in which tier: criteria, ordered rules, signals."""
+"""The assignment rules of a policy: criteria, ordered rules and signals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from entitlements.model.conditions import Between, Condition, CriterionValue, Is
 
 
 class CriterionKind(StrEnum):
-    """What a criterion's values are: money, whole numbers, words, or yes and no."""
+    """The type of a criterion's values: money, whole numbers, words, or yes and no."""
 
     AMOUNT = "amount"
     COUNT = "count"
@@ -22,15 +22,15 @@ class CriterionKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Criterion:
     """
-    One thing that is known about accounts.
+    One property of accounts that rules can test.
 
     Args:
         name: Its name in the policy.
-        kind: What its values are.
-        attributes: The account's attributes that hold it; lower case, words joined by `-`.
-        least: The least value that can be right, for numbers.
-        most: The largest value that can be right, for numbers.
-        missing: The value of an account that says nothing; None leaves it unknown.
+        kind: The type of its values.
+        attributes: The account attributes that hold it; lower case, words joined by `-`.
+        least: The smallest valid number; None for no bound.
+        most: The largest valid number; None for no bound.
+        missing: The default for an account without a value; None leaves it unknown.
         about: One sentence for people.
     """
 
@@ -46,13 +46,13 @@ class Criterion:
 @dataclass(frozen=True, slots=True)
 class Rule:
     """
-    One line of the ordered list: accounts that fit *when* belong in *tier*.
+    One rule of the ordered list: accounts that fit *when* belong in *tier*.
 
     Args:
-        name: Its name; the tier's id where it has none.
+        name: Its name; by default the tier's id.
         tier: The tier's id.
         when: The condition.
-        precedence: It is meant to take accounts that later rules fit as well.
+        precedence: True if the rule intentionally takes accounts that later rules also fit.
     """
 
     name: str
@@ -64,10 +64,10 @@ class Rule:
 @dataclass(frozen=True, slots=True)
 class Band:
     """
-    The values of one criterion that speak for a tier.
+    A range of values of one criterion that votes for a tier.
 
-    A band of any value at all (`IsKnown`) says that this tier takes everybody: its accounts are
-    not told to move, and nobody is told to move to it.
+    A band of any value (`IsKnown`) belongs to a tier that takes every account. The accounts of
+    that tier get no hint to move, and no other account gets a hint to move there.
     """
 
     tier: str
@@ -77,12 +77,12 @@ class Band:
 @dataclass(frozen=True, slots=True)
 class AssignmentRules:
     """
-    Which tier an account belongs in.
+    The rules that assign a tier to an account.
 
     Args:
         binding: The criterion that decides; the others are signals.
         criteria: By name, in the order of the files.
-        rules: In order: the first that fits decides.
+        rules: Ordered; the first that fits decides.
         signals: The bands of each criterion that votes, in the order of the files.
     """
 

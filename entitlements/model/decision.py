@@ -1,9 +1,9 @@
 """
-The answer to every question, with its reason.
+A `Decision`: the answer to one question, with its reason.
 
-A `Decision` is cheap: what does not change between calls (whose, which limit, which
-source won, what was considered, what would help) is compiled once into `Facts` and
-shared; a call adds the store's line and a receipt.
+A decision is cheap to build. The facts that do not change between calls (account,
+limit, winning source, trace, remedies) are compiled once into `Facts` and shared. A call
+adds the store's line and a receipt.
 """
 
 from __future__ import annotations
@@ -27,65 +27,65 @@ if TYPE_CHECKING:
 
 class Decision:
     """
-    Whether, why, and what is left: immutable, truthy when allowed.
+    An immutable decision; truthy when allowed.
 
-    It has one slot, because a frozen object pays for each one that it is built with.
+    All fields live in one slot, because a frozen object pays for each slot that it sets.
 
     Args:
-        allowed: Whether the account may.
-        reason: Why.
-        facts: What does not change between calls.
-        receipt: How this call was answered.
-        line: What a store said; None if none was asked.
-        parts: The decisions about each limit; None where this is the only one.
+        allowed: True if the account may do it.
+        reason: The reason.
+        facts: The facts that do not change between calls.
+        receipt: The details of this call.
+        line: The store's answer; None if no store was asked.
+        parts: The decisions about each limit; None for a decision about a single limit.
     """
 
     __slots__ = ("__weakref__", "fields")
     fields: tuple[bool, Reason, Facts, Receipt, Line | None, tuple[Decision, ...] | None]
-    """All that it was made of, in one step."""
+    """All constructor arguments, in order."""
 
     def __init__(
         self,
-        allowed: bool,  # noqa: FBT001 - the first word of every decision
+        allowed: bool,  # noqa: FBT001 - every decision begins with it
         reason: Reason,
         facts: Facts,
         receipt: Receipt = STATIC,
         line: Line | None = None,
         parts: tuple[Decision, ...] | None = None,
     ) -> None:
-        _give(self, (allowed, reason, facts, receipt, line, parts))
+        _set_fields(self, (allowed, reason, facts, receipt, line, parts))
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        """Refuse: a decision is a value."""
+        """Raise `AttributeError`: a decision is immutable."""
         raise AttributeError(f"a decision cannot be changed, and {name!r} was to become {value!r}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Travel to other processes."""
+        """Support pickling, which would otherwise set the slot."""
         return (Decision, self.fields)
 
     @property
     def allowed(self) -> bool:
-        """Whether the account may."""
+        """True if the account may do it."""
         return self.fields[0]
 
     @property
     def reason(self) -> Reason:
-        """Why."""
+        """The reason."""
         return self.fields[1]
 
     @property
     def facts(self) -> Facts:
-        """What does not change between calls."""
+        """The facts that do not change between calls."""
         return self.fields[2]
 
     @property
     def receipt(self) -> Receipt:
-        """How this call was answered."""
+        """The details of this call."""
         return self.fields[3]
 
     @property
     def line(self) -> Line | None:
-        """What a store said; None if none was asked."""
+        """The store's answer; None if no store was asked."""
         return self.fields[4]
 
     @property
@@ -93,14 +93,14 @@ class Decision:
         return self.fields[5]
 
     def with_parts(self, parts: tuple[Decision, ...], *, allowed: bool) -> Decision:
-        """Return this part as the whole that it decides; a shadow part's refusal allows it."""
+        """Return this decision as the one about all *parts*; a shadow part that refuses alone still allows."""
         if allowed == self.allowed:
             return Decision(allowed, self.reason, self.facts, self.receipt, self.line, parts)
         line = self.line and self.line._replace(fits=True, retry_at=None)
         return Decision(allowed, Reason.WITHIN_LIMIT, self.facts, self.receipt, line, parts)
 
     def __bool__(self) -> bool:
-        """Return whether the account may."""
+        """Return `allowed`."""
         return self.fields[0]
 
     @property
@@ -115,42 +115,42 @@ class Decision:
 
     @property
     def feature(self) -> str:
-        """The name that was asked, a limit's too."""
+        """The name that was asked: a feature, a `feature:level` or a limit."""
         return self.facts.feature
 
     @property
     def tier(self) -> str | None:
-        """The tier in force, or None for an unknown account."""
+        """The tier in force; None for an unknown account."""
         return self.facts.tier
 
     @property
     def source(self) -> str:
-        """Which entitlement won: `tier:…`, `override:…`, `grant:…` or `add-on:…`."""
+        """The entitlement that won: `tier:…`, `override:…`, `grant:…` or `add-on:…`."""
         return self.facts.source
 
     @property
     def trace(self) -> tuple[Considered, ...]:
-        """Every source considered, also the losers and the expired."""
+        """Every source that was considered, including losing and expired ones."""
         return self.facts.trace
 
     @property
     def via(self) -> str:
-        """Which path answered: static, store, memory, deny-cache, local, journal."""
+        """The path that answered: static, store, memory, deny-cache, local, journal."""
         return self.receipt.via
 
     @property
     def degraded(self) -> bool:
-        """Whether the store could not be asked."""
+        """True if the decision was made without the store, because it was unreachable."""
         return self.fields[3][6]
 
     @property
     def replayed(self) -> bool:
-        """Whether this is the first answer to a key that came again."""
+        """True if this is the stored first answer to a repeated key."""
         return self.receipt.replayed
 
     @property
     def limit(self) -> LimitValue | None:
-        """What the account has of the limit; None when not about a limit."""
+        """The account's size of the limit; None if the decision is not about a limit."""
         facts = self.facts
         if facts.limit is None or facts.size is None or facts.size is NOT_INCLUDED:
             return facts.size
@@ -158,12 +158,12 @@ class Decision:
 
     @property
     def used(self) -> int | None:
-        """Units used after the call, reserved ones included; None: not counted, or nobody asked."""
+        """Units used after the call, including reserved ones; None if not counted, or no store was asked."""
         return self.line.used if self.line else None
 
     @property
     def remaining(self) -> int | Unlimited | None:
-        """What is left after the call, 0 when not included; None: no store asked."""
+        """Units left after the call, 0 if the limit is not included; None if no store was asked."""
         limit = self.limit
         if limit is NOT_INCLUDED or limit == 0:
             return 0
@@ -177,7 +177,7 @@ class Decision:
 
     @property
     def retry_after(self) -> timedelta | None:
-        """How long until this same charge fits if nothing else changes; None: never, or allowed."""
+        """The wait until the same charge fits if nothing else changes; None if allowed, or if waiting does not help."""
         line = self.line
         if line is None or line.retry_at is None:
             return None
@@ -185,58 +185,58 @@ class Decision:
 
     @property
     def resets_at(self) -> datetime | None:
-        """When everything is available again; of a fixed window or a quota, its end."""
+        """The instant at which everything is available again; for a fixed window or a quota, its end."""
         line = self.line
         return None if line is None or line.resets_at is None else to_datetime(line.resets_at)
 
     @property
     def valid_until(self) -> datetime | None:
-        """First instant at which the account's entitlements may change by the clock."""
+        """The first instant at which the account's entitlements may change by the clock; None for never."""
         instant = self.facts.valid_until
         return None if instant is None else to_datetime(instant)
 
     @property
     def is_enforced(self) -> bool:
-        """Whether a refusal refuses: not of a limit in shadow mode, unless it is the account that is refused."""
+        """False for a limit in shadow mode, unless the refusal is about the account itself."""
         limit = self.facts.limit
         shadow = limit is not None and limit.mode is Mode.SHADOW
         return not shadow or self.reason in (Reason.SUSPENDED, Reason.UNKNOWN_ACCOUNT)
 
     @property
     def remedy(self) -> Remedy | None:
-        """The lowest tier, and the first add-on, that would have allowed this charge as a whole; or None."""
+        """The lowest tier and the first add-on that would have allowed the whole charge; None if there is neither."""
         if self.allowed or self.reason in (Reason.SUSPENDED, Reason.STORE_UNAVAILABLE):
             return None
         return remedy_of([self] if self._parts is None else [part for part in self._parts if part.is_enforced])
 
     @property
     def operation(self) -> str | None:
-        """The id under which the store keeps this charge, or None where it keeps none."""
+        """The id under which the store keeps a record of this charge; None without a record."""
         return self.receipt.operation
 
     @property
     def decided_at(self) -> int:
-        """The clock that decided, in microseconds since 1970; 0 where none was asked."""
+        """The time of the deciding clock, in microseconds since 1970; 0 if no clock was read."""
         return self.receipt.now
 
     @property
     def parts(self) -> Mapping[str, Decision]:
-        """One decision per limit, also when there is only one; empty for a feature."""
+        """One decision per limit, by name, even for a single limit; empty for a feature."""
         if self._parts is not None:
             return MappingProxyType({part.feature: part for part in self._parts})
         return MappingProxyType({self.feature: self} if self.facts.limit else {})
 
     @property
     def part_decisions(self) -> tuple[Decision, ...]:
-        """The values of `parts`."""
+        """The values of `parts`, as a tuple."""
         if self.fields[5] is not None:
             return self.fields[5]
         return (self,) if self.facts.limit else ()
 
     @property
     def explanation(self) -> str:
-        """One sentence for people: who was refused or allowed what, why, and what would help."""
-        text = f"account {self.account!r} {self._what()}: {self.reason}"
+        """One sentence for people: the account, the answer, the reason and the remedy."""
+        text = f"account {self.account!r} {self._action()}: {self.reason}"
         if self.limit is not None and self.used is not None:
             text += f", {in_words(self.used)} of {in_words(self.limit)} used"
         elif self.reason is Reason.NEVER_FITS and self.limit is not None:
@@ -247,11 +247,13 @@ class Decision:
         if self.reason is Reason.UNKNOWN_ACCOUNT:
             text += "".join(f", {each.note}" for each in self.trace if each.note)
         elif remedy:
-            ways = [f"tier {remedy.tier!r}"] * bool(remedy.tier) + [f"add-on {remedy.add_on!r}"] * bool(remedy.add_on)
-            text += f"; {' or '.join(ways)} would allow it"
+            remedies = [f"tier {remedy.tier!r}"] * bool(remedy.tier) + [f"add-on {remedy.add_on!r}"] * bool(
+                remedy.add_on
+            )
+            text += f"; {' or '.join(remedies)} would allow it"
         return text
 
-    def _what(self) -> str:
+    def _action(self) -> str:
         cost = self.receipt.cost
         if cost:
             return f"{'may' if self.allowed else 'may not'} use {in_words(cost)} of {self.feature!r}"
@@ -269,7 +271,7 @@ class Decision:
         return self
 
     def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes: times ISO 8601 in UTC, durations in seconds."""
+        """Return a dict for `json.dumps`: times in ISO 8601 UTC, durations in seconds."""
         whole: dict[str, object] = {name: in_json(getattr(self, name)) for name in _FIELDS}
         remedy = self.remedy
         whole["remedy"] = remedy and {"tier": remedy.tier, "add_on": remedy.add_on}
@@ -282,7 +284,7 @@ class Decision:
         return whole
 
     def __repr__(self) -> str:
-        """Return the sentence for people, in brackets."""
+        """Return `explanation` in brackets."""
         return f"<Decision: {self.explanation}>"
 
 
@@ -291,12 +293,12 @@ _FIELDS = (
     "remaining", "retry_after", "resets_at", "valid_until", "degraded", "replayed",
 )  # fmt: skip
 
-_give = Decision.fields.__set__  # type: ignore[misc, attr-defined]  # the slot's own, past our __setattr__
+_set_fields = Decision.fields.__set__  # type: ignore[misc, attr-defined]  # the slot descriptor, which bypasses __setattr__
 _new = object.__new__
 
 
-def new_decision(*given: Any) -> Decision:
-    """Return `Decision(*given)` of all its arguments, in half the time."""
+def new_decision(*fields: Any) -> Decision:
+    """Return `Decision(*fields)` with all its arguments, in half the time."""
     decision = _new(Decision)
-    _give(decision, given)
+    _set_fields(decision, fields)
     return decision

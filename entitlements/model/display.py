@@ -1,18 +1,30 @@
-"""How values read: for people, and in JSON."""
+"""Formatting of values: for people, and for JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from itertools import pairwise
+from typing import Any, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class HasDict(Protocol):
+    """A value that `in_json` writes as a dict."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return a dict for `json.dumps`."""
+        ...
+
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
 def in_words(value: object) -> str:
-    """Return *value* as a person would write it: `14 days`, `10 000` as `10,000`, `yes`."""
+    """Return *value* as text for people: `14 days`, `10,000`, `yes`."""
     if value is None:
         return "no commitment"
     if isinstance(value, bool):
@@ -32,10 +44,10 @@ def in_words(value: object) -> str:
 
 def in_json(value: object) -> object:
     """
-    Return *value* as `json.dumps` takes it.
+    Return *value* as a type that `json.dumps` accepts.
 
-    Times are ISO 8601 in UTC, durations seconds, whole decimals ints, other decimals
-    floats, sizes ints or "unlimited" and "not-included".
+    Times become ISO 8601 in UTC, durations seconds, whole decimals ints and other decimals
+    floats. Sizes become ints, "unlimited" or "not-included".
     """
     if isinstance(value, Enum):
         return value.value
@@ -50,15 +62,20 @@ def in_json(value: object) -> object:
         return {str(key): in_json(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [in_json(item) for item in value]
-    return value
+    return value.to_dict() if isinstance(value, HasDict) else value
+
+
+def fields_in_json(record: Any) -> dict[str, object]:
+    """Return a dict for `json.dumps` with every field of a dataclass."""
+    return {each.name: in_json(getattr(record, each.name)) for each in fields(record)}
 
 
 def _duration(value: timedelta) -> str:
     """
-    Return one unit where one will do, else the two largest: `90 minutes`, `7 days 19 hours`.
+    Return one unit if it is exact, else the two largest: `90 minutes`, `7 days 19 hours`.
 
-    Up to three days stay hours: 24 hours may run on a clock of business hours, where
-    they are more than one day.
+    Up to three days are written in hours: 24 hours may run on a clock of business hours,
+    where they last more than one day.
     """
     seconds = value.total_seconds()
     for unit, length in _UNITS:

@@ -1,4 +1,4 @@
-"""Everything resolved for one account at one instant."""
+"""The resolved entitlements of one account at one instant."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TierSource:
-    """A tier that was considered, and what became of it."""
+    """A tier that was considered, with its verdict."""
 
     source: str
     tier: Tier
@@ -30,25 +30,25 @@ class TierSource:
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Entitlements:
     """
-    What one account may do, until `valid_until`; plain lookups, no I/O.
+    A snapshot of an account's entitlements, valid until `valid_until`; plain lookups, no I/O.
 
     Args:
         account: The account's id.
         policy: The policy that was resolved.
         in_force: The tier in force; None for an unknown account.
-        refusal: Why everything is refused (suspended, unknown account), or None.
+        refusal: The reason if everything is refused (suspended, unknown account); else None.
         expires: First instant at which any of this may change by the clock, in
-            microseconds, or None.
-        anchor: The day on which the account's quota periods begin, or None.
-        answers: What `can` says, for every name and every `feature:level`.
-        limits: The size of each limit; one that is absent is not included.
+            microseconds; None for never.
+        anchor: The day on which the account's quota periods begin; None for the first.
+        answers: The answer of `can` for every name and every `feature:level`.
+        limits: The size of each limit; an absent one is not included.
         levels: The level of each feature with levels.
         values: Configuration values by dotted key.
         tiers: The tiers that were considered.
-        note: Why the account is unknown, where it is.
-        adjustments: What was considered beside the tiers, by name, for the names that
-            add-ons, grants and overrides speak of; and which of it won.
-        compiled: What decisions show of each name, kept once it was asked for.
+        note: For an unknown account, the reason that it is unknown.
+        adjustments: The add-ons, grants and overrides that were considered for a name, and
+            the source that won; only for names that they mention.
+        compiled: The `Facts` of each name, compiled at the first question.
         ready: Steps that are the same at every call, kept likewise.
         drafts: What the plans of charges have in common, kept likewise for a few.
     """
@@ -71,7 +71,7 @@ class Entitlements:
     drafts: dict[tuple[object, ...], Any] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
-        """Return whose, and of which tier; the whole is pages long."""
+        """Return the account, its tier and the policy version; the full snapshot is pages long."""
         return f"<Entitlements of {self.account!r}: {self.tier or self.refusal}, policy {self.policy.version}>"
 
     @property
@@ -81,12 +81,12 @@ class Entitlements:
 
     @property
     def valid_until(self) -> datetime | None:
-        """First instant at which any of this may change by the clock (aware, UTC), or None."""
+        """The first instant at which any of this may change by the clock (aware, UTC); None for never."""
         return None if self.expires is None else to_datetime(self.expires)
 
     def can(self, feature: str) -> bool:
         """
-        Say whether the account has a feature, a `feature:level`, or any of a limit.
+        Return True if the account has a feature, a `feature:level`, or any units of a limit.
 
         Raises:
             UnknownFeature: For a name that the policy does not know.
@@ -101,7 +101,7 @@ class Entitlements:
         Return the size of a limit: an int, `UNLIMITED` or `NOT_INCLUDED`.
 
         Raises:
-            UnknownFeature: For a name that is no limit of the policy.
+            UnknownFeature: For a name that is not a limit of the policy.
         """
         if name not in self.policy.limits:
             raise self.policy.unknown(name, asked="limit")
@@ -113,7 +113,7 @@ class Entitlements:
 
         Returns:
             bool, str, Decimal, timedelta, a tuple, a dict, None for *no commitment*
-            (its text stands under `<key>.label`), or `NOT_INCLUDED`.
+            (its text is under `<key>.label`), or `NOT_INCLUDED`.
 
         Raises:
             UnknownFeature: For a key that no tier and no add-on of the policy has.
@@ -132,19 +132,19 @@ class Entitlements:
 
     def _below(self, node: str) -> dict[str, Value]:
         """Return the values below an inner node as nested dicts."""
-        whole: dict[str, Value] = {}
+        nested: dict[str, Value] = {}
         for key in sorted(key for key in self.values if key.startswith(f"{node}.")):
             *path, leaf = key[len(node) + 1 :].split(".")
-            _place(whole, path, leaf, self.values[key])
-        return whole
+            _insert(nested, path, leaf, self.values[key])
+        return nested
 
 
-def _place(whole: dict[str, Value], path: list[str], leaf: str, value: Value) -> None:
-    """Put *value* into the nested dicts; what stands below a leaf keeps its dotted name."""
+def _insert(nested: dict[str, Value], path: list[str], leaf: str, value: Value) -> None:
+    """Insert *value* into nested dicts; a key below a leaf keeps its dotted name."""
     for depth, word in enumerate(path):
-        inner = whole.setdefault(word, {})
+        inner = nested.setdefault(word, {})
         if not isinstance(inner, dict):
-            whole[".".join([*path[depth:], leaf])] = value
+            nested[".".join([*path[depth:], leaf])] = value
             return
-        whole = inner
-    whole[leaf] = value
+        nested = inner
+    nested[leaf] = value

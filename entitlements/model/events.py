@@ -1,4 +1,4 @@
-"""What hooks see: one frozen event per decision and per change of state."""
+"""Events for hooks: one frozen value per decision and per change of state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A question was answered; *verb* is can, decide, consume, peek, reserve or assign."""
+    """A decision was made; *verb* is can, decide, consume, peek, reserve or assign."""
 
     verb: str
     decision: Decision
@@ -21,11 +21,11 @@ class Decided:
 @dataclass(frozen=True, slots=True)
 class Threshold:
     """
-    A charge took a quota or an allocation across a share of its limit.
+    A charge took a quota or an allocation across 80 % or 100 % of its limit.
 
     Args:
-        percent: 80 or 100; told once per period and limit.
-        decision: The part that crossed it.
+        percent: 80 or 100; each at most once per period and limit.
+        decision: The part that crossed the threshold.
     """
 
     percent: int
@@ -34,7 +34,7 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """A reservation ended: *committed* says how many of each limit, empty when cancelled."""
+    """A reservation was settled; *committed* has the units of each limit and is empty if it was cancelled."""
 
     account: str
     reservation: str
@@ -43,14 +43,14 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Refunded:
-    """What a decision took was given back."""
+    """The units of a decision were refunded."""
 
     decision: Decision
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """Anonymous units of an allocation were given back."""
+    """Anonymous units of an allocation were released."""
 
     account: str
     limit: str
@@ -59,7 +59,7 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class Unassigned:
-    """A holder gave a unit of an allocation back."""
+    """A holder's unit of an allocation was released."""
 
     account: str
     limit: str
@@ -68,7 +68,7 @@ class Unassigned:
 
 @dataclass(frozen=True, slots=True)
 class UsageSet:
-    """The total of a limit was set from outside."""
+    """The total of a limit was set by `set_usage`."""
 
     account: str
     limit: str
@@ -84,7 +84,7 @@ class Forgotten:
 
 @dataclass(frozen=True, slots=True)
 class OperationsDropped:
-    """An account had too many live operation ids: a later repeat of these is a new charge."""
+    """Operation ids were dropped because an account had too many; a later repeat of one is a new charge."""
 
     account: str
     count: int
@@ -92,7 +92,7 @@ class OperationsDropped:
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """Another policy is in force."""
+    """Another policy came into force; *before* and *after* are versions."""
 
     before: str
     after: str
@@ -105,8 +105,8 @@ class Degraded:
 
     Args:
         verb: As in `Decided`.
-        mode: What decided: `local`, `allow` or `deny`.
-        decision: The decision, which is told as `Decided` too.
+        mode: The outage mode that decided: `local`, `allow` or `deny`.
+        decision: The decision; a `Decided` event reports it as well.
     """
 
     verb: str
@@ -117,12 +117,12 @@ class Degraded:
 @dataclass(frozen=True, slots=True)
 class BreakerChanged:
     """
-    The breaker before the store changed its state.
+    The store's circuit breaker changed its state.
 
     Args:
-        before: `closed` (the store is asked), `open` (it is not) or `half-open` (one call tries it).
-        after: Likewise.
-        pause: Of an open one: microseconds until a call may try the store; else 0.
+        before: `closed` (calls pass), `open` (calls are blocked) or `half-open` (one call probes the store).
+        after: The new state.
+        pause: Microseconds until an open breaker lets a call probe the store; else 0.
     """
 
     before: str
@@ -133,11 +133,11 @@ class BreakerChanged:
 @dataclass(frozen=True, slots=True)
 class OutcomeUnknown:
     """
-    The store was sent an order, and nobody knows whether it was carried out.
+    An order was sent to the store and its outcome is unknown.
 
     Args:
         order: The order's class, such as `Charge`.
-        repeated: It is sent once more, which its operation id makes safe.
+        repeated: True if the order is sent once more, which its operation id makes safe.
     """
 
     order: str
@@ -147,12 +147,12 @@ class OutcomeUnknown:
 @dataclass(frozen=True, slots=True)
 class Journalled:
     """
-    The journal of what was let through, or must be undone, moved on.
+    The replay journal gained, replayed or lost entries.
 
     Args:
         waiting: Entries that wait for the store.
-        replayed: Entries that this call has brought to the store.
-        lost: Entries that it gave up: no room, or too old to be repeated safely.
+        replayed: Entries that this call has replayed to the store.
+        lost: Entries that were dropped: no room, or too old to be repeated safely.
     """
 
     waiting: int
@@ -162,7 +162,7 @@ class Journalled:
 
 @dataclass(frozen=True, slots=True)
 class ReloadFailed:
-    """The policy's files changed, and what they say now was not put in force; *problem* says why."""
+    """The policy's files changed and could not be loaded; the old policy stays in force."""
 
     path: str
     problem: str
@@ -170,14 +170,14 @@ class ReloadFailed:
 
 @dataclass(frozen=True, slots=True)
 class AccountsDown:
-    """The source of accounts fails: what is known stands in for a while; *problem* names no account."""
+    """The account source fails; cached accounts are served for a while. *problem* names no account."""
 
     problem: str
 
 
 @dataclass(frozen=True, slots=True)
 class AccountsBack:
-    """The source of accounts answers again."""
+    """The account source recovered."""
 
 
 Event = (

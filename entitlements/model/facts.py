@@ -1,8 +1,8 @@
 """
-What a decision is made of: its reason, what was considered, what would help.
+The parts of a decision: reason, sources considered, remedy.
 
-`Facts` do not change between two calls for one name of one account and are compiled
-once; a `Receipt` says how one call was answered.
+`Facts` do not change between two calls for one name of one account; they are compiled
+once. A `Receipt` has the details of one call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Reason(StrEnum):
-    """Why, as a closed set: four that allow, nine that refuse."""
+    """The reason of a decision, a closed set: four allow, nine refuse."""
 
     INCLUDED = "included"
     WITHIN_LIMIT = "within-limit"
@@ -38,9 +38,9 @@ class Reason(StrEnum):
 
 class Verdict(StrEnum):
     """
-    What became of a source that was considered.
+    The verdict on a source that was considered.
 
-    `WON` decided; `BASE` is the tier's value that the winner raised; `RAISED` raised it too.
+    `WON` decided. `BASE` is the tier's value, which the winner raised. `RAISED` raised it as well.
     """
 
     WON = "won"
@@ -55,13 +55,13 @@ class Verdict(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Considered:
     """
-    One source of a value, and what became of it.
+    One source of a value, with its verdict.
 
     Args:
         source: `tier:…`, `trial:…`, `add-on:…`, `grant:…` or `override:…`.
-        value: What it says: a bool, a level, a size, a configuration value, or nothing.
-        verdict: Whether it decided, raised, or why it did not.
-        note: For people: who, why, until when.
+        value: Its value: a bool, a level, a size, a configuration value, or `NOT_INCLUDED`.
+        verdict: The effect of the source, or the reason that it had none.
+        note: For people: author, reason, time span.
     """
 
     source: str
@@ -70,7 +70,7 @@ class Considered:
     note: str = ""
 
     def __str__(self) -> str:
-        """Return one line for people."""
+        """Return one line for people: `tier:pro says 100: won`."""
         note = f" ({self.note})" if self.note else ""
         return f"{self.source} says {in_words(self.value)}: {self.verdict}{note}"
 
@@ -78,11 +78,11 @@ class Considered:
 @dataclass(frozen=True, slots=True)
 class Remedy:
     """
-    What would have allowed the charge.
+    The cheapest ways to get a refused charge allowed.
 
     Args:
-        tier: The lowest higher tier that would have, or None.
-        add_on: The first add-on offered to the account that would have, or None.
+        tier: The lowest higher tier that would have allowed it, or None.
+        add_on: The first add-on offered to the account that would have allowed it, or None.
     """
 
     tier: str | None
@@ -92,22 +92,22 @@ class Remedy:
 @dataclass(frozen=True, slots=True, eq=False)
 class Facts:
     """
-    What does not change between two calls for one name of one account.
+    The facts about one name of one account that do not change between calls.
 
     Args:
         account: The account's id.
         policy: The policy's version.
         feature: The name that was asked.
         tier: The tier in force; None for an unknown account.
-        source: What won.
-        trace: Everything considered.
-        reason: What the resolution alone says of the name.
-        limit: The definition, where the name is a limit's.
-        size: What the account has of the limit; None where the name is no limit's.
-        valid_until: First instant at which any of this may change, or None.
-        tiers: Higher tiers that have it, lowest first, with how much the account would have there.
-        add_ons: Add-ons that give more, with what the account would then have.
-        is_final: An override has the last word, so that no tier and no add-on changes it.
+        source: The source that won.
+        trace: Every source that was considered.
+        reason: The reason by resolution alone, without a store.
+        limit: The definition, if the name is a limit; else None.
+        size: The account's size of the limit; None if the name is not a limit.
+        valid_until: First instant at which any of this may change; None for never.
+        tiers: Higher tiers that have it, lowest first, each with the size the account would have there.
+        add_ons: Add-ons that give more, each with the size the account would then have.
+        is_final: True if an override decided, so that no tier and no add-on changes it.
     """
 
     account: str
@@ -127,17 +127,17 @@ class Facts:
 
 class Receipt(NamedTuple):
     """
-    How one charge was answered.
+    The details of one answered charge.
 
     Args:
-        via: Which path answered: static, store, memory, deny-cache, local, journal.
-        now: The clock that decided, in microseconds.
-        cost: Units asked for.
-        operation: The id that a refund names.
-        part: What was asked of the store; None if it was not asked.
-        scope: Whose meters for parts with a `per`.
-        degraded: The store could not be asked.
-        replayed: This is the first answer to a repeated key.
+        via: The path that answered: static, store, memory, deny-cache, local, journal.
+        now: The time of the deciding clock, in microseconds.
+        cost: Units of the charge.
+        operation: The operation id, which a refund names.
+        part: The part of the order; None if no store was asked.
+        scope: The scope of parts with a `per`.
+        degraded: True if the store was unreachable.
+        replayed: True if this is the stored first answer to a repeated key.
     """
 
     via: str

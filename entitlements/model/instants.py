@@ -1,4 +1,4 @@
-"""Integer microseconds inside, aware datetimes and timedeltas outside."""
+"""Conversion between integer microseconds (inside) and aware datetimes and timedeltas (outside)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def to_instant(moment: datetime) -> int:
 
 
 def to_datetime(instant: int) -> datetime:
-    """Return the aware UTC datetime of *instant*, microseconds since 1970; the last one there is for any later."""
+    """Return the aware UTC datetime of *instant*, microseconds since 1970; at most the last one that exists."""
     return EPOCH + timedelta(microseconds=min(instant, _LAST))
 
 
@@ -35,7 +35,7 @@ def check_moment(value: object, what: str) -> int:
     Return the instant of an aware datetime, in microseconds.
 
     Raises:
-        ValueError: For anything else, a naive datetime included.
+        ValueError: For anything else, including a naive datetime.
     """
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise ValueError(f"{what} {value!r} must be an aware datetime, such as datetime(2026, 1, 1, tzinfo=UTC)")
@@ -44,17 +44,17 @@ def check_moment(value: object, what: str) -> int:
 
 def check_duration(value: object, what: str) -> int:
     """
-    Return a timedelta, or a number of seconds, in microseconds.
+    Return the microseconds of a timedelta or of a number of seconds.
 
     Raises:
-        ValueError: For anything else, and for what is not above 0 and finite.
+        ValueError: For any other type, and for a duration that is not above 0 and finite.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | timedelta):
         raise ValueError(f"{what} {shown(value)} must be seconds or a timedelta")
     try:
-        lasts = (value if isinstance(value, timedelta) else timedelta(seconds=value)) // MICROSECOND
+        duration = (value if isinstance(value, timedelta) else timedelta(seconds=value)) // MICROSECOND
     except (OverflowError, ValueError):
-        lasts = 0
-    if lasts <= 0:
+        duration = 0
+    if duration <= 0:
         raise ValueError(f"{what} {shown(value)} must be above 0 and finite")
-    return lasts
+    return duration

@@ -1,8 +1,8 @@
 """
-What can be limited, and how: a limit is a `Rate`, a `Quota` or an `Allocation`.
+Limit definitions: a limit is a `Rate`, a `Quota` or an `Allocation`.
 
-A definition stands once per policy; its size stands per tier and is an int,
-`UNLIMITED` or `NOT_INCLUDED`: three different things, never None or -1.
+A policy defines a limit once; each tier gives it a size. A size is an int, `UNLIMITED`
+or `NOT_INCLUDED`, never None or -1.
 """
 
 from __future__ import annotations
@@ -14,38 +14,45 @@ from typing import Final
 from entitlements.model.instants import SECOND
 
 
+def _format_word(word: str, format_spec: str) -> str:
+    """Return the word, even for a number's format: `f"{limit:,}"`."""
+    try:
+        return format(str(word), format_spec)
+    except ValueError:
+        return str(word)
+
+
+def _whole_size(_: object, size: Size) -> Size:
+    """Return the units that can be taken at once under *size*: all of them."""
+    return size
+
+
 class Unlimited(StrEnum):  # a str, so that json.dumps writes "unlimited"
     """The type of `UNLIMITED`, which is above every int."""
 
     UNLIMITED = "unlimited"
 
     def __lt__(self, other: object) -> bool:
-        """Nothing is above unlimited."""
+        """Return False: nothing is above unlimited."""
         return False if isinstance(other, int | Unlimited) else NotImplemented
 
     def __le__(self, other: object) -> bool:
-        """Only unlimited reaches unlimited."""
+        """Return True for unlimited only."""
         return other is self if isinstance(other, int | Unlimited) else NotImplemented
 
     def __gt__(self, other: object) -> bool:
-        """Unlimited is above every int."""
+        """Return True for every int."""
         return other is not self if isinstance(other, int | Unlimited) else NotImplemented
 
     def __ge__(self, other: object) -> bool:
-        """Unlimited is above every int and equal to itself."""
+        """Return True for every int and for unlimited."""
         return True if isinstance(other, int | Unlimited) else NotImplemented
 
     def __repr__(self) -> str:
         """Return the public name."""
         return "UNLIMITED"
 
-    def __format__(self, spec: str) -> str:
-        """Return the word, also where a number's format was meant: `f"{limit:,}"`."""
-        return _format(self.value, spec)
-
-    def __str__(self) -> str:
-        """Return the word that a policy and JSON write."""
-        return self.value
+    __format__ = _format_word
 
 
 class NotIncluded(StrEnum):  # a str, so that json.dumps writes "not-included"
@@ -54,41 +61,28 @@ class NotIncluded(StrEnum):  # a str, so that json.dumps writes "not-included"
     NOT_INCLUDED = "not-included"
 
     def __bool__(self) -> bool:
-        """What is not included is falsy."""
+        """Return False."""
         return False
 
     def __repr__(self) -> str:
         """Return the public name."""
         return "NOT_INCLUDED"
 
-    def __format__(self, spec: str) -> str:
-        """Return the word, also where a number's format was meant: `f"{limit:,}"`."""
-        return _format(self.value, spec)
-
-    def __str__(self) -> str:
-        """Return the word that a policy and JSON write."""
-        return self.value
-
-
-def _format(word: str, spec: str) -> str:
-    try:
-        return format(word, spec)
-    except ValueError:
-        return word
+    __format__ = _format_word
 
 
 UNLIMITED: Final = Unlimited.UNLIMITED
 NOT_INCLUDED: Final = NotIncluded.NOT_INCLUDED
 
 Size = int | Unlimited
-"""What a store is asked to hold a meter to."""
+"""The size that a store enforces on a meter."""
 
 LimitValue = int | Unlimited | NotIncluded
-"""What a tier, and so an account, has of a limit."""
+"""The size of a limit in a tier, and so of an account."""
 
 
 class Algorithm(StrEnum):
-    """How a rate's window moves; `rules/meters.py` states each promise."""
+    """The algorithm of a rate's window; `rules/meters.py` states the guarantee of each."""
 
     SLIDING = "sliding"
     FIXED = "fixed"
@@ -96,7 +90,7 @@ class Algorithm(StrEnum):
 
 
 class OnOutage(StrEnum):
-    """What a limit answers while the store does not."""
+    """The answer of a limit while the store is unreachable."""
 
     LOCAL = "local"
     ALLOW = "allow"
@@ -104,7 +98,7 @@ class OnOutage(StrEnum):
 
 
 class Mode(StrEnum):
-    """Whether a limit refuses, or only says that it would have."""
+    """The mode of a limit: refuse, or only report that it would have refused."""
 
     ENFORCE = "enforce"
     SHADOW = "shadow"
@@ -113,18 +107,18 @@ class Mode(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Rate:
     """
-    At most so many units in a window.
+    A rate limit: at most so many units in a window.
 
     Args:
         name: The limit's name in the policy.
-        window: Microseconds; 0 where no tier of the policy names one.
-        algorithm: The law of the window.
-        burst: Of a token bucket: its capacity; None makes it the rate itself.
-        per: What a meter of its own is kept for beside the account, such as `ip`.
+        window: Microseconds; 0 if no tier of the policy gives a window.
+        algorithm: The algorithm of the window.
+        burst: For a token bucket, its capacity; None makes it the rate itself.
+        per: The kind of scope that has its own meter, such as `ip`; None for the account.
         unit: One unit's name, for people.
         about: One sentence for people.
         deadline: Microseconds a decision may wait for the store.
-        on_outage: What is answered while the store does not.
+        on_outage: The answer while the store is unreachable.
         mode: `SHADOW` measures and never refuses.
     """
 
@@ -140,7 +134,7 @@ class Rate:
     mode: Mode = Mode.ENFORCE
 
     def capacity(self, size: Size) -> Size:
-        """Return what can be spent at once under *size*: the burst of a token bucket."""
+        """Return the units that can be spent at once under *size*: the burst of a token bucket."""
         if self.burst is None or self.algorithm is not Algorithm.TOKEN_BUCKET:
             return size
         return self.burst if size != 0 and size is not UNLIMITED else size
@@ -149,7 +143,7 @@ class Rate:
 @dataclass(frozen=True, slots=True)
 class Quota:
     """
-    At most so many units in a period: a calendar month, or from anchor to anchor.
+    A quota: at most so many units in a calendar month, or from anchor to anchor.
 
     Args:
         name: The limit's name in the policy.
@@ -157,7 +151,7 @@ class Quota:
         unit: One unit's name, for people.
         about: One sentence for people.
         deadline: Microseconds a decision may wait for the store.
-        on_outage: What is answered while the store does not.
+        on_outage: The answer while the store is unreachable.
         mode: `SHADOW` measures and never refuses.
     """
 
@@ -169,22 +163,20 @@ class Quota:
     on_outage: OnOutage = OnOutage.DENY
     mode: Mode = Mode.ENFORCE
 
-    def capacity(self, size: Size) -> Size:
-        """Return what can be spent at once under *size*: all of it."""
-        return size
+    capacity = _whole_size
 
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
     """
-    At most so many units held at once, by count or by named holders.
+    An allocation: at most so many units held at once, by count or by named holders.
 
     Args:
         name: The limit's name in the policy.
         unit: One unit's name, for people; `byte` prints as sizes.
         about: One sentence for people.
         deadline: Microseconds a decision may wait for the store.
-        on_outage: What is answered while the store does not.
+        on_outage: The answer while the store is unreachable.
         mode: `SHADOW` measures and never refuses.
     """
 
@@ -195,9 +187,7 @@ class Allocation:
     on_outage: OnOutage = OnOutage.DENY
     mode: Mode = Mode.ENFORCE
 
-    def capacity(self, size: Size) -> Size:
-        """Return what can be taken at once under *size*: all of it."""
-        return size
+    capacity = _whole_size
 
 
 Limit = Rate | Quota | Allocation

@@ -1,4 +1,4 @@
-"""What may be an id, a name, a cost; and the nearest spelling for what may not."""
+"""Validation of ids, names and counts, and suggestions for misspelt names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_ID = 256
 """Longest id of an account, a scope, a holder or an idempotency key, in characters."""
 
 MAX_NAME = 200
-"""Longest name of a feature and a limit, in characters: a store is told its length in one byte."""
+"""Longest name of a feature and a limit, in characters: stores encode the length in one byte."""
 
 NAME = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
 """The one namespace of features, limits and values: words of `[a-z0-9]` with `-` and `.`."""
@@ -32,11 +32,11 @@ FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 def check_id(value: object, what: str = "account id", *, most: int = MAX_ID) -> str:
     """
-    Return *value* if it may be an id, unchanged: ids are opaque, never normalised.
+    Return *value* unchanged if it is a valid id; ids are opaque, never normalised.
 
     Raises:
-        ValueError: For anything but 1 to *most* characters without control characters
-            and lone surrogates.
+        ValueError: For anything but a str of 1 to *most* characters without control
+            characters and lone surrogates.
     """
     if not isinstance(value, str):
         raise ValueError(f"{what} {shown(value)} is of type {type(value).__name__}; pass a str")
@@ -64,17 +64,17 @@ def check_count(value: object, what: str = "cost", *, least: int = 1) -> int:
 
 
 def shown(value: object) -> str:
-    """Return *value* for a message: never long, whatever a caller has passed."""
+    """Return the repr of *value* for a message, shortened to 80 characters."""
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001 - an int of 5,000 digits, or an object that cannot show itself
+    except Exception:  # noqa: BLE001 - an int of 5,000 digits, or a broken __repr__
         return f"of type {type(value).__name__}"
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return `; did you mean 'x'?` for the known name spelt most like *name*, or ''."""
-    if len(name) > MAX_ID:  # nobody's slip, and long to compare
+    """Return `; did you mean 'x'?` for the known name that is closest to *name*, or ''."""
+    if len(name) > MAX_ID:  # no typo, and slow to compare
         return ""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""

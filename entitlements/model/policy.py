@@ -1,7 +1,7 @@
 """
-The policy as loaded: what each tier includes, flattened, indexed and immutable.
+The loaded policy: every tier flattened, indexed and immutable.
 
-No tier, feature or figure is known to the code; all of them stand in files that
+The code knows no tier, feature or figure; all of them come from the files that
 `entitlements.policy` reads.
 """
 
@@ -23,10 +23,10 @@ from entitlements.model.segments import Segmentation
 from entitlements.model.services import Services
 
 Value = bool | str | Decimal | timedelta | tuple["Value", ...] | Mapping[str, "Value"] | None
-"""A configuration value: None is *no commitment*, with its text under `<key>.label`."""
+"""A configuration value; None is *no commitment*, with its text under `<key>.label`."""
 
 NO_LEVEL = "none"
-"""A level of this name is as good as not included."""
+"""The level that counts as not included."""
 
 _LONGEST_SHOWN = 200
 
@@ -34,7 +34,7 @@ _LONGEST_SHOWN = 200
 @dataclass(frozen=True, slots=True)
 class Feature:
     """
-    A capability: a switch, or one with ordered levels.
+    A feature: a switch, or a capability with ordered levels.
 
     Args:
         name: Its name in the policy.
@@ -50,13 +50,13 @@ class Feature:
 @dataclass(frozen=True, slots=True)
 class TrialTerms:
     """
-    What makes a tier a trial plan; durations in microseconds.
+    The terms of a trial plan; durations in microseconds.
 
     Args:
-        default: How long it lasts where nothing else is said.
-        shortest: The least it may last.
-        longest: The most it may last.
-        then: The tier that remains when it ends.
+        default: The default length.
+        shortest: The shortest length.
+        longest: The longest length.
+        then: The tier that remains when the trial ends.
     """
 
     default: int
@@ -68,19 +68,19 @@ class TrialTerms:
 @dataclass(frozen=True, slots=True)
 class Tier:
     """
-    One tier (plan) with all that it includes, inherited parts filled in.
+    One tier (plan), with inherited parts filled in.
 
     Args:
         id: Its name in the policy.
-        rank: Its order: a higher rank is a higher tier.
+        rank: Its position: a higher rank is a higher tier.
         name: Its name for people.
         aliases: Other ids that accounts may carry.
         features: The switches that are on.
         levels: The level of each feature with levels.
-        limits: The size of each limit; one that is absent is not included.
+        limits: The size of each limit; an absent one is not included.
         values: Configuration values by dotted key, leaves only.
-        trial: The terms of a trial plan; None for any other tier.
-        origins: The tier that wrote each name, for explanations.
+        trial: The terms if it is a trial plan; else None.
+        origins: The tier that defines each name, for explanations.
     """
 
     id: str
@@ -98,16 +98,16 @@ class Tier:
 @dataclass(frozen=True, slots=True)
 class AddOn:
     """
-    A bundle that an account can buy on top of its tier.
+    An add-on: a bundle that an account can buy on top of its tier.
 
     Args:
         name: Its name in the policy.
-        tiers: The tiers that it is offered to; empty means every tier.
+        tiers: The tiers that it is offered to; empty for every tier.
         features: Switches that it turns on.
         levels: Levels that it raises features to.
-        limits: Units that it adds, for each of its quantity.
+        limits: Units that it adds, times its quantity.
         values: Configuration values that replace the tier's.
-        price: What it costs, in words.
+        price: Its price, as text.
         about: One sentence for people.
     """
 
@@ -121,27 +121,27 @@ class AddOn:
     about: str = ""
 
     def offered_to(self, tier: str) -> bool:
-        """Say whether accounts of *tier* can buy it."""
+        """Return True if accounts of *tier* can buy it."""
         return not self.tiers or tier in self.tiers
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Policy:
     """
-    The loaded files as one immutable value.
+    The loaded policy files as one immutable value.
 
     Args:
-        version: Names this state of the files; every decision carries it.
+        version: Identifies this state of the files; every decision carries it.
         tiers: By id, in the order of the files.
-        features: By name, switches and features with levels.
+        features: Switches and features with levels, by name.
         limits: Definitions by name.
         add_ons: By name, in the order of the files.
-        unknown_account: `deny`, `raise`, or the id of the tier that strangers get.
-        currency: Of every money value.
-        warnings: What the validator found odd, but usable.
-        assignment: Which tier an account belongs in; None where the files do not say.
-        routes: What the routes of an API need, in order; empty where the files do not say.
-        services: The services that accounts are given; None where the files do not say.
+        unknown_account: `deny`, `raise`, or the id of the tier for unknown accounts.
+        currency: The currency of every money value.
+        warnings: Warnings of the validator.
+        assignment: The rules that assign tiers; None if the files have none.
+        routes: The rules of API routes, in order; empty if the files have none.
+        services: The services of the tiers; None if the files have none.
         segmentations: The ways to divide a base into segments, by name.
     """
 
@@ -163,10 +163,8 @@ class Policy:
     answers: Mapping[str, Mapping[str, bool]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Index what every resolution looks up."""
-        written = [source.values for source in self.tiers.values()] + [
-            source.values for source in self.add_ons.values()
-        ]
+        """Build the indexes that every resolution uses."""
+        written = [tier.values for tier in self.tiers.values()] + [each.values for each in self.add_ons.values()]
         keys = frozenset(key for values in written for key in values)
         ids = {tier: tier for tier in self.tiers}
         ids |= {alias: tier.id for tier in self.tiers.values() for alias in tier.aliases}
@@ -178,15 +176,15 @@ class Policy:
         )
 
     def __repr__(self) -> str:
-        """Return the version and the tiers; the whole is pages long."""
+        """Return the version and the tiers; the full policy is pages long."""
         return f"<{type(self).__name__} {self.version}: {', '.join(self.tiers)}>"
 
     def tier(self, name: str) -> Tier | None:
-        """Return the tier of that id or alias, or None."""
+        """Return the tier with the id or alias *name*, or None."""
         return self.tiers.get(self.ids.get(name, ""))
 
     def unknown(self, name: str, *, asked: str = "can") -> UnknownFeature:
-        """Return the error for a *name* that the verb *asked* has no answer to."""
+        """Return the error for a *name* that the verb *asked* cannot answer."""
         if not isinstance(name, str):
             return UnknownFeature(f"{shown(name)} is a {type(name).__name__}; the name of a feature or limit is a str")
         if len(name) > _LONGEST_SHOWN:
@@ -198,8 +196,10 @@ class Policy:
         base, colon, level = name.partition(":")
         if colon and base in self.features:
             return self._unknown_level(self.features[base], level)
-        if name in self.limits or name in self.features:
-            return UnknownFeature(f"{name!r} is a {self._kind(name)}; ask {self._verbs(name)}")
+        if name in self.limits:
+            return UnknownFeature(f"{name!r} is a limit; ask usage(account), or entitlements(account).limit({name!r})")
+        if name in self.features:
+            return UnknownFeature(f"{name!r} is a feature; ask can(account, {name!r})")
         known = {"can": (*self.features, *self.limits), "limit": self.limits, "value": self.keys | self.nodes}
         return UnknownFeature(f"policy {self.version} knows no {_WORDS[asked]} {name!r}{nearest(name, known[asked])}")
 
@@ -211,16 +211,8 @@ class Policy:
             return UnknownFeature(f"{asked!r} is a level of a feature; ask can(account, {asked!r})")
         return UnknownFeature(f"{feature.name!r} has no level {level!r}; its levels are {', '.join(feature.levels)}")
 
-    def _kind(self, name: str) -> str:
-        return "limit" if name in self.limits else "feature"
-
-    def _verbs(self, name: str) -> str:
-        if name in self.limits:
-            return f"usage(account), or entitlements(account).limit({name!r})"
-        return f"can(account, {name!r})"
-
     def _answers(self, tier: Tier) -> dict[str, bool]:
-        """Return what `can` says for every name that it may be asked, under *tier* alone."""
+        """Return the answer of `can` for every name, under *tier* alone."""
         answers = {name: bool(tier.limits.get(name, NOT_INCLUDED)) for name in self.limits}
         for feature in self.features.values():
             has = tier.levels.get(feature.name) if feature.levels else None
@@ -232,7 +224,7 @@ _WORDS = {"can": "feature or limit", "limit": "limit", "value": "value key"}
 
 
 def level_answers(feature: Feature, has: str | None, *, switched_on: bool = False) -> dict[str, bool]:
-    """Return the answers for *feature* and each `feature:level`, at the level *has*."""
+    """Return the answers of `can` for *feature* and each `feature:level` at the level *has*."""
     if not feature.levels:
         return {feature.name: switched_on}
     reached = feature.levels.index(has) if has not in (None, NO_LEVEL) else -1

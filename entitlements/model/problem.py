@@ -1,4 +1,4 @@
-"""One thing that is wrong with a file of the user's, and what to write instead."""
+"""A `Problem`: one error or warning about a user's file, with its cure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """An error keeps the file out; a warning is worth a look."""
+    """The severity: a file with an error cannot be used, one with a warning can."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -20,11 +20,11 @@ class Problem:
 
     Args:
         file: The file as the user named it.
-        line: 1-based; 0 where a problem belongs to no line.
+        line: 1-based; 0 for a problem that belongs to no line.
         path: The dotted path inside the file, such as `tiers.trial.limits.api`.
-        problem: What is wrong, naming the value.
-        cure: What to write instead.
-        severity: Whether the file can be used all the same.
+        problem: The problem, with the value.
+        cure: The text to write instead.
+        severity: The severity.
     """
 
     file: str
@@ -35,7 +35,7 @@ class Problem:
     severity: Severity = Severity.ERROR
 
     def __str__(self) -> str:
-        """Return `file:line: path: problem; cure`, a warning marked as one."""
+        """Return `file:line: path: problem; cure`; a warning is marked."""
         where = f"{self.file}:{self.line}" if self.line else self.file
         mark = "warning: " if self.severity is Severity.WARNING else ""
         path = f"{self.path}: " if self.path else ""

@@ -1,4 +1,4 @@
-"""What would have allowed a refused charge as a whole: a tier, an add-on."""
+"""Remedies for a refused charge: the tier and the add-on that would have allowed it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def remedy_of(parts: Sequence[Decision]) -> Remedy | None:
     """
-    Return the lowest tier, and the first add-on, under which every part would have been allowed.
+    Return the lowest tier and the first add-on under which every part would have been allowed.
 
     Args:
         parts: The enforced parts of a refused decision.
@@ -28,7 +28,7 @@ def remedy_of(parts: Sequence[Decision]) -> Remedy | None:
 
 
 def _fits_on(tier: str, part: Decision) -> bool:
-    """Say whether *tier* has room; where an override has the last word, no tier changes anything."""
+    """Return True if *tier* has room; an override decides whatever the tier."""
     return part.allowed if part.facts.is_final else _holds(part.facts.tiers, tier, part)
 
 
@@ -36,7 +36,7 @@ def _fits_with(add_on: str, part: Decision) -> bool:
     return _holds(part.facts.add_ons, add_on, part)
 
 
-def _holds(ways: tuple[tuple[str, LimitValue], ...], name: str, part: Decision) -> bool:
-    """Say whether *name* is one of *ways*, with room for what is used and what the part asks for."""
+def _holds(sizes: tuple[tuple[str, LimitValue], ...], name: str, part: Decision) -> bool:
+    """Return True if *sizes* has *name* with room for the units used plus the part's cost."""
     needed = (part.used or 0) + max(1, part.receipt.cost)
-    return any(way == name and size is not NOT_INCLUDED and size >= needed for way, size in ways)
+    return any(each == name and size is not NOT_INCLUDED and size >= needed for each, size in sizes)

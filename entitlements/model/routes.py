@@ -1,4 +1,4 @@
-"""What a route of an API asks of an account: features that it requires, units that it consumes."""
+"""A `Route`: the features that requests to an API route require and the units that they consume."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from entitlements.model.names import check_count
 
 Cost = int | Callable[[Any], int]
-"""Units, or what computes them from the ASGI scope: 0 charges nothing."""
+"""Units, or a callable that computes them from the ASGI scope; 0 charges nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """
-    One rule: which requests, and what they need.
+    A route rule: matches requests and says what they require and consume.
 
     Args:
         path: A path template such as `/v1/leads/{id}`, as Starlette's; None matches every path.
@@ -24,12 +24,12 @@ class Route:
         requires: Features, `feature:level` or limits that the account must have.
         consumes: Units of each limit that one request takes, in one charge, all or nothing.
         messages: Units of each limit that one message received on a websocket takes.
-        scope: From the ASGI scope to whose meter a limit with a `per` is kept on; None where a request does not say.
-        exempt: Passed without asking who it is: health checks.
-        single_limit: The limit of which one unit, on the account's own meter, is all that it asks for; else None.
+        scope: Computes the scope of a limit with a `per` from the ASGI scope; None if the request has none.
+        exempt: True to pass requests without identifying the account, such as health checks.
+        single_limit: The limit, for a route that only consumes one unit of one limit without `scope`; else None.
 
     Raises:
-        ValueError: For anything above that cannot be.
+        ValueError: For an argument that is invalid or contradicts another.
     """
 
     path: str | None = None
@@ -75,7 +75,7 @@ def _methods(methods: Collection[str]) -> frozenset[str]:
 
 
 def _words(values: Iterable[str], what: str) -> list[str]:
-    """Return a collection of str; a lone str would be taken for its letters."""
+    """Return a list of str; refuse a lone str, which would be read as its letters."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ValueError(f"{what} {values!r} must be a set or a list of str")
     found = list(values)

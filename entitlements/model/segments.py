@@ -1,4 +1,4 @@
-"""What a policy says about dividing a base of accounts into segments, one for each tier."""
+"""The segmentations of a policy: ways to divide a base of accounts into one segment per tier."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from entitlements.model.criteria import Rule
 @dataclass(frozen=True, slots=True)
 class Cut:
     """
-    Accounts whose share of the total begins below a percentage belong in *tier*.
+    A boundary: accounts whose share of the total begins below a percentage belong in *tier*.
 
     Args:
         tier: The tier's id.
-        below: The percentage; None for the last cut, which takes the rest.
+        below: The percentage; None for the last one, which takes the rest.
     """
 
     tier: str
@@ -25,13 +25,13 @@ class Cut:
 @dataclass(frozen=True, slots=True)
 class ShareSegmentation:
     """
-    Accounts by their share of a total: the largest first, until so much of it is reached.
+    A segmentation by share of a total: the largest accounts first, until a percentage is reached.
 
     Args:
         name: Its name in the policy.
         about: One sentence for people.
-        criterion: What is added up; a criterion of numbers.
-        cuts: In order, ascending.
+        criterion: The criterion that is added up; its values are numbers.
+        cuts: Ascending.
     """
 
     name: str
@@ -43,12 +43,12 @@ class ShareSegmentation:
 @dataclass(frozen=True, slots=True)
 class RuleSegmentation:
     """
-    Accounts by ordered rules over any criteria; the first that fits decides.
+    A segmentation by ordered rules over any criteria; the first that fits decides.
 
     Args:
         name: Its name in the policy.
         about: One sentence for people.
-        rules: In order.
+        rules: Ordered.
     """
 
     name: str

@@ -1,29 +1,28 @@
-"""What a policy says about the services that accounts are given: what they are, how often, at what cost."""
+"""The services of a policy: their catalogue, cost, and frequency in each tier."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from types import MappingProxyType
 
 PREFIX = "service."
-"""A service is a feature of this name and its own: `can(account, "service.health-check")`."""
+"""Prefix of the feature of a service: `can(account, "service.health-check")`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     """
-    One service that customers can be given.
+    One service for customers.
 
     Args:
         id: Its name in the policy.
         name: Its name for people.
-        about: What it is.
-        cost: What giving it once costs; None where nobody has said.
-        margin: The mark-up on cost that its value is assessed with: 0.3 is cost times 1.3.
-        times: How often a year it is given where no tier says; None where nobody has said.
-        self_service: The customer helps itself, and nobody of the company has a hand in it.
+        about: A description.
+        cost: The cost of delivering it once; None if not known.
+        margin: The mark-up on cost for its assessed value: 0.3 is cost times 1.3.
+        times: Deliveries a year if the tier gives no number; None if not known.
+        self_service: True if the customer needs no staff for it.
     """
 
     id: str
@@ -36,26 +35,26 @@ class Service:
 
     @property
     def feature(self) -> str:
-        """The feature that says who is entitled to it."""
+        """The feature that entitles an account to it."""
         return PREFIX + self.id
 
 
 Frequencies = Mapping[str, Mapping[str, Decimal]]
-"""For each tier, its services with how often a year each is given; what tiers inherit is filled in."""
+"""Deliveries a year of each service, by tier; inherited services are filled in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """
-    The catalogue of services, and who gets which.
+    The catalogue of services and their frequency in each tier.
 
     Args:
         catalogue: By id, in the order of the files.
-        variants: The ways to share them out, by name.
-        variant: The name of the one in force.
-        against: The criterion that the cost of serving is held against, such as the annual value.
-        over: An account whose services cost more than this percentage of it is over-serviced.
-        under: One whose services cost less than this percentage of it is under-serviced.
+        variants: Alternative frequencies, by name.
+        variant: The name of the variant in force.
+        against: The criterion to compare the cost of services with, such as the annual value.
+        over: An account is over-serviced if its services cost more than this percentage of *against*.
+        under: An account is under-serviced if its services cost less than this percentage of *against*.
     """
 
     catalogue: Mapping[str, Service] = field(default_factory=dict)
@@ -66,8 +65,5 @@ class Services:
     under: Decimal | None = None
 
     def frequencies(self, tier: str) -> Mapping[str, Decimal]:
-        """Return the services of *tier* in the variant in force, each with its times a year."""
-        return self.variants.get(self.variant, _NOTHING).get(tier, MappingProxyType({}))
-
-
-_NOTHING: Frequencies = MappingProxyType({})
+        """Return the services of *tier* in the variant in force, each with its deliveries a year."""
+        return self.variants.get(self.variant, {}).get(tier, {})

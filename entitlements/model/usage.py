@@ -1,11 +1,11 @@
-"""How much of a limit is used now, and was used in the periods before."""
+"""The present and past usage of a limit."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from entitlements.model.display import in_json
+from entitlements.model.display import fields_in_json
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Usage:
     """
-    One meter.
+    The present usage of one limit.
 
     Args:
-        used: Units used, reserved ones included; None where they are not counted
+        used: Units used, including reserved ones; None if they are not counted
             (an unlimited rate).
         reserved: Units reserved.
-        limit: What the account has.
-        remaining: max(0, limit - used); 0 when not included.
-        resets_at: Aware UTC; rates: when everything is available again; quotas: the
-            end of the period; allocations: None.
+        limit: The account's size of the limit.
+        remaining: max(0, limit - used); 0 if not included.
+        resets_at: Aware UTC. For a rate, the instant at which everything is available again;
+            for a quota, the end of the period; None for an allocation.
     """
 
     used: int | None
@@ -34,20 +34,18 @@ class Usage:
     remaining: int | Unlimited
     resets_at: datetime | None
 
-    def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
-        return {each.name: in_json(getattr(self, each.name)) for each in fields(self)}
+    to_dict = fields_in_json
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
     """
-    What was counted of a quota in one period.
+    The usage of a quota in one period.
 
     Args:
         start: Aware UTC, the first instant.
         end: Aware UTC, the first instant after it.
-        used: Units used, reserved ones included.
+        used: Units used, including reserved ones.
         denied: Units refused.
         limit: The limit at the last charge of the period.
     """
@@ -58,6 +56,4 @@ class Period:
     denied: int
     limit: Size
 
-    def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
-        return {each.name: in_json(getattr(self, each.name)) for each in fields(self)}
+    to_dict = fields_in_json
