@@ -19,6 +19,7 @@ from entitlements.handles import AsyncBoundAccount
 from entitlements.hooks import Hooks
 from entitlements.model.charge import Verb
 from entitlements.model.events import Reloaded
+from entitlements.model.instants import check_duration
 from entitlements.model.policy import Policy
 from entitlements.policy.watcher import PolicyFiles, WatchingClock
 from entitlements.refunds import RefundGuard
@@ -211,7 +212,7 @@ class AsyncEnforcer:
         self, account: str | Account, what: Wanted, n: int = 1, *, ttl: float | timedelta = 60, key: str | None = None
     ) -> AsyncReservation:
         """Same as `Enforcer.reserve`."""
-        lasts = reservations.lifetime(ttl)
+        lasts = check_duration(ttl, "ttl")
         held: dict[str, int] = {}
         lapses: list[int] = []
 

@@ -18,6 +18,7 @@ from entitlements.handles import BoundAccount
 from entitlements.hooks import Hooks
 from entitlements.model.charge import Verb
 from entitlements.model.events import Reloaded
+from entitlements.model.instants import check_duration
 from entitlements.model.policy import Policy
 from entitlements.policy.watcher import PolicyFiles, WatchingClock
 from entitlements.refunds import RefundGuard
@@ -256,7 +257,7 @@ class Enforcer:
         Raises:
             UnknownFeature, ValueError, KeyReused: As `consume`; also for rates alone.
         """
-        lasts = reservations.lifetime(ttl)
+        lasts = check_duration(ttl, "ttl")
         held = reservations.reserved_units(self.entitlements(account), what, n)
         decision = self._charge(account, Verb.RESERVE, what, n, key=key, ttl=lasts)
         return self._reservation(account, decision.operation or "", decision, lasts, held)

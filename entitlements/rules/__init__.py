@@ -1,1 +1,1 @@
-"""The laws: pure functions over values, with `now` as an argument in microseconds."""
+"""Resolution, metering and planning: pure functions over values. `now` is an argument, in microseconds."""

@@ -1,4 +1,4 @@
-"""What a decision shows beside its verdict: the source that won, the trace, what would help."""
+"""The explanation of a decision: the winning source, the trace and the remedies, compiled into `Facts`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def facts(entitlements: Entitlements, name: str) -> Facts:
     """
-    Return what does not change between two questions for *name*, compiled once.
+    Return the facts about *name* that do not change between calls, compiled once.
 
     Args:
         entitlements: The resolved snapshot.
@@ -34,9 +34,9 @@ def facts(entitlements: Entitlements, name: str) -> Facts:
 
 
 def _compile(entitlements: Entitlements, name: str) -> Facts:
-    included = entitlements.can(name)  # knows which names there are
+    included = entitlements.can(name)  # raises for an unknown name
     policy, base = entitlements.policy, name.partition(":")[0]
-    winner, beside = entitlements.adjustments.get(base, (None, ()))
+    winner, considered = entitlements.adjustments.get(base, (None, ()))
     limit = policy.limits.get(name)
     final = winner is not None and winner.startswith("override:")
     return Facts(
@@ -45,7 +45,7 @@ def _compile(entitlements: Entitlements, name: str) -> Facts:
         feature=name,
         tier=entitlements.tier,
         source=winner or _tier_source(entitlements),
-        trace=(*beside, *_considered_tiers(entitlements, base, winner)),
+        trace=(*considered, *_considered_tiers(entitlements, base, winner)),
         reason=entitlements.refusal or (Reason.INCLUDED if included else _refusal_reason(entitlements, name)),
         limit=limit,
         size=entitlements.limits.get(name, NOT_INCLUDED) if limit else None,
@@ -61,14 +61,14 @@ def _tier_source(entitlements: Entitlements) -> str:
 
 
 def _considered_tiers(entitlements: Entitlements, name: str, winner: str | None) -> list[Considered]:
-    """Return what each tier says of *name*; of an unknown account, why it has none."""
+    """Return the value of *name* in each tier; for an unknown account, the reason that it has none."""
     if entitlements.in_force is None:
         return [Considered(_tier_source(entitlements), NOT_INCLUDED, Verdict.WON, entitlements.note)]
     return [_considered_tier(entitlements, each, name, winner) for each in entitlements.tiers]
 
 
 def _considered_tier(entitlements: Entitlements, considered: TierSource, name: str, winner: str | None) -> Considered:
-    """Return what one tier says of *name*, where it has that from, and what became of it."""
+    """Return the value of *name* in one tier, with its origin and verdict."""
     policy, tier = entitlements.policy, considered.tier
     origin = tier.origins.get(name, tier.id)
     inherited = "" if origin == tier.id else f"inherited from {origin}"
@@ -81,16 +81,16 @@ def _considered_tier(entitlements: Entitlements, considered: TierSource, name: s
 
 
 def _refusal_reason(entitlements: Entitlements, name: str) -> Reason:
-    """Tell a level that is too low from what is not included at all."""
+    """Return `LEVEL_TOO_LOW` if the account has a lower level, else `NOT_INCLUDED`."""
     base, colon, _ = name.partition(":")
     return Reason.LEVEL_TOO_LOW if colon and entitlements.answers[base] else Reason.NOT_INCLUDED
 
 
 def _higher_tiers_with(entitlements: Entitlements, name: str) -> list[tuple[str, LimitValue]]:
     """
-    Return the higher tiers on which the account would have *name*, lowest first, with how much at once.
+    Return the higher tiers on which the account would have *name*, lowest first, with the units at once.
 
-    What it bought besides and what was granted to it raise them too. Trial plans are nothing to move to.
+    The account's add-ons and grants raise the sizes. Trial plans are left out: no account can move to one.
     """
     policy, own = entitlements.policy, entitlements.in_force
     higher = [
@@ -103,7 +103,7 @@ def _higher_tiers_with(entitlements: Entitlements, name: str) -> list[tuple[str,
 
 
 def _size(entitlements: Entitlements, tier: Tier, name: str) -> LimitValue:
-    """Return what the account could use at once of a limit on *tier*; a feature that it has there is unlimited."""
+    """Return the units of a limit that the account could use at once on *tier*; `UNLIMITED` for a feature it has there."""
     policy, base = entitlements.policy, name.partition(":")[0]
     beside = [each for each in entitlements.adjustments.get(base, (None, ()))[1] if _applies_on(policy, tier, each)]
     limit = policy.limits.get(name)
@@ -118,7 +118,7 @@ def _size(entitlements: Entitlements, tier: Tier, name: str) -> LimitValue:
 
 
 def _applies_on(policy: Policy, tier: Tier, considered: Considered) -> bool:
-    """Say whether what stands beside this tier would stand beside *tier* too: an add-on, if offered there; a grant."""
+    """Return True if a source would also apply on *tier*: an add-on that is offered there, or a grant in force."""
     kind, _, name = considered.source.partition(":")
     if kind == "add-on":
         return policy.add_ons[name].offered_to(tier.id)
@@ -126,7 +126,7 @@ def _applies_on(policy: Policy, tier: Tier, considered: Considered) -> bool:
 
 
 def _add_ons_with(entitlements: Entitlements, name: str) -> list[tuple[str, LimitValue]]:
-    """Return the add-ons that the account could buy, with how much of *name* it would then have."""
+    """Return the add-ons that the account could buy, each with the size of *name* that it would then have."""
     tier = entitlements.in_force
     if tier is None:
         return []
@@ -143,7 +143,7 @@ def _with_add_on(entitlements: Entitlements, add_on: AddOn, name: str) -> LimitV
 
 
 def _includes(policy: Policy, add_on: AddOn, name: str) -> bool:
-    """Say whether an add-on gives a feature, or a `feature:level`."""
+    """Return True if an add-on includes a feature or a `feature:level`."""
     base, _, level = name.partition(":")
     if base in add_on.features:
         return True

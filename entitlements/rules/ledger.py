@@ -1,8 +1,8 @@
 """
-One account's record, and what a charge does to it: evaluate all, then write all or nothing.
+The ledger of one account, and charges against it: evaluate every part, then write all or nothing.
 
-A store keeps a `Ledger` per account (and one per scope) and runs these functions on
-it, one at a time. A networked store runs a translation of them.
+A store keeps a `Ledger` per account (and one per scope) and runs these functions on it,
+one at a time. A networked store runs a translation of them.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ OPERATION_TTL = 10 * MINUTE
 KEYED_OPERATION_TTL = DAY
 MAX_OPERATIONS = 4096
 MAX_SWEPT_OPERATIONS = 4
-"""Expired operation ids of each list that a charge drops when it adds one."""
+"""Most expired operation ids of each kind that a charge drops when it adds one."""
 MAX_SWEPT_RESERVATIONS = 64
-"""Lapsed reservations that one order ends."""
+"""Most lapsed reservations that one order ends."""
 
-_new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
+_new_tuple = tuple.__new__  # three times as fast as the named tuple's own constructor
 
 
 @dataclass(slots=True)
 class Debit:
-    """What one part of an operation took, and where."""
+    """The units that one part of an operation took, with the mark of their bucket, window or period."""
 
     limit: str
     kind: type
@@ -41,16 +41,16 @@ class Debit:
 
 @dataclass(slots=True)
 class Operation:
-    """An admitted charge, kept so that a repeat is recognised and a refund possible."""
+    """The record of an admitted charge, for recognising a repeat and for refunds."""
 
     fingerprint: str
     expires: int
     outcome: Outcome
-    taken: tuple[Debit, ...]
+    debits: tuple[Debit, ...]
     sizes: tuple[Size, ...] = ()
     keyed: bool = False
     ended: bool = False
-    """Whether a refund has given back what was taken."""
+    """True once a refund has returned the units."""
 
 
 @dataclass(slots=True)
@@ -58,12 +58,12 @@ class Booking:
     """An open reservation."""
 
     expires: int
-    taken: tuple[Debit, ...]
+    debits: tuple[Debit, ...]
 
 
 @dataclass(slots=True)
 class Ledger:
-    """Everything that is counted for one account, or for one scope of it."""
+    """All counters and records of one account, or of one scope of it."""
 
     rates: dict[str, RateMeter] = field(default_factory=dict)
     quotas: dict[str, QuotaMeter] = field(default_factory=dict)
@@ -72,21 +72,21 @@ class Ledger:
     operations: dict[str, Operation] = field(default_factory=dict)
     keyed_operations: dict[str, Operation] = field(default_factory=dict)
     lapses_at: int | None = None
-    """No open reservation lapses before this instant; None while there is none."""
+    """No open reservation lapses before this instant; None without open reservations."""
 
     @property
     def rates_only(self) -> bool:
-        """Whether nothing in here must outlive its window."""
+        """True if every counter is of a rate, so that none outlives its window."""
         return not (self.quotas or self.allocations or self.bookings)
 
     def is_idle(self, now: int) -> bool:
-        """Say whether nothing that is kept of rates and operations matters any more."""
+        """Return True if all rates are as good as empty and all operations have expired."""
         meters = all(meter.idle_at() <= now for meter in self.rates.values())
         kept = (*self.operations.values(), *self.keyed_operations.values())
         return meters and all(operation.expires <= now for operation in kept)
 
     def operation(self, id: str, now: int) -> Operation | None:
-        """Return the record of an operation that has not expired."""
+        """Return the record of an operation; None if there is none or it has expired."""
         for kept in (self.operations, self.keyed_operations):
             found = kept.get(id)
             if found and now < found.expires:
@@ -94,18 +94,18 @@ class Ledger:
         return None
 
     def drop(self, id: str) -> None:
-        """Forget an operation: its id may stand for another charge."""
+        """Drop the record of an operation, so that its id can be used again."""
         self.operations.pop(id, None)
         self.keyed_operations.pop(id, None)
 
 
 def charge(ledger: Ledger, scoped: Ledger, order: Charge, now: int) -> Outcome:
     """
-    Answer a charge: the first outcome of a repeat, or all parts admitted, or none.
+    Charge an account: admit all parts or none; a repeat returns the first outcome.
 
     Args:
-        ledger: The account's record.
-        scoped: The record of the order's scope; parts with a `per` count there.
+        ledger: The account's ledger.
+        scoped: The ledger of the order's scope; parts with a `per` are counted there.
         order: The charge.
         now: The store's clock, in microseconds.
     """
@@ -131,9 +131,9 @@ def charge(ledger: Ledger, scoped: Ledger, order: Charge, now: int) -> Outcome:
 
 
 def recall(ledger: Ledger, order: Charge, now: int) -> Outcome:
-    """Answer with the first outcome of a repeated charge, or `UNKNOWN`, or `REUSED`."""
+    """Return the first outcome of a repeated charge, `UNKNOWN` without a record, or `REUSED`."""
     found = ledger.operation(order.operation, now) if order.operation else None
-    if found is None:  # the record of a long reservation may have gone before the reservation
+    if found is None:  # the record of a long reservation may have expired before the reservation
         booking = ledger.bookings.get(order.operation or "")
         return Outcome(Status.REUSED if booking and now < booking.expires else Status.UNKNOWN, now)
     if found.fingerprint != order.fingerprint:
@@ -142,7 +142,7 @@ def recall(ledger: Ledger, order: Charge, now: int) -> Outcome:
 
 
 def evaluate(ledger: Ledger, scoped: Ledger, order: Charge | Read, now: int) -> tuple[Line, ...] | None:
-    """Say what stands and what fits, and write nothing; None if a part's period ends are stale."""
+    """Return the line of every part without writing; None if the period ends of a part are stale."""
     holder = order.holder if isinstance(order, Charge) else None
     lines = []
     for part in order.parts:
@@ -154,7 +154,7 @@ def evaluate(ledger: Ledger, scoped: Ledger, order: Charge | Read, now: int) -> 
 
 
 def sweep(ledger: Ledger, now: int) -> None:
-    """End reservations that have lapsed, the earliest first, at most 64 at a time."""
+    """End lapsed reservations, the earliest first, at most 64 at a time."""
     if ledger.lapses_at is None or now < ledger.lapses_at:
         return
     lapsed = sorted((booking.expires, id) for id, booking in ledger.bookings.items() if booking.expires <= now)
@@ -164,108 +164,108 @@ def sweep(ledger: Ledger, now: int) -> None:
 
 
 def end_booking(ledger: Ledger, id: str, kept: dict[str, int]) -> None:
-    """End the reservation *id*; of each limit, what *kept* says stays used."""
-    for taken in ledger.bookings.pop(id).taken:
-        amount = min(taken.amount, kept.get(taken.limit, 0))
-        if taken.kind is Quota:
-            ledger.quotas[taken.limit].settle(taken.mark, taken.amount, amount)
+    """End the reservation *id*; *kept* units of each limit stay used."""
+    for debit in ledger.bookings.pop(id).debits:
+        amount = min(debit.amount, kept.get(debit.limit, 0))
+        if debit.kind is Quota:
+            ledger.quotas[debit.limit].settle(debit.mark, debit.amount, amount)
         else:
-            ledger.allocations[taken.limit].settle(taken.amount, amount)
+            ledger.allocations[debit.limit].settle(debit.amount, amount)
 
 
 def record(ledger: Ledger, id: str, operation: Operation, now: int) -> int:
     """
-    Keep an operation, drop up to four expired ones of each kind, and hold the cap.
+    Store an operation, drop up to four expired ones of each kind, and enforce the cap.
 
     Returns:
-        How many ids were dropped before their time: the oldest of ours first, and
-        only then the oldest of callers'; never the one that came just now.
+        The number of ids dropped before they expired: the oldest without a caller's key
+        first, then the oldest keyed ones; never the new one.
     """
     for kept in (ledger.operations, ledger.keyed_operations):
         _drop_expired(kept, now)
-    home = ledger.keyed_operations if operation.keyed else ledger.operations
-    home.pop(id, None)
-    home[id] = operation
+    records = ledger.keyed_operations if operation.keyed else ledger.operations
+    records.pop(id, None)
+    records[id] = operation
     forgotten = 0
     while len(ledger.operations) + len(ledger.keyed_operations) > MAX_OPERATIONS:
-        ours = len(ledger.operations) > (not operation.keyed)
-        oldest = ledger.operations if ours else ledger.keyed_operations
+        unkeyed = len(ledger.operations) > (not operation.keyed)
+        oldest = ledger.operations if unkeyed else ledger.keyed_operations
         oldest.pop(next(iter(oldest)))
         forgotten += 1
     return forgotten
 
 
 def ledger_of(part: Part, ledger: Ledger, scoped: Ledger) -> Ledger:
-    """Return the record that a part is counted in: the scope's for a limit with a `per`."""
+    """Return the ledger that counts a part: the scope's for a limit with a `per`."""
     return scoped if isinstance(part.limit, Rate) and part.limit.per else ledger
 
 
-def _evaluate_part(home: Ledger, part: Part, holder: str | None, now: int) -> Line | None:
+def _evaluate_part(ledger: Ledger, part: Part, holder: str | None, now: int) -> Line | None:
     limit = part.limit
     if isinstance(limit, Rate):
         if part.size is UNLIMITED or part.size == 0:
             return Line(part.size is UNLIMITED, None if part.size else 0)
-        return _meter(home, part).peek(part.size, part.cost, now)
+        return _meter(ledger, part).peek(part.size, part.cost, now)
     if isinstance(limit, Allocation):
-        return (home.allocations.get(limit.name) or AllocationMeter()).peek(part, holder)
+        return (ledger.allocations.get(limit.name) or AllocationMeter()).peek(part, holder)
     assert part.ends is not None
-    period = (home.quotas.get(limit.name) or QuotaMeter()).running(part.ends, part.size, now)
+    period = (ledger.quotas.get(limit.name) or QuotaMeter()).running(part.ends, part.size, now)
     return None if period is None else quota_line(period, part)
 
 
 def _take(ledger: Ledger, scoped: Ledger, order: Charge, lines: tuple[Line, ...], now: int) -> Iterator[Line]:
-    """Write every part, and yield what stands after it."""
+    """Count every part, and yield its line after the charge."""
     reserve = order.verb is Verb.RESERVE
     for part, line in zip(order.parts, lines, strict=True):
         limit = part.limit
-        home = ledger_of(part, ledger, scoped)
+        target = ledger_of(part, ledger, scoped)
         if isinstance(limit, Rate):
-            yield _take_rate(home, part, line, now)
+            yield _take_rate(target, part, line, now)
         elif isinstance(limit, Quota):
-            yield take_quota(_running(home, part, now), part, reserve=reserve)
+            yield take_quota(_running(target, part, now), part, reserve=reserve)
         else:
-            held = home.allocations.setdefault(limit.name, AllocationMeter())
-            yield held.take(part, order.holder, reserve=reserve)
+            meter = target.allocations.setdefault(limit.name, AllocationMeter())
+            yield meter.take(part, order.holder, reserve=reserve)
 
 
-def _take_rate(home: Ledger, part: Part, line: Line, now: int) -> Line:
-    """Count a rate that fits; what a shadow rate would have refused adds nothing."""
+def _take_rate(ledger: Ledger, part: Part, line: Line, now: int) -> Line:
+    """Count a rate if it fits; a refusal in shadow mode counts nothing."""
     if not line.fits or part.size is UNLIMITED or part.size == 0:
         return line
-    meter = home.rates[part.limit.name] = _meter(home, part)
+    meter = ledger.rates[part.limit.name] = _meter(ledger, part)
     return meter.take(part.size, part.cost, now)
 
 
-def charge_rate(home: Ledger, part: Part, now: int) -> Outcome:
-    """Answer a charge of one rate and nothing else, which has no record to look for or to keep."""
+def charge_rate(ledger: Ledger, part: Part, now: int) -> Outcome:
+    """Charge one rate and nothing else; such a charge has no record."""
     rate, size, cost, _ = part
-    meter = home.rates.get(rate.name)
+    meter = ledger.rates.get(rate.name)
     if meter is None or (meter.rate is not rate and not fits_law(meter, rate)):  # type: ignore[arg-type]
         meter = new_meter(rate)  # type: ignore[arg-type]
     line = meter.try_take(size, cost, now)  # type: ignore[arg-type]
     if line.fits:
-        home.rates[rate.name] = meter
+        ledger.rates[rate.name] = meter
         return _new_tuple(Outcome, (Status.ADMITTED, now, (line,), 0, (), (), ""))
     return Outcome(Status.ADMITTED if rate.mode is Mode.SHADOW else Status.REFUSED, now, (line,))
 
 
-def _meter(home: Ledger, part: Part) -> RateMeter:
-    """Return the rate's meter; an empty one if there is none, or if its law has changed."""
+def _meter(ledger: Ledger, part: Part) -> RateMeter:
+    """Return the rate's meter; an empty one if there is none or its window or algorithm has changed."""
     assert isinstance(part.limit, Rate)
     assert not isinstance(part.size, UNLIMITED.__class__)
-    meter = home.rates.get(part.limit.name)
+    meter = ledger.rates.get(part.limit.name)
     if meter is None or not fits_law(meter, part.limit):
         return new_meter(part.limit)
     return meter
 
 
-def _running(home: Ledger, part: Part, now: int) -> QuotaPeriod:
-    """Return the running period of a quota, written to the ledger."""
-    metered = home.quotas.setdefault(part.limit.name, QuotaMeter())
+def _running(ledger: Ledger, part: Part, now: int) -> QuotaPeriod:
+    """Return the running period of a quota, after storing it in the ledger."""
+    meter = ledger.quotas.setdefault(part.limit.name, QuotaMeter())
     assert part.ends is not None
-    period = metered.running(part.ends, part.size, now)
+    period = meter.running(part.ends, part.size, now)
     assert period is not None
-    metered.write(period)
+    meter.write(period)
     return period
 
 
@@ -276,10 +276,10 @@ def _count_denied(ledger: Ledger, order: Charge, lines: tuple[Line, ...], now: i
 
 
 def _record_charge(ledger: Ledger, order: Charge, outcome: Outcome, now: int) -> Outcome:
-    """Keep what was taken under the operation's id, and the reservation if it is one."""
+    """Store the record of an operation, and the booking if it is a reservation."""
     if order.operation is None:
         return outcome
-    taken = tuple(
+    debits = tuple(
         Debit(part.limit.name, type(part.limit), line.taken, line.mark, order.holder)
         for part, line in zip(order.parts, outcome.lines, strict=True)
     )
@@ -290,12 +290,12 @@ def _record_charge(ledger: Ledger, order: Charge, outcome: Outcome, now: int) ->
         if order.operation in ledger.bookings:
             end_booking(ledger, order.operation, {})
         ledger.drop(f"ended:{order.operation}")
-        ledger.bookings[order.operation] = Booking(expires, tuple(each for each in taken if each.kind is not Rate))
+        ledger.bookings[order.operation] = Booking(expires, tuple(each for each in debits if each.kind is not Rate))
         ledger.lapses_at = min(expires, ledger.lapses_at or expires)
-        taken = ()
+        debits = ()
     expires = now + (KEYED_OPERATION_TTL if order.keyed else OPERATION_TTL)
     sizes = tuple(part.size for part in order.parts)
-    operation = Operation(order.fingerprint, expires, outcome, taken, sizes, order.keyed)
+    operation = Operation(order.fingerprint, expires, outcome, debits, sizes, order.keyed)
     return outcome._replace(forgotten=record(ledger, order.operation, operation, now))
 
 

@@ -1,23 +1,24 @@
 """
-The three windows of a rate, and what each promises.
+Rate meters: sliding window, fixed window and token bucket, with the guarantee of each.
 
-**Sliding** (the default): 60 sub-buckets of ⌈window / 60⌉ microseconds, and one more,
-because a window touches 61 of them. A charge at `now` is admitted iff what stands in
-the 61 buckets that end with the present one, plus the cost, stays within the limit.
-*No window of that length ever holds more than the limit*: take any window, and the last
-admission in it, at t. Everything in (t - window, t] stands in the 61 buckets that were
-summed when t was admitted. Units come back at most one bucket late, and where 60 does
-not divide the window up to 59 microseconds more: 60 buckets are that much longer than it.
+**Sliding** (the default): 60 sub-buckets of ⌈window / 60⌉ microseconds, plus one, because
+a window touches 61 of them. A charge at `now` is admitted iff the sum of the 61 buckets
+that end with the present one, plus the cost, is within the limit. *No window of that
+length ever holds more than the limit.* Proof: take any window and the last admission in
+it, at t. Every unit in (t - window, t] is in the 61 buckets that were summed when t was
+admitted. Units are freed at most one bucket late. If 60 does not divide the window, 60
+buckets are longer than it, so units are freed up to 59 microseconds later still.
 
 **Fixed**: windows aligned to the clock (multiples of the window since 1970). Two full
 windows can touch, so any window of that length holds at most twice the limit.
 
-**Token bucket**: `burst` tokens that refill at limit / window (GCRA's law, kept as a
-backlog in token-microseconds so that it is exact in integers, whatever the limit
-becomes). Any window of that length holds at most burst + limit.
+**Token bucket**: `burst` tokens that refill at limit / window. The law is GCRA's, kept as
+a backlog in token-microseconds, so that it is exact in integers even when the limit
+changes. Any window of that length holds at most burst + limit.
 
-A meter never trusts a clock that went back: now is at least the start of its newest
-bucket, window or drain; a step back of more than one window drops what was counted.
+A meter does not follow a clock that steps back: its time is at least the start of its
+newest bucket or window, or its last drain. A step back of more than one window drops
+all counts.
 """
 
 from __future__ import annotations
@@ -31,34 +32,34 @@ from entitlements.model.limits import Algorithm, Rate
 SUB_BUCKETS = 60
 RING = SUB_BUCKETS + 1
 
-_new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
+_new_tuple = tuple.__new__  # three times as fast as the named tuple's own constructor
 
 
 class RateMeter(Protocol):
-    """What is counted for one rate of one account."""
+    """The counter of one rate of one account."""
 
     window: int
     rate: Rate | None
-    """The definition that it was last found to count by: most often the one that is asked for again."""
+    """The definition that last matched the meter; a cache for `fits_law`."""
 
     def peek(self, size: int, cost: int, now: int) -> Line:
-        """Say whether *cost* units fit, and write nothing."""
+        """Return the line for *cost* units without counting them."""
         ...
 
     def take(self, size: int, cost: int, now: int) -> Line:
-        """Count *cost* units that fit, and say what stands after them."""
+        """Count *cost* units, which must fit, and return the line after them."""
         ...
 
     def refund(self, size: int, cost: int, mark: int, now: int) -> int:
-        """Uncount what a charge marked *mark* took, and say how many units came back."""
+        """Return up to *cost* units of the charge marked *mark*; return the number returned."""
         ...
 
     def try_take(self, size: int, cost: int, now: int) -> Line:
-        """Take *cost* units if they fit; else write nothing, and say when they will."""
+        """Count *cost* units if they fit, else count nothing; return the line."""
         ...
 
     def idle_at(self) -> int:
-        """Return the first instant at which nothing of what is counted matters any more."""
+        """Return the first instant at which the meter is as good as empty."""
         ...
 
 
@@ -72,7 +73,7 @@ def new_meter(rate: Rate) -> RateMeter:
 
 
 def fits_law(meter: RateMeter, rate: Rate) -> bool:
-    """Say whether *meter* still counts by the law of *rate*; if not, it starts anew."""
+    """Return True if *meter* has the window and algorithm of *rate*; if not, a new meter must replace it."""
     if meter.rate is rate:
         return True
     if type(meter) is TokenBucket and meter.burst != rate.burst:
@@ -84,7 +85,7 @@ def fits_law(meter: RateMeter, rate: Rate) -> bool:
 
 @dataclass(slots=True)
 class Sliding:
-    """A ring of 61 counts; *head* is the number of the newest bucket since 1970."""
+    """Sliding window: a ring of 61 counts; *head* is the number of the newest bucket since 1970."""
 
     window: int
     width: int = 0
@@ -97,7 +98,7 @@ class Sliding:
         self.width = -(-self.window // SUB_BUCKETS)
 
     def peek(self, size: int, cost: int, now: int) -> Line:
-        """Sum the 61 buckets that end with the present one, and compare."""
+        """Compare with the sum of the 61 buckets that end with the present one."""
         bucket, used = self._look(now)
         mark = bucket * self.width
         if cost <= size - used:
@@ -105,12 +106,12 @@ class Sliding:
         return Line(False, used, 0, self._fits_at(bucket, used, size, cost), self._empty_at(bucket, used, now), mark)
 
     def take(self, size: int, cost: int, now: int) -> Line:
-        """Move the ring to the present bucket and add to it."""
+        """Advance the ring to the present bucket and add to it."""
         bucket, used = self._look(now)
         return self._add(bucket, used, cost)
 
     def refund(self, size: int, cost: int, mark: int, now: int) -> int:
-        """Take from the bucket in which the charge was counted, if it still counts."""
+        """Subtract from the bucket of the charge, if it is still in the ring."""
         bucket = mark // self.width
         if not self.head - RING < bucket <= self.head:
             return 0
@@ -120,10 +121,10 @@ class Sliding:
         return back
 
     def try_take(self, size: int, cost: int, now: int) -> Line:
-        """Take what fits in one step: this is the charge of one rate alone."""
+        """Count the cost in one step if it fits; the hot path of a charge of one rate."""
         width = self.width
         bucket = now // width
-        if bucket == self.head and (used := self.total + cost) <= size:  # within a bucket there is nothing to move
+        if bucket == self.head and (used := self.total + cost) <= size:  # same bucket: nothing to clear
             self.total = used
             self.counts[bucket % RING] += cost
             return _new_tuple(Line, (True, used, 0, None, (bucket + RING) * width, bucket * width, cost))
@@ -133,11 +134,11 @@ class Sliding:
         return self._add(bucket, used, cost)
 
     def idle_at(self) -> int:
-        """Return when the newest bucket has left every window."""
+        """Return the instant at which the newest bucket has left every window."""
         return (self.head + RING) * self.width
 
     def _look(self, now: int) -> tuple[int, int]:
-        """Return the present bucket and the units in the 61 that end with it."""
+        """Return the present bucket and the units in the 61 buckets that end with it."""
         bucket = now // self.width
         ahead = bucket - self.head
         if ahead == 0:
@@ -151,16 +152,16 @@ class Sliding:
         return bucket, self.total - sum(counts[at % RING] for at in range(self.head + 1, bucket + 1))
 
     def _add(self, bucket: int, used: int, cost: int) -> Line:
-        """Move the ring to *bucket*, in sight of which *used* units stand, and add to it."""
+        """Advance the ring to *bucket*, whose 61 buckets hold *used* units, and add *cost*."""
         if bucket != self.head:
-            self._move(bucket)
+            self._advance(bucket)
         self.total = used = used + cost
         self.counts[bucket % RING] += cost
         width = self.width
         return Line(True, used, 0, None, (bucket + RING) * width, bucket * width, cost)
 
-    def _move(self, bucket: int) -> None:
-        """Clear what left the ring between its head and *bucket*."""
+    def _advance(self, bucket: int) -> None:
+        """Clear the buckets between the head and *bucket*, and make *bucket* the head."""
         if not 0 < bucket - self.head < RING:
             self.counts = [0] * RING
         else:
@@ -169,7 +170,7 @@ class Sliding:
         self.head = bucket
 
     def _fits_at(self, bucket: int, used: int, size: int, cost: int) -> int | None:
-        """Return when enough buckets have left for *cost* to fit; None if it never does."""
+        """Return the instant at which enough buckets have left for *cost* to fit; None if it never fits."""
         if cost > size:
             return None
         for at in range(bucket - SUB_BUCKETS, self.head + 1):
@@ -179,16 +180,22 @@ class Sliding:
         raise AssertionError("a cost within the limit fits once every bucket has left")
 
     def _empty_at(self, bucket: int, used: int, now: int) -> int:
-        """Return when the newest bucket with anything in it has left; now if none has."""
+        """Return the instant at which the newest non-empty bucket has left; *now* if all are empty."""
         if used == 0:
             return now
         newest = next(at for at in range(self.head, self.head - RING, -1) if self.counts[at % RING])
         return (newest + RING) * self.width
 
 
+def _take_if_fits(meter: RateMeter, size: int, cost: int, now: int) -> Line:
+    """Count the cost if it fits."""
+    line = meter.peek(size, cost, now)
+    return meter.take(size, cost, now) if line.fits else line
+
+
 @dataclass(slots=True)
 class Fixed:
-    """One count; *index* is the number of its window since 1970."""
+    """Fixed window: one count; *index* is the number of its window since 1970."""
 
     window: int
     index: int = -2
@@ -209,17 +216,14 @@ class Fixed:
         return Line(True, self.count, 0, None, (self.index + 1) * self.window, self.index * self.window, cost)
 
     def refund(self, size: int, cost: int, mark: int, now: int) -> int:
-        """Take from the count, if its window is still the one of the charge."""
+        """Subtract from the count, if the window of the charge is still the present one."""
         if mark != self.index * self.window:
             return 0
         back = min(cost, self.count)
         self.count -= back
         return back
 
-    def try_take(self, size: int, cost: int, now: int) -> Line:
-        """Take what fits."""
-        asked = self.peek(size, cost, now)
-        return self.take(size, cost, now) if asked.fits else asked
+    try_take = _take_if_fits
 
     def idle_at(self) -> int:
         """Return the end of the window."""
@@ -235,7 +239,7 @@ class Fixed:
 
 @dataclass(slots=True)
 class TokenBucket:
-    """A backlog in token-microseconds: it drains by the limit each microsecond."""
+    """Token bucket: a backlog in token-microseconds that drains by the limit each microsecond."""
 
     window: int
     burst: int | None = None
@@ -245,7 +249,7 @@ class TokenBucket:
     rate: Rate | None = field(default=None, compare=False, repr=False)
 
     def peek(self, size: int, cost: int, now: int) -> Line:
-        """Compare with the room in the bucket."""
+        """Compare with the free capacity of the bucket."""
         start, backlog = self._look(size, now)
         over = backlog + (cost - self._capacity(size)) * self.window
         retry_at = None if over <= 0 or cost > self._capacity(size) else start - (-over // size)
@@ -260,12 +264,12 @@ class TokenBucket:
 
     def refund(self, size: int, cost: int, mark: int, now: int) -> int:
         """
-        Take from the backlog what of the charge has not drained yet.
+        Subtract from the backlog the part of the charge that has not drained yet.
 
-        What drained since the charge may have been its own, so that is the most that
-        can come back without letting anybody above burst + limit.
+        The backlog that drained since the charge may have been its own. So no more can be
+        returned without exceeding burst + limit in some window.
         """
-        fastest = max(size, self.size)  # a limit that was raised since has drained faster
+        fastest = max(size, self.size)  # a limit that was raised since then drains faster
         if mark > self.at or self.at - now > self.window:
             return 0
         left = max(0, cost * self.window - fastest * (max(now, self.at) - mark))
@@ -273,20 +277,17 @@ class TokenBucket:
         self.backlog -= back
         return -(-back // self.window)
 
-    def try_take(self, size: int, cost: int, now: int) -> Line:
-        """Take what fits."""
-        asked = self.peek(size, cost, now)
-        return self.take(size, cost, now) if asked.fits else asked
+    try_take = _take_if_fits
 
     def idle_at(self) -> int:
-        """Return when the bucket is full again, at the size of the last charge."""
+        """Return the instant at which all tokens are back, at the size of the last charge."""
         return self.at - (-self.backlog // self.size)
 
     def _capacity(self, size: int) -> int:
         return size if self.burst is None else self.burst
 
     def _look(self, size: int, now: int) -> tuple[int, int]:
-        """Return the instant to count from and the backlog that is left at it."""
+        """Return the instant to count from and the backlog at it."""
         if self.at - now > self.window:
             return now, 0
         start = max(now, self.at)

@@ -1,9 +1,9 @@
 """
-When a quota's periods begin and end.
+Period boundaries of quotas.
 
-A boundary is 00:00 UTC on the anchor day of a month, or on the last day of a month
-that is shorter. Every boundary is computed from the anchor and its month, never
-from the boundary before it: chaining would turn the 31st into the 28th for good.
+A boundary is 00:00 UTC on the anchor day of a month, or on the last day of a shorter
+month. Every boundary is computed from the anchor and its month, never from the previous
+boundary: chaining would turn the 31st into the 28th permanently.
 """
 
 from __future__ import annotations

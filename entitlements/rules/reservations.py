@@ -1,8 +1,7 @@
 """
-Reservations as pure steps: what can be held, for how long, and how it ends.
+Reservation steps, pure: validate a reservation, commit it and cancel it.
 
-A reservation that has lapsed is charged anew when it is committed, by whoever still
-knows what it held.
+A lapsed reservation is charged again when it is committed, if the caller knows its units.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from entitlements.errors import ReservationExpired
 from entitlements.model import events
 from entitlements.model.answers import Settled
 from entitlements.model.charge import Charge, Settle, Verb
-from entitlements.model.instants import check_duration
 from entitlements.model.limits import Allocation, Quota, Rate
 from entitlements.model.names import MAX_ID, check_count, check_id, shown
 from entitlements.rules.ledger import OPERATION_TTL
@@ -22,18 +20,16 @@ from entitlements.rules.planning import Wanted, limit_named, plan, wanted_units
 from entitlements.rules.steps import Step
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from entitlements.model.entitlements import Entitlements
 
 
 def reserved_units(entitlements: Entitlements, what: Wanted, n: int) -> dict[str, int]:
     """
-    Return the units by limit that a reservation will hold: those of quotas and allocations.
+    Return the units by limit that a reservation holds: those of quotas and allocations.
 
     Raises:
-        UnknownFeature: For a name that is no limit.
-        ValueError: Where nothing can be reserved: rates are consumed and stay consumed.
+        UnknownFeature: For a name that is not a limit.
+        ValueError: For rates alone: rates are consumed and stay consumed.
     """
     wanted = wanted_units(what, n)
     limits = {name: limit_named(entitlements.policy, name, (Rate, Quota, Allocation), "reserve") for name in wanted}
@@ -43,22 +39,14 @@ def reserved_units(entitlements: Entitlements, what: Wanted, n: int) -> dict[str
     return held
 
 
-def lifetime(ttl: float | timedelta) -> int:
-    """
-    Return a reservation's time to live in microseconds.
-
-    Raises:
-        ValueError: For anything but a timedelta or a number of seconds above 0.
-    """
-    return check_duration(ttl, "ttl")
-
-
 def check_reservation_id(id: str) -> str:
     """
-    Return *id* if it may be a reservation's: its key may be as long as any, with two characters before it.
+    Return *id* if it is a valid reservation id: a key or operation id with a prefix of two characters.
+
+    The empty id belongs to a refused reservation and is valid.
 
     Raises:
-        ValueError: For anything else; an empty one is that of a reservation which was refused.
+        ValueError: For anything else.
     """
     return id if id == "" else check_id(id, "reservation id", most=MAX_ID + 2)
 
@@ -73,19 +61,19 @@ def commit(
     lapses_at: int | None = None,
 ) -> Step[None]:
     """
-    End a reservation, and keep some or all of its units.
+    Return the step that commits a reservation: some or all of its units stay used.
 
     Args:
-        entitlements: What the account may do now, for a reservation that has lapsed.
+        entitlements: The account's present entitlements, for charging a lapsed reservation again.
         now: The application's clock.
-        reservation: Its id.
-        held: What it holds by limit; None where the caller does not know.
-        n: None for all, an int where one limit was reserved, or a mapping by limit.
-        lapses_at: When it lapses by the store's clock; ten minutes later it is too late
-            to charge its units anew.
+        reservation: The reservation's id.
+        held: The reserved units by limit; None if the caller does not know them.
+        n: None for all, an int for a single limit, or a mapping by limit.
+        lapses_at: The instant at which it lapses by the store's clock. From ten minutes
+            later on its units cannot be charged again.
 
     Raises:
-        ValueError: For amounts that are not within what was reserved.
+        ValueError: For amounts above the reserved ones.
     """
     amounts = _amounts(held, n)
     kept = _kept(held, amounts)
@@ -105,18 +93,18 @@ def commit(
                 " could not be charged anew; reserve again, with a longer ttl"
             )
 
-    told = events.Settlement(entitlements.account, reservation, tuple(kept.items()))
-    return Step(order, finish, entitlements.anchor, events=lambda _: [told])
+    event = events.Settlement(entitlements.account, reservation, tuple(kept.items()))
+    return Step(order, finish, entitlements.anchor, events=lambda _: [event])
 
 
 def cancel(account: str, reservation: str) -> Step[None]:
-    """End a reservation, and give all of it back; nothing happens if it has ended."""
-    told = events.Settlement(account, reservation, ())
-    return Step(Settle(account, reservation, ()), lambda *_: None, events=lambda _: [told])
+    """Return the step that cancels a reservation: all its units are returned; a settled one does not change."""
+    event = events.Settlement(account, reservation, ())
+    return Step(Settle(account, reservation, ()), lambda *_: None, events=lambda _: [event])
 
 
 def _amounts(held: Mapping[str, int] | None, n: object) -> tuple[tuple[str, int], ...] | int | None:
-    """Return what to commit in an order's terms, checked against what is held if that is known."""
+    """Return the amounts of a `Settle` order, checked against the reserved units if they are known."""
     if n is None:
         return None
     if isinstance(n, Mapping):
@@ -148,7 +136,7 @@ def _kept(held: Mapping[str, int] | None, amounts: tuple[tuple[str, int], ...] |
 
 
 def _recharge(entitlements: Entitlements, now: int, reservation: str, kept: dict[str, int]) -> Charge | None:
-    """Return the charge that takes *kept* again, if the account may have them at all."""
+    """Return the charge that takes *kept* again; None if the resolution alone refuses it."""
     if not kept:
         return None
     order = plan(entitlements, Verb.CONSUME, kept, now, operation=f"{reservation}:anew").order

@@ -1,9 +1,9 @@
 """
-From a policy and an account to what the account may do, at one instant.
+Resolution: the entitlements of an account under a policy, at one instant.
 
-Gather first, decide after: which tier is in force (`tiers`), what stands beside it
-(`sources`), and then one table per kind of name. Everything takes effect by the clock
-at the time of reading, and the result says when it ends.
+It finds the tier in force (`tiers`), gathers add-ons, grants and overrides (`sources`),
+and then builds one table per kind of name. Everything takes effect by the clock at the
+time of resolution. The result carries the instant at which it may change.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ T = TypeVar("T")
 
 def resolve(policy: Policy, account: Account, now: int) -> Entitlements:
     """
-    Return everything that *account* may do at *now*, in microseconds.
+    Return the entitlements of *account* at *now*.
 
     Args:
         policy: The policy in force.
-        account: The account, its overrides read as the policy would write them.
-        now: The application's clock.
+        account: The account, with its overrides read under the policy.
+        now: The application's clock, in microseconds.
 
     Raises:
-        UnknownAccount: For a tier that the policy does not know, where it says `raise`.
+        UnknownAccount: For an unknown tier, if the policy's `unknown_account` is `raise`.
         AccountError: For two overrides of one name in force, and for add-ons and grants
-            that raise a limit above what can be counted.
+            that raise a limit above the largest count.
     """
     edges: list[int] = []
     tiers = considered_tiers(policy, account, now, edges)
@@ -50,24 +50,24 @@ def resolve(policy: Policy, account: Account, now: int) -> Entitlements:
     tier = tiers[0].tier
     gathered = gather_sources(policy, account, tier, now, edges)
     try:
-        touched = {name: resolve_name(policy, tier, name, sources) for name, sources in gathered.items()}
+        resolved = {name: resolve_name(policy, tier, name, sources) for name, sources in gathered.items()}
     except AccountError as error:
         raise AccountError(f"account {account.id!r}: {error}") from None
-    _check_sizes(policy, account, touched)
-    standing = Reason.SUSPENDED if account.status is AccountStatus.SUSPENDED else None
+    _check_sizes(policy, account, resolved)
+    refusal = Reason.SUSPENDED if account.status is AccountStatus.SUSPENDED else None
     return Entitlements(
         account.id,
         policy,
         tier,
-        standing,
+        refusal,
         min(edges, default=None),
         account.anchor,
-        _answers(policy, tier, touched, refused=standing is not None),
-        _merged(tier.limits, touched, policy.limits),
-        _merged(tier.levels, touched, {each.name for each in policy.features.values() if each.levels}),
-        _merged(tier.values, touched, policy.keys),
+        _answers(policy, tier, resolved, refused=refusal is not None),
+        _merged(tier.limits, resolved, policy.limits),
+        _merged(tier.levels, resolved, {each.name for each in policy.features.values() if each.levels}),
+        _merged(tier.values, resolved, policy.keys),
         tuple(tiers),
-        adjustments=MappingProxyType({name: (each.winner, each.trace) for name, each in touched.items()}),
+        adjustments=MappingProxyType({name: (each.winner, each.trace) for name, each in resolved.items()}),
     )
 
 
@@ -75,10 +75,10 @@ def resolve_unknown(
     policy: Policy, id: str, why: str = "there is no such account", expires: int | None = None
 ) -> Entitlements:
     """
-    Return what an unknown account may do, as the policy's `unknown_account` says.
+    Return the entitlements of an unknown account, by the policy's `unknown_account`.
 
     Raises:
-        UnknownAccount: Where the policy says `raise`.
+        UnknownAccount: If it is `raise`.
     """
     if policy.unknown_account == "raise":
         raise UnknownAccount(f"account {id!r}: {why}; add it, or let unknown_account say deny or a tier")
@@ -91,13 +91,13 @@ def resolve_unknown(
     return Entitlements(id, policy, tier, None, expires, None, *tables, (source,))
 
 
-def _answers(policy: Policy, tier: Tier, touched: Mapping[str, ResolvedName], *, refused: bool) -> Mapping[str, bool]:
-    """Return the tier's table of answers, patched where something else spoke."""
+def _answers(policy: Policy, tier: Tier, resolved: Mapping[str, ResolvedName], *, refused: bool) -> Mapping[str, bool]:
+    """Return the tier's table of answers, with the names that other sources changed."""
     answers = policy.answers[tier.id]
     if refused:
         return MappingProxyType(dict.fromkeys(answers, False))
     patches: dict[str, bool] = {}
-    for name, decided in touched.items():
+    for name, decided in resolved.items():
         if name in policy.limits:
             patches[name] = bool(decided.value)
         elif name in policy.features:
@@ -110,13 +110,13 @@ def _feature_answers(policy: Policy, name: str, value: object) -> dict[str, bool
     return level_answers(policy.features[name], has, switched_on=value is True)
 
 
-def _merged(table: Mapping[str, T], touched: Mapping[str, ResolvedName], names: Container[str]) -> Mapping[str, T]:
+def _merged(table: Mapping[str, T], resolved: Mapping[str, ResolvedName], names: Container[str]) -> Mapping[str, T]:
     """
-    Return *table* with what was decided for those of *names* that were touched.
+    Return *table* with the resolved values of those of *names* that other sources mention.
 
-    The label of a missing commitment goes with the value that it belonged to.
+    If a value is replaced, the label of its missing commitment is dropped.
     """
-    patches = {name: each.value for name, each in touched.items() if name in names}
+    patches = {name: each.value for name, each in resolved.items() if name in names}
     if not patches:
         return table
     below = tuple(f"{name}.label" for name in patches)
@@ -125,8 +125,8 @@ def _merged(table: Mapping[str, T], touched: Mapping[str, ResolvedName], names: 
     return MappingProxyType(kept | patched)  # type: ignore[arg-type]
 
 
-def _check_sizes(policy: Policy, account: Account, touched: Mapping[str, ResolvedName]) -> None:
-    for name, decided in touched.items():
+def _check_sizes(policy: Policy, account: Account, resolved: Mapping[str, ResolvedName]) -> None:
+    for name, decided in resolved.items():
         most = MAX_RATE if isinstance(policy.limits.get(name), Rate) else MAX_COUNT
         if name in policy.limits and isinstance(decided.value, int) and decided.value > most:
             raise AccountError(

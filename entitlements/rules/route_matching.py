@@ -1,4 +1,4 @@
-"""Which rule a request falls under: the first that matches, or the default."""
+"""Route matching: the first rule that matches a request, or the default."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from entitlements.model.policy import Policy
 
 DEFAULT_ROUTE = Route()
-"""A rule that asks for an account, and for nothing more."""
+"""The default rule: requires an account and nothing else."""
 
 
 class RouteTable:
@@ -23,13 +23,13 @@ class RouteTable:
     Ordered route rules, compiled once.
 
     Args:
-        routes: The first that matches counts.
-        default: What counts where none does, without a path; a last rule without one is it, too.
+        routes: Rules in order; the first that matches is used.
+        default: The rule for all other requests, without a path; a last rule without a path also sets it.
 
     Raises:
-        ValueError: For a rule without a path, with one that is no template, or that can
-            never match because of one before it: the rule is named.
-        TypeError: For what is no `Route`.
+        ValueError: For a rule without a path, with an invalid template, or that an earlier
+            rule hides completely. The message names the rule.
+        TypeError: For a rule that is not a `Route`.
     """
 
     def __init__(self, routes: Iterable[Route] = (), default: Route | None = None) -> None:
@@ -54,8 +54,8 @@ class RouteTable:
 
         Args:
             path: Below the mount point, percent-decoded as ASGI gives it.
-            method: Of the request; None for a websocket, whose handshake is a GET. Some servers
-                pass on what a client wrote in small letters, and some applications take it.
+            method: The request's method in any case, because some servers do not normalise it
+                and some applications accept it. None for a websocket: its handshake is a GET.
         """
         method = (method or "GET").upper()
         for pattern, methods, route in self._compiled:
@@ -65,10 +65,10 @@ class RouteTable:
 
     def check(self, policy: Policy) -> None:
         """
-        Check every name that the rules ask for against a policy.
+        Check every name in the rules against a policy.
 
         Raises:
-            ValueError: Naming the rule and what the policy does not know, all at once.
+            ValueError: For names that the policy does not know; the message lists all of them with their rules.
         """
         wrong = [text for route in (*self.routes, self.default) for text in unknown_names(route, policy)]
         if wrong:
@@ -89,7 +89,7 @@ class RouteTable:
 
 
 def unknown_names(route: Route, policy: Policy) -> list[str]:
-    """Return what is wrong with a rule under a policy, each as a sentence that names the rule."""
+    """Return the problems of a rule under a policy; each names the rule."""
     wrong = [f"{route}: {policy.unknown(name)}" for name in route.requires if not _is_known(policy, name)]
     for table in (route.consumes, route.messages):
         limits = [policy.limits.get(name) for name in table]
@@ -105,7 +105,7 @@ def unknown_names(route: Route, policy: Policy) -> list[str]:
 
 
 def _covering_routes(later: Route, before: list[Route]) -> list[Route]:
-    """Return those of the rules *before* on its paths that leave no method to *later*; nothing where one is left."""
+    """Return the rules of *before* that together take every method of *later*; empty if a method is left."""
     whole = next((route for route in before if route.methods is None), None)
     if whole is not None:
         return [whole]

@@ -1,4 +1,4 @@
-"""What the orders after a charge do to an account's record: settle, refund, release, set."""
+"""The orders after a charge, run on an account's ledger: settle, refund, release, set and read."""
 
 from __future__ import annotations
 
@@ -26,119 +26,116 @@ def settle(ledger: Ledger, scoped: Ledger, order: Settle, now: int) -> Settled:
     """
     Commit or cancel a reservation, once.
 
-    One that was settled before stays as it was. One that has lapsed is charged anew
-    where the order says how; if that is refused, or nobody knows how, it is gone.
+    A reservation that was settled before does not change. One that has lapsed is charged
+    again with the order's `anew`. Without `anew`, or if that charge is refused, it is gone.
     """
     booking = ledger.bookings.get(order.reservation)
     if booking and now < booking.expires:
         return _settle_open(ledger, order, booking.expires, now)
     sweep(ledger, now)
-    if _ended(ledger, order.reservation, now) or _gives_all_back(order):
+    if ledger.operation(f"ended:{order.reservation}", now) or _commits_nothing(order):
         return Settled(done=True, now=now)
     if order.anew is None or (order.anew_until is not None and now >= order.anew_until):
         return Settled(done=False, now=now)
     outcome = charge(ledger, scoped, order.anew, now)
     if outcome.status in (Status.ADMITTED, Status.REPLAYED):
-        _end(ledger, order.reservation, now, now)
+        _record_settled(ledger, order.reservation, now, now)
         return Settled(done=True, now=now)
     return Settled(done=False, stale=outcome.status is Status.STALE, now=now)
 
 
 def refund(ledger: Ledger, scoped: Ledger, order: Refund, now: int) -> bool:
-    """Give back what a charge took, once, into the periods it took it from."""
+    """Return the units of a charge, once, to the periods that they were taken from."""
     sweep(ledger, now)
     if order.operation is None:
-        return _refund_rates(ledger, scoped, order, now)
+        units = [_refund_rate(ledger, scoped, part, line.taken, line.mark, now) for part, line in order.taken]
+        return any(units)
     operation = ledger.operation(order.operation, now)
-    if operation is None or operation.ended or not operation.taken:
+    if operation is None or operation.ended or not operation.debits:
         return False
-    returns = [each for each in operation.taken if each.amount and (each.kind is not Rate or order.rates)]
-    back = [_give_back(ledger, scoped, order, each, now) for each in returns]
-    operation.ended = bool(returns)
-    return any(back)
+    debits = [each for each in operation.debits if each.amount and (each.kind is not Rate or order.rates)]
+    returned = [_refund_debit(ledger, scoped, order, each, now) for each in debits]
+    operation.ended = bool(debits)
+    return any(returned)
 
 
 def release(ledger: Ledger, limit: str, amount: int, now: int) -> int:
-    """Let go of up to *amount* anonymous units, and say how many."""
+    """Release up to *amount* anonymous units; return the number released."""
     sweep(ledger, now)
-    held = ledger.allocations.get(limit)
-    return held.refund(amount) if held else 0
+    meter = ledger.allocations.get(limit)
+    return meter.refund(amount) if meter else 0
 
 
 def unassign(ledger: Ledger, limit: str, holder: str, now: int) -> bool:
-    """Take the unit of *holder* back, and say whether they held one."""
+    """Release the unit of *holder*; return True if they held one."""
     sweep(ledger, now)
-    held = ledger.allocations.get(limit)
-    if held is None or holder not in held.holders:
-        return False
-    held.holders.remove(holder)
-    return True
+    return _remove_holder(ledger, limit, holder)
 
 
 def set_usage(ledger: Ledger, order: SetUsage, now: int) -> Totalled:
-    """Make *order.part.cost* the total of a quota's running period or of an allocation."""
+    """Set the total of a quota's running period or of an allocation to *order.part.cost*."""
     sweep(ledger, now)
     part = order.part
     if isinstance(part.limit, Allocation):
-        held = ledger.allocations.setdefault(part.limit.name, AllocationMeter())
-        if part.cost < held.floor:
-            return Totalled(None, least=held.floor, now=now)
-        held.anonymous = part.cost - held.floor
-        return Totalled(held.peek(part, None), now=now)
+        allocation = ledger.allocations.setdefault(part.limit.name, AllocationMeter())
+        if part.cost < allocation.floor:
+            return Totalled(None, least=allocation.floor, now=now)
+        allocation.anonymous = part.cost - allocation.floor
+        return Totalled(allocation.peek(part, None), now=now)
     assert part.ends is not None
-    metered = ledger.quotas.get(part.limit.name) or QuotaMeter()
-    period = metered.running(part.ends, part.size, now)
+    meter = ledger.quotas.get(part.limit.name) or QuotaMeter()
+    period = meter.running(part.ends, part.size, now)
     if period is None:
         return Totalled(None, stale=True, now=now)
     if part.cost < period.reserved:
         return Totalled(None, least=period.reserved, now=now)
     period.used = part.cost
-    metered.write(period)
-    ledger.quotas[part.limit.name] = metered
+    meter.write(period)
+    ledger.quotas[part.limit.name] = meter
     return Totalled(quota_line(period, part), now=now)
 
 
 def read(ledger: Ledger, scoped: Ledger, order: Read, now: int) -> Outcome:
-    """Say what stands on every meter."""
+    """Return the line of every part, without charging."""
     sweep(ledger, now)
     lines = evaluate(ledger, scoped, order, now)
     return Outcome(Status.STALE, now) if lines is None else Outcome(Status.ADMITTED, now, lines)
 
 
 def history(ledger: Ledger, order: ReadHistory, now: int) -> Periods:
-    """Return a quota's periods, newest first, the running one included."""
+    """Return a quota's periods, newest first, including the running one."""
     sweep(ledger, now)
     part = order.part
     assert part.ends is not None
-    metered = QuotaMeter(list((ledger.quotas.get(part.limit.name) or QuotaMeter()).periods))
-    period = metered.running(part.ends, part.size, now)
+    meter = QuotaMeter(list((ledger.quotas.get(part.limit.name) or QuotaMeter()).periods))
+    period = meter.running(part.ends, part.size, now)
     if period is None:
         return Periods((), stale=True, now=now)
-    metered.write(period)
-    return Periods(tuple(each.count() for each in metered.periods), now=now)
+    meter.write(period)
+    return Periods(tuple(each.count() for each in meter.periods), now=now)
 
 
 def holders(ledger: Ledger, limit: str) -> tuple[str, ...]:
-    """Return who holds a unit, sorted."""
-    held = ledger.allocations.get(limit)
-    return tuple(sorted(held.holders)) if held else ()
+    """Return the holders of an allocation, sorted."""
+    meter = ledger.allocations.get(limit)
+    return tuple(sorted(meter.holders)) if meter else ()
 
 
 def _settle_open(ledger: Ledger, order: Settle, lapses: int, now: int) -> Settled:
-    booked = {each.limit: each.amount for each in ledger.bookings[order.reservation].taken}
+    booked = {each.limit: each.amount for each in ledger.bookings[order.reservation].debits}
     amounts = _amounts(order, booked)
     excess = next((name for name, amount in amounts.items() if amount > booked.get(name, 0)), None)
     if excess is not None:
         return Settled(done=False, excess=excess, now=now)
     end_booking(ledger, order.reservation, amounts)
-    if order.amounts == ():  # cancelled: nothing came of it, so its key may reserve again
+    if order.amounts == ():  # cancelled: the key may reserve again
         ledger.drop(order.reservation)
-    _end(ledger, order.reservation, lapses, now)
+    _record_settled(ledger, order.reservation, lapses, now)
     return Settled(done=True, now=now)
 
 
 def _amounts(order: Settle, booked: dict[str, int]) -> dict[str, int]:
-    """Return what to commit of each limit; a bare int means the only one that was reserved."""
+    """Return the units to commit by limit; a bare int is for the only reserved limit."""
     if order.amounts is None:
         return booked
     if isinstance(order.amounts, int):
@@ -147,22 +144,18 @@ def _amounts(order: Settle, booked: dict[str, int]) -> dict[str, int]:
     return dict(order.amounts)
 
 
-def _gives_all_back(order: Settle) -> bool:
+def _commits_nothing(order: Settle) -> bool:
     if isinstance(order.amounts, int):
         return order.amounts == 0
     return order.amounts is not None and not any(amount for _, amount in order.amounts)
 
 
-def _ended(ledger: Ledger, id: str, now: int) -> bool:
-    return ledger.operation(f"ended:{id}", now) is not None
-
-
-def _end(ledger: Ledger, id: str, lapses: int, now: int) -> None:
+def _record_settled(ledger: Ledger, id: str, lapses: int, now: int) -> None:
     """
-    Remember that a reservation is settled, by a record of its own.
+    Store a record that a reservation is settled.
 
-    It lives ten minutes longer than the reservation would have, so that nobody charges
-    anew what was settled; that of a caller's key as long as the key.
+    The record outlives the reservation by ten minutes, so that a settled reservation is
+    not charged again. For a caller's key it lives at least as long as the key.
     """
     expires = max(now, lapses) + OPERATION_TTL
     if id.startswith("k:"):
@@ -170,34 +163,33 @@ def _end(ledger: Ledger, id: str, lapses: int, now: int) -> None:
     record(ledger, f"ended:{id}", Operation("", expires, Outcome(Status.ADMITTED, now), ()), now)
 
 
-def _refund_rates(ledger: Ledger, scoped: Ledger, order: Refund, now: int) -> bool:
-    back = [
-        _give_back_rate(ledger_of(part, ledger, scoped), part, line.taken, line.mark, now) for part, line in order.taken
-    ]
-    return any(back)
-
-
-def _give_back(ledger: Ledger, scoped: Ledger, order: Refund, taken: Debit, now: int) -> int:
-    """Return how many units came back: none of those that were released, or whose period is gone."""
-    if taken.kind is Quota:
-        return ledger.quotas[taken.limit].refund(taken.mark, taken.amount)
-    if taken.kind is Allocation:
-        held = ledger.allocations[taken.limit]
-        if taken.holder is None:
-            return held.refund(taken.amount)
-        held_one = taken.holder in held.holders
-        held.holders.discard(taken.holder)
-        return int(held_one)
-    return sum(  # an unlimited rate, or a shadow one that was full, took nothing
-        _give_back_rate(ledger_of(part, ledger, scoped), part, taken.amount, taken.mark, now)
+def _refund_debit(ledger: Ledger, scoped: Ledger, order: Refund, debit: Debit, now: int) -> int:
+    """Return a debit's units; return their number, without those released since or of a period no longer kept."""
+    if debit.kind is Quota:
+        return ledger.quotas[debit.limit].refund(debit.mark, debit.amount)
+    if debit.kind is Allocation:
+        if debit.holder is not None:
+            return int(_remove_holder(ledger, debit.limit, debit.holder))
+        return ledger.allocations[debit.limit].refund(debit.amount)
+    return sum(  # an unlimited rate, or a full one in shadow mode, took nothing
+        _refund_rate(ledger, scoped, part, debit.amount, debit.mark, now)
         for part, _ in order.taken
-        if part.limit.name == taken.limit
+        if part.limit.name == debit.limit
     )
 
 
-def _give_back_rate(home: Ledger, part: Part, amount: int, mark: int, now: int) -> int:
-    """Give back to the meter that counted it, if that still counts by the same law."""
-    meter, rate = home.rates.get(part.limit.name), part.limit
+def _remove_holder(ledger: Ledger, limit: str, holder: str) -> bool:
+    """Remove a holder from an allocation; return True if they held a unit."""
+    meter = ledger.allocations.get(limit)
+    if meter is None or holder not in meter.holders:
+        return False
+    meter.holders.remove(holder)
+    return True
+
+
+def _refund_rate(ledger: Ledger, scoped: Ledger, part: Part, amount: int, mark: int, now: int) -> int:
+    """Return units to the meter that counted them, if its window and algorithm have not changed."""
+    meter, rate = ledger_of(part, ledger, scoped).rates.get(part.limit.name), part.limit
     if meter is None or not amount or not isinstance(rate, Rate) or part.size is UNLIMITED:
         return 0
     return meter.refund(part.size, amount, mark, now) if fits_law(meter, rate) else 0

@@ -1,9 +1,9 @@
 """
-What stands beside the tier: add-ons, grants and overrides, gathered and then decided.
+Sources besides the tier: add-ons, grants and overrides.
 
-An override in force is final. Otherwise the tier's value is raised: a limit by what
-each add-on (times its quantity) and each grant adds, a level to the highest, a switch
-turned on, a configuration value replaced by the last add-on that has it.
+An override in force is final. Otherwise the other sources raise the tier's value. A limit
+grows by each add-on (times its quantity) and each grant, a level becomes the highest one,
+a switch is turned on, and a configuration value is replaced by the last add-on with it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Source:
     """
-    One thing beside the tier that speaks of a name.
+    One source of a value for a name, besides the tier.
 
     Args:
         source: `add-on:…`, `grant:…` or `override:…`.
-        value: What it adds, or says.
-        inactive: Why it is not in force; None if it is.
-        note: For people.
+        value: The value that it adds or sets.
+        inactive: The verdict if it is not in force; None if it is.
+        note: A note for people.
     """
 
     source: str
@@ -44,12 +44,12 @@ class Source:
 @dataclass(frozen=True, slots=True)
 class ResolvedName:
     """
-    What became of one name.
+    The resolved value of one name.
 
     Args:
-        value: A bool, a level, a size or a configuration value; `NOT_INCLUDED` if it has none.
+        value: A bool, a level, a size or a configuration value; `NOT_INCLUDED` without one.
         winner: The source that decided; None if the tier did.
-        trace: Everything beside the tiers that was considered.
+        trace: Every source besides the tiers.
     """
 
     value: object
@@ -58,7 +58,7 @@ class ResolvedName:
 
 
 def gather_sources(policy: Policy, account: Account, tier: Tier, now: int, edges: list[int]) -> dict[str, list[Source]]:
-    """Return what speaks of each name, add-ons first, then grants, then overrides."""
+    """Return the sources of each name: add-ons first, then grants, then overrides."""
     found: dict[str, list[Source]] = {}
     for add_on, quantity in account.add_ons.items():
         for name, source in _of_add_on(policy.add_ons[add_on], quantity, tier):
@@ -75,10 +75,10 @@ def gather_sources(policy: Policy, account: Account, tier: Tier, now: int, edges
 
 def resolve_name(policy: Policy, tier: Tier, name: str, sources: list[Source]) -> ResolvedName:
     """
-    Decide *name* between its tier and everything else that speaks of it.
+    Resolve *name* from its tier and its other sources.
 
     Raises:
-        AccountError: For two overrides in force: neither is the final word.
+        AccountError: For two overrides in force.
     """
     value, winner = _raised_value(policy, tier, name, sources)
     finals = [each for each in sources if _is_final(each) and each.inactive is None]
@@ -95,12 +95,12 @@ def resolve_name(policy: Policy, tier: Tier, name: str, sources: list[Source]) -
 
 
 def _without_window(value: object) -> object:
-    """Return a size as the int it is, without the window that it was written with."""
+    """Return a size as a plain int, without the window that an override may have written with it."""
     return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def tier_value(policy: Policy, tier: Tier, name: str) -> object:
-    """Return what the tier alone says of a name."""
+    """Return the value of a name in the tier alone."""
     if name in policy.limits:
         return tier.limits.get(name, NOT_INCLUDED)
     if name in policy.features:
@@ -109,7 +109,7 @@ def tier_value(policy: Policy, tier: Tier, name: str) -> object:
 
 
 def raised_limit(base: LimitValue, amount: LimitValue) -> LimitValue:
-    """Return *base* with *amount* added: unlimited stays, not included counts as nothing."""
+    """Return *base* plus *amount*: unlimited stays unlimited, not included counts as 0."""
     if base is UNLIMITED or amount is UNLIMITED:
         return UNLIMITED
     if amount is NOT_INCLUDED:
@@ -137,7 +137,7 @@ def _timed(source: str, value: object, timed: Grant | Override, note: str, now: 
 
 
 def _raised_value(policy: Policy, tier: Tier, name: str, sources: list[Source]) -> tuple[object, str | None]:
-    """Return the tier's value as add-ons and grants in force raise it, and the last that did."""
+    """Return the tier's value raised by the add-ons and grants in force, and the last source that raised it."""
     value, winner = tier_value(policy, tier, name), None
     for each in sources:
         if each.inactive is None and not _is_final(each):

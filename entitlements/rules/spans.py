@@ -1,4 +1,4 @@
-"""What is in force by the clock: half-open spans, and the edges at which answers change."""
+"""Half-open time spans, and the instants at which they begin or end to apply."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 def span_verdict(starts: datetime | None, ends: datetime | None, now: int, edges: list[int]) -> Verdict | None:
     """
-    Say why the span [*starts*, *ends*) does not hold *now*; None if it does.
+    Return the verdict if *now* is outside the span [*starts*, *ends*); None if it is inside.
 
     Args:
-        starts: The first instant in force; None means always.
-        ends: The first instant no longer in force; None means never.
+        starts: The first instant in force; None for no start.
+        ends: The first instant no longer in force; None for no end.
         now: Microseconds.
-        edges: Takes every edge that is still ahead.
+        edges: A list that receives every edge after *now*.
     """
     first = None if starts is None else to_instant(starts)
     last = None if ends is None else to_instant(ends)
@@ -30,7 +30,7 @@ def span_verdict(starts: datetime | None, ends: datetime | None, now: int, edges
 
 
 def format_span(starts: datetime | None, ends: datetime | None) -> str:
-    """Return `from … until …`, as far as there is any."""
+    """Return `from … until …`, without an open end."""
     first = f"from {starts:%Y-%m-%d %H:%M %Z}" if starts else ""
     last = f"until {ends:%Y-%m-%d %H:%M %Z}" if ends else ""
     return f"{first} {last}".strip()

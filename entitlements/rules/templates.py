@@ -1,12 +1,12 @@
 """
-Path templates as Starlette's: `/v1/leads/{id}`, `/files/{rest:path}`, `/page/{number:int}`.
+Path templates in Starlette's syntax: `/v1/leads/{id}`, `/files/{rest:path}`, `/page/{number:int}`.
 
-Whatever path a template matches there, it matches here; Starlette itself is not needed.
-`{rest:path}` matches line breaks too, which Starlette's does not: `{name}` does in both,
-and a rule for all that stands below a path must leave nothing out.
+A template matches every path that it matches in Starlette, without importing Starlette.
+`{rest:path}` also matches line breaks, which Starlette's does not: `{name}` does in both,
+and a rule for everything below a path must not leave a path out.
 
-Whether one template matches all that another does is asked of the other's *outline*, in
-which one sign stands for each parameter, whatever its value.
+A template covers another if it matches the other's *outline*, in which one sign stands
+for each parameter and all its values.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PATTERNS = {
     "uuid": "[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}",
 }
 _SIGNS = {"str": "\ud800", "path": "\ud801", "int": "\ud802", "float": "\ud803", "uuid": "\ud804"}
-"""What stands for a parameter in an outline: no path that a server decodes has these."""
+"""The sign of each kind of parameter in an outline; no decoded path contains a lone surrogate."""
 
 _COVERS = {
     "str": "[^/\ud801]+",  # a path may be empty, and may have slashes
@@ -35,35 +35,35 @@ _COVERS = {
     "float": r"(?:[0-9\ud802]+(?:\.[0-9\ud802]+)?|\ud803)",
     "uuid": f"(?:{_PATTERNS['uuid']}|\ud804)",
 }
-"""What each kind matches of an outline: only what it matches whatever the values are."""
+"""The pattern of each kind for outlines: it matches a sign only if it matches all its values."""
 
 _NO_PATH = re.compile(r"[?#]|%[0-9a-fA-F]{2}|[\ud800-\udfff]")
 
 
 def compile_template(template: str) -> re.Pattern[str]:
     """
-    Return what matches the paths of a template.
+    Return the pattern that matches the paths of a template.
 
     Raises:
-        ValueError: For a template that is not one, or that no path can match, naming it.
+        ValueError: For an invalid template, or one that no path can match; the message names it.
     """
     return re.compile(f"^{_pattern_text(template, _PATTERNS, literal=re.escape)}$", re.DOTALL)
 
 
 def covering_pattern(template: str) -> re.Pattern[str]:
-    """Return what matches, whole, the outlines of templates all of whose paths *template* matches; not of every such."""
+    """Return a pattern for the outlines of templates that *template* covers; it may miss some, but never matches others."""
     return re.compile(_pattern_text(template, _COVERS, literal=re.escape), re.DOTALL)
 
 
 def outline(template: str) -> str:
-    """Return a template with one sign for each parameter."""
+    """Return the outline of a template: one sign in place of each parameter."""
     return _pattern_text(template, _SIGNS, literal=str)
 
 
 def _pattern_text(template: object, by: dict[str, str], *, literal: Callable[[str], str]) -> str:
     if not isinstance(template, str) or not template.startswith("/"):
         raise ValueError(f"path {template!r} must be a str that begins with /; write one, such as '/v1/leads'")
-    filled, at, names = "", 0, set()
+    text, at, names = "", 0, set()
     for found in _PARAMETER.finditer(template):
         name, kind = found.group(1), found.group(2) or "str"
         if kind not in by:
@@ -71,9 +71,9 @@ def _pattern_text(template: object, by: dict[str, str], *, literal: Callable[[st
         if name in names:
             raise ValueError(f"path {template!r}: the parameter {name!r} stands twice; give each a name of its own")
         names.add(name)
-        filled += literal(_literal(template, at, found.start())) + by[kind]
+        text += literal(_literal(template, at, found.start())) + by[kind]
         at = found.end()
-    return filled + literal(_literal(template, at, len(template)))
+    return text + literal(_literal(template, at, len(template)))
 
 
 def _literal(template: str, start: int, end: int) -> str:

@@ -1,8 +1,8 @@
 """
-Which tier is in force: the account's own, what changes make of it, or a running trial.
+The tier in force: the account's own tier, a scheduled change of it, or a running trial.
 
-A trial replaces the tier while it runs, unless a change has meanwhile brought a higher
-one; what remains when it ends is the account's own tier, never a tier the trial names.
+A trial replaces the tier while it runs, unless a change has brought a higher tier in the
+meantime. When it ends, the account's own tier remains.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 def considered_tiers(policy: Policy, account: Account, now: int, edges: list[int]) -> list[TierSource]:
     """
-    Return every tier that bears on the account, the one in force first.
+    Return every tier that was considered for the account, the one in force first.
 
     Args:
         policy: The policy in force.
         account: The account.
         now: Microseconds.
-        edges: Takes every instant ahead at which the tier changes.
+        edges: A list that receives every instant after *now* at which the tier changes.
 
     Returns:
-        The tier that won and those that did not; none won where the policy knows
-        neither the account's own tier nor one that replaces it.
+        The winning tier and the others. No tier won if the policy knows neither the
+        account's own tier nor one that replaces it.
     """
     own = _own_tiers(policy, account, now, edges)
     trial = account.trial

@@ -1,1 +1,1 @@
-"""The laws of moving between tiers, pure: assignment, transitions, previews, trials, reviews."""
+"""Tier assignment, transitions, previews, trials and reviews, as pure functions."""
