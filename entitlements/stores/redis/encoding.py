@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _SHADOW, _UNLIMITED, _SCOPED = 1, 2, 4
 _LAWS = {Algorithm.SLIDING: 1, Algorithm.FIXED: 2, Algorithm.TOKEN_BUCKET: 3}
 _QUOTA, _ALLOCATION = 4, 5
+"""Kinds, as in `lua/codec.lua`. Records hold these numbers, so a number never changes; the next law is 6."""
 _VERBS = {Verb.PEEK: 1, Verb.CONSUME: 2, Verb.RESERVE: 3, Verb.ASSIGN: 4}
 _READ, _RECALL = 5, 6
 _MOST_PARTS = 255

@@ -1,17 +1,17 @@
 -- Charge, Read and Recall.
 --
--- KEYS[1]  the account's key; KEYS[2] the scope's, if there is one
--- ARGV     as `read_charge` of ledger.lua reads them
+-- KEYS[1]  key of the account; KEYS[2] key of the scope, if there is one
+-- ARGV     as `read_charge` of ledger.lua reads it
 local order = read_charge(1)
 prefetch(order)
 local status, reply
 if order.verb == RECALL then
   status, reply = recall(order)
-  reply = reply or outcome(UNKNOWN, {})
+  reply = reply or pack_outcome(UNKNOWN, {})
 elseif order.verb == READ then -- read of rules/settlement.py
   sweep()
-  local lines = ask(order)
-  reply = lines and outcome(ADMITTED, lines) or outcome(STALE, {})
+  local lines = evaluate(order)
+  reply = lines and pack_outcome(ADMITTED, lines) or pack_outcome(STALE, {})
 else
   status, reply = charge(order)
 end

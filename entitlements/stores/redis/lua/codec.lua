@@ -1,9 +1,15 @@
--- What travels: the parts of a charge, and the lines of its answer (encoding.py has the other ends).
+-- Decode the parts of a charge and encode the lines of its answer; encoding.py and decoding.py are
+-- the other ends.
 --
 -- A line is a table: fits, used (nil: not counted), reserved, retry_at, resets_at, mark, taken.
--- Of a token bucket it holds instead what Python computes those from, which may pass 2^53.
+-- A token bucket's line holds the numbers from which Python computes these, which may exceed 2^53.
 local SHADOW, UNLIMITED, SCOPED = 1, 2, 4
+-- Kinds of limits. Records hold these numbers, so a number never changes; the next rate law is 6.
 local SLIDING, FIXED, TOKEN_BUCKET, QUOTA, ALLOCATION = 1, 2, 3, 4, 5
+
+local function is_rate(kind)
+  return kind ~= QUOTA and kind ~= ALLOCATION
+end
 
 local function has(flags, flag)
   return flags % (flag * 2) >= flag
@@ -16,7 +22,7 @@ local function read_part(text)
     shadow = has(flags, SHADOW), unlimited = has(flags, UNLIMITED),
     home = has(flags, SCOPED) and scope or account,
   }
-  if kind <= TOKEN_BUCKET then
+  if is_rate(kind) then
     part.window, part.capacity = unpack('>i8i8', text, 19)
     part.name = sub(text, 35)
     part.field = 'r' .. part.name

@@ -1,6 +1,7 @@
--- Every other order: ARGV[1] names it, and what follows stands with its function in settlement.lua.
+-- Every other order.
 --
--- KEYS[1]  the account's key; KEYS[2] the scope's, if there is one
+-- KEYS[1]  key of the account; KEYS[2] key of the scope, if there is one
+-- ARGV[1]  name of the order; its function in settlement.lua lists its other arguments
 local orders = {
   settle = settle, refund = refund, release = release, unassign = unassign,
   set_usage = set_usage, history = history, holders = holders, forget = forget,

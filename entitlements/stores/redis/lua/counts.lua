@@ -1,11 +1,11 @@
--- What is counted of quotas and allocations: a translation of rules/counts.py.
+-- Quotas and allocations: a translation of rules/counts.py.
 --
--- A period is 48 bytes: start, end, size (-1: unlimited), used, reserved, denied.
--- An allocation is 24 bytes: anonymous, reserved, number of holders.
+-- A period takes 48 bytes: start, end, size (-1: unlimited), used, reserved, denied.
+-- An allocation takes 24 bytes: anonymous units, reserved units, number of holders.
 local KEPT_PERIODS, PERIOD = 13, 48
-local read_period, pack_period, get_sized, running, write_period, settle_quota, give_back_quota, quota_line,
-  quota_take, deny, read_held, new_held, write_held, holder_field, held_ask, held_take, settle_held,
-  give_back_held, discard_holder
+local read_period, pack_period, get_list, running_period, write_period, settle_quota, refund_quota, quota_line,
+  take_quota, deny, read_allocation, new_allocation, write_allocation, holder_field, peek_allocation, take_allocation,
+  settle_allocation, refund_allocation, remove_holder
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
@@ -13,8 +13,8 @@ function read_period(field, text, at)
   local period = {}
   period.start, period.ends, period.size, period.used, period.reserved, period.denied =
     unpack('>i8i8i8i8i8i8', text, at or 1)
-  whole(field, period.ends - period.start - 1, math.max(period.size, -period.size - 1), period.reserved, period.used - period.reserved,
-    period.used, period.denied)
+  check_numbers(field, period.ends - period.start - 1, math.max(period.size, -period.size - 1), period.reserved,
+    period.used - period.reserved, period.used, period.denied)
   return period
 end
 
@@ -22,7 +22,8 @@ function pack_period(period)
   return pack('>i8i8i8i8i8i8', period.start, period.ends, period.size, period.used, period.reserved, period.denied)
 end
 
-function get_sized(field, size)
+-- Return a list of records of *size* bytes each, or false if there is none.
+function get_list(field, size)
   local text = get(account, field)
   if text and (#text == 0 or #text % size ~= 0) then
     corrupt(field)
@@ -31,15 +32,15 @@ function get_sized(field, size)
 end
 
 local function last_period(field)
-  local text = get_sized(field, PERIOD)
+  local text = get_list(field, PERIOD)
   if text and #text ~= PERIOD then
     corrupt(field)
   end
   return text and read_period(field, text)
 end
 
--- Metered.running: the period that a call falls in, without writing; nil if the ends are stale
-function running(part)
+-- QuotaMeter.running: return the period that a call falls in, or nil if the ends are stale; write nothing
+function running_period(part)
   local ends, last = part.ends, last_period(part.field)
   local floor, chosen = last and math.max(now, last.start) or now, nil
   for at = 2, 4 do
@@ -56,7 +57,8 @@ function running(part)
   end
   local size = part.unlimited and -1 or part.size
   if last and now < last.ends then
-    return { start = last.start, ends = chosen, size = size, used = last.used, reserved = last.reserved, denied = last.denied }
+    return { start = last.start, ends = chosen, size = size, used = last.used, reserved = last.reserved,
+      denied = last.denied }
   end
   local start = ends[1]
   for at = 2, 4 do
@@ -70,18 +72,18 @@ function running(part)
   return { start = start, ends = chosen, size = size, used = 0, reserved = 0, denied = 0 }
 end
 
--- Metered.write
+-- QuotaMeter.write
 function write_period(name, period)
   local text = get(account, 'q' .. name)
   if text and read_period('q' .. name, text).start ~= period.start then
-    local older = text .. (get_sized('h' .. name, PERIOD) or '')
+    local older = text .. (get_list('h' .. name, PERIOD) or '')
     put(account, 'h' .. name, sub(older, 1, (KEPT_PERIODS - 1) * PERIOD))
   end
   put(account, 'q' .. name, pack_period(period))
-  stay()
+  make_permanent()
 end
 
--- Metered.find, and write what *change* makes of the period
+-- QuotaMeter.find: apply *change* to a period and write it
 local function change_period(name, start, change)
   local period = last_period('q' .. name)
   if period and period.start == start then
@@ -89,7 +91,7 @@ local function change_period(name, start, change)
     put(account, 'q' .. name, pack_period(period))
     return
   end
-  local older = get_sized('h' .. name, PERIOD)
+  local older = get_list('h' .. name, PERIOD)
   for at = 1, older and #older or 0, PERIOD do
     period = read_period('h' .. name, older, at)
     if period.start == start then
@@ -100,7 +102,7 @@ local function change_period(name, start, change)
   end
 end
 
--- Metered.settle
+-- QuotaMeter.settle
 function settle_quota(name, start, reserved, kept)
   change_period(name, start, function(period)
     period.reserved = period.reserved - reserved
@@ -108,8 +110,8 @@ function settle_quota(name, start, reserved, kept)
   end)
 end
 
--- Metered.give_back
-function give_back_quota(name, start, amount)
+-- QuotaMeter.refund
+function refund_quota(name, start, amount)
   local back = 0
   change_period(name, start, function(period)
     back = math.min(amount, period.used - period.reserved)
@@ -131,7 +133,7 @@ function deny(period, cost)
   period.denied = math.min(MAX_COUNT, period.denied + cost)
 end
 
-function quota_take(period, part, reserve)
+function take_quota(period, part, reserve)
   local line = quota_line(period, part)
   local taken = math.min(part.cost, MAX_COUNT - period.used)
   period.used = period.used + taken
@@ -145,8 +147,8 @@ function quota_take(period, part, reserve)
   return line
 end
 
--- Held: what is held of an allocation, or nil
-function read_held(name)
+-- AllocationMeter, or nil
+function read_allocation(name)
   local text = get(account, 'a' .. name)
   if not text then
     return nil
@@ -156,38 +158,38 @@ function read_held(name)
   end
   local held = {}
   held.anonymous, held.reserved, held.holders = unpack('>i8i8i8', text)
-  whole('a' .. name, held.anonymous, held.reserved, held.holders)
+  check_numbers('a' .. name, held.anonymous, held.reserved, held.holders)
   return held
 end
 
-function new_held()
+function new_allocation()
   return { anonymous = 0, reserved = 0, holders = 0 }
 end
 
-function write_held(name, held)
+function write_allocation(name, held)
   put(account, 'a' .. name, pack('>i8i8i8', held.anonymous, held.reserved, held.holders))
-  stay()
+  make_permanent()
 end
 
 function holder_field(name, holder)
   return 'u' .. name .. ':' .. holder
 end
 
--- Held.used
-local function held_used(held)
+-- AllocationMeter.used
+local function allocation_used(held)
   return math.min(MAX_COUNT, held.anonymous + held.holders + held.reserved)
 end
 
--- Held.ask
-function held_ask(held, part, holder)
+-- AllocationMeter.peek
+function peek_allocation(held, part, holder)
   local holds = holder and get(account, holder_field(part.name, holder))
-  local fits = holds or part.unlimited or part.cost <= part.size - held_used(held)
-  return { fits = fits and true or false, used = held_used(held), reserved = held.reserved, taken = 0 }
+  local fits = holds or part.unlimited or part.cost <= part.size - allocation_used(held)
+  return { fits = fits and true or false, used = allocation_used(held), reserved = held.reserved, taken = 0 }
 end
 
--- Held.take
-function held_take(held, part, holder, reserve)
-  local line = held_ask(held, part, holder)
+-- AllocationMeter.take
+function take_allocation(held, part, holder, reserve)
+  local line = peek_allocation(held, part, holder)
   if holder then
     local field = holder_field(part.name, holder)
     if not get(account, field) then
@@ -196,46 +198,46 @@ function held_take(held, part, holder, reserve)
       line.taken = 1
     end
   else
-    line.taken = math.min(part.cost, MAX_COUNT - held_used(held))
+    line.taken = math.min(part.cost, MAX_COUNT - allocation_used(held))
     if reserve then
       held.reserved = held.reserved + line.taken
     else
       held.anonymous = held.anonymous + line.taken
     end
   end
-  line.used, line.reserved = held_used(held), held.reserved
+  line.used, line.reserved = allocation_used(held), held.reserved
   return line
 end
 
--- Held.settle
-function settle_held(name, reserved, kept)
-  local held = read_held(name)
+-- AllocationMeter.settle
+function settle_allocation(name, reserved, kept)
+  local held = read_allocation(name)
   held.reserved = held.reserved - reserved
   held.anonymous = held.anonymous + kept
-  write_held(name, held)
+  write_allocation(name, held)
 end
 
--- Held.give_back
-function give_back_held(name, amount)
-  local held = read_held(name)
+-- AllocationMeter.refund
+function refund_allocation(name, amount)
+  local held = read_allocation(name)
   if not held then
     return 0
   end
   local released = math.min(amount, held.anonymous)
   held.anonymous = held.anonymous - released
-  write_held(name, held)
+  write_allocation(name, held)
   return released
 end
 
--- Held.holders: let go of one; whether it held a unit
-function discard_holder(name, holder)
-  local held, field = read_held(name), holder_field(name, holder)
+-- Remove a holder; return whether it held a unit.
+function remove_holder(name, holder)
+  local held, field = read_allocation(name), holder_field(name, holder)
   if not held or not get(account, field) then
     return false
   end
   put(account, field, false)
   held.holders = held.holders - 1
-  write_held(name, held)
+  write_allocation(name, held)
   return true
 end
 end

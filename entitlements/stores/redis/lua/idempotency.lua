@@ -1,19 +1,19 @@
--- Operations and reservations: how rules/ledger.py keeps them, in fields of one hash.
+-- Operations and reservations of rules/ledger.py, in fields of one hash.
 --
--- An operation is: expires, whether it was refunded (1 byte), its number in the list, its fingerprint (16 bytes),
--- then the outcome (now, a count of parts in 1 byte, lines, sizes of 8 bytes each, -1 unlimited)
--- and what was taken (a count in 1 byte; of each its kind in 1 byte and its name with a byte of
--- length before it), and last the holder.
--- A reservation is: expires; of each part its kind, amount, mark, and its name with its length.
+-- An operation: time of expiry, 1 if it was refunded (1 byte), number in its list, fingerprint (16 bytes);
+-- the outcome: time, count of parts (1 byte), lines, sizes (8 bytes each, -1: unlimited);
+-- the debits: count (1 byte), then of each the kind (1 byte), length of the name (1 byte) and name;
+-- the holder, up to the end.
+-- A reservation: time of expiry, then of each part the kind, amount, mark, length of the name and name.
 local OPERATIONS_KEPT, KEYED_OPERATIONS_KEPT = 600000000, 86400000000
 local HEAD = 33
-local operation, is_ended, set_ended, drop, remember, add_booking, booking, unbook, sweep
+local operation, is_refunded, set_refunded, drop_operation, record_operation, add_booking, booking, end_booking, sweep
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
 local MAX_OPERATIONS, SWEPT_OPERATIONS, SWEPT_RESERVATIONS = 4096, 4, 64
 
--- Ledger.operation: the record of an operation that has not expired, and its field
+-- Ledger.operation: return the record of an operation that has not expired, and its field
 function operation(id)
   local field = 'O' .. id
   local text = get(account, field)
@@ -28,30 +28,30 @@ function operation(id)
     corrupt(sub(field, 1, 1))
   end
   local expires, ended, number = unpack('>i8Bi8', text)
-  whole(sub(field, 1, 1), expires - 1, 1 - ended, number)
+  check_numbers(sub(field, 1, 1), expires - 1, 1 - ended, number)
   if now >= expires then
     return nil
   end
   return text, field
 end
 
--- Operation.ended
-function is_ended(text)
+-- Operation.ended: return whether a refund has given back what was taken
+function is_refunded(text)
   return string.byte(text, 9) == 1
 end
 
-function set_ended(text, field)
+function set_refunded(text, field)
   put(account, field, sub(text, 1, 8) .. '\1' .. sub(text, 10))
 end
 
--- The dictionaries `operations` and `keyed_operations`: each a list of fields o<n> or k<n>
--- from head to tail, with holes where an id was put in anew.
+-- The dictionaries `operations` and `keyed_operations`, each a list of fields o<n> or k<n> from
+-- head to tail. An id that is recorded again leaves a hole at its former place.
 local LISTS = {
   o = { record = 'O', head = 'o_head', tail = 'o_tail', count = 'o_count' },
   k = { record = 'K', head = 'k_head', tail = 'k_tail', count = 'k_count' },
 }
 
--- Return the oldest entry, or nil; the head moves past holes.
+-- Return the oldest entry, or nil; move the head past holes.
 local function oldest(letter)
   local list = LISTS[letter]
   while book[list.head] < book[list.tail] do
@@ -81,7 +81,7 @@ local function drop_expired(letter)
       return
     end
     local expires = parse(letter, '>i8', entry)
-    whole(letter, expires - 1)
+    check_numbers(letter, expires - 1)
     if expires > now then
       return
     end
@@ -89,9 +89,9 @@ local function drop_expired(letter)
   end
 end
 
--- remember: keep an operation; how many ids were dropped before their time
-function remember(id, keyed, expires, rest)
-  books()
+-- record: keep an operation; return how many ids were dropped before they expired
+function record_operation(id, keyed, expires, rest)
+  load_book()
   drop_expired('o')
   drop_expired('k')
   local letter = keyed and 'k' or 'o'
@@ -110,22 +110,22 @@ function remember(id, keyed, expires, rest)
   book[list.count] = book[list.count] + 1
   local forgotten = 0
   while book.o_count + book.k_count > MAX_OPERATIONS do
-    local victim = book.o_count > (keyed and 0 or 1) and 'o' or 'k' -- never the one that came just now
+    local victim = book.o_count > (keyed and 0 or 1) and 'o' or 'k' -- never the one just added
     oldest(victim)
     drop_oldest(victim)
     forgotten = forgotten + 1
   end
   book_changed = true
-  last_until(account, expires)
+  keep_until(account, expires)
   return forgotten
 end
 
--- Ledger.drop: forget an operation
-function drop(id)
+-- Ledger.drop
+function drop_operation(id)
   for letter, list in pairs(LISTS) do
     local text = get(account, list.record .. id)
     if text then
-      books()
+      load_book()
       local _, _, number = parse(list.record, '>i8Bi8', text)
       put(account, list.record .. id, false)
       put(account, letter .. number, false)
@@ -135,8 +135,8 @@ function drop(id)
   end
 end
 
--- A heap of reservations: the field b1 lapses first. Entries are the instant and the id, and
--- compare as bytes do (Lua's own comparison follows the server's locale).
+-- A heap of reservations: the field b1 lapses first. An entry is the time of expiry and the id.
+-- Entries compare by bytes: Lua's own comparison depends on the server's locale.
 local function before(one, other)
   for at = 1, math.min(#one, #other) do
     local left, right = string.byte(one, at), string.byte(other, at)
@@ -191,16 +191,16 @@ local function sink(at, entry)
 end
 
 function add_booking(id, expires, taken)
-  books()
+  load_book()
   book.open = book.open + 1
   book_changed = true
   put(account, 'B' .. id, pack('>i8', expires) .. taken)
   rise(book.open, pack('>i8', expires) .. id)
-  stay()
+  make_permanent()
 end
 
 local function remove_booking(id)
-  books()
+  load_book()
   local at, last = tonumber(get(account, 'p' .. id)), entry_at(book.open)
   if not at or at > book.open then
     corrupt('p')
@@ -220,26 +220,26 @@ local function remove_booking(id)
   end
 end
 
--- Return when a reservation lapses and what it holds, or nil.
+-- Return the time at which a reservation lapses, and its parts; or nil.
 function booking(id)
   local text = get(account, 'B' .. id)
   if not text then
     return nil
   end
   local expires, at = parse('B', '>i8', text)
-  whole('B', expires - 1)
+  check_numbers('B', expires - 1)
   local taken = {}
   while at <= #text do
     local each = {}
     each.kind, each.amount, each.mark, each.name, at = parse('B', '>Bi8i8Bc0', text, at)
-    whole('B', each.amount)
+    check_numbers('B', each.amount)
     taken[#taken + 1] = each
   end
   return expires, taken
 end
 
--- unbook: end a reservation; of each limit, what *kept* says stays used
-function unbook(id, kept)
+-- end_booking: end a reservation; of each limit, the amount in *kept* stays used
+function end_booking(id, kept)
   local _, taken = booking(id)
   remove_booking(id)
   for _, each in ipairs(taken) do
@@ -247,12 +247,12 @@ function unbook(id, kept)
     if each.kind == QUOTA then
       settle_quota(each.name, each.mark, each.amount, amount)
     else
-      settle_held(each.name, each.amount, amount)
+      settle_allocation(each.name, each.amount, amount)
     end
   end
 end
 
--- sweep: end reservations that have lapsed, the earliest first, at most 64 at a time
+-- sweep: end lapsed reservations, the earliest first, at most 64 per order
 function sweep()
   for _ = 1, SWEPT_RESERVATIONS do
     local first = get(account, 'b1') and entry_at(1)
@@ -262,7 +262,7 @@ function sweep()
     if not get(account, 'B' .. sub(first, 9)) then
       corrupt('b')
     end
-    unbook(sub(first, 9), {})
+    end_booking(sub(first, 9), {})
   end
 end
 end

@@ -1,12 +1,12 @@
--- What a charge does to a record: a translation of rules/ledger.py.
+-- Charges: a translation of rules/ledger.py.
 local ADMITTED, REFUSED, REPLAYED, REUSED, UNKNOWN, STALE = 0, 1, 2, 3, 4, 5
 local PEEK, CONSUME, RESERVE, ASSIGN, READ, RECALL = 1, 2, 3, 4, 5, 6
-local read_charge, prefetch, outcome, recall, ask, charge
+local read_charge, prefetch, pack_outcome, recall, evaluate, charge
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
--- Read a charge from ARGV[at] on: verb, keyed, count of parts, ttl, fingerprint; its
--- operation's id; its holder; its parts.
+-- Read a charge from ARGV[at] on: verb, keyed, count of parts, ttl and fingerprint; id of the
+-- operation; holder; parts.
 function read_charge(at)
   local order, count, keyed = {}, 0, 0
   order.verb, keyed, count, order.ttl = unpack('>BBBi8', ARGV[at])
@@ -21,7 +21,7 @@ function read_charge(at)
   return order
 end
 
--- Read all that a charge looks at in one go.
+-- Read all fields that a charge needs with one command per hash.
 function prefetch(order)
   local fields, scoped = { 'm', 'b1' }, {}
   if order.operation then
@@ -39,7 +39,7 @@ function prefetch(order)
 end
 
 -- Outcome
-function outcome(status, lines, forgotten)
+function pack_outcome(status, lines, forgotten)
   local packed = {}
   for at, line in ipairs(lines) do
     packed[at] = pack_line(line)
@@ -47,43 +47,43 @@ function outcome(status, lines, forgotten)
   return pack('>Bi8I4B', status, now, forgotten or 0, #lines) .. table.concat(packed)
 end
 
--- recall: the first outcome of a repeated charge, or REUSED; nil if there is none
+-- recall: return the first outcome of a repeated charge, or REUSED; nil if it is no repeat
 function recall(order)
   local found = operation(order.operation)
   if not found then
-    local expires = booking(order.operation) -- the record of a long reservation may have gone before it
+    local expires = booking(order.operation) -- a long reservation may outlive its record
     if expires and now < expires then
-      return REUSED, outcome(REUSED, {})
+      return REUSED, pack_outcome(REUSED, {})
     end
     return nil
   end
   if sub(found, 18, HEAD) ~= order.fingerprint then
-    return REUSED, outcome(REUSED, {})
+    return REUSED, pack_outcome(REUSED, {})
   end
   local moment, count = unpack('>i8B', found, HEAD + 1)
   local lines = HEAD + 10
   return REPLAYED, pack('>Bi8I4B', REPLAYED, moment, 0, count) .. sub(found, lines, lines + count * (LINE + 8) - 1)
 end
 
--- _ask_part
-local function ask_part(part, holder)
-  if part.kind <= TOKEN_BUCKET then
+-- _evaluate_part
+local function evaluate_part(part, holder)
+  if is_rate(part.kind) then
     if part.unlimited or part.size == 0 then
       return { fits = part.unlimited, used = not part.unlimited and 0 or nil, taken = 0 }
     end
-    return ask_meter(part)
+    return peek_meter(part)
   elseif part.kind == ALLOCATION then
-    return held_ask(read_held(part.name) or new_held(), part, holder)
+    return peek_allocation(read_allocation(part.name) or new_allocation(), part, holder)
   end
-  part.period = running(part)
+  part.period = running_period(part)
   return part.period and quota_line(part.period, part)
 end
 
--- ask: what stands and what fits, writing nothing; nil if a part's period ends are stale
-function ask(order)
+-- evaluate: return the line of each part, or nil if a part's period ends are stale; write nothing
+function evaluate(order)
   local lines = {}
   for at, part in ipairs(order.parts) do
-    lines[at] = ask_part(part, order.holder)
+    lines[at] = evaluate_part(part, order.holder)
     if not lines[at] then
       return nil
     end
@@ -91,22 +91,22 @@ function ask(order)
   return lines
 end
 
--- _take: write a part; what stands after it
+-- _take: charge a part; return its line
 local function take_part(order, part, line)
   local reserve = order.verb == RESERVE
-  if part.kind <= TOKEN_BUCKET then -- _take_rate
+  if is_rate(part.kind) then -- _take_rate
     if not line.fits or part.unlimited or part.size == 0 then
       return line
     end
     return take_meter(part)
   elseif part.kind == QUOTA then
-    line = quota_take(part.period, part, reserve)
+    line = take_quota(part.period, part, reserve)
     write_period(part.name, part.period)
     return line
   end
-  local held = read_held(part.name) or new_held()
-  line = held_take(held, part, order.holder, reserve)
-  write_held(part.name, held)
+  local held = read_allocation(part.name) or new_allocation()
+  line = take_allocation(held, part, order.holder, reserve)
+  write_allocation(part.name, held)
   return line
 end
 
@@ -120,8 +120,8 @@ local function count_denied(order, lines)
   end
 end
 
--- _remember: keep what was taken under the operation's id, and the reservation if it is one
-local function remember_charge(order, lines)
+-- _record_charge: record the debits under the id of the operation, and the reservation if it is one
+local function record_charge(order, lines)
   if not order.operation or (order.verb == ASSIGN and lines[1].taken == 0) then
     return 0
   end
@@ -131,26 +131,26 @@ local function remember_charge(order, lines)
     packed[at] = pack_line(line)
     sizes[at] = pack('>i8', part.unlimited and -1 or part.size)
     taken[at] = pack('>B', part.kind) .. name
-    if part.kind > TOKEN_BUCKET then
+    if not is_rate(part.kind) then
       booked[#booked + 1] = pack('>Bi8i8', part.kind, line.taken, line.mark or 0) .. name
     end
   end
   local count = #order.parts
   if order.verb == RESERVE then
     if booking(order.operation) then
-      unbook(order.operation, {})
+      end_booking(order.operation, {})
     end
-    drop('ended:' .. order.operation)
+    drop_operation('ended:' .. order.operation)
     add_booking(order.operation, now + order.ttl, table.concat(booked))
     count, taken = 0, {}
   end
   local expires = now + (order.keyed and KEYED_OPERATIONS_KEPT or OPERATIONS_KEPT)
   local rest = order.fingerprint .. pack('>i8B', now, #order.parts) .. table.concat(packed) .. table.concat(sizes)
     .. pack('>B', count) .. table.concat(taken) .. (order.holder or '')
-  return remember(order.operation, order.keyed, expires, rest)
+  return record_operation(order.operation, order.keyed, expires, rest)
 end
 
--- charge: the first outcome of a repeat, or all parts admitted, or none
+-- charge: return the first outcome of a repeat; otherwise charge all parts, or none
 function charge(order)
   if order.operation then
     local status, reply = recall(order)
@@ -159,9 +159,9 @@ function charge(order)
     end
   end
   sweep()
-  local lines = ask(order)
+  local lines = evaluate(order)
   if not lines then
-    return STALE, outcome(STALE, {})
+    return STALE, pack_outcome(STALE, {})
   end
   local admitted = true
   for at, part in ipairs(order.parts) do
@@ -169,16 +169,16 @@ function charge(order)
   end
   local status = admitted and ADMITTED or REFUSED
   if order.verb == PEEK then
-    return status, outcome(status, lines)
+    return status, pack_outcome(status, lines)
   end
   if not admitted then
     count_denied(order, lines)
-    return REFUSED, outcome(REFUSED, lines)
+    return REFUSED, pack_outcome(REFUSED, lines)
   end
   for at, part in ipairs(order.parts) do
     lines[at] = take_part(order, part, lines[at])
   end
-  local forgotten = remember_charge(order, lines)
-  return ADMITTED, outcome(ADMITTED, lines, forgotten)
+  local forgotten = record_charge(order, lines)
+  return ADMITTED, pack_outcome(ADMITTED, lines, forgotten)
 end
 end

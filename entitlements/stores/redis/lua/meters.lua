@@ -1,17 +1,22 @@
--- The three windows of a rate: a translation of rules/meters.py.
+-- Rate meters: a translation of rules/meters.py.
 --
--- A meter is one field. All begin with the law (1 byte), the window, and the instant until
--- which the key is known to live (8 bytes each, as all that follow unless said otherwise):
+-- A meter is one field. It begins with the law (1 byte), the window, and the time up to which the
+-- key will live at least. Numbers take 8 bytes unless another size is given:
 --   1 sliding       head, total (4 bytes), 61 counts (4 bytes each): 273 bytes
 --   2 fixed         index, count: 33 bytes
 --   3 token bucket  at, backlog in tokens and in token-microseconds below a token, size: 49 bytes
--- A backlog in token-microseconds passes 2^53; tokens and their remainder apart do not.
-local ask_meter, take_meter, give_back_meter
+-- A backlog in token-microseconds may exceed 2^53, so tokens and their remainder are kept apart.
+local peek_meter, take_meter, refund_meter
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
 local RING = 61
 local NO_COUNTS = string.rep('\0', RING * 4)
+
+-- Return the width of a bucket: a sixtieth of the window, rounded up.
+local function width_of(window)
+  return (window + 59 - (window + 59) % 60) / 60
+end
 
 -- Return the meter in a field, or nil.
 local function read_meter(text, field)
@@ -22,15 +27,15 @@ local function read_meter(text, field)
   local meter = { law = law }
   if law == SLIDING and length == 273 then
     meter.window, meter.kept, meter.head, meter.total = unpack('>i8i8i8I4', text, 2)
-    meter.width = (meter.window + 59 - (meter.window + 59) % 60) / 60
+    meter.width = width_of(meter.window)
     meter.counts = sub(text, 30)
-    whole(field, meter.kept, meter.head)
+    check_numbers(field, meter.kept, meter.head)
   elseif law == FIXED and length == 33 then
     meter.window, meter.kept, meter.index, meter.count = unpack('>i8i8i8i8', text, 2)
-    whole(field, meter.kept, meter.index, meter.count)
+    check_numbers(field, meter.kept, meter.index, meter.count)
   elseif law == TOKEN_BUCKET and length == 49 then
     meter.window, meter.kept, meter.at, meter.high, meter.low, meter.size = unpack('>i8i8i8i8i8i8', text, 2)
-    whole(field, meter.kept, meter.at, meter.high, meter.low, meter.size)
+    check_numbers(field, meter.kept, meter.at, meter.high, meter.low, meter.size)
   else
     corrupt(field)
   end
@@ -47,15 +52,17 @@ local function pack_meter(meter)
   return head .. pack('>i8i8i8i8', meter.at, meter.high, meter.low, meter.size)
 end
 
--- new_meter, fits_law: return the rate's meter; an empty one if there is none, or if its law has changed.
-local function meter_of(part)
+-- fits_law: return the stored meter of a rate, or nil if there is none or the rate's law has changed.
+local function stored_meter(part)
   local meter = read_meter(get(part.home, part.field), part.field)
-  if meter and meter.law == part.kind and meter.window == part.window then
-    return meter
-  end
+  return meter and meter.law == part.kind and meter.window == part.window and meter or nil
+end
+
+-- new_meter
+local function new_meter(part)
   return {
     law = part.kind, window = part.window, kept = 0,
-    width = (part.window + 59 - (part.window + 59) % 60) / 60, head = -RING, total = 0, counts = NO_COUNTS,
+    width = width_of(part.window), head = -RING, total = 0, counts = NO_COUNTS,
     index = -2, count = 0,
     at = 0, high = 0, low = 0, size = 1,
   }
@@ -91,8 +98,8 @@ local function sliding_look(meter)
   return bucket, used
 end
 
--- Sliding.ask, with _fits_at and _empty_at
-local function sliding_ask(meter, size, cost)
+-- Sliding.peek, with _fits_at and _empty_at
+local function sliding_peek(meter, size, cost)
   local bucket, used = sliding_look(meter)
   local line = { fits = cost <= size - used, used = used, resets_at = now, mark = bucket * meter.width, taken = 0 }
   if not line.fits and cost <= size then
@@ -116,7 +123,7 @@ local function sliding_ask(meter, size, cost)
   return line
 end
 
--- Sliding.take, with _add and _move
+-- Sliding.take, with _add and _advance
 local function sliding_take(meter, cost)
   local bucket, used = sliding_look(meter)
   local ahead = bucket - meter.head
@@ -133,8 +140,8 @@ local function sliding_take(meter, cost)
   return { fits = true, used = meter.total, resets_at = (bucket + RING) * width, mark = bucket * width, taken = cost }
 end
 
--- Sliding.give_back
-local function sliding_give_back(meter, cost, mark)
+-- Sliding.refund
+local function sliding_refund(meter, cost, mark)
   local bucket = (mark - mark % meter.width) / meter.width
   if not (meter.head - RING < bucket and bucket <= meter.head) then
     return 0
@@ -158,8 +165,8 @@ local function fixed_look(meter)
   return index, 0
 end
 
--- Fixed.ask
-local function fixed_ask(meter, size, cost)
+-- Fixed.peek
+local function fixed_peek(meter, size, cost)
   local index, used = fixed_look(meter)
   local ends = (index + 1) * meter.window
   local line = { fits = cost <= size - used, used = used, resets_at = ends, mark = index * meter.window, taken = 0 }
@@ -177,8 +184,8 @@ local function fixed_take(meter, cost)
   return { fits = true, used = meter.count, resets_at = (index + 1) * window, mark = index * window, taken = cost }
 end
 
--- Fixed.give_back
-local function fixed_give_back(meter, cost, mark)
+-- Fixed.refund
+local function fixed_refund(meter, cost, mark)
   if mark ~= meter.index * meter.window then
     return 0
   end
@@ -187,9 +194,9 @@ local function fixed_give_back(meter, cost, mark)
   return back
 end
 
--- Return what drains at *size* per *window* in *elapsed*: whole tokens, and token-microseconds
--- below one. The product passes 2^53, so it is taken four bits of *size* at a time; a window
--- is below 2^48.
+-- Return what drains at *size* per *window* in *elapsed*: whole tokens, and the rest in
+-- token-microseconds. The product may exceed 2^53, so it is computed four bits of *size* at a time;
+-- a window is below 2^48.
 local function drained(size, elapsed, window)
   local rest = elapsed % window
   local tokens = size * ((elapsed - rest) / window)
@@ -203,7 +210,7 @@ local function drained(size, elapsed, window)
   return tokens + high, low
 end
 
--- Return what is left of *high* tokens and *low* token-microseconds after the others are taken; 0 at least.
+-- Subtract tokens and token-microseconds from others; return 0 instead of a negative difference.
 local function minus(high, low, other_high, other_low, window)
   high, low = high - other_high, low - other_low
   if low < 0 then
@@ -228,7 +235,7 @@ local function bucket_look(meter, size)
   return start, minus(meter.high, meter.low, high, low, meter.window)
 end
 
--- TokenBucket._line; Python computes used, retry_at and resets_at of it
+-- TokenBucket._line, from which Python computes used, retry_at and resets_at
 local function bucket_line(start, high, low, part, fits, taken)
   return {
     fits = fits, mark = start, taken = taken,
@@ -236,8 +243,8 @@ local function bucket_line(start, high, low, part, fits, taken)
   }
 end
 
--- TokenBucket.ask
-local function bucket_ask(meter, part)
+-- TokenBucket.peek
+local function bucket_peek(meter, part)
   local start, high, low = bucket_look(meter, part.size)
   local space = part.capacity - high
   return bucket_line(start, high, low, part, part.cost < space or (part.cost == space and low == 0), 0)
@@ -250,8 +257,8 @@ local function bucket_take(meter, part)
   return bucket_line(start, meter.high, low, part, true, part.cost)
 end
 
--- TokenBucket.give_back
-local function bucket_give_back(meter, size, cost, mark)
+-- TokenBucket.refund
+local function bucket_refund(meter, size, cost, mark)
   if mark > meter.at or meter.at - now > meter.window then
     return 0
   end
@@ -264,7 +271,7 @@ local function bucket_give_back(meter, size, cost, mark)
   return back_high + (back_low > 0 and 1 or 0)
 end
 
--- Meter.idle_at; of a token bucket a little later
+-- RateMeter.idle_at; a token bucket's may be a little later
 local function idle_at(meter)
   if meter.law == SLIDING then
     return (meter.head + RING) * meter.width
@@ -274,20 +281,20 @@ local function idle_at(meter)
   return math.min(MAX_COUNT, meter.at + (meter.high + 1) * (meter.window / meter.size) + 1)
 end
 
--- Meter.ask
-function ask_meter(part)
-  local meter = meter_of(part)
+-- RateMeter.peek
+function peek_meter(part)
+  local meter = stored_meter(part) or new_meter(part)
   if meter.law == SLIDING then
-    return sliding_ask(meter, part.size, part.cost)
+    return sliding_peek(meter, part.size, part.cost)
   elseif meter.law == FIXED then
-    return fixed_ask(meter, part.size, part.cost)
+    return fixed_peek(meter, part.size, part.cost)
   end
-  return bucket_ask(meter, part)
+  return bucket_peek(meter, part)
 end
 
--- Meter.take, and write it
+-- RateMeter.take: charge a rate and write its meter
 function take_meter(part)
-  local meter, line = meter_of(part), nil
+  local meter, line = stored_meter(part) or new_meter(part), nil
   if meter.law == SLIDING then
     line = sliding_take(meter, part.cost)
   elseif meter.law == FIXED then
@@ -296,27 +303,23 @@ function take_meter(part)
     line = bucket_take(meter, part)
   end
   put(part.home, part.field, pack_meter(meter))
-  last_until(part.home, idle_at(meter))
+  keep_until(part.home, idle_at(meter))
   return line
 end
 
--- _give_back_rate of rules/settlement.py: give back to the meter that counted it, if that still counts
--- by the same law, and write it
-function give_back_meter(part, amount, mark)
-  local meter = read_meter(get(part.home, part.field), part.field)
+-- _give_back_rate of rules/settlement.py: refund a rate whose law has not changed, and write its meter
+function refund_meter(part, amount, mark)
+  local meter = stored_meter(part)
   if not meter or amount == 0 or part.unlimited then
-    return 0
-  end
-  if meter.law ~= part.kind or meter.window ~= part.window then
     return 0
   end
   local back
   if meter.law == SLIDING then
-    back = sliding_give_back(meter, amount, mark)
+    back = sliding_refund(meter, amount, mark)
   elseif meter.law == FIXED then
-    back = fixed_give_back(meter, amount, mark)
+    back = fixed_refund(meter, amount, mark)
   else
-    back = bucket_give_back(meter, part.size, amount, mark)
+    back = bucket_refund(meter, part.size, amount, mark)
   end
   put(part.home, part.field, pack_meter(meter))
   return back

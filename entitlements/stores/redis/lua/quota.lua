@@ -1,9 +1,9 @@
--- One charge of one quota that nobody has named, while its period runs and no reservation has
--- lapsed: `charge` of rules/ledger.py with `Metered.running`, `quota_take` and `remember` written
--- out. It stands before everything that other charges need, so that this one need not set it up.
--- Whatever is less plain it leaves to that, and has written nothing.
+-- Fast path: one charge of one quota without a key or a holder, while its period runs and no
+-- reservation has lapsed. It is `charge` of rules/ledger.py with `QuotaMeter.running`, `take_quota` and
+-- `record` written out, and comes before the code of other charges, so that it need not set that up.
+-- In any other case it writes nothing and leaves the charge to that code.
 --
--- KEYS and ARGV are as ledger.lua reads them, fields as records.lua, counts.lua and idempotency.lua do.
+-- KEYS and ARGV are those of ledger.lua; fields those of records.lua, counts.lua and idempotency.lua.
 do
 local asked, id, part = ARGV[1], ARGV[2], ARGV[4]
 local table_unpack, unpack, pack, sub, byte = unpack, struct.unpack, struct.pack, string.sub, string.byte
@@ -25,7 +25,7 @@ if verb == 2 and keyed == 0 and count == 1 and id ~= '' and ARGV[3] == '' and by
       and 0 <= reserved and reserved <= used and used <= most and 0 <= denied and denied <= most
       and first <= now and now < fourth
     local gone = {}
-    -- _drop_expired: the head and the length of a list without up to four expired ones; nil where one is not there
+    -- _drop_expired: return the head and the length of a list without up to four expired ids; nil if one is missing
     local function swept(letter, record, head, tail, length)
       for _ = 1, 4 do
         if head == tail then

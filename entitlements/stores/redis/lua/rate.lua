@@ -1,10 +1,10 @@
--- One charge of one rate that is fixed or a token bucket: `_charge_rate` of rules/ledger.py.
+-- One charge of one rate by the fixed or the token-bucket law: `charge_rate` of rules/ledger.py.
 --
--- KEYS[1]  the account's key, or the scope's
+-- KEYS[1]  key of the account, or of the scope
 -- ARGV[1]  the part
 local part = read_part(ARGV[1])
 part.home = account
-local line = ask_meter(part)
+local line = peek_meter(part)
 if line.fits then
   line = take_meter(part)
   flush()

@@ -1,22 +1,22 @@
--- One record: an account's hash, or a scope's. Everything is read and changed here first and
--- written by `flush` at the very end, so that an error half-way writes nothing at all.
+-- Records: the hash of an account or of a scope. Fields are read and changed in tables and
+-- written by `flush` at the end, so that an error on the way writes nothing.
 --
--- The files after this one stand each in a block, which is not indented: making a function costs
--- a search through every local variable that functions above it hold, and a block's end lets go
--- of those. Half of a call's time was that search; so was the reason for the locals at its head.
+-- Each later file is a block, which is not indented, and begins with local copies of what it uses.
+-- Creating a function searches all variables that functions above it have captured; the end of a block
+-- closes them. That search was half of a call's time.
 --
--- Fields (the first byte tells the kind; what follows it is a limit's name, an id or a number):
---   m             bookkeeping: permanent, reservations, then head, tail and length of two lists
---   r<rate>       a meter (meters.lua)
---   q<quota>      the running period; h<quota> the ones before it, newest first (counts.lua)
---   a<allocation> anonymous, reserved, number of holders; u<allocation>:<holder> one holder
---   O<id> K<id>   an operation of ours, of a caller's (idempotency.lua)
---   o<n> k<n>     the same in the order they came: when it expires, and its id
---   B<id>         a reservation; b<n> a heap of them by lapse and id; p<id> its place there
+-- Fields (the first byte is the kind; a limit's name, an id or a number follows):
+--   m             bookkeeping: permanent, open reservations, then head, tail and length of two lists
+--   r<rate>       meter of a rate (meters.lua)
+--   q<quota>      running period; h<quota> the periods before it, newest first (counts.lua)
+--   a<allocation> anonymous and reserved units, number of holders; u<allocation>:<holder> a holder
+--   O<id> K<id>   operation of the package, of a caller's key (idempotency.lua)
+--   o<n> k<n>     the same in order of arrival: time of expiry, and id
+--   B<id>         reservation; b<n> a heap of them by time of expiry and id; p<id> its place there
 local pack, unpack, sub, table_unpack = struct.pack, struct.unpack, string.sub, unpack
 local MAX_COUNT = 9007199254740991 -- 2^53 - 1
 local account, scope = KEYS[1], KEYS[2] or KEYS[1]
-local seen, changed, lasting = { [account] = {}, [scope] = {} }, { [account] = {}, [scope] = {} }, {}
+local seen, changed, kept_until = { [account] = {}, [scope] = {} }, { [account] = {}, [scope] = {} }, {}
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
@@ -24,7 +24,7 @@ local function corrupt(field)
   error('CORRUPT ' .. field)
 end
 
--- Read stored *text*; what is too short for it is corrupt, and so is a number that was never written.
+-- Unpack *text*; it is corrupt if it is too short.
 local function parse(field, format, text, at)
   local found = { pcall(unpack, format, text, at or 1) }
   if not found[1] then
@@ -33,7 +33,8 @@ local function parse(field, format, text, at)
   return table_unpack(found, 2)
 end
 
-local function whole(field, ...)
+-- A number that the scripts never write is corrupt.
+local function check_numbers(field, ...)
   for _, number in ipairs({ ... }) do
     if number < 0 or number > MAX_COUNT then
       corrupt(field)
@@ -51,13 +52,13 @@ local function get(key, field)
   return value
 end
 
--- Put *value* into a field; false deletes it.
+-- Set a field to *value*; false deletes it.
 local function put(key, field, value)
   seen[key][field] = value
   changed[key][field] = true
 end
 
--- Read several fields at once.
+-- Read several fields with one command.
 local function fetch(key, fields)
   if #fields > 0 then
     local values = redis.call('HMGET', key, table_unpack(fields))
@@ -67,9 +68,9 @@ local function fetch(key, fields)
   end
 end
 
--- Bookkeeping, read when first asked for.
+-- Bookkeeping, read on first use.
 local book, book_changed
-local function books()
+local function load_book()
   if not book then
     book = { permanent = 0, open = 0, o_head = 0, o_tail = 0, o_count = 0, k_head = 0, k_tail = 0, k_count = 0 }
     local text = get(account, 'm')
@@ -79,7 +80,7 @@ local function books()
       end
       book.permanent, book.open, book.o_head, book.o_tail, book.o_count, book.k_head, book.k_tail, book.k_count =
         unpack('>BI4i8i8I4i8i8I4', text)
-      whole('m', book.o_head, book.o_tail - book.o_head, book.k_head, book.k_tail - book.k_head)
+      check_numbers('m', book.o_head, book.o_tail - book.o_head, book.k_head, book.k_tail - book.k_head)
       if book.permanent + book.o_tail + book.k_tail == 0 then
         corrupt('m')
       end
@@ -88,18 +89,18 @@ local function books()
   return book
 end
 
--- Remember that the record must outlive every window.
-local function stay()
-  if books().permanent == 0 then
+-- Keep the record of the account without expiry.
+local function make_permanent()
+  if load_book().permanent == 0 then
     book.permanent = 2
     book_changed = true
   end
 end
 
--- Remember that the record of *key* matters until *instant*.
-local function last_until(key, instant)
-  if instant > (lasting[key] or 0) then
-    lasting[key] = instant
+-- Keep the record of *key* at least until *instant*.
+local function keep_until(key, instant)
+  if instant > (kept_until[key] or 0) then
+    kept_until[key] = instant
   end
 end
 
@@ -111,10 +112,10 @@ end
 
 local function flush_record(key)
   local life
-  if lasting[key] and not (key == account and books().permanent > 0) then
+  if kept_until[key] and not (key == account and load_book().permanent > 0) then
     local left = redis.call('PTTL', key)
-    if left ~= -1 and now + left * 1000 < lasting[key] then
-      life = math.min((lasting[key] - now) / 1000 * 2 + 1, 1e15)
+    if left ~= -1 and now + left * 1000 < kept_until[key] then
+      life = math.min((kept_until[key] - now) / 1000 * 2 + 1, 1e15)
       life = life - life % 1
     end
   end
@@ -135,16 +136,16 @@ local function flush_record(key)
   end
 end
 
--- Write what has changed; a record that has come to stay loses its expiry.
+-- Write what has changed; a record that has become permanent loses its expiry.
 local function flush()
-  local settles = book_changed and book.permanent == 2
+  local becomes_permanent = book_changed and book.permanent == 2
   if book_changed then
     book.permanent = math.min(book.permanent, 1)
     put(account, 'm', pack('>BI4i8i8I4i8i8I4', book.permanent, book.open,
       book.o_head, book.o_tail, book.o_count, book.k_head, book.k_tail, book.k_count))
   end
   flush_record(account)
-  if settles then
+  if becomes_permanent then
     redis.call('PERSIST', account)
   end
   if scope ~= account then

@@ -1,7 +1,7 @@
--- What the orders after a charge do to a record: a translation of rules/settlement.py.
+-- Orders after a charge: a translation of rules/settlement.py.
 
 -- Settled
-local function settled(done, stale, excess)
+local function pack_settled(done, stale, excess)
   return pack('>BBi8', done and 1 or 0, stale and 1 or 0, now) .. (excess or '')
 end
 
@@ -10,17 +10,17 @@ local function was_ended(id)
   return operation('ended:' .. id)
 end
 
--- _end: remember that a reservation is settled, by a record of its own
-local function remember_end(id, lapses)
+-- _end: record that a reservation is settled
+local function record_end(id, lapses)
   local expires = math.max(now, lapses) + OPERATIONS_KEPT
   if sub(id, 1, 2) == 'k:' then
     expires = math.max(expires, now + KEYED_OPERATIONS_KEPT)
   end
   local nothing = string.rep('\0', 16) .. pack('>i8BB', now, 0, 0)
-  remember('ended:' .. id, false, expires, nothing)
+  record_operation('ended:' .. id, false, expires, nothing)
 end
 
--- _amounts: what to commit of each limit, as a list of {name, amount}
+-- _amounts: return the amounts to commit, as a list of {name, amount}
 local function read_amounts(mode, text, booked)
   local amounts = {}
   if mode == 0 then
@@ -61,20 +61,21 @@ local function settle_open(id, booked, lapses, mode, text)
   end
   for _, each in ipairs(read_amounts(mode, text, booked)) do
     if each[2] > (held[each[1]] or 0) then
-      return settled(false, false, each[1])
+      return pack_settled(false, false, each[1])
     end
     kept[each[1]] = each[2]
   end
-  unbook(id, kept)
-  if mode == 2 and #text == 0 then -- cancelled: its key may reserve again
-    drop(id)
+  end_booking(id, kept)
+  if mode == 2 and #text == 0 then -- cancelled: the key may reserve again
+    drop_operation(id)
   end
-  remember_end(id, lapses)
-  return settled(true)
+  record_end(id, lapses)
+  return pack_settled(true)
 end
 
 -- settle: commit or cancel a reservation, once
--- ARGV[2] its id; ARGV[3] 0 all, 1 a bare amount, 2 amounts by limit; ARGV[4] those; ARGV[5] until when it is charged anew; then that charge
+-- ARGV[2] id; ARGV[3] 0: all, 1: one amount, 2: amounts by limit; ARGV[4] the amounts;
+-- ARGV[5] time up to which a lapsed reservation is charged again; ARGV[6] on: that charge
 local function settle()
   local id, mode, text = ARGV[2], tonumber(ARGV[3]), ARGV[4]
   local expires, booked = booking(id)
@@ -83,20 +84,20 @@ local function settle()
   end
   sweep()
   if was_ended(id) or gives_all_back(mode, text) then
-    return settled(true)
+    return pack_settled(true)
   end
   if not ARGV[6] or now >= unpack('>i8', ARGV[5]) then
-    return settled(false)
+    return pack_settled(false)
   end
   local status = charge(read_charge(6))
   if status == ADMITTED or status == REPLAYED then
-    remember_end(id, now)
-    return settled(true)
+    record_end(id, now)
+    return pack_settled(true)
   end
-  return settled(false, status == STALE)
+  return pack_settled(false, status == STALE)
 end
 
--- What a refund says of rates, from ARGV[at] on: taken, mark, and the part.
+-- Read the debits of rates from ARGV[at] on: amount, mark and part.
 local function read_taken(at)
   local taken = {}
   while ARGV[at] do
@@ -109,7 +110,7 @@ local function read_taken(at)
   return taken
 end
 
--- What an operation took: kind, name, amount, mark of each part; and the holder.
+-- Return the debits of an operation (kind, name, amount, mark), and its holder.
 local function read_operation(text)
   local count = string.byte(text, HEAD + 9)
   local at = HEAD + 10 + count * (LINE + 8)
@@ -128,51 +129,51 @@ local function read_operation(text)
 end
 
 -- _give_back
-local function give_back(each, holder, rates)
+local function refund_part(each, holder, rates)
   if each.kind == QUOTA then
-    return give_back_quota(each.name, each.mark, each.amount)
+    return refund_quota(each.name, each.mark, each.amount)
   elseif each.kind == ALLOCATION then
     if holder then
-      return discard_holder(each.name, holder) and 1 or 0
+      return remove_holder(each.name, holder) and 1 or 0
     end
-    return give_back_held(each.name, each.amount)
+    return refund_allocation(each.name, each.amount)
   end
   local back = 0
   for _, rate in ipairs(rates) do
     if rate.part.name == each.name then
-      back = back + give_back_meter(rate.part, each.amount, each.mark)
+      back = back + refund_meter(rate.part, each.amount, each.mark)
     end
   end
   return back
 end
 
 -- refund: give back what a charge took, once
--- ARGV[2] the operation's id, or ''; ARGV[3] 1 if rates come back too; then the rates
+-- ARGV[2] id of the operation, or ''; ARGV[3] 1: refund rates too; ARGV[4] on: the rates
 local function refund()
   sweep()
   local id, with_rates, rates = ARGV[2], ARGV[3] == '1', read_taken(4)
   if id == '' then -- _refund_rates
     local any = 0
     for _, each in ipairs(rates) do
-      if give_back_meter(each.part, each.amount, each.mark) > 0 then
+      if refund_meter(each.part, each.amount, each.mark) > 0 then
         any = 1
       end
     end
     return any
   end
   local found, field = operation(id)
-  if not found or is_ended(found) then
+  if not found or is_refunded(found) then
     return 0
   end
   local taken, holder = read_operation(found)
   local returns, back = false, 0
   for _, each in ipairs(taken) do
-    if each.amount ~= 0 and (each.kind > TOKEN_BUCKET or with_rates) then
-      returns, back = true, back + give_back(each, holder, rates)
+    if each.amount ~= 0 and (with_rates or not is_rate(each.kind)) then
+      returns, back = true, back + refund_part(each, holder, rates)
     end
   end
   if returns then
-    set_ended(found, field)
+    set_refunded(found, field)
   end
   return back > 0 and 1 or 0
 end
@@ -180,51 +181,51 @@ end
 -- release: ARGV[2] the limit, ARGV[3] the amount
 local function release()
   sweep()
-  return give_back_held(ARGV[2], tonumber(ARGV[3]))
+  return refund_allocation(ARGV[2], tonumber(ARGV[3]))
 end
 
 -- unassign: ARGV[2] the limit, ARGV[3] the holder
 local function unassign()
   sweep()
-  return discard_holder(ARGV[2], ARGV[3]) and 1 or 0
+  return remove_holder(ARGV[2], ARGV[3]) and 1 or 0
 end
 
 -- Totalled
-local function totalled(line, least, stale)
+local function pack_totalled(line, least, stale)
   return pack('>BBi8i8', line and 1 or 0, stale and 1 or 0, least, now) .. (line and pack_line(line) or '')
 end
 
--- set_usage: ARGV[2] the part, its cost the total
+-- set_usage: ARGV[2] the part, whose cost is the total
 local function set_usage()
   sweep()
   local part = read_part(ARGV[2])
   if part.kind == ALLOCATION then
-    local held = read_held(part.name) or new_held()
-    local bound = held.holders + held.reserved -- Held.bound
+    local held = read_allocation(part.name) or new_allocation()
+    local bound = held.holders + held.reserved -- AllocationMeter.floor
     if part.cost < bound then
-      return totalled(nil, bound)
+      return pack_totalled(nil, bound)
     end
     held.anonymous = part.cost - bound
-    write_held(part.name, held)
-    return totalled(held_ask(held, part, nil), 0)
+    write_allocation(part.name, held)
+    return pack_totalled(peek_allocation(held, part, nil), 0)
   end
-  local period = running(part)
+  local period = running_period(part)
   if not period then
-    return totalled(nil, 0, true)
+    return pack_totalled(nil, 0, true)
   end
   if part.cost < period.reserved then
-    return totalled(nil, period.reserved)
+    return pack_totalled(nil, period.reserved)
   end
   period.used = part.cost
   write_period(part.name, period)
-  return totalled(quota_line(period, part), 0)
+  return pack_totalled(quota_line(period, part), 0)
 end
 
 -- history: ARGV[2] the part
 local function history()
   sweep()
   local part = read_part(ARGV[2])
-  local period = running(part)
+  local period = running_period(part)
   if not period then
     return pack('>Bi8', 1, now)
   end
@@ -232,7 +233,7 @@ local function history()
   if text and read_period('q' .. part.name, text).start == period.start then
     text = ''
   end
-  local older = (text or '') .. (get_sized('h' .. part.name, PERIOD) or '')
+  local older = (text or '') .. (get_list('h' .. part.name, PERIOD) or '')
   return pack('>Bi8', 0, now) .. pack_period(period) .. sub(older, 1, (KEPT_PERIODS - 1) * PERIOD)
 end
 
@@ -247,7 +248,7 @@ local function holders()
   return found
 end
 
--- forget; a foreign value under the key is reported, and stays
+-- forget: a foreign value under the key is an error, and stays
 local function forget()
   redis.call('HLEN', account)
   return redis.call('DEL', account)

@@ -1,10 +1,10 @@
--- One charge of one sliding rate, the hot path: `_charge_rate` of rules/ledger.py with
--- `Sliding.spend` of rules/meters.py written out. It reads one field and writes one field.
+-- Hot path: one charge of one sliding rate. It is `charge_rate` of rules/ledger.py with
+-- `Sliding.try_take` of rules/meters.py written out. It reads one field and writes one field.
 --
--- KEYS[1]  the account's key, or the scope's
--- ARGV[1]  the rate's field
--- ARGV[2]  law and window as the field holds them; then width, size, cost, mode (1: shadow)
--- The field is laid out in meters.lua.
+-- KEYS[1]  key of the account, or of the scope
+-- ARGV[1]  field of the rate
+-- ARGV[2]  law and window as in the field; then width, size, cost, mode (1: shadow)
+-- meters.lua has the layout of the field.
 local key, field, asked = KEYS[1], ARGV[1], ARGV[2]
 local unpack, pack, sub = struct.unpack, struct.pack, string.sub
 local width, size, cost, mode = unpack('>i8i8i8B', asked, 10)
@@ -65,7 +65,7 @@ if cost > size - used then
   return pack('>Bi8i8I4i8i8', mode == 1 and 0 or 1, now, bucket, used, retry_at, resets_at)
 end
 
--- Sliding._add, Sliding._move
+-- Sliding._add, Sliding._advance
 used = used + cost
 local slot, count, counts = bucket % 61 * 4, cost, nil
 if bucket == head then
@@ -81,7 +81,7 @@ else
   end
 end
 
--- The key lives at least until `kept`; it is moved once a window, not with every charge.
+-- The key lives at least until `kept`; its expiry is extended once a window, not with every charge.
 local life
 local idle_at = (bucket + 61) * width
 if idle_at > kept then
