@@ -21,7 +21,7 @@ from entitlements.model.charge import Verb
 from entitlements.model.events import Reloaded
 from entitlements.model.instants import check_duration
 from entitlements.model.policy import Policy
-from entitlements.policy.watcher import PolicyFiles, WatchingClock
+from entitlements.policy.watcher import PolicyFiles, PollingClock
 from entitlements.refunds import RefundGuard
 from entitlements.reservations import AsyncReservation
 from entitlements.resolved_cache import (
@@ -304,8 +304,8 @@ class AsyncEnforcer:
     async def watch(self, path: str | PathLike[str], *, every: float | timedelta = 5) -> None:
         """Same as `Enforcer.watch`; files are read in a thread."""
         files = await asyncio.to_thread(PolicyFiles, path)
-        clock = self._clock.clock if isinstance(self._clock, WatchingClock) else self._clock
-        watching = WatchingClock(clock, every, lambda: self._look(files))
+        clock = self._clock.clock if isinstance(self._clock, PollingClock) else self._clock
+        watching = PollingClock(clock, every, lambda: self._look(files))
         self._reload(files.policy)
         self._clock = watching
 
@@ -386,17 +386,17 @@ class AsyncEnforcer:
     def _look(self, files: PolicyFiles) -> None:
         """Look at the files of the policy, in a thread where there is a loop to come back to."""
         try:
-            looking = asyncio.get_running_loop().run_in_executor(None, files.look)
+            looking = asyncio.get_running_loop().run_in_executor(None, files.poll)
         except RuntimeError:  # a plain call outside of any loop, or a loop that is shutting down
-            files.look()
-            files.hand_over(partial(self._became, files.path))
+            files.poll()
+            files.deliver(partial(self._became, files.path))
         else:
             looking.add_done_callback(partial(self._looked, files))
 
     def _looked(self, files: PolicyFiles, looking: asyncio.Future[None]) -> None:
         if not looking.cancelled():
             looking.result()
-        files.hand_over(partial(self._became, files.path))
+        files.deliver(partial(self._became, files.path))
 
     def _became(self, path: str, found: Policy | str) -> None:
         """Put what the files of the policy have become in force, or tell why not."""

@@ -20,7 +20,7 @@ from entitlements.model.charge import Verb
 from entitlements.model.events import Reloaded
 from entitlements.model.instants import check_duration
 from entitlements.model.policy import Policy
-from entitlements.policy.watcher import PolicyFiles, WatchingClock
+from entitlements.policy.watcher import PolicyFiles, PollingClock
 from entitlements.refunds import RefundGuard
 from entitlements.reservations import Reservation
 from entitlements.resolved_cache import (
@@ -394,8 +394,8 @@ class Enforcer:
             ValueError: For a time that is none.
         """
         files = PolicyFiles(path)
-        clock = self._clock.clock if isinstance(self._clock, WatchingClock) else self._clock
-        watching = WatchingClock(clock, every, lambda: self._look(files))
+        clock = self._clock.clock if isinstance(self._clock, PollingClock) else self._clock
+        watching = PollingClock(clock, every, lambda: self._look(files))
         self.reload(files.policy)
         self._clock = watching
 
@@ -417,8 +417,8 @@ class Enforcer:
 
     def _look(self, files: PolicyFiles) -> None:
         """Look at the files of the policy, and put what they have become in force, or tell why not."""
-        files.look()
-        files.hand_over(partial(self._became, files.path))
+        files.poll()
+        files.deliver(partial(self._became, files.path))
 
     def _became(self, path: str, found: Policy | str) -> None:
         problem = found if isinstance(found, str) else try_reload(found, self.reload)

@@ -88,9 +88,9 @@ def _per(limit: Limit) -> str:
 
 def _bytes(size: int) -> str:
     """Return bytes in the largest unit that writes them exactly, to two decimals."""
-    from entitlements.policy.quantities import SIZES
+    from entitlements.policy.quantities import BYTE_UNITS
 
-    units = [(length, unit) for unit, length in SIZES.items() if length > 1 and size >= length]
+    units = [(length, unit) for unit, length in BYTE_UNITS.items() if length > 1 and size >= length]
     for length, unit in sorted(units, reverse=True):
         if size * 100 % length == 0:
             return f"{size / length:,.2f}".rstrip("0").rstrip(".") + f" {unit}"

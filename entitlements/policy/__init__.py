@@ -1,7 +1,9 @@
 """
-Policies from files: YAML or a Python mapping in, an immutable `Policy` out.
+Loads policies from YAML files or a Python mapping into an immutable `Policy`.
 
-Every problem of every file is reported at once, as `file:line: path: problem; cure`.
+All problems of all files are reported at once, as `file:line: path: problem; cure`. Begin with
+`builder.py`: `yaml/` reads the files into a tree, `validation` turns the tree into schema models,
+`sections/` turns these into values of `model`.
 """
 
 from __future__ import annotations
@@ -19,16 +21,16 @@ from entitlements.policy.yaml.mappings import read_mapping
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Policy(model.Policy):
-    """A policy, as loaded from files or from a mapping; `warnings` holds what is odd but usable."""
+    """A policy loaded from files or from a mapping; its `warnings` are problems that do not prevent its use."""
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Policy:
         """
-        Return the policy that a file, or the `*.yaml` and `*.yml` files of a folder, make up.
+        Return the policy in a file, or in all `*.yaml` and `*.yml` files of a folder.
 
         Raises:
-            PolicyError: With every problem of every file.
-            TypeError: For what is no path.
+            PolicyError: With all problems of all files.
+            TypeError: If *path* is not a path.
         """
         if not isinstance(path, str | bytes | os.PathLike):
             raise TypeError(
@@ -40,14 +42,14 @@ class Policy(model.Policy):
     @classmethod
     def parse(cls, mapping: Mapping[str, object]) -> Policy:
         """
-        Return the policy that *mapping* says, in the shape of a file.
+        Return the policy in *mapping*, which has the form of a file.
 
         Args:
-            mapping: dicts, lists and scalars; ints, Decimals, timedeltas, `UNLIMITED` and
-                `NOT_INCLUDED` may stand where a file has their written form.
+            mapping: dicts, lists and scalars. An int, Decimal, timedelta, `UNLIMITED` or
+                `NOT_INCLUDED` may replace its written form.
 
         Raises:
-            PolicyError: With every problem; their file is `<mapping>`.
+            PolicyError: With all problems; their file is `<mapping>`.
         """
         report = Report()
         return build(cls, read_mapping(mapping, report), report)

@@ -1,9 +1,9 @@
 """
-Where an account meets a policy: what it names is looked up, what it writes is read.
+Binding of an account to a policy: names are looked up, override values are parsed.
 
-Everything that is wrong is said at once. A tier that the policy does not know is left
-as it is: what becomes of such an account is for `unknown_account` to say. Whether two
-overrides are in force at once is for the clock to say, so it is left, too.
+All problems are reported at once. Two things are not checked here. An unknown tier is kept:
+the policy's `unknown_account` decides about it. Overlapping overrides are kept: they depend
+on the time.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from entitlements.policy.overrides import read_override
 
 if TYPE_CHECKING:
     from entitlements.model.account import Account, Override
-    from entitlements.model.policy import Policy, Tier
+    from entitlements.model.policy import Policy
 
 
 def bind(policy: Policy, account: Account) -> Account:
     """
-    Return the account as *policy* reads it: aliases as ids, override values typed.
+    Return the account with aliases replaced by ids and override values parsed for *policy*.
 
-    What has been bound may be bound again, and stays the same.
+    Idempotent: a bound account may be bound again.
 
     Raises:
         AccountError: For unknown names, values that cannot be read, and trials that the
-            policy does not allow; one error names all of them.
+            policy does not allow; one error lists all of them.
     """
-    wrong = [*_wrong_names(policy, account), *_wrong_tiers(policy, account), *_wrong_trial(policy, account)]
-    overrides = tuple(_read(policy, override, wrong) for override in account.overrides)
-    if wrong:
-        raise AccountError(f"account {account.id!r}: {'; also: '.join(wrong)}")
+    problems = [*_name_problems(policy, account), *_tier_problems(policy, account), *_trial_problems(policy, account)]
+    overrides = tuple(_parsed(policy, override, problems) for override in account.overrides)
+    if problems:
+        raise AccountError(f"account {account.id!r}: {'; also: '.join(problems)}")
     trial = account.trial
     return replace(
         account,
@@ -52,38 +52,38 @@ def _id(policy: Policy, name: str) -> str:
     return policy.ids.get(name, name)
 
 
-def _read(policy: Policy, override: Override, wrong: list[str]) -> Override:
-    """Return the override with its value typed; *wrong* takes why it cannot be."""
+def _parsed(policy: Policy, override: Override, problems: list[str]) -> Override:
+    """Return the override with its value parsed; append to *problems* if that fails."""
     try:
         return replace(override, value=read_override(policy, override.name, override.value))
-    except ValueError as what:
-        wrong.append(f"override of {override.name!r}: {what}")
+    except ValueError as error:
+        problems.append(f"override of {override.name!r}: {error}")
         return override
 
 
-def _wrong_names(policy: Policy, account: Account) -> Iterator[str]:
-    """Say what the account names that the policy does not have, and which grants are too large."""
+def _name_problems(policy: Policy, account: Account) -> Iterator[str]:
+    """Return unknown names of the account, and grants that are too large."""
     tiers = [("trial", account.trial.tier)] if account.trial else []
     tiers += [("change", change.tier) for change in account.changes]
     for what, tier in tiers:
         if tier not in policy.ids:
-            yield f"{what} names {tier!r}, which is no tier{_instead(tier, policy.ids, policy.tiers)}"
+            yield f"{what} names {tier!r}, which is no tier{_suggestion(tier, policy.ids, policy.tiers)}"
     for name in account.add_ons:
         if name not in policy.add_ons:
-            yield f"{name!r} is no add-on{_instead(name, policy.add_ons, policy.add_ons)}"
+            yield f"{name!r} is no add-on{_suggestion(name, policy.add_ons, policy.add_ons)}"
     for grant in account.grants:
         if grant.limit not in policy.limits:
-            yield f"grant names {grant.limit!r}, which is no limit{_instead(grant.limit, policy.limits, policy.limits)}"
+            yield f"grant names {grant.limit!r}, which is no limit{_suggestion(grant.limit, policy.limits, policy.limits)}"
         elif isinstance(policy.limits[grant.limit], Rate) and grant.amount > MAX_RATE:
             yield f"grant of {grant.amount} {grant.limit!r} is above the largest rate; write at most {MAX_RATE}"
 
 
-def _instead(name: str, known: Mapping[str, object], shown: Mapping[str, object]) -> str:
+def _suggestion(name: str, known: Mapping[str, object], shown: Mapping[str, object]) -> str:
     return nearest(name, known) or f"; there are {', '.join(shown) or 'none'}"
 
 
-def _wrong_tiers(policy: Policy, account: Account) -> Iterator[str]:
-    """Say which tiers are trial plans, which can only be tried: they end."""
+def _tier_problems(policy: Policy, account: Account) -> Iterator[str]:
+    """Return trial plans among the account's tiers; a trial plan needs an end."""
     named = [("tier", account.tier), *(("change to", change.tier) for change in account.changes)]
     for what, name in named:
         tier = policy.tier(name)
@@ -94,8 +94,8 @@ def _wrong_tiers(policy: Policy, account: Account) -> Iterator[str]:
             )
 
 
-def _wrong_trial(policy: Policy, account: Account) -> Iterator[str]:
-    """Say what keeps the tier from being tried: its rank, or the length of the trial."""
+def _trial_problems(policy: Policy, account: Account) -> Iterator[str]:
+    """Return a trial below the account's own tier, or outside of the lengths of the trial plan."""
     trial, own = account.trial, policy.tier(account.tier)
     tried = policy.tier(trial.tier) if trial else None
     if not trial or not tried:
@@ -106,11 +106,7 @@ def _wrong_trial(policy: Policy, account: Account) -> Iterator[str]:
             f" let it try a tier of rank {own.rank} or higher"
         )
     if tried.trial and trial.starts:
-        yield from _wrong_length(tried, to_instant(trial.ends) - to_instant(trial.starts))
-
-
-def _wrong_length(tried: Tier, length: int) -> Iterator[str]:
-    terms = tried.trial
-    if terms and not terms.shortest <= length <= terms.longest:
-        bounds = [in_words(to_timedelta(bound)) for bound in dict.fromkeys((terms.shortest, terms.longest))]
-        yield f"trial of {tried.id!r} lasts {in_words(to_timedelta(length))}; let it last {' to '.join(bounds)}"
+        terms, length = tried.trial, to_instant(trial.ends) - to_instant(trial.starts)
+        if not terms.shortest <= length <= terms.longest:
+            bounds = [in_words(to_timedelta(bound)) for bound in dict.fromkeys((terms.shortest, terms.longest))]
+            yield f"trial of {tried.id!r} lasts {in_words(to_timedelta(length))}; let it last {' to '.join(bounds)}"

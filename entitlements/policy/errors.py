@@ -1,15 +1,15 @@
-"""What cannot be read, and what to write instead: the two halves of every message."""
+"""Errors of values that cannot be read; each message has a problem and a cure."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
-_MOST = 60
+_MAX_LENGTH = 60
 
 
 class Misread(ValueError):
     """
-    A value that cannot be read as what it should be.
+    A value that cannot be read as the type or name that is expected.
 
     Args:
         problem: What is wrong, naming the value.
@@ -27,16 +27,16 @@ class Misread(ValueError):
 
 
 class Absent(Misread):
-    """What nobody wrote, as far as could be read: no problem while something written could not be."""
+    """A definition or value that is missing; reported only if all of the files could be read."""
 
 
 def shown(value: object) -> str:
-    """Return *value* for a message: short, on one line, whatever it is."""
+    """Return *value* for a message: at most 60 characters, on one line, for any type."""
     try:
         text = str(value) if isinstance(value, Decimal) else repr(value)
-    except Exception:  # noqa: BLE001 - an int of 5,000 digits, or an object that cannot show itself
+    except Exception:  # noqa: BLE001 - an int of 5,000 digits, or an object whose repr fails
         text = f"a {type(value).__name__} that cannot be shown"
-    return text if len(text) <= _MOST else f"{text[:_MOST]}…"
+    return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}…"
 
 
 def any_of(words: object) -> str:

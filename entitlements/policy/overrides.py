@@ -1,4 +1,4 @@
-"""The values of overrides, read as the policy would write them under the same name."""
+"""Parser of override values: each is read like the value of the same name in a policy file."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 def read_override(policy: Policy, name: str, raw: object) -> object:
     """
-    Return what an override of *name* writes, in the type that the name has.
+    Return the value of an override of *name*, in the type of that name.
 
     Args:
         policy: The policy in force.
         name: A feature, a limit or a value key.
-        raw: What a policy would write there; what this returned may be read again.
+        raw: The written form, or a value that this function returned.
 
     Returns:
         True or `NOT_INCLUDED` for a switch, a level's name or `NOT_INCLUDED`, a limit's
         size (a rate's as `RateSize`), or a configuration value.
 
     Raises:
-        ValueError: For an unknown name, and a value that cannot be read.
+        ValueError: For an unknown name and for a value that cannot be read.
     """
     if name in policy.limits:
         return _read_limit(policy.limits[name], raw)
@@ -75,20 +75,20 @@ def _read_feature(feature: Feature, raw: object) -> bool | str | NotIncluded:
 
 
 def _read_value(policy: Policy, key: str, raw: object) -> Value | NotIncluded:
-    """Return a configuration value; a text is read as the duration or number that the policy has there."""
+    """Return a configuration value; a text is parsed if the policy has a duration or number there."""
     if raw == NOT_INCLUDED:
         return NOT_INCLUDED
     if isinstance(raw, str):
         sources: list[Tier | AddOn] = [*policy.tiers.values(), *policy.add_ons.values()]
         kinds = {type(source.values[key]) for source in sources if key in source.values}
-        return _read_text(str(raw), kinds)
+        return _parse_text(str(raw), kinds)
     if isinstance(raw, Mapping):
         raise Misread(f"{shown(raw)} is not one value", "override each key below it")
     return _typed(raw)
 
 
-def _read_text(text: str, kinds: set[type]) -> Value:
-    """Return *text* as one of *kinds*, and as it stands if it may be a text."""
+def _parse_text(text: str, kinds: set[type]) -> Value:
+    """Return *text* as one of the types *kinds*; unchanged if str is one of them."""
     if Decimal in kinds and is_number(text):
         return _typed(typed_scalar(text))
     if timedelta in kinds and (is_duration(text) or str not in kinds):

@@ -1,4 +1,4 @@
-"""What one tier or add-on writes itself, read against the names of the whole policy."""
+"""Parts of tiers and add-ons: the contents that each writes, checked against the names of the whole policy."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, NotInclud
 from entitlements.policy.errors import Misread, shown
 from entitlements.policy.quantities import read_size, window_in_words
 from entitlements.policy.values import read_values
-from entitlements.policy.yaml.tree import Branch, Path, node_at
+from entitlements.policy.yaml.tree import Path, node_at
 
 if TYPE_CHECKING:
     from entitlements.model.policy import Value
-    from entitlements.policy.report import Report
+    from entitlements.policy.context import BuildContext
     from entitlements.policy.schema_models import AddOnShape, TierShape
-    from entitlements.policy.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TierPart:
     """
-    What stands under one tier or add-on, before anything is inherited.
+    The contents of one tier or add-on, before inheritance.
 
     Args:
         features: Switches that are on.
         levels: The level of each feature, `NOT_INCLUDED` where an inherited one is dropped.
         limits: The size of each limit, `NOT_INCLUDED` likewise.
         values: The values by dotted key, `NOT_INCLUDED` likewise.
-        paths: Where each key of the values stands.
+        paths: The path of each value key.
     """
 
     features: frozenset[str]
@@ -40,35 +39,34 @@ class Part:
 
     @property
     def written(self) -> list[str]:
-        """The keys of the values that it has, not of those that it drops."""
+        """The value keys, without those that are dropped."""
         return [key for key, value in self.values.items() if not isinstance(value, NotIncluded)]
 
 
-class Reader:
+class PartReader:
     """
     Reads the parts of one policy.
 
     Args:
-        root: The tree.
-        vocabulary: The names that may be used.
-        definitions: The limits whose definition is sound, their windows still open.
-        report: Takes the problems.
+        context: The policy while it is built.
+        definitions: The limits whose definition is sound; rates have no window yet.
+
+    Attributes:
+        windows: The window of each rate in microseconds, and the path of the size that named it first.
     """
 
-    def __init__(
-        self, root: Branch, vocabulary: Vocabulary, definitions: Mapping[str, Limit], *, report: Report
-    ) -> None:
+    def __init__(self, context: BuildContext, definitions: Mapping[str, Limit]) -> None:
         self.windows: dict[str, tuple[int, Path]] = {}
-        self._root = root
-        self._vocabulary = vocabulary
+        self._root = context.root
+        self._vocabulary = context.vocabulary
+        self._report = context.report
         self._definitions = definitions
-        self._report = report
 
-    def part(self, path: Path, shape: TierShape | AddOnShape) -> Part:
-        """Return what the tier or add-on at *path* writes itself."""
+    def part(self, path: Path, shape: TierShape | AddOnShape) -> TierPart:
+        """Return the contents of the tier or add-on at *path*."""
         values = read_values(node_at(self._root, (*path, "values")), (*path, "values"), self._report)
-        return Part(
-            self._features(path, shape.features),
+        return TierPart(
+            self._features((*path, "features"), shape.features),
             self._levels(path, shape.levels),
             self._limits(path, shape.limits),
             {key: value for key, (value, _) in values.items()},
@@ -76,24 +74,18 @@ class Reader:
         )
 
     def _features(self, path: Path, names: list[str]) -> frozenset[str]:
-        found: set[str] = set()
-        for name in names:
-            if what := self._vocabulary.unknown(name, "features"):
-                self._report.error(self._report.item((*path, "features"), name), what)
-            else:
-                found.add(name)
-        return frozenset(found)
+        return frozenset(name for name in names if self._is_known(self._report.item(path, name), name, "features"))
 
     def _levels(self, path: Path, levels: Mapping[str, str]) -> dict[str, str | NotIncluded]:
         found: dict[str, str | NotIncluded] = {}
         for name, level in levels.items():
             at = (*path, "levels", name)
-            if self._is_unknown(at, name, "levels"):
+            if not self._is_known(at, name, "levels"):
                 continue
             if level == NOT_INCLUDED.value:
                 found[name] = NOT_INCLUDED
-            elif what := self._vocabulary.unknown_level(name, level):
-                self._report.error(at, what)
+            elif error := self._vocabulary.unknown_level(name, level):
+                self._report.add(at, error)
             elif name in self._vocabulary.levels:
                 found[name] = level
         return found
@@ -102,30 +94,31 @@ class Reader:
         found: dict[str, LimitValue] = {}
         for name, raw in sizes.items():
             at = (*path, "limits", name)
-            if self._is_unknown(at, name, "limits") or name not in self._definitions:
+            if not self._is_known(at, name, "limits") or name not in self._definitions:
                 continue
-            if ("limits", name, "unit") in self._report.faulty:  # nobody can tell whether it counts bytes
+            if ("limits", name, "unit") in self._report.faulty:  # bytes or not: it decides how the size is read
                 continue
             try:
                 found[name], window = read_size(self._definitions[name], raw)
                 if window is not None:
                     self._check_window(at, raw, window)
-            except ValueError as what:
-                self._report.error(at, what)
+            except ValueError as error:
+                self._report.add(at, error)
         return found
 
     def _check_window(self, at: Path, raw: object, window: int) -> None:
-        """Let the first window that is written for a rate be the one of all."""
+        """Raise `Misread` if the window differs from the first that was written for this rate."""
         first, where = self.windows.setdefault(str(at[-1]), (window, at))
         if window != first:
             every = window_in_words(first)
             raise Misread(
-                f"{shown(raw)} has another window than {self._report.where(where)}, which counts per {every}",
+                f"{shown(raw)} has another window than {self._report.location(where)}, which counts per {every}",
                 f"write it per {every}: a rate has one window in every tier and add-on",
             )
 
-    def _is_unknown(self, at: Path, name: str, section: str) -> bool:
-        what = self._vocabulary.unknown(name, section)
-        if what is not None:
-            self._report.error(at, what)
-        return what is not None
+    def _is_known(self, at: Path, name: str, section: str) -> bool:
+        """Return True if *section* defines *name*; report it if not."""
+        error = self._vocabulary.unknown(name, section)
+        if error is not None:
+            self._report.add(at, error)
+        return error is None

@@ -1,7 +1,7 @@
 """
-Quantities as people write them: `100 per hour`, `10 GB`, `24 hours`, `unlimited`.
+Parsers of quantities: `100 per hour`, `10 GB`, `24 hours`, `unlimited`.
 
-Rates have the grammar of the `limits` library. Everything is exact: whole numbers,
+Rates follow the grammar of the `limits` library. All results are exact: whole numbers,
 integer microseconds, no floats.
 """
 
@@ -19,15 +19,15 @@ from entitlements.model.names import MAX_COUNT, MAX_RATE, nearest
 from entitlements.policy.errors import Misread, shown
 
 MONTH: Final = 30 * DAY
-"""From this window on, a rate is a quota; the `limits` library counts a month as 30 days."""
+"""Rates have shorter windows than this; the `limits` library counts a month as 30 days."""
 
-SIZES: Final = {"B": 1, "byte": 1, "bytes": 1}
-SIZES.update({unit: 1000**power for power, unit in enumerate(("kB", "MB", "GB", "TB", "PB"), start=1)})
-SIZES.update({unit: 1024**power for power, unit in enumerate(("KiB", "MiB", "GiB", "TiB"), start=1)})
+BYTE_UNITS: Final = {"B": 1, "byte": 1, "bytes": 1}
+BYTE_UNITS.update({unit: 1000**power for power, unit in enumerate(("kB", "MB", "GB", "TB", "PB"), start=1)})
+BYTE_UNITS.update({unit: 1024**power for power, unit in enumerate(("KiB", "MiB", "GiB", "TiB"), start=1)})
 
-_LONGEST = 64  # characters; more is no quantity, and `\s*` in a grammar is slow on a page of blanks
+_MAX_LENGTH = 64  # characters; longer texts are no quantities, and `\s*` is slow on thousands of blanks
 _SIZE = re.compile(r"([0-9]+) ([A-Za-z]+)")
-_WORDED = re.compile(r"([0-9]+) (ms|milliseconds?|seconds?|minutes?|hours?|days?|weeks?)")
+_IN_WORDS = re.compile(r"([0-9]+) (ms|milliseconds?|seconds?|minutes?|hours?|days?|weeks?)")
 _ISO = re.compile(
     r"P(?=.)(?:([0-9]+)Y)?(?:([0-9]+)M)?(?:([0-9]+)W)?(?:([0-9]+)D)?"
     r"(?:T(?=.)(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+)S)?)?"
@@ -40,21 +40,21 @@ _WINDOWS = (("day", DAY), ("hour", HOUR), ("minute", MINUTE), ("second", SECOND)
 
 class RateSize(int):
     """
-    A rate's size that has been read, with the window that it was written with.
+    A parsed size of a rate, with its window.
 
-    An int alone would not say which window it counts; this lets an account be read twice.
+    An account that was read once can so be read again: the window is checked each time.
     """
 
     window: int
 
     def __new__(cls, amount: int, window: int) -> Self:
-        """Return *amount* units in a *window* of microseconds."""
+        """Create a size of *amount* units in a *window* of microseconds."""
         size = super().__new__(cls, amount)
         size.window = window
         return size
 
     def __reduce__(self) -> tuple[type[RateSize], tuple[int, int]]:
-        """Survive pickling."""
+        """Keep the window when pickled."""
         return (RateSize, (int(self), self.window))
 
 
@@ -63,18 +63,18 @@ def parse_rate(text: str) -> tuple[int, int]:
     Return the units and the window (microseconds) of a rate such as `5 per 2 minutes`.
 
     Raises:
-        ValueError: For anything but one rate of the grammar, a window of 0 or of a month
-            and longer, and more than 2^32-1 units.
+        ValueError: For a text that is not one rate, a window of 0, a window of a month or
+            longer, and more than 2^32-1 units.
     """
     if found := _SEPARATED.match(text):
         number = re.sub("[^0-9]", "", found[0])
         raise Misread(f"{shown(text)} has separators in its number", f"write '{number}{text[found.end() :][:20]}'")
     try:
-        items = parse_many(text) if len(text) <= _LONGEST else []
+        items = parse_many(text) if len(text) <= _MAX_LENGTH else []
     except ValueError:
         items = []
     if len(items) != 1 or _NO_WINDOW.search(text):
-        raise _no_rate(text)
+        raise _not_a_rate(text)
     amount, window = items[0].amount, items[0].get_expiry() * SECOND
     if window >= MONTH:
         raise Misread(f"{shown(text)} spans a month or more", "write a quota (kind: quota, period: month)")
@@ -88,26 +88,26 @@ def parse_size(text: str) -> int:
     Return the bytes of a size such as `10 GB` (10^9) or `512 KiB` (2^10).
 
     Raises:
-        ValueError: For anything else, and for more than 2^53-1 bytes.
+        ValueError: For any other text, and for more than 2^53-1 bytes.
     """
-    found = _SIZE.fullmatch(text) if len(text) <= _LONGEST else None
-    if found is None or found[2] not in SIZES:
-        units = ", ".join(unit for unit in SIZES if unit != "byte")
+    found = _SIZE.fullmatch(text) if len(text) <= _MAX_LENGTH else None
+    if found is None or found[2] not in BYTE_UNITS:
+        units = ", ".join(unit for unit in BYTE_UNITS if unit != "byte")
         raise Misread(f"{shown(text)} is not a size", f"write a whole number and one of {units}, such as '100 GB'")
-    return _counted(int(found[1]) * SIZES[found[2]], text)
+    return _checked_count(int(found[1]) * BYTE_UNITS[found[2]], text)
 
 
 def parse_duration(text: str) -> timedelta:
     """
-    Return the duration that *text* writes: `14 days`, `50 ms`, `P14D`, `PT2H30M`.
+    Return the duration in *text*: `14 days`, `50 ms`, `P14D`, `PT2H30M`.
 
     Raises:
-        ValueError: For anything else, ISO months and years included: they have no length.
+        ValueError: For any other text; also for ISO months and years, which have no fixed length.
     """
-    short = text if len(text) <= _LONGEST else ""
-    if found := _WORDED.fullmatch(short):
+    short = text if len(text) <= _MAX_LENGTH else ""
+    if found := _IN_WORDS.fullmatch(short):
         unit = "milliseconds" if found[2] == "ms" else found[2].rstrip("s") + "s"
-        return _lasting(text, **{unit: int(found[1])})
+        return _timedelta(text, **{unit: int(found[1])})
     if not (found := _ISO.fullmatch(short)):
         raise Misread(
             f"{shown(text)} is not a duration", "write one such as '14 days', '30 minutes', '50 ms' or 'PT2H'"
@@ -115,34 +115,34 @@ def parse_duration(text: str) -> timedelta:
     years, months, *fixed = (int(number or 0) for number in found.groups())
     if years or months:
         raise Misread(f"{text!r} has months or years, which have no fixed length", "write days, such as '30 days'")
-    return _lasting(text, **dict(zip(("weeks", "days", "hours", "minutes", "seconds"), fixed, strict=True)))
+    return _timedelta(text, **dict(zip(("weeks", "days", "hours", "minutes", "seconds"), fixed, strict=True)))
 
 
 def is_duration(text: str) -> bool:
-    """Say whether *text* is written as a duration, one too long to be kept included."""
-    return bool(_WORDED.fullmatch(text) or _ISO.fullmatch(text))
+    """Return True if *text* has the form of a duration, even one too long for a timedelta."""
+    return bool(_IN_WORDS.fullmatch(text) or _ISO.fullmatch(text))
 
 
 def read_limit(definition: Limit, raw: object) -> LimitValue:
     """
-    Return the size that *raw* writes for a limit.
+    Return the size of a limit from its written form *raw*.
 
     Args:
-        definition: The limit; a rate's window is checked against it.
+        definition: The limit; the window of a rate must equal its window.
         raw: An int, `UNLIMITED`, `NOT_INCLUDED`, one of their words, a rate as text, or a
-            size as text where the unit is `byte`.
+            size as text if the unit is `byte`.
 
     Raises:
-        ValueError: For anything else, naming the value and what to write.
+        ValueError: For any other value, with the value and its cure.
     """
     size, window = read_size(definition, raw)
     if isinstance(definition, Rate) and window not in {None, definition.window}:
-        raise other_window(raw, definition)
+        raise _other_window(raw, definition)
     return size
 
 
 def read_size(definition: Limit, raw: object) -> tuple[LimitValue, int | None]:
-    """Return the size that *raw* writes, and the window if it names one, unchecked."""
+    """Return the size in *raw*, and its window or None; the window is not checked."""
     if isinstance(raw, str):
         word = _WORDS.get(str(raw))
         return (word, None) if word is not None else _from_text(definition, str(raw))
@@ -155,8 +155,8 @@ def read_size(definition: Limit, raw: object) -> tuple[LimitValue, int | None]:
     return _from_int(definition, int(raw)), None
 
 
-def other_window(raw: object, definition: Rate) -> Misread:
-    """Return what is wrong with a rate whose window is not the definition's."""
+def _other_window(raw: object, definition: Rate) -> Misread:
+    """Return the error of a rate with another window than the definition."""
     if not definition.window:
         return Misread(
             f"{shown(raw)} names a window, and the policy names none for {definition.name}",
@@ -167,12 +167,12 @@ def other_window(raw: object, definition: Rate) -> Misread:
 
 
 def window_in_words(window: int) -> str:
-    """Return a window of microseconds as a rate writes it: `hour`, `2 minutes`."""
+    """Return a window of microseconds in words: `hour`, `2 minutes`."""
     unit, length = next((unit, length) for unit, length in _WINDOWS if window % length == 0 or length == SECOND)
     return unit if window == length else f"{window // length} {unit}s"
 
 
-def _no_rate(text: str) -> Misread:
+def _not_a_rate(text: str) -> Misread:
     if text.strip().isdecimal():
         return Misread(f"{shown(text)} names no window", f"write '{text.strip()[:20]} per hour'")
     return Misread(
@@ -181,7 +181,7 @@ def _no_rate(text: str) -> Misread:
     )
 
 
-def _lasting(text: str, **parts: int) -> timedelta:
+def _timedelta(text: str, **parts: int) -> timedelta:
     try:
         return timedelta(**parts)
     except OverflowError:
@@ -191,13 +191,13 @@ def _lasting(text: str, **parts: int) -> timedelta:
 def _from_text(definition: Limit, text: str) -> tuple[LimitValue, int | None]:
     if isinstance(definition, Rate):
         return parse_rate(text)
-    if len(text) <= _LONGEST and re.fullmatch("[0-9]+", text):
-        return _counted(int(text), text), None
+    if len(text) <= _MAX_LENGTH and re.fullmatch("[0-9]+", text):
+        return _checked_count(int(text), text), None
     if _SEPARATED.fullmatch(text):
         raise Misread(f"{text!r} has separators in it", f"write {re.sub('[^0-9]', '', text)}")
     if definition.unit == "byte":
         return parse_size(text), None
-    raise _no_size(definition, text)
+    raise _not_a_size(definition, text)
 
 
 def _from_int(definition: Limit, number: int) -> int:
@@ -206,23 +206,23 @@ def _from_int(definition: Limit, number: int) -> int:
     if number and isinstance(definition, Rate):
         every = window_in_words(definition.window or HOUR)
         raise Misread(f"{shown(number)} names no window", f"write '{shown(number)} per {every}'")
-    return _counted(number, number)
+    return _checked_count(number, number)
 
 
-def _counted(number: int, written: object) -> int:
+def _checked_count(number: int, written: object) -> int:
     if number > MAX_COUNT:
         raise Misread(f"{shown(written)} is above the largest count, 2^53-1", "write less, or unlimited")
     return number
 
 
-def _no_size(definition: Quota | Allocation, text: str) -> Misread:
+def _not_a_size(definition: Quota | Allocation, text: str) -> Misread:
     size = _SIZE.fullmatch(text)
-    if size and size[2] in SIZES:
+    if size and size[2] in BYTE_UNITS:
         return Misread(
             f"{shown(text)} is a size in bytes, and {definition.name} counts {definition.unit}s",
             "write a whole number, or let the limit say unit: byte",
         )
-    if re.match(r"\s*[0-9]+\s*(/|per)", text[:_LONGEST]):
+    if re.match(r"\s*[0-9]+\s*(/|per)", text[:_MAX_LENGTH]):
         kind = "a quota, counted per month" if isinstance(definition, Quota) else "an allocation, held until released"
         return Misread(f"{shown(text)} names a window, and {definition.name} is {kind}", "write the number alone")
     close = nearest(text.lower(), _WORDS).removeprefix("; ")

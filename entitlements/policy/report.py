@@ -1,4 +1,4 @@
-"""The problems found so far: a policy's report is one list, of every file."""
+"""Collector of the problems of one policy, from all of its files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from entitlements.model.problem import Problem, Severity
 from entitlements.policy.errors import Absent, Misread
-from entitlements.policy.yaml.tree import Items, Leaf, Place, dotted, node_at, place_of
+from entitlements.policy.yaml.tree import Items, Leaf, Location, format_path, location_of, node_at
 
 if TYPE_CHECKING:
     from entitlements.policy.yaml.tree import Branch, Path
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 class Report:
     """
-    Takes problems while a policy is read; one per load.
+    Collects problems while a policy is read; one per load.
 
     Attributes:
-        root: The tree in which a problem's path is looked up, once there is one.
-        complete: Nothing that was written has been left out of the tree. Where something
-            has, a name that looks unknown may be defined in it, and what looks odd may not be.
-        faulty: The paths of errors, and the entries of sections (`tiers.free`) that they are in.
+        root: The tree in which a problem's path is looked up, once it is built.
+        complete: Everything that was written is in the tree. If not, `Absent` errors and
+            warnings are dropped: the missing name may be defined in the part left out.
+        faulty: The paths of errors, and the section entries (`tiers.free`) that contain them.
     """
 
     def __init__(self) -> None:
@@ -31,32 +31,40 @@ class Report:
         self._problems: dict[Problem, None] = {}
         self._items: dict[Path, dict[str, int]] = {}
 
-    def reads(self, file: str) -> None:
-        """Note that problems of *file* come after those of the files before."""
+    def add_file(self, file: str) -> None:
+        """Sort problems of *file* after those of the files added before."""
         self._files.setdefault(file, len(self._files))
 
-    def error(self, path: Path, what: ValueError, *, place: Place | None = None) -> None:
-        """Take what is wrong at *path*; *place* where the path does not lead there."""
-        self.faulty.update((path, path[:2]))
-        if self.complete or not isinstance(what, Absent):
-            self._take(path, what, place, Severity.ERROR)
+    def error(self, path: Path, problem: str, cure: str, *, location: Location | None = None) -> None:
+        """Report an error at *path*; give *location* if the path is not in the tree."""
+        self.add(path, Misread(problem, cure), location=location)
 
-    def warn(self, path: Path, what: ValueError, *, place: Place | None = None) -> None:
-        """Take what is odd at *path*, unless it may only look so."""
+    def missing(self, path: Path, problem: str, cure: str) -> None:
+        """Report a missing definition at *path*, if the tree is complete."""
+        self.add(path, Absent(problem, cure))
+
+    def warn(self, path: Path, problem: str, cure: str) -> None:
+        """Report a warning at *path*, if the tree is complete."""
         if self.complete:
-            self._take(path, what, place, Severity.WARNING)
+            self._record(path, Misread(problem, cure), None, Severity.WARNING)
 
-    def gap(self, path: Path, what: ValueError, *, place: Place) -> None:
-        """Take what is wrong with something that is left out of the tree for it."""
+    def add(self, path: Path, error: ValueError, *, location: Location | None = None) -> None:
+        """Report an error that was raised or returned for *path*."""
+        self.faulty.update((path, path[:2]))
+        if self.complete or not isinstance(error, Absent):
+            self._record(path, error, location, Severity.ERROR)
+
+    def exclude(self, path: Path, error: ValueError, *, location: Location) -> None:
+        """Report an error for which a part of the files is left out of the tree."""
         self.complete = False
-        self.error(path, what, place=place)
+        self.add(path, error, location=location)
 
-    def where(self, path: Path) -> Place:
-        """Return where *path* stands."""
-        return place_of(self.root, path) if self.root else Place("")
+    def location(self, path: Path) -> Location:
+        """Return the file and line of *path*."""
+        return location_of(self.root, path) if self.root else Location("")
 
     def item(self, path: Path, text: str) -> Path:
-        """Return the path of the first item *text* in the list at *path*; *path* itself if there is none."""
+        """Return the path of the first item *text* in the list at *path*, or *path* itself."""
         if path not in self._items:
             items = node_at(self.root, path) if self.root else None
             nodes = items.nodes if isinstance(items, Items) else ()
@@ -67,15 +75,15 @@ class Report:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Every problem, in the order of the files and their lines."""
+        """All problems, in the order of files and lines."""
         return tuple(sorted(self._problems, key=lambda each: (self._files.get(each.file, -1), each.line)))
 
     @property
     def failed(self) -> bool:
-        """Whether any problem is an error."""
+        """True if any problem is an error."""
         return any(each.severity is Severity.ERROR for each in self._problems)
 
-    def _take(self, path: Path, what: ValueError, place: Place | None, severity: Severity) -> None:
-        at = place or self.where(path)
-        problem, cure = (what.problem, what.cure) if isinstance(what, Misread) else (str(what), "correct it")
-        self._problems[Problem(at.file, at.line, dotted(path), problem, cure, severity)] = None
+    def _record(self, path: Path, error: ValueError, location: Location | None, severity: Severity) -> None:
+        at = location or self.location(path)
+        problem, cure = (error.problem, error.cure) if isinstance(error, Misread) else (str(error), "correct it")
+        self._problems[Problem(at.file, at.line, format_path(path), problem, cure, severity)] = None

@@ -1,4 +1,4 @@
-"""The JSON Schema of policy files, for editors: generated from the models, checked in beside them."""
+"""JSON Schema of policy files, for editors: generated from the models and checked in next to them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SCALAR = {"type": ["boolean", "number", "string"]}
 _TEST = {
     "description": (
         "A value, a list of values, or bounds: from (at least), above, to (at most), below;"
-        " {is: x}, {in: [x, y]} and {known: false} say it in words."
+        " {is: x}, {in: [x, y]} and {known: false} are the long forms."
     ),
     "anyOf": [
         _SCALAR,
@@ -37,7 +37,7 @@ _TEST = {
     ],
 }
 _CONDITION = {
-    "description": "Criteria with what they are tested for, all of which hold; all, any and not hold conditions.",
+    "description": "Criteria and their tests; all of them must be true. all, any and not contain conditions.",
     "type": "object",
     "minProperties": 1,
     "properties": {
@@ -46,34 +46,37 @@ _CONDITION = {
     },
     "additionalProperties": {"$ref": "#/$defs/Test"},
 }
-_NOISE = {"title", "discriminator"}
+_GENERATED_KEYS = {"title", "discriminator"}
 
 
 def schema_text() -> str:
-    """Return the JSON Schema of a policy file, as `policy.schema.json` holds it."""
-    schema = _tidied(Document.model_json_schema())
+    """Return the JSON Schema of a policy file, the content of `policy.schema.json`."""
+    schema = _simplified(Document.model_json_schema())
     schema["$defs"] |= {"Value": _VALUE, "Condition": _CONDITION, "Test": _TEST}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "entitlements policy"}
     return json.dumps(head | schema, indent=2, sort_keys=True) + "\n"
 
 
-def _tidied(node: Any, *, names: bool = False) -> Any:
-    """Return a schema for people: no generated titles, no null, and no names but those described."""
+def _simplified(node: Any, *, names: bool = False) -> Any:
+    """Return a JSON Schema without generated titles, empty defaults and null."""
     if isinstance(node, list):
-        return [_tidied(item) for item in node]
+        return [_simplified(item) for item in node]
     if not isinstance(node, dict):
         return node
     if "x-ref" in node:
         return {"$ref": f"#/$defs/{node['x-ref']}"}
     if names:
-        return {name: _tidied(child) for name, child in node.items()}
-    kept = {key: child for key, child in node.items() if key not in _NOISE and not _is_empty_default(key, child)}
-    if "enum" in kept and "title" in node:
-        kept.pop("description", None)  # a class's docstring; the property that uses it has its own
-    tidy = {
-        key: _tidied(child, names=key in {"properties", "$defs", "patternProperties"}) for key, child in kept.items()
+        return {name: _simplified(child) for name, child in node.items()}
+    kept = {
+        key: child for key, child in node.items() if key not in _GENERATED_KEYS and not _is_empty_default(key, child)
     }
-    return _without_null(tidy) | ({"additionalProperties": False} if "patternProperties" in tidy else {})
+    if "enum" in kept and "title" in node:
+        kept.pop("description", None)  # the docstring of an Enum; the property has its own
+    simple = {
+        key: _simplified(child, names=key in {"properties", "$defs", "patternProperties"})
+        for key, child in kept.items()
+    }
+    return _without_null(simple) | ({"additionalProperties": False} if "patternProperties" in simple else {})
 
 
 def _is_empty_default(key: str, child: Any) -> bool:
@@ -81,7 +84,7 @@ def _is_empty_default(key: str, child: Any) -> bool:
 
 
 def _without_null(node: dict[str, Any]) -> dict[str, Any]:
-    """Return *node* without the null that only says that a key may be left out."""
+    """Return *node* without the null that pydantic adds for an optional key."""
     choices = [choice for choice in node.get("anyOf", ()) if choice != {"type": "null"}]
     if len(choices) == len(node.get("anyOf", ())):
         return node

@@ -1,8 +1,8 @@
 """
-What the fields of a policy may hold, and what every mapping of it has in common.
+Field types of the schema models, and the base class of all models.
 
-Descriptions are what an editor shows; sizes and values have no type of their own here, as
-only a whole policy can tell what they are.
+An editor shows the descriptions. Sizes and values are not typed here: their type depends on
+the whole policy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from entitlements.policy.quantities import parse_duration
 
 
 def _as_text(value: object) -> object:
-    """Accept `version: 7` as it stands; `1.10` is another text than 1.1, so it needs quotes."""
+    """Accept an int as a version; `1.10` would become 1.1, so a version with a point needs quotes."""
     return str(value) if type(value) is int else value
 
 
@@ -39,19 +39,19 @@ def _as_number(value: object) -> object:
     raise Misread(f"{shown(value)} is not a number", "write one such as 100000")
 
 
-_A_YEAR = {"yearly": 1, "quarterly": 4, "monthly": 12, "weekly": 52, "daily": 365}
+_PER_YEAR = {"yearly": 1, "quarterly": 4, "monthly": 12, "weekly": 52, "daily": 365}
 
 
 def _as_times(value: object) -> object:
-    """Read how often a year: a number, or a word."""
-    number = _A_YEAR.get(value, value) if isinstance(value, str) else value
+    """Return the times per year that a number or a word such as `monthly` stands for."""
+    number = _PER_YEAR.get(value, value) if isinstance(value, str) else value
     if isinstance(number, int | Decimal) and not isinstance(number, bool) and number >= 0:
         return Decimal(number)
-    words = ", ".join(_A_YEAR)
+    words = ", ".join(_PER_YEAR)
     raise Misread(f"{shown(value)} does not say how often a year", f"write a number such as 4, or one of {words}")
 
 
-_TIMES = {"anyOf": [{"type": "number", "minimum": 0}, {"enum": list(_A_YEAR)}]}
+_TIMES = {"anyOf": [{"type": "number", "minimum": 0}, {"enum": list(_PER_YEAR)}]}
 _DURATION = {
     "type": "string",
     "pattern": r"^([0-9]+ (ms|milliseconds?|seconds?|minutes?|hours?|days?|weeks?)|P[0-9TWDHMS]+)$",
@@ -65,31 +65,31 @@ _SIZE = {
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
 LevelName = Annotated[str, StringConstraints(pattern="^[a-z0-9]+(?:-[a-z0-9]+)*$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
-Version = Annotated[Text, BeforeValidator(_as_text), WithJsonSchema({"type": ["string", "integer"]})]
+VersionField = Annotated[Text, BeforeValidator(_as_text), WithJsonSchema({"type": ["string", "integer"]})]
 Duration = Annotated[timedelta, BeforeValidator(_as_duration), WithJsonSchema(_DURATION)]
-Size = Annotated[Any, WithJsonSchema(_SIZE)]
-Value = Annotated[Any, WithJsonSchema({"x-ref": "Value"})]  # a $ref that pydantic would look for; see schema.py
+SizeField = Annotated[Any, WithJsonSchema(_SIZE)]
+ValueField = Annotated[Any, WithJsonSchema({"x-ref": "Value"})]  # becomes a $ref in schema.py
 
 Number = Annotated[Any, BeforeValidator(_as_number), WithJsonSchema({"type": "number"})]
 Times = Annotated[Any, BeforeValidator(_as_times), WithJsonSchema(_TIMES)]
-Known = Annotated[Any, WithJsonSchema({"type": ["boolean", "number", "string"]})]
-Condition = Annotated[Any, WithJsonSchema({"x-ref": "Condition"})]
+ScalarField = Annotated[Any, WithJsonSchema({"type": ["boolean", "number", "string"]})]
+ConditionField = Annotated[Any, WithJsonSchema({"x-ref": "Condition"})]
 Test = Annotated[Any, WithJsonSchema({"x-ref": "Test"})]
 
 Features = Annotated[list[Name], Field(description="Switches that are on.", json_schema_extra={"uniqueItems": True})]
 Levels = Annotated[dict[Name, LevelName], Field(description="The level of each feature with levels.")]
 Values = Annotated[
-    dict[str, Value],
+    dict[str, ValueField],
     Field(
         description=(
             "Configuration values: true and false, numbers, durations such as 24 hours, texts, lists, and"
-            " mappings of these. {no-commitment: text} promises nothing; not-included drops what is inherited."
+            " mappings of these. {no-commitment: text} is no promise, with a text to show; not-included drops an inherited value."
         )
     ),
 ]
 
 
 class Shape(BaseModel):
-    """What every mapping of a policy has in common: exact types, and no key unknown."""
+    """Base class of the models: exact types, and no unknown keys."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)

@@ -1,8 +1,8 @@
 """
-The shape of a policy, as models: what may stand where, and of which type.
+Schema models of a policy file: its sections, keys and types.
 
-The JSON Schema for editors is generated from these models, so their descriptions are
-what an editor shows. What only a whole policy can tell is checked elsewhere.
+The JSON Schema for editors is generated from these models; an editor shows the descriptions.
+Checks that need the whole policy are in `consistency`.
 """
 
 from __future__ import annotations
@@ -20,32 +20,34 @@ from entitlements.policy.schema_fields import (
     Levels,
     Name,
     Shape,
-    Size,
+    SizeField,
     Text,
     Values,
-    Version,
+    VersionField,
 )
 from entitlements.policy.schema_tiering import AssignmentShape, SegmentationShape, ServicesShape
 
 
 class Head(Shape):
-    """What names the policy, and what it says of everybody."""
+    """Version of the policy, and settings for all accounts."""
 
-    version: Version | None = Field(None, description="Names this state of the policy; required.")
+    version: VersionField | None = Field(
+        None, description="Required: the version of the policy; every decision carries it."
+    )
     unknown_account: Name = Field("deny", description="deny, raise, or the tier that unknown accounts get.")
     currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")] = Field(
-        "USD", description="Of every amount of money, three letters."
+        "USD", description="Currency of all amounts of money, three letters."
     )
 
 
-class _Definition(Shape):
+class _LimitShape(Shape):
     about: str = Field("", description="One sentence for people.")
     deadline: Duration | None = Field(None, description="How long a decision may wait for the store.")
-    mode: Annotated[Mode, Field(strict=False)] = Field(Mode.ENFORCE, description="shadow measures and never refuses.")
+    mode: Annotated[Mode, Field(strict=False)] = Field(Mode.ENFORCE, description="shadow counts and never refuses.")
 
 
-class RateShape(_Definition):
-    """So many units in a window; the window is written with the sizes."""
+class RateShape(_LimitShape):
+    """Limit of units in a window of time; the window is part of the sizes."""
 
     kind: Literal["rate"]
     unit: Text = Field("request", description="One unit's name, for people.")
@@ -56,42 +58,42 @@ class RateShape(_Definition):
             " token-bucket: refills evenly, with a burst."
         ),
     )
-    burst: int | None = Field(
-        None, ge=1, le=MAX_RATE, description="Of a token bucket: its capacity; left out, it is the rate itself."
+    burst: int | None = Field(None, ge=1, le=MAX_RATE, description="Capacity of a token bucket; default: the rate.")
+    per: Name | None = Field(
+        None, description="Counts separately for each of these, such as ip, in addition to the account's own limits."
     )
-    per: Name | None = Field(None, description="Keeps a meter for each of these, such as ip, beside the account's own.")
     on_outage: Annotated[OnOutage, Field(strict=False)] = Field(
-        OnOutage.LOCAL, description="While the store does not answer: local counts in the process."
+        OnOutage.LOCAL, description="What happens while the store does not answer; local counts in the process."
     )
 
 
-class QuotaShape(_Definition):
-    """So many units in a period."""
+class QuotaShape(_LimitShape):
+    """Limit of units in a period."""
 
     kind: Literal["quota"]
     unit: Text = Field("unit", description="One unit's name, for people.")
     period: Literal["month"] = Field("month", description="A calendar month, or from anchor to anchor.")
-    on_outage: Literal["allow", "deny"] = Field("deny", description="While the store does not answer.")
+    on_outage: Literal["allow", "deny"] = Field("deny", description="What happens while the store does not answer.")
 
 
-class AllocationShape(_Definition):
-    """So many units held at once, until they are released."""
+class AllocationShape(_LimitShape):
+    """Limit of units held at the same time, until they are released."""
 
     kind: Literal["allocation"]
     unit: Text = Field("unit", description="One unit's name, for people; byte allows sizes such as 10 GB.")
-    on_outage: Literal["allow", "deny"] = Field("deny", description="While the store does not answer.")
+    on_outage: Literal["allow", "deny"] = Field("deny", description="What happens while the store does not answer.")
 
 
-Definition = Annotated[RateShape | QuotaShape | AllocationShape, Field(discriminator="kind")]
+LimitDefinition = Annotated[RateShape | QuotaShape | AllocationShape, Field(discriminator="kind")]
 
 
 class TrialShape(Shape):
-    """What makes a tier a trial plan."""
+    """Terms of a trial plan."""
 
-    of: Duration = Field(description="How long it lasts where nothing else is said.")
-    shortest: Duration | None = Field(None, alias="from", description="The least it may last; left out, `of`.")
-    longest: Duration | None = Field(None, alias="to", description="The most it may last; left out, `of`.")
-    then: Name = Field(description="The tier that remains when it ends.")
+    of: Duration = Field(description="Default length of the trial.")
+    shortest: Duration | None = Field(None, alias="from", description="Shortest length; default: `of`.")
+    longest: Duration | None = Field(None, alias="to", description="Longest length; default: `of`.")
+    then: Name = Field(description="The tier of the account when the trial ends.")
 
 
 class _Bundle(Shape):
@@ -106,7 +108,7 @@ class TierShape(_Bundle):
     rank: Annotated[int, Field(ge=0)] | None = Field(
         None, description="Required, in one of the files; a higher rank is a higher tier."
     )
-    name: Text | None = Field(None, description="Its name for people; the id where it is left out.")
+    name: Text | None = Field(None, description="Name for people; default: the id.")
     aliases: list[Text] = Field(
         [], description="Other ids that accounts may carry.", json_schema_extra={"uniqueItems": True}
     )
@@ -119,10 +121,12 @@ class TierShape(_Bundle):
     )
     without: list[Name] = Field(
         [],
-        description="Inherited names to drop: features, limits, value keys or whole nodes of values.",
+        description="Inherited names to drop: features, limits, value keys or whole groups of values.",
         json_schema_extra={"uniqueItems": True},
     )
-    limits: dict[Name, Size] = Field({}, description="The size of each limit; one that is left out is not included.")
+    limits: dict[Name, SizeField] = Field(
+        {}, description="The size of each limit; one that is left out is not included."
+    )
     trial: TrialShape | None = Field(None, description="Only for a trial plan.")
 
 
@@ -131,10 +135,10 @@ class AddOnShape(_Bundle):
 
     about: str = Field("", description="One sentence for people.")
     tiers: list[Name] = Field(
-        [], description="The tiers that it is offered to; left out, all.", json_schema_extra={"uniqueItems": True}
+        [], description="The tiers whose accounts can buy it; default: all.", json_schema_extra={"uniqueItems": True}
     )
-    limits: dict[Name, Size] = Field({}, description="Units that each one bought adds.")
-    price: Text | None = Field(None, description="What it costs, in words: 500 per year.")
+    limits: dict[Name, SizeField] = Field({}, description="Units added for each one bought.")
+    price: Text | None = Field(None, description="Price as a text: 500 per year.")
 
 
 class RouteShape(Shape):
@@ -144,7 +148,7 @@ class RouteShape(Shape):
         None, description="A path template, such as /v1/leads/{id}; only the last rule, the default, may leave it out."
     )
     methods: list[Text] = Field(
-        [], description="HTTP methods in capital letters; left out, all.", json_schema_extra={"uniqueItems": True}
+        [], description="HTTP methods in capital letters; default: all.", json_schema_extra={"uniqueItems": True}
     )
     requires: list[Text] = Field(
         [],
@@ -155,23 +159,25 @@ class RouteShape(Shape):
     messages: dict[Name, Annotated[int, Field(ge=1)]] = Field(
         {}, description="Units of each limit for one message received on a websocket."
     )
-    exempt: bool = Field(False, description="Passed without asking who it is: health checks.")
+    exempt: bool = Field(False, description="Requests pass without identification of an account: health checks.")
 
 
 class Document(Shape):
-    """A policy: tiers of customers and what each of them gets. One file, or several of one folder."""
+    """A policy: tiers of customers and the contents of each. One file, or several of one folder."""
 
-    policy: Head = Field(Head.model_validate({}), description="What names the policy, and what it says of everybody.")
+    policy: Head = Field(Head.model_validate({}), description="Version of the policy, and settings for all accounts.")
     features: dict[Name, Text] = Field({}, description="Switches, each with one sentence about it.")
     levels: dict[Name, Annotated[list[LevelName], Field(min_length=2, json_schema_extra={"uniqueItems": True})]] = (
-        Field({}, description="Features in ordered levels, lowest first; a level `none` is as good as not included.")
+        Field({}, description="Features in ordered levels, lowest first; a level `none` counts as not included.")
     )
-    limits: dict[Name, Definition] = Field({}, description="How each limit is counted; sizes stand with the tiers.")
-    tiers: dict[Name, TierShape] = Field({}, description="What each tier gets.")
-    add_ons: dict[Name, AddOnShape] = Field({}, description="Bundles to buy on top of a tier.")
-    assignment: AssignmentShape | None = Field(None, description="Which tier an account belongs in.")
+    limits: dict[Name, LimitDefinition] = Field(
+        {}, description="How each limit is counted; the sizes are part of the tiers."
+    )
+    tiers: dict[Name, TierShape] = Field({}, description="The contents of each tier.")
+    add_ons: dict[Name, AddOnShape] = Field({}, description="Bundles that accounts can buy on top of a tier.")
+    assignment: AssignmentShape | None = Field(None, description="Rules that assign a tier to an account.")
     routes: list[RouteShape] = Field(
-        [], description="What the routes of an API need, in order: the first that matches counts."
+        [], description="Features and limits of the routes of an API, in order: the first route that matches applies."
     )
-    services: ServicesShape | None = Field(None, description="The services that accounts are given.")
-    segmentations: dict[Name, SegmentationShape] = Field({}, description="Ways to divide a base of accounts.")
+    services: ServicesShape | None = Field(None, description="Services given to accounts.")
+    segmentations: dict[Name, SegmentationShape] = Field({}, description="Ways to divide all accounts into segments.")

@@ -1,4 +1,4 @@
-"""What a policy has lost: files that were cut off at the end of a line are a policy too, and a smaller one."""
+"""Detection of truncated policy files: a file cut at the end of a line may be a valid, smaller policy."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _NAMED: Final = {
     "add_ons": "add-on",
     "segmentations": "segmentation",
 }
-_WHOLE: Final = ("assignment", "services")
+_SINGLE: Final = ("assignment", "services")
 
 
-def lost(before: Policy, after: Policy) -> str:
-    """Return something that *before* has and *after* has not, for people; an empty text where there is nothing."""
+def first_loss(before: Policy, after: Policy) -> str:
+    """Return a phrase for the first item of *before* that *after* lacks; empty if there is none."""
     return next(_losses(before, after), "")
 
 
@@ -30,13 +30,14 @@ def _losses(before: Policy, after: Policy) -> Iterator[str]:
     for section, kind in _NAMED.items():
         kept = getattr(after, section)
         yield from (f"the {kind} {name!r}" for name in getattr(before, section) if name not in kept)
-    yield from (f"the section {each}" for each in _WHOLE if getattr(before, each) and not getattr(after, each))
+    yield from (f"the section {each}" for each in _SINGLE if getattr(before, each) and not getattr(after, each))
     for section in ("limits", "tiers", "add_ons"):
-        for name, thing in getattr(before, section).items():
-            bare = _at_default(thing, getattr(after, section)[name])
-            yield from (f"{each!r} of the {_NAMED[section]} {name!r}" for each in bare)
-    for section in _WHOLE:
-        yield from (f"some of {section}.{each}" for each in _shorter(getattr(before, section), getattr(after, section)))
+        for name, item in getattr(before, section).items():
+            reset = _reset_fields(item, getattr(after, section)[name])
+            yield from (f"{each!r} of the {_NAMED[section]} {name!r}" for each in reset)
+    for section in _SINGLE:
+        shrunk = _shrunk_fields(getattr(before, section), getattr(after, section))
+        yield from (f"some of {section}.{each}" for each in shrunk)
     if len(after.routes) < len(before.routes):
         yield f"{len(before.routes) - len(after.routes)} of its routes"
     for section in ("tiers", "add_ons"):
@@ -45,20 +46,21 @@ def _losses(before: Policy, after: Policy) -> Iterator[str]:
             yield from (f"{each!r} in the {_NAMED[section]} {name!r}" for each in sorted(gone))
 
 
-def _at_default(before: Any, after: Any) -> list[str]:
-    """Return what is set in *before*, and left at its default in *after*."""
+def _reset_fields(before: Any, after: Any) -> list[str]:
+    """Return the fields that are set in *before* and have their default in *after*."""
     if type(before) is not type(after):
         return []
-    defaults = {each.name: each.default for each in fields(before) if each.default is not MISSING}
     return [
-        name
-        for name, default in defaults.items()
-        if getattr(before, name) != default and getattr(after, name) == default
+        each.name
+        for each in fields(before)
+        if each.default is not MISSING
+        and getattr(before, each.name) != each.default
+        and getattr(after, each.name) == each.default
     ]
 
 
-def _shorter(before: Any, after: Any) -> list[str]:
-    """Return which of the collections in *before* hold fewer things in *after*."""
+def _shrunk_fields(before: Any, after: Any) -> list[str]:
+    """Return the fields whose collection has fewer items in *after*."""
     if not is_dataclass(before) or type(before) is not type(after):
         return []
     found = {each.name: getattr(before, each.name) for each in fields(before)}

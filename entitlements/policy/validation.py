@@ -1,8 +1,8 @@
 """
-From the tree to the models: every problem of shape, and whatever is sound beside it.
+Validation of the tree against the schema models.
 
-What does not fit is reported and then left out, so that one wrong line does not keep the
-rest of the policy from being checked.
+Parts that are not valid are reported and removed, so that the rest of the policy is still
+checked.
 """
 
 from __future__ import annotations
@@ -11,28 +11,27 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from entitlements.policy.errors import Misread
-from entitlements.policy.pydantic_messages import complaint, path_of
+from entitlements.policy.pydantic_messages import message, path_of
 from entitlements.policy.schema_models import Document
-from entitlements.policy.yaml.tree import Branch, Items, Leaf, Node, Path, plain
+from entitlements.policy.yaml.tree import Branch, Items, Leaf, Node, Path, to_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from entitlements.policy.report import Report
 
-_ROUNDS = 20  # what is left out may leave a gap that is left out next; each round goes one up
+_MAX_ROUNDS = 20  # a removal may make the mapping around it invalid, which the next round removes
 
 
-def shaped(root: Branch, report: Report) -> Document:
-    """Return what of the tree has the shape of a policy; the report takes the rest."""
-    data: Any = plain(root)
-    nothing = list(_empty(root, ()))
-    for path in nothing:
-        report.error(path, Misread("nothing is written here", "write a value, or leave the key out"))
-    _leave_out(data, nothing)
-    _note_lost_sections(nothing, report)
-    for attempt in range(_ROUNDS):
+def validate(root: Branch, report: Report) -> Document:
+    """Return the valid parts of the tree; report the others."""
+    data: Any = to_data(root)
+    empty = list(_empty_values(root, ()))
+    for path in empty:
+        report.error(path, "nothing is written here", "write a value, or leave the key out")
+    _remove(data, empty)
+    _note_removed_sections(empty, report)
+    for attempt in range(_MAX_ROUNDS):
         try:
             return Document.model_validate(data)
         except ValidationError as error:
@@ -40,44 +39,42 @@ def shaped(root: Branch, report: Report) -> Document:
             paths = [path_of(each) for each in errors]
             if not attempt:
                 for each, path in zip(errors, paths, strict=True):
-                    report.error(path, complaint(each, path))
-                _note_lost_sections(paths, report)
-            _leave_out(
-                data,
-                [path[:-1] if each["type"] == "missing" else path for each, path in zip(errors, paths, strict=True)],
-            )
+                    report.add(path, message(each, path))
+                _note_removed_sections(paths, report)
+            pairs = zip(errors, paths, strict=True)
+            _remove(data, [path[:-1] if each["type"] == "missing" else path for each, path in pairs])
     return Document.model_validate({})
 
 
-def _note_lost_sections(paths: list[Path], report: Report) -> None:
-    """Note that a whole section is left out: nobody can tell which names it was to define."""
+def _note_removed_sections(paths: list[Path], report: Report) -> None:
+    """Mark the tree as incomplete if a whole section is removed: the names that it defines are unknown."""
     report.complete = report.complete and all(len(path) > 1 for path in paths)
 
 
-def _empty(node: Node, path: Path) -> Iterator[Path]:
-    """Find the values that are empty; those among `values` are found where these are read."""
+def _empty_values(node: Node, path: Path) -> Iterator[Path]:
+    """Find the values that are empty, except below `values` of a tier or add-on: `read_values` reports those."""
     if isinstance(node, Leaf) and node.value is None:
         yield path
     if isinstance(node, Items):
         for at, child in enumerate(node.nodes):
-            yield from _empty(child, (*path, at))
+            yield from _empty_values(child, (*path, at))
     if isinstance(node, Branch):
         for key, child in node.nodes.items():
             if not (len(path) == 2 and key == "values" and isinstance(child, Branch)):
-                yield from _empty(child, (*path, key))
+                yield from _empty_values(child, (*path, key))
 
 
-def _leave_out(data: Any, paths: list[Path]) -> None:
-    """Remove what stands at *paths*; of a list the last item first, so that the indices stay right."""
+def _remove(data: Any, paths: list[Path]) -> None:
+    """Remove the nodes at *paths*; the last items of a list first, so that other indices stay valid."""
     for path in sorted(set(paths), key=lambda path: [(isinstance(step, int), step) for step in path], reverse=True):
-        above = data
+        parent = data
         for step in path[:-1]:
-            above = above[step] if _has(above, step) else None
-        if path and _has(above, path[-1]):
-            del above[path[-1]]
+            parent = parent[step] if _contains(parent, step) else None
+        if path and _contains(parent, path[-1]):
+            del parent[path[-1]]
 
 
-def _has(above: Any, step: str | int) -> bool:
-    if isinstance(above, dict):
-        return step in above
-    return isinstance(above, list) and isinstance(step, int) and step < len(above)
+def _contains(parent: Any, step: str | int) -> bool:
+    if isinstance(parent, dict):
+        return step in parent
+    return isinstance(parent, list) and isinstance(step, int) and step < len(parent)

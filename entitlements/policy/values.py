@@ -1,8 +1,8 @@
 """
-Configuration values: a tree of keys, flattened by dots, each value typed as it is written.
+Configuration values: a tree of keys, flattened to dotted keys; each value has the type that is written.
 
-An inner node may also be a value: `{no-commitment: text}` is None at its key, and the
-text stands below it, under `label`.
+`{no-commitment: text}` becomes two values: None under its key, and the text under
+`<key>.label`.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from entitlements.policy.report import Report
 
 NO_COMMITMENT: Final = "no-commitment"
-"""The only key of a mapping that promises nothing."""
+"""The only key of a mapping that makes no promise."""
 
 LABEL: Final = "label"
-"""Under which the text of what is not promised stands."""
+"""The last word of the key under which the text of `no-commitment` is found."""
 
-Written = dict[str, tuple["Value | NotIncluded", Path]]
-"""What one tier writes: by dotted key, with the path in the file."""
+LocatedValues = dict[str, tuple["Value | NotIncluded", Path]]
+"""Values of one tier by dotted key, each with its path in the file."""
 
 
-def read_values(node: Node | None, path: Path, report: Report) -> Written:
-    """Return the leaves below *node*, `NOT_INCLUDED` where something inherited is dropped."""
-    written: Written = {}
+def read_values(node: Node | None, path: Path, report: Report) -> LocatedValues:
+    """Return the values below *node*, `NOT_INCLUDED` where an inherited value is dropped."""
+    written: LocatedValues = {}
     inner: set[str] = set()
     if isinstance(node, Branch):
         for key, value, at in _leaves(node, path, "", report):
-            if clash := _clash(key, written, inner):
-                report.error(at, clash)
+            if error := _conflict(key, written, inner):
+                report.add(at, error)
             else:
                 written[key] = (value, at)
                 inner.update(nodes_above(key))
@@ -53,12 +53,12 @@ def nodes_above(key: str) -> list[str]:
     return [".".join(words[:depth]) for depth in range(1, len(words))]
 
 
-def overlaid(base: Mapping[str, Value], own: Mapping[str, Value | NotIncluded]) -> dict[str, Value]:
+def overlay(base: Mapping[str, Value], own: Mapping[str, Value | NotIncluded]) -> dict[str, Value]:
     """
-    Return *base* as *own* replaces it.
+    Return *base* updated with *own*.
 
-    A key replaces itself, everything below it, and a value above it; except that a label
-    alone changes what a missing commitment says, and not that it is missing.
+    A key replaces itself, all keys below it, and a value above it. Exception: a label alone
+    changes the text of a `no-commitment`, which stays.
     """
     nodes = {node for key in own for node in nodes_above(key)}
 
@@ -87,8 +87,8 @@ def _leaves(branch: Branch, path: Path, above: str, report: Report) -> Iterator[
                 yield f"{key}.{LABEL}", label, (*at, NO_COMMITMENT)
             else:
                 yield key, _typed(node), at
-        except Misread as what:
-            report.error(at, what)
+        except Misread as error:
+            report.add(at, error)
 
 
 def _check_key(word: str, node: Node) -> None:
@@ -108,7 +108,7 @@ def _label(branch: Branch) -> str:
 
 
 def _typed(node: Node, *, listed: bool = False) -> Value | NotIncluded:
-    """Return what one value is; items of a list may be mappings."""
+    """Return the value of one node; items of a list may be mappings."""
     if isinstance(node, Items):
         return tuple(_item(child) for child in node.nodes)
     if isinstance(node, Branch):
@@ -144,8 +144,8 @@ def _plain_text(text: str, *, listed: bool) -> Value | NotIncluded:
     return parse_duration(text) if is_duration(text) else text
 
 
-def _clash(key: str, written: Written, inner: set[str]) -> Misread | None:
-    """Return what keeps *key* from being written beside the others of the same tier."""
+def _conflict(key: str, written: LocatedValues, inner: set[str]) -> Misread | None:
+    """Return the error if *key* contradicts other keys of the same tier, or None."""
     if key in written:
         return Misread(f"{key!r} is written twice in this tier", "keep one of the two")
     above = next((node for node in nodes_above(key) if node in written and written[node][0] is not None), None)

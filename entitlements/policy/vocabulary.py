@@ -1,4 +1,4 @@
-"""The names that a policy defines, and what to say of one that it does not."""
+"""Names that a policy defines, and errors for names that it does not."""
 
 from __future__ import annotations
 
@@ -13,45 +13,45 @@ from entitlements.policy.schema_models import Document
 from entitlements.policy.yaml.tree import Branch, keys_of
 
 SECTIONS: Final = {"features": "feature", "levels": "feature with levels", "limits": "limit"}
-"""The sections that define names, and what they define."""
+"""Section that defines names -> noun for one of its entries."""
 
 _NOT = SECTIONS | {"features": "switch"}
 
 
 class Speller:
     """
-    Finds the nearest spelling of an unknown name.
+    Suggests the nearest spelling of an unknown name.
 
     Attributes:
-        meant: The names that unknown ones were probably meant to be.
+        suggested: The names that were suggested.
     """
 
     def __init__(self) -> None:
-        self.meant: set[str] = set()
-        self._left = 200_000  # comparing two names is slow, and so many unknown ones are no slips of spelling
+        self.suggested: set[str] = set()
+        self._left = 200_000  # comparisons, which are slow; more unknown names than that are no typing errors
 
     def suggest(self, name: str, known: Collection[str]) -> str:
-        """Return `did you mean 'x'?`, or an empty text if nothing is like *name*."""
+        """Return `did you mean 'x'?`, or an empty text if no name is similar to *name*."""
         self._left -= len(known)
         close = difflib.get_close_matches(name, known, n=1) if self._left >= 0 else []
-        self.meant.update(close)
+        self.suggested.update(close)
         return f"did you mean {close[0]!r}?" if close else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
     """
-    Every name that the files define, those included whose definition is faulty.
+    All names that the files define, including those with a faulty definition.
 
     Args:
-        kinds: Features, features with levels and limits: name to the section that defines it first.
-        defined: Every section and name that it defines.
-        levels: The levels of each feature whose list of them is sound.
-        tiers: The tiers' ids.
-        aliases: Other names of tiers, to the id.
+        kinds: Name of a feature or limit -> the first section that defines it.
+        defined: All pairs of a section and a name that it defines.
+        levels: The levels of each feature whose list of levels is valid.
+        tiers: The ids of the tiers, as keys.
+        aliases: Alias -> id of the tier.
         trials: The ids of trial plans.
-        services: The features that services are; their section defines them.
-        speller: Finds what an unknown name was probably meant to be.
+        services: The names of the features that the services define.
+        speller: Suggests spellings.
     """
 
     kinds: Mapping[str, str]
@@ -63,22 +63,18 @@ class Vocabulary:
     services: frozenset[str]
     speller: Speller
 
-    def known(self, section: str) -> list[str]:
-        """Return the names that *section* defines."""
-        return [name for name, kind in self.kinds.items() if kind == section]
-
     def unknown(self, name: str, section: str) -> Misread | None:
-        """Return what is wrong with *name* as a name of *section*; None if nothing is."""
+        """Return the error if *section* does not define *name*, or None."""
         if (section, name) in self.defined:
             return None
         kind = self.kinds.get(name)
         if kind is not None:
             return Misread(f"{name!r} is a {SECTIONS[kind]}, not a {_NOT[section]}", f"write it under {kind}")
-        close = self.speller.suggest(name, self.known(section))
+        close = self.speller.suggest(name, [each for each, kind in self.kinds.items() if kind == section])
         return Absent(f"there is no {SECTIONS[section]} {name!r}", close or f"define it under {section}")
 
     def unknown_tier(self, name: str) -> Misread | None:
-        """Return what is wrong with *name* as a tier's id; None if nothing is."""
+        """Return the error if *name* is not the id of a tier, or None."""
         if name in self.tiers:
             return None
         if name in self.aliases:
@@ -87,7 +83,7 @@ class Vocabulary:
         return Absent(f"there is no tier {name!r}", close or "define it under tiers")
 
     def unknown_level(self, feature: str, level: str) -> Misread | None:
-        """Return what is wrong with *level* of a feature; None if nothing is, or nobody can tell."""
+        """Return the error if the feature lacks *level*, or None; also None if its levels are not valid."""
         levels = self.levels.get(feature)
         if levels is None or level in levels:
             return None
@@ -95,8 +91,8 @@ class Vocabulary:
         return Absent(f"{feature!r} has no level {level!r}", close or f"write one of {', '.join(levels)}")
 
 
-def vocabulary_of(root: Branch, document: Document) -> Vocabulary:
-    """Return the names of the whole policy; a name defined twice is what it was first."""
+def collect_vocabulary(root: Branch, document: Document) -> Vocabulary:
+    """Return the names of the whole policy; of a name defined twice, the first definition counts."""
     services = [PREFIX + name for name in keys_of(root, "services", "catalogue")]
     defined = [(section, name) for section in SECTIONS for name in keys_of(root, section)]
     defined += [("features", name) for name in services]

@@ -1,15 +1,16 @@
 """
-A policy whose files change while it is in force.
+Watcher of policy files: reloads them when they change.
 
-Nobody waits for a change: looking rides on calls, through the clock that each of them
-reads. What has changed is loaded once it has stood still from one look to the next and
-while it was read, so that a file is never taken while somebody writes it. What is bad,
-cut off or half written is reported, once, and never put in force; the last good one stays.
-A cut at the end of a line leaves a good policy. It is known by what is lost while the
-version stays, or by the end mark `...` that the file had.
+There is no thread. Each call reads a clock, and a `PollingClock` polls the files at an
+interval. A changed policy is loaded once two polls in a row find the files in the same state,
+and the state is still the same after loading; so a file is not read while it is written.
+A policy that is not valid or truncated is reported once and never takes effect; the last
+valid one stays in force. Files that were cut at the end of a line may be a valid policy. They
+are detected in two ways: the policy has lost something under the same version, or a file has
+lost its end mark `...`.
 
-Any number of threads may look. One at a time does, and what it finds takes effect in that
-order: an older policy never follows a newer one. Nobody waits for their turn.
+Any number of threads may poll. Only one does at a time, the others continue at once. Policies
+take effect in the order in which they were found: an older one never follows a newer one.
 """
 
 from __future__ import annotations
@@ -22,98 +23,97 @@ from entitlements._fork import renew_after_fork
 from entitlements.clock import monotonic
 from entitlements.errors import PolicyError
 from entitlements.model.instants import check_duration
-from entitlements.policy import Policy as Loaded
-from entitlements.policy.truncation import lost
+from entitlements.policy import Policy
+from entitlements.policy.truncation import first_loss
 from entitlements.policy.yaml.files import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
-    from entitlements.model.policy import Policy
-
-Signature = tuple[tuple[str, int, int, int, int], ...]
-"""Of each file: its name, when it and its inode changed, its size, its inode."""
+FileStates = tuple[tuple[str, int, int, int, int], ...]
+"""Of each file: name, modification time, inode change time, size, inode."""
 
 
 class PolicyFiles:
     """
-    The file, or the files of the folder, at *path*.
+    The policy file, or the files of the folder, at *path*.
 
     Args:
-        path: As `Policy.load()` takes it.
+        path: Of a file or a folder, as for `Policy.load()`.
 
     Raises:
-        PolicyError: Where they are no policy now.
+        PolicyError: If the files are not a valid policy now.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
-        self._settled = self._signature()
-        self._pending: Signature | None = None
-        self._news: Policy | str | None = None
-        self._turn = threading.Lock()
+        self._loaded_states = self._states()
+        self._pending: FileStates | None = None
+        self._update: Policy | str | None = None
+        self._lock = threading.Lock()
         renew_after_fork(self)
-        self.policy: Policy = Loaded.load(path)
-        self._marked = self._with_end_mark(self._settled)
+        self.policy = Policy.load(path)
+        self._marked = self._with_end_mark(self._loaded_states)
 
-    def look(self) -> None:
-        """Look whether they have changed; `hand_over` tells what they have become."""
-        turn = self._turn
-        if turn.acquire(blocking=False):
+    def poll(self) -> None:
+        """Check the files for changes; `deliver` passes on the result."""
+        lock = self._lock
+        if lock.acquire(blocking=False):
             try:
-                self._news = self._looked() or self._news
+                self._update = self._poll() or self._update
             finally:
-                turn.release()
+                lock.release()
 
-    def hand_over(self, take: Callable[[Policy | str], None]) -> None:
+    def deliver(self, take: Callable[[Policy | str], None]) -> None:
         """
-        Give *take* the policy that they have become, or what is wrong with them, if there is news.
+        Call *take* with the new policy, or with the error message, if there is an update.
 
-        Where somebody else has their turn, the news waits for the next one.
+        If another thread polls or delivers, the update stays for the next call.
         """
-        turn = self._turn
-        if turn.acquire(blocking=False):
+        lock = self._lock
+        if lock.acquire(blocking=False):
             try:
-                news, self._news = self._news, None
-                if news is not None:
-                    take(news)
+                update, self._update = self._update, None
+                if update is not None:
+                    take(update)
             finally:
-                turn.release()
+                lock.release()
 
     def renew(self) -> None:
-        """Let a forked child look for itself: what a thread of the parent had found may be nowhere yet."""
-        if self._turn.locked():
-            self._settled = ()
-        self._turn = threading.Lock()
+        """Take a fresh lock in a forked child; poll again what a thread of the parent was polling."""
+        if self._lock.locked():
+            self._loaded_states = ()
+        self._lock = threading.Lock()
 
-    def _looked(self) -> Policy | str | None:
-        found = self._signature()
-        if found == self._settled:
+    def _poll(self) -> Policy | str | None:
+        states = self._states()
+        if states == self._loaded_states:
             self._pending = None
             return None
-        if found != self._pending:
-            self._pending = found
+        if states != self._pending:
+            self._pending = states
             return None
-        self._settled, self._pending = found, None
-        said = self._loaded(found)
-        if self._signature() != found:  # somebody wrote meanwhile: what was read may be half of it
-            self._settled = ()
+        self._loaded_states, self._pending = states, None
+        update = self._load(states)
+        if self._states() != states:  # written meanwhile: half of the new content may have been read
+            self._loaded_states = ()
             return None
-        if not isinstance(said, str):
-            self.policy, self._marked = said, self._with_end_mark(found)
-        return said
+        if not isinstance(update, str):
+            self.policy, self._marked = update, self._with_end_mark(states)
+        return update
 
-    def _loaded(self, found: Signature) -> Policy | str:
+    def _load(self, states: FileStates) -> Policy | str:
         try:
-            return self._cut_off(found) or self._whole(Loaded.load(self.path))
+            return self._end_mark_error(states) or self._checked(Policy.load(self.path))
         except (PolicyError, OSError) as error:
             return str(error)
-        except Exception as error:  # noqa: BLE001 - whatever loading trips over, the call that looked by the way goes on
+        except Exception as error:  # noqa: BLE001 - an error of loading must not fail the call that polls
             return f"{self.path} cannot be loaded: {type(error).__name__}: {error}"
 
-    def _cut_off(self, found: Signature) -> str:
-        for name, *_ in found:
+    def _end_mark_error(self, states: FileStates) -> str:
+        """Return a message about a file that lacks its last newline or end mark; empty if there is none."""
+        for name, *_ in states:
             tail = _tail(name)
             if not tail.endswith(b"\n"):
                 return f"{name} does not end with a newline, so it may be cut off; end it with one"
@@ -121,23 +121,23 @@ class PolicyFiles:
                 return f"{name} does not end with the line ... as it did, so it may be cut off; end it with that line"
         return ""
 
-    def _whole(self, policy: Policy) -> Policy | str:
-        """Return *policy*, unless it lacks something while it says that it is the one in force."""
-        what = lost(self.policy, policy) if policy.version == self.policy.version else ""
-        if not what:
+    def _checked(self, policy: Policy) -> Policy | str:
+        """Return *policy*; a message if it has the version of the one in force and has lost something."""
+        loss = first_loss(self.policy, policy) if policy.version == self.policy.version else ""
+        if not loss:
             return policy
         return (
-            f"{self.path} has lost {what} under the same version {policy.version!r}, so it may be cut off;"
-            " write it anew, or change policy.version if that is meant"
+            f"{self.path} has lost {loss} under the same version {policy.version!r}, so it may be cut off;"
+            " write it again, or change policy.version if that is meant"
         )
 
-    def _with_end_mark(self, found: Signature) -> frozenset[str]:
+    def _with_end_mark(self, states: FileStates) -> frozenset[str]:
         try:
-            return frozenset(name for name, *_ in found if _is_end_mark(_tail(name)))
+            return frozenset(name for name, *_ in states if _is_end_mark(_tail(name)))
         except OSError:
             return frozenset()
 
-    def _signature(self) -> Signature:
+    def _states(self) -> FileStates:
         found = []
         for name in self._names():
             try:
@@ -155,55 +155,55 @@ class PolicyFiles:
             return [self.path]
 
 
-class WatchingClock:
+class PollingClock:
     """
-    A clock that, every so often when it is read, has somebody look at something.
+    A clock that calls *poll* at an interval, when it is read.
 
     Args:
-        clock: What tells the time.
-        every: The least time between two looks: seconds, or a timedelta.
-        look: Is called without arguments.
+        clock: Returns the present instant.
+        every: The shortest time between two polls: seconds, or a timedelta.
+        poll: Called without arguments.
     """
 
-    def __init__(self, clock: Callable[[], int], every: float | timedelta, look: Callable[[], object]) -> None:
+    def __init__(self, clock: Callable[[], int], every: float | timedelta, poll: Callable[[], object]) -> None:
         self.clock = clock
         self._every = check_duration(every, "every")
-        self._look = look
+        self._poll = poll
         self._due = monotonic() + self._every
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         renew_after_fork(self)
 
     def __call__(self) -> int:
         """Return the present instant, in microseconds since 1970."""
         now = monotonic()
-        if now >= self._due and self._is_mine(now):
-            self._look()
+        if now >= self._due and self._claim(now):
+            self._poll()
         return self.clock()
 
     def renew(self) -> None:
         """Take a fresh lock, in a forked child."""
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
-    def _is_mine(self, now: int) -> bool:
-        """Say whether the caller is the one who looks this time: two looks are never closer than they should be."""
-        turn = self._turn
-        if not turn.acquire(blocking=False):
+    def _claim(self, now: int) -> bool:
+        """Return True for the one caller that polls; two polls are never closer than the interval."""
+        lock = self._lock
+        if not lock.acquire(blocking=False):
             return False
         try:
-            mine = now >= self._due
-            self._due = now + self._every if mine else self._due
+            due = now >= self._due
+            self._due = now + self._every if due else self._due
         finally:
-            turn.release()
-        return mine
+            lock.release()
+        return due
 
 
 def _tail(name: str) -> bytes:
-    """Return the last bytes of a file, more than an end mark has."""
+    """Return the last bytes of a file: more than an end mark has."""
     with open(name, "rb") as file:  # noqa: PTH123 - as above
         file.seek(max(0, file.seek(0, os.SEEK_END) - 16))
         return file.read()
 
 
 def _is_end_mark(tail: bytes) -> bool:
-    """Say whether the last line is `...`, with which YAML ends a document."""
+    """Return True if the last line is `...`, the end of a YAML document."""
     return tail.rstrip().endswith(b"\n...")

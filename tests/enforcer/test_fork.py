@@ -19,7 +19,7 @@ import pytest
 from entitlements import AsyncEnforcer, Enforcer, FeatureRequests, Policy
 from entitlements.accounts.cached import CachedAccounts
 from entitlements.accounts.static import StaticAccounts
-from entitlements.policy.watcher import PolicyFiles, WatchingClock
+from entitlements.policy.watcher import PolicyFiles, PollingClock
 from entitlements.refunds import RefundGuard
 
 pytestmark = [
@@ -221,18 +221,18 @@ def test_what_a_thread_of_the_parent_has_seen_of_a_policy_and_not_yet_said_a_chi
     path = tmp_path / "policy.yaml"
     path.write_text("policy: {version: 1}\ntiers: {one: {rank: 1}}\n")
     files, news = PolicyFiles(path), []
-    clock = WatchingClock(lambda: 7, 3600, lambda: news.append("looked"))
+    clock = PollingClock(lambda: 7, 3600, lambda: news.append("looked"))
     path.write_text("policy: {version: 22}\ntiers: {one: {rank: 1}}\n")
 
     def work():
         for _ in range(3):
-            files.look()
-            files.hand_over(lambda policy: news.append(policy.version))
+            files.poll()
+            files.deliver(lambda policy: news.append(policy.version))
         clock._due = 0
         return news if clock() == 7 else None
 
-    with files._turn, clock._turn:
-        files._settled = files._signature()
+    with files._lock, clock._lock:
+        files._loaded_states = files._states()
         assert ["['22', 'looked']"] == forked(work)
 
 

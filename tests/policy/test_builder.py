@@ -12,7 +12,7 @@ from entitlements.model import policy as model
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Algorithm, Allocation, Mode, OnOutage, Quota, Rate
 from entitlements.model.policy import Feature, TrialTerms
 from entitlements.policy import Policy
-from entitlements.policy.values import overlaid
+from entitlements.policy.values import overlay
 
 POLICIES = Path(__file__).resolve().parents[2] / "policies"
 MINUTE = 60_000_000
@@ -257,4 +257,4 @@ def test_a_number_of_a_mapping_is_the_number_written():
 )
 def test_a_key_replaces_itself_what_is_below_it_and_a_value_above_it(base, own, expected):
     """Except that a label alone changes only what a missing commitment says."""
-    assert expected == overlaid(base, own)
+    assert expected == overlay(base, own)

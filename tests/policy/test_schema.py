@@ -9,9 +9,9 @@ from jsonschema import Draft202012Validator
 
 from entitlements.policy.report import Report
 from entitlements.policy.schema import schema_text
-from entitlements.policy.sizes import Budget
+from entitlements.policy.size_limits import Budget
 from entitlements.policy.yaml.reader import read_text
-from entitlements.policy.yaml.tree import plain
+from entitlements.policy.yaml.tree import to_data
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKED_IN = files("entitlements.policy") / "policy.schema.json"
@@ -24,7 +24,7 @@ def written(text):
     report = Report()
     tree = read_text(text, "policy.yaml", report, Budget())
     assert () == report.problems
-    return json.loads(json.dumps(plain(tree), default=float))
+    return json.loads(json.dumps(to_data(tree), default=float))
 
 
 def faults(text):

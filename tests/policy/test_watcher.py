@@ -14,7 +14,7 @@ import pytest
 from entitlements import Account, AsyncEnforcer, Enforcer, Policy, PolicyError
 from entitlements.clock import monotonic
 from entitlements.model import events
-from entitlements.policy.watcher import PolicyFiles, WatchingClock
+from entitlements.policy.watcher import PolicyFiles, PollingClock
 from entitlements.testing import RecordingHook
 
 SOON = timedelta(microseconds=1)
@@ -71,8 +71,8 @@ def in_force(enforcer):
 def found(files):
     """Look once, and return the news."""
     news = []
-    files.look()
-    files.hand_over(news.append)
+    files.poll()
+    files.deliver(news.append)
     return news
 
 
@@ -366,21 +366,21 @@ def test_an_older_policy_never_follows_a_newer_one(path, hook):
 def test_news_that_nobody_could_put_in_force_waits_for_the_next_look(path):
     files, news = PolicyFiles(path), []
     replaced(path, written(2))
-    files.look()
-    files.look()
-    with files._turn:
-        files.hand_over(news.append)
-        files.look()
+    files.poll()
+    files.poll()
+    with files._lock:
+        files.deliver(news.append)
+        files.poll()
     assert [] == news
     assert ["2"] == [policy.version for policy in found(files)]
 
 
 def test_of_many_threads_that_read_the_clock_at_once_one_looks():
     looks, due = [], 60
-    clock = WatchingClock(lambda: 7, due, lambda: looks.append(1))
+    clock = PollingClock(lambda: 7, due, lambda: looks.append(1))
     now = monotonic() + 2 * due * 10**6
-    assert [True, False] == [clock._is_mine(now), clock._is_mine(now)]
-    with clock._turn:
+    assert [True, False] == [clock._claim(now), clock._claim(now)]
+    with clock._lock:
         clock._due = 0
         assert 7 == clock()
     assert [] == looks

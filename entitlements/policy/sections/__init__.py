@@ -1,5 +1,5 @@
 """
-Sections of a policy file, one module each: from models to values, with checks.
+Sections of a policy file, one module each: they turn schema models into model values and check them.
 
 `routes`, `assignment`, `services`, `segmentations`, `transitions`; `conditions` reads the conditions in them.
 """

@@ -1,14 +1,14 @@
 """
-Conditions as a policy writes them, read into data; there is no code in a policy to run.
+Parser of conditions: from the form of a policy file to values of `model.conditions`.
 
-A mapping holds criteria with what each is tested for, and all of them hold; `all` and
-`any` hold a list of conditions, `not` holds one. A test is a value, a list of values,
-bounds (`from`, `above`, `to`, `below`), or the same in words (`is`, `in`, `known`).
+A condition is a mapping of criteria to tests, all of which must be true. `all` and `any`
+contain a list of conditions, `not` contains one. A test is a value, a list of values, bounds
+(`from`, `above`, `to`, `below`), or a word: `is`, `in`, `known`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,16 +23,18 @@ if TYPE_CHECKING:
     from entitlements.policy.yaml.tree import Path
 
 JOINS: Final = ("all", "any", "not")
-"""The words that join conditions; no criterion may be called so."""
+"""Words that join conditions; they are no names of criteria."""
 
 TESTS: Final = ("is", "in", "from", "above", "to", "below", "known")
-"""What a criterion may be tested for."""
+"""Keys of a test."""
+
+NUMERIC_KINDS: Final = (CriterionKind.AMOUNT, CriterionKind.COUNT)
+"""Kinds of criteria whose values are numbers."""
 
 _FOREIGN = {">=": "from", "=>": "from", ">": "above", "<=": "to", "=<": "to", "<": "below", "==": "is", "=": "is"}
 _FOREIGN |= {"gte": "from", "gt": "above", "lte": "to", "lt": "below", "eq": "is", "equals": "is"}
 _FOREIGN |= {"min": "from", "max": "to", "at-least": "from", "at-most": "to", "one-of": "in"}
-_NUMBERS = (CriterionKind.AMOUNT, CriterionKind.COUNT)
-_IDEAS = {
+_EXAMPLES = {
     CriterionKind.AMOUNT: "a number, such as 25000",
     CriterionKind.COUNT: "a whole number, such as 10",
     CriterionKind.WORD: "a word, such as local-agency",
@@ -41,33 +43,32 @@ _IDEAS = {
 
 
 def read_condition(data: Any, path: Path, criteria: Mapping[str, Criterion], report: Report) -> Condition | None:
-    """Return the condition that *data* writes; None, and why in the report, if it is none."""
+    """Return the condition in *data*; None if it is not valid, which is reported."""
     if not isinstance(data, Mapping) or not data:
-        what = Misread(f"{shown(data)} is not a condition", "write a criterion and its test: {agents: {from: 10}}")
-        report.error(path, what)
+        cure = "write a criterion and its test: {agents: {from: 10}}"
+        report.error(path, f"{shown(data)} is not a condition", cure)
         return None
-    parts = [_entry(str(key), value, (*path, str(key)), criteria, report) for key, value in data.items()]
-    sound = tuple(part for part in parts if part is not None)
-    if len(sound) < len(parts):
+    sound = _all_valid(_entry(str(key), value, (*path, str(key)), criteria, report) for key, value in data.items())
+    if not sound:
         return None
     return sound[0] if len(sound) == 1 else All(sound)
 
 
 def read_test(data: Any, path: Path, criterion: Criterion, report: Report) -> Between | OneOf | IsKnown | None:
-    """Return what a criterion is tested for; None, and why in the report, if that is nothing."""
+    """Return the test of a criterion in *data*; None if it is not valid, which is reported."""
     try:
         return _test(data, criterion)
-    except Misread as what:
-        report.error(path, what)
+    except Misread as error:
+        report.add(path, error)
         return None
 
 
 def read_known(data: Any, criterion: Criterion) -> CriterionValue:
     """
-    Return a value as a criterion has it.
+    Return *data* as a value of the criterion.
 
     Raises:
-        Misread: For one that the criterion cannot have.
+        Misread: For a value that the criterion cannot have.
     """
     match criterion.kind, data:
         case CriterionKind.FLAG, bool():
@@ -78,7 +79,7 @@ def read_known(data: Any, criterion: Criterion) -> CriterionValue:
             number = Decimal(data)
             if criterion.kind is CriterionKind.AMOUNT or number == number.to_integral_value():
                 return number if criterion.kind is CriterionKind.AMOUNT else int(number)
-    raise Misread(f"{shown(data)} is nothing that {criterion.name!r} can be", f"write {_IDEAS[criterion.kind]}")
+    raise Misread(f"{shown(data)} is nothing that {criterion.name!r} can be", f"write {_EXAMPLES[criterion.kind]}")
 
 
 def _entry(key: str, value: Any, path: Path, criteria: Mapping[str, Criterion], report: Report) -> Condition | None:
@@ -88,29 +89,35 @@ def _entry(key: str, value: Any, path: Path, criteria: Mapping[str, Criterion], 
     if key in JOINS:
         return _joined(key, value, path, criteria, report)
     if key not in criteria:
-        report.error(path, _unknown(key, criteria))
+        report.error(path, *_unknown_criterion(key, criteria))
         return None
     return read_test(value, path, criteria[key], report)
 
 
 def _joined(key: str, value: Any, path: Path, criteria: Mapping[str, Criterion], report: Report) -> Condition | None:
     if not isinstance(value, list) or not value:
-        what = Misread(f"{shown(value)} is not a list of conditions", f"write {key}: [{{…}}, {{…}}]")
-        report.error(path, what)
+        report.error(path, f"{shown(value)} is not a list of conditions", f"write {key}: [{{…}}, {{…}}]")
         return None
-    parts = [read_condition(part, (*path, at), criteria, report) for at, part in enumerate(value)]
-    sound = tuple(part for part in parts if part is not None)
-    if len(sound) < len(parts):
+    sound = _all_valid(read_condition(part, (*path, at), criteria, report) for at, part in enumerate(value))
+    if not sound:
         return None
     return All(sound) if key == "all" else AnyOf(sound)
 
 
-def _unknown(key: str, criteria: Mapping[str, Criterion]) -> Misread:
+def _all_valid(conditions: Iterable[Condition | None]) -> tuple[Condition, ...]:
+    """Return the conditions; an empty tuple if one of them is not valid."""
+    found = tuple(conditions)
+    valid = tuple(condition for condition in found if condition is not None)
+    return valid if len(valid) == len(found) else ()
+
+
+def _unknown_criterion(key: str, criteria: Mapping[str, Criterion]) -> tuple[str, str]:
+    """Return problem and cure of a *key* that is no criterion."""
     if key in TESTS or key in _FOREIGN:
-        return Misread(f"{shown(key)} tests no criterion", f"write the criterion first: {{agents: {{{key}: 10}}}}")
+        return f"{shown(key)} tests no criterion", f"write the criterion first: {{agents: {{{key}: 10}}}}"
     close = nearest(key, [*criteria, *JOINS]).removeprefix("; ")
     known = f"write one of {', '.join([*criteria, *JOINS])}"
-    return Misread(f"{shown(key)} is neither a criterion nor a word that joins conditions", close or known)
+    return f"{shown(key)} is neither a criterion nor a word that joins conditions", close or known
 
 
 def _test(data: Any, criterion: Criterion) -> Between | OneOf | IsKnown:
@@ -120,7 +127,7 @@ def _test(data: Any, criterion: Criterion) -> Between | OneOf | IsKnown:
         return OneOf(criterion.name, (read_known(data, criterion),))
     for word in data:
         if word not in TESTS:
-            raise _no_test(str(word))
+            raise _unknown_test(str(word))
     if not data:
         raise Misread("nothing is tested", f"write one of {', '.join(TESTS)}")
     alone = [word for word in ("is", "in", "known") if word in data]
@@ -135,7 +142,7 @@ def _test(data: Any, criterion: Criterion) -> Between | OneOf | IsKnown:
     return _between(data, criterion)
 
 
-def _no_test(word: str) -> Misread:
+def _unknown_test(word: str) -> Misread:
     meant = _FOREIGN.get(word)
     close = f"did you mean {meant!r}?" if meant else nearest(word, TESTS).removeprefix("; ")
     known = f"the tests are {', '.join(TESTS)}"
@@ -155,14 +162,14 @@ def _one_of(data: Any, criterion: Criterion) -> OneOf:
 
 
 def _between(data: Mapping[str, Any], criterion: Criterion) -> Between:
-    if criterion.kind not in _NUMBERS:
+    if criterion.kind not in NUMERIC_KINDS:
         raise Misread(
-            f"{criterion.name!r} has no order to compare by", f"write is or in, with {_IDEAS[criterion.kind]}"
+            f"{criterion.name!r} has no order to compare by", f"write is or in, with {_EXAMPLES[criterion.kind]}"
         )
     for one, other in (("from", "above"), ("to", "below")):
         if one in data and other in data:
             raise Misread(f"{one} and {other} bound the same end", "keep one of the two")
-    bounds = {word: Decimal(_number(value, criterion)) for word, value in data.items()}
+    bounds = {word: Decimal(read_known(value, criterion)) for word, value in data.items()}
     return Between(
         criterion.name,
         bounds.get("from", bounds.get("above")),
@@ -170,9 +177,3 @@ def _between(data: Mapping[str, Any], criterion: Criterion) -> Between:
         above="above" in bounds,
         below="below" in bounds,
     )
-
-
-def _number(value: Any, criterion: Criterion) -> Decimal | int:
-    number = read_known(value, criterion)
-    assert isinstance(number, Decimal | int)
-    return number

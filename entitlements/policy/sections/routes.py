@@ -1,4 +1,4 @@
-"""The section `routes`: read, and checked for rules that can never match or ask for what there is not."""
+"""The section `routes`: rules for requests; rules must be reachable and use defined names."""
 
 from __future__ import annotations
 
@@ -12,71 +12,58 @@ from entitlements.rules.route_matching import RouteTable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from entitlements.policy.report import Report
-    from entitlements.policy.schema_models import Document, RouteShape
+    from entitlements.policy.context import BuildContext
+    from entitlements.policy.schema_models import RouteShape
     from entitlements.policy.vocabulary import Vocabulary
+    from entitlements.policy.yaml.tree import Path
 
 SECTION = "routes"
 
 
-def read_routes(
-    document: Document, vocabulary: Vocabulary, limits: Mapping[str, Limit], *, report: Report
-) -> tuple[Route, ...]:
-    """Return the rules of the policy, as far as they are sound."""
+def read_routes(context: BuildContext, limits: Mapping[str, Limit]) -> tuple[Route, ...]:
+    """Return the valid routes of the policy."""
     routes: list[Route] = []
-    for at, shape in enumerate(document.routes):
-        _check_names(at, shape, vocabulary, limits, report)
-        route = _route(at, shape, report)
-        if route is not None and _fits(at, [*routes, route], report):
+    for at, shape in enumerate(context.document.routes):
+        path = (SECTION, at)
+        _check_names(context, path, shape, limits)
+        try:
+            route = _route(shape)
+            RouteTable([*routes, route])  # raises if an earlier route matches every request of this one
             routes.append(route)
+        except ValueError as error:
+            problem, _, cure = str(error).rpartition("; ")
+            context.report.error(path, problem or cure, cure if problem else "correct it")
     return tuple(routes)
 
 
-def _route(at: int, shape: RouteShape, report: Report) -> Route | None:
-    try:
-        return Route(
-            shape.path,
-            methods=shape.methods or None,
-            requires=shape.requires,
-            consumes=dict(shape.consumes),
-            messages=dict(shape.messages),
-            exempt=shape.exempt,
-        )
-    except ValueError as error:
-        report.error((SECTION, at), _in_two(error))
-        return None
+def _route(shape: RouteShape) -> Route:
+    return Route(
+        shape.path,
+        methods=shape.methods or None,
+        requires=shape.requires,
+        consumes=dict(shape.consumes),
+        messages=dict(shape.messages),
+        exempt=shape.exempt,
+    )
 
 
-def _fits(at: int, routes: list[Route], report: Report) -> bool:
-    """Say whether the last of *routes* can match at all behind the others."""
-    try:
-        RouteTable(routes)
-    except ValueError as error:
-        report.error((SECTION, at), _in_two(error))
-        return False
-    return True
-
-
-def _check_names(
-    at: int, shape: RouteShape, vocabulary: Vocabulary, limits: Mapping[str, Limit], report: Report
-) -> None:
-    for place, name in enumerate(shape.requires):
-        what = _unknown(name, vocabulary)
-        if what is not None:
-            report.error((SECTION, at, "requires", place), what)
+def _check_names(context: BuildContext, path: Path, shape: RouteShape, limits: Mapping[str, Limit]) -> None:
+    for at, name in enumerate(shape.requires):
+        if error := _unknown(name, context.vocabulary):
+            context.report.add((*path, "requires", at), error)
     for key, costs in (("consumes", shape.consumes), ("messages", shape.messages)):
         for name in costs:
-            what = vocabulary.unknown(name, "limits")
+            error = context.vocabulary.unknown(name, "limits")
             limit = limits.get(name)
-            if what is None and isinstance(limit, Rate) and limit.per:
-                what = Misread(
-                    f"a limit per {limit.per} needs to be told which", "write this route in Python, with scope="
-                )
-            if what is not None:
-                report.error((SECTION, at, key, name), what)
+            if error is None and isinstance(limit, Rate) and limit.per:
+                cure = "write this route in Python, with scope="
+                error = Misread(f"a limit per {limit.per} needs to be told which", cure)
+            if error is not None:
+                context.report.add((*path, key, name), error)
 
 
 def _unknown(name: str, vocabulary: Vocabulary) -> Misread | None:
+    """Return the error if *name* is no feature, level or limit, or None."""
     base, colon, level = name.partition(":")
     if base not in vocabulary.kinds:
         close = vocabulary.speller.suggest(base, list(vocabulary.kinds))
@@ -84,9 +71,3 @@ def _unknown(name: str, vocabulary: Vocabulary) -> Misread | None:
     if not colon:
         return None
     return vocabulary.unknown(base, "levels") or vocabulary.unknown_level(base, level)
-
-
-def _in_two(error: ValueError) -> Misread:
-    """Return a message of `problem; cure` in its two halves."""
-    problem, _, cure = str(error).rpartition("; ")
-    return Misread(problem or cure, cure if problem else "correct it")

@@ -1,4 +1,4 @@
-"""From a path to the tree of all its files; nothing here raises."""
+"""Reads the files at a path into one tree; problems are reported, not raised."""
 
 from __future__ import annotations
 
@@ -9,49 +9,48 @@ from typing import Final
 
 from entitlements.policy.errors import Misread
 from entitlements.policy.report import Report
-from entitlements.policy.sizes import MAX_BYTES, MAX_FILES, Budget
-from entitlements.policy.yaml.merge import merged
+from entitlements.policy.size_limits import MAX_BYTES, MAX_FILES, Budget
+from entitlements.policy.yaml.merge import merge_trees
 from entitlements.policy.yaml.reader import read_text
-from entitlements.policy.yaml.tree import Branch, Place
+from entitlements.policy.yaml.tree import Branch, Location
 
 SUFFIXES: Final = (".yaml", ".yml")
 
+_OTHER_PATH = "give the path of a policy file, or of a folder of them"
+
 
 def read_files(path: str | os.PathLike[str], report: Report) -> Branch:
-    """Return what the file, or the YAML files of the folder, at *path* say together."""
+    """Return the tree of the file, or of all YAML files of the folder, at *path*."""
     name = os.fsdecode(path)
     trees, budget = [], Budget()
     for file in _files(name, report):
-        report.reads(file)
+        report.add_file(file)
         text = _text(file, report, budget)
         tree = None if text is None else read_text(text, file, report, budget)
         trees += [] if tree is None else [tree]
-        if budget.spent:
+        if budget.exhausted:
             break
-    return merged(trees, Place(name), report)
+    return merge_trees(trees, Location(name), report)
 
 
 def _files(name: str, report: Report) -> list[str]:
-    """Return the files to read, in the order of their names; hidden ones are not policies."""
-    report.reads(name)
+    """Return the files to read, sorted by name; hidden files are ignored."""
+    report.add_file(name)
     try:
         if not stat.S_ISDIR(Path(name).stat().st_mode):
             return [name]
         with os.scandir(name) as entries:
             found = sorted(each.name for each in entries if each.name.endswith(SUFFIXES) and not each.is_dir())
     except (OSError, ValueError) as error:
-        _unreadable(name, error, report)
+        _exclude(name, error, report)
         return []
     if len(found) > MAX_FILES:
-        what = Misread(f"the folder has {len(found)} files", f"give the path of a folder with at most {MAX_FILES}")
-        report.gap((), what, place=Place(name))
+        cure = f"give the path of a folder with at most {MAX_FILES}"
+        _exclude(name, Misread(f"the folder has {len(found)} files", cure), report)
         return []
     files = [os.path.join(name, each) for each in found if not each.startswith(".")]  # noqa: PTH118 - as the user wrote it
     if not files:
-        what = Misread(
-            "the folder has no *.yaml or *.yml file", "give the path of a policy file, or of a folder of them"
-        )
-        report.gap((), what, place=Place(name))
+        _exclude(name, Misread("the folder has no *.yaml or *.yml file", _OTHER_PATH), report)
     return files
 
 
@@ -60,18 +59,17 @@ def _text(file: str, report: Report, budget: Budget) -> str | None:
         data = _data(file)
         budget.take_bytes(len(data))
         return _decoded(data)
-    except Misread as error:
-        report.gap((), error, place=Place(file))
     except UnicodeDecodeError as error:
-        no_text = Misread(f"byte {error.object[error.start]:#04x} is not UTF-8", "save the file as UTF-8")
-        report.gap((), no_text, place=Place(file, error.object.count(b"\n", 0, error.start) + 1))
+        line = error.object.count(b"\n", 0, error.start) + 1
+        problem = f"byte {error.object[error.start]:#04x} is not UTF-8"
+        _exclude(file, Misread(problem, "save the file as UTF-8"), report, line)
     except (OSError, ValueError) as error:
-        _unreadable(file, error, report)
+        _exclude(file, error, report)
     return None
 
 
 def _data(file: str) -> bytes:
-    """Return the bytes of a regular file of bearable size; a pipe or a device may never end."""
+    """Return the bytes of a regular file of at most 1 MiB; a pipe or a device may be endless."""
     if not stat.S_ISREG(Path(file).stat().st_mode):
         raise Misread("is not a regular file", "give the path of a policy file or folder")
     with Path(file).open("rb") as opened:
@@ -91,7 +89,9 @@ def _decoded(data: bytes) -> str:
     return data.decode("utf-8")
 
 
-def _unreadable(name: str, error: Exception, report: Report) -> None:
-    why = getattr(error, "strerror", None) or str(error)
-    what = Misread(f"cannot be read: {why}", "give the path of a policy file, or of a folder of them")
-    report.gap((), what, place=Place(name))
+def _exclude(name: str, error: OSError | ValueError, report: Report, line: int = 0) -> None:
+    """Report that a file is not in the tree."""
+    if not isinstance(error, Misread):
+        reason = getattr(error, "strerror", None) or str(error)
+        error = Misread(f"cannot be read: {reason}", _OTHER_PATH)
+    report.exclude((), error, location=Location(name, line))

@@ -1,4 +1,4 @@
-"""A Python mapping in the shape of a policy file, as a tree without lines."""
+"""Reads a Python mapping in the form of a policy file into a tree without lines."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from typing import TYPE_CHECKING, Final
 from entitlements.model.limits import NotIncluded, Unlimited
 from entitlements.policy.errors import Misread, shown
 from entitlements.policy.yaml.scalars import checked_text
-from entitlements.policy.yaml.tree import MAX_DEPTH, MAX_NODES, Branch, Items, Leaf, Node, Path, Place
+from entitlements.policy.yaml.tree import MAX_DEPTH, MAX_NODES, Branch, Items, Leaf, Location, Node, Path
 
 if TYPE_CHECKING:
     from entitlements.policy.report import Report
 
-PLACE: Final = Place("<mapping>")
-_LARGEST = 10**40
+LOCATION: Final = Location("<mapping>")
+_MAX_INT = 10**40
 
 
 def read_mapping(mapping: object, report: Report) -> Branch:
-    """Return *mapping* as a tree; what is not part of a policy goes to the report."""
-    report.reads(PLACE.file)
-    node = _Planter(report).node(mapping, ())
+    """Return *mapping* as a tree; report values that cannot be part of a policy."""
+    report.add_file(LOCATION.file)
+    node = _TreeBuilder(report).node(mapping, ())
     if isinstance(node, Branch):
         return node
-    report.gap((), Misread(f"{shown(mapping)} is not a mapping of sections", "pass a dict"), place=PLACE)
-    return Branch({}, {}, PLACE)
+    report.exclude((), Misread(f"{shown(mapping)} is not a mapping of sections", "pass a dict"), location=LOCATION)
+    return Branch({}, {}, LOCATION)
 
 
-class _Planter:
-    """Builds the tree; a mapping that contains itself ends at the depth that files end at."""
+class _TreeBuilder:
+    """Builds the tree; `MAX_DEPTH` also ends a mapping that contains itself."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -39,20 +39,20 @@ class _Planter:
         self._full = False
 
     def node(self, value: object, path: Path) -> Node | None:
-        """Return *value* as a node; None, and why in the report, if it cannot be one."""
+        """Return *value* as a node; None if that is not possible, which is reported."""
         if self._full:
             return None
         try:
             self._count(len(path))
             if not isinstance(value, Mapping | list | tuple):
-                return Leaf(_scalar(value), PLACE)
-        except Misread as what:
-            self._report.gap(path, what, place=PLACE)
+                return Leaf(_scalar(value), LOCATION)
+        except Misread as error:
+            self._report.exclude(path, error, location=LOCATION)
             return None
         return self._branch(value, path) if isinstance(value, Mapping) else self._items(value, path)
 
     def _count(self, depth: int) -> None:
-        """Count a node; one too many, or one too deep, is the last."""
+        """Count a node; raise `Misread` at the first that is too many or too deep."""
         self._nodes += 1
         self._full = self._nodes > MAX_NODES or depth > MAX_DEPTH
         if self._nodes > MAX_NODES:
@@ -63,31 +63,31 @@ class _Planter:
     def _branch(self, mapping: Mapping[object, object], path: Path) -> Branch:
         nodes: dict[str, Node] = {}
         for key, value in mapping.items():
-            name = str(key) if type(key) is int and abs(key) < _LARGEST else key
+            name = str(key) if type(key) is int and abs(key) < _MAX_INT else key
             if not isinstance(name, str):
-                what = Misread(f"the key {shown(key)} is not a text", "write a str")
-                self._report.gap(path, what, place=PLACE)
+                error = Misread(f"the key {shown(key)} is not a text", "write a str")
+                self._report.exclude(path, error, location=LOCATION)
             elif (node := self.node(value, (*path, name))) is not None:
                 nodes[name] = node
-        return Branch(nodes, dict.fromkeys(nodes, PLACE), PLACE)
+        return Branch(nodes, dict.fromkeys(nodes, LOCATION), LOCATION)
 
     def _items(self, values: list[object] | tuple[object, ...], path: Path) -> Items:
         found = (self.node(value, (*path, at)) for at, value in enumerate(values))
-        return Items(tuple(node for node in found if node is not None), PLACE)
+        return Items(tuple(node for node in found if node is not None), LOCATION)
 
 
 def _scalar(value: object) -> object:
-    """Return *value* as the scalar that a file would hold."""
+    """Return *value* as the scalar of a file."""
     if isinstance(value, Unlimited | NotIncluded):
         return str(value)
     if isinstance(value, str):
         return checked_text(str.__str__(value))
     if value is None or isinstance(value, bool | timedelta):
         return value
-    if isinstance(value, int) and abs(value) < _LARGEST:
+    if isinstance(value, int) and abs(value) < _MAX_INT:
         return int(value)
     if isinstance(value, float) and math.isfinite(value):
-        return Decimal(repr(float(value)))  # the shortest text that is this float: what was written
+        return Decimal(repr(float(value)))  # the shortest text of this float: the number as written
     if isinstance(value, Decimal) and value.is_finite():
         return value
     raise Misread(

@@ -1,9 +1,9 @@
 """
-One YAML text as a tree, built from the parser's events.
+Reads one YAML text into a tree, from the parser's events.
 
-What a policy does not need is refused: anchors, aliases, tags, merge keys, several
-documents, keys that are not text. Working on events keeps the depth and the number of
-nodes in our hands, and nothing here recurses.
+Refuses the parts of YAML that a policy does not need: anchors, aliases, tags, merge keys,
+several documents, keys that are not text. Events allow a limit on depth and on the number
+of nodes; nothing here recurses.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from ruamel.yaml.reader import ReaderError
 
 from entitlements.policy.errors import Misread, shown
 from entitlements.policy.report import Report
-from entitlements.policy.sizes import Budget
-from entitlements.policy.yaml.merge import united
+from entitlements.policy.size_limits import Budget
+from entitlements.policy.yaml.merge import combine
 from entitlements.policy.yaml.scalars import checked_text, typed_scalar
-from entitlements.policy.yaml.tree import MAX_DEPTH, Branch, Items, Leaf, Node, Path, Place
+from entitlements.policy.yaml.tree import MAX_DEPTH, Branch, Items, Leaf, Location, Node, Path
 
 
 def read_text(text: str, file: str, report: Report, budget: Budget) -> Branch | None:
-    """Return the tree of a file's *text*; None, and why in the report, if it has none."""
+    """Return the tree of a file's *text*; None if it is not valid, which is reported."""
     composer = _Composer(file, report, budget)
     try:
         for event in YAML(typ="safe", pure=True).parse(text):
             composer.take(event)
-    except Exception as error:  # noqa: BLE001 - whatever a text makes the parser raise is the text's problem
-        what, line = _reason(error, text)
-        report.gap((), what, place=Place(file, line or composer.line))
+    except Exception as error:  # noqa: BLE001 - any error of the parser is reported as a problem of the text
+        problem, line = _reason(error, text)
+        report.exclude((), problem, location=Location(file, line or composer.line))
         return None
-    return composer.whole()
+    return composer.tree()
 
 
 def _reason(error: Exception, text: str) -> tuple[Misread, int]:
-    """Return what stopped the reading, and its line if the error knows one."""
+    """Return the problem that an exception stands for, and its line or 0."""
     if isinstance(error, Misread):
         return error, 0
     cure = "correct what stands there; quote texts that hold any of : # [ ] { } & * ! | > % @"
@@ -66,25 +66,25 @@ def _code(error: ReaderError) -> int:
     return ord(error.character) if isinstance(error.character, str) else int(error.character)
 
 
-def _cut(word: object) -> str:
+def _short(word: object) -> str:
     text = str(word)
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 @dataclass(slots=True)
-class _Open:
-    """A mapping or list whose end has not come yet."""
+class _OpenNode:
+    """A mapping or list whose end event has not been read yet."""
 
-    place: Place
+    location: Location
     path: Path
     mapping: bool
     nodes: list[Node] = field(default_factory=list)
     entries: dict[str, Node] = field(default_factory=dict)
-    keys: dict[str, Place] = field(default_factory=dict)
+    keys: dict[str, Location] = field(default_factory=dict)
     key: str | None = None
-    key_place: Place | None = None
-    again: set[str] = field(default_factory=set)
-    dropped: bool = False
+    key_location: Location | None = None
+    duplicates: set[str] = field(default_factory=set)
+    skip_next: bool = False
 
     @property
     def awaits_key(self) -> bool:
@@ -92,47 +92,47 @@ class _Open:
 
     @property
     def next(self) -> Path:
-        """The path of the node that comes next."""
+        """The path of the next node."""
         if self.mapping:
             return self.path if self.key is None else (*self.path, self.key)
         return (*self.path, len(self.nodes))
 
     def add(self, node: Node, report: Report) -> None:
-        """Take a list's next item, or the value of the key that waits for one."""
+        """Add the next item of a list, or the value of the current key."""
         if not self.mapping:
             self.nodes.append(node)
             return
         assert self.key is not None
-        assert self.key_place is not None
-        if self.key in self.again and not self.dropped:
+        assert self.key_location is not None
+        if self.key in self.duplicates and not self.skip_next:
             report.complete = report.complete and isinstance(node, Leaf)
-        elif self.key in self.entries and not self.dropped:
-            self.again.add(self.key)  # uniting the same key again and again would copy it as often
-            self.entries[self.key] = united(self.entries[self.key], node, self.next, report)
-        elif not self.dropped:
-            self.entries[self.key], self.keys[self.key] = node, self.key_place
-        self.key, self.dropped = None, False
+        elif self.key in self.entries and not self.skip_next:
+            self.duplicates.add(self.key)  # combining a key many times would copy its nodes each time
+            self.entries[self.key] = combine(self.entries[self.key], node, self.next, report)
+        elif not self.skip_next:
+            self.entries[self.key], self.keys[self.key] = node, self.key_location
+        self.key, self.skip_next = None, False
 
     def closed(self) -> Branch | Items:
         if self.mapping:
-            return Branch(self.entries, self.keys, self.place)
-        return Items(tuple(self.nodes), self.place)
+            return Branch(self.entries, self.keys, self.location)
+        return Items(tuple(self.nodes), self.location)
 
 
 class _Composer:
-    """Takes one event after the other and builds the tree."""
+    """Builds the tree from the parser's events."""
 
     def __init__(self, file: str, report: Report, budget: Budget) -> None:
         self.line = 1
         self._file = file
         self._report = report
-        self._open: list[_Open] = []
+        self._open: list[_OpenNode] = []
         self._root: Node | None = None
         self._budget = budget
         self._documents = 0
 
     def take(self, event: Event) -> None:
-        """Take the next event."""
+        """Process the next event."""
         self.line = event.start_mark.line + 1 if event.start_mark else self.line
         if isinstance(event, DocumentStartEvent):
             self._start_document(event)
@@ -142,20 +142,20 @@ class _Composer:
             self._budget.take_node()
             self._take_node(event)
 
-    def whole(self) -> Branch | None:
-        """Return the tree, if the document is a mapping."""
+    def tree(self) -> Branch | None:
+        """Return the tree; None if the document is not a mapping, which is reported."""
         if isinstance(self._root, Branch):
             return self._root
         if self._root is None or (isinstance(self._root, Leaf) and self._root.value is None):
-            what = Misread("the file is empty", "write at least one section, such as `tiers:`, or remove the file")
+            error = Misread("the file is empty", "write at least one section, such as `tiers:`, or remove the file")
         else:
-            what = Misread("the file is not a mapping of sections", "begin with sections such as `tiers:`")
-        self._report.gap((), what, place=Place(self._file))
+            error = Misread("the file is not a mapping of sections", "begin with sections such as `tiers:`")
+        self._report.exclude((), error, location=Location(self._file))
         return None
 
     @property
-    def _here(self) -> Place:
-        return Place(self._file, self.line)
+    def _here(self) -> Location:
+        return Location(self._file, self.line)
 
     @property
     def _path(self) -> Path:
@@ -166,14 +166,14 @@ class _Composer:
         if self._documents > 1:
             raise Misread("a second document begins here", "keep one document per file, without another ---")
         if event.version not in {None, (1, 2)} or event.tags:
-            what = Misread("a directive changes how the file is read", "remove the line that begins with %")
-            self._report.gap((), what, place=Place(self._file, 1))
+            error = Misread("a directive changes how the file is read", "remove the line that begins with %")
+            self._report.exclude((), error, location=Location(self._file, 1))
 
     def _take_node(self, event: NodeEvent) -> None:
         if isinstance(event, AliasEvent):
-            self._drop_alias(event)
+            self._skip_alias(event)
             return
-        self._refuse_marks(event)
+        self._check_properties(event)
         if self._open and self._open[-1].awaits_key:
             self._take_key(event)
         elif isinstance(event, CollectionStartEvent):
@@ -184,59 +184,59 @@ class _Composer:
     def _start(self, event: CollectionStartEvent) -> None:
         if len(self._open) >= MAX_DEPTH:
             raise Misread(f"nested deeper than {MAX_DEPTH}", "write it flatter")
-        self._open.append(_Open(self._here, self._path, isinstance(event, MappingStartEvent)))
+        self._open.append(_OpenNode(self._here, self._path, isinstance(event, MappingStartEvent)))
 
     def _take_key(self, event: NodeEvent) -> None:
         if not isinstance(event, ScalarEvent):
             raise Misread("a key is a list or a mapping", "write keys as plain words")
         opened = self._open[-1]
-        opened.key, opened.key_place = event.value, self._here
+        opened.key, opened.key_location = event.value, self._here
         if event.value == "<<" and not event.style:
-            self._drop(Misread("`<<` merges another mapping", "write it out, or let a tier say `extends:`"))
+            self._skip(Misread("`<<` merges another mapping", "write it out, or let a tier say `extends:`"))
         elif event.value in opened.entries:
             first = opened.keys[event.value].line
-            what = Misread(f"{shown(event.value)} is already written in line {first}", "keep one of the two")
-            self._report.error(self._path, what, place=self._here)
+            self._error(f"{shown(event.value)} is already written in line {first}", "keep one of the two")
 
     def _leaf(self, event: ScalarEvent) -> Leaf:
-        place = self._here
+        location = self._here
         if not event.value and not event.style and self._open and self._open[-1].mapping:
-            place = self._open[-1].key_place or place  # what is not there stands where its key does
+            location = self._open[-1].key_location or location  # an empty value has the location of its key
         try:
             value = checked_text(event.value) if event.style else typed_scalar(event.value)
-        except Misread as what:
-            self._drop(what)
+        except Misread as error:
+            self._skip(error)
             value = None
-        return Leaf(value, place, quoted=bool(event.style))
+        return Leaf(value, location, quoted=bool(event.style))
 
-    def _refuse_marks(self, event: NodeEvent) -> None:
-        """Refuse an anchor or a tag, and read on as if it were not there."""
+    def _check_properties(self, event: NodeEvent) -> None:
+        """Report an anchor or a tag; the node is read without it."""
         if event.anchor:
-            what = Misread(f"&{_cut(event.anchor)} is an anchor", "write the value out wherever it is needed")
-            self._report.error(self._path, what, place=self._here)
+            self._error(f"&{_short(event.anchor)} is an anchor", "write the value out wherever it is needed")
         if tag := getattr(event, "tag", None):
-            what = Misread(f"{_cut(tag)} is a tag", "remove it; the type is the one written")
-            self._report.error(self._path, what, place=self._here)
+            self._error(f"{_short(tag)} is a tag", "remove it; the type is the one written")
 
-    def _drop_alias(self, event: AliasEvent) -> None:
+    def _skip_alias(self, event: AliasEvent) -> None:
         if not self._open or self._open[-1].awaits_key:
-            raise Misread(f"*{_cut(event.anchor)} is an alias", "write the key out")
-        if not self._open[-1].dropped:
-            self._drop(Misread(f"*{_cut(event.anchor)} is an alias", "write the value out"))
+            raise Misread(f"*{_short(event.anchor)} is an alias", "write the key out")
+        if not self._open[-1].skip_next:
+            self._skip(Misread(f"*{_short(event.anchor)} is an alias", "write the value out"))
         self._put(Leaf(None, self._here))
 
-    def _drop(self, what: Misread) -> None:
-        """Report *what*, and leave out the value that comes next."""
-        self._report.gap(self._path, what, place=self._here)
+    def _error(self, problem: str, cure: str) -> None:
+        self._report.error(self._path, problem, cure, location=self._here)
+
+    def _skip(self, error: Misread) -> None:
+        """Report *error*, and leave the next value out of the tree."""
+        self._report.exclude(self._path, error, location=self._here)
         if self._open:
-            self._open[-1].dropped = True
+            self._open[-1].skip_next = True
 
     def _put(self, node: Node) -> None:
-        if self._open and self._open[-1].dropped and not isinstance(node, Leaf):
+        if self._open and self._open[-1].skip_next and not isinstance(node, Leaf):
             self._report.complete = False
         if not self._open:
             self._root = node
-        elif not (self._open[-1].dropped and not self._open[-1].mapping):
+        elif not (self._open[-1].skip_next and not self._open[-1].mapping):
             self._open[-1].add(node, self._report)
         else:
-            self._open[-1].dropped = False
+            self._open[-1].skip_next = False

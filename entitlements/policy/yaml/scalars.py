@@ -1,4 +1,4 @@
-"""Plain scalars as YAML 1.2 types them (its core schema), numbers exactly as written."""
+"""Types of plain scalars, by the core schema of YAML 1.2; numbers are exact."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _WORDS: dict[str, bool | None] = {
 _INT = re.compile("[-+]?[0-9]+")
 _OTHER_INT = re.compile("0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_NO_NUMBER = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-_LONGEST = 40
-_LARGEST = 30
+_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_MAX_DIGITS = 40
+_MAX_EXPONENT = 30
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def typed_scalar(text: str) -> Scalar:
     """
-    Return what the plain scalar *text* is: None, a bool, an int, a Decimal or a str.
+    Return the value of the plain scalar *text*: None, a bool, an int, a Decimal or a str.
 
     Raises:
-        ValueError: For a number that is too long, too large, or none (`.inf`, `.nan`).
+        ValueError: For a number that is too long, too large, or not finite (`.inf`, `.nan`).
     """
     if text in _WORDS:
         return _WORDS[text]
@@ -38,22 +38,22 @@ def typed_scalar(text: str) -> Scalar:
         return int(_short(text), 0)
     if _FLOAT.fullmatch(text):
         return _decimal(_short(text))
-    if _NO_NUMBER.fullmatch(text):
+    if _NOT_FINITE.fullmatch(text):
         raise Misread(f"{text} is not a number to count with", "write a number, or quote it if it is a text")
     return checked_text(text)
 
 
 def is_number(text: str) -> bool:
-    """Say whether *text* is written as a decimal number."""
+    """Return True if *text* has the form of a decimal number."""
     return bool(_FLOAT.fullmatch(text))
 
 
 def checked_text(text: str) -> str:
     """
-    Return *text* if it can be written out again.
+    Return *text* if it can be encoded.
 
     Raises:
-        ValueError: For lone surrogates, which no encoding can hold.
+        ValueError: For lone surrogates, which no encoding allows.
     """
     if found := _SURROGATE.search(text):
         raise Misread(f"{shown(text)} holds the lone surrogate {found[0]!r}", "write the character itself")
@@ -61,7 +61,7 @@ def checked_text(text: str) -> str:
 
 
 def _short(text: str) -> str:
-    if len(text) > _LONGEST:
+    if len(text) > _MAX_DIGITS:
         raise Misread(f"{shown(text)} is a number of {len(text)} characters", "write a shorter one, or quote it")
     return text
 
@@ -71,6 +71,6 @@ def _decimal(text: str) -> Decimal:
         number = Decimal(text)
     except ArithmeticError:
         number = None
-    if number is None or abs(number.adjusted()) > _LARGEST:
+    if number is None or abs(number.adjusted()) > _MAX_EXPONENT:
         raise Misread(f"{text} is out of range", "write a number with fewer digits, or quote it")
     return number

@@ -1,4 +1,4 @@
-"""The files as a tree: what is written, and where every key and value stands."""
+"""Nodes of the tree of all files; every key and value has its location."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from entitlements.model.names import NAME
 
 Path = tuple[str | int, ...]
-"""The way from the top to a node: keys of mappings, indices of lists."""
+"""Steps from the root to a node: keys of mappings, indices of lists."""
 
 MAX_DEPTH = 16
 """Deepest nesting of mappings and lists."""
@@ -18,8 +18,8 @@ MAX_NODES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A line of a file; line 0 belongs to no line."""
+class Location:
+    """A line of a file; line 0 stands for the whole file."""
 
     file: str
     line: int = 0
@@ -36,12 +36,12 @@ class Leaf:
 
     Args:
         value: A str, int, Decimal, bool, timedelta or None.
-        place: Where it stands.
-        quoted: It was written in quotes, or as a block of text: it is a text, whatever it says.
+        location: Of the scalar.
+        quoted: True for quotes and block style: the scalar is a text, even if it looks like a number.
     """
 
     value: object
-    place: Place
+    location: Location
     quoted: bool = False
 
 
@@ -50,7 +50,7 @@ class Items:
     """A list."""
 
     nodes: tuple[Node, ...]
-    place: Place
+    location: Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +59,25 @@ class Branch:
     A mapping.
 
     Args:
-        nodes: What stands under each key.
-        keys: Where each key stands.
-        place: Where it begins.
+        nodes: The node of each key.
+        keys: The location of each key.
+        location: Of its begin.
     """
 
     nodes: Mapping[str, Node]
-    keys: Mapping[str, Place]
-    place: Place
+    keys: Mapping[str, Location]
+    location: Location
 
 
 Node = Leaf | Items | Branch
 
 
-def plain(node: Node) -> object:
+def to_data(node: Node) -> object:
     """Return the tree as dicts, lists and scalars."""
     if isinstance(node, Branch):
-        return {key: plain(child) for key, child in node.nodes.items()}
+        return {key: to_data(child) for key, child in node.nodes.items()}
     if isinstance(node, Items):
-        return [plain(child) for child in node.nodes]
+        return [to_data(child) for child in node.nodes]
     return node.value
 
 
@@ -94,20 +94,22 @@ def node_at(root: Node, path: Path) -> Node | None:
     return node
 
 
-def place_of(root: Node, path: Path) -> Place:
-    """Return where *path* stands, as far as it exists: a scalar's own line, else its key's."""
-    place = root.place
+def location_of(root: Node, path: Path) -> Location:
+    """Return the location of *path*, or of the longest part of it that exists: of a scalar itself, else of its key."""
+    location = root.location
     for depth in range(1, len(path) + 1):
-        above, node, step = node_at(root, path[: depth - 1]), node_at(root, path[:depth]), path[depth - 1]
+        parent, node, step = node_at(root, path[: depth - 1]), node_at(root, path[:depth]), path[depth - 1]
         if node is None:
-            return place
-        place = above.keys[step] if isinstance(above, Branch) and isinstance(step, str) else node.place
-        place = node.place if isinstance(node, Leaf) else place
-    return place
+            return location
+        if isinstance(parent, Branch) and isinstance(step, str) and not isinstance(node, Leaf):
+            location = parent.keys[step]
+        else:
+            location = node.location
+    return location
 
 
-def dotted(path: Path) -> str:
-    """Return the path for people: `tiers.free.features[0]`, odd keys in quotes."""
+def format_path(path: Path) -> str:
+    """Return the path for messages: `tiers.free.features[0]`; keys that are no names are quoted."""
     text = ""
     for step in path:
         if isinstance(step, int):
@@ -118,7 +120,7 @@ def dotted(path: Path) -> str:
 
 
 def keys_of(root: Node, *path: str) -> tuple[str, ...]:
-    """Return the keys of the mapping at *path*; none if there is none."""
+    """Return the keys of the mapping at *path*; empty if there is no mapping."""
     node = node_at(root, path)
     return tuple(node.nodes) if isinstance(node, Branch) else ()
 

@@ -3,7 +3,7 @@
 import pytest
 
 from entitlements import Policy, PolicyError
-from entitlements.policy import sizes
+from entitlements.policy import size_limits
 from entitlements.policy.yaml import files
 from entitlements.policy.yaml.tree import MAX_NODES
 
@@ -44,14 +44,14 @@ def test_a_longer_line_is_refused_where_it_gets_too_long():
 
 
 def test_a_table_of_tiers_and_names_has_a_largest_size(monkeypatch):
-    monkeypatch.setattr(sizes, "MAX_CELLS", 1000)
+    monkeypatch.setattr(size_limits, "MAX_CELLS", 1000)
     assert 50 == len(Policy.parse(broad(50, 20)).tiers)
     (said,) = refused(Policy.parse, broad(50, 21))
     assert "tiers: 50 tiers with 21 names, levels and values are 1050 to fill in, at most 1000; define" in said
 
 
 def test_levels_and_values_are_in_the_table(monkeypatch):
-    monkeypatch.setattr(sizes, "MAX_CELLS", 23)
+    monkeypatch.setattr(size_limits, "MAX_CELLS", 23)
     policy = broad(2, 1) | {"levels": {"support": ["none", "basic", "full"]}}
     policy["tiers"]["t0"] |= {"levels": {"support": "full"}, "values": {f"v{at}": 1 for at in range(6)}}
     assert Policy.parse(policy)
@@ -60,17 +60,17 @@ def test_levels_and_values_are_in_the_table(monkeypatch):
 
 
 def test_tiers_are_compared_with_one_look_at_the_line_of_each(monkeypatch):
-    from entitlements.policy import oversights
+    from entitlements.policy import tier_warnings
 
     looked = []
-    lineage = oversights._lineage
-    monkeypatch.setattr(oversights, "_lineage", lambda id, document: looked.append(id) or lineage(id, document))
+    lineage = tier_warnings.lineage
+    monkeypatch.setattr(tier_warnings, "lineage", lambda id, document: looked.append(id) or lineage(id, document))
     Policy.parse(broad(40, 30))
     assert len(looked) <= 2 * 40
 
 
 def test_files_of_one_folder_share_the_keys_and_values_that_a_policy_may_have(tmp_path, monkeypatch):
-    monkeypatch.setattr(sizes.Budget.__init__, "__defaults__", (sizes.MAX_ALL_BYTES, 1000))
+    monkeypatch.setattr(size_limits.Budget.__init__, "__defaults__", (size_limits.MAX_ALL_BYTES, 1000))
     for at in range(3):
         text = "".join(f"  f{at}-{each}: x\n" for each in range(200))
         (tmp_path / f"{at}.yaml").write_text("features:\n" + text)
@@ -80,7 +80,7 @@ def test_files_of_one_folder_share_the_keys_and_values_that_a_policy_may_have(tm
 
 
 def test_files_of_one_folder_share_the_bytes_that_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(sizes.Budget.__init__, "__defaults__", (1000, MAX_NODES))
+    monkeypatch.setattr(size_limits.Budget.__init__, "__defaults__", (1000, MAX_NODES))
     for at in range(6):
         (tmp_path / f"{at}.yaml").write_text("policy: {version: 1}\n" + "#" * 200)
     said = [each for each in refused(Policy.load, tmp_path) if "larger" in each]

@@ -1,4 +1,4 @@
-"""How large a policy may be: far more than any real one needs, and little enough to be read in seconds."""
+"""Limits on the size of a policy: far above any real policy, and small enough to load in seconds."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from entitlements.policy.yaml.tree import MAX_NODES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from entitlements.policy.parts import Part
-    from entitlements.policy.report import Report
-    from entitlements.policy.schema_models import Document
+    from entitlements.policy.context import BuildContext
+    from entitlements.policy.parts import TierPart
 
 MAX_FILES: Final = 1000
 """Most files of a folder."""
@@ -23,30 +22,30 @@ MAX_BYTES: Final = 1 << 20
 """Largest file."""
 
 MAX_ALL_BYTES: Final = 4 << 20
-"""Largest size of all files together."""
+"""Largest total size of all files."""
 
 MAX_EXTENDS: Final = 64
-"""Most tiers that one extends, each through the one before."""
+"""Longest chain of tiers that extend each other."""
 
 MAX_CELLS: Final = 250_000
-"""Largest table of tiers and names: each of them is filled in for each tier."""
+"""Largest table of tiers and names; every name has a value in every tier."""
 
 
 @dataclass(slots=True)
 class Budget:
-    """What the files of one policy may still hold together."""
+    """Bytes and nodes that the remaining files of one policy may have together."""
 
     bytes: int = MAX_ALL_BYTES
     nodes: int = MAX_NODES
 
     @property
-    def spent(self) -> bool:
-        """Whether they hold too much: what follows is not read any more."""
+    def exhausted(self) -> bool:
+        """True if the files are too large; no further file is read."""
         return self.bytes < 0 or self.nodes < 0
 
-    def take_bytes(self, many: int) -> None:
-        """Count a file's bytes; too many are a `Misread`."""
-        self.bytes -= many
+    def take_bytes(self, count: int) -> None:
+        """Subtract the bytes of a file; raise `Misread` if too few are left."""
+        self.bytes -= count
         if self.bytes < 0:
             raise Misread(
                 f"the files up to this one are larger than {MAX_ALL_BYTES >> 20} MiB together",
@@ -54,7 +53,7 @@ class Budget:
             )
 
     def take_node(self) -> None:
-        """Count a node; one too many is a `Misread`."""
+        """Subtract one node; raise `Misread` if none is left."""
         self.nodes -= 1
         if self.nodes < 0:
             raise Misread(
@@ -62,21 +61,21 @@ class Budget:
             )
 
 
-def check_size(document: Document, names: int, parts: Iterable[Part], report: Report) -> None:
+def check_size(context: BuildContext, parts: Iterable[TierPart]) -> None:
     """
-    Check that a table of all tiers and all *names* of features and limits, with all values, is of bearable size.
+    Check the size of the table of all tiers with all features, limits, levels and values.
 
     Raises:
-        PolicyError: Where it is not: what is so large is looked at no further.
+        PolicyError: If it is above `MAX_CELLS`; nothing else is checked then.
     """
+    document = context.document
     levels = sum(len(levels) for levels in document.levels.values())
     values = len({key for part in parts for key in part.paths})
-    rows, columns = len(document.tiers), names + levels + values
+    rows, columns = len(document.tiers), len(context.vocabulary.kinds) + levels + values
     if rows * columns > MAX_CELLS:
-        what = (
+        problem = (
             f"{rows} tiers with {columns} names, levels and values are {rows * columns} to fill in, at most {MAX_CELLS}"
         )
-        report.error(
-            ("tiers",), Misread(what, "define fewer tiers; what differs by account is an override or an add-on")
-        )
-        raise PolicyError(report.problems)
+        cure = "define fewer tiers; what differs by account is an override or an add-on"
+        context.report.error(("tiers",), problem, cure)
+        raise PolicyError(context.report.problems)
