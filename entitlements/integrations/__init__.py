@@ -1,1 +1,1 @@
-"""What joins this package to another project: one file each, named after it."""
+"""Integrations with other libraries, one room each, named after the library."""

@@ -23,7 +23,7 @@ from entitlements.http.headers import _encode_limit as encode_limit
 from entitlements.http.identify import api_key, client_ip
 from entitlements.http.problems import Problems
 from entitlements.http.routes import Route
-from entitlements.integrations.limits.answers import key_of
+from entitlements.integrations.limits.queries import meter_key
 from entitlements.model.names import check_id
 from entitlements.stores.redis.keys import account_key, encode_id, scope_key
 
@@ -240,8 +240,8 @@ def test_a_refused_reservations_id_ends_nothing_in_either_enforcer():
 def test_keys_of_the_limits_package_are_short_whatever_a_client_sends():
     limits = pytest.importorskip("limits")
     item = limits.RateLimitItemPerMinute(9)
-    assert item.key_for("a", "b") == key_of(item, ("a", "b"))
-    long = [key_of(item, (text,)) for text in ("x" * 10_000_000, "x" * 10_000_001, "\ud800", "\ud801")]
+    assert item.key_for("a", "b") == meter_key(item, ("a", "b"))
+    long = [meter_key(item, (text,)) for text in ("x" * 10_000_000, "x" * 10_000_001, "\ud800", "\ud801")]
     assert 4 == len(set(long))
     assert {65} == {len(each) for each in long}
 

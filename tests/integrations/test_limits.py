@@ -20,7 +20,8 @@ from limits.storage import MemoryStorage, storage_from_string
 
 from entitlements import Enforcer, Policy, StoreError
 from entitlements.integrations.limits import SLIDING, TOKEN_BUCKET, register
-from entitlements.integrations.limits.answers import Ask, place_of
+from entitlements.integrations.limits.queries import LimitQuery
+from entitlements.integrations.limits.storage_url import parse_storage_url
 from entitlements.model.answers import Line, Outcome, Status
 from entitlements.model.limits import Algorithm
 
@@ -131,9 +132,9 @@ def test_importing_registers_nothing_and_the_call_registers_all():
     ],
 )
 def test_a_storage_url_is_a_store_url_with_a_prefix_and_a_namespace_of_its_own(url, namespace, store):
-    place = place_of(url, {})
+    config = parse_storage_url(url, {})
 
-    assert (store, namespace) == (place.url, place.namespace)
+    assert (store, namespace) == (config.url, config.namespace)
     assert storage_from_string(url).storage is not None  # nothing connects yet
 
 
@@ -264,10 +265,10 @@ def test_a_wait_is_by_the_servers_clock_and_its_end_by_the_callers(skew):
     here, there = 1_700_000_000_000_000, 1_700_000_000_000_000 + skew * 1_000_000
     full = Line(fits=False, used=10, retry_at=there + 7_000_000, resets_at=there + 9_000_000)
     some = Line(fits=True, used=4, resets_at=there + 9_000_000)
-    ask = Ask(Algorithm.SLIDING, TEN, ("acme",))
+    query = LimitQuery(Algorithm.SLIDING, TEN, ("acme",))
 
-    assert (1_700_000_007, 0) == ask.stats(Outcome(Status.ADMITTED, there, (full,)), here)
-    assert (1_700_000_009, 6) == ask.stats(Outcome(Status.ADMITTED, there, (some,)), here)
+    assert (1_700_000_007, 0) == query.window_stats(Outcome(Status.ADMITTED, there, (full,)), here)
+    assert (1_700_000_009, 6) == query.window_stats(Outcome(Status.ADMITTED, there, (some,)), here)
 
 
 def test_clearing_a_limit_gives_it_back_and_leaves_the_others(limiter):

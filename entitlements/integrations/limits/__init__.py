@@ -1,14 +1,16 @@
 """
-Our sliding window and token bucket for programs that use `limits`, such as slowapi and Flask-Limiter.
+Sliding window and token bucket for programs that use `limits`, such as slowapi and Flask-Limiter.
 
-After `register()` they are adopted by a storage URL and a strategy's name, sync and async:
+After `register()` a program selects them by a storage URL and a strategy name, sync and async:
 
     entitlements+redis://localhost:6379           entitlements-sliding
     async+entitlements+redis://localhost:6379     entitlements-token-bucket
 
-A meter belongs to `item.key_for(*identifiers)`, as everywhere in `limits`: another amount is
-another meter, because two limits of one window may count different things. The counters
-stand apart from those of an `Enforcer` on the same server, under `<namespace>.limits`.
+The key of a meter is `item.key_for(*identifiers)`, as everywhere in `limits`: a limit of
+another amount has another meter, because two limits of one window may count different things.
+The counters are kept apart from those of an `Enforcer` on the same server, under `<namespace>.limits`.
+
+Begin with `strategies`. `queries` makes the orders, `storages` holds the store, `storage_url` parses its URL.
 """
 
 from __future__ import annotations
@@ -18,42 +20,44 @@ from typing import Any, cast
 import limits.aio.strategies
 import limits.strategies
 
-from entitlements.integrations.limits.answers import PREFIX
+from entitlements.integrations.limits.storage_url import PREFIX
 from entitlements.integrations.limits.storages import AsyncStorage, Storage
 from entitlements.integrations.limits.strategies import (
-    AsyncSlidingWindow,
-    AsyncTokenBucket,
-    SlidingWindow,
-    TokenBucket,
+    AsyncSlidingWindowRateLimiter,
+    AsyncTokenBucketRateLimiter,
+    SlidingWindowRateLimiter,
+    TokenBucketRateLimiter,
 )
 
 __all__ = [
     "SLIDING",
     "TOKEN_BUCKET",
-    "AsyncSlidingWindow",
+    "AsyncSlidingWindowRateLimiter",
     "AsyncStorage",
-    "AsyncTokenBucket",
-    "SlidingWindow",
+    "AsyncTokenBucketRateLimiter",
+    "SlidingWindowRateLimiter",
     "Storage",
-    "TokenBucket",
+    "TokenBucketRateLimiter",
     "register",
 ]
 
 SLIDING, TOKEN_BUCKET = "entitlements-sliding", "entitlements-token-bucket"
-"""What the strategies are called."""
+"""The names of the strategies."""
 
 _STORES = ("memory", "redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 _SCHEMES = [PREFIX + store for store in _STORES]
 
 
 def register() -> None:
-    """Make the storages known to `limits` by their URLs and the strategies by their names; again changes nothing."""
+    """Register the storages and the strategies with `limits`; a second call changes nothing."""
     if SLIDING in limits.strategies.STRATEGIES:
         return
-    # To derive a class that names its schemes is how `limits` learns of a storage.
+    # `limits` registers a storage when a class that names its schemes is derived.
     type("EntitlementsStorage", (Storage,), {"STORAGE_SCHEME": _SCHEMES})
     type("AsyncEntitlementsStorage", (AsyncStorage,), {"STORAGE_SCHEME": [f"async+{each}" for each in _SCHEMES]})
     cast("dict[str, Any]", limits.aio.strategies.STRATEGIES).update(
-        {SLIDING: AsyncSlidingWindow, TOKEN_BUCKET: AsyncTokenBucket}
+        {SLIDING: AsyncSlidingWindowRateLimiter, TOKEN_BUCKET: AsyncTokenBucketRateLimiter}
     )
-    cast("dict[str, Any]", limits.strategies.STRATEGIES).update({SLIDING: SlidingWindow, TOKEN_BUCKET: TokenBucket})
+    cast("dict[str, Any]", limits.strategies.STRATEGIES).update(
+        {SLIDING: SlidingWindowRateLimiter, TOKEN_BUCKET: TokenBucketRateLimiter}
+    )

@@ -1,4 +1,4 @@
-"""The strategies: what `limits` asks of one, by our laws. Two thin shells, sync and async, around `answers.py`."""
+"""Rate limiters for `limits`, sync and async: each sends the queries of `queries.py` to a storage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import limits.storage
 import limits.strategies
 
 from entitlements.clock import system_clock
-from entitlements.integrations.limits.answers import PREFIX, Ask, admitted, key_of
+from entitlements.integrations.limits.queries import LimitQuery, is_admitted, meter_key
+from entitlements.integrations.limits.storage_url import PREFIX
 from entitlements.integrations.limits.storages import AsyncStorage, Storage
 from entitlements.model.charge import Verb
 from entitlements.model.limits import Algorithm
@@ -21,108 +22,107 @@ if TYPE_CHECKING:
     from limits.util import WindowStats
 
 
-class _Strategy(limits.strategies.RateLimiter):
-    """A strategy of `limits` over one of our laws."""
+class _RateLimiter(limits.strategies.RateLimiter):
+    """A sync strategy of `limits` for one rate algorithm."""
 
-    law: ClassVar[Algorithm]
+    algorithm: ClassVar[Algorithm]
 
     def __init__(self, storage: StorageTypes) -> None:
         super().__init__(storage)
-        if isinstance(storage, limits.storage.MemoryStorage):
-            # What slowapi and Flask-Limiter fall back to while their storage is down.
+        if isinstance(storage, limits.storage.MemoryStorage):  # the fallback of slowapi and Flask-Limiter in an outage
             storage = Storage(f"{PREFIX}memory://")
         if not isinstance(storage, Storage):
-            raise _unfit(self, storage)
-        self._meters = storage
+            raise _wrong_storage(self, storage)
+        self._storage = storage
 
     def hit(self, item: RateLimitItem, *identifiers: str, cost: int = 1) -> bool:
-        """Take *cost* units if they fit; else take nothing."""
-        return self._ask(Verb.CONSUME, Ask(self.law, item, identifiers), cost)
+        """Charge *cost* units, all or nothing; return True if they fit."""
+        return self._charge(Verb.CONSUME, LimitQuery(self.algorithm, item, identifiers), cost)
 
     def test(self, item: RateLimitItem, *identifiers: str, cost: int = 1) -> bool:
-        """Say whether *cost* units would fit, and take nothing."""
-        return self._ask(Verb.PEEK, Ask(self.law, item, identifiers), cost)
+        """Return True if *cost* units fit; charge nothing."""
+        return self._charge(Verb.PEEK, LimitQuery(self.algorithm, item, identifiers), cost)
 
     def get_window_stats(self, item: RateLimitItem, *identifiers: str) -> WindowStats:
-        """Return what is left, and when one unit fits again if none is left, else when all of them do."""
-        ask = Ask(self.law, item, identifiers)
-        answer = self._meters.execute(ask.read(self._meters.deadline)) if item.amount > 0 else None
-        return ask.stats(answer, system_clock())
+        """Return the units that remain, and when one unit fits again if none remain, else when all do."""
+        query = LimitQuery(self.algorithm, item, identifiers)
+        answer = self._storage.execute(query.read(self._storage.deadline)) if item.amount > 0 else None
+        return query.window_stats(answer, system_clock())
 
     def clear(self, item: RateLimitItem, *identifiers: str) -> None:
-        """Forget what was taken."""
-        self._meters.clear(key_of(item, identifiers))
+        """Delete the counters of a limit."""
+        self._storage.clear(meter_key(item, identifiers))
 
-    def _ask(self, verb: Verb, ask: Ask, cost: int) -> bool:
-        known = ask.known(cost)
-        if known is not None:
-            return known
-        return admitted(self._meters.execute(ask.charge(verb, cost, self._meters.deadline)))
-
-
-class SlidingWindow(_Strategy):
-    """Never more than the limit in any window of that length; `entitlements-sliding`."""
-
-    law = Algorithm.SLIDING
+    def _charge(self, verb: Verb, query: LimitQuery, cost: int) -> bool:
+        answer = query.static_answer(cost)
+        if answer is not None:
+            return answer
+        return is_admitted(self._storage.execute(query.charge(verb, cost, self._storage.deadline)))
 
 
-class TokenBucket(_Strategy):
-    """As many at once as the limit says, refilled evenly; `entitlements-token-bucket`."""
+class SlidingWindowRateLimiter(_RateLimiter):
+    """`entitlements-sliding`: admits at most the limit in any window of its length."""
 
-    law = Algorithm.TOKEN_BUCKET
+    algorithm = Algorithm.SLIDING
 
 
-class _AsyncStrategy(limits.aio.strategies.RateLimiter):
-    """Same as `_Strategy` for an event loop."""
+class TokenBucketRateLimiter(_RateLimiter):
+    """`entitlements-token-bucket`: admits a burst of the size of the limit, and refills evenly."""
 
-    law: ClassVar[Algorithm]
+    algorithm = Algorithm.TOKEN_BUCKET
+
+
+class _AsyncRateLimiter(limits.aio.strategies.RateLimiter):
+    """An async strategy of `limits` for one rate algorithm."""
+
+    algorithm: ClassVar[Algorithm]
 
     def __init__(self, storage: StorageTypes) -> None:
         super().__init__(storage)
         if isinstance(storage, limits.aio.storage.MemoryStorage):
             storage = AsyncStorage(f"async+{PREFIX}memory://")
         if not isinstance(storage, AsyncStorage):
-            raise _unfit(self, storage)
-        self._meters = storage
+            raise _wrong_storage(self, storage)
+        self._storage = storage
 
     async def hit(self, item: RateLimitItem, *identifiers: str, cost: int = 1) -> bool:
-        """Take *cost* units if they fit; else take nothing."""
-        return await self._ask(Verb.CONSUME, Ask(self.law, item, identifiers), cost)
+        """Charge *cost* units, all or nothing; return True if they fit."""
+        return await self._charge(Verb.CONSUME, LimitQuery(self.algorithm, item, identifiers), cost)
 
     async def test(self, item: RateLimitItem, *identifiers: str, cost: int = 1) -> bool:
-        """Say whether *cost* units would fit, and take nothing."""
-        return await self._ask(Verb.PEEK, Ask(self.law, item, identifiers), cost)
+        """Return True if *cost* units fit; charge nothing."""
+        return await self._charge(Verb.PEEK, LimitQuery(self.algorithm, item, identifiers), cost)
 
     async def get_window_stats(self, item: RateLimitItem, *identifiers: str) -> WindowStats:
-        """Return what is left, and when one unit fits again if none is left, else when all of them do."""
-        ask = Ask(self.law, item, identifiers)
-        answer = await self._meters.execute(ask.read(self._meters.deadline)) if item.amount > 0 else None
-        return ask.stats(answer, system_clock())
+        """Return the units that remain, and when one unit fits again if none remain, else when all do."""
+        query = LimitQuery(self.algorithm, item, identifiers)
+        answer = await self._storage.execute(query.read(self._storage.deadline)) if item.amount > 0 else None
+        return query.window_stats(answer, system_clock())
 
     async def clear(self, item: RateLimitItem, *identifiers: str) -> None:
-        """Forget what was taken."""
-        await self._meters.clear(key_of(item, identifiers))
+        """Delete the counters of a limit."""
+        await self._storage.clear(meter_key(item, identifiers))
 
-    async def _ask(self, verb: Verb, ask: Ask, cost: int) -> bool:
-        known = ask.known(cost)
-        if known is not None:
-            return known
-        return admitted(await self._meters.execute(ask.charge(verb, cost, self._meters.deadline)))
-
-
-class AsyncSlidingWindow(_AsyncStrategy):
-    """Same as `SlidingWindow` for an event loop."""
-
-    law = Algorithm.SLIDING
+    async def _charge(self, verb: Verb, query: LimitQuery, cost: int) -> bool:
+        answer = query.static_answer(cost)
+        if answer is not None:
+            return answer
+        return is_admitted(await self._storage.execute(query.charge(verb, cost, self._storage.deadline)))
 
 
-class AsyncTokenBucket(_AsyncStrategy):
-    """Same as `TokenBucket` for an event loop."""
+class AsyncSlidingWindowRateLimiter(_AsyncRateLimiter):
+    """`SlidingWindowRateLimiter` for an event loop."""
 
-    law = Algorithm.TOKEN_BUCKET
+    algorithm = Algorithm.SLIDING
 
 
-def _unfit(strategy: object, storage: object) -> NotImplementedError:
+class AsyncTokenBucketRateLimiter(_AsyncRateLimiter):
+    """`TokenBucketRateLimiter` for an event loop."""
+
+    algorithm = Algorithm.TOKEN_BUCKET
+
+
+def _wrong_storage(strategy: object, storage: object) -> NotImplementedError:
     return NotImplementedError(
         f"{type(strategy).__name__} is not implemented for storage of type {type(storage)}; begin its URL with {PREFIX}"
     )
