@@ -1,11 +1,11 @@
-"""A tier for every row of an export, and everything that is wrong with the rows."""
+"""A tier for every row of an export, and the problems of its rows."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from entitlements.crm.dates import date_fault
 from entitlements.model.problem import Problem, Severity
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
     from entitlements.crm.layout import Layout, Record
     from entitlements.model.policy import Policy
 
-Passing = Callable[[Iterable["Record"], int, str], Iterable["Record"]]
-"""Lets rows pass, of so many, in what work; a progress bar is one."""
+Progress = Callable[[Iterable["Record"], int, str], Iterable["Record"]]
+"""Yields the rows that it is given; takes also their number and the name of the work. A progress bar is one."""
 
 
-def unseen(records: Iterable[Record], _total: int, _what: str, /) -> Iterable[Record]:
-    """Let rows pass unseen."""
+def no_progress(records: Iterable[Record], _total: int, _what: str, /) -> Iterable[Record]:
+    """Return the rows as they are, without a progress bar."""
     return records
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class RowResult:
     """
-    What becomes of one row.
+    The result of one row.
 
     Args:
         line: The number of its first physical line.
         account: The account's name; empty where the file has none.
         segmented: Its tier, with the reason or the gap.
-        before: What its tier cell said.
-        kept: What its tier cell said is no tier of the policy, and stays.
-        displaced: It has cells where no heading is, so nobody knows what is what in it.
+        before: The former content of its tier cell.
+        kept: The content of its tier cell is no tier of the policy, and stays.
+        displaced: It has cells without a heading, so its columns cannot be told apart.
     """
 
     line: int
@@ -49,134 +49,132 @@ class Result:
 
     @property
     def tier(self) -> str | None:
-        """The tier's id that the row gets; None where it gets none."""
+        """The id of the tier that the row gets; None where it gets none."""
         return None if self.kept else self.segmented.tier
 
     @property
     def reason(self) -> str:
-        """Why, in words; for a row without a tier, why not."""
+        """The reason of the tier, or of its absence, in words."""
         if self.displaced:
             return "the row has cells without a heading"
-        told = self.segmented
-        return told.gap.text if told.gap is not None else f"{told.rule}: {told.because}"
+        found = self.segmented
+        return found.gap.text if found.gap is not None else f"{found.rule}: {found.because}"
 
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
     """
-    A base with its tiers.
+    An account base with its tiers.
 
     Args:
         layout: The file.
-        columns: Which column holds what.
-        results: One for each row that is not blank, by line.
-        problems: What is wrong, in the order of the file.
-        segments: The base added up by tier.
+        columns: The columns of the file.
+        results: The result of each row that is not blank, by line.
+        problems: The problems, in the order of the file.
+        segments: The totals of the base by tier.
     """
 
     layout: Layout
     columns: Columns
-    results: Mapping[int, Result]
+    results: Mapping[int, RowResult]
     problems: tuple[Problem, ...]
     segments: tuple[Segment, ...] = field(default=())
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        """The problems that keep a row from getting what it should."""
+        """The problems of severity error."""
         return tuple(each for each in self.problems if each.severity is Severity.ERROR)
 
 
 def assign_base(
-    policy: Policy, layout: Layout, columns: Columns, *, by: str | None = None, passing: Passing = unseen
+    policy: Policy, layout: Layout, columns: Columns, *, by: str | None = None, progress: Progress = no_progress
 ) -> Assigned:
     """
     Return the tier of every row.
 
     Args:
-        policy: Whose rules.
+        policy: The policy with the rules.
         layout: The file.
-        columns: Which column holds what.
+        columns: The columns of the file.
         by: The segmentation's name; None is the policy's first.
-        passing: Sees the rows pass.
+        progress: Wraps the rows, such as in a progress bar.
 
     Raises:
         AccountError: For a row that is misquoted.
         ValueError: For a segmentation that the policy does not have.
     """
-    reading = _Reading(policy, layout, columns)
-    rows = reading.rows(passing(layout.records(), layout.lines, "assigning"))
+    reader = _BaseReader(policy, layout, columns)
+    rows = reader.rows(progress(layout.records(), layout.lines, "assigning"))
     found = segment(policy, rows, by=by)
-    results = {row.line: result for row, result in reading.results(found)}
-    order = sorted(reading.problems, key=lambda each: each.line)
+    results = {result.line: result for result in reader.results(found)}
+    order = sorted(reader.problems, key=lambda each: each.line)
     guessed = [_guessed(layout)] if layout.guessed_at else []
     counted = summary(policy, (each.segmented for each in results.values()))
     return Assigned(layout, columns, results, (*guessed, *order), counted)
 
 
-class _Row:
-    """What is remembered of a row while its tier is found."""
+class _PendingRow(NamedTuple):
+    """A row whose tier is not yet found."""
 
-    __slots__ = ("account", "before", "displaced", "line")
-
-    def __init__(self, line: int, account: str, before: str, *, displaced: bool) -> None:
-        self.line = line
-        self.account = account
-        self.before = before
-        self.displaced = displaced
+    line: int
+    account: str
+    before: str
+    displaced: bool
 
 
-class _Reading:
-    """A file, being read row by row."""
+class _BaseReader:
+    """A reader of the rows of an export; it collects their results and problems."""
 
     def __init__(self, policy: Policy, layout: Layout, columns: Columns) -> None:
         self.problems: list[Problem] = []
         self._layout = layout
         self._columns = columns
-        self._rows: list[_Row] = []
+        self._rows: list[_PendingRow] = []
         self._lines: dict[str, int] = {}
         self._tiers = tiers_by_name(policy)
         self._known = ", ".join(policy.tiers)
-        self._taken = 0
 
     def rows(self, records: Iterable[Record]) -> Iterator[Mapping[str, object]]:
-        """Yield what each row that is not blank says of its account, and remember the rest of it."""
+        """Yield the attributes of each row that is not blank."""
         for record in records:
             if record.is_blank:
                 continue
             displaced = self._displaced(record)
             account = self._cell(record, self._columns.id)
             before = "" if self._columns.tier >= self._columns.width else self._cell(record, self._columns.tier)
-            self._rows.append(_Row(record.line, account, before.strip(), displaced=displaced))
+            self._rows.append(_PendingRow(record.line, account, before.strip(), displaced))
             if displaced:
                 yield {}
                 continue
             self._check(record, account)
             yield self._columns.attributes(self._layout, record)
 
-    def results(self, found: Iterable[SegmentedAccount]) -> Iterator[tuple[_Row, Result]]:
-        """Yield each row with what becomes of it."""
+    def results(self, found: Iterable[SegmentedAccount]) -> Iterator[RowResult]:
+        """Yield the result of each row, and report its problems."""
         for at, segmented in enumerate(found):
             row = self._rows[at]
             kept = bool(row.before) and row.before.casefold() not in self._tiers
-            result = Result(row.line, row.account, segmented, row.before, kept, row.displaced)
+            result = RowResult(row.line, row.account, segmented, row.before, kept, row.displaced)
             self._report(result)
-            yield row, result
+            yield result
 
     def _cell(self, record: Record, at: int | None) -> str:
         return self._layout.text(record.cells[at]) if at is not None and at < len(record.cells) else ""
 
     def _displaced(self, record: Record) -> bool:
-        """Report a row whose cells and headings do not match; say whether nobody can tell which is which."""
+        """Report a row whose cells do not match the headings; return whether it has cells without a heading."""
         has, width = len(record.cells), self._columns.width
         if has < width:
             problem = f"the row has {has} cells, the headings are {width}; those that are missing count as empty"
-            self._take(record.line, "", problem, "write the missing separators", Severity.WARNING)
+            self._add_problem(record.line, "", problem, "write the missing separators", Severity.WARNING)
             return False
         extra = next((at for at in range(width, has) if record.cells[at].strip()), None)
         if extra is None:
             return False
         problem = f"cell {extra + 1}, {shown(self._cell(record, extra))}, has no heading, so the row gets no tier"
-        self._take(record.line, "", problem, "quote the cell that holds a separator, or give the column a heading")
+        self._add_problem(
+            record.line, "", problem, "quote the cell that holds a separator, or give the column a heading"
+        )
         return True
 
     def _check(self, record: Record, account: str) -> None:
@@ -187,37 +185,41 @@ class _Reading:
             text = self._cell(record, at)
             fault = date_fault(text) if text.strip() else None
             if fault is not None:
-                self._take(record.line, names[at], fault, "write a date such as 2027-01-31, or leave the cell empty")
+                self._add_problem(
+                    record.line, names[at], fault, "write a date such as 2027-01-31, or leave the cell empty"
+                )
 
     def _check_account(self, line: int, heading: str, account: str) -> None:
         if not account.strip():
             cure = "write the account's name"
-            self._take(line, heading, "the cell is empty, so nothing can be looked up by it", cure, Severity.WARNING)
+            self._add_problem(
+                line, heading, "the cell is empty, so nothing can be looked up by it", cure, Severity.WARNING
+            )
             return
         first = self._lines.setdefault(account, line)
         if first != line:
             problem = f"{shown(account)} stands in line {first} already; both get a tier, only the first is looked up"
-            self._take(line, heading, problem, "give each account a name of its own", Severity.WARNING)
+            self._add_problem(line, heading, problem, "give each account a name of its own", Severity.WARNING)
 
-    def _report(self, result: Result) -> None:
+    def _report(self, result: RowResult) -> None:
         segmented = result.segmented
         for misfit in segmented.misfits:
-            self._take(result.line, misfit.field.strip(), misfit.problem, misfit.cure)
+            self._add_problem(result.line, misfit.field.strip(), misfit.problem, misfit.cure)
         if segmented.gap is not None and not segmented.misfits and not result.displaced:
             fields = ", ".join(self._columns.fields.get(each, each) for each in segmented.gap.criteria)
-            self._take(result.line, fields, f"no tier: {segmented.gap.text}", "fill in the cell")
+            self._add_problem(result.line, fields, f"no tier: {segmented.gap.text}", "fill in the cell")
         if result.kept:
             heading = self._layout.names[self._columns.tier]
             problem = f"tier {shown(result.before)} is not in the policy ({self._known}), and is kept"
             would = f"empty the cell to get {segmented.tier}" if segmented.tier else "empty the cell, or correct it"
-            self._take(result.line, heading, problem, would)
+            self._add_problem(result.line, heading, problem, would)
 
-    def _take(self, line: int, path: str, problem: str, cure: str, severity: Severity = Severity.ERROR) -> None:
+    def _add_problem(self, line: int, path: str, problem: str, cure: str, severity: Severity = Severity.ERROR) -> None:
         self.problems.append(Problem(self._layout.file, line, path, problem, cure, severity))
 
 
 def tiers_by_name(policy: Policy) -> dict[str, str]:
-    """Return the tiers' ids by id, alias and name for people, in lower case; a name that two have is nobody's."""
+    """Return the tiers' ids by id, alias and display name, in lower case; a name of two tiers is left out."""
     names = Counter(tier.name.casefold() for tier in policy.tiers.values())
     by_name = {tier.name.casefold(): id for id, tier in policy.tiers.items() if names[tier.name.casefold()] == 1}
     return by_name | {name.casefold(): id for name, id in policy.ids.items()}

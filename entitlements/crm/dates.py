@@ -1,4 +1,4 @@
-"""Whether what stands in a column of dates can be one."""
+"""Check of the cells in a column of dates."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from datetime import date
 _NUMBERS = re.compile(r"(\d{1,4})([-/.])(\d{1,2})\2(\d{1,4})(?:[T ]\d{1,2}:\d{2}.*)?")
 _WORDED = re.compile(r"(?:(\d{1,2})\.?[ -]([a-z]{3,9})|([a-z]{3,9})\.? (\d{1,2}),?)(?:[ -](\d{2,4}))?", re.IGNORECASE)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_A_LEAP_YEAR = 2000
+_LEAP_YEAR = 2000
 
 
 def date_fault(text: str) -> str | None:
     """
-    Return what is wrong with a date; None if it can be one.
+    Return the fault of a date; None for a possible date.
 
-    Read are `2017-01-31`, `1/31/2017`, `31.1.2017` and `31 January 2017`. A date counts as one
-    if there is an order of day and month in which it exists: which is meant, a file does not say.
+    The forms are `2017-01-31`, `1/31/2017`, `31.1.2017` and `31 January 2017`. A date is possible
+    if it exists in any order of day and month, because a file does not say which is meant.
     """
-    days = _readings(text.strip())
+    days = _candidates(text.strip())
     if not days:
         return f"{text.strip()[:40]!r} is not a date"
     return None if any(map(_exists, days)) else f"{text.strip()!r} does not exist"
 
 
-def _readings(text: str) -> list[tuple[int, int, int]]:
-    """Return the years, months and days that a text may mean."""
+def _candidates(text: str) -> list[tuple[int, int, int]]:
+    """Return the possible years, months and days of a text."""
     if found := _NUMBERS.fullmatch(text):
         first, second, third = int(found[1]), int(found[3]), int(found[4])
         if len(found[1]) == 4:
@@ -33,7 +33,7 @@ def _readings(text: str) -> list[tuple[int, int, int]]:
         return [(_year(found[4]), first, second), (_year(found[4]), second, first)] if len(found[1]) < 3 else []
     if found := _WORDED.fullmatch(text):
         month = (found[2] or found[3])[:3].lower()
-        year = _A_LEAP_YEAR if found[5] is None else _year(found[5])
+        year = _LEAP_YEAR if found[5] is None else _year(found[5])
         return [(year, _MONTHS.index(month) + 1, int(found[1] or found[4]))] if month in _MONTHS else []
     return []
 

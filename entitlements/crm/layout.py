@@ -1,20 +1,19 @@
 """
-A CSV file as it lies: rows that can be given a cell, and are otherwise the bytes that they were.
+Byte-preserving CSV file: cells of a row can be replaced or added, and all other bytes stay.
 
 Rows are held as text in which each character is one byte of the file (Latin-1), whatever
-its encoding, so that writing gives back what was read. Only cells that somebody looks at
-are decoded. `csv` finds the rows and cells, as it does for the directories of accounts.
+its encoding, so that an unchanged row is written as it was read. Cells are decoded only when
+they are used. `csv` splits rows and cells, as it does for sources of accounts.
 """
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from entitlements.accounts.csv.dialect import SEPARATORS, decoded, misquoted, separator_of
+from entitlements.accounts.csv.dialect import SEPARATORS, csv_rows, decode, find_separator
 from entitlements.errors import AccountError
 
 BYTES = "latin-1"
@@ -28,8 +27,8 @@ class Record:
 
     Args:
         line: The number of its first physical line, from 1.
-        raw: Its bytes, line end included.
-        cells: Its cells, as bytes; none for an empty line.
+        raw: Its bytes, with the line end.
+        cells: Its cells, undecoded; none for an empty line.
     """
 
     line: int
@@ -38,26 +37,26 @@ class Record:
 
     @property
     def is_blank(self) -> bool:
-        """Whether nothing stands in it."""
+        """True if all its cells are blank."""
         return not any(cell.strip() for cell in self.cells)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """
-    A CSV file, its rows yet to be read.
+    A CSV file, whose rows are not yet read.
 
     Args:
         file: Its name, for messages.
         encoding: Python's name of its encoding.
         guessed_at: The line of the first byte that is not UTF-8, where the encoding was guessed; else 0.
         bom: The byte order mark that it begins with.
-        separator: What stands between cells.
-        above: What stands above the headings, such as blank lines.
+        separator: The separator of its cells.
+        above: The text above the headings, such as blank lines.
         headings: The row of headings.
         names: The headings, decoded.
         quoted: Every heading is in quotes, so that every cell should be.
-        body: What stands below them.
+        body: The text below the headings.
     """
 
     file: str
@@ -73,7 +72,7 @@ class Layout:
 
     @property
     def lines(self) -> int:
-        """About how many rows there are: the physical lines below the headings."""
+        """The number of physical lines below the headings, an estimate of the rows."""
         return self.body.count("\n") or self.body.count("\r")
 
     def records(self) -> Iterator[Record]:
@@ -87,54 +86,40 @@ class Layout:
         return _records(self.file, self.body, self.separator, first)
 
     def text(self, cell: str) -> str:
-        """Return what a cell says."""
+        """Return the decoded text of a cell."""
         return cell if cell.isascii() else cell.encode(BYTES).decode(self.encoding)
 
     def with_cells(self, record: Record, changes: Mapping[int, str]) -> str:
         """
-        Return the bytes of a row with some of its cells replaced, or added behind; all others are as they were.
+        Return the bytes of a row with some of its cells replaced or added; all others stay.
 
         Args:
             record: The row.
-            changes: What the cells are to say, by their place from 0; where the row ends before, it is prolonged.
+            changes: The new texts of cells, by their index from 0; a shorter row is extended.
 
         Raises:
-            AccountError: For a text that the file's encoding cannot write.
+            AccountError: For a text that the file's encoding cannot represent.
         """
         if not changes:
             return record.raw
-        body, end = _parted(record.raw)
+        body, end = _split_line_end(record.raw)
         width = len(record.cells)
         behind = width > 0 and min(changes) >= width
-        pieces, first = ([body], width - 1) if behind else (self.pieces(record), 0)
-        pieces += [""] * (max(changes) - first + 1 - len(pieces))
+        cells, first = ([body], width - 1) if behind else (raw_cells(record, self.separator), 0)
+        cells += [""] * (max(changes) - first + 1 - len(cells))
         for at, text in changes.items():
-            pieces[at - first] = self._cell(text)
-        return self.separator.join(pieces) + end
+            cells[at - first] = self._cell(text)
+        return self.separator.join(cells) + end
 
     def with_insert(self, record: Record, at: int, texts: list[str]) -> str:
-        """Return the bytes of a row with new cells before place *at*: it has cells where no heading is."""
-        pieces = self.pieces(record)
-        pieces[at:at] = [self._cell(text) for text in texts]
-        return self.separator.join(pieces) + _parted(record.raw)[1]
+        """Return the bytes of a row with new cells inserted before index *at*."""
+        cells = raw_cells(record, self.separator)
+        cells[at:at] = [self._cell(text) for text in texts]
+        return self.separator.join(cells) + _split_line_end(record.raw)[1]
 
-    def ended(self, raw: str) -> str:
-        """Return the bytes of a row with a line end, as the headings have it, if it has none."""
-        return raw if _parted(raw)[1] else raw + (_parted(self.headings.raw)[1] or "\r\n")
-
-    def pieces(self, record: Record) -> list[str]:
-        """Return the cells of a row as they are written, quotes included."""
-        body, _ = _parted(record.raw)
-        pattern = _CELLS[self.separator]
-        pieces: list[str] = []
-        at = 0
-        while True:
-            found = pattern.match(body, at)
-            assert found is not None  # an empty cell is one too
-            pieces.append(found[0])
-            at = found.end() + 1
-            if at > len(body):
-                return pieces
+    def with_line_end(self, raw: str) -> str:
+        """Return the bytes of a row with a line end; the default is the line end of the headings."""
+        return raw if _split_line_end(raw)[1] else raw + (_split_line_end(self.headings.raw)[1] or "\r\n")
 
     def _cell(self, text: str) -> str:
         try:
@@ -167,73 +152,68 @@ def read_layout(
     Args:
         file: Its name, for messages.
         data: The whole file.
-        encoding: What it is encoded in; None finds out.
-        separator: What stands between its cells; None finds out.
-        wanted: Names of columns that are probably there, as `spelt`; they tell the separators apart.
+        encoding: Its encoding; None detects it.
+        separator: The separator of its cells; None detects it.
+        wanted: Names of expected columns, as `normalize_heading` returns them; they decide between separators.
 
     Raises:
-        AccountError: For what is no CSV file, or holds nothing, with the cure.
-        ValueError: For an encoding or a separator that there is not.
+        AccountError: For a file that is no CSV or is empty, with the cure.
+        ValueError: For an unknown encoding or separator.
     """
     if separator is not None and separator not in _CELLS:
         raise ValueError(f"separator {separator!r} is not one of comma, semicolon and tab")
-    known = decoded(file, data, encoding)
-    between = separator or separator_of(file, known.text, wanted)
-    raw = data[len(known.bom) :].decode(BYTES)
+    decoded = decode(file, data, encoding)
+    separator = separator or find_separator(file, decoded.text, wanted)
+    raw = data[len(decoded.bom) :].decode(BYTES)
     above = 0
-    for record in _records(file, raw, between, 1):
+    for record in _records(file, raw, separator, 1):
         if record.is_blank:
             above += len(record.raw)
             continue
-        plain = Layout(
+        layout = Layout(
             file,
-            known.encoding,
-            known.guessed_at,
-            known.bom,
-            between,
+            decoded.encoding,
+            decoded.guessed_at,
+            decoded.bom,
+            separator,
             above=raw[:above],
             headings=record,
             names=(),
-            quoted=False,
+            quoted=all(cell.startswith('"') for cell in raw_cells(record, separator)),
             body=raw[above + len(record.raw) :],
         )
-        quoted = all(piece.startswith('"') for piece in plain.pieces(record))
-        return replace(plain, names=tuple(map(plain.text, record.cells)), quoted=quoted)
+        return replace(layout, names=tuple(map(layout.text, record.cells)))
     raise AccountError(f"{file}: the file is empty; its first line holds the headings, such as: Account Name,ARR")
 
 
-class _Lines:
-    """The physical lines of a text, with those that were taken since the last row."""
-
-    def __init__(self, text: str) -> None:
-        self.taken: list[str] = []
-        self._lines = io.StringIO(text, newline="")
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = next(self._lines)
-        self.taken.append(line)
-        return line
+def raw_cells(record: Record, separator: str) -> list[str]:
+    """Return the cells of a row as they are written, with their quotes."""
+    body, _ = _split_line_end(record.raw)
+    pattern = _CELLS[separator]
+    cells: list[str] = []
+    at = 0
+    while at <= len(body):
+        found = pattern.match(body, at)
+        assert found is not None  # the pattern matches an empty cell too
+        cells.append(found[0])
+        at = found.end() + 1
+    return cells
 
 
-def _records(file: str, text: str, separator: str, first: int) -> Iterator[Record]:
-    lines = _Lines(text)
-    reader = csv.reader(lines, delimiter=separator, strict=True)
-    while True:
-        line = first + reader.line_num
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            raise AccountError(f"{file}:{line}: {misquoted(error)}") from None
-        if cells is None:
-            return
-        yield Record(line, "".join(lines.taken), cells)
-        lines.taken.clear()
+def _records(file: str, text: str, separator: str, first_line: int) -> Iterator[Record]:
+    taken: list[str] = []
+
+    def lines() -> Iterator[str]:
+        for line in io.StringIO(text, newline=""):
+            taken.append(line)
+            yield line
+
+    for line, cells in csv_rows(file, lines(), separator, first_line):
+        yield Record(line, "".join(taken), cells)
+        taken.clear()
 
 
-def _parted(raw: str) -> tuple[str, str]:
+def _split_line_end(raw: str) -> tuple[str, str]:
     """Return a row without its line end, and the line end."""
     found = _END.search(raw)
     assert found is not None

@@ -1,4 +1,4 @@
-"""Who moved between two exports, and why."""
+"""Comparison of two exports: accounts whose tier changed, and why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from entitlements.model.display import in_json, in_words
 from entitlements.tiering.attributes import read_attributes
 
 if TYPE_CHECKING:
-    from entitlements.crm.assignment import Assigned, Result
+    from entitlements.crm.assignment import Assigned, RowResult
     from entitlements.crm.columns import Columns
     from entitlements.crm.layout import Layout
     from entitlements.model.conditions import CriterionValue
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Move:
     """
-    One account whose tier is another than before.
+    An account whose tier changed.
 
     Args:
         account: Its name.
-        line: Where it stands now.
-        before: The tier's id before, or the text that stood for one; None where there was none.
+        line: Its line in the new file.
+        before: The former tier's id, or the text in its place; None where there was none.
         after: The tier's id now; None where there is none.
         up: Whether it moved to a higher tier; None where the two cannot be compared.
-        value_before: The value that binds, before; None where it was not known.
-        value: The same now.
-        because: Why it is where it is now.
+        value_before: The former value of the binding criterion; None where it was not known.
+        value: The value of the binding criterion now.
+        because: The reason of the present tier.
     """
 
     account: str
@@ -45,27 +45,27 @@ class Move:
     because: str
 
     def __str__(self) -> str:
-        """Return one line for people."""
+        """Return one line of text."""
         way = f"{self.before or 'no tier'} -> {self.after or 'no tier'}"
         change = "" if self.value_before == self.value else f", was {_in_words(self.value_before)}"
         return f"{self.account}: {way} ({self.because}{change})"
 
     def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
+        """Return a dict that `json.dumps` accepts."""
         return {name: in_json(getattr(self, name)) for name in self.__slots__}
 
 
 @dataclass(frozen=True, slots=True)
 class Moves:
     """
-    The difference between two exports.
+    The differences between two exports.
 
     Args:
-        moved: Those whose tier is another, in the order of the new file.
-        new: The names of those that were not there before.
-        gone: The names of those that are not there any more.
-        same: How many stay where they are.
-        doubtful: Names that stand several times in either file; they are not compared.
+        moved: The accounts whose tier changed, in the order of the new file.
+        new: The names of the accounts that are only in the new file.
+        gone: The names of the accounts that are only in the old file.
+        same: The number of accounts whose tier is the same.
+        doubtful: Names that occur more than once in either file; they are not compared.
     """
 
     moved: tuple[Move, ...]
@@ -75,21 +75,21 @@ class Moves:
     doubtful: tuple[str, ...]
 
     def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
+        """Return a dict that `json.dumps` accepts."""
         rest = {name: in_json(getattr(self, name)) for name in ("new", "gone", "same", "doubtful")}
         return {"moved": [each.to_dict() for each in self.moved], **rest}
 
 
 def compare(policy: Policy, old: Layout, columns: Columns, assigned: Assigned, measure: str) -> Moves:
     """
-    Return who moved since *old* was written.
+    Return the differences between *old* and *assigned*.
 
     Args:
-        policy: What the tiers mean.
-        old: The file as it was, with its tiers.
-        columns: Of the old file.
-        assigned: The base as it is now.
-        measure: The criterion that binds.
+        policy: The policy of the tiers.
+        old: The old file, with its tiers.
+        columns: The columns of the old file.
+        assigned: The base now.
+        measure: The binding criterion.
 
     Raises:
         AccountError: For files without a column that names the accounts, or an old one without tiers.
@@ -102,7 +102,7 @@ def compare(policy: Policy, old: Layout, columns: Columns, assigned: Assigned, m
     assert policy.assignment is not None
     criterion = policy.assignment.criteria[measure]
     before, doubled = _before(policy, old, columns, criterion)
-    now: dict[str, Result] = {}
+    now: dict[str, RowResult] = {}
     for result in assigned.results.values():
         if now.setdefault(result.account, result) is not result:
             doubled.add(result.account)
@@ -143,7 +143,7 @@ def _before(
     return found, doubled
 
 
-def _move(policy: Policy, result: Result, was: str, value: CriterionValue | None) -> Move | None:
+def _move(policy: Policy, result: RowResult, was: str, value: CriterionValue | None) -> Move | None:
     after = result.before if result.kept else result.tier
     if (was or None) == after:
         return None

@@ -1,4 +1,4 @@
-"""An export with its tiers, written so that every other column is byte for byte what it was."""
+"""Writer of an export with its tiers; every other column stays the same, byte for byte."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from entitlements.crm.assignment import Passing, unseen
+from entitlements.crm.assignment import Progress, no_progress
 from entitlements.crm.columns import REASON, TIER
 from entitlements.crm.layout import BYTES
 
 if TYPE_CHECKING:
-    from entitlements.crm.assignment import Assigned, Result
+    from entitlements.crm.assignment import Assigned, RowResult
     from entitlements.crm.layout import Record
     from entitlements.model.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class WriteOptions:
     """
-    What is written besides tier ids.
+    Options of `write`.
 
     Args:
         tier: The heading of the tier.
         reason: The heading of the reason.
-        labels: Write the tiers' names for people.
+        labels: Write the tiers' display names instead of their ids.
         explain: Write the reason of each row behind its tier.
-        sort: Write the rows of a tier together, higher tiers and larger values first; blank ones come last.
+        sort: Sort the rows by tier, higher tiers first, then by value, larger values first; blank rows come last.
     """
 
     tier: str = TIER
@@ -37,30 +37,32 @@ class Options:
     sort: bool = False
 
 
-def write(policy: Policy, assigned: Assigned, options: Options, passing: Passing = unseen) -> Iterator[bytes]:
+def write(
+    policy: Policy, assigned: Assigned, options: WriteOptions, progress: Progress = no_progress
+) -> Iterator[bytes]:
     """
     Yield the bytes of the file, piece by piece.
 
-    A row that is blank, or whose tier is not known to the policy, stays as it is. A row
-    that lacks cells gets empty ones in front of the tier; one that has cells without a
-    heading gets an empty tier in front of those.
+    A blank row, and a row with a tier that the policy does not have, stays as it is. A row
+    that lacks cells gets empty ones before the tier. A row with cells without a heading
+    gets an empty tier before them.
 
     Raises:
-        AccountError: For a name that the file's encoding cannot write.
+        AccountError: For a name that the file's encoding cannot represent.
     """
     layout = assigned.layout
-    writing = _Writing(policy, assigned, options)
+    writer = _RowWriter(policy, assigned, options)
     yield layout.bom + layout.above.encode(BYTES)
-    heading = writing.heading()
+    heading = writer.heading()
     last = layout.headings if not layout.body else None
-    yield (heading if last is not None else layout.ended(heading)).encode(BYTES)
-    rows = ((record, writing.row(record)) for record in passing(layout.records(), layout.lines, "writing"))
-    for raw in writing.sorted(rows) if options.sort else (raw for _, raw in rows):
+    yield (heading if last is not None else layout.with_line_end(heading)).encode(BYTES)
+    rows = ((record, writer.row(record)) for record in progress(layout.records(), layout.lines, "writing"))
+    for raw in writer.sorted(rows) if options.sort else (raw for _, raw in rows):
         yield raw.encode(BYTES)
 
 
-class _Writing:
-    def __init__(self, policy: Policy, assigned: Assigned, options: Options) -> None:
+class _RowWriter:
+    def __init__(self, policy: Policy, assigned: Assigned, options: WriteOptions) -> None:
         self._policy = policy
         self._assigned = assigned
         self._options = options
@@ -70,7 +72,7 @@ class _Writing:
         self._order: dict[str | None, int] = {tier: at for at, tier in enumerate(ranked)}
 
     def heading(self) -> str:
-        """Return the row of headings, with those that are new."""
+        """Return the row of headings, with the new ones."""
         new = {self._columns.tier: self._options.tier}
         if self._options.explain:
             new[self._columns.reason] = self._options.reason
@@ -92,10 +94,10 @@ class _Writing:
         return self._layout.with_cells(record, differ)
 
     def sorted(self, rows: Iterable[tuple[Record, str]]) -> Iterator[str]:
-        """Yield the rows of each tier together; each ends its line, but for the last."""
+        """Yield the rows sorted; each ends with a line end."""
         keyed = sorted((self._key(record), raw) for record, raw in rows)
         for _, raw in keyed:
-            yield self._layout.ended(raw)
+            yield self._layout.with_line_end(raw)
 
     def _key(self, record: Record) -> tuple[int, Decimal, int]:
         if record.is_blank:
@@ -105,12 +107,12 @@ class _Writing:
         number = Decimal(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else Decimal(-1)
         return self._order.get(result.tier, len(self._order)), -number, record.line
 
-    def _tier(self, result: Result) -> str:
+    def _tier(self, result: RowResult) -> str:
         if result.tier is None or result.displaced:
             return ""
         return self._policy.tiers[result.tier].name if self._options.labels else result.tier
 
     def _displaced(self, record: Record, changes: dict[int, str]) -> str:
-        """Return a row with new cells in front of those without a heading; what has a heading stays."""
+        """Return a row with the new cells inserted before those without a heading."""
         new = [changes[at] for at in sorted(changes) if at >= self._columns.width]
         return self._layout.with_insert(record, self._columns.width, new)

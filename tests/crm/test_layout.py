@@ -8,8 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from entitlements import Policy
-from entitlements.accounts.csv.dialect import decoded, read_rows
-from entitlements.crm import Options, assign_base, choose_columns, read_layout, write
+from entitlements.accounts.csv.dialect import decode, read_rows
+from entitlements.crm import WriteOptions, assign_base, choose_columns, read_layout, write
+from entitlements.crm.layout import raw_cells
 from entitlements.errors import AccountError
 from entitlements.tiering.segmentation import measure_of
 
@@ -38,11 +39,11 @@ def tiered(data, *, by=None, encoding=None, separator=None, **options):
     """Return the file with its tiers, and what was found."""
     layout = read_layout("a.csv", data, encoding=encoding, separator=separator, wanted=("account_name", "arr", "tier"))
     assigned = assign_base(POLICY, layout, choose_columns(layout, RULES, measure_of(POLICY, by)), by=by)
-    return b"".join(write(POLICY, assigned, Options(**options))), assigned
+    return b"".join(write(POLICY, assigned, WriteOptions(**options))), assigned
 
 
 def rows_of(data, encoding, separator):
-    text = decoded("a.csv", data, encoding).text
+    text = decode("a.csv", data, encoding).text
     return list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
 
 
@@ -171,7 +172,7 @@ def test_sorting_moves_rows_and_loses_none(export):
 def test_the_same_rows_and_cells_are_found_as_by_the_reader_of_accounts(export):
     data, encoding, separator, _ = export
     layout = read_layout("a.csv", data, encoding=encoding, separator=separator)
-    text = decoded("a.csv", data, encoding).text
+    text = decode("a.csv", data, encoding).text
     found = [(layout.headings.line, list(layout.names))]
     found += [(each.line, list(map(layout.text, each.cells))) for each in layout.records()]
 
@@ -185,8 +186,8 @@ def test_a_row_is_the_cells_that_it_is_cut_into(export):
 
     for record in layout.records():
         if record.cells:
-            assert len(record.cells) == len(layout.pieces(record))
-            assert record.raw.startswith(separator.join(layout.pieces(record)))
+            assert len(record.cells) == len(raw_cells(record, layout.separator))
+            assert record.raw.startswith(separator.join(raw_cells(record, layout.separator)))
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])

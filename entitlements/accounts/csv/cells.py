@@ -1,8 +1,8 @@
 """
-What a person types into one cell, and what it means.
+Parsers for the cells of an account's row.
 
-Items are separated by semicolons (or line breaks); what is said about an item stands
-in parentheses behind it. Nothing is guessed: what does not read is an error with a cure.
+Items are separated by semicolons or line breaks; notes on an item follow it in
+parentheses. Nothing is guessed: a cell that cannot be read is an error with a cure.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _MOMENT = re.compile(
 _COUNT = re.compile(r"[0-9]{1,16}")
 _GROUPED = re.compile(r"[0-9]{1,3}(?:[,_'][0-9]{3})+(?![0-9])")
 _TOKEN = re.compile(r'"(?:[^"]|"")*"|[^"();\r\n]+|["();\r\n]')
-_TIMED = re.compile(r"(from|until|by)\s+(.*)", re.IGNORECASE | re.DOTALL)
+_KEYWORD = re.compile(r"(from|until|by)\s+(.*)", re.IGNORECASE | re.DOTALL)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _SIZED = re.compile(r"[0-9]+ [A-Za-z]+")
 _WORDS = {str(word): word for word in (UNLIMITED, NOT_INCLUDED)}
 
 
 class Notes(NamedTuple):
-    """What the parentheses behind an item say."""
+    """The notes in the parentheses behind an item."""
 
     reason: str = ""
     author: str = ""
@@ -112,11 +112,11 @@ def read_changes(text: str) -> tuple[Change, ...]:
 
 def read_value(text: str) -> object:
     """
-    Return a value typed by how it is written, as in a policy; in quotes it is a text.
+    Return a value, whose type follows from its spelling as in a policy; in quotes it is a text.
 
-    `true` and `false`, numbers, durations, `unlimited` and `not-included` are what they
-    say. Anything else stays a str (`standard`, `20000 per hour`, `100 GB`), for the
-    policy to read where it is applied.
+    `true` and `false`, numbers, durations, `unlimited` and `not-included` become values.
+    Anything else stays a str (`standard`, `20000 per hour`, `100 GB`); the policy reads it
+    where it is applied.
     """
     if text.startswith('"'):
         return _unquoted(text)
@@ -166,12 +166,12 @@ def _change(item: str, notes: str | None) -> Change:
 
 
 def _count(text: str) -> int:
-    """Return the count that *text* writes, or 0."""
+    """Return the count in *text*, or 0 if it is none."""
     return int(text) if _COUNT.fullmatch(text) else 0
 
 
 def _items(text: str) -> Iterator[tuple[str, str | None]]:
-    """Split a cell into items, each with what stands in parentheses behind it, if anything."""
+    """Yield the items of a cell, each with the text of its parentheses, or None."""
     item, depth, notes = "", 0, None
     for token in [*_TOKEN.findall(text), ";"]:
         if depth:
@@ -179,7 +179,7 @@ def _items(text: str) -> Iterator[tuple[str, str | None]]:
             notes = f"{notes}{token if depth else ''}"
         elif token in ";\n\r":
             if item.strip() or notes is not None:
-                yield _whole(item), notes
+                yield _checked_item(item), notes
             item, notes = "", None
         elif token == "(" and notes is None:
             depth, notes = 1, ""
@@ -191,8 +191,8 @@ def _items(text: str) -> Iterator[tuple[str, str | None]]:
         raise Misread(f"a parenthesis behind {shown(item.strip())} is not closed", "write ) at its end")
 
 
-def _whole(item: str) -> str:
-    """Return an item whose quotes and parentheses are in order, without the blanks around it."""
+def _checked_item(item: str) -> str:
+    """Return an item without the blanks around it, if its quotes and parentheses are balanced."""
     plain = _QUOTED.sub("", item)
     if '"' in plain:
         raise Misread(f"a quote in {shown(item.strip())} is not closed", 'write " at its end')
@@ -204,32 +204,32 @@ def _whole(item: str) -> str:
 
 
 def _notes(text: str) -> Notes:
-    """Read `reason, by author, from date, until date`, in any order; a reason may hold commas."""
+    """Parse `reason, by author, from date, until date`, in any order; a reason may hold commas."""
     reasons: list[str] = []
-    said: dict[str, str] = {}
+    keywords: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
-        timed = _TIMED.fullmatch(part)
-        if timed is None:
+        keyword = _KEYWORD.fullmatch(part)
+        if keyword is None:
             reasons.append(part)
-        elif timed[1].lower() in said:
-            raise Misread(f"{timed[1]!r} stands twice in ({text})", "write it once")
+        elif keyword[1].lower() in keywords:
+            raise Misread(f"{keyword[1]!r} stands twice in ({text})", "write it once")
         else:
-            said[timed[1].lower()] = timed[2]
-    moments = {word: read_moment(said[word]) for word in ("from", "until") if word in said}
-    return Notes(", ".join(reasons), said.get("by", ""), moments.get("from"), moments.get("until"))
+            keywords[keyword[1].lower()] = keyword[2]
+    moments = {word: read_moment(keywords[word]) for word in ("from", "until") if word in keywords}
+    return Notes(", ".join(reasons), keywords.get("by", ""), moments.get("from"), moments.get("until"))
 
 
 def _unquoted(text: str) -> str:
-    """Return the text between quotes; a doubled quote inside stands for one."""
+    """Return the text between quotes; a doubled quote inside is one quote."""
     if not _QUOTED.fullmatch(text):
         raise Misread(f"value {shown(text)} goes on behind its quote", 'double the quotes inside ("")')
     return text[1:-1].replace('""', '"')
 
 
-Reader = Callable[[str, str], object]
-"""Reads a cell, given also where it stands."""
+CellReader = Callable[[str, str], object]
+"""A parser of a cell; the second argument is the reason of an override that gives none."""
 
-READERS: dict[str, Reader] = {
+READERS: dict[str, CellReader] = {
     "tier": lambda text, _: text,
     "trial_tier": lambda text, _: text,
     "trial_starts": lambda text, _: read_moment(text),
@@ -241,4 +241,4 @@ READERS: dict[str, Reader] = {
     "changes": lambda text, _: read_changes(text),
     "status": lambda text, _: read_status(text),
 }
-"""How each column that means something is read."""
+"""The parser of each column that is not a plain attribute."""

@@ -1,4 +1,4 @@
-"""A file that is read again when it changes; a bad version never replaces a good one."""
+"""A CSV file that is read again when it changes; an invalid version never replaces a valid one."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 
     from entitlements.accounts.csv.rows import Sheet
 
-Signature = tuple[int, int, int]
-"""What tells one version of a file from the next: time of modification, size, inode."""
+FileSignature = tuple[int, int, int]
+"""Time of modification, size and inode: another version of the file has another signature."""
 
-TICK = 2_000_000_000
-"""The coarsest clock of a file system in nanoseconds: a younger file may change without a sign of it."""
+MTIME_RESOLUTION = 2_000_000_000
+"""Coarsest time stamps of a file system, in nanoseconds; a younger file may change under the same signature."""
 
 _log = logging.getLogger("entitlements.accounts")
 
 
 class CsvFile:
     """
-    A file with accounts, and the last good version of it.
+    A CSV file of accounts, and its last valid version.
 
     Args:
         path: The file.
         id: The heading of the column with the accounts' ids.
-        clock: Microseconds that only ever grow.
-        encoding: What it is encoded in; None finds out.
+        clock: Monotonic microseconds.
+        encoding: Its encoding; None detects it.
 
     Raises:
-        AccountError: For a file that is not there or cannot be read at all.
+        AccountError: For a file that does not exist or cannot be read at all.
     """
 
     def __init__(
@@ -52,111 +52,106 @@ class CsvFile:
         self.stale_because: AccountError | None = None
         self._id = id
         self._clock = clock
-        self._lock = threading.Lock()
-        self._look_at = clock() + SECOND
-        self._due = False
-        self._seen: Signature | None = None
-        self._digest, self._sheet = self._read(None)
+        self._next_check = clock() + SECOND
+        self._check_due = False
+        self._seen: FileSignature | None = None
+        self._version = self._read(None)
+        self.renew()
         renew_after_fork(self)
 
     def sheet(self) -> Sheet:
-        """Return the last good version, after a look at the file if none was taken for a second."""
-        if self._due:
-            self.look(wait=True)
-        elif self._clock() >= self._look_at:
-            self.look()
-        return self._sheet
+        """Return the last valid version; the file is checked for changes if it was not for a second."""
+        if self._check_due:
+            self.reload(wait=True)
+        elif self._clock() >= self._next_check:
+            self.reload()
+        return self._version[1]
 
-    def look(self, *, again: bool = False, wait: bool = False) -> None:
+    def reload(self, *, force: bool = False, wait: bool = False) -> None:
         """
         Read the file if it has changed.
 
         Args:
-            again: Read it in any case.
-            wait: Wait for a thread that is looking already, and look once more.
+            force: Read it in any case.
+            wait: Wait for a thread that is reading it, and check again after that.
         """
         if not self._lock.acquire(blocking=wait):
             return
         try:
-            self._look(again=again)
+            self._reload(force=force)
         finally:
             self._lock.release()
 
     def recheck(self) -> None:
-        """Look at the file when it is next asked for."""
-        self._due = True
+        """Check the file for changes at the next use."""
+        self._check_due = True
 
     def renew(self) -> None:
-        """Take a fresh lock, in a forked child."""
+        """Replace the lock; called in a forked child too, where the old one may be held for ever."""
         self._lock = threading.Lock()
 
-    def _look(self, *, again: bool) -> None:
-        self._due = False
-        self._look_at = self._clock() + SECOND
+    def _reload(self, *, force: bool) -> None:
+        self._check_due = False
+        self._next_check = self._clock() + SECOND
         try:
-            if self._unchanged() and not again:
+            if self._unchanged() and not force:
                 return
-            self._digest, self._sheet = self._read((self._digest, self._sheet))
+            self._version = self._read(self._version)
         except AccountError as error:
-            self._stay(error)
+            self._keep(error)
         else:
-            self._move_on()
+            self._recover()
 
     def _unchanged(self) -> bool:
-        """Say whether the file is the version seen last; one that is not there is none."""
-        seen, self._seen = self._seen, None
-        if seen == _signature(self._stat()):
-            self._seen = seen
+        """Return whether the file has the signature of the version read last."""
+        seen, self._seen = self._seen, None  # it stays None where the file cannot be read
+        self._seen = seen if seen == self._signature() else None
         return self._seen is not None
 
     def _read(self, last: tuple[bytes, Sheet] | None) -> tuple[bytes, Sheet]:
-        """Return what the file holds and its digest, *last* itself if it holds the same."""
+        """Return the digest and the sheet of the file, or *last* itself if the digest is the same."""
         self._seen = None
         signature, data = self._bytes()
-        if time_ns() - signature[0] > TICK:
+        if time_ns() - signature[0] > MTIME_RESOLUTION:
             self._seen = signature
         digest = blake2b(data).digest()
         if last is not None and last[0] == digest:
             return last
         return digest, read_sheet(self.path, data, self._id, self._encoding)
 
-    def _bytes(self) -> tuple[Signature, bytes]:
-        """Return the whole file, if it holds still meanwhile."""
-        before = _signature(self._stat())
+    def _bytes(self) -> tuple[FileSignature, bytes]:
+        """Return the signature and the bytes of the file, if it did not change meanwhile."""
+        before = self._signature()
         try:
             data = Path(self.path).read_bytes()
         except OSError as error:
             raise _unreadable(self.path, error) from error
-        if before != _signature(self._stat()):
+        if before != self._signature():
             raise AccountError(
                 f"{self.path}: the file changed while it was read; write a new file and rename it over the old one"
             )
         return before, data
 
-    def _stat(self) -> os.stat_result:
+    def _signature(self) -> FileSignature:
         try:
-            found = os.stat(self.path)  # noqa: PTH116 - names the path as the user did
+            found = os.stat(self.path)  # noqa: PTH116 - errors name the path as given
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
             raise _unreadable(self.path, error) from error
         if not stat.S_ISREG(found.st_mode):
             raise AccountError(f"{self.path}: this is no file but a directory or a device; name a CSV file")
-        return found
+        return found.st_mtime_ns, found.st_size, found.st_ino
 
-    def _stay(self, error: AccountError) -> None:
-        """Go on with the last good version; say so once for each reason."""
+    def _keep(self, error: AccountError) -> None:
+        """Keep the last valid version, and log each reason once."""
         if str(error) != str(self.stale_because):
-            # A new one: the error itself would keep the bytes of the file in memory.
+            # A new error: the traceback of this one would keep the bytes of the file in memory.
             self.stale_because = AccountError(str(error))
             _log.warning("accounts are served from the last good version of their file: %s", error)
 
-    def _move_on(self) -> None:
+    def _recover(self) -> None:
         if self.stale_because is not None:
             self.stale_because = None
             _log.info("accounts are served from %s as it is now", self.path)
-
-
-def _signature(found: os.stat_result) -> Signature:
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _unreadable(path: str, error: Exception) -> AccountError:

@@ -1,4 +1,4 @@
-"""Accounts in a CSV file, one row each."""
+"""Source of accounts in a CSV file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from entitlements.accounts.csv.dialect import known_encoding
 from entitlements.accounts.csv.file import CsvFile
+from entitlements.accounts.csv.policy_view import apply_policy
 from entitlements.accounts.csv.rows import CURES
-from entitlements.accounts.csv.trials import under
 from entitlements.clock import monotonic
 from entitlements.model.problem import Severity
 
@@ -29,9 +29,9 @@ class CsvAccounts:
     """
     The accounts of a CSV file: one row each, below a row of headings.
 
-    Needed are the columns `id` (or what *id* names) and `tier`. These may stand beside
-    them, and every other column becomes an attribute (a str, under its heading in lower
-    case, words joined by `_`); headings may be in any case, with blanks, `-` or `_`.
+    The columns `id` (or the one that *id* names) and `tier` are required. The columns below
+    are optional. Every other column becomes an attribute: a str, under its heading in lower
+    case with words joined by `_`. Headings may be in any case, with blanks, `-` or `_`.
 
     | column | what it holds |
     |---|---|
@@ -45,26 +45,26 @@ class CsvAccounts:
 
     Instants are `2026-03-01` (00:00 UTC), `2026-03-01 09:30` (UTC) or with an offset,
     `2026-03-01T09:30+01:00`. Values of overrides are written as in a policy: `true`,
-    `standard`, `50`, `20000 per hour`, `unlimited`, `not-included`; in quotes they are
-    text, and so may hold `;` and parentheses. In the parentheses behind an item, in any
-    order: `by …`, `from …`, `until …`, and the rest is the reason. Left out, the reason
-    is the file and line, and the author `csv`.
+    `standard`, `50`, `20000 per hour`, `unlimited`, `not-included`. In quotes they are
+    text, and may hold `;` and parentheses. The parentheses behind an item hold `by …`,
+    `from …` and `until …` in any order; the rest is the reason. The default reason is the
+    file and line, the default author `csv`.
 
-    The file is UTF-8, or Windows-1252 (told as a warning) or what *encoding* says, separated
-    by commas, semicolons or tabs. A bad row is not served,
-    and stands in `problems`. A file that has changed is read again, within a second; a
-    bad version never replaces a good one. Write a new file and rename it over the old.
+    The file is UTF-8, Windows-1252 (with a warning) or in the given *encoding*. Cells are
+    separated by commas, semicolons or tabs. An invalid row is not served, and is listed in
+    `problems`. A changed file is read again within a second; an invalid version never
+    replaces a valid one. To change it, write a new file and rename it over the old one.
 
     Args:
         path: The file.
         id: The heading of the column with the accounts' ids.
-        policy: What the tiers mean; needed for rows whose tier is a trial plan.
-        encoding: What the file is encoded in, such as `cp1251`; None finds out.
-        clock: Microseconds that only ever grow.
+        policy: The policy of the tiers; needed for rows whose tier is a trial plan.
+        encoding: The file's encoding, such as `cp1251`; None detects it.
+        clock: Monotonic microseconds.
 
     Raises:
-        AccountError: For a file that is not there or cannot be read at all.
-        ValueError: For an encoding that there is not.
+        AccountError: For a file that does not exist or cannot be read at all.
+        ValueError: For an unknown encoding.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class CsvAccounts:
         encoding: str | None = None,
         clock: Callable[[], int] = monotonic,
     ) -> None:
-        self._view(CsvFile(path, id, clock, None if encoding is None else known_encoding(encoding)), policy)
+        self._open(CsvFile(path, id, clock, None if encoding is None else known_encoding(encoding)), policy)
 
     def find(self, id: str, /) -> Account | None:
         """Return the account, or None if there is none."""
@@ -89,12 +89,12 @@ class CsvAccounts:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What is wrong with the file as served, in its order; errors are rows that are not served."""
+        """The problems of the file as served, in its order; a row with an error is not served."""
         return self._sheet().problems
 
     @property
     def stale_because(self) -> AccountError | None:
-        """Why the file is not served as it is now but as it was before; None if it is."""
+        """The error for which an earlier version of the file is served; None if the present one is."""
         return self._file.stale_because
 
     def with_policy(self, policy: Policy) -> CsvAccounts:
@@ -102,15 +102,15 @@ class CsvAccounts:
         if policy is self._policy:
             return self
         other = object.__new__(CsvAccounts)
-        other._view(self._file, policy)
+        other._open(self._file, policy)
         return other
 
     def refresh(self) -> None:
-        """Read the file again, now; if it is bad, `stale_because` says why."""
-        self._file.look(again=True, wait=True)
+        """Read the file again, now; `stale_because` has the error if it is invalid."""
+        self._file.reload(force=True, wait=True)
 
     def recheck(self, _id: str = "", /) -> None:
-        """Look whether the file has changed at the next question, however lately that was done."""
+        """Check the file for changes at the next use, however recent the last check is."""
         self._file.recheck()
 
     def __iter__(self) -> Iterator[Account]:
@@ -122,27 +122,27 @@ class CsvAccounts:
     def __repr__(self) -> str:
         return f"CsvAccounts({self._file.path!r})"
 
-    def _view(self, file: CsvFile, policy: Policy | None) -> None:
+    def _open(self, file: CsvFile, policy: Policy | None) -> None:
         self._file = file
         self._policy = policy
-        self._meant = self._under_policy(file.sheet())
+        self._applied = self._apply(file.sheet())
 
     def _sheet(self) -> Sheet:
-        """Return what the file's present sheet means under the policy."""
-        sheet, meant = self._file.sheet(), self._meant
-        if meant[0] is not sheet:
-            # Two threads may both do this; they get the same.
-            self._meant = meant = self._under_policy(sheet)
-        return meant[1]
+        """Return the file's present sheet under the policy."""
+        sheet, applied = self._file.sheet(), self._applied
+        if applied[0] is not sheet:
+            # Two threads may both do this, with equal results.
+            self._applied = applied = self._apply(sheet)
+        return applied[1]
 
-    def _under_policy(self, sheet: Sheet) -> tuple[Sheet, Sheet]:
-        meant = sheet if self._policy is None else under(self._policy, sheet)
-        _warn(self._file.path, meant.problems)
-        return sheet, meant
+    def _apply(self, sheet: Sheet) -> tuple[Sheet, Sheet]:
+        applied = sheet if self._policy is None else apply_policy(self._policy, sheet)
+        _warn(self._file.path, applied.problems)
+        return sheet, applied
 
 
 def _warn(file: str, problems: Sequence[Problem]) -> None:
-    """Log that accounts are missing and where, once for each version of the file and policy; cells are not for logs."""
+    """Log how many rows are not served, and where the first is; never the cells themselves."""
     bad = [problem for problem in problems if problem.severity is Severity.ERROR]
     if bad:
         first = bad[0]

@@ -1,11 +1,11 @@
-"""From the bytes of a CSV file to its headings and rows, each with its line number."""
+"""The table of a CSV file: its headings and rows, each with its line number."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from entitlements.accounts.csv.dialect import SEPARATORS, Encoded, decoded, read_rows, separator_of, spelt
+from entitlements.accounts.csv.dialect import SEPARATORS, decode, find_separator, normalize_heading, read_rows
 from entitlements.errors import AccountError
 from entitlements.model.names import nearest
 from entitlements.policy.errors import any_of
@@ -17,9 +17,9 @@ class Table:
     A CSV file as read.
 
     Args:
-        headings: As written.
-        names: The headings in one spelling: `Trial-Ends` is `trial_ends`.
-        rows: The cells below, blank rows left out.
+        headings: The headings as written.
+        names: The headings in normal form: `Trial-Ends` is `trial_ends`.
+        rows: The rows below, with their line numbers, without blank ones.
         guessed_at: The line from which the encoding was guessed; 0 where it is UTF-8, or was named.
     """
 
@@ -31,25 +31,25 @@ class Table:
 
 def read_table(file: str, data: bytes, needed: Collection[str], encoding: str | None = None) -> Table:
     """
-    Return the table that *data* holds; its separator is found out from the headings.
+    Return the table that *data* holds; the separator is detected from the headings.
 
     Args:
         file: The file's name, for messages.
         data: The whole file.
-        needed: Names of columns that must be there, which tell the separators apart.
-        encoding: What it is encoded in; None finds out.
+        needed: Names of required columns; they also decide between separators.
+        encoding: Its encoding; None detects it.
 
     Raises:
-        AccountError: For a file that is empty, no text, in no encoding that can be found out, cut off inside a
-            quoted cell, or has no such columns, naming the file, the line and the cure.
+        AccountError: For a file that is empty, no text, in an encoding that cannot be detected, cut off inside
+            a quoted cell, or without these columns, naming the file, the line and the cure.
     """
-    found: Encoded = decoded(file, data, encoding)
-    separator = separator_of(file, found.text, needed)
+    found = decode(file, data, encoding)
+    separator = find_separator(file, found.text, needed)
     rows = read_rows(file, found.text, separator)
     line, headings = next(rows, (1, []))
     if not headings or not found.text.strip(f" \t\r\n{SEPARATORS}"):
         raise AccountError(f"{file}: the file is empty; its first line holds the headings, such as: id,tier")
-    names = tuple(spelt(heading) for heading in headings)
+    names = tuple(normalize_heading(heading) for heading in headings)
     _check_names(f"{file}:{line}", headings, names, needed)
     return Table(tuple(headings), names, tuple(rows), found.guessed_at)
 

@@ -59,7 +59,7 @@ def assign(
     from entitlements.cli.crm.options import given_columns, open_layout, rules_of
     from entitlements.cli.exit_codes import CommandError, ExitCode
     from entitlements.cli.loading import open_policy
-    from entitlements.crm import Options, assign_base, choose_columns, compare, write
+    from entitlements.crm import WriteOptions, assign_base, choose_columns, compare, write
     from entitlements.errors import AccountError
     from entitlements.tiering.segmentation import measure_of
 
@@ -74,14 +74,14 @@ def assign(
             choose_columns(file, rules, measure, id=id, tier=tier_column, reason=reason_column, given=given)
             for file in files
         ]
-        assigned = assign_base(loaded, files[0], chosen[0], by=by, passing=tracked)
+        assigned = assign_base(loaded, files[0], chosen[0], by=by, progress=tracked)
     except AccountError:
         raise
     except ValueError as error:
         raise CommandError(str(error), ExitCode.USAGE) from None
     moves = compare(loaded, files[1], chosen[1], assigned, measure) if old else None
     if output is not None:
-        options = Options(tier_column, reason_column, labels, explain, sort)
+        options = WriteOptions(tier_column, reason_column, labels, explain, sort)
         _save(output, write(loaded, assigned, options, tracked))
     screen = CliConsole()
     if as_json:

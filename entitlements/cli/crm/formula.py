@@ -96,7 +96,7 @@ def _formula(
         raise CommandError(message, ExitCode.USAGE)
     layout = open_layout(export, rules, encoding=encoding, separator=separator)
     columns = choose_columns(layout, rules, chosen.criterion, given=given_columns(column))
-    assigned = assign_base(policy, layout, columns, by=by, passing=tracked)
+    assigned = assign_base(policy, layout, columns, by=by, progress=tracked)
     least = thresholds(policy, (each.segmented for each in assigned.results.values()))
     if not least:
         raise CommandError(f"{export}: no row has a usable {chosen.criterion}", ExitCode.UNREADABLE)

@@ -54,7 +54,7 @@ def open_layout(path: str, rules: AssignmentRules, *, encoding: str | None, sepa
         AccountError: For a file that is no CSV.
     """
     from entitlements.crm import read_layout
-    from entitlements.crm.columns import wanted
+    from entitlements.crm.columns import expected_headings
 
     try:
         data = Path(path).read_bytes()
@@ -63,7 +63,7 @@ def open_layout(path: str, rules: AssignmentRules, *, encoding: str | None, sepa
         raise CommandError(f"{path}: the file cannot be read ({why}); name a CSV file", ExitCode.UNREADABLE) from None
     sign = None if separator is None else _SIGNS.get(separator, separator)
     try:
-        return read_layout(path, data, encoding=encoding, separator=sign, wanted=wanted(rules))
+        return read_layout(path, data, encoding=encoding, separator=sign, wanted=expected_headings(rules))
     except AccountError:
         raise
     except ValueError as error:

@@ -1,0 +1,85 @@
+"""
+A sheet under a policy: trial plans resolved, and names checked.
+
+`tier=trial` with `trial_ends` is shorthand for the tier that follows the trial, plus
+that trial.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from entitlements.accounts.csv.rows import TRIAL_CURE, CsvRow, RowFault, Sheet
+from entitlements.errors import AccountError
+from entitlements.model.names import nearest
+from entitlements.model.problem import Problem, Severity
+from entitlements.policy.accounts import bind
+from entitlements.policy.errors import shown
+
+if TYPE_CHECKING:
+    from entitlements.model.account import Account
+    from entitlements.model.policy import Policy, Tier
+
+
+def apply_policy(policy: Policy, sheet: Sheet) -> Sheet:
+    """Return *sheet* under *policy*; rows that are invalid there become problems."""
+    rows: dict[str, CsvRow] = {}
+    problems = list(sheet.problems)
+    for id, row in sheet.rows.items():
+        account, faults = _resolve_tier(policy, row.account)
+        if account is not None and (fault := _binding_fault(policy, account)) is not None:
+            account, faults = None, [*faults, fault]
+        problems += (Problem(sheet.file, row.line, *fault) for fault in faults)
+        if account is not None:
+            rows[id] = row if account is row.account else CsvRow(row.line, account)
+    return Sheet(sheet.file, rows, tuple(sorted(problems, key=lambda problem: problem.line)))
+
+
+def _resolve_tier(policy: Policy, account: Account) -> tuple[Account | None, list[RowFault]]:
+    tier = policy.tier(account.tier)
+    if tier is None:
+        return account, [_unknown_tier(policy, "tier", account.tier)]
+    if tier.trial is not None:
+        return _resolve_trial_plan(policy, account, tier, then=tier.trial.then)
+    trial = account.trial
+    if trial is None:
+        return account, []
+    if policy.tier(trial.tier) is None:
+        return None, [_unknown_tier(policy, "trial_tier", trial.tier)._replace(severity=Severity.ERROR)]
+    if policy.tier(trial.tier) is not tier:
+        return account, []
+    cure = "name the tier on trial in trial_tier, or leave trial_ends empty"
+    problem = f"{shown(account.tier)} is no trial plan, so its trial says nothing"
+    return replace(account, trial=None), [RowFault("trial_ends", problem, cure, Severity.WARNING)]
+
+
+def _binding_fault(policy: Policy, account: Account) -> RowFault | None:
+    """Return the fault of an account that cannot be bound to the policy: an unknown name, a bad value or trial."""
+    try:
+        bind(policy, account)
+    except AccountError as error:
+        said = str(error).removeprefix(f"account {account.id!r}: ")
+        problem, _, cure = said.rpartition("; ")
+        return RowFault("", problem, cure)
+    return None
+
+
+def _resolve_trial_plan(
+    policy: Policy, account: Account, plan: Tier, *, then: str
+) -> tuple[Account | None, list[RowFault]]:
+    """Return the account of a row whose tier is a trial plan, and its faults."""
+    trial = account.trial
+    if trial is None:
+        problem = f"{shown(account.tier)} is a trial plan, and the trial has no end"
+        return None, [RowFault("trial_ends", problem, TRIAL_CURE)]
+    if policy.tier(trial.tier) is not plan:
+        problem = f"{shown(account.tier)} is a trial plan, and so cannot be what a trial of {shown(trial.tier)} ends in"
+        return None, [RowFault("tier", problem, f"write the tier that remains, such as {then}")]
+    return replace(account, tier=then), []
+
+
+def _unknown_tier(policy: Policy, path: str, tier: str) -> RowFault:
+    """Return a warning: the policy's `unknown_account` decides what an account in an unknown tier gets."""
+    cure = f"write one of {', '.join(policy.tiers)}{nearest(tier, policy.ids)}"
+    return RowFault(path, f"tier {shown(tier)} is not in the policy", cure, Severity.WARNING)
