@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 from blockbuster import blockbuster_ctx
+from deadlines import LONG, patient
 from proxy import proxied
 
 from entitlements import Account, AsyncEnforcer, Enforcer, Policy, Reason
@@ -24,12 +25,13 @@ from entitlements.model.charge import Charge, Part
 from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Rate
 from entitlements.stores.errors import Broken, Overloaded, Rejected, TimedOut, Unreachable
-from entitlements.stores.redis import AsyncRedisStore, RedisStore, pipeline, pool
+from entitlements.stores.redis import AsyncRedisStore, RedisStore, pipeline, pool, slots
 from entitlements.stores.redis.connection import Connection
 from entitlements.stores.redis.encoding import encode_request
 from entitlements.stores.redis.pipeline_protocol import AT_ONCE
 
-API = Rate("api", HOUR, deadline=20 * SECOND)
+API = Rate("api", HOUR, deadline=LONG)
+BRIEF = Rate("api", HOUR, deadline=SECOND)
 HASTY = Rate("api", HOUR, deadline=SECOND // 20)
 PLENTY = 10**9
 
@@ -200,14 +202,12 @@ async def test_many_answers_at_once_are_handed_out_in_turns_each_to_who_asked(st
 
 async def test_whose_answer_has_come_is_not_late_however_long_those_before_it_go_on(store):
     async def ask(number):
-        answer = await store.execute(charge(f"a{number}", limit=HASTY))
-        until = monotonic() + 0.001
-        while monotonic() < until:  # what an application does with an answer
-            pass
+        answer = await store.execute(charge(f"a{number}", limit=BRIEF))
+        time.sleep(0.005)  # noqa: ASYNC251 - what an application does with an answer
         return answer.status
 
-    await store.execute(charge(limit=HASTY))
-    assert {Status.ADMITTED} == set(await asyncio.gather(*map(ask, range(8 * AT_ONCE))))
+    await store.execute(charge(limit=BRIEF))
+    assert {Status.ADMITTED} == set(await asyncio.gather(*map(ask, range(4 * AT_ONCE))))
 
 
 async def test_an_error_of_whoever_takes_an_answer_is_his_alone(store, valkey):
@@ -299,7 +299,8 @@ async def test_a_connection_that_has_ended_takes_one_write_with_it_and_no_more(v
     assert "socket.send() raised" not in caplog.text
 
 
-async def test_nobody_waits_longer_than_its_deadline_and_each_learns_whether_it_was_sent(store, valkey):
+async def test_nobody_waits_longer_than_its_deadline_and_each_learns_whether_it_was_sent(store, valkey, monkeypatch):
+    monkeypatch.setattr(pipeline, "RECONNECT", LONG / SECOND)
     loop, took, errors = asyncio.get_running_loop(), [], []
 
     async def ask():
@@ -316,26 +317,31 @@ async def test_nobody_waits_longer_than_its_deadline_and_each_learns_whether_it_
     finally:
         valkey.cont()
     assert [TimedOut] * 30 + [Unreachable] == errors  # the last waited for a connection
-    assert max(took) < 5 * (0.05 + 0.01)
+    assert max(took) < LONG / SECOND / 2
     assert Status.ADMITTED is (await store.execute(charge())).status
 
 
-async def test_who_waits_is_let_go_where_nobody_was_answered_for_as_long_as_he_may_wait(store, valkey):
+async def test_who_waits_is_let_go_where_nobody_was_answered_for_as_long_as_he_may_wait(store, valkey, monkeypatch):
+    now = [monotonic()]
+    monkeypatch.setattr(pipeline, "monotonic", lambda: now[0])
     valkey.stop()
     try:
-        patient = asyncio.create_task(store.execute(charge()))
-        await asyncio.sleep(0.04)
-        hasty = asyncio.create_task(store.execute(charge(limit=HASTY)))
+        first = asyncio.create_task(store.execute(charge()))
         await asyncio.sleep(0)
+        now[0] += 8
+        second = asyncio.create_task(store.execute(charge(limit=Rate("api", HOUR, deadline=10 * SECOND))))
+        for _ in range(3):  # it is made, joins the queue, and is sent
+            await asyncio.sleep(0)
         store.let_go()
-        assert not hasty.done()
-        await asyncio.sleep(0.02)  # 60 ms of silence, of which the hasty one has waited for 20
+        assert not second.done()
+        now[0] += 4  # 12 seconds of silence, of which the second has waited for 4
         store.let_go()
         with pytest.raises(TimedOut):
-            await asyncio.wait_for(hasty, 0.02)
+            await second
     finally:
         valkey.cont()
-    assert Status.ADMITTED is (await patient).status
+    monkeypatch.undo()
+    assert Status.ADMITTED is (await first).status
     assert Status.ADMITTED is (await store.execute(charge())).status
 
 
@@ -343,8 +349,8 @@ async def test_a_quiet_time_before_is_not_the_silence_of_the_server(store, valke
     link_of(store)._answered_at -= 100
     valkey.stop()
     try:
-        asked = asyncio.create_task(store.execute(charge(limit=HASTY)))
-        await asyncio.sleep(0.01)
+        asked = asyncio.create_task(store.execute(charge()))
+        await asyncio.sleep(0)
         store.let_go()
         await asyncio.sleep(0)
         assert not asked.done()
@@ -471,23 +477,27 @@ def test_a_thread_waits_for_its_turn_and_its_answer_by_one_deadline(monkeypatch,
     assert [connection] == list(connections._slots.free)
 
 
-class Slow(Recording):
-    """A connection whose server replies after 40 ms."""
-
-    def execute(self, _, deadline):
-        time.sleep(0.04)
-
-
-def test_who_waits_for_a_turn_is_patient_where_others_are_answered():
-    """A place that is free 40 ms later leaves 10 of 50, but its server has just answered."""
-    store, connection = RedisStore("redis://127.0.0.1:1"), Slow()
+def test_who_waits_for_a_turn_is_patient_where_others_are_answered(monkeypatch):
+    """A place that is free 800 ms later leaves 200 of 1000, but its server has just answered."""
+    store, now, calls = RedisStore("redis://127.0.0.1:1"), [100.0], 10
     connections = store._pool
+
+    class Slow(Recording):
+        def execute(self, _, deadline):
+            super().execute(_, deadline)
+            while len(self.deadlines) < calls and not connections._slots.waiting:
+                time.sleep(0.001)
+            now[0] += 0.8
+
+    connection = Slow()
+    for module in (pool, slots):
+        monkeypatch.setattr(module, "monotonic", lambda: now[0])
     connections._is_connected = True
     connections._slots.free.clear()
     connections._slots.free.append(connection)
-    request = encode_request("ent", charge(limit=HASTY))
-    with ThreadPoolExecutor(2) as pool:
-        for asked in [pool.submit(connections.execute, request) for _ in range(10)]:
+    request = encode_request("ent", charge(limit=BRIEF))
+    with ThreadPoolExecutor(2) as threads:
+        for asked in [threads.submit(connections.execute, request) for _ in range(calls)]:
             asked.result()
     assert [connection] == list(connections._slots.free)
 
@@ -555,10 +565,10 @@ async def test_closing_tells_who_waits(valkey, client):
 
 POLICY = Policy.parse({
     "policy": {"version": "1"},
-    "limits": {
+    "limits": patient({
         "api": {"kind": "rate"}, "bulk": {"kind": "rate"}, "free": {"kind": "rate"}, "none": {"kind": "rate"},
         "leads": {"kind": "quota"}, "zero": {"kind": "quota"}, "agents": {"kind": "allocation"},
-    },
+    }),
     "tiers": {"one": {"rank": 1, "limits": {"api": "5 per hour", "bulk": 0, "free": "unlimited", "leads": 5, "zero": 0}}},
 })  # fmt: skip
 ACCOUNTS = {"acme": "one", "late": Account("late", "one", status="suspended")}
