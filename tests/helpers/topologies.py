@@ -15,7 +15,7 @@ SERVICE = "main"
 """What the sentinels call their master."""
 
 
-def wait_until(true, what, *, within=30.0):
+def wait_until(true, what, *, within=60.0):
     """Wait until *true*() is; a server that does not answer yet is asked again."""
     until = time.monotonic() + within
     while time.monotonic() < until:
