@@ -418,10 +418,10 @@ async def test_who_asks_after_a_refresh_does_not_wait_for_the_load_before_it():
     begun = []
     cached = AsyncCachedAccounts(Gated())
     before = asyncio.create_task(cached.find("acme"))
-    await asyncio.sleep(0.001)
+    await settled()
     cached.refresh("acme")
     after = asyncio.create_task(cached.find("acme"))
-    await asyncio.sleep(0.001)
+    await settled()
     gates[1].set()
     second = await after
     gates[0].set()
@@ -567,11 +567,16 @@ class Gated(AsyncSource):
         return Account(id, self.tiers[id])
 
 
+async def settled():
+    """Let every task go on until it waits for something that does not come by itself."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 async def gathered(cached, n):
     """Return *n* tasks that are all waiting for the same account."""
     tasks = [asyncio.create_task(cached.find("acme")) for _ in range(n)]
-    for _ in range(5):
-        await asyncio.sleep(0)
+    await settled()
     return tasks
 
 
@@ -611,7 +616,7 @@ async def test_the_cancellation_of_a_waiter_is_its_own(cancelled):
     source.gate.set()
 
     found = await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.sleep(0.001)
+    await settled()
 
     expected = ["CancelledError" if at in cancelled else "Account" for at in range(4)]
     assert expected == [type(each).__name__ for each in found]
@@ -629,7 +634,7 @@ async def test_a_failure_that_nobody_is_left_to_see_is_no_complaint():
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     source.gate.set()
-    await asyncio.sleep(0.001)
+    await settled()
     tasks.clear()
     source.error = None  # its traceback holds the future
     gc.collect()
@@ -667,7 +672,7 @@ def test_a_loop_that_ends_during_a_load_leaves_nothing_behind():
 
     async def leave():
         asyncio.create_task(cached.find("acme"))  # noqa: RUF006 - it is left behind on purpose
-        await asyncio.sleep(0.001)
+        await settled()
 
     asyncio.run(leave())
 

@@ -195,7 +195,7 @@ async def test_a_source_that_hangs_is_down_as_one_that_fails():
             return await super().find(id)
 
     clock, directory, hook = Clock(), Hanging(), RecordingHook()
-    cached = AsyncCachedAccounts(directory, clock=clock, when_down="free", load_within=timedelta(milliseconds=20))
+    cached = AsyncCachedAccounts(directory, clock=clock, when_down="free", load_within=timedelta(seconds=1))
     async with AsyncEnforcer(policy(), accounts=cached, clock=clock, hooks=[hook]) as enforcer:
         assert "pro" == (await enforcer.entitlements("acme")).tier
         directory.down = True

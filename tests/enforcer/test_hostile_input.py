@@ -11,6 +11,7 @@ from decimal import Decimal
 from urllib.parse import unquote
 
 import pytest
+from deadlines import patient
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from redis.crc import key_slot
@@ -30,10 +31,10 @@ from entitlements.stores.redis.keys import account_key, encode_id, scope_key
 POLICY = Policy.parse({
     "policy": {"version": "1", "unknown_account": "one"},
     "features": {"sso": "Single sign-on"},
-    "limits": {
+    "limits": patient({
         "api": {"kind": "rate"}, "logins": {"kind": "rate", "per": "ip"},
         "leads": {"kind": "quota"}, "seats": {"kind": "allocation"},
-    },
+    }),
     "tiers": {"one": {"rank": 1, "features": ["sso"], "limits": {
         "api": "90 per hour", "logins": "90 per hour", "leads": 90, "seats": 90,
     }}},

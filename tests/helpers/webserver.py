@@ -32,7 +32,7 @@ def serving(app, **config):
     server = uvicorn.Server(uvicorn.Config(app, **(options | config)))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
     thread.start()
-    patience = time.monotonic() + 10
+    patience = time.monotonic() + 60
     while not (server.started and server.servers):
         if not thread.is_alive() or time.monotonic() > patience:
             raise RuntimeError("the server did not start")
@@ -42,7 +42,7 @@ def serving(app, **config):
         yield f"http://{host}:{port}"
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
 
 
 async def hello(scope, receive, send):
@@ -73,7 +73,7 @@ class Site:
 
     def __enter__(self):
         self.url = self._serving.__enter__()
-        self.client = httpx.Client(base_url=self.url, headers={"x-api-key": "k"}, timeout=10)
+        self.client = httpx.Client(base_url=self.url, headers={"x-api-key": "k"}, timeout=60)
         return self
 
     def __exit__(self, *error):
@@ -87,7 +87,7 @@ class Site:
 
     def settles_at(self, expected):
         """Wait until the application is done with the request, and so with the refund."""
-        patience = time.monotonic() + 5
+        patience = time.monotonic() + 60
         while self.used() != expected and time.monotonic() < patience:
             time.sleep(0.01)
         return self.used() == expected

@@ -28,6 +28,7 @@ class Place:
     def __init__(self):
         self.enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"})
         self.app = app = FastAPI()
+        self.begun = asyncio.Event()
         install(app)
         app.add_middleware(checked(AccountMiddleware, enforcer=self.enforcer, identify=lambda _: "pro"))
 
@@ -67,6 +68,7 @@ class Place:
 
         @app.get("/hanging")
         async def hanging(_: Charge) -> None:
+            self.begun.set()
             await asyncio.sleep(60)
 
     def used(self):
@@ -99,35 +101,43 @@ def test_a_server_that_stops_in_the_middle_of_a_response_gives_nothing_back(plac
         assert place.stays_at(2)
 
 
-def cancelled(app, path, *events, after=1):
+async def served(place, path, *events):
     """
-    Serve a request for a while, and cancel it, or let it raise before.
+    Serve a request, and let it raise.
 
     By ASGI 2.4 Starlette's streams do not listen themselves for clients that hang up.
     """
 
-    async def story():
-        with contextlib.suppress(TimeoutError, RuntimeError):
-            async with asyncio.timeout(after):
-                await exchange(app, *events, path=path, asgi={"version": "3.0", "spec_version": "2.4"})
+    async def sent(message):
+        if message["type"] == "http.response.body":
+            place.begun.set()
 
-    asyncio.run(story())
+    with contextlib.suppress(RuntimeError):
+        await exchange(place.app, *events, send=sent, path=path, asgi={"version": "3.0", "spec_version": "2.4"})
+
+
+async def cancelled(place, path):
+    """Serve a request, and cancel it once it has begun to work or to respond."""
+    task = asyncio.create_task(served(place, path))
+    await place.begun.wait()
+    task.cancel()
+    await asyncio.wait([task])
 
 
 @pytest.mark.parametrize(("path", "used"), [("/endless", 2), ("/hanging", 0)])
 def test_a_request_that_is_cancelled_gives_back_what_it_took_unless_its_response_has_begun(place, path, used):
-    cancelled(place.app, path)
+    asyncio.run(cancelled(place, path))
 
     assert used == place.used()
 
 
 def test_a_response_that_breaks_off_by_itself_gives_its_units_back(place):
-    cancelled(place.app, "/broken", after=20)
+    asyncio.run(served(place, "/broken"))
 
     assert 0 == place.used()
 
 
 def test_a_response_that_is_given_up_because_the_client_hung_up_gives_nothing_back(place):
-    cancelled(place.app, "/minding", {"type": "http.disconnect"}, after=20)
+    asyncio.run(served(place, "/minding", {"type": "http.disconnect"}))
 
     assert 2 == place.used()

@@ -6,11 +6,13 @@ import asyncio
 from dataclasses import dataclass
 
 import pytest
+from deadlines import patient
 from histories import Clock, TimedRedis
 from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from entitlements import AsyncEnforcer, Enforcer, Policy
+from entitlements.clock import monotonic
 from entitlements.model.answers import Outcome, Status
 from entitlements.model.charge import Charge, Forget, Part, Read, Refund, Verb
 from entitlements.model.instants import HOUR, SECOND
@@ -450,12 +452,18 @@ def test_an_event_loop_gets_the_same_at_once_and_awaited():
 
 POLICY = Policy.parse({
     "policy": {"version": "1"},
-    "limits": {"api": {"kind": "rate", "deadline": "5 seconds"}, "leads": {"kind": "quota"}},
+    "limits": patient({"api": {"kind": "rate"}, "leads": {"kind": "quota"}}),
     "tiers": {
         "small": {"rank": 1, "limits": {"api": "2 per hour", "leads": 5}},
         "large": {"rank": 2, "limits": {"api": "9 per hour", "leads": 5}},
     },
 })  # fmt: skip
+
+
+def freeze(enforcer):
+    """Stop the clock of the cache, which forgets after a second."""
+    cache, now = enforcer._store, monotonic()
+    cache._clock = cache._denials._clock = lambda: now
 
 
 def evals(client):
@@ -475,6 +483,7 @@ def test_a_refused_account_costs_the_server_nothing_and_a_larger_tier_shows_at_o
 
     with valkey.client() as client, Enforcer(POLICY, accounts=Directory(), store=valkey.url) as enforcer:
         client.flushdb()
+        freeze(enforcer)
         first = [enforcer.consume("acme", "api") for _ in range(3)]
         before = evals(client)
         later = [enforcer.consume("acme", "api") for _ in range(50)]
@@ -497,6 +506,7 @@ async def test_a_refused_account_costs_an_event_loop_no_trip(valkey):
     with valkey.client() as client:
         client.flushdb()
         async with AsyncEnforcer(POLICY, accounts={"acme": "small"}, store=valkey.url) as enforcer:
+            freeze(enforcer)
             for _ in range(3):
                 await enforcer.consume("acme", "api")
             before = evals(client)
