@@ -1,12 +1,11 @@
 """
-Metrics for Prometheus from the enforcer's hooks: what operators watch and are woken for.
+Prometheus metrics from the enforcer's events, for dashboards and alerts.
 
     pip install prometheus-client
-    python examples/prometheus_metrics.py redis://localhost:6379   # and look at http://localhost:9000/metrics
+    python examples/prometheus_metrics.py redis://localhost:6379   # metrics on http://localhost:9000/metrics
 
-No metric has a label with an account's id: ids are personal data, and each would be a
-time series of its own. Labels are limits, reasons, paths and modes, all of which the
-policy and the library bound.
+No label has an account's id: ids are personal data, and each would make a new time series.
+Labels are limits, reasons, paths and modes. The policy and the library bound their number.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ STATES = ("closed", "half-open", "open")
 
 
 class Metrics:
-    """A hook that counts; give it to `Enforcer(hooks=[Metrics(registry)])`."""
+    """A hook that counts events: `Enforcer(hooks=[Metrics(registry)])`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name, about, *labels):
@@ -31,11 +30,15 @@ class Metrics:
 
         self.decisions = counter("decisions", "Decisions", "verb", "feature", "allowed", "reason", "via")
         self.degraded = counter("degraded_decisions", "Decisions made without the store", "mode")
-        self.unknown = counter("unknown_outcomes", "Orders of which nobody knows whether they were done", "repeated")
-        self.replayed = counter("journal_replayed", "Orders let through in an outage and counted since")
-        self.lost = counter("journal_lost", "Orders let through in an outage that are never counted")
-        self.waiting = Gauge("entitlements_journal_waiting", "Orders that wait for the store", registry=registry)
-        self.breaker = Gauge("entitlements_breaker", "1 for the breaker's state", ["state"], registry=registry)
+        self.unknown = counter("unknown_outcomes", "Orders whose outcome is unknown", "repeated")
+        self.replayed = counter("journal_replayed", "Orders allowed in an outage and replayed since")
+        self.lost = counter("journal_lost", "Orders allowed in an outage and never counted")
+        self.waiting = Gauge(
+            "entitlements_journal_waiting", "Orders that wait in the replay journal", registry=registry
+        )
+        self.breaker = Gauge(
+            "entitlements_breaker", "1 for the state of the circuit breaker", ["state"], registry=registry
+        )
         self.reloads = counter("policy_reloads", "Changes of the policy's files", "good")
         self.policy = Gauge(
             "entitlements_policy_changed_seconds", "When a policy was last put in force", registry=registry
@@ -45,7 +48,7 @@ class Metrics:
         self._breaker_is("closed")
 
     def __call__(self, event: events.Event) -> None:
-        """Take notice of one event."""
+        """Count one event."""
         match event:
             case events.Decided(verb, decision):
                 allowed = str(decision.allowed).lower()
@@ -76,7 +79,7 @@ class Metrics:
 
 
 def main() -> None:
-    """Charge an account ten times a second, for somebody to watch."""
+    """Charge an account ten times a second, and serve the metrics."""
     registry = CollectorRegistry()
     policy = Policy.load("policies/minimal.yaml")
     store = sys.argv[1] if len(sys.argv) > 1 else "memory://"

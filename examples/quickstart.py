@@ -1,9 +1,9 @@
 """
-A tour: what accounts may do, how much is left, and how fast they may go.
+Tour of the library: what accounts may do, how much is left, and how fast they may go.
 
-It runs on the tiers of `policies/customer-tiers`, the accounts of `examples/accounts.csv`
-and counters in memory. A clock that stands still until it is moved tells the story the
-same way on every day; leave `clock=` out, and the real time counts.
+It uses the tiers of `policies/customer-tiers`, the accounts of `examples/accounts.csv`
+and counters in memory. A fake clock makes every run the same; without `clock=` the
+enforcer uses the system's clock.
 """
 
 from dataclasses import replace
@@ -34,7 +34,7 @@ def import_leads() -> None:
 
 policy = Policy.load(ROOT / "policies" / "customer-tiers")
 directory = CsvAccounts(ROOT / "examples" / "accounts.csv", policy=policy)
-accounts = {account.id: account for account in directory}  # a dict, because the story changes some of them
+accounts = {account.id: account for account in directory}  # a dict, because the tour changes some of them
 clock = FakeClock(datetime(2026, 11, 16, 9, tzinfo=UTC))
 enforcer = Enforcer(policy, accounts=accounts, store="memory://", clock=clock)
 
@@ -54,13 +54,13 @@ say(table)
 step("How much: a quota", "A free account may take in 100 leads a month. A charge is all or nothing.")
 sparrowgate = enforcer.account("sparrowgate")  # the same verbs, bound to one account
 sparrowgate.consume("leads", 98, key="import-1")
-sparrowgate.consume("leads", 98, key="import-1")  # sent twice by a nervous network, counted once
+sparrowgate.consume("leads", 98, key="import-1")  # the same key again: counted once
 refused = sparrowgate.consume("leads", 3)
 say(f"3 leads more: {refused.reason}, {refused.used} of {refused.limit} used, {refused.remaining} left")
 say(f"it waits until {refused.resets_at:%d %B}, or upgrades: {refused.remedy.tier} would have let it through")
 
 
-step("How fast: a rate", "Small businesses have a budget of API calls for any hour, wherever it begins.")
+step("How fast: a rate", "Small businesses have a limit of API calls for any hour, whenever it begins.")
 calls = [enforcer.consume("bluefinch", "api") for _ in range(101)]
 say(f"{sum(call.allowed for call in calls)} of 101 calls went through, the last one: {calls[-1].reason}")
 say(f"call again in {calls[-1].retry_after}: the hour is kept in sixtieths, so a unit comes back up to a minute late")
@@ -71,12 +71,15 @@ say(
 )
 
 
-step("Not included is not too fast", "A free account has no API at all: waiting would not help, so nobody is told to.")
+step(
+    "Not included is not too fast",
+    "A free account has no API at all: waiting would not help, so there is no retry_after.",
+)
 refused = enforcer.consume("willowmere", "api")
 say(f"{refused.reason}, retry after: {refused.retry_after}, tier that has it: {refused.remedy.tier}")
 
 
-step("A reservation", "Work that may fail holds its units first; an exception gives them back.")
+step("A reservation", "Work that may fail reserves its units first; an exception gives them back.")
 try:
     with enforcer.reserve("maplegate", "leads", 500):
         import_leads()
@@ -84,14 +87,14 @@ except ConnectionError as error:
     say(f"{error}: {enforcer.usage('maplegate')['leads'].used} leads used")
 
 
-step("An upgrade", "The first call that sees the new tier is free to go on, and the usage stays.")
+step("An upgrade", "It takes effect at the first call that sees the new tier; usage is kept.")
 accounts["sparrowgate"] = replace(accounts["sparrowgate"], tier="small-business")
 enforcer.refresh("sparrowgate")
 decision = sparrowgate.consume("leads", 3)
 say(f"3 leads more: {decision.reason}, {decision.used} of {decision.limit} used on {decision.tier}")
 
 
-step("A trial ends", "By the clock, when somebody asks; there is no job to run.")
+step("A trial ends", "By the clock, at the next question; there is no job to run.")
 trial = enforcer.entitlements("dunmore-hall")
 say(f"until {trial.valid_until:%d %B}: {trial.tier}, analytics {enforcer.value('dunmore-hall', 'analytics')}")
 clock.set(trial.valid_until)
@@ -106,14 +109,14 @@ enforcer.refresh("maplegate")
 say(f"telephone support, once bought: {enforcer.value('maplegate', 'support.phone')}")
 
 
-step("Why?", "Each decision carries every source that was considered, the losers and the expired too.")
+step("Why?", "Each decision has every source that was considered, also those that lost or have expired.")
 decision = enforcer.decide("pinehollow", "leads")
 say(f"pinehollow has {decision.limit} leads a month, because of {decision.source}:")
 for considered in decision.trace:
     say(f"  {considered}")
 
 
-step("What is used", "Counted here, or set from a database of your own.")
+step("What is used", "Counted by charges, or set from a database of your own.")
 enforcer.consume("pinehollow", "leads", 6_800)
 enforcer.set_usage("pinehollow", "storage", 7_500_000_000)
 for agent in ["user-1", "user-2", "user-3", "user-4"]:
@@ -125,6 +128,6 @@ for name, usage in enforcer.usage("pinehollow").items():
 say(bars)
 
 say(
-    "\nNext: let small-business have [bold]api: 30 per hour[/] in policies/customer-tiers/tiers.yaml, and run this again;"
+    "\nNext: set [bold]api: 30 per hour[/] for small-business in policies/customer-tiers/tiers.yaml, and run this again;"
 )
 say("[bold]git checkout policies[/] undoes it.")

@@ -1,11 +1,11 @@
 """
-slowapi with the sliding window of this library: two words of its configuration, and `register()`.
+slowapi with the sliding window of this library: `register()` and two settings.
 
     .venv/bin/python examples/slowapi_app.py
     curl -i localhost:8000/reports -H 'X-Account: acme'        the fourth time within a minute: 429
 
-RATELIMIT_STORAGE names the storage, such as entitlements+redis://localhost:6379, which any number
-of processes may share.
+RATELIMIT_STORAGE names the storage, for example entitlements+redis://localhost:6379, which several
+processes can share.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from entitlements.integrations.limits import register
 
 
 def account_of(request: Request) -> str:
-    return request.headers.get("x-account", "nobody")
+    return request.headers.get("x-account", "anonymous")
 
 
 register()
@@ -31,7 +31,7 @@ limiter = Limiter(
     storage_uri=os.environ.get("RATELIMIT_STORAGE", "entitlements+memory://"),
     strategy="entitlements-sliding",  # or "entitlements-token-bucket"
     headers_enabled=True,
-    in_memory_fallback_enabled=True,  # the same law in this process while the server cannot be reached
+    in_memory_fallback_enabled=True,  # the same algorithm in this process while the server cannot be reached
 )
 
 app = FastAPI()

@@ -1,4 +1,4 @@
-"""How the API answers what goes wrong: everything is `application/problem+json` (RFC 9457), and stands in the OpenAPI."""
+"""Error responses of the API: `application/problem+json` (RFC 9457), documented in the OpenAPI."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from entitlements.http.fastapi import responses
 
 BODY = (400, 413, 422)
-"""What a route answers to a body that is no JSON, too large, or not what it takes."""
+"""Statuses of a body that is no JSON, too large, or not valid for its route."""
 
 TEXT = {"schema": {"type": "string"}}
 LIMITS = {"headers": {"ratelimit": TEXT, "ratelimit-policy": TEXT}}
@@ -40,12 +40,12 @@ SCHEMA = {
 
 
 def answers(success: int, *problems: int) -> dict[int | str, dict[str, object]]:
-    """Return what a charged route documents: how it succeeds, the refusals of a plan, and *problems* of its own."""
+    """Return the documented responses of a charged route: success, the refusals of a plan, and its own *problems*."""
     return {success: LIMITS} | responses(401, 403, 429, 503) | {status: stated(status) for status in problems}
 
 
 def stated(status: int) -> dict[str, object]:
-    """Return what stands in the OpenAPI for one problem of ours."""
+    """Return the OpenAPI entry of one problem."""
     return {
         "description": HTTPStatus(status).phrase,
         "headers": LIMITS["headers"],
@@ -55,16 +55,16 @@ def stated(status: int) -> dict[str, object]:
 
 def install(app: FastAPI) -> None:
     """
-    Let *app* answer with problems where FastAPI has a form of its own.
+    Add handlers to *app* that answer with problem documents instead of FastAPI's own format.
 
-    A body that does not fit is not repeated in the answer: JSON can hold what JSON cannot
-    say again, such as half a surrogate pair or a number that is none.
+    The response does not repeat an invalid body: it may hold what cannot be written as JSON
+    again, such as half of a surrogate pair, or NaN.
     """
 
     async def unfit(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         errors = [{"pointer": "/" + "/".join(map(str, each["loc"])), "detail": each["msg"]} for each in error.errors()]
-        return problem(422, "The request is not what this route takes.", errors=errors)
+        return problem(422, "The request is not valid for this route.", errors=errors)
 
     async def raised(request: Request, error: Exception) -> Response:
         assert isinstance(error, AnyHTTPException)
@@ -82,7 +82,7 @@ def install(app: FastAPI) -> None:
 
 
 def allowed(request: Request) -> set[str]:
-    """Return every method that some route has for the path of a request; the framework itself names those of one route."""
+    """Return every method of the routes for a request's path; the framework itself names those of one route only."""
     found = set()
     for path, methods in request.app.openapi()["paths"].items():
         if compile_path(path)[0].match(request.scope["path"]):
@@ -91,21 +91,21 @@ def allowed(request: Request) -> set[str]:
 
 
 def problem(status: int, detail: str, *, headers: dict[str, str] | None = None, **members: object) -> Response:
-    """Return one problem; ASCII, so that any text can be in it."""
+    """Return a problem document; in ASCII, so that it can hold any text."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail} | members
     return Response(json.dumps(body), status, headers, "application/problem+json")
 
 
 class LargestBody:
     """
-    Reads no more of a body than an application takes: a body above that is answered with 413.
+    Middleware that limits the size of a body: a larger one is answered with 413 and not read further.
 
-    It stands inside every other middleware, so that what it raises while an endpoint reads
-    is answered as any `HTTPException` is.
+    It is the innermost middleware, so that an error that it raises while an endpoint reads
+    is handled like any `HTTPException`.
 
     Args:
         app: The application.
-        most: Bytes.
+        most: Greatest size, in bytes.
     """
 
     def __init__(self, app: ASGIApp, *, most: int) -> None:

@@ -1,4 +1,4 @@
-"""The routes under /v1: each shows one way of counting or gating."""
+"""Routes under /v1; each shows one way to count or to gate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from entitlements import ReservationExpired
 from entitlements.http.fastapi import CurrentAccount, CurrentEntitlements, consume, require
 
-INVITED_FOR = 7 * 24 * 3600  # seconds until an invitation that nobody accepts gives its seat back
+INVITED_FOR = 7 * 24 * 3600  # seconds until an invitation expires and gives its seat back
 BYTES = {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
 
 key_header = APIKeyHeader(name="x-api-key", scheme_name="API key", auto_error=False)  # the middleware looks it up
@@ -22,7 +22,7 @@ api = APIRouter(prefix="/v1", dependencies=[Security(key_header)])
 
 
 def database(request: Request) -> Database:
-    """Return what the application keeps its things in."""
+    """Return the application's database."""
     return request.app.state.database
 
 
@@ -38,17 +38,17 @@ class NewLead(BaseModel):
 
 
 class Lead(NewLead):
-    """A lead as it is kept."""
+    """A stored lead."""
 
     id: int
 
 
-# -- leads: the middleware charges the API rate and the monthly quota in one go ------------
+# -- leads: the middleware charges the API rate and the monthly quota together --------------
 
 
 @api.post("/leads", status_code=201, responses=answers(201, *BODY))
 async def create_lead(lead: NewLead, account: CurrentAccount, kept: Kept) -> Lead:
-    """Keep a lead; it counts against the month."""
+    """Store a lead; it counts against the monthly quota."""
     ((id,),) = kept.run(
         "INSERT INTO leads (account, name, email) VALUES (?, ?, ?) RETURNING id", account.id, lead.name, lead.email
     )
@@ -66,7 +66,7 @@ async def list_leads(account: CurrentAccount, kept: Kept) -> list[Lead]:
 async def import_leads(
     leads: Annotated[list[NewLead], Field(min_length=1, max_length=500)], account: CurrentAccount, kept: Kept
 ) -> dict[str, int]:
-    """Keep many leads or none: how many there are is known only here, so the endpoint charges."""
+    """Store all leads or none. Only the endpoint knows their number, so it charges by itself."""
     charge = (await account.consume("leads", len(leads))).raise_for_denied()
     rows = [(account.id, lead.name, lead.email) for lead in leads]
     try:
@@ -81,7 +81,7 @@ async def import_leads(
 
 
 class Invitation(BaseModel):
-    """A seat that is held for somebody."""
+    """A seat that is reserved for a future agent."""
 
     id: str
     expires_at: str
@@ -89,7 +89,7 @@ class Invitation(BaseModel):
 
 @api.post("/invitations", status_code=201, responses=answers(201))
 async def invite(account: CurrentAccount, kept: Kept) -> Invitation:
-    """Hold a seat for an agent."""
+    """Reserve a seat for an agent."""
     reservation = await account.reserve("agents", ttl=INVITED_FOR)
     reservation.decision.raise_for_denied()
     try:
@@ -101,7 +101,7 @@ async def invite(account: CurrentAccount, kept: Kept) -> Invitation:
 
 
 def invited(id: str, account: CurrentAccount, kept: Kept) -> str:
-    """Return the id of an invitation of this account; 404 for any other, never made or withdrawn."""
+    """Return the id of an invitation of this account; an unknown or withdrawn one is a 404."""
     if not kept.run("SELECT 1 FROM invitations WHERE account = ? AND id = ?", account.id, id):
         raise HTTPException(404, "there is no such invitation")
     return id
@@ -112,17 +112,17 @@ Invited = Annotated[str, Depends(invited)]
 
 @api.post("/invitations/{id}/acceptance", status_code=204, responses=answers(204, 404, 410, 422))
 async def accept(id: Invited, account: CurrentAccount, kept: Kept) -> None:
-    """Take the seat that was held, from whichever worker; again changes nothing, and once it lapsed it is gone."""
+    """Take the reserved seat, on any worker. A repeat changes nothing; an expired invitation is a 410."""
     try:
         await account.reservation(id).commit()
     except ReservationExpired:
-        raise HTTPException(410, "the invitation has lapsed") from None
+        raise HTTPException(410, "the invitation has expired") from None
     kept.run("UPDATE invitations SET accepted = TRUE WHERE account = ? AND id = ?", account.id, id)
 
 
 @api.delete("/invitations/{id}", status_code=204, responses=answers(204, 404, 409, 422))
 async def withdraw(id: Invited, account: CurrentAccount, kept: Kept) -> None:
-    """Give the seat back, and forget the invitation; one that was accepted stays."""
+    """Give the seat back and delete the invitation, unless it was accepted."""
     if kept.run("SELECT 1 FROM invitations WHERE account = ? AND id = ? AND accepted", account.id, id):
         raise HTTPException(409, "the invitation has been accepted")
     await account.reservation(id).cancel()
@@ -135,10 +135,10 @@ async def withdraw(id: Invited, account: CurrentAccount, kept: Kept) -> None:
 @api.put("/files/{name}", status_code=201, responses=answers(201, *BODY), openapi_extra=BYTES)
 async def upload(name: FileName, request: Request, account: CurrentAccount, kept: Kept) -> dict[str, int]:
     """
-    Store a file; its bytes are taken before they are kept.
+    Store a file; its bytes are charged before they are written.
 
-    Only the difference to what is there is charged, and it stands only if that is still
-    there when the file is written: who was too late gets it back and tries again.
+    Only the difference to the stored size is charged. If another request has changed the
+    size meanwhile, the charge is refunded and the loop tries again.
     """
     size = len(await request.body())
     await free(account, kept)
@@ -160,7 +160,7 @@ async def upload(name: FileName, request: Request, account: CurrentAccount, kept
 
 @api.delete("/files/{name}", status_code=204, responses=answers(204, 404, 422))
 async def delete_file(name: FileName, account: CurrentAccount, kept: Kept) -> None:
-    """Drop a file, and free its bytes."""
+    """Delete a file and release its bytes."""
     is_found = kept.drop(account.id, name)
     await free(account, kept)
     if not is_found:
@@ -169,10 +169,10 @@ async def delete_file(name: FileName, account: CurrentAccount, kept: Kept) -> No
 
 async def free(account: CurrentAccount, kept: Kept) -> None:
     """
-    Free the bytes of what is gone from the account's files.
+    Release the bytes of deleted and shortened files of the account.
 
-    They stay noted while the store is away: the same request again, or the next about any
-    file of the account, frees them.
+    They stay recorded while the store is away: the next request about any file of the
+    account releases them.
     """
     while owed := kept.take_owed(account.id):
         name, size = owed
@@ -188,7 +188,7 @@ async def free(account: CurrentAccount, kept: Kept) -> None:
 
 @api.get("/reports/funnel", dependencies=[Depends(require("analytics:standard"))], responses=answers(200))
 async def funnel(account: CurrentAccount, mine: CurrentEntitlements, kept: Kept) -> dict[str, object]:
-    """Count the leads; advanced analytics say where they come from as well."""
+    """Count the leads; with advanced analytics also by domain."""
     ((leads,),) = kept.run("SELECT count(*) FROM leads WHERE account = ?", account.id)
     report: dict[str, object] = {"leads": leads}
     if mine.can("analytics:advanced"):
@@ -201,19 +201,19 @@ async def funnel(account: CurrentAccount, mine: CurrentEntitlements, kept: Kept)
 
 @api.post("/reports", status_code=201, dependencies=[Depends(consume("custom-reports"))], responses=answers(201))
 async def save_report() -> dict[str, str]:
-    """Save a report of one's own; it takes one of those that the plan has, and gives it back if this fails."""
+    """Save a custom report; it is charged, and refunded if this fails."""
     return {"saved": "yes"}
 
 
 class Sso(BaseModel):
-    """Where single sign-on leads to."""
+    """Settings of single sign-on."""
 
     issuer: str = Field(max_length=500, pattern="^https://")
 
 
 @api.put("/settings/sso", dependencies=[Depends(require("sso"))], responses=answers(200, *BODY))
 async def set_sso(sso: Sso, account: CurrentAccount, kept: Kept) -> Sso:
-    """Keep the settings of single sign-on."""
+    """Store the settings of single sign-on."""
     kept.run("INSERT OR REPLACE INTO sso VALUES (?, ?)", account.id, sso.issuer)
     return sso
 

@@ -1,5 +1,5 @@
 """
-A small lead-management API: its plans, quotas and rate limits are a policy file, its routes a list.
+A small lead-management API: plans, quotas and rate limits are a policy, the rules of its routes a list.
 
     make demo-api                                          # on the memory store
     ENTITLEMENTS_STORE=redis://127.0.0.1 make demo-api     # on a Redis, with four workers
@@ -57,7 +57,7 @@ by_header = api_key(keys)
 
 
 def identify(scope):
-    """Return the account of an API key: from its header, or where there is none from the cookie that /signin sets."""
+    """Return the account of an API key: from the header, else from the cookie that /signin sets."""
     return by_header(scope) if "x-api-key" in Headers(scope=scope) else by_cookie(scope)
 
 
@@ -71,7 +71,7 @@ def by_cookie(scope):
 
 ROUTES = [
     *(Route(path, exempt=True) for path in ("/", "/healthz", "/signin", "/docs", "/openapi.json")),
-    Route("/plan"),  # an account is all it takes: whoever has no API access sees the plan too
+    Route("/plan"),  # any account: those without API access see their plan too
     Route("/v1/leads", methods={"POST"}, requires={"lead-management"}, consumes={"api": 1, "leads": 1}),
 ]
 
@@ -82,13 +82,13 @@ answers.install(app)
 install(app, problems=Problems(upgrade_url="/plan"))
 app.add_middleware(LargestBody, most=LARGEST_BODY)
 app.add_middleware(
-    checked(  # or what is wrong here would show at the first request
+    checked(  # raises a wrong option here, not at the first request
         EntitlementsMiddleware,
         enforcer=enforcer,
         identify=identify,
         routes=ROUTES,
         default=Route(consumes={"api": 1}),
-        # A body that is no lead takes none of the month's leads: 400, 413 and 422 give them back, as failures do.
+        # An invalid body costs no lead: 400, 413 and 422 give it back, as failures do.
         refund_on={*answers.BODY, *range(500, 600)},
         upgrade_url="/plan",
     )
@@ -97,13 +97,13 @@ app.add_middleware(
 
 @app.get("/", include_in_schema=False)
 async def start() -> RedirectResponse:
-    """Lead to the documentation."""
+    """Redirect to the documentation."""
     return RedirectResponse("/docs")
 
 
 @app.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Say that the process is up; nobody is asked who they are."""
+    """Report that the process is up, without identification."""
     return {"status": "up"}
 
 
@@ -112,7 +112,7 @@ async def healthz() -> dict[str, str]:
 
 @app.get("/signin", include_in_schema=False)
 async def sign_in(key: str = "") -> Response:
-    """Remember a key in this browser, and show its plan; ask for one where it is none."""
+    """Store a key in a cookie and show its plan; ask for a key if it is unknown."""
     if key not in keys:
         found = {"wrong": bool(key), "example": next(iter(keys))}
         return HTMLResponse(pages.get_template("signin.html").render(found), 401 if key else 200)
@@ -132,7 +132,7 @@ async def plan(account: CurrentAccount, mine: CurrentEntitlements) -> HTMLRespon
 
 
 def greet(port: int) -> None:
-    """Say where to look, once somebody is there to answer."""
+    """Print where to look, once the server accepts connections."""
     while not is_served(port):
         time.sleep(0.05)
     url = f"http://127.0.0.1:{port}"
@@ -150,7 +150,7 @@ def is_served(port: int) -> bool:
 
 
 def main() -> None:
-    """Serve: one worker on the memory store, several on a shared one."""
+    """Serve with one worker on the memory store, with several on a shared one."""
     port = int(os.environ.get("PORT", "8000"))
     if WORKERS > 1:
         os.environ.setdefault("LEADS_DATABASE", database._path)

@@ -1,4 +1,4 @@
-"""What the API keeps: leads, invitations and files in SQLite, so that several workers share them."""
+"""Database of the API: leads, invitations and files in SQLite, shared by several workers."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ CREATE TABLE IF NOT EXISTS sso (account TEXT PRIMARY KEY, issuer TEXT);
 
 
 class Busy(Exception):
-    """Somebody else kept the tables to themselves for too long; nothing was done, and it may be tried again."""
+    """The database was locked for too long; nothing was done, and the statement can be repeated."""
 
 
 class Database:
     """
-    A few tables in one file; safe from any thread.
+    A few tables in one file; safe for threads.
 
     Args:
-        path: The file; None makes one that is gone with the machine's temporary files.
+        path: The file; None makes a temporary one.
     """
 
-    patience = 5.0  # seconds that a statement waits for its turn
+    patience = 5.0  # seconds that a statement waits for a lock
 
     def __init__(self, path: str | None = None) -> None:
         self._path = path or str(Path(tempfile.mkdtemp(prefix="leads-")) / "leads.db")
@@ -38,7 +38,7 @@ class Database:
         self._connection().executescript(SCHEMA)
 
     def run(self, sql: str, *values: object) -> list[tuple]:
-        """Run one statement, and return its rows."""
+        """Run one statement and return its rows."""
         with _telling_busy():
             return self._connection().execute(sql, values).fetchall()
 
@@ -54,9 +54,9 @@ class Database:
 
     def resize(self, account: str, name: str, before: int | None, size: int) -> bool:
         """
-        Write a file if there is still what was there *before*; say whether it was.
+        Write a file if its size is still *before*; return whether it was.
 
-        What it is smaller by is noted as owed in the same transaction.
+        Bytes that it no longer needs are recorded as owed in the same transaction.
         """
         if before is None:
             sql, values = "INSERT INTO files VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1", (account, name, size)
@@ -70,7 +70,7 @@ class Database:
         return is_written
 
     def drop(self, account: str, name: str) -> bool:
-        """Drop a file, and note its bytes as owed; say whether there was one, or bytes of it are still owed."""
+        """Delete a file and record its bytes as owed; return whether it existed or bytes of it are still owed."""
         with self._transaction() as connection:
             rows = connection.execute(
                 "DELETE FROM files WHERE account = ? AND name = ? RETURNING size", (account, name)
@@ -82,11 +82,11 @@ class Database:
         return bool(rows or owed)
 
     def owe(self, account: str, name: str, size: int) -> None:
-        """Note bytes of a file that is gone, and that the account still has to get back."""
+        """Record bytes of a deleted file that must still be released."""
         self.run("INSERT INTO owed VALUES (?, ?, ?)", account, name, size)
 
     def take_owed(self, account: str) -> tuple[str, int] | None:
-        """Take one note of bytes that an account has to get back, as (name, bytes): nobody else has it then."""
+        """Delete and return one record of owed bytes, as (name, bytes), so that no other request releases them."""
         rows = self.run(
             "DELETE FROM owed WHERE rowid = (SELECT rowid FROM owed WHERE account = ? LIMIT 1) RETURNING name, bytes",
             account,
@@ -110,7 +110,7 @@ class Database:
         connection = getattr(self._local, "connection", None)
         if connection is None:
             connection = sqlite3.connect(self._path, timeout=self.patience, isolation_level=None)
-            connection.execute("PRAGMA synchronous = OFF")  # an example may lose its last second
+            connection.execute("PRAGMA synchronous = OFF")  # an example may lose its last second of data
             self._local.connection = connection
         return connection
 

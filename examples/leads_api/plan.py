@@ -1,4 +1,4 @@
-"""What the plan page shows of an account: its plan, its meters, and what the next tier adds."""
+"""Data of the plan page: an account's plan, its meters, and what the next tier adds."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from entitlements import NOT_INCLUDED, UNLIMITED
 from entitlements.tiering.differences import ChangeDirection, EntitlementKind, of_tiers
 
 NEARLY = 80
-"""Percent of a limit at which a meter asks for attention."""
+"""Percentage of a limit from which a meter is highlighted."""
 
 
 @dataclass(frozen=True)
 class Meter:
-    """One limit as a bar: *percent* is None where there is nothing to fill."""
+    """One limit as a bar; *percent* is None for a limit without a bar."""
 
     name: str
     about: str
@@ -27,12 +27,12 @@ class Meter:
 
 def plan_of(account, snapshot, usage):
     """
-    Return everything that the template needs.
+    Return the variables of the template.
 
     Args:
         account: The `Account`, or None for one that is not in the directory.
         snapshot: Its `Entitlements`.
-        usage: `{limit: Usage}`, as the store has it.
+        usage: `{limit: Usage}`, from the store.
     """
     policy, tier = snapshot.policy, snapshot.in_force
     higher = sorted(
@@ -53,7 +53,7 @@ def plan_of(account, snapshot, usage):
 
 
 def meter(policy, name, usage):
-    """Return one limit's bar."""
+    """Return the bar of one limit."""
     limit = policy.limits[name]
     about, per = limit.about or name, f" per {window(limit)}" if window(limit) else ""
     if usage.limit is NOT_INCLUDED or usage.limit == 0:
@@ -83,7 +83,7 @@ def features(snapshot):
 
 
 def adds(policy, tier, above):
-    """Return what the next tier has more of, as (what, from, to)."""
+    """Return what the next tier adds, as (what, from, to)."""
     found = []
     for each in of_tiers((policy, tier), (policy, above)):
         if each.direction is not ChangeDirection.GAINED or each.kind is EntitlementKind.VALUE:
@@ -106,7 +106,7 @@ def sized(limit, size):
 
 
 def amount(limit, units):
-    """Return units as people read them: bytes in MB or GB."""
+    """Return units as text: bytes in MB or GB."""
     if units is UNLIMITED or units is None:
         return "unlimited"
     if limit.unit == "byte":
@@ -118,7 +118,7 @@ def amount(limit, units):
 
 
 def window(limit):
-    """Return what a rate or a quota is counted per."""
+    """Return the window of a rate or the period of a quota, as text."""
     period = getattr(limit, "period", None)
     if period:
         return str(period)
@@ -127,7 +127,7 @@ def window(limit):
 
 
 def has_burst(limit):
-    """Say whether a token bucket holds another number than its rate, so that a meter shows what is left of that."""
+    """Return whether a token bucket has a burst of its own; its meter then shows what is left of that."""
     return getattr(limit, "burst", None) is not None
 
 
@@ -135,6 +135,6 @@ SPELT = {"api": "API", "sla": "SLA", "sso": "single sign-on"}
 
 
 def words(name):
-    """Return a feature's name for people."""
+    """Return the display name of a feature."""
     text = " ".join(SPELT.get(word, word) for word in name.split("-"))
     return text[0].upper() + text[1:]

@@ -1,5 +1,5 @@
 """
-The quarterly review of a whole base, as tables and as one page to show in a meeting.
+Quarterly review of a base of accounts, as tables and as one HTML page.
 
     python examples/portfolio [--html portfolio.html]
 """
@@ -12,8 +12,8 @@ from page import page
 from terminal import show
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Review the portfolio: tables here, and a page to show.")
-    parser.add_argument("--html", type=Path, default=Path("portfolio.html"), help="where the page goes")
+    parser = argparse.ArgumentParser(description="Review the portfolio, as tables and as an HTML page.")
+    parser.add_argument("--html", type=Path, default=Path("portfolio.html"), help="path of the HTML page")
     options = parser.parse_args()
     found = find()
     options.html.write_text(page(found), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The base under review: three hundred invented accounts, their policy, and what they used in six months."""
+"""The base under review: three hundred invented accounts, their policy, and six months of usage."""
 
 import csv
 import shutil
@@ -16,7 +16,7 @@ GB = 10**9
 
 
 def load_policy() -> Policy:
-    """Return the customer tiers with the services of the second funnel: files that lie in one folder are one policy."""
+    """Return the customer tiers with the services of the second funnel: the files of one folder are one policy."""
     parts = [*(POLICIES / "customer-tiers").glob("*.yaml"), POLICIES / "second-funnel" / "catalogue.yaml"]
     with TemporaryDirectory() as folder:
         for part in parts:
@@ -26,12 +26,12 @@ def load_policy() -> Policy:
 
 
 def load_accounts(policy: Policy) -> CsvAccounts:
-    """Return the accounts: the CRM's export is a directory as it stands."""
+    """Return the accounts: the export of the CRM is a directory of accounts."""
     return CsvAccounts(HERE / "accounts.csv", id="Account ID", policy=policy)
 
 
 def replayed(policy: Policy, accounts: CsvAccounts) -> Enforcer:
-    """Return an enforcer whose counters hold the six months of `usage.csv`, as if it had counted them itself."""
+    """Return an enforcer whose counters hold the six months of `usage.csv`."""
     clock = FakeClock(NOW)
     enforcer = Enforcer(policy, accounts=accounts, clock=clock)
     with (HERE / "usage.csv").open(encoding="utf-8", newline="") as file:
@@ -41,7 +41,7 @@ def replayed(policy: Policy, accounts: CsvAccounts) -> Enforcer:
         account = enforcer.account(row["account"])
         account.set_usage("leads", int(row["leads"]))
         if int(row["leads_denied"]):
-            account.consume("leads", int(row["leads_denied"]))  # refused, and counted as such
+            account.consume("leads", int(row["leads_denied"]))  # refused, and counted as denied
         account.set_usage("agents", int(row["agents"]))
         account.set_usage("storage", int(float(row["storage_gb"]) * GB))
     clock.set(NOW)

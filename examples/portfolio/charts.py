@@ -1,4 +1,4 @@
-"""Three charts as SVG that takes its colours and letters from the page around it."""
+"""Charts as inline SVG, with the colours and fonts of the page."""
 
 from decimal import Decimal
 from html import escape
@@ -8,7 +8,7 @@ WIDTH = 1000
 
 
 def tag(name: str, text: str = "", /, **attributes: object) -> str:
-    """Return an element; attributes as Python writes them: `class_`, `stroke_width`."""
+    """Return an element; attributes in Python spelling: `class_`, `stroke_width`."""
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for key, value in attributes.items()
     )
@@ -16,7 +16,7 @@ def tag(name: str, text: str = "", /, **attributes: object) -> str:
 
 
 def stacked(rows: list[tuple[str, str, list[tuple[str, str, float, str]]]]) -> str:
-    """Return horizontal bars of shares: for each its name, its total, and parts (class, name, share of 1, text)."""
+    """Return horizontal stacked bars; each row is a name, a total, and parts (class, name, share of 1, text)."""
     left, right, height, gap = 150, 0, 46, 22
     drawn = []
     for at, (name, total, parts) in enumerate(rows):
@@ -49,7 +49,7 @@ def stacked(rows: list[tuple[str, str, list[tuple[str, str, float, str]]]]) -> s
 
 
 def curve(values: list[Decimal], cuts: list[tuple[str, str, Decimal | None]]) -> str:
-    """Return how the total grows account by account, the largest first, with the cuts of the segments."""
+    """Return the cumulative curve of *values*, largest first, with the cuts of the segments."""
     height, left, bottom, top = 330, 60, 40, 14
     total, ordered = float(sum(values)), sorted(map(float, values), reverse=True)
     across, up = WIDTH - left - 10, height - bottom - top
@@ -114,7 +114,7 @@ def curve(values: list[Decimal], cuts: list[tuple[str, str, Decimal | None]]) ->
 
 
 def scatter(points: list[tuple[str, str, Decimal, Decimal]], over: Decimal, under: Decimal) -> str:
-    """Return what accounts pay against what serving them costs, both by powers of ten: class, name, pays, costs."""
+    """Return a log-log scatter plot of what accounts pay and what serving them costs: class, name, pays, costs."""
     height, left, bottom, top = 420, 70, 50, 16
     low_x, high_x = 2.5, 5.8
     low_y, high_y = 1.5, 4.7
@@ -156,7 +156,7 @@ def scatter(points: list[tuple[str, str, Decimal, Decimal]], over: Decimal, unde
 
 
 def spark(values: tuple[int, ...], limit: int) -> str:
-    """Return six months as small columns; what is above the limit stands out."""
+    """Return six months as small columns; the part above the limit has another colour."""
     most = max([*values, limit])
     bars = []
     for at, value in enumerate(values):

@@ -1,4 +1,4 @@
-"""What the review of the base finds: nothing here decides, the library's laws do."""
+"""Findings of the review; the library computes them."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from entitlements.tiering.service_costs import AccountServices, BaseServices, se
 from entitlements.tiering.services import tier_lines
 from entitlements.tiering.triggers import Action
 
-NEAR = Decimal(80)  # percent of a limit from which a meter is worth a look
+NEAR = Decimal(80)  # percent of a limit from which a meter is listed
 
 
 @dataclass(frozen=True)
 class Customer:
-    """What people call an account by, and what it pays."""
+    """An account's name, tier, annual value and renewal date."""
 
     id: str
     name: str
@@ -31,14 +31,14 @@ class Customer:
 
 @dataclass(frozen=True)
 class Meter:
-    """A limit of an account that is nearly used up, or is."""
+    """A limit of an account that is used up or nearly so."""
 
     customer: Customer
     limit: str
     used: int
     of: int
     denied: int
-    months: tuple[int, ...]  # oldest first; empty for what is held, which keeps no months
+    months: tuple[int, ...]  # oldest first; empty for an allocation, which keeps no months
 
     @property
     def percent(self) -> int:
@@ -189,7 +189,7 @@ def _held(customer, name, usage: Usage):
 
 
 def _busy(enforcer, customers, found) -> list[tuple[Customer, int]]:
-    """Return those whose open cases have reached the number from which the CSM of their tier steps in."""
+    """Return the accounts whose open cases have reached their tier's threshold for the CSM."""
     busy = []
     for review in found:
         cases = review.assignment.criteria["open-cases"]

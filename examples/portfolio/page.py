@@ -1,4 +1,4 @@
-"""The findings as one page of HTML that needs nothing beside itself: no script, no font, no image."""
+"""The findings as one self-contained HTML page: no script, no font, no image."""
 
 from collections import Counter
 from html import escape
@@ -15,7 +15,7 @@ LARGEST = 8
 
 
 def page(found: Findings) -> str:
-    """Return the page; whatever a file says is text in it, never markup."""
+    """Return the page; all text from files is escaped."""
     title = f"Portfolio review, {NOW:%B %Y}"
     parts = [_segments, _shares, _moves, _serving, _meters, _compared, _gaps, _every_move]
     body = "\n".join(f"<section>{part(found)}</section>" for part in parts).replace(" %", "\N{NO-BREAK SPACE}%")
@@ -55,7 +55,7 @@ def _segments(found: Findings) -> str:
     top, whole = found.tiers[0], found.whole
     few = 100 * top.accounts / whole.accounts
     head = f"{few:.0f} % of the accounts bring {top.share:.0f} % of the revenue"
-    lead = "Every account in its tier of today: how many there are, what they pay, and what serving them costs."
+    lead = "Every account in its current tier: number, annual value, and cost of serving."
     measures = [
         ("Accounts", f"{whole.accounts}", lambda row: row.accounts, lambda row: str(row.accounts)),
         ("Annual value", money(whole.pays), lambda row: row.pays, lambda row: money(row.pays)),
@@ -111,7 +111,7 @@ def _moves(found: Findings) -> str:
     counts = Counter(review.action for review in found.moves)
     named = {"upgrade": "up", "downgrade": "down", "close": "out", "optimise": "to a better fit"}
     told = ", ".join(f"{counts[action]} {word}" for action, word in named.items() if counts[action])
-    lead = "By what they pay, by six months of usage, by what happened to their business. Every move, with its reason, is listed at the end."
+    lead = "By annual value, six months of usage and events. Every move, with its reason, is listed at the end."
     flows: dict[tuple[str, str, str], list] = {}
     for review in found.moves:
         flows.setdefault((review.action.value, review.tier, review.to or ""), []).append(review)
@@ -145,14 +145,14 @@ CAUSES = {
     "requested": "features asked for",
     "above": "potential or size",
     "revenue": "annual value",
-    "event": "what happened",
-    "scheduled": "decided already",
+    "event": "event",
+    "scheduled": "already scheduled",
     "signals": "signals",
 }
 
 
 def _every_move(found: Findings) -> str:
-    lead = "In the order of what should happen and what they pay."
+    lead = "Ordered by action and annual value."
     return f"{_head('Every move', lead)}{_movers(found, found.moves)}"
 
 
@@ -254,7 +254,7 @@ def _meters(found: Findings) -> str:
 def _compared(found: Findings) -> str:
     first, last = found.tiers[0], found.tiers[-1]
     head = f"Adoption falls from {first.adoption} % to {last.adoption} % down the tiers"
-    lead = "The middle account of each tier. Do the tiers get what they need?"
+    lead = "Medians of each tier."
     rows = [
         _cells(
             [_tier(row.tier, row.name)],
@@ -277,7 +277,7 @@ def _compared(found: Findings) -> str:
 
 
 def _gaps(found: Findings) -> str:
-    lead = "These accounts keep their tier until somebody fills the gap: nothing is guessed."
+    lead = "These accounts keep their tier until the gap is filled: nothing is guessed."
     rows = []
     for review in found.gaps:
         misfits = review.assignment.misfits
@@ -309,7 +309,7 @@ def _table(heads: tuple[list[str], ...], rows: list[str]) -> str:
 
 
 def _cells(*groups: list[str], whole: bool = False) -> str:
-    """Return a row of words and figures in turns."""
+    """Return a table row; groups of text and of figures alternate."""
     cells = "".join(_cell("td", each, figures=at % 2 == 1) for at, group in enumerate(groups) for each in group)
     return f"<tr{' class=whole' if whole else ''}>{cells}</tr>"
 

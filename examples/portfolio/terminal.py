@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 SHOWN = 12
-WIDE = 140  # in a pipe, where nobody knows how wide it is
+WIDE = 140  # in a pipe, which has no width
 
 
 def show(found: Findings) -> None:
@@ -27,12 +27,12 @@ def show(found: Findings) -> None:
 
 
 def money(amount) -> str:
-    """Return an amount for people."""
+    """Return an amount of money as text."""
     return "–" if amount is None else f"${amount:,.0f}"
 
 
 def table(title: str, *columns: str, note: str = "") -> Table:
-    """Return an empty table; columns that begin with > are figures."""
+    """Return an empty table; a column that begins with > is aligned right."""
     made = Table(title=title, title_justify="left", title_style="bold", caption=note, caption_justify="left", box=None)
     made.pad_edge = False
     for column in columns:
@@ -70,7 +70,7 @@ def _moves(found: Findings) -> Table:
 
 
 def _serving(found: Findings) -> Table:
-    title = f"Over-serviced ({len(found.over)}), the {min(SHOWN, len(found.over))} dearest"
+    title = f"Over-serviced ({len(found.over)}), the {min(SHOWN, len(found.over))} most expensive"
     made = table(title, "account", "tier", ">serving costs", ">pays a year", ">share")
     for served in found.over[:SHOWN]:
         name = found.customers[served.account].name
@@ -91,7 +91,7 @@ def _meters(found: Findings) -> Table:
 
 
 def sized(limit: str, amount: int) -> str:
-    """Return an amount of a limit for people."""
+    """Return an amount of a limit as text."""
     return f"{amount / 10**9:,.4g} GB" if limit == "storage" else f"{amount:,}"
 
 
