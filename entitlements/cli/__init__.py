@@ -5,15 +5,17 @@ The command line: `entitlements COMMAND`, also `python -m entitlements COMMAND`.
 |---|---|
 | 0 | yes; fine; shown |
 | 1 | no: denied, not included, or problems found |
-| 2 | the command cannot be meant: an option, tier, feature, limit or key that there is not |
-| 3 | there is no such account |
+| 2 | a wrong option, or an unknown tier, feature, limit or key |
+| 3 | an unknown account |
 | 4 | the policy or the accounts cannot be read |
 | 5 | the store cannot be reached, or refuses to answer |
 
-Answers go to stdout, what is wrong with the question goes to stderr in one line. On a
-terminal an answer is coloured (not with `NO_COLOR`) and fits its width; in a pipe it is
-plain and no line is broken. One file per command; the rest of the package is imported
-when a command runs, so that `--help` is quick.
+Answers go to stdout, errors go to stderr in one line. A terminal gets colours (not with
+`NO_COLOR`) and lines that fit its width; a pipe gets plain text, and no line is wrapped.
+
+Begin with `app.py`. Each command has a file of its own, or a folder: `doctor/`, `matrix/`
+(for `tiers`) and `crm/`. A command imports the rest of the package when it runs, so that
+`--help` is quick.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Run a command, and return its exit code.
 
     Args:
-        argv: The words after the program's name; None takes the process's own.
+        argv: The words after the program's name; None for those of the process.
     """
     from entitlements.cli.app import run
 

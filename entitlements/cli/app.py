@@ -1,4 +1,4 @@
-"""The program: which commands there are, and how each run ends."""
+"""The program: its commands, and the exit code of each run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from entitlements.cli.can import can
 from entitlements.cli.crm.commands import crm_commands
 from entitlements.cli.diff import diff
 from entitlements.cli.doctor.command import doctor
-from entitlements.cli.exit_codes import MEANINGS, CommandError, ending
+from entitlements.cli.exit_codes import MEANINGS, CommandError, exit_code_of
 from entitlements.cli.explain import explain
 from entitlements.cli.health import health
 from entitlements.cli.preview import preview
@@ -50,94 +50,89 @@ COMMANDS = (
 
 
 def run(argv: Sequence[str] | None) -> int:
-    """Run a command; every way out of it is an exit code."""
-    _let_every_sign_pass()
+    """Run a command and return its exit code; no exception of a command leaves it."""
+    _escape_unencodable()
+    code = 0
     try:
-        code = _called(argv)
-    except CommandError as why:
-        code = _told(why)
-    except EntitlementsError as error:
-        code = _told(ending(error))
+        _app(is_styled=_is_styled())(args=argv, prog_name="entitlements")
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 0
+    except (CommandError, EntitlementsError) as error:
+        _report(error)
+        code = exit_code_of(error)
     _flush()
     return code
 
 
-def _called(argv: Sequence[str] | None) -> int:
-    try:
-        _app(fancy=_is_fancy())(args=argv, prog_name="entitlements")
-    except SystemExit as done:
-        return done.code if isinstance(done.code, int) else 0
-    return 0
-
-
-def _app(*, fancy: bool) -> typer.Typer:
-    """Return the program, its help in boxes where it is *fancy*."""
+def _app(*, is_styled: bool) -> typer.Typer:
+    """Return the program; its help is boxed and coloured if *is_styled*."""
+    epilog = _epilog(is_styled=is_styled)
     app = typer.Typer(
-        help="What the tiers of a policy include, and what an account may do.",
-        epilog=_epilog(fancy=fancy),
-        rich_markup_mode="rich" if fancy else None,
+        help="Show what the tiers of a policy include, and what an account may do.",
+        epilog=epilog,
+        rich_markup_mode="rich" if is_styled else None,
         pretty_exceptions_enable=False,
         add_completion=False,
         no_args_is_help=True,
         context_settings={"help_option_names": ["--help", "-h"]},
-        result_callback=_end,
+        result_callback=_exit,
     )
-    app.callback()(_program)
+    app.callback()(_root_options)
     for command in COMMANDS:
-        app.command(epilog=_epilog(fancy=fancy))(command)
-    app.add_typer(crm_commands(epilog=_epilog(fancy=fancy)), name="crm")
+        app.command(epilog=epilog)(command)
+    app.add_typer(crm_commands(epilog=epilog), name="crm")
     return app
 
 
-def _show_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
-    if asked:
+def _show_version(requested: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
+    if requested:
         from importlib.metadata import version
 
         sys.stdout.write(f"entitlements {version('entitlements')}\n")
         raise typer.Exit
 
 
-def _program(
+def _root_options(
     *,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
     ] = False,
 ) -> None:
-    """Take the options that stand before the command."""
+    """Accept the options that precede the command."""
 
 
-def _end(code: int, **_options: object) -> None:
+def _exit(code: int, **_options: object) -> None:
     raise typer.Exit(code)
 
 
-def _epilog(*, fancy: bool) -> str:
+def _epilog(*, is_styled: bool) -> str:
     lines = ["Exit codes:", *(f"  {code.value}  {meaning}" for code, meaning in MEANINGS.items())]
-    return "\n".join(lines if fancy else ["\b", *lines])  # \b keeps click from joining the lines
+    return "\n".join(lines if is_styled else ["\b", *lines])  # \b keeps click from joining the lines
 
 
-def _is_fancy() -> bool:
+def _is_styled() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def _let_every_sign_pass() -> None:
-    """Spell out what a stream cannot encode; a name is no reason to break down."""
+def _escape_unencodable() -> None:
+    """Write characters that a stream cannot encode as escapes, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
-def _told(why: CommandError) -> int:
+def _report(error: Exception) -> None:
+    """Write an error to stderr in one line."""
     from rich.text import Text
 
     from entitlements.cli.console import CliConsole
 
-    line = " ".join(str(why).splitlines())
-    CliConsole(stderr=True).show(Text.assemble(("entitlements:", "bold red"), " ", line))
-    return why.code
+    line = " ".join(str(error).splitlines())
+    CliConsole(stderr=True).write(Text.assemble(("entitlements:", "bold red"), " ", line))
 
 
 def _flush() -> None:
-    """Write what is buffered now, while a reader that is gone can still be overlooked."""
+    """Flush both streams now, while a closed pipe can still be ignored."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -1,7 +1,9 @@
-"""`entitlements assign`: the tier that an account belongs in, and why."""
+"""`entitlements assign`: the tier that an account belongs in, with the reason."""
 
 from __future__ import annotations
 
+from entitlements.cli.context import open_context
+from entitlements.cli.exit_codes import ExitCode
 from entitlements.cli.options import AccountArgument, AccountsOption, JsonOption, PolicyOption
 
 
@@ -13,25 +15,17 @@ def assign(
     as_json: JsonOption = False,
 ) -> int:
     """
-    Say which tier an account belongs in.
+    Show the tier that an account belongs in.
 
-    Answers with the rule that fits, what is known of the account, the tier that each
-    signal votes for, and the opportunity or hint that follows. Whatever tier the account
-    is in makes no difference. Exits with 1 where no tier can be assigned.
+    Shows the rule that matches, the known attributes of the account, the tier that each
+    signal votes for, and the opportunity or hint that follows. The account's present tier
+    is not considered. Exits with 1 if no tier can be assigned.
     """
     from entitlements.cli.console import CliConsole
-    from entitlements.cli.context import ask_about_customer
-    from entitlements.cli.exit_codes import ExitCode
-    from entitlements.cli.loading import instant
     from entitlements.tiering.assignment import assign as assigned
     from entitlements.tiering.assignment import explain
 
-    asked, known = ask_about_customer(account, policy=policy, accounts=accounts, now=instant(None))
-    assignment = assigned(asked.policy, known)
-    screen = CliConsole()
-    if as_json:
-        screen.put_json(assignment.to_dict())
-    else:
-        for line in explain(assignment):
-            screen.put(line)
+    context = open_context(account, policy=policy, accounts=accounts)
+    assignment = assigned(context.policy, context.customer())
+    CliConsole().write_answer(assignment.to_dict, explain(assignment), as_json=as_json)
     return ExitCode.NO if assignment.gap else ExitCode.YES

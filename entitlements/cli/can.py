@@ -1,4 +1,4 @@
-"""`entitlements can`: yes or no."""
+"""`entitlements can`: the decision about a feature, in one sentence."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from entitlements.cli.context import check_feature, open_context
+from entitlements.cli.exit_codes import ExitCode
 from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, JsonOption, PolicyOption, TierOption
 
 
@@ -22,20 +24,15 @@ def can(
     """
     Say whether an account has a feature.
 
-    Answers in one sentence: yes or no, why, and which tier or add-on has it. Asks what
-    the account has, never how much of it is used. Exits with 0 for yes and 1 for no.
+    The answer is one sentence: yes or no, the reason, and the tier or add-on that has it.
+    Usage is not considered. Exits with 0 for yes and 1 for no.
     """
     from entitlements.cli.console import CliConsole
-    from entitlements.cli.context import ask, check_feature
-    from entitlements.cli.exit_codes import ExitCode
-    from entitlements.cli.sentences import answer
+    from entitlements.cli.sentences import decision_sentence
 
-    asked = ask(account, policy=policy, accounts=accounts, tier=tier, at=at)
-    check_feature(asked.policy, feature, account)
-    decision = asked.enforcer.decide(asked.account, feature)
-    screen = CliConsole()
-    if as_json:
-        screen.put_json(decision.to_dict())
-    else:
-        screen.show(answer(decision, asked.enforcer.entitlements(asked.account)))
+    context = open_context(account, policy=policy, accounts=accounts, tier=tier, at=at)
+    check_feature(context.policy, feature, account)
+    decision = context.enforcer.decide(context.account, feature)
+    sentence = decision_sentence(decision, context.enforcer.entitlements(context.account))
+    CliConsole().write_answer(decision.to_dict, [sentence], as_json=as_json)
     return ExitCode.YES if decision.allowed else ExitCode.NO

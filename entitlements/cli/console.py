@@ -1,4 +1,4 @@
-"""Where answers are written: rich's console, quiet about a reader that goes away."""
+"""Output of the commands: rich's console, and what is written to it in the same way by all."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
+from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from rich.text import Text
+    from collections.abc import Callable, Iterable, Iterator
 
 T = TypeVar("T")
 
-_OBEYED = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "?")
+_CONTROL_CHARACTERS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "?")
+_PROGRESS_FROM = 1_000
+"""Items from which a progress bar is worth its lines."""
 
 
 class CliConsole(Console):
     """
-    Stdout, or stderr.
+    Stdout or stderr; a closed pipe is not an error.
 
-    A line is written as it is: nothing is interpreted as markup, nothing is folded but
-    by who knows the meaning of it.
+    Each line is written as it is: rich interprets no markup and wraps nothing.
 
     Args:
         stderr: Write to stderr.
@@ -41,53 +41,75 @@ class CliConsole(Console):
         )
 
     @property
-    def fold(self) -> int | None:
-        """The width to fit; None in a pipe, where a line may be as long as it is."""
-        told = os.environ.get("COLUMNS", "")
-        return self.width if self.is_terminal or (told.isdecimal() and int(told)) else None
+    def wrap_width(self) -> int | None:
+        """The width to wrap at; None in a pipe, where no line is wrapped."""
+        columns = os.environ.get("COLUMNS", "")
+        return self.width if self.is_terminal or (columns.isdecimal() and int(columns)) else None
 
     @property
     def is_ascii(self) -> bool:
-        """Whether signs beyond ASCII would not arrive."""
+        """True if the encoding has ASCII characters only."""
         return self.options.ascii_only
 
-    def put(self, text: str) -> None:
-        """Write plain *text*, and end its line."""
-        self.out(visible(text.removesuffix("\n")), highlight=False)
+    def write(self, text: str | Text) -> None:
+        """Write plain or styled *text*, and end its line."""
+        if isinstance(text, Text):
+            text.plain = printable(text.plain)
+            self.print(text)
+        else:
+            self.out(printable(text.removesuffix("\n")), highlight=False)
 
-    def show(self, text: Text) -> None:
-        """Write styled *text*, and end its line."""
-        text.plain = visible(text.plain)
-        self.print(text)
+    def write_lines(self, lines: Iterable[str | Text]) -> None:
+        """Write each line."""
+        for line in lines:
+            self.write(line)
 
-    def put_json(self, value: object) -> None:
-        """Write a value as JSON, legible where the signs arrive."""
-        self.put(json.dumps(value, indent=2, ensure_ascii=self.is_ascii))
+    def write_json(self, value: object) -> None:
+        """Write a value as JSON, with the characters that the encoding has."""
+        self.write(json.dumps(value, indent=2, ensure_ascii=self.is_ascii))
+
+    def write_answer(self, value: Callable[[], object], lines: Iterable[str | Text], *, as_json: bool) -> None:
+        """
+        Write an answer in the format that `--json` chooses.
+
+        Args:
+            value: Returns the answer for JSON.
+            lines: The answer for people.
+            as_json: The option.
+        """
+        if as_json:
+            self.write_json(value())
+        else:
+            self.write_lines(lines)
 
     def on_broken_pipe(self) -> None:
-        """Write nothing more; the answer, and so the exit code, stays what it is."""
+        """Write nothing more; the answer, and so the exit code, stays the same."""
         self.quiet = True
         silence(sys.stderr if self.stderr else sys.stdout)
 
 
-def visible(text: str) -> str:
-    """Return *text* without control characters, as long as before: a terminal would obey them."""
-    return text.translate(_OBEYED)
+def warn(*messages: str, style: str = "yellow") -> None:
+    """Write messages to stderr, one line each."""
+    console = CliConsole(stderr=True)
+    for message in messages:
+        console.write(Text(message, style))
+
+
+def printable(text: str) -> str:
+    """Replace each control character by `?`: a terminal would execute it."""
+    return text.translate(_CONTROL_CHARACTERS)
 
 
 def silence(stream: Any) -> None:
-    """Point *stream* nowhere, so that what is still buffered does no harm."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+    """Redirect *stream* to the null device, so that flushing its buffer does not fail."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
-def tracked(items: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """Yield *items*; on a terminal with a bar on stderr that goes when it is done."""
+def with_progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """Yield *items*; a terminal on stderr shows a progress bar meanwhile if there are many."""
     from rich.progress import track
 
-    shown = total > _WORTH_A_BAR and sys.stderr.isatty()
-    yield from track(items, what, total, console=Console(stderr=True), transient=True) if shown else items
-
-
-_WORTH_A_BAR = 1_000
+    is_shown = total > _PROGRESS_FROM and sys.stderr.isatty()
+    yield from track(items, what, total, console=Console(stderr=True), transient=True) if is_shown else items

@@ -1,12 +1,12 @@
-"""A question about one account, ready to be asked: its policy, its account, an instant."""
+"""The context of a command about one account: its policy, its account, an instant."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from entitlements.cli.exit_codes import CommandError, ExitCode
-from entitlements.cli.loading import accounts_path, instant, open_accounts, open_policy, tier_named
+from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
+from entitlements.cli.loading import accounts_path, find_tier, open_accounts, open_policy, parse_instant
 from entitlements.model.account import Account, Trial
 from entitlements.model.instants import to_datetime
 from entitlements.model.names import check_id, nearest
@@ -21,105 +21,103 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class CommandContext:
     """
-    Whom a command asks about.
+    The policy, the account and the enforcer of a command.
 
     Args:
-        account: The account, or the id of one that the policy has an answer for.
-        enforcer: Answers for the instant that was asked about.
-        policy: The policy in force.
+        account: The account, or the id of an unknown one that the policy gives a tier.
+        enforcer: Decides for the instant of the command.
+        policy: The policy.
+        now: The instant, in microseconds since 1970.
     """
 
     account: Account | str
     enforcer: Enforcer
     policy: Policy
+    now: int
+
+    def customer(self) -> Account:
+        """Return the account as the policy reads it; an unknown account is refused."""
+        from entitlements.policy.accounts import bind
+
+        if isinstance(self.account, str):
+            message = f"account {self.account!r} is a stranger, who has no tier of its own"
+            raise CommandError(message, ExitCode.NO_ACCOUNT)
+        return bind(self.policy, self.account)
 
 
-def ask(
+def open_context(
     id: str,
     *,
     policy: str | None,
     accounts: str | None,
-    tier: str | None,
-    at: str | None,
-    store: str = "memory://",
+    tier: str | None = None,
+    at: str | None = None,
+    store: str | None = None,
 ) -> CommandContext:
-    """Return the question about the account *id* that the options make, opening what they name."""
+    """
+    Return the context for the account *id*, from the values of the options.
+
+    Args:
+        id: Of the account.
+        policy: The path of the policy.
+        accounts: The path of the accounts.
+        tier: Replaces the account by any account of this tier.
+        at: The instant; None for now.
+        store: The URL of the store; None where no usage is needed.
+    """
     from entitlements.enforcer import Enforcer
 
-    _check_id(id)
-    now = instant(at)
-    loaded = open_policy(policy)
-    account = _of_tier(id, tier, loaded, now) if tier else _of_file(id, accounts, loaded)
-    return CommandContext(account, Enforcer(loaded, accounts={}, clock=lambda: now, store=store), loaded)
-
-
-def ask_about_customer(
-    id: str, *, policy: str | None, accounts: str | None, now: int, store: str | None = None
-) -> tuple[CommandContext, Account]:
-    """Return the question and the account itself, as the policy reads it; a stranger is no customer."""
-    from entitlements.enforcer import Enforcer
-    from entitlements.policy.accounts import bind
-
-    _check_id(id)
-    loaded = open_policy(policy)
-    account = _of_file(id, accounts, loaded)
-    if isinstance(account, str):
-        raise CommandError(f"account {id!r} is a stranger, who has no tier of its own", ExitCode.NO_ACCOUNT)
-    enforcer = Enforcer(loaded, accounts={}, clock=lambda: now, store=store or "memory://")
-    return CommandContext(account, enforcer, loaded), bind(loaded, account)
-
-
-def _check_id(id: str) -> None:
-    try:
+    with usage_errors():
         check_id(id, "ACCOUNT")
-    except ValueError as error:
-        raise CommandError(str(error), ExitCode.USAGE) from None
+    now = parse_instant(at)
+    loaded = open_policy(policy)
+    account = _account_of_tier(id, tier, loaded, now) if tier else _account_of_file(id, accounts, loaded)
+    enforcer = Enforcer(loaded, accounts={}, clock=lambda: now, store=store or "memory://")
+    return CommandContext(account, enforcer, loaded, now)
 
 
 def check_feature(policy: Policy, name: str, account: str) -> None:
-    """Send who asks about a configuration value to the command for it."""
+    """Refuse a configuration value, and name the command that shows it."""
     if name in policy.keys or name in policy.nodes:
-        message = f"{name!r} is a configuration value; ask: entitlements value {account} {name}"
-        raise CommandError(message, ExitCode.USAGE)
+        raise CommandError(f"{name!r} is a configuration value; ask: entitlements value {account} {name}")
 
 
 def check_key(policy: Policy, name: str, account: str) -> None:
-    """Send who asks for the value of a limit or a switch to the command for it."""
+    """Refuse a limit or a feature that is a switch, and name the command that shows it."""
     if name in policy.limits:
-        raise CommandError(f"{name!r} is a limit; ask: entitlements explain {account} {name}", ExitCode.USAGE)
+        raise CommandError(f"{name!r} is a limit; ask: entitlements explain {account} {name}")
     if name in policy.features and not policy.features[name].levels:
-        raise CommandError(f"{name!r} is a feature; ask: entitlements can {account} {name}", ExitCode.USAGE)
+        raise CommandError(f"{name!r} is a feature; ask: entitlements can {account} {name}")
 
 
-def _of_tier(id: str, name: str, policy: Policy, now: int) -> Account:
-    """Return an account of that tier; of a trial plan, one whose trial begins now."""
-    tier = tier_named(policy, name)
+def _account_of_tier(id: str, name: str, policy: Policy, now: int) -> Account:
+    """Return an account of a tier; if it is a trial plan, the trial begins now."""
+    tier = find_tier(policy, name)
     if tier.trial is None:
         return Account(id, tier.id)
     ends = to_datetime(now + tier.trial.default)
     return Account(id, tier.trial.then, trial=Trial(tier.id, to_datetime(now), ends))
 
 
-def _of_file(id: str, given: str | None, policy: Policy) -> Account | str:
-    """Return the account, or its id where a stranger gets a tier."""
+def _account_of_file(id: str, given: str | None, policy: Policy) -> Account | str:
+    """Return the account; its id, with a warning, if it is unknown and the policy gives unknown accounts a tier."""
     path = accounts_path(given)
     file = open_accounts(path, policy)
     account = file.find(id)
     if account is not None:
         return account
-    nobody = f"account {id!r} is not in {path}{_why(id, file)}"
+    missing = f"account {id!r} is not in {path}{_likely_causes(id, file)}"
     if policy.tier(policy.unknown_account) is None:
-        raise CommandError(nobody, ExitCode.NO_ACCOUNT)
-    from rich.text import Text
+        raise CommandError(missing, ExitCode.NO_ACCOUNT)
+    from entitlements.cli.console import warn
 
-    from entitlements.cli.console import CliConsole
-
-    CliConsole(stderr=True).show(Text(f"{nobody}; it counts as an unknown account", "yellow"))
+    warn(f"{missing}; it counts as an unknown account")
     return id
 
 
-def _why(id: str, file: CsvAccounts) -> str:
-    """Say what may be the matter with an account that is not there."""
-    bad = [each for each in file.problems if each.severity is Severity.ERROR]
-    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-    return nearest(id, file.ids()) + (f"; it may be in a row that cannot be read: {bad[0]}{more}" if bad else "")
+def _likely_causes(id: str, file: CsvAccounts) -> str:
+    """Return the nearest spelling, and the first row that cannot be read."""
+    errors = [each for each in file.problems if each.severity is Severity.ERROR]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    row = f"; it may be in a row that cannot be read: {errors[0]}{more}" if errors else ""
+    return nearest(id, file.ids()) + row

@@ -1,4 +1,4 @@
-"""`entitlements diff`: what another policy changes, for the tiers and for real accounts."""
+"""`entitlements diff`: the changes that a new policy makes to tiers, and to real accounts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entitlements.cli.options import AtOption, JsonOption, checked_store
+from entitlements.cli.exit_codes import CommandError, ExitCode
+from entitlements.cli.formatting import format_count, format_named
+from entitlements.cli.loading import check_store, open_accounts, open_policy, parse_instant
+from entitlements.cli.options import AtOption, JsonOption
+from entitlements.model.display import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,64 +23,67 @@ if TYPE_CHECKING:
     from entitlements.tiering.policy_diff import AccountDiff, LimitDiff, PolicyDiff, TierDiff
 
 SHOWN = 20
-"""Accounts told of one by one; the last line counts them all, and JSON has them all."""
+"""Accounts that are listed; the last line counts all of them, and JSON lists all of them."""
 
 
 def diff(
     old: Annotated[
         str, typer.Argument(metavar="OLD", help="The policy in force: a file or a folder.", show_default=False)
     ],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="The policy that will be.", show_default=False)],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The policy that replaces it.", show_default=False)],
     *,
     accounts: Annotated[
         str | None,
-        typer.Option("--accounts", metavar="CSV", help="Show what each account of this file gains and loses, too."),
+        typer.Option("--accounts", metavar="CSV", help="Also show the gains and losses of each account of this file."),
     ] = None,
     store: Annotated[
         str | None,
         typer.Option(
             "--store",
             metavar="URL",
-            callback=checked_store,
-            help="Where the accounts' usage stands; without it, columns named like a limit are taken for its usage.",
+            callback=check_store,
+            help="The store that counts the accounts' usage. Default: the columns named like a limit.",
         ),
     ] = None,
     at: AtOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """
-    Show what a new policy changes.
+    Show the changes that a new policy makes.
 
-    For each tier, what it has more of and less of; for each limit, whether its meters
-    start anew; with --accounts, who gains, who loses, who lands over a limit, and which
-    overrides are no longer needed. Exits with 1 where anybody loses anything, so that a
-    build can stop for a second look.
+    For each tier, what it gains and loses; for each limit, whether its meters restart; with
+    --accounts, the accounts that gain, lose or exceed a limit, and the overrides that are no
+    longer needed. Exits with 1 if anything is lost, so that a build can stop.
     """
     from entitlements.cli.console import CliConsole
-    from entitlements.cli.exit_codes import CommandError, ExitCode
-    from entitlements.cli.loading import instant, open_accounts, open_policy
     from entitlements.tiering.policy_diff import diff as policies
 
     if store and not accounts:
-        raise CommandError("--store says what accounts use; add --accounts CSV", ExitCode.USAGE)
-    before, after, now = open_policy(old), open_policy(new), instant(at)
+        raise CommandError("--store says what accounts use; add --accounts CSV")
+    before, after, now = open_policy(old), open_policy(new), parse_instant(at)
     whole = policies(before, after)
-    screen = CliConsole()
-    if accounts is None:
-        told: list[AccountDiff] | None = None
-    else:
-        told = list(_accounts(before, after, open_accounts(accounts, before), store, now))
-    if as_json:
-        screen.put_json(whole.to_dict() | ({} if told is None else {"accounts": [each.to_dict() for each in told]}))
-    else:
-        screen.put("\n".join([*_policy_lines(whole, before, after), *_account_lines(told, before, after)]))
-    loses = whole.takes_away or any(each.loses or each.over for each in told or ())
+    changed: list[AccountDiff] = []
+    if accounts:
+        changed = list(_account_diffs(before, after, open_accounts(accounts, before), store, now))
+
+    def lines() -> Iterator[str]:
+        yield from _policy_lines(whole, before, after)
+        yield from _account_lines(changed, before, after) if accounts else ()
+
+    CliConsole().write_answer(
+        lambda: whole.to_dict() | ({"accounts": [each.to_dict() for each in changed]} if accounts else {}),
+        lines(),
+        as_json=as_json,
+    )
+    loses = whole.takes_away or any(each.loses or each.over for each in changed)
     return ExitCode.NO if loses else ExitCode.YES
 
 
-def _accounts(before: Policy, after: Policy, file: CsvAccounts, store: str | None, now: int) -> Iterator[AccountDiff]:
-    """Return what changes for each account, those for whom nothing does left out."""
-    from entitlements.cli.console import tracked
+def _account_diffs(
+    before: Policy, after: Policy, file: CsvAccounts, store: str | None, now: int
+) -> Iterator[AccountDiff]:
+    """Yield the differences of each account that has any."""
+    from entitlements.cli.console import with_progress
     from entitlements.enforcer import Enforcer
     from entitlements.policy.accounts import bind
     from entitlements.rules.resolve import resolve
@@ -84,8 +91,8 @@ def _accounts(before: Policy, after: Policy, file: CsvAccounts, store: str | Non
 
     enforcer = Enforcer(before, store=store) if store else None
     try:
-        for account in tracked(file, len(file), "accounts"):
-            used = _stored(enforcer, account) if enforcer else _written(before, account)
+        for account in with_progress(file, len(file), "accounts"):
+            used = _stored_usage(enforcer, account) if enforcer else _written_usage(before, account)
             found = diff_account(
                 before, after, account, lambda policy, each: resolve(policy, bind(policy, each), now), used
             )
@@ -96,11 +103,11 @@ def _accounts(before: Policy, after: Policy, file: CsvAccounts, store: str | Non
             enforcer.close()
 
 
-def _stored(enforcer: Enforcer, account: Account) -> dict[str, int]:
+def _stored_usage(enforcer: Enforcer, account: Account) -> dict[str, int]:
     return {name: each.used for name, each in enforcer.usage(account).items() if each.used is not None}
 
 
-def _written(policy: Policy, account: Account) -> dict[str, int]:
+def _written_usage(policy: Policy, account: Account) -> dict[str, int]:
     """Return the columns that are named like a quota or an allocation and hold a whole number."""
     from entitlements.model.limits import Rate
 
@@ -112,65 +119,55 @@ def _written(policy: Policy, account: Account) -> dict[str, int]:
 def _policy_lines(whole: PolicyDiff, before: Policy, after: Policy) -> Iterator[str]:
     if not whole:
         yield f"policies {whole.before} and {whole.after} say the same of every tier and limit"
-    for limit in whole.limits:
-        yield _limit_line(limit)
+    yield from map(_limit_line, whole.limits)
     for tier in whole.tiers:
         yield from _tier_lines(tier, before, after)
 
 
 def _limit_line(limit: LimitDiff) -> str:
-    from entitlements.model.display import in_words
-
     if limit.presence != "changed":
         return f"limit {limit.limit}: {limit.presence}"
-    parts = (f"{name} {in_words(was)} -> {in_words(is_)}" for name, (was, is_) in limit.changes.items())
-    anew = "; its meters start anew" if limit.restarts else ""
-    return f"limit {limit.limit}: {', '.join(parts)}{anew}"
+    parts = (f"{name} {in_words(old)} -> {in_words(new)}" for name, (old, new) in limit.changes.items())
+    restart = "; its meters start anew" if limit.restarts else ""
+    return f"limit {limit.limit}: {', '.join(parts)}{restart}"
 
 
 def _tier_lines(tier: TierDiff, before: Policy, after: Policy) -> Iterator[str]:
     yield f"tier {tier.tier}{'' if tier.differences else f': {tier.presence}'}"
     for each in tier.differences:
-        yield f"  {_difference(each, before, after)}"
+        yield f"  {_difference_line(each, before, after)}"
 
 
-def _difference(each: Difference, before: Policy, after: Policy) -> str:
-    """Return one line: a sign for more, less or otherwise, the name, and what becomes of it."""
-    from entitlements.cli.formatting import of_name
+def _difference_line(each: Difference, before: Policy, after: Policy) -> str:
+    """Return one line: a sign for gained, lost or changed, the name, the old and the new value."""
     from entitlements.tiering.differences import ChangeDirection
 
     sign = {ChangeDirection.GAINED: "+", ChangeDirection.LOST: "-", ChangeDirection.CHANGED: "~"}[each.direction]
-    was, is_ = of_name(before, each.name, each.before), of_name(after, each.name, each.after)
-    return f"{sign} {each.name}: {was} -> {is_}"
+    old, new = format_named(before, each.name, each.before), format_named(after, each.name, each.after)
+    return f"{sign} {each.name}: {old} -> {new}"
 
 
-def _account_lines(told: list[AccountDiff] | None, before: Policy, after: Policy) -> Iterator[str]:
-    from entitlements.cli.formatting import counted
-
-    if told is None:
-        return
-    for each in told[:SHOWN]:
-        moved = "" if each.tier_before == each.tier_after else f" ({each.tier_before} -> {each.tier_after})"
-        yield f"account {each.account}{moved}"
-        yield from (f"  {line}" for line in _of_account(each, before, after))
-    if len(told) > SHOWN:
-        yield f"... and {counted(len(told) - SHOWN, 'account')} more: --json shows them all"
+def _account_lines(changed: list[AccountDiff], before: Policy, after: Policy) -> Iterator[str]:
+    for each in changed[:SHOWN]:
+        move = "" if each.tier_before == each.tier_after else f" ({each.tier_before} -> {each.tier_after})"
+        yield f"account {each.account}{move}"
+        yield from (f"  {line}" for line in _lines_of_account(each, before, after))
+    if len(changed) > SHOWN:
+        yield f"... and {format_count(len(changed) - SHOWN, 'account')} more: --json shows them all"
     yield (
-        f"{counted(sum(each.gains for each in told), 'account')} gain, {sum(each.loses for each in told)} lose,"
-        f" {sum(bool(each.over) for each in told)} land over a limit,"
-        f" {sum(bool(each.redundant) for each in told)} have an override that is no longer needed"
+        f"{format_count(sum(each.gains for each in changed), 'account')} gain, {sum(each.loses for each in changed)} lose,"
+        f" {sum(bool(each.over) for each in changed)} land over a limit,"
+        f" {sum(bool(each.redundant) for each in changed)} have an override that is no longer needed"
     )
 
 
-def _of_account(each: AccountDiff, before: Policy, after: Policy) -> Iterator[str]:
-    from entitlements.cli.formatting import of_name
-
+def _lines_of_account(each: AccountDiff, before: Policy, after: Policy) -> Iterator[str]:
     if each.problem:
         yield f"! {each.problem}"
-    for one in each.differences:
-        yield _difference(one, before, after)
+    for difference in each.differences:
+        yield _difference_line(difference, before, after)
     for over in each.over:
-        used, size = of_name(after, over.limit, over.used), of_name(after, over.limit, over.size)
+        used, size = format_named(after, over.limit, over.used), format_named(after, over.limit, over.size)
         yield f"! {over.limit}: {used} used of {size}; keeps them, and can add none"
     for name in each.redundant:
         yield f"= override of {name} says what the policy now says by itself"

@@ -1,18 +1,19 @@
-"""What a command ends with: its exit code, and the line for people when it cannot answer."""
+"""Exit codes, and the error that ends a command with one."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from entitlements.errors import StoreError, UnknownAccount, UnknownFeature
+from entitlements.errors import EntitlementsError, StoreError, UnknownAccount, UnknownFeature
 
 if TYPE_CHECKING:
-    from entitlements.errors import EntitlementsError
+    from collections.abc import Iterator
 
 
 class ExitCode(IntEnum):
-    """The exit codes; stable, and none is ever used for something else."""
+    """The exit codes. They are stable: no code ever changes its meaning."""
 
     YES = 0
     NO = 1
@@ -25,33 +26,51 @@ class ExitCode(IntEnum):
 MEANINGS = {
     ExitCode.YES: "yes; fine; shown",
     ExitCode.NO: "no: denied, not included, or problems found",
-    ExitCode.USAGE: "an option, tier, feature, limit or key that there is not",
-    ExitCode.NO_ACCOUNT: "there is no such account",
+    ExitCode.USAGE: "a wrong option, or an unknown tier, feature, limit or key",
+    ExitCode.NO_ACCOUNT: "an unknown account",
     ExitCode.UNREADABLE: "the policy or the accounts cannot be read",
     ExitCode.NO_STORE: "the store cannot be reached, or refuses to answer",
+}
+
+_CODES: dict[type[EntitlementsError], ExitCode] = {
+    UnknownFeature: ExitCode.USAGE,
+    UnknownAccount: ExitCode.NO_ACCOUNT,
+    StoreError: ExitCode.NO_STORE,
 }
 
 
 class CommandError(Exception):
     """
-    A question that has no answer.
+    A command cannot answer.
 
     Args:
         message: One line for people: the thing, the value and the cure.
-        code: What to exit with.
+        code: The exit code.
     """
 
-    def __init__(self, message: str, code: ExitCode) -> None:
+    def __init__(self, message: str, code: ExitCode = ExitCode.USAGE) -> None:
         super().__init__(message)
         self.code = code
 
 
-def ending(error: EntitlementsError) -> CommandError:
-    """Return what one of the package's own errors comes to."""
-    if isinstance(error, UnknownFeature):
-        return CommandError(str(error), ExitCode.USAGE)
-    if isinstance(error, UnknownAccount):
-        return CommandError(str(error), ExitCode.NO_ACCOUNT)
-    if isinstance(error, StoreError):
-        return CommandError(str(error), ExitCode.NO_STORE)
-    return CommandError(str(error), ExitCode.UNREADABLE)
+def exit_code_of(error: CommandError | EntitlementsError) -> ExitCode:
+    """Return the exit code of an error; one that is not listed comes from a file that cannot be read."""
+    if isinstance(error, CommandError):
+        return error.code
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), ExitCode.UNREADABLE)
+
+
+@contextmanager
+def usage_errors(prefix: str = "") -> Iterator[None]:
+    """
+    Turn a `ValueError` of the block into a usage error; errors of the package pass through.
+
+    Args:
+        prefix: Precedes the message, such as the name of an option.
+    """
+    try:
+        yield
+    except EntitlementsError:
+        raise
+    except ValueError as error:
+        raise CommandError(f"{prefix}{error}") from None

@@ -1,4 +1,4 @@
-"""`entitlements explain`: a decision with everything that was considered."""
+"""`entitlements explain`: a decision with every source that was considered."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from entitlements.cli.context import check_feature, open_context
+from entitlements.cli.exit_codes import ExitCode
+from entitlements.cli.formatting import align_columns, format_named, format_rate, format_time
 from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, JsonOption, PolicyOption, TierOption
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from rich.text import Text
 
     from entitlements.cli.console import CliConsole
     from entitlements.model.decision import Decision
@@ -18,7 +23,9 @@ if TYPE_CHECKING:
     from entitlements.model.policy import Policy
 
 TraceRow = tuple[str, str, str, str, str]
-"""A mark, the source, what it says, what became of it, a note."""
+"""A mark, the source, its value, the verdict, a note."""
+
+HEADINGS: TraceRow = ("", "considered", "says", "", "")
 
 
 def explain(
@@ -32,99 +39,85 @@ def explain(
     as_json: JsonOption = False,
 ) -> int:
     """
-    Show why an account has a feature, or has not.
+    Show why an account has a feature, or does not.
 
-    Shows every tier, add-on, grant and override that was considered: what each says,
-    which won, and why the others did not. Exits with 0 whatever the answer is.
+    Lists every tier, add-on, grant and override that was considered: its value, and why it
+    won or lost. Exits with 0, whatever the decision is.
     """
     from entitlements.cli.console import CliConsole
-    from entitlements.cli.context import ask, check_feature
-    from entitlements.cli.exit_codes import ExitCode
 
-    asked = ask(account, policy=policy, accounts=accounts, tier=tier, at=at)
-    check_feature(asked.policy, name, account)
-    decision = asked.enforcer.decide(asked.account, name)
-    screen = CliConsole()
-    if as_json:
-        screen.put_json(decision.to_dict())
-    else:
-        _show(screen, decision, asked.enforcer.entitlements(asked.account))
+    context = open_context(account, policy=policy, accounts=accounts, tier=tier, at=at)
+    check_feature(context.policy, name, account)
+    decision = context.enforcer.decide(context.account, name)
+    console = CliConsole()
+    lines = _lines(console, decision, context.enforcer.entitlements(context.account))
+    console.write_answer(decision.to_dict, lines, as_json=as_json)
     return ExitCode.YES
 
 
-def _show(screen: CliConsole, decision: Decision, entitlements: Entitlements) -> None:
+def _lines(console: CliConsole, decision: Decision, entitlements: Entitlements) -> Iterator[str | Text]:
     from rich.text import Text
 
-    from entitlements.cli.sentences import answer
+    from entitlements.cli.sentences import decision_sentence
 
-    screen.show(answer(decision, entitlements))
-    screen.print()
+    yield decision_sentence(decision, entitlements)
+    yield ""
     facts = dict(_facts(decision, entitlements.policy))
     width = max(map(len, facts))
     for word, text in facts.items():
-        screen.show(Text.assemble((f"{word:<{width}}", "dim"), f"  {text}"))
+        yield Text.assemble((f"{word:<{width}}", "dim"), f"  {text}")
     if decision.trace:
-        screen.print()
-        _show_trace(screen, decision, entitlements.policy)
+        yield ""
+        yield from _trace_lines(console, decision, entitlements.policy)
 
 
 def _facts(decision: Decision, policy: Policy) -> Iterator[tuple[str, str]]:
-    """Return what is known beside the sentence, in words."""
-    from entitlements.cli.formatting import moment, of_name
-    from entitlements.cli.sentences import remedy_words
+    """Yield the facts of the decision that the sentence leaves out."""
+    from entitlements.cli.sentences import remedy_text
 
     yield "reason", decision.reason.value
     if decision.facts.size is not None:
-        yield "limit", of_name(policy, decision.feature, decision.facts.size)
+        yield "limit", format_named(policy, decision.feature, decision.facts.size)
     yield "tier", decision.tier or "none"
     yield "source", decision.source
     if not decision.allowed:
-        yield "remedy", remedy_words(decision.remedy, policy) if decision.remedy else "none"
+        yield "remedy", remedy_text(decision.remedy, policy) if decision.remedy else "none"
     yield "policy", decision.policy
-    yield "valid until", moment(decision.valid_until) if decision.valid_until else "nothing is due to change"
+    yield "valid until", format_time(decision.valid_until) if decision.valid_until else "nothing is due to change"
 
 
-def _show_trace(screen: CliConsole, decision: Decision, policy: Policy) -> None:
-    """Write what was considered as a table; notes stand in a line of their own where the table gets too wide."""
+def _trace_lines(console: CliConsole, decision: Decision, policy: Policy) -> Iterator[Text]:
+    """Yield the trace as a table; if it is too wide, each note follows in lines of its own."""
     from rich.text import Text
 
+    from entitlements.cli.wrap import wrap_text
     from entitlements.model.facts import Verdict
 
-    mark = ">" if screen.is_ascii else "▸"
-    rows = [_row(decision, each, policy, mark) for each in decision.trace]
-    head: TraceRow = ("", "considered", "says", "", "")
-    widths = [max(len(row[at]) for row in [head, *rows]) for at in range(5)]
-    beside = screen.fold is None or sum(widths) + 2 * 4 <= screen.fold
+    mark = ">" if console.is_ascii else "▸"
+    rows = [HEADINGS, *(_row(decision, each, policy, mark) for each in decision.trace)]
+    heading, *lines = align_columns(rows)
+    width = console.wrap_width
+    is_narrow = width is not None and max(map(len, [heading, *lines])) > width
+    if is_narrow:
+        heading, *lines = align_columns([row[:4] for row in rows])
     styles = {Verdict.WON: "bold green", Verdict.BASE: "", Verdict.RAISED: ""}
-    screen.show(Text(_joined(head, widths), "dim"))
-    for row, considered in zip(rows, decision.trace, strict=True):
+    indent = max(len(row[0]) for row in rows) + 4
+    yield Text(heading, "dim")
+    for line, row, considered in zip(lines, rows[1:], decision.trace, strict=True):
         style = styles.get(considered.verdict, "dim")
-        screen.show(Text(_joined(row if beside else (*row[:4], ""), widths), style))
-        if not beside and row[4]:
-            _show_note(screen, row[4], style, indent=widths[0] + 4)
-
-
-def _show_note(screen: CliConsole, note: str, style: str, *, indent: int) -> None:
-    from rich.text import Text
-
-    from entitlements.cli.wrap import folded
-
-    for line in folded(note, max(20, (screen.fold or 80) - indent)):
-        screen.show(Text(" " * indent + line, style))
+        yield Text(line, style)
+        if is_narrow and row[4]:
+            for part in wrap_text(row[4], max(20, (width or 80) - indent)):
+                yield Text(" " * indent + part, style)
 
 
 def _row(decision: Decision, considered: Considered, policy: Policy, mark: str) -> TraceRow:
-    from entitlements.cli.formatting import more_of, of_name
     from entitlements.model.facts import Verdict
 
     name = decision.feature.partition(":")[0]
-    says = of_name(policy, name, considered.value)
+    value = format_named(policy, name, considered.value)
     if considered.source.startswith(("grant:", "add-on:")) and name in policy.limits:
         number = considered.value
-        says = f"+{more_of(policy.limits[name], number) if isinstance(number, int) else says}"
-    won = considered.verdict is Verdict.WON
-    return mark if won else "", considered.source, says, considered.verdict.value, considered.note
-
-
-def _joined(row: TraceRow, widths: list[int]) -> str:
-    return "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        value = f"+{format_rate(policy.limits[name], number) if isinstance(number, int) else value}"
+    has_won = considered.verdict is Verdict.WON
+    return mark if has_won else "", considered.source, value, considered.verdict.value, considered.note

@@ -1,4 +1,4 @@
-"""How what accounts have reads for people."""
+"""Formatting of limits, values, times and tables for people."""
 
 from __future__ import annotations
 
@@ -9,71 +9,88 @@ from entitlements.model.display import in_words
 from entitlements.model.limits import NOT_INCLUDED, Quota, Rate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from entitlements.model.limits import Limit
     from entitlements.model.policy import Policy
 
-ENDS = ("from", "to", "below", "above")
-"""The words of a range between which no comma stands."""
+RANGE_WORDS = ("from", "to", "below", "above")
+"""The words of a range; no comma stands between them."""
 
-NOT_INCLUDED_WORDS = "not included"
+NOT_INCLUDED_TEXT = "not included"
 
 
-def sized(limit: Limit, size: object) -> str:
-    """Return what an account has of a limit: `60 per minute, at most 5 at once`, `10 GB`, `not included`."""
+def format_limit(limit: Limit, size: object) -> str:
+    """Return the size of a limit: `60 per minute, at most 5 at once`, `10 GB`, `not included`."""
     if not isinstance(size, int) or isinstance(size, bool):
-        return NOT_INCLUDED_WORDS if size is NOT_INCLUDED else in_words(size)
-    at_once = limit.capacity(size)
-    burst = "" if at_once == size else f", at most {in_words(at_once)} at once"
-    return f"{more_of(limit, size)}{burst}"
+        return NOT_INCLUDED_TEXT if size is NOT_INCLUDED else in_words(size)
+    capacity = limit.capacity(size)
+    burst = "" if capacity == size else f", at most {in_words(capacity)} at once"
+    return f"{format_rate(limit, size)}{burst}"
 
 
-def more_of(limit: Limit, number: int) -> str:
-    """Return so many units as the limit counts them: `60 per minute`, `10 GB`."""
-    return f"{amount(limit, number)}{_per(limit)}"
+def format_rate(limit: Limit, number: int) -> str:
+    """Return a number of units with the window or period of the limit: `60 per minute`, `10 GB`."""
+    return f"{format_amount(limit, number)}{_per(limit)}"
 
 
-def amount(limit: Limit, number: int) -> str:
-    """Return so many units of a limit: `1,000`, `10 GB`."""
-    return _bytes(number) if limit.unit == "byte" else f"{number:,}"
+def format_amount(limit: Limit, number: int) -> str:
+    """Return a number of units of a limit: `1,000`, `10 GB`."""
+    return _format_bytes(number) if limit.unit == "byte" else f"{number:,}"
 
 
-def of_name(policy: Policy, name: str, value: object) -> str:
-    """Return what a source says of *name*, whatever kind of name it is."""
+def format_named(policy: Policy, name: str, value: object) -> str:
+    """Return the value of a feature, limit or configuration key."""
     limit = policy.limits.get(name)
     if limit is not None:
-        return sized(limit, value)
-    return NOT_INCLUDED_WORDS if value is NOT_INCLUDED else in_words(value)
+        return format_limit(limit, value)
+    return NOT_INCLUDED_TEXT if value is NOT_INCLUDED else in_words(value)
 
 
-def promised(label: object) -> str:
-    """Return what stands for a commitment that is not made."""
+def format_no_commitment(label: object) -> str:
+    """Return the text of a missing commitment, with its label if it has one."""
     return f"no commitment: {label}" if label else "no commitment"
 
 
-def moment(value: datetime) -> str:
-    """Return an instant to the minute, or to the second where it has one."""
+def format_time(value: datetime) -> str:
+    """Return a time to the minute, or to the second if it has seconds."""
     return f"{value:%Y-%m-%d %H:%M:%S}".removesuffix(":00") + " UTC"
 
 
-def ranged(values: Mapping[str, object]) -> str:
-    """Return a range and what else is said of it: `from 5 to 10, open-ended`."""
-    ends = [f"{word} {in_words(value)}" for word, value in values.items() if word in ENDS]
+def format_range(values: Mapping[str, object]) -> str:
+    """Return a range with its attributes: `from 5 to 10, open-ended`."""
+    ends = [f"{word} {in_words(value)}" for word, value in values.items() if word in RANGE_WORDS]
     rest = [
-        word if value is True else f"{word} {in_words(value)}" for word, value in values.items() if word not in ENDS
+        word if value is True else f"{word} {in_words(value)}"
+        for word, value in values.items()
+        if word not in RANGE_WORDS
     ]
     return ", ".join(filter(None, (" ".join(ends), *rest)))
 
 
-def counted(number: int, noun: str) -> str:
-    """Return `1 tier`, `2 tiers`."""
+def format_count(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 tier`, `2 tiers`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def lasting(duration: int) -> str:
-    """Return a duration of microseconds in words."""
+def format_duration(duration: int) -> str:
+    """Return a duration, given in microseconds."""
     return in_words(timedelta(microseconds=duration))
+
+
+def align_columns(rows: Sequence[Sequence[str]], *, right: bool = False) -> Iterator[str]:
+    """
+    Yield the lines of a table.
+
+    Args:
+        rows: Cells; the first row holds the headings.
+        right: Align all columns but the first to the right, for figures.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    signs = ["<", *(">" if right else "<" for _ in widths[1:])]
+    for row in rows:
+        cells = (f"{cell:{sign}{width}}" for cell, sign, width in zip(row, signs, widths, strict=True))
+        yield "  ".join(cells).rstrip()
 
 
 def _per(limit: Limit) -> str:
@@ -86,7 +103,7 @@ def _per(limit: Limit) -> str:
     return f" per {window_in_words(limit.window)}"
 
 
-def _bytes(size: int) -> str:
+def _format_bytes(size: int) -> str:
     """Return bytes in the largest unit that writes them exactly, to two decimals."""
     from entitlements.policy.quantities import BYTE_UNITS
 

@@ -1,4 +1,4 @@
-"""From the words of the command line to a policy, a file of accounts, an instant."""
+"""Loading of a policy, accounts, a store and instants from the values of options."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entitlements.cli.exit_codes import CommandError, ExitCode
+from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
 from entitlements.errors import PolicyError
+from entitlements.model.instants import to_datetime, to_instant
 from entitlements.model.names import nearest
 from entitlements.model.problem import Severity
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from entitlements.accounts import CsvAccounts
     from entitlements.model.policy import Tier
     from entitlements.policy import Policy
@@ -21,16 +24,24 @@ DEFAULT_ACCOUNTS = "examples/accounts.csv"
 
 
 def policy_path(given: str | None) -> str:
-    """Return where the policy is: as given, or where it usually is."""
-    if given:
-        return given
-    if Path(DEFAULT_POLICY).exists():
-        return DEFAULT_POLICY
-    raise CommandError("no policy is given; add --policy PATH, or set ENTITLEMENTS_POLICY", ExitCode.USAGE)
+    """Return the path of the policy: the given one, or the default if it exists."""
+    return given or _existing(DEFAULT_POLICY, "no policy is given; add --policy PATH, or set ENTITLEMENTS_POLICY")
+
+
+def accounts_path(given: str | None) -> str:
+    """Return the path of the accounts: the given one, or the default if it exists."""
+    cure = "add --accounts CSV, set ENTITLEMENTS_ACCOUNTS, or ask about a tier: --tier TIER"
+    return given or _existing(DEFAULT_ACCOUNTS, f"no accounts are given; {cure}")
+
+
+def _existing(path: str, message: str) -> str:
+    if Path(path).exists():
+        return path
+    raise CommandError(message)
 
 
 def open_policy(given: str | None) -> Policy:
-    """Return the policy; of one that cannot be used, the first problem is told."""
+    """Return the policy. The error of an invalid one names its first problem."""
     from entitlements.policy import Policy
 
     path = policy_path(given)
@@ -38,16 +49,6 @@ def open_policy(given: str | None) -> Policy:
         return Policy.load(path)
     except PolicyError as error:
         raise CommandError(_first_problem(path, error), ExitCode.UNREADABLE) from None
-
-
-def accounts_path(given: str | None) -> str:
-    """Return where the accounts are: as given, or where they usually are."""
-    if given:
-        return given
-    if Path(DEFAULT_ACCOUNTS).exists():
-        return DEFAULT_ACCOUNTS
-    cure = "add --accounts CSV, set ENTITLEMENTS_ACCOUNTS, or ask about a tier: --tier TIER"
-    raise CommandError(f"no accounts are given; {cure}", ExitCode.USAGE)
 
 
 def open_accounts(path: str, policy: Policy, *, id: str = "id") -> CsvAccounts:
@@ -59,57 +60,64 @@ def open_accounts(path: str, policy: Policy, *, id: str = "id") -> CsvAccounts:
     """
     from entitlements.accounts import CsvAccounts
 
-    logging.getLogger("entitlements.accounts").addHandler(logging.NullHandler())  # commands say what is wrong
+    _mute("entitlements.accounts")
     return CsvAccounts(path, id=id, policy=policy)
 
 
 def store_url(given: str | None) -> str:
     """Return the URL of the store, which must be given."""
     if not given:
-        raise CommandError("no store is given; add --store URL, or set ENTITLEMENTS_STORE", ExitCode.USAGE)
+        raise CommandError("no store is given; add --store URL, or set ENTITLEMENTS_STORE")
     return given
 
 
 def check_store(given: str | None) -> str | None:
-    """Return the URL of a store that several processes share; a command sees nothing of one in memory."""
+    """Return the URL of a store that several processes share; refuse `memory://`, which a command cannot see."""
     if not given:
         return None
-    logging.getLogger("entitlements.stores").addHandler(logging.NullHandler())  # commands say what is wrong
+    _mute("entitlements.stores")
     if given.startswith("memory:"):
-        message = "memory:// counts inside of one process, and no command sees that; name the server: redis://host:6379"
-        raise CommandError(message, ExitCode.USAGE)
+        raise CommandError(
+            "memory:// counts inside of one process, and no command sees that; name the server: redis://host:6379"
+        )
     from entitlements.clock import system_clock
     from entitlements.stores import open_store
 
-    try:
+    with usage_errors():
         open_store(given, system_clock).close()  # connects to nothing yet
-    except ValueError as error:
-        raise CommandError(str(error), ExitCode.USAGE) from None
     return given
 
 
-def tier_named(policy: Policy, name: str) -> Tier:
-    """Return the tier of that id or alias."""
+def _mute(logger: str) -> None:
+    """Keep the warnings of a logger off stderr: commands report the same problems themselves."""
+    logging.getLogger(logger).addHandler(logging.NullHandler())
+
+
+def find_tier(policy: Policy, name: str) -> Tier:
+    """Return the tier that `--tier` names by its id or an alias."""
     tier = policy.tier(name)
     if tier is None:
         near = nearest(name, policy.ids)
-        message = f"--tier {name!r} is not in policy {policy.version}{near}; its tiers are {', '.join(policy.tiers)}"
-        raise CommandError(message, ExitCode.USAGE)
+        raise CommandError(
+            f"--tier {name!r} is not in policy {policy.version}{near}; its tiers are {', '.join(policy.tiers)}"
+        )
     return tier
 
 
-def instant(given: str | None, option: str = "--at") -> int:
-    """Return the instant that an option names, in microseconds: now, if it does not say."""
+def parse_instant(given: str | None, option: str = "--at") -> int:
+    """Return the instant that an option names, in microseconds since 1970; now if it is not given."""
     from entitlements.accounts.csv.cells import read_moment
     from entitlements.clock import system_clock
-    from entitlements.model.instants import to_instant
 
     if given is None:
         return system_clock()
-    try:
+    with usage_errors(f"{option} "):
         return to_instant(read_moment(given.strip()))
-    except ValueError as error:
-        raise CommandError(f"{option} {error}", ExitCode.USAGE) from None
+
+
+def parse_datetime(given: str | None, option: str) -> datetime | None:
+    """Return the time that an option names; None if it is not given."""
+    return None if given is None else to_datetime(parse_instant(given, option))
 
 
 def _first_problem(path: str, error: PolicyError) -> str:

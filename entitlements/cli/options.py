@@ -1,4 +1,4 @@
-"""The options that several commands share, and their words in `--help`."""
+"""Options that several commands share, and their texts in `--help`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,7 @@ from typing import Annotated
 
 import typer
 
-
-def checked_store(given: str | None) -> str | None:
-    """Return the URL of a store if it can be one."""
-    from entitlements.cli.loading import check_store
-
-    return check_store(given)
-
+from entitlements.cli.loading import check_store
 
 PolicyOption = Annotated[
     str | None,
@@ -20,8 +14,7 @@ PolicyOption = Annotated[
         "--policy",
         metavar="PATH",
         envvar="ENTITLEMENTS_POLICY",
-        show_envvar=True,
-        help="A policy file, or a folder of them; policies/customer-tiers where that exists.",
+        help="A policy file, or a folder of them. Default: policies/customer-tiers, if it exists.",
     ),
 ]
 AccountsOption = Annotated[
@@ -30,17 +23,16 @@ AccountsOption = Annotated[
         "--accounts",
         metavar="CSV",
         envvar="ENTITLEMENTS_ACCOUNTS",
-        show_envvar=True,
-        help="The file that the account stands in; examples/accounts.csv where that exists.",
+        help="The file of accounts. Default: examples/accounts.csv, if it exists.",
     ),
 ]
 TierOption = Annotated[
     str | None,
-    typer.Option("--tier", metavar="TIER", help="Ask about any account of this tier; no file of accounts is read."),
+    typer.Option("--tier", metavar="TIER", help="Answer for any account of this tier; no file of accounts is read."),
 ]
 AtOption = Annotated[
     str | None,
-    typer.Option("--at", metavar="TIME", help="Ask about another time than now, such as 2026-12-31T09:30Z."),
+    typer.Option("--at", metavar="TIME", help="Answer for this time, such as 2026-12-31T09:30Z. Default: now."),
 ]
 StoreOption = Annotated[
     str | None,
@@ -48,10 +40,10 @@ StoreOption = Annotated[
         "--store",
         metavar="URL",
         envvar="ENTITLEMENTS_STORE",
-        show_envvar=True,
-        callback=checked_store,
-        help="Where usage is counted, such as redis://localhost:6379.",
+        callback=check_store,
+        help="The store that counts usage, such as redis://localhost:6379.",
     ),
 ]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Count warnings as problems.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.", show_default=False)]

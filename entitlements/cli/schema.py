@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from entitlements.cli.exit_codes import ExitCode
 from entitlements.cli.options import JsonOption
 
 
@@ -9,11 +10,10 @@ def schema(*, _as_json: JsonOption = False) -> int:
     """
     Write the JSON Schema of policy files.
 
-    Editors complete and check with it. It is JSON with and without --json.
+    Editors use it to complete and to check. The output is JSON with and without --json.
     """
     from entitlements.cli.console import CliConsole
-    from entitlements.cli.exit_codes import ExitCode
     from entitlements.policy.schema import schema_text
 
-    CliConsole().put(schema_text())
+    CliConsole().write(schema_text())
     return ExitCode.YES

@@ -1,4 +1,4 @@
-"""A decision as one sentence: yes or no, why, and what would help."""
+"""A decision as one sentence: yes or no, the reason, and the remedy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from entitlements.cli.formatting import of_name
+from entitlements.cli.formatting import format_named
 from entitlements.model.facts import Reason
 from entitlements.model.limits import NOT_INCLUDED
 
@@ -17,40 +17,42 @@ if TYPE_CHECKING:
     from entitlements.model.policy import Policy
 
 
-def answer(decision: Decision, entitlements: Entitlements) -> Text:
+def decision_sentence(decision: Decision, entitlements: Entitlements) -> Text:
     """
-    Return the decision about a name.
+    Return a decision about a feature or a limit as a sentence.
 
     Args:
-        decision: What `decide` returned.
+        decision: The result of `decide`.
         entitlements: The snapshot that it was made from.
     """
-    said = ("yes", "bold green") if decision.allowed else ("no", "bold red")
+    verdict = ("yes", "bold green") if decision.allowed else ("no", "bold red")
     remedy = decision.remedy
-    is_known = decision.reason is not Reason.UNKNOWN_ACCOUNT  # for others a tier is no cure: they have none
-    helps = f"; {remedy_words(remedy, entitlements.policy)}" if remedy and is_known else ""
-    return Text.assemble(said, ": ", _what(decision, entitlements), helps)
+    is_known = decision.reason is not Reason.UNKNOWN_ACCOUNT  # an unknown account has no tier to change
+    cure = f"; {remedy_text(remedy, entitlements.policy)}" if remedy and is_known else ""
+    return Text.assemble(verdict, ": ", _reason(decision, entitlements), cure)
 
 
-def remedy_words(remedy: Remedy, policy: Policy) -> str:
-    """Return who has it: `tier enterprise or add-on phone-support (500 per year) has it`."""
-    ways = []
-    if remedy.tier:
-        ways.append(f"tier {remedy.tier}")
-    if remedy.add_on:
-        price = policy.add_ons[remedy.add_on].price
-        ways.append(f"add-on {remedy.add_on} ({price})" if price else f"add-on {remedy.add_on}")
-    return f"{' or '.join(ways)} has it"
+def remedy_text(remedy: Remedy, policy: Policy) -> str:
+    """Return the remedy in words: `tier enterprise or add-on phone-support (500 per year) has it`."""
+    sources = [f"tier {remedy.tier}"] if remedy.tier else []
+    sources += [add_on_text(remedy.add_on, policy)] if remedy.add_on else []
+    return f"{' or '.join(sources)} has it"
 
 
-def _what(decision: Decision, entitlements: Entitlements) -> str:
+def add_on_text(name: str, policy: Policy) -> str:
+    """Return an add-on with its price, if it has one."""
+    price = policy.add_ons[name].price
+    return f"add-on {name} ({price})" if price else f"add-on {name}"
+
+
+def _reason(decision: Decision, entitlements: Entitlements) -> str:
     account, name, source = decision.account, decision.feature, _source(decision.source)
     if decision.reason is Reason.SUSPENDED:
         return f"{account} is suspended"
     if decision.reason is Reason.UNKNOWN_ACCOUNT:
         return f"{account} has no tier that the policy knows"
     if decision.limit is not None and decision.limit is not NOT_INCLUDED:
-        return f"{account} has {name}: {of_name(entitlements.policy, name, decision.facts.size)}, {source}"
+        return f"{account} has {name}: {format_named(entitlements.policy, name, decision.facts.size)}, {source}"
     base = name.partition(":")[0]
     level = entitlements.levels.get(base)
     if decision.reason is Reason.LEVEL_TOO_LOW:
@@ -61,8 +63,7 @@ def _what(decision: Decision, entitlements: Entitlements) -> str:
 
 
 def _source(source: str) -> str:
-    """Return where something comes from; an override and a grant are of the name that is asked anyway."""
+    """Return the source of an entitlement; an override or a grant is always of the name in question."""
     kind, _, name = source.partition(":")
-    return {"tier": f"on tier {name}", "override": "by an override", "grant": "by a grant"}.get(
-        kind, f"by {kind} {name}"
-    )
+    texts = {"tier": f"on tier {name}", "override": "by an override", "grant": "by a grant"}
+    return texts.get(kind, f"by {kind} {name}")

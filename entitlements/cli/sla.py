@@ -1,4 +1,4 @@
-"""`entitlements sla`: what an account is owed for a ticket, by when, and whether that is late."""
+"""`entitlements sla`: the service level that an account is owed for a ticket, and its deadlines."""
 
 from __future__ import annotations
 
@@ -6,10 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from entitlements.cli.context import open_context
+from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
+from entitlements.cli.formatting import format_time
+from entitlements.cli.loading import parse_datetime
 from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, JsonOption, PolicyOption, TierOption
+from entitlements.model.display import in_json, in_words
+from entitlements.model.instants import to_datetime
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from entitlements.tiering.sla import Commitment, Progress, ServiceLevel, Ticket
+
+KINDS = ("response", "resolution")
 
 
 def sla(
@@ -31,81 +41,63 @@ def sla(
     as_json: JsonOption = False,
 ) -> int:
     """
-    Show in what time an account is owed an answer and a solution.
+    Show the response and resolution times that an account is owed.
 
-    With --opened also by when, on the clock of the tier's support, and how much time is
-    left. Exits with 1 where it is late, or nothing is promised at all.
+    With --opened also the deadlines, on the clock of the tier's support, and the time that
+    is left. Exits with 1 if a deadline is missed, or if no time is promised.
     """
     from entitlements.cli.console import CliConsole
-    from entitlements.cli.context import ask
-    from entitlements.cli.exit_codes import CommandError, ExitCode
-    from entitlements.cli.loading import instant
-    from entitlements.model.instants import to_datetime
 
     if opened is None and (responded or resolved):
-        raise CommandError("--responded and --resolved need --opened, from which the time runs", ExitCode.USAGE)
-    asked = ask(account, policy=policy, accounts=accounts, tier=tier, at=at)
-    level = asked.enforcer.sla(asked.account, priority)
-    moments = {
-        option: None if given is None else to_datetime(instant(given, option))
-        for option, given in (("--opened", opened), ("--responded", responded), ("--resolved", resolved))
+        raise CommandError("--responded and --resolved need --opened, from which the time runs")
+    context = open_context(account, policy=policy, accounts=accounts, tier=tier, at=at)
+    level = context.enforcer.sla(context.account, priority)
+    start = parse_datetime(opened, "--opened")
+    done = {
+        "responded": parse_datetime(responded, "--responded"),
+        "resolved": parse_datetime(resolved, "--resolved"),
     }
-    ticket = None
-    if moments["--opened"] is not None:
-        now = to_datetime(instant(at))
-        try:
-            ticket = level.ticket(
-                moments["--opened"], now=now, responded=moments["--responded"], resolved=moments["--resolved"]
-            )
-        except ValueError as error:
-            raise CommandError(str(error), ExitCode.USAGE) from None
-    screen = CliConsole()
-    if as_json:
-        screen.put_json({"account": account} | _in_json(level, ticket))
-    else:
-        screen.put("\n".join(_lines(account, level, ticket)))
-    promised = level.response.within is not None or level.resolution.within is not None
-    return ExitCode.NO if not promised or (ticket and ticket.breached) else ExitCode.YES
+    with usage_errors():
+        ticket = level.ticket(start, now=to_datetime(context.now), **done) if start else None
+    CliConsole().write_answer(
+        lambda: {"account": account} | _to_json(level, ticket), _lines(account, level, ticket), as_json=as_json
+    )
+    is_promised = level.response.within is not None or level.resolution.within is not None
+    return ExitCode.NO if not is_promised or (ticket and ticket.breached) else ExitCode.YES
 
 
-def _in_json(level: ServiceLevel, ticket: Ticket | None) -> dict[str, object]:
-    from entitlements.model.display import in_json
-
+def _to_json(level: ServiceLevel, ticket: Ticket | None) -> dict[str, object]:
     whole = level.to_dict()
     if ticket:
         whole["breached"] = ticket.breached
-        for kind, progress in (("response", ticket.response), ("resolution", ticket.resolution)):
-            stands = {
-                name: in_json(getattr(progress, name)) for name in ("due", "done", "breached", "left", "left_open")
-            }
-            whole[kind] = {**whole[kind], **stands}  # type: ignore[dict-item]
+        for kind in KINDS:
+            progress: Progress = getattr(ticket, kind)
+            fields = ("due", "done", "breached", "left", "left_open")
+            whole[kind] = {**whole[kind], **{name: in_json(getattr(progress, name)) for name in fields}}  # type: ignore[dict-item]
     return whole
 
 
-def _lines(account: str, level: ServiceLevel, ticket: Ticket | None) -> list[str]:
-    """Return whose, and a line for each commitment."""
-    told = ", ".join(filter(None, (level.priority, level.name, level.example)))
-    lines = [f"{account}, on tier {level.tier or 'none'}: {told}"]
-    for kind in ("response", "resolution"):
+def _lines(account: str, level: ServiceLevel, ticket: Ticket | None) -> Iterator[str]:
+    """Yield a heading, and a line for each commitment."""
+    priority = ", ".join(filter(None, (level.priority, level.name, level.example)))
+    yield f"{account}, on tier {level.tier or 'none'}: {priority}"
+    for kind in KINDS:
         commitment: Commitment = getattr(level, kind)
         promise = str(commitment) if commitment.within is None else f"in less than {commitment}"
-        lines.append(f"  {kind:<10}  {promise}{_stands(commitment, getattr(ticket, kind, None))}")
-    return lines
+        yield f"  {kind:<10}  {promise}{_progress_text(commitment, getattr(ticket, kind, None))}"
 
 
-def _stands(commitment: Commitment, progress: Progress | None) -> str:
-    """Return by when, and how that stands."""
-    from entitlements.cli.formatting import moment
-    from entitlements.model.display import in_words
-
+def _progress_text(commitment: Commitment, progress: Progress | None) -> str:
+    """Return the deadline, and the time that is left or late."""
     if progress is None or progress.due is None:
         return ""
-    due = f", due {moment(progress.due)}"
+    due = f", due {format_time(progress.due)}"
     if commitment.support_clock:
         due += f" ({progress.due.astimezone(commitment.support_clock.zone):%A %H:%M} {commitment.support_clock.zone})"
     if progress.left is None:
         return f"{due}: done {'too late' if progress.breached else 'in time'}"
     if progress.breached:
         return f"{due}: late by {in_words(-progress.left)}"
-    counts = "" if progress.left_open == progress.left else f", {in_words(progress.left_open)} of it in support hours"
+    is_open = progress.left_open == progress.left
+    counts = "" if is_open else f", {in_words(progress.left_open)} of it in support hours"
     return f"{due}: {in_words(progress.left)} left{counts}"

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from entitlements.cli.exit_codes import CommandError, ExitCode
+from entitlements.cli.loading import open_policy
 from entitlements.cli.options import JsonOption, PolicyOption
+from entitlements.model.names import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """How a comparison is written."""
+    """The format of a comparison."""
 
     TABLE = "table"
     MARKDOWN = "markdown"
@@ -28,14 +31,14 @@ class Format(StrEnum):
 def tiers(
     *,
     policy: PolicyOption = None,
-    form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.TABLE,
+    form: Annotated[Format, typer.Option("--format", help="The format of the output.")] = Format.TABLE,
     section: Annotated[
         list[str] | None,
         typer.Option(
             "--section",
             metavar="NAME",
             help="Show this section only: limits, features, add-ons, or the first word of some values,"
-            " such as support. Can be given several times.",
+            " such as support; may be repeated.",
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -46,40 +49,29 @@ def tiers(
     Shows limits, features, values and add-ons side by side, the highest tier first.
     """
     from entitlements.cli.console import CliConsole
-    from entitlements.cli.exit_codes import ExitCode
-    from entitlements.cli.loading import open_policy
     from entitlements.cli.matrix.comparison import matrix_of
+    from entitlements.cli.matrix.to_html import to_html
+    from entitlements.cli.matrix.to_json import to_json
+    from entitlements.cli.matrix.to_markdown import to_markdown
+    from entitlements.cli.matrix.to_text import to_text
 
     loaded = open_policy(policy)
-    matrix = _chosen(matrix_of(loaded), section or ())
-    screen = CliConsole()
+    matrix = _select(matrix_of(loaded), section or ())
+    console = CliConsole()
     if as_json or form is Format.JSON:
-        from entitlements.cli.matrix.to_json import plain
-
-        screen.put_json(plain(loaded, matrix.sections))
-    elif form is Format.MARKDOWN:
-        from entitlements.cli.matrix.to_markdown import markdown
-
-        screen.put(markdown(matrix))
-    elif form is Format.HTML:
-        from entitlements.cli.matrix.to_html import page
-
-        screen.put(page(matrix))
+        console.write_json(to_json(loaded, matrix.sections))
+    elif form is Format.TABLE:
+        console.write_lines(to_text(matrix, console.wrap_width, is_ascii=console.is_ascii))
     else:
-        from entitlements.cli.matrix.to_text import show
-
-        show(screen, matrix)
+        console.write(to_markdown(matrix) if form is Format.MARKDOWN else to_html(matrix))
     return ExitCode.YES
 
 
-def _chosen(matrix: Matrix, names: Sequence[str]) -> Matrix:
-    """Return the sections of these names, all of them if there are no names."""
-    from entitlements.cli.exit_codes import CommandError, ExitCode
-    from entitlements.model.names import nearest
-
+def _select(matrix: Matrix, names: Sequence[str]) -> Matrix:
+    """Return the matrix with the sections of these names; with all of them if there are no names."""
     known = [section.name for section in matrix.sections]
     for name in names:
         if name not in known:
             cure = f"{nearest(name, known)}; the sections are {', '.join(known) or 'none'}"
-            raise CommandError(f"--section {name!r} is not in policy {matrix.version}{cure}", ExitCode.USAGE)
+            raise CommandError(f"--section {name!r} is not in policy {matrix.version}{cure}")
     return replace(matrix, sections=tuple(each for each in matrix.sections if not names or each.name in names))

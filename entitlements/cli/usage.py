@@ -1,4 +1,4 @@
-"""`entitlements usage`: how much of its limits an account has used."""
+"""`entitlements usage`: the used part of each limit of an account."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from entitlements.cli.options import (
-    AccountArgument,
-    AccountsOption,
-    JsonOption,
-    PolicyOption,
-    StoreOption,
-    TierOption,
-)
+from entitlements.cli.context import open_context
+from entitlements.cli.exit_codes import ExitCode, usage_errors
+from entitlements.cli.loading import store_url
+from entitlements.cli.options import AccountArgument, AccountsOption, JsonOption, PolicyOption, StoreOption, TierOption
+from entitlements.model.display import in_json
+from entitlements.model.limits import Quota
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.text import Text
+
+    from entitlements.cli.console import CliConsole
     from entitlements.cli.context import CommandContext
     from entitlements.cli.usage_meters import UsageMeter
 
@@ -25,7 +28,7 @@ def usage(
     *,
     store: StoreOption = None,
     scope: Annotated[
-        str | None, typer.Option("--scope", help="Show the limits kept for it (per ip, per user …), too.")
+        str | None, typer.Option("--scope", help="Also show the limits kept for this scope (per ip, per user …).")
     ] = None,
     policy: PolicyOption = None,
     accounts: AccountsOption = None,
@@ -35,79 +38,76 @@ def usage(
     """
     Show an account's meters as bars.
 
-    Of each limit: used, reserved, when it resets, and what happens when nothing is left. A
-    quota is projected to the end of its period in a straight line: as if it went on as it
-    has since the period began (not within the first hundredth of it). Nothing is spent.
+    Shows of each limit the used and reserved part, its reset, and the effect of reaching
+    it. A quota is projected to the end of its period in a straight line from the period's
+    start (not in the first hundredth of it). Nothing is spent.
     """
     from entitlements.cli.console import CliConsole
-    from entitlements.cli.context import ask
-    from entitlements.cli.exit_codes import CommandError, ExitCode
-    from entitlements.cli.loading import store_url
 
-    asked = ask(account, policy=policy, accounts=accounts, tier=tier, at=None, store=store_url(store))
-    screen = CliConsole()
-    with asked.enforcer:
-        try:
-            meters = _meters(asked, scope)
-        except ValueError as error:
-            raise CommandError(f"--{error}", ExitCode.USAGE) from None
-    if as_json:
-        screen.put_json(_plain(asked, scope, meters))
-        return ExitCode.YES
-    from rich.text import Text
-
-    from entitlements.cli.usage_bars import show
-
-    entitlements = asked.enforcer.entitlements(asked.account)
-    on_tier = f"on tier {entitlements.tier}" if entitlements.tier else "has no tier that the policy knows"
-    screen.show(Text.assemble((entitlements.account, "bold"), f": {on_tier}{f', scope {scope}' if scope else ''}"))
-    show(screen, meters, asked.policy)
+    context = open_context(account, policy=policy, accounts=accounts, tier=tier, store=store_url(store))
+    console = CliConsole()
+    with context.enforcer, usage_errors("--"):
+        meters = _meters(context, scope)
+    console.write_answer(
+        lambda: _to_json(context, scope, meters), _lines(console, context, scope, meters), as_json=as_json
+    )
     return ExitCode.YES
 
 
-def _meters(asked: CommandContext, scope: str | None) -> tuple[UsageMeter, ...]:
-    """Return the account's meters in the order of the policy; one round trip, and one for each quota that is used."""
+def _meters(context: CommandContext, scope: str | None) -> tuple[UsageMeter, ...]:
+    """Return the meters in the order of the policy; takes one round trip, and one for each quota that is used."""
     from entitlements.cli.usage_meters import meter_of
     from entitlements.clock import system_clock
-    from entitlements.model.limits import Quota
 
-    enforcer, account = asked.enforcer, asked.account
-    found = enforcer.usage(account, scope=scope)
+    enforcer, account = context.enforcer, context.account
     meters = []
-    for name, each in found.items():
+    for name, each in enforcer.usage(account, scope=scope).items():
         start = None
-        if isinstance(asked.policy.limits[name], Quota) and each.used:
+        if isinstance(context.policy.limits[name], Quota) and each.used:
             newest = enforcer.history(account, name)[:1]
             start = newest[0].start if newest and newest[0].end == each.resets_at else None
         meters.append(meter_of(enforcer.decide(account, name).facts, each, start, system_clock()))
     return tuple(meters)
 
 
-def _plain(asked: CommandContext, scope: str | None, meters: tuple[UsageMeter, ...]) -> dict[str, Any]:
-    from entitlements.cli.usage_meters import when_full
-    from entitlements.model.display import in_json
+def _lines(
+    console: CliConsole, context: CommandContext, scope: str | None, meters: tuple[UsageMeter, ...]
+) -> Iterator[Text]:
+    from rich.text import Text
 
-    entitlements = asked.enforcer.entitlements(asked.account)
+    from entitlements.cli.usage_bars import bar_lines
+
+    entitlements = context.enforcer.entitlements(context.account)
+    tier = f"on tier {entitlements.tier}" if entitlements.tier else "has no tier that the policy knows"
+    yield Text.assemble((entitlements.account, "bold"), f": {tier}{f', scope {scope}' if scope else ''}")
+    yield from bar_lines(meters, context.policy, console.wrap_width, is_ascii=console.is_ascii)
+
+
+def _to_json(context: CommandContext, scope: str | None, meters: tuple[UsageMeter, ...]) -> dict[str, Any]:
+    entitlements = context.enforcer.entitlements(context.account)
     return {
         "account": entitlements.account,
         "tier": entitlements.tier,
-        "policy": asked.policy.version,
+        "policy": context.policy.version,
         "scope": scope,
-        "limits": {
-            each.limit.name: {
-                "kind": type(each.limit).__name__.lower(),
-                "unit": each.limit.unit,
-                **each.usage.to_dict(),
-                "share": each.share,
-                "projected": each.projected,
-                "at_full": {
-                    "says": when_full(each),
-                    "mode": each.limit.mode.value,
-                    "on_outage": each.limit.on_outage.value,
-                    "remedy": each.remedy
-                    and {"tier": each.remedy.tier, "add_on": each.remedy.add_on, "limit": in_json(each.more)},
-                },
-            }
-            for each in meters
+        "limits": {each.limit.name: _meter_json(each) for each in meters},
+    }
+
+
+def _meter_json(meter: UsageMeter) -> dict[str, Any]:
+    from entitlements.cli.usage_meters import effect_of_full
+
+    limit, remedy = meter.limit, meter.remedy
+    return {
+        "kind": type(limit).__name__.lower(),
+        "unit": limit.unit,
+        **meter.usage.to_dict(),
+        "share": meter.share,
+        "projected": meter.projected,
+        "at_full": {
+            "says": effect_of_full(meter),
+            "mode": limit.mode.value,
+            "on_outage": limit.on_outage.value,
+            "remedy": remedy and {"tier": remedy.tier, "add_on": remedy.add_on, "limit": in_json(meter.more)},
         },
     }

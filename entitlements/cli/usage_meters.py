@@ -1,4 +1,4 @@
-"""Meters as they stand: how much is used, where a quota is heading, and what happens when nothing is left. Pure."""
+"""Usage meters: the used part of a limit, the projection of a quota, and the effect of reaching the limit. Pure."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from entitlements.model.usage import Usage
 
 EARLY = 100
-"""Before one part in so many of a period is over, where it is heading cannot be said."""
+"""No projection is made before one part in so many of a period is over."""
 
 
 @dataclass(frozen=True, slots=True)
 class UsageMeter:
     """
-    One limit of an account.
+    The usage of one limit of an account.
 
     Args:
-        limit: Its definition.
-        usage: What the store counted.
-        projected: Of a quota: what will be used when the period ends, if it goes on as it has since the
-            period began; None for other limits, and early in a period.
+        limit: The definition of the limit.
+        usage: The counts of the store.
+        projected: Usage of a quota at the end of the period, if it continues at the average rate since the
+            period's start; None for other limits, and early in a period.
         remedy: The lowest tier and the first add-on that have more, or None.
-        more: What the account would have of the limit on that tier; None where no tier is named.
-        size: What the account has of the limit; `usage.limit` is what can be spent at once.
+        more: Size of the limit on that tier; None if no tier is named.
+        size: Size of the account's limit; `usage.limit` is the part that can be spent at once.
     """
 
     limit: Limit
@@ -43,7 +43,7 @@ class UsageMeter:
 
     @property
     def share(self) -> float | None:
-        """Used of the limit, 1.0 when nothing is left; None where there is nothing to divide by."""
+        """The used share of the limit, 1.0 if nothing is left; None if usage or size is not a number."""
         size, used = self.usage.limit, self.usage.used
         if isinstance(size, int) and size and used is not None:
             return used / size
@@ -55,10 +55,10 @@ def meter_of(facts: Facts, usage: Usage, start: datetime | None, now: int) -> Us
     Return the meter of one limit.
 
     Args:
-        facts: What the resolution says of it.
-        usage: What the store counted.
-        start: Of a quota's running period, where the store knows one.
-        now: Microseconds since 1970.
+        facts: The resolved limit.
+        usage: The counts of the store.
+        start: Start of a quota's running period, if the store knows one.
+        now: In microseconds since 1970.
     """
     assert facts.limit is not None
     remedy, more = _remedy(facts, usage)
@@ -66,31 +66,31 @@ def meter_of(facts: Facts, usage: Usage, start: datetime | None, now: int) -> Us
 
 
 def _projected(usage: Usage, start: datetime | None, now: int) -> int | None:
-    """Return the straight line through the period's start and now, at the period's end; rounded to the nearest unit."""
+    """Return usage at the period's end: a straight line from the period's start, rounded to the nearest unit."""
     if start is None or usage.resets_at is None or usage.used is None:
         return None
-    length, gone = to_instant(usage.resets_at) - to_instant(start), now - to_instant(start)
-    if not length <= gone * EARLY <= length * EARLY:
+    length, elapsed = to_instant(usage.resets_at) - to_instant(start), now - to_instant(start)
+    if not length <= elapsed * EARLY <= length * EARLY:
         return None
-    return (usage.used * length + gone // 2) // gone
+    return (usage.used * length + elapsed // 2) // elapsed
 
 
 def _remedy(facts: Facts, usage: Usage) -> tuple[Remedy | None, LimitValue | None]:
-    """Return who has more than both the limit and what is used; where an override has the last word, nobody."""
+    """Return the tier and add-on that have more than both limit and usage; none if an override is final."""
     if facts.is_final or usage.limit is UNLIMITED:
         return None, None
     least = max(usage.limit if isinstance(usage.limit, int) else 0, usage.used or 0)
     tiers, add_ons = (
-        [(name, size) for name, size in ways if size is not NOT_INCLUDED and size > least]
-        for ways in (facts.tiers, facts.add_ons)
+        [(name, size) for name, size in sources if size is not NOT_INCLUDED and size > least]
+        for sources in (facts.tiers, facts.add_ons)
     )
     if not tiers and not add_ons:
         return None, None
     return Remedy(tiers[0][0] if tiers else None, add_ons[0][0] if add_ons else None), tiers[0][1] if tiers else None
 
 
-def when_full(meter: UsageMeter) -> str:
-    """Return what happens to a charge for which nothing is left, in words."""
+def effect_of_full(meter: UsageMeter) -> str:
+    """Return the effect on a charge when nothing of the limit is left."""
     limit, size = meter.limit, meter.usage.limit
     if size is UNLIMITED:
         return "never refused"

@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entitlements.cli.options import JsonOption
+from entitlements.cli.exit_codes import ExitCode
+from entitlements.cli.formatting import format_count
+from entitlements.cli.loading import open_accounts, policy_path
+from entitlements.cli.options import JsonOption, StrictOption
+from entitlements.errors import PolicyError
+from entitlements.model.problem import Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence, Sized
 
     from rich.text import Text
 
-    from entitlements.cli.console import CliConsole
     from entitlements.model.problem import Problem
     from entitlements.policy import Policy
+
+FIELDS = ("file", "line", "path", "problem", "cure", "severity")
 
 
 def validate(
@@ -26,76 +32,68 @@ def validate(
         typer.Argument(
             metavar="PATH",
             envvar="ENTITLEMENTS_POLICY",
-            help="A policy file, or a folder of them; policies/customer-tiers where that exists.",
+            help="A policy file, or a folder of them. Default: policies/customer-tiers, if it exists.",
         ),
     ] = None,
     *,
     policy: Annotated[str | None, typer.Option("--policy", metavar="PATH", help="The same as PATH.")] = None,
     accounts: Annotated[
-        str | None, typer.Option("--accounts", metavar="CSV", help="Check a file of accounts under the policy, too.")
+        str | None, typer.Option("--accounts", metavar="CSV", help="Also check a file of accounts under the policy.")
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Let warnings count as problems.")] = False,
+    strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> int:
     """
     Show every problem of a policy.
 
-    Each is one line, `file:line: path: problem; cure`, and the last line counts them.
-    Exits with 1 if there are any; warnings count with --strict only.
+    Each problem is one line, `file:line: path: problem; cure`, and the last line counts
+    them. Exits with 1 if there are any; warnings count with --strict only.
     """
     from entitlements.cli.console import CliConsole
-    from entitlements.cli.exit_codes import ExitCode
-    from entitlements.cli.loading import policy_path
-    from entitlements.model.problem import Severity
 
-    where = policy_path(policy or path)
-    loaded, problems = _checked(where, accounts)
+    path = policy_path(policy or path)
+    loaded, problems = _check(path, accounts)
     errors = sum(each.severity is Severity.ERROR for each in problems)
     warnings = len(problems) - errors
-    fine = not errors and not (strict and warnings)
-    screen = CliConsole()
-    if as_json:
-        screen.put_json(
-            {"path": where, "valid": fine, "errors": errors, "warnings": warnings, "problems": _plain(problems)}
-        )
-    else:
-        _show(screen, problems)
-        screen.show(_total(where, loaded, errors, warnings, fine=fine))
-    if loaded is None and not os.access(where, os.R_OK):
+    is_valid = not errors and not (strict and warnings)
+    console = CliConsole()
+    report = {"path": path, "valid": is_valid, "errors": errors, "warnings": warnings}
+    console.write_answer(
+        lambda: report | {"problems": [{name: getattr(each, name) for name in FIELDS} for each in problems]},
+        (
+            *_problem_lines(problems, is_spaced=console.is_terminal),
+            _total(path, loaded, errors, warnings, is_valid=is_valid),
+        ),
+        as_json=as_json,
+    )
+    if loaded is None and not os.access(path, os.R_OK):
         return ExitCode.UNREADABLE
-    return ExitCode.YES if fine else ExitCode.NO
+    return ExitCode.YES if is_valid else ExitCode.NO
 
 
-def _checked(where: str, accounts: str | None) -> tuple[Policy | None, tuple[Problem, ...]]:
-    """Return the policy, if it can be used, and all that is wrong or odd."""
-    from entitlements.cli.loading import open_accounts
-    from entitlements.errors import PolicyError
+def _check(path: str, accounts: str | None) -> tuple[Policy | None, tuple[Problem, ...]]:
+    """Return the policy, None if it is invalid, and the errors and warnings of all files."""
     from entitlements.policy import Policy
 
     try:
-        loaded = Policy.load(where)
+        loaded = Policy.load(path)
     except PolicyError as error:
         return None, error.problems
     rows = open_accounts(accounts, loaded).problems if accounts else ()
     return loaded, (*loaded.warnings, *rows)
 
 
-def _show(screen: CliConsole, problems: Sequence[Problem]) -> None:
-    """Write a line for each problem, those of a file together."""
-    for at, (_, of_file) in enumerate(groupby(problems, key=lambda each: each.file)):
-        if at and screen.is_terminal:
-            screen.print()
-        for problem in of_file:
-            screen.show(_line(problem))
-    if problems and screen.is_terminal:
-        screen.print()
+def _problem_lines(problems: Sequence[Problem], *, is_spaced: bool) -> Iterator[str | Text]:
+    """Yield a line for each problem; if *is_spaced*, an empty one after those of each file."""
+    for _, of_file in groupby(problems, key=lambda each: each.file):
+        yield from map(_problem_line, of_file)
+        if is_spaced:
+            yield ""
 
 
-def _line(problem: Problem) -> Text:
+def _problem_line(problem: Problem) -> Text:
     """Return `str(problem)` in colours."""
     from rich.text import Text
-
-    from entitlements.model.problem import Severity
 
     is_error = problem.severity is Severity.ERROR
     parts = [(f"{problem.file}:{problem.line}" if problem.line else problem.file, "cyan"), (": ", "")]
@@ -105,29 +103,18 @@ def _line(problem: Problem) -> Text:
     return Text.assemble(*parts)
 
 
-def _total(where: str, loaded: Policy | None, errors: int, warnings: int, *, fine: bool) -> Text:
+def _total(path: str, loaded: Policy | None, errors: int, warnings: int, *, is_valid: bool) -> Text:
     from rich.text import Text
 
-    from entitlements.cli.formatting import counted
-
-    found = [counted(number, noun) for number, noun in ((errors, "error"), (warnings, "warning")) if number]
-    text = ", ".join(found) or "fine"
-    if loaded is not None and fine:
-        things = {"tier": loaded.tiers, "feature": loaded.features, "limit": loaded.limits, "add-on": loaded.add_ons}
-        text += f"; {', '.join(counted(len(each), noun) for noun, each in things.items())}"
-        text += f", {counted(len(loaded.keys), 'value')}"
-    return Text.assemble((where, "bold"), ": ", (text, "bold green" if fine else "bold red"))
-
-
-def _plain(problems: Sequence[Problem]) -> list[dict[str, object]]:
-    return [
-        {
-            "file": each.file,
-            "line": each.line,
-            "path": each.path,
-            "problem": each.problem,
-            "cure": each.cure,
-            "severity": each.severity.value,
+    counts = [format_count(number, noun) for number, noun in ((errors, "error"), (warnings, "warning")) if number]
+    text = ", ".join(counts) or "fine"
+    if loaded is not None and is_valid:
+        names: dict[str, Sized] = {
+            "tier": loaded.tiers,
+            "feature": loaded.features,
+            "limit": loaded.limits,
+            "add-on": loaded.add_ons,
+            "value": loaded.keys,
         }
-        for each in problems
-    ]
+        text += f"; {', '.join(format_count(len(each), noun) for noun, each in names.items())}"
+    return Text.assemble((path, "bold"), ": ", (text, "bold green" if is_valid else "bold red"))

@@ -1,4 +1,4 @@
-"""Text in a narrow column: broken between words, behind hyphens, dots and slashes, and inside a word only if it must be."""
+"""Wrapping of text in a narrow column: between words, then after hyphens, dots and slashes, then inside a word."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ from rich.cells import cell_len, chop_cells
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_BEHIND = re.compile(r"(?<=[A-Za-z][./-])(?=[A-Za-z])")
-"""Where a word may be broken: not inside of numbers and dates."""
+_BREAK = re.compile(r"(?<=[A-Za-z][./-])(?=[A-Za-z])")
+"""Where a word may break: not inside of numbers and dates."""
 
 
-def folded(text: str, width: int, indent: str = "") -> list[str]:
+def wrap_text(text: str, width: int | None, indent: str = "") -> list[str]:
     """
     Return *text* as lines of at most *width*.
 
     Args:
         text: One paragraph.
-        width: Cells of a terminal.
-        indent: Stands before every line but the first.
+        width: In cells of a terminal; None for one line of any length.
+        indent: Precedes every line but the first.
     """
-    if cell_len(text) <= width:
+    if width is None or cell_len(text) <= width:
         return [text]
     lines = [""]
-    for piece, blank in _pieces(text, max(2, width - len(indent))):
-        between = " " if blank and lines[-1].strip() else ""
-        if cell_len(lines[-1] + between + piece) <= width or not lines[-1].strip():
-            lines[-1] += between + piece
+    for piece, is_spaced in _pieces(text, max(2, width - len(indent))):
+        space = " " if is_spaced and lines[-1].strip() else ""
+        if cell_len(lines[-1] + space + piece) <= width or not lines[-1].strip():
+            lines[-1] += space + piece
         else:
             lines.append(indent + piece)
     return lines
 
 
 def _pieces(text: str, width: int) -> Iterator[tuple[str, bool]]:
-    """Return what is not to be broken any more, and whether a blank stands before it."""
+    """Yield the pieces that stay whole, and True with each that a space precedes."""
     for word in text.split():
-        blank = True
-        for part in _BEHIND.split(word):
-            for piece in _chopped(part, width):
-                yield piece, blank
-                blank = False
+        is_spaced = True
+        for part in _BREAK.split(word):
+            for piece in _chop(part, width):
+                yield piece, is_spaced
+                is_spaced = False
 
 
-def _chopped(part: str, width: int) -> list[str]:
-    """Return a part of a word in pieces that fit, about as long as each other, hyphens between; a number has none."""
+def _chop(part: str, width: int) -> list[str]:
+    """Return a part of a word in pieces of about equal length with hyphens between; a number gets no hyphens."""
     if cell_len(part) <= width:
         return [part]
     if not part.isascii() or part[0].isdigit():

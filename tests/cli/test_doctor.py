@@ -38,7 +38,7 @@ GRANTED = tuple(f"+{each}" for each in required_commands())
 NODE = ServerFacts(
     "10.0.0.1:6379",
     {"server": "valkey", "version": "9.1.2", "mode": "standalone", "role": "master"},
-    UserRights("entitlements", strange_keys=False, commands=("-@all", *GRANTED), patterns=("ent1:*",)),
+    UserRights("entitlements", other_keys=False, commands=("-@all", *GRANTED), patterns=("ent1:*",)),
     INFO,
     CONFIG,
     ClockOffset(0, 100),
@@ -51,7 +51,7 @@ FACTS = StoreFacts("rediss://10.0.0.1", "ent", "rediss", "sentinel", (NODE,), Fa
 
 def findings(facts=FACTS, **node):
     """Return the findings about these facts, the node changed."""
-    return findings_of(replace(facts, nodes=(replace(facts.nodes[0], **node),)) if node else facts)
+    return findings_of(replace(facts, servers=(replace(facts.servers[0], **node),)) if node else facts)
 
 
 def info(**changes):
@@ -115,7 +115,7 @@ def test_a_server_as_it_should_be_has_nothing_to_cure():
         ("acl", WARNING, "every command, every key", rights(commands=("+@all",), patterns=("*",))),
         ("acl", WARNING, "more than the store needs: +get, +@read", rights(commands=(*GRANTED, "+get", "+@read"))),
         ("acl", WARNING, "keys ent2:*", rights(patterns=("ent1:*", "ent2:*"))),
-        ("acl", WARNING, "keys of others", rights(commands=None, patterns=(), strange_keys=True)),
+        ("acl", WARNING, "keys of others", rights(commands=None, patterns=(), other_keys=True)),
         ("acl", UNKNOWN, "what else it may run cannot be read", rights(commands=None, patterns=())),
         ("acl", FINE, "and no more", rights(commands=(*GRANTED, *(f"+{each}" for each in DOCTOR_COMMANDS)))),
         ("acl", FINE, "and no more", rights(commands=("-@all", "+@scripting", "-eval", "+hget")) | {"hello": {"version": "6.2.14"}}),
@@ -124,10 +124,10 @@ def test_a_server_as_it_should_be_has_nothing_to_cure():
         ("clock", FINE, "800 ms behind this machine's, within 0.10 ms", {"offset": ClockOffset(-800_000, 100)}),
         ("clock", FINE, "5.0 s ahead", {"offset": ClockOffset(5_000_000, 4_500_000)}),
         ("clock", WARNING, "3,600.0 s behind", {"offset": ClockOffset(-3_600_000_000, 4_500_000)}),
-        ("ping", UNKNOWN, "not allowed", {"trips": ()}),
+        ("ping", UNKNOWN, "not allowed", {"round_trips": ()}),
         ("ping", FINE, "p50 0.50 ms, p95 0.50 ms, p99 0.50 ms, of 200", {}),
-        ("ping", WARNING, "near the deadline of rates, 50 ms", {"trips": (500,) * 97 + (26_000,) * 3}),
-        ("ping", PROBLEM, "would miss their deadline", {"trips": (51_000,) * 9}),
+        ("ping", WARNING, "near the deadline of rates, 50 ms", {"round_trips": (500,) * 97 + (26_000,) * 3}),
+        ("ping", PROBLEM, "would miss their deadline", {"round_trips": (51_000,) * 9}),
     ],
 )  # fmt: skip
 def test_each_thing_about_a_server_is_judged(check, severity, says, node):
@@ -141,11 +141,11 @@ def test_each_thing_about_a_server_is_judged(check, severity, says, node):
     ("check", "severity", "says", "facts"),
     [
         ("failover", WARNING, "a failover will not be followed", {"topology": "single"}),
-        ("tls", WARNING, "travel readably", {"kind": "redis"}),
-        ("tls", FINE, "none needed", {"kind": "unix", "is_local": True}),
+        ("tls", WARNING, "travel readably", {"scheme": "redis"}),
+        ("tls", FINE, "none needed", {"scheme": "unix", "is_local": True}),
         ("tls", WARNING, "goes unchecked", {"verifies": False}),
-        ("charge", PROBLEM, "is full", {"charge": "is full; raise maxmemory", "trips": ()}),
-        ("charge", PROBLEM, "would miss their deadline", {"trips": (60_000,)}),
+        ("charge", PROBLEM, "is full", {"charge_error": "is full; raise maxmemory", "round_trips": ()}),
+        ("charge", PROBLEM, "would miss their deadline", {"round_trips": (60_000,)}),
         ("cluster", UNKNOWN, "cannot be read", {"topology": "cluster"}),
         ("sentinels", WARNING, "no answer from 10.0.1.9:26379", {"sentinels": (*SENTINELS, SentinelFacts("10.0.1.9:26379", None))}),
         ("sentinels", WARNING, "1 sentinel:", {"sentinels": (SentinelFacts("a:1", {"main": WATCHED | {"num-other-sentinels": 0}}),)}),
@@ -170,21 +170,21 @@ def test_each_thing_about_the_store_is_judged(check, severity, says, facts):
 )
 def test_a_cluster_that_does_not_serve_every_slot_is_a_problem(state, severity):
     facts = replace(
-        FACTS, topology="cluster", nodes=(replace(NODE, hello=NODE.hello | {"mode": "cluster"}, cluster=state),)
+        FACTS, topology="cluster", servers=(replace(NODE, hello=NODE.hello | {"mode": "cluster"}, cluster=state),)
     )
 
     assert severity is one(findings_of(facts), "cluster").severity
 
 
 def test_what_is_so_on_every_server_is_said_once_and_the_worst_comes_first():
-    odd = replace(NODE, place="10.0.0.2:6379", info=INFO | {"maxmemory_policy": "allkeys-lru", "aof_enabled": 0})
-    lost = replace(NODE, place="10.0.0.3:6379", info=INFO | {"min_slaves_good_slaves": 0, "aof_enabled": 0})
-    found = findings_of(replace(FACTS, nodes=(NODE, odd, lost)))
+    odd = replace(NODE, address="10.0.0.2:6379", info=INFO | {"maxmemory_policy": "allkeys-lru", "aof_enabled": 0})
+    lost = replace(NODE, address="10.0.0.3:6379", info=INFO | {"min_slaves_good_slaves": 0, "aof_enabled": 0})
+    found = findings_of(replace(FACTS, servers=(NODE, odd, lost)))
 
     assert [("replicas", ("10.0.0.3:6379",)), ("persistence", ("10.0.0.2:6379", "10.0.0.3:6379"))] == [
-        (each.check, each.places) for each in found[:2]
+        (each.check, each.servers) for each in found[:2]
     ]
-    assert [()] == [each.places for each in found if each.check == "version"]
+    assert [()] == [each.servers for each in found if each.check == "version"]
 
 
 def test_a_cure_for_rights_is_the_command_to_type():

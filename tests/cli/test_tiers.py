@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from entitlements.cli import main
 from entitlements.cli.matrix.comparison import CellKind, matrix_of
-from entitlements.cli.wrap import folded
+from entitlements.cli.wrap import wrap_text
 from entitlements.policy import Policy
 
 POLICIES = Path(__file__).resolve().parents[2] / "policies"
@@ -276,11 +276,11 @@ def test_a_policy_with_nothing_but_a_tier_is_shown(tmp_path, tiers):
     ],
 )
 def test_text_is_folded_where_it_hurts_least(text, width, lines):
-    assert lines == folded(text, width)
+    assert lines == wrap_text(text, width)
 
 
 def test_folded_lines_are_indented():
-    assert ["one two", "  three"] == folded("one two three", 7, "  ")
+    assert ["one two", "  three"] == wrap_text("one two three", 7, "  ")
 
 
 # --- In parts -----------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from servers import free_port
 
 from entitlements import NOT_INCLUDED, UNLIMITED, Enforcer, Policy, Usage
 from entitlements.cli import main
-from entitlements.cli.usage_meters import EARLY, meter_of, when_full
+from entitlements.cli.usage_meters import EARLY, effect_of_full, meter_of
 from entitlements.model.facts import Facts, Reason, Remedy
 from entitlements.model.instants import to_instant
 from entitlements.model.limits import Algorithm, Allocation, Mode, Quota, Rate
@@ -90,7 +90,7 @@ def test_what_has_no_period_is_not_projected():
     ],
 )
 def test_what_happens_at_the_limit_follows_from_its_kind_and_mode(limit, size, says):
-    assert says == when_full(meter_of(facts(limit), used(1, size), None, 0))
+    assert says == effect_of_full(meter_of(facts(limit), used(1, size), None, 0))
 
 
 @pytest.mark.parametrize(

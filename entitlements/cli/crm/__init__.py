@@ -1,5 +1,6 @@
 """
-`entitlements crm`: the round trip with a CRM.
+`entitlements crm`: assignment of tiers in a CRM's export.
 
-Begin with `commands.py`; `assign` and `formula` are its commands, `options` what they share.
+Begin with `commands.py`; `assign` and `formula` are its commands, `options` their shared
+options, `report` the output of `assign`.
 """

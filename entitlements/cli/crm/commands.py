@@ -1,4 +1,4 @@
-"""`entitlements crm`: the round trip with a CRM."""
+"""`entitlements crm`: its subcommands."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from entitlements.cli.crm.formula import formula
 
 
 def crm_commands(*, epilog: str) -> typer.Typer:
-    """Return the commands below `crm`."""
+    """Return the subcommands of `crm`."""
     app = typer.Typer(
-        help="Put tiers into a CRM's export, and the rule into the CRM.", no_args_is_help=True, add_completion=False
+        help="Tiers for a CRM's export, and the rule as a CRM formula.",
+        no_args_is_help=True,
+        add_completion=False,
     )
     for command in (assign, formula):
         app.command(epilog=epilog)(command)

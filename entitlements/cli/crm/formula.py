@@ -1,15 +1,28 @@
-"""`entitlements crm formula`: the binding rule, for a CRM that assigns tiers by itself."""
+"""`entitlements crm formula`: the binding rule as a formula, for a CRM that assigns tiers itself."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entitlements.cli.crm.options import ByOption, ColumnOption, EncodingOption, SeparatorOption
+from entitlements.cli.crm.options import (
+    ByOption,
+    ColumnOption,
+    EncodingOption,
+    FileOptions,
+    LabelsOption,
+    SeparatorOption,
+    assignment_rules,
+    file_options,
+)
+from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
+from entitlements.cli.loading import open_policy
 from entitlements.cli.options import JsonOption, PolicyOption
 
 if TYPE_CHECKING:
+    from entitlements.model.segments import RuleSegmentation, ShareSegmentation
     from entitlements.policy import Policy
     from entitlements.tiering.formula import Formula
 
@@ -17,15 +30,15 @@ if TYPE_CHECKING:
 def formula(
     export: Annotated[
         str | None,
-        typer.Argument(metavar="[CSV]", help="What the CRM exported, for a segmentation by share.", show_default=False),
+        typer.Argument(metavar="[CSV]", help="The CRM's export, for a segmentation by share.", show_default=False),
     ] = None,
     *,
     policy: PolicyOption = None,
     by: ByOption = None,
     field: Annotated[
-        str | None, typer.Option("--field", metavar="NAME", help="How the CRM calls the criterion, such as ARR__c.")
+        str | None, typer.Option("--field", metavar="NAME", help="The CRM's name of the criterion, such as ARR__c.")
     ] = None,
-    labels: Annotated[bool, typer.Option("--labels", help="Write the tiers' names instead of their ids.")] = False,
+    labels: LabelsOption = False,
     column: ColumnOption = None,
     encoding: EncodingOption = None,
     separator: SeparatorOption = None,
@@ -34,70 +47,66 @@ def formula(
     """
     Print the binding rule as a CRM formula: nested IFs.
 
-    Only rules over the binding criterion go into it; others are named. A segmentation by
-    share has no fixed figures: give the export too, and those of its base are taken.
+    The formula has only rules over the binding criterion; others are listed. A segmentation
+    by share has no fixed figures: they are taken from the export, which must be given.
     """
-    from rich.text import Text
-
-    from entitlements.cli.console import CliConsole
-    from entitlements.cli.exit_codes import CommandError, ExitCode
-    from entitlements.cli.loading import open_policy
+    from entitlements.cli.console import CliConsole, warn
+    from entitlements.model.segments import ShareSegmentation
     from entitlements.tiering.segmentation import measure_of
 
     loaded = open_policy(policy)
-    try:
-        called = field or measure_of(loaded, by).replace("-", "_").upper()
-    except ValueError as error:
-        raise CommandError(str(error), ExitCode.USAGE) from None
+    segmentation = loaded.segmentations.get(by or "")
     names = {id: tier.name if labels else id for id, tier in loaded.tiers.items()}
-    found = _formula(loaded, by, names, called, export, column=column, encoding=encoding, separator=separator)
-    if as_json:
-        CliConsole().put_json({"formula": found.text, "field": called, "left_out": list(found.left_out)})
-    else:
-        CliConsole().put(found.text)
-        for rule in found.left_out:
-            told = f"left out: rule {rule!r} asks for more than {called}"
-            CliConsole(stderr=True).show(Text(told, "yellow"))
+    with usage_errors():
+        field = field or measure_of(loaded, by).replace("-", "_").upper()
+        if isinstance(segmentation, ShareSegmentation):
+            if export is None:
+                raise CommandError(
+                    f"segmentation {by!r} is by share of a whole base; give the export too: crm formula accounts.csv"
+                )
+            found = _formula_of_shares(
+                loaded, segmentation, export, file_options(column, encoding, separator), names=names, field=field
+            )
+        else:
+            found = _formula_of_rules(loaded, segmentation, names, field)
+    CliConsole().write_answer(
+        lambda: {"formula": found.text, "field": field, "left_out": list(found.left_out)}, [found.text], as_json=as_json
+    )
+    if not as_json:
+        warn(*(f"left out: rule {rule!r} asks for more than {field}" for rule in found.left_out))
     return ExitCode.YES
 
 
-def _formula(
+def _formula_of_rules(
+    policy: Policy, segmentation: RuleSegmentation | None, names: dict[str, str], field: str
+) -> Formula:
+    """Return the formula of a segmentation's rules; of the assignment rules if there is no segmentation."""
+    from entitlements.tiering.formula import formula
+
+    rules = assignment_rules(policy)
+    return formula(replace(rules, rules=segmentation.rules) if segmentation else rules, names, field)
+
+
+def _formula_of_shares(
     policy: Policy,
-    by: str | None,
+    segmentation: ShareSegmentation,
+    export: str,
+    options: FileOptions,
+    *,
     names: dict[str, str],
     field: str,
-    export: str | None,
-    *,
-    column: list[str] | None,
-    encoding: str | None,
-    separator: str | None,
 ) -> Formula:
-    from dataclasses import replace
-
-    from entitlements.cli.console import tracked
-    from entitlements.cli.crm.options import given_columns, open_layout, rules_of
-    from entitlements.cli.exit_codes import CommandError, ExitCode
+    """Return the formula of the thresholds that the shares amount to in an export."""
+    from entitlements.cli.console import with_progress
     from entitlements.crm import assign_base, choose_columns
-    from entitlements.model.segments import RuleSegmentation, ShareSegmentation
-    from entitlements.tiering.formula import formula, formula_of_thresholds
+    from entitlements.tiering.formula import formula_of_thresholds
     from entitlements.tiering.segmentation import thresholds
 
-    rules = rules_of(policy)
-    chosen = policy.segmentations.get(by or "")
-    if isinstance(chosen, RuleSegmentation):
-        rules = replace(rules, rules=chosen.rules)
-    if not isinstance(chosen, ShareSegmentation):
-        try:
-            return formula(rules, names, field)
-        except ValueError as error:
-            raise CommandError(str(error), ExitCode.USAGE) from None
-    if export is None:
-        message = f"segmentation {by!r} is by share of a whole base; give the export too: crm formula accounts.csv"
-        raise CommandError(message, ExitCode.USAGE)
-    layout = open_layout(export, rules, encoding=encoding, separator=separator)
-    columns = choose_columns(layout, rules, chosen.criterion, given=given_columns(column))
-    assigned = assign_base(policy, layout, columns, by=by, progress=tracked)
+    rules = assignment_rules(policy)
+    layout = options.open(export, rules)
+    columns = choose_columns(layout, rules, segmentation.criterion, given=options.headings)
+    assigned = assign_base(policy, layout, columns, by=segmentation.name, progress=with_progress)
     least = thresholds(policy, (each.segmented for each in assigned.results.values()))
     if not least:
-        raise CommandError(f"{export}: no row has a usable {chosen.criterion}", ExitCode.UNREADABLE)
+        raise CommandError(f"{export}: no row has a usable {segmentation.criterion}", ExitCode.UNREADABLE)
     return formula_of_thresholds(least, names, field)

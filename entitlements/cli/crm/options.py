@@ -1,14 +1,14 @@
-"""The options that the commands on a CRM's export share, and the file that they name."""
+"""Options that the commands on a CRM's export share, and the file that they choose."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entitlements.cli.exit_codes import CommandError, ExitCode
-from entitlements.errors import AccountError
+from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
 
 if TYPE_CHECKING:
     from entitlements.crm import Layout
@@ -17,65 +17,77 @@ if TYPE_CHECKING:
 
 ByOption = Annotated[
     str | None,
-    typer.Option("--by", metavar="NAME", help="A segmentation of the policy; left out, its assignment rules."),
+    typer.Option("--by", metavar="NAME", help="A segmentation of the policy. Default: its assignment rules."),
 ]
+LabelsOption = Annotated[bool, typer.Option("--labels", help="Write the tiers' names instead of their ids.")]
 ColumnOption = Annotated[
     list[str] | None,
     typer.Option(
         "--column",
         metavar="CRITERION=HEADING",
-        help="Where a criterion stands, such as annual-value=ACV or annual-value=#3; may be repeated.",
+        help="The column of a criterion, such as annual-value=ACV or annual-value=#3; may be repeated.",
     ),
 ]
 EncodingOption = Annotated[
-    str | None, typer.Option("--encoding", metavar="NAME", help="Of the file, such as cp1250; left out, found out.")
+    str | None, typer.Option("--encoding", metavar="NAME", help="Of the file, such as cp1250. Default: detected.")
 ]
 SeparatorOption = Annotated[
     str | None,
-    typer.Option("--separator", metavar="SIGN", help="Of the file: comma, semicolon or tab; left out, found out."),
+    typer.Option("--separator", metavar="SIGN", help="Of the file: comma, semicolon or tab. Default: detected."),
 ]
 
-_SIGNS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t"}
+_SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t"}
 
 
-def rules_of(policy: Policy) -> AssignmentRules:
-    """Return the criteria and rules of a policy that has them."""
-    if policy.assignment is None:
-        message = f"policy {policy.version} has no assignment rules; write a section `assignment`"
-        raise CommandError(message, ExitCode.USAGE)
-    return policy.assignment
-
-
-def open_layout(path: str, rules: AssignmentRules, *, encoding: str | None, separator: str | None) -> Layout:
+@dataclass(frozen=True, slots=True)
+class FileOptions:
     """
-    Return the layout of a file.
+    The options about the format of an export.
 
-    Raises:
-        AccountError: For a file that is no CSV.
+    Args:
+        encoding: Of the file; None to detect it.
+        separator: Of the file, or its name; None to detect it.
+        headings: The heading of a criterion's column, by criterion.
     """
-    from entitlements.crm import read_layout
-    from entitlements.crm.columns import expected_headings
 
-    try:
-        data = Path(path).read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        why = getattr(error, "strerror", None) or str(error)
-        raise CommandError(f"{path}: the file cannot be read ({why}); name a CSV file", ExitCode.UNREADABLE) from None
-    sign = None if separator is None else _SIGNS.get(separator, separator)
-    try:
-        return read_layout(path, data, encoding=encoding, separator=sign, wanted=expected_headings(rules))
-    except AccountError:
-        raise
-    except ValueError as error:
-        raise CommandError(str(error), ExitCode.USAGE) from None
+    encoding: str | None
+    separator: str | None
+    headings: dict[str, str]
+
+    def open(self, path: str, rules: AssignmentRules) -> Layout:
+        """
+        Return the layout of a file.
+
+        Raises:
+            AccountError: For a file that is not a CSV file.
+        """
+        from entitlements.crm import read_layout
+        from entitlements.crm.columns import expected_headings
+
+        try:
+            data = Path(path).read_bytes()
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            cause = getattr(error, "strerror", None) or str(error)
+            message = f"{path}: the file cannot be read ({cause}); name a CSV file"
+            raise CommandError(message, ExitCode.UNREADABLE) from None
+        separator = self.separator and _SEPARATORS.get(self.separator, self.separator)
+        with usage_errors():
+            return read_layout(path, data, encoding=self.encoding, separator=separator, wanted=expected_headings(rules))
 
 
-def given_columns(options: list[str] | None) -> dict[str, str]:
-    """Return what `--column` says: the heading of each criterion."""
-    given: dict[str, str] = {}
-    for option in options or ():
+def file_options(column: list[str] | None, encoding: str | None, separator: str | None) -> FileOptions:
+    """Return the options about a file, from the values of `--column`, `--encoding` and `--separator`."""
+    headings: dict[str, str] = {}
+    for option in column or ():
         criterion, equals, heading = (part.strip() for part in option.partition("="))
         if not equals or not criterion or not heading:
-            raise CommandError(f"--column {option!r} is not a criterion and a heading; write arr=ACV", ExitCode.USAGE)
-        given[criterion] = heading
-    return given
+            raise CommandError(f"--column {option!r} is not a criterion and a heading; write arr=ACV")
+        headings[criterion] = heading
+    return FileOptions(encoding, separator, headings)
+
+
+def assignment_rules(policy: Policy) -> AssignmentRules:
+    """Return the assignment rules of a policy that has them."""
+    if policy.assignment is None:
+        raise CommandError(f"policy {policy.version} has no assignment rules; write a section `assignment`")
+    return policy.assignment

@@ -1,6 +1,6 @@
 """
-`entitlements doctor`: check a server that is to hold meters.
+`entitlements doctor`: checks of a Redis server that is to hold meters.
 
-Begin with `command.py`. `queries` asks the server, `facts` holds what it answered, `findings` (of a store),
-`node_findings` (of one server) and `round_trips` judge the facts and ask nothing.
+Begin with `command.py`. `queries` reads `facts` from the servers. `findings` checks the store,
+`server_checks` each server, `round_trips` the latency; these three are pure.
 """

@@ -1,15 +1,15 @@
-"""What the doctor sees of a store, and what it makes of it: values, and nothing that asks a server."""
+"""Facts about a store and its servers, and the findings of the checks. Values only; nothing here queries a server."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 
 class FindingSeverity(StrEnum):
-    """What a finding means: nothing to do, not to be seen from here, worth a change, or in the way."""
+    """The severity of a finding, from nothing to do to a store that cannot work."""
 
     FINE = "fine"
     UNKNOWN = "unknown"
@@ -17,34 +17,48 @@ class FindingSeverity(StrEnum):
     PROBLEM = "problem"
 
 
+Judgement = tuple[FindingSeverity, str, str]
+"""The result of a check: the severity, the fact in words, and the cure (empty if there is nothing to do)."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoreFinding:
     """
-    One thing that was looked at.
+    The result of one check.
 
     Args:
-        check: What, in a word.
-        severity: What it means.
-        found: What is so.
-        cure: What to do about it; empty where there is nothing to do.
-        places: The servers where it is so, of several.
+        check: The name of the check.
+        severity: Of the finding.
+        found: The fact in words.
+        cure: The change to make; empty if there is nothing to do.
+        servers: Addresses of the servers that it applies to; empty for all of them.
     """
 
     check: str
     severity: FindingSeverity
     found: str
     cure: str = ""
-    places: tuple[str, ...] = ()
+    servers: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the finding for JSON."""
+        return {
+            "check": self.check,
+            "severity": self.severity.value,
+            "found": self.found,
+            "cure": self.cure or None,
+            "servers": list(self.servers),
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class ClockOffset:
     """
-    How far a server's clock is ahead of this machine's.
+    The offset of a server's clock from this machine's.
 
     Args:
-        ahead: Microseconds; negative where it is behind.
-        within: The uncertainty: half the round trip that read it, in microseconds.
+        ahead: Microseconds; negative if the server's clock is behind.
+        within: The uncertainty in microseconds: half the round trip that read it.
     """
 
     ahead: int
@@ -54,21 +68,21 @@ class ClockOffset:
 @dataclass(frozen=True, slots=True)
 class UserRights:
     """
-    What the user of the store's URL may do.
+    The rights of the user in the store's URL.
 
     Args:
-        user: Its name.
+        user: Name of the user.
         missing: Commands that the store needs and the user may not run.
-        keys: Whether it may touch the keys of the namespace.
-        strange_keys: Whether it may read keys outside of it; None where that cannot be told.
-        commands: The rules of its commands as the server lists them, `+hget` or `+@all`; None where it may not ask.
-        patterns: Of the keys it may touch.
+        keys: True if the user may access the keys of the namespace.
+        other_keys: True if the user may read keys outside of it; None if that is unknown.
+        commands: The command rules that the server lists, `+hget` or `+@all`; None if the user may not read them.
+        patterns: The key patterns that the server lists.
     """
 
     user: str
     missing: tuple[str, ...] = ()
     keys: bool = True
-    strange_keys: bool | None = None
+    other_keys: bool | None = None
     commands: tuple[str, ...] | None = None
     patterns: tuple[str, ...] = ()
 
@@ -79,28 +93,28 @@ class ServerFacts:
     One server that holds meters: the only one, the primary, or a primary of a cluster.
 
     Args:
-        place: `host:port`, or the path of a socket.
-        hello: What it says of itself: `server`, `version`, `mode`, `role`.
-        rights: What the user may do there.
-        info: Its INFO by redis-py's names; None where the user may not ask, or the server will not say.
-        config: Its settings by name; one that cannot be read is not there.
-        offset: Of its clock.
-        trips: Round trips of PING in microseconds; empty where the user may not send it.
-        cluster: Its CLUSTER INFO; None where there is none, or it cannot be read.
+        address: `host:port`, or the path of a socket.
+        hello: Its reply to HELLO: `server`, `version`, `mode`, `role`.
+        rights: The user's rights on it.
+        info: Its INFO by redis-py's names; None if it cannot be read.
+        config: Its settings by name, without those that cannot be read.
+        offset: The offset of its clock; None if it cannot be read.
+        round_trips: Of PING in microseconds; empty if the user may not send it.
+        cluster: Its CLUSTER INFO; None without a cluster, or if it cannot be read.
     """
 
-    place: str
+    address: str
     hello: Mapping[str, str]
-    rights: UserRights
+    rights: UserRights = UserRights("default")
     info: Mapping[str, Any] | None = None
-    config: Mapping[str, str] = ()  # type: ignore[assignment]
+    config: Mapping[str, str] = field(default_factory=dict)
     offset: ClockOffset | None = None
-    trips: tuple[int, ...] = ()
+    round_trips: tuple[int, ...] = ()
     cluster: Mapping[str, str] | None = None
 
     @property
     def version(self) -> tuple[int, int]:
-        """Major and minor."""
+        """Major and minor version."""
         major, minor = (*self.hello.get("version", "").split(".")[:2], "0", "0")[:2]
         return int(major or 0), int(minor)
 
@@ -108,46 +122,46 @@ class ServerFacts:
 @dataclass(frozen=True, slots=True)
 class SentinelFacts:
     """
-    What one sentinel says.
+    The reply of one sentinel.
 
     Args:
-        place: `host:port`.
-        primaries: What it says of each primary that it watches; None where it does not answer.
+        address: `host:port`.
+        primaries: Its data about each primary that it watches; None if it does not answer.
     """
 
-    place: str
+    address: str
     primaries: Mapping[str, Mapping[str, Any]] | None
 
 
 @dataclass(frozen=True, slots=True)
 class StoreFacts:
     """
-    All that was seen.
+    Everything that the doctor has read of a store.
 
     Args:
         store: The URL, without user, password and options.
-        namespace: Before every key.
-        kind: `redis`, `rediss` or `unix`.
+        namespace: The prefix of all keys.
+        scheme: `redis`, `rediss` or `unix`.
         topology: `single`, `sentinel` or `cluster`.
-        nodes: The servers that hold meters.
-        is_local: Whether the way there never leaves this machine.
-        verifies: Whether TLS checks the server's certificate and name.
-        database: Other than 0.
-        service: What the sentinels call the primary.
-        sentinels: What they say.
-        charge: What went wrong with a charge; None where it went through.
-        trips: Round trips of a charge of one rate, in microseconds.
+        servers: The servers that hold meters.
+        is_local: True if all servers run on this machine.
+        verifies: True if TLS verifies the server's certificate and name.
+        database: Number of the database.
+        service: The sentinels' name of the primary.
+        sentinels: The replies of the sentinels.
+        charge_error: Error of a test charge; None if it succeeded.
+        round_trips: Of a charge of one rate, in microseconds.
     """
 
     store: str
     namespace: str
-    kind: str
+    scheme: str
     topology: str
-    nodes: tuple[ServerFacts, ...]
+    servers: tuple[ServerFacts, ...]
     is_local: bool = True
     verifies: bool = True
     database: int = 0
     service: str | None = None
     sentinels: tuple[SentinelFacts, ...] = ()
-    charge: str | None = None
-    trips: tuple[int, ...] = ()
+    charge_error: str | None = None
+    round_trips: tuple[int, ...] = ()

@@ -1,5 +1,5 @@
 """
 The comparison matrix of a policy: its tiers side by side.
 
-Begin with `comparison.py`, which builds the rows; `to_text`, `to_markdown`, `to_html` and `to_json` write them.
+Begin with `comparison.py`, which builds the rows; `to_text`, `to_markdown`, `to_html` and `to_json` format them.
 """

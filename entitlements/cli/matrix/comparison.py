@@ -1,9 +1,8 @@
 """
-A policy as a comparison: its tiers side by side, what they have row by row.
+The comparison matrix: a policy as rows of cells, one column for each tier.
 
-Pure: a policy in, rows of cells out; how they look is for `matrix_table`,
-`matrix_markdown` and `matrix_html`. A node of the values that holds a range is one row;
-the text of a missing commitment stands in the row of what is not committed to.
+Pure. `to_text`, `to_markdown` and `to_html` format it. A node of the values that holds a
+range is one row. The label of a missing commitment stands in the row of its key.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from entitlements.cli.formatting import ENDS, NOT_INCLUDED_WORDS, lasting, ranged, sized
+from entitlements.cli.formatting import NOT_INCLUDED_TEXT, RANGE_WORDS, format_duration, format_limit, format_range
 from entitlements.model.display import in_words
 from entitlements.model.limits import NOT_INCLUDED, Mode, Rate
 from entitlements.model.policy import NO_LEVEL
@@ -23,52 +22,52 @@ if TYPE_CHECKING:
     from entitlements.model.limits import Limit
     from entitlements.model.policy import AddOn, Feature, Policy, Tier
 
-_RANGE = {*ENDS, "open-ended", "default"}
+_RANGE = {*RANGE_WORDS, "open-ended", "default"}
 _LABEL = "label"
 
 
 class CellKind(StrEnum):
-    """What a cell says, for its colour."""
+    """The kind of a cell, which chooses its style."""
 
     HAS = "has"
     YES = "yes"
     NO = "no"
     ABSENT = "absent"
     OPEN = "open"
-    """Not committed to."""
+    """No commitment is made."""
     BLANK = "blank"
-    """Said in the rows below."""
+    """The values are in the rows below."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
     """
-    What one tier has in one row.
+    The value of one tier in one row.
 
     Args:
-        items: The text; several where it is a list.
-        kind: What it says.
+        items: The text; several texts for a list.
+        kind: Of the value.
     """
 
     items: tuple[str, ...]
     kind: CellKind = CellKind.HAS
 
 
-ABSENT = Cell((NOT_INCLUDED_WORDS,), CellKind.ABSENT)
+ABSENT = Cell((NOT_INCLUDED_TEXT,), CellKind.ABSENT)
 BLANK = Cell(("",), CellKind.BLANK)
 
 
 @dataclass(frozen=True, slots=True)
 class MatrixRow:
     """
-    One thing that tiers have.
+    One limit, feature, value or add-on in all tiers.
 
     Args:
-        name: Its name below the section, dotted.
-        label: The part of the name that the rows above have not said yet.
-        depth: How many rows above have said the rest.
-        cells: One for each tier; none where it only heads the rows below.
-        about: One sentence for people.
+        name: Its dotted name inside the section.
+        label: The part of the name that no row above has.
+        depth: The number of rows above that have the other parts.
+        cells: One for each tier; empty for a heading of the rows below.
+        about: A description in one sentence.
     """
 
     name: str
@@ -79,7 +78,7 @@ class MatrixRow:
 
 
 class SectionKind(StrEnum):
-    """What the rows of a section are."""
+    """The kind of the rows of a section."""
 
     LIMITS = "limits"
     FEATURES = "features"
@@ -90,13 +89,13 @@ class SectionKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Section:
     """
-    Rows that belong together.
+    A titled group of rows.
 
     Args:
-        name: What it is called.
+        name: The title.
         rows: At least one.
-        kind: What they are.
-        words: Of values: the first words of their keys.
+        kind: Of the rows.
+        words: The first words of the keys, if the rows are values.
     """
 
     name: str
@@ -108,12 +107,12 @@ class Section:
 @dataclass(frozen=True, slots=True)
 class Column:
     """
-    A tier.
+    The heading of a tier.
 
     Args:
-        id: Its name in the policy.
-        name: Its name for people.
-        note: The terms of a trial plan.
+        id: The tier's id in the policy.
+        name: The tier's name for people.
+        note: The terms of a trial plan; empty for other tiers.
     """
 
     id: str
@@ -124,13 +123,13 @@ class Column:
 @dataclass(frozen=True, slots=True)
 class Matrix:
     """
-    The whole comparison.
+    The comparison of all tiers of a policy.
 
     Args:
-        version: The policy's.
-        currency: Of every amount of money.
+        version: Version of the policy.
+        currency: Currency of all amounts of money.
         columns: The tiers, highest rank first.
-        sections: Limits, features, then the values by their first word, then add-ons.
+        sections: Limits, features, the values by their first word, add-ons.
     """
 
     version: str
@@ -140,13 +139,13 @@ class Matrix:
 
     @property
     def kinds(self) -> frozenset[CellKind]:
-        """Every kind of cell that there is, for the legend."""
+        """The kinds of all cells, for the legend."""
         return frozenset(cell.kind for section in self.sections for row in section.rows for cell in row.cells)
 
 
 def matrix_of(policy: Policy) -> Matrix:
     """Return the comparison of all tiers of *policy*."""
-    tiers = ordered(policy)
+    tiers = ranked_tiers(policy)
     sections = [
         _section(SectionKind.LIMITS, [_of_limit(limit, tiers) for limit in policy.limits.values()]),
         _section(SectionKind.FEATURES, [_of_feature(feature, tiers) for feature in policy.features.values()]),
@@ -157,8 +156,8 @@ def matrix_of(policy: Policy) -> Matrix:
     return Matrix(policy.version, policy.currency, columns, tuple(each for each in sections if each.rows))
 
 
-def ordered(policy: Policy) -> list[Tier]:
-    """Return the tiers from the highest rank to the lowest, a trial plan behind its equals."""
+def ranked_tiers(policy: Policy) -> list[Tier]:
+    """Return the tiers from the highest rank to the lowest; a trial plan follows the tiers of its rank."""
     return sorted(policy.tiers.values(), key=lambda tier: (-tier.rank, tier.trial is not None))
 
 
@@ -168,7 +167,7 @@ def _section(kind: SectionKind, rows: Sequence[MatrixRow]) -> Section:
 
 def _terms(tier: Tier) -> str:
     terms = tier.trial
-    return f"trial, {lasting(terms.default)}, then {terms.then}" if terms else ""
+    return f"trial, {format_duration(terms.default)}, then {terms.then}" if terms else ""
 
 
 def _of_limit(limit: Limit, tiers: Sequence[Tier]) -> MatrixRow:
@@ -176,7 +175,7 @@ def _of_limit(limit: Limit, tiers: Sequence[Tier]) -> MatrixRow:
     for tier in tiers:
         size = tier.limits.get(limit.name, NOT_INCLUDED)
         kind = CellKind.NO if size == 0 else CellKind.HAS
-        cells.append(ABSENT if size is NOT_INCLUDED else Cell((sized(limit, size),), kind))
+        cells.append(ABSENT if size is NOT_INCLUDED else Cell((format_limit(limit, size),), kind))
     notes = [f"per {limit.per}"] if isinstance(limit, Rate) and limit.per else []
     notes += ["shadow"] if limit.mode is Mode.SHADOW else []
     label = f"{limit.name} ({', '.join(notes)})" if notes else limit.name
@@ -204,14 +203,14 @@ def _of_add_on(add_on: AddOn, tiers: Sequence[Tier]) -> MatrixRow:
 
 @dataclass(slots=True)
 class _KeyNode:
-    """A word of dotted keys: the values that stand at it, by tier, and the words below it."""
+    """A word of dotted keys: its own values by tier, and the nodes of the words below it."""
 
     values: dict[str, object] = field(default_factory=dict)
     below: dict[str, _KeyNode] = field(default_factory=dict)
 
 
 def _of_values(tiers: Sequence[Tier]) -> Iterator[Section]:
-    """Return a section for each first word of the keys, and one for the keys of one word."""
+    """Yield a section for each first word of the keys, and one for the keys of one word."""
     root = _KeyNode()
     for tier in tiers:
         for key, value in tier.values.items():
@@ -219,49 +218,44 @@ def _of_values(tiers: Sequence[Tier]) -> Iterator[Section]:
             for word in key.split("."):
                 node = node.below.setdefault(word, _KeyNode())
             node.values[tier.id] = value
-    alone: dict[str, _KeyNode] = {}
+    single: dict[str, _KeyNode] = {}
     for word, node in root.below.items():
         rows = tuple(_below(node, (), 0, tiers))
         if rows:
-            yield Section(word, (*_own(node, word, tiers), *rows), SectionKind.VALUES, (word,))
+            own = [MatrixRow(word, word, 0, _cells(node, tiers))] if node.values else []
+            yield Section(word, (*own, *rows), SectionKind.VALUES, (word,))
         else:
-            alone[word] = node
-    if alone:
-        rows = tuple(row for word, node in alone.items() for row in _rows(node, (), word, tiers))
-        yield Section("values", rows, SectionKind.VALUES, tuple(alone))
-
-
-def _own(node: _KeyNode, word: str, tiers: Sequence[Tier]) -> Iterator[MatrixRow]:
-    """Return the row of a section's own key, where some tier has a value there."""
-    if node.values:
-        yield MatrixRow(word, word, 0, _cells(node, tiers))
+            single[word] = node
+    if single:
+        rows = tuple(row for word, node in single.items() for row in _rows(node, (), word, tiers))
+        yield Section("values", rows, SectionKind.VALUES, tuple(single))
 
 
 def _below(node: _KeyNode, path: tuple[str, ...], depth: int, tiers: Sequence[Tier]) -> Iterator[MatrixRow]:
-    for word, child in _apart(node).items():
+    for word, child in _children(node).items():
         yield from _rows(child, path, word, tiers, depth)
 
 
 def _rows(
     node: _KeyNode, path: tuple[str, ...], word: str, tiers: Sequence[Tier], depth: int = 0
 ) -> Iterator[MatrixRow]:
-    """Return the row of a node, and those of what stands below it."""
+    """Yield the row of a node, and the rows of the nodes below it."""
     label = word
-    below = _apart(node)
-    while not _has_cells(node) and len(below) == 1:  # a.b where a holds nothing but b
+    below = _children(node)
+    while not _has_cells(node) and len(below) == 1:  # a.b, if a holds nothing but b
         path = (*path, word)
         word, node = next(iter(below.items()))
-        label, below = f"{label}.{word}", _apart(node)
+        label, below = f"{label}.{word}", _children(node)
     cells = _cells(node, tiers) if _has_cells(node) else ()
     yield MatrixRow(".".join((*path, word)), label, depth, cells)
     yield from _below(node, (*path, word), depth + 1, tiers)
 
 
-def _apart(node: _KeyNode) -> Mapping[str, _KeyNode]:
-    """Return the nodes below that have rows of their own."""
+def _children(node: _KeyNode) -> Mapping[str, _KeyNode]:
+    """Return the child nodes that have rows of their own."""
     if _is_range(node):
         return {}
-    return {word: child for word, child in node.below.items() if word != _LABEL or not _is_said(child, node)}
+    return {word: child for word, child in node.below.items() if word != _LABEL or not _is_label(child, node)}
 
 
 def _is_range(node: _KeyNode) -> bool:
@@ -269,8 +263,8 @@ def _is_range(node: _KeyNode) -> bool:
     return bool(words & {"from", "to"}) and words <= _RANGE and not any(child.below for child in node.below.values())
 
 
-def _is_said(label: _KeyNode, node: _KeyNode) -> bool:
-    """Say whether a label is nothing but the text of commitments that *node* does not make."""
+def _is_label(label: _KeyNode, node: _KeyNode) -> bool:
+    """Return True if *label* only labels missing commitments of *node*."""
     return not label.below and all(tier in node.values and node.values[tier] is None for tier in label.values)
 
 
@@ -288,12 +282,12 @@ def _cell(node: _KeyNode, tier: str) -> Cell:
         return _of_value(node.values[tier], label)
     parts = {word: child.values[tier] for word, child in node.below.items() if tier in child.values}
     if _is_range(node):
-        return Cell((ranged(parts),)) if parts else ABSENT
-    return BLANK if _speaks_below(node, tier) else ABSENT
+        return Cell((format_range(parts),)) if parts else ABSENT
+    return BLANK if _has_value_below(node, tier) else ABSENT
 
 
-def _speaks_below(node: _KeyNode, tier: str) -> bool:
-    return any(tier in child.values or _speaks_below(child, tier) for child in node.below.values())
+def _has_value_below(node: _KeyNode, tier: str) -> bool:
+    return any(tier in child.values or _has_value_below(child, tier) for child in node.below.values())
 
 
 def _of_value(value: object, label: object) -> Cell:

@@ -1,8 +1,8 @@
 """
-A comparison as one page of HTML that needs nothing beside itself: no script, no font, no image.
+The comparison as one self-contained page of HTML: no script, no font, no image.
 
-It is ASCII throughout (every other sign is a character reference), so that no encoding
-on its way can spoil it; it follows the reader's choice of light or dark, and prints.
+The page is ASCII; every other character is a character reference, so that the encoding of
+a transfer does not matter. It follows the reader's light or dark scheme, and prints.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ td ul { margin: 0; padding-left: 1.1rem; }
 """
 
 
-def page(matrix: Matrix) -> str:
-    """Return the page; whatever the policy says is text in it, never markup."""
+def to_html(matrix: Matrix) -> str:
+    """Return the page; all text of the policy is escaped."""
     return "\n".join(_page(matrix)).encode("ascii", "xmlcharrefreplace").decode("ascii") + "\n"
 
 

@@ -1,10 +1,10 @@
-"""A comparison as data: every name with what each tier has of it, as the policy means it."""
+"""The comparison as JSON: every name with its value in each tier."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from entitlements.cli.matrix.comparison import SectionKind, ordered
+from entitlements.cli.matrix.comparison import SectionKind, ranked_tiers
 from entitlements.model.display import in_json
 from entitlements.model.instants import to_timedelta
 from entitlements.model.limits import NOT_INCLUDED, Allocation, Limit, Quota, Rate
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 _KINDS: dict[type[Limit], str] = {Rate: "rate", Quota: "quota", Allocation: "allocation"}
 
 
-def plain(policy: Policy, sections: Collection[Section]) -> dict[str, object]:
+def to_json(policy: Policy, sections: Collection[Section]) -> dict[str, object]:
     """
     Return the comparison for `json.dumps`.
 
     Args:
         policy: The policy.
-        sections: Those of its matrix that are wanted.
+        sections: The sections of its matrix to include.
     """
-    tiers = ordered(policy)
+    tiers = ranked_tiers(policy)
     whole: dict[str, object] = {
         "policy": policy.version,
         "currency": policy.currency,
@@ -76,7 +76,7 @@ def _feature(feature: Feature, tiers: list[Tier]) -> dict[str, object]:
 
 
 def _values(tiers: list[Tier], words: Collection[str]) -> dict[str, object]:
-    """Return the values by key, those whose key begins with one of *words*."""
+    """Return the values by key, for the keys whose first word is in *words*."""
     keys = dict.fromkeys(key for tier in tiers for key in tier.values if key.partition(".")[0] in words)
     return {key: {tier.id: in_json(tier.values.get(key, NOT_INCLUDED)) for tier in tiers} for key in keys}
 
