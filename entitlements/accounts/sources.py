@@ -39,7 +39,7 @@ class SourceWrapper:
         recheck(self._source, id)
 
     def recheck(self, id: str, /) -> None:
-        """Do the same as `refresh`, by the name that a wrapper around this one calls."""
+        """Call `refresh`: another wrapper around this one passes its refreshes on by this name."""
         self.refresh(id)
 
     def with_policy(self, policy: Policy) -> Self:
