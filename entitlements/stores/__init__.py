@@ -1,4 +1,4 @@
-"""Where counters live: a store takes an order and gives back its answer."""
+"""Stores of counters: a store executes an order and returns its answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncMemoryStore", "MemoryStore", "guard_async_store", "guard_store", "open_async_store", "open_store"]
 
 _NETWORKED = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
-_OF_VALKEY = {
+_VALKEY_SCHEMES = {
     scheme: f"write {ours}://host:6379, which is right for Valkey too"
     for scheme, ours in (("valkey", "redis"), ("valkeys", "rediss"))
 }
@@ -24,17 +24,16 @@ _OF_VALKEY = {
 
 def open_store(store: str | Store, clock: Clock) -> Store:
     """
-    Return the store that a URL names, or the store itself.
+    Return the store of a URL, or a given store.
 
     Args:
         store: `memory://`, the URL of a Redis or a Valkey, a client of redis-py, or any
             object with `execute` and `close`.
-        clock: The clock of an embedded store; a networked one has its server's.
+        clock: Clock of an embedded store; a networked store uses its server's.
 
     Raises:
-        ValueError: For a URL that cannot be right, and for a `FakeClock` beside a
-            networked store.
-        TypeError: For a client of an event loop.
+        ValueError: For an invalid URL, and for a `FakeClock` with a networked store.
+        TypeError: For an asyncio client, and for an object that is no store.
     """
     if _is_embedded(store):
         return MemoryStore(clock)
@@ -52,7 +51,7 @@ def open_store(store: str | Store, clock: Clock) -> Store:
 
 
 def open_async_store(store: str | Store | AsyncStore, clock: Clock) -> AsyncStore:
-    """Same as `open_store()` but for an event loop; a `MemoryStore` is wrapped."""
+    """Return the store of a URL, or a given store, for an event loop; a `MemoryStore` is wrapped. See `open_store()`."""
     if _is_embedded(store):
         return AsyncMemoryStore(MemoryStore(clock))
     if _is_networked(store):
@@ -108,30 +107,30 @@ def guard_async_store(store: AsyncStore, tell: Callable[[Event], object], proces
 
 
 def _is_embedded(store: object) -> bool:
-    """Say whether *store* is the URL of the embedded store; a namespace there says nothing, as nobody shares it."""
+    """Return whether *store* is the URL of the embedded store; it has no use for a namespace, as it is not shared."""
     return isinstance(store, str) and (store == "memory://" or store.startswith("memory://?namespace="))
 
 
 def _kind(store: object) -> str:
-    """Return what to call a thing that is no store: by its type alone, as its text may be a URL with a password."""
+    """Return an object's type for messages; its text may be a URL with a password."""
     return f"store of type {type(store).__name__}"
 
 
 def _check_given(store: Any, clock: Clock) -> None:
-    """Check the clock beside a store that was given as such, which has one of its own unless it is embedded."""
+    """Check the clock given with a store, which has a clock of its own unless it is embedded."""
     if getattr(store, "via", None) == "store":
         _check_clock(clock)
 
 
 def _is_networked(store: Any) -> bool:
-    """Say whether *store* is a URL of a networked store, or a client of redis-py, without importing that."""
+    """Return whether *store* is the URL of a networked store, or a client of redis-py; do not import that."""
     if not isinstance(store, str):
         return any(kind.__module__.partition(".")[0] == "redis" for kind in type(store).__mro__)
     scheme, sign, _ = store.partition("://")
-    if not sign:  # then it is not shown either: a password may stand anywhere in it
+    if not sign:  # not shown: a password may stand anywhere in it
         raise ValueError("the store URL has no scheme; write memory:// or redis://host:6379")
     if scheme not in _NETWORKED:
-        cure = _OF_VALKEY.get(scheme, "write memory:// or redis://host:6379")
+        cure = _VALKEY_SCHEMES.get(scheme, "write memory:// or redis://host:6379")
         raise ValueError(f"store URL of scheme {scheme!r} is not known; {cure}")
     return True
 

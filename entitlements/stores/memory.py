@@ -1,10 +1,9 @@
 """
-The embedded store: one process, a dict behind a lock, the laws themselves.
+Embedded store: the records of one process in a dict behind a lock.
 
-Capped: at `max_keys` records, idle ones (nothing but rates whose windows have
-passed) make room. A live counter is never evicted,
-because forgetting it would hand out its limit again; a newcomer that finds no room
-gets what `when_full` says.
+It keeps at most `max_keys` records. A new record evicts an idle one, which holds only rates whose
+windows have passed. A counter that still counts is never evicted, because that would give its
+limit out again. A charge that finds no room gets the outcome of `when_full`.
 """
 
 from __future__ import annotations
@@ -39,6 +38,7 @@ from entitlements.rules import ledger as law
 from entitlements.rules import settlement
 from entitlements.rules.ledger import Ledger
 from entitlements.rules.outages import lift
+from entitlements.stores.orders import account_of
 
 if TYPE_CHECKING:
     from entitlements.ports import Clock
@@ -48,22 +48,22 @@ _log = logging.getLogger("entitlements.stores")
 _ADMITTED = Status.ADMITTED
 _made = tuple.__new__  # a named tuple's own constructor costs three times as much
 
-_LOOKED_AT = 8
-"""Records that a newcomer looks at for one that is idle; the next newcomer looks at others."""
+_MAX_EXAMINED = 8
+"""Records that one order examines for an idle one; the next order examines others."""
 
-Key = str | tuple[str, str]
-"""An account, or an account and a scope."""
+_Key = str | tuple[str, str]
+"""Key of a record: an account, or an account and a scope."""
 
 
 class MemoryStore:
     """
-    Meters in this process.
+    Store in the memory of this process.
 
     Args:
-        clock: Tells the time of every meter, in microseconds; the system's by default.
-        max_keys: Most records kept: one per account, one per scope. One takes about 1.5 KB with
-            a sliding rate, and 0.8 KB more for each operation that it remembers (4,096 at most).
-        when_full: What a newcomer's charge gets where nothing is idle: `deny` or
+        clock: Returns the time in microseconds; the system's clock by default.
+        max_keys: Most records: one per account and one per scope. A record takes about 1.5 KB with
+            a sliding rate, and 0.8 KB more for each operation that it keeps (4,096 at most).
+        when_full: Outcome of a new account's charge while no record is idle: `deny` or
             `allow`, both marked as degraded.
     """
 
@@ -79,16 +79,16 @@ class MemoryStore:
         self._clock = clock
         self._max_keys = max_keys
         self._when_full = Status.WAIVED if when_full == "allow" else Status.UNAVAILABLE
-        self._idling: OrderedDict[Key, Ledger] = OrderedDict()
-        """Records of nothing but rates, those that were looked at longest ago first."""
-        self._kept: dict[Key, Ledger] = {}
+        self._evictable: OrderedDict[_Key, Ledger] = OrderedDict()
+        """Records that hold only rates; the one examined longest ago comes first."""
+        self._permanent: dict[_Key, Ledger] = {}
         self._was_full = False
         self._lock = threading.Lock()
         renew_after_fork(self)
 
     def __len__(self) -> int:
-        """Return how many records are kept."""
-        return len(self._idling) + len(self._kept)
+        """Return the number of records."""
+        return len(self._evictable) + len(self._permanent)
 
     def execute(self, order: Order, /) -> Answer:
         """Carry out one order under the lock."""
@@ -96,7 +96,7 @@ class MemoryStore:
             now = self._clock()
             if type(order) is Charge:
                 if order.is_one_rate and order.scope is None:
-                    found = self._idling.get(order.account) or self._kept.get(order.account)
+                    found = self._evictable.get(order.account) or self._permanent.get(order.account)
                     if found is not None:
                         rate, size, cost, _ = order.parts[0]
                         meter = found.rates.get(rate.name)
@@ -118,47 +118,40 @@ class MemoryStore:
             self._place(key, ledger)
 
     def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing: there is nothing to close."""
 
     def renew(self) -> None:
-        """Take a fresh lock: in a forked child the old one may be held for ever."""
+        """Take a new lock in a forked child, where the old one may never be released."""
         self._lock = threading.Lock()
 
     def _charge(self, order: Charge, now: int) -> Outcome:
-        if order.scope is not None:
-            return self._charge_scoped(order, order.scope, now)
-        found = self._find(order.account)
-        if found is None and order.verb is not Verb.PEEK and not self._make_room(now, 1):
+        key, scope = order.account, order.scope
+        scoped_key: _Key = key if scope is None else (key, scope)
+        found = self._find(key)
+        found_scoped = found if scope is None else self._find(scoped_key)
+        newcomers = (found is None and _counts_in_account(order)) + (scope is not None and found_scoped is None)
+        if newcomers and order.verb is not Verb.PEEK and not self._make_room(now, newcomers, (key, scoped_key)):
             return self._full(now)
         ledger = found or Ledger()
-        outcome = law.charge(ledger, ledger, order, now)
-        self._place(order.account, ledger)
+        scoped = ledger if scope is None else found_scoped or Ledger()
+        outcome = law.charge(ledger, scoped, order, now)
+        self._place(key, ledger)
+        if scoped is not ledger:
+            self._place(scoped_key, scoped)
         return outcome
 
     def _full(self, now: int) -> Outcome:
-        """Answer a newcomer that finds no room; the first one is logged."""
+        """Return the outcome of a charge that finds no room; the first is logged."""
         if not self._was_full:
             self._was_full = True
             _log.warning("the memory store holds %d records and is full; raise max_keys, or share a Redis", len(self))
         return Outcome(self._when_full, now)
 
-    def _charge_scoped(self, order: Charge, scope: str, now: int) -> Outcome:
-        main, beside = order.account, (order.account, scope)
-        found = self._find(main), self._find(beside)
-        newcomers = (found[0] is None and _counts_in_account(order)) + (found[1] is None)
-        if order.verb is not Verb.PEEK and not self._make_room(now, newcomers, spared=(main, beside)):
-            return self._full(now)
-        ledger, scoped = found[0] or Ledger(), found[1] or Ledger()
-        outcome = law.charge(ledger, scoped, order, now)
-        self._place(main, ledger)
-        self._place(beside, scoped)
-        return outcome
-
     def _other(self, order: Order, now: int) -> Answer:
-        key = order.charge.account if isinstance(order, Recall) else order.account
+        key = account_of(order)
         if isinstance(order, Forget):
-            self._idling.pop(key, None)
-            self._kept.pop(key, None)
+            self._evictable.pop(key, None)
+            self._permanent.pop(key, None)
             return None
         found = self._find(key)
         ledger = found or Ledger()
@@ -196,30 +189,30 @@ class MemoryStore:
     def _scoped(self, account: str, scope: str | None, ledger: Ledger) -> Ledger:
         return ledger if scope is None else self._find((account, scope)) or Ledger()
 
-    def _find(self, key: Key) -> Ledger | None:
-        return self._idling.get(key) or self._kept.get(key)
+    def _find(self, key: _Key) -> Ledger | None:
+        return self._evictable.get(key) or self._permanent.get(key)
 
-    def _place(self, key: Key, ledger: Ledger) -> None:
-        """Put a record where it belongs, once it holds anything."""
-        if key in self._kept:
+    def _place(self, key: _Key, ledger: Ledger) -> None:
+        """Keep a record that holds anything; it stays evictable as long as it holds only rates."""
+        if key in self._permanent:
             return
         if not ledger.rates_only:
-            self._idling.pop(key, None)
-            self._kept[key] = ledger
+            self._evictable.pop(key, None)
+            self._permanent[key] = ledger
         elif ledger.rates or ledger.operations or ledger.keyed_operations:
-            self._idling[key] = ledger
+            self._evictable[key] = ledger
 
-    def _make_room(self, now: int, newcomers: int, *, spared: tuple[Key, ...] = ()) -> bool:
-        """Evict idle records until *newcomers* fit; those that are looked at and stay get another turn."""
+    def _make_room(self, now: int, newcomers: int, spared: tuple[_Key, ...] = ()) -> bool:
+        """Evict idle records until *newcomers* fit; a record that stays is examined last again."""
         excess = len(self) + newcomers - self._max_keys
         if not newcomers or excess <= 0:
             return True
-        for _ in range(min(len(self._idling), _LOOKED_AT + excess)):
-            key = next(iter(self._idling))
-            if key in spared or not self._idling[key].is_idle(now):
-                self._idling.move_to_end(key)
+        for _ in range(min(len(self._evictable), _MAX_EXAMINED + excess)):
+            key = next(iter(self._evictable))
+            if key in spared or not self._evictable[key].is_idle(now):
+                self._evictable.move_to_end(key)
                 continue
-            del self._idling[key]
+            del self._evictable[key]
             excess -= 1
             if excess == 0:
                 return True
@@ -227,9 +220,9 @@ class MemoryStore:
 
 
 def _counts_in_account(order: Charge) -> bool:
-    """Say whether a scoped charge counts, or leaves its record, in the account itself too."""
+    """Return whether a charge writes the record of the account, and not only that of its scope."""
     per_scope = all(isinstance(part.limit, Rate) and part.limit.per for part in order.parts)
-    return order.operation is not None or not per_scope
+    return order.scope is None or order.operation is not None or not per_scope
 
 
 class AsyncMemoryStore:

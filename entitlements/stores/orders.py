@@ -1,4 +1,4 @@
-"""What can be said of any order: whose it is, how long it may take, whether it may be repeated."""
+"""Properties of any order: account, deadline, and whether it may be repeated."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from entitlements.model.charge import (
 from entitlements.model.instants import SECOND
 
 _DEADLINE = SECOND // 4
-"""Of an order that names no limit's definition: what quotas and allocations have."""
+"""Deadline of an order without a limit's definition; it is the default of quotas and allocations."""
 _REPEATABLE = (Settle, SetUsage, Read, ReadHistory, ReadHolders, Recall)
 
 
 def account_of(order: Order) -> str:
-    """Return the id of the account that an order is about."""
+    """Return the account of an order."""
     return order.charge.account if isinstance(order, Recall) else order.account
 
 
 def deadline_of(order: Order) -> int:
-    """Return how long an order may take, in microseconds: the longest of its limits' deadlines."""
+    """Return the deadline of an order, in microseconds: the longest of its limits' deadlines."""
     match order:
         case Charge():
             return order.deadline or _longest(order.parts)
@@ -52,14 +52,14 @@ def _longest(parts: tuple[Part, ...]) -> int:
 
 
 def within(order: Order, left: int) -> Order:
-    """Return *order* with no more time than *left*, in microseconds."""
+    """Return *order* with a deadline of at most *left* microseconds."""
     if isinstance(order, Charge | Refund | Settle) and left < deadline_of(order):
         return replace(order, deadline=max(1, left))
     return order
 
 
 def is_exact(order: Order) -> bool:
-    """Say whether carrying *order* out twice is the same as once."""
+    """Return whether executing *order* twice has the same effect as once."""
     if isinstance(order, Charge | Refund):
         return order.operation is not None
     return isinstance(order, _REPEATABLE)

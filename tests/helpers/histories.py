@@ -94,7 +94,7 @@ def play(history: list[OrderTemplate], client, change=lambda script: script) -> 
 
 def check_lifetime(memory: MemoryStore, client, now: int) -> None:
     """Check that a record of rates alone expires, but not before it is idle, and that others never do."""
-    ledger = memory._idling.get(ACCOUNT) or memory._kept.get(ACCOUNT)
+    ledger = memory._evictable.get(ACCOUNT) or memory._permanent.get(ACCOUNT)
     left = client.pttl(account_key("ent", ACCOUNT))
     if ledger is None:
         assert left == -2

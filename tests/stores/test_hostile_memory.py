@@ -234,7 +234,7 @@ def test_a_newcomer_looks_at_few_records_however_many_have_gone(small, monkeypat
     enforcer = Enforcer(POLICY, accounts={}, store=MemoryStore(lambda: 10**15))
     for at in range(MANY):
         enforcer.consume(hostile(at), "api")
-    assert looked <= MANY * (memory._LOOKED_AT + 1)
+    assert looked <= MANY * (memory._MAX_EXAMINED + 1)
 
 
 def test_a_journal_holds_what_it_says_also_when_what_waits_is_given_back(small):

@@ -11,10 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 import redis.asyncio
-from redis.asyncio.connection import Connection as AsyncConnection
 from redis.asyncio.connection import ConnectionPool as AsyncConnectionPool
-from redis.asyncio.connection import SSLConnection as AsyncSSLConnection
-from redis.asyncio.connection import UnixDomainSocketConnection as AsyncUnixConnection
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.asyncio.sentinel import SentinelConnectionPool as AsyncSentinelConnectionPool
@@ -33,6 +30,7 @@ from entitlements.stores.redis.timed_connections import (
     TimedSSLConnection,
     TimedUnixConnection,
 )
+from entitlements.stores.redis.url import CONNECTION_CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
 
 _CLASSES = {"redis": TimedConnection, "rediss": TimedSSLConnection, "unix": TimedUnixConnection}
 _TO_PRIMARY = {"redis": TimedSentinelConnection, "rediss": TimedSentinelSSLConnection}
-_ASYNC_CLASSES = {"redis": AsyncConnection, "rediss": AsyncSSLConnection, "unix": AsyncUnixConnection}
 
 _DRIVER = DriverInfo()
 """Name and version of redis-py, sent by each connection; made once, because reading the version opens files."""
@@ -89,7 +86,7 @@ def make_async_pool(target: Target) -> AsyncConnectionPool:
         sentinel.discover_master = _serialized(sentinel.discover_master)
         return AsyncSentinelConnectionPool(target.service, sentinel, max_connections=_UNBOUNDED, **settings)  # type: ignore[no-untyped-call]
     settings["socket_timeout"] = None
-    return AsyncConnectionPool(_ASYNC_CLASSES[target.kind], max_connections=_UNBOUNDED, **settings)
+    return AsyncConnectionPool(CONNECTION_CLASSES[target.kind][1], max_connections=_UNBOUNDED, **settings)
 
 
 def _serialized(discover: Callable[[str], Coroutine[Any, Any, Any]]) -> Callable[[str], Coroutine[Any, Any, Any]]:

@@ -47,7 +47,11 @@ class ClusterPool:
         timeout = request.timeout if self._client else self._start_up.timeout(request.timeout, started)
         _, deadline = acquire_slot(self._slots, timeout, started, self._target.shown)
         try:
-            reply = self._send(request, deadline)
+            client = self._connected(deadline)
+            with call_deadline(deadline):
+                reply = self._evaluate(client, request.call)
+        except ERRORS as error:
+            raise (unreachable if is_refused(error) else failure)(error, self._target.shown) from error
         finally:
             self._slots.release()
         self._slots.answered_at = monotonic()
@@ -58,14 +62,6 @@ class ClusterPool:
         client, self._client, self._refresh_map = self._client, None, None
         if client:
             client.close()
-
-    def _send(self, request: Request, deadline: float) -> Any:
-        client = self._connected(deadline)
-        try:
-            with call_deadline(deadline):
-                return self._evaluate(client, request.call)
-        except ERRORS as error:
-            raise (unreachable if is_refused(error) else failure)(error, self._target.shown) from error
 
     def _connected(self, deadline: float) -> Any:
         client = self._client

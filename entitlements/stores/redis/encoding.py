@@ -31,7 +31,7 @@ from entitlements.model.charge import (
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import UNLIMITED, Algorithm, Mode, Quota, Rate
 from entitlements.model.names import MAX_COUNT
-from entitlements.stores.orders import deadline_of
+from entitlements.stores.orders import account_of, deadline_of
 from entitlements.stores.redis.decoding import decoder_of
 from entitlements.stores.redis.keys import account_key, scope_key
 from entitlements.stores.redis.scripts import CHARGE, COMMANDS, RATE, SLIDING, Script
@@ -133,14 +133,9 @@ def encode_call(order: Order, namespace: str) -> Call:
     """Return the script call that carries out *order*."""
     if type(order) is Charge:
         return _encode_charge(order, namespace)
-    if type(order) is Recall:
-        return _make_call(
-            CHARGE, namespace, order.charge.account, order.charge.scope, _charge_args(order.charge, _RECALL)
-        )
-    if type(order) is Read:
-        return _make_call(CHARGE, namespace, order.account, order.scope, _read_args(order))
-    scope, args = _CALLS[type(order)](order)
-    return _make_call(COMMANDS, namespace, order.account, scope, args)  # type: ignore[union-attr]
+    scope, args = _ARGS[type(order)](order)
+    script = CHARGE if isinstance(order, Read | Recall) else COMMANDS
+    return _make_call(script, namespace, account_of(order), scope, args)
 
 
 def _make_call(script: Script, namespace: str, account: str, scope: str | None, args: tuple[bytes, ...]) -> Call:
@@ -152,23 +147,18 @@ def _encode_charge(order: Charge, namespace: str) -> Call:
     if order.is_one_rate:
         part = order.parts[0]
         limit: Rate = part.limit  # type: ignore[assignment]
-        if limit.per and order.scope is not None:
-            keys = (scope_key(namespace, order.account, order.scope),)
-        else:
-            keys = (account_key(namespace, order.account),)
+        account, scope = order.account, order.scope if limit.per else None
+        key = account_key(namespace, account) if scope is None else scope_key(namespace, account, scope)
         if limit.algorithm is Algorithm.SLIDING:
-            return Call(SLIDING, keys, _sliding_args(part, limit))
-        return Call(RATE, keys, (_encode_part(part),))
+            return Call(SLIDING, (key,), _sliding_args(part, limit))
+        return Call(RATE, (key,), (_encode_part(part),))
     return _make_call(CHARGE, namespace, order.account, order.scope, _charge_args(order, _VERBS[order.verb]))
 
 
 def _sliding_args(part: Part, limit: Rate) -> tuple[bytes, bytes]:
-    window = limit.window
-    shadow = limit.mode is Mode.SHADOW
-    return (
-        b"r" + limit.name.encode(),
-        _SLIDING_ARGS.pack(1, window, -(-window // 60), part.size, part.cost, shadow),
-    )
+    law, window, is_shadow = _LAWS[limit.algorithm], limit.window, limit.mode is Mode.SHADOW
+    meter = _SLIDING_ARGS.pack(law, window, -(-window // 60), part.size, part.cost, is_shadow)
+    return b"r" + limit.name.encode(), meter
 
 
 def _charge_args(order: Charge, verb: int) -> tuple[bytes, ...]:
@@ -236,7 +226,9 @@ def _refund_args(order: Refund) -> tuple[str | None, tuple[bytes, ...]]:
     return order.scope, (b"refund", (order.operation or "").encode(), b"1" if order.rates else b"0", *rates)
 
 
-_CALLS: dict[type, Callable[[Any], tuple[str | None, tuple[bytes, ...]]]] = {
+_ARGS: dict[type, Callable[[Any], tuple[str | None, tuple[bytes, ...]]]] = {
+    Read: lambda order: (order.scope, _read_args(order)),
+    Recall: lambda order: (order.charge.scope, _charge_args(order.charge, _RECALL)),
     Settle: _settle_args,
     Refund: _refund_args,
     Release: lambda order: (None, (b"release", order.limit.encode(), b"%d" % order.amount)),
@@ -246,3 +238,4 @@ _CALLS: dict[type, Callable[[Any], tuple[str | None, tuple[bytes, ...]]]] = {
     ReadHolders: lambda order: (None, (b"holders", order.limit.encode())),
     Forget: lambda _: (None, (b"forget",)),
 }
+"""Scope and arguments of every order but a charge."""

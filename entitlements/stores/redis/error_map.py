@@ -13,6 +13,9 @@ from entitlements.stores.redis.deadlines import PASSED
 if TYPE_CHECKING:
     from entitlements.errors import StoreError
 
+VERSIONS = "Redis 6.2, Valkey 7.2 or a later one"
+"""Servers that a store can use, for messages."""
+
 _MISCONFIGURED: dict[str, str] = {
     "SENTINEL": "no sentinel listens here; write redis+sentinel://host:26379/mymaster, or redis://host:6379",
     "unknown command ['`]EVALSHA": "this is a sentinel; write redis+sentinel://host:26379/ and the primary's name",
@@ -26,8 +29,7 @@ _MISCONFIGURED: dict[str, str] = {
     "permissions to run|can't run this command|NoPermission|NOPERM": "this user may not run what the store needs;"
     " `entitlements doctor` with this URL names what is missing, docs/operating-redis.md has the whole ACL",
     "MOVED|MovedError|CROSSSLOT|CrossSlot": "this server is one node of a cluster; write redis+cluster://host:port",
-    "unknown command": "the server does not know a command that the store needs;"
-    " Redis 6.2, Valkey 7.2 or a later one is needed",
+    "unknown command": f"the server does not know a command that the store needs; {VERSIONS} is needed",
     "luster mode is not enabled|luster support disabled": "this server is no cluster; write redis://host:port",
     "DB index is out of range": "the server has no database of this number; correct it in the store's URL",
 }
@@ -136,13 +138,6 @@ def _tls_cure(error: BaseException, server: str) -> str:
     if scheme.startswith("redis") and any(word in said for word in ("closed by server", "reset by peer")):
         return f"; a server with TLS hangs up: if it has that, write {scheme.replace('s', 'ss', 1)}{sign}{place}"
     return ""
-
-
-def too_old(version: str, server: str) -> StoreError:
-    """Return the error for a server that is too old."""
-    return Misconfigured(
-        f"store {server}: version {version} is too old; Redis 6.2, Valkey 7.2 or a later one is needed"
-    )
 
 
 def _said(error: BaseException) -> str:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import hiredis
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
-from entitlements.stores.errors import Overloaded
+from entitlements.stores.errors import Misconfigured, Overloaded
 from entitlements.stores.redis.acl import OLDEST
 from entitlements.stores.redis.clients import make_pool
 from entitlements.stores.redis.connection import Connection
 from entitlements.stores.redis.deadlines import StartUp, longest_wait
 from entitlements.stores.redis.encoding import pack_command
-from entitlements.stores.redis.error_map import failure, is_elsewhere, too_old, unreachable
+from entitlements.stores.redis.error_map import VERSIONS, failure, is_elsewhere, unreachable
 from entitlements.stores.redis.scripts import MAX_LOADS
 from entitlements.stores.redis.slots import Slots
 from entitlements.stores.redis.timed_connections import call_deadline, resolve_host
@@ -54,7 +54,7 @@ def check_version(hello: Any, shown: str) -> None:
     Check the reply to HELLO: a map, or under RESP2 a list of names and values.
 
     Raises:
-        StoreError: For a server that is too old.
+        Misconfigured: For a server that is too old.
         Exception: The reply, if it is an error.
     """
     if isinstance(hello, Exception):
@@ -63,7 +63,7 @@ def check_version(hello: Any, shown: str) -> None:
     version = known.get(b"version", b"").decode()
     numbers = tuple(int(each) for each in version.split(".")[:2] if each.isdigit())
     if len(numbers) == 2 and numbers < OLDEST:
-        raise too_old(version, shown)
+        raise Misconfigured(f"store {shown}: version {version} is too old; {VERSIONS} is needed")
 
 
 def acquire_slot(slots: Slots, timeout: float, started: float, shown: str) -> tuple[Any, float]:

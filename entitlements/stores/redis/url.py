@@ -33,8 +33,12 @@ _SETTINGS = frozenset({
     "host", "port", "path", "db", "username", "password", "credential_provider", "client_name", "protocol",
     "socket_keepalive", "socket_keepalive_options", "socket_type", "socket_read_size",
 })  # fmt: skip
-_CLASSES = {"redis": (Connection, AsyncConnection), "rediss": (SSLConnection, AsyncSSLConnection),
-            "unix": (UnixConnection, AsyncUnixConnection)}  # fmt: skip
+CONNECTION_CLASSES = {
+    "redis": (Connection, AsyncConnection),
+    "rediss": (SSLConnection, AsyncSSLConnection),
+    "unix": (UnixConnection, AsyncUnixConnection),
+}
+"""Classes of redis-py by kind of connection: for threads, and for an event loop."""
 
 _HOST = re.compile(r"(?:[^:/@\[\]]+|\[[^/@\[\]]+\])?(?::[0-9]+)?")
 _ASSIGNED = re.compile(r"([^?&=/]+)=([^&]*)")
@@ -231,13 +235,15 @@ def target_from_client(client: Any, namespace: str, max_connections: int) -> Tar
     if isinstance(client, redis.RedisCluster | redis.asyncio.RedisCluster):
         nodes = tuple((str(node.host), int(node.port)) for node in client.nodes_manager.startup_nodes.values())
         kwargs = (client.nodes_manager if isinstance(client, redis.RedisCluster) else client).connection_kwargs
-        kind = "rediss" if kwargs.get("ssl") or kwargs.get("connection_class") in _CLASSES["rediss"] else "redis"
+        kind = (
+            "rediss" if kwargs.get("ssl") or kwargs.get("connection_class") in CONNECTION_CLASSES["rediss"] else "redis"
+        )
         return target(_join(nodes), kind, _connection_settings(kwargs), hosts=nodes)
     pool = client.connection_pool
     kwargs, connection_class = pool.connection_kwargs, pool.connection_class
     settings = _connection_settings(kwargs)
     if isinstance(pool, SentinelConnectionPool | AsyncSentinelConnectionPool):
-        kind = "rediss" if issubclass(connection_class, _CLASSES["rediss"]) else "redis"
+        kind = "rediss" if issubclass(connection_class, CONNECTION_CLASSES["rediss"]) else "redis"
         sentinels = [each.connection_pool.connection_kwargs for each in pool.sentinel_manager.sentinels]
         nodes = tuple((str(each["host"]), int(each["port"])) for each in sentinels)
         entry = {
@@ -245,7 +251,7 @@ def target_from_client(client: Any, namespace: str, max_connections: int) -> Tar
         }
         service = str(pool.service_name)
         return target(_join(nodes), kind, settings, hosts=nodes, service=service, sentinel_settings=entry)
-    kinds = [kind for kind in ("unix", "rediss", "redis") if issubclass(connection_class, _CLASSES[kind])]
+    kinds = [kind for kind in ("unix", "rediss", "redis") if issubclass(connection_class, CONNECTION_CLASSES[kind])]
     if not kinds:
         raise TypeError(f"a client with connections of {connection_class.__name__} is not known; pass a store URL")
     place = kwargs.get("path") or f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}"
