@@ -177,7 +177,7 @@ def sizes(*roots):
     seen, todo, found = set(), list(roots), []
     while todo:
         thing = todo.pop()
-        if id(thing) in seen or isinstance(thing, type | types.ModuleType | Policy):
+        if id(thing) in seen or isinstance(thing, type | types.ModuleType | Policy | Flaky):  # it stands for a server
             continue
         if isinstance(thing, dict) and "__builtins__" in thing:
             continue
