@@ -1,5 +1,5 @@
 """
-How fast, against what: `make bench` prints every row as a ratio to something in the same round.
+In-process benchmarks: every row is a ratio to another case of the same round. `make bench` runs them.
 
     python -m benchmarks [--rounds 15] [--json FILE]
 """
@@ -18,7 +18,7 @@ RESULTS = Path(__file__).parents[1] / ".bench" / "embedded.json"
 
 
 def main() -> int:
-    """Measure, print the table, and write the raw rounds where asked."""
+    """Measure, print the table, and write the raw figures of every round."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="shuffled rounds, at least 9")
     parser.add_argument("--json", type=Path, default=RESULTS, help="where the raw figures of every round go")

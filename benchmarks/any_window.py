@@ -1,12 +1,12 @@
 """
-How many units a limiter admits in *any* window of its length, under traffic that looks for the worst one.
+Measure how many units a limiter admits in *any* window, under traffic that looks for the worst one.
 
     python -m benchmarks.any_window redis://localhost:6379 [--accounts 60] [--rounds 3]
 
-Each account is a task of its own and plays the same script against our sliding window and against the
-sliding-window counter of `limits`, at the same instants: one call just after a sub-bucket began, the
-rest of the limit just before that window ends, all that it can get just under a window later, and then
-for one more window a call on either side of every edge between two sub-buckets.
+Each account is a task. It makes the same calls against our sliding window and against the sliding-window
+counter of `limits`, at the same instants: one call just after a sub-bucket began, the rest of the limit
+just before that window ends, as many as possible just under a window later, and then for one more window
+a call on either side of every edge between two sub-buckets.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Contestant:
     A limiter and what it admitted.
 
     Args:
-        name: In words.
+        name: Its name in the table.
         hit: Takes an account and a cost; returns the admission, or None.
         admitted: By account.
         calls: How many were made.
@@ -105,7 +105,7 @@ async def compete(url: str, *, accounts: int, rounds: int = 1, window: int = WIN
         url: Of a Redis or a Valkey.
         accounts: How many at once.
         rounds: How often, each time with new accounts.
-        window: What ours believes the window to be.
+        window: The window that ours is configured with.
     """
     store = AsyncRedisStore(url)
     pool = BlockingConnectionPool.from_url(url, max_connections=32, timeout=20)  # as many as ours has
@@ -126,7 +126,7 @@ async def compete(url: str, *, accounts: int, rounds: int = 1, window: int = WIN
 
 
 def ours(store: AsyncRedisStore, window: int = WINDOW) -> Callable:
-    """Return our sliding window; the server says when it counted."""
+    """Return our sliding window; the reply has the server's time of counting."""
     part = Part(Rate("api", window, deadline=5 * SECOND), LIMIT)
 
     async def hit(account, cost):
@@ -137,7 +137,7 @@ def ours(store: AsyncRedisStore, window: int = WINDOW) -> Callable:
 
 
 def sliding_window_counter(storage) -> Callable:
-    """Return the approximation of `limits`; it was counted between our asking and its answer."""
+    """Return the sliding-window counter of `limits`; it counted between call and reply."""
     limiter, item = SlidingWindowCounterRateLimiter(storage), RateLimitItemPerSecond(LIMIT, SECONDS)
 
     async def hit(account, cost):
@@ -149,13 +149,13 @@ def sliding_window_counter(storage) -> Callable:
 
 
 async def _play(contestants: list[Contestant], account: str) -> None:
-    """Play the script for one account, at a time of its own within the first window."""
+    """Make the calls of one account, at a different time within the first window."""
     now = time.time() + random.uniform(0.1, SECONDS)
     start = (int(now * SECOND) // WIDTH * WIDTH) / SECOND + NEAR
     await _all(contestants, account, start, [1])
     for burst in (start + SECONDS - 3 * NEAR, start + 2 * SECONDS - 4 * NEAR):
         await _all(contestants, account, burst, [random.randint(5, 15) for _ in range(10)] + [5] * 10)
-        await _all(contestants, account, burst, [1] * 15)  # filled to the brim
+        await _all(contestants, account, burst, [1] * 15)  # up to the limit
     edges = [start - NEAR + (edge * WIDTH) / SECOND for edge in range(120, 182)]
     for edge in edges:
         await _all(contestants, account, edge - NEAR, [random.randint(1, 9)])

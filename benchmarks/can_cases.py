@@ -1,10 +1,10 @@
 """
-May this account use "sso"? Asked of one environment's library, beside a plain function in the same process.
+Time one question, "may this account use sso?", for the library of one environment and for a plain function.
 
     python -m benchmarks.can_cases growthbook     # prints the nanoseconds of each case as JSON
 
-Whose account is on which plan stands in a dictionary of the product, as it would after a
-session was read. A library that knows plans and no accounts is told the plan.
+A dictionary holds the plan of each account, as it would after a session was read. A library
+that knows plans but no accounts gets the plan.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def entitlements():
 
 
 def openfeature():
-    """Return the questions to OpenFeature's in-memory provider: a context for each question, and one that is kept."""
+    """Return the questions to OpenFeature's in-memory provider: with a new context each, and with one that is kept."""
     from openfeature import api
     from openfeature.evaluation_context import EvaluationContext
     from openfeature.flag_evaluation import FlagResolutionDetails, Reason
@@ -74,7 +74,7 @@ def openfeature():
 
 
 def growthbook():
-    """Return the questions to GrowthBook: an object for each question, as for each request, and one that is kept."""
+    """Return the questions to GrowthBook: with a new object each, as for each request, and with one that is kept."""
     from growthbook import GrowthBook
 
     rule = {"condition": {"plan": {"$in": list(HAVING_IT)}}, "force": True}
@@ -110,7 +110,7 @@ def timed(library):
 
 
 def asking(question):
-    """Return what asks the question so many times."""
+    """Return a function that asks the question a given number of times."""
 
     def run(loops):
         for _ in range(loops):
@@ -120,7 +120,7 @@ def asking(question):
 
 
 def asking_snapshot(question):
-    """Return what asks an account's snapshot so many times."""
+    """Return a function that asks an account's snapshot a given number of times."""
 
     def run(loops):
         for _ in range(loops):

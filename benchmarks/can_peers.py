@@ -1,11 +1,11 @@
 """
-What one question about a feature costs: ours, OpenFeature's in-memory provider, GrowthBook.
+Cost of one question about a feature: ours, OpenFeature's in-memory provider, GrowthBook.
 
     python -m benchmarks.can_peers [--rounds 15]
 
 Each library answers in an environment and a process of its own, new in every round and in
 shuffled order. The unit is a plain function in that same process, one `dict.get` and one
-test in a `frozenset`; so a difference between two processes falls out.
+test in a `frozenset`; so differences between processes cancel out.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def asked(library):
 
 
 def measured(rounds, ask=asked):
-    """Return for each library what each round said."""
+    """Return the figures of each library in each round."""
     found = {library: [] for library in LIBRARIES}
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)

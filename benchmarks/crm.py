@@ -1,10 +1,10 @@
 """
-A CRM's export with a tier in every row: rows a second, and the most memory that the command holds.
+Speed and peak memory of `entitlements crm assign` on a CRM's export.
 
     python -m benchmarks.crm [--rows 100000]
 
-The command runs as a user would run it, in a process of its own; what it holds at most is
-what the operating system says of that process when it has ended.
+The command runs in a process of its own, as a user would run it. Peak memory is the figure of
+the operating system for that process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CITIES = [("Köln", "NW"), ("New York", "NY"), ("São Paulo", "SP"), ("Austin", 
 
 
 def export(path: Path, rows: int, seed: int = 8) -> None:
-    """Write an export as a CRM does: quoted where needed, a few cells missing, a few wrong."""
+    """Write an export like a CRM's: quoted where needed, a few cells missing, a few wrong."""
     chance = random.Random(seed)
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         file.write(",".join(HEADINGS) + "\r\n")
@@ -38,7 +38,7 @@ def export(path: Path, rows: int, seed: int = 8) -> None:
 
 
 def run(rows: int, *options: str) -> dict[str, float]:
-    """Return seconds, rows a second, the size of the export and the most memory held, of one run of the command."""
+    """Run the command once; return seconds, rows a second, the size of the export and the peak memory."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "accounts.csv"), Path(folder, "tiered.csv")
         export(source, rows)

@@ -38,7 +38,7 @@ ROWS = [
 
 
 def cases() -> dict[str, Callable[[int], None]]:
-    """Return each case as a function that runs it so many times."""
+    """Return each case as a function that runs it a given number of times."""
     policy = Policy.load(POLICY)
     enforcer = Enforcer(policy, accounts={ACCOUNT: "enterprise"})
     use(enforcer)
@@ -87,7 +87,7 @@ def _consume(loops, policy, limit):
 
 
 def _denying(policy):
-    """Return what refuses again and again behind the deny cache; what counts is in memory, and asked once a second."""
+    """Return a case that is refused by the deny cache; the memory store behind it is asked once a second."""
     once = Account(ACCOUNT, "enterprise", overrides=(_ONCE,))
     enforcer = Enforcer(policy, accounts={ACCOUNT: once}, store=DenyCache(MemoryStore()))
 

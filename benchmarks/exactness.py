@@ -1,10 +1,10 @@
 """
-How exact, and in how much room: what many processes are admitted, and what 100,000 accounts take, on each server.
+Exactness and memory on each server: units admitted to competing processes, and bytes of 100,000 accounts.
 
     python -m benchmarks.exactness [--processes 8] [--tasks 64] [--left 10000] [--accounts 100000] [--kinds valkey-9 …]
 
-The servers are those of the tests, started for this and stopped at the end. No figure here depends on how
-fast the machine is.
+The servers of the tests are started and stopped by this program. No figure depends on the speed of the
+machine.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MOST = 600
 
 
 def main() -> int:
-    """Run every contest on every server, and print a line of each."""
+    """Run every contest on every server, and print a line for each."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.exactness", description=__doc__)
     parser.add_argument("--processes", type=int, default=8)
     parser.add_argument("--tasks", type=int, default=64, help="in each process")
@@ -82,7 +82,7 @@ def _line(what, said, holds):
 
 
 def _room(rack, kind, accounts):
-    """Load accounts with one hourly rate, all 61 buckets non-zero, and print what each takes."""
+    """Load accounts with one hourly rate, all 61 buckets non-zero, and print the bytes of each."""
     server = rack.start(kind)
     with server.client() as client:
         empty = client.info("memory")["used_memory"]
@@ -102,10 +102,10 @@ def key_of(number):
 
 def load(url, client, accounts):
     """
-    Charge each account once by the store itself; return what the store says the last one has used.
+    Charge each account once through the store; return the usage of the last one.
 
-    A full ring takes an hour to fill. Its counts are written into the record that the charge
-    has made, where `stores/lua/meters.lua` says that they stand.
+    A ring takes an hour to fill. So its counts are written into the record that the charge
+    made, at their place in the layout (`stores/redis/lua/meters.lua`).
     """
     asyncio.run(_charged(url, range(accounts)))
     total, counts = (FULL * BUCKETS).to_bytes(4, "big"), FULL.to_bytes(4, "big") * BUCKETS
@@ -121,7 +121,7 @@ def load(url, client, accounts):
 
 
 async def _charged(url, numbers):
-    """Charge these accounts, 32 at a time; return what the last one has used then."""
+    """Charge these accounts, 32 at a time; return the usage of the last one."""
     store, used = AsyncRedisStore(url), 0
 
     async def charge(some):

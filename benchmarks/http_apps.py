@@ -1,10 +1,10 @@
 """
-Hello-world, bare and behind each limiter; every environment runs its own of these.
+Hello-world applications, bare and behind each limiter; every environment runs its own.
 
     python -m benchmarks.http_apps "slowapi" --store redis://127.0.0.1:6379 --port 8000
 
-One rule everywhere: as many requests an hour, for each account that `X-Account` names,
-as nobody sends. Nothing here is imported before the application that needs it is made.
+The rule is the same everywhere: more requests an hour than the load sends, for each account in
+`X-Account`. Packages are imported only by the application that needs them.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """
-What a limiter on Redis leaves of a route: hello-world behind ours, slowapi and fastapi-limiter.
+Throughput of hello-world behind a limiter on Redis: ours, slowapi and fastapi-limiter.
 
     python -m benchmarks.http_peers [--rounds 5] [--seconds 3] [--kind redis-8.2]
 
 uvicorn (one worker, uvloop, httptools) serves each application in a process and an
 environment of its own, and `wrk` asks with 32 connections for 1,000 accounts in turn.
-Every application runs once in each round, in shuffled order, on an emptied Redis; the
-share that it keeps is of the bare application in the same round. A run in which anything
-but a 200 was answered, or in which Redis did not count every request, is refused.
+Every application runs once in each round, in shuffled order, on an empty Redis. The share that
+it keeps is relative to the bare application in the same round. A run is rejected if a response
+was not 200, or if Redis did not count every request.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ CASES = [
 
 
 def counted(said):
-    """Return how many requests wrk has had answered, and how many a second; refuse anything but 200."""
+    """Return the number of responses that wrk counted, and the rate; reject any status but 200."""
     if "Non-2xx" in said or "Socket errors" in said:
         raise SystemExit(f"not every answer was 200:\n{said}")
     many = int(re.search(r"(\d+) requests in", said)[1])
@@ -85,7 +85,7 @@ def counted(said):
 
 
 def asked(port, script, seconds):
-    """Let wrk ask for so long; return what it counted."""
+    """Run wrk for some seconds; return its counts."""
     command = ["wrk", "-t1", "-c32", f"-d{seconds}s", "-s", script, f"http://127.0.0.1:{port}/"]
     return counted(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
@@ -97,7 +97,7 @@ def cpu_seconds(pid):
 
 
 def probe(case, port):
-    """Ask once; refuse an answer that is not the one that this application must give."""
+    """Send one request; reject a response that is not the expected one."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", "/", headers={HEADER: account(0)})
@@ -158,7 +158,7 @@ def run(case, server, script, seconds):
 
 
 def in_redis(server):
-    """Return how many requests the counts in Redis add up to, whoever keeps them."""
+    """Return the total of the counts in Redis, for every limiter."""
     charges, ours = 0, False
     with server.client() as client:
         for key in client.scan_iter(count=ACCOUNTS):
@@ -176,7 +176,7 @@ def in_redis(server):
 
 
 def measured(server, script, rounds, seconds):
-    """Return what each application did in each round."""
+    """Return the figures of each application in each round."""
     found = []
     for number in range(rounds):
         found.append({})

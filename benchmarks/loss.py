@@ -1,14 +1,14 @@
 """
-What is lost: acknowledged units that are gone after a server was killed in the middle of its work.
+Loss of acknowledged units after a server was killed under load.
 
     python -m benchmarks.loss [--rounds 3] [--seconds 2.5] [--kind valkey-9]
 
 Four threads charge quotas through `Enforcer`, each charge with its operation id, as fast
-as they are answered. In the middle of it the server gets SIGKILL (or what the row says)
-and is started again on the same folder, or its replica is promoted. *Lost* are units that
-callers were told they got, and that the server no longer counts; where a reply was lost,
-it may count more than was told, which shows as 0. A killed process does not lose what the
-system has buffered: a power cut would take that too, which no row here measures.
+as they are answered. Under this load the server gets SIGKILL (or the row's fault) and is
+started again on the same folder, or its replica is promoted. *Lost* are units that callers
+were granted and that the server no longer counts. If a reply was lost, the server may count
+more than callers know of; this shows as 0. A killed process does not lose what the system
+has buffered. A power cut would lose that too; no row measures it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ POLICY = Policy.parse({
 
 @dataclass
 class Load:
-    """Threads that charge; how many units each account was told it got."""
+    """Threads that charge, and the units that each account was granted."""
 
     url: str
     told: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ACCOUNTS, 0))
@@ -74,12 +74,12 @@ class Load:
 
     @property
     def total(self):
-        """How many units were told in all."""
+        """Units granted in total."""
         return sum(self.told.values())
 
 
 def lost(told, url):
-    """Return how many of the units told are not counted by the server at *url*, once it has loaded its data."""
+    """Return how many granted units the server at *url* does not count, once it has loaded its data."""
     with redis.Redis.from_url(url, decode_responses=True) as client:
         wait_until(lambda: not client.info("persistence")["loading"], "a server that has loaded its data")
     with Enforcer(POLICY, accounts=dict.fromkeys(ACCOUNTS, "one"), store=url) as enforcer:
@@ -90,7 +90,7 @@ def lost(told, url):
 
 
 def killed(*lines):
-    """Return a row: a server with these lines is killed under load and started again."""
+    """Return a row: a server with this configuration is killed under load and started again."""
 
     def run(rack, kind, seconds):
         server = rack.start(kind, *lines)
@@ -106,7 +106,7 @@ def killed(*lines):
 
 
 def paused(rack, kind, seconds):
-    """Stop the server under load, for a second, and let it go on."""
+    """Stop the server under load for a second, and resume it."""
     server = rack.start(kind)
     with Load(server.url) as load:
         time.sleep(seconds / 2)
@@ -120,7 +120,7 @@ def paused(rack, kind, seconds):
 
 
 def flushed(rack, kind, seconds):
-    """Have somebody say FLUSHALL."""
+    """Send FLUSHALL under load."""
     server = rack.start(kind, "appendonly yes", "appendfsync always")
     with Load(server.url) as load:
         time.sleep(seconds)
@@ -164,7 +164,7 @@ def _fill(client):
 
 def promoted(*lines, early=0.0):
     """
-    Return a row: the primary, which has these lines, is killed and its replica promoted.
+    Return a row: the primary with this configuration is killed, and its replica promoted.
 
     Args:
         lines: Of the primary's configuration.
@@ -216,10 +216,10 @@ ROWS = (
 
 
 def main() -> None:
-    """Run every row, and print what was lost."""
+    """Run every row, and print the losses."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loss", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2.5, help="how long is charged before the fault")
+    parser.add_argument("--seconds", type=float, default=2.5, help="seconds of charges before the fault")
     parser.add_argument("--kind", choices=KINDS, default="valkey-9")
     options = parser.parse_args()
     logging.getLogger("entitlements").setLevel(logging.ERROR)

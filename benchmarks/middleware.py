@@ -1,12 +1,12 @@
 """
-What the middleware costs a route: requests per second of hello-world behind it.
+Cost of the middleware on a route: requests per second of hello-world behind it.
 
     python -m benchmarks.middleware [--rounds 5] [--app raw] [--store redis://127.0.0.1]
 
 uvicorn with httptools serves each variant in a process of its own, `wrk` asks with 32
-connections. In each round all of them are started anew, and asked in turn for a second
-each, four times over, in shuffled order; a share is of a pass-through that does nothing,
-seconds before or after.
+connections. In each round all of them are started again and asked in turn for a second each,
+four times, in shuffled order. A share is relative to a middleware that does nothing, seconds
+before or after.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def hello(scope, receive, send):
 
 
 def starlette_hello():
-    """Return hello-world as most people write it."""
+    """Return hello-world as a usual Starlette application."""
     from starlette.applications import Starlette
     from starlette.responses import PlainTextResponse
     from starlette.routing import Route
@@ -66,7 +66,7 @@ class PassThrough:
 
 
 class Headed(PassThrough):
-    """A middleware that adds two headers such as ours, which are always the same."""
+    """A middleware that adds two constant headers such as ours."""
 
     async def __call__(self, scope, receive, send):
         """Serve one scope."""
@@ -80,7 +80,7 @@ class Headed(PassThrough):
 
 
 def variants(store, inner=hello):
-    """Return what is compared: a name, and what makes the application around *inner*."""
+    """Return the variants: a name, and a function that makes the application around *inner*."""
     from entitlements import AsyncEnforcer, Policy
     from entitlements.http.asgi import EntitlementsMiddleware
     from entitlements.http.routes import Route
@@ -127,7 +127,7 @@ def cpu_seconds(process):
 
 
 def requests_per_second(port, seconds):
-    """Return what wrk counts, and refuse to count anything but 200."""
+    """Return the rate that wrk counts; reject any status but 200."""
     said = subprocess.run(
         ["wrk", "-t1", "-c32", f"-d{seconds}s", f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=True
     ).stdout
@@ -165,12 +165,12 @@ def started(name, store, app):
 
 
 def best(rounds, name):
-    """Return the mean of a variant's three best runs: what it does while nobody else uses the machine."""
+    """Return the mean of a variant's three best runs: its rate on an undisturbed machine."""
     return sum(sorted(each[name] for each in rounds)[-3:]) / 3
 
 
 def one_pass(served, seconds, cpu):
-    """Ask every variant for a while, in shuffled order; return the requests a second, and note the processor time of each."""
+    """Ask every variant for a while, in shuffled order; return the requests a second, and record the processor time of each."""
     found = {}
     for name in random.sample(list(served), len(served)):
         process, port = served[name]
@@ -188,7 +188,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", help="variants, by name")
     parser.add_argument("--store", default="memory://")
     parser.add_argument(
-        "--app", choices=("starlette", "raw"), default="starlette", help="hello-world by Starlette, or by hand"
+        "--app", choices=("starlette", "raw"), default="starlette", help="hello-world by Starlette, or in plain ASGI"
     )
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)

@@ -1,13 +1,12 @@
 """
-An outage, second by second: which path decided, and how long that took.
+Timeline of an outage: which path decided, and how long it took.
 
     python -m benchmarks.outage [--rate 0] [--plot docs/outage.svg] [--kind valkey-9]
 
 Requests come through the middleware (its ASGI interface, in this process) at half the
-rate that it can take, whatever becomes of the answers: one in four is charged a quota
-that is refused without the store, the others a rate. Over 60 seconds the server is
-stopped (SIGSTOP) and resumed, then killed and started again. Each decision is timed
-inside the process.
+rate that it can take, without waiting for responses. One in four is charged a quota that is
+refused without the store, the others a rate. Over 60 seconds the server is stopped (SIGSTOP)
+and resumed, then killed and started again. Each decision is timed inside the process.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from entitlements.http.routes import Route
 
 LASTS = 60
 STORY = ((10, "stop"), (25, "resume"), (38, "kill"), (48, "start"))
-"""What happens to the server, and in which second."""
+"""Faults of the server, by second."""
 DEADLINE = 0.05
 PATHS_ASKED = ("/leads", "/", "/", "/")
 PATHS = ("store", "local", "refused")
@@ -50,10 +49,10 @@ POLICY = Policy.parse({
 @dataclass
 class Run:
     """
-    What was noted: when each decision began, how long it took, and who made it.
+    Record of a run: the start, the duration and the path of each decision.
 
-    It stands in arrays, which the collector of garbage need not look through: a minute's notes
-    in a list would make it stop the process for a tenth of a second, again and again.
+    The figures are in arrays, which the garbage collector does not traverse: a list with the
+    decisions of a minute would pause the process for a tenth of a second at each full pass.
     """
 
     began: float = 0.0
@@ -61,11 +60,11 @@ class Run:
     statuses: Counter = field(default_factory=Counter)
     happened: dict[str, float] = field(default_factory=dict)
     opened: list[float] = field(default_factory=list)
-    """When the breaker opened after it was closed."""
+    """Times at which the breaker opened after it was closed."""
     openings: int = 0
 
     def note(self, began, took, path):
-        """Keep one decision."""
+        """Record one decision."""
         self.notes.extend((began, took, PATHS.index(path)))
 
     @cached_property
@@ -86,7 +85,7 @@ async def hello(scope, receive, send):
 
 
 def timed(enforcer, run):
-    """Note every decision of the enforcer that asks the store, or would; and when the breaker opens."""
+    """Record every decision of the enforcer that asks the store, or would, and the times at which the breaker opens."""
     breaker = enforcer._store._store._degrading.breaker
     # The middleware asks for one unit of a rate by `beyond`, and for all else by `consume`.
     for verb, path_of in (("beyond", path_of_outcome), ("consume", path_of_decision)):
@@ -94,17 +93,17 @@ def timed(enforcer, run):
 
 
 def path_of_outcome(outcome):
-    """Return who answered a store's order."""
+    """Return the path that answered an order."""
     return "store" if not outcome.ways else "local" if outcome.lines[0].fits else "refused"
 
 
 def path_of_decision(decision):
-    """Return who made a decision."""
+    """Return the path that made a decision."""
     return "store" if not decision.degraded else "local" if decision.allowed else "refused"
 
 
 def noted(verb, path_of, breaker, run):
-    """Return a verb that notes when each decision began, how long it took, and who made it."""
+    """Return a verb that records the start, the duration and the path of each decision."""
 
     async def noting(*args, **named):
         began = time.perf_counter()
@@ -132,7 +131,7 @@ async def request(app, run, path):
 
 
 async def capacity(app):
-    """Return how many requests a second 32 tasks get answered, one after the other each."""
+    """Return the requests a second of 32 tasks that each wait for their response."""
     run, until = Run(), time.perf_counter() + 4
 
     async def client():
@@ -145,7 +144,7 @@ async def capacity(app):
 
 
 async def story(server, run):
-    """Do to the server what the story says."""
+    """Apply the faults to the server."""
     for at, what in STORY:
         await asyncio.sleep(max(0, run.began + at - time.perf_counter()))
         do = {"stop": server.stop, "resume": server.cont, "kill": server.kill, "start": server.start}[what]
@@ -154,7 +153,7 @@ async def story(server, run):
 
 
 async def load(app, run, rate):
-    """Send requests at this rate for the time of the story, without waiting for answers."""
+    """Send requests at this rate for the whole run, without waiting for responses."""
     tasks, sent = set(), 0
     while (now := time.perf_counter() - run.began) < LASTS:
         while sent < now * rate:
@@ -167,7 +166,7 @@ async def load(app, run, rate):
 
 
 async def measured(server, rate):
-    """Run the story, and return what was noted with the rate."""
+    """Run the faults under load; return the record and the rate."""
     run = Run()
     async with AsyncEnforcer(POLICY, accounts={"acme": "one"}, store=server.url, expected_processes=1) as enforcer:
         app = EntitlementsMiddleware(
@@ -185,18 +184,18 @@ async def measured(server, rate):
 
 
 def quantile(values, share):
-    """Return the value below which this share of them lies."""
+    """Return the value below which this share of the values lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def opened(run, fault):
-    """Return when the breaker opened first after a fault: from then on nobody waits."""
+    """Return when the breaker first opened after a fault; from then on no call waits."""
     return min(at for at in run.opened if at > run.happened[fault])
 
 
 def strict_again(run, cure):
-    """Return how long after a cure the last degraded decision came."""
+    """Return the time from the end of a fault to the last degraded decision."""
     end = run.happened[cure] + 9
     return (
         max((at for at, _, path in run.within(run.happened[cure], end) if path != "store"), default=0)
@@ -205,7 +204,7 @@ def strict_again(run, cure):
 
 
 def report(run, rate, most, kind):
-    """Print the figures, and return whether every bar is met."""
+    """Print the figures; return whether every bar is met."""
     print(f"{environment()}; {kind}; {rate:,} requests/s of {most:,} that the middleware takes")
     print(f"{'':<34}{'decisions':>10}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}   bar")
     met = True
@@ -240,7 +239,7 @@ def report(run, rate, most, kind):
 
 
 def main() -> int:
-    """Measure, print the figures, and draw the timeline where asked."""
+    """Measure, print the figures, and draw the timeline if asked."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.outage", description=__doc__)
     parser.add_argument("--rate", type=int, default=0, help="requests a second; 0 for half of what can be taken")
     parser.add_argument("--plot", type=Path, help="draw the timeline here, as SVG")

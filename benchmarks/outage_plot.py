@@ -1,4 +1,4 @@
-"""The outage timeline as SVG: above, who decided; below, how long it took."""
+"""Timeline of an outage as SVG: paths of decisions above, times below."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def drawn(decisions, happened, paths, lasts):
     Return the timeline as SVG.
 
     Args:
-        decisions: When each began, how long it took, and who made it, in seconds.
-        happened: When what happened to the server.
-        paths: Who may have made a decision, in the order of the legend.
-        lasts: Seconds that the timeline has.
+        decisions: Start, duration and path of each decision, in seconds.
+        happened: Time of each fault of the server.
+        paths: Paths of decisions, in the order of the legend.
+        lasts: Length of the timeline, in seconds.
     """
     columns = _columns(decisions, lasts)
     height = TOP + SHARES + GAP + TIMES + BOTTOM
@@ -80,7 +80,7 @@ def _legend(paths):
 
 
 def _shares(columns, paths, lasts):
-    """Draw, for each column, what share of the decisions each path made."""
+    """Draw, for each column, the share of decisions of each path."""
     wide = (WIDTH - LEFT - RIGHT) * BIN / lasts
     for at, column in enumerate(columns):
         below = float(TOP + SHARES)

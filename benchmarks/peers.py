@@ -1,9 +1,9 @@
 """
 Peers in environments of their own: their pins conflict with ours and with each other's.
 
-Each is made once by uv under `.bench/`, from the list below, with the same interpreter as
-this one. What serves the requests (uvicorn, Starlette and so on) has the version that is
-installed here, so that a difference is the peer's.
+uv makes each once under `.bench/`, from the list below, with the interpreter of this process.
+The packages that serve requests (uvicorn, Starlette and so on) have the versions installed
+here, so that a difference is the peer's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 OURS = "entitlements"
 SERVING = ("uvicorn", "uvloop", "httptools", "starlette", "fastapi", "hiredis")
-"""What must not differ between environments that serve requests."""
+"""Packages that must have the same version in all environments that serve requests."""
 
 HTTP = {
     "slowapi": ("slowapi==0.1.10", "limits[redis]==5.8.0", "redis[hiredis]==7.4.1"),  # limits wants redis<8
@@ -30,14 +30,14 @@ FLAGS = {"openfeature": ("openfeature-sdk==0.10.0",), "growthbook": ("growthbook
 
 
 def requirements(name: str) -> list[str]:
-    """Return what is installed for a peer."""
+    """Return the packages of a peer."""
     if name in FLAGS:
         return list(FLAGS[name])
     return [*HTTP[name], *(f"{each}=={version(each)}" for each in SERVING)]
 
 
 def python_of(name: str) -> str:
-    """Return the interpreter of a peer's environment, made first where it is missing or another was asked for."""
+    """Return the interpreter of a peer's environment, which is made first if it is missing or its packages changed."""
     if name == OURS:
         return sys.executable
     folder = ROOT / ".bench" / name
@@ -79,7 +79,7 @@ def installed() -> dict[str, str]:
 
 
 def chief(versions: dict[str, dict[str, str]], *names: str) -> str:
-    """Return the versions that matter of each environment, in one line."""
+    """Return the main versions of each environment, in one line."""
     said = (
         f"{environment}: " + ", ".join(f"{each} {found[each]}" for each in names if each in found)
         for environment, found in versions.items()
@@ -101,7 +101,7 @@ def machine() -> str:
 
 
 def markdown(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """Return a table: the first column to the left, figures to the right."""
+    """Return a Markdown table: the first column aligned left, figures right."""
     lines = [head, ("---", *("---:" for _ in head[1:])), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

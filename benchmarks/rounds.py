@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TARGET_NS = 40_000_000
-"""How long one case runs in one round."""
+"""Nanoseconds that one case runs in one round."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Row:
     One line of the results.
 
     Args:
-        what: In words.
+        what: Text of the line.
         case: The case measured.
         against: The case that it is a ratio to.
         base: The other case's name in the table.
-        bar: The largest ratio that is good enough; None where nothing is promised.
+        bar: The largest acceptable ratio; None without a goal.
     """
 
     what: str

@@ -1,11 +1,11 @@
 """
-What one decision costs, beside what nothing could be faster than and what else there is.
+Cost of one decision on a server, compared with floors and with peers.
 
     python -m benchmarks.hot [--full] [--rounds 3] [--kinds redis-7.0 valkey-9] [--only closed-64 …]
 
-Every case runs in a process of its own, once in each round, against a server that is new
-for it; the rows of one table run one after the other, in shuffled order. A row shows medians over the rounds with the least and the
-greatest, and ratios to a case of the same round.
+Every case runs in a process of its own, once in each round, against an empty server. The rows of one
+table run one after the other, in shuffled order. A row shows medians over the rounds, with the least and
+the greatest, and ratios to a case of the same round.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PATIENCE = 120
 
 
 class Run:
-    """All rounds against all servers, and what came of them."""
+    """All rounds against all servers, with their results."""
 
     def __init__(self, options):
         self.options, self.records, self.servers = options, [], {}
@@ -54,7 +54,7 @@ class Run:
             rack.close()
 
     def write(self):
-        """Write what is measured so far, and return it."""
+        """Write the figures measured so far, and return them."""
         raw = {
             "machine": machine.told(), "servers": self.servers, "left_out": self.left_out,
             "rounds": self.options.rounds, "records": self.records,
@@ -64,7 +64,7 @@ class Run:
         return raw
 
     def _environments(self):
-        """Make every environment that a case needs first, so that no case waits for one."""
+        """Make every environment first, so that no case waits for one."""
         needed = {case.split("-")[0] for section in self.sections for case in section.cases}
         for name in environments.PINS:
             if name not in needed:
@@ -88,9 +88,7 @@ class Run:
     def _round(self, servers, number):
         runs = [
             (section, case, kind)
-            for section in sorted(
-                shuffled(self.sections), key=lambda each: bool(each.share)
-            )  # by the rate that is kept up with
+            for section in sorted(shuffled(self.sections), key=lambda each: bool(each.share))  # by the sustained rate
             if not (section.once and number)
             for kind in shuffled(servers)
             for case in shuffled(section.cases)
@@ -122,7 +120,7 @@ class Run:
 
     @contextmanager
     def _way(self, server, trip):
-        """Return the URL by which the server is reached, through a proxy where round trips are made longer."""
+        """Return the URL of the server, or of the proxy that makes round trips longer."""
         if trip is None:
             yield server.url
             return
@@ -137,7 +135,7 @@ class Run:
                 proxy.kill()
 
     def _capacity(self, section, kind, number):
-        """Return how many calls a second we keep up with, as this round has measured it on this server; None where it has not."""
+        """Return our sustained rate in calls a second, as measured in this round on this server; None if it was not measured."""
         wanted = (kind, number, section.capacity, "ours-async")
         for each in self.records:
             if (each["server"], each["round"], each["section"], each["case"]) == wanted:
@@ -153,7 +151,7 @@ class Run:
 
 
 def chosen(options):
-    """Return the sections that are asked for; a name that is none of them is an error."""
+    """Return the chosen sections; an unknown name is an error."""
     sections = plan.full() if options.full else plan.quick()
     unknown = set(options.only or ()) - {each.name for each in sections}
     if unknown:
@@ -169,7 +167,7 @@ def shuffled(things):
 
 
 def run(case: str, words: list[str], processor: int | None) -> dict:
-    """Return what one case measured in a process of its own, or `{"error": why}`."""
+    """Run one case in a process of its own; return its figures, or `{"error": why}`."""
     room = case.split("-", maxsplit=1)[0]
     environment = room if room in environments.PINS else environments.OURS
     command = [environments.interpreter(environment), "-m", "benchmarks.hot.case", case, *words]
@@ -192,8 +190,8 @@ def parsed(words=None):
     parser.add_argument("--full", action="store_true", help="everything, and twice as long each")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["redis-7.0", "valkey-9"])
-    parser.add_argument("--only", nargs="+", help="sections, by name; those of --full beside it")
-    parser.add_argument("--capacity", type=float, help="for open loads, where sustained is not run")
+    parser.add_argument("--only", nargs="+", help="sections, by name; those of --full only with --full")
+    parser.add_argument("--capacity", type=float, help="calls a second, for open loads without sustained")
     parser.add_argument("--json", type=Path, default=RESULTS, help="where the raw figures go")
     return parser.parse_args(words)
 

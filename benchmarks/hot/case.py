@@ -1,8 +1,8 @@
 """
 One case in a process of its own: `python -m benchmarks.hot.case ours --url redis://… --load sequential` prints JSON.
 
-What it needs stands in the environment that `environments.py` makes for it; the library
-itself is imported by our own cases and by the floors alone.
+Its packages are in the environment that `environments.py` makes. Only our own cases and the floors
+import this library.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.hot.figures import arrivals, keys
 from benchmarks.hot.setting import HOUR, LIMIT, Setting
 
 ROOMS = {"limits": "peers", "throttled": "peers", "pyrate": "peers", "halt": "peers", "ours": "ours"}
-"""Where a case stands, by the first word of its name; all others are floors."""
+"""Module of a case, by the first word of its name; all others are floors."""
 LOADS = ("sequential", "local", "closed", "open", "sustained", "memory", "window")
 PACKAGES = ("entitlements", "redis", "hiredis", "uvloop", "limits", "throttled-py", "pyrate-limiter", "halt-rate")
 
@@ -56,7 +56,7 @@ def parsed(words: list[str] | None) -> argparse.Namespace:
 
 
 def made(name: str, setting: Setting) -> object:
-    """Return the case of this name, not opened yet."""
+    """Return the case of this name, before it is opened."""
     room = ROOMS.get(name.split("-", maxsplit=1)[0], "floors")
     cases = import_module(f"benchmarks.hot.{room}").CASES
     if name not in cases:
@@ -108,7 +108,7 @@ async def _measured(case, options: argparse.Namespace) -> dict:
 
 
 def versions() -> dict[str, str]:
-    """Return the interpreter's version and those of the packages that are installed beside it."""
+    """Return the versions of the interpreter and of the installed packages."""
     found = {"python": sys.version.split()[0]}
     for package in PACKAGES:
         try:

@@ -11,7 +11,7 @@ from benchmarks.hot.pacing import Pacer
 
 
 class Line:
-    """Holds what comes in for the same time each, so that it goes out in the order in which it came."""
+    """Delays all data by the same time, in order."""
 
     def __init__(self, seconds):
         self._seconds, self._held, self._came = seconds, deque(), asyncio.Event()
@@ -25,7 +25,7 @@ class Line:
         self._came.set()
 
     async def run(self):
-        """Let go of what is due, for ever."""
+        """Forward data when it is due, in a loop."""
         async with Pacer() as pacer:
             while True:
                 if not self._held:
@@ -39,7 +39,7 @@ class Line:
 
 
 class End(asyncio.Protocol):
-    """One end of a connection; what it hears goes to the other end."""
+    """One end of a connection; it forwards what it receives to the other end."""
 
     def __init__(self, line, other=None):
         self.line, self.other, self.early = line, other, []
@@ -59,7 +59,7 @@ class End(asyncio.Protocol):
 
 
 class Front(End):
-    """The end of a client, which opens the other one."""
+    """The client's end, which opens the server's end."""
 
     def __init__(self, line, port):
         super().__init__(line)
@@ -77,7 +77,7 @@ class Front(End):
 
 
 async def serve(port, milliseconds):
-    """Serve until standard input ends, as it does when the process that started this is gone."""
+    """Serve until standard input ends, which happens when the parent process ends."""
     line = Line(milliseconds / 2000)
     server = await asyncio.get_running_loop().create_server(lambda: Front(line, port), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)

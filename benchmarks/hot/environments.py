@@ -1,7 +1,7 @@
 """
-A virtual environment for each peer, because what they pin does not go together: `limits` wants redis-py below 8.
+A virtual environment for each peer, because their pins conflict: `limits` wants redis-py below 8.
 
-They are made once, by uv, in `.bench/`, and made anew when the pins here change.
+uv makes them once in `.bench/`, and again when the pins here change.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ PINS = {
     "pyrate": ("pyrate-limiter==4.5.1", "redis[hiredis]==8.1.0"),
     "halt": ("halt-rate==0.6.0", "redis[hiredis]==8.1.0"),
 }
-"""What each environment holds beside the interpreter, by name; `ours` is the one that this runs in."""
+"""Packages of each environment, by name; `ours` is the one that this runs in."""
 
 
 class Missing(Exception):
-    """An environment cannot be made here; its cases are left out, and the reason is told."""
+    """An environment cannot be made here; its cases are left out, with the reason."""
 
 
 def interpreter(name: str) -> str:
     """
-    Return the interpreter of an environment, which is made where it is not there yet.
+    Return the interpreter of an environment, which is made first if it is missing.
 
     Raises:
-        Missing: Where there is no uv, or uv cannot get the packages.
+        Missing: If there is no uv, or uv cannot get the packages.
     """
     if name == OURS:
         return sys.executable

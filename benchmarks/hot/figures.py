@@ -1,4 +1,4 @@
-"""From single times to what a table says: percentiles, medians over rounds, ratios within a round."""
+"""Figures of tables from single times: percentiles, medians over rounds, ratios within a round."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def percentiles(times: list[float]) -> dict[str, float]:
 
 
 def at(ordered: list[float], share: float) -> float:
-    """Return the least time that *share* of all do not pass."""
+    """Return the least time that *share* of all times do not exceed."""
     rank = -int(-share * len(ordered) // 1)
     return ordered[min(len(ordered), max(1, rank)) - 1]
 
@@ -39,13 +39,13 @@ def shares() -> list[float]:
 
 def keys(traffic: str, seed: int = 1) -> list[str]:
     """
-    Return whose calls come in which order; a load goes through them again and again.
+    Return the accounts of successive calls; a load repeats them.
 
     Args:
         traffic: `turns` (1,000 accounts one after the other), `half` (every other of them
             is a small one), `none` (all are small ones), `hot` (one account), `uniform` or
             `zipf` (10,000 accounts, drawn at random).
-        seed: Of the drawing.
+        seed: Seed of the random choice.
     """
     chance = random.Random(seed)
     if traffic == "hot":
@@ -60,7 +60,7 @@ def keys(traffic: str, seed: int = 1) -> list[str]:
 
 
 def arrivals(kind: str, rate: float, seconds: float, seed: int = 1) -> list[float]:
-    """Return when calls are to start, in seconds from the beginning: `constant`, or `poisson`."""
+    """Return the start times of calls, in seconds from the beginning: `constant` or `poisson`."""
     if kind == "constant":
         return [number / rate for number in range(int(rate * seconds))]
     chance, instants, now = random.Random(seed), [], 0.0

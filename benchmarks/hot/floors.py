@@ -1,8 +1,8 @@
 """
-Floors: what no limiter on this server can be faster than.
+Floors: lower bounds for every limiter on this server.
 
-The script floors send *our* one-rate script; its calls are encoded beforehand, so that
-they cost no Python but the sending, and of the reply only the verdict is read.
+The script floors send *our* one-rate script. Its calls are encoded beforehand, so Python only
+sends them, and only the verdict of the reply is read.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ return {1, left, 0, after - now}
 
 
 def words_of(account: str, limit: int, prefix: str = "floor") -> tuple[bytes, list[bytes | str]]:
-    """Return our one-rate script and, behind `EVALSHA`, the words of the call that charges one unit to an account."""
+    """Return our one-rate script, and the words after `EVALSHA` of the call that charges one unit to an account."""
     from entitlements.model.charge import Charge, Part
     from entitlements.model.limits import Rate
     from entitlements.stores.redis.encoding import encode_call
@@ -50,7 +50,7 @@ def words_of(account: str, limit: int, prefix: str = "floor") -> tuple[bytes, li
 
 
 def frames(url: str, limit: int, prefix: str = "floor") -> Callable[[str], bytes]:
-    """Return a function that gives the one-rate call of an account, as it travels; the script is loaded first."""
+    """Load the script; return a function that encodes the one-rate call of an account."""
 
     def made(account: str) -> bytes:
         script, words = words_of(account, limit, prefix)
@@ -74,7 +74,7 @@ def frames(url: str, limit: int, prefix: str = "floor") -> Callable[[str], bytes
 
 
 def admitted(reply: bytes) -> bool:
-    """Say whether the body of a reply of our script admits."""
+    """Return whether a reply of our script admits."""
     return reply[0] == 0
 
 
@@ -196,7 +196,7 @@ class AsyncRedisScript(AsyncRedisPing):
 
 
 class Replies(asyncio.Protocol):
-    """One connection: replies go to those who wait, in the order of the calls."""
+    """One connection; replies resolve the waiting calls in order."""
 
     def __init__(self):
         self.waiting = deque()

@@ -1,4 +1,4 @@
-"""Two questions that no clock answers: how many bytes an account takes, and what its worst window holds."""
+"""Loads without times: bytes per account, and the most that one window holds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STEP = 0.02
 
 
 def memory(case: Case, keys: list[str], *, many: int, warm: int) -> dict:
-    """Spread so many decisions over a hundred accounts, and return the bytes that all keys take, per account."""
+    """Spread the decisions over a hundred accounts, and return the bytes of all keys, per account."""
     for account in itertools.islice(itertools.cycle(keys[:HELD]), many):
         case.hit(account)
     raw, cursor, found = Raw(case.setting.url), b"0", set()
@@ -43,11 +43,11 @@ class Admission(NamedTuple):
 
 def window(case: Case, keys: list[str], *, many: int, warm: int) -> dict:
     """
-    Ask for all that can be had at the worst instants, and return what the worst window held.
+    Ask for as much as possible at the worst instants, and return the most that one window held.
 
-    A window of the wall clock begins; one call; all that is left just before it ends, again
-    just after, again just under a window later and just after that, then now and then for
-    one window more: the edges where a fixed window and a weighted pair of them give most.
+    The calls are: one when a window of the wall clock begins; all that is left just before it
+    ends; again just after; again just under a window later and just after that; then from time
+    to time for one more window. At these edges a fixed window, and a weighted pair of windows, admit most.
     """
     seconds = case.setting.seconds
     admitted: dict[str, list[Admission]] = {account: [] for account in keys[:TRIED]}
@@ -86,7 +86,7 @@ def _all(case: Case, admitted: dict[str, list[Admission]], instant: float, most:
 
 
 def most_in_any_window(admissions: list[Admission], seconds: float) -> int:
-    """Return how many units certainly fell into one window, for admissions in the order of time."""
+    """Return the most units that certainly fell into one window, for admissions in order of time."""
     most, first = 0, 0
     for last, admission in enumerate(admissions):
         while admission.answered - admissions[first].asked >= seconds:

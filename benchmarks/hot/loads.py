@@ -1,5 +1,5 @@
 """
-Ways to ask a case: one call after the other, so many tasks at once, or at instants that do not wait for answers.
+Loads: sequential calls, a number of tasks, or start times that do not wait for answers.
 
 Each returns the times of single decisions in microseconds and what they cost on both sides.
 """
@@ -32,7 +32,7 @@ PATIENCE = 20.0
 
 
 class Cost:
-    """What this process and the server spend between the beginning and the end of a `with`."""
+    """Costs of this process and of the server within a `with` block."""
 
     def __init__(self, url: str | None) -> None:
         self._raw = Raw(url) if url else None
@@ -76,7 +76,7 @@ def _cpu() -> float:
 
 
 def _waited(pid: str) -> float:
-    """Return the seconds that a process was ready to run while its processor was busy with others."""
+    """Return the seconds for which a process was ready to run and its processor was busy with others."""
     try:
         return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
     except (OSError, LookupError):
@@ -84,7 +84,7 @@ def _waited(pid: str) -> float:
 
 
 def told(case: Case, times: list[float], admitted: int, cost: Cost, *, decisions: int | None = None) -> dict:
-    """Return what a load has measured; costs are per decision, in microseconds, bytes or commands."""
+    """Return the figures of a load; costs are per decision, in microseconds, bytes or commands."""
     many = decisions or len(times)
     server = cost.server
     scripts = ("eval", "evalsha", "evalsha_ro", "eval_ro", "fcall")
@@ -114,7 +114,7 @@ def told(case: Case, times: list[float], admitted: int, cost: Cost, *, decisions
 
 
 def sequential(case: Case, keys: list[str], *, many: int, warm: int) -> dict:
-    """Ask a blocking case so many times, after a warm-up."""
+    """Ask a blocking case *many* times, after a warm-up."""
     for account in itertools.islice(itertools.cycle(keys), warm):
         case.hit(account)
     turns, times, admitted = itertools.cycle(keys), [], 0
@@ -127,7 +127,7 @@ def sequential(case: Case, keys: list[str], *, many: int, warm: int) -> dict:
 
 
 async def sequential_async(case: Case, keys: list[str], *, many: int, warm: int) -> dict:
-    """Same as `sequential` but for an asynchronous case."""
+    """Ask an asynchronous case *many* times, one call after the other, after a warm-up."""
     for account in itertools.islice(itertools.cycle(keys), warm):
         await case.hit(account)
     turns, times, admitted = itertools.cycle(keys), [], 0
@@ -158,7 +158,7 @@ def local(case: Case, keys: list[str], *, many: int, warm: int) -> dict:
 
 
 async def closed(case: Case, keys: list[str], *, tasks: int, seconds: float, warm: float) -> dict:
-    """Let so many tasks ask, each again as soon as it has its answer, for so many seconds after a warm-up."""
+    """Let a number of tasks ask, each again as soon as it has its answer, for some seconds after a warm-up."""
     turns = itertools.cycle(keys)
     await _ask(case, turns, tasks, warm, [])
     times: list[float] = []
@@ -190,16 +190,16 @@ async def _ask(case: Case, turns: Iterator[str], tasks: int, seconds: float, tim
 
 async def opened(case: Case, keys: list[str], *, instants: list[float], warm: float) -> dict:
     """
-    Start a call at each of these instants, whatever becomes of those before.
+    Start a call at each of these instants, without waiting for earlier calls.
 
     A time counts from the instant at which the call was *meant* to start, so that a pause
-    is charged to every call that it made late. A pause of the machine, of the host that it
-    runs on or of Python's collector falls into few quarters of a second: `quarter` has the
-    percentiles of the median one, beside those of the whole in `us`.
+    counts for every call that it made late. A pause of the machine, of its host or of Python's
+    collector falls into few quarters of a second: `quarter` has the percentiles of the median
+    one, `us` those of the whole run.
 
     Args:
         case: Asynchronous.
-        keys: Whose calls they are, in turn.
+        keys: The accounts of the calls, in turn.
         instants: Seconds from the beginning, ascending.
         warm: Seconds of a closed load beforehand.
     """
@@ -254,15 +254,15 @@ FIRST, STEPS = 10_000.0, (2.0, 1.2, 1.05)
 
 async def sustained(case: Case, keys: list[str], *, lasts: float, warm: float) -> dict:
     """
-    Return the highest rate of evenly spaced calls that a case keeps up with: its capacity for an open load.
+    Return the highest rate of evenly spaced calls that a case sustains: its capacity for an open load.
 
-    A rate is kept up with where 99 of 100 calls are decided by the time the last one is
-    started, that one aside, and all of them by the server; one that is not is tried a second time, with the case
-    opened anew, as it may have been the machine.
+    A rate is sustained if 99 of 100 calls are decided when the last one starts, and the server
+    has decided all of them. A rate that is not is tried a second time with the case reopened,
+    because the machine may have been the cause.
 
     Args:
         case: Asynchronous.
-        keys: Whose calls they are, in turn.
+        keys: The accounts of the calls, in turn.
         lasts: Seconds of each trial.
         warm: Seconds of a closed load before each.
     """
@@ -278,7 +278,7 @@ async def sustained(case: Case, keys: list[str], *, lasts: float, warm: float) -
 
 
 async def _kept_up(case: Case, keys: list[str], rate: float, lasts: float, warm: float) -> dict | None:
-    """Return what a load at this rate measured; None where it fell behind."""
+    """Return the figures of a load at this rate; None if it fell behind."""
     instants = [number / rate for number in range(int(rate * lasts))]
     degraded = case.degraded
     with suppress(Exception):  # it may break under the load

@@ -1,4 +1,4 @@
-"""The machine: who runs on which processor, and what is told of it."""
+"""The machine: which process runs on which processor, and a description for reports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def processors() -> tuple[int, int] | tuple[None, None]:
-    """Return the processors for the client and for the server; None where they cannot be told apart."""
+    """Return the processors for the client and for the server; None if processes cannot be pinned."""
     if not hasattr(os, "sched_getaffinity"):
         return None, None
     ours = sorted(os.sched_getaffinity(0))

@@ -78,7 +78,7 @@ class OursStrictAsync(OursAsync):
 
 
 class OursPingAsync(OursAsync):
-    """`PING` through the connection that our decisions take, coalesced like them: what they add is the decision."""
+    """`PING` through the connection of our decisions, coalesced like them; the difference is the cost of the decision."""
 
     async def open(self):
         from entitlements.stores.redis.encoding import Call, Request, pack_command

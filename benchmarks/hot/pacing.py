@@ -20,8 +20,8 @@ class Alarm:
     """
     Calls back at an instant of `perf_counter`, by a timer of the kernel that is watched like a socket.
 
-    It costs the loop one system call for each instant, and no task. Where there is no such
-    timer (it is Linux's), it rings by asyncio's, up to a millisecond late.
+    It costs the loop one system call for each instant, and no task. Without such a timer
+    (outside of Linux) it uses asyncio's, up to a millisecond late.
 
     Args:
         ring: What to call in the loop; it may set the next instant.
@@ -41,7 +41,7 @@ class Alarm:
             self._loop.add_reader(self._file, self._rung)
 
     def set(self, instant: float) -> None:
-        """Ring at *instant*, or in the loop's next turn where it is past; what was set before is forgotten."""
+        """Call back at *instant*, or in the loop's next turn if it is past; replaces an earlier setting."""
         if self._file < 0:
             self._loop.call_later(max(0.0, instant - perf_counter()), self._ring)
             return
@@ -50,7 +50,7 @@ class Alarm:
         self._settime(*self._words)
 
     def close(self) -> None:
-        """Ring no more."""
+        """Stop the timer."""
         if self._file >= 0:
             self._loop.remove_reader(self._file)
             os.close(self._file)
@@ -58,7 +58,7 @@ class Alarm:
     def _rung(self) -> None:
         self._was_set = False
         self._ring()
-        if not self._was_set:  # a timer that is set anew has nothing to read
+        if not self._was_set:  # a timer that was set again has nothing to read
             os.read(self._file, 8)
 
 
@@ -74,7 +74,7 @@ class Pacer:
         self._alarm.close()
 
     async def until(self, instant: float) -> None:
-        """Return at that instant, or after one turn of the loop where it is past."""
+        """Return at that instant, or after one turn of the loop if it is past."""
         if instant <= perf_counter():
             await asyncio.sleep(0)
             return

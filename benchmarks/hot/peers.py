@@ -1,7 +1,7 @@
 """
-What else a Python user can pick, set up as its own documentation says, each in an environment of its own.
+Peers: other limiters for Python, set up as their documentation says, each in an environment of its own.
 
-Nothing here is imported before its case runs, as only one of them is installed there.
+A peer is imported only when its case runs, because each environment has only one of them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class LimitsFixed(Case):
 
 
 class LimitsFixedStats(LimitsFixed):
-    """With what is left and when it resets, which our answer always holds."""
+    """Also returns what is left and when it resets, which our answer always holds."""
 
     def hit(self, account):
         item = self.items[account[0]]

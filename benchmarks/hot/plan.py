@@ -1,4 +1,4 @@
-"""What is run: sections of cases, each with the load and what its rows are ratios to."""
+"""Plan: sections of cases, each with its load and the row that others are ratios to."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPEN_TO_ALL = (
     "pyrate-async", "halt-async",
 )  # fmt: skip
 BEARABLE = 5_000
-"""Calls a second that every peer keeps up with."""
+"""Calls a second that every peer sustains."""
 LIMITERS = ("ours", "limits-fixed", "limits-sliding", "throttled", "pyrate", "halt")
 PLENTY = 1_000_000_000
 """A limit that one account alone does not reach."""
@@ -70,19 +70,19 @@ WORDS = {
 @dataclass(frozen=True)
 class Section:
     """
-    Rows that stand in one table.
+    The rows of one table.
 
     Args:
-        name: As the raw results have it.
-        title: In words.
+        name: Name in the raw results.
+        title: Heading.
         cases: The rows.
         words: Options of `case.py`.
-        base: The row that the others are ratios to; None where nothing is compared.
-        shape: Which columns the table has: `times`, `open`, `sustained`, `throughput`, `bytes`, `window`.
+        base: The row that the others are ratios to; None for no ratios.
+        shape: Columns of the table: `times`, `open`, `sustained`, `throughput`, `bytes`, `window`.
         trip: Milliseconds that a proxy adds to a round trip; None without a proxy.
         share: Per cent of our own capacity that is the rate of an open load.
-        capacity: The section that finds it.
-        once: Run in the first round alone: it counts, it does not time.
+        capacity: The section that measures it.
+        once: Run in the first round only, because it counts and does not time.
     """
 
     name: str
@@ -99,10 +99,10 @@ class Section:
 
 def quick(scale: float = 1.0) -> list[Section]:
     """
-    Return what a run of a few minutes measures.
+    Return the sections of a run of a few minutes.
 
     Args:
-        scale: Of how many decisions and how many seconds each process measures.
+        scale: Factor of the decisions and seconds that each process measures.
     """
     many = ("--load", "sequential", "--many", str(int(3_000 * scale)), "--warm", "1000")
     sections = [
@@ -122,7 +122,7 @@ def quick(scale: float = 1.0) -> list[Section]:
 
 
 def full() -> list[Section]:
-    """Return everything: twice as long runs of the same, and what the short run leaves out."""
+    """Return all sections: those of the short run twice as long, and those that it leaves out."""
     sections = quick(2.0)
     for loop, asked, of in (("asyncio", SHARES, "sustained"), ("uvloop", (50,), "sustained-uvloop")):
         title = f"Open loop on {loop}: how many evenly spaced calls a second are kept up with"

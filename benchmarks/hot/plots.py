@@ -1,6 +1,6 @@
 """
-The raw figures as SVG: how long decisions take, with what PING takes as a band, how many there are a second, and how many
-units each limiter lets into one window.
+Plots of the raw figures as SVG: times of decisions, with `PING` as a band; decisions a second; and the
+units that each limiter admits in one window.
 
     python -m benchmarks.hot.plots [--server redis-7.0] [--json .bench/hot.json] [--folder .bench]
 """
@@ -68,13 +68,13 @@ def framed(title, said, height, parts):
 
 
 def _colour(case, cases):
-    """Return our colour for ours, and for each other case one of its own."""
+    """Return the colour of a case."""
     others = [each for each in cases if not each.startswith("ours")]
     return OURS if case.startswith("ours") else OTHERS[others.index(case)]
 
 
 def plain(case):
-    """Return a case's words without Markdown."""
+    """Return the name of a case without Markdown."""
     return WORDS[case].replace("*", "").replace("`", "")
 
 
@@ -115,7 +115,7 @@ def _middle(rounds):
 
 
 def _drawn(curve):
-    """Yield share and time up to 99.9 %: what is beyond is a handful of decisions."""
+    """Yield share and time up to 99.9 %: above that are few decisions."""
     return [(share, time) for share, time in zip(shares(), curve, strict=True) if share <= 0.999]
 
 
@@ -191,7 +191,7 @@ def _bar(case, rates, most, y):
 
 
 def admitted(raw, server):
-    """Return what each limiter has let into the window that ends now, over the time of the worst that can be asked."""
+    """Return the units that each limiter has admitted in the window that ends now, over the time of the worst traffic."""
     found = {case: rounds[0] for case, rounds in of(raw, "window", server).items() if "held" in rounds[0]}
     cases = [case for case in LIMITERS if case in found]
     limit, seconds = found[cases[0]]["limit"], found[cases[0]]["seconds"]
@@ -238,10 +238,10 @@ def _told(raw, server):
 
 
 def main(words=None) -> int:
-    """Write every plot that the raw figures are there for."""
+    """Write every plot whose raw figures exist."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hot.plots", description=__doc__.split("\n\n")[0])
     parser.add_argument("--json", type=Path, default=ROOT / ".bench" / "hot.json")
-    parser.add_argument("--server", help="whose figures; the first there is by default")
+    parser.add_argument("--server", help="server of the figures; the first one by default")
     parser.add_argument("--folder", type=Path, default=ROOT / ".bench")
     options = parser.parse_args(words)
     raw = json.loads(options.json.read_text(encoding="utf-8"))

@@ -1,10 +1,9 @@
 """
-Where the microseconds of one decision go: `python -m benchmarks.hot.profile [--url redis://…] [--json FILE]`.
+Profile of the client CPU of one decision: `python -m benchmarks.hot.profile [--url redis://…] [--json FILE]`.
 
-64 tasks ask for 1,000 accounts, through more and more of the library: from the bare
-coalescing loop that sends the same script to `AsyncEnforcer.consume`. What one row costs
-above the one before it is what that part costs. Client CPU by `getrusage`; rounds in
-shuffled order, the median of each row.
+64 tasks ask for 1,000 accounts. Each row uses more of the library, from the bare coalescing
+loop that sends the same script to `AsyncEnforcer.consume`. The difference between two rows is
+the cost of that part. Client CPU by `getrusage`; rounds in shuffled order, the median of each row.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ async def main() -> int:
 
 
 async def measured(url, rounds):
-    """Return what a decision costs and how many are made in a second, by row, for each round."""
+    """Return the cost of a decision and the decisions a second, by row, for each round."""
     setting, accounts = Setting(url, LIMIT, HOUR), keys("turns")
     floor, ours = CoalescingScript(setting), OursAsync(setting)
     await floor.open()
@@ -80,7 +79,7 @@ async def measured(url, rounds):
 
 
 def table(found):
-    """Print what each row costs."""
+    """Print the cost of each row."""
     before = 0.0
     print("| part | µs of CPU | of that, its own | decisions/s |\n|---|---:|---:|---:|")
     for name, words in ROWS.items():
@@ -91,7 +90,7 @@ def table(found):
 
 
 async def layers(floor, ours, accounts):
-    """Return what is asked for each row, by account."""
+    """Return the call of each row, by account."""
     enforcer = ours.enforcer
     for account in accounts:
         await enforcer.consume(account, "api")
@@ -126,7 +125,7 @@ async def layers(floor, ours, accounts):
 
 
 async def cost(ask, accounts, seconds=0.4):
-    """Return the client's CPU for one decision in microseconds, and decisions a second."""
+    """Return the client CPU of one decision in microseconds, and the decisions a second."""
     turns, done, ended = itertools.cycle(accounts), 0, False
 
     async def client():

@@ -1,4 +1,4 @@
-"""The raw figures as Markdown: medians over the rounds, least and greatest behind them, ratios within a round."""
+"""Report of the raw figures in Markdown: medians over the rounds with least and greatest, ratios within a round."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _rounds(raw, section, server, case):
 
 
 def _marks(rounds, section):
-    """Return what a reader must know of a row: rounds that failed or were disturbed, decisions made without the server."""
+    """Return the remarks of a row: rounds that failed or were disturbed, decisions made without the server."""
     failed = sum("error" in each for each in rounds.values())
     degraded = sum(each.get("degraded", 0) for each in rounds.values())
     unanswered = sum(each.get("unanswered", 0) for each in rounds.values())

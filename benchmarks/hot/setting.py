@@ -1,4 +1,4 @@
-"""What every case is given, and what it has to offer."""
+"""Settings of a case, and the interface that it implements."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 LIMIT = 10_000
 SMALL = 1
-"""What an account whose id begins with `s` may have in an hour; all others have the setting's limit."""
+"""Hourly limit of an account whose id begins with `s`; all others have the limit of the setting."""
 HOUR = 3_600
 HOUR_MICROSECONDS = HOUR * 1_000_000
 MANY = 10_000
@@ -16,12 +16,12 @@ MANY = 10_000
 @dataclass(frozen=True)
 class Setting:
     """
-    What a case is run with.
+    Settings of one run.
 
     Args:
         url: The server's.
         limit: Of each account, per window.
-        seconds: How long the window is; 3,600 but where windows are looked at.
+        seconds: Length of the window; 3,600 except for the `window` load.
     """
 
     url: str
@@ -33,8 +33,7 @@ class Case:
     """
     One limiter, ready to be asked.
 
-    A blocking case has plain `open`, `hit` and `close`, an asynchronous one has them as
-    coroutines. `hit` takes an account and returns whether one unit was admitted.
+    A blocking case has plain `open`, `hit` and `close`; an asynchronous one has coroutines. `hit` takes an account and returns whether one unit was admitted.
     """
 
     asynchronous = False

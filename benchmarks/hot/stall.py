@@ -1,11 +1,12 @@
 """
-What one pause of the event loop does to a load: `python -m benchmarks.hot.stall [--rate 60000] [--pause 0.2]`.
+Effect of one pause of the event loop on a load: `python -m benchmarks.hot.stall [--rate 60000] [--pause 0.2]`.
 
-Calls start evenly for four seconds. After the first the loop sleeps, and whatever was due
-comes at once; beyond 10,000 that wait the process answers by itself, as `on_outage` says.
-For each half second: the slowest decision of the calls that were due in it, and how many
-were made without the server. Twice: with Python's collector as it is, whose long passes go
-over every task that waits, and with `gc.freeze()` and a threshold of 10,000.
+Calls start evenly for four seconds. After the first second the loop sleeps, and all calls that
+were due start at once. Beyond 10,000 waiting calls the process decides by itself, as
+`on_outage` says. For each half second the table shows the slowest decision of the calls that
+were due in it, and how many were made without the server. There are two runs: with Python's
+default collector, whose long passes visit every waiting task, and with `gc.freeze()` and a
+threshold of 10,000.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The little of Redis' protocol that the floors and the counters of the server need; standard library only."""
+"""Minimal Redis protocol for the floors and for the server's counters; standard library only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 
 def frame(*words: bytes | str) -> bytes:
-    """Return one command as it travels."""
+    """Return one encoded command."""
     raw = [word if isinstance(word, bytes) else word.encode() for word in words]
     return b"*%d\r\n" % len(raw) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in raw)
 
@@ -27,7 +27,7 @@ class Raw:
         self._rest = b""
 
     def exchange(self, sent: bytes) -> bytes:
-        """Send these bytes and return what one recv brings: enough where the reply is short."""
+        """Send these bytes and return the data of one recv, which is enough for a short reply."""
         self._socket.sendall(sent)
         return self._socket.recv(65536)
 
@@ -37,7 +37,7 @@ class Raw:
         return self._reply()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._socket.close()
 
     def _line(self) -> bytes:
