@@ -1,4 +1,4 @@
-"""Reservations: units that are held until they are committed or cancelled."""
+"""What enforcers hand out: the verbs bound to one account, and open reservations."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 class Reservation:
     """
-    Units that are held for work that outlives a request; truthy when granted.
+    Units held for work that outlives a request; truthy when granted.
 
-    As a context manager it commits all units when the block ends, and cancels when the
-    block raises. Entering a refused reservation raises `Denied`.
+    As a context manager it commits all when the block ends, and cancels when the block
+    raises; entering a refused one raises `Denied`.
 
     Args:
-        id: Its id, by which another process can finish it.
-        decision: The decision that granted it; None where it was found by its id.
-        ttl: Microseconds for which it was granted.
-        commit: Ends it and keeps some or all of the units.
-        cancel: Ends it and keeps none.
+        id: Names it, so that another process can finish it.
+        decision: How it was granted; None where it was found by its id.
+        ttl: Microseconds it was granted for.
+        commit: Ends it, keeping some or all.
+        cancel: Ends it, keeping nothing.
     """
 
     __slots__ = ("_cancel", "_commit", "_ended", "decision", "expires_at", "id")
@@ -44,22 +44,22 @@ class Reservation:
     ) -> None:
         self.id = id
         self.decision = decision
-        self.expires_at = _expiry(decision, ttl)
+        self.expires_at = expiry(decision, ttl)
         self._commit = commit
         self._cancel = cancel
-        self._ended = not id  # refused, or never counted
+        self._ended = not id  # refused, or never counted: there is nothing to end
 
     def __bool__(self) -> bool:
         """Return whether the units were granted."""
         return self.decision is None or self.decision.allowed
 
     def __repr__(self) -> str:
-        """Return its id and its expiry."""
+        """Return its id, and when it lapses."""
         return f"<Reservation {self.id!r} until {self.expires_at}>" if self else "<Reservation refused>"
 
     def commit(self, n: int | Mapping[str, int] | None = None) -> None:
         """
-        Keep *n* of the units, or all, and return the rest; a second call does nothing.
+        Keep *n* of the units, or all, and give the rest back; a second call does nothing.
 
         Args:
             n: None for all, an int where one limit was reserved, else units by limit
@@ -67,23 +67,25 @@ class Reservation:
 
         Raises:
             ValueError: For more than was reserved.
-            ReservationExpired: Where it has expired and the units cannot be charged again.
+            ReservationExpired: Where it has lapsed and cannot be charged anew.
             Denied: Where it was never granted.
         """
-        _raise_if_denied(self.decision)
+        if self.decision is not None:
+            self.decision.raise_for_denied()
         if not self._ended:
             self._commit(n)
             self._ended = True
 
     def cancel(self) -> None:
-        """Return all units; do nothing if the reservation has ended."""
+        """Give all the units back; nothing happens if it has ended."""
         if not self._ended:
             self._cancel()
             self._ended = True
 
     def __enter__(self) -> Self:
         """Return itself, or raise `Denied`."""
-        _raise_if_denied(self.decision)
+        if self.decision is not None:
+            self.decision.raise_for_denied()
         return self
 
     def __exit__(
@@ -93,19 +95,19 @@ class Reservation:
         if kind is None:
             self.commit()
             return
-        with suppress(StoreError):  # a reservation that cannot be cancelled expires
+        with suppress(StoreError):  # what cannot be cancelled now lapses by itself
             self.cancel()
 
 
 class AsyncReservation:
     """
-    `Reservation` for an event loop; it is made when it is first awaited or entered.
+    Same as `Reservation` for an event loop: await it or enter it, then it is granted or not.
 
     Args:
-        reserve: Makes the reservation; returns its decision, its id and its ttl in microseconds.
-        commit: Ends it and keeps some or all of the units.
-        cancel: Ends it and keeps none.
-        id: The id of a reservation that was made elsewhere.
+        reserve: Makes the reservation: its decision, its id, its ttl in microseconds.
+        commit: Ends it, keeping some or all.
+        cancel: Ends it, keeping nothing.
+        id: Of a reservation that was made elsewhere.
     """
 
     __slots__ = ("_cancel", "_commit", "_ended", "_making", "_reserve", "decision", "expires_at", "id")
@@ -135,25 +137,26 @@ class AsyncReservation:
         return self._made().__await__()
 
     async def _made(self) -> Self:
-        """Make the reservation, unless it is made; after an exception the next call tries again."""
+        """Make the reservation, whoever asks first; one that failed is not made, and can be tried again."""
         async with self._making:
             if self._reserve is not None:
                 self.decision, self.id, ttl = await self._reserve()
                 self._reserve = None
-                self.expires_at = _expiry(self.decision, ttl)
-                self._ended = not self.id  # refused, or never counted
+                self.expires_at = expiry(self.decision, ttl)
+                self._ended = not self.id  # refused, or never counted: there is nothing to end
         return self
 
     async def commit(self, n: int | Mapping[str, int] | None = None) -> None:
-        """Keep *n* of the units, or all; arguments and exceptions are those of `Reservation.commit`."""
+        """Same as `Reservation.commit`."""
         await self._made()
-        _raise_if_denied(self.decision)
+        if self.decision is not None:
+            self.decision.raise_for_denied()
         if not self._ended:
             await self._commit(self.id, n)
             self._ended = True
 
     async def cancel(self) -> None:
-        """Return all units; do nothing if the reservation is not made or has ended."""
+        """Same as `Reservation.cancel`."""
         if self._reserve is None and not self._ended:
             await self._cancel(self.id)
             self._ended = True
@@ -161,7 +164,8 @@ class AsyncReservation:
     async def __aenter__(self) -> Self:
         """Make the reservation and return it, or raise `Denied`."""
         await self._made()
-        _raise_if_denied(self.decision)
+        if self.decision is not None:
+            self.decision.raise_for_denied()
         return self
 
     async def __aexit__(
@@ -171,17 +175,12 @@ class AsyncReservation:
         if kind is None:
             await self.commit()
             return
-        with suppress(StoreError):  # a reservation that cannot be cancelled expires
+        with suppress(StoreError):  # what cannot be cancelled now lapses by itself
             await self.cancel()
 
 
-def _raise_if_denied(decision: Decision | None) -> None:
-    if decision is not None:
-        decision.raise_for_denied()
-
-
-def _expiry(decision: Decision | None, ttl: int) -> datetime | None:
-    """Return the expiry of a granted reservation, by the clock that granted it."""
+def expiry(decision: Decision | None, ttl: int) -> datetime | None:
+    """Return when a granted reservation lapses, by the clock that granted it."""
     if decision is None or not decision.allowed:
         return None
     return to_datetime(decision.decided_at + ttl)

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from entitlements.accounts.cached import AsyncCachedAccounts, CachedAccounts
 from entitlements.accounts.csv.source import CsvAccounts
@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from entitlements.model.policy import Policy
     from entitlements.ports import Accounts, AsyncAccounts
 
-    AnyAccounts = Mapping[str, str | Account] | str | os.PathLike[str] | Accounts | AsyncAccounts | None
+    Given = Mapping[str, str | Account] | str | os.PathLike[str] | Accounts | AsyncAccounts | None
+
+C = TypeVar("C", CachedAccounts, AsyncCachedAccounts)
 
 __all__ = [
     "AsyncCachedAccounts",
@@ -63,7 +65,7 @@ __all__ = [
 
 
 def open_accounts(
-    accounts: AnyAccounts,
+    accounts: Given,
     *,
     policy: Policy | None = None,
     clock: Callable[[], int] = monotonic,
@@ -90,14 +92,13 @@ def open_accounts(
         return source
     if isinstance(source, StaticAccounts | CsvAccounts):
         return LocalAccounts(source)
-    cached = source if isinstance(source, CachedAccounts) else CachedAccounts(source, clock=clock)
-    if listener is not None:
-        cached.listen(listener)
-    return cached
+    return _with_listener(
+        source if isinstance(source, CachedAccounts) else CachedAccounts(source, clock=clock), listener
+    )
 
 
 def open_async_accounts(
-    accounts: AnyAccounts,
+    accounts: Given,
     *,
     policy: Policy | None = None,
     clock: Callable[[], int] = monotonic,
@@ -107,12 +108,18 @@ def open_async_accounts(
     source = under_policy(_source(accounts, policy), policy)
     if source is None or isinstance(source, AsyncLocalAccounts):
         return source
+    if isinstance(source, AsyncCachedAccounts):
+        return _with_listener(source, listener)
     if isinstance(source, CachedAccounts | LocalAccounts):
         raise TypeError(f"accounts {accounts!r} is for threads; give AsyncEnforcer the source itself")
     if isinstance(source, StaticAccounts):
         return AsyncLocalAccounts(source)
-    source = source if is_async(source) else ThreadedAccounts(source)
-    cached = source if isinstance(source, AsyncCachedAccounts) else AsyncCachedAccounts(source, clock=clock)
+    return _with_listener(
+        AsyncCachedAccounts(source if is_async(source) else ThreadedAccounts(source), clock=clock), listener
+    )
+
+
+def _with_listener(cached: C, listener: Listener | None) -> C:
     if listener is not None:
         cached.listen(listener)
     return cached

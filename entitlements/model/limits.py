@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 from entitlements.model.instants import SECOND
 
@@ -60,7 +60,7 @@ class NotIncluded(StrEnum):  # a str, so that json.dumps writes "not-included"
 
     NOT_INCLUDED = "not-included"
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> Literal[False]:
         """Return False."""
         return False
 

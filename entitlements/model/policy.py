@@ -169,7 +169,7 @@ class Policy:
         ids = {tier: tier for tier in self.tiers}
         ids |= {alias: tier.id for tier in self.tiers.values() for alias in tier.aliases}
         object.__setattr__(self, "keys", keys)
-        object.__setattr__(self, "nodes", frozenset(node for key in keys for node in _above(key)))
+        object.__setattr__(self, "nodes", frozenset(node for key in keys for node in nodes_above(key)))
         object.__setattr__(self, "ids", MappingProxyType(ids))
         object.__setattr__(
             self, "answers", MappingProxyType({id: MappingProxyType(self._answers(t)) for id, t in self.tiers.items()})
@@ -232,7 +232,7 @@ def level_answers(feature: Feature, has: str | None, *, switched_on: bool = Fals
     return answers | {feature.name: reached >= 0}
 
 
-def _above(key: str) -> list[str]:
+def nodes_above(key: str) -> list[str]:
     """Return the inner nodes above a dotted key: `a.b.c` has `a` and `a.b`."""
     words = key.split(".")
     return [".".join(words[:depth]) for depth in range(1, len(words))]

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from entitlements.model.limits import NOT_INCLUDED, Algorithm
 from entitlements.model.names import MAX_NAME, check_id
-from entitlements.model.policy import NO_LEVEL
+from entitlements.model.policy import NO_LEVEL, nodes_above
 from entitlements.policy.errors import Misread, shown
 from entitlements.policy.schema_models import RateShape
-from entitlements.policy.values import nodes_above
 from entitlements.policy.vocabulary import SECTIONS
 from entitlements.policy.yaml.tree import Branch, Items, Leaf, Path, keys_of, node_at
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from entitlements.model.instants import MICROSECOND
 from entitlements.model.limits import LimitValue, NotIncluded
-from entitlements.model.policy import Tier, TrialTerms
+from entitlements.model.policy import Tier, TrialTerms, nodes_above
 from entitlements.policy.size_limits import MAX_EXTENDS
-from entitlements.policy.values import nodes_above, overlay
+from entitlements.policy.values import overlay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -105,15 +106,12 @@ def _without(base: Tier, names: list[str]) -> Tier:
     def kept(name: str) -> bool:
         return name not in dropped and dropped.isdisjoint(nodes_above(name))
 
-    return Tier(
-        base.id,
-        base.rank,
-        base.name,
+    return replace(
+        base,
         features=base.features - dropped,
         levels={name: level for name, level in base.levels.items() if name not in dropped},
         limits={name: size for name, size in base.limits.items() if name not in dropped},
         values={key: value for key, value in base.values.items() if kept(key)},
-        origins=base.origins,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from types import UnionType
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from entitlements.model.names import nearest
 from entitlements.policy.errors import Absent, Misread, any_of, shown
@@ -36,43 +36,24 @@ def path_of(error: ErrorDetails) -> Path:
     return loc[:2] + loc[3:] if in_definition else loc
 
 
-def message(error: ErrorDetails, path: Path) -> Misread:
-    """Return the problem at *path* and its cure."""
-    kind = str(error["loc"][2]) if len(error["loc"]) > 2 else ""
-    invalid = _InvalidInput(error["input"], path, kind, error.get("ctx", {}))
+def message(error: ErrorDetails) -> Misread:
+    """Return the problem of a validation error and its cure."""
     known = _MESSAGES.get(error["type"])
     if known is None:
-        return Misread(
-            f"{shown(invalid.value)} does not fit: {error['msg'].lower()}", "see the JSON Schema of policies"
-        )
-    return known if isinstance(known, Misread) else known(invalid)
+        problem = f"{shown(error['input'])} does not fit: {error['msg'].lower()}"
+        return Misread(problem, "see the JSON Schema of policies")
+    return known if isinstance(known, Misread) else known(error)
 
 
-class _InvalidInput(NamedTuple):
-    """
-    An input that a model does not accept.
-
-    Args:
-        value: The input.
-        path: Its path in the file.
-        kind: The kind of the limit that contains it, if any.
-        expected: The context that pydantic gives, such as a bound.
-    """
-
-    value: Any
-    path: Path
-    kind: str
-    expected: dict[str, Any]
-
-
-def _unknown_key(invalid: _InvalidInput) -> Misread:
-    key = str(invalid.path[-1])
-    if invalid.path[0] == "limits" and key in _ONLY_RATES:
+def _unknown_key(error: ErrorDetails) -> Misread:
+    path = path_of(error)
+    key = str(path[-1])
+    if path[0] == "limits" and key in _ONLY_RATES:
         return Misread(f"{key} on a limit that is no rate: {_ONLY_RATES[key]}", "leave it out")
-    fields = _model_at(invalid.path[:-1], invalid.kind).model_fields
-    return Misread(
-        f"unknown key {shown(key)}", _choose_from(key, [each.alias or name for name, each in fields.items()])
-    )
+    kind = str(error["loc"][2]) if len(error["loc"]) > 2 else ""
+    fields = _model_at(path[:-1], kind).model_fields
+    keys = [field.alias or name for name, field in fields.items()]
+    return Misread(f"unknown key {shown(key)}", _choose_from(key, keys))
 
 
 def _model_at(path: Path, kind: str) -> type[Shape]:
@@ -95,41 +76,45 @@ def _choose_from(word: object, known: list[str]) -> str:
     return close.removeprefix("; ") or f"write {any_of(known)}"
 
 
-def _not_a_text(invalid: _InvalidInput) -> Misread:
-    cure = _TEXT_CURES.get(str(invalid.path[-1]), "write a text, in quotes if it looks like something else")
-    if invalid.path[0] == "features" and len(invalid.path) == 2:
+def _not_a_text(error: ErrorDetails) -> Misread:
+    path = path_of(error)
+    cure = _TEXT_CURES.get(str(path[-1]), "write a text, in quotes if it looks like something else")
+    if path[0] == "features" and len(path) == 2:
         cure = "write one sentence about it"
-    return Misread(f"{shown(invalid.value)} is not a text", cure)
+    return Misread(f"{shown(error['input'])} is not a text", cure)
 
 
-def _not_a_list(invalid: _InvalidInput) -> Misread:
-    example = "[none, basic, full], lowest first" if invalid.path[0] == "levels" else "[one, another]"
-    return Misread(f"{shown(invalid.value)} is not a list", f"write a list, such as {example}")
+def _not_a_list(error: ErrorDetails) -> Misread:
+    path = path_of(error)
+    example = "[none, basic, full], lowest first" if path[0] == "levels" else "[one, another]"
+    return Misread(f"{shown(error['input'])} is not a list", f"write a list, such as {example}")
 
 
-def _not_a_mapping(invalid: _InvalidInput) -> Misread:
+def _not_a_mapping(error: ErrorDetails) -> Misread:
+    path = path_of(error)
     cure = "write `key: value` pairs below it"
-    if invalid.path[0] == "limits" and len(invalid.path) == 2:
+    if path[0] == "limits" and len(path) == 2:
         cure = "write how it is counted: {kind: rate}, {kind: quota} or {kind: allocation}"
-    return Misread(f"{shown(invalid.value)} is not a mapping", cure)
+    return Misread(f"{shown(error['input'])} is not a mapping", cure)
 
 
-def _not_an_int(invalid: _InvalidInput) -> Misread:
-    return Misread(f"{shown(invalid.value)} is not a whole number", "write one, such as 10")
+def _not_an_int(error: ErrorDetails) -> Misread:
+    return Misread(f"{shown(error['input'])} is not a whole number", "write one, such as 10")
 
 
-def _out_of_range(invalid: _InvalidInput) -> Misread:
-    ((bound, figure),) = invalid.expected.items()
+def _out_of_range(error: ErrorDetails) -> Misread:
+    ((bound, figure),) = error["ctx"].items()
     side, direction = ("below", "more") if bound == "ge" else ("above", "less")
-    return Misread(f"{shown(invalid.value)} is {side} {figure}", f"write {figure} or {direction}")
+    return Misread(f"{shown(error['input'])} is {side} {figure}", f"write {figure} or {direction}")
 
 
-def _not_a_name(invalid: _InvalidInput) -> Misread:
-    value = str(invalid.value)
-    if invalid.path[-1] == "currency":
+def _not_a_name(error: ErrorDetails) -> Misread:
+    path = path_of(error)
+    value = str(error["input"])
+    if path[-1] == "currency":
         return Misread(f"{shown(value)} is not a currency", "write three capital letters, such as USD")
     feature, colon, level = value.partition(":")
-    if colon and "features" in invalid.path[2:3]:
+    if colon and "features" in path[2:3]:
         cure = f"write it under levels, as {feature.strip()}: {level.strip()}"
         return Misread(f"{shown(value)} asks for a level", cure)
     better = re.sub("[^a-z0-9.]+", "-", value[:40].lower()).strip("-.")
@@ -139,34 +124,35 @@ def _not_a_name(invalid: _InvalidInput) -> Misread:
     )
 
 
-def _not_a_choice(invalid: _InvalidInput) -> Misread:
-    value = invalid.value
-    if invalid.path[-1] == "on_outage" and value == "local":
+def _not_a_choice(error: ErrorDetails) -> Misread:
+    path = path_of(error)
+    value = error["input"]
+    if path[-1] == "on_outage" and value == "local":
         return Misread("only a rate can go on locally while the store is gone", "write allow or deny")
-    if invalid.path[-1] == "period":
+    if path[-1] == "period":
         return Misread(f"{shown(value)} is not a period that quotas have", "write month, or use a rate")
-    choices = re.findall("'([^']*)'", invalid.expected["expected"])
+    choices = re.findall("'([^']*)'", error["ctx"]["expected"])
     return Misread(f"{shown(value)} is not one of its words", _choose_from(value, choices))
 
 
-def _not_a_kind(invalid: _InvalidInput) -> Misread:
-    kind = invalid.expected["tag"]
+def _not_a_kind(error: ErrorDetails) -> Misread:
+    kind = error["ctx"]["tag"]
     return Misread(f"{shown(kind)} is not a kind of limit", _choose_from(kind, list(_KINDS)))
 
 
-def _missing_key(invalid: _InvalidInput) -> Misread:
-    key = str(invalid.path[-1])
+def _missing_key(error: ErrorDetails) -> Misread:
+    key = str(path_of(error)[-1])
     examples = {"of": "of: 14 days", "then": "then: <the tier that remains>"}
     return Absent(f"{key} is missing", f"write {examples.get(key, key)}")
 
 
-def _raised(invalid: _InvalidInput) -> Misread:
+def _raised(error: ErrorDetails) -> Misread:
     """Return the error that one of our own validators raised."""
-    error: Any = invalid.expected["error"]
-    return error if isinstance(error, Misread) else Misread(str(error), "correct it")
+    raised = error["ctx"]["error"]
+    return raised if isinstance(raised, Misread) else Misread(str(raised), "correct it")
 
 
-_MESSAGES: dict[str, Misread | Callable[[_InvalidInput], Misread]] = {
+_MESSAGES: dict[str, Misread | Callable[[ErrorDetails], Misread]] = {
     "extra_forbidden": _unknown_key,
     "string_type": _not_a_text,
     "list_type": _not_a_list,

@@ -137,7 +137,13 @@ def read_limit(definition: Limit, raw: object) -> LimitValue:
     """
     size, window = read_size(definition, raw)
     if isinstance(definition, Rate) and window not in {None, definition.window}:
-        raise _other_window(raw, definition)
+        if not definition.window:
+            raise Misread(
+                f"{shown(raw)} names a window, and the policy names none for {definition.name}",
+                "write unlimited or 0, or give the limit to a tier",
+            )
+        every = window_in_words(definition.window)
+        raise Misread(f"{shown(raw)} does not count per {every} as {definition.name} does", f"write it per {every}")
     return size
 
 
@@ -153,17 +159,6 @@ def read_size(definition: Limit, raw: object) -> tuple[LimitValue, int | None]:
     if isinstance(raw, bool) or not isinstance(raw, int):
         raise Misread(f"{shown(raw)} is not a whole number", f"write {_example(definition)}")
     return _from_int(definition, int(raw)), None
-
-
-def _other_window(raw: object, definition: Rate) -> Misread:
-    """Return the error of a rate with another window than the definition."""
-    if not definition.window:
-        return Misread(
-            f"{shown(raw)} names a window, and the policy names none for {definition.name}",
-            "write unlimited or 0, or give the limit to a tier",
-        )
-    every = window_in_words(definition.window)
-    return Misread(f"{shown(raw)} does not count per {every} as {definition.name} does", f"write it per {every}")
 
 
 def window_in_words(window: int) -> str:

@@ -46,7 +46,6 @@ _CONDITION = {
     },
     "additionalProperties": {"$ref": "#/$defs/Test"},
 }
-_GENERATED_KEYS = {"title", "discriminator"}
 
 
 def schema_text() -> str:
@@ -67,9 +66,7 @@ def _simplified(node: Any, *, names: bool = False) -> Any:
         return {"$ref": f"#/$defs/{node['x-ref']}"}
     if names:
         return {name: _simplified(child) for name, child in node.items()}
-    kept = {
-        key: child for key, child in node.items() if key not in _GENERATED_KEYS and not _is_empty_default(key, child)
-    }
+    kept = {key: child for key, child in node.items() if not _is_noise(key, child)}
     if "enum" in kept and "title" in node:
         kept.pop("description", None)  # the docstring of an Enum; the property has its own
     simple = {
@@ -79,8 +76,9 @@ def _simplified(node: Any, *, names: bool = False) -> Any:
     return _without_null(simple) | ({"additionalProperties": False} if "patternProperties" in simple else {})
 
 
-def _is_empty_default(key: str, child: Any) -> bool:
-    return key == "default" and isinstance(child, list | dict | str) and (isinstance(child, dict) or not child)
+def _is_noise(key: str, child: Any) -> bool:
+    """Return True for generated titles, discriminators, and defaults that are empty or mappings."""
+    return key in {"title", "discriminator"} or (key == "default" and (child in ([], "") or isinstance(child, dict)))
 
 
 def _without_null(node: dict[str, Any]) -> dict[str, Any]:

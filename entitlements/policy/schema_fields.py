@@ -65,6 +65,9 @@ _SIZE = {
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
 LevelName = Annotated[str, StringConstraints(pattern="^[a-z0-9]+(?:-[a-z0-9]+)*$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
+LevelNames = Annotated[list[LevelName], Field(min_length=2, json_schema_extra={"uniqueItems": True})]
+UniqueNames = Annotated[list[Name], Field(json_schema_extra={"uniqueItems": True})]
+UniqueTexts = Annotated[list[Text], Field(json_schema_extra={"uniqueItems": True})]
 VersionField = Annotated[Text, BeforeValidator(_as_text), WithJsonSchema({"type": ["string", "integer"]})]
 Duration = Annotated[timedelta, BeforeValidator(_as_duration), WithJsonSchema(_DURATION)]
 SizeField = Annotated[Any, WithJsonSchema(_SIZE)]
@@ -76,20 +79,8 @@ ScalarField = Annotated[Any, WithJsonSchema({"type": ["boolean", "number", "stri
 ConditionField = Annotated[Any, WithJsonSchema({"x-ref": "Condition"})]
 Test = Annotated[Any, WithJsonSchema({"x-ref": "Test"})]
 
-Features = Annotated[list[Name], Field(description="Switches that are on.", json_schema_extra={"uniqueItems": True})]
-Levels = Annotated[dict[Name, LevelName], Field(description="The level of each feature with levels.")]
-Values = Annotated[
-    dict[str, ValueField],
-    Field(
-        description=(
-            "Configuration values: true and false, numbers, durations such as 24 hours, texts, lists, and"
-            " mappings of these. {no-commitment: text} is no promise, with a text to show; not-included drops an inherited value."
-        )
-    ),
-]
-
 
 class Shape(BaseModel):
-    """Base class of the models: exact types, and no unknown keys."""
+    """Base class of the models: exact types, no unknown keys, attribute docstrings as descriptions."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True)

@@ -7,93 +7,141 @@ from typing import Annotated
 from pydantic import Field
 
 from entitlements.model.criteria import CriterionKind
-from entitlements.policy.schema_fields import ConditionField, Name, Number, ScalarField, Shape, Test, Text, Times
+from entitlements.policy.schema_fields import (
+    ConditionField,
+    Name,
+    Number,
+    ScalarField,
+    Shape,
+    Test,
+    Text,
+    Times,
+    UniqueTexts,
+)
 
 
 class CriterionShape(Shape):
     """One fact about accounts."""
 
-    kind: Annotated[CriterionKind, Field(strict=False)] | None = Field(
-        None, description="Required: amount (money), count (whole numbers), word, or flag (yes and no)."
-    )
-    attributes: list[Text] = Field(
-        [],
-        description="Other attributes of an account that may hold it, besides the one with its name.",
-        json_schema_extra={"uniqueItems": True},
-    )
-    least: Number | None = Field(None, description="Smallest plausible value; a smaller one is reported and ignored.")
-    most: Number | None = Field(None, description="Largest plausible value; a larger one is reported and ignored.")
-    missing: ScalarField | None = Field(None, description="Value of an account that has none.")
-    about: str = Field("", description="One sentence for people.")
+    kind: Annotated[CriterionKind, Field(strict=False)] | None = None
+    """Required: amount (money), count (whole numbers), word, or flag (yes and no)."""
+
+    attributes: UniqueTexts = Field([])
+    """Other attributes of an account that may hold it, besides the one with its name."""
+
+    least: Number | None = None
+    """Smallest plausible value; a smaller one is reported and ignored."""
+
+    most: Number | None = None
+    """Largest plausible value; a larger one is reported and ignored."""
+
+    missing: ScalarField | None = None
+    """Value of an account that has none."""
+
+    about: str = ""
+    """One sentence for people."""
 
 
 class RuleShape(Shape):
     """One rule: accounts that meet `when` belong in `tier`."""
 
-    name: Name | None = Field(None, description="Name of the rule; default: the tier.")
-    tier: Name | None = Field(None, description="Required: the tier.")
-    when: ConditionField | None = Field(None, description="The condition; without one, every account fits.")
-    precedence: bool = Field(
-        False,
-        description="The overlap with later rules is intended: this rule wins.",
-    )
+    name: Name | None = None
+    """Name of the rule; default: the tier."""
+
+    tier: Name | None = None
+    """Required: the tier."""
+
+    when: ConditionField | None = None
+    """The condition; without one, every account fits."""
+
+    precedence: bool = False
+    """The overlap with later rules is intended: this rule wins."""
 
 
 class AssignmentShape(Shape):
     """Rules that assign a tier to an account: criteria, ordered rules, signals."""
 
-    binding: Name | None = Field(None, description="Required: the criterion that decides; the others are signals.")
-    criteria: dict[Name, CriterionShape] = Field({}, description="Facts about accounts.")
-    rules: list[RuleShape] = Field([], description="In order: the first rule that fits decides.")
-    signals: dict[Name, dict[Name, Test]] = Field(
-        {}, description="Criteria that vote: the tiers of each, with the values that vote for the tier."
-    )
+    binding: Name | None = None
+    """Required: the criterion that decides; the others are signals."""
+
+    criteria: dict[Name, CriterionShape] = Field({})
+    """Facts about accounts."""
+
+    rules: list[RuleShape] = Field([])
+    """In order: the first rule that fits decides."""
+
+    signals: dict[Name, dict[Name, Test]] = Field({})
+    """Criteria that vote: the tiers of each, with the values that vote for the tier."""
 
 
 class ServiceShape(Shape):
     """One service for customers; it is also the feature `service.<id>`."""
 
-    name: Text | None = Field(None, description="Name for people; default: the id.")
-    about: Text | None = Field(None, description="Required: one sentence for people.")
-    cost: Number | None = Field(None, description="Cost of one delivery, in the policy's currency.")
-    margin: Number | None = Field(
-        None, description="Mark-up on cost: 0.3 is cost times 1.3; default: the margin of all services."
-    )
-    times: Times | None = Field(None, description="Times per year if no tier says otherwise.")
-    self_service: bool = Field(False, alias="self-service", description="The customer uses it without staff.")
+    name: Text | None = None
+    """Name for people; default: the id."""
+
+    about: Text | None = None
+    """Required: one sentence for people."""
+
+    cost: Number | None = None
+    """Cost of one delivery, in the policy's currency."""
+
+    margin: Number | None = None
+    """Mark-up on cost: 0.3 is cost times 1.3; default: the margin of all services."""
+
+    times: Times | None = None
+    """Times per year if no tier says otherwise."""
+
+    self_service: bool = Field(False, alias="self-service")
+    """The customer uses it without staff."""
 
 
 class ServicesShape(Shape):
     """Services given to accounts: the catalogue, the allotment to tiers, the costs."""
 
-    catalogue: dict[Name, ServiceShape] = Field({}, description="The services by id.")
-    variants: dict[Name, dict[Name, dict[Name, Times]]] = Field(
-        {}, description="Allotments: the services of each tier, with times per year."
-    )
-    variant: Name | None = Field(None, description="The variant in force; not needed if there is only one.")
-    margin: Number | None = Field(None, description="Mark-up of services without their own.")
-    against: Name | None = Field(
-        None, description="The criterion that the cost is compared with; default: the binding criterion of assignment."
-    )
-    over: Number | None = Field(None, description="Above this percentage of the criterion an account is over-serviced.")
-    under: Number | None = Field(
-        None, description="Below this percentage of the criterion an account is under-serviced."
-    )
+    catalogue: dict[Name, ServiceShape] = Field({})
+    """The services by id."""
+
+    variants: dict[Name, dict[Name, dict[Name, Times]]] = Field({})
+    """Allotments: the services of each tier, with times per year."""
+
+    variant: Name | None = None
+    """The variant in force; not needed if there is only one."""
+
+    margin: Number | None = None
+    """Mark-up of services without their own."""
+
+    against: Name | None = None
+    """The criterion that the cost is compared with; default: the binding criterion of assignment."""
+
+    over: Number | None = None
+    """Above this percentage of the criterion an account is over-serviced."""
+
+    under: Number | None = None
+    """Below this percentage of the criterion an account is under-serviced."""
 
 
 class CutShape(Shape):
     """One segment: accounts whose share of the total begins below a percentage belong in `tier`."""
 
-    tier: Name | None = Field(None, description="Required: the tier.")
-    below: Number | None = Field(
-        None, description="The percentage; the last cut has none and takes the remaining accounts."
-    )
+    tier: Name | None = None
+    """Required: the tier."""
+
+    below: Number | None = None
+    """The percentage; the last cut has none and takes the remaining accounts."""
 
 
 class SegmentationShape(Shape):
     """A way to divide all accounts: by share of a total, or by rules."""
 
-    about: str = Field("", description="One sentence for people.")
-    share_of: Name | None = Field(None, alias="share-of", description="The criterion whose total is divided.")
-    cuts: list[CutShape] = Field([], description="The segments of a division by share, ascending.")
-    rules: list[RuleShape] = Field([], description="In order: the first rule that fits decides.")
+    about: str = ""
+    """One sentence for people."""
+
+    share_of: Name | None = Field(None, alias="share-of")
+    """The criterion whose total is divided."""
+
+    cuts: list[CutShape] = Field([])
+    """The segments of a division by share, ascending."""
+
+    rules: list[RuleShape] = Field([])
+    """In order: the first rule that fits decides."""

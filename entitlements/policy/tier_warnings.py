@@ -19,7 +19,7 @@ from entitlements.policy.vocabulary import SECTIONS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from entitlements.model.limits import LimitValue
+    from entitlements.model.limits import Unlimited
     from entitlements.model.policy import Tier
     from entitlements.policy.context import BuildContext
     from entitlements.policy.parts import TierPart
@@ -44,8 +44,11 @@ def check_tiers(context: BuildContext, tiers: Mapping[str, Tier], parts: Mapping
             if _amount(document, most, name) > _amount(document, least, name):
                 report.warn(_origin(section, name, most, report), *_more_in_lower(document, name, most, least))
     for tier in sound:
-        _check_levels(tier, document, report)
-        _check_access(tier, document, report)
+        for switch, other, has_other in _synonyms(tier, document):
+            if (switch in tier.features) is not has_other:
+                has, lacks = (other, switch) if has_other else (switch, other)
+                problem = f"tier {tier.id!r} has {has!r} and not {lacks!r}, two names for one fact"
+                report.warn(("tiers", tier.id), problem, "give it both, or neither, or rename one of the two")
 
 
 def _is_sound(id: str, document: Document, report: Report) -> bool:
@@ -60,20 +63,14 @@ def _adjacent_ranks(tiers: list[Tier]) -> Iterator[tuple[list[Tier], list[Tier]]
     return pairwise(list(group) for _, group in groupby(ranked, key=lambda tier: tier.rank))
 
 
-def _amount(document: Document, tier: Tier, name: str) -> float:
+def _amount(document: Document, tier: Tier, name: str) -> int | Unlimited:
     """Return the amount of *name* that a tier has, for comparing; not included counts as 0."""
     if name in document.limits:
-        return _size(tier.limits.get(name, NOT_INCLUDED))
+        return tier.limits.get(name) or 0
     if name in document.levels:
         level = tier.levels.get(name, NO_LEVEL)
         return 0 if level == NO_LEVEL else 1 + document.levels[name].index(level)
     return name in tier.features
-
-
-def _size(value: LimitValue) -> float:
-    if isinstance(value, int):
-        return value
-    return float("inf") if value else 0
 
 
 def _excluded(tier: Tier, document: Document, parts: Mapping[str, TierPart]) -> set[str]:
@@ -103,26 +100,18 @@ def _more_in_lower(document: Document, name: str, lower: Tier, higher: Tier) -> 
     return f"tier {lower.id!r} has more of {name!r} ({has}) than the higher {higher.id!r} ({than})", cure
 
 
-def _check_levels(tier: Tier, document: Document, report: Report) -> None:
-    """Compare each level with the switch of the same name, if there is one."""
+def _synonyms(tier: Tier, document: Document) -> Iterator[tuple[str, str, bool]]:
+    """
+    Return each switch that is another name for a level or a limit, that name, and whether the tier has it.
+
+    A switch with the name of a level stands for that level, `<limit>-access` for any of the limit.
+    """
     for feature, levels in document.levels.items():
         reached = _amount(document, tier, feature)
         for at, level in enumerate(levels):
             if level in document.features and level != NO_LEVEL:
-                _check_synonyms(tier, level, f"{feature}:{level}", has_other=reached >= 1 + at, report=report)
-
-
-def _check_access(tier: Tier, document: Document, report: Report) -> None:
-    """Compare each switch `<limit>-access` with that limit."""
+                yield level, f"{feature}:{level}", reached >= 1 + at
     for switch in document.features:
         limit = switch.removesuffix(_ACCESS)
         if limit != switch and limit in document.limits:
-            has_any = _amount(document, tier, limit) > 0
-            _check_synonyms(tier, switch, limit, has_other=has_any, report=report)
-
-
-def _check_synonyms(tier: Tier, switch: str, other: str, *, has_other: bool, report: Report) -> None:
-    if (switch in tier.features) is not has_other:
-        has, lacks = (other, switch) if has_other else (switch, other)
-        problem = f"tier {tier.id!r} has {has!r} and not {lacks!r}, two names for one fact"
-        report.warn(("tiers", tier.id), problem, "give it both, or neither, or rename one of the two")
+            yield switch, limit, _amount(document, tier, limit) > 0

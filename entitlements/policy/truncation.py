@@ -63,12 +63,13 @@ def _shrunk_fields(before: Any, after: Any) -> list[str]:
     """Return the fields whose collection has fewer items in *after*."""
     if not is_dataclass(before) or type(before) is not type(after):
         return []
-    found = {each.name: getattr(before, each.name) for each in fields(before)}
-    return [
-        name
-        for name, held in found.items()
-        if isinstance(held, Sized) and not isinstance(held, str) and len(held) > len(getattr(after, name))
-    ]
+    return [name for name in (each.name for each in fields(before)) if _size(before, name) > _size(after, name)]
+
+
+def _size(item: Any, name: str) -> int:
+    """Return the number of items in the collection *name*; 0 for any other field."""
+    value = getattr(item, name)
+    return len(value) if isinstance(value, Sized) and not isinstance(value, str) else 0
 
 
 def _names(bundle: Tier | AddOn) -> set[str]:

@@ -39,7 +39,7 @@ def validate(root: Branch, report: Report) -> Document:
             paths = [path_of(each) for each in errors]
             if not attempt:
                 for each, path in zip(errors, paths, strict=True):
-                    report.add(path, message(each, path))
+                    report.add(path, message(each))
                 _note_removed_sections(paths, report)
             pairs = zip(errors, paths, strict=True)
             _remove(data, [path[:-1] if each["type"] == "missing" else path for each, path in pairs])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from entitlements.model.limits import NOT_INCLUDED, NotIncluded
 from entitlements.model.names import NAME
+from entitlements.model.policy import nodes_above
 from entitlements.policy.errors import Misread, shown
 from entitlements.policy.quantities import is_duration, parse_duration
 from entitlements.policy.yaml.tree import Branch, Items, Leaf, Node, Path
@@ -45,12 +46,6 @@ def read_values(node: Node | None, path: Path, report: Report) -> LocatedValues:
                 written[key] = (value, at)
                 inner.update(nodes_above(key))
     return written
-
-
-def nodes_above(key: str) -> list[str]:
-    """Return the inner nodes above a dotted key: `a.b.c` has `a` and `a.b`."""
-    words = key.split(".")
-    return [".".join(words[:depth]) for depth in range(1, len(words))]
 
 
 def overlay(base: Mapping[str, Value], own: Mapping[str, Value | NotIncluded]) -> dict[str, Value]:

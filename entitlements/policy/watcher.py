@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from entitlements._fork import renew_after_fork
@@ -28,7 +29,7 @@ from entitlements.policy.truncation import first_loss
 from entitlements.policy.yaml.files import SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import timedelta
 
 FileStates = tuple[tuple[str, int, int, int, int], ...]
@@ -58,12 +59,9 @@ class PolicyFiles:
 
     def poll(self) -> None:
         """Check the files for changes; `deliver` passes on the result."""
-        lock = self._lock
-        if lock.acquire(blocking=False):
-            try:
+        with _try_lock(self._lock) as locked:
+            if locked:
                 self._update = self._poll() or self._update
-            finally:
-                lock.release()
 
     def deliver(self, take: Callable[[Policy | str], None]) -> None:
         """
@@ -71,14 +69,10 @@ class PolicyFiles:
 
         If another thread polls or delivers, the update stays for the next call.
         """
-        lock = self._lock
-        if lock.acquire(blocking=False):
-            try:
+        with _try_lock(self._lock) as locked:
+            if locked and self._update is not None:
                 update, self._update = self._update, None
-                if update is not None:
-                    take(update)
-            finally:
-                lock.release()
+                take(update)
 
     def renew(self) -> None:
         """Take a fresh lock in a forked child; poll again what a thread of the parent was polling."""
@@ -186,15 +180,22 @@ class PollingClock:
 
     def _claim(self, now: int) -> bool:
         """Return True for the one caller that polls; two polls are never closer than the interval."""
-        lock = self._lock
-        if not lock.acquire(blocking=False):
-            return False
-        try:
-            due = now >= self._due
-            self._due = now + self._every if due else self._due
-        finally:
+        with _try_lock(self._lock) as locked:
+            claimed = locked and now >= self._due
+            if claimed:
+                self._due = now + self._every
+        return claimed
+
+
+@contextmanager
+def _try_lock(lock: threading.Lock) -> Iterator[bool]:
+    """Hold *lock* if it is free; yield whether it is held."""
+    locked = lock.acquire(blocking=False)
+    try:
+        yield locked
+    finally:
+        if locked:
             lock.release()
-        return due
 
 
 def _tail(name: str) -> bytes:

@@ -193,7 +193,7 @@ def _reason(facts: Facts, line: Line, cost: int) -> Reason:
         return Reason.UNLIMITED if size is UNLIMITED else Reason.WITHIN_LIMIT
     if not size:
         return Reason.NOT_INCLUDED
-    return Reason.NEVER_FITS if cost > limit.capacity(size) else _REFUSED[type(limit)]  # type: ignore[arg-type]
+    return Reason.NEVER_FITS if cost > limit.capacity(size) else _REFUSED[type(limit)]
 
 
 def _degraded(plan: Plan, charge: Charge, outcome: Outcome) -> Decision:

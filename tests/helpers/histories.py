@@ -18,8 +18,7 @@ from entitlements.stores.redis.decoding import decoder_of
 from entitlements.stores.redis.encoding import encode_call
 from entitlements.stores.redis.keys import account_key
 from entitlements.stores.redis.scripts import Script
-from entitlements.testing.order_templates import OrderTemplate, order_templates
-from entitlements.testing.simulated_client import SimulatedClient
+from entitlements.testing.orders import Player, Step, steps
 
 ACCOUNT = "acme"
 TIMES_MOVED = 10**13
@@ -67,10 +66,10 @@ class TimedRedis:
 
 # --- Histories ----------------------------------------------------------------------------------------------------
 
-histories = st.lists(order_templates(), min_size=10, max_size=30)
+histories = st.lists(steps(), min_size=10, max_size=30)
 
 
-def play(history: list[OrderTemplate], client, change=lambda script: script) -> Iterator[tuple[Order, Answer, Answer]]:
+def play(history: list[Step], client, change=lambda script: script) -> Iterator[tuple[Order, Answer, Answer]]:
     """
     Ask both stores the same and yield what they answer.
 
@@ -82,14 +81,14 @@ def play(history: list[OrderTemplate], client, change=lambda script: script) -> 
     client.flushdb()
     clock = Clock()
     memory, server = MemoryStore(clock), TimedRedis(client, clock, change)
-    simulated = SimulatedClient(ACCOUNT)
-    for template in history:
-        clock.now = max(0, clock.now + template.move)
-        order = simulated.order(template, clock.now)
+    player = Player(ACCOUNT)
+    for step in history:
+        clock.now = max(0, clock.now + step.move)
+        order = player.order(step, clock.now)
         expected = memory.execute(order)
         yield order, expected, server.execute(order)
         check_lifetime(memory, client, clock.now)
-        simulated.record(order, expected)
+        player.note(order, expected)
 
 
 def check_lifetime(memory: MemoryStore, client, now: int) -> None:

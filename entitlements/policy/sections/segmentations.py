@@ -44,12 +44,7 @@ def read_segmentations(context: BuildContext, assignment: AssignmentRules | None
 
 
 def check_number(
-    name: str,
-    criteria: Mapping[str, Criterion],
-    path: Path,
-    report: Report,
-    *,
-    cure: str = "name a criterion of numbers",
+    name: str, criteria: Mapping[str, Criterion], path: Path, report: Report, cure: str = "name a criterion of numbers"
 ) -> None:
     """Report *name* at *path* unless it is a criterion whose values are numbers."""
     criterion = criteria.get(name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from entitlements.policy.errors import Misread
 from entitlements.policy.sections.segmentations import check_number
 from entitlements.tiering.terms import ABOVE, NODE, term_problems
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from entitlements.model.policy import Tier
     from entitlements.policy.context import BuildContext
     from entitlements.policy.parts import TierPart
+    from entitlements.policy.yaml.tree import Path
 
 _UPGRADE = f"{NODE}.upgrade."
 _DIRECTIONS = {f"{_UPGRADE}to": (1, "above"), f"{NODE}.downgrade-to": (-1, "below")}
@@ -31,24 +31,18 @@ def check_transitions(
         for key, problem, cure in term_problems(own):
             context.report.error(part.paths[key], problem, cure)
         for key, value in own.items():
-            if (
-                key in _DIRECTIONS
-                and isinstance(value, str)
-                and (error := _target_error(context, id, key, value, tiers))
-            ):
-                context.report.add(part.paths[key], error)
+            if key in _DIRECTIONS and isinstance(value, str):
+                _check_target(context, part.paths[key], id, key, value, tiers)
             if key.startswith(_UPGRADE) and key.endswith(ABOVE) and isinstance(value, Decimal):
                 name = key.removeprefix(_UPGRADE).removesuffix(ABOVE)
                 check_number(name, criteria, part.paths[key], context.report, cure="compare numbers only")
 
 
-def _target_error(context: BuildContext, id: str, key: str, to: str, tiers: Mapping[str, Tier]) -> Misread | None:
-    """Return the error if *to* is no tier, or not in the direction of *key*; None if it is right."""
-    if error := context.vocabulary.unknown_tier(to):
-        return error
+def _check_target(context: BuildContext, path: Path, id: str, key: str, to: str, tiers: Mapping[str, Tier]) -> None:
+    """Report *to* unless it is a tier in the direction of *key*, seen from the tier *id*."""
     sign, side = _DIRECTIONS[key]
-    if id not in tiers or to not in tiers:  # their own errors are reported elsewhere
-        return None
-    if sign * (tiers[to].rank - tiers[id].rank) > 0:
-        return None
-    return Misread(f"{to!r} is not {side} {id!r}", f"name a tier of a rank {side} {tiers[id].rank}")
+    if error := context.vocabulary.unknown_tier(to):
+        context.report.add(path, error)
+    elif id in tiers and to in tiers and sign * (tiers[to].rank - tiers[id].rank) <= 0:
+        cure = f"name a tier of a rank {side} {tiers[id].rank}"
+        context.report.error(path, f"{to!r} is not {side} {id!r}", cure)

@@ -78,11 +78,11 @@ class _OpenNode:
     location: Location
     path: Path
     mapping: bool
+    key_location: Location
     nodes: list[Node] = field(default_factory=list)
     entries: dict[str, Node] = field(default_factory=dict)
     keys: dict[str, Location] = field(default_factory=dict)
     key: str | None = None
-    key_location: Location | None = None
     duplicates: set[str] = field(default_factory=set)
     skip_next: bool = False
 
@@ -92,24 +92,21 @@ class _OpenNode:
 
     @property
     def next(self) -> Path:
-        """The path of the next node."""
-        if self.mapping:
-            return self.path if self.key is None else (*self.path, self.key)
-        return (*self.path, len(self.nodes))
+        """The path of the next node; of the mapping itself while it awaits a key."""
+        if self.awaits_key:
+            return self.path
+        return (*self.path, len(self.nodes) if self.key is None else self.key)
 
     def add(self, node: Node, report: Report) -> None:
-        """Add the next item of a list, or the value of the current key."""
-        if not self.mapping:
-            self.nodes.append(node)
-            return
-        assert self.key is not None
-        assert self.key_location is not None
-        if self.key in self.duplicates and not self.skip_next:
+        """Add the next item of a list, or the value of the current key; leave it out if it is to be skipped."""
+        if self.skip_next or self.key in self.duplicates:
             report.complete = report.complete and isinstance(node, Leaf)
-        elif self.key in self.entries and not self.skip_next:
+        elif self.key is None:
+            self.nodes.append(node)
+        elif self.key in self.entries:
             self.duplicates.add(self.key)  # combining a key many times would copy its nodes each time
             self.entries[self.key] = combine(self.entries[self.key], node, self.next, report)
-        elif not self.skip_next:
+        else:
             self.entries[self.key], self.keys[self.key] = node, self.key_location
         self.key, self.skip_next = None, False
 
@@ -184,7 +181,7 @@ class _Composer:
     def _start(self, event: CollectionStartEvent) -> None:
         if len(self._open) >= MAX_DEPTH:
             raise Misread(f"nested deeper than {MAX_DEPTH}", "write it flatter")
-        self._open.append(_OpenNode(self._here, self._path, isinstance(event, MappingStartEvent)))
+        self._open.append(_OpenNode(self._here, self._path, isinstance(event, MappingStartEvent), self._here))
 
     def _take_key(self, event: NodeEvent) -> None:
         if not isinstance(event, ScalarEvent):
@@ -200,7 +197,7 @@ class _Composer:
     def _leaf(self, event: ScalarEvent) -> Leaf:
         location = self._here
         if not event.value and not event.style and self._open and self._open[-1].mapping:
-            location = self._open[-1].key_location or location  # an empty value has the location of its key
+            location = self._open[-1].key_location  # an empty value has the location of its key
         try:
             value = checked_text(event.value) if event.style else typed_scalar(event.value)
         except Misread as error:
@@ -232,11 +229,7 @@ class _Composer:
             self._open[-1].skip_next = True
 
     def _put(self, node: Node) -> None:
-        if self._open and self._open[-1].skip_next and not isinstance(node, Leaf):
-            self._report.complete = False
-        if not self._open:
-            self._root = node
-        elif not (self._open[-1].skip_next and not self._open[-1].mapping):
+        if self._open:
             self._open[-1].add(node, self._report)
         else:
-            self._open[-1].skip_next = False
+            self._root = node

@@ -96,15 +96,16 @@ def node_at(root: Node, path: Path) -> Node | None:
 
 def location_of(root: Node, path: Path) -> Location:
     """Return the location of *path*, or of the longest part of it that exists: of a scalar itself, else of its key."""
-    location = root.location
-    for depth in range(1, len(path) + 1):
-        parent, node, step = node_at(root, path[: depth - 1]), node_at(root, path[:depth]), path[depth - 1]
-        if node is None:
+    location, node = root.location, root
+    for step in path:
+        parent, child = node, node_at(node, (step,))
+        if child is None:
             return location
-        if isinstance(parent, Branch) and isinstance(step, str) and not isinstance(node, Leaf):
+        if isinstance(parent, Branch) and isinstance(step, str) and not isinstance(child, Leaf):
             location = parent.keys[step]
         else:
-            location = node.location
+            location = child.location
+        node = child
     return location
 
 
