@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from entitlements.errors import Denied
-from entitlements.model.display import in_json, in_words
+from entitlements.model.display import attributes_in_json, in_json, in_words
 from entitlements.model.facts import STATIC, Considered, Facts, Reason, Receipt, Remedy
 from entitlements.model.instants import to_datetime, to_timedelta
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue, Mode, NotIncluded, Unlimited
@@ -272,7 +272,7 @@ class Decision:
 
     def to_dict(self) -> dict[str, object]:
         """Return a dict for `json.dumps`: times in ISO 8601 UTC, durations in seconds."""
-        whole: dict[str, object] = {name: in_json(getattr(self, name)) for name in _FIELDS}
+        whole = attributes_in_json(self, _FIELDS)
         remedy = self.remedy
         whole["remedy"] = remedy and {"tier": remedy.tier, "add_on": remedy.add_on}
         whole["trace"] = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -67,7 +67,12 @@ def in_json(value: object) -> object:
 
 def fields_in_json(record: Any) -> dict[str, object]:
     """Return a dict for `json.dumps` with every field of a dataclass."""
-    return {each.name: in_json(getattr(record, each.name)) for each in fields(record)}
+    return attributes_in_json(record, [each.name for each in fields(record)])
+
+
+def attributes_in_json(record: object, names: Iterable[str]) -> dict[str, object]:
+    """Return a dict for `json.dumps` with the attributes *names* of an object."""
+    return {name: in_json(getattr(record, name)) for name in names}
 
 
 def _duration(value: timedelta) -> str:

@@ -1,14 +1,14 @@
 """
-Which tier an account belongs in: the first rule that fits, and why.
+Tier assignment: the first rule that fits an account, with an explanation.
 
 The binding criterion decides. Other criteria are signals: the value of each votes for a
-tier, and a vote above the assigned tier is an upgrade opportunity, below it a hint that
-the account pays for more than it needs. A value that lies in several bands votes for the
-narrowest; of equally narrow ones, for the tier nearest to the assigned one. A tier that
-takes any value keeps the accounts assigned to it, and is nobody else's vote.
+tier. A vote above the assigned tier is an upgrade opportunity. A vote below it is a hint
+that the account pays for more than it needs. A value in several bands votes for the
+narrowest one; of equally narrow bands, for the tier nearest to the assigned one. A band
+of any value votes only for accounts that are assigned to its tier.
 
-Every account gets one tier or a named gap. A rule that cannot be decided, because what
-it asks is not known, is a gap as well: a later rule must not take the account by luck.
+Every account gets one tier or a gap with its reason. A rule that cannot be decided,
+because a value is unknown, is a gap as well: a later rule must not take the account.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from types import MappingProxyType
 from entitlements.model.account import Account
 from entitlements.model.conditions import Between, CriterionValue, IsKnown, OneOf
 from entitlements.model.criteria import AssignmentRules, Band, Criterion
-from entitlements.model.display import in_json, in_words
+from entitlements.model.display import fields_in_json, in_words
 from entitlements.model.policy import Policy
 from entitlements.tiering.attributes import Misfit, read_attributes
 from entitlements.tiering.conditions import criteria_of, describe, describe_test, holds
 
 
 class VoteDirection(StrEnum):
-    """Where a vote points, seen from the assigned tier."""
+    """The direction of a vote, relative to the assigned tier."""
 
     HIGHER = "higher"
     SAME = "same"
@@ -37,10 +37,10 @@ class VoteDirection(StrEnum):
 
 
 class GapKind(StrEnum):
-    """Why no tier could be assigned."""
+    """The reason that no tier could be assigned."""
 
-    UNKNOWN = "unknown"  # a rule asks for what nobody has said of the account
-    CONTRADICTORY = "contradictory"  # what was said cannot be right
+    UNKNOWN = "unknown"  # a rule needs a value that is not known
+    CONTRADICTORY = "contradictory"  # a value is invalid
     NO_RULE = "no-rule"  # no rule fits
     NO_RULES = "no-rules"  # the policy assigns no tiers
 
@@ -48,11 +48,11 @@ class GapKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Gap:
     """
-    Why an account has no tier.
+    The reason that an account has no tier.
 
     Args:
-        why: Of which kind.
-        criteria: The criteria that are missing, or not right.
+        why: The kind of gap.
+        criteria: The criteria that are unknown or invalid.
         rule: The rule that could not be decided, or None.
         text: One sentence for people.
     """
@@ -62,22 +62,20 @@ class Gap:
     rule: str | None
     text: str
 
-    def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
-        return {"why": self.why.value, "criteria": list(self.criteria), "rule": self.rule, "text": self.text}
+    to_dict = fields_in_json
 
 
 @dataclass(frozen=True, slots=True)
 class Vote:
     """
-    The tier that one signal speaks for.
+    The tier that one signal votes for.
 
     Args:
         signal: The criterion.
-        value: What is known for it.
-        tier: The tier whose band the value lies in.
+        value: The account's value of it.
+        tier: The tier of the band that contains the value.
         band: That band, in words.
-        direction: Where that is from the assigned tier; None where none was assigned.
+        direction: The direction from the assigned tier; None without one.
     """
 
     signal: str
@@ -86,51 +84,41 @@ class Vote:
     band: str
     direction: VoteDirection | None
 
-    def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
-        return {
-            "signal": self.signal,
-            "value": in_json(self.value),
-            "tier": self.tier,
-            "band": self.band,
-            "direction": self.direction and self.direction.value,
-        }
+    to_dict = fields_in_json
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
     """
-    What votes beside the assigned tier add up to.
+    The combined votes for higher tiers, or for lower ones.
 
     Args:
-        tier: The tier that most of them speak for; the nearest where several do equally.
-        signals: The criteria that voted so, for that tier or further away.
+        tier: The tier with the most votes; the nearest one if several have equally many.
+        signals: The criteria that voted in this direction, for this tier or another.
     """
 
     tier: str
     signals: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
-        return {"tier": self.tier, "signals": list(self.signals)}
+    to_dict = fields_in_json
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """
-    The tier of an account, and everything that led to it.
+    The assigned tier of an account, with the values, votes and hints.
 
     Args:
-        account: The account's id; None where attributes came alone.
-        tier: The tier's id; None where there is a gap.
-        rule: The rule that fitted; None where there is a gap.
-        because: That rule's condition, in words.
-        criteria: What is known, for every criterion of the policy; None where nothing is.
-        votes: One per signal that has a value in a band, in the order of the policy.
-        upgrade: The opportunity, where signals vote for a higher tier.
-        optimisation: The hint, where signals vote for a lower one.
-        gap: Why there is no tier; None where there is one.
-        misfits: Attributes that cannot be right, and were not believed.
+        account: The account's id; None for attributes alone.
+        tier: The tier's id; None if there is a gap.
+        rule: The rule that fitted; None if there is a gap.
+        because: The condition of that rule, in words.
+        criteria: The value of every criterion of the policy; None if unknown.
+        votes: One per signal with a value in a band, in the order of the policy.
+        upgrade: The upgrade opportunity, if signals vote for a higher tier.
+        optimisation: The optimisation hint, if signals vote for a lower tier.
+        gap: The reason that there is no tier; None if there is one.
+        misfits: Invalid attributes, which were ignored.
     """
 
     account: str | None
@@ -144,35 +132,23 @@ class Assignment:
     gap: Gap | None
     misfits: tuple[Misfit, ...]
 
-    def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
-        return {
-            "account": self.account,
-            "tier": self.tier,
-            "rule": self.rule,
-            "because": self.because,
-            "criteria": in_json(self.criteria),
-            "votes": [vote.to_dict() for vote in self.votes],
-            "upgrade": self.upgrade and self.upgrade.to_dict(),
-            "optimisation": self.optimisation and self.optimisation.to_dict(),
-            "gap": self.gap and self.gap.to_dict(),
-            "misfits": [misfit.to_dict() for misfit in self.misfits],
-        }
+    to_dict = fields_in_json
 
 
 def assign(policy: Policy, who: Account | Mapping[str, object]) -> Assignment:
     """
-    Return the tier that an account belongs in, whatever tier it is in.
+    Return the tier that an account belongs in by the policy's rules; its present tier does not matter.
 
     Args:
-        policy: Whose rules.
+        policy: The policy with the rules.
         who: An account, or attributes alone: `{"annual-value": 30_000, "agents": 12}`.
     """
     account, attributes = (who.id, who.attributes) if isinstance(who, Account) else (None, who)
     rules = policy.assignment
     if rules is None:
         text = f"policy {policy.version} has no assignment rules; write a section `assignment`"
-        return _unassigned(account, Gap(GapKind.NO_RULES, (), None, text))
+        no_rules = Gap(GapKind.NO_RULES, (), None, text)
+        return Assignment(account, None, None, "", MappingProxyType({}), (), None, None, no_rules, ())
     known, misfits = read_attributes(rules.criteria, attributes, account, currency=policy.currency)
     name, tier, because, gap = _first_fit(rules, known, misfits)
     votes = tuple(_votes(policy, rules, known, tier))
@@ -190,14 +166,10 @@ def assign(policy: Policy, who: Account | Mapping[str, object]) -> Assignment:
     )
 
 
-def _unassigned(account: str | None, gap: Gap) -> Assignment:
-    return Assignment(account, None, None, "", MappingProxyType({}), (), None, None, gap, ())
-
-
 def _first_fit(
     rules: AssignmentRules, known: Mapping[str, CriterionValue], misfits: tuple[Misfit, ...]
 ) -> tuple[str | None, str | None, str, Gap | None]:
-    """Return the rule that fits, its tier and condition; or why none does."""
+    """Return the first rule that fits, its tier and its condition in words; or a gap."""
     for rule in rules.rules:
         answer = holds(rule.when, known)
         if answer:
@@ -210,8 +182,8 @@ def _first_fit(
 
 
 def _undecided(rule: str, missing: tuple[str, ...], misfits: tuple[Misfit, ...]) -> Gap:
-    disbelieved = {misfit.criterion for misfit in misfits}
-    wrong = tuple(name for name in missing if name in disbelieved)
+    invalid = {misfit.criterion for misfit in misfits}
+    wrong = tuple(name for name in missing if name in invalid)
     if wrong:
         text = f"{', '.join(wrong)} cannot be right, so rule {rule!r} cannot be decided"
         return Gap(GapKind.CONTRADICTORY, wrong, rule, text)
@@ -223,7 +195,7 @@ def _votes(
     policy: Policy, rules: AssignmentRules, known: Mapping[str, CriterionValue], tier: str | None
 ) -> Iterator[Vote]:
     for signal, bands in rules.signals.items():
-        fitting = [band for band in bands if holds(band.when, known) and _speaks(policy, band, tier)]
+        fitting = [band for band in bands if holds(band.when, known) and _is_eligible(policy, band, tier)]
         if fitting:
             band = min(fitting, key=lambda band: _narrowness(policy, rules.criteria[signal], band, tier))
             direction = None if tier is None else _direction(policy, band.tier, tier)
@@ -235,14 +207,14 @@ def _narrowness(policy: Policy, criterion: Criterion, band: Band, tier: str | No
     return _breadth(criterion, band.when), away
 
 
-def _speaks(policy: Policy, band: Band, tier: str | None) -> bool:
+def _is_eligible(policy: Policy, band: Band, tier: str | None) -> bool:
     return not isinstance(band.when, IsKnown) or (
         tier is not None and policy.tiers[band.tier].rank == policy.tiers[tier].rank
     )
 
 
 def _breadth(criterion: Criterion, test: Between | OneOf | IsKnown) -> Decimal:
-    """Return how many values a band admits; any value at all is the assigned tier's, and goes before all."""
+    """Return the number of values in a band; a band of any value sorts first."""
     if isinstance(test, IsKnown):
         return Decimal(-1)
     if isinstance(test, OneOf):
@@ -268,17 +240,17 @@ def _hint(policy: Policy, votes: tuple[Vote, ...], direction: VoteDirection) -> 
 
 
 def explain(assignment: Assignment) -> list[str]:
-    """Return the assignment in sentences for people, one a line."""
-    whose = f"account {assignment.account!r}" if assignment.account is not None else "the account"
-    lines = [str(misfit) for misfit in assignment.misfits]
+    """Return the assignment as lines of text for people."""
+    subject = f"account {assignment.account!r}" if assignment.account is not None else "the account"
+    misfits = [str(misfit) for misfit in assignment.misfits]
     if assignment.gap is not None:
-        return [f"{whose} has no tier: {assignment.gap.text}", *lines]
-    told = [f"{whose} belongs in {assignment.tier}: rule {assignment.rule!r}, {assignment.because}"]
-    told += [f"{vote.signal} {in_words(vote.value)} votes for {vote.tier} ({vote.band})" for vote in assignment.votes]
+        return [f"{subject} has no tier: {assignment.gap.text}", *misfits]
+    lines = [f"{subject} belongs in {assignment.tier}: rule {assignment.rule!r}, {assignment.because}"]
+    lines += [f"{vote.signal} {in_words(vote.value)} votes for {vote.tier} ({vote.band})" for vote in assignment.votes]
     if assignment.upgrade:
-        told.append(f"upgrade opportunity: {assignment.upgrade.tier}, by {', '.join(assignment.upgrade.signals)}")
+        lines.append(f"upgrade opportunity: {assignment.upgrade.tier}, by {', '.join(assignment.upgrade.signals)}")
     if assignment.optimisation:
-        told.append(
+        lines.append(
             f"optimisation hint: {assignment.optimisation.tier}, by {', '.join(assignment.optimisation.signals)}"
         )
-    return [*told, *lines]
+    return [*lines, *misfits]

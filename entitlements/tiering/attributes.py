@@ -1,22 +1,22 @@
 """
-From an account's attributes, as a file or a program holds them, to what is known of it.
+Parsing of account attributes into values of criteria.
 
-A cell of a spreadsheet is a text: `$50,000` is an amount, `Regional Agency` the word
-`regional-agency`, `yes` a flag. What cannot be right (no agents, a negative value, two
-attributes that say two things) is reported with its field, and counts as unknown.
+A spreadsheet cell is text: `$50,000` is an amount, `Regional Agency` the word
+`regional-agency`, `yes` a flag. An invalid attribute (0 agents, a negative value, two
+attributes that contradict each other) is reported with its field and counts as unknown.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 
 from entitlements.model.conditions import CriterionValue
 from entitlements.model.criteria import Criterion, CriterionKind
-from entitlements.model.display import in_json, in_words
+from entitlements.model.display import fields_in_json, in_words
 
 _DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?"
 _NUMBER = re.compile(rf"(?P<minus>-)?(?P<digits>{_DIGITS})|\((?P<owed>{_DIGITS})\)")
@@ -26,21 +26,21 @@ _FLAGS = {**dict.fromkeys(("true", "yes", "y", "1"), True), **dict.fromkeys(("fa
 _LONGEST = 40
 _DOTTED = re.compile(
     r"(?<![0-9.,])[1-9][0-9]{0,2}\.[0-9]{3}(?![0-9])"
-)  # 50.000: fifty in one country, fifty thousand in the next
+)  # 50.000: fifty in some countries, fifty thousand in others
 
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
     """
-    An attribute that cannot be right.
+    An invalid attribute.
 
     Args:
-        account: The account's id; None where attributes came alone.
+        account: The account's id; None for attributes alone.
         criterion: The criterion that it was read for.
-        field: The attribute, or several with `and`, as the account has them.
-        value: What it says.
-        problem: What is wrong with it.
-        cure: What to write instead.
+        field: The attribute as the account names it; several are joined with `and`.
+        value: Its value.
+        problem: The problem.
+        cure: The text to write instead.
     """
 
     account: str | None
@@ -51,20 +51,14 @@ class Misfit:
     cure: str
 
     def __str__(self) -> str:
-        """Return one line for people."""
+        """Return `account: field: problem; cure`."""
         whose = f"account {self.account!r}: " if self.account is not None else ""
         return f"{whose}{self.field}: {self.problem}; {self.cure}"
 
     def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
-        return {
-            "account": self.account,
-            "criterion": self.criterion,
-            "field": self.field,
-            "value": _shown_json(self.value),
-            "problem": self.problem,
-            "cure": self.cure,
-        }
+        """Return a dict for `json.dumps`; a value of an unknown type is shown as text."""
+        shown = isinstance(self.value, str | int | float | bool | Decimal | tuple)
+        return fields_in_json(self if shown else replace(self, value=_shown(self.value)))
 
 
 def read_attributes(
@@ -75,16 +69,16 @@ def read_attributes(
     currency: str | None = None,
 ) -> tuple[Mapping[str, CriterionValue], tuple[Misfit, ...]]:
     """
-    Return what is known for each criterion, and what cannot be right.
+    Return the value of each criterion, and the invalid attributes.
 
     Args:
-        criteria: The policy's.
-        attributes: The account's; `annual_value`, `Annual Value` and `annual-value` are one name.
-        account: Whose, for the reports.
-        currency: What amounts are in; one in another is not believed. None: whatever is written.
+        criteria: The criteria of the policy.
+        attributes: The account's attributes; `annual_value`, `Annual Value` and `annual-value` are one name.
+        account: The account's id, for the reports.
+        currency: The currency of amounts; an amount in another one is invalid. None accepts any.
 
     Returns:
-        Values by criterion, unknown ones left out; and the attributes that were not believed.
+        Values by criterion, without unknown ones, and the invalid attributes.
     """
     written: dict[str, list[tuple[str, object]]] = {}
     for name, value in attributes.items():
@@ -94,7 +88,7 @@ def read_attributes(
     misfits: list[Misfit] = []
     for criterion in criteria.values():
         found = [each for attribute in criterion.attributes for each in written.get(attribute, ())]
-        value, wrong = _settled(criterion, found, account, currency)
+        value, wrong = _agreed_value(criterion, found, account, currency)
         misfits += wrong
         if value is None and not wrong:
             value = criterion.missing
@@ -104,7 +98,7 @@ def read_attributes(
 
 
 def attribute_name(name: str) -> str:
-    """Return the name of an attribute as criteria name it: lower case, words joined by `-`."""
+    """Return the name of an attribute in the form of criteria: lower case, words joined by `-`."""
     return re.sub(r"[\s_-]+", "-", str(name).strip().lower())
 
 
@@ -113,12 +107,12 @@ def read_value(criterion: Criterion, raw: object, currency: str | None = None) -
     Return *raw* as a value of the criterion.
 
     Args:
-        criterion: What it is read for.
-        raw: What a file or a program holds.
-        currency: What amounts are in; None: whatever is written.
+        criterion: The criterion.
+        raw: The value in a file or a program.
+        currency: The currency of amounts; None accepts any.
 
     Raises:
-        ValueError: With `problem; cure`, where it is none.
+        ValueError: With `problem; cure`, for an invalid value.
     """
     match criterion.kind:
         case CriterionKind.WORD:
@@ -127,13 +121,13 @@ def read_value(criterion: Criterion, raw: object, currency: str | None = None) -
             return _flag(raw)
         case _:
             _check_currency(raw, currency)
-            return _bounded(criterion, _number(criterion, raw))
+            return _check_bounds(criterion, _number(criterion, raw))
 
 
-def _settled(
+def _agreed_value(
     criterion: Criterion, found: list[tuple[str, object]], account: str | None, currency: str | None
 ) -> tuple[CriterionValue | None, list[Misfit]]:
-    """Return the one value that all attributes of a criterion agree on; else why there is none."""
+    """Return the value that all attributes of a criterion agree on; else None and the invalid attributes."""
     values: list[tuple[str, CriterionValue]] = []
     wrong: list[Misfit] = []
     for name, raw in found:
@@ -154,7 +148,7 @@ def _number(criterion: Criterion, raw: object) -> Decimal | int:
     if isinstance(raw, str):
         if criterion.kind is CriterionKind.AMOUNT and _DOTTED.search(raw):
             raise ValueError(f"{_shown(raw)} may be thousands or thousandths; write 50000, or 50.00")
-        number = _written(raw, money=criterion.kind is CriterionKind.AMOUNT)
+        number = _parsed_number(raw, money=criterion.kind is CriterionKind.AMOUNT)
     elif isinstance(raw, int | float | Decimal) and not isinstance(raw, bool):
         number = Decimal(str(raw))
     else:
@@ -170,14 +164,14 @@ def _number(criterion: Criterion, raw: object) -> Decimal | int:
 
 
 def _check_currency(raw: object, currency: str | None) -> None:
-    """Refuse an amount that is written in another currency; a dollar sign may be any dollar's."""
+    """Raise `ValueError` for an amount in another currency; a dollar sign stands for any dollar."""
     sign = _CURRENCY.search(raw) if isinstance(raw, str) and currency else None
     meant = _SIGNS.get(sign[0], sign[0]) if sign else currency
     if currency and meant not in {currency, "$"}:
         raise ValueError(f"{_shown(raw)} is in {meant}, the policy counts in {currency}; convert it")
 
 
-def _written(text: str, *, money: bool) -> Decimal | None:
+def _parsed_number(text: str, *, money: bool) -> Decimal | None:
     short = text.strip()
     if len(short) > _LONGEST:
         return None
@@ -192,7 +186,7 @@ def _written(text: str, *, money: bool) -> Decimal | None:
     return -size if found["minus"] or found["owed"] else size
 
 
-def _bounded(criterion: Criterion, value: Decimal | int) -> Decimal | int:
+def _check_bounds(criterion: Criterion, value: Decimal | int) -> Decimal | int:
     if criterion.least is not None and value < criterion.least:
         raise ValueError(f"{in_words(value)} is below {in_words(criterion.least)}; correct it, or leave it empty")
     if criterion.most is not None and value > criterion.most:
@@ -218,8 +212,3 @@ def _flag(raw: object) -> bool:
 def _shown(raw: object) -> str:
     text = repr(raw) if not isinstance(raw, Decimal) else str(raw)
     return text if len(text) <= _LONGEST + 2 else f"{text[:_LONGEST]}…"
-
-
-def _shown_json(value: object) -> object:
-    known = isinstance(value, str | int | float | bool | Decimal | tuple)
-    return in_json(value) if known else _shown(value)

@@ -1,4 +1,4 @@
-"""What a change of tier would do, as values: the plan, and what changes of each limit and service."""
+"""The preview of a change of tier, as values: its effect on features, limits and services."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from entitlements.model.account import Account, Change
-from entitlements.model.display import in_json
+from entitlements.model.display import attributes_in_json, fields_in_json, in_json
 from entitlements.model.limits import LimitValue, NotIncluded
 from entitlements.model.policy import Value
 
 
 class MoveDirection(StrEnum):
-    """Where a change leads."""
+    """The direction of a change of tier."""
 
     UP = "upgrade"
     DOWN = "downgrade"
@@ -23,27 +23,27 @@ class MoveDirection(StrEnum):
 
 
 class UsageOutcome(StrEnum):
-    """What becomes of what is used."""
+    """The effect of a change on the units in use."""
 
     FITS = "fits"
-    KEPT = "kept"  # an allocation: kept, and nothing can be added
-    REFUSED = "refused"  # a quota: nothing more until the period ends
-    ANEW = "anew"  # a quota: the period ends before the change comes
-    SLOWER = "slower"  # a rate: the new size from the first call on
+    KEPT = "kept"  # an allocation: units stay, and none can be added
+    REFUSED = "refused"  # a quota: no more units until the period ends
+    ANEW = "anew"  # a quota: the period ends before the change takes effect
+    SLOWER = "slower"  # a rate: the new size applies at once
 
 
 @dataclass(frozen=True, slots=True)
 class LimitChange:
     """
-    One limit, before and after.
+    A limit before and after the change.
 
     Args:
         limit: Its name.
-        before: Its size the instant before.
-        after: Its size from then on.
-        used: What is used now; None where it is not counted.
-        over: How much of it is over the new size, as of now.
-        fate: What becomes of it.
+        before: Its size the instant before the change.
+        after: Its size from the change on.
+        used: Units used now; None if they are not counted.
+        over: Units used now above the new size.
+        fate: The effect on the units in use.
         text: The same in one sentence.
     """
 
@@ -55,44 +55,40 @@ class LimitChange:
     fate: UsageOutcome
     text: str
 
-    def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
-        return {name: in_json(getattr(self, name)) for name in self.__slots__}
+    to_dict = fields_in_json
 
 
 @dataclass(frozen=True, slots=True)
 class ValueChange:
-    """A service before and after; `NOT_INCLUDED` where there is none."""
+    """A value before and after the change; `NOT_INCLUDED` if there is none."""
 
     before: Value | NotIncluded
     after: Value | NotIncluded
 
-    def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
-        return {"before": in_json(self.before), "after": in_json(self.after)}
+    to_dict = fields_in_json
 
 
 @dataclass(frozen=True, slots=True)
 class ChangePreview:
     """
-    What a change of tier would do.
+    The effects of a change of tier.
 
     Args:
         account: The account's id.
         from_tier: Its own tier now.
-        to_tier: The tier that was asked about.
-        way: Up, down, sideways, or nowhere.
-        notice: How long before it a change has to be announced.
-        effective: When it takes effect (aware, UTC).
-        process: The steps that the policy has for it, in order.
-        features_lost: Features and `feature:level` that the account can use now and could not.
-        features_gained: The other way round.
+        to_tier: The new tier.
+        way: The direction: up, down, sideways or none.
+        notice: The notice period of the change.
+        effective: The instant at which it takes effect (aware, UTC).
+        process: The steps of the policy for it, in order.
+        features_lost: Features and `feature:level` that the account would lose.
+        features_gained: Features and `feature:level` that the account would gain.
         limits: Every limit whose size changes, by name.
-        services_lost: Value keys that stand for something now, and would for nothing.
-        services_gained: The other way round.
-        services_changed: Value keys that would stand for something else.
-        replaces: The changes that were scheduled and would not come any more.
-        scheduled: The account with the change in it: what a directory would hold.
+        services_lost: Value keys that the account would lose.
+        services_gained: Value keys that the account would gain.
+        services_changed: Value keys with another value.
+        replaces: The scheduled changes that this one replaces.
+        scheduled: The account with the change added, to store in the account source.
     """
 
     account: str
@@ -113,27 +109,15 @@ class ChangePreview:
 
     @property
     def over(self) -> tuple[LimitChange, ...]:
-        """The limits whose present usage is over the new size."""
+        """The limits with a present usage above the new size."""
         return tuple(change for change in self.limits.values() if change.over)
 
     def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
-        services = {
-            name: {key: change.to_dict() for key, change in getattr(self, name).items()}
-            for name in ("services_lost", "services_gained", "services_changed")
-        }
+        """Return a dict for `json.dumps`."""
         return {
-            "account": self.account,
-            "from_tier": self.from_tier,
-            "to_tier": self.to_tier,
-            "way": self.way.value,
-            "notice": in_json(self.notice),
-            "effective": in_json(self.effective),
-            "process": list(self.process),
-            "features_lost": list(self.features_lost),
-            "features_gained": list(self.features_gained),
-            "limits": {name: change.to_dict() for name, change in self.limits.items()},
+            **attributes_in_json(self, ("account", "from_tier", "to_tier", "way", "notice", "effective", "process")),
+            **attributes_in_json(self, ("features_lost", "features_gained", "limits")),
             "over": [change.limit for change in self.over],
-            **services,
+            **attributes_in_json(self, ("services_lost", "services_gained", "services_changed")),
             "replaces": [{"tier": change.tier, "at": in_json(change.at)} for change in self.replaces],
         }

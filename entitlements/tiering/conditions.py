@@ -1,15 +1,14 @@
 """
-What conditions mean: three answers, because not everything is known of every account.
+Evaluation of conditions, with three results because criteria can be unknown.
 
-A leaf over a criterion of which nothing is known is neither true nor false. `all` is
-false as soon as one part is, `any` true as soon as one part is, whatever is unknown
-beside it (Kleene's strong logic of three values); `known` is never unknown.
+A leaf over an unknown criterion is neither true nor false. `all` is false as soon as one
+part is false, and `any` is true as soon as one part is true, even if other parts are
+unknown (Kleene's strong three-valued logic). `known` is never unknown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 
 from entitlements.model.conditions import All, AnyOf, Between, Condition, CriterionValue, IsKnown, Not, OneOf
 from entitlements.model.display import in_words
@@ -17,11 +16,11 @@ from entitlements.model.display import in_words
 
 def holds(condition: Condition, values: Mapping[str, CriterionValue]) -> bool | None:
     """
-    Say whether *condition* holds for what is known; None where that cannot be told.
+    Return True if *condition* holds for *values*, False if it does not; None if that is unknown.
 
     Args:
         condition: The condition.
-        values: What is known, by criterion; unknown ones are left out.
+        values: The known values, by criterion.
     """
     match condition:
         case All(parts):
@@ -41,12 +40,12 @@ def holds(condition: Condition, values: Mapping[str, CriterionValue]) -> bool | 
 
 
 def criteria_of(condition: Condition) -> tuple[str, ...]:
-    """Return the criteria that *condition* speaks of, each once, in its order."""
+    """Return the criteria that *condition* tests, each once, in its order."""
     return tuple(dict.fromkeys(leaf.criterion for leaf in leaves(condition)))
 
 
 def leaves(condition: Condition) -> Iterator[Between | OneOf | IsKnown]:
-    """Return the leaves of *condition*, in its order."""
+    """Yield the leaves of *condition*, in its order."""
     match condition:
         case All(parts) | AnyOf(parts):
             for part in parts:
@@ -58,7 +57,7 @@ def leaves(condition: Condition) -> Iterator[Between | OneOf | IsKnown]:
 
 
 def describe(condition: Condition) -> str:
-    """Return *condition* for people: `annual-value from 25,000 and below 100,000`."""
+    """Return *condition* as text for people: `annual-value from 25,000 and below 100,000`."""
     match condition:
         case All(()):
             return "always"
@@ -75,10 +74,12 @@ def describe(condition: Condition) -> str:
 
 
 def describe_test(test: Condition) -> str:
-    """Return a leaf without its criterion: `from 10 to 99`, `carrier or broker`."""
+    """Return the text of a leaf without its criterion: `from 10 to 99`, `carrier or broker`."""
     match test:
         case Between():
-            return " ".join(_bounds(test)) or "any number"
+            low = "" if test.low is None else f"{'above' if test.above else 'from'} {in_words(test.low)}"
+            high = "" if test.high is None else f"{'below' if test.below else 'to'} {in_words(test.high)}"
+            return f"{low} {high}".strip() or "any number"
         case OneOf(_, values):
             return " or ".join(in_words(value) for value in values)
         case IsKnown(_, known):
@@ -100,14 +101,3 @@ def _fits(test: Between | OneOf, value: CriterionValue) -> bool:
 def _grouped(part: Condition) -> str:
     many = isinstance(part, All | AnyOf) and len(part.parts) > 1
     return f"({describe(part)})" if many else describe(part)
-
-
-def _bounds(test: Between) -> Iterator[str]:
-    if test.low is not None:
-        yield f"{'above' if test.above else 'from'} {_number(test.low)}"
-    if test.high is not None:
-        yield f"{'below' if test.below else 'to'} {_number(test.high)}"
-
-
-def _number(value: Decimal) -> str:
-    return f"{value:,}"

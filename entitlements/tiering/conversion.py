@@ -1,7 +1,7 @@
 """
-What trials and free accounts come to: the conversion metrics of a base, from its journeys.
+Conversion metrics of trials and free accounts, computed from the journeys of a base.
 
-A rate without anybody to divide by is None, never 0: nothing was measured.
+A rate over no accounts is None, never 0: nothing was measured.
 """
 
 from __future__ import annotations
@@ -14,27 +14,28 @@ from decimal import Decimal
 from types import MappingProxyType
 
 from entitlements.errors import AccountError
-from entitlements.model.display import in_json
+from entitlements.model.display import fields_in_json
 from entitlements.model.policy import Policy
+from entitlements.tiering.numbers import percent
 
 
 @dataclass(frozen=True, slots=True)
 class Journey:
     """
-    What one account did, from its first day on.
+    The history of one account since its first day.
 
     Args:
         account: The account's id.
         plan: The tier that it began in, id or alias.
-        started: When (aware).
-        activated: When it first did what the product is for; None: not yet.
-        converted: When it moved to a higher tier; None: not yet.
-        last_seen: When it was last active; None: never since.
-        features: What it used.
-        left_at: The step at which it gave up; None: it did not.
+        started: The instant of its start (aware).
+        activated: The instant of its first productive use; None if not yet.
+        converted: The instant of its move to a higher tier; None if not yet.
+        last_seen: The instant of its last activity; None if never since the start.
+        features: The features that it used.
+        left_at: The step at which it dropped off; None if it did not.
 
     Raises:
-        AccountError: For something that happened before it started.
+        AccountError: For an instant before the start.
     """
 
     account: str
@@ -56,16 +57,16 @@ class Journey:
 @dataclass(frozen=True, slots=True)
 class ConversionMetrics:
     """
-    The seven figures that a free tier is judged by.
+    The seven metrics of a free tier.
 
     Args:
         trial_sign_ups: Accounts that began in a trial plan.
-        trial_to_paid: Percent of those that converted; None without any.
-        free_to_paid: Percent of those that began in another plan and converted; None without any.
-        activation: Percent that activated; None without any account.
-        feature_usage: Percent of accounts that used each feature, the most used first.
-        engagement: The middle time from start to the last activity; None where nobody was seen again.
-        drop_offs: How many gave up at each step, the most frequent first.
+        trial_to_paid: Percentage of those that converted; None without any.
+        free_to_paid: Percentage of converted accounts among those of other plans; None without any.
+        activation: Percentage of accounts that activated; None without accounts.
+        feature_usage: Percentage of accounts that used each feature, the most used first.
+        engagement: The median time from start to last activity; None without any activity.
+        drop_offs: Number of accounts that dropped off at each step, the most frequent first.
     """
 
     trial_sign_ups: int
@@ -76,31 +77,30 @@ class ConversionMetrics:
     engagement: timedelta | None
     drop_offs: Mapping[str, int]
 
-    def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
-        return {name: in_json(getattr(self, name)) for name in self.__slots__}
+    to_dict = fields_in_json
 
 
 def conversion_metrics(policy: Policy, journeys: Iterable[Journey]) -> ConversionMetrics:
     """
-    Return the metrics of *journeys*, whichever plans they began in.
+    Return the metrics of *journeys* in any plan.
 
     Raises:
         AccountError: For a plan that the policy does not know.
     """
-    all_of_them = list(journeys)
-    tried = [each for each in all_of_them if _is_trial(policy, each)]
-    free = [each for each in all_of_them if not _is_trial(policy, each)]
-    used = Counter(feature for each in all_of_them for feature in dict.fromkeys(each.features))
-    stayed = [each.last_seen - each.started for each in all_of_them if each.last_seen is not None]
+    every = list(journeys)
+    tried = [each for each in every if _is_trial(policy, each)]
+    free = [each for each in every if not _is_trial(policy, each)]
+    used = Counter(feature for each in every for feature in dict.fromkeys(each.features))
+    stayed = sorted(each.last_seen - each.started for each in every if each.last_seen is not None)
+    shares = {name: percent(count, len(every)) or Decimal(0) for name, count in used.most_common()}
     return ConversionMetrics(
         len(tried),
-        _percent(sum(each.converted is not None for each in tried), len(tried)),
-        _percent(sum(each.converted is not None for each in free), len(free)),
-        _percent(sum(each.activated is not None for each in all_of_them), len(all_of_them)),
-        MappingProxyType({name: _share(count, len(all_of_them)) for name, count in used.most_common()}),
-        sorted(stayed)[(len(stayed) - 1) // 2] if stayed else None,
-        MappingProxyType(dict(Counter(each.left_at for each in all_of_them if each.left_at).most_common())),
+        percent(sum(each.converted is not None for each in tried), len(tried)),
+        percent(sum(each.converted is not None for each in free), len(free)),
+        percent(sum(each.activated is not None for each in every), len(every)),
+        MappingProxyType(shares),
+        stayed[(len(stayed) - 1) // 2] if stayed else None,
+        MappingProxyType(dict(Counter(each.left_at for each in every if each.left_at).most_common())),
     )
 
 
@@ -109,11 +109,3 @@ def _is_trial(policy: Policy, journey: Journey) -> bool:
     if tier is None:
         raise AccountError(f"account {journey.account!r}: plan {journey.plan!r} is no tier; correct it")
     return tier.trial is not None
-
-
-def _percent(part: int, whole: int) -> Decimal | None:
-    return _share(part, whole) if whole else None
-
-
-def _share(part: int, whole: int) -> Decimal:
-    return (Decimal(100 * part) / whole).quantize(Decimal("0.1"))

@@ -1,9 +1,9 @@
 """
-What an ordered list of rules covers: rules that overlap, never match or leave a gap.
+Coverage of an ordered list of rules: rules that overlap, that never match, and gaps.
 
-A condition only changes its answer at the values that it names. So one account for each
-combination of those values, of one value between every two of them and of one beyond
-the outermost, stands for every account that there can be: the check is exhaustive.
+The result of a condition changes only at the values that it names. The check tries every
+combination of those values, of one value between each two neighbours, and of one value
+beyond each end. These examples represent every possible account: the check is exhaustive.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from entitlements.model.display import in_words
 from entitlements.tiering.conditions import holds, leaves
 
 MAX_EXAMPLES = 50_000
-"""Most example accounts that one list of rules is tried on."""
+"""Most example accounts for one list of rules."""
 
 OTHER = "anything-else"
-"""The word that stands for all that no rule names."""
+"""The word that represents every word that no rule names."""
 
 Example = Mapping[str, CriterionValue]
 _HALF = Decimal("0.5")
 
 
 class Flaw(StrEnum):
-    """What is wrong with a list of rules."""
+    """The kind of flaw in a list of rules."""
 
     OVERLAP = "overlap"
     NEVER = "never"
@@ -41,13 +41,13 @@ class Flaw(StrEnum):
 @dataclass(frozen=True, slots=True)
 class CoverageFinding:
     """
-    One flaw.
+    One flaw in a list of rules, with an example.
 
     Args:
-        flaw: Which.
-        rule: The index of the rule; for an overlap of the later one; None for a gap.
-        other: For an overlap or a shadow: the index of the rule that comes first.
-        example: An account that shows it; None for a condition that holds for none.
+        flaw: The kind of flaw.
+        rule: The index of the rule, for an overlap the later one; None for a gap.
+        other: For an overlap or a shadowed rule, the index of the earlier rule.
+        example: An example account; None for a condition that holds for no account.
     """
 
     flaw: Flaw
@@ -61,8 +61,8 @@ def find_flaws(rules: AssignmentRules) -> list[CoverageFinding] | None:
     Return the flaws of the list of rules, each with an example account.
 
     Returns:
-        None where the rules name so many values that trying all combinations takes
-        more than `MAX_EXAMPLES` examples.
+        None if the rules name so many values that all combinations would be more than
+        `MAX_EXAMPLES` examples.
     """
     examples = list(islice(_examples(rules), MAX_EXAMPLES + 1))
     if len(examples) > MAX_EXAMPLES:
@@ -73,9 +73,9 @@ def find_flaws(rules: AssignmentRules) -> list[CoverageFinding] | None:
 
 def overlapping_bands(criterion: Criterion, bands: tuple[Band, ...]) -> Iterator[tuple[Band, Band, CriterionValue]]:
     """
-    Return bands of numbers that overlap and do not nest, with a value in both.
+    Yield pairs of number bands that overlap without nesting, with a value in both.
 
-    Lists of words may share some: the definition of two tiers may name the same word.
+    Lists of words may overlap: two tiers may name the same word.
     """
     ranged = [(band, band.when) for band in bands if isinstance(band.when, Between)]
     numbers = [value for value in _values(criterion, [test for _, test in ranged]) if not isinstance(value, str | bool)]
@@ -87,13 +87,13 @@ def overlapping_bands(criterion: Criterion, bands: tuple[Band, ...]) -> Iterator
 
 
 def is_empty_band(criterion: Criterion, band: Band) -> bool:
-    """Say whether no value at all lies in the band."""
+    """Return True if the band contains no value."""
     tests = [] if isinstance(band.when, IsKnown) else [band.when]
     return not any(holds(band.when, {criterion.name: value}) for value in _values(criterion, tests))
 
 
 def format_example(example: Example) -> str:
-    """Return an example account for people: `annual-value 25,000, evaluating no`."""
+    """Return the text of an example account: `annual-value 25,000, evaluating no`."""
     return ", ".join(f"{name} {in_words(value)}" for name, value in example.items()) or "any"
 
 
@@ -107,14 +107,14 @@ def _examples(rules: AssignmentRules) -> Iterator[Example]:
 
 
 def _answers(criterion: Criterion, asked: list[Between | OneOf | IsKnown]) -> list[CriterionValue | None]:
-    """Return the values to try, and None for no value where a rule asks whether there is one."""
+    """Return the values to try, with None for an unknown value if a rule tests for one."""
     values = _values(criterion, [leaf for leaf in asked if isinstance(leaf, Between | OneOf)])
     may_lack = criterion.missing is None and any(isinstance(leaf, IsKnown) for leaf in asked)
     return [*values, None] if may_lack else [*values]
 
 
 def _values(criterion: Criterion, tests: Sequence[Between | OneOf]) -> list[CriterionValue]:
-    """Return the values that stand for all that a criterion can have."""
+    """Return values that represent every value of a criterion."""
     if criterion.kind is CriterionKind.FLAG:
         return [False, True]
     named = [value for test in tests if isinstance(test, OneOf) for value in test.values]
@@ -151,7 +151,7 @@ Fitting = list[tuple[Example, list[bool | None]]]
 
 
 def _unused_rules(rules: AssignmentRules, fitting: Fitting) -> Iterator[CoverageFinding]:
-    """Find the rules that never decide: they fit nobody, or somebody else always comes first."""
+    """Find rules that never decide: they fit no example, or an earlier rule always fits as well."""
     for at in range(len(rules.rules)):
         fits = [(example, answers) for example, answers in fitting if answers[at]]
         if not fits:
@@ -162,7 +162,7 @@ def _unused_rules(rules: AssignmentRules, fitting: Fitting) -> Iterator[Coverage
 
 
 def _overlaps(rules: AssignmentRules, fitting: Fitting) -> Iterator[CoverageFinding]:
-    """Find pairs of rules for different tiers that both fit somebody, where that is not said to be meant."""
+    """Find pairs of rules for different tiers that fit one example, unless the first has `precedence`."""
     shadowed = {finding.rule for finding in _unused_rules(rules, fitting)}
     for first, second in combinations(range(len(rules.rules)), 2):
         one, two = rules.rules[first], rules.rules[second]
@@ -175,7 +175,7 @@ def _overlaps(rules: AssignmentRules, fitting: Fitting) -> Iterator[CoverageFind
 
 
 def _gaps(fitting: Fitting) -> Iterator[CoverageFinding]:
-    """Find an account that no rule fits, whatever else is known of it."""
+    """Find an example that no rule fits and every rule can decide."""
     missed = next((example for example, answers in fitting if not {True, None}.intersection(answers)), None)
     if missed is not None:
         yield CoverageFinding(Flaw.GAP, None, None, missed)

@@ -1,4 +1,4 @@
-"""What one table of answers has that another has not: of two tiers, or of one account at two times."""
+"""Differences between two tiers, or between two snapshots of an account."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from entitlements.model.display import in_json
+from entitlements.model.display import attributes_in_json
 from entitlements.model.limits import NOT_INCLUDED
 from entitlements.model.policy import NO_LEVEL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from entitlements.model.entitlements import Entitlements
     from entitlements.model.policy import Policy, Tier
 
+    Entries = Mapping[tuple["EntitlementKind", str], object]
+
 
 class EntitlementKind(StrEnum):
-    """What a name stands for."""
+    """The kind of a name in a policy."""
 
     FEATURE = "feature"
     LEVEL = "level"
@@ -27,7 +29,7 @@ class EntitlementKind(StrEnum):
 
 
 class ChangeDirection(StrEnum):
-    """Whether there is more of it, or less; a value that is another one is neither."""
+    """The direction of a difference: more, less, or another value."""
 
     GAINED = "gained"
     LOST = "lost"
@@ -37,14 +39,14 @@ class ChangeDirection(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Difference:
     """
-    One name of which there is more, less or something else.
+    The difference of one name.
 
     Args:
         name: A feature, a limit or a value key.
-        kind: What it stands for.
-        before: What there was: True, a level, a size, a value, or `NOT_INCLUDED`.
-        after: What there is then.
-        direction: Which of the two is more.
+        kind: The kind of name.
+        before: The old value: True, a level, a size, a value, or `NOT_INCLUDED`.
+        after: The new value.
+        direction: More, less, or another value.
     """
 
     name: str
@@ -54,59 +56,42 @@ class Difference:
     direction: ChangeDirection
 
     def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
-        return {
-            "name": self.name, "kind": self.kind.value, "direction": self.direction.value,
-            "before": in_json(self.before), "after": in_json(self.after),
-        }  # fmt: skip
+        """Return a dict for `json.dumps`."""
+        return attributes_in_json(self, ("name", "kind", "direction", "before", "after"))
 
 
 def of_tiers(before: tuple[Policy, Tier], after: tuple[Policy, Tier]) -> tuple[Difference, ...]:
-    """Return how two tiers differ, sorted by kind and name; each stands beside its policy."""
+    """Return the differences between two tiers, each given with its policy, sorted by kind and name."""
     return _differences(after[0], _of_tier(*before), _of_tier(*after))
 
 
 def of_entitlements(before: Entitlements, after: Entitlements) -> tuple[Difference, ...]:
-    """Return how two snapshots differ, sorted by kind and name; one that is refused everything has nothing."""
+    """Return the differences between two snapshots, sorted by kind and name; a refused account has nothing."""
     return _differences(after.policy, _of_snapshot(before), _of_snapshot(after))
 
 
-def _of_tier(policy: Policy, tier: Tier) -> dict[tuple[EntitlementKind, str], object]:
-    switches = {name: True for name in tier.features if not policy.features[name].levels}
-    return _table(switches, tier.levels, tier.limits, tier.values)
+def _of_tier(policy: Policy, tier: Tier) -> Entries:
+    return _entries(tier, [name for name in tier.features if not policy.features[name].levels])
 
 
-def _of_snapshot(entitlements: Entitlements) -> dict[tuple[EntitlementKind, str], object]:
+def _of_snapshot(entitlements: Entitlements) -> Entries:
     if entitlements.refusal is not None:
         return {}
-    switches = {
-        name: True
-        for name, feature in entitlements.policy.features.items()
-        if not feature.levels and entitlements.answers.get(name)
+    switches = [name for name, feature in entitlements.policy.features.items() if not feature.levels]
+    return _entries(entitlements, [name for name in switches if entitlements.answers.get(name)])
+
+
+def _entries(source: Tier | Entitlements, switches: Iterable[str]) -> Entries:
+    tables: dict[EntitlementKind, Mapping[str, object]] = {
+        EntitlementKind.FEATURE: dict.fromkeys(switches, True),
+        EntitlementKind.LEVEL: source.levels,
+        EntitlementKind.LIMIT: source.limits,
+        EntitlementKind.VALUE: source.values,
     }
-    return _table(switches, entitlements.levels, entitlements.limits, entitlements.values)
+    return {(kind, name): value for kind, table in tables.items() for name, value in table.items()}
 
 
-def _table(
-    switches: Mapping[str, object],
-    levels: Mapping[str, object],
-    limits: Mapping[str, object],
-    values: Mapping[str, object],
-) -> dict[tuple[EntitlementKind, str], object]:
-    by_kind = {
-        EntitlementKind.FEATURE: switches,
-        EntitlementKind.LEVEL: levels,
-        EntitlementKind.LIMIT: limits,
-        EntitlementKind.VALUE: values,
-    }
-    return {(kind, name): value for kind, table in by_kind.items() for name, value in table.items()}
-
-
-def _differences(
-    policy: Policy,
-    before: Mapping[tuple[EntitlementKind, str], object],
-    after: Mapping[tuple[EntitlementKind, str], object],
-) -> tuple[Difference, ...]:
+def _differences(policy: Policy, before: Entries, after: Entries) -> tuple[Difference, ...]:
     order = list(EntitlementKind)
     names = sorted({*before, *after}, key=lambda each: (order.index(each[0]), each[1]))
     found = ((*each, before.get(each, NOT_INCLUDED), after.get(each, NOT_INCLUDED)) for each in names)
@@ -129,7 +114,7 @@ def _direction(policy: Policy, kind: EntitlementKind, name: str, before: object,
 
 
 def _amount(policy: Policy, kind: EntitlementKind, name: str, value: object) -> float:
-    """Return how much of a name a value is, in an order of its own kind."""
+    """Return the rank of a value among the values of its name."""
     if value is NOT_INCLUDED or value is False:
         return -1
     if kind is EntitlementKind.LIMIT:

@@ -1,8 +1,8 @@
 """
-The binding rule as a formula for a CRM or a spreadsheet: nested IFs, the first that fits decides.
+The binding rules as a formula for a CRM or a spreadsheet: nested IFs, the first that fits decides.
 
-A CRM that knows this formula keeps the tiers current by itself. Only rules over the
-binding criterion go into it; what others ask for, a CRM may not know.
+A CRM with this formula keeps the tiers current by itself. The formula has only rules over
+the binding criterion; a CRM may not have the other criteria.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Formula:
     """
-    A formula.
+    A formula for a CRM.
 
     Args:
-        text: The formula, in one line.
-        left_out: The names of the rules that ask for something else than the binding criterion.
+        text: The formula, on one line.
+        left_out: The names of the rules that test other criteria than the binding one.
     """
 
     text: str
@@ -35,15 +35,15 @@ class Formula:
 
 def formula(rules: AssignmentRules, names: Mapping[str, str], field: str) -> Formula:
     """
-    Return the binding rules as a formula; a value that is missing, or cannot be right, gives an empty text.
+    Return the binding rules as a formula; a missing or invalid value gives an empty text.
 
     Args:
-        rules: The policy's.
-        names: What is written for each tier.
-        field: How the CRM calls the binding criterion.
+        rules: The rules of the policy.
+        names: The text for each tier.
+        field: The CRM's name of the binding criterion.
 
     Raises:
-        ValueError: Where no rule asks for the binding criterion alone.
+        ValueError: If no rule tests the binding criterion alone.
     """
     fitting = [rule for rule in rules.rules if set(criteria_of(rule.when)) <= {rules.binding}]
     left_out = tuple(rule.name for rule in rules.rules if rule not in fitting)
@@ -62,12 +62,12 @@ def formula(rules: AssignmentRules, names: Mapping[str, str], field: str) -> For
 
 def formula_of_thresholds(least: Mapping[str, Decimal], names: Mapping[str, str], field: str) -> Formula:
     """
-    Return a formula by the least value of each tier, as a share of a total comes to for one base.
+    Return a formula by the smallest value of each tier, such as a segmentation by share yields for one base.
 
     Args:
-        least: By tier, higher ones first; the last takes what is smaller, too.
-        names: What is written for each tier.
-        field: How the CRM calls the criterion.
+        least: The smallest value by tier, higher tiers first; the last tier also takes smaller values.
+        names: The text for each tier.
+        field: The CRM's name of the criterion.
     """
     *higher, last = least
     text = _text(names[last])
@@ -77,8 +77,8 @@ def formula_of_thresholds(least: Mapping[str, Decimal], names: Mapping[str, str]
 
 
 def _without_settled_bounds(rules: Iterable[Rule]) -> Iterator[tuple[Rule, Condition]]:
-    """Yield the rules without the upper bounds that the rules before them have settled."""
-    settled: tuple[Decimal, bool] | None = None  # every value above is decided; True: the value itself, too
+    """Yield the rules without upper bounds that earlier rules make redundant."""
+    settled: tuple[Decimal, bool] | None = None  # every value above it is decided; True: the value itself as well
     for rule in rules:
         when = rule.when
         if isinstance(when, Between) and (when.high is None or _is_settled(when.high, settled, below=when.below)):
@@ -89,7 +89,7 @@ def _without_settled_bounds(rules: Iterable[Rule]) -> Iterator[tuple[Rule, Condi
 
 
 def _is_settled(high: Decimal, settled: tuple[Decimal, bool] | None, *, below: bool) -> bool:
-    """Say whether everything beyond an upper bound is decided."""
+    """Return True if earlier rules decide every value beyond an upper bound."""
     return settled is not None and (settled[0] < high or (settled[0] == high and (settled[1] or not below)))
 
 
@@ -131,5 +131,5 @@ def _number(value: Decimal | int) -> str:
 
 
 def _text(text: str) -> str:
-    """Return a text in quotes; one inside is doubled, as spreadsheets want it."""
+    """Return a text in quotes; quotes inside are doubled, as in spreadsheets."""
     return '"' + text.replace('"', '""') + '"'

@@ -1,15 +1,16 @@
-"""How well an account does: its tier's weights over components that somebody measured."""
+"""Health score of an account: the weighted mean of measured components, with the weights of its tier."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from entitlements.errors import AccountError
-from entitlements.model.display import in_json
+from entitlements.model.display import attributes_in_json, fields_in_json
 from entitlements.model.names import nearest, shown
+from entitlements.tiering.numbers import check_number
 
 if TYPE_CHECKING:
     from entitlements.model.entitlements import Entitlements
@@ -21,19 +22,21 @@ _MOST = Decimal(100)
 @dataclass(frozen=True, slots=True)
 class Component:
     """
-    One part of a health score.
+    One component of a health score.
 
     Args:
-        name: Such as `engagement`.
-        weight: Its share, in percent of all weights.
-        score: What was measured, 0 to 100; None where nobody did.
-        measures: What the policy says belongs to it.
+        name: Its name, such as `engagement`.
+        weight: Its weight, in percent of all weights.
+        score: The measured score, 0 to 100; None if not measured.
+        measures: The measures that the policy lists for it.
     """
 
     name: str
     weight: Decimal
     score: Decimal | None
     measures: tuple[str, ...]
+
+    to_dict = fields_in_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +46,10 @@ class Health:
 
     Args:
         account: Its id.
-        tier: The tier whose weights count; None for an unknown account.
-        score: 0 to 100, to one decimal; None where a component is missing, or the tier has no score.
-        components: In the order of their weights, heaviest first.
-        kpis: What the tier tracks beside it.
+        tier: The tier with the weights; None for an unknown account.
+        score: 0 to 100, to one decimal; None if a component is missing or the tier has none.
+        components: The components, heaviest first.
+        kpis: Other figures that the tier tracks.
     """
 
     account: str
@@ -57,43 +60,29 @@ class Health:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The components that nobody measured: without them there is no score."""
+        """The components that were not measured; with any, there is no score."""
         return tuple(each.name for each in self.components if each.score is None)
 
     @property
     def so_far(self) -> Decimal | None:
-        """The score over the components that are there, by their own weights; None where there are none."""
+        """The score over the measured components by their weights; None without any."""
         return _mean([each for each in self.components if each.score is not None])
 
     def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
-        return {
-            "account": self.account,
-            "tier": self.tier,
-            "score": in_json(self.score),
-            "so_far": in_json(self.so_far),
-            "missing": list(self.missing),
-            "components": [
-                {
-                    "name": each.name, "weight": in_json(each.weight), "score": in_json(each.score),
-                    "measures": list(each.measures),
-                }
-                for each in self.components
-            ],
-            "kpis": list(self.kpis),
-        }  # fmt: skip
+        """Return a dict for `json.dumps`."""
+        return attributes_in_json(self, ("account", "tier", "score", "so_far", "missing", "components", "kpis"))
 
 
 def health(entitlements: Entitlements, measured: Mapping[str, object]) -> Health:
     """
-    Return the account's health.
+    Return the health of the account.
 
     Args:
-        entitlements: What the account may do; its tier's weights stand under `health.weights`.
-        measured: Scores from 0 to 100 by component; None is as good as absent.
+        entitlements: The account's entitlements; the weights are under `health.weights`.
+        measured: Scores from 0 to 100 by component; None is the same as absent.
 
     Raises:
-        AccountError: For a score that is no number from 0 to 100, and for a component that no tier knows.
+        AccountError: For a score that is not a number from 0 to 100, or a component that no tier has.
     """
     _check_names(entitlements, measured)
     weights = {
@@ -102,27 +91,31 @@ def health(entitlements: Entitlements, measured: Mapping[str, object]) -> Health
         if key.startswith(_WEIGHTS) and isinstance(weight, int | Decimal) and not isinstance(weight, bool)
     }
     components = tuple(
-        Component(name, weight, _score(entitlements.account, name, measured.get(name)), _measures(entitlements, name))
+        Component(
+            name,
+            weight,
+            _score(entitlements.account, name, measured.get(name)),
+            _texts(entitlements, f"health.measures.{name}"),
+        )
         for name, weight in sorted(weights.items(), key=lambda each: (-each[1], each[0]))
     )
     complete = bool(components) and all(each.score is not None for each in components)
-    kpis = entitlements.values.get("kpis")
     return Health(
         entitlements.account,
         entitlements.tier,
         _mean(components) if complete else None,
         components,
-        tuple(map(str, kpis)) if isinstance(kpis, tuple) else (),
+        _texts(entitlements, "kpis"),
     )
 
 
 def scores_in(entitlements: Entitlements, attributes: Mapping[str, object]) -> dict[str, object]:
-    """Return the scores among an account's attributes, which bear the components' names; an empty cell is none."""
+    """Return the scores among an account's attributes, under the names of the components, without empty cells."""
     return {name: attributes[name] for name in component_names(entitlements) if attributes.get(name) not in {None, ""}}
 
 
 def component_names(entitlements: Entitlements) -> tuple[str, ...]:
-    """Return the components that any tier of the policy weighs, sorted."""
+    """Return the components with a weight in any tier of the policy, sorted."""
     return tuple(sorted(key.removeprefix(_WEIGHTS) for key in entitlements.policy.keys if key.startswith(_WEIGHTS)))
 
 
@@ -139,16 +132,13 @@ def _score(account: str, name: str, value: object) -> Decimal | None:
     if value is None:
         return None
     try:
-        score = Decimal(str(value)) if not isinstance(value, bool) else Decimal("nan")
-    except InvalidOperation:
-        score = Decimal("nan")
-    if not score.is_finite() or not 0 <= score <= _MOST:
-        raise AccountError(f"account {account!r}: {name} {value!r} must be a number from 0 to 100")
-    return score
+        return check_number(value, f"account {account!r}: {name}", most=_MOST)
+    except ValueError as error:
+        raise AccountError(str(error)) from None
 
 
-def _measures(entitlements: Entitlements, name: str) -> tuple[str, ...]:
-    found = entitlements.values.get(f"health.measures.{name}")
+def _texts(entitlements: Entitlements, key: str) -> tuple[str, ...]:
+    found = entitlements.values.get(key)
     return tuple(map(str, found)) if isinstance(found, tuple) else ()
 
 

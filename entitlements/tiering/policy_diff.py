@@ -1,4 +1,4 @@
-"""What another policy changes: for each tier, for each limit's definition, and for real accounts."""
+"""Differences between two policies: by tier, by limit definition, and for real accounts."""
 
 from __future__ import annotations
 
@@ -7,75 +7,81 @@ from dataclasses import dataclass, fields, replace
 
 from entitlements.errors import AccountError, UnknownAccount
 from entitlements.model.account import Account, Override
-from entitlements.model.display import in_json
+from entitlements.model.display import attributes_in_json, fields_in_json
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Limit, Rate
 from entitlements.model.policy import Policy
 from entitlements.tiering.differences import ChangeDirection, Difference, EntitlementKind, of_entitlements, of_tiers
 
 Resolve = Callable[[Policy, Account], Entitlements]
-"""Resolves an account under a policy, at the instant that the question is about."""
+"""Resolves an account under a policy, at the instant of the comparison."""
 
 RESTARTING_FIELDS = ("kind", "algorithm", "window")
-"""What cannot change without that the limit's meters start anew."""
+"""Parts of a definition whose change resets the limit's meters."""
 
 
 @dataclass(frozen=True, slots=True)
 class TierDiff:
     """
-    How one tier changes.
+    The change of one tier.
 
     Args:
         tier: Its id.
         presence: `added`, `removed`, or `changed`.
-        differences: What it has more of, less of, or otherwise.
+        differences: Its differences by name.
     """
 
     tier: str
     presence: str
     differences: tuple[Difference, ...]
 
+    to_dict = fields_in_json
+
 
 @dataclass(frozen=True, slots=True)
 class LimitDiff:
     """
-    How a limit's definition changes.
+    The change of a limit's definition.
 
     Args:
         limit: Its name.
         presence: `added`, `removed`, or `changed`.
-        changes: Each part of the definition that changes, before and after.
-        restarts: Whether its meters start anew.
+        restarts: True if its meters are reset.
+        changes: The changed parts of the definition, each as (before, after).
     """
 
     limit: str
     presence: str
-    changes: Mapping[str, tuple[object, object]]
     restarts: bool
+    changes: Mapping[str, tuple[object, object]]
+
+    to_dict = fields_in_json
 
 
 @dataclass(frozen=True, slots=True)
 class OverLimit:
-    """An account uses more of a limit than it will have."""
+    """A limit of which an account uses more than its new size."""
 
     limit: str
     used: int
     size: object
 
+    to_dict = fields_in_json
+
 
 @dataclass(frozen=True, slots=True)
 class AccountDiff:
     """
-    What one account gains and loses.
+    The change of one account.
 
     Args:
         account: Its id.
         tier_before: The tier in force under the old policy; None for a tier that it does not know.
         tier_after: The tier in force under the new one.
-        differences: What it has more of, less of, or otherwise.
-        over: The limits of which it uses more than it will have, and did not before.
-        redundant: Overrides that say from now on what the account has without them.
-        problem: Why it cannot be served under the new policy; None if it can.
+        differences: Its differences by name.
+        over: The reduced limits of which it uses more than the new size.
+        redundant: Overrides that become redundant: the account has the same value without them.
+        problem: The reason that it cannot be served under the new policy; None if it can.
     """
 
     account: str
@@ -88,25 +94,24 @@ class AccountDiff:
 
     @property
     def gains(self) -> bool:
-        """Whether it has more of anything."""
+        """True if it gains anything."""
         return any(each.direction is ChangeDirection.GAINED for each in self.differences)
 
     @property
     def loses(self) -> bool:
-        """Whether it has less of anything, or is not served at all."""
+        """True if it loses anything, or cannot be served."""
         return self.problem is not None or any(each.direction is ChangeDirection.LOST for each in self.differences)
 
     def __bool__(self) -> bool:
-        """Return whether anything changes."""
+        """Return True if anything changes."""
         return bool(self.differences or self.over or self.redundant or self.problem)
 
     def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
+        """Return a dict for `json.dumps`."""
         return {
             "account": self.account,
             "tier": {"before": self.tier_before, "after": self.tier_after},
-            "differences": [each.to_dict() for each in self.differences],
-            "over": [{"limit": each.limit, "used": each.used, "size": in_json(each.size)} for each in self.over],
+            **attributes_in_json(self, ("differences", "over")),
             "redundant_overrides": list(self.redundant),
             "problem": self.problem,
         }
@@ -115,13 +120,13 @@ class AccountDiff:
 @dataclass(frozen=True, slots=True)
 class PolicyDiff:
     """
-    How two policies differ, whoever lives under them.
+    The differences between two policies, for any account.
 
     Args:
-        before: The old one's version.
-        after: The new one's.
+        before: The version of the old policy.
+        after: The version of the new policy.
         tiers: The tiers that change, those of the new policy first.
-        limits: The limits whose definitions change.
+        limits: The limits with another definition.
     """
 
     before: str
@@ -131,7 +136,7 @@ class PolicyDiff:
 
     @property
     def takes_away(self) -> bool:
-        """Whether any tier has less of anything, or is gone, or any meter starts anew."""
+        """True if a tier loses anything or is removed, or if a meter is reset."""
         less = any(
             tier.presence == "removed" or any(each.direction is ChangeDirection.LOST for each in tier.differences)
             for tier in self.tiers
@@ -140,31 +145,16 @@ class PolicyDiff:
         return less or any(each.restarts or each.presence == "removed" for each in self.limits)
 
     def __bool__(self) -> bool:
-        """Return whether anything differs."""
+        """Return True if anything differs."""
         return bool(self.tiers or self.limits)
 
     def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
-        return {
-            "before": self.before,
-            "after": self.after,
-            "takes_away": self.takes_away,
-            "tiers": [
-                {"tier": each.tier, "presence": each.presence, "differences": [one.to_dict() for one in each.differences]}
-                for each in self.tiers
-            ],
-            "limits": [
-                {
-                    "limit": each.limit, "presence": each.presence, "restarts": each.restarts,
-                    "changes": {name: [in_json(was), in_json(is_)] for name, (was, is_) in each.changes.items()},
-                }
-                for each in self.limits
-            ],
-        }  # fmt: skip
+        """Return a dict for `json.dumps`."""
+        return attributes_in_json(self, ("before", "after", "takes_away", "tiers", "limits"))
 
 
 def diff(old: Policy, new: Policy) -> PolicyDiff:
-    """Return how *new* differs from *old*."""
+    """Return the differences of *new* from *old*."""
     tiers = [_tier_diff(old, new, id) for id in dict.fromkeys((*new.tiers, *old.tiers))]
     limits = [_limit_diff(old, new, name) for name in dict.fromkeys((*new.limits, *old.limits))]
     return PolicyDiff(
@@ -179,14 +169,14 @@ def diff_account(
     old: Policy, new: Policy, account: Account, resolve: Resolve, usage: Mapping[str, int] | None = None
 ) -> AccountDiff:
     """
-    Return what *account* gains and loses when *new* comes into force.
+    Return the change of *account* when *new* comes into force.
 
     Args:
         old: The policy in force.
-        new: The policy that will be.
-        account: Whose.
+        new: The new policy.
+        account: The account.
         resolve: Resolves an account under a policy.
-        usage: Units used by limit; what is absent is not known, and lands over nothing.
+        usage: Units used by limit; an absent limit is never over its new size.
     """
     try:
         before = resolve(old, account)
@@ -222,18 +212,17 @@ def _tier_diff(old: Policy, new: Policy, id: str) -> TierDiff:
 def _limit_diff(old: Policy, new: Policy, name: str) -> LimitDiff:
     before, after = old.limits.get(name), new.limits.get(name)
     if before is None or after is None:
-        return LimitDiff(name, "added" if before is None else "removed", {}, restarts=False)
+        return LimitDiff(name, "added" if before is None else "removed", restarts=False, changes={})
     was, is_ = _definition(before), _definition(after)
     changes = {
         part: (was.get(part), is_.get(part)) for part in dict.fromkeys((*was, *is_)) if was.get(part) != is_.get(part)
     }
-    return LimitDiff(
-        name, "changed", changes, any(part in RESTARTING_FIELDS and _was_counted(before) for part in changes)
-    )
+    restarts = _was_counted(before) and any(part in RESTARTING_FIELDS for part in changes)
+    return LimitDiff(name, "changed", restarts, changes)
 
 
 def _was_counted(limit: Limit) -> bool:
-    """Say whether a limit had meters: a rate that no tier sizes has no window, and so none."""
+    """Return True if the limit had meters; a rate without a size in any tier has no window and no meters."""
     return not isinstance(limit, Rate) or bool(limit.window)
 
 
@@ -245,7 +234,7 @@ def _definition(limit: Limit) -> dict[str, object]:
 
 
 def _over(differences: tuple[Difference, ...], usage: Mapping[str, int]) -> list[OverLimit]:
-    """Return the limits that shrink below what is used of them."""
+    """Return the limits with a new size below the units used."""
     lowered = [
         each for each in differences if each.kind is EntitlementKind.LIMIT and each.direction is ChangeDirection.LOST
     ]
@@ -265,7 +254,7 @@ def _most(size: object) -> float:
 def _is_redundant(
     policy: Policy, account: Account, with_it: Entitlements, override: Override, resolve: Resolve
 ) -> bool:
-    """Say whether an override that is in force says what the account would have without it."""
+    """Return True if an override in force gives the value that the account would have without it."""
     winner, _ = with_it.adjustments.get(override.name, (None, ()))
     if winner != f"override:{override.name}":
         return False

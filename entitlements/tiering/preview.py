@@ -1,14 +1,14 @@
 """
-What a change of tier would do to an account, before anybody decides on it.
+Preview of a change of tier: its effects on an account, without applying it.
 
-Two resolutions are compared: the account as it stands the instant before the change,
-and the same account with the change, at the instant itself. What expires of its own
-accord in the meantime (a trial, a grant) is no effect of the change and not in it. A new
-plan takes the place of changes that were scheduled and are yet to come.
+It compares two resolutions: the account the instant before the change, and the same
+account with the change at that instant. A trial or grant that expires by then is not an
+effect of the change and not part of the preview. The change replaces future scheduled
+changes.
 
-A change to a lower tier takes effect when the notice of the tier that is left is over;
-until then everything stays. Nothing stored is deleted: what is over a new allocation is
-kept, and nothing can be added until enough is given back.
+A change to a lower tier takes effect after the notice period of the present tier. Until
+then nothing changes. Nothing stored is deleted: units above a new allocation stay, and
+none can be added until enough are released.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from entitlements.tiering.changes import ChangePreview, LimitChange, MoveDirecti
 from entitlements.tiering.terms import NODE, Terms, terms_of
 
 NO_SERVICES = frozenset({NODE, "segment", "pricing", "kpis", "conversion-metrics", "health", "trial"})
-"""Nodes of the values that describe a tier, and are nothing that an account is given."""
+"""Nodes of values that describe a tier and are not services for an account."""
 
 
 def preview(
@@ -47,19 +47,19 @@ def preview(
     at: datetime | None = None,
 ) -> ChangePreview:
     """
-    Return what moving *account* to the tier *to* would do.
+    Return the effects of moving *account* to the tier *to*.
 
     Args:
         policy: The policy in force.
-        account: The account, as the policy reads it.
+        account: The account, read under the policy.
         to: A tier's id or alias.
-        now: The application's clock, in microseconds; notice is given at this instant.
-        usage: What the account uses now; left out, nothing is.
-        at: When it is wanted (aware); later than the notice allows it, never earlier.
+        now: The application's clock, in microseconds; the notice period begins then.
+        usage: The account's present usage; by default nothing is used.
+        at: The desired instant (aware); the change is never before the end of the notice period.
 
     Raises:
-        ValueError: For a tier that there is not, or a trial plan.
-        UnknownAccount: For an account whose own tier the policy does not know.
+        ValueError: For an unknown tier, or a trial plan.
+        UnknownAccount: For an account with an unknown tier.
     """
     tier, own = _target(policy, to), own_tier(policy, account, now)
     way = _direction(own, tier)
@@ -95,7 +95,7 @@ def preview(
 
 def own_tier(policy: Policy, account: Account, now: int) -> Tier:
     """
-    Return the account's own tier at *now*: scheduled changes counted, a running trial not.
+    Return the account's own tier at *now*: with scheduled changes, without a trial.
 
     Raises:
         UnknownAccount: For a tier that the policy does not know.
@@ -107,21 +107,32 @@ def own_tier(policy: Policy, account: Account, now: int) -> Tier:
 
 
 def _planned(account: Account, change: Change, now: int) -> Account:
-    """Return the account with that change, in the place of all that are yet to come."""
+    """Return the account with *change* in place of all future ones."""
     come = tuple(each for each in account.changes if to_instant(each.at) <= now and each.at != change.at)
     return replace(account, changes=(*come, change))
 
 
 def without_trial(policy: Policy, account: Account, now: int) -> Entitlements:
-    """Return what the account has but for its trial, which is no contract."""
+    """Return the account's entitlements without its trial, which is not part of its contract."""
     return resolve(policy, replace(account, trial=None), now)
 
 
-def _target(policy: Policy, to: str) -> Tier:
-    tier = policy.tier(to) if isinstance(to, str) else None
+def find_tier(policy: Policy, name: str) -> Tier:
+    """
+    Return the tier with the id or alias *name*.
+
+    Raises:
+        ValueError: For an unknown tier.
+    """
+    tier = policy.tier(name) if isinstance(name, str) else None
     if tier is None:
-        close = nearest(to, policy.ids) if isinstance(to, str) else ""
-        raise ValueError(f"{shown(to)} is no tier{close or '; there are ' + ', '.join(policy.tiers)}")
+        close = nearest(name, policy.ids) if isinstance(name, str) else ""
+        raise ValueError(f"{shown(name)} is no tier{close or '; there are ' + ', '.join(policy.tiers)}")
+    return tier
+
+
+def _target(policy: Policy, to: str) -> Tier:
+    tier = find_tier(policy, to)
     if tier.trial is not None:
         raise ValueError(f"{to!r} is a trial plan, which no account moves to; start a trial of it instead")
     return tier
@@ -142,7 +153,7 @@ def _process(terms: Terms, way: MoveDirection) -> tuple[str, ...]:
 
 
 def _lost_features(policy: Policy, before: Entitlements, after: Entitlements) -> tuple[str, ...]:
-    """Return the features and levels that *before* can and *after* cannot; limits stand apart."""
+    """Return the features and levels of *before* that *after* lacks, without limits."""
     return tuple(
         name
         for name, can in before.answers.items()
@@ -153,12 +164,11 @@ def _lost_features(policy: Policy, before: Entitlements, after: Entitlements) ->
 def _limits(
     policy: Policy, before: Entitlements, after: Entitlements, usage: Mapping[str, Usage], effective: int
 ) -> dict[str, LimitChange]:
-    changes = {}
-    for name, limit in policy.limits.items():
-        old, new = before.limit(name), after.limit(name)
-        if old != new:
-            changes[name] = _limit_change(limit, old, new, usage.get(name), effective)
-    return changes
+    return {
+        name: _limit_change(limit, before.limit(name), after.limit(name), usage.get(name), effective)
+        for name, limit in policy.limits.items()
+        if before.limit(name) != after.limit(name)
+    }
 
 
 def _limit_change(
@@ -186,20 +196,20 @@ def _fate(limit: Limit, *, over: int, anew: bool) -> UsageOutcome:
 
 def _sentence(limit: Limit, before: LimitValue, after: LimitValue, over: int, fate: UsageOutcome) -> str:
     sizes = f"{limit.name}: {in_words(before)} → {in_words(after)}"
-    told = {
+    effects = {
         UsageOutcome.FITS: "" if after else "; none from then on",
         UsageOutcome.KEPT: f"; {over:,} over: kept, and nothing can be added until that many are given back",
         UsageOutcome.REFUSED: f"; {over:,} over: nothing more until the period ends",
         UsageOutcome.ANEW: "; the period ends before that, and counts anew",
         UsageOutcome.SLOWER: "; calls are held to the new size",
     }
-    return sizes + told[fate]
+    return sizes + effects[fate]
 
 
 def _services(
     before: Entitlements, after: Entitlements
 ) -> tuple[Mapping[str, ValueChange], Mapping[str, ValueChange], Mapping[str, ValueChange]]:
-    """Return what is lost, gained and changed of the values, each in order of its key."""
+    """Return the lost, gained and changed values, each sorted by key."""
     lost, gained, changed = {}, {}, {}
     for key, change in _differences(before.values, after.values):
         had, has = _is_provided(change.before), _is_provided(change.after)

@@ -1,9 +1,9 @@
 """
-What serving accounts costs, what it is worth, and whether an account pays for it.
+Service costs of accounts: cost, assessed value, and their relation to what an account pays.
 
-What nobody has said (a cost, a margin, how often, what the account pays) is named and
-adds nothing to a sum. More than the policy's bound is over-servicing, whatever else is
-not known; under-servicing is said only where every cost is.
+An unknown figure (a cost, a margin, a frequency, what the account pays) is listed and
+adds nothing to a sum. A known cost above the policy's bound is over-servicing, even if
+other costs are unknown. Under-servicing needs every cost.
 """
 
 from __future__ import annotations
@@ -14,20 +14,18 @@ from decimal import Decimal
 from enum import StrEnum
 
 from entitlements.model.account import Account
-from entitlements.model.conditions import CriterionValue
-from entitlements.model.criteria import AssignmentRules
-from entitlements.model.display import in_json, in_words
+from entitlements.model.display import attributes_in_json, fields_in_json, in_json, in_words
 from entitlements.model.names import nearest
 from entitlements.model.policy import Policy
 from entitlements.model.services import Services
 from entitlements.rules.resolve import resolve
 from entitlements.tiering.attributes import Misfit, read_attributes
-from entitlements.tiering.segmentation import percent
+from entitlements.tiering.numbers import as_number, percent
 from entitlements.tiering.services import ServiceLine, cost_of, services_of
 
 
 class ServiceFit(StrEnum):
-    """Whether what an account pays fits what serving it costs."""
+    """The relation of what an account pays to the cost of its services."""
 
     FITTING = "fitting"
     OVER = "over-serviced"
@@ -38,19 +36,19 @@ class ServiceFit(StrEnum):
 @dataclass(frozen=True, slots=True)
 class AccountServices:
     """
-    What serving one account means in a year.
+    The services of one account in a year.
 
     Args:
         account: The account's id.
         tier: The tier in force.
         lines: Its services, in the order of the catalogue.
-        against: What it pays: the criterion that the policy names; None where that is not known.
-        servicing: Whether the two fit.
-        cost: What its services cost, as far as known.
-        value: Their assessed value, as far as known.
-        given_cost: What was given cost; None where nobody looked.
-        because: Why, in words.
-        unknown: What nobody has said, one sentence each.
+        against: The amount that it pays, by the policy's criterion; None if not known.
+        servicing: The relation of that amount to the cost.
+        cost: The known cost of its services.
+        value: The known assessed value of its services.
+        given_cost: The cost of the services delivered; None if deliveries are not known.
+        because: The reason, in words.
+        unknown: The unknown figures, one sentence each.
     """
 
     account: str
@@ -66,36 +64,35 @@ class AccountServices:
 
     @property
     def share(self) -> Decimal | None:
-        """The percentage of what it pays that serving it costs; None where that is nothing, or not known."""
+        """The cost as a percentage of what the account pays; None if that is 0 or not known."""
         return None if self.against is None else percent(_spent(self), self.against)
 
     @property
     def covered(self) -> bool | None:
-        """Whether what it pays covers what serving it costs; None where that is not known."""
+        """True if what the account pays covers the cost; None if not known."""
         return None if self.against is None else _spent(self) <= self.against
 
     def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
-        plain = ("account", "tier", "against", "servicing", "cost", "value", "given_cost", "share", "covered")
-        figures = {name: in_json(getattr(self, name)) for name in (*plain, "because", "unknown")}
-        return {**figures, "lines": [line.to_dict() for line in self.lines]}
+        """Return a dict for `json.dumps`."""
+        figures = ("account", "tier", "against", "servicing", "cost", "value", "given_cost", "share", "covered")
+        return attributes_in_json(self, (*figures, "because", "unknown", "lines"))
 
 
 @dataclass(frozen=True, slots=True)
 class GroupServices:
     """
-    The accounts of a tier, or of the whole base, added up.
+    The totals of the accounts of a tier, or of the whole base.
 
     Args:
         tier: The tier's id; None for the whole base.
-        accounts: How many.
-        against: What they pay, as far as known.
-        cost: What their services cost.
+        accounts: Number of accounts.
+        against: The known sum that they pay.
+        cost: The cost of their services.
         value: The assessed value of their services.
-        known_cost: The cost of those of whom it is known what they pay.
-        over: The ids of the over-serviced, the worst first.
-        under: The ids of the under-serviced, the worst first.
-        unknown: The ids of those of whom it cannot be told.
+        known_cost: The cost of the accounts whose payment is known.
+        over: The ids of over-serviced accounts, the worst first.
+        under: The ids of under-serviced accounts, the worst first.
+        unknown: The ids of accounts whose relation is unknown.
     """
 
     tier: str | None
@@ -110,53 +107,47 @@ class GroupServices:
 
     @property
     def share(self) -> Decimal | None:
-        """The percentage of what they pay that serving them costs, where it is known; None where they pay nothing."""
+        """The cost as a percentage of what they pay, where that is known; None if they pay nothing."""
         return percent(self.known_cost, self.against)
 
     def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
-        return {name: in_json(getattr(self, name)) for name in (*self.__slots__, "share")}
+        """Return a dict for `json.dumps`."""
+        return fields_in_json(self) | {"share": in_json(self.share)}
 
 
 @dataclass(frozen=True, slots=True)
 class BaseServices:
     """
-    What serving a base means.
+    The services of a base of accounts.
 
     Args:
-        accounts: One each, in the order of the base.
-        tiers: By tier, higher ones first.
-        whole: All of them.
+        accounts: One per account, in the order of the base.
+        tiers: The totals by tier, higher tiers first.
+        whole: The totals of the base.
     """
 
     accounts: tuple[AccountServices, ...]
     tiers: tuple[GroupServices, ...]
     whole: GroupServices = field(default_factory=lambda: _group(None, ()))
 
-    def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
-        return {
-            "accounts": [each.to_dict() for each in self.accounts],
-            "tiers": [each.to_dict() for each in self.tiers],
-            "whole": self.whole.to_dict(),
-        }
+    to_dict = fields_in_json
 
 
 def serve(
     policy: Policy, account: Account, *, now: int, given: Mapping[str, int | Decimal] | None = None
 ) -> AccountServices:
     """
-    Return what serving an account means in a year, and whether it pays for it.
+    Return the services of an account in a year, and their relation to what it pays.
 
     Args:
         policy: The policy in force.
-        account: The account, as the policy reads it.
-        now: Microseconds: a trial, an override and an add-on count while they are in force.
-        given: How often each service was really given; what is left out was not.
+        account: The account, read under the policy.
+        now: Microseconds; trials, overrides and add-ons in force then are included.
+        given: The deliveries of each service; an absent service was not delivered.
 
     Raises:
-        ValueError: For a policy without services, or services in *given* that there are not.
-        UnknownAccount: For an account whose tier the policy does not know.
+        ValueError: For a policy without services, or unknown services in *given*.
+        UnknownAccount: For an account with an unknown tier.
     """
     services = services_of(policy)
     if given is not None:
@@ -180,11 +171,9 @@ def serve(
             tuple(lines),
             pays,
             ServiceFit.UNKNOWN,
-            sum((line.cost or Decimal(0) for line in lines), Decimal(0)),
-            sum((line.value or Decimal(0) for line in lines), Decimal(0)),
-            None
-            if given is None
-            else sum((cost_of(each.service, each.given) or Decimal(0) for each in lines), Decimal(0)),
+            _total(line.cost for line in lines),
+            _total(line.value for line in lines),
+            None if given is None else _total(cost_of(line.service, line.given) for line in lines),
             "",
             tuple(_unknown(services, lines, pays, misfits)),
         ),
@@ -193,11 +182,11 @@ def serve(
 
 def serve_base(policy: Policy, accounts: Iterable[Account], *, now: int) -> BaseServices:
     """
-    Return what serving many accounts means, added up by tier.
+    Return the services of many accounts, with totals by tier.
 
     Raises:
         ValueError: For a policy without services.
-        UnknownAccount: For an account whose tier the policy does not know.
+        UnknownAccount: For an account with an unknown tier.
     """
     every = tuple(serve(policy, account, now=now) for account in accounts)
     groups: dict[str, list[AccountServices]] = {}
@@ -217,15 +206,13 @@ def _check_given(services: Services, given: Mapping[str, int | Decimal]) -> None
 
 
 def _paid(policy: Policy, services: Services, account: Account) -> tuple[Decimal | None, tuple[Misfit, ...]]:
-    rules: AssignmentRules | None = policy.assignment
-    criterion = rules.criteria.get(services.against) if rules else None
+    criterion = policy.assignment.criteria.get(services.against) if policy.assignment else None
     if criterion is None:
         return None, ()
     known, misfits = read_attributes(
         {criterion.name: criterion}, account.attributes, account.id, currency=policy.currency
     )
-    value: CriterionValue | None = known.get(criterion.name)
-    return (Decimal(value) if isinstance(value, Decimal | int) else None), misfits
+    return as_number(known.get(criterion.name)), misfits
 
 
 def _unknown(
@@ -244,8 +231,13 @@ def _unknown(
             yield f"the margin of {line.service.name!r} is not said"
 
 
+def _total(amounts: Iterable[Decimal | None]) -> Decimal:
+    """Return the sum of the known amounts."""
+    return sum((each for each in amounts if each is not None), Decimal(0))
+
+
 def _spent(served: AccountServices) -> Decimal:
-    """Return what was given cost where somebody looked, else what is due."""
+    """Return the cost of the services delivered, or of those due if deliveries are not known."""
     return served.cost if served.given_cost is None else served.given_cost
 
 
@@ -254,20 +246,20 @@ def _judged(services: Services, served: AccountServices) -> AccountServices:
     if pays is None:
         return replace(served, because=served.unknown[0])
     share = served.share
-    told = f"serving it costs {_plain(cost)}, {in_words(share) + ' % of' if share is not None else 'and it pays'}"
-    told = f"{told} {in_words(pays)}"
+    text = f"serving it costs {_plain(cost)}, {in_words(share) + ' % of' if share is not None else 'and it pays'}"
+    text = f"{text} {in_words(pays)}"
     if cost * 100 > pays * (Decimal(100) if services.over is None else services.over) or (pays == 0 and cost > 0):
         most = "what it pays" if services.over is None else f"{in_words(services.over)} %"
-        return replace(served, servicing=ServiceFit.OVER, because=f"{told}, more than {most}")
+        return replace(served, servicing=ServiceFit.OVER, because=f"{text}, more than {most}")
     if any(line.cost is None for line in served.lines):
-        return replace(served, because=next(text for text in served.unknown))
+        return replace(served, because=served.unknown[0])
     if services.under is not None and cost * 100 < pays * services.under:
-        return replace(served, servicing=ServiceFit.UNDER, because=f"{told}, less than {in_words(services.under)} %")
-    return replace(served, servicing=ServiceFit.FITTING, because=told)
+        return replace(served, servicing=ServiceFit.UNDER, because=f"{text}, less than {in_words(services.under)} %")
+    return replace(served, servicing=ServiceFit.FITTING, because=text)
 
 
 def _plain(amount: Decimal) -> str:
-    """Return an amount in words, without cents where there are none."""
+    """Return an amount as text, without cents if it is whole."""
     return in_words(int(amount) if amount == amount.to_integral_value() else amount)
 
 
@@ -276,10 +268,10 @@ def _group(tier: str | None, accounts: Iterable[AccountServices]) -> GroupServic
     return GroupServices(
         tier,
         len(every),
-        sum((each.against or Decimal(0) for each in every), Decimal(0)),
-        sum((each.cost for each in every), Decimal(0)),
-        sum((each.value for each in every), Decimal(0)),
-        sum((each.cost for each in every if each.against is not None), Decimal(0)),
+        _total(each.against for each in every),
+        _total(each.cost for each in every),
+        _total(each.value for each in every),
+        _total(each.cost for each in every if each.against is not None),
         _named(every, ServiceFit.OVER),
         _named(every, ServiceFit.UNDER)[::-1],
         _named(every, ServiceFit.UNKNOWN),
@@ -287,10 +279,10 @@ def _group(tier: str | None, accounts: Iterable[AccountServices]) -> GroupServic
 
 
 def _named(accounts: tuple[AccountServices, ...], servicing: ServiceFit) -> tuple[str, ...]:
-    """Return the ids of those that are serviced so, the dearest for what they pay first."""
+    """Return the ids of accounts with this relation, the highest cost for what they pay first."""
     fitting = [each for each in accounts if each.servicing is servicing]
-    return tuple(each.account for each in sorted(fitting, key=_dearness, reverse=True))
+    return tuple(each.account for each in sorted(fitting, key=_relative_cost, reverse=True))
 
 
-def _dearness(served: AccountServices) -> tuple[bool, Decimal]:
+def _relative_cost(served: AccountServices) -> tuple[bool, Decimal]:
     return not served.against, (_spent(served) / served.against if served.against else _spent(served))

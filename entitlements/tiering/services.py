@@ -1,7 +1,7 @@
 """
-Services in a year: how often a tier is given each, what that costs, what it is worth.
+Services in a year: frequency in a tier, cost and assessed value.
 
-    cost a year  = cost of giving it once x times a year
+    cost a year  = cost of one delivery x deliveries a year
     value a year = cost a year x (1 + margin)
 
 The margin is a mark-up on cost. The source is the funnel paper's steps 2 to 4: interval,
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import MappingProxyType
 
-from entitlements.model.display import in_json
+from entitlements.model.display import attributes_in_json
 from entitlements.model.names import nearest
 from entitlements.model.policy import Policy, Tier
 from entitlements.model.services import Service, Services
@@ -26,9 +26,9 @@ class ServiceLine:
     One service in a year.
 
     Args:
-        service: Which.
-        times: How often it is due; None where nobody has said.
-        given: How often it was given; None where nobody looked.
+        service: The service.
+        times: Deliveries due; None if not known.
+        given: Deliveries made; None if not known.
     """
 
     service: Service
@@ -37,32 +37,32 @@ class ServiceLine:
 
     @property
     def cost(self) -> Decimal | None:
-        """What it costs as often as it is due; None where something is not known."""
+        """The cost of the deliveries due; None if not known."""
         return cost_of(self.service, self.times)
 
     @property
     def value(self) -> Decimal | None:
-        """Its assessed value as often as it is due; None where something is not known."""
+        """The assessed value of the deliveries due; None if not known."""
         return value_of(self.service, self.times)
 
     @property
     def beyond(self) -> Decimal | None:
-        """How often more it was given than is due; negative where less; None where either is not known."""
+        """Deliveries made minus deliveries due; None if either is not known."""
         return None if self.given is None or self.times is None else self.given - self.times
 
     def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
-        figures = {name: in_json(getattr(self, name)) for name in ("times", "cost", "value", "given", "beyond")}
+        """Return a dict for `json.dumps`."""
+        figures = attributes_in_json(self, ("times", "cost", "value", "given", "beyond"))
         return {"service": self.service.id, "name": self.service.name, **figures}
 
 
 def cost_of(service: Service, times: Decimal | None) -> Decimal | None:
-    """Return what giving a service so many times costs; None where it has no cost or *times* is None."""
+    """Return the cost of *times* deliveries of a service; None if the cost or *times* is not known."""
     return None if service.cost is None or times is None else service.cost * times
 
 
 def value_of(service: Service, times: Decimal | None) -> Decimal | None:
-    """Return the assessed value of a service given so many times; None where something is not known."""
+    """Return the assessed value of *times* deliveries of a service; None if a figure is not known."""
     cost = cost_of(service, times)
     return None if cost is None or service.margin is None else cost * (1 + service.margin)
 
@@ -72,7 +72,7 @@ def in_variant(policy: Policy, variant: str) -> Policy:
     Return the policy with another variant of its services in force.
 
     Raises:
-        ValueError: For a variant that there is not.
+        ValueError: For an unknown variant.
     """
     services = services_of(policy)
     if variant not in services.variants:
@@ -80,11 +80,11 @@ def in_variant(policy: Policy, variant: str) -> Policy:
         raise ValueError(f"policy {policy.version} has no variant of services {variant!r}{cure}")
     chosen = replace(services, variant=variant)
     every = frozenset(service.feature for service in services.catalogue.values())
-    tiers = {id: _changed(tier, chosen, every) for id, tier in policy.tiers.items()}
+    tiers = {id: _with_services(tier, chosen, every) for id, tier in policy.tiers.items()}
     return replace(policy, services=chosen, tiers=MappingProxyType(tiers))
 
 
-def _changed(tier: Tier, services: Services, every: frozenset[str]) -> Tier:
+def _with_services(tier: Tier, services: Services, every: frozenset[str]) -> Tier:
     own = frozenset(services.catalogue[id].feature for id in services.frequencies(tier.id))
     origins = {name: by for name, by in tier.origins.items() if name not in every} | dict.fromkeys(own, tier.id)
     return replace(tier, features=(tier.features - every) | own, origins=MappingProxyType(origins))
@@ -92,10 +92,10 @@ def _changed(tier: Tier, services: Services, every: frozenset[str]) -> Tier:
 
 def tier_lines(policy: Policy, tier: str) -> tuple[ServiceLine, ...]:
     """
-    Return the services that accounts of a tier are given, in the order of the catalogue.
+    Return the services of a tier, in the order of the catalogue.
 
     Raises:
-        ValueError: For a tier that there is not, or a policy without services.
+        ValueError: For an unknown tier, or a policy without services.
     """
     services, known = services_of(policy), policy.tier(tier)
     if known is None:
@@ -109,7 +109,7 @@ def services_of(policy: Policy) -> Services:
     Return the services of a policy.
 
     Raises:
-        ValueError: For a policy without any.
+        ValueError: For a policy without services.
     """
     if policy.services is None:
         raise ValueError(f"policy {policy.version} has no services; write a section `services`")

@@ -1,9 +1,9 @@
 """
-What a tier commits itself to for a ticket of some priority, and whether that is kept.
+Service level agreements: the commitments of a tier for tickets, and their progress.
 
-A policy says it under `sla.<priority>`: `response` and `resolution`, each with the clock
-it runs on beside it (`response-clock`: 24/7, calendar or support-hours); under
-`sla.clock` the hours of its support (`zone`, `opens`, `closes`, `days`).
+A policy defines them under `sla.<priority>`: `response` and `resolution`, each with its
+clock (`response-clock`: 24/7, calendar or support-hours). The support hours are under
+`sla.clock` (`zone`, `opens`, `closes`, `days`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
 from entitlements.errors import PolicyError, UnknownFeature
-from entitlements.model.display import in_json, in_words
+from entitlements.model.display import attributes_in_json, fields_in_json, in_words
 from entitlements.model.instants import HOUR, MINUTE, check_moment, to_datetime, to_timedelta
 from entitlements.model.limits import NOT_INCLUDED
 from entitlements.model.problem import Problem
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
     from entitlements.model.entitlements import Entitlements
 
 Zones = Callable[[str], tzinfo]
-"""Finds a time zone by its name, such as `zoneinfo.ZoneInfo`."""
+"""Returns a time zone by name, such as `zoneinfo.ZoneInfo`."""
 
 SUPPORT_HOURS = "support-hours"
 CLOCKS = (SUPPORT_HOURS, "24/7", "calendar")
-"""What a time may run on; the last two count every hour."""
+"""The clocks of a commitment; the last two count every hour."""
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     """
-    How one commitment stands for one ticket.
+    The progress of one commitment for one ticket.
 
     Args:
-        due: First instant that is too late (aware, UTC); None without a commitment.
-        done: When it was done, or None.
-        breached: Whether it was done too late, or is not done and late by now.
-        left: Time until `due`, negative when late; None once done, and without a commitment.
-        left_open: The part of `left` that counts on the clock of the commitment; 0 when late.
+        due: The first instant that is too late (aware, UTC); None without a commitment.
+        done: The instant at which it was done; None if it is not.
+        breached: True if it was done too late, or is late now.
+        left: Time until `due`, negative if late; None once done, or without a commitment.
+        left_open: The part of `left` that the clock of the commitment counts; 0 if late.
     """
 
     due: datetime | None
@@ -55,13 +55,13 @@ class Progress:
 @dataclass(frozen=True, slots=True)
 class Commitment:
     """
-    To answer, or to solve, in less than some time.
+    A commitment to respond to a ticket, or to resolve it, within a time.
 
     Args:
-        within: How long; None promises nothing.
-        label: What is said instead of a promise, such as `Best effort`; else empty.
+        within: The time limit; None for no commitment.
+        label: The text if there is no commitment, such as `Best effort`; else empty.
         clock: `support-hours`, `24/7` or `calendar`.
-        support_clock: The hours of support, where the clock is theirs.
+        support_clock: The support hours, if the clock counts only those.
     """
 
     within: timedelta | None
@@ -70,14 +70,19 @@ class Commitment:
     support_clock: SupportClock | None = None
 
     def __str__(self) -> str:
-        """Return `2 hours (24/7)`, or what is said instead."""
+        """Return `2 hours (24/7)`, or `no commitment` with its label."""
         if self.within is None:
             return f"no commitment: {self.label}" if self.label else "no commitment"
         return f"{in_words(self.within)} ({self.clock})"
 
+    def to_dict(self) -> dict[str, object]:
+        """Return a dict for `json.dumps`; without a commitment there is no clock."""
+        clock = None if self.within is None else self.clock
+        return attributes_in_json(self, ("within", "label")) | {"clock": clock}
+
     def due(self, opened: datetime) -> datetime | None:
         """
-        Return the first instant that is too late for a ticket *opened* then; None without a commitment.
+        Return the first instant that is too late for a ticket; None without a commitment.
 
         Raises:
             ValueError: For a naive datetime.
@@ -85,20 +90,20 @@ class Commitment:
         start = check_moment(opened, "opened")
         if self.within is None:
             return None
-        lasting = self.within // timedelta(microseconds=1)
-        return to_datetime(self.support_clock.add(start, lasting) if self.support_clock else start + lasting)
+        duration = self.within // timedelta(microseconds=1)
+        return to_datetime(self.support_clock.add(start, duration) if self.support_clock else start + duration)
 
     def progress(self, opened: datetime, now: datetime, done: datetime | None = None) -> Progress:
         """
-        Return how the commitment stands at *now* for a ticket.
+        Return the progress of the commitment for a ticket at *now*.
 
         Args:
-            opened: When the ticket was opened.
+            opened: The instant at which the ticket was opened.
             now: The present.
-            done: When it was answered, or solved; None if that is to come.
+            done: The instant of the response or resolution; None if it is still open.
 
         Raises:
-            ValueError: For naive datetimes, and for what was done before it was opened.
+            ValueError: For naive datetimes, and for a *done* before *opened*.
         """
         present, due = check_moment(now, "now"), self.due(opened)
         if done is not None and check_moment(done, "done") < check_moment(opened, "opened"):
@@ -114,29 +119,29 @@ class Commitment:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """How both commitments stand for one ticket."""
+    """The progress of both commitments for one ticket."""
 
     response: Progress
     resolution: Progress
 
     @property
     def breached(self) -> bool:
-        """Whether either was broken."""
+        """True if either commitment was breached."""
         return self.response.breached or self.resolution.breached
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceLevel:
     """
-    What an account is owed for tickets of one priority.
+    The commitments to an account for tickets of one priority.
 
     Args:
         tier: The tier in force.
         priority: As the policy writes it, such as `p1`.
-        name: What that priority is called, such as `Critical`; empty where the policy does not say.
-        example: What belongs to it.
-        response: In what time somebody answers.
-        resolution: In what time it is solved.
+        name: The name of the priority, such as `Critical`; empty if the policy has none.
+        example: An example of a ticket.
+        response: The commitment to respond.
+        resolution: The commitment to resolve.
     """
 
     tier: str
@@ -150,10 +155,10 @@ class ServiceLevel:
         self, opened: datetime, *, now: datetime, responded: datetime | None = None, resolved: datetime | None = None
     ) -> Ticket:
         """
-        Return how a ticket stands at *now*.
+        Return the progress of a ticket at *now*.
 
         Raises:
-            ValueError: For naive datetimes, and for what was done before it was opened.
+            ValueError: For naive datetimes, and for a response or resolution before *opened*.
         """
         answered = responded if responded is not None else resolved
         return Ticket(
@@ -161,31 +166,22 @@ class ServiceLevel:
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes; durations in seconds."""
-        told: dict[str, object] = {
-            "tier": self.tier, "priority": self.priority, "name": self.name, "example": self.example
-        }  # fmt: skip
-        for kind, commitment in (("response", self.response), ("resolution", self.resolution)):
-            told[kind] = {
-                "within": in_json(commitment.within),
-                "label": commitment.label,
-                "clock": commitment.clock if commitment.within is not None else None,
-            }
-        return told
+        """Return a dict for `json.dumps`; durations in seconds."""
+        return fields_in_json(self)
 
 
 def service_level(entitlements: Entitlements, priority: str, zones: Zones) -> ServiceLevel:
     """
-    Return what the account is owed for tickets of *priority*; upper and lower case are one.
+    Return the commitments to the account for tickets of *priority*, in any case.
 
     Args:
-        entitlements: What the account may do.
-        priority: `P1`, as the policy names it under `sla`.
-        zones: Finds the support clock's time zone.
+        entitlements: The account's entitlements.
+        priority: A priority of the policy, such as `P1`.
+        zones: Returns the time zone of the support hours.
 
     Raises:
-        UnknownFeature: For a priority that no tier of the policy knows.
-        PolicyError: For values that make no commitment and no clock.
+        UnknownFeature: For a priority that no tier of the policy has.
+        PolicyError: For an invalid commitment or clock in the policy.
     """
     name = _priority(entitlements, priority)
     under = f"sla.{name}"
@@ -200,7 +196,7 @@ def service_level(entitlements: Entitlements, priority: str, zones: Zones) -> Se
 
 
 def priorities(entitlements: Entitlements) -> tuple[str, ...]:
-    """Return the priorities that the policy knows, sorted."""
+    """Return the priorities of the policy, sorted."""
     keys = (key.split(".") for key in entitlements.policy.keys)
     return tuple(sorted({path[1] for path in keys if path[0] == "sla" and path[2:] == ["response"]}))
 
@@ -233,21 +229,21 @@ def _commitment(entitlements: Entitlements, key: str, zones: Zones) -> Commitmen
 
 
 def _support_clock(entitlements: Entitlements, zones: Zones) -> SupportClock:
-    """Return the hours of support that the tier's `sla.clock` says."""
-    says = {word: entitlements.values.get(f"sla.clock.{word}") for word in ("zone", "opens", "closes", "days")}
+    """Return the support hours of the tier's `sla.clock`."""
+    written = {word: entitlements.values.get(f"sla.clock.{word}") for word in ("zone", "opens", "closes", "days")}
     try:
-        zone = zones(str(says["zone"]))
+        zone = zones(str(written["zone"]))
     except (KeyError, ValueError, OSError):
         cure = "write a name of the IANA database, such as America/New_York"
-        raise _wrong(entitlements, "sla.clock.zone", says["zone"], cure) from None
-    days = says["days"]
+        raise _wrong(entitlements, "sla.clock.zone", written["zone"], cure) from None
+    days = written["days"]
     if not isinstance(days, tuple) or not days or not set(days) <= set(WEEKDAYS):
         raise _wrong(entitlements, "sla.clock.days", days, f"write a list of {', '.join(WEEKDAYS)}")
-    opens, closes = (_time_of_day(entitlements, f"sla.clock.{word}", says[word]) for word in ("opens", "closes"))
+    opens, closes = (_time_of_day(entitlements, f"sla.clock.{word}", written[word]) for word in ("opens", "closes"))
     try:
         return SupportClock(zone, opens, closes, frozenset(WEEKDAYS.index(str(day)) for day in days))
     except ValueError:
-        span = f"{says['opens']} to {says['closes']}"
+        span = f"{written['opens']} to {written['closes']}"
         raise _wrong(entitlements, "sla.clock", span, "let it open before it closes, at 24:00 at the latest") from None
 
 

@@ -1,9 +1,9 @@
 """
-Time that runs only while support is open.
+Support clock: counts time only during support hours.
 
-Open is every instant whose local time of day lies in [opens, closes) on one of the
-clock's days. Between two changes of a zone's offset to UTC that is plain arithmetic, so
-time is walked in stretches of one offset.
+An instant is open if its local time of day is in [opens, closes) on one of the clock's
+days. Between two changes of a zone's UTC offset this is plain arithmetic, so the clock
+works on stretches of time with one offset.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _THURSDAY = 3
 @dataclass(frozen=True, slots=True)
 class SupportClock:
     """
-    The hours of a support desk.
+    The hours of support.
 
     Args:
-        zone: Its time zone, passed in as a value.
-        opens: Microseconds after local midnight, the first that is open.
-        closes: Microseconds after local midnight, the first that is closed again; up to 24 h.
+        zone: The time zone, passed in as a value.
+        opens: The first open instant, in microseconds after local midnight.
+        closes: The first closed instant, in microseconds after local midnight; up to 24 h.
         days: Weekdays, Monday is 0; at least one.
 
     Raises:
-        ValueError: For hours or days in which support would never be open.
+        ValueError: For hours or days without any open time.
     """
 
     zone: tzinfo
@@ -47,25 +47,25 @@ class SupportClock:
         if not self.days or not self.days <= set(range(7)):
             raise ValueError("a support clock must be open on at least one weekday, 0 (Monday) to 6")
 
-    def add(self, start: int, lasting: int) -> int:
+    def add(self, start: int, duration: int) -> int:
         """
-        Return the instant at which the desk has been open for *lasting* since *start*.
+        Return the instant at which support has been open for *duration* since *start*.
 
         Args:
             start: Microseconds since 1970.
-            lasting: Microseconds of open time, above 0.
+            duration: Microseconds of open time, above 0.
 
         Raises:
-            ValueError: Where that lies after the year 9998.
+            ValueError: For an instant after the year 9998.
         """
         for begins, ends in self._open(start):
-            if ends - begins >= lasting:
-                return begins + lasting
-            lasting -= ends - begins
+            if ends - begins >= duration:
+                return begins + duration
+            duration -= ends - begins
         raise ValueError("that is never: it lies after the year 9998")
 
     def open_time(self, start: int, end: int) -> int:
-        """Return for how many of the microseconds from *start* to *end* the desk is open."""
+        """Return the microseconds between *start* and *end* in which support is open."""
         total = 0
         for begins, ends in self._open(start):
             if begins >= end:
@@ -74,7 +74,7 @@ class SupportClock:
         return total
 
     def _open(self, start: int) -> Iterator[tuple[int, int]]:
-        """Return the open spans from *start* on."""
+        """Yield the open spans from *start* on."""
         for begins, ends, offset in self._stretches(start):
             first, last = begins + offset, ends + offset
             for day in range(first // DAY, (last - 1) // DAY + 1):
@@ -84,16 +84,16 @@ class SupportClock:
                         yield opens - offset, closes - offset
 
     def _stretches(self, start: int) -> Iterator[tuple[int, int, int]]:
-        """Return spans of at most a day without a change of offset: begin, end, offset to UTC."""
+        """Yield spans of at most a day with one UTC offset: start, end, offset."""
         while to_datetime(start).year < 9999:
             end, offset = start + DAY, self._offset(start)
             if self._offset(end) != offset:
-                end = self._changes(start, end, offset)
+                end = self._offset_change(start, end, offset)
             yield start, end, offset
             start = end
 
-    def _changes(self, before: int, after: int, offset: int) -> int:
-        """Return the first instant after *before* that has another offset, to the second as zones have it."""
+    def _offset_change(self, before: int, after: int, offset: int) -> int:
+        """Return the first instant after *before* with another offset; offsets change on whole seconds."""
         low, high = before // SECOND, -(-after // SECOND)
         while high - low > 1:
             middle = (low + high) // 2

@@ -1,9 +1,9 @@
 """
-How an account leaves a tier: the values below `transition`, as one noun.
+Transition terms of a tier: the values below `transition`, parsed.
 
-They are ordinary values of the tier, so an override of `transition.notice` is the notice
-that one account has agreed on. `upgrade.<criterion>-above` names a criterion of the
-section `assignment`: which ones there are is the policy's affair.
+They are ordinary values of the tier, so an override of `transition.notice` gives one
+account its own notice period. `upgrade.<criterion>-above` names a criterion of the
+policy's section `assignment`.
 """
 
 from __future__ import annotations
@@ -13,35 +13,36 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any
 
 NODE = "transition"
-"""The node of the values that all of this stands below."""
+"""The node of the transition values."""
 
 ABOVE = "-above"
-"""`upgrade.<criterion>-above`: a value beyond it speaks for moving up."""
+"""Suffix of `upgrade.<criterion>-above`: a larger value is a trigger for an upgrade."""
 
 
 class Effect(StrEnum):
-    """What an event in the life of a customer speaks for."""
+    """The effect of an event in a customer's business."""
 
     UPGRADE = "upgrade"
     DOWNGRADE = "downgrade"
     REASSESS = "reassess"
     BENEFITS = "benefits"  # a grant or an override, the tier stays
-    CLOSE = "close"  # the account ends; it does not move
+    CLOSE = "close"  # the account is closed and gets no other tier
 
 
 @dataclass(frozen=True, slots=True)
 class UsageThreshold:
     """
-    So much of a limit, in so many of the last months.
+    A percentage of a limit, in a number of the last months.
 
     Args:
-        percent: Of the limit.
-        months: How many of the last *of* months.
-        of: How many finished months are looked at.
+        percent: The percentage of the limit.
+        months: The number of months in which it must be reached.
+        of: The number of finished months to look at.
     """
 
     percent: Decimal
@@ -52,14 +53,14 @@ class UsageThreshold:
 @dataclass(frozen=True, slots=True)
 class Upgrade:
     """
-    The way up.
+    The upgrade terms of a tier.
 
     Args:
         to: The tier's id.
-        above: Criterion to the value beyond which it speaks for moving up.
-        triggers: What speaks for it, in words.
-        process: The steps, in order, in words.
-        outreach: By when somebody gets in touch; None where nothing is said.
+        above: Criterion to threshold; a larger value is a trigger.
+        triggers: The triggers, as text.
+        process: The steps, in order, as text.
+        outreach: The time limit for contacting the customer; None without one.
     """
 
     to: str
@@ -72,18 +73,18 @@ class Upgrade:
 @dataclass(frozen=True, slots=True)
 class Terms:
     """
-    The ways out of a tier.
+    The transition terms of a tier.
 
     Args:
-        notice: How long before it a downgrade has to be announced.
-        down_to: The tier below; None where there is none.
-        down_triggers: What speaks for moving down, in words.
-        process: The steps of a downgrade, in order, in words.
-        upgrade: The way up; None where there is none.
-        exceeded: When a limit counts as exceeded for good; None: never.
-        underused: When a tier counts as too large; None: never.
-        approaching: Percent of a limit from which an account is a convert in the making; None: never.
-        events: Events in the life of a customer, and what each speaks for.
+        notice: The notice period of a downgrade.
+        down_to: The next lower tier; None without one.
+        down_triggers: The triggers for a downgrade, as text.
+        process: The steps of a downgrade, in order, as text.
+        upgrade: The upgrade terms; None without them.
+        exceeded: The usage that is a trigger for an upgrade; None for never.
+        underused: The usage that is a trigger for optimisation; None for never.
+        approaching: The percentage of a limit that announces an upgrade; None for never.
+        events: The effect of each event in a customer's business.
     """
 
     notice: timedelta = timedelta()
@@ -99,10 +100,10 @@ class Terms:
 
 def terms_of(values: Mapping[str, Any]) -> Terms:
     """
-    Return the terms among *values*, by dotted key; what is not written there is not said.
+    Return the terms in *values*, by dotted key.
 
     Raises:
-        ValueError: With `key: problem; cure`, for the first value that cannot be what it should be.
+        ValueError: With `key: problem; cure`, for the first invalid value.
     """
     for key, problem, cure in term_problems(values):
         raise ValueError(f"{key}: {problem}; {cure}")
@@ -121,13 +122,13 @@ def terms_of(values: Mapping[str, Any]) -> Terms:
 
 
 def term_problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Return the keys whose value cannot be what it should be, each with problem and cure."""
+    """Yield the key, problem and cure of each invalid value."""
     for key, value in values.items():
         name = key.removeprefix(f"{NODE}.")
         if name == key:
             continue
-        for pattern, fits, cure in _KINDS:
-            if _matches(name, pattern) and not fits(value):
+        for patterns, kind, cure in _KINDS:
+            if any(fnmatchcase(name, pattern) for pattern in patterns) and not _fits(value, kind):
                 yield key, f"{_shown(value)} is not what it should be", cure
     for share in ("exceeded", "underused"):
         months, of = (values.get(f"{NODE}.{share}.{word}") for word in ("months", "of"))
@@ -142,7 +143,7 @@ def _upgrade(own: Mapping[str, Any]) -> Upgrade | None:
     above = {
         key.removeprefix("upgrade.").removesuffix(ABOVE): value
         for key, value in own.items()
-        if _matches(key, f"upgrade.*{ABOVE}")
+        if fnmatchcase(key, f"upgrade.*{ABOVE}")
     }
     return Upgrade(
         to,
@@ -161,25 +162,12 @@ def _share(own: Mapping[str, Any], name: str) -> UsageThreshold | None:
     return UsageThreshold(percent, months, int(own.get(f"{name}.of", months)))
 
 
-def _matches(name: str, pattern: str) -> bool:
-    start, star, end = pattern.partition("*")
-    return name == pattern if not star else name.startswith(start) and name.endswith(end)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+def _fits(value: object, kind: type | Callable[[object], bool]) -> bool:
+    return isinstance(value, kind) if isinstance(kind, type) else kind(value)
 
 
 def _is_texts(value: object) -> bool:
     return isinstance(value, tuple) and all(isinstance(item, str) for item in value)
-
-
-def _is_duration(value: object) -> bool:
-    return isinstance(value, timedelta)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Decimal)
 
 
 def _is_whole(value: object) -> bool:
@@ -194,24 +182,16 @@ def _shown(value: object) -> str:
     return str(value) if isinstance(value, Decimal | timedelta) else repr(value)
 
 
-_A_DURATION = "write a duration, such as 30 days"
-_TEXTS = "write a list of texts"
-_KINDS: tuple[tuple[str, Callable[[object], bool], str], ...] = (
-    ("notice", _is_duration, _A_DURATION),
-    ("upgrade.outreach", _is_duration, _A_DURATION),
-    ("downgrade-to", _is_text, "write a tier"),
-    ("upgrade.to", _is_text, "write a tier"),
-    ("downgrade-triggers", _is_texts, _TEXTS),
-    ("process", _is_texts, _TEXTS),
-    ("upgrade.triggers", _is_texts, _TEXTS),
-    ("upgrade.process", _is_texts, _TEXTS),
-    (f"upgrade.*{ABOVE}", _is_number, "write a number"),
-    ("approaching", _is_number, "write a number of percent, such as 80"),
-    ("exceeded.percent", _is_number, "write a number of percent, such as 100"),
-    ("underused.percent", _is_number, "write a number of percent, such as 25"),
-    ("exceeded.months", _is_whole, "write a number of months, 1 to 12"),
-    ("exceeded.of", _is_whole, "write a number of months, 1 to 12"),
-    ("underused.months", _is_whole, "write a number of months, 1 to 12"),
-    ("underused.of", _is_whole, "write a number of months, 1 to 12"),
-    ("events.*", _is_effect, f"write one of {', '.join(Effect)}"),
+_KINDS: tuple[tuple[tuple[str, ...], type | Callable[[object], bool], str], ...] = (
+    (("notice", "upgrade.outreach"), timedelta, "write a duration, such as 30 days"),
+    (("downgrade-to", "upgrade.to"), str, "write a tier"),
+    (("downgrade-triggers", "process", "upgrade.triggers", "upgrade.process"), _is_texts, "write a list of texts"),
+    ((f"upgrade.*{ABOVE}",), Decimal, "write a number"),
+    (("approaching",), Decimal, "write a number of percent, such as 80"),
+    (("exceeded.percent",), Decimal, "write a number of percent, such as 100"),
+    (("underused.percent",), Decimal, "write a number of percent, such as 25"),
+    (("exceeded.months", "exceeded.of"), _is_whole, "write a number of months, 1 to 12"),
+    (("underused.months", "underused.of"), _is_whole, "write a number of months, 1 to 12"),
+    (("events.*",), _is_effect, f"write one of {', '.join(Effect)}"),
 )
+"""Key patterns below `transition`, with the type or check of their values and the cure."""

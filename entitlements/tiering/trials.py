@@ -1,8 +1,8 @@
 """
-Trials: begun, measured, prolonged and ended, as values; the clock ends them, no job does.
+Trials: start, extend and end them, and read their state, as values.
 
-An account keeps its own tier underneath. A trial plan (a tier with `trial:`) bounds how
-long it may be tried; a trial of any other tier lasts as long as is agreed.
+A trial ends by the clock, without a job. The account keeps its own tier underneath. A
+trial plan (a tier with `trial:`) bounds the length; a trial of another tier has any length.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from enum import StrEnum
 
 from entitlements.errors import AccountError
 from entitlements.model.account import Account, Trial
-from entitlements.model.display import in_json, in_words
+from entitlements.model.display import fields_in_json, in_words
 from entitlements.model.instants import DAY, MICROSECOND, to_datetime, to_instant, to_timedelta
-from entitlements.model.names import nearest, shown
 from entitlements.model.policy import Policy, Tier
-from entitlements.tiering.preview import own_tier
+from entitlements.tiering.preview import find_tier, own_tier
 
 
 class Phase(StrEnum):
-    """Where a trial stands by the clock."""
+    """The phase of a trial by the clock."""
 
     AHEAD = "ahead"
     RUNNING = "running"
@@ -31,18 +30,18 @@ class Phase(StrEnum):
 @dataclass(frozen=True, slots=True)
 class TrialState:
     """
-    A trial as it stands at one instant.
+    The state of a trial at one instant.
 
     Args:
-        tier: The tier that is tried.
+        tier: The tier of the trial.
         phase: Ahead, running or over.
-        starts: Its first instant (aware, UTC); None where nobody noted it.
+        starts: Its first instant (aware, UTC); None if not recorded.
         ends: The first instant after it.
-        length: How long it lasts in all; None without a start.
-        left: How long it still runs: nothing once it is over.
-        days_left: The same in days, begun ones counted.
-        then: The tier that remains.
-        longest: The latest end that the policy allows; None where nothing bounds it.
+        length: Its total length; None without a start.
+        left: The time that remains; 0 once it is over.
+        days_left: The same in days, rounded up.
+        then: The tier that remains after it.
+        longest: The latest end that the policy allows; None without a bound.
     """
 
     tier: str
@@ -55,9 +54,7 @@ class TrialState:
     then: str
     longest: datetime | None
 
-    def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
-        return {name: in_json(getattr(self, name)) for name in self.__slots__}
+    to_dict = fields_in_json
 
 
 def start_trial(policy: Policy, account: Account, tier: str, now: int, *, length: timedelta | None = None) -> Account:
@@ -66,32 +63,28 @@ def start_trial(policy: Policy, account: Account, tier: str, now: int, *, length
 
     Args:
         policy: The policy in force.
-        account: The account; what it tries is never below its own tier.
-        tier: A tier's id or alias.
+        account: The account.
+        tier: A tier's id or alias, not below the account's own tier.
         now: Microseconds.
-        length: How long; left out, as long as the trial plan says.
+        length: The length; by default that of the trial plan.
 
     Raises:
-        ValueError: For a tier that there is not, or no length where the plan says none.
-        AccountError: For a length out of bounds, a lower tier, or a trial that is running.
+        ValueError: For an unknown tier, or a missing length for a tier that is not a trial plan.
+        AccountError: For a length out of bounds, a lower tier, or a trial that is not over.
     """
-    tried = policy.tier(tier)
-    if tried is None:
-        raise ValueError(
-            f"{shown(tier)} is no tier{nearest(tier, policy.ids) or '; there are ' + ', '.join(policy.tiers)}"
-        )
+    tried = find_tier(policy, tier)
     state = trial_state(policy, account, now)
     if state is not None and state.phase is not Phase.OVER:
         raise AccountError(f"account {account.id!r}: a trial of {state.tier!r} is {state.phase} until {state.ends}")
     own = own_tier(policy, account, now)
     if tried.rank < own.rank:
         raise AccountError(f"account {account.id!r}: {tried.id!r} is below its own tier {own.id!r}; nothing to try")
-    lasts = _length(tried, length)
-    return replace(account, trial=Trial(tried.id, to_datetime(now), to_datetime(now + lasts)))
+    duration = _length(tried, length)
+    return replace(account, trial=Trial(tried.id, to_datetime(now), to_datetime(now + duration)))
 
 
 def trial_state(policy: Policy, account: Account, now: int) -> TrialState | None:
-    """Return where the account's trial stands; None for one that has none, or of a tier that there is not."""
+    """Return the state of the account's trial; None without a trial, or for an unknown tier."""
     trial = account.trial
     tried = policy.tier(trial.tier) if trial else None
     if trial is None or tried is None:
@@ -116,11 +109,11 @@ def trial_state(policy: Policy, account: Account, now: int) -> TrialState | None
 
 def extend_trial(policy: Policy, account: Account, now: int, *, by: timedelta) -> Account:
     """
-    Return the account with its trial prolonged.
+    Return the account with its trial extended.
 
     Raises:
-        AccountError: Without a trial, for one that is over, or beyond the plan's bounds.
-        ValueError: For *by* of nothing or less.
+        AccountError: Without a trial, for one that is over, or for an end beyond the plan's bounds.
+        ValueError: For *by* of 0 or less.
     """
     if by <= timedelta():
         raise ValueError(f"by {by} prolongs nothing; pass a timedelta above 0")
@@ -138,7 +131,7 @@ def extend_trial(policy: Policy, account: Account, now: int, *, by: timedelta) -
 
 def end_trial(policy: Policy, account: Account, now: int) -> Account:
     """
-    Return the account with its trial ended now: its own tier is what remains.
+    Return the account with its trial ended now; its own tier remains.
 
     Raises:
         AccountError: Without a trial, or for one that is over.
@@ -162,9 +155,9 @@ def _length(tried: Tier, length: timedelta | None) -> int:
         if terms is None:
             raise ValueError(f"{tried.id!r} is no trial plan, so nothing says how long it is tried; pass length=")
         return terms.default
-    lasts = length // MICROSECOND
-    least, most = (terms.shortest, terms.longest) if terms else (1, lasts)
-    if not least <= lasts <= most:
+    duration = length // MICROSECOND
+    least, most = (terms.shortest, terms.longest) if terms else (1, duration)
+    if not least <= duration <= most:
         bounds = " to ".join(in_words(to_timedelta(bound)) for bound in dict.fromkeys((least, most)))
         raise AccountError(f"a trial of {tried.id!r} lasts {bounds}, not {in_words(length)}")
-    return lasts
+    return duration

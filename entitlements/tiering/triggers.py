@@ -1,8 +1,8 @@
 """
-What speaks for moving an account to another tier, each with its evidence.
+Triggers for a change of tier, each with its evidence.
 
-Usage is read from the counters that enforcement keeps; `months` says which months count.
-An allocation keeps no months: it is exceeded while it is full. Rates do not count.
+Usage comes from the counters of enforcement; `months` defines which months count. An
+allocation has no months: it is exceeded while it is full. Rates are not considered.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from entitlements.model.account import Account
 from entitlements.model.conditions import CriterionValue
-from entitlements.model.display import in_json, in_words
+from entitlements.model.display import fields_in_json, in_words
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.instants import to_instant
 from entitlements.model.limits import Allocation, LimitValue, Quota
@@ -24,11 +24,12 @@ from entitlements.model.policy import Policy, Tier
 from entitlements.model.usage import Period, Usage
 from entitlements.tiering.assignment import Assignment
 from entitlements.tiering.months import counted_months, is_exceeded, used_in_months
+from entitlements.tiering.numbers import as_number
 from entitlements.tiering.terms import Effect, Terms, UsageThreshold
 
 
 class Action(StrEnum):
-    """What becomes of an account."""
+    """The action that a review recommends."""
 
     UPGRADE = "upgrade"
     KEEP = "keep"
@@ -38,47 +39,42 @@ class Action(StrEnum):
 
 
 class Cause(StrEnum):
-    """What kind of thing speaks for it."""
+    """The cause of a trigger."""
 
-    EXCEEDED = "exceeded"  # a limit, for as long as the policy says
+    EXCEEDED = "exceeded"  # a limit, in as many months as the policy requires
     APPROACHING = "approaching"  # a limit that is nearly used up
-    UNDERUSED = "underused"  # every limit, for as long as the policy says
+    UNDERUSED = "underused"  # every limit, in as many months as the policy requires
     REQUESTED = "requested"  # a feature that a higher tier has
-    ABOVE = "above"  # a criterion beyond the value that the policy names
+    ABOVE = "above"  # a criterion above the policy's threshold
     REVENUE = "revenue"  # the annual value belongs in another tier
     SIGNALS = "signals"  # other criteria vote for another tier
-    EVENT = "event"  # something in the life of the customer
-    SCHEDULED = "scheduled"  # a change that has been decided and is yet to come
+    EVENT = "event"  # an event in the customer's business
+    SCHEDULED = "scheduled"  # a scheduled change of tier
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
     """
-    One thing that speaks for moving, or for staying.
+    One reason for an action.
 
     Args:
-        cause: Of which kind.
-        speaks_for: What it speaks for.
+        cause: The cause.
+        speaks_for: The action that it is a reason for.
         name: The limit, feature, criterion or event.
         text: One sentence for people.
-        evidence: The figures that it rests on.
+        evidence: The figures behind it.
     """
 
     cause: Cause
     speaks_for: Action
     name: str
     text: str
-    evidence: Mapping[str, object] = field(default_factory=dict)
+    evidence: Mapping[str, object]
 
-    def to_dict(self) -> dict[str, object]:
-        """Return what `json.dumps` writes."""
-        return {
-            "cause": self.cause.value,
-            "speaks_for": self.speaks_for.value,
-            "name": self.name,
-            "text": self.text,
-            "evidence": in_json(self.evidence),
-        }
+    to_dict = fields_in_json
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "evidence", MappingProxyType(self.evidence))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +84,9 @@ class FeatureRequest:
 
     Args:
         feature: Its name, or `feature:level`.
-        times: How often.
-        first: When first (aware); None where nobody noted it.
-        last: When last.
+        times: The number of requests.
+        first: The instant of the first request (aware); None if not recorded.
+        last: The instant of the last request; None if not recorded.
     """
 
     feature: str
@@ -102,11 +98,11 @@ class FeatureRequest:
 @dataclass(frozen=True, slots=True)
 class MeasuredUsage:
     """
-    What the store counted for one account.
+    The usage that the store counted for one account.
 
     Args:
-        usage: Each limit's meter, now.
-        history: Each quota's periods, newest first.
+        usage: The present usage of each limit.
+        history: The periods of each quota, newest first.
     """
 
     usage: Mapping[str, Usage] = field(default_factory=dict)
@@ -114,7 +110,7 @@ class MeasuredUsage:
 
 
 def usage_triggers(terms: Terms, entitlements: Entitlements, measured: MeasuredUsage, now: int) -> Iterator[Trigger]:
-    """Return the limits that are exceeded or approached, and whether all of them are underused."""
+    """Yield triggers for exceeded, approached and underused limits."""
     exceeded: set[str] = set()
     if terms.exceeded is not None and terms.upgrade is not None:
         for trigger in _exceeded(terms.exceeded, entitlements, measured, now):
@@ -127,7 +123,7 @@ def usage_triggers(terms: Terms, entitlements: Entitlements, measured: MeasuredU
 
 
 def request_triggers(entitlements: Entitlements, tier: Tier, requests: Iterable[FeatureRequest]) -> Iterator[Trigger]:
-    """Return the requests for what the account still lacks, and a tier above *tier* has."""
+    """Yield triggers for requested features that the account lacks and a tier above *tier* has."""
     policy, answers = entitlements.policy, entitlements.policy.answers
     for request in requests:
         having = [
@@ -145,22 +141,22 @@ def request_triggers(entitlements: Entitlements, tier: Tier, requests: Iterable[
             Action.UPGRADE,
             request.feature,
             f"{request.feature} was asked for {times}; {lowest.id} has it",
-            MappingProxyType({"times": request.times, "tier": lowest.id} | {k: v for k, v in seen.items() if v}),
+            {"times": request.times, "tier": lowest.id} | {k: v for k, v in seen.items() if v},
         )
 
 
 def criterion_triggers(terms: Terms, known: Mapping[str, CriterionValue | None]) -> Iterator[Trigger]:
-    """Return the criteria that are beyond what the tier is for."""
+    """Yield triggers for criteria above the tier's thresholds."""
     for name, bound in (terms.upgrade.above if terms.upgrade else {}).items():
         value = known.get(name)
-        if isinstance(value, Decimal | int) and not isinstance(value, bool) and value > bound:
+        number = as_number(value)
+        if number is not None and number > bound:
             text = f"{name} {in_words(value)} is above {in_words(bound)}"
-            evidence = MappingProxyType({"value": value, "above": bound})
-            yield Trigger(Cause.ABOVE, Action.UPGRADE, name, text, evidence)
+            yield Trigger(Cause.ABOVE, Action.UPGRADE, name, text, {"value": value, "above": bound})
 
 
 def revenue_triggers(policy: Policy, tier: Tier, assignment: Assignment) -> Iterator[Trigger]:
-    """Return what the assignment says: the tier that the annual value belongs in, and the signals beside it."""
+    """Yield triggers of the assignment: the tier of the binding criterion, and the hints of the signals."""
     if assignment.tier is None or policy.assignment is None:
         return
     assigned = policy.tiers[assignment.tier]
@@ -169,48 +165,40 @@ def revenue_triggers(policy: Policy, tier: Tier, assignment: Assignment) -> Iter
         action = Action.UPGRADE if assigned.rank > tier.rank else Action.DOWNGRADE
         text = f"{binding} belongs in {assigned.id}: {assignment.because}"
         evidence = {binding: assignment.criteria.get(binding), "tier": assigned.id}
-        yield Trigger(Cause.REVENUE, action, binding, text, MappingProxyType(evidence))
+        yield Trigger(Cause.REVENUE, action, binding, text, evidence)
     for hint, kind in ((assignment.upgrade, "upgrade opportunity"), (assignment.optimisation, "optimisation hint")):
         if hint is not None:
             text = f"{kind}: {', '.join(hint.signals)} vote for {hint.tier}"
             evidence = {signal: assignment.criteria[signal] for signal in hint.signals} | {"tier": hint.tier}
-            yield Trigger(Cause.SIGNALS, Action.KEEP, kind, text, MappingProxyType(evidence))
+            yield Trigger(Cause.SIGNALS, Action.KEEP, kind, text, evidence)
 
 
 def scheduled_triggers(policy: Policy, tier: Tier, account: Account, now: int) -> Iterator[Trigger]:
-    """Return the changes of tier that have been decided and are yet to come, the next one first."""
+    """Yield triggers for scheduled changes of tier in the future, the next one first."""
     for change in sorted(account.changes, key=lambda change: change.at):
         to = policy.tier(change.tier)
         if to is not None and to_instant(change.at) > now and to.rank != tier.rank:
             action = Action.UPGRADE if to.rank > tier.rank else Action.DOWNGRADE
             text = f"a change to {to.id} is scheduled for {change.at:%Y-%m-%d}"
-            evidence = MappingProxyType({"tier": to.id, "at": change.at})
-            yield Trigger(Cause.SCHEDULED, action, to.id, text, evidence)
+            yield Trigger(Cause.SCHEDULED, action, to.id, text, {"tier": to.id, "at": change.at})
 
 
-_ACTIONS = {
-    Effect.UPGRADE: Action.UPGRADE,
-    Effect.DOWNGRADE: Action.DOWNGRADE,
-    Effect.CLOSE: Action.CLOSE,
-    Effect.REASSESS: Action.KEEP,
-    Effect.BENEFITS: Action.KEEP,
-}
-_SAID = {
-    Effect.UPGRADE: "speaks for an upgrade",
-    Effect.DOWNGRADE: "speaks for a downgrade",
-    Effect.CLOSE: "closes the account; it does not move",
-    Effect.REASSESS: "asks for looking again at where it belongs",
-    Effect.BENEFITS: "asks for a grant or an override; the tier stays",
+_EFFECTS = {
+    Effect.UPGRADE: (Action.UPGRADE, "speaks for an upgrade"),
+    Effect.DOWNGRADE: (Action.DOWNGRADE, "speaks for a downgrade"),
+    Effect.CLOSE: (Action.CLOSE, "closes the account; it does not move"),
+    Effect.REASSESS: (Action.KEEP, "asks for looking again at where it belongs"),
+    Effect.BENEFITS: (Action.KEEP, "asks for a grant or an override; the tier stays"),
 }
 
 
 def event_triggers(terms: Terms, events: Iterable[str]) -> Iterator[Trigger]:
-    """Return what the events that the tier knows speak for."""
+    """Yield triggers for the events that the tier's terms know."""
     for event in events:
         effect = terms.events.get(event)
         if effect is not None:
-            evidence = MappingProxyType({"effect": effect.value})
-            yield Trigger(Cause.EVENT, _ACTIONS[effect], event, f"{event} {_SAID[effect]}", evidence)
+            action, text = _EFFECTS[effect]
+            yield Trigger(Cause.EVENT, action, event, f"{event} {text}", {"effect": effect.value})
 
 
 def _exceeded(
@@ -227,14 +215,15 @@ def _exceeded(
             ]
             if len(over) >= share.months:
                 text = f"{name} was exceeded in {len(over)} of the last {share.of} months"
-                yield Trigger(Cause.EXCEEDED, Action.UPGRADE, name, text, MappingProxyType({"months": _told(over)}))
+                months = [period.to_dict() for period in over]
+                yield Trigger(Cause.EXCEEDED, Action.UPGRADE, name, text, {"months": months})
         elif isinstance(limit, Allocation) and (meter := measured.usage.get(name)) and _reaches(meter, share.percent):
             text = f"{name} is full: {in_words(meter.used)} of {in_words(meter.limit)}"
-            yield Trigger(Cause.EXCEEDED, Action.UPGRADE, name, text, _meter(meter))
+            yield Trigger(Cause.EXCEEDED, Action.UPGRADE, name, text, {"used": meter.used, "limit": meter.limit})
 
 
 def _is_as_large(period: Period, size: LimitValue | None) -> bool:
-    """Say whether a period was counted against at least the present size; a smaller one was another tier's."""
+    """Return True if the period's limit was at least the present size; a smaller one belonged to another tier."""
     return isinstance(size, int) and isinstance(period.limit, int) and period.limit >= size
 
 
@@ -245,14 +234,14 @@ def _approaching(
         meter = measured.usage.get(name)
         if isinstance(limit, Quota | Allocation) and meter and name not in exceeded and _reaches(meter, percent):
             text = f"{name} is nearly used up: {in_words(meter.used)} of {in_words(meter.limit)}"
-            yield Trigger(Cause.APPROACHING, Action.UPGRADE, name, text, _meter(meter))
+            yield Trigger(Cause.APPROACHING, Action.UPGRADE, name, text, {"used": meter.used, "limit": meter.limit})
 
 
 def _underused(
     share: UsageThreshold, entitlements: Entitlements, measured: MeasuredUsage, now: int
 ) -> Iterator[Trigger]:
-    """Return one trigger if every limit that has a size is underused; none if anything is unknown."""
-    told: dict[str, object] = {}
+    """Yield one trigger if every limit with a size is underused; none if a usage is unknown."""
+    usage: dict[str, object] = {}
     for name, limit in entitlements.policy.limits.items():
         size = entitlements.limits.get(name)
         if not isinstance(size, int) or size <= 0 or not isinstance(limit, Quota | Allocation):
@@ -262,25 +251,17 @@ def _underused(
             low = [used for used in months if used is not None and used * 100 <= size * share.percent]
             if len(low) < share.months:
                 return
-            told[name] = {"used": months, "limit": size}
+            usage[name] = {"used": months, "limit": size}
         else:
             meter = measured.usage.get(name)
             if meter is None or meter.used is None or meter.used * 100 > size * share.percent:
                 return
-            told[name] = {"used": meter.used, "limit": size}
-    if any(isinstance(entitlements.policy.limits[name], Quota) for name in told):
+            usage[name] = {"used": meter.used, "limit": size}
+    if any(isinstance(entitlements.policy.limits[name], Quota) for name in usage):
         text = f"no limit was used beyond {share.percent} % in {share.months} of the last {share.of} months"
-        yield Trigger(Cause.UNDERUSED, Action.OPTIMISE, "usage", text, MappingProxyType(told))
+        yield Trigger(Cause.UNDERUSED, Action.OPTIMISE, "usage", text, usage)
 
 
 def _reaches(meter: Usage, percent: Decimal) -> bool:
     size = meter.limit
     return isinstance(size, int) and size > 0 and meter.used is not None and meter.used * 100 >= size * percent
-
-
-def _meter(meter: Usage) -> Mapping[str, object]:
-    return MappingProxyType({"used": meter.used, "limit": meter.limit})
-
-
-def _told(periods: list[Period]) -> list[dict[str, object]]:
-    return [period.to_dict() for period in periods]

@@ -1,0 +1,35 @@
+"""Numbers of criteria, measurements and percentages, exact in decimals."""
+
+from __future__ import annotations
+
+from decimal import Context, Decimal, InvalidOperation, localcontext
+
+EXACT = Context(prec=200)
+"""Enough digits for a sum of 2**53 numbers of 40 digits each (56), and for a percentage of it."""
+
+
+def as_number(value: object) -> Decimal | None:
+    """Return an int or a Decimal as a Decimal; None for anything else, including a bool."""
+    return Decimal(value) if isinstance(value, Decimal | int) and not isinstance(value, bool) else None
+
+
+def percent(part: Decimal | int, whole: Decimal | int) -> Decimal | None:
+    """Return *part* as a percentage of *whole*, to one decimal; None if *whole* is 0."""
+    with localcontext(EXACT):
+        return (Decimal(part) * 100 / whole).quantize(Decimal("0.1")) if whole else None
+
+
+def check_number(value: object, what: str, *, most: Decimal | None = None) -> Decimal:
+    """
+    Return a finite number from 0 to *most*, exactly as it is written.
+
+    Raises:
+        ValueError: For anything else.
+    """
+    try:
+        number = Decimal("nan") if isinstance(value, bool) else Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal("nan")
+    if not number.is_finite() or number < 0 or (most is not None and number > most):
+        raise ValueError(f"{what} {value!r} must be a number from 0{f' to {most}' if most is not None else ' up'}")
+    return number
