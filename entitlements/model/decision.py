@@ -222,9 +222,7 @@ class Decision:
     @property
     def parts(self) -> Mapping[str, Decision]:
         """One decision per limit, by name, even for a single limit; empty for a feature."""
-        if self._parts is not None:
-            return MappingProxyType({part.feature: part for part in self._parts})
-        return MappingProxyType({self.feature: self} if self.facts.limit else {})
+        return MappingProxyType({part.feature: part for part in self.part_decisions})
 
     @property
     def part_decisions(self) -> tuple[Decision, ...]:

@@ -23,17 +23,15 @@ def remedy_of(parts: Sequence[Decision]) -> Remedy | None:
     refused = [part for part in parts if not part.allowed]
     some = refused[0].facts
     tier = next((each for each, _ in some.tiers if all(_fits_on(each, part) for part in parts)), None)
-    add_on = next((each for each, _ in some.add_ons if all(_fits_with(each, part) for part in refused)), None)
+    add_on = next(
+        (each for each, _ in some.add_ons if all(_holds(part.facts.add_ons, each, part) for part in refused)), None
+    )
     return Remedy(tier, add_on) if tier or add_on else None
 
 
 def _fits_on(tier: str, part: Decision) -> bool:
     """Return True if *tier* has room; an override decides whatever the tier."""
     return part.allowed if part.facts.is_final else _holds(part.facts.tiers, tier, part)
-
-
-def _fits_with(add_on: str, part: Decision) -> bool:
-    return _holds(part.facts.add_ons, add_on, part)
 
 
 def _holds(sizes: tuple[tuple[str, LimitValue], ...], name: str, part: Decision) -> bool:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
+from entitlements.model.entitlements import Entitlements, TierSource
 from entitlements.model.facts import Considered, Facts, Reason, Verdict
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue
+from entitlements.model.policy import AddOn, Policy, Tier
 from entitlements.rules.sources import raised_limit, tier_value
-
-if TYPE_CHECKING:
-    from entitlements.model.entitlements import Entitlements, TierSource
-    from entitlements.model.policy import AddOn, Policy, Tier
 
 
 def facts(entitlements: Entitlements, name: str) -> Facts:
@@ -105,14 +103,14 @@ def _higher_tiers_with(entitlements: Entitlements, name: str) -> list[tuple[str,
 def _size(entitlements: Entitlements, tier: Tier, name: str) -> LimitValue:
     """Return the units of a limit that the account could use at once on *tier*; `UNLIMITED` for a feature it has there."""
     policy, base = entitlements.policy, name.partition(":")[0]
-    beside = [each for each in entitlements.adjustments.get(base, (None, ()))[1] if _applies_on(policy, tier, each)]
+    applied = [each for each in entitlements.adjustments.get(base, (None, ()))[1] if _applies_on(policy, tier, each)]
     limit = policy.limits.get(name)
     if limit is None:
-        bought = [policy.add_ons[each.source.partition(":")[2]] for each in beside]
+        bought = [policy.add_ons[each.source.partition(":")[2]] for each in applied]
         has = policy.answers[tier.id][name] or any(_includes(policy, add_on, name) for add_on in bought)
         return UNLIMITED if has else NOT_INCLUDED
     size = tier.limits.get(name, NOT_INCLUDED)
-    for each in beside:
+    for each in applied:
         size = raised_limit(size, cast("LimitValue", each.value))
     return size if size is NOT_INCLUDED else limit.capacity(size)
 

@@ -100,15 +100,13 @@ class Sliding:
     def peek(self, size: int, cost: int, now: int) -> Line:
         """Compare with the sum of the 61 buckets that end with the present one."""
         bucket, used = self._look(now)
-        mark = bucket * self.width
-        if cost <= size - used:
-            return Line(True, used, 0, None, self._empty_at(bucket, used, now), mark)
-        return Line(False, used, 0, self._fits_at(bucket, used, size, cost), self._empty_at(bucket, used, now), mark)
+        fits = cost <= size - used
+        retry_at = None if fits else self._fits_at(bucket, used, size, cost)
+        return Line(fits, used, 0, retry_at, self._empty_at(bucket, used, now), bucket * self.width)
 
     def take(self, size: int, cost: int, now: int) -> Line:
         """Advance the ring to the present bucket and add to it."""
-        bucket, used = self._look(now)
-        return self._add(bucket, used, cost)
+        return self._add(*self._look(now), cost)
 
     def refund(self, size: int, cost: int, mark: int, now: int) -> int:
         """Subtract from the bucket of the charge, if it is still in the ring."""

@@ -7,20 +7,17 @@ A lapsed reservation is charged again when it is committed, if the caller knows 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from entitlements.errors import ReservationExpired
 from entitlements.model import events
 from entitlements.model.answers import Settled
 from entitlements.model.charge import Charge, Settle, Verb
+from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import Allocation, Quota, Rate
 from entitlements.model.names import MAX_ID, check_count, check_id, shown
 from entitlements.rules.ledger import OPERATION_TTL
 from entitlements.rules.planning import Wanted, limit_named, plan, wanted_units
 from entitlements.rules.steps import Step
-
-if TYPE_CHECKING:
-    from entitlements.model.entitlements import Entitlements
 
 
 def reserved_units(entitlements: Entitlements, what: Wanted, n: int) -> dict[str, int]:

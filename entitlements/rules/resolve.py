@@ -8,8 +8,9 @@ time of resolution. The result carries the instant at which it may change.
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from entitlements.errors import AccountError, UnknownAccount
 from entitlements.model.account import Account, AccountStatus
@@ -20,9 +21,6 @@ from entitlements.model.names import MAX_COUNT, MAX_RATE
 from entitlements.model.policy import Policy, Tier, level_answers
 from entitlements.rules.sources import ResolvedName, gather_sources, resolve_name
 from entitlements.rules.tiers import considered_tiers
-
-if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
 
 T = TypeVar("T")
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from entitlements.model.limits import Rate
+from entitlements.model.policy import Policy
 from entitlements.model.routes import Route
 from entitlements.rules.templates import compile_template, covering_pattern, outline
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from entitlements.model.policy import Policy
 
 DEFAULT_ROUTE = Route()
 """The default rule: requires an account and nothing else."""

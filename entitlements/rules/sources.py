@@ -8,19 +8,16 @@ a switch is turned on, and a configuration value is replaced by the last add-on 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from entitlements.errors import AccountError
+from entitlements.model.account import Account, Grant, Override
 from entitlements.model.facts import Considered, Verdict
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue
+from entitlements.model.policy import AddOn, Policy, Tier
 from entitlements.rules.spans import format_span, span_verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from entitlements.model.account import Account, Grant, Override
-    from entitlements.model.policy import AddOn, Policy, Tier
 
 
 @dataclass(frozen=True, slots=True)

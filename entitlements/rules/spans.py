@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from entitlements.model.facts import Verdict
 from entitlements.model.instants import to_instant
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 
 def span_verdict(starts: datetime | None, ends: datetime | None, now: int, edges: list[int]) -> Verdict | None:

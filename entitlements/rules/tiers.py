@@ -7,16 +7,14 @@ meantime. When it ends, the account's own tier remains.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
+from entitlements.model.account import Account
 from entitlements.model.entitlements import TierSource
 from entitlements.model.facts import Verdict
 from entitlements.model.instants import to_instant
+from entitlements.model.policy import Policy
 from entitlements.rules.spans import format_span, span_verdict
-
-if TYPE_CHECKING:
-    from entitlements.model.account import Account
-    from entitlements.model.policy import Policy
 
 
 def considered_tiers(policy: Policy, account: Account, now: int, edges: list[int]) -> list[TierSource]:
@@ -45,7 +43,7 @@ def considered_tiers(policy: Policy, account: Account, now: int, edges: list[int
     span = format_span(trial.starts, trial.ends)
     if verdict is not None:
         return [*own, TierSource(f"trial:{tier.id}", tier, verdict, span)]
-    lost = [TierSource(each.source, each.tier, _unless_won(each.verdict), each.note) for each in own]
+    lost = [replace(each, verdict=Verdict.LOST) if each.verdict is Verdict.WON else each for each in own]
     return [TierSource(f"tier:{tier.id}", tier, Verdict.WON, f"trial, {span}"), *lost]
 
 
@@ -70,7 +68,3 @@ _VERDICTS = {
     -1: (Verdict.EXPIRED, "a later change of tier has come"),
     1: (Verdict.NOT_STARTED, "a scheduled change of tier"),
 }
-
-
-def _unless_won(verdict: Verdict) -> Verdict:
-    return Verdict.LOST if verdict is Verdict.WON else verdict

@@ -21,11 +21,14 @@ from types import MappingProxyType
 
 from entitlements.model.account import Account
 from entitlements.model.conditions import Between, CriterionValue, IsKnown, OneOf
-from entitlements.model.criteria import AssignmentRules, Band, Criterion
+from entitlements.model.criteria import AssignmentRules, Band, Criterion, Rule
 from entitlements.model.display import fields_in_json, in_words
 from entitlements.model.policy import Policy
 from entitlements.tiering.attributes import Misfit, read_attributes
 from entitlements.tiering.conditions import criteria_of, describe, describe_test, holds
+
+Subject = Account | Mapping[str, object]
+"""An account, or its attributes alone."""
 
 
 class VoteDirection(StrEnum):
@@ -135,7 +138,7 @@ class Assignment:
     to_dict = fields_in_json
 
 
-def assign(policy: Policy, who: Account | Mapping[str, object]) -> Assignment:
+def assign(policy: Policy, who: Subject) -> Assignment:
     """
     Return the tier that an account belongs in by the policy's rules; its present tier does not matter.
 
@@ -150,13 +153,14 @@ def assign(policy: Policy, who: Account | Mapping[str, object]) -> Assignment:
         no_rules = Gap(GapKind.NO_RULES, (), None, text)
         return Assignment(account, None, None, "", MappingProxyType({}), (), None, None, no_rules, ())
     known, misfits = read_attributes(rules.criteria, attributes, account, currency=policy.currency)
-    name, tier, because, gap = _first_fit(rules, known, misfits)
-    votes = tuple(_votes(policy, rules, known, tier))
+    found = _first_fit(rules, known, misfits)
+    rule, gap = (found, None) if isinstance(found, Rule) else (None, found)
+    votes = tuple(_votes(policy, rules, known, rule.tier if rule else None))
     return Assignment(
         account,
-        tier,
-        name,
-        because,
+        rule.tier if rule else None,
+        rule.name if rule else None,
+        describe(rule.when) if rule else "",
         MappingProxyType({criterion: known.get(criterion) for criterion in rules.criteria}),
         votes,
         _hint(policy, votes, VoteDirection.HIGHER),
@@ -166,19 +170,17 @@ def assign(policy: Policy, who: Account | Mapping[str, object]) -> Assignment:
     )
 
 
-def _first_fit(
-    rules: AssignmentRules, known: Mapping[str, CriterionValue], misfits: tuple[Misfit, ...]
-) -> tuple[str | None, str | None, str, Gap | None]:
-    """Return the first rule that fits, its tier and its condition in words; or a gap."""
+def _first_fit(rules: AssignmentRules, known: Mapping[str, CriterionValue], misfits: tuple[Misfit, ...]) -> Rule | Gap:
+    """Return the first rule that fits, or the gap."""
     for rule in rules.rules:
         answer = holds(rule.when, known)
         if answer:
-            return rule.name, rule.tier, describe(rule.when), None
+            return rule
         if answer is None:
             missing = tuple(each for each in criteria_of(rule.when) if each not in known)
-            return None, None, "", _undecided(rule.name, missing, misfits)
+            return _undecided(rule.name, missing, misfits)
     text = "no rule fits this account; add a rule without `when` at the end of the list"
-    return None, None, "", Gap(GapKind.NO_RULE, (), None, text)
+    return Gap(GapKind.NO_RULE, (), None, text)
 
 
 def _undecided(rule: str, missing: tuple[str, ...], misfits: tuple[Misfit, ...]) -> Gap:

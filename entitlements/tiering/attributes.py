@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from types import MappingProxyType
 
 from entitlements.model.conditions import CriterionValue
@@ -179,10 +179,7 @@ def _parsed_number(text: str, *, money: bool) -> Decimal | None:
     found = _NUMBER.fullmatch(plain)
     if found is None:
         return None
-    try:
-        size = Decimal((found["digits"] or found["owed"]).replace(",", ""))
-    except InvalidOperation:
-        return None
+    size = Decimal((found["digits"] or found["owed"]).replace(",", ""))
     return -size if found["minus"] or found["owed"] else size
 
 

@@ -28,7 +28,7 @@ class UsageOutcome(StrEnum):
     FITS = "fits"
     KEPT = "kept"  # an allocation: units stay, and none can be added
     REFUSED = "refused"  # a quota: no more units until the period ends
-    ANEW = "anew"  # a quota: the period ends before the change takes effect
+    RESET = "anew"  # a quota: the period ends before the change takes effect
     SLOWER = "slower"  # a rate: the new size applies at once
 
 

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from entitlements.model.display import attributes_in_json
+from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import NOT_INCLUDED
-from entitlements.model.policy import NO_LEVEL
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from entitlements.model.entitlements import Entitlements
-    from entitlements.model.policy import Policy, Tier
-
-    Entries = Mapping[tuple["EntitlementKind", str], object]
+from entitlements.model.policy import NO_LEVEL, Policy, Tier
 
 
 class EntitlementKind(StrEnum):
@@ -34,6 +27,10 @@ class ChangeDirection(StrEnum):
     GAINED = "gained"
     LOST = "lost"
     CHANGED = "changed"
+
+
+Entries = Mapping[tuple[EntitlementKind, str], object]
+"""The values of a tier or a snapshot, by kind and name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +100,6 @@ def _differences(policy: Policy, before: Entries, after: Entries) -> tuple[Diffe
 
 
 def _direction(policy: Policy, kind: EntitlementKind, name: str, before: object, after: object) -> ChangeDirection:
-    if kind is EntitlementKind.VALUE:
-        if before is NOT_INCLUDED:
-            return ChangeDirection.GAINED
-        return ChangeDirection.LOST if after is NOT_INCLUDED else ChangeDirection.CHANGED
     amounts = [_amount(policy, kind, name, each) for each in (before, after)]
     if amounts[0] == amounts[1]:
         return ChangeDirection.CHANGED
@@ -115,11 +108,11 @@ def _direction(policy: Policy, kind: EntitlementKind, name: str, before: object,
 
 def _amount(policy: Policy, kind: EntitlementKind, name: str, value: object) -> float:
     """Return the rank of a value among the values of its name."""
-    if value is NOT_INCLUDED or value is False:
+    if value is NOT_INCLUDED:
         return -1
     if kind is EntitlementKind.LIMIT:
         return float(value) if isinstance(value, int) else float("inf")
     feature = policy.features.get(name)
-    if kind is EntitlementKind.FEATURE or feature is None or value not in feature.levels:
+    if feature is None or value not in feature.levels:
         return 0
     return -1 if value == NO_LEVEL else feature.levels.index(str(value))

@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from entitlements.model.conditions import All, AnyOf, Between, Condition, CriterionValue, IsKnown, Not, OneOf
+from entitlements.model.criteria import AssignmentRules, Rule
 from entitlements.tiering.conditions import criteria_of
-
-if TYPE_CHECKING:
-    from entitlements.model.criteria import AssignmentRules, Rule
 
 
 @dataclass(frozen=True, slots=True)

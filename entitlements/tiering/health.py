@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from entitlements.errors import AccountError
 from entitlements.model.display import attributes_in_json, fields_in_json
+from entitlements.model.entitlements import Entitlements
 from entitlements.model.names import nearest, shown
 from entitlements.tiering.numbers import check_number
-
-if TYPE_CHECKING:
-    from entitlements.model.entitlements import Entitlements
 
 _WEIGHTS = "health.weights."
 _MOST = Decimal(100)

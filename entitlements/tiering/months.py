@@ -17,6 +17,9 @@ from entitlements.model.usage import Period
 from entitlements.rules.periods import month_ends
 from entitlements.tiering.terms import UsageThreshold
 
+History = tuple[Period, ...]
+"""The periods of a quota, newest first."""
+
 
 def is_exceeded(period: Period, percent: Decimal = Decimal(100)) -> bool:
     """Return True if units were refused in a period, or *percent* of the limit was used."""
@@ -25,7 +28,7 @@ def is_exceeded(period: Period, percent: Decimal = Decimal(100)) -> bool:
     return isinstance(period.limit, int) and 0 < period.limit * percent <= period.used * 100
 
 
-def finished_months(history: tuple[Period, ...], anchor: int | None, now: int, count: int) -> list[Period | None]:
+def finished_months(history: History, anchor: int | None, now: int, count: int) -> list[Period | None]:
     """
     Return the last *count* finished months, newest first; None for a month without a record.
 
@@ -43,15 +46,13 @@ def finished_months(history: tuple[Period, ...], anchor: int | None, now: int, c
     return months
 
 
-def counted_months(
-    share: UsageThreshold, history: tuple[Period, ...], anchor: int | None, now: int
-) -> list[Period | None]:
+def counted_months(share: UsageThreshold, history: History, anchor: int | None, now: int) -> list[Period | None]:
     """Return the months that count: the finished ones, and the running one if it is exceeded."""
     running = [each for each in history if to_instant(each.end) > now and is_exceeded(each, share.percent)][:1]
     return [*running, *finished_months(history, anchor, now, share.of)][: share.of]
 
 
-def used_in_months(history: tuple[Period, ...], anchor: int | None, now: int, count: int) -> list[int | None]:
+def used_in_months(history: History, anchor: int | None, now: int, count: int) -> list[int | None]:
     """Return the units used in each of the last months; None before the first record."""
     first = min((to_instant(each.start) for each in history), default=now)
     months = zip(finished_months(history, anchor, now, count), _spans(anchor, now, count), strict=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import cast
 
 from entitlements.errors import AccountError, UnknownAccount
 from entitlements.model.account import Account, Override
 from entitlements.model.display import attributes_in_json, fields_in_json
 from entitlements.model.entitlements import Entitlements
-from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Limit, Rate
+from entitlements.model.limits import Limit, Rate, Size
 from entitlements.model.policy import Policy
 from entitlements.tiering.differences import ChangeDirection, Difference, EntitlementKind, of_entitlements, of_tiers
 
@@ -241,14 +242,8 @@ def _over(differences: tuple[Difference, ...], usage: Mapping[str, int]) -> list
     return [
         OverLimit(each.name, usage[each.name], each.after)
         for each in lowered
-        if each.name in usage and usage[each.name] > _most(each.after)
+        if each.name in usage and usage[each.name] > cast("Size", each.after or 0)
     ]
-
-
-def _most(size: object) -> float:
-    if size is UNLIMITED:
-        return float("inf")
-    return 0 if size is NOT_INCLUDED else float(size)  # type: ignore[arg-type]
 
 
 def _is_redundant(

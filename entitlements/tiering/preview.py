@@ -177,20 +177,20 @@ def _limit_change(
     used = meter.used if meter else None
     room = after if isinstance(after, int) else 0 if after is NOT_INCLUDED else None
     over = 0 if used is None or room is None else max(0, used - room)
-    resets = to_instant(meter.resets_at) if meter and meter.resets_at else None
-    fate = _fate(limit, over=over, anew=resets is not None and resets <= effective)
-    if fate is UsageOutcome.ANEW:
+    ends = to_instant(meter.resets_at) if meter and meter.resets_at else None
+    fate = _fate(limit, over=over, resets=ends is not None and ends <= effective)
+    if fate is UsageOutcome.RESET:
         over = 0
     return LimitChange(limit.name, before, after, used, over, fate, _sentence(limit, before, after, over, fate))
 
 
-def _fate(limit: Limit, *, over: int, anew: bool) -> UsageOutcome:
+def _fate(limit: Limit, *, over: int, resets: bool) -> UsageOutcome:
     if not over:
         return UsageOutcome.FITS
     if isinstance(limit, Allocation):
         return UsageOutcome.KEPT
-    if anew:
-        return UsageOutcome.ANEW
+    if resets:
+        return UsageOutcome.RESET
     return UsageOutcome.REFUSED if isinstance(limit, Quota) else UsageOutcome.SLOWER
 
 
@@ -200,7 +200,7 @@ def _sentence(limit: Limit, before: LimitValue, after: LimitValue, over: int, fa
         UsageOutcome.FITS: "" if after else "; none from then on",
         UsageOutcome.KEPT: f"; {over:,} over: kept, and nothing can be added until that many are given back",
         UsageOutcome.REFUSED: f"; {over:,} over: nothing more until the period ends",
-        UsageOutcome.ANEW: "; the period ends before that, and counts anew",
+        UsageOutcome.RESET: "; the period ends before that, and counts anew",
         UsageOutcome.SLOWER: "; calls are held to the new size",
     }
     return sizes + effects[fate]

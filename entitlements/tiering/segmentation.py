@@ -23,7 +23,7 @@ from entitlements.model.display import fields_in_json, in_words
 from entitlements.model.names import nearest
 from entitlements.model.policy import Policy
 from entitlements.model.segments import Cut, RuleSegmentation, ShareSegmentation
-from entitlements.tiering.assignment import Gap, GapKind, assign
+from entitlements.tiering.assignment import Gap, GapKind, Subject, assign
 from entitlements.tiering.attributes import Misfit, read_attributes
 from entitlements.tiering.numbers import EXACT, as_number, percent
 
@@ -97,9 +97,7 @@ def measure_of(policy: Policy, by: str | None = None) -> str:
     return chosen.criterion if isinstance(chosen, ShareSegmentation) else _rules(policy).binding
 
 
-def segment(
-    policy: Policy, base: Iterable[Account | Mapping[str, object]], *, by: str | None = None
-) -> Iterator[SegmentedAccount]:
+def segment(policy: Policy, base: Iterable[Subject], *, by: str | None = None) -> Iterator[SegmentedAccount]:
     """
     Yield the segment of each account, in the order of the base.
 
@@ -121,25 +119,20 @@ def segment(
 
 def summary(policy: Policy, segmented: Iterable[SegmentedAccount]) -> tuple[Segment, ...]:
     """Return the totals of every tier with accounts, higher tiers first, then of accounts without a tier."""
-    groups: dict[str | None, list[Decimal]] = {}
-    counts: dict[str | None, int] = {}
+    groups: dict[str | None, list[Decimal | None]] = {}
     for each in segmented:
-        counts[each.tier] = counts.get(each.tier, 0) + 1
-        values = groups.setdefault(each.tier, [])
-        if (number := as_number(each.value)) is not None:
-            values.append(number)
+        groups.setdefault(each.tier, []).append(as_number(each.value))
+    order = [*sorted(policy.tiers, key=lambda id: -policy.tiers[id].rank), None]
     with localcontext(EXACT):
-        whole = sum((sum(values, Decimal(0)) for values in groups.values()), Decimal(0))
-        order = [tier for tier in sorted(policy.tiers, key=lambda id: -policy.tiers[id].rank) if tier in counts]
-        return tuple(
-            _segment(tier, counts[tier], groups[tier], whole) for tier in [*order, *([None] if None in counts else [])]
-        )
+        whole = sum((each for values in groups.values() for each in values if each is not None), Decimal(0))
+        return tuple(_segment(tier, groups[tier], whole) for tier in order if tier in groups)
 
 
-def _segment(tier: str | None, accounts: int, values: list[Decimal], whole: Decimal) -> Segment:
-    total = sum(values, Decimal(0))
+def _segment(tier: str | None, values: list[Decimal | None], whole: Decimal) -> Segment:
+    known = [each for each in values if each is not None]
+    total = sum(known, Decimal(0))
     share = percent(total, whole)
-    return Segment(tier, accounts, total, share, min(values, default=None), max(values, default=None))
+    return Segment(tier, len(values), total, share, min(known, default=None), max(known, default=None))
 
 
 def _chosen(policy: Policy, by: str | None) -> ShareSegmentation | RuleSegmentation | None:
@@ -157,15 +150,13 @@ def _rules(policy: Policy) -> AssignmentRules:
     return policy.assignment
 
 
-def _by_rules(policy: Policy, who: Account | Mapping[str, object]) -> SegmentedAccount:
+def _by_rules(policy: Policy, who: Subject) -> SegmentedAccount:
     found = assign(policy, who)
     value = found.criteria.get(_rules(policy).binding)
     return SegmentedAccount(found.account, found.tier, found.rule, found.because, value, found.gap, found.misfits)
 
 
-def _by_share(
-    policy: Policy, by: ShareSegmentation, base: Iterable[Account | Mapping[str, object]]
-) -> Iterator[SegmentedAccount]:
+def _by_share(policy: Policy, by: ShareSegmentation, base: Iterable[Subject]) -> Iterator[SegmentedAccount]:
     read = [_read(policy, by, who) for who in base]
     numbers = [number for each in read if (number := as_number(each.value)) is not None]
     places = _places(by.cuts, numbers)
@@ -178,7 +169,7 @@ def _by_share(
             yield replace(each, tier=cut.tier, rule=by.name, because=_because(by, cut, number, begins))
 
 
-def _read(policy: Policy, by: ShareSegmentation, who: Account | Mapping[str, object]) -> SegmentedAccount:
+def _read(policy: Policy, by: ShareSegmentation, who: Subject) -> SegmentedAccount:
     account, attributes = (who.id, who.attributes) if isinstance(who, Account) else (None, who)
     known, misfits = read_attributes(
         {by.criterion: _rules(policy).criteria[by.criterion]}, attributes, account, currency=policy.currency
@@ -201,15 +192,11 @@ def _places(cuts: tuple[Cut, ...], numbers: list[Decimal]) -> dict[Decimal, tupl
         whole, above = sum(numbers, Decimal(0)), Decimal(0)
         for number, equal in groupby(sorted(numbers, reverse=True)):
             begins = None if number <= 0 else above * 100
-            fits = (cut for cut in cuts[:-1] if begins is not None and cut.below is not None)
-            cut = next((cut for cut in fits if begins is not None and begins < _of(cut) * whole), cuts[-1])
+            fits = (cut for cut in cuts[:-1] if begins is not None and begins < (cut.below or 0) * whole)
+            cut = next(fits, cuts[-1])
             places[number] = cut, None if begins is None else begins / whole
             above += number * sum(1 for _ in equal)
     return places
-
-
-def _of(cut: Cut) -> Decimal:
-    return Decimal(100) if cut.below is None else cut.below
 
 
 def _because(by: ShareSegmentation, cut: Cut, number: Decimal, begins: Decimal | None) -> str:

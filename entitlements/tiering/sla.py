@@ -11,17 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING
 
 from entitlements.errors import PolicyError, UnknownFeature
 from entitlements.model.display import attributes_in_json, fields_in_json, in_words
+from entitlements.model.entitlements import Entitlements
 from entitlements.model.instants import HOUR, MINUTE, check_moment, to_datetime, to_timedelta
 from entitlements.model.limits import NOT_INCLUDED
 from entitlements.model.problem import Problem
 from entitlements.tiering.support_clock import SupportClock
-
-if TYPE_CHECKING:
-    from entitlements.model.entitlements import Entitlements
 
 Zones = Callable[[str], tzinfo]
 """Returns a time zone by name, such as `zoneinfo.ZoneInfo`."""

@@ -8,14 +8,11 @@ works on stretches of time with one offset.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import tzinfo
 
 from entitlements.model.instants import DAY, MICROSECOND, SECOND, to_datetime
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import tzinfo
 
 _THURSDAY = 3
 """The weekday of 1970-01-01, with Monday as 0."""

@@ -93,7 +93,7 @@ def trial_state(policy: Policy, account: Account, now: int) -> TrialState | None
     ends = to_instant(trial.ends)
     left = max(0, ends - max(now, starts if starts is not None else now))
     phase = Phase.OVER if now >= ends else Phase.AHEAD if starts is not None and now < starts else Phase.RUNNING
-    bounded = tried.trial is not None and starts is not None
+    longest = None if tried.trial is None or starts is None else to_datetime(starts + tried.trial.longest)
     return TrialState(
         tried.id,
         phase,
@@ -103,7 +103,7 @@ def trial_state(policy: Policy, account: Account, now: int) -> TrialState | None
         to_timedelta(left),
         -(-left // DAY),
         own_tier(policy, account, max(now, ends)).id,
-        to_datetime(starts + tried.trial.longest) if bounded and tried.trial and starts is not None else None,
+        longest,
     )
 
 

@@ -111,13 +111,12 @@ class MeasuredUsage:
 
 def usage_triggers(terms: Terms, entitlements: Entitlements, measured: MeasuredUsage, now: int) -> Iterator[Trigger]:
     """Yield triggers for exceeded, approached and underused limits."""
-    exceeded: set[str] = set()
+    exceeded: list[Trigger] = []
     if terms.exceeded is not None and terms.upgrade is not None:
-        for trigger in _exceeded(terms.exceeded, entitlements, measured, now):
-            exceeded.add(trigger.name)
-            yield trigger
+        exceeded += _exceeded(terms.exceeded, entitlements, measured, now)
+        yield from exceeded
     if terms.approaching is not None and terms.upgrade is not None:
-        yield from _approaching(terms.approaching, entitlements, measured, exceeded)
+        yield from _approaching(terms.approaching, entitlements, measured, {each.name for each in exceeded})
     if terms.underused is not None:
         yield from _underused(terms.underused, entitlements, measured, now)
 

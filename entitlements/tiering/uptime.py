@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from typing import TYPE_CHECKING
 
+from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import NOT_INCLUDED
 from entitlements.tiering.numbers import check_number
-
-if TYPE_CHECKING:
-    from entitlements.model.entitlements import Entitlements
 
 CENT = Decimal("0.01")
 

@@ -161,7 +161,7 @@ def test_usage_over_a_new_allocation_is_kept_and_over_a_new_quota_refused_or_cou
     later, plan = acme.plan_change("small-business"), acme.plan_change("freemium")
 
     assert (UsageOutcome.KEPT, 54) == (later.limits["agents"].fate, later.limits["agents"].over)
-    assert (UsageOutcome.ANEW, 0) == (later.limits["leads"].fate, later.limits["leads"].over)
+    assert (UsageOutcome.RESET, 0) == (later.limits["leads"].fate, later.limits["leads"].over)
     assert ("agents",) == tuple(change.limit for change in plan.over)
     assert "54 over: kept, and nothing can be added until that many are given back" in later.limits["agents"].text
 
@@ -331,7 +331,7 @@ def test_what_a_plan_says_of_usage_is_what_becomes_of_it(tiers, used):
         if change.fate in {UsageOutcome.KEPT, UsageOutcome.REFUSED}:
             assert (change.used, 0, False) == (meter.used, meter.remaining, decision.allowed)
             assert change.over == meter.used - (meter.limit or 0)
-        if change.fate is UsageOutcome.ANEW:
+        if change.fate is UsageOutcome.RESET:
             assert 0 == meter.used
         if change.fate is UsageOutcome.FITS:
             assert meter.used <= meter.limit if meter.limit is not NOT_INCLUDED else not meter.used
