@@ -33,11 +33,11 @@ from starlette.datastructures import Headers  # noqa: E402
 
 from entitlements import AsyncEnforcer, CsvAccounts, Policy  # noqa: E402
 from entitlements.http.asgi import EntitlementsMiddleware  # noqa: E402
+from entitlements.http.eager import checked  # noqa: E402
 from entitlements.http.fastapi import CurrentAccount, CurrentEntitlements, install, responses  # noqa: E402
 from entitlements.http.identify import api_key  # noqa: E402
 from entitlements.http.problems import Problems  # noqa: E402
 from entitlements.http.routes import Route  # noqa: E402
-from entitlements.http.starting import checked  # noqa: E402
 
 ROOT = HERE.parents[1]
 LARGEST_BODY = 1_000_000  # bytes

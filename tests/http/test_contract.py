@@ -62,7 +62,7 @@ def spend(client, path, times, account="pro"):
 
 
 def fields(response):
-    """Return both fields, those that there are, as a parser that is not ours reads them: name to parameters."""
+    """Return the rate limit fields that are present, parsed by another library: parameters by name."""
     read = {}
     for name in (each for each in ("RateLimit-Policy", "RateLimit") if each in response.headers):
         items = http_sf.parse(response.headers[name].encode("ascii"), tltype="list")
@@ -326,7 +326,7 @@ def test_no_headers_by_option():
 
 
 def twice(**options):
-    """Return two installations, of which the inner one is the stricter."""
+    """Return an application with two middlewares, the inner one stricter."""
     enforcer = AsyncEnforcer(policy(), accounts=ACCOUNTS)
     inner = app(enforcer, routes=[], default=Route(consumes={"leads": 5}), **options)
     return app(enforcer, inner=inner, routes=[], **options)
@@ -499,7 +499,7 @@ def test_the_smaller_middlewares_work_alone():
     with serving(AccountMiddleware(who, enforcer=enforcer, identify=api_key(KEYS)), lifespan="off") as url:
         assert ("pro", 401) == (get(httpx, f"{url}/x").text, httpx.get(f"{url}/x").status_code)
     with serving(RoutesMiddleware(who, enforcer=enforcer, default=DEFAULT), lifespan="off") as url:
-        assert 401 == get(httpx, f"{url}/x").status_code  # nobody has looked for the account: that is no free pass
+        assert 401 == get(httpx, f"{url}/x").status_code  # no AccountMiddleware has looked for the account
 
 
 def test_the_shared_policy_is_what_the_tables_here_say():

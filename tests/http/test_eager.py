@@ -1,4 +1,4 @@
-"""What is wrong keeps a program from starting, also where Starlette builds its middlewares at the first call."""
+"""Eager checks: wrong options and names fail the start, although Starlette builds middlewares at the first call."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from uvicorn.lifespan.on import LifespanOn
 from webserver import exchange
 
 from entitlements import AsyncEnforcer
+from entitlements.http import starting
 from entitlements.http.asgi import AccountMiddleware, EntitlementsMiddleware, RoutesMiddleware
+from entitlements.http.eager import checked
 from entitlements.http.problems import Problems
 from entitlements.http.routes import Route
-from entitlements.http.starting import checked
 from entitlements.stores.errors import Misconfigured, Unreachable
 
 
@@ -73,7 +74,7 @@ def test_a_checked_middleware_has_the_rules_that_it_was_given_though_they_are_re
 
 
 def starts(app, lifespan):
-    """Say whether uvicorn would go on to serve an application."""
+    """Return True if uvicorn would serve the application after its startup."""
 
     async def starting():
         config = uvicorn.Config(app, lifespan=lifespan, log_level="critical")
@@ -95,7 +96,7 @@ def test_what_was_not_checked_keeps_a_server_from_starting_that_insists_on_the_l
     assert (True, False) == (starts(right, "on"), starts(wrong, "on"))
 
 
-class Away:
+class UnreachableStore:
     """A store that cannot be opened."""
 
     def __init__(self, error):
@@ -114,21 +115,21 @@ class Away:
         raise self.error
 
 
-def away(error):
-    return AsyncEnforcer(policy(), accounts={"pro": "pro"}, store=Away(error), expected_processes=1)
+def unreachable(error):
+    return AsyncEnforcer(policy(), accounts={"pro": "pro"}, store=UnreachableStore(error), expected_processes=1)
 
 
 @pytest.mark.parametrize("lifespan", ["auto", "on"])
 def test_a_store_that_waiting_does_not_heal_keeps_the_server_from_starting(lifespan):
     for error, started in ((Unreachable("it is not there"), True), (Misconfigured("there is no such database"), False)):
         app = site()
-        app.add_middleware(checked(EntitlementsMiddleware, enforcer=away(error), identify=lambda _: "pro"))
+        app.add_middleware(checked(EntitlementsMiddleware, enforcer=unreachable(error), identify=lambda _: "pro"))
 
         assert started is starts(app, lifespan), error
 
 
 def test_the_server_is_told_once_why_it_cannot_start():
-    enforcer = away(Misconfigured("there is no such database"))
+    enforcer = unreachable(Misconfigured("there is no such database"))
     app = site()
     app.add_middleware(checked(EntitlementsMiddleware, enforcer=enforcer, identify=lambda _: "pro"))
 
@@ -145,7 +146,7 @@ def test_an_application_that_tells_of_its_own_failure_then_is_not_passed_on():
             await send({"type": "lifespan.startup.failed", "message": repr(error)})
             raise
 
-    app = EntitlementsMiddleware(telling, enforcer=away(Misconfigured("no")), identify=lambda _: "pro")
+    app = EntitlementsMiddleware(telling, enforcer=unreachable(Misconfigured("no")), identify=lambda _: "pro")
 
     sent = asyncio.run(exchange(app, {"type": "lifespan.startup"}, type="lifespan"))
 
@@ -153,7 +154,7 @@ def test_an_application_that_tells_of_its_own_failure_then_is_not_passed_on():
 
 
 def test_requests_that_the_store_fails_are_logged_without_a_traceback(caplog):
-    enforcer = away(Misconfigured("there is no such database"))
+    enforcer = unreachable(Misconfigured("there is no such database"))
     app = EntitlementsMiddleware(
         site(), enforcer=enforcer, identify=lambda _: "pro", default=Route(consumes={"leads": 1})
     )
@@ -170,3 +171,7 @@ def test_what_was_not_checked_serves_nobody_either():
 
     with pytest.raises(TypeError, match="identify None must be a callable"):
         asyncio.run(exchange(app))
+
+
+def test_the_former_name_of_the_module_is_an_alias():
+    assert checked is starting.checked

@@ -1,4 +1,4 @@
-"""One unit of one rate on a route: without a decision made of it, everything reads and counts as with one."""
+"""Fast path of one unit of one rate: responses and counts equal those of the ordinary path with a decision."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ pauses = st.sampled_from([0, 1, 59, 61, 3_599, 3_661, 90_000])
 
 
 def served(clock, limit, account, waits, *, style, hooks):
-    """Send a request after each pause, and return every status with its headers, and what is used at last."""
+    """Send a request after each pause; return each status with its headers, and the usage at the end."""
     enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro", "max": "max", "free": "free"}, clock=clock, hooks=hooks)
     rule = Route(consumes={limit: 1})
     app = EntitlementsMiddleware(hello, enforcer=enforcer, identify=lambda _: account, default=rule, headers=style)
 
-    async def story():
+    async def scenario():
         answers = []
         for seconds in waits:
             clock.advance(timedelta(seconds=seconds))
@@ -35,7 +35,7 @@ def served(clock, limit, account, waits, *, style, hooks):
             answers.append((start["status"], dict(start["headers"])))
         return answers, (await enforcer.usage(account))[limit]
 
-    return asyncio.run(story())
+    return asyncio.run(scenario())
 
 
 @given(
@@ -45,12 +45,12 @@ def served(clock, limit, account, waits, *, style, hooks):
     st.sampled_from(HeaderStyle),
 )
 def test_it_reads_and_counts_as_where_every_decision_is_wanted(limit, account, waits, style):
-    told = RecordingHook()
+    hook = RecordingHook()
     plain = served(FakeClock(START), limit, account, waits, style=style, hooks=())
-    decided = served(FakeClock(START), limit, account, waits, style=style, hooks=[told])
+    decided = served(FakeClock(START), limit, account, waits, style=style, hooks=[hook])
 
     assert decided == plain
-    assert len(waits) <= len(told.events)
+    assert len(waits) <= len(hook.events)
 
 
 @pytest.mark.parametrize("style", list(HeaderStyle))
@@ -62,11 +62,11 @@ def test_a_hundred_at_once_on_a_limit_of_ten_admit_ten(style):
 
 
 def test_on_a_server_it_counts_once_for_each_request(valkey):
-    async def story():
+    async def scenario():
         async with AsyncEnforcer(policy(), accounts={"pro": "pro"}, store=valkey.url, expected_processes=1) as enforcer:
             rule = Route(consumes={"fixed": 1})
             app = EntitlementsMiddleware(hello, enforcer=enforcer, identify=lambda _: "pro", default=rule)
             starts = [(await exchange(app))[0]["status"] for _ in range(12)]
             return starts, (await enforcer.usage("pro"))["fixed"].used
 
-    assert ([200] * 10 + [429] * 2, 10) == asyncio.run(story())
+    assert ([200] * 10 + [429] * 2, 10) == asyncio.run(scenario())

@@ -1,4 +1,4 @@
-"""FastAPI's dependencies: gates and charges of single endpoints, and refunds for what an endpoint raises."""
+"""FastAPI dependencies: gates and charges of single endpoints, and refunds if an endpoint raises."""
 
 from __future__ import annotations
 
@@ -152,12 +152,12 @@ def test_the_openapi_says_what_refusals_look_like(served):
 
 
 def test_the_openapi_names_the_headers_of_every_refusal_and_takes_a_relative_upgrade_url():
-    told = responses()
+    documented = responses()
     limits = {"ratelimit", "ratelimit-policy"}
 
-    assert "www-authenticate" in told[401]["headers"]
-    assert [True, True, True] == [limits <= set(told[status]["headers"]) for status in (402, 403, 429)]
-    schema = told[403]["content"]["application/problem+json"]["schema"]
+    assert "www-authenticate" in documented[401]["headers"]
+    assert [True, True, True] == [limits <= set(documented[status]["headers"]) for status in (402, 403, 429)]
+    schema = documented[403]["content"]["application/problem+json"]["schema"]
     assert "uri-reference" == schema["properties"]["upgrade_url"]["format"]
 
 

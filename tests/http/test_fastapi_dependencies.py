@@ -1,4 +1,4 @@
-"""FastAPI's dependencies where something is wrong: with what they ask for, the request, or the endpoint."""
+"""FastAPI dependencies with errors: unknown names, bad requests, failing endpoints."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from webserver import exchange
 
 from entitlements import AsyncEnforcer, Decision, Enforcer, UnknownFeature
 from entitlements.http.asgi import AccountMiddleware, EntitlementsMiddleware
+from entitlements.http.eager import checked
 from entitlements.http.fastapi import consume, install, require
-from entitlements.http.starting import checked
 
 ACCOUNTS = {"free": "free", "pro": "pro"}
 
 
-class Place:
+class Site:
     """A FastAPI application behind an `AccountMiddleware`, and the usage of its one account."""
 
     def __init__(self, kind=AsyncEnforcer, id="pro", **options):
@@ -42,7 +42,7 @@ class Place:
         return asyncio.run(asked())
 
     def start(self):
-        """Start the application and end it, and return what it said."""
+        """Run the lifespan of the application and return its messages."""
         events = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
         with contextlib.suppress(Exception):
             return asyncio.run(exchange(self.app, *events, type="lifespan", send=self.said))
@@ -64,20 +64,20 @@ Charge = Annotated[Decision, Depends(consume("leads", 2))]
 
 
 def test_an_application_whose_dependencies_ask_for_what_there_is_starts():
-    place = Place()
-    place.app.get("/sso", dependencies=[Depends(require("sso", "reports:full", "api"))])(lambda: 1)
+    site = Site()
+    site.app.get("/sso", dependencies=[Depends(require("sso", "reports:full", "api"))])(lambda: 1)
 
-    assert ["lifespan.startup.complete", "lifespan.shutdown.complete"] == [each["type"] for each in place.start()]
+    assert ["lifespan.startup.complete", "lifespan.shutdown.complete"] == [each["type"] for each in site.start()]
 
 
 def wrong_ones():
-    """Return an application with something wrong wherever a dependency may stand."""
+    """Return an application with an unknown name in every place that takes a dependency."""
     app = FastAPI(dependencies=[Depends(require("ssso"))])
     router = APIRouter(prefix="/v1", dependencies=[Depends(consume("lead"))])
     inner = APIRouter(prefix="/inner")
 
     def within(_: Annotated[None, Depends(require("reports:best"))]) -> None:
-        """Depend on another one."""
+        """Dependency with a dependency of its own."""
 
     @app.get("/a")
     async def a() -> None: ...
@@ -111,16 +111,16 @@ WRONG = [
 @pytest.mark.parametrize("middleware", [AccountMiddleware, EntitlementsMiddleware])
 @pytest.mark.parametrize("outside", [False, True])
 def test_an_application_whose_dependencies_ask_for_what_there_is_not_does_not_start(middleware, outside):
-    place = Place()
-    place.app = inner = wrong_ones()
+    site = Site()
+    site.app = inner = wrong_ones()
     install(inner)
-    options = {"enforcer": place.enforcer, "identify": lambda _: "pro"}
+    options = {"enforcer": site.enforcer, "identify": lambda _: "pro"}
     if outside:
-        place.app = middleware(inner, **options)
+        site.app = middleware(inner, **options)
     else:
         inner.add_middleware(checked(middleware, **options))
 
-    (said,) = place.start()
+    (said,) = site.start()
 
     assert "lifespan.startup.failed" == said["type"]
     assert [] == [words for words in WRONG if words not in said["message"]]
@@ -128,13 +128,13 @@ def test_an_application_whose_dependencies_ask_for_what_there_is_not_does_not_st
 
 
 def test_below_a_mount_where_nobody_starts_it_what_there_is_not_is_named_at_the_request():
-    place = Place()
-    place.app.get("/a", dependencies=[Depends(require("ssso"))])(lambda: 1)
-    place.app = Starlette(routes=[Mount("/below", place.app)])
+    site = Site()
+    site.app.get("/a", dependencies=[Depends(require("ssso"))])(lambda: 1)
+    site.app = Starlette(routes=[Mount("/below", site.app)])
 
-    assert 500 == place.get("/below/a").status_code
+    assert 500 == site.get("/below/a").status_code
     with pytest.raises(UnknownFeature, match="did you mean 'sso'"):
-        asyncio.run(exchange(place.app, path="/below/a"))
+        asyncio.run(exchange(site.app, path="/below/a"))
 
 
 # -- what a request costs ------------------------------------------------------------------------
@@ -147,51 +147,51 @@ def by_size(request: Request) -> int:
 @pytest.mark.parametrize("kind", [AsyncEnforcer, Enforcer])
 @pytest.mark.parametrize("query", ["", "?n=x", "?n=-1", "?n=9007199254740992", "?n=" + "9" * 5000])
 def test_400_for_a_cost_that_a_request_lacks_or_that_cannot_be(kind, query):
-    place = Place(kind)
-    place.app.get("/a", dependencies=[Depends(consume("leads", by_size))])(lambda: 1)
+    site = Site(kind)
+    site.app.get("/a", dependencies=[Depends(consume("leads", by_size))])(lambda: 1)
 
-    response = place.get(f"/a{query}")
+    response = site.get(f"/a{query}")
 
     assert (400, "application/problem+json") == (response.status_code, response.headers["content-type"])
-    assert (True, 0) == (response.json()["type"].endswith("bad-request"), place.used())
+    assert (True, 0) == (response.json()["type"].endswith("bad-request"), site.used())
 
 
 @pytest.mark.parametrize("computed", [lambda _: "3", lambda _: True, lambda _: 1.0, lambda _: None, lambda _: None.n])
 def test_a_cost_that_a_program_gets_wrong_is_an_error_of_it(computed):
-    place = Place()
-    place.app.get("/a", dependencies=[Depends(consume({"api": 1, "leads": computed}))])(lambda: 1)
+    site = Site()
+    site.app.get("/a", dependencies=[Depends(consume({"api": 1, "leads": computed}))])(lambda: 1)
 
-    assert (500, 0) == (place.get("/a").status_code, place.used("api"))
+    assert (500, 0) == (site.get("/a").status_code, site.used("api"))
     with pytest.raises((TypeError, AttributeError), match=r"the cost of 'leads' came to|no attribute 'n'"):
-        asyncio.run(exchange(place.app, path="/a"))
+        asyncio.run(exchange(site.app, path="/a"))
 
 
 def test_what_computes_a_cost_may_answer_itself():
     def teapot(_: Request) -> int:
         raise HTTPException(418)
 
-    place = Place()
-    place.app.get("/a", dependencies=[Depends(consume("leads", teapot))])(lambda: 1)
+    site = Site()
+    site.app.get("/a", dependencies=[Depends(consume("leads", teapot))])(lambda: 1)
 
-    assert 418 == place.get("/a").status_code
+    assert 418 == site.get("/a").status_code
 
 
 def test_a_cost_of_0_takes_nothing_and_asks_whether_the_limit_is_included():
     for id, status in (("pro", 200), ("free", 403)):
-        place = Place(id=id)
-        place.app.get("/a", dependencies=[Depends(consume("api", lambda _: 0))])(lambda: 1)
-        place.app.get("/b", dependencies=[Depends(consume({"api": lambda _: 0, "leads": 1}))])(lambda: 1)
-        assert (status, 200) == (place.get("/a").status_code, place.get("/b").status_code)
-        assert (0, id == "pro") == (place.used("api"), place.used() == 1)
+        site = Site(id=id)
+        site.app.get("/a", dependencies=[Depends(consume("api", lambda _: 0))])(lambda: 1)
+        site.app.get("/b", dependencies=[Depends(consume({"api": lambda _: 0, "leads": 1}))])(lambda: 1)
+        assert (status, 200) == (site.get("/a").status_code, site.get("/b").status_code)
+        assert (0, id == "pro") == (site.used("api"), site.used() == 1)
 
 
 def test_a_limit_per_something_is_kept_on_the_scope_that_the_request_says():
-    place = Place()
+    site = Site()
     address = consume("per-ip", scope=lambda request: request.query_params.get("ip"))
-    place.app.get("/a", dependencies=[Depends(address)])(lambda: 1)
+    site.app.get("/a", dependencies=[Depends(address)])(lambda: 1)
 
-    assert [200, 200, 429, 200] == [place.get(f"/a?ip={each}").status_code for each in ("1", "1", "1", "2")]
-    assert [400, 400] == [place.get(path).status_code for path in ("/a", "/a?ip=%0a")]
+    assert [200, 200, 429, 200] == [site.get(f"/a?ip={each}").status_code for each in ("1", "1", "1", "2")]
+    assert [400, 400] == [site.get(path).status_code for path in ("/a", "/a?ip=%0a")]
 
 
 # -- what comes back -----------------------------------------------------------------------------
@@ -208,31 +208,31 @@ def test_a_limit_per_something_is_kept_on_the_scope_that_the_request_says():
     ],
 )
 def test_units_come_back_for_what_is_no_answer_to_the_client(error, status, used):
-    place = Place()
+    site = Site()
 
-    @place.app.get("/a")
+    @site.app.get("/a")
     async def a(_: Charge) -> None:
         raise error
 
-    assert (status, used) == (place.get("/a").status_code, place.used())
+    assert (status, used) == (site.get("/a").status_code, site.used())
 
 
 def test_units_come_back_where_the_rest_of_the_request_is_invalid_and_the_endpoint_does_not_run():
-    place = Place()
+    site = Site()
 
-    @place.app.get("/a")
+    @site.app.get("/a")
     async def a(n: int, _: Charge) -> int:
         return n
 
-    assert (422, 0) == (place.get("/a?n=x").status_code, place.used())
+    assert (422, 0) == (site.get("/a?n=x").status_code, site.used())
 
 
 @pytest.mark.parametrize(("accepts", "used"), [(True, 2), (False, 0)])
 @pytest.mark.parametrize("hangs_up", [True, False])
 def test_a_websocket_stays_paid_for_once_it_is_accepted(accepts, used, hangs_up):
-    place = Place()
+    site = Site()
 
-    @place.app.websocket("/ws")
+    @site.app.websocket("/ws")
     async def ws(websocket: WebSocket, _: Charge) -> None:
         if accepts:
             await websocket.accept()
@@ -242,34 +242,34 @@ def test_a_websocket_stays_paid_for_once_it_is_accepted(accepts, used, hangs_up)
 
     events = [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1001}]
     with contextlib.suppress(Exception):
-        asyncio.run(exchange(place.app, *(events if accepts else events[:1]), type="websocket", path="/ws"))
+        asyncio.run(exchange(site.app, *(events if accepts else events[:1]), type="websocket", path="/ws"))
 
-    assert used == place.used()
+    assert used == site.used()
 
 
 # -- what a response says ------------------------------------------------------------------------
 
 
 def telling(style, id="pro"):
-    place = Place(headers=style, id=id)
+    site = Site(headers=style, id=id)
 
-    @place.app.get("/value")
+    @site.app.get("/value")
     async def value(_: Charge) -> int:
         return 1
 
-    @place.app.get("/response")
+    @site.app.get("/response")
     async def response(_: Charge) -> PlainTextResponse:
         return PlainTextResponse("own")
 
-    @place.app.get("/missing")
+    @site.app.get("/missing")
     async def missing(_: Charge) -> None:
         raise HTTPException(404)
 
-    @place.app.get("/twice")
+    @site.app.get("/twice")
     async def twice(_: Charge, __: Annotated[Decision, Depends(consume("api"))]) -> int:
         return 1
 
-    return place
+    return site
 
 
 @pytest.mark.parametrize(
@@ -277,8 +277,8 @@ def telling(style, id="pro"):
     [("draft-11", "ratelimit"), ("draft-06", "ratelimit-remaining"), ("x-ratelimit", "x-ratelimit-remaining")],
 )
 def test_responses_say_what_is_left_in_the_style_installed_whatever_the_endpoint_answers_with(style, header):
-    place = telling(style)
-    responses = [place.get(path) for path in ("/value", "/response", "/missing")]
+    site = telling(style)
+    responses = [site.get(path) for path in ("/value", "/response", "/missing")]
 
     assert [200, 200, 404] == [each.status_code for each in responses]
     assert [1, 1, 1] == [len(each.headers.get_list(header)) for each in responses]
@@ -295,10 +295,10 @@ def test_two_charges_are_told_as_a_list_or_as_the_first_of_them():
 
 
 def test_responses_say_nothing_of_limits_by_option():
-    place = telling("none")
+    site = telling("none")
 
     for path in ("/value", "/response", "/missing"):
-        assert not [name for name in place.get(path).headers if "ratelimit" in name]
+        assert not [name for name in site.get(path).headers if "ratelimit" in name]
 
 
 @pytest.mark.parametrize(
@@ -311,17 +311,17 @@ def test_responses_say_nothing_of_limits_by_option():
     ],
 )
 def test_a_refusal_says_nothing_of_units_that_came_back_before_it(dependencies, told):
-    place = Place()
-    place.app.get("/a", dependencies=[Depends(each) for each in dependencies])(lambda: 1)
+    site = Site()
+    site.app.get("/a", dependencies=[Depends(each) for each in dependencies])(lambda: 1)
 
-    response = place.get("/a")
+    response = site.get("/a")
     said = [each.partition(";t=")[0] for each in response.headers.get_list("ratelimit")]
 
-    assert (403, 0) == (response.status_code, place.used())
+    assert (403, 0) == (response.status_code, site.used())
     assert told == (said[0] if said else None)
 
 
-# -- accounts that nobody knows ------------------------------------------------------------------
+# -- unknown accounts ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -331,9 +331,9 @@ def test_a_refusal_says_nothing_of_units_that_came_back_before_it(dependencies, 
 def test_an_unknown_account_reads_like_one_of_the_lowest_tier(dependency):
     bodies = []
     for id in ("free", "stranger"):
-        place = Place(id=id)
-        place.app.get("/a", dependencies=[Depends(dependency)])(lambda: 1)
-        response = place.get("/a")
+        site = Site(id=id)
+        site.app.get("/a", dependencies=[Depends(dependency)])(lambda: 1)
+        response = site.get("/a")
         bodies.append((response.status_code, response.content))
 
     assert 403 == bodies[0][0]

@@ -1,4 +1,4 @@
-"""What FastAPI's `consume` gives back of a request whose response has begun, or is complete."""
+"""Refunds of FastAPI's `consume` after a response has started or is complete."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from webserver import exchange, serving
 
 from entitlements import AsyncEnforcer, Decision
 from entitlements.http.asgi import AccountMiddleware
+from entitlements.http.eager import checked
 from entitlements.http.fastapi import consume, install
-from entitlements.http.starting import checked
 
 Charge = Annotated[Decision, Depends(consume("leads", 2))]
 
 
-class Place:
-    """An application that answers in many ways, and the usage of its one account."""
+class Site:
+    """An application with endpoints that fail in different ways, and the usage of its account."""
 
     def __init__(self):
         self.enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"})
@@ -75,33 +75,33 @@ class Place:
         return asyncio.run(self.enforcer.usage("pro"))["leads"].used
 
     def stays_at(self, expected):
-        """Wait until the application is done with the request, and say whether *expected* is what is used."""
+        """Wait until the application has finished the request; return True if the usage is *expected*."""
         time.sleep(0.3)
         return self.used() == expected
 
 
 @pytest.fixture
-def place():
-    return Place()
+def site():
+    return Site()
 
 
 @pytest.mark.parametrize("query", ["", "?status=503", "?status=404"])
-def test_a_background_task_that_fails_after_a_complete_response_gives_nothing_back(place, query):
-    with serving(place.app, log_level="critical") as url:
+def test_a_background_task_that_fails_after_a_complete_response_gives_nothing_back(site, query):
+    with serving(site.app, log_level="critical") as url:
         assert 200 == httpx.get(f"{url}/background{query}").status_code
-        assert place.stays_at(2)
+        assert site.stays_at(2)
 
 
-def test_a_server_that_stops_in_the_middle_of_a_response_gives_nothing_back(place):
+def test_a_server_that_stops_in_the_middle_of_a_response_gives_nothing_back(site):
     with httpx.Client() as client:
-        with serving(place.app, log_level="critical", timeout_graceful_shutdown=1) as url:
+        with serving(site.app, log_level="critical", timeout_graceful_shutdown=1) as url:
             response = client.send(client.build_request("GET", f"{url}/endless"), stream=True)
             chunks = response.iter_raw(1)  # an iterator that is dropped closes its connection
             assert b"x" == next(chunks)
-        assert place.stays_at(2)
+        assert site.stays_at(2)
 
 
-async def served(place, path, *events):
+async def served(site, path, *events):
     """
     Serve a request, and let it raise.
 
@@ -110,34 +110,34 @@ async def served(place, path, *events):
 
     async def sent(message):
         if message["type"] == "http.response.body":
-            place.begun.set()
+            site.begun.set()
 
     with contextlib.suppress(RuntimeError):
-        await exchange(place.app, *events, send=sent, path=path, asgi={"version": "3.0", "spec_version": "2.4"})
+        await exchange(site.app, *events, send=sent, path=path, asgi={"version": "3.0", "spec_version": "2.4"})
 
 
-async def cancelled(place, path):
-    """Serve a request, and cancel it once it has begun to work or to respond."""
-    task = asyncio.create_task(served(place, path))
-    await place.begun.wait()
+async def cancelled(site, path):
+    """Serve a request, and cancel it once its endpoint or its response has started."""
+    task = asyncio.create_task(served(site, path))
+    await site.begun.wait()
     task.cancel()
     await asyncio.wait([task])
 
 
 @pytest.mark.parametrize(("path", "used"), [("/endless", 2), ("/hanging", 0)])
-def test_a_request_that_is_cancelled_gives_back_what_it_took_unless_its_response_has_begun(place, path, used):
-    asyncio.run(cancelled(place, path))
+def test_a_request_that_is_cancelled_gives_back_what_it_took_unless_its_response_has_begun(site, path, used):
+    asyncio.run(cancelled(site, path))
 
-    assert used == place.used()
-
-
-def test_a_response_that_breaks_off_by_itself_gives_its_units_back(place):
-    asyncio.run(served(place, "/broken"))
-
-    assert 0 == place.used()
+    assert used == site.used()
 
 
-def test_a_response_that_is_given_up_because_the_client_hung_up_gives_nothing_back(place):
-    asyncio.run(served(place, "/minding", {"type": "http.disconnect"}))
+def test_a_response_that_breaks_off_by_itself_gives_its_units_back(site):
+    asyncio.run(served(site, "/broken"))
 
-    assert 2 == place.used()
+    assert 0 == site.used()
+
+
+def test_a_response_that_is_given_up_because_the_client_hung_up_gives_nothing_back(site):
+    asyncio.run(served(site, "/minding", {"type": "http.disconnect"}))
+
+    assert 2 == site.used()

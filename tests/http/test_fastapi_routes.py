@@ -1,4 +1,4 @@
-"""What FastAPI must go on saying of its routes, for names to be checked and strangers to be answered."""
+"""FastAPI's route attributes that the startup checks and the refusals of unknown accounts rely on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, FastAPI, WebSocket
 from fastapi.routing import iter_route_contexts
 from starlette.routing import Match, Mount
 
-TOLD = "FastAPI no longer says this of its routes; entitlements/http/fastapi/checks.py needs another way"
+REASON = "FastAPI's routes have changed; entitlements/http/fastapi/checks.py needs another way"
 
 
 def first() -> None: ...
@@ -18,7 +18,7 @@ def second(_: None = Depends(first)) -> None: ...
 
 @pytest.fixture
 def routes():
-    """Return what FastAPI says of an endpoint, a websocket and a mount, all in a router within a router."""
+    """Return the route contexts of an endpoint, a websocket and a mount, in a router inside a router."""
     inner, outer, app = APIRouter(prefix="/inner"), APIRouter(dependencies=[Depends(second)]), FastAPI()
     sub = FastAPI()
     sub.get("/deep", dependencies=[Depends(first)])(lambda: 1)
@@ -36,9 +36,9 @@ def routes():
 
 
 def test_fastapi_says_what_stands_in_included_routers_with_their_prefix(routes):
-    assert {"/outer/inner/http", "/outer/inner/socket", "/outer/mounted"} <= set(routes), TOLD
-    assert isinstance(routes["/outer/mounted"].original_route, Mount), TOLD
-    assert {"GET"} == routes["/outer/inner/http"].methods, TOLD
+    assert {"/outer/inner/http", "/outer/inner/socket", "/outer/mounted"} <= set(routes), REASON
+    assert isinstance(routes["/outer/mounted"].original_route, Mount), REASON
+    assert {"GET"} == routes["/outer/inner/http"].methods, REASON
 
 
 def test_fastapi_says_which_endpoint_a_request_reaches(routes):
@@ -49,10 +49,10 @@ def test_fastapi_says_which_endpoint_a_request_reaches(routes):
         ("http", "/mounted", "/deep"),
     ):
         asked = scope | {"type": kind, "path": f"/outer{path}{below}"}
-        assert Match.FULL is routes[f"/outer{path}"].matches(asked)[0], TOLD
+        assert Match.FULL is routes[f"/outer{path}"].matches(asked)[0], REASON
 
 
 def test_fastapi_says_what_an_endpoint_depends_on_that_of_its_routers_too(routes):
     for path in ("http", "socket"):
         (outer,) = routes[f"/outer/inner/{path}"].dependant.dependencies
-        assert (second, [first]) == (outer.call, [each.call for each in outer.dependencies]), TOLD
+        assert (second, [first]) == (outer.call, [each.call for each in outer.dependencies]), REASON

@@ -1,4 +1,4 @@
-"""FastAPI's dependencies on websockets: refused as by the middleware, before they are accepted and after."""
+"""FastAPI dependencies on websockets: refused as by the middleware, before and after they are accepted."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from entitlements import AsyncEnforcer
 from entitlements.http.asgi import AccountMiddleware
 from entitlements.http.current import current_account
+from entitlements.http.eager import checked
 from entitlements.http.fastapi import CurrentAccount, consume, install, require
-from entitlements.http.starting import checked
 
 CONNECT = {"type": "websocket.connect"}
 
@@ -26,7 +26,7 @@ def refuse(account):
 
 
 def site():
-    """Return an application whose websockets are refused in many ways."""
+    """Return an application with websockets that are refused at different times."""
     app = FastAPI()
     install(app)
     enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"})
@@ -85,7 +85,7 @@ ACCEPTED = ["/accepted", "/plain/accepted"]
 
 
 async def meet(url):
-    """Open a websocket, and return how it is refused or closed."""
+    """Open a websocket, and return its refusal or its close code."""
     try:
         async with connect(url.replace("http://", "ws://")) as websocket:
             return await websocket.recv()

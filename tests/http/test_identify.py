@@ -1,4 +1,4 @@
-"""Who is asking: ready-made answers that believe nothing but what somebody verified."""
+"""Ready-made `identify` callables: they return verified identities only."""
 
 import asyncio
 import inspect
@@ -75,7 +75,7 @@ ADDRESSES = st.ip_addresses().filter(lambda address: not getattr(address, "ipv4_
     st.lists(ADDRESSES, min_size=3, max_size=3),
 )
 def test_what_a_client_writes_itself_is_never_its_address(forged, real, proxies, own):
-    """Each trusted proxy appends whom it heard; whatever stands to the left of that is the client's own writing."""
+    """Each trusted proxy appends the address of its peer; entries to the left of those can be forged by the client."""
     appended = [real, *own[: proxies - 1]]
     header = ",".join([*forged, *appended]).encode()
 

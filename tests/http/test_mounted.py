@@ -1,4 +1,4 @@
-"""FastAPI's dependencies in applications that are mounted in the one that they are installed on."""
+"""FastAPI dependencies in mounted applications, with `install` on the outer one."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from trade import policy
 
 from entitlements import AsyncEnforcer, Denied
 from entitlements.http.asgi import AccountMiddleware
+from entitlements.http.eager import checked
 from entitlements.http.fastapi import CurrentAccount, consume, install, require
-from entitlements.http.starting import checked
 
 
 def gated():
-    """Return an application with a gate, a charge, and an endpoint that refuses by itself."""
+    """Return an application with a gate, a charge, and an endpoint that raises `Denied` itself."""
     app = FastAPI()
 
     @app.get("/sso", dependencies=[Depends(require("sso"))])

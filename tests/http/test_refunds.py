@@ -1,4 +1,4 @@
-"""What becomes of a charge when its request does: refunds, hanging up, cancellation."""
+"""Refunds of failed requests: errors, disconnects, cancellation."""
 
 from __future__ import annotations
 
@@ -124,11 +124,11 @@ def test_hanging_up_during_a_stream_gives_nothing_back_even_if_the_server_raises
     app = EntitlementsMiddleware(hello, enforcer=enforcer, identify=lambda _: "pro", default=ROUTE)
     scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
 
-    async def story():
+    async def scenario():
         await raising_send(app, scope)
         return (await enforcer.usage("pro"))["leads"].used
 
-    assert 1 == asyncio.run(story())
+    assert 1 == asyncio.run(scenario())
 
 
 def test_a_cancelled_request_gives_its_unit_back():
@@ -142,7 +142,7 @@ def test_a_cancelled_request_gives_its_unit_back():
 
     app = EntitlementsMiddleware(hanging, enforcer=enforcer, identify=lambda _: "pro", default=ROUTE)
 
-    async def story():
+    async def scenario():
         task = asyncio.create_task(app({"type": "http", "method": "GET", "path": "/", "headers": []}, None, None))
         await begun.wait()
         before = (await enforcer.usage("pro"))["leads"].used
@@ -151,11 +151,11 @@ def test_a_cancelled_request_gives_its_unit_back():
             await task
         return before, (await enforcer.usage("pro"))["leads"].used
 
-    assert (1, 0) == asyncio.run(story())
+    assert (1, 0) == asyncio.run(scenario())
 
 
 def test_a_request_that_is_cancelled_while_its_charge_is_under_way_takes_nothing(valkey):
-    async def story():
+    async def scenario():
         app = EntitlementsMiddleware(hello, enforcer=enforcer, identify=lambda _: "pro", default=ROUTE)
         await exchange(app)
         valkey.stop()
@@ -174,7 +174,7 @@ def test_a_request_that_is_cancelled_while_its_charge_is_under_way_takes_nothing
         return request.cancelled(), used[-1]
 
     enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"}, store=valkey.url, expected_processes=1)
-    assert (True, 1) == asyncio.run(story())
+    assert (True, 1) == asyncio.run(scenario())
 
 
 # -- a response that began, and did not end ------------------------------------------------
@@ -184,11 +184,11 @@ FIRST = {"type": "http.response.body", "body": b"a", "more_body": True}
 
 
 def left_after(inner, *events, cancelled=False, **scope):
-    """Serve one request with *inner*, or cancel it once it has begun to respond, and return what is used of the quota."""
+    """Serve one request with *inner*, or cancel it once its response has started, and return the usage of the quota."""
     enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"})
     app = EntitlementsMiddleware(inner, enforcer=enforcer, identify=lambda _: "pro", default=ROUTE)
 
-    async def story():
+    async def scenario():
         begun = asyncio.Event()
 
         async def sent(_):
@@ -202,7 +202,7 @@ def left_after(inner, *events, cancelled=False, **scope):
             await serving
         return (await enforcer.usage("pro"))["leads"].used
 
-    return asyncio.run(story())
+    return asyncio.run(scenario())
 
 
 def test_a_stream_that_breaks_off_by_itself_gives_its_unit_back():
@@ -225,7 +225,7 @@ def test_a_stream_that_is_given_up_because_the_client_hung_up_gives_nothing_back
 
 
 def test_a_request_that_is_cancelled_in_the_middle_of_its_response_gives_nothing_back():
-    """As some servers do when a client hangs up."""
+    """Some servers cancel the application when a client disconnects."""
 
     async def streaming(scope, receive, send):
         await send(START)
@@ -236,20 +236,20 @@ def test_a_request_that_is_cancelled_in_the_middle_of_its_response_gives_nothing
 
 def test_a_unit_comes_back_though_the_request_is_cancelled_again_while_the_store_is_asked():
     class Held(SlowStore):
-        """Answers every order but the first only when it is let."""
+        """A store that blocks every order but the first until it is released."""
 
         async def execute(self, order):
             orders.append(order)
             if len(orders) > 1:
                 asked.set()
-                await let.wait()
+                await released.wait()
             return await super().execute(order)
 
     async def hanging(scope, receive, send):
         serving.set()
         await asyncio.sleep(60)
 
-    async def story():
+    async def scenario():
         request = asyncio.create_task(exchange(app))
         await serving.wait()
         request.cancel()
@@ -257,15 +257,15 @@ def test_a_unit_comes_back_though_the_request_is_cancelled_again_while_the_store
         request.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await request
-        let.set()
+        released.set()
         await asyncio.sleep(0)
         return (await enforcer.usage("pro"))["leads"].used
 
-    orders, serving, asked, let = [], asyncio.Event(), asyncio.Event(), asyncio.Event()
+    orders, serving, asked, released = [], asyncio.Event(), asyncio.Event(), asyncio.Event()
     enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"}, store=Held(0))
     app = EntitlementsMiddleware(hanging, enforcer=enforcer, identify=lambda _: "pro", default=ROUTE)
 
-    assert 0 == asyncio.run(story())
+    assert 0 == asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Refusals: handlers that fail, requests of which cannot be read where they count, and accounts that nobody knows."""
+"""Refusals: failing `on_denied`, bad requests, and unknown accounts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from entitlements.http.routes import Route
 ACCOUNTS = {"free": "free", "pro": "pro", "shut": Account("shut", "pro", status="suspended")}
 
 
-def told(route, id="pro", *, under=None, kind=AsyncEnforcer, query=b"", **options):
-    """Return the status and the problem that a request of an account is answered with."""
+def respond(route, id="pro", *, under=None, kind=AsyncEnforcer, query=b"", **options):
+    """Return the status and the problem document of a request."""
     app = EntitlementsMiddleware(
         hello,
         enforcer=kind(under or policy(), accounts=ACCOUNTS),
@@ -42,7 +42,7 @@ async def breaking_first(scope, receive, send):
 
 @pytest.mark.parametrize("answer", [{"detail": "sorry"}, "sorry", PlainTextResponse, breaking_first])
 def test_a_denial_handler_that_answers_nothing_leaves_the_refusal_as_it_is(answer, caplog):
-    status, problem = told(SSO, on_denied=lambda *_: answer)
+    status, problem = respond(SSO, on_denied=lambda *_: answer)
 
     assert (403, True) == (status, problem["type"].endswith("not-included"))
     assert "on_denied failed; the problem document is sent instead" in caplog.text
@@ -52,7 +52,7 @@ def test_a_denial_handler_whose_answer_sends_nothing_leaves_the_refusal_as_it_is
     async def silent(scope, receive, send):
         pass
 
-    assert 403 == told(SSO, on_denied=lambda *_: silent)[0]
+    assert 403 == respond(SSO, on_denied=lambda *_: silent)[0]
 
 
 def test_a_denial_handler_that_breaks_off_its_own_answer_is_told_to_the_server():
@@ -61,23 +61,23 @@ def test_a_denial_handler_that_breaks_off_its_own_answer_is_told_to_the_server()
         raise RuntimeError("in the middle of it")
 
     with pytest.raises(RuntimeError, match="in the middle"):
-        told(SSO, on_denied=lambda *_: breaking)
+        respond(SSO, on_denied=lambda *_: breaking)
 
 
-# -- requests of which cannot be read where they count ----------------------------------------
+# -- bad requests ----------------------------------------
 
 
-def whose(scope):
+def scope_from_query(scope):
     return scope["query_string"].decode() or None
 
 
-PER_IP = Route(consumes={"per-ip": 1}, scope=whose)
+PER_IP = Route(consumes={"per-ip": 1}, scope=scope_from_query)
 
 
 @pytest.mark.parametrize("kind", [AsyncEnforcer, Enforcer])
 @pytest.mark.parametrize("query", [b"", b"a\nb", b"x" * 257])
 def test_400_for_a_scope_that_a_request_lacks_or_that_cannot_be(kind, query):
-    status, problem = told(PER_IP, kind=kind, query=query)
+    status, problem = respond(PER_IP, kind=kind, query=query)
 
     assert (400, 400, True) == (status, problem["status"], problem["type"].endswith("bad-request"))
     assert {"type", "title", "status", "detail"} == set(problem)
@@ -85,15 +85,15 @@ def test_400_for_a_scope_that_a_request_lacks_or_that_cannot_be(kind, query):
 
 @pytest.mark.parametrize("scope", [lambda _: 7, lambda _: b"a", lambda scope: scope["no such"], lambda _: int("x")])
 def test_a_scope_that_a_program_gets_wrong_stays_503(scope):
-    assert 503 == told(Route(consumes={"per-ip": 1}, scope=scope))[0]
+    assert 503 == respond(Route(consumes={"per-ip": 1}, scope=scope))[0]
 
 
 def test_a_bad_scope_is_400_for_an_account_that_is_not_entitled_or_not_known_too():
-    assert [400, 400] == [told(PER_IP, id)[0] for id in ("free", "stranger")]
+    assert [400, 400] == [respond(PER_IP, id)[0] for id in ("free", "stranger")]
 
 
 def test_a_scope_that_can_be_is_counted_on():
-    assert 200 == told(PER_IP, query=b"9.9.9.9")[0]
+    assert 200 == respond(PER_IP, query=b"9.9.9.9")[0]
 
 
 def test_a_message_that_cannot_be_counted_for_its_scope_closes_the_websocket():
@@ -103,7 +103,7 @@ def test_a_message_that_cannot_be_counted_for_its_scope_closes_the_websocket():
         assert "websocket.disconnect" == (await receive())["type"]
 
     enforcer = AsyncEnforcer(policy(), accounts=ACCOUNTS)
-    route = Route(messages={"per-ip": 1}, scope=whose)
+    route = Route(messages={"per-ip": 1}, scope=scope_from_query)
     app = EntitlementsMiddleware(talking, enforcer=enforcer, identify=lambda _: "pro", default=route)
     events = [{"type": "websocket.connect"}, {"type": "websocket.receive", "text": "hi"}]
 
@@ -112,7 +112,7 @@ def test_a_message_that_cannot_be_counted_for_its_scope_closes_the_websocket():
     assert (1008, "bad-request") == (last["code"], last["reason"])
 
 
-# -- accounts that nobody knows ------------------------------------------------------------------
+# -- unknown accounts ------------------------------------------------------------------
 
 ADD_ONS = {"extra": {"features": ["sso"], "limits": {"api": "5 per hour"}}}
 TWO_AND_NOTHING = WRITTEN | {"add_ons": ADD_ONS}
@@ -136,11 +136,11 @@ TWO_AND_NOTHING = WRITTEN | {"add_ons": ADD_ONS}
 def test_an_unknown_account_reads_like_one_of_the_lowest_tier_whatever_is_asked_of_it(route, under, options):
     under = Policy.parse(under)
 
-    assert told(route, "free", under=under, **options) == told(route, "stranger", under=under, **options)
+    assert respond(route, "free", under=under, **options) == respond(route, "stranger", under=under, **options)
 
 
 def test_an_unknown_account_is_refused_also_what_every_tier_has():
-    status, problem = told(Route(consumes={"leads": 1}), "stranger")
+    status, problem = respond(Route(consumes={"leads": 1}), "stranger")
 
     assert (403, True) == (status, problem["type"].endswith("not-included"))
 
@@ -155,22 +155,22 @@ def fails(_):
         Route(requires=["sso"], consumes={"api": fails}),
         Route(requires=["sso"], consumes={"api": lambda _: "1"}),
         Route(requires=["leads", "sso"], consumes={"per-ip": 1}, scope=fails),
-        Route(requires=["sso"], consumes={"per-ip": 1}, scope=whose),
+        Route(requires=["sso"], consumes={"per-ip": 1}, scope=scope_from_query),
     ],
 )
 def test_what_a_rule_computes_is_asked_of_no_account_that_its_features_refuse(route):
-    assert 403 == told(route, "free")[0]
-    assert told(route, "free") == told(route, "stranger")
+    assert 403 == respond(route, "free")[0]
+    assert respond(route, "free") == respond(route, "stranger")
 
 
 def test_a_rule_that_fails_says_the_same_of_an_unknown_account():
     route = Route(requires=["leads"], consumes={"api": lambda scope: int(scope["query_string"])})
 
-    assert [400, 400] == [told(route, id)[0] for id in ("free", "stranger")]
+    assert [400, 400] == [respond(route, id)[0] for id in ("free", "stranger")]
 
 
 def test_a_denial_handler_sees_the_decision_about_the_unknown_account_itself():
     seen = []
-    told(Route(consumes={"leads": 1, "api": 1}), "stranger", on_denied=lambda _, refusal: seen.append(refusal))
+    respond(Route(consumes={"leads": 1, "api": 1}), "stranger", on_denied=lambda _, refusal: seen.append(refusal))
 
     assert ("stranger", "unknown-account") == (seen[0].decision.account, seen[0].decision.reason)

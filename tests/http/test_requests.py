@@ -1,4 +1,4 @@
-"""What the application sees behind the middleware, and what a client cannot do to it."""
+"""Requests through the middleware: what the application sees, hostile requests, and the lifespan."""
 
 from __future__ import annotations
 
@@ -125,11 +125,11 @@ def test_whatever_a_client_sends_it_is_charged_or_refused_and_no_header_splits(p
         inner, enforcer=enforcer, identify=api_key(KEYS), routes=routes, default=Route(consumes={"leads": 1})
     )
 
-    async def story():
+    async def scenario():
         sent = await exchange(app, path=path, method=method, headers=headers)
         return sent, (await enforcer.usage("pro"))["leads"].used
 
-    (start, *_), used = asyncio.run(story())
+    (start, *_), used = asyncio.run(scenario())
 
     keys = [value.strip() for name, value in headers if name == b"x-api-key"]
     assert (start["status"], bool(reached), used > 0) == ((200, True, True) if keys == [b"k"] else (401, False, False))
@@ -195,7 +195,7 @@ def test_installed_twice_each_charges_its_own_rules_and_asks_once_who_it_is():
 
 
 def test_installed_twice_with_another_identify_the_inner_one_says_who_it_is_inside():
-    """As where the outer one limits addresses, and the inner one accounts."""
+    """For example, the outer middleware limits addresses, and the inner one accounts."""
     enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro", "9.9.9.9": "max"})
     inner = EntitlementsMiddleware(hello, enforcer=enforcer, identify=lambda _: "pro", default=ROUTE)
     outer = EntitlementsMiddleware(inner, enforcer=enforcer, identify=lambda _: "9.9.9.9", default=Route())
@@ -206,7 +206,7 @@ def test_installed_twice_with_another_identify_the_inner_one_says_who_it_is_insi
 
 
 class Closing:
-    """A store that is not there yet, and counts how often it was opened and closed."""
+    """A store that cannot be opened at first, and counts its calls of `open` and `aclose`."""
 
     via = "memory"
     opened = closed = 0
@@ -232,13 +232,13 @@ def test_the_store_is_opened_at_the_start_and_closed_at_the_end_and_need_not_be_
 
 
 async def returning(scope, receive, send):
-    """Serve requests, and return from everything else without a word."""
+    """Serve requests, and return from other scopes without a message."""
     if scope["type"] == "http":
         await respond(send)
 
 
 async def starting(scope, receive, send):
-    """Say that it has started, and return."""
+    """Report the completed startup, and return."""
     if scope["type"] == "lifespan":
         await receive()
         await send({"type": "lifespan.startup.complete"})

@@ -1,4 +1,4 @@
-"""Applications that set a `root_path` of their own, where rules cannot know it."""
+"""Applications that set a `root_path` that the rules of an outer middleware do not see."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from webserver import exchange
 
 from entitlements import AsyncEnforcer
 from entitlements.http.asgi import EntitlementsMiddleware, RoutesMiddleware
+from entitlements.http.eager import checked
 from entitlements.http.routes import Route
-from entitlements.http.starting import checked
 
 RULES = [Route("/sso", requires={"sso"})]
 
@@ -34,7 +34,7 @@ def api(root_path="/api"):
 
 
 def included():
-    """Return an application that has another one mounted on a router of its own."""
+    """Return an application with another one mounted on an included router."""
     app, router = FastAPI(), APIRouter()
     router.mount("/a", api("/a/b"))
     app.include_router(router, prefix="/v1")
@@ -61,7 +61,7 @@ def test_rules_with_paths_are_refused_around_an_application_that_sets_a_prefix(b
 
 
 def started(app, **scope):
-    """Start the application and end it, and return what it said."""
+    """Run the lifespan of the application and return its message."""
     said = []
 
     async def keep(message):
@@ -74,7 +74,7 @@ def started(app, **scope):
 
 
 def hidden():
-    """Return an application behind a function, which nobody can look into."""
+    """Return an application inside a function, which the check cannot see."""
     inner = api()
 
     async def app(scope, receive, send):
@@ -84,7 +84,7 @@ def hidden():
 
 
 def later():
-    """Return an application that has another one mounted after it was wrapped."""
+    """Return an application that mounts another one after it was wrapped."""
     inner = Starlette()
     app = EntitlementsMiddleware(inner, **options())
     inner.mount("/", api())

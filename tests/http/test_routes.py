@@ -1,4 +1,4 @@
-"""Routes as data: templates as Starlette's, the first match, and rules that cannot be right."""
+"""Route tables: Starlette's path templates, the first match, and wrong rules."""
 
 import re
 
@@ -96,7 +96,7 @@ def test_the_first_rule_that_matches_counts_and_the_default_where_none_does():
 
 
 def test_a_method_in_small_letters_falls_under_the_same_rule():
-    """h11 passes on what a client wrote, and there are applications that take it."""
+    """h11 passes on the client's spelling, and some applications accept it."""
     rule = Route("/leads", methods={"POST"}, requires={"sso"})
     with Site(hello, routes=[rule], server={"http": "h11"}) as site:
         answers = [site.client.request(method, "/leads", headers={"x-api-key": "free"}) for method in ("POST", "post")]
@@ -183,7 +183,7 @@ def test_the_path_below_a_mount_is_what_starlettes_router_sees(path, root):
 
 @given(st.lists(templates(), min_size=2, max_size=4, unique=True), paths)
 def test_no_rule_that_a_request_needs_is_called_unreachable(written, path):
-    """Where a table is refused, no path at all falls under the rule that it names."""
+    """No path matches a rule that a table reports as unreachable."""
     routes = [Route(each) for each in written]
     try:
         RouteTable(routes)

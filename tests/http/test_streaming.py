@@ -1,4 +1,4 @@
-"""Responses pass as they are sent: byte for byte, as early, and told of limits once."""
+"""Streaming: responses pass byte for byte and without delay, with rate limit headers added once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from entitlements.http.asgi import EntitlementsMiddleware
 
 
 async def streaming(scope, receive, send):
-    """Send 10,000 chunks, and trailers where the server takes them."""
+    """Send 10,000 chunks, and trailers if the server supports them."""
     if scope["type"] != "http":
         return await hello(scope, receive, send)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"x-own", b"1")]})
@@ -99,7 +99,7 @@ def test_a_client_has_the_first_chunk_while_the_application_still_waits(gated):
 
 @pytest.mark.parametrize(("inside", "leads"), [(True, 0), (False, 1)])
 def test_a_stream_that_breaks_off_gives_its_unit_back_where_nothing_ends_it_in_between(inside, leads):
-    """`BaseHTTPMiddleware` completes a response before it raises what broke its body."""
+    """`BaseHTTPMiddleware` completes a response before it raises the error of its body."""
 
     async def breaking(_):
         async def body():

@@ -1,4 +1,4 @@
-"""An account that nobody knows reads like one of the lowest tier where dependencies of FastAPI refuse behind a middleware."""
+"""Unknown accounts: refused like the lowest tier, also by FastAPI dependencies behind a middleware."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from trade import policy
 
 from entitlements import AsyncEnforcer
 from entitlements.http.asgi import EntitlementsMiddleware
+from entitlements.http.eager import checked
 from entitlements.http.fastapi import consume, install, require
 from entitlements.http.problems import Problems
 from entitlements.http.routes import Route
-from entitlements.http.starting import checked
 
 
 def by_size(request: Request) -> int:
@@ -24,7 +24,7 @@ def by_size(request: Request) -> int:
 
 
 def nested(_: Annotated[None, Depends(require("leads"))], __: Annotated[None, Depends(require("chat"))]) -> None:
-    """Ask for what every tier has, and for what the lowest has not."""
+    """Require a limit that every tier has, and one that the lowest tier lacks."""
 
 
 DEPENDENCIES = {
@@ -41,7 +41,7 @@ PREFIXES = ["", "/included", "/mounted"]
 
 
 def api():
-    """Return an application with every dependency: at its own endpoints, a router's and a mounted application's."""
+    """Return an application with every dependency on its endpoints, on a router and in a mounted application."""
     app, sub, router = FastAPI(), FastAPI(), APIRouter(prefix="/included")
     for name, dependencies in DEPENDENCIES.items():
         for where in (app, sub, router):
@@ -69,15 +69,15 @@ def below_a_prefix(**options):
     return EntitlementsMiddleware(app, **options)
 
 
-def told(build, path, id, **options):
+def respond(build, path, id, **options):
     enforcer = AsyncEnforcer(policy(), accounts={"free": "free"})
     app = build(enforcer=enforcer, identify=lambda _: id, **options)
 
-    async def asked():
+    async def send_request():
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
             return await client.get(path)
 
-    response = asyncio.run(asked())
+    response = asyncio.run(send_request())
     return response.status_code, response.content
 
 
@@ -85,25 +85,25 @@ def told(build, path, id, **options):
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("path", PATHS)
 def test_an_unknown_account_reads_like_one_of_the_lowest_tier_that_a_dependency_refuses(build, prefix, path):
-    free = told(build, prefix + path, "free")
+    free = respond(build, prefix + path, "free")
 
     assert free[0] in {400, 403}
-    assert free == told(build, prefix + path, "stranger")
+    assert free == respond(build, prefix + path, "stranger")
 
 
 @pytest.mark.parametrize("path", ["/sso", "/v1/sso", "/v1/mounted/sso"])
 def test_so_it_does_where_the_application_has_a_prefix_and_no_rule_a_path(path):
-    assert told(below_a_prefix, path, "free") == told(below_a_prefix, path, "stranger")
+    assert respond(below_a_prefix, path, "free") == respond(below_a_prefix, path, "stranger")
 
 
 @pytest.mark.parametrize("default", [Route(requires=["leads"]), Route(consumes={"leads": 1})])
 def test_so_it_does_where_the_lowest_tier_has_all_that_the_rule_asks_for(default):
-    assert told(inside, "/sso", "free", default=default) == told(inside, "/sso", "stranger", default=default)
+    assert respond(inside, "/sso", "free", default=default) == respond(inside, "/sso", "stranger", default=default)
 
 
 @pytest.mark.parametrize("path", ["/open", "/included/open"])
 def test_where_no_dependency_refuses_an_unknown_account_is_refused_all_the_same(path):
-    status, content = told(inside, path, "stranger")
+    status, content = respond(inside, path, "stranger")
 
-    assert (200, 403) == (told(inside, path, "free")[0], status)
+    assert (200, 403) == (respond(inside, path, "free")[0], status)
     assert b"feature" not in content

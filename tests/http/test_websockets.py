@@ -1,4 +1,4 @@
-"""Websockets: gated at their connection, charged by it or by the message."""
+"""Websockets: gated at the handshake, charged per connection or per message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from entitlements.http.routes import Route
 
 
 async def echo(scope, receive, send):
-    """Accept, and say every message back."""
+    """Accept, and echo every message."""
     if scope["type"] != "websocket":
         return await hello(scope, receive, send)
     assert "websocket.connect" == (await receive())["type"]
@@ -29,7 +29,7 @@ async def echo(scope, receive, send):
 
 
 async def talk(url, key, *words):
-    """Say some words, and return what comes back, or how it was refused or closed."""
+    """Send messages; return the echoes, or the refusal or close code."""
     address = url.replace("http://", "ws://")
     heard = []
     try:
@@ -83,12 +83,12 @@ def test_a_handshake_is_a_get_so_a_rule_for_other_methods_is_no_way_in():
 
 
 def test_an_accepted_websocket_is_told_what_is_left():
-    async def told(url):
+    async def handshake_headers(url):
         async with connect(url.replace("http://", "ws://"), additional_headers={"x-api-key": "k"}) as websocket:
             return websocket.response.headers
 
     with Site(echo) as site:
-        headers = asyncio.run(told(site.url))
+        headers = asyncio.run(handshake_headers(site.url))
 
     assert '"api";q=10;w=3600, "leads";q=10' == headers["ratelimit-policy"]
 
@@ -115,21 +115,21 @@ def test_a_suspended_account_opens_no_websocket_even_where_only_messages_cost():
 
 
 def metered(inner, *texts, store="memory://", leads=1):
-    """Serve a websocket on which some texts arrive, each of which costs leads; return what was sent, and what is used."""
+    """Serve a websocket that receives *texts*, each charged; return the messages sent and the usage."""
     enforcer = AsyncEnforcer(policy(), accounts={"pro": "pro"}, store=store)
     rule = Route(messages={"leads": leads})
     app = EntitlementsMiddleware(inner, enforcer=enforcer, identify=lambda _: "pro", default=rule)
     events = [{"type": "websocket.connect"}, *({"type": "websocket.receive", "text": text} for text in texts)]
 
-    async def story():
+    async def scenario():
         sent = await exchange(app, *events, {"type": "websocket.disconnect", "code": 1000}, type="websocket")
         return sent, (await enforcer.usage("pro"))["leads"].used
 
-    return asyncio.run(story())
+    return asyncio.run(scenario())
 
 
 def test_an_application_that_gives_up_waiting_loses_no_message_and_pays_none_twice():
-    """Its timeout is shorter than the store's answer, so each charge is under way when it is given up."""
+    """Its timeout is shorter than the store's latency, so each charge is in flight when it expires."""
     given_up = []
 
     async def impatient(scope, receive, send):

@@ -1,4 +1,4 @@
-"""Many requests at once, in one process and in several, and one that dies."""
+"""Concurrent requests, in one process and in several, and a process that dies."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from entitlements.http.identify import api_key
 from entitlements.http.routes import Route
 
 
-async def storm(url, requests, key="k"):
-    """Return the status of so many requests at once, each on a connection of its own, and which process answered."""
+async def send_concurrently(url, requests, key="k"):
+    """Send concurrent requests, each on its own connection; return each status and the process that answered."""
     host, port = url.removeprefix("http://").split(":")
 
     async def one():
@@ -41,7 +41,7 @@ def test_500_requests_at_once_on_a_limit_of_100_admit_exactly_100():
     enforcer = AsyncEnforcer(policy(), accounts={"max": "max"})
     app = EntitlementsMiddleware(hello, enforcer=enforcer, identify=api_key(KEYS), default=Route(consumes={"fixed": 1}))
     with serving(app) as url:
-        statuses = [status for status, _ in asyncio.run(storm(url, 500, key="x"))]
+        statuses = [status for status, _ in asyncio.run(send_concurrently(url, 500, key="x"))]
 
     assert (100, 400) == (statuses.count(200), statuses.count(429))
 
@@ -85,12 +85,12 @@ async def app(scope, receive, send):
         await send({"type": "lifespan.shutdown.complete"})
         return
 
-    async def signing(message):
+    async def add_process_header(message):
         if message["type"] == "http.response.start":
             message["headers"].append((b"x-process", b"%d" % os.getpid()))
         await send(message)
 
-    await gated(scope, receive, signing)
+    await gated(scope, receive, add_process_header)
 
 if "USED" in os.environ:
     asyncio.run(enforcer.consume("x", {"api": 1, "leads": 1, "agents": 1}))
@@ -98,7 +98,7 @@ if "USED" in os.environ:
 
 
 def uvicorn(port, count):
-    """Return what runs so many processes that each import the application."""
+    """Return the command that runs *count* processes, each importing the application."""
     return [
         sys.executable, "-m", "uvicorn", "workers_app:app", "--host", "127.0.0.1", "--port", str(port),
         "--workers", str(count), "--log-level", "critical", "--no-access-log",
@@ -106,7 +106,7 @@ def uvicorn(port, count):
 
 
 def preloaded(port, count):
-    """Return what runs so many processes that are forked from one that has imported the application."""
+    """Return the command that runs *count* processes, forked from one that has imported the application."""
     return [
         sys.executable, "-m", "gunicorn", "workers_app:app", "--preload", "--bind", f"127.0.0.1:{port}",
         "--workers", str(count), "--worker-class", "uvicorn.workers.UvicornWorker", "--log-level", "critical",
@@ -116,7 +116,7 @@ def preloaded(port, count):
 
 @contextlib.contextmanager
 def workers(folder, store, count, command=uvicorn, **options):
-    """Serve the application above with so many processes that share a store, and yield its URL."""
+    """Serve the application with *count* processes that share a store, and yield its URL."""
     (folder / "workers_app.py").write_text(WORKERS_APP, encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -124,29 +124,29 @@ def workers(folder, store, count, command=uvicorn, **options):
     running = subprocess.Popen(command(port, count), cwd=folder, env=environment, start_new_session=True)
     url = f"http://127.0.0.1:{port}"
     try:
-        until(lambda: answers(f"{url}/healthz"))
+        wait_until(lambda: is_serving(f"{url}/healthz"))
         yield url
     finally:
         os.killpg(running.pid, signal.SIGTERM)
         running.wait(20)
 
 
-def answers(url):
+def is_serving(url):
     with contextlib.suppress(httpx.HTTPError):
         return httpx.get(url, timeout=1).status_code == 200
     return False
 
 
-def until(condition):
-    """Wait until something is so."""
-    patience = time.monotonic() + 60
+def wait_until(condition):
+    """Wait until *condition* is true."""
+    deadline = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < patience, "it did not come to pass"
+        assert time.monotonic() < deadline, "it did not come to pass"
         time.sleep(0.02)
 
 
 def processes(folder, what):
-    """Return the processes that have said so."""
+    """Return the ids of the processes that have left a file of this name."""
     return {int(path.name.partition("-")[2]) for path in folder.glob(f"{what}-*")}
 
 
@@ -154,18 +154,18 @@ def test_4_workers_share_one_limit_and_one_that_is_killed_leaves_its_units_spent
     store = f"redis://127.0.0.1:{valkey.port}/0?namespace=workers"
     enforcer = Enforcer(Policy.parse(POLICY), accounts={"x": "one"}, store=store)
     with enforcer, workers(tmp_path, store, 4) as url:
-        threading.Thread(target=answers, args=(f"{url}/hang",), daemon=True).start()
-        until(lambda: processes(tmp_path, "hanging"))
+        threading.Thread(target=is_serving, args=(f"{url}/hang",), daemon=True).start()
+        wait_until(lambda: processes(tmp_path, "hanging"))
         (killed,) = processes(tmp_path, "hanging")
         os.kill(killed, signal.SIGKILL)
-        until(lambda: len(processes(tmp_path, "ready") - {killed}) == 4)  # there is another in its place
+        wait_until(lambda: len(processes(tmp_path, "ready") - {killed}) == 4)  # there is another in its place
         left = enforcer.usage("x")
         assert dict.fromkeys(POLICY["limits"], (1, 0)) == {
             name: (each.used, each.reserved) for name, each in left.items()
         }
         enforcer.forget("x")
 
-        responses = asyncio.run(storm(url, 500))
+        responses = asyncio.run(send_concurrently(url, 500))
         usage, (month, *_) = enforcer.usage("x"), enforcer.history("x", "leads")
         enforcer.forget("x")
 
@@ -180,8 +180,8 @@ def test_workers_forked_from_a_process_that_has_charged_admit_exactly_the_limit(
     store = f"redis://127.0.0.1:{valkey.port}/0?namespace=preloaded"
     enforcer = Enforcer(Policy.parse(POLICY), accounts={"x": "one"}, store=store)
     with enforcer, workers(tmp_path, store, 4, preloaded, USED="1") as url:
-        until(lambda: len(processes(tmp_path, "ready")) == 4)
-        responses = asyncio.run(storm(url, 200))
+        wait_until(lambda: len(processes(tmp_path, "ready")) == 4)
+        responses = asyncio.run(send_concurrently(url, 200))
         usage = enforcer.usage("x")
         enforcer.forget("x")
 

@@ -1,4 +1,4 @@
-"""`limits` with our laws: what it expects of a storage and a strategy holds, in memory and on a server."""
+"""The `limits` integration: its storages and strategies do what `limits` expects, in memory and on a server."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ TEN, HUNDRED = RateLimitItemPerHour(10), RateLimitItemPerHour(100)
 register()
 
 
-class Blocking:
-    """An async strategy and its storage, asked from outside of any loop: tests then read the same for both."""
+class AsyncHarness:
+    """An async strategy and its storage, called without a loop: one test covers sync and async."""
 
     def __init__(self, storage, strategy):
         self._loop = asyncio.new_event_loop()
-        self.storage = _Asked(storage, self._loop)
-        self.strategy = _Asked(limits.aio.strategies.STRATEGIES[strategy](storage), self._loop)
+        self.storage = _RunOnLoop(storage, self._loop)
+        self.strategy = _RunOnLoop(limits.aio.strategies.STRATEGIES[strategy](storage), self._loop)
 
     def close(self):
         self.storage.aclose()
         self._loop.close()
 
 
-class _Asked:
+class _RunOnLoop:
     def __init__(self, thing, loop):
         self._thing, self._loop = thing, loop
 
@@ -55,7 +55,7 @@ class _Asked:
         return lambda *args, **kwargs: self._loop.run_until_complete(method(*args, **kwargs))
 
 
-class Plain:
+class SyncHarness:
     def __init__(self, storage, strategy):
         self.storage, self.strategy = storage, limits.strategies.STRATEGIES[strategy](storage)
 
@@ -64,20 +64,20 @@ class Plain:
 
 
 def opened(url, strategy=SLIDING, **options):
-    kind = Blocking if url.startswith("async+") else Plain
+    kind = AsyncHarness if url.startswith("async+") else SyncHarness
     return kind(storage_from_string(url, **options), strategy)
 
 
 @pytest.fixture(params=["memory", "async memory", "valkey", "async valkey"])
 def url(request):
-    """The URL of an empty storage of each kind."""
+    """Return the URL of an empty storage of each kind."""
     place = "memory://" if "memory" in request.param else request.getfixturevalue("valkey").url
     return ("async+" if "async" in request.param else "") + f"entitlements+{place}"
 
 
 @pytest.fixture(params=[SLIDING, TOKEN_BUCKET])
 def ours(request, url):
-    """Each strategy over each storage."""
+    """Yield each strategy over each storage."""
     ours = opened(url, request.param, **PATIENT)
     yield ours
     ours.close()
@@ -196,7 +196,7 @@ def test_several_identifiers_name_one_meter_and_others_another(limiter):
 
 
 def test_several_limits_of_one_identifier_are_counted_apart(limiter):
-    """As in `limits`: one of 10 an hour may count failures, one of 100 an hour all calls."""
+    """As in `limits`: a limit of 10 an hour can count failures, and one of 100 an hour all calls."""
     assert limiter.hit(TEN, "acme", cost=10)
 
     assert 100 == limiter.get_window_stats(HUNDRED, "acme").remaining
@@ -266,7 +266,7 @@ def test_a_window_gives_its_units_back_when_they_leave_it_and_a_bucket_evenly(ur
 
 @pytest.mark.parametrize("skew", [-3600, 0, 3600])
 def test_a_wait_is_by_the_servers_clock_and_its_end_by_the_callers(skew):
-    """A client whose clock is wrong subtracts that same clock to get `Retry-After`."""
+    """A client with a wrong clock subtracts that same clock to compute `Retry-After`."""
     here, there = 1_700_000_000_000_000, 1_700_000_000_000_000 + skew * 1_000_000
     full = Line(fits=False, used=10, retry_at=there + 7_000_000, resets_at=there + 9_000_000)
     some = Line(fits=True, used=4, resets_at=there + 9_000_000)
@@ -415,7 +415,7 @@ def test_our_strategies_want_our_storages(valkey):
 def test_over_the_memory_of_limits_which_frameworks_fall_back_to_the_same_laws_hold(strategy):
     for limiter in (
         limits.strategies.STRATEGIES[strategy](MemoryStorage()),
-        _Asked(
+        _RunOnLoop(
             limits.aio.strategies.STRATEGIES[strategy](limits.aio.storage.MemoryStorage()), asyncio.new_event_loop()
         ),
     ):
@@ -434,7 +434,7 @@ CLEAR = st.tuples(st.just("clear"), st.just(1))
     strategy=st.sampled_from([SLIDING, TOKEN_BUCKET]), asked=st.lists(st.tuples(COSTS | CLEAR, st.sampled_from("ab")))
 )
 def test_within_one_window_every_answer_is_that_of_the_moving_window_of_limits(strategy, asked):
-    """Their log of every hit is exact, so it is what ours is measured against."""
+    """The log of every hit in `limits` is exact, so it is the reference."""
     item = RateLimitItemPerDay(10)
     theirs = limits.strategies.MovingWindowRateLimiter(MemoryStorage())
     ours = limits.strategies.STRATEGIES[strategy](storage_from_string("entitlements+memory://"))

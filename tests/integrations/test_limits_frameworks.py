@@ -1,4 +1,4 @@
-"""slowapi and Flask-Limiter with our laws: real applications on real servers, sharing a real server for the counters."""
+"""slowapi and Flask-Limiter with our strategies: real applications that share a real Redis server."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ register()
 
 @contextmanager
 def slowapi_app(storage):
-    """Run the example in a process of its own; yield where it listens."""
+    """Run the example in its own process; yield its URL."""
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-W", "error", EXAMPLES / "slowapi_app.py"],
@@ -110,7 +110,7 @@ def test_slowapi_goes_on_in_memory_while_the_server_is_gone_and_comes_back(rack)
 
 
 def flask_app(storage, strategy=SLIDING, **options):
-    """Return an application whose failures are limited apart, and its limiter."""
+    """Return an application with a limit on failures of its own, and its limiter."""
     app = flask.Flask(__name__)
     limiter = flask_limiter.Limiter(
         get_remote_address, app=app, storage_uri=storage, storage_options=PATIENT, strategy=strategy,

@@ -21,7 +21,7 @@ from entitlements.stores.memory import AsyncMemoryStore, MemoryStore
 if TYPE_CHECKING:
     from entitlements.stores.redis.store import AsyncRedisStore, RedisStore
 
-_WRITE_PROBE = Forget("nobody")
+_WRITE_PROBE = Forget("write-probe")
 """An order that changes nothing, but that a server refuses if it takes no writes."""
 
 _BATCH = 1000
