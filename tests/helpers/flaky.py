@@ -1,4 +1,4 @@
-"""A store around a store that fails as it is told to."""
+"""Stores around a store that fail on command."""
 
 from entitlements.stores.errors import Broken, Corrupt, Overloaded, Rejected, TimedOut, Unreachable
 
@@ -6,7 +6,7 @@ FAILURES = {"refused": Unreachable, "full": Overloaded, "rejected": Rejected, "c
 
 
 class Flaky:
-    """*how* is None, `lost` (done, but the reply is), or one of FAILURES (not done)."""
+    """Store that fails as *how* says: None (not at all), `lost` (done, reply lost), or one of FAILURES (not done)."""
 
     via = "store"
 
@@ -28,7 +28,7 @@ class Flaky:
 
 
 class AsyncFlaky:
-    """Same as `Flaky` but for an event loop."""
+    """`Flaky` for an event loop."""
 
     via = "store"
 

@@ -1,4 +1,4 @@
-"""Random histories of orders for a store, and the two stores that must answer them alike."""
+"""Random histories of orders, and the two stores that must answer them alike."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Clock:
 
 
 class TimedRedis:
-    """The networked store's scripts, on a clock of ours; *change* may tamper with their text."""
+    """The networked store's scripts on an injected clock; *change* may alter their text."""
 
     via = "store"
 
@@ -71,12 +71,12 @@ histories = st.lists(steps(), min_size=10, max_size=30)
 
 def play(history: list[Step], client, change=lambda script: script) -> Iterator[tuple[Order, Answer, Answer]]:
     """
-    Ask both stores the same and yield what they answer.
+    Execute a history by both stores and yield their answers.
 
     Args:
-        history: What to ask.
-        client: Of a server that has nothing else to do.
-        change: Tampers with the scripts.
+        history: The steps.
+        client: Client of a server that no other test uses meanwhile.
+        change: Alters the scripts.
     """
     client.flushdb()
     clock = Clock()

@@ -1,8 +1,8 @@
-"""Real servers for the tests: started once on free ports, made as new for each test, always stopped.
+"""Servers for the tests: started once on free ports, reset for each test, always stopped.
 
-The servers of one run stand in one process group. Its leader is a watchdog that does nothing but look
-whether the tests still live; when they are gone, however they went, it kills the group and removes its files.
-(A death signal of the kernel would fire already when the *thread* that started a server ends.)
+The servers of one run are one process group. Its leader is a watchdog that kills the group and removes its
+files once the test process has ended, for whatever reason.
+(A parent-death signal of the kernel would fire when the *thread* that started a server ends.)
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ KINDS = {
     "redis-7.0": (None, "redis-server"),  # Debian's
 }
 HOST = "127.0.0.1"
-PATIENCE = 20.0
-"""Seconds until a server that does not come up is given up: a busy machine is slow, not broken."""
+START_TIMEOUT = 20.0
+"""Seconds until starting a server counts as failed: a busy machine is slow."""
 
 COMMON = (f"bind {HOST}", 'dir "{folder}"', 'save ""', "appendonly no", "repl-diskless-sync-delay 0")
 TCP = ("port {port}",)
@@ -66,9 +66,9 @@ for _ in range(50):
 
 
 class Server:
-    """A server process, and the place where it can be started again.
+    """A server process that can be killed and started again on its port.
 
-    Lines and URL may speak of ``{port}`` and ``{folder}``.
+    Lines and URL may contain ``{port}`` and ``{folder}``.
     """
 
     def __init__(self, binary, folder, port, lines, url, *, group, mode=()):
@@ -90,12 +90,12 @@ class Server:
         return self.process.poll() is None
 
     def client(self, url=None, **options):
-        """Return a redis-py client that neither retries nor decodes nor waits for ever, unless *options* say so."""
+        """Return a redis-py client that neither retries nor decodes, with a timeout, unless *options* say otherwise."""
         quick = {"retry": Retry(NoBackoff(), 0), "socket_timeout": 10, "socket_connect_timeout": 10}
         return redis.Redis.from_url(url or self.url, **quick | options)
 
     def user(self, *rules, name="limited"):
-        """Let the user *name* do what the ACL *rules* allow and nothing else; return the URL to come in by."""
+        """Give the user *name* exactly the ACL *rules*; return the URL with its credentials."""
         with self.client() as admin:
             admin.execute_command("ACL", "SETUSER", name, "reset", "on", ">secret", *rules)
         scheme, _, rest = self.url.partition("://")
@@ -104,31 +104,31 @@ class Server:
     # What can happen to a server
 
     def stop(self):
-        """Freeze it: its port stays open and nobody answers; return once it has really stopped."""
+        """Freeze the process: its port stays open without replies; return once it has stopped."""
         if not self._stopped:
             os.kill(self.pid, signal.SIGSTOP)
             os.waitpid(self.pid, os.WUNTRACED)
             self._stopped = True
 
     def cont(self):
-        """Let it go on where it stopped."""
+        """Continue the frozen process."""
         if self._stopped:
             os.kill(self.pid, signal.SIGCONT)
             self._stopped = False
 
     def kill(self):
-        """End it at once, as a power cut would; whatever it held is lost."""
+        """Kill the process, as a power cut would; its data is lost."""
         self.process.kill()
         self.process.wait()
         self._stopped = False
 
     def restart(self):
-        """End it at once, if that has not happened yet, and start it again on the same port."""
+        """Kill the process if it still runs, and start it again on the same port."""
         self.kill()
         self.start()
 
     def start(self):
-        """Start it, and return once it answers."""
+        """Start the process, and return once it replies."""
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 self._command,
@@ -146,7 +146,7 @@ class Server:
                 self._config, self._users = client.config_get(), client.acl_users()
 
     def _wait(self):
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + START_TIMEOUT
         with self.client(socket_timeout=1) as client:
             while not self._answers(client):
                 if not self.alive or time.monotonic() > until:
@@ -156,18 +156,18 @@ class Server:
                 time.sleep(0.005)
 
     def _answers(self, client):
-        """Return whether it answers: it, and not a stranger who was quicker to take the port."""
+        """Return whether this server replies, and not another process that has taken the port."""
         with suppress(redis.RedisError):
             return client.info("server")["process_id"] == self.pid
         return False
 
     def reset(self):
-        """Make it as new: running, empty, its settings as at the start."""
+        """Reset the server: running, empty, with its first settings."""
         self.cont()
         try:
             with self.client(decode_responses=True, socket_timeout=3) as client:
                 self._clean(client)
-        except redis.RedisError:  # dead, busy, or locked against us
+        except redis.RedisError:  # dead, busy, or without access for this client
             self.restart()
 
     def _clean(self, client):
@@ -187,7 +187,7 @@ class Server:
 
 
 class Rack:
-    """The servers of one run of the tests, their folder and their watchdog."""
+    """Servers of one test run, with their folder and watchdog."""
 
     def __init__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="servers-"))
@@ -202,14 +202,14 @@ class Rack:
             said.readline()
 
     def start(self, kind, *lines, url="redis://127.0.0.1:{port}", listen=TCP, mode=()):
-        """Start one more server of this *kind*, or with this binary, with these *lines* in its configuration."""
+        """Start another server of a *kind*, or of a binary, with *lines* in its configuration."""
         binary, written = binary_of(kind), (*listen, *lines)
         attempts = 3
         while True:
             folder = Path(tempfile.mkdtemp(dir=self.folder))
             try:
                 server = Server(binary, folder, free_port(), written, url, group=self._watchdog.pid, mode=mode)
-            except RuntimeError:  # perhaps somebody was quicker to take the port
+            except RuntimeError:  # another process may have taken the port
                 attempts -= 1
                 if not attempts:
                     raise
@@ -218,14 +218,14 @@ class Rack:
                 return server
 
     def shared(self, name, make):
-        """Return what *make* made when it was first asked for by this *name*, made as new."""
+        """Return the server of this *name*, reset; *make* starts it on first use."""
         if name not in self._shared:
             self._shared[name] = make()
         self._shared[name].reset()
         return self._shared[name]
 
     def remove(self, *servers):
-        """End these servers for good."""
+        """Stop these servers."""
         for server in servers:
             server.kill()
             self.servers.remove(server)
@@ -238,12 +238,12 @@ class Rack:
 
 
 def free_port():
-    """Return a port that is free, and so is the one 10,000 above it, where a cluster's nodes talk.
+    """Return a free port, with a free port 10,000 above it for the bus of a cluster.
 
-    Ports that the kernel gives to outgoing connections (from 32768 on) are no good: while a server is down,
-    a client that dials such a port again and again can be given it as its own, and reach itself.
+    It is no ephemeral port (from 32768 on): while a server is down, a client that connects to such a port
+    repeatedly can get it as its own source port, and reach itself.
     """
-    chance = random.SystemRandom()  # hypothesis seeds the other one, the same in every worker
+    chance = random.SystemRandom()  # hypothesis seeds the global generator alike in every worker
     while True:
         port = chance.randrange(10_000, 22_000)
         if is_free(port) and is_free(port + 10_000):
@@ -261,7 +261,7 @@ def is_free(port):
 
 
 def binary_of(kind):
-    """Return the server program of this *kind*; skip the test where it is Debian's and not there."""
+    """Return the server binary of a *kind*; skip the test if it is Debian's and not installed."""
     package, program = KINDS.get(kind, (None, None))
     if program is None:
         return kind
@@ -276,7 +276,7 @@ def binary_of(kind):
 
 
 def installed():
-    """Return the machine's own redis-server, not the one that a package brought into this environment."""
+    """Return the machine's redis-server, not one from a package in this environment."""
     ours = Path(sys.prefix, "bin")
     path = os.pathsep.join(each for each in os.get_exec_path() if Path(each) != ours)
     return shutil.which("redis-server", path=path) or pytest.skip(
@@ -289,7 +289,7 @@ def installed():
 
 @pytest.fixture(scope="session")
 def rack():
-    """Every server of this run: ``rack.start(kind, "maxmemory 4mb", …)`` starts one more."""
+    """All servers of the run: ``rack.start(kind, "maxmemory 4mb", …)`` starts another."""
     rack = Rack()
     yield rack
     rack.close()
@@ -297,7 +297,7 @@ def rack():
 
 @pytest.fixture
 def valkey(rack):
-    """Valkey 9: the one to take where one server is as good as another."""
+    """Valkey 9, the default server of the tests."""
     return rack.shared("valkey-9", lambda: rack.start("valkey-9"))
 
 
@@ -309,13 +309,13 @@ def server(request, rack):
 
 @pytest.fixture
 def unix_server(rack):
-    """Valkey 9 behind a unix socket and nothing else."""
+    """Valkey 9 on a unix socket only."""
     return rack.shared("unix", lambda: rack.start("valkey-9", url="unix://{folder}/socket", listen=SOCKET))
 
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
-    """A new certificate for 127.0.0.1 and localhost that signs itself, and its key, as two files."""
+    """A self-signed certificate for 127.0.0.1 and localhost, and its key, as two files."""
     if not shutil.which("openssl"):
         pytest.skip("no openssl on PATH")
     folder = tmp_path_factory.mktemp("certificate")
@@ -332,7 +332,7 @@ def certificate(tmp_path_factory):
 
 @pytest.fixture
 def tls_server(rack, certificate):
-    """The machine's own Redis behind TLS and nothing else; its URL names the authority to trust."""
+    """The machine's Redis with TLS only; its URL names the trusted authority."""
     public, secret = certificate
     lines = (f'tls-cert-file "{public}"', f'tls-key-file "{secret}"', f'tls-ca-cert-file "{public}"')
     url = "rediss://127.0.0.1:{port}?ssl_ca_certs=" + str(public)
@@ -341,20 +341,20 @@ def tls_server(rack, certificate):
 
 @pytest.fixture(params=KINDS)
 def acl_server(request, rack):
-    """Each kind of server, letting in nobody without a name: ``acl_server.user("~ent:*", "+get")`` gives one."""
+    """Each kind of server without a default user: ``acl_server.user("~ent:*", "+get")`` adds a user."""
     url = "redis://admin:secret@127.0.0.1:{port}"
     return rack.shared(f"acl {request.param}", lambda: rack.start(request.param, *NAMED, url=url))
 
 
 @pytest.fixture
 def cluster(rack):
-    """Three masters of Valkey 9 that share the slots; it takes about two seconds to form, once."""
+    """Three masters of Valkey 9 that share the slots; forming takes about two seconds, once."""
     return rack.shared("cluster", lambda: Cluster(rack, "valkey-9"))
 
 
 @pytest.fixture
 def sentinel(rack):
-    """A master, a replica and three sentinels of Valkey 9; new for each test, which may leave them in pieces."""
+    """A master, a replica and three sentinels of Valkey 9; new for each test, which may break them."""
     sentinels = Sentinels(rack, "valkey-9")
     yield sentinels
     rack.remove(*sentinels.processes)

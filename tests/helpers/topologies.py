@@ -1,4 +1,4 @@
-"""Several servers that make one: a cluster, and a master under the eyes of sentinels."""
+"""Groups of servers: a cluster, and a master with a replica and sentinels."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from redis.cluster import RedisCluster
 
 SLOTS = 16384
 SERVICE = "main"
-"""What the sentinels call their master."""
+"""Name of the master in the sentinels."""
 
 
 def wait_until(true, what, *, within=60.0):
-    """Wait until *true*() is; a server that does not answer yet is asked again."""
+    """Wait until *true*() is; errors of servers that do not reply yet count as false."""
     until = time.monotonic() + within
     while time.monotonic() < until:
         with suppress(redis.RedisError):
@@ -42,7 +42,7 @@ class Cluster:
         return "redis+cluster://" + ",".join(f"{node.host}:{node.port}" for node in self.nodes)
 
     def client(self, **options):
-        """Return a redis-py client that finds its way in the cluster."""
+        """Return a cluster client of redis-py."""
         return RedisCluster(host=self.nodes[0].host, port=self.nodes[0].port, **options)
 
     def owner(self, slot):
@@ -52,13 +52,13 @@ class Cluster:
         return next(node for node in self.nodes if node.port == port)
 
     def migrate(self, slot, to=None):
-        """Move a *slot* with its keys to another node, while clients go on."""
+        """Move a *slot* with its keys to another node, while clients use it."""
         with self.migrating(slot, to):
             pass
 
     @contextmanager
     def migrating(self, slot, to=None):
-        """Keep a *slot* under way to another node: new keys are made there, and those yet to be moved stay behind.
+        """Keep a *slot* migrating to another node: new keys are made there, and the others are still here.
 
         Yields a function that moves the keys; they are moved at the end in any case.
         """
@@ -78,7 +78,7 @@ class Cluster:
                 client.execute_command("MIGRATE", target.host, target.port, "", 0, 5000, "KEYS", *keys)
 
     def reset(self):
-        """Make it as new: whole, running, empty; which node has which slot may have changed."""
+        """Reset the cluster: complete, running and empty; slots may have moved."""
         for node in self.nodes:
             node.reset()
         if not all(self._whole(node) for node in self.nodes):
@@ -98,7 +98,7 @@ class Cluster:
             wait_until(partial(self._whole, node), "three nodes that make one cluster")
 
     def _whole(self, node):
-        """Return whether this *node* sees all others and a server for every slot, none of them under way."""
+        """Return whether this *node* sees all others and a server for every slot, none of them migrating."""
         info, nodes = self._ask(node, "INFO"), self._ask(node, "NODES")
         signs = ("cluster_state:ok", "cluster_slots_ok:16384", "cluster_known_nodes:3")
         return all(sign in info for sign in signs) and "[" not in nodes
@@ -116,7 +116,7 @@ class Cluster:
 
 
 class Sentinels:
-    """A master, its replica, and three sentinels that take a master for dead after one second of silence."""
+    """A master, its replica, and three sentinels that count a master as dead after one second without a reply."""
 
     service = SERVICE
 
@@ -141,13 +141,13 @@ class Sentinels:
         return f"redis+sentinel://{','.join(f'{each.host}:{each.port}' for each in self.sentinels)}/{SERVICE}"
 
     def client(self, **options):
-        """Return a redis-py client that asks the sentinels where the master is."""
+        """Return a redis-py client that finds the master by the sentinels."""
         places = [(each.host, each.port) for each in self.sentinels]
         return redis.Sentinel(places, socket_timeout=1).master_for(SERVICE, **options)
 
     @property
     def master(self):
-        """The server that most sentinels hold for the master: ``sentinel.master.kill()`` sets them looking for another."""
+        """The master by most sentinels: ``sentinel.master.kill()`` starts a failover."""
         said = multimode(self._says(each) for each in self.sentinels if each.alive)
         return next(each for each in self.servers if each.port in said)
 
@@ -169,12 +169,12 @@ class Sentinels:
         return role == "master" and {self._says(each) for each in self.sentinels if each.alive} == {server.port}
 
     def _says(self, sentinel):
-        """Return the port of whom this *sentinel* holds for the master."""
+        """Return the port of the master by this *sentinel*."""
         return int(self._ask(sentinel, "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
 
     def _form(self):
-        """Let the sentinels look and talk ten times a second until all know all, and then as they do by themselves."""
-        self._set("tilt-trigger", 20_000)  # one that got no CPU for two seconds would do nothing for thirty
+        """Let the sentinels run ten times a second until all know all, then at their normal rate."""
+        self._set("tilt-trigger", 20_000)  # a sentinel without CPU time for two seconds would do nothing for thirty
         self._set("publish-period", 100)
         self._set("info-period", 100)
         for sentinel in self.sentinels:

@@ -1,4 +1,4 @@
-"""What travels to a networked store: keys that cannot collide, calls that are compact, replies that are checked."""
+"""Encoding for a networked store: unique keys, compact calls, checked replies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is wrong with a store's URL, its server or its keys is told at once, with its cure, and nothing is overwritten."""
+"""Errors in a store's URL, server or keys: each is raised at once with its cure, and nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def epoch():
 
 
 def charged(url, order=CHARGE):
-    """Return what each store answers to the order, or what it raises."""
+    """Return each store's answer to the order, or the error that it raises."""
 
     async def later():
         store = open_async_store(url, epoch)
@@ -68,7 +68,7 @@ def charged(url, order=CHARGE):
     return found
 
 
-def check_told(url, kind, *words):
+def check_error(url, kind, *words):
     """Check that both stores raise an error of this *kind* in these *words*."""
     for error in charged(url):
         assert isinstance(error, kind), error
@@ -105,32 +105,32 @@ def test_a_url_that_cannot_be_right_is_refused_before_anything_is_asked(url, say
 
 @pytest.mark.parametrize("url", ["redis://nowhere.invalid", "unix:///no/such/socket", "redis://127.0.0.1:1"])
 def test_a_place_where_nobody_is_cannot_be_reached(url):
-    check_told(url, Unreachable, "cannot connect; check that it runs, and its address")
+    check_error(url, Unreachable, "cannot connect; check that it runs, and its address")
 
 
 def test_a_database_that_there_is_not(valkey):
-    check_told(f"{valkey.url}/99", Rejected, "no database of this number")
+    check_error(f"{valkey.url}/99", Rejected, "no database of this number")
 
 
 # --- Another server than the URL says -----------------------------------------------------------------------------
 
 
 def test_a_single_server_is_no_cluster_and_no_sentinel(valkey):
-    check_told(valkey.url.replace("redis", "redis+cluster"), Rejected, "no cluster; write redis://")
-    check_told(valkey.url.replace("redis", "redis+sentinel") + "/main", Rejected, "no sentinel listens here")
+    check_error(valkey.url.replace("redis", "redis+cluster"), Rejected, "no cluster; write redis://")
+    check_error(valkey.url.replace("redis", "redis+sentinel") + "/main", Rejected, "no sentinel listens here")
 
 
 def test_a_node_of_a_cluster_is_no_single_server(cluster):
     with cluster.client() as client:
         owner = client.get_node_from_key(account_key("ent", "acme").decode())
     other = next(node for node in cluster.nodes if node.port != owner.port)
-    check_told(other.url, Rejected, "one node of a cluster; write redis+cluster://")
+    check_error(other.url, Rejected, "one node of a cluster; write redis+cluster://")
 
 
 def test_a_sentinel_is_no_server_and_knows_its_primary_by_name(rack):
     alone = rack.start("valkey-9", mode=("--sentinel",))
-    check_told(alone.url, Rejected, "this is a sentinel; write redis+sentinel://")
-    check_told(alone.url.replace("redis", "redis+sentinel") + "/other", Unreachable, "the primary's name")
+    check_error(alone.url, Rejected, "this is a sentinel; write redis+sentinel://")
+    check_error(alone.url.replace("redis", "redis+sentinel") + "/other", Unreachable, "the primary's name")
     rack.remove(alone)
 
 
@@ -140,19 +140,19 @@ def test_a_stranger_who_speaks_no_redis_is_recognized():
             pass
 
     with serving(ThreadingHTTPServer(("127.0.0.1", 0), Quiet)) as port:
-        check_told(f"redis://127.0.0.1:{port}", Unreachable, "does not speak Redis's protocol; correct host and port")
-        check_told(f"rediss://127.0.0.1:{port}", Unreachable, "does not speak TLS")
+        check_error(f"redis://127.0.0.1:{port}", Unreachable, "does not speak Redis's protocol; correct host and port")
+        check_error(f"rediss://127.0.0.1:{port}", Unreachable, "does not speak TLS")
 
 
 def test_a_server_without_tls_is_told_from_one_that_is_not_there(valkey):
     url = valkey.url.replace("redis", "rediss")
-    check_told(url, Unreachable, "a server without TLS waits in silence", f"write {valkey.url}")
+    check_error(url, Unreachable, "a server without TLS waits in silence", f"write {valkey.url}")
 
 
 def test_a_server_with_tls_is_told_from_one_that_is_not_there(tls_server):
     url = f"redis://127.0.0.1:{tls_server.port}"
-    check_told(url, Unreachable, "a server with TLS hangs up", f"write rediss://127.0.0.1:{tls_server.port}")
-    check_told(url.replace("redis", "rediss"), Unreachable, "?ssl_ca_certs=PATH")
+    check_error(url, Unreachable, "a server with TLS hangs up", f"write rediss://127.0.0.1:{tls_server.port}")
+    check_error(url.replace("redis", "rediss"), Unreachable, "?ssl_ca_certs=PATH")
 
 
 # --- Too old ------------------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def test_a_server_with_tls_is_told_from_one_that_is_not_there(tls_server):
 
 @contextmanager
 def serving(server):
-    """Let a server of the standard library run on a thread; yields its port."""
+    """Run a server of the standard library on a thread; yield its port."""
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -173,7 +173,7 @@ def serving(server):
 
 
 class Forger(BaseRequestHandler):
-    """Hands bytes to and fro, and makes the server's version another one of the same length."""
+    """Proxy that replaces the server's version in replies by another one of the same length."""
 
     def handle(self):
         with socket.create_connection(("127.0.0.1", self.server.port)) as there, suppress(OSError):
@@ -193,7 +193,7 @@ class Forger(BaseRequestHandler):
 
 @contextmanager
 def forged(rack, *lines):
-    """Yield a real server of 6.2, and the port where it says that it is 6.0; *lines* may speak of that port."""
+    """Yield a server of 6.2, and the port of a proxy through which it is 6.0; *lines* may contain that port."""
     proxy = ThreadingTCPServer(("127.0.0.1", 0), Forger)
     server = rack.start("redis-6.2", *(line.replace("{proxy}", str(proxy.server_address[1])) for line in lines))
     proxy.port = server.port
@@ -212,20 +212,20 @@ def own_all_slots(node):
 @pytest.mark.parametrize("options", ["", "?protocol=2"])
 def test_a_server_that_is_too_old_is_refused_with_its_version(rack, options):
     with forged(rack) as (_, port):
-        check_told(f"redis://127.0.0.1:{port}{options}", Rejected, "version 6.0.", "Redis 6.2, Valkey 7.2 or a later")
+        check_error(f"redis://127.0.0.1:{port}{options}", Rejected, "version 6.0.", "Redis 6.2, Valkey 7.2 or a later")
 
 
 def test_a_cluster_that_is_too_old_is_refused_with_its_version(rack):
     lines = ("cluster-enabled yes", "cluster-announce-ip 127.0.0.1", "cluster-announce-port {proxy}")
     with forged(rack, *lines) as (server, port):
         own_all_slots(server)
-        check_told(f"redis+cluster://127.0.0.1:{port}", Rejected, "version 6.0.", "Redis 6.2, Valkey 7.2 or a later")
+        check_error(f"redis+cluster://127.0.0.1:{port}", Rejected, "version 6.0.", "Redis 6.2, Valkey 7.2 or a later")
 
 
 def test_a_server_from_before_hello_is_too_old_as_well(rack):
     url = "redis://127.0.0.1:{port}?protocol=2"
     ancient = rack.start("redis-6.2", 'rename-command HELLO ""', url=url)
-    check_told(ancient.url.partition("?")[0], Rejected, "does not know a command", "Redis 6.2, Valkey 7.2 or a later")
+    check_error(ancient.url.partition("?")[0], Rejected, "does not know a command", "Redis 6.2, Valkey 7.2 or a later")
     rack.remove(ancient)
 
 
@@ -234,8 +234,8 @@ def test_a_server_from_before_hello_is_too_old_as_well(rack):
 
 def test_who_is_not_let_in_is_told_what_to_write(rack):
     locked = rack.start("valkey-9", "requirepass secret", url="redis://:secret@127.0.0.1:{port}")
-    check_told(locked.url.replace("secret", "secret2"), Rejected, "correct them in the store's URL")
-    check_told(locked.url.replace(":secret@", ""), Rejected, "wants a password; write redis://USER:PASSWORD@host")
+    check_error(locked.url.replace("secret", "secret2"), Rejected, "correct them in the store's URL")
+    check_error(locked.url.replace(":secret@", ""), Rejected, "wants a password; write redis://USER:PASSWORD@host")
     rack.remove(locked)
 
 
@@ -245,7 +245,7 @@ def test_a_refused_charge_is_sent_once_over_one_connection(server, setting, valu
     with server.client() as admin:
         admin.config_set(setting, value)
         admin.config_resetstat()
-        check_told(server.url, Rejected)
+        check_error(server.url, Rejected)
         calls, met = admin.info("commandstats"), admin.info("stats")["total_connections_received"]
         admin.config_set(setting, "0")
 
@@ -256,7 +256,7 @@ def test_a_foreign_value_is_told_once_and_left_alone_on_a_cluster_too(cluster):
     key = account_key("ent", "acme")
     with cluster.client() as admin:
         admin.set(key, "mine")
-        check_told(cluster.url, Corrupt, "was left alone", "namespace of its own")
+        check_error(cluster.url, Corrupt, "was left alone", "namespace of its own")
         assert b"mine" == admin.get(key)
 
 
@@ -266,8 +266,8 @@ def test_a_foreign_value_is_told_once_and_left_alone_on_a_cluster_too(cluster):
 def test_a_right_that_is_missing_is_told_with_where_to_look(acl_server):
     family = tuple(int(each) for each in acl_server.version.split(".")[:2])
     few = [rule for rule in acl_rules("ent", family) if rule != "+hset"]
-    check_told(acl_server.user(*few), Rejected, "`entitlements doctor` with this URL", "docs/operating-redis.md")
-    check_told(acl_server.user(*acl_rules("other", family)), Rejected, "allow it ~<namespace>1:*")
+    check_error(acl_server.user(*few), Rejected, "`entitlements doctor` with this URL", "docs/operating-redis.md")
+    check_error(acl_server.user(*acl_rules("other", family)), Rejected, "allow it ~<namespace>1:*")
 
 
 def test_every_other_database_and_kind_of_server_runs_with_the_listed_rights(acl_server):

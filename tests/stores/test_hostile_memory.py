@@ -1,4 +1,4 @@
-"""However many ids there are, what a process keeps of them is bounded, and by how much is written down."""
+"""Memory of a process under any number of ids: it is bounded, and the documentation states the bound."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ POLICY = Policy.parse({
 
 
 def hostile(at):
-    """Return an id like no other, in characters of four bytes, with what keys are made of."""
+    """Return a unique id of four-byte characters and of the separators of keys."""
     return f"\U0001f600{{{at}}}:é%\u212b"
 
 
 class Clock:
-    """A clock that moves at every reading, so that windows pass and idle records make room."""
+    """A clock that moves at every reading, so that windows pass and records become idle."""
 
     def __init__(self, step):
         self.now, self.step = 10**15, step
@@ -65,7 +65,7 @@ class Clock:
 
 
 class Source:
-    """Knows every second account, and fails for some that it knew."""
+    """Source of every second account, which later fails for some of them."""
 
     def __init__(self):
         self.asked = 0
@@ -84,7 +84,7 @@ class AsyncSource(Source):
 
 
 class Process:
-    """All that one process may keep of ids, each of its parts fed with every id."""
+    """All parts of a process that keep ids, each of which gets every id."""
 
     def __init__(self, step):
         self.clock = Clock(step)
@@ -96,14 +96,14 @@ class Process:
             POLICY, accounts=self.cached, store=self.store, clock=self.clock, hooks=[self.requests]
         )
         self.objects = Enforcer(POLICY, store=self.store)
-        self.away = Flaky(MemoryStore(max_keys=1000))  # stands for a server, whose memory is not ours
+        self.away = Flaky(MemoryStore(max_keys=1000))  # in place of a server, whose memory does not count
         self.outage = Enforcer(POLICY, accounts={"acme": "one"}, store=self.away, expected_processes=1)
         self.static = StaticAccounts({"acme": "one"})
         self.headers = RateLimitHeaders()
         self.parts = (self.enforcer, self.objects, self.outage, self.static, self.headers, self.requests)
 
     def meet(self, at):
-        """Do what a client can make a process do with an id that nobody has seen."""
+        """Make each request that a client can make with an unknown id."""
         id = hostile(at)
         self.enforcer.can(id, "sso")
         self.headers.of(self.enforcer.consume(id, "api"))
@@ -118,7 +118,7 @@ class Process:
 
 
 def measure(ids=MILLION, steady=STEADY):
-    """Print, as JSON, the resident megabytes before, when everything is full, and at the end."""
+    """Print the resident megabytes as JSON: before, when everything is full, and at the end."""
     gc.set_threshold(200_000, 20, 100)  # with so many objects alive, most of the time would be the collector's
     process = Process(step=100)
     process.meet(-1)
@@ -138,7 +138,7 @@ def resident():
 
 
 def lower_every_bound(change, setitem):
-    """Make thousands of ids many."""
+    """Lower every bound, so that thousands of ids exceed it."""
     for module, name in (
         (headers, "MAX_ENCODED"),
         (local_limits, "SEEN"),
@@ -152,7 +152,7 @@ def lower_every_bound(change, setitem):
 
 
 def measure_bounded(ids=30_000, steady=5_000):
-    """Print the same for the embedded store alone, with every bound lowered, and how many were allowed."""
+    """Print the resident megabytes of the embedded store with lowered bounds, and how many charges were allowed."""
     lower_every_bound(setattr, operator.setitem)
     enforcer, headers = Enforcer(POLICY, accounts={}, clock=Clock(step=100_000)), RateLimitHeaders()
     found, allowed = [], 0
@@ -168,16 +168,16 @@ def measure_bounded(ids=30_000, steady=5_000):
 
 @pytest.fixture
 def small(monkeypatch):
-    """Lower every bound, so that thousands of ids are many."""
+    """Lower every bound for one test."""
     lower_every_bound(monkeypatch.setattr, monkeypatch.setitem)
 
 
 def sizes(*roots):
-    """Return the size of every collection that can be reached from *roots*, the largest first, and its type."""
+    """Return size and type of every collection reachable from *roots*, the largest first."""
     seen, todo, found = set(), list(roots), []
     while todo:
         thing = todo.pop()
-        if id(thing) in seen or isinstance(thing, type | types.ModuleType | Policy | Flaky):  # it stands for a server
+        if id(thing) in seen or isinstance(thing, type | types.ModuleType | Policy | Flaky):  # that is a server
             continue
         if isinstance(thing, dict) and "__builtins__" in thing:
             continue
@@ -192,11 +192,11 @@ def sizes(*roots):
 
 
 def test_no_collection_grows_with_the_number_of_ids(small):
-    """Whatever it is called: every collection that the enforcers hold is looked at."""
+    """The test examines every collection that the enforcers reach."""
     process = Process(step=100_000)
     for at in range(MANY):
         process.meet(at)
-    # Shares keep two generations of what they have seen; operations of one account have a bound of their own.
+    # Local limits keep two generations of usage; operations of one account have a bound of their own.
     large = [each for each in sizes(*process.parts) if each[0] > 2 * CAP]
     assert all(4096 >= size for size, _ in large)
     assert 1 >= len(large)
@@ -221,7 +221,7 @@ def test_a_store_full_of_what_must_not_be_forgotten_takes_no_newcomers(small):
 
 
 def test_a_newcomer_looks_at_few_records_however_many_have_gone(small, monkeypatch):
-    """In a full store too, where each newcomer is turned away."""
+    """This holds in a full store too, which refuses each new account."""
     looked = 0
     is_idle = memory.Ledger.is_idle
 
@@ -289,7 +289,7 @@ def test_ids_that_are_refused_are_kept_nowhere(small):
 
 
 def alone(what):
-    """Return what a process of its own prints."""
+    """Return the output of a separate process."""
     code = f"import sys; sys.path.append('../helpers'); import test_hostile_memory; test_hostile_memory.{what}()"
     run = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=Path(__file__).parent,
                          capture_output=True, text=True, check=True)  # fmt: skip
@@ -301,7 +301,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="
 
 @needs_proc
 def test_thirty_thousand_ids_take_no_more_memory_than_the_bounds_say():
-    """25,000 more than fill every bound: so much as a hundred bytes for each of them would be 2.5 MB."""
+    """25,000 ids come after every bound is reached: a hundred bytes for each would be 2.5 MB."""
     before, steady, after, allowed = alone("measure_bounded")
     assert 30_001 == allowed
     assert after - steady < 1.5
@@ -312,7 +312,7 @@ def test_thirty_thousand_ids_take_no_more_memory_than_the_bounds_say():
 @pytest.mark.timeout(3600)
 @needs_proc
 def test_a_million_ids_take_no_more_memory_than_a_quarter_of_them():
-    """What docs/operations.md says of one process with every default, and room for the allocator."""
+    """The bound is that of docs/operations.md for one process with every default, plus room for the allocator."""
     before, steady, after = alone("measure")
     assert after - steady < 64
     assert after - before < 1500

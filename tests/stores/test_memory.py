@@ -1,4 +1,4 @@
-"""The embedded store: whole under threads and forks, and never larger than it may be."""
+"""Embedded store: correct under threads and forks, and never larger than `max_keys`."""
 
 import os
 import signal
@@ -76,7 +76,7 @@ def used(store: MemoryStore, account: str, limit: Limit, scope: str | None = Non
 
 @pytest.fixture
 def hurried():
-    """Let threads take turns as often as the interpreter can."""
+    """Let the interpreter switch threads as often as it can."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -169,7 +169,7 @@ def test_eight_threads_of_newcomers_leave_no_more_records_than_there_may_be(cloc
 
 
 class StandingClock:
-    """A clock that stands in the way of every thread but the main one."""
+    """A clock that blocks every thread but the main one."""
 
     def __init__(self) -> None:
         self.asked, self.go = threading.Event(), threading.Event()
@@ -203,7 +203,7 @@ def test_a_child_uses_a_store_whose_lock_another_thread_held_at_the_fork():
 
 
 def exit_code(child: int) -> int:
-    """Wait for *child* to end, ten seconds at most."""
+    """Return the exit code of *child*; wait at most ten seconds."""
     for _ in range(1000):
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
@@ -413,7 +413,7 @@ def test_a_denied_quota_is_counted_and_so_has_a_record(clock):
 
 @dataclass(frozen=True)
 class Transfer:
-    """An order that no store knows."""
+    """An order of an unknown kind."""
 
     account: str
 
@@ -438,7 +438,7 @@ def test_a_store_without_room_or_answer_cannot_be_built(clock, wrong):
 
 
 def test_a_full_store_says_so_once_and_claims_nothing(caplog):
-    """A newcomer without room is told nothing is known, and no tier is recommended; the log says it once."""
+    """The usage of a new account is unknown then, no tier is recommended, and the log says so once."""
     ent = Enforcer(policy(), accounts={"a": "pro", "b": "pro"}, store=MemoryStore(max_keys=1))
     ent.consume("a", "leads")
 

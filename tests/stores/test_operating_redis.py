@@ -1,4 +1,4 @@
-"""What docs/operating-redis.md says is so, on real servers."""
+"""The facts in docs/operating-redis.md, on real servers."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_a_restart_forgets_what_is_not_in_the_append_only_file(rack, lines, left
 
 
 def refusal(store):
-    """Charge as many new accounts as the free memory holds and more; return what the store says against it."""
+    """Charge more new accounts than the free memory holds; return the error."""
     try:
         for at in range(1000):
             store.execute(Charge(f"newcomer-{at}", (Part(API, 100),)))
@@ -162,7 +162,7 @@ def refusal(store):
 
 
 def fill(server, policy):
-    """Count for 300 accounts with a rate and 300 with a quota, then fill the memory; return how many of each are left."""
+    """Charge 300 accounts with a rate and 300 with a quota, then fill the memory; return how many records of each are left."""
     store = RedisStore(server.url)
     with server.client() as admin:
         for at in range(300):

@@ -1,4 +1,4 @@
-"""One store and very many tasks: everybody is answered, in turn, and whoever is cancelled leaves nothing behind."""
+"""One store and many tasks: calls are answered in order, and a cancelled call leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from entitlements.rules.periods import month_ends
 from entitlements.stores.redis import AsyncRedisStore
 
 PLACES = 4
-"""Connections that a store below may have."""
+"""Connections of each store in this file."""
 
 TTL = 50_000
-"""Of reservations below, in microseconds."""
+"""Time to live of reservations in this file, in microseconds."""
 
 LEADS, AGENTS = Quota("leads", deadline=10 * SECOND), Allocation("agents", deadline=10 * SECOND)
 
@@ -32,12 +32,12 @@ def rate(name, deadline=10 * SECOND):
 
 
 def held(size=10**6):
-    """Return parts of what can be reserved."""
+    """Return parts that can be reserved."""
     return Part(LEADS, size, 2, month_ends(None, time.time_ns() // 1000)), Part(AGENTS, size, 3)
 
 
 def connections(server):
-    """Return how many clients the server has, us included."""
+    """Return how many clients the server has, this one included."""
     with server.client() as admin:
         return len(admin.client_list())
 
@@ -58,7 +58,7 @@ async def test_two_thousand_calls_at_once_are_all_answered_each_its_own(valkey):
 
 @pytest.mark.parametrize("most", [1, 16, 50])
 async def test_none_of_two_thousand_calls_is_served_long_after_those_who_came_later(valkey, most):
-    """Whoever came first is served first, but for those who are under way together: on the server, too."""
+    """Calls are served in order of arrival, except those in flight at the same time; the server sees the same order."""
     store = AsyncRedisStore(f"{valkey.url}?max_connections={most}")
     await asyncio.gather(*(store.execute(Charge("warm", (Part(rate("api"), 2**30),))) for _ in range(200)))
     done, used = [], {}
@@ -78,7 +78,7 @@ async def test_none_of_two_thousand_calls_is_served_long_after_those_who_came_la
 
 
 async def test_two_thousand_calls_of_different_kinds_get_answers_of_their_kind(valkey):
-    """Long answers and short ones, of different scripts, on the same few connections."""
+    """Long and short replies of different scripts share a few connections."""
     store = AsyncRedisStore(f"{valkey.url}?max_connections={PLACES}")
     orders = []
     for number in range(500):
@@ -104,7 +104,7 @@ async def test_two_thousand_calls_of_different_kinds_get_answers_of_their_kind(v
 
 
 class Cut:
-    """Awaits something and cancels the task at its n-th wait, from outside as anybody would; *reached* says whether."""
+    """Awaitable that cancels its task at the n-th wait of another awaitable; *reached* is true once it has."""
 
     def __init__(self, awaited, at):
         self._awaited, self._at, self.reached = awaited, at, False
@@ -129,7 +129,7 @@ class Cut:
 
 
 async def cut(awaited, at):
-    """Return what *awaited* gives, and whether it was cancelled at its wait number *at*."""
+    """Return the result of *awaited*, and whether it was cancelled at its wait number *at*."""
     knife = Cut(awaited, at)
     try:
         return await knife, knife.reached
@@ -139,7 +139,7 @@ async def cut(awaited, at):
 
 
 def orders(number):
-    """Return orders of every script, each with an operation of its own; the first takes *number* units of its own."""
+    """Return orders of every script, each with a unique operation; the first takes *number* units."""
     return [
         Charge("acme", (Part(rate(f"r{number}"), 10**6, number),)),
         Charge("acme", held(), Verb.RESERVE, operation=f"o:r{number}", ttl=TTL),
@@ -149,7 +149,7 @@ def orders(number):
 
 
 async def stands(store, server, places=PLACES):
-    """Check that each of as many calls as there are places gets its own answer, and no connection is left over."""
+    """Check that as many calls as there are slots get their answers, and that no connection is left over."""
     asked = [Charge(f"probe{each}", (Part(rate("p"), 10**9, each + 1),)) for each in range(PLACES)]
     before = [(await store.execute(Read(each.account, each.parts))).lines[0].used for each in asked]
     answers = await asyncio.gather(*map(store.execute, asked))
@@ -160,7 +160,7 @@ async def stands(store, server, places=PLACES):
 
 
 async def nothing_is_reserved(store):
-    """Check that what was reserved has lapsed once its time is over."""
+    """Check that every reservation has lapsed once its time to live is over."""
     await asyncio.sleep(TTL / SECOND + 0.01)
     read = await store.execute(Read("acme", held()))
     assert [0, 0] == [line.reserved for line in read.lines]
@@ -168,7 +168,7 @@ async def nothing_is_reserved(store):
 
 @pytest.mark.parametrize("state", ["cold", "warm", "without scripts", "waiting"])
 async def test_a_call_may_be_cancelled_at_every_one_of_its_waits(valkey, state):
-    """On a connection to be opened, on an open one, where the scripts are unknown, and in the queue for a turn."""
+    """Waits: for a new connection, on an open one, for a missing script, and for a slot."""
     store = AsyncRedisStore(f"{valkey.url}?max_connections={PLACES}")
     reached = set()
     for kind in range(4):
@@ -204,14 +204,14 @@ PLANS = st.lists(
     max_size=40,
 )  # fmt: skip
 """
-Of each task: which order, at which of its own waits it is cancelled, after how many turns of the loop it begins, and
-which other task, counted from it, it cancels at the moment of its answer: that may be the one that gets its place.
+Of each task: its order, the wait at which it is cancelled, the iterations of the loop before it begins, and the task,
+counted from it, that it cancels when it gets its answer: that may be the one that gets its slot.
 """
 
 
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
-    phases=[Phase.reuse, Phase.generate],  # where a place is lost somebody waits for seconds: shrinking takes too long
+    phases=[Phase.reuse, Phase.generate],  # a lost slot makes a call wait for seconds: shrinking takes too long
 )
 @given(plan=PLANS, places=st.sampled_from([1, 1, 2, PLACES]), flushes=st.booleans())
 def test_whatever_is_cancelled_among_many_calls_the_others_are_served_and_all_is_whole(valkey, plan, places, flushes):
@@ -256,7 +256,7 @@ POLICY = Policy.parse(
 
 
 async def test_a_reservation_that_is_cancelled_at_any_wait_holds_nothing_after_its_time(valkey):
-    """Made, worked under and committed as a block: wherever it is cancelled, units are used or free, none reserved."""
+    """A block reserves, works and commits: wherever it is cancelled, units are used or free, and none are reserved."""
 
     async def work(enforcer):
         async with enforcer.reserve("acme", "agents", 2, ttl=TTL / SECOND):

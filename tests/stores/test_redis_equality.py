@@ -1,4 +1,4 @@
-"""The scripts and the Python laws give the same answers to the same histories; a fault in the scripts shows."""
+"""Differential tests: the scripts and the Python laws answer alike, and a fault in the scripts is found."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_memory_and_every_server_answer_alike(server, history):
 
 
 class Both:
-    """Both stores, asked the same on one clock."""
+    """Both stores on one clock; an order is executed by both."""
 
     def __init__(self, client, change=lambda script: script):
         client.flushdb()
@@ -63,7 +63,7 @@ class Both:
 
 
 class Ways:
-    """The server with and without the short way of one quota, asked the same on one clock: what they keep is alike, too."""
+    """The scripts with and without the fast path of one quota, on one clock; their records are compared too."""
 
     def __init__(self, client, change=lambda script: script):
         client.flushdb()
@@ -80,13 +80,13 @@ class Ways:
 
 
 def long_way(script):
-    """Return a script without the short way of one quota."""
+    """Return a script without the fast path of one quota."""
     return make_script(script.name, script.text.decode().replace(scripts._read("quota"), ""))
 
 
 @pytest.fixture
 def both(valkey):
-    """Both stores on one clock; calling it asks both and compares."""
+    """Both stores on one clock; a call executes an order by both and compares."""
     with valkey.client() as client:
         yield Both(client)
 
@@ -106,7 +106,7 @@ def test_the_oldest_operations_go_alike_when_there_are_too_many(both):
     both(leads(1, operation="k:second", keyed=True))
 
     assert 1 == both(leads(1, operation="k:third", keyed=True)).forgotten
-    assert Status.ADMITTED is both(leads(1, operation="o:0")).status  # forgotten, so it counts anew
+    assert Status.ADMITTED is both(leads(1, operation="o:0")).status  # forgotten, so it counts again
     assert Status.REPLAYED is both(leads(1, operation="o:2")).status
     assert Status.REPLAYED is both(leads(1, operation="k:first", keyed=True)).status
 
@@ -135,7 +135,7 @@ def test_expired_operations_go_four_at_a_time_and_their_ids_can_come_back(both):
 def test_lapsed_reservations_end_64_at_a_time_the_earliest_first(both):
     parts = (Part(LEADS, UNLIMITED, 1, month_ends(None, NOW)), Part(AGENTS, UNLIMITED, 2))
     for number in range(2 * MAX_SWEPT_RESERVATIONS + 10):
-        ttl = SECOND * (1 + number * 37 % 11)  # many lapse at the same instant: then the id decides
+        ttl = SECOND * (1 + number * 37 % 11)  # many lapse at the same time: then the order is that of the ids
         both(Charge(ACCOUNT, parts, Verb.RESERVE, operation=f"o:{number}ü", ttl=ttl))
     both.clock.now += MINUTE
 
@@ -179,7 +179,7 @@ def step_back(both):
 
 
 def other_law(both):
-    """Refund what was taken under another window, and another law, than stands there now."""
+    """Refund a charge of another window, and of another law, than the stored meter has."""
     laws = [
         Rate("api", MINUTE),
         Rate("api", 61 * SECOND),
@@ -197,7 +197,7 @@ def other_law(both):
 
 
 def refund_beside_reservation(both):
-    """Refund a charge whose units are no longer all there beside what is reserved."""
+    """Refund more units than are left besides the reserved ones."""
     both(leads(3, operation="o:1"))
     both(leads(2, operation="o:2", verb=Verb.RESERVE, ttl=MINUTE))
     both(SetUsage(ACCOUNT, Part(LEADS, UNLIMITED, 3, month_ends(None, NOW))))
@@ -206,7 +206,7 @@ def refund_beside_reservation(both):
 
 
 def one_quota(both):
-    """Charge one quota again and again, mostly without a name, beside whatever else touches it."""
+    """Charge one quota many times, mostly without a key, between other orders that change it."""
     chance, number = random.Random(1), 0
     for _ in range(1_500):
         mode = Mode.SHADOW if chance.random() < 0.2 else Mode.ENFORCE
@@ -257,7 +257,7 @@ FAULTS = {
     ),
     "sliding: the key expires too early": ("kept = idle_at + window", "kept = idle_at - window"),
     "sliding: the key never expires": ("redis.call('PEXPIRE', key, life)\nend\nreturn pack('>Bi8i8I4', 0", "end\nreturn pack('>Bi8i8I4', 0"),
-    "meters: a changed window does not start anew": (
+    "meters: a changed window does not start again": (
         "meter.law == part.kind and meter.window == part.window and meter", "meter.law == part.kind and meter",
     ),
     "meters: a refund goes to whatever law stands there": (
@@ -301,7 +301,7 @@ HARD = {
     "quota: refusals are not counted", "allocation: the last unit is refused", "refund: gives back twice",
     "settle: a commit of less keeps all",
 }  # fmt: skip
-"""Faults that only some hundred random histories show."""
+"""Faults that only some hundred random histories find."""
 
 
 @pytest.mark.timeout(600)
@@ -323,7 +323,7 @@ def test_a_planted_fault_is_found(valkey, fault):
 
 
 def found_by_a_story(client, planted):
-    """Return the name of the first story that goes differently with the fault, if one does."""
+    """Return the name of the first story in which the fault shows, or None."""
     told = [(story, Both) for story in STORIES] + [(one_quota, Ways)]
     for story, asked in told:
         try:
@@ -334,7 +334,7 @@ def found_by_a_story(client, planted):
 
 
 def found_by_chance(client, planted):
-    """Return after how many random histories an order is answered differently with the fault, and which; None if none is."""
+    """Return after how many random histories the fault shows, and in which order; or None."""
     tried, shown = 0, []
 
     @settings(

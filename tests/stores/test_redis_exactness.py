@@ -1,4 +1,4 @@
-"""What is promised of counters that many share: exact to the unit, whoever asks, whatever their clocks say."""
+"""Shared counters are exact to the unit, for any client and any client clock."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ ASKED = st.tuples(
 
 
 def answer(enforcer, verb, name, n):
-    """Return what an enforcer says, as text without operation ids."""
+    """Return a decision as text without operation ids."""
     if verb == "reserve":
         name = "leads" if name in {"api", "fixed", "bucket"} else name
         decision = enforcer.reserve("petra", name, n, ttl=1800).decision
@@ -79,7 +79,7 @@ def answer(enforcer, verb, name, n):
     asked=st.lists(st.tuples(ASKED, SKEWS), min_size=1, max_size=15),
 )
 def test_a_client_clock_that_is_up_to_an_hour_off_changes_no_answer(valkey, anchor, begins, asked):
-    """The server's clock goes over the end of a period; clients beside it are early, late, or right."""
+    """The server's clock passes the end of a period; the clients' clocks are early, late, or right."""
     now = month_ends(anchor, NOW)[2] + begins
     petra = {"petra": Account("petra", "pro", anchor=anchor)}
     skew = 0
@@ -98,7 +98,7 @@ def test_a_client_clock_that_is_up_to_an_hour_off_changes_no_answer(valkey, anch
 
 
 class Alternating:
-    """One store that is both: every other order goes through an event loop."""
+    """One store over both: every other order goes through an event loop."""
 
     via = "store"
 

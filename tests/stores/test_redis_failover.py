@@ -1,4 +1,4 @@
-"""A master dies under load: what is admitted beyond the limit is what asynchronous replication lost, and no unit more."""
+"""A master dies under load: the units above the limit are those that asynchronous replication lost, and no more."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ pytestmark = [
 
 LEFT = 1500
 CURED = re.compile("cannot connect; check|sentinel")
-"""What an error says when nothing was sent: that a server cannot be reached, or that no sentinel knows a primary."""
+"""Text of an error after which nothing was sent: no connection to a server, or no primary known to a sentinel."""
 LEADS = Quota("leads", deadline=SECOND // 4)
 
 
 def lead(operation):
-    """Return a charge of one lead that can be recognised later."""
+    """Return a charge of one lead with an operation id."""
     ends = month_ends(None, time.time_ns() // 1000)
     return Charge("acme", (Part(LEADS, LEFT, 1, ends),), operation=operation, keyed=True)
 
 
 @dataclass
 class Load:
-    """Charges from six tasks and two threads, one after the other each, until the quota is used up or *over* is set."""
+    """Charges by six tasks and two threads, each one at a time, until the quota is used up or *over* is set."""
 
     url: str
     over: threading.Event = field(default_factory=threading.Event)
@@ -92,7 +92,7 @@ class Load:
 
 
 def admitted_before(load, many):
-    """Wait until so many were admitted."""
+    """Wait until so many charges were admitted."""
     until = time.monotonic() + 30
     while len(load.of(Status.ADMITTED)) < many:
         assert time.monotonic() < until
@@ -104,7 +104,7 @@ def kill(sentinel, load):
 
 
 def freeze(sentinel, load):
-    """Let the master be silent, and come back when another reigns; the sentinels make it a replica."""
+    """Freeze the master until there is another one; the sentinels make it a replica."""
     old = sentinel.master
     old.stop()
     sentinel.failed_over(old)
@@ -112,7 +112,7 @@ def freeze(sentinel, load):
 
 
 def cut_off_and_kill(sentinel, load):
-    """Let the master take a hundred charges more that no replica hears of."""
+    """Cut the master off from its replicas, let it take a hundred charges, and kill it."""
     old, replica = sentinel.master, sentinel.replica
     replica.stop()
     with old.client() as admin:
@@ -141,9 +141,9 @@ def test_a_failover_under_load_loses_only_what_no_replica_had_and_says_clearly_w
         load.over.set()
         for worker in workers:
             worker.join()
-        gc.collect()  # what was dropped open is of this test, not of the next one
+        gc.collect()  # collect connections dropped by this test here, not in the next one
 
-    # Every charge ended in an answer, or in an error that says what is known of it.
+    # Every charge ended in an answer, or in an error that says whether it was carried out.
     failed = [each for each in load.said.values() if isinstance(each, StoreError)]
     assert {type(each) for each in failed} <= {Broken, TimedOut, Unreachable, Overloaded, Rejected}
     assert failed
@@ -151,17 +151,17 @@ def test_a_failover_under_load_loses_only_what_no_replica_had_and_says_clearly_w
     assert [] == [str(each) for each in failed if isinstance(each, Broken | TimedOut) and "unknown" not in str(each)]
     assert [] == [str(each) for each in failed if isinstance(each, Unreachable) and not CURED.search(str(each))]
 
-    # The same stores went on by themselves, to the end of the quota.
+    # The stores recovered without help, and used up the quota.
     assert load.of(Status.REFUSED)
 
-    # What the new master knows of, it counts, and nothing else.
+    # The new master counts the charges that it knows, and no others.
     remembered = {name for name in load.said if store.execute(Recall(lead(name))).status is Status.REPLAYED}
     used = store.execute(Read("acme", lead("k:any").parts)).lines[0].used
     assert LEFT == used == len(remembered)
     with new.client() as admin:
         assert b"master" == admin.execute_command("ROLE")[0]
 
-    # Lost is what the old master admitted last, and the account got exactly that much above its limit.
+    # The charges that the old master admitted last are lost; the account got exactly those above its limit.
     admitted, unknown = load.of(Status.ADMITTED), load.of(Broken | TimedOut)
     lost = [name for name in admitted if name not in remembered]
     carried_out = [name for name in unknown if name in remembered]

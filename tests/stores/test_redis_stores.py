@@ -1,4 +1,4 @@
-"""The Redis stores on real servers: the same stories as in memory, one script call each, and clear errors."""
+"""Redis stores on real servers: they answer as in memory, with one script call per order and clear errors."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_a_fake_clock_is_refused_beside_a_networked_store(valkey):
 
 
 def calls_of(client):
-    """Return how often each command was called from outside a script and inside one."""
+    """Return how often each command was called outside a script and inside one."""
     return {name: stats["calls"] for name, stats in client.info("commandstats").items()}
 
 
@@ -226,7 +226,7 @@ def test_a_charge_of_one_quota_reads_and_writes_its_record_once(valkey, store):
         calls = calls_of(admin)
 
     assert list(range(3, 13)) == used
-    names = ("evalsha", "time", "hmget", "hget", "hset")  # the one HGET looks whether the oldest operation has expired
+    names = ("evalsha", "time", "hmget", "hget", "hset")  # the one HGET reads whether the oldest operation has expired
     assert (10, 10, 10, 10, 10) == tuple(calls[f"cmdstat_{name}"] for name in names)
 
 
@@ -297,7 +297,7 @@ return {1, math.floor((burst - (new - now)) / emission), -1, new - now}
 
 @pytest.mark.slow
 def test_one_rate_takes_at_most_a_fifth_more_server_time_than_a_minimal_gcra(server):
-    """Medians over interleaved rounds: a busy machine disturbs both alike."""
+    """Compare medians of interleaved rounds: a busy machine disturbs both alike."""
     store = RedisStore(server.url)
     with server.client() as client:
         sha = client.script_load(GCRA)
@@ -324,7 +324,7 @@ def test_one_rate_takes_at_most_a_fifth_more_server_time_than_a_minimal_gcra(ser
 
 @pytest.mark.slow
 def test_what_each_limit_more_in_a_charge_adds_in_server_time_is_printed(server):
-    """Printed by -rP; that it stays one call, whatever the charge holds, is what is asserted."""
+    """The times are printed by -rP; the test asserts that each charge is one call."""
     parts, store, spent = five().parts, RedisStore(server.url), []
     with server.client() as client:
         for count in range(1, 6):
@@ -405,7 +405,7 @@ async def test_a_server_that_lost_its_scripts_gets_them_again_from_an_event_loop
 
 
 def both_ways(url):
-    """Charge once by each store; return what each said was used."""
+    """Charge once by each store; return the usage that each reports."""
 
     async def later():
         store = AsyncRedisStore(url)
@@ -481,7 +481,7 @@ def test_a_wrong_url_is_refused_at_once(url, says):
 
 
 def errors_of(url, order=None):
-    """Return what both stores raise for one order, and the longest that one took."""
+    """Return the errors of both stores for one order, and the longer of their times."""
 
     async def later():
         store = AsyncRedisStore(url)
@@ -554,14 +554,14 @@ def test_a_foreign_value_is_reported_and_stays(server):
 DAMAGE = {
     "empty": lambda _: b"",
     "cut short": lambda value: value[: len(value) // 2],
-    "numbers that nobody wrote": lambda value: b"\xff" * len(value),
+    "numbers out of range": lambda value: b"\xff" * len(value),
     "another kind": lambda _: b"7",
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_no_damaged_field_of_a_record_is_read_for_another_or_overwritten(server, damage):
-    """What an order needs and cannot be right is reported, and the whole record stays as it is."""
+    """A damaged field that an order needs is an error, and the whole record stays as it is."""
     key, store = account_key("ent", "acme"), RedisStore(server.url)
     store.execute(five("k:1"))
     with server.client() as admin:
@@ -715,13 +715,13 @@ async def test_a_slot_that_moves_under_load_loses_no_charge_and_fails_none(clust
 
 
 def roomy_five(operation):
-    """Return a charge of five limits that have room for a long test."""
+    """Return a charge of five limits with room for a long test."""
     charge = five(operation)
     return replace(charge, parts=tuple(part._replace(size=2**30) for part in charge.parts))
 
 
 def test_the_key_of_a_cancelled_reservation_reserves_again_here_too(valkey):
-    """Cancelled, reserved again with its key, and committed: the units are held, and then used."""
+    """It is cancelled, reserved again with its key, and committed: the units are reserved, then used."""
     with Enforcer(policy(), accounts={"petra": "pro"}, store=valkey.url) as ent:
         ent.reserve("petra", "agents", 3, key="job-1").cancel()
         retried = ent.reserve("petra", "agents", 3, key="job-1")
@@ -748,7 +748,7 @@ async def test_opening_connects_before_the_first_charge(valkey):
 
 @pytest.mark.parametrize("limit", [Rate("quick", HOUR, deadline=SECOND), Allocation("seats", deadline=SECOND)])
 def test_a_deadline_of_a_limit_holds_on_a_cluster_too(cluster, limit):
-    """Also where every node is silent, as then nobody says anew which slots are where; what was sent may be done."""
+    """This holds too if every node is silent and none returns the map of the slots; a call that was sent may be done."""
     store = RedisStore(cluster.url)
     store.execute(five())
     for node in cluster.nodes:
@@ -791,7 +791,7 @@ def test_the_order_after_one_that_failed_asks_where_the_slots_are(cluster):
 
 
 def test_a_signal_that_interrupts_a_wait_does_not_cost_a_place():
-    """What a handler raises while a thread waits its turn leaves every place where it was."""
+    """A signal handler that raises while a thread waits for a slot loses none."""
     slots = Slots(1)
     assert slots.acquire(1) is None
 
@@ -811,7 +811,7 @@ def test_a_signal_that_interrupts_a_wait_does_not_cost_a_place():
 
 
 def test_a_replica_that_refuses_is_left_for_whoever_its_name_leads_to_now(valkey):
-    """A connection to a server that says READONLY is not kept: the next order connects anew."""
+    """A connection to a server that replies READONLY is closed: the next order connects again."""
     store = RedisStore(valkey.url)
     store.execute(one("warm"))
     with valkey.client() as admin:
@@ -852,7 +852,7 @@ def test_a_name_is_looked_up_once_until_a_connection_fails(valkey, monkeypatch):
     try:
         for _ in range(3):
             store.execute(one())
-            store.close()  # the next one connects anew
+            store.close()  # the next one connects again
         assert 1 == looked_up.count("localhost")
 
         valkey.kill()

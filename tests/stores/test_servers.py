@@ -1,4 +1,4 @@
-"""The servers of the tests are real, are what their names say, come back as new, and never stay behind."""
+"""Servers of the tests: they are of the named versions, are reset between tests, and are always stopped."""
 
 from __future__ import annotations
 

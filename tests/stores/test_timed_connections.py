@@ -1,4 +1,4 @@
-"""A thread waits no longer than its deadline, whatever it must look up, dial and read before it is answered."""
+"""A thread waits no longer than its deadline, over all addresses, connections and reads of a call."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ TWICE = 1.9 * DEADLINE
 HASTY = Charge("acme", (Part(Rate("api", HOUR, deadline=int(DEADLINE * SECOND)), 100),))
 BRISK = Charge("acme", (Part(Rate("api", HOUR, deadline=2 * SECOND), 100),))
 PATIENT = Charge("acme", (Part(Rate("api", HOUR, deadline=LONG), 100),))
-"""For what may take a busy machine a moment."""
+"""For calls that may take a busy machine a moment."""
 
 
 def seconds(store, charge=HASTY):
-    """Return how long a charge waits that cannot be sent."""
+    """Return how long a charge takes that cannot be sent."""
     began = monotonic()
     with pytest.raises(Unreachable):
         store.execute(charge)
@@ -36,7 +36,7 @@ def seconds(store, charge=HASTY):
 
 
 def started(url):
-    """Return a store whose calls are no longer as patient as a first connection."""
+    """Return a store after the start-up time, in which calls wait longer for the first connection."""
     store = RedisStore(url)
     store._pool._start_up.ends = 0.0
     return store
@@ -44,7 +44,7 @@ def started(url):
 
 @contextmanager
 def silent(servers):
-    """Yield the ports of so many servers that take connections and never say anything."""
+    """Yield the ports of servers that accept connections and never reply."""
     with ExitStack() as stack:
         listening = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(servers)]
         yield [each.getsockname()[1] for each in listening]
@@ -52,14 +52,14 @@ def silent(servers):
 
 @contextmanager
 def deaf(addresses, port=0):
-    """Yield a port, this one if it is given, at which so many addresses (127.0.0.2 and on) do not even take a connection."""
+    """Yield a port, or the given one, on which addresses from 127.0.0.2 on do not accept connections."""
     with ExitStack() as stack:
         for place in range(2, 2 + addresses):
             listening = stack.enter_context(socket.socket())
             listening.bind((f"127.0.0.{place}", port))
             listening.listen(0)
             port = listening.getsockname()[1]
-            for _ in range(3):  # more than wait in its queue
+            for _ in range(3):  # more than its backlog
                 caller = stack.enter_context(socket.socket())
                 caller.setblocking(False)
                 caller.connect_ex((f"127.0.0.{place}", port))
@@ -67,7 +67,7 @@ def deaf(addresses, port=0):
 
 
 class Names:
-    """A resolver of some names; `asked` are those that it was asked for."""
+    """Resolver of some names; `asked` lists the names of its calls."""
 
     def __init__(self):
         self.addresses, self.asked, self.pause, self._real = {}, [], 0.0, socket.getaddrinfo
@@ -95,7 +95,7 @@ def test_a_slow_handshake_holds_a_thread_no_longer_than_its_deadline(valkey, how
     with proxied(valkey.port) as proxy:
         store = RedisStore(proxy.url)
         store.execute(PATIENT)
-        store.close()  # the next one connects anew
+        store.close()  # the next one connects again
         setattr(proxy, how, 0.9 * DEADLINE)
         assert seconds(store) < TWICE
         proxy.late = proxy.drips = 0.0
@@ -173,7 +173,7 @@ def test_a_name_is_looked_up_when_the_store_is_built_and_again_once_a_connection
     assert ["localhost"] == names.asked
     for _ in range(2):
         store.execute(PATIENT)
-        store.close()  # the next one connects anew
+        store.close()  # the next one connects again
     assert ["localhost"] == names.asked
 
     server.kill()
