@@ -1,5 +1,5 @@
 """
-What each customer account may do, how much, and how fast, decided in your own process.
+Entitlements of customer accounts: features, limits and rates, decided in your own process.
 
     from entitlements import Enforcer, Policy
 
@@ -16,73 +16,62 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from entitlements.accounts import CsvAccounts as CsvAccounts
-    from entitlements.async_enforcer import AsyncEnforcer as AsyncEnforcer
-    from entitlements.default import can as can
-    from entitlements.default import use as use
-    from entitlements.enforcer import Enforcer as Enforcer
-    from entitlements.errors import AccountError as AccountError
-    from entitlements.errors import AccountsUnavailable as AccountsUnavailable
-    from entitlements.errors import Denied as Denied
-    from entitlements.errors import EntitlementsError as EntitlementsError
-    from entitlements.errors import KeyReused as KeyReused
-    from entitlements.errors import NotLoaded as NotLoaded
-    from entitlements.errors import PolicyError as PolicyError
-    from entitlements.errors import ReservationExpired as ReservationExpired
-    from entitlements.errors import StoreError as StoreError
-    from entitlements.errors import UnknownAccount as UnknownAccount
-    from entitlements.errors import UnknownFeature as UnknownFeature
-    from entitlements.feature_requests import FeatureRequests as FeatureRequests
-    from entitlements.model.account import Account as Account
-    from entitlements.model.account import Change as Change
-    from entitlements.model.account import Grant as Grant
-    from entitlements.model.account import Override as Override
-    from entitlements.model.account import Trial as Trial
-    from entitlements.model.decision import Decision as Decision
-    from entitlements.model.entitlements import Entitlements as Entitlements
-    from entitlements.model.facts import Reason as Reason
-    from entitlements.model.facts import Remedy as Remedy
-    from entitlements.model.limits import NOT_INCLUDED as NOT_INCLUDED
-    from entitlements.model.limits import UNLIMITED as UNLIMITED
-    from entitlements.model.usage import Period as Period
-    from entitlements.model.usage import Usage as Usage
-    from entitlements.policy import Policy as Policy
-    from entitlements.stores.memory import MemoryStore as MemoryStore
+    from entitlements.accounts import CsvAccounts
+    from entitlements.async_enforcer import AsyncEnforcer
+    from entitlements.default import can, use
+    from entitlements.enforcer import Enforcer
+    from entitlements.errors import (
+        AccountError,
+        AccountsUnavailable,
+        Denied,
+        EntitlementsError,
+        KeyReused,
+        NotLoaded,
+        PolicyError,
+        ReservationExpired,
+        StoreError,
+        UnknownAccount,
+        UnknownFeature,
+    )
+    from entitlements.feature_requests import FeatureRequests
+    from entitlements.model.account import Account, Change, Grant, Override, Trial
+    from entitlements.model.decision import Decision
+    from entitlements.model.entitlements import Entitlements
+    from entitlements.model.facts import Reason, Remedy
+    from entitlements.model.limits import NOT_INCLUDED, UNLIMITED
+    from entitlements.model.usage import Period, Usage
+    from entitlements.policy import Policy
+    from entitlements.stores.memory import MemoryStore
 
-_HOMES = {
-    "Account": "model.account",
-    "AccountError": "errors",
-    "AccountsUnavailable": "errors",
-    "AsyncEnforcer": "async_enforcer",
-    "Change": "model.account",
-    "CsvAccounts": "accounts",
-    "Decision": "model.decision",
-    "Denied": "errors",
-    "Enforcer": "enforcer",
-    "Entitlements": "model.entitlements",
-    "EntitlementsError": "errors",
-    "FeatureRequests": "feature_requests",
-    "Grant": "model.account",
-    "KeyReused": "errors",
-    "MemoryStore": "stores.memory",
-    "NOT_INCLUDED": "model.limits",
-    "NotLoaded": "errors",
-    "Override": "model.account",
-    "Period": "model.usage",
-    "Policy": "policy",
-    "PolicyError": "errors",
-    "Reason": "model.facts",
-    "Remedy": "model.facts",
-    "ReservationExpired": "errors",
-    "StoreError": "errors",
-    "Trial": "model.account",
-    "UNLIMITED": "model.limits",
-    "UnknownAccount": "errors",
-    "UnknownFeature": "errors",
-    "Usage": "model.usage",
-    "can": "default",
-    "use": "default",
+_NAMES_BY_MODULE = {
+    "accounts": ["CsvAccounts"],
+    "async_enforcer": ["AsyncEnforcer"],
+    "default": ["can", "use"],
+    "enforcer": ["Enforcer"],
+    "errors": [
+        "AccountError",
+        "AccountsUnavailable",
+        "Denied",
+        "EntitlementsError",
+        "KeyReused",
+        "NotLoaded",
+        "PolicyError",
+        "ReservationExpired",
+        "StoreError",
+        "UnknownAccount",
+        "UnknownFeature",
+    ],
+    "feature_requests": ["FeatureRequests"],
+    "model.account": ["Account", "Change", "Grant", "Override", "Trial"],
+    "model.decision": ["Decision"],
+    "model.entitlements": ["Entitlements"],
+    "model.facts": ["Reason", "Remedy"],
+    "model.limits": ["NOT_INCLUDED", "UNLIMITED"],
+    "model.usage": ["Period", "Usage"],
+    "policy": ["Policy"],
+    "stores.memory": ["MemoryStore"],
 }
+_MODULES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 
 __all__ = [
     "NOT_INCLUDED",
@@ -124,14 +113,14 @@ def __getattr__(name: str) -> object:
     """Load a public name when it is first used."""
     if name == "__version__":
         return import_module("importlib.metadata").version("entitlements")
-    home = _HOMES.get(name)
-    if home is None:
+    module = _MODULES.get(name)
+    if module is None:
         raise AttributeError(f"module 'entitlements' has no attribute {name!r}")
-    value = getattr(import_module(f"entitlements.{home}"), name)
+    value = getattr(import_module(f"entitlements.{module}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
     """Return the public names, loaded or not."""
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_MODULES})

@@ -1,8 +1,8 @@
 """
-The process's default enforcer, and the one call that product code needs: `can`.
+The default enforcer of the process, and `can`, which uses it.
 
-`use(enforcer)` sets it for every thread and task; leaving `with use(enforcer):` puts
-the former one back.
+`use(enforcer)` sets it for every thread and task. Leaving `with use(enforcer):` restores
+the former one.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _default: Enforcer | AsyncEnforcer | None = None
 
 class use:  # noqa: N801 - reads as a statement: use(enforcer), with use(enforcer):
     """
-    Make *enforcer* the process's default, at once.
+    Set *enforcer* as the default of the process, at once.
 
     Args:
         enforcer: An `Enforcer` or an `AsyncEnforcer`.
     """
 
     def __init__(self, enforcer: Enforcer | AsyncEnforcer) -> None:
-        global _default  # noqa: PLW0603 - the process's default is what this is
+        global _default  # noqa: PLW0603 - the default of the process is global
         if not callable(getattr(enforcer, "can", None)):
             raise TypeError(f"{enforcer!r} is not an Enforcer or AsyncEnforcer")
         self._former = _default
@@ -44,21 +44,21 @@ class use:  # noqa: N801 - reads as a statement: use(enforcer), with use(enforce
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Put the former default back."""
+        """Restore the former default."""
         global _default  # noqa: PLW0603 - see above
         _default = self._former
 
 
 def can(account: str | Account, feature: str) -> bool:
     """
-    Say whether the account has a feature, under the process's default enforcer.
+    Return whether the account has a feature, by the default enforcer of the process.
 
-    Never does I/O under an `AsyncEnforcer`.
+    Under an `AsyncEnforcer` it does no I/O.
 
     Raises:
         NotLoaded: Where no default is set, or under an `AsyncEnforcer` for an account
             that is not loaded here.
-        UnknownFeature: For a name that the policy does not know.
+        UnknownFeature: For a name that the policy does not have.
     """
     enforcer = _default
     if enforcer is None:

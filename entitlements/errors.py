@@ -1,9 +1,9 @@
 """
-Every exception of this package, in one tree; this module imports nothing.
+Exceptions of this package, in one tree; this module imports nothing.
 
-Whose fault it is stands in the type: `PolicyError` and `AccountError` are broken
-data, `UnknownFeature` and `KeyReused` broken code, `StoreError` and `AccountsUnavailable` a broken network.
-A denial is a value (`Decision`); `Denied` exists for callers who prefer to raise it.
+The type tells the cause. `PolicyError` and `AccountError` are errors in data, `UnknownFeature`
+and `KeyReused` are errors in code, `StoreError` and `AccountsUnavailable` are failures of a
+network. A denial is a value (`Decision`); `Denied` exists for callers who prefer an exception.
 """
 
 from __future__ import annotations
@@ -18,44 +18,44 @@ if TYPE_CHECKING:
 
 
 class EntitlementsError(Exception):
-    """The root: `except EntitlementsError` catches all that this package raises."""
+    """The base class: `except EntitlementsError` catches every exception of this package."""
 
 
 class Denied(EntitlementsError):
-    """A refused decision, raised by `Decision.raise_for_denied()`; carries it whole."""
+    """A refused decision, raised by `Decision.raise_for_denied()`; `decision` is the decision."""
 
     def __init__(self, decision: Decision) -> None:
         super().__init__(decision.explanation)
         self.decision = decision
 
     def __reduce__(self) -> tuple[type[Denied], tuple[Decision]]:
-        """Survive pickling, which would hand the message to the constructor."""
+        """Pickle the constructor's argument; the default would pickle the message."""
         return (Denied, (self.decision,))
 
 
 class NotLoaded(EntitlementsError):
-    """A plain call met an account that is not loaded here, and may do no I/O."""
+    """A call that may do no I/O met an account that is not loaded in this process."""
 
 
 class UnknownFeature(EntitlementsError):
-    """A feature, level, limit or value key that the policy does not know."""
+    """A feature, level, limit or value key that the policy does not have."""
 
 
 class UnknownAccount(EntitlementsError):
-    """No such account, under a policy that says `unknown_account: raise`."""
+    """An unknown account, under a policy with `unknown_account: raise`."""
 
 
 class AccountError(EntitlementsError, ValueError):
-    """An account that cannot be right, by itself or under the policy in force."""
+    """An account that is invalid, by itself or under the policy in force."""
 
 
 class AccountsUnavailable(EntitlementsError):
-    """The source of accounts is down, and nothing recent is known of this one; what the source raised is its cause."""
+    """The source of accounts failed, and nothing stands in for this account; the source's exception is the cause."""
 
 
 class PolicyError(EntitlementsError, ValueError):
     """
-    A policy that cannot be used; `problems` holds every problem of every file.
+    An invalid policy; `problems` has every problem of every file.
 
     Args:
         problems: Every problem found, errors and warnings, in the order of the files.
@@ -66,24 +66,24 @@ class PolicyError(EntitlementsError, ValueError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
     def __reduce__(self) -> tuple[type[PolicyError], tuple[tuple[Problem, ...]]]:
-        """Survive pickling, which would hand the message to the constructor."""
+        """Pickle the constructor's argument; the default would pickle the message."""
         return (PolicyError, (self.problems,))
 
 
 class KeyReused(EntitlementsError, ValueError):
-    """An idempotency key that already stands for another charge of the account."""
+    """An idempotency key that the account has used for another charge."""
 
 
 class ReservationExpired(EntitlementsError):
-    """A reservation that is gone, and could not be charged anew."""
+    """A reservation that has expired, and whose units could not be charged again."""
 
 
 class StoreError(EntitlementsError):
     """
-    The store could not answer, or answered something it must never answer.
+    The store could not be reached, or its answer was invalid.
 
-    `lasts` is True where waiting does not help: somebody must correct the URL, the rights or the server.
-    `undone` is True where it is certain that nothing was carried out.
+    `lasts` is True where waiting does not help: the URL, the rights or the server must be corrected.
+    `undone` is True where it is certain that nothing was changed.
     """
 
     lasts = False

@@ -1,4 +1,4 @@
-"""What enforcers hand out: the verbs bound to one account, and open reservations."""
+"""Reservations: units that are held until they are committed or cancelled."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 class Reservation:
     """
-    Units held for work that outlives a request; truthy when granted.
+    Units that are held for work that outlives a request; truthy when granted.
 
-    As a context manager it commits all when the block ends, and cancels when the block
-    raises; entering a refused one raises `Denied`.
+    As a context manager it commits all units when the block ends, and cancels when the
+    block raises. Entering a refused reservation raises `Denied`.
 
     Args:
-        id: Names it, so that another process can finish it.
-        decision: How it was granted; None where it was found by its id.
-        ttl: Microseconds it was granted for.
-        commit: Ends it, keeping some or all.
-        cancel: Ends it, keeping nothing.
+        id: Its id, by which another process can finish it.
+        decision: The decision that granted it; None where it was found by its id.
+        ttl: Microseconds for which it was granted.
+        commit: Ends it and keeps some or all of the units.
+        cancel: Ends it and keeps none.
     """
 
     __slots__ = ("_cancel", "_commit", "_ended", "decision", "expires_at", "id")
@@ -44,22 +44,22 @@ class Reservation:
     ) -> None:
         self.id = id
         self.decision = decision
-        self.expires_at = expiry(decision, ttl)
+        self.expires_at = _expiry(decision, ttl)
         self._commit = commit
         self._cancel = cancel
-        self._ended = not id  # refused, or never counted: there is nothing to end
+        self._ended = not id  # refused, or never counted
 
     def __bool__(self) -> bool:
         """Return whether the units were granted."""
         return self.decision is None or self.decision.allowed
 
     def __repr__(self) -> str:
-        """Return its id, and when it lapses."""
+        """Return its id and its expiry."""
         return f"<Reservation {self.id!r} until {self.expires_at}>" if self else "<Reservation refused>"
 
     def commit(self, n: int | Mapping[str, int] | None = None) -> None:
         """
-        Keep *n* of the units, or all, and give the rest back; a second call does nothing.
+        Keep *n* of the units, or all, and return the rest; a second call does nothing.
 
         Args:
             n: None for all, an int where one limit was reserved, else units by limit
@@ -67,25 +67,23 @@ class Reservation:
 
         Raises:
             ValueError: For more than was reserved.
-            ReservationExpired: Where it has lapsed and cannot be charged anew.
+            ReservationExpired: Where it has expired and the units cannot be charged again.
             Denied: Where it was never granted.
         """
-        if self.decision is not None:
-            self.decision.raise_for_denied()
+        _raise_if_denied(self.decision)
         if not self._ended:
             self._commit(n)
             self._ended = True
 
     def cancel(self) -> None:
-        """Give all the units back; nothing happens if it has ended."""
+        """Return all units; do nothing if the reservation has ended."""
         if not self._ended:
             self._cancel()
             self._ended = True
 
     def __enter__(self) -> Self:
         """Return itself, or raise `Denied`."""
-        if self.decision is not None:
-            self.decision.raise_for_denied()
+        _raise_if_denied(self.decision)
         return self
 
     def __exit__(
@@ -95,19 +93,19 @@ class Reservation:
         if kind is None:
             self.commit()
             return
-        with suppress(StoreError):  # what cannot be cancelled now lapses by itself
+        with suppress(StoreError):  # a reservation that cannot be cancelled expires
             self.cancel()
 
 
 class AsyncReservation:
     """
-    Same as `Reservation` for an event loop: await it or enter it, then it is granted or not.
+    `Reservation` for an event loop; it is made when it is first awaited or entered.
 
     Args:
-        reserve: Makes the reservation: its decision, its id, its ttl in microseconds.
-        commit: Ends it, keeping some or all.
-        cancel: Ends it, keeping nothing.
-        id: Of a reservation that was made elsewhere.
+        reserve: Makes the reservation; returns its decision, its id and its ttl in microseconds.
+        commit: Ends it and keeps some or all of the units.
+        cancel: Ends it and keeps none.
+        id: The id of a reservation that was made elsewhere.
     """
 
     __slots__ = ("_cancel", "_commit", "_ended", "_making", "_reserve", "decision", "expires_at", "id")
@@ -137,26 +135,25 @@ class AsyncReservation:
         return self._made().__await__()
 
     async def _made(self) -> Self:
-        """Make the reservation, whoever asks first; one that failed is not made, and can be tried again."""
+        """Make the reservation, unless it is made; after an exception the next call tries again."""
         async with self._making:
             if self._reserve is not None:
                 self.decision, self.id, ttl = await self._reserve()
                 self._reserve = None
-                self.expires_at = expiry(self.decision, ttl)
-                self._ended = not self.id  # refused, or never counted: there is nothing to end
+                self.expires_at = _expiry(self.decision, ttl)
+                self._ended = not self.id  # refused, or never counted
         return self
 
     async def commit(self, n: int | Mapping[str, int] | None = None) -> None:
-        """Same as `Reservation.commit`."""
+        """Keep *n* of the units, or all; arguments and exceptions are those of `Reservation.commit`."""
         await self._made()
-        if self.decision is not None:
-            self.decision.raise_for_denied()
+        _raise_if_denied(self.decision)
         if not self._ended:
             await self._commit(self.id, n)
             self._ended = True
 
     async def cancel(self) -> None:
-        """Same as `Reservation.cancel`."""
+        """Return all units; do nothing if the reservation is not made or has ended."""
         if self._reserve is None and not self._ended:
             await self._cancel(self.id)
             self._ended = True
@@ -164,8 +161,7 @@ class AsyncReservation:
     async def __aenter__(self) -> Self:
         """Make the reservation and return it, or raise `Denied`."""
         await self._made()
-        if self.decision is not None:
-            self.decision.raise_for_denied()
+        _raise_if_denied(self.decision)
         return self
 
     async def __aexit__(
@@ -175,12 +171,17 @@ class AsyncReservation:
         if kind is None:
             await self.commit()
             return
-        with suppress(StoreError):  # what cannot be cancelled now lapses by itself
+        with suppress(StoreError):  # a reservation that cannot be cancelled expires
             await self.cancel()
 
 
-def expiry(decision: Decision | None, ttl: int) -> datetime | None:
-    """Return when a granted reservation lapses, by the clock that granted it."""
+def _raise_if_denied(decision: Decision | None) -> None:
+    if decision is not None:
+        decision.raise_for_denied()
+
+
+def _expiry(decision: Decision | None, ttl: int) -> datetime | None:
+    """Return the expiry of a granted reservation, by the clock that granted it."""
     if decision is None or not decision.allowed:
         return None
     return to_datetime(decision.decided_at + ttl)

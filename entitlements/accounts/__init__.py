@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from entitlements.accounts.cached import AsyncCachedAccounts, CachedAccounts
 from entitlements.accounts.csv.source import CsvAccounts
@@ -45,9 +45,7 @@ if TYPE_CHECKING:
     from entitlements.model.policy import Policy
     from entitlements.ports import Accounts, AsyncAccounts
 
-    Given = Mapping[str, str | Account] | str | os.PathLike[str] | Accounts | AsyncAccounts | None
-
-C = TypeVar("C", CachedAccounts, AsyncCachedAccounts)
+    AnyAccounts = Mapping[str, str | Account] | str | os.PathLike[str] | Accounts | AsyncAccounts | None
 
 __all__ = [
     "AsyncCachedAccounts",
@@ -65,7 +63,7 @@ __all__ = [
 
 
 def open_accounts(
-    accounts: Given,
+    accounts: AnyAccounts,
     *,
     policy: Policy | None = None,
     clock: Callable[[], int] = monotonic,
@@ -92,13 +90,14 @@ def open_accounts(
         return source
     if isinstance(source, StaticAccounts | CsvAccounts):
         return LocalAccounts(source)
-    return _with_listener(
-        source if isinstance(source, CachedAccounts) else CachedAccounts(source, clock=clock), listener
-    )
+    cached = source if isinstance(source, CachedAccounts) else CachedAccounts(source, clock=clock)
+    if listener is not None:
+        cached.listen(listener)
+    return cached
 
 
 def open_async_accounts(
-    accounts: Given,
+    accounts: AnyAccounts,
     *,
     policy: Policy | None = None,
     clock: Callable[[], int] = monotonic,
@@ -108,18 +107,12 @@ def open_async_accounts(
     source = under_policy(_source(accounts, policy), policy)
     if source is None or isinstance(source, AsyncLocalAccounts):
         return source
-    if isinstance(source, AsyncCachedAccounts):
-        return _with_listener(source, listener)
     if isinstance(source, CachedAccounts | LocalAccounts):
         raise TypeError(f"accounts {accounts!r} is for threads; give AsyncEnforcer the source itself")
     if isinstance(source, StaticAccounts):
         return AsyncLocalAccounts(source)
-    return _with_listener(
-        AsyncCachedAccounts(source if is_async(source) else ThreadedAccounts(source), clock=clock), listener
-    )
-
-
-def _with_listener(cached: C, listener: Listener | None) -> C:
+    source = source if is_async(source) else ThreadedAccounts(source)
+    cached = source if isinstance(source, AsyncCachedAccounts) else AsyncCachedAccounts(source, clock=clock)
     if listener is not None:
         cached.listen(listener)
     return cached

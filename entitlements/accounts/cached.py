@@ -10,14 +10,13 @@ import asyncio
 import inspect
 import logging
 from concurrent.futures import CancelledError, Future
-from copy import copy
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from entitlements.accounts.cache_entries import CacheEntries
 from entitlements.accounts.loads import InFlightLoad, Loaded, LoadResult
-from entitlements.accounts.sources import is_async, recheck, under_policy
+from entitlements.accounts.sources import SourceWrapper, is_async
 from entitlements.accounts.stale_if_error import RAISE
 from entitlements.accounts.static import check_account
 from entitlements.clock import monotonic
@@ -32,14 +31,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("entitlements.accounts")
 
-F = TypeVar("F", Future[Loaded], asyncio.Future[Loaded])
 
+class _CachedSource(SourceWrapper):
+    """The verbs of a cache that wait for nothing, and so are the same for threads and event loops."""
 
-class _CachedSource(Generic[F]):
-    """The verbs that wait for nothing, and so are the same for threads and event loops."""
-
-    _source: Any
-    _entries: CacheEntries[F]
+    _entries: CacheEntries[Any]
 
     def known(self, id: str, /) -> Loaded | None:
         """Return the fresh entry of the account without asking the source, or None."""
@@ -47,10 +43,8 @@ class _CachedSource(Generic[F]):
 
     def refresh(self, id: str, /) -> None:
         """Drop the entry of the account; loads in flight are answered but not cached."""
-        recheck(self._source, id)
+        super().refresh(id)
         self._entries.drop(id)
-
-    recheck = refresh
 
     def with_policy(self, policy: Policy) -> Self:
         """
@@ -60,27 +54,24 @@ class _CachedSource(Generic[F]):
             ValueError: For a `when_down` that is no tier of it.
         """
         self._entries.check(policy)
-        source = under_policy(self._source, policy)
-        if source is self._source:
-            return self
-        other = copy(self)
-        other._source, other._entries = source, self._entries.empty_copy()  # noqa: SLF001 - a copy of this
-        return other
+        return super().with_policy(policy)
 
     def listen(self, listener: Listener) -> None:
         """Report to *listener* when the source goes down and recovers; only a weak reference is kept."""
         self._entries.add_listener(listener)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._source!r})"
+    def _around(self, source: Any) -> Self:
+        other = super()._around(source)
+        other._entries = self._entries.empty_copy()  # noqa: SLF001 - a copy of this
+        return other
 
-    def _end(self, load: InFlightLoad[F], _task: object = None) -> None:
+    def _end(self, load: InFlightLoad[Any], _task: object = None) -> None:
         """Detach a load that has ended; callers of one that was interrupted begin another."""
         self._entries.remove(load)
         load.future.cancel()
 
 
-class CachedAccounts(_CachedSource[Future[Loaded]]):
+class CachedAccounts(_CachedSource):
     """
     A blocking source with a cache in front; for any number of threads.
 
@@ -117,7 +108,7 @@ class CachedAccounts(_CachedSource[Future[Loaded]]):
         if is_async(source):
             raise TypeError(f"{source!r} is async; use AsyncCachedAccounts, in an AsyncEnforcer")
         self._source = source
-        self._entries = CacheEntries(
+        self._entries: CacheEntries[Future[Loaded]] = CacheEntries(
             ttl=ttl,
             negative_ttl=negative_ttl,
             max_stale=max_stale,
@@ -168,7 +159,7 @@ class CachedAccounts(_CachedSource[Future[Loaded]]):
         return _reported(self._entries.succeeded(load, account))
 
 
-class AsyncCachedAccounts(_CachedSource[asyncio.Future[Loaded]]):
+class AsyncCachedAccounts(_CachedSource):
     """
     An async source with a cache in front; for any number of event loops.
 
@@ -196,7 +187,7 @@ class AsyncCachedAccounts(_CachedSource[asyncio.Future[Loaded]]):
         self._source = source
         self._timeout = load_within.total_seconds()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._entries = CacheEntries(
+        self._entries: CacheEntries[asyncio.Future[Loaded]] = CacheEntries(
             ttl=ttl,
             negative_ttl=negative_ttl,
             max_stale=max_stale,

@@ -6,19 +6,18 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from entitlements.accounts.loads import Loaded
-from entitlements.accounts.sources import is_async, recheck, under_policy
+from entitlements.accounts.sources import SourceWrapper, is_async
 from entitlements.model.instants import MICROSECOND
 
 if TYPE_CHECKING:
     from entitlements.model.account import Account
-    from entitlements.model.policy import Policy
     from entitlements.ports import Accounts
 
 TTL = timedelta(seconds=30)
 """Default time to live of an account."""
 
 
-class LocalAccounts:
+class LocalAccounts(SourceWrapper):
     """
     A source in memory: asked at every load, never cached here.
 
@@ -29,6 +28,8 @@ class LocalAccounts:
     Raises:
         TypeError: For a source that is async.
     """
+
+    _source: Accounts
 
     def __init__(self, source: Accounts, *, ttl: timedelta = TTL) -> None:
         if is_async(source):
@@ -44,36 +45,22 @@ class LocalAccounts:
         """Return the account and how long it may be kept."""
         return Loaded(self._source.find(id), self._ttl // MICROSECOND)
 
-    def refresh(self, id: str, /) -> None:
-        """Tell the source that its copy of the account may be out of date."""
-        recheck(self._source, id)
 
-    def with_policy(self, policy: Policy) -> LocalAccounts:
-        """Return the source as it reads under *policy*."""
-        source = under_policy(self._source, policy)
-        return self if source is self._source else LocalAccounts(source, ttl=self._ttl)
-
-    def __repr__(self) -> str:
-        return f"LocalAccounts({self._source!r})"
-
-
-class AsyncLocalAccounts:
+class AsyncLocalAccounts(SourceWrapper):
     """`LocalAccounts` with the async interface; nothing is awaited."""
 
+    _source: LocalAccounts
+
     def __init__(self, source: Accounts, *, ttl: timedelta = TTL) -> None:
-        self._local = LocalAccounts(source, ttl=ttl)
+        self._source = LocalAccounts(source, ttl=ttl)
 
     async def find(self, id: str, /) -> Account | None:
         """Return the account, or None if there is none."""
-        return self._local.find(id)
+        return self._source.find(id)
 
     async def load(self, id: str, /) -> Loaded:
         """Return the account and how long it may be kept."""
-        return self._local.load(id)
-
-    def refresh(self, id: str, /) -> None:
-        """Tell the source that its copy of the account may be out of date."""
-        self._local.refresh(id)
+        return self._source.load(id)
 
     def __repr__(self) -> str:
-        return f"Async{self._local!r}"
+        return f"Async{self._source!r}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from copy import copy
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from entitlements.model.policy import Policy
@@ -26,3 +27,30 @@ def under_policy(source: Any, policy: Policy | None) -> Any:
     """Return `source.with_policy(policy)` where *source* has that method, else *source*."""
     method = getattr(source, "with_policy", None)
     return method(policy) if policy is not None and callable(method) else source
+
+
+class SourceWrapper:
+    """A source around another source, which `refresh` and `with_policy` pass on to."""
+
+    _source: Any
+
+    def refresh(self, id: str, /) -> None:
+        """Tell the source that its copy of the account may be out of date."""
+        recheck(self._source, id)
+
+    def recheck(self, id: str, /) -> None:
+        """Call `refresh`: another wrapper around this one passes its refreshes on by this name."""
+        self.refresh(id)
+
+    def with_policy(self, policy: Policy) -> Self:
+        """Return the source as it reads under *policy*, or this one if that makes no difference."""
+        source = under_policy(self._source, policy)
+        return self if source is self._source else self._around(source)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._source!r})"
+
+    def _around(self, source: Any) -> Self:
+        other = copy(self)
+        other._source = source  # noqa: SLF001 - a copy of this
+        return other

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from entitlements.accounts.sources import is_async, recheck, under_policy
+from entitlements.accounts.sources import SourceWrapper, is_async
 
 if TYPE_CHECKING:
     from entitlements.model.account import Account
-    from entitlements.model.policy import Policy
     from entitlements.ports import Accounts
 
 
-class ThreadedAccounts:
+class ThreadedAccounts(SourceWrapper):
     """
     A blocking source, made async by `asyncio.to_thread`.
 
@@ -32,15 +31,3 @@ class ThreadedAccounts:
     async def find(self, id: str, /) -> Account | None:
         """Return the account, or None if there is none."""
         return await asyncio.to_thread(self._source.find, id)
-
-    def recheck(self, id: str, /) -> None:
-        """Tell the source that its copy of the account may be out of date."""
-        recheck(self._source, id)
-
-    def with_policy(self, policy: Policy) -> ThreadedAccounts:
-        """Return the source as it reads under *policy*."""
-        source = under_policy(self._source, policy)
-        return self if source is self._source else ThreadedAccounts(source)
-
-    def __repr__(self) -> str:
-        return f"ThreadedAccounts({self._source!r})"

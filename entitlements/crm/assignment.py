@@ -140,8 +140,8 @@ class _BaseReader:
             if record.is_blank:
                 continue
             displaced = self._displaced(record)
-            account = self._cell(record, self._columns.id)
-            before = "" if self._columns.tier >= self._columns.width else self._cell(record, self._columns.tier)
+            account = self._layout.cell(record, self._columns.id)
+            before = "" if self._columns.tier >= self._columns.width else self._layout.cell(record, self._columns.tier)
             self._rows.append(_PendingRow(record.line, account, before.strip(), displaced))
             if displaced:
                 yield {}
@@ -158,9 +158,6 @@ class _BaseReader:
             self._report(result)
             yield result
 
-    def _cell(self, record: Record, at: int | None) -> str:
-        return self._layout.text(record.cells[at]) if at is not None and at < len(record.cells) else ""
-
     def _displaced(self, record: Record) -> bool:
         """Report a row whose cells do not match the headings; return whether it has cells without a heading."""
         has, width = len(record.cells), self._columns.width
@@ -171,7 +168,9 @@ class _BaseReader:
         extra = next((at for at in range(width, has) if record.cells[at].strip()), None)
         if extra is None:
             return False
-        problem = f"cell {extra + 1}, {shown(self._cell(record, extra))}, has no heading, so the row gets no tier"
+        problem = (
+            f"cell {extra + 1}, {shown(self._layout.cell(record, extra))}, has no heading, so the row gets no tier"
+        )
         self._add_problem(
             record.line, "", problem, "quote the cell that holds a separator, or give the column a heading"
         )
@@ -182,7 +181,7 @@ class _BaseReader:
         if self._columns.id is not None:
             self._check_account(record.line, names[self._columns.id], account)
         for at in self._columns.dates:
-            text = self._cell(record, at)
+            text = self._layout.cell(record, at)
             fault = date_fault(text) if text.strip() else None
             if fault is not None:
                 self._add_problem(

@@ -85,6 +85,10 @@ class Layout:
         first = self.headings.line + _lines_in(self.headings.raw)
         return _records(self.file, self.body, self.separator, first)
 
+    def cell(self, record: Record, at: int | None) -> str:
+        """Return the decoded text of the cell at an index; empty where there is no such cell."""
+        return self.text(record.cells[at]) if at is not None and at < len(record.cells) else ""
+
     def text(self, cell: str) -> str:
         """Return the decoded text of a cell."""
         return cell if cell.isascii() else cell.encode(BYTES).decode(self.encoding)

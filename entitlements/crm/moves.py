@@ -127,13 +127,10 @@ def _before(
 ) -> tuple[dict[str, tuple[str, CriterionValue | None]], set[str]]:
     found: dict[str, tuple[str, CriterionValue | None]] = {}
     doubled: set[str] = set()
-    assert columns.id is not None
     for record in old.records():
         if record.is_blank:
             continue
-        cells = [old.text(cell) for cell in record.cells]
-        name = cells[columns.id] if columns.id < len(cells) else ""
-        tier = cells[columns.tier].strip() if columns.tier < len(cells) else ""
+        name, tier = old.cell(record, columns.id), old.cell(record, columns.tier).strip()
         known, _ = read_attributes(
             {criterion.name: criterion}, columns.attributes(old, record), currency=policy.currency
         )

@@ -1,4 +1,4 @@
-"""What tests of your own need: a clock that you move, a hook that remembers, and what every store must pass."""
+"""Test helpers for users: a fake clock, a recording hook, and the compliance suite of stores."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ __all__ = ["FakeClock", "RecordingHook", "async_store_compliance", "store_compli
 
 def store_compliance(make: Callable[[FakeClock], Store]) -> type[TestCase]:
     """
-    Return the test case that every store must pass: random orders, answered as the laws say, in every field.
+    Return the test case that every store must pass: it compares each answer to random orders with a reference.
 
-    It needs hypothesis. Assign what it returns to a name that your test runner collects::
+    It needs hypothesis. Assign the test case to a name that your test runner collects::
 
         TestMyStore = store_compliance(lambda clock: MyStore(clock))
 
-    or run it inside a test, where fixtures are at hand: `store_compliance(make)().runTest()`.
-    Its class attribute `settings` takes `hypothesis.settings`: more examples, other phases.
+    or run it inside a test, with fixtures: `store_compliance(make)().runTest()`. Its class
+    attribute `settings` takes `hypothesis.settings`: more examples, other phases.
 
     Args:
-        make: Makes a store for one example. Its counters may outlive the example, as each
-            charges an account of its own and forgets it at the end. A store that tells
-            the time by the clock it is given meets leaps and steps back; one that has a
-            clock of its own is held to the instants that it answers with.
+        make: Returns a store for one example. Its counters may outlive the example: each
+            example uses an account of its own and deletes it at the end. A store that uses
+            the given clock is tested with leaps and steps back. A store with a clock of its
+            own is compared at the instants in its answers.
 
     Raises:
-        ImportError: Where hypothesis is not installed.
+        ImportError: If hypothesis is not installed.
     """
     _check_hypothesis()
-    from entitlements.testing.compliance import store_case
+    from entitlements.testing.compliance import store_test_case
 
-    return store_case(make)
+    return store_test_case(make)
 
 
 def async_store_compliance(make: Callable[[FakeClock], AsyncStore]) -> type[TestCase]:
-    """Same as `store_compliance()` but for an `AsyncStore`; *make* is called on the loop that the orders run on."""
+    """Return the test case of an `AsyncStore`, as `store_compliance()`; *make* is called on the loop of its orders."""
     _check_hypothesis()
-    from entitlements.testing.compliance import async_store_case
+    from entitlements.testing.compliance import async_store_test_case
 
-    return async_store_case(make)
+    return async_store_test_case(make)
 
 
 def _check_hypothesis() -> None:

@@ -1,11 +1,11 @@
 """
-What every store must pass: random orders about one account, answered as the laws say, in every field.
+Compliance suite of stores: compares every answer to random orders about one account with a reference store.
 
-The laws are those of `rules/`, run in memory at the instant at which the store says that it
-decided. A store on a clock that the machine moves is asked to the microsecond. One with
-a clock of its own tells the instant in most answers; where it does not, the instant lies
-between those of the two looks around the order, and the laws may have answered at either,
-or when a reservation lapsed in between.
+The reference is the memory store, which runs the laws of `rules/`, at the instant of the store's
+decision. If the store uses the suite's clock, that instant is exact. A store with a clock of its
+own gives the instant in most answers. If it does not, the instant lies between the readings
+before and after the order. Then the answer may be that of either instant, or of one at which a
+reservation expired in between.
 """
 
 from __future__ import annotations
@@ -25,152 +25,154 @@ from entitlements.ports import AsyncStore, Store
 from entitlements.rules.periods import month_ends
 from entitlements.stores.memory import MemoryStore
 from entitlements.testing.fakes import FakeClock
-from entitlements.testing.orders import AGENTS, LEADS, PETS, RATES, SCOPES, TRIALS, Player, Step, steps
+from entitlements.testing.order_templates import OrderTemplate, order_templates
+from entitlements.testing.sample_limits import AGENTS, LEADS, PETS, RATES, SCOPES, TRIALS
+from entitlements.testing.simulated_client import SimulatedClient
 
-_STARTS = datetime(2026, 11, 2, 15, 4, 5, 678_901, tzinfo=UTC)
+_START = datetime(2026, 11, 2, 15, 4, 5, 678_901, tzinfo=UTC)
 
 
-def store_case(make: Callable[[FakeClock], Store]) -> type[TestCase]:
-    """Return the test case of the stores that *make* makes."""
+def store_test_case(make: Callable[[FakeClock], Store]) -> type[TestCase]:
+    """Return the test case of the stores that *make* returns."""
 
-    class ComplianceOfStore(StoreMachine):
+    class StoreCompliance(StoreStateMachine):
         def open(self) -> Store:
             return make(self.clock)
 
-    return ComplianceOfStore.TestCase
+    return StoreCompliance.TestCase
 
 
-def async_store_case(make: Callable[[FakeClock], AsyncStore]) -> type[TestCase]:
-    """Return the test case of the stores for an event loop that *make* makes."""
-    return store_case(lambda clock: Waited(make, clock))
+def async_store_test_case(make: Callable[[FakeClock], AsyncStore]) -> type[TestCase]:
+    """Return the test case of the async stores that *make* returns."""
+    return store_test_case(lambda clock: BlockingStore(make, clock))
 
 
-class StoreMachine(RuleBasedStateMachine):
-    """One account of a store, and the same account by the laws."""
+class StoreStateMachine(RuleBasedStateMachine):
+    """Stateful test: one account in a store, and in a reference store."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = FakeClock(_STARTS)
+        self.clock = FakeClock(_START)
         self.store = self.open()
-        self.laws = _Laws()
-        self.player = Player(f"compliance-{uuid4().hex}")
+        self.reference = _ReferenceStore()
+        self.client = SimulatedClient(f"compliance-{uuid4().hex}")
         self.now = self.clock()
-        self.look()
-        self.follows = self.player.exact = self.now == self.clock()
-        """Whether the store tells the time by our clock."""
+        self.check_usage()
+        self.uses_our_clock = self.client.exact = self.now == self.clock()
+        """True if the store's clock is that of the test."""
 
     def open(self) -> Store:
-        """Return the store to look at."""
+        """Return the store under test."""
         raise NotImplementedError
 
-    @rule(step=steps())
-    def ask(self, step: Step) -> None:
-        """Move the clock, ask, and look at what stands."""
-        self.clock.advance(timedelta(microseconds=max(step.move, -self.clock())))
-        asked_at = self.now = self.clock() if self.follows else self.now
-        order = self.player.order(step, asked_at)
+    @rule(template=order_templates())
+    def execute(self, template: OrderTemplate) -> None:
+        """Move the clock, execute one order, and compare its answer and the usage after it."""
+        self.clock.advance(timedelta(microseconds=max(template.move, -self.clock())))
+        before = self.now = self.clock() if self.uses_our_clock else self.now
+        order = self.client.order(template, before)
         answer = self.store.execute(order)
-        told = asked_at if self.follows else _instant_of(answer)
-        if told is None:
-            reading, read = self.read()
-            self.compare(order, answer, [asked_at, *self.laws.lapses(asked_at, self.now), self.now])
-            self.compare(reading, read, [self.now])
+        decided_at = before if self.uses_our_clock else _instant_of(answer)
+        if decided_at is None:
+            reading, usage = self.read()
+            self.compare(order, answer, [before, *self.reference.expirations(before, self.now), self.now])
+            self.compare(reading, usage, [self.now])
         else:
-            self.compare(order, answer, [told])
-            self.look()
-        self.player.note(order, answer)
+            self.compare(order, answer, [decided_at])
+            self.check_usage()
+        self.client.record(order, answer)
 
-    def look(self) -> None:
-        """Check what stands."""
-        reading, read = self.read()
-        self.compare(reading, read, [self.now])
+    def check_usage(self) -> None:
+        """Read the usage and compare it."""
+        reading, usage = self.read()
+        self.compare(reading, usage, [self.now])
 
     def read(self) -> tuple[Read, Answer]:
         """Read every quota and allocation, and a rate of each name, in one scope."""
         ends = month_ends(None, self.now)
         rates = {rate.name: Part(rate, 10) for rate in reversed(RATES)}
         counts = (Part(LEADS, 10, 1, ends), Part(TRIALS, UNLIMITED, 1, ends), Part(AGENTS, 10), Part(PETS, UNLIMITED))
-        order = Read(self.player.account, (*rates.values(), *counts), SCOPES[0])
+        order = Read(self.client.account, (*rates.values(), *counts), SCOPES[0])
         answer = self.store.execute(order)
         self.now = _instant_of(answer) or self.now
         return order, answer
 
     def compare(self, order: Order, answer: Answer, instants: list[int]) -> None:
-        """Check that the laws give this *answer* at one of the *instants*."""
+        """Check that the reference gives this *answer* at one of the *instants*."""
         expected = []
         for instant in instants:
-            expected.append(self.laws.execute(order, instant))
+            expected.append(self.reference.execute(order, instant))
             if expected[-1] == answer:
                 return
-            self.laws.undo()
+            self.reference.undo()
         right = " or ".join({repr(each): None for each in expected})
         raise AssertionError(f"asked {order!r}\nat {instants}\nthe laws say {right}\nthe store says {answer!r}")
 
     def teardown(self) -> None:
-        """Forget the account, whatever has happened, and close the store."""
+        """Delete the account, also after a failure, and close the store."""
         try:
-            self.store.execute(Forget(self.player.account))
+            self.store.execute(Forget(self.client.account))
         finally:
             self.store.close()
 
 
-class _Laws:
-    """The laws in memory, at an instant told with each order; the last order can be undone."""
+class _ReferenceStore:
+    """A memory store that takes the instant of each order as an argument, and can undo the last order."""
 
     def __init__(self) -> None:
-        self._past: list[tuple[Order, int, Answer]] = []
+        self._history: list[tuple[Order, int, Answer]] = []
         self._memory = MemoryStore(self._clock)
 
     def execute(self, order: Order, now: int) -> Answer:
         self._now = now
         answer = self._memory.execute(order)
-        self._past.append((order, now, answer))
+        self._history.append((order, now, answer))
         return answer
 
     def undo(self) -> None:
-        """Be as before the last order, by doing everything before it once more."""
-        past = self._past[:-1]
-        self._past, self._memory = [], MemoryStore(self._clock)
-        for order, now, _ in past:
+        """Undo the last order: replay all earlier ones in a new store."""
+        earlier = self._history[:-1]
+        self._history, self._memory = [], MemoryStore(self._clock)
+        for order, now, _ in earlier:
             self.execute(order, now)
 
-    def lapses(self, after: int, until: int) -> list[int]:
-        """Return the instants between at which a reservation has lapsed, or would have."""
-        booked = [
+    def expirations(self, after: int, until: int) -> list[int]:
+        """Return the instants in between at which a reservation expires, settled ones included."""
+        expirations = [
             answer.now + order.ttl
-            for order, _, answer in self._past
+            for order, _, answer in self._history
             if isinstance(order, Charge) and order.verb is Verb.RESERVE and isinstance(answer, Outcome)
         ]
-        return sorted(each for each in booked if after < each < until)
+        return sorted(each for each in expirations if after < each < until)
 
     def _clock(self) -> int:
         return self._now
 
 
 def _instant_of(answer: Answer) -> int | None:
-    """Return when the store decided; None where an answer does not tell, or tells of the first time."""
+    """Return the instant of the decision; None if the answer has none, or that of the first call of a repeat."""
     if isinstance(answer, Outcome) and answer.status is Status.REPLAYED:
         return None
     return getattr(answer, "now", None)
 
 
-class Waited:
-    """A store for an event loop as one that blocks: each order runs to its end on a loop of its own."""
+class BlockingStore:
+    """Blocking adapter of an async store: runs each order to completion on its own event loop."""
 
     def __init__(self, make: Callable[[FakeClock], AsyncStore], clock: FakeClock) -> None:
         self._runner = Runner()
-        self._store = self._runner.run(_made(make, clock))
+        self._store = self._runner.run(_make_on_loop(make, clock))
         self.via = self._store.via
 
     def execute(self, order: Order, /) -> Answer:
-        """Carry out one order."""
+        """Execute one order."""
         return self._runner.run(self._store.execute(order))
 
     def close(self) -> None:
-        """Close the store, and end its loop."""
+        """Close the store and its loop."""
         with self._runner:
             self._runner.run(self._store.aclose())
 
 
-async def _made(make: Callable[[FakeClock], AsyncStore], clock: FakeClock) -> AsyncStore:
+async def _make_on_loop(make: Callable[[FakeClock], AsyncStore], clock: FakeClock) -> AsyncStore:
     return make(clock)

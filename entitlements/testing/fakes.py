@@ -1,4 +1,4 @@
-"""A clock that a test moves, and a hook that remembers."""
+"""Fakes: a clock that a test moves, and a hook that records events."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
 
 class FakeClock:
     """
-    A clock that stands still until it is moved; it drives resolution and the memory store.
+    A clock that only a test moves; it drives resolution and the memory store.
 
     Args:
         now: An aware datetime.
     """
 
     is_fake = True
-    """A networked store has a clock that nobody moves, and refuses this one."""
+    """A networked store uses its server's clock, and refuses this one."""
 
     def __init__(self, now: datetime) -> None:
         self._now = check_moment(now, "now")
 
     def __call__(self) -> int:
-        """Return the present instant, in microseconds since 1970."""
+        """Return the current instant, in microseconds since 1970."""
         return self._now
 
     @property
     def now(self) -> datetime:
-        """The present instant, aware, in UTC."""
+        """The current instant, aware, in UTC."""
         return to_datetime(self._now)
 
     def advance(self, by: timedelta) -> None:
-        """Move forward, or back where *by*, a timedelta, is negative."""
+        """Move forward by *by*, a timedelta; back if it is negative."""
         if not isinstance(by, timedelta):
             raise TypeError(f"by {by!r} must be a timedelta, such as timedelta(seconds={by!r})")
         self._now += by // MICROSECOND
@@ -48,13 +48,13 @@ class FakeClock:
 
 
 class RecordingHook:
-    """A hook that keeps every event, in order, in `events`."""
+    """A hook that records every event, in order, in `events`."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
 
     def __call__(self, event: Event) -> None:
-        """Keep one event."""
+        """Record one event."""
         self.events.append(event)
 
     def of(self, kind: type[Event]) -> list[Event]:

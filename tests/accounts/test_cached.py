@@ -1,4 +1,4 @@
-"""The cache in front of a source: how long it believes, and that it asks once."""
+"""Account caches: time to live, stale-if-error, and one load for all callers."""
 
 import asyncio
 import gc
@@ -20,7 +20,7 @@ from entitlements.model.redaction import digest
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
 STALE = 5 * MINUTE + 30 * SECOND
-"""When an account is too old to stand in: 5 minutes after its 30 seconds."""
+"""Age from which a stale account is no longer used: 5 minutes after its 30 seconds."""
 
 
 class Clock:
@@ -31,7 +31,7 @@ class Clock:
 
 
 class Source:
-    """A directory that counts the questions, and fails when told to."""
+    """A source that records its calls, and raises `error` if it is set."""
 
     def __init__(self, **tiers):
         self.tiers = tiers
@@ -55,7 +55,7 @@ class AsyncSource(Source):
 
 
 class Blocking:
-    """A cache and all that is around it, with a plain face, so that a test can speak of both kinds."""
+    """A cache with its clock and source, and the same interface for both kinds."""
 
     cache, kind = CachedAccounts, Source
 
@@ -103,7 +103,7 @@ def test_an_account_is_believed_for_its_ttl(make):
 
 
 def test_the_absence_of_an_account_is_believed_for_less(make):
-    """5 seconds: somebody who signs up does not wait long."""
+    """5 seconds: a new account does not wait long."""
     it = make()
     absent = it.load("new")
     it.source.tiers["new"] = "free"
@@ -117,7 +117,7 @@ def test_the_absence_of_an_account_is_believed_for_less(make):
 
 
 def test_the_ttl_counts_from_the_beginning_of_the_load(make):
-    """What a slow source says was true when it was asked, and perhaps not later."""
+    """The answer of a slow source was true when it was asked, and may not be later."""
     it = make()
 
     def slowly():
@@ -251,7 +251,7 @@ def test_a_source_that_is_well_again_is_believed_again(make):
 
 
 def test_an_absence_never_stands_in(make):
-    """Nobody is refused for having been unknown once: the error itself is the better answer."""
+    """An account that was unknown once is not refused for it: the error is raised."""
     it = make()
     it.load("new")
     it.source.error = ConnectionError("gone")
@@ -262,7 +262,7 @@ def test_an_absence_never_stands_in(make):
 
 
 def test_an_account_that_is_gone_does_not_stand_in_for_itself(make):
-    """What was last known is that it does not exist any more."""
+    """The last answer was that it no longer exists."""
     it = make()
     it.load()
     del it.source.tiers["acme"]
@@ -324,7 +324,7 @@ def test_a_bad_account_is_the_trouble_of_that_account(make, caplog):
     ],
 )
 def test_a_source_must_give_the_account_that_was_asked_for(make, value, problem):
-    """Nobody is charged for somebody else."""
+    """An account with another id is never used."""
     it = make()
     it.source.tiers["acme"] = value
 
@@ -333,7 +333,7 @@ def test_a_source_must_give_the_account_that_was_asked_for(make, value, problem)
 
 
 def test_a_coroutine_from_a_blocking_source_is_an_error_with_the_cure():
-    """A `find` that only passes on what an async client gives is async, and must say so."""
+    """A `find` that returns the coroutine of an async client must be an `async def`."""
 
     class Passing:
         def find(self, id):
@@ -435,7 +435,7 @@ async def test_who_asks_after_a_refresh_does_not_wait_for_the_load_before_it():
 
 
 def together(n, ask):
-    """Let *n* threads ask at once, none before all are there; return what each got or raised."""
+    """Call *ask* in *n* threads that start together; return each result or exception."""
     results, start = [], threading.Barrier(n)
 
     def run():
@@ -485,7 +485,7 @@ def test_a_thousand_threads_that_miss_cause_one_load():
 
 
 def test_a_failed_load_fails_all_who_wait_and_is_not_kept():
-    """One question, one error for everybody; the next call asks again."""
+    """One call of the source, one error for all waiters; the next call asks again."""
     source = Crowded(50, acme="pro")
     source.error = ConnectionError("gone")
     cached = source.cached()
@@ -643,7 +643,7 @@ async def test_a_failure_that_nobody_is_left_to_see_is_no_complaint():
 
 
 async def test_a_load_that_is_cancelled_makes_those_who_wait_ask_again():
-    """Somebody may cancel every task of the loop but theirs."""
+    """A waiter may cancel every task of the loop but its own."""
     cached = AsyncCachedAccounts(source := Gated(acme="pro"))
     tasks = await gathered(cached, 3)
     for load in list(cached._tasks):
@@ -655,7 +655,7 @@ async def test_a_load_that_is_cancelled_makes_those_who_wait_ask_again():
 
 
 def test_each_event_loop_loads_for_itself_and_all_share_what_is_known():
-    """A future belongs to its loop; what has landed belongs to everybody."""
+    """A future belongs to its loop; a loaded account is shared."""
     cached = AsyncCachedAccounts(source := AsyncSource(acme="pro"))
     begun = threading.Barrier(4, timeout=10)
     source.meanwhile = begun.wait
@@ -667,7 +667,7 @@ def test_each_event_loop_loads_for_itself_and_all_share_what_is_known():
 
 
 def test_a_loop_that_ends_during_a_load_leaves_nothing_behind():
-    """The next loop loads anew, and nobody waits for a task that is no more."""
+    """The next loop begins a load of its own, and does not wait for the lost task."""
     cached = AsyncCachedAccounts(source := Source_that_hangs_once())
 
     async def leave():

@@ -108,7 +108,7 @@ def test_headings_are_the_same_in_any_spelling(read):
 
 
 def test_the_column_of_ids_has_any_name(read):
-    """`id=` names it; a column `id` beside it is an attribute."""
+    """`id=` names it; another column `id` is an attribute."""
     accounts = read("Customer No,id,tier\n7,acme,pro\n", id="customer_no")
 
     assert {"id": "acme"} == dict(accounts.find("7").attributes)
@@ -203,7 +203,7 @@ def test_a_bad_row_is_a_problem_with_its_line_and_is_not_served(read, row, probl
 
 
 def test_a_cell_below_no_heading_is_a_problem(read):
-    """What it means nobody knows; perhaps a separator is missing or too many."""
+    """Its meaning is unknown; a separator may be missing, or there is one too many."""
     accounts = read("id,,tier\nacme,x,pro\n")
 
     assert ["2: cell 2, 'x', has no heading; give the column a heading, or quote the cell that holds a separator"] == (
@@ -233,7 +233,7 @@ def test_the_first_of_two_rows_with_one_id_is_served(read):
 
 
 def test_a_row_of_several_lines_is_named_by_its_first(read):
-    """Where a person would look for it."""
+    """The line number is that of the row's first line."""
     accounts = read('id,note,tier\nx,"1\n2\n3",pro\ny,"1\n2",\n')
 
     assert [5] == [problem.line for problem in accounts.problems]
@@ -248,7 +248,7 @@ def test_rows_that_are_not_served_are_logged(read, caplog):
 
 
 def test_an_id_that_stands_twice_is_logged_once_with_what_to_do_and_without_the_id(tmp_path, caplog):
-    """Whoever builds an enforcer on the file sees one line, in the right number."""
+    """An enforcer on the file logs one line, with the right line number."""
     path = tmp_path / "accounts.csv"
     path.write_text("id,tier\nacme-77,free\nacme-77,pro\n", encoding="utf-8")
 
@@ -262,7 +262,7 @@ def test_an_id_that_stands_twice_is_logged_once_with_what_to_do_and_without_the_
 
 
 def test_cures_that_hold_a_cell_are_not_logged(read, caplog):
-    """What stands in a row is for the command, not for a log."""
+    """Cells are printed by the command and never logged."""
     read("id,tier,overrides\na,pro,secret-name\n")
 
     assert "accounts.csv:2: overrides; entitlements validate" in caplog.text
@@ -312,7 +312,7 @@ def test_a_trial_plan_as_tier_stands_for_what_remains_and_the_trial(read, row, e
     ],
 )
 def test_a_trial_that_cannot_be_is_a_bad_row(read, row, problem):
-    """Nobody stays on trial for ever, of nothing, or to have less."""
+    """A trial ends, is of a trial plan or a tier, and gives no less than the tier."""
     accounts = tried(read, row)
 
     assert (0, [True]) == (len(accounts), [each.startswith(problem) for each in problems(accounts)])
@@ -388,7 +388,7 @@ def test_a_file_that_cannot_be_read_is_an_error_with_the_cure(read, content, pro
 
 
 def test_a_windows_code_page_is_read_and_told(file):
-    """What is not UTF-8 is Windows-1252, with a warning; another code page has to be named."""
+    """A file that is not UTF-8 is read as Windows-1252, with a warning; another code page must be named."""
     path = file("id,tier\nJosé,pro\n".encode("cp1252"))
     cyrillic = CsvAccounts(file("id,tier\nЖук,pro\n".encode("cp1251")), encoding="windows-1251")
     path = file("id,tier\nacme,pro\nJosé,pro\n".encode("cp1252"))
@@ -570,7 +570,7 @@ def test_a_bad_version_never_replaces_a_good_one(file, caplog, bad):
 
 
 def test_a_file_that_goes_away_and_comes_back_is_served_throughout(file, caplog):
-    """Even if it comes back just as it was, or as a directory for a while."""
+    """Also if the same file returns, and if a directory is in its place meanwhile."""
     clock = Clock()
     path = file("id,tier\nacme,free\n")
     accounts = CsvAccounts(path, clock=clock)
@@ -602,7 +602,7 @@ def test_refresh_of_a_bad_file_tells_why_and_raises_nothing(file):
 
 
 def test_a_file_that_is_being_written_is_not_taken_half(file, monkeypatch):
-    """What changes while it is read is read later."""
+    """A file that changes while it is read is read later."""
     path = file("id,tier\nacme,free\nb,free\n")
     accounts = CsvAccounts(path)
     read_bytes = Path.read_bytes
@@ -681,7 +681,7 @@ def test_readers_never_see_half_a_version(file):
     ],
 )
 def test_a_row_that_the_policy_cannot_read_is_a_problem_and_is_not_served(tmp_path, column, cell, says):
-    """What only a policy can tell of a row is told when the file is read, not by the first request."""
+    """Faults that only a policy shows are reported when the file is read, not by the first request."""
     path = tmp_path / "accounts.csv"
     path.write_text(f"id,tier,{column}\nbad,pro,{cell}\ngood,pro,\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""What a person types into a cell of accounts, and what it means."""
+"""Parsers of the cells of a CSV file of accounts."""
 
 import contextlib
 from datetime import UTC, datetime, timedelta
@@ -57,7 +57,7 @@ def test_an_instant_that_does_not_exist_is_said_not_to(text):
     "text", ["31.12.2026", "12/31/2026", "20261231", "2026-W01-1", "2026-12-31x10:00", "tomorrow", "٢٠٢٦-01-01"]
 )
 def test_any_other_way_to_write_a_date_is_refused(text):
-    """Nobody guesses whether a day or a month comes first."""
+    """The order of day and month is never guessed."""
     with pytest.raises(Misread, match="is not a date"):
         read_moment(text)
 
@@ -69,7 +69,7 @@ def test_an_anchor_is_a_day_of_the_month():
 
 @pytest.mark.parametrize("text", ["0", "32", "-1", "1.5", "first", "٣"])
 def test_any_other_anchor_is_refused(text):
-    """A number beside the months, or none."""
+    """A number that is no day of a month, or no number."""
     with pytest.raises(Misread, match="write 1 to 31"):
         read_anchor(text)
 

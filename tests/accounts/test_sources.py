@@ -1,4 +1,4 @@
-"""Where accounts come from: mappings, sources of one's own, and what `accounts=` makes of them."""
+"""Sources of accounts: mappings, custom sources, and the `accounts=` argument."""
 
 import asyncio
 import multiprocessing
@@ -76,7 +76,7 @@ def test_a_whole_account_is_found_as_it_is():
 
 
 def test_the_mapping_is_live():
-    """What is added, changed and removed in the caller's dict is so at the next question."""
+    """Additions, changes and removals in the caller's dict take effect at the next call."""
     mapping = {"acme": "free"}
     accounts = StaticAccounts(mapping)
     before = accounts.find("acme")
@@ -98,7 +98,7 @@ def test_the_same_state_is_the_same_object():
 
 
 def test_accounts_that_are_gone_are_not_kept():
-    """What was built for removed ids makes room, so that a mapping that comes and goes does not fill the memory."""
+    """Accounts of removed ids are dropped, so that a changing mapping does not fill the memory."""
     mapping = {}
     accounts = StaticAccounts(mapping)
     for n in range(1000):
@@ -110,7 +110,7 @@ def test_accounts_that_are_gone_are_not_kept():
 
 
 def test_an_account_under_another_id_is_an_error_that_names_both():
-    """A slip of the keyboard in the mapping does not charge somebody else."""
+    """A typing error in the mapping does not charge another account."""
     with pytest.raises(AccountError, match=r"'globex'.*'acme'.*the same id"):
         StaticAccounts({"globex": ACME}).find("globex")
 
@@ -255,7 +255,7 @@ async def test_a_source_is_read_under_the_policy_in_an_event_loop(tmp_path):
 
 
 async def test_a_refresh_reaches_the_source():
-    """One that keeps copies, and so has `recheck(id)`, hears of it through every wrapper."""
+    """`recheck(id)` of a source that keeps copies is called through every wrapper."""
     source = Blocking()
     for opened in (
         LocalAccounts(source),

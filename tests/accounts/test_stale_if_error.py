@@ -1,4 +1,4 @@
-"""The source of accounts is down: what stands in, for how long, what follows, and who is told."""
+"""Fallback while the source of accounts is down: stale entries, `when_down`, events."""
 
 import asyncio
 import logging
@@ -62,7 +62,7 @@ class Product:
         self.enforcer.can("acme", "sso")
         self.directory.down = True
 
-    def told(self):
+    def outage_events(self):
         return [type(each).__name__ for each in self.hook.of((events.AccountsDown, events.AccountsBack))]
 
 
@@ -123,12 +123,12 @@ def test_hooks_and_the_log_are_told_once_that_it_is_down_and_once_that_it_is_bac
     for _ in range(3):
         it.clock.now += 40 * SECOND
         it.enforcer.can("acme", "sso"), it.enforcer.can("never seen", "sso")
-    assert ["AccountsDown"] == it.told()
+    assert ["AccountsDown"] == it.outage_events()
     it.directory.down = False
     for _ in range(2):
         it.clock.now += 40 * SECOND
         it.enforcer.can("acme", "sso"), it.enforcer.can("never seen", "sso")
-    assert ["AccountsDown", "AccountsBack"] == it.told()
+    assert ["AccountsDown", "AccountsBack"] == it.outage_events()
     (down,) = it.hook.of(events.AccountsDown)
     assert down.problem.startswith("ConnectionError: no way to #")
     assert [
@@ -162,7 +162,7 @@ def test_everybody_who_shares_a_cache_is_told_for_as_long_as_they_live():
     it, hook = Product(when_down="free"), RecordingHook()
     other = Enforcer(policy(), accounts=it.cached, clock=it.clock, hooks=[hook])
     other.can("never seen", "sso")
-    assert (1, 1) == (len(hook.of(events.AccountsDown)), len(it.told()))
+    assert (1, 1) == (len(hook.of(events.AccountsDown)), len(it.outage_events()))
     del other
     assert 1 == len(it.cached._entries._listeners)
 

@@ -1,4 +1,4 @@
-"""A CSV file as it lies: what nobody changes is byte for byte what it was, in every dialect."""
+"""Byte-preserving CSV files: unchanged cells keep their bytes in every dialect."""
 
 import csv
 import io
@@ -31,7 +31,7 @@ POLICY = Policy.parse(
 )
 RULES = POLICY.assignment
 
-# What each encoding can write, beside ASCII: one of its signs is two bytes whose second looks like ASCII ("ソ", "功").
+# Characters of each encoding outside of ASCII; some are two bytes, the second in the range of ASCII ("ソ", "功").
 SIGNS = {"utf-8": "é€日\u0301\u2028", "cp1252": "é€–", "cp1250": "łŐ", "cp1251": "Жук", "cp932": "ソ表", "big5": "功許"}
 
 
@@ -109,7 +109,7 @@ def raw_columns(data, encoding, separator):
 
 
 def said(cell):
-    """Return what a cell says, without its quotes: a row of nothing but empty quotes is blank."""
+    """Return the text of a cell without its quotes; a row of empty quotes is blank."""
     return cell[1:-1].replace('""', '"') if cell.startswith('"') else cell
 
 
@@ -226,7 +226,7 @@ def test_headings_with_a_foreign_separator_do_not_mislead():
     ],
 )
 def test_small_files(text, written):
-    """Quoted headings want quoted tiers; a short row is filled up; a tier that nobody knows is kept."""
+    """Quoted headings get quoted tiers; a short row is extended; an unknown tier is kept."""
     assert written == tiered(text.encode(), separator=",")[0].decode()
 
 

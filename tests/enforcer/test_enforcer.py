@@ -260,7 +260,7 @@ def test_ids_are_never_normalised():
 
 
 def test_an_unknown_account_is_denied_by_default():
-    """Strangers get `UNKNOWN_ACCOUNT` for every question and charge, and no tier."""
+    """Unknown accounts get `UNKNOWN_ACCOUNT` for every check and charge, and no tier."""
     ent, _ = enforcer()
 
     asked, charged = ent.decide("nobody", "chat"), ent.consume("nobody", "leads")
@@ -273,7 +273,7 @@ def test_an_unknown_account_is_denied_by_default():
 
 
 def test_an_unknown_account_can_get_a_tier_or_raise():
-    """`unknown_account` names a tier for strangers, or `raise`."""
+    """`unknown_account` names their tier, or `raise`."""
     lenient = Enforcer(policy(policy={"version": "1", "unknown_account": "free"}), accounts={})
     strict = Enforcer(policy(policy={"version": "1", "unknown_account": "raise"}), accounts={})
 
@@ -313,7 +313,7 @@ def test_an_unknown_tier_is_told_of_once_without_its_accounts(caplog):
 
 
 def test_unknown_tiers_are_told_of_up_to_a_number(caplog):
-    """What is remembered of tier names is bounded."""
+    """The number of remembered tier names is bounded."""
     ent, _ = enforcer({str(number): f"tier-{number}" for number in range(150)})
 
     for number in range(150):
@@ -804,7 +804,7 @@ def test_a_reservation_counts_in_the_period_in_which_it_was_made():
 
 
 def test_a_reservation_outlives_a_downgrade():
-    """What was reserved under the old tier is committed under the new one."""
+    """Units reserved under the old tier are committed under the new one."""
     accounts = {"x": "pro"}
     ent = Enforcer(policy(), accounts=accounts, clock=enforcer()[1])
     reservation = ent.reserve("x", "agents", 3)
@@ -817,7 +817,7 @@ def test_a_reservation_outlives_a_downgrade():
 
 
 def test_a_rate_in_a_reservation_is_consumed_and_stays_consumed():
-    """Rates are never reserved: beside a quota they are spent, alone they are an error."""
+    """Rates are never reserved: with a quota they are spent, alone they are an error."""
     ent, _ = enforcer()
 
     ent.reserve("petra", {"api": 2, "leads": 1}).cancel()
@@ -850,7 +850,7 @@ def test_a_ttl_that_cannot_be_is_a_value_error(ttl):
 
 
 def test_shadow_quotas_count_and_never_refuse():
-    """What a shadow quota would have refused is allowed, and counted as used and as denied."""
+    """A charge that a shadow quota would refuse is allowed, and counted as used and as denied."""
     ent, _ = enforcer()
 
     decisions = [ent.consume("petra", "trials") for _ in range(3)]
@@ -966,7 +966,7 @@ def test_a_decision_is_immutable_and_speaks_json():
 
 
 def test_hooks_see_decisions_and_changes_and_break_nothing(caplog):
-    """Every decision and change of state is told once; what a hook raises is logged and dropped."""
+    """Every decision and change of state is reported once; an exception of a hook is logged and dropped."""
     hook = RecordingHook()
 
     def broken(_):
@@ -989,7 +989,7 @@ def test_hooks_see_decisions_and_changes_and_break_nothing(caplog):
 
 
 def test_thresholds_are_told_once_per_period():
-    """Crossing 80 % and 100 % of a quota is told once, also after a refund."""
+    """Crossing 80 % and 100 % of a quota is reported once, also after a refund."""
     hook = RecordingHook()
     ent, clock = enforcer(hooks=(hook,))
     decision = [ent.consume("petra", "leads", n) for n in (7, 1, 2)][2]
@@ -1002,7 +1002,7 @@ def test_thresholds_are_told_once_per_period():
 
 
 def test_a_hook_hears_of_operation_ids_that_had_to_go():
-    """More than 4,096 live operations of one account: the oldest go, and a hook hears of it."""
+    """Beyond 4,096 live operations of one account the oldest are dropped, and a hook gets an event."""
     hook = RecordingHook()
     ent, _ = enforcer(hooks=(hook,))
     first = ent.consume("maxim", "leads")
@@ -1046,7 +1046,7 @@ def test_hooks_that_are_no_sequence_are_refused_at_once():
 
 
 def test_an_unknown_tier_says_so_in_its_trace():
-    """Whoever asks why an account of a misspelt tier is denied reads the tier."""
+    """The trace of an account with a misspelt tier names the tier."""
     ent, _ = enforcer({"x": "fremium"})
 
     assert "tier 'fremium' is not in the policy" in ent.decide("x", "sso").trace[0].note
@@ -1080,7 +1080,7 @@ def test_sentences_are_written_for_people():
 
 
 def test_a_value_that_was_bought_takes_the_label_of_the_missing_commitment_with_it():
-    """Where a commitment replaces none, nothing is left of the text that stood for none."""
+    """A commitment that replaces a missing one also replaces its label."""
     bought = Override("support.response", "2 hours", reason="pilot", author="ops")
     ent, _ = enforcer({"x": Account("x", "free", overrides=(bought,))})
 
@@ -1090,7 +1090,7 @@ def test_a_value_that_was_bought_takes_the_label_of_the_missing_commitment_with_
 
 
 def test_a_rate_that_is_overridden_is_a_plain_int():
-    """What an override writes as `20 per hour` is the int 20 wherever it is looked at."""
+    """An override of `20 per hour` is the int 20 everywhere."""
     ent, _ = enforcer({"x": Account("x", "pro", overrides=(Override("api", "20 per hour", reason="r", author="a"),))})
 
     assert (20, int) == (ent.consume("x", "api").limit, type(ent.entitlements("x").limit("api")))
@@ -1107,7 +1107,7 @@ def test_a_repeat_that_names_its_limits_in_another_order_is_the_same_charge():
 
 
 def test_the_record_of_a_settled_reservation_never_takes_a_callers_key():
-    """Whatever a key looks like, it is nobody else's."""
+    """No key of a caller matches a record of the library's own."""
     ent, _ = enforcer()
     ent.reserve("petra", "leads", 1, key="foo").commit()
 
@@ -1149,7 +1149,7 @@ def test_no_tier_is_recommended_against_an_override():
 
 
 def test_a_remedy_counts_bursts_and_grants():
-    """What could be used at once on another tier decides: its burst, and the grants that go along."""
+    """The units usable at once on another tier decide: its burst, and the grants that stay."""
     ladder = policy(
         limits={"bucket": {"kind": "rate", "algorithm": "token-bucket", "burst": 5}, "leads": {"kind": "quota"}},
         features={}, levels={}, add_ons={},
@@ -1247,7 +1247,7 @@ def test_a_clock_that_steps_back_leaves_every_quota_usable(days):
 
 
 def test_what_is_resolved_cannot_be_changed():
-    """Nobody can hand out a feature by writing into a snapshot, which accounts share."""
+    """Resolved entitlements are shared by accounts, and are read-only."""
     ent, _ = enforcer({"x": Account("x", "pro", grants=(Grant("leads", 1),)), "y": "pro"})
 
     for id in ("x", "y"):
@@ -1259,7 +1259,7 @@ def test_what_is_resolved_cannot_be_changed():
 
 @pytest.mark.parametrize("n", [True, 1.0])
 def test_units_beside_a_mapping_are_an_int_or_nothing(n):
-    """What says its own units takes none beside it, not even ones that look like 1."""
+    """A mapping has its own units; `n` is then refused, even where it equals 1."""
     ent, _ = enforcer()
 
     with pytest.raises(ValueError, match="leave it out"):
@@ -1280,7 +1280,7 @@ def test_units_beside_a_mapping_are_an_int_or_nothing(n):
     ],
 )  # fmt: skip
 def test_a_slip_is_named_with_its_cure(call, error, words):
-    """What cannot be meant is refused at once, in words and not too many of them."""
+    """A wrong argument is refused at once, with a short message."""
     ent, _ = enforcer()
 
     with pytest.raises(error, match=re.escape(words)) as raised:
@@ -1294,7 +1294,7 @@ async def _async_hook(event):
 
 
 def test_a_refund_of_what_was_given_back_otherwise_says_so():
-    """Units that were released meanwhile, or whose holder has gone, cannot come back a second time."""
+    """Units that were released, or whose holder was unassigned, are not returned a second time."""
     ent, _ = enforcer()
     taken, given = ent.consume("petra", "agents"), ent.assign("petra", "agents", "u1")
     ent.release("petra", "agents")

@@ -1,4 +1,4 @@
-"""Forks, threads and loops: children have sockets and locks of their own, and nobody admits more than the limit."""
+"""Forks, threads and loops: children have sockets and locks of their own, and all together keep to the limit."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SHARED = pytest.mark.parametrize("place", ["memory", "valkey"])
 
 
 def forked(work, many=1):
-    """Run *work* in so many children at once, and return what each said; one that hangs is ended, and said nothing."""
+    """Run *work* in so many children at once, and return their results; one that hangs is killed, with an empty result."""
     gate, go = os.pipe()
     children = []
     for _ in range(many):
@@ -59,7 +59,7 @@ def forked(work, many=1):
                 os.close(go)
                 os.read(gate, 1)
                 os.write(writing, repr(work()).encode())
-            except BaseException as error:  # noqa: BLE001 - whatever it is, the parent is told
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the parent gets it
                 os.write(writing, repr(error).encode())
             finally:
                 os._exit(0)
@@ -76,7 +76,7 @@ def forked(work, many=1):
 
 
 def connected(server):
-    """Return the addresses of who is connected, but for the one who asks."""
+    """Return the addresses of the connected clients, without the one that asks."""
     with server.client(decode_responses=True) as client:
         mine = str(client.client_id())
         return {each["addr"] for each in client.client_list() if each["id"] != mine}
@@ -153,7 +153,7 @@ def test_children_of_a_process_that_has_run_a_loop_admit_exactly_the_limit_with_
 
 
 def held_in_a_thread(locks):
-    """Have another thread hold all of *locks*; return what lets go of them."""
+    """Hold all of *locks* in another thread; return a function that releases them."""
     taken, over = threading.Event(), threading.Event()
 
     def hold():
@@ -170,7 +170,7 @@ def held_in_a_thread(locks):
 
 
 def held(locks, work):
-    """Return what a child says that is forked while another thread holds these locks."""
+    """Return the results of a child that is forked while another thread holds these locks."""
     release = held_in_a_thread(locks)
     try:
         return forked(work)

@@ -309,7 +309,7 @@ def test_a_policy_that_is_a_bomb_is_refused_with_its_reason(tmp_path, said):
 def test_a_mapping_that_is_a_bomb_is_refused_with_its_reason():
     wide, round_about = ["x"] * 10, {}
     for _ in range(10):
-        wide = [wide] * 10  # ten billion nodes, if somebody looked at all of them
+        wide = [wide] * 10  # ten billion nodes, if all of them were visited
     round_about["policy"] = round_about
     for bomb, said in (
         (wide, "more than 100000"),

@@ -1,4 +1,4 @@
-"""What no message, no repr and no log tells: passwords of stores, and whose account it was."""
+"""Redaction: no message, repr or log has a store's password or an account's id."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ POLICY = Policy.parse({
 SECRET, OTHER = "hunter2x", "swordfi5h"
 
 
-def told(error):
+def text_of(error):
     """Return all that anybody could print of an error, and of every error behind it."""
     text, seen = "", []
     while error is not None and error not in seen:
@@ -70,7 +70,7 @@ BAD_URLS = [
 def test_a_url_that_cannot_be_read_shows_no_part_of_its_password(url, build):
     with pytest.raises(ValueError, match="store") as caught:
         build(POLICY, store=url.format(s=SECRET, o=OTHER))
-    text = told(caught.value)
+    text = text_of(caught.value)
     assert SECRET not in text
     assert OTHER not in text
 
@@ -87,12 +87,12 @@ def test_whatever_is_written_around_a_password_it_is_not_shown(text, url):
     try:
         said = repr(target_from_url(url))
     except ValueError as error:
-        said = told(error)
+        said = text_of(error)
     assert SECRET not in said
 
 
 class Url:
-    """What shows itself as it is written, as the URLs of other libraries do."""
+    """A URL object with its text in its repr, like those of other libraries."""
 
     def __init__(self, text):
         self.text = text
@@ -118,11 +118,11 @@ def test_a_url_that_is_no_text_is_named_by_its_type_and_not_shown(wrapped, build
     for refusing in (lambda: build(store=store), lambda: RedisStore(store), lambda: AsyncRedisStore(store)):
         with pytest.raises(TypeError, match=type(store).__name__) as caught:
             refusing()
-        assert SECRET not in told(caught.value)
+        assert SECRET not in text_of(caught.value)
 
 
 def url_of(kind):
-    """Return a URL of one kind where nobody listens."""
+    """Return a URL of one kind at which no server listens."""
     at = f"127.0.0.1:{free_port()}"
     return {
         "tcp": f"redis://user:{SECRET}@{at}",
@@ -135,7 +135,7 @@ def url_of(kind):
     }[kind]
 
 
-def check_told(caplog, *things):
+def check_redacted(caplog, *things):
     """Check all that is logged, at any level by any logger, and the *things*."""
     logged = [f"{record.getMessage()} {record.exc_text} {record.exc_info}" for record in caplog.records]
     for text in (*logged, *map(repr, things), caplog.text):
@@ -144,7 +144,7 @@ def check_told(caplog, *things):
 
 
 def fail_both_ways(url, caplog):
-    """Let both stores fail on *url*, alone and under an enforcer, and check all that is told."""
+    """Make both stores fail on *url*, alone and under an enforcer, and check messages and logs."""
     caplog.set_level(logging.DEBUG)
     store, later = RedisStore(url), AsyncRedisStore(url)
     with pytest.raises(StoreError) as first:
@@ -162,10 +162,10 @@ def fail_both_ways(url, caplog):
     with Enforcer(POLICY, accounts={"acme": "one"}, store=url, expected_processes=1) as enforcer:
         with pytest.raises(StoreError):
             enforcer.set_usage("acme", "leads", 1)
-        check_told(caplog, enforcer, enforcer._store, store._target, vars(store), vars(later))
+        check_redacted(caplog, enforcer, enforcer._store, store._target, vars(store), vars(later))
     store.close()
     for error in (first.value, second.value):
-        text = told(error)
+        text = text_of(error)
         assert SECRET not in text
         assert OTHER not in text
 
@@ -192,7 +192,7 @@ def test_a_client_that_somebody_has_shows_no_password_of_its_own():
         assert SECRET not in repr(enforcer) + repr(enforcer._store)
         with pytest.raises(StoreError) as caught:
             enforcer.usage("acme")
-    assert SECRET not in told(caught.value)
+    assert SECRET not in text_of(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["tcp", "sentinel", "cluster", "bad"])
@@ -202,7 +202,7 @@ def test_the_doctor_shows_no_password(kind, capsys, caplog):
     for arguments in (["doctor", url], ["doctor", url, "--json"]):
         assert main(arguments) > 0
     shown = capsys.readouterr()
-    check_told(caplog, shown)
+    check_redacted(caplog, shown)
 
 
 # -- accounts ------------------------------------------------------------------------------------------------------

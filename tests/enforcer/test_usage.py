@@ -289,7 +289,7 @@ def test_every_command_says_what_is_wrong_with_a_store_s_url(argv, url, here, ca
 
 
 def test_a_store_that_is_away_is_told_of_once_and_without_advice_for_servers(here):
-    """In a process of its own: where nobody has set up logging, warnings go to stderr."""
+    """In a process of its own: without logging configured, warnings go to stderr."""
     store = f"redis://127.0.0.1:{free_port()}"
     argv = [sys.executable, "-m", "entitlements", "usage", "acme", "--store", store]
 

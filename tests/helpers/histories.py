@@ -18,7 +18,8 @@ from entitlements.stores.redis.decoding import decoder_of
 from entitlements.stores.redis.encoding import encode_call
 from entitlements.stores.redis.keys import account_key
 from entitlements.stores.redis.scripts import Script
-from entitlements.testing.orders import Player, Step, steps
+from entitlements.testing.order_templates import OrderTemplate, order_templates
+from entitlements.testing.simulated_client import SimulatedClient
 
 ACCOUNT = "acme"
 TIMES_MOVED = 10**13
@@ -66,10 +67,10 @@ class TimedRedis:
 
 # --- Histories ----------------------------------------------------------------------------------------------------
 
-histories = st.lists(steps(), min_size=10, max_size=30)
+histories = st.lists(order_templates(), min_size=10, max_size=30)
 
 
-def play(history: list[Step], client, change=lambda script: script) -> Iterator[tuple[Order, Answer, Answer]]:
+def play(history: list[OrderTemplate], client, change=lambda script: script) -> Iterator[tuple[Order, Answer, Answer]]:
     """
     Execute a history by both stores and yield their answers.
 
@@ -81,14 +82,14 @@ def play(history: list[Step], client, change=lambda script: script) -> Iterator[
     client.flushdb()
     clock = Clock()
     memory, server = MemoryStore(clock), TimedRedis(client, clock, change)
-    player = Player(ACCOUNT)
-    for step in history:
-        clock.now = max(0, clock.now + step.move)
-        order = player.order(step, clock.now)
+    simulated = SimulatedClient(ACCOUNT)
+    for template in history:
+        clock.now = max(0, clock.now + template.move)
+        order = simulated.order(template, clock.now)
         expected = memory.execute(order)
         yield order, expected, server.execute(order)
         check_lifetime(memory, client, clock.now)
-        player.note(order, expected)
+        simulated.record(order, expected)
 
 
 def check_lifetime(memory: MemoryStore, client, now: int) -> None:

@@ -15,7 +15,7 @@ from entitlements.model.instants import DAY, HOUR, MINUTE
 from entitlements.rules.periods import month_ends
 from entitlements.stores.redis import AsyncRedisStore, RedisStore
 from entitlements.testing import store_compliance
-from entitlements.testing.compliance import Waited
+from entitlements.testing.compliance import BlockingStore
 
 # --- Many processes -----------------------------------------------------------------------------------------------
 
@@ -103,7 +103,7 @@ class Alternating:
     via = "store"
 
     def __init__(self, url, clock):
-        self._next, self._other = RedisStore(url), Waited(lambda _: AsyncRedisStore(url), clock)
+        self._next, self._other = RedisStore(url), BlockingStore(lambda _: AsyncRedisStore(url), clock)
 
     def execute(self, order):
         self._next, self._other = self._other, self._next

@@ -112,7 +112,7 @@ def read_changes(text: str) -> tuple[Change, ...]:
 
 def read_value(text: str) -> object:
     """
-    Return a value, whose type follows from its spelling as in a policy; in quotes it is a text.
+    Return a value; its type follows from its spelling as in a policy, and in quotes it is a text.
 
     `true` and `false`, numbers, durations, `unlimited` and `not-included` become values.
     Anything else stays a str (`standard`, `20000 per hour`, `100 GB`); the policy reads it

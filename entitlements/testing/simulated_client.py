@@ -1,0 +1,156 @@
+"""Simulated client: turns order templates into orders, by the charges that a store has admitted so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from entitlements.model.answers import Answer, Line, Outcome, Status
+from entitlements.model.charge import (
+    Charge,
+    Forget,
+    Order,
+    Part,
+    Read,
+    ReadHistory,
+    ReadHolders,
+    Recall,
+    Refund,
+    Release,
+    Settle,
+    SetUsage,
+    Unassign,
+    Verb,
+)
+from entitlements.model.instants import MINUTE
+from entitlements.model.limits import Algorithm, Limit, Quota, Rate
+from entitlements.rules.periods import month_ends
+from entitlements.testing.order_templates import OrderTemplate
+from entitlements.testing.sample_limits import AGENTS, RATES
+
+
+@dataclass
+class SimulatedClient:
+    """
+    A client of one account: fills in order templates, and records admitted charges for later ones.
+
+    Args:
+        account: The id of the account.
+        exact: The store's clock is known to the microsecond. If not, token buckets keep one
+            size, and neither they nor short windows are refunded: the units that have drained
+            by then, and the record of them, depend on the instant.
+    """
+
+    account: str
+    exact: bool = True
+    charges: list[tuple[Charge, Outcome]] = field(default_factory=list)
+    reservations: list[Charge] = field(default_factory=list)
+    operations: int = 0
+
+    def order(self, template: OrderTemplate, now: int) -> Order:
+        """Return the order for a template, at the store's instant *now*."""
+        parts = template.parts if self.exact else tuple(_with_fixed_size(part) for part in template.parts)
+        dated = _dated(parts, template, now)
+        match template.kind:
+            case "one-rate":
+                return Charge(self.account, dated, scope=_scope(dated, template))
+            case "charge" | "reserve" | "assign":
+                return self._charge(dated, template)
+            case "read":
+                return Read(self.account, tuple(part._replace(cost=1) for part in dated), _scope(dated, template))
+            case "settle":
+                return self._settle(template, now)
+            case "refund":
+                return self._refund(template)
+            case "again" | "recall":
+                return self._repeat(template)
+            case "release":
+                return Release(self.account, dated[0].limit.name, template.pick)
+            case "unassign":
+                return Unassign(self.account, dated[0].limit.name, template.holder)
+            case "set-usage":
+                return SetUsage(self.account, dated[0])
+            case "history":
+                return ReadHistory(self.account, dated[0])
+            case "holders":
+                return ReadHolders(self.account, dated[0].limit.name)
+            case _:
+                return Forget(self.account)
+
+    def record(self, order: Order, answer: Answer) -> None:
+        """Record an admitted charge, for later templates to refer to."""
+        if isinstance(order, Charge) and isinstance(answer, Outcome) and answer.status is Status.ADMITTED:
+            if order.verb is not Verb.PEEK:
+                self.charges.append((order, answer))
+            if order.verb is Verb.RESERVE:
+                self.reservations.append(order)
+
+    def _charge(self, parts: tuple[Part, ...], template: OrderTemplate) -> Charge:
+        only_rates = all(isinstance(part.limit, Rate) for part in parts)
+        verb = Verb.ASSIGN if template.kind == "assign" else template.verb
+        if verb is Verb.RESERVE and only_rates:
+            verb = Verb.CONSUME
+        self.operations += 1
+        operation: str | None = template.key or f"o:{self.operations}"
+        if verb is Verb.PEEK or (template.key is None and only_rates):
+            operation = None
+        holder = template.holder if verb is Verb.ASSIGN else None
+        keyed = operation is not None and template.key is not None
+        ttl = template.ttl if verb is Verb.RESERVE else 0
+        return Charge(self.account, parts, verb, _scope(parts, template), operation, keyed, ttl, holder)
+
+    def _settle(self, template: OrderTemplate, now: int) -> Settle:
+        if not self.reservations:
+            return Settle(self.account, "o:unknown", None)
+        reserved = self.reservations[-1 - template.pick % len(self.reservations)]
+        held = tuple(part for part in reserved.parts if not isinstance(part.limit, Rate))
+        amounts = template.amounts if isinstance(template.amounts, int) else _amounts(template.amounts, held)
+        retry = None
+        if template.flag:
+            retry = Charge(self.account, _dated(held, template, now), operation=f"{reserved.operation}:retry")
+        return Settle(self.account, reserved.operation or "", amounts, retry)
+
+    def _refund(self, template: OrderTemplate) -> Refund:
+        if not self.charges:
+            return Refund(self.account, "o:unknown", rates=True)
+        charge, outcome = self.charges[-1 - template.pick % len(self.charges)]
+        lines = zip(charge.parts, outcome.lines, strict=True)
+        taken = {part.limit.name: (part, line) for part, line in lines if isinstance(part.limit, Rate)}
+        others = {rate.name: (Part(rate, 1), Line(True, 0)) for rate in RATES}
+        rates = tuple({**others, **taken}.values())  # its id may stand for a later charge of other rates
+        rates = tuple(each for each in rates if self.exact or _is_durable(each[0].limit))
+        return Refund(self.account, charge.operation, template.flag, rates, charge.scope)
+
+    def _repeat(self, template: OrderTemplate) -> Order:
+        if not self.charges:
+            return ReadHolders(self.account, AGENTS.name)
+        charge = self.charges[-1 - template.pick % len(self.charges)][0]
+        return charge if charge.operation is None or template.kind == "again" else Recall(charge)
+
+
+def _dated(parts: tuple[Part, ...], template: OrderTemplate, now: int) -> tuple[Part, ...]:
+    ends = month_ends(template.anchor, max(0, now + template.skew))
+    return tuple(part._replace(ends=ends) if isinstance(part.limit, Quota) else part for part in parts)
+
+
+def _scope(parts: tuple[Part, ...], template: OrderTemplate) -> str | None:
+    return template.scope if any(isinstance(part.limit, Rate) and part.limit.per for part in parts) else None
+
+
+def _amounts(which: str, held: tuple[Part, ...]) -> tuple[tuple[str, int], ...] | None:
+    if which == "all":
+        return None
+    half = tuple((part.limit.name, part.cost // 2) for part in held)
+    return {"none": (), "half": half, "foreign": (("other", 1),)}[which]
+
+
+def _is_bucket(limit: Limit) -> bool:
+    return isinstance(limit, Rate) and limit.algorithm is Algorithm.TOKEN_BUCKET
+
+
+def _is_durable(limit: Limit) -> bool:
+    """Return True if the units of a charge still count, whole, seconds later."""
+    return isinstance(limit, Rate) and limit.window >= MINUTE and not _is_bucket(limit)
+
+
+def _with_fixed_size(part: Part) -> Part:
+    return part._replace(size=10) if _is_bucket(part.limit) and part.size else part
