@@ -85,21 +85,14 @@ async def hello(scope, receive, send):
 
 
 def timed(enforcer, run):
-    """Record every decision of the enforcer that asks the store, or would, and the times at which the breaker opens."""
-    breaker = enforcer._store._store._degrading.breaker
-    # The middleware asks for one unit of a rate by `beyond`, and for all else by `consume`.
-    for verb, path_of in (("beyond", path_of_outcome), ("consume", path_of_decision)):
-        setattr(enforcer, verb, noted(getattr(enforcer, verb), path_of, breaker, run))
+    """Note every decision of the enforcer that asks the store, or would; and when the breaker opens."""
+    breaker = enforcer._store._store.policy.breaker
+    enforcer._execute = noted(enforcer._execute, path_of_outcome, breaker, run)
 
 
 def path_of_outcome(outcome):
     """Return the path that answered an order."""
     return "store" if not outcome.ways else "local" if outcome.lines[0].fits else "refused"
-
-
-def path_of_decision(decision):
-    """Return the path that made a decision."""
-    return "store" if not decision.degraded else "local" if decision.allowed else "refused"
 
 
 def noted(verb, path_of, breaker, run):

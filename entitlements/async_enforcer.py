@@ -1,8 +1,8 @@
 """
 `AsyncEnforcer`: every verb, for an event loop.
 
-The same steps of `rules/steps.py` as `Enforcer`, awaited. A bound handle and the
-module-level `can` answer plain calls from what is loaded, and never do I/O.
+It runs the same steps of `rules/steps.py` as `Enforcer`, and awaits the store. A bound handle and the
+module-level `can` answer plain calls from the resolved accounts, and never do I/O.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from zoneinfo import ZoneInfo
 
+from entitlements import advice
 from entitlements.accounts import open_async_accounts
 from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.handles import AsyncBoundAccount
 from entitlements.hooks import Hooks
-from entitlements.model.charge import Verb
+from entitlements.model.charge import Charge, Verb
 from entitlements.model.events import Reloaded
 from entitlements.model.instants import check_duration
 from entitlements.model.policy import Policy
@@ -36,12 +37,7 @@ from entitlements.resolved_cache import (
 )
 from entitlements.rules import reservations, steps
 from entitlements.stores import AsyncMemoryStore, guard_async_store, open_async_store
-from entitlements.stores.pending import Failed
-from entitlements.tiering.health import Health, health, scores_in
-from entitlements.tiering.preview import preview
-from entitlements.tiering.reviews import quota_names, review
 from entitlements.tiering.sla import ServiceLevel, service_level
-from entitlements.tiering.triggers import MeasuredUsage
 from entitlements.tiering.uptime import Uptime, uptime
 
 if TYPE_CHECKING:
@@ -52,6 +48,7 @@ if TYPE_CHECKING:
 
     from entitlements.model.account import Account
     from entitlements.model.answers import Answer
+    from entitlements.model.charge import Order
     from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
     from entitlements.model.limits import NotIncluded
@@ -60,6 +57,7 @@ if TYPE_CHECKING:
     from entitlements.ports import Accounts, AsyncAccounts, AsyncStore, Clock, Hook, Store
     from entitlements.rules.planning import Wanted
     from entitlements.tiering.changes import ChangePreview
+    from entitlements.tiering.health import Health
     from entitlements.tiering.reviews import Review
     from entitlements.tiering.triggers import FeatureRequest
 
@@ -98,55 +96,40 @@ class AsyncEnforcer:
         hooks: Iterable[Hook] = (),
         expected_processes: int | None = None,
     ) -> None:
-        self._snapshots = ResolvedCache(check_policy(policy))
+        self._cache = ResolvedCache(check_policy(policy))
         self._clock = check_clock(clock or system_clock)
         self._hooks = Hooks(hooks)
         self._accounts = open_async_accounts(accounts, policy=policy, clock=clock or monotonic, listener=self._hooks)
         self._store = guard_async_store(open_async_store(store, self._clock), self._hooks.notify, expected_processes)
-        self.at_once: Callable[[Any], Answer] = getattr(self._store, "at_once", _nothing)
-        """From an order to what is answered without waiting; None where `beyond` must be awaited."""
-        self.beyond: Callable[[Any], Awaitable[Any]] = getattr(self._store, "beyond", self._store.execute)
-        """From an order that `at_once` has no answer to, to what brings it; raises `Failed` where `after` goes on."""
-        self.after: Callable[[Any, Failed], Awaitable[Any]] = getattr(self._store, "after", _raised)
         self._via = self._store.via
         self._refunded = RefundGuard()
 
     def __repr__(self) -> str:
         """Return the policy and the store."""
-        return f"<{type(self).__name__} under {self._snapshots.policy!r}, counting in {self._store.via}>"
+        return f"<{type(self).__name__} under {self._cache.policy!r}, counting in {self._store.via}>"
 
     @property
     def policy(self) -> Policy:
         """The policy in force."""
-        return self._snapshots.policy
+        return self._cache.policy
 
     @property
     def via(self) -> str:
         """Where it counts, as `Decision.via` has it: `memory` or `store`."""
         return self._store.via
 
-    @property
-    def waits(self) -> bool:
-        """Whether a charge may have to wait for the store; the embedded one answers at once."""
-        return not isinstance(self._store, AsyncMemoryStore)
-
-    @property
-    def listening(self) -> bool:
-        """Whether any hook is told of decisions."""
-        return self._hooks.enabled
-
     # -- what the account may do -------------------------------------------------------
 
     async def can(self, account: str | Account, feature: str) -> bool:
         """Same as `Enforcer.can`."""
-        kept = self._snapshots.by_id.get(account) if isinstance(account, str) else None
-        if kept is None or not kept.since <= self._clock() < kept.until:
-            kept = await self._kept(account)
-        return self.can_plainly(kept.entitlements, feature)
+        resolved = self._cache.by_id.get(account) if isinstance(account, str) else None
+        if resolved is None or not resolved.since <= self._clock() < resolved.until:
+            resolved = await self._resolve(account)
+        return self._can(resolved.entitlements, feature)
 
     async def decide(self, account: str | Account, feature: str) -> Decision:
         """Same as `Enforcer.decide`."""
-        return self._told("decide", steps.decide(await self.entitlements(account), feature))
+        return self._hooks.decided("decide", steps.decide(await self.entitlements(account), feature))
 
     async def value(self, account: str | Account, key: str) -> Value | NotIncluded:
         """Same as `Enforcer.value`."""
@@ -154,7 +137,7 @@ class AsyncEnforcer:
 
     async def entitlements(self, account: str | Account) -> Entitlements:
         """Same as `Enforcer.entitlements`."""
-        return (await self._kept(account)).entitlements
+        return (await self._resolve(account)).entitlements
 
     # -- what service it is owed -------------------------------------------------------
 
@@ -168,10 +151,7 @@ class AsyncEnforcer:
 
     async def health(self, account: str | Account, measured: Mapping[str, object] | None = None) -> Health:
         """Same as `Enforcer.health`."""
-        kept = await self._kept(account)
-        if measured is None:
-            measured = scores_in(kept.entitlements, kept.account.attributes if kept.account else {})
-        return health(kept.entitlements, measured)
+        return advice.health(await self._resolve(account), measured)
 
     # -- how much, how fast ------------------------------------------------------------
 
@@ -180,25 +160,24 @@ class AsyncEnforcer:
     ) -> Decision:
         """Same as `Enforcer.consume`."""
         if key is None and scope is None:
-            kept = self._snapshots.by_id.get(account) if type(account) is str else None
-            if kept is None or not kept.since <= self._clock() < kept.until:
-                kept = await self._kept(account)
-            step = steps.ready(kept.ready, what, n)
-            if step is not None:
-                if step.order is None:
-                    return await self._run(step)
-                answer = self.at_once(step.order)
-                if answer is None:
-                    try:
-                        answer = await self.beyond(step.order)
-                    except Failed as failed:
-                        answer = await self.after(step.order, failed)
-                return self.finished(step, answer)
-        return await self._charge(account, Verb.CONSUME, what, n, key=key, scope=scope)
+            resolved = self._cache.by_id.get(account) if type(account) is str else None
+            if resolved is None or not resolved.since <= self._clock() < resolved.until:
+                resolved = await self._resolve(account)
+            step = steps.prepared(resolved.steps, what, n)
+            if step is None:
+                return await self._charge(resolved, Verb.CONSUME, what, n)
+            order: Charge | None = step.order  # type: ignore[assignment]
+            if order is None:
+                return await self._run(step)
+            answer = self._store.try_now(order)
+            if answer is None:
+                answer = await self._store.submit(order)  # type: ignore[assignment]
+            return self._finish(step, answer)
+        return await self._charge(await self._resolve(account), Verb.CONSUME, what, n, key=key, scope=scope)
 
     async def peek(self, account: str | Account, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
         """Same as `Enforcer.peek`."""
-        return await self._charge(account, Verb.PEEK, what, n, scope=scope)
+        return await self._charge(await self._resolve(account), Verb.PEEK, what, n, scope=scope)
 
     async def refund(self, decision: Decision, *, rates: bool = False) -> bool:
         """Same as `Enforcer.refund`."""
@@ -217,8 +196,9 @@ class AsyncEnforcer:
         lapses: list[int] = []
 
         async def reserve() -> tuple[Decision, str, int]:
-            held.update(reservations.reserved_units(await self.entitlements(account), what, n))
-            decision = await self._charge(account, Verb.RESERVE, what, n, key=key, ttl=lasts)
+            resolved = await self._resolve(account)
+            held.update(reservations.reserved_units(resolved.entitlements, what, n))
+            decision = await self._charge(resolved, Verb.RESERVE, what, n, key=key, ttl=lasts)
             lapses[:] = [decision.decided_at + lasts]
             return decision, decision.operation or "", lasts
 
@@ -267,35 +247,32 @@ class AsyncEnforcer:
 
     async def plan_change(self, account: str | Account, to: str, *, at: datetime | None = None) -> ChangePreview:
         """Same as `Enforcer.plan_change`."""
-        kept = await self._kept(account)
-        known, usage = require_account(kept), await self.usage(account)
-        return preview(kept.entitlements.policy, known, to, now=self._clock(), usage=usage, at=at)
+        resolved = await self._resolve(account)
+        require_account(resolved)
+        return advice.plan_change(resolved, await self.usage(account), to, now=self._clock(), at=at)
 
     async def review(
         self, account: str | Account, *, requests: Iterable[FeatureRequest] = (), events: Iterable[str] = ()
     ) -> Review:
         """Same as `Enforcer.review`."""
-        kept = await self._kept(account)
-        known, usage = require_account(kept), await self.usage(account)
-        history = {name: await self.history(account, name) for name in quota_names(kept.entitlements.policy)}
-        measured = MeasuredUsage(usage, history)
-        return review(
-            kept.entitlements.policy, known, now=self._clock(),
-            measured=measured, requests=requests, events=events,
-        )  # fmt: skip
+        resolved = await self._resolve(account)
+        require_account(resolved)
+        usage = await self.usage(account)
+        history = {name: await self.history(account, name) for name in advice.reviewed_quotas(resolved)}
+        return advice.review(resolved, usage, history, now=self._clock(), requests=requests, events=events)
 
     # -- upkeep ------------------------------------------------------------------------
 
     async def account(self, account: str | Account) -> AsyncBoundAccount:
         """Same as `Enforcer.account`."""
-        return AsyncBoundAccount(self, account, await self._kept(account))
+        return AsyncBoundAccount(self, account, await self._resolve(account))
 
     async def refresh(self, account: str | Account) -> None:
         """Same as `Enforcer.refresh`."""
         id = account_id(account)
         if self._accounts is not None:
             self._accounts.refresh(id)
-        self._snapshots.drop(id)
+        self._cache.drop(id)
 
     async def reload(self, policy: Policy) -> None:
         """Same as `Enforcer.reload`."""
@@ -310,9 +287,9 @@ class AsyncEnforcer:
         self._clock = watching
 
     def _reload(self, policy: Policy) -> None:
-        # Accounts first: where they fail under it nothing has changed, and none of the old ones is kept under it.
+        # Accounts first: where they fail under it nothing has changed, and none of the old ones is resolved under it.
         self._accounts = open_async_accounts(self._accounts, policy=check_policy(policy))
-        before = self._snapshots.reload(policy)
+        before = self._cache.reload(policy)
         self._hooks.notify(Reloaded(before.version, policy.version))
 
     async def open(self) -> None:
@@ -322,9 +299,7 @@ class AsyncEnforcer:
         Raises:
             StoreError: Where it cannot be reached, or is too old.
         """
-        opening = getattr(self._store, "open", None)
-        if opening is not None:
-            await opening()
+        await self._store.open()
 
     async def aclose(self) -> None:
         """Same as `Enforcer.close`."""
@@ -340,46 +315,52 @@ class AsyncEnforcer:
         """Close."""
         await self.aclose()
 
-    # -- plain calls, from what is loaded ----------------------------------------------
+    # -- plain calls from resolved accounts, for handles, middlewares and the module-level `can` -------------------
 
-    def loaded(self, account: str | Account) -> Entitlements:
+    def _loaded(self, account: str | Account) -> Entitlements:
         """
-        Return what is resolved for an account that is loaded here, without any I/O.
+        Return the entitlements of an account that is loaded here, without any I/O.
 
         Raises:
             NotLoaded: For an account that no call has awaited lately.
         """
         now = self._clock()
         if not isinstance(account, str):
-            return self._snapshots.resolve(account, now).entitlements
-        return self._snapshots.get_loaded(account, now).entitlements
+            return self._cache.resolve(account, now).entitlements
+        return self._cache.get_loaded(account, now).entitlements
 
-    def known(self, id: str) -> AsyncBoundAccount | None:
-        """Return the handle of an account that is loaded here and fresh; None where `account` must be awaited."""
-        kept = self._snapshots.by_id.get(id)
-        if kept is None or not kept.since <= self._clock() < kept.until:
+    def _handle(self, id: str) -> AsyncBoundAccount | None:
+        """Return the handle of an account that is loaded here and fresh; None if `account` must be awaited."""
+        resolved = self._cache.by_id.get(id)
+        if resolved is None or not resolved.since <= self._clock() < resolved.until:
             return None
-        return AsyncBoundAccount(self, id, kept)
+        return AsyncBoundAccount(self, id, resolved)
 
-    def again(self, account: str | Account, kept: ResolvedAccount) -> ResolvedAccount:
-        """Return *kept*, resolved once more where the clock or the policy has moved on."""
+    def _renewed(self, account: str | Account, resolved: ResolvedAccount) -> ResolvedAccount:
+        """Return *resolved*, resolved again if the clock or the policy has moved on."""
         if not isinstance(account, str):
-            return self._snapshots.resolve(account, self._clock())
-        return self._snapshots.revalidated(kept, account, self._clock())
+            return self._cache.resolve(account, self._clock())
+        return self._cache.revalidated(resolved, account, self._clock())
 
-    async def kept(self, account: str | Account) -> ResolvedAccount:
-        """Return what is resolved for the account, loaded if need be."""
-        return await self._kept(account)
-
-    def can_plainly(self, entitlements: Entitlements, feature: str) -> bool:
-        """Answer `can` from what is resolved."""
+    def _can(self, entitlements: Entitlements, feature: str) -> bool:
+        """Answer `can` from entitlements."""
         if self._hooks.enabled:
-            return self._told("can", steps.decide(entitlements, feature)).allowed
+            return self._decide(entitlements, feature, verb="can").allowed
         return entitlements.can(feature)
 
-    def decide_plainly(self, entitlements: Entitlements, feature: str) -> Decision:
-        """Answer `decide` from what is resolved."""
-        return self._told("decide", steps.decide(entitlements, feature))
+    def _decide(self, entitlements: Entitlements, feature: str, *, verb: str = "decide") -> Decision:
+        """Answer `decide` from entitlements, and report the decision to hooks."""
+        return self._hooks.decided(verb, steps.decide(entitlements, feature))
+
+    @property
+    def _has_hooks(self) -> bool:
+        """True if decisions are reported to hooks."""
+        return self._hooks.enabled
+
+    @property
+    def _may_wait(self) -> bool:
+        """True if a charge may have to wait for the store; the embedded store never does."""
+        return not isinstance(self._store, AsyncMemoryStore)
 
     # -- the shell ---------------------------------------------------------------------
 
@@ -404,51 +385,45 @@ class AsyncEnforcer:
         if problem is not None:
             self._hooks.reload_failed(path, problem)
 
-    async def _kept(self, account: str | Account) -> ResolvedAccount:
+    async def _resolve(self, account: str | Account) -> ResolvedAccount:
+        """Return the resolved account, loaded if need be."""
         now = self._clock()
         if not isinstance(account, str):
-            return self._snapshots.resolve(account, now)
-        kept = self._snapshots.by_id.get(account)
-        if kept is not None and kept.since <= now < kept.until:
-            return kept
+            return self._cache.resolve(account, now)
+        resolved = self._cache.by_id.get(account)
+        if resolved is not None and resolved.since <= now < resolved.until:
+            return resolved
         if self._accounts is None:
             raise no_accounts_error(account_id(account))
-        epoch = self._snapshots.epoch
+        epoch = self._cache.epoch
         loaded = await self._accounts.load(account_id(account))
-        return self._snapshots.put(account, loaded.account, now, loaded.fresh_for, epoch)
+        return self._cache.put(account, loaded.account, now, loaded.fresh_for, epoch)
 
-    async def _charge(self, account: str | Account, verb: Verb, what: Wanted, n: int, **named: Any) -> Decision:
-        entitlements = (await self._kept(account)).entitlements
+    async def _charge(self, resolved: ResolvedAccount, verb: Verb, what: Wanted, n: int, **options: Any) -> Decision:
+        operation = new_operation_id()
         return await self._run(
-            steps.charge(entitlements, self._clock(), verb, what, n, operation=new_operation_id(), **named)
+            steps.charge(resolved.entitlements, self._clock(), verb, what, n, operation=operation, **options)
         )
 
     async def _run(self, step: steps.Step[R]) -> R:
         if step.order is None:
-            return self._noted(step, step.finish(None, "static"), None)
-        answer = await self._store.execute(step.order)
+            return self._hooks.report(step, step.finish(None, "static"), None)
+        answer = await self._execute(step.order)
         if steps.is_stale(answer):
             again = steps.repeat(step.order, answer, step.anchor)
-            answer = steps.fresh(await self._store.execute(again))
-        return self._noted(step, step.finish(answer, self._store.via), answer)
+            answer = steps.fresh(await self._execute(again))
+        return self._hooks.report(step, step.finish(answer, self._via), answer)
 
-    def finished(self, step: steps.Step[R], answer: Answer) -> R:
-        """Return the result of a step that was asked `at_once` or `beyond`, and tell of it."""
+    async def _execute(self, order: Order) -> Answer:
+        """Carry out an order: answer a charge without waiting if possible, else submit it."""
+        if type(order) is Charge and (outcome := self._store.try_now(order)) is not None:
+            return outcome
+        return await self._store.submit(order)
+
+    def _finish(self, step: steps.Step[R], answer: Answer) -> R:
+        """Return the result of a prepared step, and report it to hooks."""
         result = step.finish(answer, self._via)
-        return self._noted(step, result, answer) if self._hooks.enabled else result
-
-    def _noted(self, step: steps.Step[R], result: R, answer: Any) -> R:
-        if self._hooks.enabled:
-            if step.verb:
-                self._hooks.notify_decision(step.verb, result, answer)  # type: ignore[arg-type]
-            for event in step.events(result):
-                self._hooks.notify(event)
-        return result
-
-    def _told(self, verb: str, decision: Decision) -> Decision:
-        if self._hooks.enabled:
-            self._hooks.notify_decision(verb, decision)
-        return decision
+        return self._hooks.report(step, result, answer) if self._hooks.enabled else result
 
     def _settling(
         self, account: str | Account, held: Mapping[str, int] | None, lapses: Sequence[int] = ()
@@ -462,11 +437,3 @@ class AsyncEnforcer:
             await self._run(reservations.cancel(account_id(account), id))
 
         return commit, cancel
-
-
-def _nothing(_: object) -> None:
-    """Know nothing without waiting."""
-
-
-async def _raised(_: object, failed: Failed) -> None:
-    raise failed.error

@@ -64,5 +64,5 @@ def can(account: str | Account, feature: str) -> bool:
     if enforcer is None:
         raise NotLoaded("no default enforcer is set; call use(enforcer) when the process starts")
     if isinstance(enforcer, AsyncEnforcer):
-        return enforcer.can_plainly(enforcer.loaded(account), feature)
+        return enforcer._can(enforcer._loaded(account), feature)
     return enforcer.can(account, feature)

@@ -1,8 +1,8 @@
 """
 `Enforcer`: every verb, for threads.
 
-Each verb gathers (the account's snapshot, the clock), runs a pure step of
-`rules/steps.py`, and asks the store where the step has an order. It starts no thread.
+Each verb gathers values (the resolved account, the time), runs a pure step of `rules/steps.py`, and calls the
+store if the step has an order. It starts no thread.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from zoneinfo import ZoneInfo
 
+from entitlements import advice
 from entitlements.accounts import open_accounts
 from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.handles import BoundAccount
@@ -35,11 +36,7 @@ from entitlements.resolved_cache import (
 )
 from entitlements.rules import reservations, steps
 from entitlements.stores import guard_store, open_store
-from entitlements.tiering.health import Health, health, scores_in
-from entitlements.tiering.preview import preview
-from entitlements.tiering.reviews import quota_names, review
 from entitlements.tiering.sla import ServiceLevel, service_level
-from entitlements.tiering.triggers import MeasuredUsage
 from entitlements.tiering.uptime import Uptime, uptime
 
 if TYPE_CHECKING:
@@ -57,6 +54,7 @@ if TYPE_CHECKING:
     from entitlements.ports import Accounts, Clock, Hook, Store
     from entitlements.rules.planning import Wanted
     from entitlements.tiering.changes import ChangePreview
+    from entitlements.tiering.health import Health
     from entitlements.tiering.reviews import Review
     from entitlements.tiering.triggers import FeatureRequest
 
@@ -92,7 +90,7 @@ class Enforcer:
         hooks: Iterable[Hook] = (),
         expected_processes: int | None = None,
     ) -> None:
-        self._snapshots = ResolvedCache(check_policy(policy))
+        self._cache = ResolvedCache(check_policy(policy))
         self._clock = check_clock(clock or system_clock)
         self._hooks = Hooks(hooks)
         self._accounts = open_accounts(accounts, policy=policy, clock=clock or monotonic, listener=self._hooks)
@@ -102,12 +100,12 @@ class Enforcer:
 
     def __repr__(self) -> str:
         """Return the policy and the store."""
-        return f"<{type(self).__name__} under {self._snapshots.policy!r}, counting in {self._store.via}>"
+        return f"<{type(self).__name__} under {self._cache.policy!r}, counting in {self._store.via}>"
 
     @property
     def policy(self) -> Policy:
         """The policy in force."""
-        return self._snapshots.policy
+        return self._cache.policy
 
     @property
     def via(self) -> str:
@@ -118,7 +116,7 @@ class Enforcer:
 
     def can(self, account: str | Account, feature: str) -> bool:
         """
-        Say whether the account has a feature, a `feature:level`, or any of a limit.
+        Return True if the account has a feature, a `feature:level`, or a limit above 0.
 
         Args:
             account: An id, or an `Account`.
@@ -128,19 +126,19 @@ class Enforcer:
             UnknownFeature: For a name that the policy does not know.
             AccountError: For an account that cannot be right.
         """
-        kept = self._snapshots.by_id.get(account) if isinstance(account, str) else None
-        if kept is None or not kept.since <= self._clock() < kept.until:
-            kept = self._kept(account)
+        resolved = self._cache.by_id.get(account) if isinstance(account, str) else None
+        if resolved is None or not resolved.since <= self._clock() < resolved.until:
+            resolved = self._resolve(account)
         if self._hooks.enabled:
-            return self._told("can", steps.decide(kept.entitlements, feature)).allowed
+            return self._hooks.decided("can", steps.decide(resolved.entitlements, feature)).allowed
         try:
-            return kept.answers[feature]
+            return resolved.answers[feature]
         except (KeyError, TypeError):
-            raise kept.entitlements.policy.unknown(feature) from None
+            raise resolved.entitlements.policy.unknown(feature) from None
 
     def decide(self, account: str | Account, feature: str) -> Decision:
-        """Return the answer to `can` with its reason, source, remedy and trace; never asks the store."""
-        return self._told("decide", steps.decide(self.entitlements(account), feature))
+        """Return the answer to `can` with its reason, source, remedy and trace; never calls the store."""
+        return self._hooks.decided("decide", steps.decide(self.entitlements(account), feature))
 
     def value(self, account: str | Account, key: str) -> Value | NotIncluded:
         """Return a configuration value of the account's tier; see `Entitlements.value`."""
@@ -148,13 +146,13 @@ class Enforcer:
 
     def entitlements(self, account: str | Account) -> Entitlements:
         """Return everything resolved for the account, now."""
-        return self._kept(account).entitlements
+        return self._resolve(account).entitlements
 
     # -- what service it is owed -------------------------------------------------------
 
     def sla(self, account: str | Account, priority: str) -> ServiceLevel:
         """
-        Return in what time the account is owed an answer and a solution, or that it is owed none.
+        Return the response and resolution times that the account is owed for a ticket, if any.
 
         Args:
             account: An id, or an `Account`.
@@ -167,12 +165,12 @@ class Enforcer:
         return service_level(self.entitlements(account), priority, ZoneInfo)
 
     def uptime(self, account: str | Account) -> Uptime:
-        """Return the guarantee of the account's tier, and what it gets back for a measured uptime."""
+        """Return the uptime guarantee of the account's tier and the credits for a lower one."""
         return uptime(self.entitlements(account))
 
     def health(self, account: str | Account, measured: Mapping[str, object] | None = None) -> Health:
         """
-        Return how well the account does, by its tier's weights.
+        Return the health score of the account, by its tier's weights.
 
         Args:
             account: An id, or an `Account`.
@@ -181,10 +179,7 @@ class Enforcer:
         Raises:
             AccountError: For a score that is no number from 0 to 100, or of no component.
         """
-        kept = self._kept(account)
-        if measured is None:
-            measured = scores_in(kept.entitlements, kept.account.attributes if kept.account else {})
-        return health(kept.entitlements, measured)
+        return advice.health(self._resolve(account), measured)
 
     # -- how much, how fast ------------------------------------------------------------
 
@@ -207,21 +202,22 @@ class Enforcer:
             KeyReused: For a key that stands for another charge of the account.
         """
         if key is None and scope is None:
-            kept = self._snapshots.by_id.get(account) if type(account) is str else None
-            if kept is None or not kept.since <= self._clock() < kept.until:
-                kept = self._kept(account)
-            step = steps.ready(kept.ready, what, n)
-            if step is not None:
-                if step.order is None:
-                    return self._run(step)
-                answer = self._store.execute(step.order)
-                decision = step.finish(answer, self._via)
-                return self._noted(step, decision, answer) if self._hooks.enabled else decision
-        return self._charge(account, Verb.CONSUME, what, n, key=key, scope=scope)
+            resolved = self._cache.by_id.get(account) if type(account) is str else None
+            if resolved is None or not resolved.since <= self._clock() < resolved.until:
+                resolved = self._resolve(account)
+            step = steps.prepared(resolved.steps, what, n)
+            if step is None:
+                return self._charge(resolved, Verb.CONSUME, what, n)
+            if step.order is None:
+                return self._run(step)
+            answer = self._store.execute(step.order)
+            decision = step.finish(answer, self._via)
+            return self._hooks.report(step, decision, answer) if self._hooks.enabled else decision
+        return self._charge(self._resolve(account), Verb.CONSUME, what, n, key=key, scope=scope)
 
     def peek(self, account: str | Account, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
-        """Return what `consume` would, and spend nothing."""
-        return self._charge(account, Verb.PEEK, what, n, scope=scope)
+        """Return the decision that `consume` would, and spend nothing."""
+        return self._charge(self._resolve(account), Verb.PEEK, what, n, scope=scope)
 
     def refund(self, decision: Decision, *, rates: bool = False) -> bool:
         """
@@ -258,8 +254,9 @@ class Enforcer:
             UnknownFeature, ValueError, KeyReused: As `consume`; also for rates alone.
         """
         lasts = check_duration(ttl, "ttl")
-        held = reservations.reserved_units(self.entitlements(account), what, n)
-        decision = self._charge(account, Verb.RESERVE, what, n, key=key, ttl=lasts)
+        resolved = self._resolve(account)
+        held = reservations.reserved_units(resolved.entitlements, what, n)
+        decision = self._charge(resolved, Verb.RESERVE, what, n, key=key, ttl=lasts)
         return self._reservation(account, decision.operation or "", decision, lasts, held)
 
     def reservation(self, account: str | Account, id: str) -> Reservation:
@@ -299,7 +296,7 @@ class Enforcer:
         return self._run(steps.set_usage(self.entitlements(account), self._clock(), limit, total))
 
     def usage(self, account: str | Account, *, scope: str | None = None) -> dict[str, Usage]:
-        """Return every meter of the account; with a scope, those kept for it as well."""
+        """Return every meter of the account; with a scope, those resolved for it as well."""
         return self._run(steps.usage(self.entitlements(account), self._clock(), scope))
 
     def history(self, account: str | Account, limit: str) -> tuple[Period, ...]:
@@ -307,7 +304,7 @@ class Enforcer:
         return self._run(steps.history(self.entitlements(account), self._clock(), limit))
 
     def forget(self, account: str | Account) -> None:
-        """Delete every counter of a closed account, and what is kept of it here."""
+        """Delete every counter of a closed account, and what is resolved of it here."""
         id = account_id(account)
         self._run(steps.forget(id))
         self.refresh(id)
@@ -327,9 +324,9 @@ class Enforcer:
             ValueError: For a tier that there is not, or a trial plan.
             UnknownAccount: For an account that there is not.
         """
-        kept = self._kept(account)
-        known, usage = require_account(kept), self.usage(account)
-        return preview(kept.entitlements.policy, known, to, now=self._clock(), usage=usage, at=at)
+        resolved = self._resolve(account)
+        require_account(resolved)
+        return advice.plan_change(resolved, self.usage(account), to, now=self._clock(), at=at)
 
     def review(
         self, account: str | Account, *, requests: Iterable[FeatureRequest] = (), events: Iterable[str] = ()
@@ -346,34 +343,31 @@ class Enforcer:
             ValueError: For an event that the policy does not know.
             UnknownAccount: For an account that there is not.
         """
-        kept = self._kept(account)
-        known, usage = require_account(kept), self.usage(account)
-        history = {name: self.history(account, name) for name in quota_names(kept.entitlements.policy)}
-        measured = MeasuredUsage(usage, history)
-        return review(
-            kept.entitlements.policy, known, now=self._clock(),
-            measured=measured, requests=requests, events=events,
-        )  # fmt: skip
+        resolved = self._resolve(account)
+        require_account(resolved)
+        usage = self.usage(account)
+        history = {name: self.history(account, name) for name in advice.reviewed_quotas(resolved)}
+        return advice.review(resolved, usage, history, now=self._clock(), requests=requests, events=events)
 
     # -- upkeep ------------------------------------------------------------------------
 
     def account(self, account: str | Account) -> BoundAccount:
         """Return the same verbs, bound to one account."""
-        self._kept(account)
+        self._resolve(account)
         return BoundAccount(self, account)
 
     def refresh(self, account: str | Account) -> None:
-        """Drop what is kept of the account here; the next call sees the directory's."""
+        """Drop what is resolved of the account here; the next call sees the directory's."""
         id = account_id(account)
         if self._accounts is not None:
             self._accounts.refresh(id)
-        self._snapshots.drop(id)
+        self._cache.drop(id)
 
     def reload(self, policy: Policy) -> None:
         """Put another policy in force, for every call from now on; where the accounts fail under it, nothing changes."""
-        # Accounts first: where they fail under it nothing has changed, and none of the old ones is kept under it.
+        # Accounts first: where they fail under it nothing has changed, and none of the old ones is resolved under it.
         self._accounts = open_accounts(self._accounts, policy=check_policy(policy))
-        before = self._snapshots.reload(policy)
+        before = self._cache.reload(policy)
         self._hooks.notify(Reloaded(before.version, policy.version))
 
     def watch(self, path: str | PathLike[str], *, every: float | timedelta = 5) -> None:
@@ -425,46 +419,34 @@ class Enforcer:
         if problem is not None:
             self._hooks.reload_failed(path, problem)
 
-    def _kept(self, account: str | Account) -> ResolvedAccount:
+    def _resolve(self, account: str | Account) -> ResolvedAccount:
+        """Return the resolved account, loaded if need be."""
         now = self._clock()
         if not isinstance(account, str):
-            return self._snapshots.resolve(account, now)
-        kept = self._snapshots.by_id.get(account)
-        if kept is not None and kept.since <= now < kept.until:
-            return kept
+            return self._cache.resolve(account, now)
+        resolved = self._cache.by_id.get(account)
+        if resolved is not None and resolved.since <= now < resolved.until:
+            return resolved
         if self._accounts is None:
             raise no_accounts_error(account_id(account))
-        epoch = self._snapshots.epoch
+        epoch = self._cache.epoch
         loaded = self._accounts.load(account_id(account))
-        return self._snapshots.put(account, loaded.account, now, loaded.fresh_for, epoch)
+        return self._cache.put(account, loaded.account, now, loaded.fresh_for, epoch)
 
-    def _charge(self, account: str | Account, verb: Verb, what: Wanted, n: int, **named: Any) -> Decision:
-        entitlements = self._kept(account).entitlements
+    def _charge(self, resolved: ResolvedAccount, verb: Verb, what: Wanted, n: int, **options: Any) -> Decision:
+        operation = new_operation_id()
         return self._run(
-            steps.charge(entitlements, self._clock(), verb, what, n, operation=new_operation_id(), **named)
+            steps.charge(resolved.entitlements, self._clock(), verb, what, n, operation=operation, **options)
         )
 
     def _run(self, step: steps.Step[R]) -> R:
         if step.order is None:
-            return self._noted(step, step.finish(None, "static"), None)
+            return self._hooks.report(step, step.finish(None, "static"), None)
         answer = self._store.execute(step.order)
         if steps.is_stale(answer):
             again = steps.repeat(step.order, answer, step.anchor)
             answer = steps.fresh(self._store.execute(again))
-        return self._noted(step, step.finish(answer, self._store.via), answer)
-
-    def _noted(self, step: steps.Step[R], result: R, answer: Any) -> R:
-        if self._hooks.enabled:
-            if step.verb:
-                self._hooks.notify_decision(step.verb, result, answer)  # type: ignore[arg-type]
-            for event in step.events(result):
-                self._hooks.notify(event)
-        return result
-
-    def _told(self, verb: str, decision: Decision) -> Decision:
-        if self._hooks.enabled:
-            self._hooks.notify_decision(verb, decision)
-        return decision
+        return self._hooks.report(step, step.finish(answer, self._via), answer)
 
     def _reservation(
         self, account: str | Account, id: str, decision: Decision | None, ttl: int, held: Mapping[str, int] | None

@@ -1,12 +1,12 @@
-"""The verbs bound to one account: what a request handler is given."""
+"""Handles: the verbs of an enforcer, bound to one account. Each verb is documented at the enforcer."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime, timedelta
+    from collections.abc import Callable, Coroutine
 
     from entitlements.async_enforcer import AsyncEnforcer
     from entitlements.enforcer import Enforcer
@@ -15,25 +15,50 @@ if TYPE_CHECKING:
     from entitlements.model.entitlements import Entitlements
     from entitlements.model.limits import NotIncluded
     from entitlements.model.policy import Value
-    from entitlements.model.usage import Period, Usage
-    from entitlements.reservations import AsyncReservation, Reservation
     from entitlements.resolved_cache import ResolvedAccount
-    from entitlements.rules.planning import Wanted
-    from entitlements.rules.steps import Step
-    from entitlements.tiering.changes import ChangePreview
-    from entitlements.tiering.health import Health
-    from entitlements.tiering.reviews import Review
-    from entitlements.tiering.sla import ServiceLevel
-    from entitlements.tiering.triggers import FeatureRequest
-    from entitlements.tiering.uptime import Uptime
+
+E = TypeVar("E")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Bound(Generic[E, P, R]):
+    """
+    Descriptor: a verb of the handle's enforcer, with the account filled in.
+
+    Args:
+        verb: From an enforcer to its verb.
+    """
+
+    def __init__(self, verb: Callable[[E], Callable[Concatenate[str | Account, P], R]]) -> None:
+        self._verb = verb
+
+    def __get__(self, handle: Any, _: type) -> Callable[P, R]:
+        """Return the verb; of the class itself, the descriptor."""
+        if handle is None:
+            return self  # type: ignore[return-value]
+        return partial(self._verb(handle._enforcer), handle.account)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.__doc__ = f"`Enforcer.{name}` for this account."
+
+
+def _of(verb: Callable[[Enforcer], Callable[Concatenate[str | Account, P], R]]) -> Bound[Enforcer, P, R]:
+    return Bound(verb)
+
+
+def _of_async(
+    verb: Callable[[AsyncEnforcer], Callable[Concatenate[str | Account, P], R]],
+) -> Bound[AsyncEnforcer, P, R]:
+    return Bound(verb)
 
 
 class BoundAccount:
     """
-    An enforcer's verbs without the account; each is documented there.
+    The verbs of an `Enforcer` for one account.
 
     Args:
-        enforcer: Whose verbs.
+        enforcer: The enforcer.
         account: The account, or its id.
     """
 
@@ -45,120 +70,51 @@ class BoundAccount:
         self.id = account if isinstance(account, str) else account.id
 
     def __repr__(self) -> str:
-        """Return whose verbs these are."""
         return f"<BoundAccount {self.id!r}>"
 
-    def can(self, feature: str) -> bool:
-        """Same as `Enforcer.can`, for this account."""
-        return self._enforcer.can(self.account, feature)
-
-    def decide(self, feature: str) -> Decision:
-        """Same as `Enforcer.decide`, for this account."""
-        return self._enforcer.decide(self.account, feature)
-
-    def value(self, key: str) -> Value | NotIncluded:
-        """Same as `Enforcer.value`, for this account."""
-        return self._enforcer.value(self.account, key)
-
-    def entitlements(self) -> Entitlements:
-        """Same as `Enforcer.entitlements`, for this account."""
-        return self._enforcer.entitlements(self.account)
-
-    def sla(self, priority: str) -> ServiceLevel:
-        """Same as `Enforcer.sla`, for this account."""
-        return self._enforcer.sla(self.account, priority)
-
-    def uptime(self) -> Uptime:
-        """Same as `Enforcer.uptime`, for this account."""
-        return self._enforcer.uptime(self.account)
-
-    def health(self, measured: Mapping[str, object] | None = None) -> Health:
-        """Same as `Enforcer.health`, for this account."""
-        return self._enforcer.health(self.account, measured)
-
-    def consume(self, what: Wanted, n: int = 1, *, key: str | None = None, scope: str | None = None) -> Decision:
-        """Same as `Enforcer.consume`, for this account."""
-        return self._enforcer.consume(self.account, what, n, key=key, scope=scope)
-
-    def step(self, limit: str) -> None:
-        """Return None: what may block has nothing ready to be asked without a verb."""
-
-    def peek(self, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
-        """Same as `Enforcer.peek`, for this account."""
-        return self._enforcer.peek(self.account, what, n, scope=scope)
+    can = _of(lambda enforcer: enforcer.can)
+    decide = _of(lambda enforcer: enforcer.decide)
+    value = _of(lambda enforcer: enforcer.value)
+    entitlements = _of(lambda enforcer: enforcer.entitlements)
+    sla = _of(lambda enforcer: enforcer.sla)
+    uptime = _of(lambda enforcer: enforcer.uptime)
+    health = _of(lambda enforcer: enforcer.health)
+    consume = _of(lambda enforcer: enforcer.consume)
+    peek = _of(lambda enforcer: enforcer.peek)
+    reserve = _of(lambda enforcer: enforcer.reserve)
+    reservation = _of(lambda enforcer: enforcer.reservation)
+    assign = _of(lambda enforcer: enforcer.assign)
+    unassign = _of(lambda enforcer: enforcer.unassign)
+    release = _of(lambda enforcer: enforcer.release)
+    holders = _of(lambda enforcer: enforcer.holders)
+    set_usage = _of(lambda enforcer: enforcer.set_usage)
+    usage = _of(lambda enforcer: enforcer.usage)
+    history = _of(lambda enforcer: enforcer.history)
+    plan_change = _of(lambda enforcer: enforcer.plan_change)
+    review = _of(lambda enforcer: enforcer.review)
+    forget = _of(lambda enforcer: enforcer.forget)
+    refresh = _of(lambda enforcer: enforcer.refresh)
 
     def refund(self, decision: Decision, *, rates: bool = False) -> bool:
-        """Same as `Enforcer.refund`, for this account."""
+        """`Enforcer.refund`: a decision names its account."""
         return self._enforcer.refund(decision, rates=rates)
-
-    def reserve(self, what: Wanted, n: int = 1, *, ttl: float | timedelta = 60, key: str | None = None) -> Reservation:
-        """Same as `Enforcer.reserve`, for this account."""
-        return self._enforcer.reserve(self.account, what, n, ttl=ttl, key=key)
-
-    def reservation(self, id: str) -> Reservation:
-        """Same as `Enforcer.reservation`, for this account."""
-        return self._enforcer.reservation(self.account, id)
-
-    def assign(self, limit: str, holder: str) -> Decision:
-        """Same as `Enforcer.assign`, for this account."""
-        return self._enforcer.assign(self.account, limit, holder)
-
-    def unassign(self, limit: str, holder: str) -> bool:
-        """Same as `Enforcer.unassign`, for this account."""
-        return self._enforcer.unassign(self.account, limit, holder)
-
-    def release(self, limit: str, amount: int = 1) -> int:
-        """Same as `Enforcer.release`, for this account."""
-        return self._enforcer.release(self.account, limit, amount)
-
-    def holders(self, limit: str) -> tuple[str, ...]:
-        """Same as `Enforcer.holders`, for this account."""
-        return self._enforcer.holders(self.account, limit)
-
-    def set_usage(self, limit: str, total: int) -> Usage:
-        """Same as `Enforcer.set_usage`, for this account."""
-        return self._enforcer.set_usage(self.account, limit, total)
-
-    def usage(self, *, scope: str | None = None) -> dict[str, Usage]:
-        """Same as `Enforcer.usage`, for this account."""
-        return self._enforcer.usage(self.account, scope=scope)
-
-    def history(self, limit: str) -> tuple[Period, ...]:
-        """Same as `Enforcer.history`, for this account."""
-        return self._enforcer.history(self.account, limit)
-
-    def plan_change(self, to: str, *, at: datetime | None = None) -> ChangePreview:
-        """Same as `Enforcer.plan_change`, for this account."""
-        return self._enforcer.plan_change(self.account, to, at=at)
-
-    def review(self, *, requests: Iterable[FeatureRequest] = (), events: Iterable[str] = ()) -> Review:
-        """Same as `Enforcer.review`, for this account."""
-        return self._enforcer.review(self.account, requests=requests, events=events)
-
-    def forget(self) -> None:
-        """Same as `Enforcer.forget`, for this account."""
-        self._enforcer.forget(self.account)
-
-    def refresh(self) -> None:
-        """Same as `Enforcer.refresh`, for this account."""
-        self._enforcer.refresh(self.account)
 
 
 class AsyncBoundAccount:
     """
-    Same as `BoundAccount` for an event loop; `can`, `value`, `decide` and `entitlements` are plain calls.
+    The verbs of an `AsyncEnforcer` for one account; `can`, `value`, `decide` and `entitlements` are plain calls.
 
     Args:
-        enforcer: Whose verbs.
+        enforcer: The enforcer.
         account: The account, or its id.
-        kept: What was loaded for it.
+        resolved: The account as it was resolved.
     """
 
-    __slots__ = ("_enforcer", "_kept", "account")
+    __slots__ = ("_enforcer", "_resolved", "account")
 
-    def __init__(self, enforcer: AsyncEnforcer, account: str | Account, kept: ResolvedAccount) -> None:
+    def __init__(self, enforcer: AsyncEnforcer, account: str | Account, resolved: ResolvedAccount) -> None:
         self._enforcer = enforcer
-        self._kept = kept
+        self._resolved = resolved
         self.account = account
 
     @property
@@ -167,109 +123,48 @@ class AsyncBoundAccount:
         return self.account if isinstance(self.account, str) else self.account.id
 
     def __repr__(self) -> str:
-        """Return whose verbs these are."""
         return f"<AsyncBoundAccount {self.id!r}>"
 
     def can(self, feature: str) -> bool:
-        """Same as `AsyncEnforcer.can`, for this account."""
-        return self._enforcer.can_plainly(self.entitlements(), feature)
+        """Return the answer of `AsyncEnforcer.can`, without I/O."""
+        return self._enforcer._can(self.entitlements(), feature)
 
     def decide(self, feature: str) -> Decision:
-        """Same as `AsyncEnforcer.decide`, for this account."""
-        return self._enforcer.decide_plainly(self.entitlements(), feature)
+        """Return the decision of `AsyncEnforcer.decide`, without I/O."""
+        return self._enforcer._decide(self.entitlements(), feature)
 
     def value(self, key: str) -> Value | NotIncluded:
-        """Same as `AsyncEnforcer.value`, for this account."""
+        """Return the value of `AsyncEnforcer.value`, without I/O."""
         return self.entitlements().value(key)
 
     def entitlements(self) -> Entitlements:
-        """Same as `AsyncEnforcer.entitlements`, for this account."""
-        self._kept = self._enforcer.again(self.account, self._kept)
-        return self._kept.entitlements
+        """Return the account's entitlements, resolved again if the clock or the policy has moved on."""
+        self._resolved = self._enforcer._renewed(self.account, self._resolved)
+        return self._resolved.entitlements
 
-    async def sla(self, priority: str) -> ServiceLevel:
-        """Same as `AsyncEnforcer.sla`, for this account."""
-        return await self._enforcer.sla(self.account, priority)
+    sla = _of_async(lambda enforcer: enforcer.sla)
+    uptime = _of_async(lambda enforcer: enforcer.uptime)
+    health = _of_async(lambda enforcer: enforcer.health)
+    consume = _of_async(lambda enforcer: enforcer.consume)
+    peek = _of_async(lambda enforcer: enforcer.peek)
+    reserve = _of_async(lambda enforcer: enforcer.reserve)
+    reservation = _of_async(lambda enforcer: enforcer.reservation)
+    assign = _of_async(lambda enforcer: enforcer.assign)
+    unassign = _of_async(lambda enforcer: enforcer.unassign)
+    release = _of_async(lambda enforcer: enforcer.release)
+    holders = _of_async(lambda enforcer: enforcer.holders)
+    set_usage = _of_async(lambda enforcer: enforcer.set_usage)
+    usage = _of_async(lambda enforcer: enforcer.usage)
+    history = _of_async(lambda enforcer: enforcer.history)
+    plan_change = _of_async(lambda enforcer: enforcer.plan_change)
+    review = _of_async(lambda enforcer: enforcer.review)
+    forget = _of_async(lambda enforcer: enforcer.forget)
 
-    async def uptime(self) -> Uptime:
-        """Same as `AsyncEnforcer.uptime`, for this account."""
-        return await self._enforcer.uptime(self.account)
-
-    async def health(self, measured: Mapping[str, object] | None = None) -> Health:
-        """Same as `AsyncEnforcer.health`, for this account."""
-        return await self._enforcer.health(self.account, measured)
-
-    def step(self, limit: str) -> Step[Decision] | None:
-        """
-        Return what consumes one unit of a rate; None where that has not been made yet.
-
-        For a handle that was made just now: it does not look whether the account has changed since.
-        """
-        return self._kept.ready.get(limit)
-
-    async def consume(self, what: Wanted, n: int = 1, *, key: str | None = None, scope: str | None = None) -> Decision:
-        """Same as `AsyncEnforcer.consume`, for this account."""
-        return await self._enforcer.consume(self.account, what, n, key=key, scope=scope)
-
-    async def peek(self, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
-        """Same as `AsyncEnforcer.peek`, for this account."""
-        return await self._enforcer.peek(self.account, what, n, scope=scope)
-
-    async def refund(self, decision: Decision, *, rates: bool = False) -> bool:
-        """Same as `AsyncEnforcer.refund`, for this account."""
-        return await self._enforcer.refund(decision, rates=rates)
-
-    def reserve(
-        self, what: Wanted, n: int = 1, *, ttl: float | timedelta = 60, key: str | None = None
-    ) -> AsyncReservation:
-        """Same as `AsyncEnforcer.reserve`, for this account."""
-        return self._enforcer.reserve(self.account, what, n, ttl=ttl, key=key)
-
-    def reservation(self, id: str) -> AsyncReservation:
-        """Same as `AsyncEnforcer.reservation`, for this account."""
-        return self._enforcer.reservation(self.account, id)
-
-    async def assign(self, limit: str, holder: str) -> Decision:
-        """Same as `AsyncEnforcer.assign`, for this account."""
-        return await self._enforcer.assign(self.account, limit, holder)
-
-    async def unassign(self, limit: str, holder: str) -> bool:
-        """Same as `AsyncEnforcer.unassign`, for this account."""
-        return await self._enforcer.unassign(self.account, limit, holder)
-
-    async def release(self, limit: str, amount: int = 1) -> int:
-        """Same as `AsyncEnforcer.release`, for this account."""
-        return await self._enforcer.release(self.account, limit, amount)
-
-    async def holders(self, limit: str) -> tuple[str, ...]:
-        """Same as `AsyncEnforcer.holders`, for this account."""
-        return await self._enforcer.holders(self.account, limit)
-
-    async def set_usage(self, limit: str, total: int) -> Usage:
-        """Same as `AsyncEnforcer.set_usage`, for this account."""
-        return await self._enforcer.set_usage(self.account, limit, total)
-
-    async def usage(self, *, scope: str | None = None) -> dict[str, Usage]:
-        """Same as `AsyncEnforcer.usage`, for this account."""
-        return await self._enforcer.usage(self.account, scope=scope)
-
-    async def history(self, limit: str) -> tuple[Period, ...]:
-        """Same as `AsyncEnforcer.history`, for this account."""
-        return await self._enforcer.history(self.account, limit)
-
-    async def plan_change(self, to: str, *, at: datetime | None = None) -> ChangePreview:
-        """Same as `AsyncEnforcer.plan_change`, for this account."""
-        return await self._enforcer.plan_change(self.account, to, at=at)
-
-    async def review(self, *, requests: Iterable[FeatureRequest] = (), events: Iterable[str] = ()) -> Review:
-        """Same as `AsyncEnforcer.review`, for this account."""
-        return await self._enforcer.review(self.account, requests=requests, events=events)
-
-    async def forget(self) -> None:
-        """Same as `AsyncEnforcer.forget`, for this account."""
-        await self._enforcer.forget(self.account)
+    def refund(self, decision: Decision, *, rates: bool = False) -> Coroutine[Any, Any, bool]:
+        """`AsyncEnforcer.refund`: a decision names its account."""
+        return self._enforcer.refund(decision, rates=rates)
 
     async def refresh(self) -> None:
-        """Same as `AsyncEnforcer.refresh`, for this account."""
+        """Drop the cached account and load it again."""
         await self._enforcer.refresh(self.account)
-        self._kept = await self._enforcer.kept(self.account)
+        self._resolved = await self._enforcer._resolve(self.account)

@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from entitlements._fork import renew_after_fork
 from entitlements.model.events import Decided, Degraded, OperationsDropped, ReloadFailed, Threshold
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from entitlements.model.decision import Decision
     from entitlements.model.events import Event
     from entitlements.ports import Hook
+    from entitlements.rules.steps import Step
+
+R = TypeVar("R")
 
 PERCENTS = (80, 100)
 """Shares of a limit at which a `Threshold` event is sent."""
@@ -76,6 +79,21 @@ class Hooks:
             path, problem, extra={"policy_path": path, "problem": problem},
         )  # fmt: skip
         self.notify(ReloadFailed(path, problem))
+
+    def decided(self, verb: str, decision: Decision) -> Decision:
+        """Report a decision that no store was asked for, and return it."""
+        if self.enabled:
+            self.notify_decision(verb, decision)
+        return decision
+
+    def report(self, step: Step[R], result: R, answer: Answer) -> R:
+        """Report the result of a step and its events, and return the result."""
+        if self.enabled:
+            if step.verb:
+                self.notify_decision(step.verb, result, answer)  # type: ignore[arg-type]
+            for event in step.events(result):
+                self.notify(event)
+        return result
 
     def notify_decision(self, verb: str, decision: Decision, answer: Answer = None) -> None:
         """Report a decision, the thresholds that it crossed, and the operation ids that the store dropped for it."""

@@ -1,13 +1,15 @@
-"""The Protocols between floors: one or two methods each, over values."""
+"""The Protocols between layers. `Store` or `AsyncStore` is all that a store of your own implements."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from entitlements.model.account import Account
-    from entitlements.model.answers import Answer
-    from entitlements.model.charge import Order
+    from entitlements.model.answers import Answer, Outcome
+    from entitlements.model.charge import Charge, Order
     from entitlements.model.events import Event
 
 
@@ -52,23 +54,149 @@ class Store(Protocol):
     """Names the path in `Decision.via`: `memory`, `store`."""
 
     def execute(self, order: Order, /) -> Answer:
-        """Carry out one order; the answer's type is the one that the order names."""
+        """
+        Carry out one order; the answer's type is the one that the order names.
+
+        Raises:
+            StoreError: If the store did not answer or could not carry it out. `undone` is True where
+                nothing can have been written.
+        """
         ...
 
     def close(self) -> None:
-        """Let go of connections; counters stay."""
+        """Close connections; counters stay."""
         ...
 
 
 class AsyncStore(Protocol):
-    """`Store` for an event loop."""
+    """`Store` for an event loop: all that a store of your own needs."""
 
     via: str
 
     async def execute(self, order: Order, /) -> Answer:
-        """Same as `Store.execute`."""
+        """Carry out one order, as `Store.execute` does."""
         ...
 
     async def aclose(self) -> None:
-        """Same as `Store.close`."""
+        """Close the connections of this loop; counters stay."""
+        ...
+
+
+@runtime_checkable
+class AsyncDispatcher(Protocol):
+    """
+    The store as `AsyncEnforcer` calls it: what is known here is answered at once, the rest is submitted.
+
+    No coroutine stands between a caller and the reply. `stores.guard_async_store` makes one of any `AsyncStore`.
+    """
+
+    via: str
+
+    def try_now(self, charge: Charge, /) -> Outcome | None:
+        """Return the outcome of a charge without waiting; None if it must be submitted."""
+        ...
+
+    def submit(self, order: Order, /) -> Awaitable[Answer]:
+        """
+        Carry out one order; the result is awaited once.
+
+        Raises:
+            StoreError: On await, for an order that only the store can answer.
+        """
+        ...
+
+    async def open(self) -> None:
+        """
+        Connect now instead of at the first order.
+
+        Raises:
+            StoreError: If the store cannot be reached.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections of this loop; counters stay."""
+        ...
+
+
+class Completable(Protocol):
+    """The half of `asyncio.Future` that a transport needs."""
+
+    def done(self) -> bool:
+        """Return True once nothing more is wanted."""
+        ...
+
+    def set_exception(self, error: Exception, /) -> None:
+        """Raise *error* in the caller."""
+
+
+class Pending(Protocol):
+    """
+    One attempt to carry out an order.
+
+    `request`, `sent_at` and `timeout` belong to the transport: what travels, when it was handed over
+    (monotonic seconds), and how long it may take (seconds).
+    """
+
+    request: Any
+    sent_at: float
+    timeout: float
+
+    @property
+    def order(self) -> Order | None:
+        """The order; None for a command of the transport's own."""
+        ...
+
+    @property
+    def future(self) -> Completable:
+        """Done once the attempt has ended, or its caller has been cancelled: then the reply is dropped."""
+        ...
+
+    def resolve(self, answer: Any, now: int, /) -> None:
+        """
+        End the attempt with its answer.
+
+        Args:
+            answer: The answer to the order.
+            now: When it arrived, in monotonic microseconds.
+        """
+
+    def reject(self, error: Exception, /) -> None:
+        """End the attempt with an error."""
+
+
+@runtime_checkable
+class AsyncTransport(Protocol):
+    """
+    Carries pending orders to a store that may fail, and nothing else.
+
+    `AsyncRedisStore` is one; `stores.transport.TaskTransport` makes one of any `AsyncStore`.
+    """
+
+    via: str
+
+    def send(self, pending: Pending, /) -> None:
+        """
+        Carry out an order, and resolve or reject *pending* later, never during this call.
+
+        Raises:
+            StoreError: If the order cannot be sent; nothing was written.
+        """
+        ...
+
+    def expire(self) -> None:
+        """Reject what has waited for its timeout while no reply arrived."""
+        ...
+
+    async def open(self) -> None:
+        """
+        Connect now instead of at the first order.
+
+        Raises:
+            StoreError: If the store cannot be reached.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections of this loop; counters stay."""
         ...

@@ -102,11 +102,11 @@ class ResolvedAccount:
     loaded_at: int
     fresh_for: int
     answers: Mapping[str, bool] = field(init=False)
-    ready: dict[str, Any] = field(init=False)
+    steps: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
         self.answers = self.entitlements.answers
-        self.ready = self.entitlements.ready
+        self.steps = self.entitlements.prepared.steps
 
 
 def require_account(kept: ResolvedAccount) -> Account:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from benchmarks.hot.setting import HOUR, SMALL, Case
 from entitlements import AsyncEnforcer, Enforcer, Policy
+from entitlements.stores.pending import PendingOrder
 
 
 def policy(setting):
@@ -18,6 +21,10 @@ def policy(setting):
             "large": {"rank": 2, "features": ["sso"], "limits": {"api": f"{setting.limit} per {per}"}},
         },
     })  # fmt: skip
+
+
+def _as_is(reply):
+    return reply
 
 
 ACCOUNTS = {f"a{number}": "large" for number in range(10_001)} | {f"s{number}": "small" for number in range(1_000)}
@@ -82,15 +89,18 @@ class OursPingAsync(OursAsync):
 
     async def open(self):
         from entitlements.stores.redis.encoding import Call, Request, pack_command
-        from entitlements.stores.redis.pipeline import AsyncLink
+        from entitlements.stores.redis.pipeline import Pipeline
         from entitlements.stores.redis.url import target_from_url
 
-        self._link = AsyncLink(target_from_url(self.setting.url, "ent", 1))
-        self._request = Request(Call(None, (), ()), pack_command(b"PING"), 5.0, None)
+        self._link = Pipeline(target_from_url(self.setting.url, "ent", 1))
+        self._request = Request(Call(None, (), ()), pack_command(b"PING"), 5.0, _as_is)
+        self._loop = asyncio.get_running_loop()
         await self._link.open()
 
     async def hit(self, account):
-        return await self._link.ask(self._request) == b"PONG"
+        pending = PendingOrder(None, self._loop.create_future(), self._request)
+        self._link.send(pending)
+        return await pending.future == b"PONG"
 
     async def close(self):
         await self._link.aclose()

@@ -28,6 +28,7 @@ from benchmarks.hot.figures import keys
 from benchmarks.hot.floors import CoalescingScript
 from benchmarks.hot.ours import OursAsync
 from benchmarks.hot.setting import HOUR, LIMIT, Setting
+from entitlements.stores.pending import PendingOrder
 from entitlements.stores.redis.encoding import encode_request
 from entitlements.stores.redis.url import DEFAULT_NAMESPACE
 
@@ -96,24 +97,26 @@ async def layers(floor, ours, accounts):
         await enforcer.consume(account, "api")
     deny = enforcer._store
     outage = deny._store
-    store = outage._store
-    link = next(iter(store._links.values()))
-    orders = {account: enforcer._snapshots.by_id[account].entitlements.ready["api"].order for account in accounts}
+    store = outage.transport
+    link, loop = next(iter(store._links.values())), asyncio.get_running_loop()
+    orders = {account: enforcer._cache.by_id[account].steps["api"].order for account in accounts}
     requests = {account: encode_request(DEFAULT_NAMESPACE, order) for account, order in orders.items()}
 
     async def through_link(account):
-        await link.ask(requests[account])
+        pending = PendingOrder(None, loop.create_future(), requests[account])
+        link.send(pending)
+        await pending.future
 
     async def through_store(account):
         await store.execute(orders[account])
 
     async def through_outage(account):
-        await outage.beyond(orders[account])
+        await outage.submit(orders[account])
 
     async def through_deny(account):
         order = orders[account]
-        if deny.at_once(order) is None:
-            await deny.beyond(order)
+        if deny.try_now(order) is None:
+            await deny.submit(order)
 
     async def through_all(account):
         await enforcer.consume(account, "api")

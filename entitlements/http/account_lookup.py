@@ -56,7 +56,7 @@ class AccountFinder:
         self._enforcer = check_enforcer(enforcer)
         self._identify = identify
         self._problems = problems
-        self._known = enforcer.known if isinstance(enforcer, AsyncEnforcer) else None
+        self._known = enforcer._handle if isinstance(enforcer, AsyncEnforcer) else None
 
     def find(self, scope: Scope) -> Handle | Coroutine[Any, Any, Handle | Refusal]:
         """Return the handle, or a coroutine that returns it or a refusal; the scope keeps the handle too."""

@@ -20,7 +20,6 @@ from entitlements.http.response import with_headers
 from entitlements.http.root_path import prefix_checked_send
 from entitlements.http.route_middleware import RoutesMiddleware
 from entitlements.http.routes import Route, RouteTable, route_of
-from entitlements.stores.pending import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -122,19 +121,15 @@ class EntitlementsMiddleware:
         token = ACCOUNT.set(found)
         try:
             enforcer = self._fast_path.enforcer
-            step = None if enforcer is None or route.single_limit is None else found.step(route.single_limit)
+            limit = route.single_limit
+            step = None if enforcer is None or limit is None else found._resolved.steps.get(limit)  # type: ignore[union-attr]
             if enforcer is None or step is None or step.facts is None:
                 await self._routes.serve(scope, receive, send, route, found)
                 return
             try:
-                answer = enforcer.at_once(step.order)
-                if answer is None:
-                    try:
-                        answer = await enforcer.beyond(step.order)
-                    except Failed as failed:
-                        answer = await enforcer.after(step.order, failed)
+                answer = await enforcer._execute(step.order)
                 headers = self._fast_path.headers(step.facts, answer)  # type: ignore[arg-type]  # of a charge
-                decision = enforcer.finished(step, answer) if headers is None else None
+                decision = enforcer._finish(step, answer) if headers is None else None
             except Exception as error:  # noqa: BLE001 - a store failed: no request passes uncounted
                 await self._routes.refuse_error(scope, receive, send, route, found, error)
                 return

@@ -36,7 +36,7 @@ class FastPath:
         self.enforcer: AsyncEnforcer | None = None
         """The enforcer to call; None if every charge needs a decision."""
         needs_decision = refund_rates or not headers.supports_fast_path
-        if isinstance(enforcer, AsyncEnforcer) and not enforcer.listening and not needs_decision:
+        if isinstance(enforcer, AsyncEnforcer) and not enforcer._has_hooks and not needs_decision:
             self.enforcer = enforcer
 
     def headers(self, facts: Facts, answer: Outcome) -> Headers | None:

@@ -67,7 +67,7 @@ class RequestCharger:
             raise ValueError(f"refund_on holds {wrong[0]!r}, which is no HTTP status")
         self._app = app
         self._enforcer = enforcer
-        self._waits = isinstance(enforcer, AsyncEnforcer) and enforcer.waits
+        self._waits = isinstance(enforcer, AsyncEnforcer) and enforcer._may_wait
         check_switch("refund_rates", refund_rates)
         self._refund_on = frozenset(refund_on)
         self._refund_rates = refund_rates

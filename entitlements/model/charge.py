@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from entitlements.model.limits import UNLIMITED, Limit, OnOutage, Rate, Size
+from entitlements.model.prepared import Derived
 
 if TYPE_CHECKING:
     from entitlements.model.answers import Line
@@ -71,8 +72,7 @@ class Charge:
         deadline: Time budget in microseconds; 0 takes the deadline of the limits.
         is_one_rate: True for a charge of one rate and nothing else, which keeps no record.
         meter: For one rate that each process limits locally in an outage, the key of its meter.
-        packed: The encoded request, with the store that encoded it, so that it is encoded once.
-        shared: The local charge for an outage, with the number of processes, so that it is built once.
+        derived: What stores derive once from a charge of one rate, which is made again and again; else None.
     """
 
     account: str
@@ -86,8 +86,7 @@ class Charge:
     deadline: int = 0
     is_one_rate: bool = field(init=False, compare=False, repr=False)
     meter: MeterKey | None = field(default=None, init=False, compare=False, repr=False)
-    packed: Any = field(default=None, init=False, compare=False, repr=False)
-    shared: Any = field(default=None, init=False, compare=False, repr=False)
+    derived: Derived | None = field(default=None, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         alone = len(self.parts) == 1 and self.operation is None and self.verb is Verb.CONSUME
@@ -95,6 +94,7 @@ class Charge:
         one_rate = alone and size != 0 and size is not UNLIMITED and isinstance(self.parts[0].limit, Rate)
         object.__setattr__(self, "is_one_rate", one_rate)
         if one_rate:
+            object.__setattr__(self, "derived", Derived())
             object.__setattr__(self, "meter", self.meter_of(self.parts[0]))
 
     def meter_of(self, part: Part) -> MeterKey | None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from entitlements.model.instants import to_datetime
 from entitlements.model.limits import NOT_INCLUDED, LimitValue, NotIncluded
 from entitlements.model.policy import NO_LEVEL
+from entitlements.model.prepared import Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from entitlements.model.facts import Considered, Facts, Reason, Verdict
+    from entitlements.model.facts import Considered, Reason, Verdict
     from entitlements.model.policy import Policy, Tier, Value
 
 
@@ -48,9 +49,7 @@ class Entitlements:
         note: For an unknown account, the reason that it is unknown.
         adjustments: The add-ons, grants and overrides that were considered for a name, and
             the source that won; only for names that they mention.
-        compiled: The `Facts` of each name, compiled at the first question.
-        ready: Steps that are the same at every call, kept likewise.
-        drafts: What the plans of charges have in common, kept likewise for a few.
+        prepared: What `rules/` has derived from these entitlements so far.
     """
 
     account: str
@@ -66,9 +65,7 @@ class Entitlements:
     tiers: tuple[TierSource, ...] = ()
     note: str = ""
     adjustments: Mapping[str, tuple[str | None, tuple[Considered, ...]]] = field(default_factory=dict)
-    compiled: dict[str, Facts] = field(default_factory=dict, repr=False)
-    ready: dict[str, Any] = field(default_factory=dict, repr=False)
-    drafts: dict[tuple[object, ...], Any] = field(default_factory=dict, repr=False)
+    prepared: Prepared = field(default_factory=Prepared, repr=False)
 
     def __repr__(self) -> str:
         """Return the account, its tier and the policy version; the full snapshot is pages long."""

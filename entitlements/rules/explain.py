@@ -23,11 +23,11 @@ def facts(entitlements: Entitlements, name: str) -> Facts:
         UnknownFeature: For a name that the policy does not know.
     """
     try:
-        found = entitlements.compiled.get(name)
+        found = entitlements.prepared.facts.get(name)
     except TypeError:  # a list, say, which is no key
         raise entitlements.policy.unknown(name) from None
     if found is None:
-        found = entitlements.compiled[name] = _compile(entitlements, name)
+        found = entitlements.prepared.facts[name] = _compile(entitlements, name)
     return found
 
 

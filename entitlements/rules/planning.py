@@ -89,7 +89,7 @@ class Draft:
 
 
 DRAFTS = 8
-"""Drafts that are kept of an account: of one unit of as many limits, or limits together."""
+"""Most drafts kept of an account, one for each combination of limits and units."""
 _FOREVER = 2**63
 
 
@@ -151,10 +151,8 @@ def plan(
 
 
 def _draft(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *, keyed: bool) -> Draft:
-    """Return the draft for these units: that of one unit of each is kept until a period ends."""
-    if sum(wanted.values()) > len(wanted):
-        return _drafted(entitlements, wanted, now, keyed=keyed)
-    drafts, which = entitlements.drafts, (keyed, *wanted)
+    """Return the draft for these units; it is kept until a period ends."""
+    drafts, which = entitlements.prepared.drafts, (keyed, *wanted.items())
     draft: Draft | None = drafts.get(which)
     if draft is None or not draft.since <= now < draft.until:
         draft = _drafted(entitlements, wanted, now, keyed=keyed)

@@ -106,13 +106,13 @@ def charge(
     if plain and isinstance(what, str) and _is_constant(planned):
         if planned.order is not None:
             step = replace(step, facts=planned.shares[0].facts)
-        entitlements.ready[what] = step
+        entitlements.prepared.steps[what] = step
     return step
 
 
-def ready(steps: dict[str, Step[Decision]], limit: Wanted, n: int) -> Step[Decision] | None:
-    """Return which of an account's steps consumes one unit of a rate, if it has been made: it never changes."""
-    return steps.get(limit) if type(n) is int and n == 1 and type(limit) is str else None
+def prepared(kept: dict[str, Step[Decision]], limit: Wanted, n: int) -> Step[Decision] | None:
+    """Return the kept step that consumes one unit of a rate, if there is one: it is the same at every call."""
+    return kept.get(limit) if type(n) is int and n == 1 and type(limit) is str else None
 
 
 def _is_constant(planned: Plan) -> bool:

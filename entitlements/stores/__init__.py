@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from entitlements.ports import AsyncDispatcher
 from entitlements.stores.memory import AsyncMemoryStore, MemoryStore
 from entitlements.stores.resilience.local_limits import check_processes
 
@@ -70,40 +71,42 @@ def open_async_store(store: str | Store | AsyncStore, clock: Clock) -> AsyncStor
 
 def guard_store(store: Store, tell: Callable[[Event], object], processes: int | None) -> Store:
     """
-    Return *store* with what is decided without it: what it has just refused, and everything while it fails.
+    Return *store* behind a deny cache and the outage policy.
 
-    The embedded one never fails, and is as quick. A store that is wrapped already stays as it is.
+    A `MemoryStore` never fails and is as quick, so it is returned as it is; so is a store that is wrapped already.
 
     Args:
-        store: What `open_store()` returned.
+        store: The result of `open_store()`.
         tell: Takes events.
-        processes: How many processes share the limits; None where nobody has said.
+        processes: How many processes share the limits; None if the application has not said.
 
     Raises:
-        ValueError: For a number of processes that cannot be.
+        ValueError: For a number of processes below 1.
     """
     check_processes(processes)
     if isinstance(store, MemoryStore):
         return store
     from entitlements.stores.deny_cache import DenyCache
-    from entitlements.stores.resilience.store import Outage
+    from entitlements.stores.resilience.store import ResilientStore
 
-    if isinstance(store, Outage | DenyCache):
+    if isinstance(store, ResilientStore | DenyCache):
         return store
-    return DenyCache(Outage(store, tell=tell, processes=processes))
+    return DenyCache(ResilientStore(store, tell=tell, processes=processes))
 
 
-def guard_async_store(store: AsyncStore, tell: Callable[[Event], object], processes: int | None) -> AsyncStore:
-    """Same as `guard_store()` but for an event loop."""
+def guard_async_store(
+    store: AsyncStore | AsyncDispatcher, tell: Callable[[Event], object], processes: int | None
+) -> AsyncDispatcher:
+    """Return *store* behind a deny cache and the outage policy, for an event loop; see `guard_store()`."""
     check_processes(processes)
-    if isinstance(store, AsyncMemoryStore):
+    if isinstance(store, AsyncDispatcher):
         return store
-    from entitlements.stores.deny_cache import AsyncDenyCache
-    from entitlements.stores.resilience.store import AsyncOutage
+    from entitlements.stores.deny_cache import AsyncDenyCache, Denials
+    from entitlements.stores.resilience.store import AsyncResilientStore
 
-    if isinstance(store, AsyncOutage | AsyncDenyCache):
-        return store
-    return AsyncDenyCache(AsyncOutage(store, tell=tell, processes=processes))
+    denials = Denials()
+    resilient = AsyncResilientStore(store, tell=tell, processes=processes, on_refused=denials.record)
+    return AsyncDenyCache(resilient, denials)
 
 
 def _is_embedded(store: object) -> bool:

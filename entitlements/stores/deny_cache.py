@@ -1,22 +1,24 @@
 """
-A store around a store, which remembers for a moment that a rate is used up.
+Deny cache: a store around a store that remembers for a moment that a rate is used up.
 
-What the server has refused for want of a rate is refused here again, without asking, for
-as long as that is certain: until the instant that the server named, counted from when the
-charge was *sent*, for the same rate of the same size at the same cost. A larger cost would
-not fit either, but only the server knows when it will. Only a refund, a `forget` or another
-size can make it fit before, so nothing is remembered for longer than `LONGEST`; what this
-process gives back, and its charges of another size, show at once. Nothing is ever admitted
-here, and charges with a key always reach the server, as do those that a quota or an
-allocation refuses, unless a rate of theirs is remembered here. Source of the proof: the
-server decided no earlier than the charge was sent, so it will admit no earlier than that
-much later on any clock that runs as fast.
+A charge that the server refused because of a rate is refused here again, without a call, for as long
+as the refusal is certain: until the instant that the server named, counted from when the charge was
+*sent*, for the same rate of the same size at the same cost. A larger cost would not fit either, but
+only the server knows when it will.
+
+Only a refund, a `forget` or another size can make the charge fit earlier. So no refusal is kept longer
+than `LONGEST`; refunds by this process, and its charges of another size, take effect at once. The cache
+never admits a charge. Charges with a key always reach the server, and so do those that a quota or an
+allocation refuses, unless a rate of theirs is kept here.
+
+Proof: the server decided no earlier than the charge was sent, so on any clock that runs as fast it will
+admit no earlier than that much later.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from entitlements._fork import renew_after_fork
 from entitlements.clock import monotonic
@@ -24,19 +26,18 @@ from entitlements.model.answers import Line, Outcome, Status
 from entitlements.model.charge import Charge, Read, ReadHistory, ReadHolders, Recall, Verb
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import Mode, Rate
-from entitlements.stores.pending import known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
     from entitlements.model.answers import Answer
     from entitlements.model.charge import Order, Part
     from entitlements.model.limits import Limit, Size
-    from entitlements.ports import AsyncStore, Store
+    from entitlements.ports import AsyncDispatcher, Store
 
 LONGEST = SECOND
-"""Microseconds after which the server is asked again: a refund or a larger limit elsewhere shows by then."""
-KEPT = 10_000
+"""Microseconds after which the server is called again, so that a refund or a larger limit elsewhere takes effect."""
+CAPACITY = 10_000
 """Refusals that are kept, each of one rate, scope and cost: twice as many at most, 20 MB."""
 VIA = "deny-cache"
 
@@ -44,45 +45,45 @@ _REFUSED, _CONSUME = Status.REFUSED, Verb.CONSUME
 _NOT_ASKED = Line(True, None)
 _made = tuple.__new__  # a named tuple's own constructor costs three times as much
 
-Key = tuple[str, str | None]
-"""A rate, and the scope where it is kept for one."""
+RateKey = tuple[str, str | None]
+"""A rate, and the scope if it is kept for one."""
 
 
-class _Denied(NamedTuple):
-    heard: int
+class _Refusal(NamedTuple):
+    received: int
     until: int
     now: int
     lines: tuple[Line]
 
 
-class _Meter(NamedTuple):
-    """What was refused of one rate while it had one size, by cost."""
+class _RateRefusals(NamedTuple):
+    """The refusals of one rate while it has one size, by cost."""
 
     limit: Limit
     size: Size
-    costs: dict[int, _Denied]
+    costs: dict[int, _Refusal]
 
 
 class Denials:
     """
-    What was refused lately, for want of which rate.
+    Recent refusals, by account and rate.
 
     Args:
         clock: Monotonic microseconds.
     """
 
-    def __init__(self, clock: Callable[[], int]) -> None:
+    def __init__(self, clock: Callable[[], int] = monotonic) -> None:
         self._clock = clock
-        self.young: dict[str, dict[Key, _Meter]] = {}
-        """By account; empty until anything is refused."""
-        self._old: dict[str, dict[Key, _Meter]] = {}
-        self._noted = 0
+        self.young: dict[str, dict[RateKey, _RateRefusals]] = {}
+        """By account; empty until a charge is refused."""
+        self._old: dict[str, dict[RateKey, _RateRefusals]] = {}
+        self._recorded = 0
         self._dropped = -1
         self._lock = threading.Lock()
         renew_after_fork(self)
 
     def find(self, order: Order) -> Outcome | None:
-        """Return how a charge is refused again; None where only the server knows."""
+        """Return the outcome of a charge that is certain to be refused again; None if only the server knows."""
         if not self.young or type(order) is not Charge:
             return None
         kept = self.young.get(order.account) or self._old.get(order.account)
@@ -91,26 +92,26 @@ class Denials:
         clock, parts = self._clock(), order.parts
         asks = order.keyed or order.verb is not _CONSUME
         if len(parts) == 1:
-            denied = _known_of(kept, order, parts[0], clock)
+            denied = _refusal_of(kept, order, parts[0], clock)
             if denied is None or asks:
                 return None
-            return _made(Outcome, (_REFUSED, denied.now + clock - denied.heard, denied.lines, 0, (), (), VIA))
-        found = [_known_of(kept, order, part, clock) for part in parts]
+            return _made(Outcome, (_REFUSED, denied.now + clock - denied.received, denied.lines, 0, (), (), VIA))
+        found = [_refusal_of(kept, order, part, clock) for part in parts]
         if asks:
             return None
-        latest = max((denied.now + clock - denied.heard for denied in found if denied), default=None)
+        latest = max((denied.now + clock - denied.received for denied in found if denied), default=None)
         if latest is None:
             return None
         return Outcome(_REFUSED, latest, tuple(denied.lines[0] if denied else _NOT_ASKED for denied in found), via=VIA)
 
-    def refused(self, order: Order, answer: Outcome, sent: int) -> None:
+    def record(self, order: Order, answer: Outcome, sent: int) -> None:
         """
-        Take notice of what was refused.
+        Record a refusal.
 
         Args:
-            order: What a store was asked.
-            answer: How it was refused.
-            sent: Our clock before it was asked.
+            order: The charge.
+            answer: Its outcome.
+            sent: The clock before the charge was sent.
         """
         if type(order) is not Charge or answer.ways:
             return
@@ -119,16 +120,18 @@ class Denials:
             for part, line in zip(order.parts, answer.lines, strict=True)
             if not line.fits and part.limit.mode is not Mode.SHADOW
         ]
-        if all(isinstance(part.limit, Rate) for part, _ in refused):  # else the caller is to hear of the rest again
+        if all(
+            isinstance(part.limit, Rate) for part, _ in refused
+        ):  # else the store must count the other refusals again
             for part, line in refused:
-                self._note(order, part, line, answer.now, sent)
+                self._keep(order, part, line, answer.now, sent)
 
     def changes(self, order: Order) -> bool:
-        """Say whether an order may make room, so that it must be followed by `drop`."""
-        return type(order) is not Charge and type(order) not in _LOOKS
+        """Return True if an order may make room, so that `drop` must follow it."""
+        return type(order) is not Charge and type(order) not in _READS
 
     def drop(self, order: Order) -> None:
-        """Forget what was refused to the account of an order, and whatever refusal is still on its way."""
+        """Forget the refusals of an order's account, and any that is still in flight."""
         with self._lock:
             self._dropped = self._clock()
             self.young.pop(order.account, None)  # type: ignore[union-attr]
@@ -138,22 +141,22 @@ class Denials:
         """Take a fresh lock: in a forked child the old one may be held for ever."""
         self._lock = threading.Lock()
 
-    def _note(self, order: Charge, part: Part, line: Line, now: int, sent: int) -> None:
+    def _keep(self, order: Charge, part: Part, line: Line, now: int, sent: int) -> None:
         lasts = LONGEST if line.retry_at is None else min(line.retry_at - now, LONGEST)
         with self._lock:
             if sent <= self._dropped:
                 return
-            if self._noted >= KEPT:
-                self.young, self._old, self._noted = {}, self.young, 0
+            if self._recorded >= CAPACITY:
+                self.young, self._old, self._recorded = {}, self.young, 0
             kept = self.young.get(order.account)
             if kept is None:
                 kept = self.young[order.account] = {}
             key = _key(order, part)
             meter = kept.get(key)
             if meter is None or not _is_of(meter, part):
-                meter = kept[key] = _Meter(part.limit, part.size, {})
-            self._noted += part.cost not in meter.costs
-            meter.costs[part.cost] = _Denied(self._clock(), sent + lasts, now, (line,))
+                meter = kept[key] = _RateRefusals(part.limit, part.size, {})
+            self._recorded += part.cost not in meter.costs
+            meter.costs[part.cost] = _Refusal(self._clock(), sent + lasts, now, (line,))
 
 
 class DenyCache:
@@ -161,7 +164,7 @@ class DenyCache:
     A store that remembers refusals.
 
     Args:
-        store: What counts.
+        store: The store that counts.
         clock: Monotonic microseconds.
     """
 
@@ -177,96 +180,83 @@ class DenyCache:
         """Refuse what is certain to be refused; have the store carry out everything else."""
         denials = self._denials
         if type(order) is not Charge:
-            return self._beside(order)
+            return self._other(order)
         if denials.young and (denied := denials.find(order)) is not None:
             return denied
         sent = self._clock()
         answer = self._store.execute(order)
         if type(answer) is Outcome and answer[0] is _REFUSED:
-            denials.refused(order, answer, sent)
+            denials.record(order, answer, sent)
         return answer
 
-    def _beside(self, order: Order) -> Answer:
-        """Carry out what is no charge."""
+    def _other(self, order: Order) -> Answer:
+        """Carry out an order that is not a charge."""
         if not self._denials.changes(order):
             return self._store.execute(order)
         try:
             return self._store.execute(order)
-        finally:  # also where its outcome is unknown
+        finally:  # also if its outcome is unknown
             self._denials.drop(order)
 
     def close(self) -> None:
-        """Let go of the store's connections."""
+        """Close the store's connections."""
         self._store.close()
 
 
 class AsyncDenyCache:
     """
-    Same as `DenyCache` for event loops.
+    `DenyCache` for event loops.
 
-    A store that has `listen`, as `AsyncOutage` does, tells what it refuses, and then nobody
-    waits here: one coroutine less for each of a thousand tasks is a third of their memory.
-    It tells when it sent them by the clock of the system, so *clock* is for other stores.
+    Refusals are recorded by the store underneath (`AsyncResilientStore(on_refused=denials.record)`), so that no
+    coroutine waits here: one less for each of a thousand tasks is a third of their memory.
+
+    Args:
+        store: The store that counts.
+        denials: The refusals that it records.
     """
 
-    def __init__(self, store: AsyncStore, *, clock: Callable[[], int] = monotonic) -> None:
-        self._store, self._clock = store, clock
-        self._denials = Denials(clock)
-        self.beyond = getattr(store, "beyond", store.execute)
-        """Same as `execute` for what `at_once` does not know."""
-        self.after = getattr(store, "after", None)
-        """Goes on where `beyond` has raised `Failed`."""
-        self._undenied: Callable[[Order], Coroutine[Any, Any, Answer]] = store.execute
-        listen = getattr(store, "listen", None)
-        if listen is None:
-            self._undenied = self.beyond = self._hear
-        else:
-            listen(self._denials.refused)
-        self.at_once = self._denials.find
-        """What is known without waiting; None where the store must be asked."""
+    def __init__(self, store: AsyncDispatcher, denials: Denials) -> None:
+        self._store, self._denials = store, denials
+        self.try_now = denials.find
+        """Return the refusal of a charge that is certain to be refused again, or None."""
         self.via = store.via
 
     def __repr__(self) -> str:
         return f"<AsyncDenyCache around {self._store!r}>"
 
-    def execute(self, order: Order, /) -> Coroutine[Any, Any, Answer]:
-        """Same as `DenyCache.execute`."""
-        if self._denials.changes(order):
-            return self._drop(order)
+    def submit(self, order: Order, /) -> Awaitable[Answer]:
+        """Carry out one order; forget refusals that it may have made obsolete."""
+        if type(order) is Charge or not self._denials.changes(order):
+            return self._store.submit(order)
+        return self._drop_after(order)
+
+    async def execute(self, order: Order, /) -> Answer:
+        """Refuse what is certain to be refused; have the store carry out everything else."""
         denied = self._denials.find(order)
-        return self._undenied(order) if denied is None else known(denied)
+        return await self.submit(order) if denied is None else denied
 
-    async def _drop(self, order: Order) -> Answer:
+    async def _drop_after(self, order: Order) -> Answer:
         try:
-            return await self._store.execute(order)
-        finally:  # also where its outcome is unknown
+            return await self._store.submit(order)
+        finally:  # also if its outcome is unknown
             self._denials.drop(order)
-
-    async def _hear(self, order: Order) -> Answer:
-        sent = self._clock()
-        answer = await self._store.execute(order)
-        if type(answer) is Outcome and answer[0] is _REFUSED:
-            self._denials.refused(order, answer, sent)
-        return answer
 
     async def open(self) -> None:
         """
-        Connect now, where the store can.
+        Connect now instead of at the first order.
 
         Raises:
-            StoreError: Where it cannot be reached.
+            StoreError: If the store cannot be reached.
         """
-        opening = getattr(self._store, "open", None)
-        if opening is not None:
-            await opening()
+        await self._store.open()
 
     async def aclose(self) -> None:
-        """Let go of the store's connections."""
+        """Close the store's connections."""
         await self._store.aclose()
 
 
-def _known_of(kept: dict[Key, _Meter], order: Charge, part: Part, clock: int) -> _Denied | None:
-    """Return the refusal that still stands for this part; what was of another size or definition is forgotten."""
+def _refusal_of(kept: dict[RateKey, _RateRefusals], order: Charge, part: Part, clock: int) -> _Refusal | None:
+    """Return the refusal that still holds for this part; one of another size or definition is dropped."""
     key = _key(order, part)
     meter = kept.get(key)
     if meter is None:
@@ -278,14 +268,14 @@ def _known_of(kept: dict[Key, _Meter], order: Charge, part: Part, clock: int) ->
     return denied if denied and clock < denied.until else None
 
 
-def _is_of(meter: _Meter, part: Part) -> bool:
+def _is_of(meter: _RateRefusals, part: Part) -> bool:
     return meter.limit is part.limit and meter.size == part.size
 
 
-def _key(order: Charge, part: Part) -> Key:
+def _key(order: Charge, part: Part) -> RateKey:
     limit = part.limit
     return limit.name, order.scope if isinstance(limit, Rate) and limit.per else None
 
 
-_LOOKS = frozenset({Read, ReadHistory, ReadHolders, Recall})
+_READS = frozenset({Read, ReadHistory, ReadHolders, Recall})
 """Orders that change nothing."""

@@ -106,8 +106,8 @@ class MemoryStore:
                 return self._charge(order, now)
             return self._other(order, now)
 
-    def go_on(self, account: str, scope: str | None, part: Part, used: int, at: int) -> None:
-        """Let a rate's meter go on from what was counted elsewhere: at least *used*, as of *at*."""
+    def resume_rate(self, account: str, scope: str | None, part: Part, used: int, at: int) -> None:
+        """Raise a rate's meter to what was counted elsewhere: at least *used* units, as of *at*."""
         key = account if scope is None else (account, scope)
         with self._lock:
             ledger = self._find(key)
@@ -226,17 +226,27 @@ def _counts_in_account(order: Charge) -> bool:
 
 
 class AsyncMemoryStore:
-    """The embedded store for an event loop: an order takes microseconds, so it is carried out at once."""
+    """
+    The embedded store for an event loop: an order takes microseconds, so it never waits.
+
+    Args:
+        store: The store that counts.
+    """
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
-        self.at_once = store.execute
-        """The same without waiting."""
+        self.try_now = store.execute
+        """Carry out a charge now."""
         self.via = store.via
 
     async def execute(self, order: Order, /) -> Answer:
-        """Same as `MemoryStore.execute`."""
+        """Carry out one order under the lock."""
         return self._store.execute(order)
 
+    submit = execute
+
+    async def open(self) -> None:
+        """Do nothing: there is no connection."""
+
     async def aclose(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing: there is no connection."""

@@ -1,5 +1,6 @@
-"""Alias of `entitlements.stores.resilience.store`, kept for programs that import it by this name."""
+"""Public alias of `entitlements.stores.resilience.store`: `Outage` and `AsyncOutage` are its two stores."""
 
-from entitlements.stores.resilience.store import AsyncOutage, Outage
+from entitlements.stores.resilience.store import AsyncResilientStore as AsyncOutage
+from entitlements.stores.resilience.store import ResilientStore as Outage
 
 __all__ = ["AsyncOutage", "Outage"]

@@ -1,101 +1,96 @@
-"""A call that waits for a networked store's answer on an event loop, and who asked."""
+"""
+An order in flight on an event loop.
+
+A transport (`ports.AsyncTransport`) carries a pending order to a server and back. It resolves the order with
+its answer, or rejects it with an error, and knows nothing else of the caller, who awaits `future`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+import asyncio
+from functools import partial
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Iterable
+    from collections.abc import Coroutine, Iterable
 
     from entitlements.errors import StoreError
     from entitlements.model.answers import Answer
-    from entitlements.stores.redis.encoding import Request
-    from entitlements.stores.resilience.circuit_breaker import Ticket
+    from entitlements.model.charge import Order
+    from entitlements.ports import Pending
 
 
-class Asked(NamedTuple):
+class PendingOrder:
     """
-    A call that waits for its answer.
+    An attempt whose answer and errors go to the caller as they are.
 
     Args:
-        answer: Where the answer goes; done before where somebody has given up.
-        since: When it was asked, in monotonic seconds.
-        patience: Seconds that it may wait while nobody is answered.
-        request: What was asked.
-        asker: Makes the answer of the reply.
-        order: What the asker itself was asked, and its leave to ask the store; None where it asks on its own account.
-        ticket: Likewise.
+        order: The order; None for a command of the transport's own.
+        future: What the caller awaits.
+        request: What travels, if it is known already.
     """
 
-    answer: asyncio.Future[Any]
-    since: float
-    patience: float
-    request: Request
-    asker: Asker
-    order: Any = None
-    ticket: Any = None
+    __slots__ = ("future", "order", "request", "sent_at", "timeout")
+
+    def __init__(self, order: Order | None, future: asyncio.Future[Any], request: Any = None) -> None:
+        self.order, self.future, self.request = order, future, request
+        self.sent_at = self.timeout = 0.0
+
+    def resolve(self, answer: Any, _: int) -> None:
+        """Return *answer* to the caller."""
+        self.future.set_result(answer)
+
+    def reject(self, error: Exception) -> None:
+        """Raise *error* in the caller."""
+        self.future.set_exception(error)
 
 
-class Asker(Protocol):
-    """Who asks over a connection."""
-
-    def heard(self, asked: Asked, reply: Any, now: int, /) -> Any:
-        """
-        Return the answer that a reply is.
-
-        Args:
-            asked: The call.
-            reply: As it came, and no error of the server's.
-            now: When it came, in monotonic microseconds.
-
-        Raises:
-            StoreError: For a reply that is none.
-        """
-
-    def failed(self, asked: Asked, error: StoreError, /) -> Exception:
-        """Return what whoever waits for the answer is to be raised."""
-
-
-class _AsIs:
-    """Asks for itself, and takes replies and errors as they are."""
+class Ended:
+    """The future of an attempt that has ended while its caller waits for another one."""
 
     @staticmethod
-    def heard(_: Asked, reply: Any, __: int) -> Any:
-        return reply
+    def done() -> bool:
+        """Return True: a late reply is dropped."""
+        return True
 
     @staticmethod
-    def failed(_: Asked, error: StoreError) -> Exception:
-        return error
+    def set_exception(_: Exception) -> None:
+        """Drop an error that comes late."""
 
 
-AS_IS = _AsIs()
+ENDED = Ended()
 
 
-def fail(waiting: Iterable[Asked], told: StoreError, cause: BaseException | None = None) -> None:
-    """Raise an error of each who waits: one of its own, as each raise adds to an error's traceback."""
-    for asked in waiting:
-        if not asked.answer.done():
-            error = type(told)(*told.args)
-            error.__cause__ = cause
-            asked.answer.set_exception(asked.asker.failed(asked, error))
+def reject_all(attempts: Iterable[Pending], error: StoreError, cause: BaseException | None = None) -> None:
+    """Reject each attempt that is still waited for, with a copy of *error*: raising adds to an error's traceback."""
+    for attempt in attempts:
+        if not attempt.future.done():
+            own = type(error)(*error.args)
+            own.__cause__ = cause
+            attempt.reject(own)
 
 
-async def known(answer: Answer) -> Answer:
-    """Bring an answer that need not be waited for to whoever awaits one."""
-    return answer
-
-
-class Failed(Exception):
+def run_in_task(work: Coroutine[Any, Any, Answer], pending: Pending) -> None:
     """
-    A store has failed an order that was asked at ease, and whoever asked goes on without it.
+    Resolve or reject an attempt by a coroutine, which is cancelled with its caller.
 
     Args:
-        error: What it has failed with.
-        ticket: The leave to ask.
-        began: When it was asked, in monotonic microseconds.
+        work: Returns the answer, or raises.
+        pending: The attempt.
     """
+    task, future = asyncio.ensure_future(work), cast("asyncio.Future[Any]", pending.future)
+    future.add_done_callback(lambda _: task.cancel())
+    task.add_done_callback(partial(_complete, pending))
 
-    def __init__(self, error: StoreError, ticket: Ticket, began: int) -> None:
-        super().__init__(error, ticket, began)
-        self.error, self.ticket, self.began = error, ticket, began
+
+def _complete(pending: Pending, task: asyncio.Task[Answer]) -> None:
+    error = asyncio.CancelledError() if task.cancelled() else task.exception()
+    if pending.future.done():
+        return
+    if error is None:
+        pending.resolve(task.result(), monotonic_ns() // 1000)
+    elif isinstance(error, Exception):
+        pending.reject(error)
+    else:
+        pending.future.set_exception(error)  # type: ignore[arg-type]

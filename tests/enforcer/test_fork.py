@@ -181,7 +181,7 @@ def held(locks, work):
 def test_no_lock_of_an_enforcer_in_memory_is_held_in_a_child():
     requests = FeatureRequests()
     with Enforcer(POLICY, accounts=ACCOUNTS, hooks=[requests]) as enforcer:
-        locks = [enforcer._store._lock, enforcer._snapshots._lock, enforcer._hooks._lock, requests._lock]
+        locks = [enforcer._store._lock, enforcer._cache._lock, enforcer._hooks._lock, requests._lock]
 
         def work():
             enforcer.refresh("acme")
@@ -194,16 +194,16 @@ def test_no_lock_of_an_enforcer_in_memory_is_held_in_a_child():
 def test_no_lock_of_an_enforcer_on_a_server_is_held_in_a_child(valkey):
     with Enforcer(POLICY, accounts=ACCOUNTS, store=valkey.url, hooks=[lambda _: None]) as enforcer:
         enforcer.consume("acme", "leads")
-        degrading = enforcer._store._store._degrading
+        policy = enforcer._store._store.policy
         connections = enforcer._store._store._store._pool
         locks = [
-            degrading._trouble._lock, degrading.breaker._lock, degrading.journal._lock, degrading._shares._meters._lock,
+            policy._outages._lock, policy.breaker._lock, policy.journal.queue._lock, policy._local_limits._meters._lock,
             connections._slots._lock, enforcer._refunded._lock, enforcer._hooks._lock,
         ]  # fmt: skip
 
         def work():
             decision = enforcer.consume("acme", "leads", LIMIT - 1)
-            return decision.allowed, enforcer.refund(decision), enforcer.via, len(degrading.journal)
+            return decision.allowed, enforcer.refund(decision), enforcer.via, len(policy.journal.queue)
 
         assert ["(True, True, 'store', 0)"] == held(locks, work)
 
@@ -257,7 +257,7 @@ def test_pauses_of_children_differ():
 def test_what_waits_for_the_store_is_brought_by_the_parent_alone(valkey):
     with Enforcer(POLICY, accounts=ACCOUNTS, store=valkey.url) as enforcer:
         enforcer.consume("acme", "exports")
-        journal = enforcer._store._store._degrading.journal
+        journal = enforcer._store._store.policy.journal.queue
         valkey.stop()
         try:
             told = [enforcer.consume("acme", "exports").allowed for _ in range(10)]
@@ -267,15 +267,15 @@ def test_what_waits_for_the_store_is_brought_by_the_parent_alone(valkey):
 
         def work():
             empty = not journal
-            enforcer._store._store._degrading.breaker._again = 0
+            enforcer._store._store.policy.breaker._probe_at = 0
             enforcer.consume("acme", "leads")
-            return empty, enforcer._store._store._degrading.breaker.state.value
+            return empty, enforcer._store._store.policy.breaker.state.value
 
         assert [True] * 10 == told
         assert waiting
         assert ["(True, 'closed')"] * 2 == forked(work, 2)
         for _ in range(100):  # a try that a busy machine makes late is not the last
-            enforcer._store._store._degrading.breaker._again = 0
+            enforcer._store._store.policy.breaker._probe_at = 0
             enforcer.consume("acme", "leads")
             if not journal:
                 break

@@ -54,7 +54,7 @@ def test_an_outage_can_be_read_from_the_metrics_and_no_account_can(hook, registr
     assert [0, 1] == [value("breaker", state=state) for state in ("closed", "open")]
     assert value("unknown_outcomes_total", repeated="true") > 0
     store.how = None
-    enforcer._store._store._degrading.breaker._again = 0
+    enforcer._store._store.policy.breaker._probe_at = 0
     charge("api")
     assert 1 == value("breaker", state="closed")
     assert (2, 0, 0) == (value("journal_replayed_total"), value("journal_lost_total"), value("journal_waiting"))

@@ -14,6 +14,7 @@ from entitlements import Account, Enforcer, Policy
 from entitlements.model.charge import Charge, Part, Verb
 from entitlements.model.instants import DAY, MINUTE
 from entitlements.model.limits import Rate
+from entitlements.model.prepared import Prepared
 from entitlements.rules.planning import DRAFTS, plan
 
 LIMITS = ("api", "leads", "mails", "seats")
@@ -38,16 +39,23 @@ asks = st.tuples(
 )
 
 
+def without_drafts(account):
+    """Return what is prepared for an account, but for its drafts."""
+    prepared = Prepared()
+    prepared.facts = account.prepared.facts
+    return prepared
+
+
 @given(anchors, moments, st.lists(asks, max_size=30))
 def test_a_plan_is_as_if_nothing_had_been_planned_before(anchor, now, asked):
     account = entitlements(anchor)
     for move, wanted, key, verb in asked:
         now += move
         named = {"operation": "o", "key": key}
-        assert plan(replace(account, drafts={}), verb, wanted, now, **named) == plan(
+        assert plan(replace(account, prepared=without_drafts(account)), verb, wanted, now, **named) == plan(
             account, verb, wanted, now, **named
         )
-        assert DRAFTS >= len(account.drafts)
+        assert DRAFTS >= len(account.prepared.drafts)
 
 
 def test_what_a_charge_stands_for_does_not_hang_on_who_asked_first():

@@ -22,6 +22,7 @@ from entitlements.stores import MemoryStore
 from entitlements.stores.deny_cache import LONGEST, AsyncDenyCache, Denials, DenyCache
 from entitlements.stores.errors import Broken
 from entitlements.stores.outage import AsyncOutage
+from entitlements.stores.transport import TaskTransport
 
 RATES = (
     Rate("api", 10 * SECOND),
@@ -108,19 +109,20 @@ class Far:
 
 
 class Loop:
-    """An event loop's cache, asked by a thread: *tells* says whether the store tells it what it hears."""
+    """The cache of an event loop, called by a thread."""
 
-    def __init__(self, store, clock, *, tells):
+    def __init__(self, store, clock):
         class Awaited:
             via = "store"
 
             async def execute(self, order, /):
                 return store.execute(order)
 
-        inner = AsyncOutage(Awaited(), processes=1) if tells else Awaited()
-        if tells:
-            inner._degrading.clock = clock
-        self._cache = AsyncDenyCache(inner, clock=clock)
+        denials = Denials(clock)
+        transport = TaskTransport(Awaited(), clock=lambda: clock() / SECOND)
+        inner = AsyncOutage(transport, processes=1, on_refused=denials.record)
+        inner.policy.clock = clock
+        self._cache = AsyncDenyCache(inner, denials)
 
     def execute(self, order, /):
         return asyncio.run(self._cache.execute(order))
@@ -128,8 +130,7 @@ class Loop:
 
 CACHES = {
     "threads": lambda store, clock: DenyCache(store, clock=clock),
-    "loop": lambda store, clock: Loop(store, clock, tells=False),
-    "loop, told": lambda store, clock: Loop(store, clock, tells=True),
+    "loop": Loop,
 }
 trips = st.sampled_from([0, 2, SECOND // 7])
 
@@ -394,12 +395,12 @@ def test_a_refund_of_which_nobody_knows_whether_it_was_done_shows_at_once():
 
 
 def test_what_is_kept_is_bounded(monkeypatch):
-    monkeypatch.setattr("entitlements.stores.deny_cache.KEPT", 100)
+    monkeypatch.setattr("entitlements.stores.deny_cache.CAPACITY", 100)
     denials = Denials(Clock())
     refused = MemoryStore(Clock()).execute(Charge("x", (Part(API, 1, 2),)))
     for number in range(1_000):
-        denials.refused(Charge(f"a{number}", (Part(API, 1, 2),)), refused, 0)
-        denials.refused(Charge("one", (Part(API, 1, 2 + number),)), refused, 0)
+        denials.record(Charge(f"a{number}", (Part(API, 1, 2),)), refused, 0)
+        denials.record(Charge("one", (Part(API, 1, 2 + number),)), refused, 0)
 
     kept = [*denials.young.values(), *denials._old.values()]
     assert 100 <= sum(len(meter.costs) for meters in kept for meter in meters.values()) <= 200
@@ -437,11 +438,14 @@ def test_an_event_loop_gets_the_same_at_once_and_awaited():
             async def execute(self, order, /):
                 return inner.execute(order)
 
-        cache, order = AsyncDenyCache(Later(), clock=clock), Charge("acme", (Part(API, 1),))
-        assert cache.at_once(order) is None
+        denials = Denials(clock)
+        transport = TaskTransport(Later(), clock=lambda: clock() / SECOND)
+        later = AsyncOutage(transport, processes=1, on_refused=denials.record)
+        cache, order = AsyncDenyCache(later, denials), Charge("acme", (Part(API, 1),))
+        assert cache.try_now(order) is None
         answers = [await cache.execute(order) for _ in range(3)]
         assert [Status.ADMITTED, Status.REFUSED, Status.REFUSED] == [answer.status for answer in answers]
-        assert cache.at_once(order) == answers[2]
+        assert cache.try_now(order) == answers[2]
         assert isinstance(answers[2], Outcome)
         assert inner.asked == 2
 

@@ -148,7 +148,7 @@ def lower_every_bound(change, setitem):
     for kind, name in ((MemoryStore, "max_keys"), (CachedAccounts, "max_size"), (AsyncCachedAccounts, "max_size"),
                        (ResolvedCache, "max_size"), (FeatureRequests, "max_accounts")):  # fmt: skip
         setitem(kind.__init__.__kwdefaults__, name, CAP)
-    change(replay_journal.Journal.__init__, "__defaults__", (CAP,))
+    change(replay_journal.ReplayQueue.__init__, "__defaults__", (CAP,))
 
 
 def measure_bounded(ids=30_000, steady=5_000):
@@ -200,8 +200,8 @@ def test_no_collection_grows_with_the_number_of_ids(small):
     large = [each for each in sizes(*process.parts) if each[0] > 2 * CAP]
     assert all(4096 >= size for size, _ in large)
     assert 1 >= len(large)
-    snapshots = process.enforcer._snapshots
-    assert (CAP, CAP) == (len(snapshots.by_id), len(process.objects._snapshots._by_object))
+    snapshots = process.enforcer._cache
+    assert (CAP, CAP) == (len(snapshots.by_id), len(process.objects._cache._by_object))
     assert len(process.cached._entries._entries) <= CAP
     assert len(process.store) <= CAP
     assert len(process.requests._requests) == CAP
@@ -241,13 +241,13 @@ def test_a_journal_holds_what_it_says_also_when_what_waits_is_given_back(small):
     away = Flaky(MemoryStore())
     away.how = "refused"
     enforcer = Enforcer(POLICY, accounts={"acme": "one"}, store=away, expected_processes=1)
-    books = enforcer._store._store._degrading.journal
+    queue = enforcer._store._store.policy.journal.queue
     for _ in range(MANY):
         assert enforcer.refund(enforcer.consume("acme", "leads"))
-    assert (0, 0, 0) == (len(books), len(books._waiting), len(books._named))
+    assert (0, 0, 0) == (len(queue), len(queue._waiting), len(queue._named))
     for at in range(MANY):
         enforcer.consume(f"a{at}", "leads") if at % 2 else enforcer.consume("acme", "seats")
-    assert CAP == len(books) == sum(map(len, books._waiting.values()))
+    assert CAP == len(queue) == sum(map(len, queue._waiting.values()))
 
 
 def test_accounts_that_went_bad_are_remembered_up_to_a_bound(small):
@@ -282,7 +282,7 @@ def test_ids_that_are_refused_are_kept_nowhere(small):
             with pytest.raises(EntitlementsError):
                 process.enforcer.can("acme", f"no-{at}")
     assert max(before)[0] + 10 > max(sizes(*process.parts))[0]
-    assert len(process.enforcer._snapshots.by_id) <= 1
+    assert len(process.enforcer._cache.by_id) <= 1
 
 
 # --- Megabytes ----------------------------------------------------------------------------------------------------

@@ -26,8 +26,8 @@ from entitlements.rules.decisions import decided
 from entitlements.stores.errors import Corrupt
 from entitlements.stores.orders import deadline_of
 from entitlements.stores.resilience.circuit_breaker import State
-from entitlements.stores.resilience.policy import REPLAYED_FIRST
-from entitlements.stores.resilience.replay_journal import Journal
+from entitlements.stores.resilience.policy import REPLAYED_OWN
+from entitlements.stores.resilience.replay_journal import ReplayQueue
 from entitlements.testing import RecordingHook
 
 POLICY = Policy.parse({
@@ -71,7 +71,7 @@ def enforcer(store, hook):
 
 def wait_out(enforcer):
     """Let the pause of an open breaker pass, without waiting for it."""
-    enforcer._store._store._degrading.breaker._again = 0
+    enforcer._store._store.policy.breaker._probe_at = 0
 
 
 def used(store, *names):
@@ -302,7 +302,7 @@ def test_closing_brings_what_waits(enforcer, store, hook):
 
 
 def test_an_undoing_that_finds_no_room_for_all_of_it_is_not_begun(enforcer, store, hook):
-    degrading_of(enforcer).owing.journal = Journal(room=1)
+    policy_of(enforcer).journal.queue = ReplayQueue(capacity=1)
     store.how = "silent"
     assert not enforcer.consume("acme", "leads").allowed
     assert [events.Journalled(0, lost=1)] == hook.of(events.Journalled)
@@ -316,7 +316,9 @@ def test_what_was_not_sent_because_the_journal_could_not_be_brought_is_known_not
     store.how = "refused"
     enforcer.consume("acme", "exports")
     store.how = "silent"
-    entries = [degrading_of(enforcer).journal.find("acme", enforcer.consume("acme", "exports").operation) for _ in "12"]
+    entries = [
+        policy_of(enforcer).journal.queue.find("acme", enforcer.consume("acme", "exports").operation) for _ in "12"
+    ]
     assert [None, None] == [entry.sent for entry in entries]
 
 
@@ -335,12 +337,12 @@ def test_one_key_that_comes_from_several_threads_at_once_is_admitted_once(enforc
                 assert [False, True, True, True] == sorted(pool.map(ask, [number] * 4))
     finally:
         sys.setswitchinterval(before)
-    assert 200 == len(degrading_of(enforcer).journal)
+    assert 200 == len(policy_of(enforcer).journal.queue)
 
 
 def test_a_reservation_that_waits_behind_many_is_settled_behind_it(enforcer, store):
     store.how = "refused"
-    for _ in range(3 * REPLAYED_FIRST):
+    for _ in range(3 * REPLAYED_OWN):
         enforcer.consume("acme", "exports")
     id = enforcer.reserve("acme", "exports", 5).id
     store.how = None
@@ -349,7 +351,7 @@ def test_a_reservation_that_waits_behind_many_is_settled_behind_it(enforcer, sto
     for _ in range(4):
         enforcer.consume("acme", "pings")
     usage = enforcer.usage("acme")["exports"]
-    assert (3 * REPLAYED_FIRST + 3, 0) == (usage.used, usage.reserved)
+    assert (3 * REPLAYED_OWN + 3, 0) == (usage.used, usage.reserved)
 
 
 def test_a_repeat_has_what_is_left_of_the_time_after_what_was_brought(enforcer, store):
@@ -384,7 +386,7 @@ def test_closing_says_what_goes_with_the_process(enforcer, store, caplog, how):
         enforcer.close()
         wait_out(enforcer)
         enforcer.close()
-    assert caplog.text.count(", and 8 orders still wait to be brought to it") == 2
+    assert caplog.text.count("closed with 8 orders still queued for replay") == 2
 
 
 async def test_closing_on_an_event_loop_brings_what_waits():
@@ -468,7 +470,7 @@ def test_a_reservation_made_in_an_outage_is_settled_after_it(enforcer, store):
 
 
 def test_the_journal_is_bounded_and_what_overflows_is_counted_and_logged(enforcer, store, hook, caplog):
-    enforcer._store._store._degrading.owing.journal = Journal(room=3)
+    enforcer._store._store.policy.journal.queue = ReplayQueue(capacity=3)
     store.how = "refused"
     decisions = [enforcer.consume("acme", "exports") for _ in range(5)]
     assert ["journal"] * 3 + ["local"] * 2 == [each.via for each in decisions]
@@ -479,18 +481,21 @@ def test_the_journal_is_bounded_and_what_overflows_is_counted_and_logged(enforce
     with caplog.at_level(logging.WARNING):
         enforcer.consume("acme", "pings")
     assert (3,) == used(store, "exports")
-    assert "2 were lost" in caplog.text
+    assert "2 lost" in caplog.text
 
 
 def test_the_first_that_overflows_is_logged_and_closing_says_how_many_did(enforcer, store, caplog):
-    degrading_of(enforcer).owing.journal = Journal(room=3)
+    policy_of(enforcer).journal.queue = ReplayQueue(capacity=3)
     store.how = "refused"
     with caplog.at_level(logging.WARNING):
         for expected in (0, 0, 0, 1, 1):
             enforcer.consume("acme", "exports")
-            assert expected == caplog.text.count("its journal is full, with 3 orders")
+            assert expected == caplog.text.count("replay journal is full with 3 orders")
         enforcer.close()
-    assert "3 orders still wait to be brought to it; 2 were lost before" in caplog.text
+    assert (
+        "closed with 3 orders still queued for replay, which are lost when the process ends; 2 lost before"
+        in caplog.text
+    )
 
 
 def test_a_journal_that_fails_again_half_way_loses_nothing(enforcer, store):
@@ -506,9 +511,9 @@ def test_a_journal_that_fails_again_half_way_loses_nothing(enforcer, store):
     assert (5,) == used(store, "exports")
 
 
-def degrading_of(enforcer):
-    """Return what an enforcer knows of its store."""
-    return enforcer._store._store._degrading
+def policy_of(enforcer):
+    """Return the outage policy of an enforcer."""
+    return enforcer._store._store.policy
 
 
 class Far:
@@ -519,7 +524,7 @@ class Far:
     def __init__(self, enforcer, away):
         self._store, self._away, self.now, self.asked = enforcer._store._store._store, away, monotonic(), []
         enforcer._store._store._store = self
-        degrading_of(enforcer).clock = lambda: self.now
+        policy_of(enforcer).clock = lambda: self.now
 
     def execute(self, order):
         self.asked.append((order, self.now + deadline_of(order)))
@@ -534,13 +539,13 @@ def test_what_waits_is_brought_in_half_of_a_calls_time_and_nothing_is_asked_beyo
     store.how = None
     wait_out(enforcer)
     far, waiting = Far(enforcer, 4_000), []
-    while degrading_of(enforcer).journal:
+    while policy_of(enforcer).journal.queue:
         far.asked.clear()
         until = far.now + 50_000
         assert not enforcer.consume("acme", "mails").degraded
         assert {until} == {ends for _, ends in far.asked}
         assert far.now <= until
-        waiting.append(len(degrading_of(enforcer).journal))
+        waiting.append(len(policy_of(enforcer).journal.queue))
     assert [60 - 7 * calls for calls in range(1, 9)] + [0] == waiting
     assert (60,) == used(store, "exports")
 
@@ -559,7 +564,7 @@ def test_a_call_whose_time_is_spent_on_what_waits_is_degraded_and_not_asked(enfo
 @pytest.mark.parametrize("back", [False, True])
 def test_a_charge_that_waits_behind_many_is_refunded_and_repeated_as_if_it_were_there(enforcer, store, how, back):
     store.how = how
-    for number in range(3 * REPLAYED_FIRST):
+    for number in range(3 * REPLAYED_OWN):
         last = enforcer.consume("acme", "exports", key=f"k{number}")
     store.how = None if back else "refused"
     wait_out(enforcer)
@@ -569,10 +574,10 @@ def test_a_charge_that_waits_behind_many_is_refunded_and_repeated_as_if_it_were_
     store.how = None
     wait_out(enforcer)
     enforcer.consume("acme", "pings")
-    while degrading_of(enforcer).journal:  # how much a call brings along depends on the machine
+    while policy_of(enforcer).journal.queue:  # how much a call brings along depends on the machine
         enforcer.consume("acme", "pings")
     assert not enforcer.refund(last)
-    assert (3 * REPLAYED_FIRST - 1,) == used(store, "exports")
+    assert (3 * REPLAYED_OWN - 1,) == used(store, "exports")
 
 
 def test_a_refund_does_not_overtake_its_charge_that_is_on_its_way(enforcer, store):
@@ -581,9 +586,9 @@ def test_a_refund_does_not_overtake_its_charge_that_is_on_its_way(enforcer, stor
     store.how = None
     wait_out(enforcer)
     enforcer.consume("nobody", "pings")
-    degrading = degrading_of(enforcer)
-    degrading.breaker._turn(State.CLOSED)
-    course = degrading.course(Charge("acme", (Part(POLICY.limits["pings"], 1),)))
+    policy = policy_of(enforcer)
+    policy.breaker._enter(State.CLOSED)
+    course = policy.course(Charge("acme", (Part(POLICY.limits["pings"], 1),)))
     on_its_way = next(course)
     assert enforcer.refund(decision)
     course.send(store.execute(on_its_way))
@@ -598,7 +603,7 @@ def test_an_entry_whose_bringer_was_cancelled_may_have_been_carried_out(enforcer
     decision = enforcer.consume("acme", "exports", 3)
     store.how = None
     wait_out(enforcer)
-    course = degrading_of(enforcer).course(Charge("acme", (Part(POLICY.limits["pings"], 1),)))
+    course = policy_of(enforcer).course(Charge("acme", (Part(POLICY.limits["pings"], 1),)))
     store.execute(next(course))
     with pytest.raises(asyncio.CancelledError):
         course.throw(asyncio.CancelledError())
@@ -672,7 +677,7 @@ def test_questions_that_only_the_store_can_answer_raise_and_ask_nothing_while_it
         lambda: enforcer.set_usage("acme", "seats", 1),
         lambda: enforcer.forget("acme"),
     ):
-        with pytest.raises(StoreError, match="it is refused; it is tried again in"):
+        with pytest.raises(StoreError, match="it is refused; the next attempt is in"):
             ask()
     assert 5 == len(store.asked)
 
@@ -717,8 +722,8 @@ def test_one_warning_is_logged_for_each_change(enforcer, store, caplog):
         enforcer.consume("acme", "api")
     logged = [record.getMessage() for record in caplog.records]
     assert 6 == len(logged)
-    assert all("fails" in each and "it is refused" in each for each in logged[::2])
-    assert all("answers again; 20 orders went without it" in each for each in logged[1::2])
+    assert all("failing" in each and "it is refused" in each for each in logged[::2])
+    assert all("recovered; 20 decided locally" in each for each in logged[1::2])
 
 
 # --- Settings -----------------------------------------------------------------------------------------------------
@@ -806,7 +811,7 @@ async def test_a_cancelled_trial_says_nothing_of_the_store_and_blocks_nobody():
 def test_the_short_way_of_one_rate_says_what_the_long_way_would(store, limit, processes):
     enforcer = Enforcer(POLICY, accounts={"acme": "one"}, store=store, expected_processes=processes)
     enforcer.consume("acme", limit)
-    step = enforcer._snapshots.by_id["acme"].entitlements.ready[limit]
+    step = enforcer._cache.by_id["acme"].steps[limit]
     store.how = "refused"
     degraded = 0
     for _ in range(12):
@@ -827,7 +832,7 @@ def test_what_waits_of_an_account_comes_first_however_often_others_have_failed(s
     assert enforcer.assign("acme", "rooms", "bob").allowed
     for _ in range(6):
         enforcer.consume("busy", "pings")
-    assert degrading_of(enforcer).breaker.state is State.CLOSED
+    assert policy_of(enforcer).breaker.state is State.CLOSED
     store.how = None
     assert enforcer.unassign("acme", "rooms", "bob")
     assert () == enforcer.holders("acme", "rooms")

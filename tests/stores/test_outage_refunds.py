@@ -12,7 +12,7 @@ from entitlements.http.asgi import EntitlementsMiddleware
 from entitlements.http.routes import Route
 from entitlements.model import events
 from entitlements.model.instants import HOUR, MINUTE
-from entitlements.stores.resilience.replay_journal import Journal
+from entitlements.stores.resilience.replay_journal import ReplayQueue
 from entitlements.testing import RecordingHook
 
 POLICY = Policy.parse({
@@ -38,14 +38,14 @@ def enforcer(store, hook):
     return Enforcer(POLICY, accounts={"acme": "one"}, store=store, hooks=[hook], expected_processes=1)
 
 
-def degrading_of(enforcer):
-    return enforcer._store._store._degrading
+def policy_of(enforcer):
+    return enforcer._store._store.policy
 
 
 def back(enforcer, store):
     """Let the store answer again, and be asked."""
     store.how = None
-    degrading_of(enforcer).breaker._again = 0
+    policy_of(enforcer).breaker._probe_at = 0
     enforcer.consume("acme", "api")
 
 
@@ -86,7 +86,7 @@ def test_one_of_rates_alone_is_neither_repeated_nor_kept(enforcer, store, how):
     with pytest.raises(StoreError):
         enforcer.refund(decision, rates=True)
     assert 1 == len(store.asked)
-    assert not degrading_of(enforcer).journal
+    assert not policy_of(enforcer).journal.queue
 
 
 def test_one_that_waits_is_brought_after_its_charge_and_before_what_is_asked_next(enforcer, store):
@@ -94,7 +94,7 @@ def test_one_that_waits_is_brought_after_its_charge_and_before_what_is_asked_nex
     decision = enforcer.consume("acme", "exports", 3)
     assert enforcer.refund(decision)
     store.how = None
-    degrading_of(enforcer).breaker._again = 0
+    policy_of(enforcer).breaker._probe_at = 0
     assert 1 == enforcer.consume("acme", "exports").used
 
 
@@ -105,7 +105,7 @@ def test_one_that_waits_behind_others_is_not_made_again(enforcer, store):
         enforcer.consume("acme", "exports")
     assert enforcer.refund(decision)
     back(enforcer, store)
-    assert degrading_of(enforcer).journal
+    assert policy_of(enforcer).journal.queue
     assert not enforcer.refund(decision)
     back(enforcer, store)
     assert 0 == used(store)
@@ -113,7 +113,7 @@ def test_one_that_waits_behind_others_is_not_made_again(enforcer, store):
 
 def test_where_the_journal_is_full_it_is_refused(enforcer, store):
     decision = enforcer.consume("acme", "leads", 3)
-    degrading_of(enforcer).owing.journal = Journal(room=0)
+    policy_of(enforcer).journal.queue = ReplayQueue(capacity=0)
     store.how = "refused"
     with pytest.raises(StoreError, match="its journal is full; refund"):
         enforcer.refund(decision)
@@ -128,8 +128,8 @@ def test_one_that_has_waited_for_as_long_as_its_charge_is_remembered_is_not_brou
     decision = enforcer.consume("acme", "leads", 3, key=key)
     store.how = "refused"
     assert enforcer.refund(decision)
-    degrading, now = degrading_of(enforcer), degrading_of(enforcer).clock
-    degrading.clock = lambda: now() + waited
+    policy, now = policy_of(enforcer), policy_of(enforcer).clock
+    policy.clock = lambda: now() + waited
     back(enforcer, store)
     assert left == used(store)
     assert [events.Journalled(0, int(not left), int(bool(left)))] == hook.of(events.Journalled)

@@ -244,10 +244,10 @@ def test_every_operation_counts_once_whatever_share_of_calls_is_cut(valkey, shar
             what = {name: 1, "api": 1} if number % 3 else name
             allowed[name] += enforcer.consume("acme", what).allowed
             if number % 40 == 39:
-                enforcer._store._store._degrading.breaker._again = 0
+                enforcer._store._store.policy.breaker._probe_at = 0
         proxy.lost = 0.0
-        enforcer._store._store._degrading.breaker._again = 0
-        while enforcer._store._store._degrading.journal:
+        enforcer._store._store.policy.breaker._probe_at = 0
+        while enforcer._store._store.policy.journal:
             enforcer.consume("acme", "api")
         usage = enforcer.usage("acme")
     assert proxy.cut
@@ -263,11 +263,11 @@ async def test_tasks_that_lose_replies_count_once_too(valkey):
             decisions = []
             for _ in range(20):
                 decisions += await asyncio.gather(*(enforcer.consume("acme", "leads") for _ in range(20)))
-                enforcer._store._store._degrading.breaker._again = 0
+                enforcer._store._store.policy.breaker._probe_at = 0
             proxy.lost = 0.0
-            enforcer._store._store._degrading.breaker._again = 0
+            enforcer._store._store.policy.breaker._probe_at = 0
             await enforcer.consume("acme", "api")
-            while enforcer._store._store._degrading.journal:
+            while enforcer._store._store.policy.journal:
                 await enforcer.consume("acme", "api")
             used = (await enforcer.usage("acme"))["leads"].used
     assert proxy.cut
@@ -313,17 +313,17 @@ def in_child(work):
 def test_a_forked_child_starts_with_an_empty_journal_free_locks_and_connections_of_its_own(valkey):
     with Enforcer(POLICY, accounts=ACCOUNTS, store=valkey.url, expected_processes=1) as enforcer:
         enforcer.consume("acme", "leads")
-        degrading = enforcer._store._store._degrading
+        policy = enforcer._store._store.policy
         valkey.stop()
         for _ in range(6):
             enforcer.consume("acme", "exports")
-        degrading.breaker._again = 0
-        assert degrading.breaker.enter(0) is not None  # somebody in the parent tries the store, and holds every lock
-        with degrading._trouble._lock, degrading.breaker._lock, degrading.journal._lock:
-            first = in_child(lambda: (enforcer.consume("acme", "api").via, len(degrading.journal)))
+        policy.breaker._probe_at = 0
+        assert policy.breaker.acquire(0) is not None  # somebody in the parent tries the store, and holds every lock
+        with policy._outages._lock, policy.breaker._lock, policy.journal.queue._lock:
+            first = in_child(lambda: (enforcer.consume("acme", "api").via, len(policy.journal.queue)))
         valkey.cont()
         second = in_child(lambda: (enforcer.consume("acme", "exports").used, enforcer.via))
-        degrading.breaker._again = 0
+        policy.breaker._probe_at = 0
         assert "('local', 0)" == first
         assert "(2, 'store')" == second  # the first of the six had reached the server
         assert 8 == enforcer.consume("acme", "exports").used
@@ -351,11 +351,11 @@ def test_several_event_loops_share_what_is_known_of_the_store(valkey):
         assert [0, 0] == [each.run(charge_and_stay(1)) for each in (first, second)]
         valkey.stop()
         assert 50 == first.run(charge_at_once(50))
-        degrading = enforcer._store._store._degrading
-        asked, now = degrading.breaker._openings, degrading.clock()
-        degrading.clock = lambda: now  # the time of the next try does not come
+        policy = enforcer._store._store.policy
+        asked, now = policy.breaker._openings, policy.clock()
+        policy.clock = lambda: now  # the time of the next try does not come
         assert 50 == second.run(charge(50))
-        assert asked == degrading.breaker._openings
+        assert asked == policy.breaker._openings
         first.run(enforcer.aclose())
     valkey.cont()
 

@@ -25,6 +25,7 @@ from entitlements.model.charge import Charge, Part
 from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Rate
 from entitlements.stores.errors import Broken, Overloaded, Rejected, TimedOut, Unreachable
+from entitlements.stores.pending import PendingOrder
 from entitlements.stores.redis import AsyncRedisStore, RedisStore, pipeline, pool, slots
 from entitlements.stores.redis.connection import Connection
 from entitlements.stores.redis.encoding import encode_request
@@ -80,9 +81,17 @@ async def store(valkey, client):
     await store.aclose()
 
 
-def link_of(store):
-    """Return the one link of a store."""
+def pipeline_of(store):
+    """Return the one pipeline of a store."""
     return next(iter(store._links.values()))
+
+
+def sent(link, request=None):
+    """Send a request, and return the future of its reply."""
+    raw = _request()._replace(read=lambda reply: reply)
+    pending = PendingOrder(None, asyncio.get_running_loop().create_future(), request or raw)
+    link.send(pending)
+    return pending.future
 
 
 # --- How many writes ------------------------------------------------------------------------------------------------
@@ -114,11 +123,11 @@ async def test_all_share_one_connection(store, client):
 
 
 async def test_calls_go_out_at_the_end_of_the_turn_or_sixteen_at_once_and_wait_for_nobodys_answer(store, valkey):
-    link = link_of(store)
+    link = pipeline_of(store)
 
     def ask(many):
-        asked.extend(link.ask(_request()) for _ in range(many))
-        return len(link._queue), len(link._exchange.waiting)
+        asked.extend(sent(link) for _ in range(many))
+        return len(link._queue), len(link._protocol.in_flight)
 
     asked = []
     valkey.stop()
@@ -180,13 +189,13 @@ async def test_who_is_cancelled_before_it_was_sent_is_never_sent(store, client, 
 
 async def test_many_answers_at_once_are_handed_out_in_turns_each_to_who_asked(store, valkey):
     many = 3 * AT_ONCE
-    link, done = link_of(store), []
+    link, done = pipeline_of(store), []
     valkey.stop()
     try:
-        asked = [link.ask(_request()) for _ in range(many)]
+        asked = [sent(link) for _ in range(many)]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        link._exchange.data_received(b"".join(b":%d\r\n" % number for number in range(many - 1)))
+        link._protocol.data_received(b"".join(b":%d\r\n" % number for number in range(many - 1)))
         for _ in range(3):
             done.append(sum(answer.done() for answer in asked))
             await asyncio.sleep(0)
@@ -194,7 +203,7 @@ async def test_many_answers_at_once_are_handed_out_in_turns_each_to_who_asked(st
         assert list(range(many - 1)) == [answer.result() for answer in asked[:-1]]
         assert not asked[-1].done()
     finally:
-        link._exchange.close()
+        link._protocol.close()
         valkey.cont()
     with pytest.raises(Broken):
         await asked[-1]
@@ -211,17 +220,13 @@ async def test_whose_answer_has_come_is_not_late_however_long_those_before_it_go
 
 
 async def test_an_error_of_whoever_takes_an_answer_is_his_alone(store, valkey):
-    class Clumsy:
-        def heard(self, asked, reply, now):
-            raise IndexError(reply)
+    def clumsy(reply):
+        raise IndexError(reply)
 
-        def failed(self, asked, error):
-            return error
-
-    link = link_of(store)
+    link = pipeline_of(store)
     valkey.stop()
     try:
-        wrong, right = link.ask(_request(), Clumsy()), link.ask(_request())
+        wrong, right = sent(link, _request()._replace(read=clumsy)), sent(link)
     finally:
         valkey.cont()
     assert isinstance(await right, bytes)
@@ -232,14 +237,14 @@ async def test_an_error_of_whoever_takes_an_answer_is_his_alone(store, valkey):
 
 async def test_answers_that_came_before_the_connection_ended_are_handed_out(store, valkey):
     many = 3 * AT_ONCE
-    link = link_of(store)
+    link = pipeline_of(store)
     valkey.stop()
     try:
-        asked = [link.ask(_request()) for _ in range(many)]
+        asked = [sent(link) for _ in range(many)]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        link._exchange.data_received(b":1\r\n" * (many - 1))
-        link._exchange.connection_lost(None)
+        link._protocol.data_received(b":1\r\n" * (many - 1))
+        link._protocol.connection_lost(None)
     finally:
         valkey.cont()
     assert [1] * (many - 1) == [answer.result() for answer in asked[:-1]]
@@ -276,7 +281,7 @@ async def test_what_was_not_sent_yet_goes_over_the_next_connection(valkey, clien
             proxy.lost = 0.0
 
         async def piled_up(number):
-            link_of(store)._exchange.pause_writing()  # what was written before has not gone out
+            pipeline_of(store)._protocol.pause_writing()  # what was written before has not gone out
             return await store.execute(charge(f"a{number}"))
 
         others = (piled_up(number) for number in range(10))
@@ -332,10 +337,10 @@ async def test_who_waits_is_let_go_where_nobody_was_answered_for_as_long_as_he_m
         second = asyncio.create_task(store.execute(charge(limit=Rate("api", HOUR, deadline=10 * SECOND))))
         for _ in range(3):  # it is made, joins the queue, and is sent
             await asyncio.sleep(0)
-        store.let_go()
+        store.expire()
         assert not second.done()
         now[0] += 4  # 12 seconds of silence, of which the second has waited for 4
-        store.let_go()
+        store.expire()
         with pytest.raises(TimedOut):
             await second
     finally:
@@ -346,12 +351,12 @@ async def test_who_waits_is_let_go_where_nobody_was_answered_for_as_long_as_he_m
 
 
 async def test_a_quiet_time_before_is_not_the_silence_of_the_server(store, valkey):
-    link_of(store)._answered_at -= 100
+    pipeline_of(store)._replied_at -= 100
     valkey.stop()
     try:
         asked = asyncio.create_task(store.execute(charge()))
         await asyncio.sleep(0)
-        store.let_go()
+        store.expire()
         await asyncio.sleep(0)
         assert not asked.done()
     finally:
@@ -395,7 +400,7 @@ async def test_what_waits_behind_a_connection_that_is_given_up_goes_over_the_nex
         try:
             hasty = asyncio.create_task(store.execute(charge("hasty", limit=HASTY)))
             await asyncio.sleep(0)
-            link_of(store)._exchange.pause_writing()
+            pipeline_of(store)._protocol.pause_writing()
             patient = asyncio.create_task(store.execute(charge("patient")))
             with pytest.raises(TimedOut):
                 await hasty
@@ -551,7 +556,7 @@ async def test_closing_tells_who_waits(valkey, client):
     try:
         tasks = [asyncio.create_task(store.execute(charge())) for _ in range(3)]
         await asyncio.sleep(0.01)
-        link_of(store)._exchange.pause_writing()
+        pipeline_of(store)._protocol.pause_writing()
         tasks.append(asyncio.create_task(store.execute(charge())))
         await asyncio.sleep(0)
         await store.aclose()

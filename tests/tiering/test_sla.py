@@ -275,7 +275,7 @@ def test_a_measurement_that_cannot_be_is_refused(customers, values):
 
 
 async def test_the_async_side_says_the_same(customers):
-    async with AsyncEnforcer(customers._snapshots.policy, accounts={"x": "enterprise"}) as ent:
+    async with AsyncEnforcer(customers._cache.policy, accounts={"x": "enterprise"}) as ent:
         handle = await ent.account("x")
         assert customers.sla("enterprise", "p1") == await ent.sla("x", "P1") == await handle.sla("p1")
         assert customers.uptime("enterprise") == await ent.uptime("x") == await handle.uptime()

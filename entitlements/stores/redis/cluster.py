@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoScriptError
 
 from entitlements.stores.errors import Overloaded
+from entitlements.stores.pending import run_in_task
 from entitlements.stores.redis.clients import make_async_cluster, make_cluster
 from entitlements.stores.redis.deadlines import START_UP, StartUp, Timeout
 from entitlements.stores.redis.error_map import failure, is_refused, unreachable
@@ -21,6 +22,7 @@ from entitlements.stores.redis.timed_connections import call_deadline
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from entitlements.ports import Pending
     from entitlements.stores.redis.encoding import Call, Request
     from entitlements.stores.redis.url import Target
 
@@ -136,8 +138,16 @@ class AsyncClusterLink:
         self._loop = asyncio.get_running_loop()
         self._connected = False
 
-    async def ask(self, request: Request) -> Any:
-        """Same as `AsyncLink.ask`, as a coroutine."""
+    def send(self, pending: Pending) -> None:
+        """Carry out a call in a task of its own; resolve or reject it later."""
+        pending.sent_at = monotonic()
+        run_in_task(self._run(pending.request), pending)
+
+    def expire(self) -> None:
+        """Do nothing: each call keeps its own deadline."""
+
+    async def _run(self, request: Request) -> Any:
+        """Return the answer to one call."""
         timeout = request.timeout if self._connected else START_UP
         grant = await self._slots.acquire(timeout)
         if not grant:
@@ -154,7 +164,7 @@ class AsyncClusterLink:
             self._slots.end_opening(grant)
             self._slots.release()
         self._slots.answered_at = self._loop.time()
-        return reply
+        return request.read(reply)
 
     async def open(self) -> None:
         """Same as `AsyncLink.open`."""

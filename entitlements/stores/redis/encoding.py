@@ -94,17 +94,13 @@ class Request(NamedTuple):
 
 
 def encode_request(namespace: str, order: Order) -> Request:
-    """
-    Return *order* encoded for keys that begin with *namespace*.
-
-    A charge of one rate is executed many times, so its request is cached in it.
-    """
-    if type(order) is not Charge or not order.is_one_rate:
+    """Return *order* encoded for keys that begin with *namespace*; a charge that is made again keeps its request."""
+    derived = order.derived if type(order) is Charge else None
+    if derived is None:
         return _encode(order, namespace)
-    found: Request | None = order.packed
+    found: Request | None = derived.request
     if found is None or found.namespace != namespace:
-        found = _encode(order, namespace)
-        object.__setattr__(order, "packed", found)
+        found = derived.request = _encode(order, namespace)
     return found
 
 

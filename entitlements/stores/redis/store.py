@@ -13,9 +13,10 @@ from asyncio import get_running_loop
 from typing import TYPE_CHECKING, Any
 
 from entitlements._fork import renew_after_fork
+from entitlements.stores.pending import PendingOrder
 from entitlements.stores.redis.cluster import AsyncClusterLink, ClusterPool
 from entitlements.stores.redis.encoding import encode_request
-from entitlements.stores.redis.pipeline import AsyncLink
+from entitlements.stores.redis.pipeline import Pipeline
 from entitlements.stores.redis.pool import ConnectionPool, resolve_target
 from entitlements.stores.redis.url import (
     DEFAULT_NAMESPACE,
@@ -30,8 +31,7 @@ from entitlements.stores.redis.url import (
 if TYPE_CHECKING:
     from entitlements.model.answers import Answer
     from entitlements.model.charge import Order
-    from entitlements.stores.pending import Asker
-    from entitlements.stores.resilience.circuit_breaker import Ticket
+    from entitlements.ports import Pending
 
 
 class RedisStore:
@@ -88,7 +88,18 @@ class RedisStore:
 
 
 class AsyncRedisStore:
-    """Same as `RedisStore` for an event loop; it holds one set of connections per running loop."""
+    """
+    `RedisStore` for event loops; it holds one set of connections per running loop.
+
+    Args:
+        store: A URL, or a client of `redis.asyncio`, whose settings are taken.
+        namespace: The prefix of every key, unless a URL says `?namespace=`.
+        max_connections: Most connections of a cluster at once, unless a URL says `?max_connections=`.
+
+    Raises:
+        ValueError: For a URL that cannot be right.
+        TypeError: For a client that blocks.
+    """
 
     via = "store"
 
@@ -99,55 +110,58 @@ class AsyncRedisStore:
             raise TypeError(f"{type(store).__name__} blocks; pass a client of redis.asyncio, or use Enforcer")
         self._target = _target(store, namespace, max_connections)
         self._namespace = self._target.namespace
-        self._links: dict[asyncio.AbstractEventLoop, AsyncLink | AsyncClusterLink] = {}
-        self.ask_for = None if self._target.is_cluster else self._ask_for
-        """Asks for somebody, over a connection that all tasks share; None where there is no such."""
+        self._links: dict[asyncio.AbstractEventLoop, Pipeline | AsyncClusterLink] = {}
 
     def __repr__(self) -> str:
         return f"<AsyncRedisStore {self._target.shown} namespace={self._target.namespace}>"
 
     async def execute(self, order: Order, /) -> Answer:
-        """Same as `RedisStore.execute`."""
-        request = encode_request(self._namespace, order)
-        link = self._links.get(get_running_loop()) or self._open()
-        return request.read(await link.ask(request))  # type: ignore[no-any-return]
-
-    def _ask_for(self, asker: Asker, order: Order, ticket: Ticket) -> asyncio.Future[Any]:
         """
-        Carry out one order; the future brings what the asker makes of the reply, or of a `StoreError`.
+        Carry out one order in one script call.
 
         Raises:
-            Overloaded: Where too many wait already.
+            StoreError: If the store did not reply or could not carry it out.
         """
-        link: Any = self._links.get(get_running_loop()) or self._open()
-        return link.ask(encode_request(self._namespace, order), asker, order, ticket)  # type: ignore[no-any-return]
+        pending = PendingOrder(order, get_running_loop().create_future())
+        self.send(pending)
+        return await pending.future  # type: ignore[no-any-return]
 
-    def let_go(self) -> None:
-        """Let whoever waits on this loop go, where the server has answered nobody for as long as they may wait."""
+    def send(self, pending: Pending, /) -> None:
+        """
+        Send an order over the connection that all tasks of the running loop share.
+
+        Raises:
+            Overloaded: If too many calls wait already.
+        """
+        pending.request = encode_request(self._namespace, pending.order)  # type: ignore[arg-type]
+        (self._links.get(get_running_loop()) or self._connect()).send(pending)
+
+    def expire(self) -> None:
+        """Reject what has waited for its timeout on this loop, if no reply has arrived for as long."""
         link = self._links.get(get_running_loop())
-        if isinstance(link, AsyncLink):
-            link.let_go()
+        if link is not None:
+            link.expire()
 
     async def open(self) -> None:
         """
         Connect now, and check the server's version, rather than at the first order.
 
         Raises:
-            StoreError: Where the server cannot be reached, or is too old.
+            StoreError: If the server cannot be reached, or is too old.
         """
-        await (self._links.get(asyncio.get_running_loop()) or self._open()).open()
+        await (self._links.get(get_running_loop()) or self._connect()).open()
 
     async def aclose(self) -> None:
-        """Let go of this loop's connections; counters stay."""
-        link = self._links.pop(asyncio.get_running_loop(), None)
+        """Close this loop's connections; counters stay."""
+        link = self._links.pop(get_running_loop(), None)
         if link:
             await link.aclose()
 
-    def _open(self) -> AsyncLink | AsyncClusterLink:
+    def _connect(self) -> Pipeline | AsyncClusterLink:
         for loop in [loop for loop in self._links if loop.is_closed()]:
             self._links.pop(loop).abandon()
-        link = AsyncClusterLink(self._target) if self._target.is_cluster else AsyncLink(self._target)
-        self._links[asyncio.get_running_loop()] = link
+        link = AsyncClusterLink(self._target) if self._target.is_cluster else Pipeline(self._target)
+        self._links[get_running_loop()] = link
         return link
 
 

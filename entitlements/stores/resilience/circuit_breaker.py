@@ -1,18 +1,19 @@
 """
-Whether the store is worth asking: a circuit breaker, pure but for its lock.
+Circuit breaker; takes the time as an argument and is pure but for its lock.
 
-*Closed*, every call asks the store. It opens when at least 5 calls of the last second,
-or of its last quarter, have failed and they are half of them or more; with much traffic,
-when the last 20 have failed and nobody was answered for 75 milliseconds; with little,
-when the last 5 have failed and nobody was answered for a second. *Open*, no call asks, for a pause that grows
-from a quarter of a second to a second and a quarter, give or take a fifth, so that a store
-that is back is used again within two seconds, and not by all processes at once. Then the
-next call tries the store, and while it does no other (*half-open*): its answer closes the
-breaker, its failure opens it again. A trial that neither ends is given up after three
-seconds, so that a caller who vanished blocks nobody.
+*Closed*, every call may go to the store. The breaker opens when
 
-Verdicts count for the state in which their call began: what was sent before the breaker
-opened says nothing of the store since.
+- at least 5 calls of the last second, or of its last quarter, have failed, and those are half of them or more;
+- the last 20 calls have failed and no reply arrived for 75 milliseconds (much traffic);
+- the last 5 calls have failed and no reply arrived for a second (little traffic).
+
+*Open*, no call goes to the store for a pause that grows from 0.25 s to 1.25 s, with a jitter of a fifth.
+So a store that has recovered is used again within two seconds, and not by all processes at once. Then the
+breaker is *half-open*: one call probes the store. Its reply closes the breaker, its failure opens it again.
+A probe that ends in neither is given up after three seconds, so that a caller who vanished blocks no other.
+
+A result counts for the state in which its call began: what was sent before the breaker opened says
+nothing about the store since.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ from typing import NamedTuple
 from entitlements.model.instants import SECOND
 
 FAILURES = 5
-"""Failures that open it, where they are also half of the calls."""
+"""Failures that open the breaker if they are also half of the calls."""
 WITHIN = SECOND
-"""How far back calls are counted."""
+"""Microseconds for which calls are counted."""
 MANY = 20
-"""Failures with no answer between them that open it as soon as nobody was answered for `SHORTLY`."""
+"""Failures in a row that open the breaker once no reply has arrived for `SHORTLY`."""
 SHORTLY = 3 * SECOND // 40
-"""One and a half of the deadline that most limits have: a server that pauses for just that has answered by then."""
+"""One and a half of the default deadline of rates: a server that pauses for one deadline has replied by then."""
 FIRST_PAUSE = SECOND // 4
 LONGEST_PAUSE = 5 * SECOND // 4
 JITTER = 5
-"""A pause is longer or shorter by up to this part of it, the fifth."""
-TRIAL = 3 * SECOND
-"""After this a trial that has not ended makes room for another."""
+"""A pause is longer or shorter by up to a fifth of it."""
+PROBE_TIMEOUT = 3 * SECOND
+"""Microseconds after which a probe that has not ended makes room for another."""
 
 _SLOTS = 8
 _SLOT = WITHIN // _SLOTS
@@ -44,7 +45,7 @@ _LATELY = 2
 
 
 class State(StrEnum):
-    """What becomes of a call."""
+    """The state of a breaker."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -54,136 +55,136 @@ class State(StrEnum):
 _CLOSED = State.CLOSED  # a member takes longer to find than all that is done with it
 
 
-class Change(NamedTuple):
-    """A change of state, and the pause until the next trial in microseconds."""
+class Transition(NamedTuple):
+    """A change of state; *pause* is the microseconds until the next probe."""
 
     before: State
     after: State
     pause: int = 0
 
 
-class Ticket(NamedTuple):
-    """Leave to ask the store once; *change* is what giving it has changed."""
+class Permit(NamedTuple):
+    """Permission to call the store once; *change* is the change of state that granting it made."""
 
     era: int
-    change: Change | None = None
+    change: Transition | None = None
 
 
-class Breaker:
-    """The breaker before one store; every instant is monotonic, in microseconds."""
+class CircuitBreaker:
+    """The breaker of one store; every instant is in monotonic microseconds."""
 
     def __init__(self) -> None:
         self.state = State.CLOSED
         self.failing = False
-        """Whether anything has failed since somebody was last answered."""
+        """True if a call has failed since the last reply."""
         self._era = 0
-        self.ticket = Ticket(0)
-        """Leave to ask while it is closed."""
+        self.closed_permit = Permit(0)
+        """The permit of every call while the breaker is closed."""
         self._slots = [[0, 0, 0] for _ in range(_SLOTS)]
         self._slot = self._slots[0]
         self._slot_ends = 0
-        self._in_a_row = 0
-        self._answered = 0
-        self._again = 0
+        self._failures_in_row = 0
+        self._replied_at = 0
+        self._probe_at = 0
         self._openings = 0
         self._lock = threading.Lock()
 
-    def enter(self, now: int) -> Ticket | None:
-        """Return leave to ask the store; None if this call may not."""
+    def acquire(self, now: int) -> Permit | None:
+        """Return a permit to call the store; None if this call may not."""
         if self.state is State.CLOSED:
-            return self.ticket
+            return self.closed_permit
         with self._lock:
             before: State = self.state  # another call may have closed it meanwhile
             if before is State.CLOSED:
-                return self.ticket
-            if now < self._again:
+                return self.closed_permit
+            if now < self._probe_at:
                 return None
-            self._turn(State.HALF_OPEN)
-            self._again = now + TRIAL
-            return Ticket(self._era, Change(before, State.HALF_OPEN) if before is State.OPEN else None)
+            self._enter(State.HALF_OPEN)
+            self._probe_at = now + PROBE_TIMEOUT
+            return Permit(self._era, Transition(before, State.HALF_OPEN) if before is State.OPEN else None)
 
-    def succeeded(self, ticket: Ticket, now: int) -> Change | None:
-        """Take notice that the store has answered."""
-        if ticket is self.ticket and self.state is _CLOSED:
+    def succeeded(self, permit: Permit, now: int) -> Transition | None:
+        """Record a reply of the store."""
+        if permit is self.closed_permit and self.state is _CLOSED:
             if now >= self._slot_ends:
                 self._count(now)
             self._slot[1] += 1
-            self._answered = now
+            self._replied_at = now
             if self.failing:
-                self._in_a_row = 0
+                self._failures_in_row = 0
                 self.failing = False
             return None
         with self._lock:
-            if ticket.era != self._era or self.state is State.CLOSED:
+            if permit.era != self._era or self.state is State.CLOSED:
                 return None
             before = self.state
-            self._turn(State.CLOSED)
-            self._openings = self._in_a_row = 0
-            self._answered = now
+            self._enter(State.CLOSED)
+            self._openings = self._failures_in_row = 0
+            self._replied_at = now
             self.failing = False
-            return Change(before, State.CLOSED)
+            return Transition(before, State.CLOSED)
 
-    def failed(self, ticket: Ticket, now: int, chance: float) -> Change | None:
+    def failed(self, permit: Permit, now: int, chance: float) -> Transition | None:
         """
-        Take notice that the store has failed.
+        Record a failure of the store.
 
         Args:
-            ticket: Of the call.
-            now: The clock.
-            chance: A random number from -1 to 1, for the pause.
+            permit: The permit of the call.
+            now: Monotonic microseconds.
+            chance: A random number from -1 to 1, for the jitter of the pause.
         """
         with self._lock:
-            if ticket.era != self._era:
+            if permit.era != self._era:
                 return None
             self.failing = True
-            self._in_a_row += 1
+            self._failures_in_row += 1
             self._count(now)[2] += 1
             if self.state is State.CLOSED and not self._is_broken(now):
                 return None
             before = self.state
             pause = min(FIRST_PAUSE << min(self._openings, 8), LONGEST_PAUSE)
             pause += int(pause * chance) // JITTER
-            self._turn(State.OPEN)
-            self._again = now + pause
+            self._enter(State.OPEN)
+            self._probe_at = now + pause
             self._openings += 1
-            return Change(before, State.OPEN, pause)
+            return Transition(before, State.OPEN, pause)
 
-    def leave(self, ticket: Ticket, now: int) -> Change | None:
-        """Take notice that a call has ended without a verdict: one that tried the store lets the next one try."""
-        if self.state is not State.HALF_OPEN or ticket.era != self._era:
+    def release(self, permit: Permit, now: int) -> Transition | None:
+        """Record that a call has ended without a result; if it was the probe, the next call may probe."""
+        if self.state is not State.HALF_OPEN or permit.era != self._era:
             return None
         with self._lock:
-            if self.state is not State.HALF_OPEN or ticket.era != self._era:
+            if self.state is not State.HALF_OPEN or permit.era != self._era:
                 return None
-            self._turn(State.OPEN)
-            self._again = now
-            return Change(State.HALF_OPEN, State.OPEN)
+            self._enter(State.OPEN)
+            self._probe_at = now
+            return Transition(State.HALF_OPEN, State.OPEN)
 
     def pause(self, now: int) -> int:
-        """Return the microseconds until a call may try the store; 0 while it is asked."""
-        return 0 if self.state is State.CLOSED else max(0, self._again - now)
+        """Return the microseconds until a call may probe the store; 0 while the breaker is closed."""
+        return 0 if self.state is State.CLOSED else max(0, self._probe_at - now)
 
     def silent_for(self, now: int) -> int:
-        """Return for how long nobody has been answered."""
-        return now - self._answered
+        """Return the microseconds since the last reply."""
+        return now - self._replied_at
 
-    def unlock(self) -> None:
-        """Take a fresh lock, as in a forked child, where nobody tries the store either."""
+    def renew(self) -> None:
+        """Replace the lock in a forked child; a probe of the parent does not count there."""
         self._lock = threading.Lock()
         if self.state is State.HALF_OPEN:
             self.state = State.OPEN
-            self._again = 0
+            self._probe_at = 0
 
-    def _turn(self, state: State) -> None:
+    def _enter(self, state: State) -> None:
         self.state = state
         self._era += 1
-        self.ticket = Ticket(self._era)
+        self.closed_permit = Permit(self._era)
         self._slots = [[0, 0, 0] for _ in range(_SLOTS)]
         self._slot = self._slots[0]
         self._slot_ends = 0
 
     def _count(self, now: int) -> list[int]:
-        """Return the counts of the present eighth of a second: its number, answers, failures."""
+        """Return the counts of the current eighth of a second: its number, replies, failures."""
         number = now // _SLOT
         slot = self._slots[number % _SLOTS]
         if slot[0] != number:
@@ -192,8 +193,10 @@ class Breaker:
         return slot
 
     def _is_broken(self, now: int) -> bool:
-        silent = now - self._answered
-        if (self._in_a_row >= FAILURES and silent > WITHIN) or (self._in_a_row >= MANY and silent > SHORTLY):
+        silent = now - self._replied_at
+        if (self._failures_in_row >= FAILURES and silent > WITHIN) or (
+            self._failures_in_row >= MANY and silent > SHORTLY
+        ):
             return True
         return self._mostly_fails(now // _SLOT - _LATELY) or self._mostly_fails(now // _SLOT - _SLOTS)
 

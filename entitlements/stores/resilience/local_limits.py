@@ -1,10 +1,9 @@
 """
-This process's share of every rate, for as long as the store is away.
+Local limits: this process's part of every rate while the store is away.
 
-The same law as everywhere, run by a `MemoryStore` at ⌈N / processes⌉, and starting from
-what this process last saw used. What was seen is kept for the accounts that were charged
-most lately. A share goes on counting from one outage to the next, so that a store that
-comes and goes hands out nothing twice.
+A `MemoryStore` applies the same law at ⌈N / processes⌉, starting from what this process last saw used.
+The last seen usage is kept for the accounts that were charged most recently. A local meter goes on from
+one outage to the next, so that a store that fails repeatedly hands out no unit twice.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ if TYPE_CHECKING:
     from entitlements.model.charge import MeterKey
 
 SEEN = 50_000
-"""Meters of which is kept what was last seen used: twice as many at most, 30 MB."""
+"""Meters whose last seen usage is kept: twice as many at most, 30 MB."""
 
 _log = logging.getLogger("entitlements.stores")
 
 
 def check_processes(expected: object) -> None:
     """
-    Check how many processes the application says that there are.
+    Check `expected_processes`.
 
     Raises:
         ValueError: For anything but None or an int of at least 1.
@@ -44,11 +43,11 @@ def check_processes(expected: object) -> None:
 
 def processes_of(expected: int | None) -> int:
     """
-    Return how many processes share the limits.
+    Return the number of processes that share the limits.
 
     Args:
-        expected: What the application says; None asks `WEB_CONCURRENCY`, and supposes 1
-            with a warning where that says nothing.
+        expected: `expected_processes`; None reads `WEB_CONCURRENCY`, and assumes 1
+            with a warning where that is not set.
 
     Raises:
         ValueError: For anything but an int of at least 1.
@@ -59,43 +58,41 @@ def processes_of(expected: int | None) -> int:
     said = os.environ.get("WEB_CONCURRENCY", "")
     if said.isascii() and said.isdigit() and int(said) > 0:
         return int(said)
-    _warn_once(
-        f"WEB_CONCURRENCY {said!r} is no number of processes" if said else "how many share the limits is not known"
-    )
+    _warn_once(f"WEB_CONCURRENCY {said!r} is no number of processes" if said else "expected_processes is not set")
     return 1
 
 
-class Shares:
+class LocalLimits:
     """
-    The rates of this process while the store is away.
+    Decides rates in this process while the store is away.
 
     Args:
-        processes: How many share each limit.
+        processes: The number of processes that share each limit.
         clock: Monotonic microseconds.
-        start: Microseconds since 1970 until the store has told its own.
+        start: The time in microseconds since 1970, until the store's own is known.
     """
 
     def __init__(self, processes: int, clock: Callable[[], int], start: int) -> None:
         self.processes = processes
         self._clock = clock
         self.ahead = start - clock()
-        """How far the store's clock is ahead of ours."""
+        """Microseconds by which the store's clock is ahead of the monotonic one."""
         self._meters = MemoryStore(self.now)
         self._young: dict[MeterKey, tuple[int, int]] = {}
         self._old: dict[MeterKey, tuple[int, int]] = {}
 
     def now(self) -> int:
-        """Return the store's clock, as far as it can be known here: it moves on by the monotonic one."""
+        """Return the store's time as estimated here: its last reply plus the monotonic time since."""
         return self._clock() + self.ahead
 
-    def see(self, order: Charge, outcome: Outcome, now: int) -> None:
+    def observe(self, order: Charge, outcome: Outcome, now: int) -> None:
         """
-        Remember what the store said is used, and what time it is there.
+        Keep the usage and the time that the store replied with.
 
         Args:
-            order: What was asked.
-            outcome: What it said.
-            now: Our clock when it had said so.
+            order: The charge.
+            outcome: The store's reply.
+            now: When it arrived, on the clock.
         """
         at, lines = outcome[1], outcome[2]
         self.ahead = at - now
@@ -110,33 +107,32 @@ class Shares:
                 self._young[meter] = (line.used, at)
 
     def charge(self, order: Charge, ways: tuple[Way, ...]) -> Outcome | None:
-        """Return what the parts that this process limits by itself get; None where there are none."""
+        """Return the outcome of the parts that are limited in this process; None if there are none."""
         local = self._local(order, ways)
         if local is None:
             return None
         for part in local.parts:
-            self._go_on(local, part)
+            self._resume(local, part)
         outcome = self._meters.execute(local)
         assert isinstance(outcome, Outcome)
         return outcome
 
     def _local(self, order: Charge, ways: tuple[Way, ...]) -> Charge | None:
         """Return the charge of what is limited here; one rate is charged again and again, so it carries its own."""
-        if not order.is_one_rate:
+        derived = order.derived
+        if derived is None:
             return local_charge(order, ways, self.processes)
-        found: tuple[int, Charge | None] | None = order.shared
-        if found is None or found[0] != self.processes:
-            found = (self.processes, local_charge(order, ways, self.processes))
-            object.__setattr__(order, "shared", found)
-        return found[1]
+        if derived.local is None or derived.local[0] != self.processes:
+            derived.local = (self.processes, local_charge(order, ways, self.processes))
+        return derived.local[1]  # type: ignore[no-any-return]
 
-    def _go_on(self, order: Charge, part: Part) -> None:
+    def _resume(self, order: Charge, part: Part) -> None:
         meter = order.meter_of(part)
         assert meter is not None, "local_charge() leaves no other parts"
         older, seen = self._old.pop(meter, None), self._young.pop(meter, None)
         seen = seen or older
         if seen is not None and part.size:
-            self._meters.go_on(order.account, meter[2], part, *seen)
+            self._meters.resume_rate(order.account, meter[2], part, *seen)
 
 
 _warned = False
@@ -147,6 +143,5 @@ def _warn_once(why: str) -> None:
     if not _warned:
         _warned = True
         _log.warning(
-            "%s, so 1 process is supposed while the store is away; pass expected_processes=, or set WEB_CONCURRENCY",
-            why,
+            "%s; assuming 1 process while the store is away: pass expected_processes=, or set WEB_CONCURRENCY", why
         )

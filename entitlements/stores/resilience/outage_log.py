@@ -1,4 +1,4 @@
-"""One line in the log when a store begins to fail, one when the first order is lost, and one when it answers again."""
+"""Outage log: one line when a store begins to fail, one at the first lost order, one when it recovers."""
 
 from __future__ import annotations
 
@@ -9,71 +9,81 @@ from entitlements.model.instants import SECOND
 from entitlements.model.redaction import redact
 
 CALM = 10 * SECOND
-"""Without a degraded decision for this long, the former trouble is over."""
+"""Microseconds without a fallback after which an outage is over."""
 
 _log = logging.getLogger("entitlements.stores")
 
 
-class Trouble:
+class OutageLog:
     """
-    What is told of a store that fails; every instant is monotonic, in microseconds.
+    Counts and logs what happens while one store fails; every instant is in monotonic microseconds.
 
     Args:
-        store: What it is called in logs; it must not show a password.
+        store: Its name in logs; it must not show a password.
     """
 
     def __init__(self, store: str) -> None:
         self._store = store
-        self._degraded = 0
+        self._local = 0
         self._lock = threading.Lock()
         self.since: int | None = None
-        """When something was last decided without it, while that lasts; else None."""
-        self._last = ("it has not answered", "")
+        """The time of the last fallback while an outage lasts; else None."""
+        self._last = ("it has not replied", "")
         self.lost = 0
-        """Orders that it will never be told of."""
+        """Orders that can no longer be replayed."""
         self._is_full = False
 
     @property
-    def said(self) -> str:
-        """What was wrong last, without the id of the account that it was about: it is logged, and told to others."""
+    def last_error(self) -> str:
+        """The last error, without the account id that it names: it is logged and shown to others."""
         return redact(*self._last)
 
-    def blame(self, error: Exception, account: str) -> None:
-        """Keep what is wrong, and on whose order it showed."""
+    def record_error(self, error: Exception, account: str) -> None:
+        """Keep the last error and the account of the order that it met."""
         self._last = str(error), account
 
-    def note(self, now: int) -> None:
-        """Note that something is decided without the store; the first time is logged."""
+    def record_fallback(self, now: int) -> None:
+        """Count an order that is decided without the store; the first one is logged."""
         with self._lock:
             first = self.since is None
             self.since = now
-            self._degraded += 1
+            self._local += 1
         if first:
-            _log.warning("%s fails, and each limit does what its on_outage says: %s", self._store, self.said)
+            _log.warning(
+                "%s: failing (%s); limits follow their on_outage", self._store, self.last_error,
+                extra={"store": self._store, "error": self.last_error},
+            )  # fmt: skip
 
-    def overflowed(self, waiting: int) -> None:
-        """Note that an order is lost, as so many wait that there is no room; the first time is logged."""
+    def record_overflow(self, queued: int) -> None:
+        """Count an order that is lost because the replay journal is full; the first one is logged."""
         with self._lock:
             first, self._is_full = not self._is_full, True
             self.lost += 1
         if first:
             _log.warning(
-                "%s: its journal is full, with %d orders; what else is let through or given back is not counted there",
-                self._store, waiting,
+                "%s: replay journal is full with %d orders; further charges and refunds are not counted there",
+                self._store, queued, extra={"store": self._store, "queued": queued},
             )  # fmt: skip
 
-    def over(self, now: int, waiting: int, *, at_once: bool) -> None:
-        """Note that the store answers again, with so many orders that wait for it; once that is certain, it is logged."""
+    def recovered(self, now: int, queued: int, *, at_once: bool) -> None:
+        """
+        Log the end of an outage once it is certain.
+
+        Args:
+            now: When the store replied.
+            queued: Orders that wait for replay.
+            at_once: Whether this reply closed the breaker; otherwise `CALM` must have passed.
+        """
         with self._lock:
             if self.since is None or not (at_once or now - self.since > CALM):
                 return
-            degraded, lost = self._degraded, self.lost
-            self.since, self._degraded, self.lost, self._is_full = None, 0, 0, False
+            local, lost = self._local, self.lost
+            self.since, self._local, self.lost, self._is_full = None, 0, 0, False
         _log.warning(
-            "%s answers again; %d orders went without it, %d wait to be brought to it, %d were lost",
-            self._store, degraded, waiting, lost,
+            "%s: recovered; %d decided locally, %d queued for replay, %d lost", self._store, local, queued, lost,
+            extra={"store": self._store, "local": local, "queued": queued, "lost": lost},
         )  # fmt: skip
 
-    def unlock(self) -> None:
-        """Take a fresh lock: in a forked child the old one may be held for ever."""
+    def renew(self) -> None:
+        """Replace the lock in a forked child, where another thread may hold it for ever."""
         self._lock = threading.Lock()

@@ -1,11 +1,11 @@
 """
-The course of one order past a store that may fail, for threads and event loops alike.
+Sans-IO retry, replay and fallback for one order.
 
-A course is a generator: it yields the orders that the store is to be asked, is sent each
-answer or thrown each error, and returns what the caller gets. It does no I/O and waits
-for nothing, so that two shells of a few lines drive it. In order: the breaker, then what
-the journal holds, then the order itself, repeated once where its outcome is unknown and
-its operation id makes that exact, and at last what `on_outage` says.
+A course is a generator. It yields the orders to send to the store, is sent each answer or thrown
+each error, and returns what the caller gets. It does no I/O and never waits, so a shell of a few
+lines drives it, for threads and event loops alike. The steps: the circuit breaker, the replay
+journal, the order itself (repeated once if its outcome is unknown and its operation id makes the
+repeat exact), and at last the fallback that `on_outage` names.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ from entitlements.model.instants import SECOND
 from entitlements.rules.outages import answered, journalled, not_journalled, to_journal, undone, ways_of
 from entitlements.stores.errors import Corrupt, Misconfigured, Overloaded, TimedOut, Unreachable
 from entitlements.stores.orders import account_of, deadline_of, is_exact, within
-from entitlements.stores.resilience.circuit_breaker import Breaker, State
-from entitlements.stores.resilience.outage_log import Trouble
-from entitlements.stores.resilience.owing import Owing
-from entitlements.stores.resilience.replay_journal import Entry
+from entitlements.stores.resilience.circuit_breaker import CircuitBreaker, State
+from entitlements.stores.resilience.outage_log import OutageLog
+from entitlements.stores.resilience.replay_journal import JournalEntry, ReplayJournal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -34,198 +33,199 @@ if TYPE_CHECKING:
     from entitlements.model.answers import Answer
     from entitlements.model.charge import Order
     from entitlements.model.events import Event
-    from entitlements.stores.resilience.circuit_breaker import Change, Ticket
-    from entitlements.stores.resilience.local_limits import Shares
-    from entitlements.stores.resilience.replay_journal import Journal
+    from entitlements.stores.resilience.circuit_breaker import Permit, Transition
+    from entitlements.stores.resilience.local_limits import LocalLimits
+    from entitlements.stores.resilience.replay_journal import ReplayQueue
 
     Course = Generator[Order, Answer, Answer]
 
-REPLAYED_FIRST = 64
-"""Entries of its own account that a call brings to the store in half of its time, before it asks for itself."""
-REPLAYED_BESIDE = 16
-"""Entries of other accounts that it brings along, if that is quick."""
+REPLAYED_OWN = 64
+"""Most journal entries of its own account that a call replays before its order, within half of its deadline."""
+REPLAYED_OTHERS = 16
+"""Most entries of other accounts that it replays after those, within `QUICK`."""
 QUICK = SECOND // 100
 STALLED = SECOND // 50
-"""A timeout that comes later than its deadline by this, and by half of it, says something of us."""
-FAREWELL = SECOND
-"""How long closing may take for what waits for the store."""
+"""A timeout later than its deadline by this, and by half of the deadline, is this process's stall, not the store's failure."""
+DRAIN_TIME = SECOND
+"""Microseconds that closing may spend on replaying the journal."""
 
 _REPLAYED, _CLOSED = Status.REPLAYED, State.CLOSED
 
 _log = logging.getLogger("entitlements.stores")
 
 
-class Degrading:
+class OutagePolicy:
     """
-    What is known of one store that may fail, and the courses past it.
+    The state of one store that may fail, and the course of each order to it.
 
     Args:
-        store: What it is called in logs; it must not show a password.
-        shares: This process's shares of the rates.
+        store: Its name in logs; it must not show a password.
+        local_limits: Decides rates in this process.
         tell: Takes events.
         clock: Monotonic microseconds.
     """
 
-    def __init__(self, store: str, shares: Shares, tell: Callable[[Event], object], clock: Callable[[], int]) -> None:
-        self.breaker = Breaker()
+    def __init__(
+        self, store: str, local_limits: LocalLimits, tell: Callable[[Event], object], clock: Callable[[], int]
+    ) -> None:
+        self.breaker = CircuitBreaker()
         self._store = store
-        self._shares = shares
+        self._local_limits = local_limits
         self._tell = tell
         self.clock = clock
-        self.opened: Callable[[], object] = lambda: None
-        """Is called when the breaker has opened: from then on nobody need wait."""
-        self._was_answered = False
-        self._trouble = Trouble(store)
-        self.owing = Owing(store, shares, self._trouble, tell, clock)
+        self.on_open: Callable[[], object] = lambda: None
+        """Called when the breaker opens."""
+        self._has_replied = False
+        self._outages = OutageLog(store)
+        self.journal = ReplayJournal(store, local_limits, self._outages, tell, clock)
 
     @property
-    def journal(self) -> Journal:
-        """What must still be brought to the store."""
-        return self.owing.journal
+    def _queue(self) -> ReplayQueue:
+        return self.journal.queue
 
     def course(self, order: Order) -> Course:
         """
         Return the course of *order*.
 
         Raises:
-            StoreError: For an order that nobody but the store can answer, for what is
-                corrupt there, and for a store that has never worked and that waiting
-                does not mend.
+            StoreError: For an order that only the store can answer, for a corrupt record,
+                and for a misconfigured store that has never replied.
         """
         began = self.clock()
-        ticket = self.breaker.enter(began)
-        if ticket is None:
-            return self._without(order, None)
-        self._changed(ticket.change)
+        permit = self.breaker.acquire(began)
+        if permit is None:
+            return self._fall_back(order, None)
+        self._emit(permit.change)
         try:
-            asked, until = order, began + deadline_of(order)
-            if self.journal:
-                error = yield from self._replay(order, ticket, until)
+            to_send, until = order, began + deadline_of(order)
+            if self._queue:
+                error = yield from self._replay(order, permit, until)
                 if error is not None or self.clock() >= until:
-                    return self._without(order, error)
-                answer = self.owing.answer(order)
+                    return self._fall_back(order, error)
+                answer = self.journal.answer(order)
                 if answer is not None:
                     return answer
-                asked = within(order, until - self.clock())
-            began, earliest = self.clock(), self._shares.now()
+                to_send = within(order, until - self.clock())
+            began, earliest = self.clock(), self._local_limits.now()
             try:
-                answer = yield asked
+                answer = yield to_send
             except StoreError as error:
-                return (yield from self._again(order, error, ticket, began, until, earliest))
-            self.succeeded(order, answer, ticket, self.clock())
+                return (yield from self._retry(order, error, permit, began, until, earliest))
+            self.succeeded(order, answer, permit, self.clock())
             return answer
         finally:
-            self._changed(self.breaker.leave(ticket, self.clock()))
+            self._emit(self.breaker.release(permit, self.clock()))
 
-    def at_ease(self, order: Order) -> Ticket | None:
-        """Return leave to ask at once, with nothing to be done before; None where `course()` must be taken."""
+    def fast_permit(self, order: Order) -> Permit | None:
+        """Return a permit to send *order* right away; None if it needs a `course()`: breaker not closed, journal, key."""
         breaker = self.breaker
-        if breaker.state is not _CLOSED or self.owing.journal.count or (type(order) is Charge and order.keyed):
+        if breaker.state is not _CLOSED or self.journal.queue.count or (type(order) is Charge and order.keyed):
             return None
-        return breaker.ticket
+        return breaker.closed_permit
 
-    def after(self, order: Order, error: StoreError, ticket: Ticket, began: int) -> Course:
+    def recover(self, order: Order, error: StoreError, permit: Permit, began: int) -> Course:
         """
-        Return the course of an order that was asked `at_ease()`, and failed.
+        Return the course of an order that was sent on a `fast_permit()` and failed.
 
         Args:
-            order: What was asked.
-            error: What the store raised.
-            ticket: The leave.
-            began: When, on `clock`.
+            order: The order.
+            error: The error of the store.
+            permit: The permit that it was sent on.
+            began: When it was sent, on `clock`.
         """
         try:
-            return (yield from self._again(order, error, ticket, began, began + deadline_of(order)))
+            return (yield from self._retry(order, error, permit, began, began + deadline_of(order)))
         finally:
-            self._changed(self.breaker.leave(ticket, self.clock()))
+            self._emit(self.breaker.release(permit, self.clock()))
 
-    def turned_away(self, order: Order, error: StoreError) -> Answer:
+    def shed(self, order: Order, error: StoreError) -> Answer:
         """
-        Return what an order gets that was not sent as too many wait; that says nothing of the store.
+        Decide an order that was not sent because too many wait; this does not count against the store.
 
         Raises:
-            StoreError: For an order that nobody but the store can answer.
+            StoreError: For an order that only the store can answer.
         """
-        self._trouble.blame(error, account_of(order))
-        return self._without(order, error)
+        self._outages.record_error(error, account_of(order))
+        return self._fall_back(order, error)
 
-    def farewell(self) -> Course:
-        """Return the course that brings what waits to the store before it is closed, in a second at most."""
-        until, brought, lost = self.clock() + FAREWELL, 0, 0
+    def drain(self) -> Course:
+        """Return the course that replays the journal before the store is closed, in `DRAIN_TIME` at most."""
+        until, replayed, lost = self.clock() + DRAIN_TIME, 0, 0
         with suppress(StoreError):
-            while self.clock() < until and (entry := self.journal.take()) is not None:
-                done = yield from self._bring(entry, self.breaker.ticket, until)  # whatever the breaker says
+            while self.clock() < until and (entry := self._queue.take()) is not None:
+                done = yield from self._replay_one(entry, self.breaker.closed_permit, until)  # also while it is open
                 if isinstance(done, StoreError):
                     break
-                brought, lost = brought + done, lost + (not done)
-        if brought or lost:
-            self._tell(Journalled(len(self.journal), brought, lost))
-        self._trouble.lost += lost
-        if self.journal or self._trouble.lost:
+                replayed, lost = replayed + done, lost + (not done)
+        if replayed or lost:
+            self._tell(Journalled(len(self._queue), replayed, lost))
+        self._outages.lost += lost
+        if self._queue or self._outages.lost:
             _log.warning(
-                "%s is closed, and %d orders still wait to be brought to it; %d were lost before, and those are once the process ends",
-                self._store, len(self.journal), self._trouble.lost,
+                "%s: closed with %d orders still queued for replay, which are lost when the process ends; %d lost before",
+                self._store, len(self._queue), self._outages.lost,
+                extra={"store": self._store, "queued": len(self._queue), "lost": self._outages.lost},
             )  # fmt: skip
-        self._trouble.lost = 0
+        self._outages.lost = 0
         return False
 
     def renew(self) -> None:
-        """Start anew in a forked child: fresh locks, an empty journal, nobody trying the store."""
-        self.owing.renew()
-        self._trouble.unlock()
-        self.breaker.unlock()
+        """Renew locks, journal and breaker in a forked child."""
+        self.journal.renew()
+        self._outages.renew()
+        self.breaker.renew()
 
-    # -- asking ------------------------------------------------------------------------
+    # -- sending -----------------------------------------------------------------------
 
-    def _again(
-        self, order: Order, error: StoreError, ticket: Ticket, began: int, until: int, earliest: int = 0
+    def _retry(
+        self, order: Order, error: StoreError, permit: Permit, began: int, until: int, earliest: int = 0
     ) -> Course:
-        """Go on after a failure: repeat the order once where that is exact, else go without the store."""
-        self._failed(order, error, ticket, began)
+        """Repeat a failed order once if that is exact, else fall back."""
+        self._failed(order, error, permit, began)
         sent = not error.undone
         if not sent or not self._may_repeat(order, began, until):
-            return self._without(order, error, sent=sent)
+            return self._fall_back(order, error, sent=sent)
         began = self.clock()
         try:
             answer = yield within(order, until - began)
         except StoreError as repeated:
-            self._failed(order, repeated, ticket, began)
-            return self._without(order, repeated, sent=True)
-        answer = True if type(order) is Refund else _first(order, answer, earliest)  # given back by the first, or now
-        self.succeeded(order, answer, ticket, self.clock())
+            self._failed(order, repeated, permit, began)
+            return self._fall_back(order, repeated, sent=True)
+        answer = True if type(order) is Refund else _first(order, answer, earliest)  # refunded by either attempt
+        self.succeeded(order, answer, permit, self.clock())
         return answer
 
     def _may_repeat(self, order: Order, began: int, until: int) -> bool:
-        """Say whether a second try is exact and in time; tell of an unknown outcome."""
+        """Return True if a second attempt is exact and in time; emit `OutcomeUnknown`."""
         in_time = 4 * (self.clock() - began) <= until - began
         repeats = in_time and is_exact(order) and self.breaker.state is not State.OPEN
         self._tell(OutcomeUnknown(type(order).__name__, repeats))
         return repeats
 
-    def succeeded(self, order: Order, answer: Answer, ticket: Ticket, now: int) -> None:
-        """Take notice of an answer, and of when it came."""
-        change = self.breaker.succeeded(ticket, now)
-        self._was_answered = True
+    def succeeded(self, order: Order, answer: Answer, permit: Permit, now: int) -> None:
+        """Record an answer and when it arrived."""
+        change = self.breaker.succeeded(permit, now)
+        self._has_replied = True
         if type(order) is Charge and type(answer) is Outcome and answer[0] is not _REPLAYED:
-            self._shares.see(order, answer, now)
-        if self._trouble.since is not None:
-            self._trouble.over(now, len(self.journal), at_once=change is not None)
+            self._local_limits.observe(order, answer, now)
+        if self._outages.since is not None:
+            self._outages.recovered(now, len(self._queue), at_once=change is not None)
         if change is not None:
-            self._changed(change)
+            self._emit(change)
 
-    def _failed(self, order: Order, error: StoreError, ticket: Ticket, began: int) -> None:
-        """Count a failure of the store; raise what is none, and cannot be decided without it."""
-        if isinstance(error, Corrupt) or (isinstance(error, Misconfigured) and not self._was_answered):
+    def _failed(self, order: Order, error: StoreError, permit: Permit, began: int) -> None:
+        """Record a failure of the store; raise errors that no fallback may hide."""
+        if isinstance(error, Corrupt) or (isinstance(error, Misconfigured) and not self._has_replied):
             raise error
-        self._trouble.blame(error, account_of(order))
+        self._outages.record_error(error, account_of(order))
         if not self._is_ours(order, error, began):
-            change = self.breaker.failed(ticket, self.clock(), random.uniform(-1, 1))  # noqa: S311 - jitter
-            self._changed(change)
+            change = self.breaker.failed(permit, self.clock(), random.uniform(-1, 1))  # noqa: S311 - jitter
+            self._emit(change)
             if change is not None:
-                self.opened()
+                self.on_open()
 
     def _is_ours(self, order: Order, error: StoreError, began: int) -> bool:
-        """Say whether we are at fault: a full pool, or a loop that stalled so that the timer itself came late."""
+        """Return True if this process is at fault: its pool is full, or its loop stalled so that the timer fired late."""
         if isinstance(error, Overloaded):
             return True
         if not isinstance(error, TimedOut):
@@ -234,37 +234,39 @@ class Degrading:
         late = now - began - deadline
         return late > max(STALLED, deadline // 2) and self.breaker.silent_for(now) < SECOND + late
 
-    # -- what waits for the store --------------------------------------------------------
+    # -- replay --------------------------------------------------------------------------
 
-    def _replay(self, order: Order, ticket: Ticket, until: int) -> Generator[Order, Answer, StoreError | None]:
-        """Bring the account's entries to the store, and a few of others; return what it failed with."""
-        brought = lost = 0
+    def _replay(self, order: Order, permit: Permit, until: int) -> Generator[Order, Answer, StoreError | None]:
+        """Replay the account's entries and a few of other accounts; return the error that stopped it."""
+        replayed = lost = 0
         try:
             for entry in self._due(account_of(order), until - deadline_of(order) // 2):
-                done = yield from self._bring(entry, ticket, until)
+                done = yield from self._replay_one(entry, permit, until)
                 if isinstance(done, StoreError):
                     return done
-                brought, lost = brought + done, lost + (not done)
+                replayed, lost = replayed + done, lost + (not done)
         finally:
-            if brought or lost:
-                self._trouble.lost += lost
-                self._tell(Journalled(len(self.journal), brought, lost))
+            if replayed or lost:
+                self._outages.lost += lost
+                self._tell(Journalled(len(self._queue), replayed, lost))
         return None
 
-    def _due(self, account: str, until: int) -> Iterator[Entry]:
-        """Take out what this call brings: of its account, as the answer should count it, and some beside."""
+    def _due(self, account: str, until: int) -> Iterator[JournalEntry]:
+        """Yield the entries that this call replays: those of its account, then some of others."""
         quick = min(self.clock() + QUICK, until)
-        for _ in range(REPLAYED_FIRST):
-            if self.clock() >= until or (entry := self.journal.take(account)) is None:
+        for _ in range(REPLAYED_OWN):
+            if self.clock() >= until or (entry := self._queue.take(account)) is None:
                 break
             yield entry
-        for _ in range(0 if self.breaker.failing else REPLAYED_BESIDE):
-            if self.clock() >= quick or (entry := self.journal.take()) is None:
+        for _ in range(0 if self.breaker.failing else REPLAYED_OTHERS):
+            if self.clock() >= quick or (entry := self._queue.take()) is None:
                 return
             yield entry
 
-    def _bring(self, entry: Entry, ticket: Ticket, until: int) -> Generator[Order, Answer, StoreError | bool]:
-        """Bring one entry to the store; say whether it has arrived, or return the error after which it waits again."""
+    def _replay_one(
+        self, entry: JournalEntry, permit: Permit, until: int
+    ) -> Generator[Order, Answer, StoreError | bool]:
+        """Replay one entry; return whether it was applied, or the error after which it stays queued."""
         began, kept = self.clock(), True
         order = within(entry.order, until - began)
         try:
@@ -279,80 +281,82 @@ class Degrading:
         except StoreError as error:
             if not error.undone:
                 entry.sent = entry.sent or began
-            self._failed(order, error, ticket, began)
+            self._failed(order, error, permit, began)
             return error
-        except BaseException:  # cancelled, and perhaps carried out
+        except BaseException:  # cancelled, possibly applied
             entry.sent = entry.sent or began
             raise
         finally:
-            (self.journal.put_back if kept else self.journal.done)(entry)
-        self.succeeded(order, answer, ticket, self.clock())
+            (self._queue.put_back if kept else self._queue.done)(entry)
+        self.succeeded(order, answer, permit, self.clock())
         return not (isinstance(answer, Outcome) and answer.status is Status.STALE)
 
-    # -- without the store ---------------------------------------------------------------
+    # -- fallback ------------------------------------------------------------------------
 
-    def _without(self, order: Order, error: StoreError | None, *, sent: bool = False) -> Answer:
+    def _fall_back(self, order: Order, error: StoreError | None, *, sent: bool = False) -> Answer:
         """
-        Return what an order gets without the store.
+        Decide an order without the store.
 
         Args:
             order: The order.
-            error: Why; None where the store was not asked.
-            sent: Whether the store may have carried it out.
+            error: The store's error; None if the store was not called.
+            sent: Whether the store may have carried the order out.
         """
-        self._trouble.note(self.clock())
+        self._outages.record_fallback(self.clock())
         match order:
             case Charge():
-                return self._without_charge(order, sent=sent)
+                return self._fall_back_charge(order, sent=sent)
             case Recall():
-                return self.owing.recalled(order.charge) or Outcome(Status.UNKNOWN, self._shares.now())
+                return self.journal.repeated(order.charge) or Outcome(Status.UNKNOWN, self._local_limits.now())
             case Refund() if order.operation is not None:
-                return self.owing.given_back(order)
-            case Settle() if settled := self.owing.settled(order):
+                return self.journal.refund(order)
+            case Settle() if settled := self.journal.settle(order):
                 return settled
         raise error or Unreachable(
-            f"{self._store} is not asked, because it fails: {self._trouble.said};"
-            f" it is tried again in {self.breaker.pause(self.clock()) / SECOND:.1f} s"
+            f"{self._store} is not called, because it fails: {self._outages.last_error};"
+            f" the next attempt is in {self.breaker.pause(self.clock()) / SECOND:.1f} s"
         )
 
-    def _without_charge(self, order: Charge, *, sent: bool) -> Outcome:
+    def _fall_back_charge(self, order: Charge, *, sent: bool) -> Outcome:
         if not order.keyed:
-            return self._decided_here(order, sent=sent)
-        with self.owing.naming:  # its caller may repeat it while it is entered
-            return self._decided_here(order, sent=sent)
+            return self._decide_locally(order, sent=sent)
+        with self.journal.lock:  # its caller may repeat it meanwhile
+            return self._decide_locally(order, sent=sent)
 
-    def _decided_here(self, order: Charge, *, sent: bool) -> Outcome:
-        waiting = None if order.operation is None else self.owing.recalled(order)
+    def _decide_locally(self, order: Charge, *, sent: bool) -> Outcome:
+        waiting = None if order.operation is None else self.journal.repeated(order)
         if waiting is not None:
             return waiting
-        now, ways = self._shares.now(), ways_of(order)
+        now, ways = self._local_limits.now(), ways_of(order)
         retry_at = now + max(SECOND, self.breaker.pause(self.clock()))
-        local, shared = self._shares.charge(order, ways), self._shares.processes > 1
+        local, shared = self._local_limits.charge(order, ways), self._local_limits.processes > 1
         outcome = answered(order, ways, local, now, retry_at, shared=shared)
-        if order.is_one_rate:  # nothing is journalled, and nothing undone
+        if order.is_one_rate:  # rates are neither journalled nor undone
             return outcome
         began = self.clock() if sent else None
         counted = to_journal(order, outcome)
         if counted is not None:
             promised = journalled(order, outcome)
-            if self.owing.enter(Entry(counted, order, promised, began)):
+            if self.journal.append(JournalEntry(counted, order, promised, began)):
                 return promised if Way.JOURNAL in promised.ways else outcome
             return not_journalled(outcome)
         if sent and outcome.status is Status.REFUSED and (undoing := undone(order)):
-            self.owing.enter(*(Entry(each, sent=began if isinstance(each, Charge) else None) for each in undoing))
+            self.journal.append(
+                *(JournalEntry(each, sent=began if isinstance(each, Charge) else None) for each in undoing)
+            )
         return outcome
 
-    # -- telling -------------------------------------------------------------------------
+    # -- events --------------------------------------------------------------------------
 
-    def _changed(self, change: Change | None) -> None:
+    def _emit(self, change: Transition | None) -> None:
         if change is not None:
             self._tell(BreakerChanged(change.before.value, change.after.value, change.pause))
 
 
 def _first(order: Order, answer: Answer, earliest: int) -> Answer:
-    """Return the answer to an order that we have repeated as its first one, where that was ours."""
+    """Return the answer to a repeated order as that of its first attempt, unless its caller had made it before."""
     if not isinstance(order, Charge) or not isinstance(answer, Outcome) or answer.status is not Status.REPLAYED:
         return answer
-    if order.keyed and answer.now < earliest:  # its caller had made it before
+    if order.keyed and answer.now < earliest:
         return answer
     return answer._replace(status=Status.ADMITTED, sizes=())

@@ -1,10 +1,9 @@
 """
-What must still be brought to the store: charges that were let through while it was away, and what was given back.
+Replay journal: charges and refunds that were decided while the store was away, and must reach it once it replies.
 
-Bounded, kept in memory, by account, in order. An entry is taken out to be replayed and
-put back when that fails; what is taken is in one hand only, and holds back what came after
-it for the same account. Each order names its operation, so that one which had reached the
-store after all counts once.
+Bounded, in memory, in order by account. An entry is taken out to be replayed and put back if that fails.
+While it is out, later entries of its account wait. Each order names its operation, so an order that
+reached the store after all counts once. Nothing here calls the store.
 """
 
 from __future__ import annotations
@@ -14,32 +13,40 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from entitlements.model.charge import Charge, Refund
+from entitlements.model.answers import Outcome, Settled, Status
+from entitlements.model.charge import Charge, Recall, Refund, Settle, Verb
+from entitlements.model.events import Journalled
 from entitlements.model.instants import HOUR, MINUTE
+from entitlements.stores.errors import Overloaded
 
 if TYPE_CHECKING:
-    from entitlements.model.answers import Outcome
-    from entitlements.model.charge import Settle
+    from collections.abc import Callable
 
-ROOM = 10_000
-"""Entries that a journal holds; about a kilobyte each."""
+    from entitlements.model.answers import Answer
+    from entitlements.model.charge import Order
+    from entitlements.model.events import Event
+    from entitlements.stores.resilience.local_limits import LocalLimits
+    from entitlements.stores.resilience.outage_log import OutageLog
+
+CAPACITY = 10_000
+"""Most entries in a journal; about a kilobyte each."""
 REPEATABLE = 9 * MINUTE
-"""How long after it was sent an order may be repeated: the store forgets its operation after ten minutes."""
+"""Microseconds after it was sent for which an order may be repeated: the store forgets its operation after ten minutes."""
 KEYED_REPEATABLE = 23 * HOUR
-"""The same where the operation is a caller's key: that is kept for a day, and may then stand for another charge."""
+"""The same for a caller's key, which the store keeps for a day and which may then stand for another charge."""
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class JournalEntry:
     """
-    One order that waits for the store.
+    One order that waits for replay.
 
     Args:
-        order: What to bring there.
-        asked: The charge as it was asked; None of what is no charge.
-        outcome: What its caller was told; None of what is no charge.
-        sent: When it was first sent with an unknown outcome, on the monotonic clock; None if never. Of a refund,
-            when it was asked: its charge was sent before.
+        order: The order to replay.
+        asked: The charge as its caller made it; None for other orders.
+        outcome: The outcome that its caller got; None for other orders.
+        sent: When it was first sent with an unknown outcome, in monotonic microseconds; None if never. For a
+            refund, when it was made: its charge was sent before.
         refunded: Whether what it takes is to be given back.
     """
 
@@ -50,39 +57,39 @@ class Entry:
     refunded: bool = False
 
     def is_too_old(self, now: int) -> bool:
-        """Say whether the store may have carried it out and forgotten that."""
+        """Return True if the store may have carried the order out and forgotten that."""
         operation = self.order.operation if isinstance(self.order, Charge | Refund) else None
         kept = KEYED_REPEATABLE if operation is not None and operation.startswith("k:") else REPEATABLE
         return self.sent is not None and now - self.sent > kept
 
 
-class Journal:
+class ReplayQueue:
     """
-    Entries by account, those accounts first that have waited longest.
+    Entries by account; the account that has waited longest comes first.
 
-    Of one account, one entry at a time is in somebody's hand: what comes behind it waits.
+    One entry of an account is out at a time.
 
     Args:
-        room: Most entries.
+        capacity: Most entries.
     """
 
-    def __init__(self, room: int = ROOM) -> None:
-        self._room = room
-        self._waiting: OrderedDict[str, deque[Entry]] = OrderedDict()
-        self._named: dict[tuple[type, str, str | None], Entry] = {}
-        self._in_hand: dict[str, Entry] = {}
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        self._waiting: OrderedDict[str, deque[JournalEntry]] = OrderedDict()
+        self._named: dict[tuple[type, str, str | None], JournalEntry] = {}
+        self._out: dict[str, JournalEntry] = {}
         self.count = 0
-        """How many entries have not been brought yet."""
+        """Entries that have not been replayed yet."""
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """Return how many entries have not been brought yet."""
+        """Return the number of entries that have not been replayed yet."""
         return self.count
 
-    def add(self, *entries: Entry) -> bool:
-        """Append entries, all or none; False if there is no room."""
+    def add(self, *entries: JournalEntry) -> bool:
+        """Append entries, all or none; return False if there is no room."""
         with self._lock:
-            if self.count + len(entries) > self._room:
+            if self.count + len(entries) > self._capacity:
                 return False
             for entry in entries:
                 self._waiting.setdefault(entry.order.account, deque()).append(entry)
@@ -91,64 +98,62 @@ class Journal:
                 self.count += 1
             return True
 
-    def find(self, account: str, operation: str | None) -> Entry | None:
-        """Return the charge of that name that has not been brought yet, or None."""
+    def find(self, account: str, operation: str | None) -> JournalEntry | None:
+        """Return the charge of that operation that has not been replayed yet, or None."""
         return None if operation is None else self._named.get((Charge, account, operation))
 
-    def owes(self, order: Refund) -> bool:
-        """Say whether a refund of the same charge has not been brought yet."""
+    def has_refund(self, order: Refund) -> bool:
+        """Return True if a refund of the same charge has not been replayed yet."""
         return _name(order) in self._named
 
-    def drop(self, entry: Entry) -> bool:
-        """Forget an entry that cannot have reached the store; False where it may have, or is on its way."""
+    def drop(self, entry: JournalEntry) -> bool:
+        """Remove an entry that cannot have reached the store; return False if it may have, or is out."""
         account = entry.order.account
         with self._lock:
-            if entry.sent is not None or self._in_hand.get(account) is entry:
-                return False
             waiting = self._waiting.get(account, ())
-            if entry not in waiting:
+            if entry.sent is not None or self._out.get(account) is entry or entry not in waiting:
                 return False
             self._waiting[account].remove(entry)
             self._tidy(account)
             self._forget(entry)
             return True
 
-    def take(self, account: str | None = None) -> Entry | None:
+    def take(self, account: str | None = None) -> JournalEntry | None:
         """
         Take out the oldest entry of the account, or of the account that has waited longest.
 
         Returns:
-            The entry, for `done` or `put_back`; None if there is none whose turn it is.
+            The entry, for `done` or `put_back`; None if none may be taken now.
         """
         with self._lock:
             if account is None:
-                account = next((each for each in self._waiting if each not in self._in_hand), None)
-            if account is None or account not in self._waiting or account in self._in_hand:
+                account = next((each for each in self._waiting if each not in self._out), None)
+            if account is None or account not in self._waiting or account in self._out:
                 return None
-            entry = self._in_hand[account] = self._waiting[account].popleft()
+            entry = self._out[account] = self._waiting[account].popleft()
             self._tidy(account)
             return entry
 
-    def put_back(self, entry: Entry) -> None:
-        """Put an entry that was taken back to where it was."""
+    def put_back(self, entry: JournalEntry) -> None:
+        """Return an entry to the front of its account."""
         account = entry.order.account
         with self._lock:
-            if self._in_hand.pop(account, None) is entry:
+            if self._out.pop(account, None) is entry:
                 self._waiting.setdefault(account, deque()).appendleft(entry)
                 self._waiting.move_to_end(account, last=False)
 
-    def done(self, entry: Entry) -> None:
-        """Forget an entry that was taken."""
+    def done(self, entry: JournalEntry) -> None:
+        """Remove an entry that was taken out."""
         with self._lock:
-            if self._in_hand.pop(entry.order.account, None) is entry:
+            if self._out.pop(entry.order.account, None) is entry:
                 self._forget(entry)
 
     def renew(self) -> None:
-        """Be empty, with a fresh lock: in a forked child, what waits is the parent's to bring."""
+        """Empty the queue in a forked child: the parent replays what waits."""
         self._lock = threading.Lock()
-        self._waiting, self._named, self._in_hand, self.count = OrderedDict(), {}, {}, 0
+        self._waiting, self._named, self._out, self.count = OrderedDict(), {}, {}, 0
 
-    def _forget(self, entry: Entry) -> None:
+    def _forget(self, entry: JournalEntry) -> None:
         if isinstance(entry.order, Charge | Refund):
             self._named.pop(_name(entry.order), None)
         self.count -= 1
@@ -160,3 +165,116 @@ class Journal:
 
 def _name(order: Charge | Refund) -> tuple[type, str, str | None]:
     return type(order), order.account, order.operation
+
+
+class ReplayJournal:
+    """
+    The queue of one store, and the answers to orders about charges that wait in it.
+
+    A charge is found by its operation: a repeat is answered as a replay, a refund drops it or is queued
+    behind it, and a reservation is settled behind it.
+
+    Args:
+        store: Its name in errors; it must not show a password.
+        local_limits: Knows the store's clock.
+        outages: Counts what is lost.
+        tell: Takes events.
+        clock: Monotonic microseconds.
+    """
+
+    def __init__(
+        self,
+        store: str,
+        local_limits: LocalLimits,
+        outages: OutageLog,
+        tell: Callable[[Event], object],
+        clock: Callable[[], int],
+    ) -> None:
+        self.queue = ReplayQueue()
+        self._store, self._local_limits, self._outages, self._tell, self._clock = (
+            store, local_limits, outages, tell, clock,
+        )  # fmt: skip
+        self.lock = threading.RLock()
+        """Held while an operation is looked up and entered; reentrant, because a hook may make a charge meanwhile."""
+
+    def renew(self) -> None:
+        """Empty the journal in a forked child: the parent replays what waits."""
+        self.lock = threading.RLock()
+        self.queue.renew()
+
+    def append(self, *entries: JournalEntry) -> bool:
+        """Queue entries, all or none; return False, and count the loss, if there is no room."""
+        if self.queue.add(*entries):
+            return True
+        self._outages.record_overflow(len(self.queue))
+        self._tell(Journalled(len(self.queue), lost=1))
+        return False
+
+    def answer(self, order: Order) -> Answer | None:
+        """Return the answer to an order about a charge that waits here; None if it is about none."""
+        match order:
+            case Charge():
+                return self.repeated(order)
+            case Recall():
+                return self.repeated(order.charge)
+            case Refund():
+                return self._refund_waiting(order)
+            case Settle() if self.queue.find(order.account, order.reservation):
+                return self.settle(order)
+        return None
+
+    def repeated(self, order: Charge) -> Outcome | None:
+        """Return the first outcome of a charge that waits here under the same operation, as a replay."""
+        entry = self.queue.find(order.account, order.operation)
+        if entry is None or entry.asked is None or entry.outcome is None or order.verb is Verb.PEEK:
+            return None
+        if entry.asked.fingerprint != order.fingerprint:
+            return Outcome(Status.REUSED, self._local_limits.now())
+        sizes = tuple(part.size for part in entry.asked.parts)
+        return entry.outcome._replace(status=Status.REPLAYED, sizes=sizes)
+
+    def refund(self, order: Refund) -> bool:
+        """
+        Refund a charge that waits here, or queue the refund of one that the store has counted.
+
+        Raises:
+            StoreError: If the journal is full.
+        """
+        with self.lock:
+            refunded = self._refund_waiting(order)
+            if refunded is not None:
+                return refunded
+            if self.queue.has_refund(order):
+                return False
+            if not self.append(JournalEntry(order, sent=self._clock())):
+                raise self._full(order)
+            return True
+
+    def settle(self, order: Settle) -> Settled | None:
+        """Queue the settling of a reservation if its result is certain, or the reservation waits here; else return None."""
+        certain = order.anew is not None or order.amounts == ()
+        if not certain and self.queue.find(order.account, order.reservation) is None:
+            return None
+        return Settled(done=True, now=self._local_limits.now()) if self.append(JournalEntry(order)) else None
+
+    def _refund_waiting(self, order: Refund) -> bool | None:
+        """
+        Refund a charge that waits here: drop it, or queue the refund behind it.
+
+        A keyed charge is replayed even then, so that its key stands for it in the store, unless there is no
+        room. Returns None if neither the charge nor a refund of it waits here.
+        """
+        with self.lock:
+            entry = self.queue.find(order.account, order.operation)
+            if entry is None:
+                return False if self.queue.has_refund(order) else None
+            if entry.refunded:
+                return False
+            keyed = entry.asked is not None and entry.asked.keyed and self.queue.add(JournalEntry(order))
+            entry.refunded = keyed or self.queue.drop(entry) or self.append(JournalEntry(order))
+        if not entry.refunded:
+            raise self._full(order)
+        return True
+
+    def _full(self, order: Refund) -> Overloaded:
+        return Overloaded(f"{self._store}: its journal is full; refund {order.operation} again in a moment")

@@ -1,12 +1,13 @@
 """
 A store around a store that may fail: two thin shells around `policy.py`.
 
-Charges never fail for the store's sake: each limit does what its `on_outage` says. What
-only the store can know (usage, holders, …) raises `StoreError` until it is back.
+Charges never fail because the store does: each limit does what its `on_outage` says. What
+only the store can answer (usage, holders, …) raises `StoreError` until the store replies again.
 """
 
 from __future__ import annotations
 
+from asyncio import get_running_loop
 from typing import TYPE_CHECKING, Any
 
 from entitlements._fork import renew_after_fork
@@ -14,36 +15,38 @@ from entitlements.clock import monotonic, system_clock
 from entitlements.errors import StoreError
 from entitlements.model.answers import Outcome, Status
 from entitlements.model.instants import SECOND
+from entitlements.ports import AsyncTransport
 from entitlements.stores.errors import Overloaded
-from entitlements.stores.pending import Failed, known
-from entitlements.stores.resilience.local_limits import Shares, processes_of
-from entitlements.stores.resilience.policy import Degrading
+from entitlements.stores.pending import ENDED
+from entitlements.stores.resilience.local_limits import LocalLimits, processes_of
+from entitlements.stores.resilience.policy import OutagePolicy
+from entitlements.stores.transport import TaskTransport
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable
 
     from entitlements.model.answers import Answer
-    from entitlements.model.charge import Order
+    from entitlements.model.charge import Charge, Order
     from entitlements.model.events import Event
-    from entitlements.ports import AsyncStore, Store
-    from entitlements.stores.pending import Asked
+    from entitlements.ports import AsyncStore, Completable, Store
+    from entitlements.stores.resilience.circuit_breaker import Permit
     from entitlements.stores.resilience.policy import Course
-
 
 _REFUSED = Status.REFUSED
 
 
-class Outage:
+class ResilientStore:
     """
-    Asks a store for as long as it answers.
+    Calls a store for as long as it replies.
 
     Args:
-        store: What counts.
-        tell: Takes events: degraded states, unknown outcomes, the journal.
-        processes: How many processes share the limits; None asks `WEB_CONCURRENCY`.
+        store: The store that counts.
+        tell: Takes events: degraded states, unknown outcomes, the replay journal.
+        processes: How many processes share the limits; None reads `WEB_CONCURRENCY`.
 
     Raises:
-        ValueError: For a number of processes that cannot be.
+        ValueError: For a number of processes below 1.
     """
 
     def __init__(
@@ -51,154 +54,243 @@ class Outage:
     ) -> None:
         self._store = store
         self.via = store.via
-        self._degrading = _degrading(store, tell, processes)
+        self.policy = _policy_of(store, tell, processes)
 
     def __repr__(self) -> str:
-        return f"<Outage around {self._store!r}>"
+        return f"<{type(self).__name__} around {self._store!r}>"
 
     def execute(self, order: Order, /) -> Answer:
         """
-        Carry out one order, or say what becomes of it without the store.
+        Carry out one order, or decide it without the store.
 
         Raises:
             StoreError: For an order that only the store can answer.
         """
-        degrading = self._degrading
-        ticket = degrading.at_ease(order)
-        if ticket is None:
-            return self._run(degrading.course(order))
-        began = degrading.clock()
+        policy = self.policy
+        permit = policy.fast_permit(order)
+        if permit is None:
+            return self._run(policy.course(order))
+        began = policy.clock()
         try:
             answer = self._store.execute(order)
         except StoreError as error:
-            course = degrading.after(order, error, ticket, began)
+            course = policy.recover(order, error, permit, began)
         else:
-            degrading.succeeded(order, answer, ticket, degrading.clock())
+            policy.succeeded(order, answer, permit, policy.clock())
             return answer
         return self._run(course)
 
     def _run(self, course: Course) -> Answer:
         try:
-            asked = next(course)
+            order = next(course)
             while True:
                 try:
-                    answer = self._store.execute(asked)
-                except BaseException as error:  # noqa: BLE001 - the course decides, and raises what it does not know
-                    asked = course.throw(error)
+                    answer = self._store.execute(order)
+                except BaseException as error:  # noqa: BLE001 - the course raises what it does not know
+                    order = course.throw(error)
                 else:
-                    asked = course.send(answer)
+                    order = course.send(answer)
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]
 
     def close(self) -> None:
-        """Bring what waits for the store, if it answers, and let go of its connections."""
+        """Replay the journal for a second at most, and close the store's connections."""
         try:
-            self._run(self._degrading.farewell())
+            self._run(self.policy.drain())
         finally:
             self._store.close()
 
 
-class AsyncOutage:
-    """Same as `Outage` for event loops, any number of them: they share what is known of the store."""
+class AsyncResilientStore:
+    """
+    `ResilientStore` for event loops, any number of them: they share the breaker, the journal and the local limits.
+
+    Args:
+        store: A transport to the store that counts, or any `AsyncStore`.
+        tell: Takes events.
+        processes: How many processes share the limits; None reads `WEB_CONCURRENCY`.
+        on_refused: Takes each refused charge, its outcome, and when it was sent in monotonic microseconds.
+
+    Raises:
+        ValueError: For a number of processes below 1.
+    """
 
     def __init__(
-        self, store: AsyncStore, *, tell: Callable[[Event], object] = lambda _: None, processes: int | None = None
+        self,
+        store: AsyncStore | AsyncTransport,
+        *,
+        tell: Callable[[Event], object] = lambda _: None,
+        processes: int | None = None,
+        on_refused: Callable[[Order, Outcome, int], object] = lambda *_: None,
     ) -> None:
-        self._store = store
-        self._ask_for = getattr(store, "ask_for", None)
-        self._refused: Callable[[Order, Outcome, int], object] = lambda *_: None
+        self.transport: AsyncTransport = store if isinstance(store, AsyncTransport) else TaskTransport(store)
+        self.on_refused = on_refused
         self.via = store.via
-        self._degrading = _degrading(store, tell, processes)
-        self._degrading.opened = getattr(store, "let_go", self._degrading.opened)
+        self.policy = _policy_of(store, tell, processes)
+        self.policy.on_open = self.transport.expire
 
     def __repr__(self) -> str:
-        return f"<AsyncOutage around {self._store!r}>"
+        return f"<{type(self).__name__} around {self.transport!r}>"
 
-    def listen(self, refused: Callable[[Order, Outcome, int], object]) -> None:
-        """Have *refused* told of what is refused, how, and the monotonic microseconds before it was sent."""
-        self._refused = refused
+    def try_now(self, _: Charge, /) -> None:
+        """Return None: every charge is submitted."""
+
+    def submit(self, order: Order, /) -> Awaitable[Answer]:
+        """
+        Carry out one order, or decide it without the store.
+
+        Raises:
+            StoreError: On await, for an order that only the store can answer.
+        """
+        policy, future = self.policy, get_running_loop().create_future()
+        permit = policy.fast_permit(order)
+        if permit is None:
+            _Run(self, order, policy.course(order), future, policy.clock()).start()
+            return future
+        attempt = _Attempt(self, order, permit, future)
+        try:
+            self.transport.send(attempt)
+        except Overloaded as error:
+            future.set_result(policy.shed(order, error))
+        except StoreError as error:
+            attempt.sent_at = policy.clock() / SECOND
+            attempt.reject(error)
+        return future
 
     async def execute(self, order: Order, /) -> Answer:
-        """Same as `Outage.execute`."""
-        try:
-            return await self.beyond(order)
-        except Failed as failed:
-            return await self.after(order, failed)
-
-    def beyond(self, order: Order) -> Awaitable[Answer]:
-        """
-        Same as `execute` with no coroutine between the caller and the reply.
-
-        What is returned must be awaited, and may raise `Failed`, which is for `after()`.
-        """
-        degrading = self._degrading
-        ticket = degrading.at_ease(order)
-        if ticket is None or self._ask_for is None:
-            return self._hear(order, degrading.course(order), degrading.clock())
-        try:
-            return self._ask_for(self, order, ticket)  # type: ignore[no-any-return]
-        except Overloaded as error:
-            return known(degrading.turned_away(order, error))
-        except StoreError as error:
-            return self.after(order, Failed(error, ticket, degrading.clock()))
-
-    def after(self, order: Order, failed: Failed) -> Awaitable[Answer]:
-        """Go on where `beyond()` has failed."""
-        course = self._degrading.after(order, failed.error, failed.ticket, failed.began)
-        return self._hear(order, course, failed.began)
-
-    def heard(self, asked: Asked, reply: Any, now: int) -> Answer:
-        """Return the answer that a reply is, and take notice of it."""
-        order, answer = asked[5], asked.request.read(reply)
-        self._degrading.succeeded(order, answer, asked[6], now)
-        if type(answer) is Outcome and answer[0] is _REFUSED:
-            self._refused(order, answer, int(asked.since * SECOND))
-        return answer  # type: ignore[no-any-return]
-
-    def failed(self, asked: Asked, error: StoreError) -> Failed:
-        """Return what has `after()` go on."""
-        return Failed(error, asked.ticket, int(asked.since * SECOND))
-
-    async def _hear(self, order: Order, course: Course, began: int) -> Answer:
-        answer = await self._run(course)
-        if type(answer) is Outcome and answer[0] is _REFUSED:
-            self._refused(order, answer, began)
-        return answer
-
-    async def _run(self, course: Course) -> Answer:
-        try:
-            asked = next(course)
-            while True:
-                try:
-                    answer = await self._store.execute(asked)
-                except BaseException as error:  # noqa: BLE001 - as above
-                    asked = course.throw(error)
-                else:
-                    asked = course.send(answer)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
+        """Carry out one order, as `submit` does."""
+        return await self.submit(order)
 
     async def open(self) -> None:
         """
-        Connect now, where the store can.
+        Connect now instead of at the first order.
 
         Raises:
-            StoreError: Where it cannot be reached.
+            StoreError: If the store cannot be reached.
         """
-        opening = getattr(self._store, "open", None)
-        if opening is not None:
-            await opening()
+        await self.transport.open()
 
     async def aclose(self) -> None:
-        """Same as `Outage.close`."""
+        """Replay the journal for a second at most, and close the connections of this loop."""
+        future = get_running_loop().create_future()
         try:
-            await self._run(self._degrading.farewell())
+            _Run(self, None, self.policy.drain(), future, 0).start()
+            await future
         finally:
-            await self._store.aclose()
+            await self.transport.aclose()
 
 
-def _degrading(store: Any, tell: Callable[[Event], object], processes: int | None) -> Degrading:
-    shares = Shares(processes_of(processes), monotonic, system_clock())
-    degrading = Degrading(f"store {store!r}", shares, tell, monotonic)
-    renew_after_fork(degrading)
-    return degrading
+class _Attempt:
+    """The first attempt of an order while the breaker is closed and the journal is empty: nothing but the reply is needed."""
+
+    __slots__ = ("_permit", "_store", "future", "order", "request", "sent_at", "timeout")
+    request: Any
+    sent_at: float
+    timeout: float
+
+    def __init__(
+        self, store: AsyncResilientStore, order: Order, permit: Permit, future: asyncio.Future[Any] | Completable
+    ) -> None:
+        self._store, self._permit = store, permit
+        self.order, self.future = order, future
+
+    def resolve(self, answer: Answer, now: int) -> None:
+        order, store = self.order, self._store
+        store.policy.succeeded(order, answer, self._permit, now)
+        if type(answer) is Outcome and answer[0] is _REFUSED:
+            store.on_refused(order, answer, int(self.sent_at * SECOND))
+        self.future.set_result(answer)  # type: ignore[union-attr]
+
+    def reject(self, error: Exception) -> None:
+        future: Any = self.future
+        self.future = ENDED
+        if not isinstance(error, StoreError):
+            future.set_exception(error)
+            return
+        began = int(self.sent_at * SECOND)
+        course = self._store.policy.recover(self.order, error, self._permit, began)
+        run = _Run(self._store, self.order, course, future, began)
+        future.get_loop().call_soon(run.start)  # the transport goes on first
+
+
+class _Run:
+    """
+    Drives a course: sends the orders that it yields, one after the other, and completes the caller's future.
+
+    A caller that is cancelled closes the course.
+    """
+
+    def __init__(
+        self, store: AsyncResilientStore, order: Order | None, course: Course, future: asyncio.Future[Any], began: int
+    ) -> None:
+        self._store, self._order, self._course, self._began = store, order, course, began
+        self.future = future
+        future.add_done_callback(self._close)
+
+    def start(self) -> None:
+        """Run the course up to its first order."""
+        self.step(self._course.send, None)
+
+    def step(self, resume: Callable[[Any], Order], value: Any) -> None:
+        """Resume the course with an answer or an error, and send the order that it yields next."""
+        if self.future.done():
+            return
+        try:
+            attempt = _Step(self, resume(value))
+        except StopIteration as done:
+            self._finish(done.value)
+        except Exception as error:  # noqa: BLE001 - it is the caller's
+            self.future.set_exception(error)
+        else:
+            try:
+                self._store.transport.send(attempt)
+            except StoreError as error:
+                attempt.reject(error)
+
+    def resume_later(self, resume: Callable[[Any], Order], value: Any) -> None:
+        """Resume the course in the loop's next turn: the transport goes on first."""
+        self.future.get_loop().call_soon(self.step, resume, value)
+
+    def resolve(self, answer: Answer) -> None:
+        """Resume the course with an answer."""
+        self.resume_later(self._course.send, answer)
+
+    def reject(self, error: Exception) -> None:
+        """Resume the course with an error."""
+        self.resume_later(self._course.throw, error)
+
+    def _finish(self, answer: Answer) -> None:
+        if type(answer) is Outcome and answer[0] is _REFUSED and self._order is not None:
+            self._store.on_refused(self._order, answer, self._began)
+        self.future.set_result(answer)
+
+    def _close(self, _: object) -> None:
+        self._course.close()
+
+
+class _Step:
+    """One attempt within a course."""
+
+    __slots__ = ("_run", "future", "order", "request", "sent_at", "timeout")
+    request: Any
+    sent_at: float
+    timeout: float
+
+    def __init__(self, run: _Run, order: Order) -> None:
+        self._run, self.order = run, order
+        self.future: asyncio.Future[Any] | Completable = run.future
+
+    def resolve(self, answer: Answer, _: int) -> None:
+        self.future = ENDED
+        self._run.resolve(answer)
+
+    def reject(self, error: Exception) -> None:
+        self.future = ENDED
+        self._run.reject(error)
+
+
+def _policy_of(store: object, tell: Callable[[Event], object], processes: int | None) -> OutagePolicy:
+    limits = LocalLimits(processes_of(processes), monotonic, system_clock())
+    policy = OutagePolicy(f"store {store!r}", limits, tell, monotonic)
+    renew_after_fork(policy)
+    return policy
