@@ -1,4 +1,4 @@
-"""No window of a sliding rate ever holds more than its limit: on real servers, under traffic that looks for one."""
+"""No window of a sliding rate holds more than its limit, on real servers under adversarial traffic."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ACCOUNTS = 60
 
 
 async def test_sixty_accounts_at_once_get_all_of_their_limit_in_some_window_and_never_more(valkey):
-    """The sliding-window counter of `limits`, asked at the same instants, lets almost twice as much through."""
+    """The sliding-window counter of `limits` admits almost twice as much at the same instants."""
     ours, theirs = await compete(valkey.url, accounts=ACCOUNTS)
 
     print(table([ours, theirs]))

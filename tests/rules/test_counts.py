@@ -38,17 +38,17 @@ def at(*date):
     return to_instant(datetime(*date, tzinfo=UTC))
 
 
-def counted(metered, anchor, now, units=1, *, app=None):
-    """Count *units* where a caller's clock says *app* and the store's *now*; return the period."""
-    period = metered.running(ends_around(anchor, now if app is None else app), 100, now)
+def count_units(meter, anchor, now, units=1, *, app=None):
+    """Count *units* for a caller with the clock *app* and a store with the clock *now*; return the period."""
+    period = meter.running(ends_around(anchor, now if app is None else app), 100, now)
     assert period is not None
     period.used += units
-    metered.write(period)
+    meter.write(period)
     return period
 
 
-def spans(metered):
-    return [(period.start, period.end) for period in metered.periods]
+def spans(meter):
+    return [(period.start, period.end) for period in meter.periods]
 
 
 # --- Periods ------------------------------------------------------------------------------------------------------
@@ -78,19 +78,19 @@ def test_a_clock_of_a_caller_changes_no_period_that_others_see(anchor, now, call
     for step, skew in calls:
         now += step
         stale = skewed.running(ends_around(anchor, now + skew), 100, now) is None
-        counted(exact, anchor, now)
-        counted(skewed, anchor, now, app=now if stale else now + skew)  # who is stale takes the store's time
+        count_units(exact, anchor, now)
+        count_units(skewed, anchor, now, app=now if stale else now + skew)  # who is stale takes the store's time
 
     assert exact == skewed
 
 
 @given(anchors, anchors, moments, st.integers(0, 27 * DAY))
 def test_a_new_anchor_moves_the_end_alone_and_resets_nothing(old, new, now, later):
-    metered = QuotaMeter()
-    before = counted(metered, old, now, 7)
+    meter = QuotaMeter()
+    before = count_units(meter, old, now, 7)
     now = min(now + later, before.end - 1)
 
-    moved = metered.running(ends_around(new, now), 100, now)
+    moved = meter.running(ends_around(new, now), 100, now)
 
     assert (before.start, 7) == (moved.start, moved.used)
     assert next(end for end in boundaries(new) if end > now) == moved.end
@@ -98,91 +98,91 @@ def test_a_new_anchor_moves_the_end_alone_and_resets_nothing(old, new, now, late
 
 def test_a_running_period_goes_on_with_all_that_it_counted():
     start, end = at(2026, 11, 1), at(2026, 12, 1)
-    metered = QuotaMeter([QuotaPeriod(start, end, 10, 5, 2, 3)])
+    meter = QuotaMeter([QuotaPeriod(start, end, 10, 5, 2, 3)])
 
-    assert QuotaPeriod(start, end, 20, 5, 2, 3) == metered.running(ends_around(None, NOW), 20, NOW)
+    assert QuotaPeriod(start, end, 20, 5, 2, 3) == meter.running(ends_around(None, NOW), 20, NOW)
 
 
 def test_asking_with_a_new_anchor_moves_nothing():
-    metered = QuotaMeter()
-    counted(metered, None, NOW)
-    before = deepcopy(metered)
+    meter = QuotaMeter()
+    count_units(meter, None, NOW)
+    before = deepcopy(meter)
 
-    metered.running(ends_around(15, NOW), 100, NOW)
+    meter.running(ends_around(15, NOW), 100, NOW)
 
-    assert before == metered
+    assert before == meter
 
 
 def test_the_period_after_a_moved_end_begins_where_the_last_one_ended():
-    metered = QuotaMeter()
-    counted(metered, 1, at(2026, 1, 20))
-    counted(metered, 15, at(2026, 1, 21))
-    counted(metered, 15, at(2026, 2, 15))
+    meter = QuotaMeter()
+    count_units(meter, 1, at(2026, 1, 20))
+    count_units(meter, 15, at(2026, 1, 21))
+    count_units(meter, 15, at(2026, 2, 15))
 
-    assert [(at(2026, 2, 15), at(2026, 3, 15)), (at(2026, 1, 1), at(2026, 2, 15))] == spans(metered)
+    assert [(at(2026, 2, 15), at(2026, 3, 15)), (at(2026, 1, 1), at(2026, 2, 15))] == spans(meter)
 
 
 def test_an_anchor_that_changed_after_the_end_still_begins_a_period_at_that_end():
-    metered = QuotaMeter()
-    counted(metered, 1, at(2026, 1, 20))
-    counted(metered, 15, at(2026, 2, 3))
+    meter = QuotaMeter()
+    count_units(meter, 1, at(2026, 1, 20))
+    count_units(meter, 15, at(2026, 2, 3))
 
-    assert [(at(2026, 2, 1), at(2026, 2, 15)), (at(2026, 1, 1), at(2026, 2, 1))] == spans(metered)
+    assert [(at(2026, 2, 1), at(2026, 2, 15)), (at(2026, 1, 1), at(2026, 2, 1))] == spans(meter)
 
 
 @given(anchors, moments, st.integers(1, 27 * DAY), skews)
 def test_a_clock_that_went_back_never_opens_an_older_period(anchor, now, back, skew):
-    metered = QuotaMeter()
+    meter = QuotaMeter()
     _, start, *_ = ends_around(anchor, now)
-    newest = counted(metered, anchor, start, 3)
+    newest = count_units(meter, anchor, start, 3)
 
-    again = metered.running(ends_around(anchor, start - back + min(skew, back)), 100, start - back)
+    again = meter.running(ends_around(anchor, start - back + min(skew, back)), 100, start - back)
 
     assert again is None or (newest.start, newest.end, 3) == (again.start, again.end, again.used)
 
 
 def test_a_clock_that_went_back_by_a_week_goes_on_in_the_newest_period():
-    metered = QuotaMeter()
-    counted(metered, None, at(2026, 3, 2))
-    counted(metered, None, at(2026, 2, 23))
+    meter = QuotaMeter()
+    count_units(meter, None, at(2026, 3, 2))
+    count_units(meter, None, at(2026, 2, 23))
 
-    assert [(at(2026, 3, 1), at(2026, 4, 1))] == spans(metered)
-    assert 2 == metered.periods[0].used
+    assert [(at(2026, 3, 1), at(2026, 4, 1))] == spans(meter)
+    assert 2 == meter.periods[0].used
 
 
 @given(anchors, anchors, moments, st.lists(st.tuples(steps, st.integers(0, 3 * DAY), st.booleans()), max_size=13))
 def test_whatever_clock_and_anchor_do_each_unit_counts_in_one_period_that_overlaps_no_other(one, other, now, calls):
-    metered, newest, admitted = QuotaMeter(), 0, 0
+    meter, newest, admitted = QuotaMeter(), 0, 0
 
     for step, back, which in calls:
         now += step
-        period = metered.running(ends_around(one if which else other, now - back), 100, now - back)
+        period = meter.running(ends_around(one if which else other, now - back), 100, now - back)
         if period is None:
             continue
         assert newest <= period.start < period.end
         newest, admitted = period.start, admitted + 1
         period.used += 1
-        metered.write(period)
+        meter.write(period)
 
-    assert admitted == sum(period.used for period in metered.periods)
-    assert all(newer.start >= older.end for newer, older in pairwise(metered.periods))
+    assert admitted == sum(period.used for period in meter.periods)
+    assert all(newer.start >= older.end for newer, older in pairwise(meter.periods))
 
 
 def test_a_period_that_nobody_charged_is_skipped():
-    metered = QuotaMeter()
-    counted(metered, None, at(2026, 1, 31))
-    counted(metered, None, at(2026, 4, 10))
+    meter = QuotaMeter()
+    count_units(meter, None, at(2026, 1, 31))
+    count_units(meter, None, at(2026, 4, 10))
 
-    assert [(at(2026, 4, 1), at(2026, 5, 1)), (at(2026, 1, 1), at(2026, 2, 1))] == spans(metered)
+    assert [(at(2026, 4, 1), at(2026, 5, 1)), (at(2026, 1, 1), at(2026, 2, 1))] == spans(meter)
 
 
 def test_thirteen_periods_are_kept_the_running_one_included():
-    metered = QuotaMeter()
+    meter = QuotaMeter()
     for month in range(1, 25):
-        counted(metered, None, at(2026 + (month - 1) // 12, (month - 1) % 12 + 1, 20), month)
+        count_units(meter, None, at(2026 + (month - 1) // 12, (month - 1) % 12 + 1, 20), month)
 
     assert 13 == KEPT_PERIODS
-    assert list(range(24, 11, -1)) == [period.used for period in metered.periods]
+    assert list(range(24, 11, -1)) == [period.used for period in meter.periods]
 
 
 def test_a_store_whose_clock_is_beyond_the_ends_calls_them_stale():
@@ -257,37 +257,37 @@ def test_a_quota_of_the_largest_size_is_not_unlimited():
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(0, 20))
 def test_settling_keeps_what_is_said_and_gives_the_rest_back(used, reserved, kept):
     reserved, kept = min(reserved, used), min(kept, reserved, used)
-    metered = QuotaMeter([QuotaPeriod(0, DAY, 100, used, reserved)])
+    meter = QuotaMeter([QuotaPeriod(0, DAY, 100, used, reserved)])
 
-    metered.settle(0, reserved, kept)
+    meter.settle(0, reserved, kept)
 
-    assert (used - reserved + kept, 0) == (metered.periods[0].used, metered.periods[0].reserved)
+    assert (used - reserved + kept, 0) == (meter.periods[0].used, meter.periods[0].reserved)
 
 
 def test_a_refund_returns_to_the_period_it_was_taken_from():
-    metered = QuotaMeter([QuotaPeriod(2 * DAY, 3 * DAY, 10, 5), QuotaPeriod(DAY, 2 * DAY, 10, 8)])
+    meter = QuotaMeter([QuotaPeriod(2 * DAY, 3 * DAY, 10, 5), QuotaPeriod(DAY, 2 * DAY, 10, 8)])
 
-    metered.refund(DAY, 3)
+    meter.refund(DAY, 3)
 
-    assert [5, 5] == [period.used for period in metered.periods]
+    assert [5, 5] == [period.used for period in meter.periods]
 
 
 def test_a_refund_never_gives_back_what_is_reserved():
-    metered = QuotaMeter([QuotaPeriod(0, DAY, 10, 5, 4)])
+    meter = QuotaMeter([QuotaPeriod(0, DAY, 10, 5, 4)])
 
-    metered.refund(0, 3)
+    meter.refund(0, 3)
 
-    assert (4, 4) == (metered.periods[0].used, metered.periods[0].reserved)
+    assert (4, 4) == (meter.periods[0].used, meter.periods[0].reserved)
 
 
 def test_a_period_no_longer_kept_takes_nothing_back():
-    metered = QuotaMeter([QuotaPeriod(DAY, 2 * DAY, 10, 5, 5)])
-    before = deepcopy(metered)
+    meter = QuotaMeter([QuotaPeriod(DAY, 2 * DAY, 10, 5, 5)])
+    before = deepcopy(meter)
 
-    metered.refund(0, 3)
-    metered.settle(0, 3, 0)
+    meter.refund(0, 3)
+    meter.settle(0, 3, 0)
 
-    assert before == metered
+    assert before == meter
 
 
 # --- Allocations --------------------------------------------------------------------------------------------------
@@ -295,69 +295,69 @@ def test_a_period_no_longer_kept_takes_nothing_back():
 
 @given(st.integers(0, 999), st.integers(0, 999), st.sets(st.sampled_from("abcdef")), st.integers(1, 50))
 def test_an_allocation_uses_what_is_anonymous_held_and_reserved_together(anonymous, reserved, holders, cost):
-    held = AllocationMeter(anonymous, reserved, holders)
+    meter = AllocationMeter(anonymous, reserved, holders)
     used = anonymous + reserved + len(holders)
 
-    assert used == held.used == held.peek(Part(AGENTS, 5, cost), None).used
-    assert held.peek(Part(AGENTS, used + cost, cost), None).fits
-    assert not held.peek(Part(AGENTS, used + cost - 1, cost), None).fits
+    assert used == meter.used == meter.peek(Part(AGENTS, 5, cost), None).used
+    assert meter.peek(Part(AGENTS, used + cost, cost), None).fits
+    assert not meter.peek(Part(AGENTS, used + cost - 1, cost), None).fits
 
 
 def test_each_way_of_taking_moves_its_own_count():
-    held, part = AllocationMeter(), Part(AGENTS, 10, 2)
-    held.take(part, None, reserve=False)
-    held.take(part, None, reserve=True)
-    line = held.take(Part(AGENTS, 10), "ada", reserve=False)
+    meter, part = AllocationMeter(), Part(AGENTS, 10, 2)
+    meter.take(part, None, reserve=False)
+    meter.take(part, None, reserve=True)
+    line = meter.take(Part(AGENTS, 10), "ada", reserve=False)
 
-    assert AllocationMeter(2, 2, {"ada"}) == held
+    assert AllocationMeter(2, 2, {"ada"}) == meter
     assert (5, 2, 1) == (line.used, line.reserved, line.taken)
 
 
 def test_whoever_holds_a_unit_takes_no_other_even_of_a_full_allocation():
-    held = AllocationMeter(9, 0, {"ada"})
-    line = held.take(Part(AGENTS, 10), "ada", reserve=False)
+    meter = AllocationMeter(9, 0, {"ada"})
+    line = meter.take(Part(AGENTS, 10), "ada", reserve=False)
 
     assert (True, 10, 0) == (line.fits, line.used, line.taken)
-    assert not held.peek(Part(AGENTS, 10), "bob").fits
+    assert not meter.peek(Part(AGENTS, 10), "bob").fits
 
 
 def test_an_allocation_above_its_lowered_limit_keeps_all_and_adds_nothing():
-    held = AllocationMeter(5, 0, {"ada"})
+    meter = AllocationMeter(5, 0, {"ada"})
 
-    assert (False, 6) == held.peek(Part(AGENTS, 3), None)[:2]
-    assert (False, 6) == held.peek(Part(AGENTS, 3), "bob")[:2]
-    assert held.peek(Part(AGENTS, 3), "ada").fits
+    assert (False, 6) == meter.peek(Part(AGENTS, 3), None)[:2]
+    assert (False, 6) == meter.peek(Part(AGENTS, 3), "bob")[:2]
+    assert meter.peek(Part(AGENTS, 3), "ada").fits
 
 
 def test_releasing_stops_at_zero_and_leaves_holders_and_reservations():
-    held = AllocationMeter(3, 4, {"ada"})
+    meter = AllocationMeter(3, 4, {"ada"})
 
-    assert 3 == held.refund(5)
-    assert 0 == held.refund(5)
-    assert AllocationMeter(0, 4, {"ada"}) == held
+    assert 3 == meter.refund(5)
+    assert 0 == meter.refund(5)
+    assert AllocationMeter(0, 4, {"ada"}) == meter
 
 
 def test_what_is_kept_of_a_reservation_becomes_anonymous():
-    held = AllocationMeter(1, 5)
+    meter = AllocationMeter(1, 5)
 
-    held.settle(5, 2)
+    meter.settle(5, 2)
 
-    assert AllocationMeter(3, 0) == held
+    assert AllocationMeter(3, 0) == meter
 
 
 def test_an_unlimited_allocation_counts_up_to_the_largest_count_and_never_refuses():
-    held = AllocationMeter(MAX_COUNT - 2)
+    meter = AllocationMeter(MAX_COUNT - 2)
 
-    lines = [held.take(Part(AGENTS, UNLIMITED, cost), None, reserve=False) for cost in (1, 5, 7)]
+    lines = [meter.take(Part(AGENTS, UNLIMITED, cost), None, reserve=False) for cost in (1, 5, 7)]
 
     assert [(True, 1), (True, 1), (True, 0)] == [(line.fits, line.taken) for line in lines]
-    assert MAX_COUNT == held.used
+    assert MAX_COUNT == meter.used
 
 
 def test_an_assignment_of_an_unlimited_allocation_stops_at_the_largest_count_too():
-    held = AllocationMeter(MAX_COUNT)
+    meter = AllocationMeter(MAX_COUNT)
 
-    line = held.take(Part(AGENTS, UNLIMITED), "ada", reserve=False)
+    line = meter.take(Part(AGENTS, UNLIMITED), "ada", reserve=False)
 
     assert line.fits
     assert MAX_COUNT == line.used

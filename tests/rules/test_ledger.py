@@ -1,4 +1,4 @@
-"""One account's record agrees with a plain model of it, whatever is asked of it and in whatever order."""
+"""The ledger of an account agrees with a simple model of it, for any orders in any sequence."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -49,7 +49,7 @@ LIMITS = {limit.name: limit for limit in (API, LEADS, AGENTS)}
 
 @dataclass
 class Clock:
-    """A clock that a test moves, in microseconds."""
+    """A settable clock, in microseconds."""
 
     now: int = NOW
 
@@ -62,7 +62,7 @@ class Clock:
 
 @dataclass
 class Month:
-    """What a quota counted in one month."""
+    """The counts of a quota in one month."""
 
     size: Size = 0
     used: int = 0
@@ -72,7 +72,7 @@ class Month:
 
 @dataclass
 class Kept:
-    """An admitted charge as the model remembers it."""
+    """An admitted charge in the model."""
 
     order: Charge
     expires: int
@@ -81,14 +81,14 @@ class Kept:
     refunded: bool = False
 
 
-def remembered(id: str, lapses: int, now: int) -> int:
-    """Until when a settled reservation is known: ten minutes past its end, and as long as a caller's key."""
+def settled_record_expiry(id: str, lapses: int, now: int) -> int:
+    """Return the expiry of the record of a settled reservation: ten minutes past its end, at least a key's lifetime."""
     return max(lapses + 10 * MINUTE, now + DAY if id.startswith("k:") else 0)
 
 
 @dataclass
 class Model:
-    """What an account holds, in lists and dictionaries, by rules written anew: no outcome is shared with the store's."""
+    """Model of an account in lists and dicts, with rules written independently; it shares no code with the store."""
 
     calls: list[tuple[int, int, str]] = field(default_factory=list)
     """(bucket, units, tag) of each admitted charge of the rate."""
@@ -100,7 +100,7 @@ class Model:
     """id: (lapses at, units by limit, month)."""
     kept: dict[str, Kept] = field(default_factory=dict)
     settled: dict[str, int] = field(default_factory=dict)
-    """id: remembered until."""
+    """id: expiry of the record."""
 
     def lapse(self, now: int) -> None:
         for id in [id for id, (expires, *_) in self.reserved.items() if expires <= now]:
@@ -127,7 +127,7 @@ class Model:
         return self.anonymous + len(self.holders) + reserved, reserved
 
     def stands(self, part: Part, now: int) -> tuple[int | None, int]:
-        """Return what is used and reserved."""
+        """Return the units used and reserved."""
         if part.limit is API:
             if part.size is UNLIMITED:
                 return None, 0
@@ -169,7 +169,7 @@ class Model:
         return found if found and now < found.expires else None
 
     def answer(self, order: Charge, now: int, tag: str) -> tuple[Status, list[tuple[bool, int | None, int, int]]]:
-        """Answer a charge: its status, and for each part whether it fits, used, reserved and taken."""
+        """Charge; return the status, and for each part fits, used, reserved and taken."""
         if kept := self.alive(order.operation, now):
             same = content(kept.order) == content(order)
             return (Status.REPLAYED, kept.lines) if same else (Status.REUSED, [])
@@ -196,7 +196,7 @@ class Model:
         return Status.ADMITTED, lines
 
     def refund(self, order: Refund, kept: Kept | None, tag: str) -> bool | None:
-        """Return whether anything came back; None where only the calls of a rate could, which may have aged."""
+        """Return True if units were returned; None if only rate units could be, which may have left the window."""
         if kept is None or kept.refunded or kept.order.verb is Verb.RESERVE:
             return False
         units = {part.limit.name: line[3] for part, line in zip(kept.order.parts, kept.lines, strict=True)}
@@ -223,7 +223,7 @@ class Model:
 
 
 def content(order: Charge) -> tuple[Any, ...]:
-    """Return what a key stands for."""
+    """Return the content that a key stands for."""
     return order.verb, {part.limit.name: part.cost for part in order.parts}, order.scope, order.holder
 
 
@@ -247,7 +247,7 @@ shares = st.integers(0, 6)
 
 
 class Account(RuleBasedStateMachine):
-    """Every order, on one account, beside the model."""
+    """State machine: every order on one account, compared with the model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -350,7 +350,7 @@ class Account(RuleBasedStateMachine):
         assert (holder in self.model.holders) == answer
         self.model.holders.discard(holder)
 
-    # What comes after them
+    # Later orders
 
     @precondition(lambda self: self.reserved())
     @rule(
@@ -375,7 +375,7 @@ class Account(RuleBasedStateMachine):
             assert Settled(excess is None, excess, now=now) == answer
             if excess is None:
                 self.model.end(id, held if committed is None else committed)
-                self.model.settled[id] = remembered(id, max(now, lapses), now)
+                self.model.settled[id] = settled_record_expiry(id, max(now, lapses), now)
                 if committed == {}:
                     self.model.kept.pop(id, None)
             return
@@ -386,7 +386,7 @@ class Account(RuleBasedStateMachine):
             status, _ = self.model.answer(anew, now, f"#{self.serial}")
             done = status in (Status.ADMITTED, Status.REPLAYED)
             if done:
-                self.model.settled[id] = remembered(id, now, now)
+                self.model.settled[id] = settled_record_expiry(id, now, now)
         assert Settled(done, now=now) == answer
 
     def reserved(self) -> list[Charge]:
@@ -404,7 +404,7 @@ class Account(RuleBasedStateMachine):
             if part.limit is API and line.taken
         )
         if not any(line.taken for line in outcome.lines):
-            return  # nobody asks for what was not taken
+            return  # nothing was taken, so nothing is refunded
         if order.operation is None:
             self.made.remove((order, outcome, tag))
             self.store.execute(Refund(ACCOUNT, None, True, taken))
@@ -446,7 +446,7 @@ class Account(RuleBasedStateMachine):
     @precondition(lambda self: len(self.made) > 7)
     @rule()
     def close(self) -> None:
-        """Give everything back, so that as much comes out as was held, and forget the account."""
+        """Return all units, which must be as many as were held, and forget the account."""
         held = self.store.execute(self.reading()).lines[2].used
         cancelled = [self.store.execute(Settle(ACCOUNT, id, ())).done for id in self.model.reserved]
         after = self.store.execute(self.reading()).lines[2]
@@ -506,7 +506,7 @@ BY_ADDRESS = Rate("by-address", MINUTE, per="ip")
 
 
 class Books:
-    """One account in a store of its own, charged in few words."""
+    """One account in its own store, with short helpers for orders."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -1092,7 +1092,7 @@ def test_a_shadow_limit_refuses_nothing_beside_an_enforced_one(books):
 
 
 def orders(books: Books, app: int) -> Iterator[Any]:
-    """Yield every order that carries period ends, made by a caller whose clock says *app*."""
+    """Yield every order with period ends, from a caller with the clock *app*."""
     part = books.part(LEADS, 3, app=app)
     yield Charge(ACCOUNT, (books.part(API), part), operation="o:stale")
     yield Charge(ACCOUNT, (part._replace(cost=11),), operation="o:stale")

@@ -1,4 +1,4 @@
-"""The three windows of a rate keep their promises, for any costs, sizes, windows and clocks."""
+"""Rate meters keep their guarantees for any costs, sizes, windows and clocks."""
 
 from copy import deepcopy
 from fractions import Fraction
@@ -30,11 +30,11 @@ from entitlements.rules.meters import Fixed, RateMeter, Sliding, TokenBucket, ne
 every_algorithm = pytest.mark.parametrize("algorithm", list(Algorithm), ids=str)
 
 Log = list[tuple[int, int]]
-"""What was admitted: (instant, units)."""
+"""Admitted charges as (instant, units)."""
 
 
-def promised(rate: Rate, size: int) -> int:
-    """Return the most that any window may hold."""
+def guaranteed_maximum(rate: Rate, size: int) -> int:
+    """Return the largest total that any window may hold."""
     match rate.algorithm:
         case Algorithm.SLIDING:
             return size
@@ -45,7 +45,7 @@ def promised(rate: Rate, size: int) -> int:
 
 
 def charge(meter: RateMeter, rate: Rate, size: int, cost: int, now: int) -> tuple[int, Line] | None:
-    """Take *cost* units if they fit, or all that is left for 0; say how many and what was answered."""
+    """Take *cost* units if they fit, or for 0 all units left; return the units and the line, or None."""
     if not cost:
         cost = max(1, (rate.burst or size) - meter.peek(size, 1, now).used)
     if not meter.peek(size, cost, now).fits:
@@ -54,7 +54,7 @@ def charge(meter: RateMeter, rate: Rate, size: int, cost: int, now: int) -> tupl
 
 
 def play(history: History) -> tuple[RateMeter, Log]:
-    """Charge a new meter with a whole history."""
+    """Return a new meter charged with a history, and its log."""
     meter, log = new_meter(history.rate), []
     for now, cost in history.asks:
         if taken := charge(meter, history.rate, history.size, cost, now):
@@ -62,8 +62,8 @@ def play(history: History) -> tuple[RateMeter, Log]:
     return meter, log
 
 
-def busy(history: History) -> tuple[RateMeter, Log]:
-    """Charge a new meter with a whole history, and make sure that something counts when it ends."""
+def play_to_nonempty(history: History) -> tuple[RateMeter, Log]:
+    """Return a meter as `play`, with at least one unit counted at the end."""
     meter, log = play(history)
     now = history.asks[-1].now
     if not meter.peek(history.size, 1, now).used:
@@ -82,7 +82,7 @@ def test_no_window_ever_holds_more_than_is_promised(algorithm, data):
 
     _, log = play(history)
 
-    assert fullest(log, history.rate.window) <= promised(history.rate, history.size)
+    assert fullest(log, history.rate.window) <= guaranteed_maximum(history.rate, history.size)
 
 
 @given(histories(Algorithm.SLIDING))
@@ -161,7 +161,7 @@ def test_a_burst_late_in_its_bucket_still_counts_when_its_window_ends():
 @given(data=st.data())
 def test_nothing_is_admitted_before_retry_at_and_it_is_at_it(algorithm, data):
     history = data.draw(histories(algorithm))
-    meter, _ = busy(history)
+    meter, _ = play_to_nonempty(history)
     now = history.asks[-1].now
     left = history.capacity - meter.peek(history.size, 1, now).used
     cost = data.draw(st.sampled_from([left + 1, history.capacity]) | st.integers(left + 1, history.capacity))
@@ -191,7 +191,7 @@ def test_a_charge_has_a_retry_at_unless_it_fits_now_or_never(algorithm, data):
 @given(data=st.data())
 def test_everything_is_available_at_resets_at_and_not_before(algorithm, data):
     history = data.draw(histories(algorithm))
-    meter, _ = busy(history)
+    meter, _ = play_to_nonempty(history)
     asked = meter.peek(history.size, 1, history.asks[-1].now)
 
     assert not meter.peek(history.size, history.capacity, asked.resets_at - 1).fits
@@ -206,8 +206,8 @@ def test_what_was_never_spent_is_available_now(algorithm, data):
     assert now == new_meter(rate).peek(size, 1, now).resets_at
 
 
-def late_at_most(window: int) -> int:
-    """Return a bucket, and what 60 buckets are longer than a window that 60 does not divide."""
+def latest_return(window: int) -> int:
+    """Return the length of a bucket, plus the excess of 60 buckets over a window that 60 does not divide."""
     width = width_of(window)
     return width + (60 * width - window)
 
@@ -234,15 +234,15 @@ def test_units_of_a_window_that_60_does_not_divide_come_back_less_than_60_micros
 
     exact = first_fit(log, window, history.size, history.size, now)
 
-    assert late_at_most(window) < width_of(window) + 60
-    assert meter.peek(history.size, history.size, exact + late_at_most(window)).fits
+    assert latest_return(window) < width_of(window) + 60
+    assert meter.peek(history.size, history.size, exact + latest_return(window)).fits
 
 
 @every_algorithm
 @given(data=st.data())
 def test_a_meter_is_as_a_new_one_from_idle_at_on_and_not_before(algorithm, data):
     history = data.draw(histories(algorithm))
-    meter, _ = busy(history)
+    meter, _ = play_to_nonempty(history)
     later = data.draw(st.integers(meter.idle_at(), meter.idle_at() + 2 * history.rate.window))
 
     assert meter.peek(history.size, 1, meter.idle_at() - 1).used > 0
@@ -309,7 +309,7 @@ def test_spending_takes_what_asking_lets_through_and_nothing_else(algorithm, dat
 @given(data=st.data())
 def test_a_step_back_of_up_to_a_window_is_as_if_the_clock_stood_still(algorithm, data):
     history = data.draw(histories(algorithm))
-    meter, log = busy(history)
+    meter, log = play_to_nonempty(history)
     (last, _), cost = log[-1], data.draw(costs(history.capacity)) or 1
     back = data.draw(st.integers(0, history.rate.window))
 
@@ -328,7 +328,7 @@ def test_no_window_holds_more_when_the_clock_keeps_stepping_back(algorithm, data
             latest = max(latest, now - step)  # a charge counts where the clock was furthest
             log.append((latest, taken[0]))
 
-    assert fullest(log, window) <= promised(history.rate, history.size)
+    assert fullest(log, window) <= guaranteed_maximum(history.rate, history.size)
 
 
 @every_algorithm
@@ -357,7 +357,7 @@ def test_after_a_longer_step_back_a_meter_starts_anew(algorithm, data):
             log.append((now, taken[0]))
             new.take(size, taken[0], now)
         assert new.peek(size, 1, now) == meter.peek(size, 1, now)
-    assert fullest(log, window) <= promised(history.rate, size)
+    assert fullest(log, window) <= guaranteed_maximum(history.rate, size)
 
 
 # --- Giving back --------------------------------------------------------------------------------------------------
@@ -382,7 +382,7 @@ def test_no_window_holds_more_of_what_was_not_given_back(algorithm, data):
             assert 0 <= back <= units
             assert 0 <= meter.peek(size, 1, now).used <= before
 
-    assert fullest([(at, units) for at, units, _ in kept], window) <= promised(history.rate, size)
+    assert fullest([(at, units) for at, units, _ in kept], window) <= guaranteed_maximum(history.rate, size)
     assert fullest(log, window) >= fullest([(at, units) for at, units, _ in kept], window)
 
 
@@ -474,7 +474,7 @@ def test_a_limit_that_moves_up_and_down_holds_as_large_as_it_ever_was(algorithm,
         if taken := charge(meter, history.rate, size, cost, now):
             log.append((now, taken[0]))
 
-    assert fullest(log, history.rate.window) <= max(promised(history.rate, size) for size in moved)
+    assert fullest(log, history.rate.window) <= max(guaranteed_maximum(history.rate, size) for size in moved)
 
 
 @given(data=st.data())

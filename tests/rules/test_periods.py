@@ -1,4 +1,4 @@
-"""Months begin and end where a walk through the calendar, day by day, says so."""
+"""Period boundaries agree with a walk through the calendar, day by day."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise

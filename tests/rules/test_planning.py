@@ -1,4 +1,4 @@
-"""Plans have a draft in common that is kept for a while: each is as if it were made from nothing."""
+"""A plan from a cached draft equals one that is built from nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WANTED = [dict.fromkeys(names, 1) for many in (1, 2, 3) for names in combination
 
 
 def entitlements(anchor):
-    """Return what an account has whose periods begin on that day."""
+    """Return the entitlements of an account with this anchor."""
     return Enforcer(POLICY).entitlements(Account("acme", "one", anchor=anchor))
 
 

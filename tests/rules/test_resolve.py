@@ -22,7 +22,7 @@ moments = st.one_of(st.none(), st.integers(-60, 60).map(lambda days: NOW + timed
 
 @st.composite
 def spans(draw):
-    """A half-open span, open at either end or not, that may lie anywhere around now."""
+    """A half-open span around now, with or without a start and an end."""
     starts, ends = draw(moments), draw(moments)
     if starts is not None and ends is not None and starts >= ends:
         ends = starts + timedelta(days=1)
@@ -31,7 +31,7 @@ def spans(draw):
 
 @st.composite
 def extras(draw):
-    """What an account may have beside its tier; at most one override of a name."""
+    """Add-ons, grants and overrides of an account; at most one override of a name."""
     limits = draw(st.lists(st.sampled_from(sorted(POLICY.limits)), max_size=4))
     overridden = draw(st.sets(st.sampled_from(["sso", "leads", "agents"]), max_size=2))
     values = {"sso": True, "leads": 70, "agents": 12}
@@ -44,18 +44,18 @@ def extras(draw):
 
 
 def resolved(account, at=NOW):
-    """Return what *account* may do at *at*."""
+    """Return the entitlements of *account* at *at*."""
     return resolve(POLICY, bind(POLICY, account), to_instant(at))
 
 
 def at_least(high, low):
-    """Say whether a size is at least as large as another."""
+    """Return True if *high* is at least as large as *low*."""
     return low is NOT_INCLUDED or (high is not NOT_INCLUDED and high >= low)
 
 
 @given(extras(), st.integers(0, len(LADDER) - 2))
 def test_a_higher_tier_never_has_less(beside, step):
-    """With the same grants and overrides, whatever a tier may do the next higher one may do too."""
+    """With the same grants and overrides, a higher tier allows everything that a lower one does."""
     low, high = (resolved(Account("acme", tier.id, **beside)) for tier in LADDER[step : step + 2])
 
     assert set() == {name for name, can in low.answers.items() if can and not high.answers[name]}
@@ -64,7 +64,7 @@ def test_a_higher_tier_never_has_less(beside, step):
 
 @st.composite
 def accounts(draw):
-    """An account with a trial, changes, grants and overrides, each somewhere around now."""
+    """An account with a trial, changes, grants and overrides, each around now."""
     tier = draw(st.sampled_from(LADDER))
     ends = draw(moments)
     tried = draw(st.sampled_from([each for each in LADDER if each.rank >= tier.rank]))
@@ -76,7 +76,7 @@ def accounts(draw):
 
 @given(accounts(), st.integers(0, 999_999))
 def test_nothing_changes_before_valid_until(account, millionths):
-    """Between now and the instant that a result names, every answer stays what it is."""
+    """Every answer is constant between now and the instant at which the result may change."""
     now = resolved(account)
     until = now.valid_until or NOW + timedelta(days=365)
 
@@ -88,7 +88,7 @@ def test_nothing_changes_before_valid_until(account, millionths):
 
 @given(accounts())
 def test_resolving_is_pure(account):
-    """The same policy, account and instant give the same answers, and change neither."""
+    """The same policy, account and instant give the same answers, and neither is modified."""
     before = repr(account)
 
     first, second = resolved(account), resolved(account)

@@ -1,4 +1,4 @@
-"""Which tier an account belongs in: the table of the definitions, its signals, gaps, and what cannot be right."""
+"""Tier assignment: the table of the definitions, signals, gaps and invalid values."""
 
 import json
 from decimal import Decimal
@@ -57,7 +57,7 @@ def test_the_annual_value_decides_by_half_open_bands(value, tier):
     ],
 )
 def test_agents_vote_for_the_narrower_band(agents, tier):
-    """Two agents lie in 1 to 9 and in 1 to 3."""
+    """Two agents are in the bands 1 to 9 and 1 to 3."""
     assert tier == voted("agents", agents)
 
 
@@ -122,7 +122,7 @@ def test_any_industry_and_any_region_fits_tier_4(industry):
 
 
 def test_what_no_tier_names_votes_for_none():
-    """And tier 4, which takes any industry, is nobody else's vote."""
+    """Tier 4, which takes any industry, gets no vote from accounts of other tiers."""
     assert () == assign(POLICY, {"annual-value": 50_000, "industry": "bakery"}).votes
 
 

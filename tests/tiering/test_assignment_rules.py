@@ -1,4 +1,4 @@
-"""The section `assignment` of a policy: its language, and what is wrong with a list of rules."""
+"""The section `assignment` of a policy: its language, and flaws of a list of rules."""
 
 from decimal import Decimal
 
@@ -30,12 +30,12 @@ def policy(rules, criteria=CRITERIA, **more):
 
 
 def when(condition):
-    """Return a condition as the policy reads it."""
+    """Return a condition, read under the policy."""
     return policy([{"tier": "high", "when": condition}, REST]).assignment.rules[0].when
 
 
 def problems(rules, **more):
-    """Return what is wrong with these rules, or odd about them."""
+    """Return the errors and warnings about these rules."""
     try:
         return [str(problem) for problem in policy(rules, **more).warnings]
     except PolicyError as error:
@@ -303,7 +303,7 @@ SOMEBODY = st.fixed_dictionaries(
 
 @given(rules=RULES, somebody=SOMEBODY)
 def test_whom_the_check_overlooks_there_is_not(rules, somebody):
-    """A rule that is said never to decide decides nobody; without a gap there is somebody for every account."""
+    """A rule reported as never deciding decides no account; without a reported gap every account gets a tier."""
     findings = find_flaws(AssignmentRules("value", KINDS, rules))
     decides = next((at for at, rule in enumerate(rules) if holds(rule.when, somebody)), None)
 
@@ -352,7 +352,7 @@ def test_not_turns_an_answer_round_and_leaves_the_unknown(condition, known):
 
 
 def without_known(condition):
-    """Say whether a condition never asks if something is known."""
+    """Return True if a condition has no `known` test."""
     parts = condition.parts if isinstance(condition, All | AnyOf) else ()
     parts = (condition.part,) if isinstance(condition, Not) else parts
     return not isinstance(condition, IsKnown) and all(without_known(part) for part in parts)

@@ -1,7 +1,7 @@
 """
-Every cell of the customer tier definitions is answered by name, through the public API, with its type.
+Every cell of the customer tier definitions has its answer by name, through the public API, with its type.
 
-What is expected stands in `customer_tier_tables`, written from the definitions and never read from `policies/`.
+The expected values are in `customer_tier_tables`, written from the definitions and never read from `policies/`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -63,7 +63,7 @@ def typed(value: object) -> object:
 
 
 def leaves(key: str, value: object) -> Iterator[tuple[str, object]]:
-    """Return the leaf keys under *key*, and what each of them holds."""
+    """Yield the leaf keys under *key* with their values."""
     if isinstance(value, no):
         yield key, None
         yield f"{key}.label", str(value)
@@ -75,7 +75,7 @@ def leaves(key: str, value: object) -> Iterator[tuple[str, object]]:
 
 
 def names_of_the_key_tree() -> Iterator[str]:
-    """Return the keys of `KEY_TREE`, its braces written out."""
+    """Yield the keys of `KEY_TREE`, with braces expanded."""
     for word in KEY_TREE.split():
         stem, _, branches = word.partition("{")
         for branch in branches.rstrip("}").split(","):
@@ -159,7 +159,7 @@ def test_every_name_of_the_policy_stands_in_a_table():
 
 
 def test_the_tables_hold_so_many_cells():
-    """A row or a column that goes missing is noticed here."""
+    """Detect a missing row or column."""
     tables = (LIMITS, SWITCHES, LEVELS, VALUES)
     touchpoints = sum(cell is not None for rows in TOUCHPOINTS.values() for row in rows for cell in row)
 

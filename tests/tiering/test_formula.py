@@ -1,4 +1,4 @@
-"""The formula says what the rules say: a small reader of formulas agrees with the assignment."""
+"""The formula agrees with the assignment rules, checked with a small formula interpreter."""
 
 import re
 from dataclasses import replace
@@ -17,7 +17,7 @@ TOKEN = re.compile(r'\s*("(?:[^"]|"")*"|[A-Z_a-z]+|-?[0-9.]+|>=|<=|[<>=(),])')
 
 
 class Reader:
-    """Reads and works out a formula as a spreadsheet does: what an IF does not take is never worked out."""
+    """Evaluates a formula as a spreadsheet does: the branch that an IF does not take is never evaluated."""
 
     def __init__(self, text, value):
         self.tokens = TOKEN.findall(text)
@@ -65,7 +65,7 @@ def policy(rules):
 
 
 def bounded(policy, least, most):
-    """Return the policy with bounds of the criterion beyond which some of its rules never match."""
+    """Return the policy with bounds of the criterion that make some rules unreachable."""
     rules = policy.assignment
     ends = {name: None if end is None else Decimal(end) for name, end in (("least", least), ("most", most))}
     return replace(policy, assignment=replace(rules, criteria={"arr": replace(rules.criteria["arr"], **ends)}))
@@ -87,7 +87,7 @@ def test_the_formulas_of_the_policies_say_what_the_policies_say(value, name):
 
 @st.composite
 def ladders(draw):
-    """Return rules over falling bounds, upper bounds written or not, inclusive or not, so that some leave a value out."""
+    """Return rules over falling bounds, with or without upper bounds, inclusive or not, so that some leave a gap."""
     bounds = sorted(draw(st.sets(st.integers(-10, 10), min_size=1, max_size=4)), reverse=True)
     rules, before = [], None
     for at, bound in enumerate(bounds):
@@ -103,7 +103,7 @@ def ladders(draw):
 
 @given(ladders(), st.sampled_from([(None, None), (0, None), (-5, 8)]))
 def test_a_formula_says_what_its_rules_say(rules, bounds):
-    """At every bound, and on both sides of it."""
+    """Checked at every bound and on both sides of it."""
     written = bounded(policy(rules), *bounds)
 
     for halves in range(-24, 25):

@@ -1,4 +1,4 @@
-"""Health scores: a tier's weights over what was measured, and nothing invented for what was not."""
+"""Health scores: a tier's weights over the measured components, and no score without all of them."""
 
 from decimal import Decimal
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a change of tier would do, and that enforcement then does exactly that."""
+"""Previews of a change of tier, and enforcement that matches them exactly."""
 
 import asyncio
 import json
@@ -145,7 +145,7 @@ def test_features_limits_and_services_before_and_after():
 
 
 def test_what_the_account_bought_stays_bought():
-    """No add-on of the enterprise tier, and an override that says it has one anyway."""
+    """An override stays in force on the new tier."""
     override = Override("sso", True, reason="contract", author="deal-desk")
     plan = enforcer().plan_change(Account("acme", "enterprise", overrides=(override,)), "mid-market")
 
@@ -264,7 +264,7 @@ OVERRIDES = st.lists(
 
 @st.composite
 def accounts(draw):
-    """Return an account with anything temporary that an account can have."""
+    """Return an account with any temporary entitlements."""
     tier = draw(st.sampled_from(TIERS))
     ends = draw(st.none() | MOMENTS)
     trial = Trial(draw(st.sampled_from(TIERS[: TIERS.index(tier) + 1])), None, ends) if ends else None

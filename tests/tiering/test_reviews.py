@@ -1,4 +1,4 @@
-"""Reviews and what they rest on: the triggers of the definitions, read from the counters that enforcement keeps."""
+"""Reviews and their triggers, read from the counters of enforcement."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ def account(tier, **attributes):
 
 
 def months(acme, clock, used):
-    """Let the account use so many leads in one month after the other, and stop in the month after the last."""
+    """Consume the leads of each month in turn, and stop in the month after the last."""
     for leads in used:
         acme.set_usage("leads", leads)
         clock.set((clock.now.replace(day=1) + timedelta(days=32)).replace(day=10))
@@ -45,7 +45,7 @@ def reviewed(who, used=(), *, set_now=None, requests=(), events=()):
 
 
 def causes(found):
-    """Return what the reasons of a review are, and what they are about."""
+    """Return the cause and name of each reason of a review."""
     return [(reason.cause, reason.name) for reason in found.reasons]
 
 
@@ -139,7 +139,7 @@ def test_a_request_for_a_feature_of_a_higher_tier_is_an_upgrade(tier, feature, h
 
 
 def test_a_request_for_what_the_account_has_meanwhile_is_none():
-    """By an override, though not by a trial: that ends."""
+    """An override satisfies a request; a trial does not, because it ends."""
     sso = Override("sso", value=True, reason="contract", author="deal-desk")
     has = Account("acme", "mid-market", attributes={"annual-value": 50_000}, overrides=(sso,))
     tries = Account("acme", "mid-market", attributes={"annual-value": 50_000},
@@ -483,7 +483,7 @@ ATTRIBUTES = st.dictionaries(
     feature=st.sampled_from(["sso", "api-access", "analytics:standard", "leads"]),
 )
 def test_every_account_comes_to_one_action_with_its_reasons(tier, attributes, used, agents, events, feature):
-    """What leads upwards leads up, what leads downwards down, and no reason speaks for something else."""
+    """Upgrades lead to a higher tier, downgrades to a lower one, and every reason is for the action."""
     who = Account("acme", tier, attributes=attributes)
     found = reviewed(who, used, set_now={"agents": agents}, requests=[FeatureRequest(feature)], events=events)
 

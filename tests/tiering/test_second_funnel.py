@@ -1,7 +1,7 @@
 """
-Every row of the funnel paper's tables is answered by name, from `policies/second-funnel`.
+Every row of the funnel paper's tables has its answer by name, from `policies/second-funnel`.
 
-What is expected stands in `funnel_tables`, written from the paper.
+The expected values are in `funnel_tables`, written from the paper.
 """
 
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ def test_the_policy_has_no_warning():
 
 @pytest.mark.parametrize(("variant", "name", "row"), ROWS)
 def test_who_gets_a_service_is_what_can_says(variant, name, row):
-    """Both variants, row by row; tier 3 gets none of these."""
+    """Both variants, row by row; tier 3 has none of these."""
     enforcer = Enforcer(in_variant(POLICY, variant), clock=FakeClock(START))
     told = [enforcer.can(Account("a", tier), BY_NAME[name].feature) for tier in ("tier-1", "tier-2", "tier-3")]
 
@@ -109,7 +109,7 @@ def test_a_base_can_be_divided_by_other_criteria(by, attributes):
 
 @pytest.mark.parametrize("name", [*DEFINITIONS, *SELF_SERVICE])
 def test_the_assessed_value_is_cost_times_interval_times_one_plus_margin(name):
-    """Steps 2 to 4: each service has a cost and a margin, each tier that gets it an interval."""
+    """Steps 2 to 4: each service has a cost and a margin, and an interval in each of its tiers."""
     service = BY_NAME[name]
     lines = [line for tier in POLICY.tiers for line in tier_lines(POLICY, tier) if line.service is service]
 
@@ -146,7 +146,7 @@ QUESTIONS = {
 
 @pytest.mark.parametrize("criterion", QUESTIONS)
 def test_what_the_paper_asks_per_tier_can_be_compared_in_the_review(criterion):
-    """Satisfaction, requests, adoption, churn, open cases, time to live: per tier, where the data is given."""
+    """Satisfaction, requests, adoption, churn, open cases, time to live: per tier, if the data is given."""
     accounts = [
         Account(f"a-{tier}", tier, attributes={criterion: answer, "arr": "20000"})
         for tier, answer in zip(POLICY.tiers, QUESTIONS[criterion], strict=True)

@@ -1,4 +1,4 @@
-"""A base divided: by share of a total, by rules, for any number of tiers, with the reason for each account."""
+"""Segmentation by share of a total and by rules, for any number of tiers, with a reason for each account."""
 
 import json
 from decimal import Decimal
@@ -43,12 +43,12 @@ def tiers(policy, values, by="share"):
 
 
 def test_an_account_belongs_where_its_share_begins():
-    """100 in all, the largest first: 35 begins at 0 %, 20 at 35 %, and all of 15 at 55 %."""
+    """The total is 100, the largest first: 35 begins at 0 %, 20 at 35 %, and every 15 at 55 %."""
     assert ["t1", "t0", "t2", "t2", "t2"] == tiers(POLICY, [20, 35, 15, 15, 15])
 
 
 def test_a_cut_is_half_open():
-    """What begins at exactly 45 % is beyond a cut of 45 %."""
+    """An account that begins at exactly 45 % is not below a cut of 45 %."""
     assert ["t0", "t1", "t2"] == tiers(policy(((45,), (50,), ())), [45, 30, 25])
 
 
@@ -92,7 +92,7 @@ all_cuts = st.lists(st.integers(1, 100), min_size=1, max_size=5, unique=True).ma
 
 @given(values, all_cuts, st.randoms())
 def test_a_share_is_what_its_definition_says_in_any_order(values, cuts, random):
-    """The sum of all larger values, exactly; so equal ones agree, larger ones are never lower, order is nothing."""
+    """The exact sum of larger values decides: equal values agree, larger ones are never lower, order is irrelevant."""
     divided = policy((*((cut,) for cut in cuts), ()))
     total = sum(map(Fraction, values))
 

@@ -1,4 +1,4 @@
-"""Services: how policies write them, who is entitled, what serving costs against what is paid."""
+"""Services: their section in a policy, entitlement, and cost in relation to payment."""
 
 import json
 from datetime import UTC, datetime, timedelta

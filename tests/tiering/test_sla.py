@@ -1,4 +1,4 @@
-"""Service levels: what is owed, by when on the support clock, what is late, and what comes back for downtime."""
+"""Service levels: commitments, due dates on the support clock, breaches, and credits for downtime."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -104,7 +104,7 @@ def test_a_ticket_opened_at_night_starts_in_the_morning(customers):
 
 
 def minute_by_minute(clock: SupportClock, start: int, minutes: int) -> int:
-    """Return the end of the minute in which so many open minutes have passed: the definition, walked."""
+    """Return the end of the minute in which *minutes* open minutes have passed, by walking minute by minute."""
     at = start
     while minutes:
         local = to_datetime(at).astimezone(clock.zone)
@@ -133,7 +133,7 @@ CHANGES = [  # days on which clocks of some of these zones change, or a day is l
 
 @given(clocks(), st.sampled_from(CHANGES), st.integers(-3 * 1440, 1440), st.integers(1, 300))
 def test_due_times_agree_with_a_walk_minute_by_minute(clock, around, offset, minutes):
-    """Over random clocks and instants around changes of the zone's offset."""
+    """For random clocks and instants around changes of the zone's offset."""
     start = to_instant(around) + offset * MINUTE
 
     due = clock.add(start, minutes * MINUTE)
@@ -144,7 +144,7 @@ def test_due_times_agree_with_a_walk_minute_by_minute(clock, around, offset, min
 
 @given(clocks(), st.integers(0, 2 * 10**15), st.integers(1, 5 * DAY), st.integers(1, 5 * DAY))
 def test_open_time_adds_up(clock, start, one, other):
-    """Waiting for one span and then for another is waiting for both; nothing is due before it can be."""
+    """Adding two durations in turn equals adding their sum, and no result is before its start plus the duration."""
     first = clock.add(start, one)
 
     assert clock.add(start, one + other) == clock.add(first, other)

@@ -1,5 +1,5 @@
 """
-Where the definitions are silent or disagree with themselves, one reading holds: each has its test here.
+Readings of the definitions where they are silent or contradict themselves, with one test each.
 
 Service levels are in `test_sla`, assignment in `test_assignment`, triggers and reviews in `test_reviews`, changes in
 `test_preview`, trials in `test_trials`.

@@ -1,4 +1,4 @@
-"""Trials: begun, measured, prolonged and ended; and what free accounts come to."""
+"""Trials: start, state, extension and end; and conversion metrics of free accounts."""
 
 import json
 from datetime import UTC, datetime, timedelta
