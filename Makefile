@@ -21,7 +21,8 @@ export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 # Compiled modules go to one folder, also where the environment asks Python to keep none: each test
 # worker and each command that a test starts would otherwise compile every library again.
-export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
+# Not within .venv: uv makes an environment only in an empty folder.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.pycache
 unexport PYTHONDONTWRITEBYTECODE
 # As pip does, trust the certificates that this machine trusts: a company's proxy has its own.
 export UV_SYSTEM_CERTS ?= true
@@ -98,7 +99,7 @@ lock: $(uv_stamp)
 	$(uv) lock --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 
 clean:
-	rm -rf .venv .bootstrap .bench dist build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .bootstrap .pycache .bench dist build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(venv_stamp): pyproject.toml uv.lock $(uv_stamp)
