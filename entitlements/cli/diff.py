@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from entitlements.model.account import Account
     from entitlements.policy import Policy
     from entitlements.tiering.differences import Difference
-    from entitlements.tiering.policy_diff import AccountDiff, LimitDiff, PolicyDiff, TierDiff
+    from entitlements.tiering.policy_diff import AccountDiff, LimitDiff, PolicyDiff
 
 SHOWN = 20
 """Accounts that are listed; the last line counts all of them, and JSON lists all of them."""
@@ -62,17 +64,12 @@ def diff(
         raise CommandError("--store says what accounts use; add --accounts CSV")
     before, after, now = open_policy(old), open_policy(new), parse_instant(at)
     whole = policies(before, after)
-    changed: list[AccountDiff] = []
-    if accounts:
-        changed = list(_account_diffs(before, after, open_accounts(accounts, before), store, now))
-
-    def lines() -> Iterator[str]:
-        yield from _policy_lines(whole, before, after)
-        yield from _account_lines(changed, before, after) if accounts else ()
-
+    file = open_accounts(accounts, before) if accounts else None
+    changed = [] if file is None else list(_account_diffs(before, after, file, store, now))
+    lines = _policy_lines(whole, before, after)
     CliConsole().write_answer(
-        lambda: whole.to_dict() | ({"accounts": [each.to_dict() for each in changed]} if accounts else {}),
-        lines(),
+        lambda: whole.to_dict() | ({} if file is None else {"accounts": [each.to_dict() for each in changed]}),
+        lines if file is None else chain(lines, _account_lines(changed, before, after)),
         as_json=as_json,
     )
     loses = whole.takes_away or any(each.loses or each.over for each in changed)
@@ -89,8 +86,7 @@ def _account_diffs(
     from entitlements.rules.resolve import resolve
     from entitlements.tiering.policy_diff import diff_account
 
-    enforcer = Enforcer(before, store=store) if store else None
-    try:
+    with Enforcer(before, store=store) if store else nullcontext() as enforcer:
         for account in with_progress(file, len(file), "accounts"):
             used = _stored_usage(enforcer, account) if enforcer else _written_usage(before, account)
             found = diff_account(
@@ -98,9 +94,6 @@ def _account_diffs(
             )
             if found:
                 yield found
-    finally:
-        if enforcer:
-            enforcer.close()
 
 
 def _stored_usage(enforcer: Enforcer, account: Account) -> dict[str, int]:
@@ -121,7 +114,8 @@ def _policy_lines(whole: PolicyDiff, before: Policy, after: Policy) -> Iterator[
         yield f"policies {whole.before} and {whole.after} say the same of every tier and limit"
     yield from map(_limit_line, whole.limits)
     for tier in whole.tiers:
-        yield from _tier_lines(tier, before, after)
+        yield f"tier {tier.tier}{'' if tier.differences else f': {tier.presence}'}"
+        yield from (f"  {_difference_line(each, before, after)}" for each in tier.differences)
 
 
 def _limit_line(limit: LimitDiff) -> str:
@@ -130,12 +124,6 @@ def _limit_line(limit: LimitDiff) -> str:
     parts = (f"{name} {in_words(old)} -> {in_words(new)}" for name, (old, new) in limit.changes.items())
     restart = "; its meters start anew" if limit.restarts else ""
     return f"limit {limit.limit}: {', '.join(parts)}{restart}"
-
-
-def _tier_lines(tier: TierDiff, before: Policy, after: Policy) -> Iterator[str]:
-    yield f"tier {tier.tier}{'' if tier.differences else f': {tier.presence}'}"
-    for each in tier.differences:
-        yield f"  {_difference_line(each, before, after)}"
 
 
 def _difference_line(each: Difference, before: Policy, after: Policy) -> str:
@@ -164,10 +152,8 @@ def _account_lines(changed: list[AccountDiff], before: Policy, after: Policy) ->
 def _lines_of_account(each: AccountDiff, before: Policy, after: Policy) -> Iterator[str]:
     if each.problem:
         yield f"! {each.problem}"
-    for difference in each.differences:
-        yield _difference_line(difference, before, after)
+    yield from (_difference_line(difference, before, after) for difference in each.differences)
     for over in each.over:
         used, size = format_named(after, over.limit, over.used), format_named(after, over.limit, over.size)
         yield f"! {over.limit}: {used} used of {size}; keeps them, and can add none"
-    for name in each.redundant:
-        yield f"= override of {name} says what the policy now says by itself"
+    yield from (f"= override of {name} says what the policy now says by itself" for name in each.redundant)

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 TraceRow = tuple[str, str, str, str, str]
 """A mark, the source, its value, the verdict, a note."""
 
-HEADINGS: TraceRow = ("", "considered", "says", "", "")
-
 
 def explain(
     account: AccountArgument,
@@ -94,7 +92,7 @@ def _trace_lines(console: CliConsole, decision: Decision, policy: Policy) -> Ite
     from entitlements.model.facts import Verdict
 
     mark = ">" if console.is_ascii else "▸"
-    rows = [HEADINGS, *(_row(decision, each, policy, mark) for each in decision.trace)]
+    rows = [("", "considered", "says", "", ""), *(_row(decision, each, policy, mark) for each in decision.trace)]
     heading, *lines = align_columns(rows)
     width = console.wrap_width
     is_narrow = width is not None and max(map(len, [heading, *lines])) > width

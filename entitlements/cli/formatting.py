@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from entitlements.model.display import in_words
@@ -73,9 +73,11 @@ def format_count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def format_duration(duration: int) -> str:
-    """Return a duration, given in microseconds."""
-    return in_words(timedelta(microseconds=duration))
+def first_lines(lines: Sequence[str], limit: int, more: str) -> Iterator[str]:
+    """Yield the first *limit* lines, and *more* with the number of the others."""
+    yield from lines[:limit]
+    if len(lines) > limit:
+        yield more.format(len(lines) - limit)
 
 
 def align_columns(rows: Sequence[Sequence[str]], *, right: bool = False) -> Iterator[str]:

@@ -35,16 +35,14 @@ class _Reviewer:
 
     Args:
         policy: The policy in force.
-        enforcer: Reads usage from the store.
+        enforcer: Reads usage from the store; None without a store.
         now: The instant of the review, in microseconds since 1970.
-        is_counted: True if there is a store that counts usage.
         problems: One line for each account that cannot be reviewed.
     """
 
     policy: Policy
-    enforcer: Enforcer
+    enforcer: Enforcer | None
     now: int
-    is_counted: bool
     problems: list[str] = field(default_factory=list)
 
     def base(self, accounts: Iterable[Account], events: tuple[str, ...] = ()) -> BaseReview:
@@ -60,7 +58,7 @@ class _Reviewer:
         from entitlements.tiering.reviews import review as reviewed
 
         try:
-            if self.is_counted:
+            if self.enforcer:
                 return self.enforcer.review(account, events=events)
             return reviewed(self.policy, bind(self.policy, account), now=self.now, events=events)
         except (AccountError, UnknownAccount) as error:
@@ -98,14 +96,14 @@ def review(
         raise CommandError("--event is about one account; name it, or write a column `events`")
     now, loaded, path = parse_instant(at), open_policy(policy), accounts_path(accounts)
     file = open_accounts(path, loaded)
-    enforcer = Enforcer(loaded, accounts={}, clock=lambda: now, store=store or "memory://")
-    reviewer = _Reviewer(loaded, enforcer, now, is_counted=store is not None)
-    found = [file.find(id) for id in (file.ids() if account is None else [account])]
+    enforcer = Enforcer(loaded, accounts={}, clock=lambda: now, store=store) if store else None
+    reviewer = _Reviewer(loaded, enforcer, now)
+    found = [each for each in file if account is None or each.id == account]
     if account is None:
         reviewer.problems += [str(problem) for problem in file.problems if problem.severity is Severity.ERROR]
-    elif found == [None]:
+    elif not found:
         raise CommandError(f"account {account!r} is not in {path}{nearest(account, file.ids())}", ExitCode.NO_ACCOUNT)
-    base = reviewer.base([each for each in found if each is not None], tuple(event or ()))
+    base = reviewer.base(found, tuple(event or ()))
     is_one = account is not None
     lines = map(_account_lines, base.reviews) if is_one else [_base_lines(base, is_counted=store is not None)]
     CliConsole().write_answer(

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rich.text import Text
 
 from entitlements.cli.formatting import format_named
-from entitlements.model.facts import Reason
+from entitlements.model.decision import Decision
+from entitlements.model.entitlements import Entitlements
+from entitlements.model.facts import Reason, Remedy
 from entitlements.model.limits import NOT_INCLUDED
-
-if TYPE_CHECKING:
-    from entitlements.model.decision import Decision
-    from entitlements.model.entitlements import Entitlements
-    from entitlements.model.facts import Remedy
-    from entitlements.model.policy import Policy
+from entitlements.model.policy import Policy
 
 
 def decision_sentence(decision: Decision, entitlements: Entitlements) -> Text:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
-from entitlements.cli.formatting import align_columns
+from entitlements.cli.formatting import align_columns, first_lines
 from entitlements.cli.loading import accounts_path, open_accounts, open_policy, parse_instant
 from entitlements.cli.options import AccountsOption, AtOption, JsonOption, PolicyOption
 from entitlements.model.display import in_json
@@ -79,9 +79,7 @@ def _show_base(policy: Policy, file: CsvAccounts, now: int, *, as_json: bool) ->
     from entitlements.tiering.service_costs import serve_base
 
     found = serve_base(policy, (each for each in file if policy.tier(each.tier) is not None), now=now)
-    warn(*map(str, file.problems[:SHOWN]))
-    if len(file.problems) > SHOWN:
-        warn(f"… and {len(file.problems) - SHOWN:,} more problems with the file")
+    warn(*first_lines([*map(str, file.problems)], SHOWN, "… and {:,} more problems with the file"))
     CliConsole().write_answer(found.to_dict, _base_lines(found), as_json=as_json)
     return ExitCode.NO if found.whole.over or found.whole.unknown else ExitCode.YES
 
@@ -98,8 +96,8 @@ def _show_account(policy: Policy, account: Account, now: int, *, as_json: bool) 
 def _find(policy: Policy, file: CsvAccounts, path: str, id: str) -> Account:
     found = file.find(id)
     if found is None:
-        problems = [str(each) for each in file.problems if each.problem.startswith(repr(id))]
-        cause = f": {problems[0]}" if problems else nearest(id, file.ids())
+        causes = (f": {each}" for each in file.problems if each.problem.startswith(repr(id)))
+        cause = next(causes, nearest(id, file.ids()))
         raise CommandError(f"account {id!r} is not in {path}{cause}", ExitCode.NO_ACCOUNT)
     if policy.tier(found.tier) is None:
         raise CommandError(f"account {id!r} has the tier {found.tier!r}, which the policy does not know")
@@ -162,9 +160,8 @@ def _base_lines(base: BaseServices) -> Iterator[str]:
     for heading, ids in groups.items():
         if ids:
             yield f"{heading}:"
-        yield from (f"  {id}: {accounts[id].because}" for id in ids[:SHOWN])
-        if len(ids) > SHOWN:
-            yield f"  … and {len(ids) - SHOWN:,} more: --json tells all"
+        lines = [f"  {id}: {accounts[id].because}" for id in ids]
+        yield from first_lines(lines, SHOWN, "  … and {:,} more: --json tells all")
 
 
 def _figures(*values: Decimal | int | None) -> tuple[str, ...]:

@@ -53,12 +53,12 @@ def sla(
     context = open_context(account, policy=policy, accounts=accounts, tier=tier, at=at)
     level = context.enforcer.sla(context.account, priority)
     start = parse_datetime(opened, "--opened")
-    done = {
-        "responded": parse_datetime(responded, "--responded"),
-        "resolved": parse_datetime(resolved, "--resolved"),
-    }
+    answered = parse_datetime(responded, "--responded")
+    solved = parse_datetime(resolved, "--resolved")
     with usage_errors():
-        ticket = level.ticket(start, now=to_datetime(context.now), **done) if start else None
+        ticket = (
+            level.ticket(start, now=to_datetime(context.now), responded=answered, resolved=solved) if start else None
+        )
     CliConsole().write_answer(
         lambda: {"account": account} | _to_json(level, ticket), _lines(account, level, ticket), as_json=as_json
     )

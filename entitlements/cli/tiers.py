@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from entitlements.cli.exit_codes import CommandError, ExitCode
 from entitlements.cli.loading import open_policy
+from entitlements.cli.matrix.model import Matrix
 from entitlements.cli.options import JsonOption, PolicyOption
 from entitlements.model.names import nearest
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from entitlements.cli.matrix.comparison import Matrix
-
-
-class Format(StrEnum):
-    """The format of a comparison."""
-
-    TABLE = "table"
-    MARKDOWN = "markdown"
-    HTML = "html"
-    JSON = "json"
+Format = Literal["table", "markdown", "html", "json"]
 
 
 def tiers(
     *,
     policy: PolicyOption = None,
-    form: Annotated[Format, typer.Option("--format", help="The format of the output.")] = Format.TABLE,
+    form: Annotated[Format, typer.Option("--format", help="The format of the output.")] = "table",
     section: Annotated[
         list[str] | None,
         typer.Option(
@@ -58,12 +47,12 @@ def tiers(
     loaded = open_policy(policy)
     matrix = _select(matrix_of(loaded), section or ())
     console = CliConsole()
-    if as_json or form is Format.JSON:
+    if as_json or form == "json":
         console.write_json(to_json(loaded, matrix.sections))
-    elif form is Format.TABLE:
+    elif form == "table":
         console.write_lines(to_text(matrix, console.wrap_width, is_ascii=console.is_ascii))
     else:
-        console.write(to_markdown(matrix) if form is Format.MARKDOWN else to_html(matrix))
+        console.write(to_markdown(matrix) if form == "markdown" else to_html(matrix))
     return ExitCode.YES
 
 

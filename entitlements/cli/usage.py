@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from entitlements.cli.context import open_context
+from entitlements.cli.context import CommandContext, open_context
 from entitlements.cli.exit_codes import ExitCode, usage_errors
 from entitlements.cli.loading import store_url
 from entitlements.cli.options import AccountArgument, AccountsOption, JsonOption, PolicyOption, StoreOption, TierOption
@@ -14,13 +14,8 @@ from entitlements.model.display import in_json
 from entitlements.model.limits import Quota
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.text import Text
-
-    from entitlements.cli.console import CliConsole
-    from entitlements.cli.context import CommandContext
     from entitlements.cli.usage_meters import UsageMeter
+    from entitlements.model.entitlements import Entitlements
 
 
 def usage(
@@ -43,14 +38,15 @@ def usage(
     start (not in the first hundredth of it). Nothing is spent.
     """
     from entitlements.cli.console import CliConsole
+    from entitlements.cli.usage_bars import usage_lines
 
     context = open_context(account, policy=policy, accounts=accounts, tier=tier, store=store_url(store))
-    console = CliConsole()
     with context.enforcer, usage_errors("--"):
         meters = _meters(context, scope)
-    console.write_answer(
-        lambda: _to_json(context, scope, meters), _lines(console, context, scope, meters), as_json=as_json
-    )
+    entitlements = context.enforcer.entitlements(context.account)
+    console = CliConsole()
+    lines = usage_lines(console, entitlements, scope, meters)
+    console.write_answer(lambda: _to_json(entitlements, scope, meters), lines, as_json=as_json)
     return ExitCode.YES
 
 
@@ -70,25 +66,11 @@ def _meters(context: CommandContext, scope: str | None) -> tuple[UsageMeter, ...
     return tuple(meters)
 
 
-def _lines(
-    console: CliConsole, context: CommandContext, scope: str | None, meters: tuple[UsageMeter, ...]
-) -> Iterator[Text]:
-    from rich.text import Text
-
-    from entitlements.cli.usage_bars import bar_lines
-
-    entitlements = context.enforcer.entitlements(context.account)
-    tier = f"on tier {entitlements.tier}" if entitlements.tier else "has no tier that the policy knows"
-    yield Text.assemble((entitlements.account, "bold"), f": {tier}{f', scope {scope}' if scope else ''}")
-    yield from bar_lines(meters, context.policy, console.wrap_width, is_ascii=console.is_ascii)
-
-
-def _to_json(context: CommandContext, scope: str | None, meters: tuple[UsageMeter, ...]) -> dict[str, Any]:
-    entitlements = context.enforcer.entitlements(context.account)
+def _to_json(entitlements: Entitlements, scope: str | None, meters: tuple[UsageMeter, ...]) -> dict[str, Any]:
     return {
         "account": entitlements.account,
         "tier": entitlements.tier,
-        "policy": context.policy.version,
+        "policy": entitlements.policy.version,
         "scope": scope,
         "limits": {each.limit.name: _meter_json(each) for each in meters},
     }

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
+from entitlements.cli.console import CliConsole
 from entitlements.cli.formatting import format_amount, format_limit, format_rate, format_time
 from entitlements.cli.sentences import add_on_text
-from entitlements.cli.usage_meters import effect_of_full
+from entitlements.cli.usage_meters import UsageMeter, effect_of_full
 from entitlements.cli.wrap import wrap_text
+from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Mode, OnOutage, Quota
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from entitlements.cli.usage_meters import UsageMeter
-    from entitlements.model.policy import Policy
+from entitlements.model.policy import Policy
 
 WIDTH = 20
 BarCharacters = tuple[str, str, str]
@@ -26,25 +23,29 @@ ASCII_BAR: BarCharacters = ("#", "=", ".")
 OUTAGES = {OnOutage.LOCAL: "each process limits its share", OnOutage.ALLOW: "allowed", OnOutage.DENY: "refused"}
 
 
-def bar_lines(meters: Sequence[UsageMeter], policy: Policy, width: int | None, *, is_ascii: bool) -> Iterator[Text]:
+def usage_lines(
+    console: CliConsole, entitlements: Entitlements, scope: str | None, meters: Sequence[UsageMeter]
+) -> Iterator[Text]:
     """
-    Yield a bar with details for each limit that is included, then the names of the others.
+    Yield a heading, a bar with details for each limit that is included, and the names of the others.
 
     Args:
-        meters: The limits of an account.
-        policy: The policy in force.
-        width: The width to wrap at; None for lines of any length.
-        is_ascii: Write ASCII characters only.
+        console: Its width and its encoding determine the lines.
+        entitlements: The snapshot of the account.
+        scope: The scope of the limits that are kept per scope, if any.
+        meters: The limits of the account.
     """
+    tier = f"on tier {entitlements.tier}" if entitlements.tier else "has no tier that the policy knows"
+    yield Text.assemble((entitlements.account, "bold"), f": {tier}{f', scope {scope}' if scope else ''}")
     included = [each for each in meters if each.usage.limit is not NOT_INCLUDED]
     indent = max((len(each.limit.name) for each in included), default=0)
-    room = width and max(20, width - indent - 2)
+    room = console.wrap_width and max(20, console.wrap_width - indent - 2)
     for each in included:
-        bar = _bar(each, ASCII_BAR if is_ascii else BAR)
+        bar = _bar(each, ASCII_BAR if console.is_ascii else BAR)
         first, *rest = wrap_text(_counts(each), room and room - len(bar) - 2)
         yield Text.assemble((f"{each.limit.name:<{indent}}", "bold"), "  ", (bar, _style(each)), f"  {first}")
         yield from (Text(" " * (indent + len(bar) + 4) + line) for line in rest)
-        for detail in _details(each, policy):
+        for detail in _details(each, entitlements.policy):
             yield from (Text(" " * (indent + 2) + line, "dim") for line in wrap_text(detail, room, "  "))
     missing = [each.limit.name for each in meters if each.usage.limit is NOT_INCLUDED]
     if missing:

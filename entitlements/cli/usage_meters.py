@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from entitlements.model.facts import Facts, Remedy
 from entitlements.model.instants import to_instant
-from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Algorithm, Mode, Quota, Rate
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from entitlements.model.limits import Limit, LimitValue
-    from entitlements.model.usage import Usage
+from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Algorithm, Limit, LimitValue, Mode, Quota, Rate
+from entitlements.model.usage import Usage
 
 EARLY = 100
 """No projection is made before one part in so many of a period is over."""

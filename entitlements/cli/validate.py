@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
     from entitlements.model.problem import Problem
     from entitlements.policy import Policy
-
-FIELDS = ("file", "line", "path", "problem", "cure", "severity")
 
 
 def validate(
@@ -59,7 +58,7 @@ def validate(
     console = CliConsole()
     report = {"path": path, "valid": is_valid, "errors": errors, "warnings": warnings}
     console.write_answer(
-        lambda: report | {"problems": [{name: getattr(each, name) for name in FIELDS} for each in problems]},
+        lambda: report | {"problems": [asdict(each) for each in problems]},
         (
             *_problem_lines(problems, is_spaced=console.is_terminal),
             _total(path, loaded, errors, warnings, is_valid=is_valid),

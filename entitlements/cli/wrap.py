@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from rich.cells import cell_len, chop_cells
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _BREAK = re.compile(r"(?<=[A-Za-z][./-])(?=[A-Za-z])")
 """Where a word may break: not inside of numbers and dates."""

@@ -10,7 +10,8 @@ from markdown_it import MarkdownIt
 from rich.cells import cell_len
 
 from entitlements.cli import main
-from entitlements.cli.matrix.comparison import CellKind, matrix_of
+from entitlements.cli.matrix.comparison import matrix_of
+from entitlements.cli.matrix.model import CellKind
 from entitlements.cli.wrap import wrap_text
 from entitlements.policy import Policy
 

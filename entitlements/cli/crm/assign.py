@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from entitlements.cli.crm.options import (
+    REASON_COLUMN,
+    TIER_COLUMN,
     ByOption,
     ColumnOption,
     EncodingOption,
+    FileOptions,
     LabelsOption,
     SeparatorOption,
     assignment_rules,
-    file_options,
 )
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
 from entitlements.cli.loading import open_policy
@@ -25,6 +27,9 @@ from entitlements.cli.options import JsonOption, PolicyOption
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from entitlements.crm import Assigned, Moves
+    from entitlements.policy import Policy
 
 
 def assign(
@@ -43,10 +48,10 @@ def assign(
         typer.Option("--diff", metavar="OLD", help="List the accounts that moved since this file was written."),
     ] = None,
     id: Annotated[str | None, typer.Option("--id", metavar="HEADING", help="The column of the accounts' ids.")] = None,
-    tier_column: Annotated[str, typer.Option("--tier-column", metavar="HEADING", help="The tier's.")] = "Tier",
+    tier_column: Annotated[str, typer.Option("--tier-column", metavar="HEADING", help="The tier's.")] = TIER_COLUMN,
     reason_column: Annotated[
         str, typer.Option("--reason-column", metavar="HEADING", help="The reason's, with --explain.")
-    ] = "Tier Reason",
+    ] = REASON_COLUMN,
     column: ColumnOption = None,
     encoding: EncodingOption = None,
     separator: SeparatorOption = None,
@@ -60,60 +65,50 @@ def assign(
     gets an empty tier. A tier that the policy does not know is kept and reported. Exits with
     1 if there are problems; the file is written all the same.
     """
-    from entitlements.cli.console import CliConsole, with_progress
-    from entitlements.cli.crm.report import report_json, report_lines, warn_of_problems
-    from entitlements.crm import WriteOptions, assign_base, choose_columns, compare, write
-    from entitlements.tiering.segmentation import measure_of
+    from entitlements.cli.console import with_progress
+    from entitlements.cli.crm.report import write_report
+    from entitlements.crm import WriteOptions, write
 
     loaded = open_policy(policy)
-    rules, options = assignment_rules(loaded), file_options(column, encoding, separator)
+    options = FileOptions(column, encoding, separator, id, tier_column, reason_column)
     if output is not None and Path(output).exists() and os.path.samefile(output, export):  # noqa: PTH121 - exists
         raise CommandError(f"{output} is the file that is read; write to another one")
     with usage_errors():
-        measure = measure_of(loaded, by)
-        layouts = [options.open(path, rules) for path in (export, old) if path]
-        columns = [
-            choose_columns(
-                layout, rules, measure, id=id, tier=tier_column, reason=reason_column, given=options.headings
-            )
-            for layout in layouts
-        ]
-        assigned = assign_base(loaded, layouts[0], columns[0], by=by, progress=with_progress)
-    moves = compare(loaded, layouts[1], columns[1], assigned, measure) if old else None
+        assigned, moves, measure = _assign(loaded, by, options, export, old)
     if output is not None:
         choices = WriteOptions(tier_column, reason_column, labels, explain, sort)
         _write_atomically(output, write(loaded, assigned, choices, with_progress))
-    lines = report_lines(loaded, assigned, moves, measure, output)
-    CliConsole().write_answer(lambda: report_json(assigned, moves), lines, as_json=as_json)
-    if not as_json:
-        warn_of_problems(assigned)
+    write_report(loaded, assigned, moves, measure, output=output, as_json=as_json)
     return ExitCode.NO if assigned.errors else ExitCode.YES
+
+
+def _assign(
+    policy: Policy, by: str | None, options: FileOptions, export: str, old: str | None
+) -> tuple[Assigned, Moves | None, str]:
+    """Return the rows with their tiers, the differences from an older file, and the criterion that is added up."""
+    from entitlements.cli.console import with_progress
+    from entitlements.crm import assign_base, compare
+    from entitlements.tiering.segmentation import measure_of
+
+    rules, measure = assignment_rules(policy), measure_of(policy, by)
+    layout, columns = options.read(export, rules, measure)
+    before = options.read(old, rules, measure) if old else None
+    assigned = assign_base(policy, layout, columns, by=by, progress=with_progress)
+    return assigned, compare(policy, *before, assigned, measure) if before else None, measure
 
 
 def _write_atomically(path: str, pieces: Iterable[bytes]) -> None:
     """Write a whole file or nothing; a reader sees the old file until the new one is complete."""
     target = Path(path)
+    temporary = target.parent / f".{target.name}.{token_hex(8)}"
     try:
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as new:
-            try:
-                for piece in pieces:
-                    new.write(piece)
-                new.close()
-                Path(new.name).chmod(_default_mode())
-                Path(new.name).replace(target)
-            except BaseException:
-                new.close()
-                with suppress(OSError):
-                    Path(new.name).unlink()
-                raise
+        with temporary.open("xb") as file:
+            file.writelines(pieces)
+        temporary.replace(target)
     except OSError as error:
         cause = error.strerror or str(error)
         message = f"{path}: the file cannot be written ({cause}); name another one"
         raise CommandError(message, ExitCode.UNREADABLE) from None
-
-
-def _default_mode() -> int:
-    """Return the permissions of new files; those of a temporary file exclude all other users."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+    finally:
+        with suppress(OSError):
+            temporary.unlink()

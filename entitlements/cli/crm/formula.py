@@ -15,14 +15,13 @@ from entitlements.cli.crm.options import (
     LabelsOption,
     SeparatorOption,
     assignment_rules,
-    file_options,
 )
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
 from entitlements.cli.loading import open_policy
 from entitlements.cli.options import JsonOption, PolicyOption
 
 if TYPE_CHECKING:
-    from entitlements.model.segments import RuleSegmentation, ShareSegmentation
+    from entitlements.model.segments import ShareSegmentation
     from entitlements.policy import Policy
     from entitlements.tiering.formula import Formula
 
@@ -52,6 +51,7 @@ def formula(
     """
     from entitlements.cli.console import CliConsole, warn
     from entitlements.model.segments import ShareSegmentation
+    from entitlements.tiering.formula import formula as formula_of_rules
     from entitlements.tiering.segmentation import measure_of
 
     loaded = open_policy(policy)
@@ -60,15 +60,11 @@ def formula(
     with usage_errors():
         field = field or measure_of(loaded, by).replace("-", "_").upper()
         if isinstance(segmentation, ShareSegmentation):
-            if export is None:
-                raise CommandError(
-                    f"segmentation {by!r} is by share of a whole base; give the export too: crm formula accounts.csv"
-                )
-            found = _formula_of_shares(
-                loaded, segmentation, export, file_options(column, encoding, separator), names=names, field=field
-            )
+            options = FileOptions(column, encoding, separator)
+            found = _formula_of_shares(loaded, segmentation, export, options, names=names, field=field)
         else:
-            found = _formula_of_rules(loaded, segmentation, names, field)
+            rules = assignment_rules(loaded)
+            found = formula_of_rules(replace(rules, rules=segmentation.rules) if segmentation else rules, names, field)
     CliConsole().write_answer(
         lambda: {"formula": found.text, "field": field, "left_out": list(found.left_out)}, [found.text], as_json=as_json
     )
@@ -77,20 +73,10 @@ def formula(
     return ExitCode.YES
 
 
-def _formula_of_rules(
-    policy: Policy, segmentation: RuleSegmentation | None, names: dict[str, str], field: str
-) -> Formula:
-    """Return the formula of a segmentation's rules; of the assignment rules if there is no segmentation."""
-    from entitlements.tiering.formula import formula
-
-    rules = assignment_rules(policy)
-    return formula(replace(rules, rules=segmentation.rules) if segmentation else rules, names, field)
-
-
 def _formula_of_shares(
     policy: Policy,
     segmentation: ShareSegmentation,
-    export: str,
+    export: str | None,
     options: FileOptions,
     *,
     names: dict[str, str],
@@ -98,13 +84,15 @@ def _formula_of_shares(
 ) -> Formula:
     """Return the formula of the thresholds that the shares amount to in an export."""
     from entitlements.cli.console import with_progress
-    from entitlements.crm import assign_base, choose_columns
+    from entitlements.crm import assign_base
     from entitlements.tiering.formula import formula_of_thresholds
     from entitlements.tiering.segmentation import thresholds
 
     rules = assignment_rules(policy)
-    layout = options.open(export, rules)
-    columns = choose_columns(layout, rules, segmentation.criterion, given=options.headings)
+    if export is None:
+        message = "is by share of a whole base; give the export too: crm formula accounts.csv"
+        raise CommandError(f"segmentation {segmentation.name!r} {message}")
+    layout, columns = options.read(export, rules, segmentation.criterion)
     assigned = assign_base(policy, layout, columns, by=segmentation.name, progress=with_progress)
     least = thresholds(policy, (each.segmented for each in assigned.results.values()))
     if not least:

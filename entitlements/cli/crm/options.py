@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
+from entitlements.cli.exit_codes import CommandError, ExitCode
 
 if TYPE_CHECKING:
-    from entitlements.crm import Layout
+    from entitlements.crm import Columns, Layout
     from entitlements.model.criteria import AssignmentRules
     from entitlements.policy import Policy
 
@@ -36,34 +36,44 @@ SeparatorOption = Annotated[
     typer.Option("--separator", metavar="SIGN", help="Of the file: comma, semicolon or tab. Default: detected."),
 ]
 
+TIER_COLUMN = "Tier"
+REASON_COLUMN = "Tier Reason"
 _SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t"}
 
 
 @dataclass(frozen=True, slots=True)
 class FileOptions:
     """
-    The options about the format of an export.
+    The options about the format and the columns of an export.
 
     Args:
+        column: Values of `--column`.
         encoding: Of the file; None to detect it.
         separator: Of the file, or its name; None to detect it.
-        headings: The heading of a criterion's column, by criterion.
+        id: Heading of the accounts' ids; None to detect it.
+        tier: Heading of the tier.
+        reason: Heading of the reason.
     """
 
+    column: list[str] | None
     encoding: str | None
     separator: str | None
-    headings: dict[str, str]
+    id: str | None = None
+    tier: str = TIER_COLUMN
+    reason: str = REASON_COLUMN
 
-    def open(self, path: str, rules: AssignmentRules) -> Layout:
+    def read(self, path: str, rules: AssignmentRules, measure: str) -> tuple[Layout, Columns]:
         """
-        Return the layout of a file.
+        Return the layout of a file, and the columns with the criteria of *rules*.
 
         Raises:
-            AccountError: For a file that is not a CSV file.
+            AccountError: For a file that is not a CSV file, or lacks a column.
+            ValueError: For an option that does not fit the policy.
         """
-        from entitlements.crm import read_layout
+        from entitlements.crm import choose_columns, read_layout
         from entitlements.crm.columns import expected_headings
 
+        given = self._headings()
         try:
             data = Path(path).read_bytes()
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
@@ -71,19 +81,20 @@ class FileOptions:
             message = f"{path}: the file cannot be read ({cause}); name a CSV file"
             raise CommandError(message, ExitCode.UNREADABLE) from None
         separator = self.separator and _SEPARATORS.get(self.separator, self.separator)
-        with usage_errors():
-            return read_layout(path, data, encoding=self.encoding, separator=separator, wanted=expected_headings(rules))
+        wanted = expected_headings(rules)
+        layout = read_layout(path, data, encoding=self.encoding, separator=separator, wanted=wanted)
+        columns = choose_columns(layout, rules, measure, id=self.id, tier=self.tier, reason=self.reason, given=given)
+        return layout, columns
 
-
-def file_options(column: list[str] | None, encoding: str | None, separator: str | None) -> FileOptions:
-    """Return the options about a file, from the values of `--column`, `--encoding` and `--separator`."""
-    headings: dict[str, str] = {}
-    for option in column or ():
-        criterion, equals, heading = (part.strip() for part in option.partition("="))
-        if not equals or not criterion or not heading:
-            raise CommandError(f"--column {option!r} is not a criterion and a heading; write arr=ACV")
-        headings[criterion] = heading
-    return FileOptions(encoding, separator, headings)
+    def _headings(self) -> dict[str, str]:
+        """Return the heading of each criterion that `--column` names."""
+        headings: dict[str, str] = {}
+        for option in self.column or ():
+            criterion, equals, heading = (part.strip() for part in option.partition("="))
+            if not equals or not criterion or not heading:
+                raise CommandError(f"--column {option!r} is not a criterion and a heading; write arr=ACV")
+            headings[criterion] = heading
+        return headings
 
 
 def assignment_rules(policy: Policy) -> AssignmentRules:

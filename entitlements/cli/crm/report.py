@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from entitlements.cli.formatting import align_columns
+from entitlements.cli.console import CliConsole, warn
+from entitlements.cli.formatting import align_columns, first_lines
+from entitlements.crm import Assigned, Moves
 from entitlements.model.display import in_words
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from entitlements.crm import Assigned, Moves
-    from entitlements.policy import Policy
+from entitlements.model.problem import Severity
+from entitlements.policy import Policy
 
 SHOWN = 20
 """Names and problems that are listed; JSON lists all of them."""
 
 
-def report_lines(
-    policy: Policy, assigned: Assigned, moves: Moves | None, measure: str, output: str | None
-) -> Iterator[str]:
+def write_report(
+    policy: Policy, assigned: Assigned, moves: Moves | None, measure: str, *, output: str | None, as_json: bool
+) -> None:
     """
-    Yield the report.
+    Write the report to stdout; without `--json`, also the problems to stderr.
 
     Args:
         policy: The policy.
@@ -29,7 +27,20 @@ def report_lines(
         moves: The differences from an older file, if one was given.
         measure: The criterion that the segments add up.
         output: The file that was written, if any.
+        as_json: The option `--json`.
     """
+    lines = [*_segment_lines(policy, assigned, measure), *_move_lines(moves)]
+    lines += [] if output is None else [f"written: {output}"]
+    CliConsole().write_answer(lambda: _to_json(assigned, moves), lines, as_json=as_json)
+    if as_json:
+        return
+    for problem in assigned.problems[:SHOWN]:
+        warn(str(problem), style="red" if problem.severity is Severity.ERROR else "yellow")
+    if len(assigned.problems) > SHOWN:
+        warn(f"… and {len(assigned.problems) - SHOWN:,} more problems: --json tells all", style="red")
+
+
+def _segment_lines(policy: Policy, assigned: Assigned, measure: str) -> Iterator[str]:
     rows: list[tuple[str, ...]] = [("tier", "accounts", f"total {measure}", "share", "least", "most")]
     for each in assigned.segments:
         share = "" if each.share is None else f"{each.share} %"
@@ -39,15 +50,10 @@ def report_lines(
     kept = sum(result.kept for result in assigned.results.values())
     if kept:
         yield f"{kept} of these keep a tier that policy {policy.version} does not know"
-    if moves is not None:
-        yield ""
-        yield from _move_lines(moves)
-    if output is not None:
-        yield f"written: {output}"
 
 
-def report_json(assigned: Assigned, moves: Moves | None) -> dict[str, object]:
-    """Return the report, with every row and problem, for JSON."""
+def _to_json(assigned: Assigned, moves: Moves | None) -> dict[str, object]:
+    """Return the report with every row and problem."""
     rows = [
         {"line": each.line, "account": each.account, "tier": each.tier, "kept": each.before if each.kept else None}
         | {"reason": each.reason}
@@ -62,22 +68,13 @@ def report_json(assigned: Assigned, moves: Moves | None) -> dict[str, object]:
     return whole | {"rows": rows, "problems": problems}
 
 
-def warn_of_problems(assigned: Assigned) -> None:
-    """Write the first problems to stderr, and the number of the others."""
-    from entitlements.cli.console import warn
-    from entitlements.model.problem import Severity
-
-    for problem in assigned.problems[:SHOWN]:
-        warn(str(problem), style="red" if problem.severity is Severity.ERROR else "yellow")
-    if len(assigned.problems) > SHOWN:
-        warn(f"… and {len(assigned.problems) - SHOWN:,} more problems: --json tells all", style="red")
-
-
-def _move_lines(moves: Moves) -> Iterator[str]:
+def _move_lines(moves: Moves | None) -> Iterator[str]:
+    if moves is None:
+        return
+    yield ""
     yield f"{len(moves.moved)} moved, {moves.same} stayed, {len(moves.new)} new, {len(moves.gone)} gone"
     for word, up in (("up", True), ("down", False), ("other", None)):
         yield from (f"  {word:<5}  {move}" for move in moves.moved if move.up is up)
     for word, names in (("new", moves.new), ("gone", moves.gone), ("twice", moves.doubtful)):
-        yield from (f"  {word:<5}  {name}" for name in names[:SHOWN])
-        if len(names) > SHOWN:
-            yield f"  {word:<5}  … and {len(names) - SHOWN:,} more"
+        lines = [f"  {word:<5}  {name}" for name in names]
+        yield from first_lines(lines, SHOWN, f"  {word:<5}  … and {{:,}} more")

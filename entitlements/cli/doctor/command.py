@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entitlements.cli.doctor.facts import FindingSeverity, StoreFinding
+from entitlements.cli.doctor.facts import FindingSeverity, StoreFacts, StoreFinding
 from entitlements.cli.exit_codes import ExitCode
 from entitlements.cli.loading import check_store
 from entitlements.cli.options import JsonOption, StrictOption
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rich.text import Text
-
-    from entitlements.cli.doctor.facts import StoreFacts
 
 FINE, UNKNOWN, WARNING, PROBLEM = FindingSeverity
 STYLES = {FINE: "green", UNKNOWN: "dim", WARNING: "bold yellow", PROBLEM: "bold red"}
@@ -133,5 +132,5 @@ def _to_json(
         "fit": is_fit,
         **read,
         "counts": _counts(findings),
-        "findings": [each.to_dict() for each in findings],
+        "findings": [asdict(each) | {"cure": each.cure or None} for each in findings],
     }

@@ -40,16 +40,6 @@ class StoreFinding:
     cure: str = ""
     servers: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the finding for JSON."""
-        return {
-            "check": self.check,
-            "severity": self.severity.value,
-            "found": self.found,
-            "cure": self.cure or None,
-            "servers": list(self.servers),
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class ClockOffset:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from entitlements.cli.doctor.facts import FindingSeverity, Judgement, StoreFacts, StoreFinding
 from entitlements.cli.doctor.round_trips import judge
 from entitlements.cli.doctor.server_checks import SERVER_CHECKS
 from entitlements.cli.formatting import format_count
 from entitlements.stores.redis.acl import SENTINEL_COMMANDS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 FINE, _, WARNING, PROBLEM = FindingSeverity
 

@@ -6,12 +6,13 @@ The test charge writes one account with a random name, and deletes it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_address
 from secrets import token_hex
 from time import perf_counter_ns, time_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis
 from redis.exceptions import NoPermissionError, RedisClusterException, RedisError, ResponseError
@@ -27,12 +28,7 @@ from entitlements.stores.redis.error_map import unreachable
 from entitlements.stores.redis.keys import account_key
 from entitlements.stores.redis.scripts import SLIDING
 from entitlements.stores.redis.store import RedisStore
-from entitlements.stores.redis.url import target_from_url
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from entitlements.stores.redis.url import Target
+from entitlements.stores.redis.url import Target, target_from_url
 
 SETTINGS = (
     "save",

@@ -6,22 +6,13 @@ docs/operating-redis.md has the figures behind the cures.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from entitlements.cli.doctor.facts import FindingSeverity, Judgement, ServerFacts, StoreFacts, UserRights
 from entitlements.cli.doctor.round_trips import format_micros, judge
 from entitlements.cli.formatting import format_count
-from entitlements.stores.redis.acl import (
-    DOCTOR_COMMANDS,
-    OLDEST,
-    acl_rules,
-    key_pattern,
-    known_commands,
-    required_commands,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from entitlements.stores.redis import acl
 
 FINE, UNKNOWN, WARNING, PROBLEM = FindingSeverity
 
@@ -35,7 +26,7 @@ _PERSIST = "here and in the server's configuration file"
 
 def _version(_: StoreFacts, server: ServerFacts) -> Iterator[Judgement]:
     name = f"{server.hello.get('server', 'server')} {server.hello.get('version', 'of no version')}"
-    if server.version < OLDEST:
+    if server.version < acl.OLDEST:
         yield PROBLEM, f"{name} is too old", "run Redis 6.2, Valkey 7.2 or a later one"
     else:
         yield FINE, name, ""
@@ -158,8 +149,8 @@ def _failover(facts: StoreFacts, server: ServerFacts) -> Iterator[Judgement]:
 
 
 def _acl(facts: StoreFacts, server: ServerFacts) -> Iterator[Judgement]:
-    rights, keys = server.rights, key_pattern(facts.namespace)
-    commands = required_commands(cluster=facts.topology == "cluster", database=bool(facts.database))
+    rights, keys = server.rights, acl.key_pattern(facts.namespace)
+    commands = acl.required_commands(cluster=facts.topology == "cluster", database=bool(facts.database))
     spare = _spare_rights(rights, server.version, commands, keys)
     user = f"user {rights.user}"
     if rights.missing or not rights.keys:
@@ -168,7 +159,7 @@ def _acl(facts: StoreFacts, server: ServerFacts) -> Iterator[Judgement]:
         grants = [f"~{keys}"] * (not rights.keys) + [f"+{each}" for each in rights.missing]
         yield PROBLEM, f"{user} {' and '.join(lacks)}", f"ACL SETUSER {rights.user} {' '.join(grants)}"
     elif spare:
-        rules = " ".join(acl_rules(facts.namespace, server.version, commands))
+        rules = " ".join(acl.acl_rules(facts.namespace, server.version, commands))
         cure = f"give the store a user of its own: ACL SETUSER entitlements on >PASSWORD {rules}"
         yield WARNING, f"{user} may do more than the store needs: {', '.join(spare)}", cure
     elif rights.commands is None:
@@ -181,7 +172,7 @@ def _acl(facts: StoreFacts, server: ServerFacts) -> Iterator[Judgement]:
 def _spare_rights(rights: UserRights, version: tuple[int, int], commands: tuple[str, ...], keys: str) -> list[str]:
     """Return the rights beyond *commands* and *keys*, in words; the commands that the doctor runs do not count."""
     spare = []
-    known = {f"+{each}" for each in known_commands(version, commands + DOCTOR_COMMANDS)}
+    known = {f"+{each}" for each in acl.known_commands(version, commands + acl.DOCTOR_COMMANDS)}
     granted = rights.commands or ()
     if "+@all" in granted:
         spare.append("every command")

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
 
-from entitlements.cli.matrix.comparison import SectionKind, ranked_tiers
+from entitlements.cli.matrix.comparison import ranked_tiers
+from entitlements.cli.matrix.model import Section, SectionKind
 from entitlements.model.display import in_json
 from entitlements.model.instants import to_timedelta
-from entitlements.model.limits import NOT_INCLUDED, Allocation, Limit, Quota, Rate
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from entitlements.cli.matrix.comparison import Section
-    from entitlements.model.policy import AddOn, Feature, Policy, Tier
-
-_KINDS: dict[type[Limit], str] = {Rate: "rate", Quota: "quota", Allocation: "allocation"}
+from entitlements.model.limits import NOT_INCLUDED, Limit, Quota, Rate
+from entitlements.model.policy import AddOn, Feature, Policy, Tier
 
 
 def to_json(policy: Policy, sections: Collection[Section]) -> dict[str, object]:
@@ -27,21 +21,19 @@ def to_json(policy: Policy, sections: Collection[Section]) -> dict[str, object]:
         sections: The sections of its matrix to include.
     """
     tiers = ranked_tiers(policy)
-    whole: dict[str, object] = {
+    tables: dict[SectionKind, object] = {
+        SectionKind.LIMITS: {limit.name: _limit(limit, tiers) for limit in policy.limits.values()},
+        SectionKind.FEATURES: {feature.name: _feature(feature, tiers) for feature in policy.features.values()},
+        SectionKind.VALUES: _values(tiers, {word for section in sections for word in section.words}),
+        SectionKind.ADD_ONS: {add_on.name: _add_on(add_on, tiers) for add_on in policy.add_ons.values()},
+    }
+    kinds = {section.kind for section in sections}
+    return {
         "policy": policy.version,
         "currency": policy.currency,
         "tiers": [_tier(tier) for tier in tiers],
+        **{kind.value: table for kind, table in tables.items() if kind in kinds},
     }
-    kinds = {section.kind for section in sections}
-    if SectionKind.LIMITS in kinds:
-        whole["limits"] = {limit.name: _limit(limit, tiers) for limit in policy.limits.values()}
-    if SectionKind.FEATURES in kinds:
-        whole["features"] = {feature.name: _feature(feature, tiers) for feature in policy.features.values()}
-    if SectionKind.VALUES in kinds:
-        whole["values"] = _values(tiers, {word for section in sections for word in section.words})
-    if SectionKind.ADD_ONS in kinds:
-        whole["add-ons"] = {add_on.name: _add_on(add_on, tiers) for add_on in policy.add_ons.values()}
-    return whole
 
 
 def _tier(tier: Tier) -> dict[str, object]:
@@ -57,7 +49,7 @@ def _tier(tier: Tier) -> dict[str, object]:
 
 def _limit(limit: Limit, tiers: list[Tier]) -> dict[str, object]:
     return {
-        "kind": _KINDS[type(limit)],
+        "kind": type(limit).__name__.lower(),
         "unit": limit.unit,
         "about": limit.about,
         "window": in_json(to_timedelta(limit.window)) if isinstance(limit, Rate) else None,

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from entitlements.cli.matrix.comparison import Cell, CellKind
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from entitlements.cli.matrix.comparison import Matrix, Section
+from entitlements.cli.matrix.model import Cell, CellKind, Matrix, Section
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>&|~#])")
 

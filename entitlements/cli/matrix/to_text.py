@@ -8,18 +8,15 @@ line of any length.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.text import Text
 
-from entitlements.cli.matrix.comparison import Cell, CellKind, Column, Matrix, MatrixRow, Section
+from entitlements.cli.matrix.model import Cell, CellKind, Column, Matrix, MatrixRow, Section
 from entitlements.cli.wrap import wrap_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 GAP = 2
 NARROWEST = 9
