@@ -92,7 +92,7 @@ def timed(enforcer, run):
 
 def path_of_outcome(outcome):
     """Return the path that answered an order."""
-    return "store" if not outcome.ways else "local" if outcome.lines[0].fits else "refused"
+    return "store" if not outcome.fallbacks else "local" if outcome.lines[0].fits else "refused"
 
 
 def noted(verb, path_of, breaker, run):

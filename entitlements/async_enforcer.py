@@ -69,16 +69,16 @@ R = TypeVar("R")
 
 class AsyncEnforcer:
     """
-    Same as `Enforcer` for an event loop; safe from any task.
+    Decides what accounts may do, how much, and how fast, on event loops; safe from any task.
 
     Args:
         policy: The policy in force.
-        accounts: As `Enforcer` takes them, or anything with an async `find(id)`; a
-            source that blocks runs in a thread.
+        accounts: As for `Enforcer`, or anything with an async `find(id)`; a blocking source
+            runs in a thread.
         store: `memory://`, or a store for an event loop.
-        clock: Tells the time in microseconds since 1970; the system's by default.
-        hooks: Callables that see every event.
-        expected_processes: How many processes share the limits: each takes its share of a
+        clock: Returns the time in microseconds since 1970; the system's clock by default.
+        hooks: Callables that take every event.
+        expected_processes: The number of processes that share the limits; each takes its share of a
             rate while the store is away. `WEB_CONCURRENCY` by default, else 1.
 
     Raises:
@@ -115,42 +115,42 @@ class AsyncEnforcer:
 
     @property
     def via(self) -> str:
-        """Where it counts, as `Decision.via` has it: `memory` or `store`."""
+        """The path of counted decisions, as in `Decision.via`: `memory` or `store`."""
         return self._store.via
 
     # -- what the account may do -------------------------------------------------------
 
     async def can(self, account: str | Account, feature: str) -> bool:
-        """Same as `Enforcer.can`."""
+        """Return True if the account has a feature, a `feature:level`, or a limit above 0; see `Enforcer.can`."""
         resolved = self._cache.by_id.get(account) if isinstance(account, str) else None
         if resolved is None or not resolved.since <= self._clock() < resolved.until:
             resolved = await self._resolve(account)
         return self._can(resolved.entitlements, feature)
 
     async def decide(self, account: str | Account, feature: str) -> Decision:
-        """Same as `Enforcer.decide`."""
+        """Return the answer to `can` with its reason, source, remedy and trace; never calls the store; see `Enforcer.decide`."""
         return self._hooks.decided("decide", steps.decide(await self.entitlements(account), feature))
 
     async def value(self, account: str | Account, key: str) -> Value | NotIncluded:
-        """Same as `Enforcer.value`."""
+        """Return a configuration value of the account's tier; see `Entitlements.value`; see `Enforcer.value`."""
         return (await self.entitlements(account)).value(key)
 
     async def entitlements(self, account: str | Account) -> Entitlements:
-        """Same as `Enforcer.entitlements`."""
+        """Return everything that is resolved for the account, as of now; see `Enforcer.entitlements`."""
         return (await self._resolve(account)).entitlements
 
     # -- what service it is owed -------------------------------------------------------
 
     async def sla(self, account: str | Account, priority: str) -> ServiceLevel:
-        """Same as `Enforcer.sla`."""
+        """Return the response and resolution times that the account is owed for a ticket, if any; see `Enforcer.sla`."""
         return service_level(await self.entitlements(account), priority, ZoneInfo)
 
     async def uptime(self, account: str | Account) -> Uptime:
-        """Same as `Enforcer.uptime`."""
+        """Return the uptime guarantee of the account's tier and the credits for a lower one; see `Enforcer.uptime`."""
         return uptime(await self.entitlements(account))
 
     async def health(self, account: str | Account, measured: Mapping[str, object] | None = None) -> Health:
-        """Same as `Enforcer.health`."""
+        """Return the health score of the account, by its tier's weights; see `Enforcer.health`."""
         return advice.health(await self._resolve(account), measured)
 
     # -- how much, how fast ------------------------------------------------------------
@@ -158,7 +158,7 @@ class AsyncEnforcer:
     async def consume(
         self, account: str | Account, what: Wanted, n: int = 1, *, key: str | None = None, scope: str | None = None
     ) -> Decision:
-        """Same as `Enforcer.consume`."""
+        """Take units, all or nothing, in one round trip; see `Enforcer.consume`."""
         if key is None and scope is None:
             resolved = self._cache.by_id.get(account) if type(account) is str else None
             if resolved is None or not resolved.since <= self._clock() < resolved.until:
@@ -176,11 +176,11 @@ class AsyncEnforcer:
         return await self._charge(await self._resolve(account), Verb.CONSUME, what, n, key=key, scope=scope)
 
     async def peek(self, account: str | Account, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
-        """Same as `Enforcer.peek`."""
+        """Return the decision that `consume` would, and spend nothing; see `Enforcer.peek`."""
         return await self._charge(await self._resolve(account), Verb.PEEK, what, n, scope=scope)
 
     async def refund(self, decision: Decision, *, rates: bool = False) -> bool:
-        """Same as `Enforcer.refund`."""
+        """Refund what a decision took, once, into the period it was taken from; see `Enforcer.refund`."""
         step = steps.refund(decision, rates=rates)
         if step is None or not self._refunded.claim(decision):
             return False
@@ -190,7 +190,7 @@ class AsyncEnforcer:
     def reserve(
         self, account: str | Account, what: Wanted, n: int = 1, *, ttl: float | timedelta = 60, key: str | None = None
     ) -> AsyncReservation:
-        """Same as `Enforcer.reserve`."""
+        """Hold units of quotas and allocations for work that outlives a request; see `Enforcer.reserve`."""
         lasts = check_duration(ttl, "ttl")
         held: dict[str, int] = {}
         lapses: list[int] = []
@@ -205,40 +205,40 @@ class AsyncEnforcer:
         return AsyncReservation(reserve, *self._settling(account, held, lapses))
 
     def reservation(self, account: str | Account, id: str) -> AsyncReservation:
-        """Same as `Enforcer.reservation`."""
+        """Return a reservation that was made elsewhere, to commit or cancel it; see `Enforcer.reservation`."""
         return AsyncReservation(None, *self._settling(account, None), id=reservations.check_reservation_id(id))
 
     async def assign(self, account: str | Account, limit: str, holder: str) -> Decision:
-        """Same as `Enforcer.assign`."""
+        """Assign a unit of an allocation to *holder*; a holder who has one keeps it; see `Enforcer.assign`."""
         operation = new_operation_id()
         return await self._run(steps.assign(await self.entitlements(account), self._clock(), limit, holder, operation))
 
     async def unassign(self, account: str | Account, limit: str, holder: str) -> bool:
-        """Same as `Enforcer.unassign`."""
+        """Take back the unit of *holder*; return True if they held one; see `Enforcer.unassign`."""
         return await self._run(steps.unassign(await self.entitlements(account), limit, holder))
 
     async def release(self, account: str | Account, limit: str, amount: int = 1) -> int:
-        """Same as `Enforcer.release`."""
+        """Release anonymous units of an allocation; return how many were released; see `Enforcer.release`."""
         return await self._run(steps.release(await self.entitlements(account), limit, amount))
 
     async def holders(self, account: str | Account, limit: str) -> tuple[str, ...]:
-        """Same as `Enforcer.holders`."""
+        """Return the holders of an allocation, sorted; see `Enforcer.holders`."""
         return await self._run(steps.holders(await self.entitlements(account), limit))
 
     async def set_usage(self, account: str | Account, limit: str, total: int) -> Usage:
-        """Same as `Enforcer.set_usage`."""
+        """Set the usage of a quota's running period, or of an allocation, to *total*; see `Enforcer.set_usage`."""
         return await self._run(steps.set_usage(await self.entitlements(account), self._clock(), limit, total))
 
     async def usage(self, account: str | Account, *, scope: str | None = None) -> dict[str, Usage]:
-        """Same as `Enforcer.usage`."""
+        """Return the usage of every limit of the account; with a scope, of the scope's limits as well; see `Enforcer.usage`."""
         return await self._run(steps.usage(await self.entitlements(account), self._clock(), scope))
 
     async def history(self, account: str | Account, limit: str) -> tuple[Period, ...]:
-        """Same as `Enforcer.history`."""
+        """Return a quota's periods, newest first, the running one included, 13 at most; see `Enforcer.history`."""
         return await self._run(steps.history(await self.entitlements(account), self._clock(), limit))
 
     async def forget(self, account: str | Account) -> None:
-        """Same as `Enforcer.forget`."""
+        """Delete every counter of a closed account, and its cached state here; see `Enforcer.forget`."""
         id = account_id(account)
         await self._run(steps.forget(id))
         await self.refresh(id)
@@ -246,7 +246,7 @@ class AsyncEnforcer:
     # -- moving between tiers ------------------------------------------------------------
 
     async def plan_change(self, account: str | Account, to: str, *, at: datetime | None = None) -> ChangePreview:
-        """Same as `Enforcer.plan_change`."""
+        """Return the effects of moving the account to the tier *to*, and their dates; change nothing; see `Enforcer.plan_change`."""
         resolved = await self._resolve(account)
         require_account(resolved)
         return advice.plan_change(resolved, await self.usage(account), to, now=self._clock(), at=at)
@@ -254,7 +254,7 @@ class AsyncEnforcer:
     async def review(
         self, account: str | Account, *, requests: Iterable[FeatureRequest] = (), events: Iterable[str] = ()
     ) -> Review:
-        """Same as `Enforcer.review`."""
+        """Return the review of the account's tier: upgrade, keep, optimise or downgrade, with the reasons; see `Enforcer.review`."""
         resolved = await self._resolve(account)
         require_account(resolved)
         usage = await self.usage(account)
@@ -264,22 +264,22 @@ class AsyncEnforcer:
     # -- upkeep ------------------------------------------------------------------------
 
     async def account(self, account: str | Account) -> AsyncBoundAccount:
-        """Same as `Enforcer.account`."""
+        """Return a handle: the same verbs, bound to one account; see `Enforcer.account`."""
         return AsyncBoundAccount(self, account, await self._resolve(account))
 
     async def refresh(self, account: str | Account) -> None:
-        """Same as `Enforcer.refresh`."""
+        """Drop the account's cached state in this process; the next call loads it again; see `Enforcer.refresh`."""
         id = account_id(account)
         if self._accounts is not None:
             self._accounts.refresh(id)
         self._cache.drop(id)
 
     async def reload(self, policy: Policy) -> None:
-        """Same as `Enforcer.reload`."""
+        """Put another policy in force for all later calls; if the accounts fail under it, nothing changes; see `Enforcer.reload`."""
         self._reload(policy)
 
     async def watch(self, path: str | PathLike[str], *, every: float | timedelta = 5) -> None:
-        """Same as `Enforcer.watch`; files are read in a thread."""
+        """Put the policy at *path* in force, now and whenever its files change; files are read in a thread."""
         files = await asyncio.to_thread(PolicyFiles, path)
         clock = self._clock.clock if isinstance(self._clock, PollingClock) else self._clock
         watching = PollingClock(clock, every, lambda: self._look(files))
@@ -287,7 +287,7 @@ class AsyncEnforcer:
         self._clock = watching
 
     def _reload(self, policy: Policy) -> None:
-        # Accounts first: where they fail under it nothing has changed, and none of the old ones is resolved under it.
+        # Accounts first: if they fail under it nothing has changed, and no old one is cached under it.
         self._accounts = open_async_accounts(self._accounts, policy=check_policy(policy))
         before = self._cache.reload(policy)
         self._hooks.notify(Reloaded(before.version, policy.version))
@@ -297,12 +297,12 @@ class AsyncEnforcer:
         Connect to a networked store now, rather than at the first charge.
 
         Raises:
-            StoreError: Where it cannot be reached, or is too old.
+            StoreError: If it cannot be reached, or is too old.
         """
         await self._store.open()
 
     async def aclose(self) -> None:
-        """Same as `Enforcer.close`."""
+        """Close the store's connections; see `Enforcer.close`."""
         await self._store.aclose()
 
     async def __aenter__(self) -> Self:
@@ -365,7 +365,7 @@ class AsyncEnforcer:
     # -- the shell ---------------------------------------------------------------------
 
     def _look(self, files: PolicyFiles) -> None:
-        """Look at the files of the policy, in a thread where there is a loop to come back to."""
+        """Check the files of the policy, in a thread if a loop is running."""
         try:
             looking = asyncio.get_running_loop().run_in_executor(None, files.poll)
         except RuntimeError:  # a plain call outside of any loop, or a loop that is shutting down
@@ -380,7 +380,7 @@ class AsyncEnforcer:
         files.deliver(partial(self._became, files.path))
 
     def _became(self, path: str, found: Policy | str) -> None:
-        """Put what the files of the policy have become in force, or tell why not."""
+        """Put a new version of the policy in force, or report why not."""
         problem = found if isinstance(found, str) else try_reload(found, self._reload)
         if problem is not None:
             self._hooks.reload_failed(path, problem)

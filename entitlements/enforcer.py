@@ -70,9 +70,9 @@ class Enforcer:
         accounts: `{id: tier | Account}`, a path to a CSV, anything with `find(id)`, or
             None: then pass `Account` objects.
         store: `memory://`, or a store.
-        clock: Tells the time in microseconds since 1970; the system's by default.
-        hooks: Callables that see every event.
-        expected_processes: How many processes share the limits: each takes its share of a
+        clock: Returns the time in microseconds since 1970; the system's clock by default.
+        hooks: Callables that take every event.
+        expected_processes: The number of processes that share the limits; each takes its share of a
             rate while the store is away. `WEB_CONCURRENCY` by default, else 1.
 
     Raises:
@@ -109,7 +109,7 @@ class Enforcer:
 
     @property
     def via(self) -> str:
-        """Where it counts, as `Decision.via` has it: `memory` or `store`."""
+        """The path of counted decisions, as in `Decision.via`: `memory` or `store`."""
         return self._store.via
 
     # -- what the account may do -------------------------------------------------------
@@ -124,7 +124,7 @@ class Enforcer:
 
         Raises:
             UnknownFeature: For a name that the policy does not know.
-            AccountError: For an account that cannot be right.
+            AccountError: For an invalid account.
         """
         resolved = self._cache.by_id.get(account) if isinstance(account, str) else None
         if resolved is None or not resolved.since <= self._clock() < resolved.until:
@@ -145,7 +145,7 @@ class Enforcer:
         return self.entitlements(account).value(key)
 
     def entitlements(self, account: str | Account) -> Entitlements:
-        """Return everything resolved for the account, now."""
+        """Return everything that is resolved for the account, as of now."""
         return self._resolve(account).entitlements
 
     # -- what service it is owed -------------------------------------------------------
@@ -159,8 +159,8 @@ class Enforcer:
             priority: `"P1"`, as the policy names it under `sla`.
 
         Raises:
-            UnknownFeature: For a priority that no tier of the policy knows.
-            PolicyError: For values that make no commitment and no clock.
+            UnknownFeature: For a priority that no tier of the policy has.
+            PolicyError: For values that are no commitment, or no support clock.
         """
         return service_level(self.entitlements(account), priority, ZoneInfo)
 
@@ -177,7 +177,7 @@ class Enforcer:
             measured: Scores from 0 to 100 by component; those among the account's attributes by default.
 
         Raises:
-            AccountError: For a score that is no number from 0 to 100, or of no component.
+            AccountError: For a score that is no number from 0 to 100, or of an unknown component.
         """
         return advice.health(self._resolve(account), measured)
 
@@ -193,12 +193,12 @@ class Enforcer:
             account: An id, or an `Account`.
             what: A limit's name, or `{limit: units}`.
             n: Units of a single limit, 1 to 2^53-1.
-            key: Names the charge: a repeat within 24 hours returns the first decision.
-            scope: For limits with a `per`: whose meter, beside the account's own.
+            key: An idempotency key: a repeat within 24 hours returns the first decision.
+            scope: For limits with a `per`, the scope whose meter is charged in addition to the account's own.
 
         Raises:
             UnknownFeature: For a name that is no limit.
-            ValueError: For units, a key or a scope that cannot be.
+            ValueError: For invalid units, an invalid key or scope.
             KeyReused: For a key that stands for another charge of the account.
         """
         if key is None and scope is None:
@@ -221,14 +221,14 @@ class Enforcer:
 
     def refund(self, decision: Decision, *, rates: bool = False) -> bool:
         """
-        Give back what a decision took, once, into the period it was taken from.
+        Refund what a decision took, once, into the period it was taken from.
 
         Args:
-            decision: What `consume` or `assign` returned.
-            rates: Whether units of rates come back as well.
+            decision: The result of `consume` or `assign`.
+            rates: Refund units of rates as well.
 
         Returns:
-            Whether anything was given back: False for a refusal, the second time, and
+            True if anything was refunded: False for a refusal, the second time, and
             after 10 minutes (24 hours with a key).
         """
         step = steps.refund(decision, rates=rates)
@@ -248,7 +248,7 @@ class Enforcer:
             what: A limit's name, or `{limit: units}`; rates among them are consumed.
             n: Units of a single limit.
             ttl: Seconds, or a timedelta, after which it lapses.
-            key: Names the reservation; a repeat returns the first one.
+            key: An idempotency key; a repeat returns the first reservation.
 
         Raises:
             UnknownFeature, ValueError, KeyReused: As `consume`; also for rates alone.
@@ -264,30 +264,30 @@ class Enforcer:
         Return a reservation that was made elsewhere, to commit or cancel it.
 
         Raises:
-            ValueError: For what can be no reservation's id.
+            ValueError: For an invalid reservation id.
         """
         return self._reservation(account, reservations.check_reservation_id(id), None, 0, None)
 
     def assign(self, account: str | Account, limit: str, holder: str) -> Decision:
-        """Give *holder* a unit of an allocation; whoever has one keeps it."""
+        """Assign a unit of an allocation to *holder*; a holder who has one keeps it."""
         operation = new_operation_id()
         return self._run(steps.assign(self.entitlements(account), self._clock(), limit, holder, operation))
 
     def unassign(self, account: str | Account, limit: str, holder: str) -> bool:
-        """Take the unit of *holder* back, and say whether they held one."""
+        """Take back the unit of *holder*; return True if they held one."""
         return self._run(steps.unassign(self.entitlements(account), limit, holder))
 
     def release(self, account: str | Account, limit: str, amount: int = 1) -> int:
-        """Give anonymous units of an allocation back, and say how many."""
+        """Release anonymous units of an allocation; return how many were released."""
         return self._run(steps.release(self.entitlements(account), limit, amount))
 
     def holders(self, account: str | Account, limit: str) -> tuple[str, ...]:
-        """Return who holds units of an allocation, sorted."""
+        """Return the holders of an allocation, sorted."""
         return self._run(steps.holders(self.entitlements(account), limit))
 
     def set_usage(self, account: str | Account, limit: str, total: int) -> Usage:
         """
-        Make *total* what is used of a quota's running period, or of an allocation.
+        Set the usage of a quota's running period, or of an allocation, to *total*.
 
         Raises:
             UnknownFeature: For a name that is no limit.
@@ -296,7 +296,7 @@ class Enforcer:
         return self._run(steps.set_usage(self.entitlements(account), self._clock(), limit, total))
 
     def usage(self, account: str | Account, *, scope: str | None = None) -> dict[str, Usage]:
-        """Return every meter of the account; with a scope, those resolved for it as well."""
+        """Return the usage of every limit of the account; with a scope, of the scope's limits as well."""
         return self._run(steps.usage(self.entitlements(account), self._clock(), scope))
 
     def history(self, account: str | Account, limit: str) -> tuple[Period, ...]:
@@ -304,7 +304,7 @@ class Enforcer:
         return self._run(steps.history(self.entitlements(account), self._clock(), limit))
 
     def forget(self, account: str | Account) -> None:
-        """Delete every counter of a closed account, and what is resolved of it here."""
+        """Delete every counter of a closed account, and its cached state here."""
         id = account_id(account)
         self._run(steps.forget(id))
         self.refresh(id)
@@ -313,16 +313,16 @@ class Enforcer:
 
     def plan_change(self, account: str | Account, to: str, *, at: datetime | None = None) -> ChangePreview:
         """
-        Return what moving the account to the tier *to* would do, and when; changes nothing.
+        Return the effects of moving the account to the tier *to*, and their dates; change nothing.
 
         Args:
             account: An id, or an `Account`.
             to: A tier's id or alias.
-            at: When it is wanted (aware); a downgrade is never before its notice.
+            at: The wanted date (aware); a downgrade never takes effect before its notice period ends.
 
         Raises:
-            ValueError: For a tier that there is not, or a trial plan.
-            UnknownAccount: For an account that there is not.
+            ValueError: For an unknown tier, or a trial plan.
+            UnknownAccount: For an unknown account.
         """
         resolved = self._resolve(account)
         require_account(resolved)
@@ -332,16 +332,16 @@ class Enforcer:
         self, account: str | Account, *, requests: Iterable[FeatureRequest] = (), events: Iterable[str] = ()
     ) -> Review:
         """
-        Return whether the account should stay in its tier, from what was counted and what is told of it.
+        Return the review of the account's tier: upgrade, keep, optimise or downgrade, with the reasons.
 
         Args:
             account: An id, or an `Account`.
-            requests: Features that it was denied, as `FeatureRequests.of` has them.
-            events: What happened to its business, in the policy's words (`transition.events`).
+            requests: Features that the account was denied, as `FeatureRequests.of` returns them.
+            events: Events of its business, as the policy names them (`transition.events`).
 
         Raises:
-            ValueError: For an event that the policy does not know.
-            UnknownAccount: For an account that there is not.
+            ValueError: For an event that the policy does not name.
+            UnknownAccount: For an unknown account.
         """
         resolved = self._resolve(account)
         require_account(resolved)
@@ -352,20 +352,20 @@ class Enforcer:
     # -- upkeep ------------------------------------------------------------------------
 
     def account(self, account: str | Account) -> BoundAccount:
-        """Return the same verbs, bound to one account."""
+        """Return a handle: the same verbs, bound to one account."""
         self._resolve(account)
         return BoundAccount(self, account)
 
     def refresh(self, account: str | Account) -> None:
-        """Drop what is resolved of the account here; the next call sees the directory's."""
+        """Drop the account's cached state in this process; the next call loads it again."""
         id = account_id(account)
         if self._accounts is not None:
             self._accounts.refresh(id)
         self._cache.drop(id)
 
     def reload(self, policy: Policy) -> None:
-        """Put another policy in force, for every call from now on; where the accounts fail under it, nothing changes."""
-        # Accounts first: where they fail under it nothing has changed, and none of the old ones is resolved under it.
+        """Put another policy in force for all later calls; if the accounts fail under it, nothing changes."""
+        # Accounts first: if they fail under it nothing has changed, and no old one is cached under it.
         self._accounts = open_accounts(self._accounts, policy=check_policy(policy))
         before = self._cache.reload(policy)
         self._hooks.notify(Reloaded(before.version, policy.version))
@@ -374,18 +374,18 @@ class Enforcer:
         """
         Put the policy at *path* in force, now and whenever its files change.
 
-        Calls look at the files, at most one in *every*, and load what has stood still from
-        one look to the next. What is bad, cut off or half written is logged and told to
-        hooks (`ReloadFailed`), and the policy in force stays; so it does where something is
-        lost and the policy's version is the same, as in a file that was cut off.
+        Calls check the files, at most once in *every*, and load a version that did not change from one check to
+        the next. A version that is invalid, truncated or half written is logged and sent to hooks
+        (`ReloadFailed`), and the policy in force stays. So it does if the new version has lost something and
+        has the same version number, as a truncated file would.
 
         Args:
-            path: As `Policy.load()` takes it; write a new file and rename it.
-            every: The least time between two looks: seconds, or a timedelta.
+            path: As for `Policy.load()`; write a new file and rename it.
+            every: The least time between two checks: seconds, or a timedelta.
 
         Raises:
-            PolicyError: Where it is no policy now.
-            ValueError: For a time that is none.
+            PolicyError: If it is no valid policy now.
+            ValueError: For an invalid time.
         """
         files = PolicyFiles(path)
         clock = self._clock.clock if isinstance(self._clock, PollingClock) else self._clock
@@ -394,7 +394,7 @@ class Enforcer:
         self._clock = watching
 
     def close(self) -> None:
-        """Let go of the store's connections."""
+        """Close the store's connections."""
         self._store.close()
 
     def __enter__(self) -> Self:
@@ -410,7 +410,7 @@ class Enforcer:
     # -- the shell ---------------------------------------------------------------------
 
     def _look(self, files: PolicyFiles) -> None:
-        """Look at the files of the policy, and put what they have become in force, or tell why not."""
+        """Check the files of the policy, and put a new version in force or report why not."""
         files.poll()
         files.deliver(partial(self._became, files.path))
 

@@ -31,7 +31,7 @@ class Hook(Protocol):
 
 @runtime_checkable
 class Accounts(Protocol):
-    """Where accounts come from."""
+    """A directory of accounts."""
 
     def find(self, id: str, /) -> Account | None:
         """Return the account, or None if there is none."""
@@ -40,7 +40,7 @@ class Accounts(Protocol):
 
 @runtime_checkable
 class AsyncAccounts(Protocol):
-    """Where accounts come from, for `AsyncEnforcer`."""
+    """A directory of accounts, for `AsyncEnforcer`."""
 
     async def find(self, id: str, /) -> Account | None:
         """Return the account, or None if there is none."""

@@ -41,5 +41,7 @@ class FastPath:
 
     def headers(self, facts: Facts, answer: Outcome) -> Headers | None:
         """Return the response headers for a unit that the store admitted; None if they take a decision."""
-        status, now, lines, _, _, ways, _ = answer
-        return self._limit_headers(facts, now, lines[0]) if status is _ADMITTED and not ways and lines[0][0] else None
+        status, now, lines, _, _, fallbacks, _ = answer
+        return (
+            self._limit_headers(facts, now, lines[0]) if status is _ADMITTED and not fallbacks and lines[0][0] else None
+        )

@@ -59,7 +59,7 @@ def lowest_tier_denial(
     if not costs:
         return None
     planned = plan(lowest, Verb.CONSUME, wanted_units(costs, 1), 0, scope=scope)
-    if not any(share.refuses for share in planned.shares):
+    if not any(each.refuses for each in planned.limits):
         return None
     decision = without_store(planned)
     return decision if decision.reason in UNENTITLED else None

@@ -33,7 +33,7 @@ class Status(StrEnum):
     WAIVED = "waived"
 
 
-class Way(StrEnum):
+class Fallback(StrEnum):
     """
     The answer to one part of a charge while the store was unreachable.
 
@@ -83,7 +83,7 @@ class Outcome(NamedTuple):
         lines: One per part, in the order of the parts; empty if the charge was not decided.
         forgotten: Number of operation ids that were dropped before they expired, to make room.
         sizes: For a replay, the size of each part at the first charge.
-        ways: The answer to each part without the store; empty if the store answered.
+        fallbacks: The answer to each part without the store; empty if the store answered.
         via: The path that answered, if it is not the store's own.
     """
 
@@ -92,7 +92,7 @@ class Outcome(NamedTuple):
     lines: tuple[Line, ...] = ()
     forgotten: int = 0
     sizes: tuple[Size, ...] = ()
-    ways: tuple[Way, ...] = ()
+    fallbacks: tuple[Fallback, ...] = ()
     via: str = ""
 
 

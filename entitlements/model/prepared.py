@@ -1,4 +1,4 @@
-"""What is derived once and used again: the only mutable state on frozen values, and never part of their equality."""
+"""Caches on frozen values: derived once, used again, and never part of equality."""
 
 from __future__ import annotations
 

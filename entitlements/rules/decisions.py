@@ -1,9 +1,9 @@
 """
-The pure half after the store: from its lines to one decision.
+Decision building: the pure half after the store.
 
-Refused, the deciding part is the one with the longest wait, a *never* beating any
-wait; allowed, the one with the smallest share left. A shadow part says in `parts` what
-would have been, and decides nothing.
+The deciding part of a refusal is the one with the longest wait; a *never* beats any wait. The deciding part
+of an admission is the one with the smallest share of its limit left. A shadow part shows in `parts` what
+would have been decided, and decides nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from entitlements.errors import KeyReused
-from entitlements.model.answers import Line, Outcome, Status, Way
+from entitlements.model.answers import Fallback, Line, Outcome, Status
 from entitlements.model.charge import Charge, Part, Recall, Refund
 from entitlements.model.decision import Decision, new_decision
 from entitlements.model.facts import Facts, Reason, Receipt
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
 
     from entitlements.model.answers import PeriodCount
     from entitlements.model.entitlements import Entitlements
-    from entitlements.rules.planning import Plan, Share
+    from entitlements.rules.planning import LimitPlan, Plan
 
 _ALLOWING = frozenset({Reason.INCLUDED, Reason.WITHIN_LIMIT, Reason.UNLIMITED, Reason.OUTAGE_ALLOWED})
 _REFUSED = {Rate: Reason.RATE_LIMITED, Quota: Reason.QUOTA_EXCEEDED, Allocation: Reason.ALLOCATION_FULL}
 _ADMITTED, _NOT_ADMITTED, _WITHIN_LIMIT = Status.ADMITTED, Status.REFUSED, Reason.WITHIN_LIMIT
 _NO_FIT = Line(False, None)
-_HERE = (Way.LOCAL,)
+_HERE = (Fallback.LOCAL,)
 _tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
 RETRY_UNAVAILABLE = SECOND
-"""What a charge that could not be counted says of when to come again."""
+"""The `retry_after` of a charge that the store could not count, in microseconds."""
 
 
 def about_feature(facts: Facts) -> Decision:
-    """Return the decision about a name alone: never a store's."""
+    """Return the decision about a name; no store is needed."""
     return Decision(facts.reason in _ALLOWING, facts.reason, facts)
 
 
 def without_store(plan: Plan) -> Decision:
-    """Return the decision that the resolution alone makes."""
-    return _whole([_static(share) for share in plan.shares])
+    """Return the decision that the entitlements alone make."""
+    return _whole([_static(each) for each in plan.limits])
 
 
 def decided(plan: Plan, outcome: Outcome, via: str) -> Decision:
@@ -53,7 +53,7 @@ def decided(plan: Plan, outcome: Outcome, via: str) -> Decision:
     Return the decision that a store's outcome makes.
 
     Raises:
-        KeyReused: Where the charge's key stands for another charge.
+        KeyReused: If the charge's key stands for another charge.
     """
     charge = plan.order.charge if isinstance(plan.order, Recall) else plan.order
     assert isinstance(charge, Charge)
@@ -65,35 +65,35 @@ def decided(plan: Plan, outcome: Outcome, via: str) -> Decision:
             f"key {(charge.operation or '')[2:]!r} of account {charge.account!r} already stands for another charge;"
             " a key names one verb with its limits, amounts and scope: use a new one"
         )
-    if outcome.ways:
+    if outcome.fallbacks:
         return _degraded(plan, charge, outcome)
     if not outcome.lines:
         return _uncounted(plan, outcome, via)
-    if len(plan.shares) == 1 and outcome.status is not Status.REPLAYED:
-        return _whole([_counted_alone(plan.shares[0], charge, outcome, via)])
+    if len(plan.limits) == 1 and outcome.status is not Status.REPLAYED:
+        return _whole([_counted_alone(plan.limits[0], charge, outcome, via)])
     lines = dict(zip((part.limit.name for part in charge.parts), outcome.lines, strict=True))
     sizes = dict(zip((part.limit.name for part in charge.parts), outcome.sizes, strict=False))
-    return _whole([_counted(share, charge, outcome, via, lines, sizes) for share in plan.shares])
+    return _whole([_counted(share, charge, outcome, via, lines, sizes) for share in plan.limits])
 
 
 def deciding(plan: Plan) -> Callable[[Outcome, str], Decision]:
-    """Return what turns a store's outcome into the decision about *plan*."""
-    share = plan.shares[0]
-    if len(plan.shares) > 1 or not isinstance(share.part.limit, Rate) or not isinstance(plan.order, Charge):
+    """Return the function that turns a store's outcome into the decision about *plan*."""
+    share = plan.limits[0]
+    if len(plan.limits) > 1 or not isinstance(share.part.limit, Rate) or not isinstance(plan.order, Charge):
         return lambda outcome, via: decided(plan, outcome, via)
     return _OneRate(plan, share, plan.order)
 
 
 class _OneRate:
     """
-    Turns the outcomes of charges of one rate into decisions, with a short way for those that are common.
+    The decisions of charges of one rate, with a short path for common outcomes.
 
-    It is one object, as an account's is out of the processor's cache when it is its turn.
+    One object holds all it needs: after other accounts' calls its memory is no longer in the processor's cache.
     """
 
     __slots__ = ("_cost", "_facts", "_is_limited", "_operation", "_part", "_plan", "_refused", "_scope")
 
-    def __init__(self, plan: Plan, share: Share, order: Charge) -> None:
+    def __init__(self, plan: Plan, share: LimitPlan, order: Charge) -> None:
         self._plan = plan
         self._facts, self._cost, self._part = share.facts, share.cost, share.part
         self._operation, self._scope = order.operation, order.scope
@@ -101,14 +101,14 @@ class _OneRate:
         self._refused = _reason(share.facts, _NO_FIT, share.cost)
 
     def __call__(self, outcome: Outcome, via: str) -> Decision:
-        status, now, lines, _, _, ways, own = outcome
-        if status is _ADMITTED and self._is_limited and not ways and lines[0].fits:
+        status, now, lines, _, _, fallbacks, own = outcome
+        if status is _ADMITTED and self._is_limited and not fallbacks and lines[0].fits:
             receipt = (via, now, self._cost, self._operation, self._part, self._scope, False, False)
             return new_decision(True, _WITHIN_LIMIT, self._facts, _tuple(Receipt, receipt), lines[0], None)
-        if status is _NOT_ADMITTED and self._is_limited and not ways:
+        if status is _NOT_ADMITTED and self._is_limited and not fallbacks:
             receipt = (own or via, now, self._cost, self._operation, self._part, self._scope, False, False)
             return new_decision(False, self._refused, self._facts, _tuple(Receipt, receipt), lines[0], None)
-        if ways == _HERE and self._is_limited and (lines[0].fits or self._facts.limit.mode is not Mode.SHADOW):  # type: ignore[union-attr]
+        if fallbacks == _HERE and self._is_limited and (lines[0].fits or self._facts.limit.mode is not Mode.SHADOW):  # type: ignore[union-attr]
             fits = lines[0].fits
             here = ("local", now, self._cost, None, None, self._scope, True, False)
             reason = _WITHIN_LIMIT if fits else self._refused
@@ -117,7 +117,7 @@ class _OneRate:
 
 
 def refund_of(decision: Decision, *, rates: bool) -> Refund | None:
-    """Return the order that gives back what *decision* took; None where there is nothing to give."""
+    """Return the order that refunds *decision*; None if it took nothing that can be refunded."""
     parts = list(decision.parts.values())
     taken = [
         (part.receipt.part, part.line)
@@ -133,7 +133,7 @@ def refund_of(decision: Decision, *, rates: bool) -> Refund | None:
 
 
 def usage_of(entitlements: Entitlements, part: Part, line: Line) -> Usage:
-    """Return one meter as people read it."""
+    """Return the public value of one meter."""
     limit: LimitValue = entitlements.limits.get(part.limit.name, NOT_INCLUDED)
     if limit is NOT_INCLUDED:
         return Usage(line.used, line.reserved, NOT_INCLUDED, 0, _moment(line.resets_at))
@@ -143,7 +143,7 @@ def usage_of(entitlements: Entitlements, part: Part, line: Line) -> Usage:
 
 
 def period_of(count: PeriodCount) -> Period:
-    """Return one period of a quota as people read it."""
+    """Return the public value of one period of a quota."""
     return Period(to_datetime(count.start), to_datetime(count.end), count.used, count.denied, count.size)
 
 
@@ -161,13 +161,13 @@ def crossed(decision: Decision, percents: tuple[int, ...]) -> list[tuple[int, De
     return found
 
 
-def _static(share: Share) -> Decision:
+def _static(share: LimitPlan) -> Decision:
     reason = share.known or Reason.WITHIN_LIMIT
     return Decision(reason in _ALLOWING, reason, share.facts, Receipt("static", 0, share.cost))
 
 
 def _counted(
-    share: Share, charge: Charge, outcome: Outcome, via: str, lines: dict[str, Line], sizes: dict[str, Size]
+    share: LimitPlan, charge: Charge, outcome: Outcome, via: str, lines: dict[str, Line], sizes: dict[str, Size]
 ) -> Decision:
     name = share.facts.feature
     line = lines.get(name)
@@ -179,8 +179,8 @@ def _counted(
     return Decision(line.fits, _reason(facts, line, share.cost), facts, receipt, line)
 
 
-def _counted_alone(share: Share, charge: Charge, outcome: Outcome, via: str) -> Decision:
-    """Return the decision about a charge of one limit: the common case, without any table."""
+def _counted_alone(share: LimitPlan, charge: Charge, outcome: Outcome, via: str) -> Decision:
+    """Return the decision about a charge of one limit, the common case."""
     line = outcome.lines[0]
     receipt = Receipt(via, outcome.now, share.cost, charge.operation, share.part, charge.scope)
     return Decision(line.fits, _reason(share.facts, line, share.cost), share.facts, receipt, line)
@@ -197,14 +197,14 @@ def _reason(facts: Facts, line: Line, cost: int) -> Reason:
 
 
 def _degraded(plan: Plan, charge: Charge, outcome: Outcome) -> Decision:
-    """Return the decision about a charge that was answered without the store."""
+    """Return the decision about a charge that was decided without the store."""
     found = {part.limit.name: at for at, part in enumerate(charge.parts)}
-    operation = charge.operation if Way.JOURNAL in outcome.ways else None
+    operation = charge.operation if Fallback.JOURNAL in outcome.fallbacks else None
     parts = [
         _static(share)
         if share.facts.feature not in found
         else _degraded_part(share, charge, outcome, operation, found[share.facts.feature])
-        for share in plan.shares
+        for share in plan.limits
     ]
     whole = _whole(parts)
     if whole.degraded or not whole.allowed:
@@ -212,15 +212,15 @@ def _degraded(plan: Plan, charge: Charge, outcome: Outcome) -> Decision:
     return next(part for part in parts if part.degraded).with_parts(tuple(parts), allowed=True)
 
 
-def _degraded_part(share: Share, charge: Charge, outcome: Outcome, operation: str | None, at: int) -> Decision:
-    facts, line, way = share.facts, outcome.lines[at], outcome.ways[at]
-    if way is Way.LOCAL:
+def _degraded_part(share: LimitPlan, charge: Charge, outcome: Outcome, operation: str | None, at: int) -> Decision:
+    facts, line, fallback = share.facts, outcome.lines[at], outcome.fallbacks[at]
+    if fallback is Fallback.LOCAL:
         reason = _reason(facts, line, share.cost)
-    elif way is Way.DENY:
+    elif fallback is Fallback.DENY:
         reason = Reason.STORE_UNAVAILABLE
     else:
         reason = Reason.UNLIMITED if facts.size is UNLIMITED else Reason.OUTAGE_ALLOWED
-    in_journal = way is Way.JOURNAL
+    in_journal = fallback is Fallback.JOURNAL
     receipt = Receipt(
         "journal" if in_journal else "local", outcome.now, share.cost, operation,
         share.part if in_journal else None, charge.scope,
@@ -230,7 +230,7 @@ def _degraded_part(share: Share, charge: Charge, outcome: Outcome, operation: st
 
 
 def mode_of(decision: Decision) -> str:
-    """Return what decided without the store: `local`, `allow` or `deny`."""
+    """Return the fallback that decided: `local`, `allow` or `deny`."""
     if decision.reason is Reason.STORE_UNAVAILABLE:
         return OnOutage.DENY.value
     counted = decision.reason in (Reason.WITHIN_LIMIT, Reason.RATE_LIMITED)
@@ -238,13 +238,13 @@ def mode_of(decision: Decision) -> str:
 
 
 def _uncounted(plan: Plan, outcome: Outcome, via: str) -> Decision:
-    """Return the decision about a charge that a store had no room to count."""
+    """Return the decision about a charge that the store had no room to count."""
     allowed = outcome.status is Status.WAIVED
     reason = Reason.OUTAGE_ALLOWED if allowed else Reason.STORE_UNAVAILABLE
     line = Line(allowed, None, retry_at=None if allowed else outcome.now + RETRY_UNAVAILABLE)
     return _whole([
         Decision(allowed, reason, share.facts, Receipt(via, outcome.now, share.cost, degraded=True), line)
-        for share in plan.shares
+        for share in plan.limits
     ])  # fmt: skip
 
 
@@ -259,7 +259,7 @@ def _whole(parts: list[Decision]) -> Decision:
 
 
 def _wait(part: Decision) -> tuple[bool, int]:
-    """Order refusals: one that no wait helps above any wait, then by length."""
+    """Sort key of refusals: one that never fits comes above any wait, then the longer wait."""
     retry_at = part.line.retry_at if part.line else None
     return retry_at is None, retry_at or 0
 

@@ -1,15 +1,13 @@
 """
-What a charge gets while the store cannot be asked, part by part and purely.
+Fallbacks: the outcome of a charge while the store cannot be called, part by part.
 
-`on_outage` says it for each limit. `local` (rates): the same law in this process, at its
-share of the limit, ⌈N / processes⌉. `allow`: let through; quotas and allocations are
-journalled, to be counted once the store is back, even above the limit. `deny`: refused.
-What is unlimited is never refused for the store's sake. All or nothing holds: where one
-enforced part is refused, no part is counted anywhere.
+Each limit's `on_outage` names its fallback. `local` (rates): the same law in this process, at its share of
+the limit, ⌈N / processes⌉. `allow`: admitted; quotas and allocations are journalled and counted once the
+store replies again, even above the limit. `deny`: refused. An unlimited limit is never refused because the
+store fails. A charge stays all or nothing: if one enforced part is refused, no part is counted anywhere.
 
-The most that a window across the beginning of an outage holds is N from the store plus
-⌈N / p⌉ from each of p processes; less where a process saw what was used, because its
-share goes on from there.
+A window across the beginning of an outage holds at most N from the store plus ⌈N / p⌉ from each of p
+processes; less if a process saw what was used, because its local meter goes on from there.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from entitlements.model.answers import Line, Outcome, Status, Way
+from entitlements.model.answers import Fallback, Line, Outcome, Status
 from entitlements.model.charge import Charge, Part, Refund, Settle, Verb
 from entitlements.model.limits import UNLIMITED, Mode, OnOutage, Rate
 from entitlements.rules.meters import fits_law, new_meter
@@ -26,11 +24,11 @@ if TYPE_CHECKING:
     from entitlements.rules.ledger import Ledger
 
 
-_LET_THROUGH = Line(True, None)
+_ADMIT = Line(True, None)
 # A member takes longer to find than what is done with it:
-_LOCAL, _ALLOW, _DENY, _JOURNAL = Way.LOCAL, Way.ALLOW, Way.DENY, Way.JOURNAL
+_LOCAL, _ALLOW, _DENY, _JOURNAL = Fallback.LOCAL, Fallback.ALLOW, Fallback.DENY, Fallback.JOURNAL
 _HERE = (_LOCAL,)
-_made = tuple.__new__  # a named tuple's own constructor costs three times as much
+_new = tuple.__new__  # a named tuple's own constructor costs three times as much
 _SHADOW, _ON_ALLOW, _ON_LOCAL = Mode.SHADOW, OnOutage.ALLOW, OnOutage.LOCAL
 
 
@@ -39,78 +37,83 @@ def share_of(size: int, processes: int) -> int:
     return -(-size // processes)
 
 
-def ways_of(order: Charge) -> tuple[Way, ...]:
-    """Return how each part is answered without the store, if no part refuses the whole."""
+def fallbacks_of(order: Charge) -> tuple[Fallback, ...]:
+    """Return the fallback of each part, if no part refuses the whole."""
     if order.is_one_rate and order.meter is not None:
         return _HERE
-    return tuple([_way(part, order.verb) for part in order.parts])
+    return tuple([_fallback(part, order.verb) for part in order.parts])
 
 
-def local_charge(order: Charge, ways: tuple[Way, ...], processes: int) -> Charge | None:
+def local_charge(order: Charge, fallbacks: tuple[Fallback, ...], processes: int) -> Charge | None:
     """
-    Return the charge of the parts that this process limits by itself, each at its share.
+    Return the charge of the parts that are limited in this process, each at its share; None if there are none.
 
-    It takes nothing where another part refuses the whole. None where there are none.
+    It takes nothing if another part refuses the whole.
     """
     parts = tuple(
-        _shared(part, processes) for part, way in zip(order.parts, ways, strict=True) if way is _LOCAL
+        _share_part(part, processes) for part, fallback in zip(order.parts, fallbacks, strict=True) if fallback is _LOCAL
     )  # fmt: skip
     if not parts:
         return None
-    takes = order.verb is not Verb.PEEK and not any(map(_refuses, order.parts, ways))
+    takes = order.verb is not Verb.PEEK and not any(map(_refuses, order.parts, fallbacks))
     scoped = any(isinstance(part.limit, Rate) and part.limit.per for part in parts)
     verb = Verb.CONSUME if takes else Verb.PEEK
     return Charge(order.account, parts, verb, order.scope if scoped else None)
 
 
 def answered(
-    order: Charge, ways: tuple[Way, ...], local: Outcome | None, now: int, retry_at: int, *, shared: bool = False
+    order: Charge,
+    fallbacks: tuple[Fallback, ...],
+    local: Outcome | None,
+    now: int,
+    retry_at: int,
+    *,
+    shared: bool = False,
 ) -> Outcome:
     """
     Return the outcome of a charge without the store.
 
     Args:
         order: The charge.
-        ways: `ways_of` it.
-        local: What the local parts got; None where there are none.
-        now: The local clock, in microseconds.
-        retry_at: When the store is tried again, for what is refused for its sake.
-        shared: Whether the local parts are shares: then one that is used up does not say
-            that the limit is, and the store may admit the charge as soon as it is back.
+        fallbacks: The fallback of each part.
+        local: The outcome of the local parts; None if there are none.
+        now: The local time, in microseconds.
+        retry_at: The time of the next call to the store, for parts that are refused because it fails.
+        shared: The local parts are shares of their limits. A share that is used up does not mean
+            that the limit is, so the store may admit the charge as soon as it replies again.
     """
-    if ways == _HERE and local and local.lines and local.lines[0][0]:
+    if fallbacks == _HERE and local and local.lines and local.lines[0][0]:
         _, _, _, again, resets_at, mark, taken = local.lines[0]
-        line = _made(Line, (True, None, 0, again, resets_at, mark, taken))
-        return _made(Outcome, (Status.ADMITTED, now, (line,), 0, (), ways, ""))
+        line = _new(Line, (True, None, 0, again, resets_at, mark, taken))
+        return _new(Outcome, (Status.ADMITTED, now, (line,), 0, (), fallbacks, ""))
     counted = iter(local.lines if local else ())
     lines, found, admitted = [], [], True
-    for part, asked in zip(order.parts, ways, strict=True):
-        line, way = _LET_THROUGH, asked
-        if way is _LOCAL:
+    for part, asked in zip(order.parts, fallbacks, strict=True):
+        line, fallback = _ADMIT, asked
+        if fallback is _LOCAL:
             here = next(counted, None)
             if here is None or (not here.fits and here.retry_at is None and part.size):  # no room, or above the share
-                way = _DENY
+                fallback = _DENY
             else:
                 again = min(here.retry_at, retry_at) if shared and here.retry_at is not None else here.retry_at
                 line = Line(here.fits, None, 0, again, here.resets_at, here.mark, here.taken)
-        if way is _DENY:
+        if fallback is _DENY:
             line = Line(False, None, 0, retry_at)
         lines.append(line)
-        found.append(way)
+        found.append(fallback)
         admitted = admitted and (line.fits or part.limit.mode is _SHADOW)
     if not admitted:
-        found = [_ALLOW if way is _JOURNAL else way for way in found]
+        found = [_ALLOW if fallback is _JOURNAL else fallback for fallback in found]
         lines = [line._replace(taken=0) for line in lines]
     return Outcome(Status.ADMITTED if admitted else Status.REFUSED, now, tuple(lines), 0, (), tuple(found))
 
 
 def to_journal(order: Charge, outcome: Outcome) -> Charge | None:
     """
-    Return the charge that counts, once the store is back, what *outcome* let through; None for nothing.
+    Return the charge that counts in the store later what *outcome* admitted now; None for nothing.
 
-    Every part becomes unlimited: quotas and allocations are then counted and not refused,
-    rates are not counted at all. The operation keeps its name and what it stands for, so
-    that one which had reached the store after all is recognised there.
+    Every part becomes unlimited: quotas and allocations are counted and never refused, rates are not counted.
+    The operation id stays, so that a charge which had reached the store after all is recognised there.
     """
     if order.is_one_rate or outcome.status is not Status.ADMITTED or order.verb is Verb.PEEK:
         return None
@@ -120,33 +123,34 @@ def to_journal(order: Charge, outcome: Outcome) -> Charge | None:
 
 
 def uncapped(order: Charge) -> Charge:
-    """Return *order* with every part unlimited: under its name, and never refused."""
+    """Return *order* with every part unlimited, under the same operation id."""
     return replace(order, parts=tuple(part._replace(size=UNLIMITED) for part in order.parts))
 
 
 def journalled(order: Charge, outcome: Outcome) -> Outcome:
-    """Return *outcome* with the units that the journal holds marked as taken, so that they can be refunded."""
+    """Return *outcome* with the units in the journal marked as taken, so that they can be refunded."""
     lines = tuple(
-        line._replace(taken=part.cost) if way is _JOURNAL else line
-        for part, line, way in zip(order.parts, outcome.lines, outcome.ways, strict=True)
+        line._replace(taken=part.cost) if fallback is _JOURNAL else line
+        for part, line, fallback in zip(order.parts, outcome.lines, outcome.fallbacks, strict=True)
     )
     return outcome._replace(lines=lines)
 
 
 def not_journalled(outcome: Outcome) -> Outcome:
-    """Return *outcome* as it is where the journal has no room."""
-    return outcome._replace(ways=tuple(_ALLOW if way is _JOURNAL else way for way in outcome.ways))
+    """Return *outcome* for a journal that has no room."""
+    return outcome._replace(
+        fallbacks=tuple(_ALLOW if fallback is _JOURNAL else fallback for fallback in outcome.fallbacks)
+    )
 
 
 def undone(order: Charge) -> tuple[Charge | Refund | Settle, ...]:
     """
-    Return what gives back a charge that was refused here and may have been carried out there.
+    Return the orders that undo a charge which was refused here and may have been carried out in the store.
 
-    The charge is made once more under its name, and then refunded: so it counts for
-    nothing even if the first one reaches the store later than both; but for rates, whose
-    units stay spent where they were taken. A reservation is cancelled, and lapses by itself where it comes later. Nothing is done for a charge
-    without a record, and for one that its caller named: the caller will repeat it by that
-    name, and then gets what was taken.
+    The charge is repeated under its operation id and then refunded, so it counts for nothing even if the first
+    one reaches the store later than both. Units of rates stay spent. A reservation is cancelled, and lapses by
+    itself if it arrives later. A charge without a record needs no undo, and a keyed charge gets none: its
+    caller repeats it with the key, and then gets what was taken.
     """
     if order.operation is None or order.keyed:
         return ()
@@ -156,8 +160,8 @@ def undone(order: Charge) -> tuple[Charge | Refund | Settle, ...]:
     return uncapped(order), Refund(order.account, order.operation, deadline=deadline)
 
 
-def lift(ledger: Ledger, part: Part, used: int, at: int) -> None:
-    """Let the rate's meter go on from what was counted elsewhere: at least *used*, as of *at*."""
+def raise_meter(ledger: Ledger, part: Part, used: int, at: int) -> None:
+    """Raise a rate's meter to what was counted elsewhere: at least *used* units, as of *at*."""
     rate = part.limit
     assert isinstance(rate, Rate)
     assert isinstance(part.size, int)
@@ -169,18 +173,18 @@ def lift(ledger: Ledger, part: Part, used: int, at: int) -> None:
         meter.take(part.size, missing, at)
 
 
-def _way(part: Part, verb: Verb) -> Way:
+def _fallback(part: Part, verb: Verb) -> Fallback:
     limit = part.limit
     if part.size is UNLIMITED or limit.on_outage is _ON_ALLOW:
         return _ALLOW if isinstance(limit, Rate) or verb is Verb.PEEK else _JOURNAL
     return _LOCAL if limit.on_outage is _ON_LOCAL else _DENY
 
 
-def _refuses(part: Part, way: Way) -> bool:
-    return way is _DENY and part.limit.mode is not _SHADOW
+def _refuses(part: Part, fallback: Fallback) -> bool:
+    return fallback is _DENY and part.limit.mode is not _SHADOW
 
 
-def _shared(part: Part, processes: int) -> Part:
+def _share_part(part: Part, processes: int) -> Part:
     limit, size = part.limit, part.size
     assert isinstance(limit, Rate)
     assert isinstance(size, int)

@@ -1,10 +1,9 @@
 """
-The pure half before the store: from a question to a charge, or to an answer without one.
+Charge planning: the pure half before the store.
 
-A *plan* says for each limit what the resolution alone can say (suspended, not
-included, an unlimited rate, a cost that never fits), and holds the charge for the rest.
-A refusal of one enforced limit refuses the whole, and the store is not asked; but a
-charge with a caller's key looks for its record first, whatever the resolution says.
+A *plan* decides what the entitlements alone decide (suspended, not included, an unlimited rate, a cost
+that never fits), and holds the charge for the rest. If one enforced limit is refused, the whole charge is,
+and the store is not called. A charge with a caller's key is always looked up first.
 """
 
 from __future__ import annotations
@@ -31,15 +30,15 @@ Wanted = str | Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class LimitPlan:
     """
-    One limit's share of a plan.
+    The plan of one limit.
 
     Args:
-        facts: What is known of the limit.
-        cost: Units asked for.
-        known: What the resolution alone says; None where the store must be asked.
-        part: What a store would be asked.
+        facts: The limit as decisions show it.
+        cost: Units.
+        known: The reason that the entitlements alone give; None if the store must decide.
+        part: The limit's part of a charge.
     """
 
     facts: Facts
@@ -49,14 +48,14 @@ class Share:
 
     @property
     def refuses(self) -> bool:
-        """Whether the resolution alone refuses, and the limit is enforced."""
+        """True if the entitlements alone refuse, and the limit is enforced."""
         limit = self.facts.limit
         shadow = limit is not None and limit.mode is Mode.SHADOW and self.known not in _OF_THE_ACCOUNT
         return self.known is not None and self.known is not Reason.UNLIMITED and not shadow
 
     @property
     def is_counted(self) -> bool:
-        """Whether the store must be asked, or counts what a shadow limit would have refused."""
+        """True if the store must decide, or counts what a shadow limit would have refused."""
         shadow_count = self.known is Reason.NOT_INCLUDED and not self.refuses
         return self.known is None or (shadow_count and not isinstance(self.facts.limit, Rate))
 
@@ -67,20 +66,20 @@ _OF_THE_ACCOUNT = (Reason.SUSPENDED, Reason.UNKNOWN_ACCOUNT)
 @dataclass(frozen=True, slots=True)
 class Draft:
     """
-    What plans for the same units have in common.
+    The part of a plan that is the same for all charges of the same units.
 
     Args:
-        shares: One per limit, in the order asked.
-        asked: What a store would be asked, by name: a repeat may name them in another order.
-        refused: Whether the resolution alone refuses the whole.
-        counted: Whether any of `asked` leaves a record.
-        per: What the limits are kept for beside the account.
-        since: First instant at which it holds, as the period ends of quotas do.
-        until: First instant at which it no longer does.
+        limits: One plan per limit, in the caller's order.
+        parts: The parts of the charge, sorted by name: a repeat may list them in another order.
+        refused: The entitlements alone refuse the whole.
+        counted: A part leaves a record in the store.
+        per: The `per` of the limits that have one.
+        since: First instant at which the draft holds: period ends of quotas change.
+        until: First instant at which it no longer holds.
     """
 
-    shares: tuple[Share, ...]
-    asked: tuple[Part, ...]
+    limits: tuple[LimitPlan, ...]
+    parts: tuple[Part, ...]
     refused: bool
     counted: bool
     per: frozenset[str]
@@ -96,14 +95,14 @@ _FOREVER = 2**63
 @dataclass(frozen=True, slots=True)
 class Plan:
     """
-    How a charge will be answered.
+    The plan of one charge.
 
     Args:
-        shares: One per limit, in the order asked.
-        order: What goes to the store: a charge, a look for its record, or nothing.
+        limits: One plan per limit, in the caller's order.
+        order: The order for the store: a charge, a lookup of its record, or None.
     """
 
-    shares: tuple[Share, ...]
+    limits: tuple[LimitPlan, ...]
     order: Charge | Recall | None
 
 
@@ -123,15 +122,15 @@ def plan(
     Plan one charge.
 
     Args:
-        entitlements: What the account may do.
-        verb: What to do with the units.
+        entitlements: The entitlements of the account.
+        verb: The kind of charge.
         wanted: Units by limit.
-        now: The application's clock, in microseconds; quotas carry the period ends around it.
-        operation: An id for the charge, if it needs one and the caller named none.
-        key: The caller's id for the charge.
-        scope: Whose meters for limits with a `per`.
-        ttl: Of a reservation: microseconds.
-        holder: Of an assignment.
+        now: The application's time, in microseconds; quotas carry the period ends around it.
+        operation: An operation id, for a charge that needs one and has no key.
+        key: The caller's idempotency key.
+        scope: The scope of limits with a `per`.
+        ttl: For a reservation, microseconds until it lapses.
+        holder: For an assignment, the holder.
 
     Raises:
         UnknownFeature: For a name that is no limit.
@@ -140,14 +139,14 @@ def plan(
     draft = _draft(entitlements, wanted, now, keyed=key is not None)
     if draft.per or scope is not None:
         check_scope(draft.per, scope)
-    if not draft.asked or (draft.refused and key is None):
-        return Plan(draft.shares, None)
+    if not draft.parts or (draft.refused and key is None):
+        return Plan(draft.limits, None)
     named = verb is not Verb.PEEK and (key is not None or draft.counted)
     name = f"o:{operation}" if key is None else f"k:{key}"
     charge = Charge(
-        entitlements.account, draft.asked, verb, scope, name if named else None, key is not None, ttl, holder
+        entitlements.account, draft.parts, verb, scope, name if named else None, key is not None, ttl, holder
     )
-    return Plan(draft.shares, Recall(charge) if draft.refused else charge)
+    return Plan(draft.limits, Recall(charge) if draft.refused else charge)
 
 
 def _draft(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *, keyed: bool) -> Draft:
@@ -163,15 +162,15 @@ def _draft(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *, k
 
 
 def _drafted(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *, keyed: bool) -> Draft:
-    shares = tuple(_share(entitlements, name, cost, now) for name, cost in wanted.items())
-    asked = sorted((share.part for share in shares if keyed or share.is_counted), key=lambda part: part.limit.name)
-    ends = next((share.part.ends for share in shares if share.part.ends is not None), None)
+    limits = tuple(_limit_plan(entitlements, name, cost, now) for name, cost in wanted.items())
+    parts = sorted((each.part for each in limits if keyed or each.is_counted), key=lambda part: part.limit.name)
+    ends = next((each.part.ends for each in limits if each.part.ends is not None), None)
     return Draft(
-        shares,
-        tuple(asked),
-        refused=any(share.refuses for share in shares),
-        counted=any(not isinstance(part.limit, Rate) for part in asked),
-        per=per_of([share.facts.limit for share in shares]),
+        limits,
+        tuple(parts),
+        refused=any(each.refuses for each in limits),
+        counted=any(not isinstance(part.limit, Rate) for part in parts),
+        per=per_of([each.facts.limit for each in limits]),
         since=-_FOREVER if ends is None else ends[1],
         until=_FOREVER if ends is None else ends[2],
     )
@@ -179,7 +178,7 @@ def _drafted(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *,
 
 def wanted_units(what: Wanted, n: int) -> dict[str, int]:
     """
-    Return the units by limit that a call asks for.
+    Return the units of a call, by limit.
 
     Raises:
         ValueError: For an empty mapping, or units that are no int from 1 to 2^53-1.
@@ -191,24 +190,24 @@ def wanted_units(what: Wanted, n: int) -> dict[str, int]:
     if not what:
         raise ValueError("an empty mapping charges nothing; name at least one limit")
     if type(n) is not int or n != 1:
-        raise ValueError(f"{shown(n)} stands beside a mapping that says its own units; leave it out")
+        raise ValueError(f"{shown(n)} is given with a mapping, which has its own units; leave it out")
     return {name: _checked(units, name) for name, units in what.items()}
 
 
 def _checked(units: object, name: object) -> int:
-    """Return units if they can be some; the message that they cannot is made only then."""
+    """Return *units* if they are an int from 1 to 2^53-1; raise ValueError otherwise."""
     if type(units) is int and 1 <= units <= MAX_COUNT:
         return units
     return check_count(units, f"cost of {shown(name)}")
 
 
 def per_of(limits: Iterable[Limit | None]) -> frozenset[str]:
-    """Return what limits are kept for beside the account."""
+    """Return the `per` of those limits that have one."""
     return frozenset(limit.per for limit in limits if isinstance(limit, Rate) and limit.per)
 
 
 def check_scope(per: frozenset[str], scope: str | None) -> None:
-    """Check that a scope stands beside limits of exactly one `per`, and only there."""
+    """Check that a scope is given if and only if the limits have one `per`."""
     if len(per) > 1:
         raise ValueError(f"limits per {' and per '.join(sorted(per))} cannot stand in one charge; make two")
     if per and scope is None:
@@ -240,7 +239,7 @@ _KINDS = {Rate: "a rate", Quota: "a quota", Allocation: "an allocation"}
 
 
 def part_of(entitlements: Entitlements, limit: Limit, cost: int, now: int) -> Part:
-    """Return what a store is asked of *limit*; what is not included has size 0."""
+    """Return the part of a charge for *limit*; one that is not included has size 0."""
     size = entitlements.limits.get(limit.name, NOT_INCLUDED)
     ends = month_ends(entitlements.anchor, now) if isinstance(limit, Quota) else None
     return Part(limit, 0 if size is NOT_INCLUDED else size, cost, ends)
@@ -256,16 +255,16 @@ def moved_charge(charge: Charge, anchor: int | None, now: int) -> Charge:
     return replace(charge, parts=tuple(moved(part, anchor, now) for part in charge.parts))
 
 
-def _share(entitlements: Entitlements, name: str, cost: int, now: int) -> Share:
+def _limit_plan(entitlements: Entitlements, name: str, cost: int, now: int) -> LimitPlan:
     limit = entitlements.policy.limits.get(name)
     if limit is None:
         raise entitlements.policy.unknown(name, asked="limit")
     known = facts(entitlements, name)
-    return Share(known, cost, _known(known, limit, cost), part_of(entitlements, limit, cost, now))
+    return LimitPlan(known, cost, _known(known, limit, cost), part_of(entitlements, limit, cost, now))
 
 
 def _known(known: Facts, limit: Limit, cost: int) -> Reason | None:
-    """Return what the resolution alone says of a charge, or None."""
+    """Return the reason that the entitlements alone give for a charge, or None."""
     if known.reason is not Reason.INCLUDED:
         return known.reason
     if not isinstance(limit, Rate):

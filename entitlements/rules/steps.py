@@ -1,7 +1,7 @@
 """
-Every verb as a pure step: the order for a store, and what its answer means.
+Prepared steps: each verb as a pure value, the order for a store and the function that reads the answer.
 
-The two enforcers run these steps and differ in nothing but `await`.
+Both enforcers run these steps and differ only in `await`.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ class Step(Generic[R]):
     One verb, ready to run.
 
     Args:
-        order: What a store is asked; None where it is not.
-        finish: Turns the store's answer (None without an order) and the name of the
-            path that answered into the verb's result.
-        anchor: The account's anchor, for period ends that turn out to be stale.
-        verb: The verb's name where the result is a decision, for hooks.
-        events: What hooks are told of the result, beside a decision.
-        facts: What is known of the rate, where the step asks a store for units of one rate and nothing else, each time anew.
+        order: The order for the store; None if the store is not called.
+        finish: Makes the verb's result of the store's answer (None without an order) and
+            the name of the path that answered.
+        anchor: The account's anchor, for period ends that the store finds stale.
+        verb: The verb's name if the result is a decision, for hooks.
+        events: Makes the events of a result, other than decisions.
+        facts: The rate, if the step consumes one rate and nothing else.
     """
 
     order: Order | None
@@ -80,7 +80,7 @@ class Step(Generic[R]):
 
 
 def decide(entitlements: Entitlements, name: str) -> Decision:
-    """Return the decision about a name alone."""
+    """Return the decision about a name."""
     return about_feature(facts(entitlements, name))
 
 
@@ -105,7 +105,7 @@ def charge(
     plain = verb is Verb.CONSUME and key is None and scope is None and n == 1
     if plain and isinstance(what, str) and _is_constant(planned):
         if planned.order is not None:
-            step = replace(step, facts=planned.shares[0].facts)
+            step = replace(step, facts=planned.limits[0].facts)
         entitlements.prepared.steps[what] = step
     return step
 
@@ -116,12 +116,12 @@ def prepared(kept: dict[str, Step[Decision]], limit: Wanted, n: int) -> Step[Dec
 
 
 def _is_constant(planned: Plan) -> bool:
-    """Say whether a plan holds no time and no operation id, as that of one rate alone does."""
-    return isinstance(planned.shares[0].facts.limit, Rate)
+    """Return True if a plan holds neither a time nor an operation id, as that of one rate does."""
+    return isinstance(planned.limits[0].facts.limit, Rate)
 
 
 def assign(entitlements: Entitlements, now: int, limit: str, holder: str, operation: str) -> Step[Decision]:
-    """Give *holder* a unit of an allocation; whoever has one keeps it, and takes no other."""
+    """Assign a unit of an allocation to *holder*; a holder who has one keeps it and takes no other."""
     check_id(holder, "holder")
     limit_named(entitlements.policy, limit, Allocation, "assign")
     planned = plan(entitlements, Verb.ASSIGN, {limit: 1}, now, operation=operation, holder=holder)
@@ -129,16 +129,16 @@ def assign(entitlements: Entitlements, now: int, limit: str, holder: str, operat
 
 
 def unassign(entitlements: Entitlements, limit: str, holder: str) -> Step[bool]:
-    """Take the unit of *holder* back."""
+    """Take back the unit of *holder*."""
     check_id(holder, "holder")
     limit_named(entitlements.policy, limit, Allocation, "unassign")
     account = entitlements.account
-    told = events.Unassigned(account, limit, holder)
-    return Step(Unassign(account, limit, holder), _as_is, events=lambda was_held: [told] * bool(was_held))
+    event = events.Unassigned(account, limit, holder)
+    return Step(Unassign(account, limit, holder), _as_is, events=lambda was_held: [event] * bool(was_held))
 
 
 def release(entitlements: Entitlements, limit: str, amount: int) -> Step[int]:
-    """Give anonymous units of an allocation back."""
+    """Release anonymous units of an allocation."""
     check_count(amount, "amount")
     limit_named(entitlements.policy, limit, Allocation, "release")
     account = entitlements.account
@@ -150,13 +150,13 @@ def release(entitlements: Entitlements, limit: str, amount: int) -> Step[int]:
 
 
 def holders(entitlements: Entitlements, limit: str) -> Step[tuple[str, ...]]:
-    """Look at who holds units of an allocation."""
+    """Read the holders of an allocation."""
     limit_named(entitlements.policy, limit, Allocation, "holders")
     return Step(ReadHolders(entitlements.account, limit), _as_is)
 
 
 def set_usage(entitlements: Entitlements, now: int, name: str, total: int) -> Step[Usage]:
-    """Make *total* what is used of a quota's running period, or of an allocation."""
+    """Set the usage of a quota's running period, or of an allocation, to *total*."""
     check_count(total, f"usage of {shown(name)}", least=0)
     limit = limit_named(entitlements.policy, name, (Quota, Allocation), "set_usage")
     part = part_of(entitlements, limit, total, now)
@@ -174,7 +174,7 @@ def set_usage(entitlements: Entitlements, now: int, name: str, total: int) -> St
 
 
 def usage(entitlements: Entitlements, now: int, scope: str | None = None) -> Step[dict[str, Usage]]:
-    """Look at every meter of the account; with a scope, at those kept for it as well."""
+    """Read every meter of the account, and with a scope those of the scope as well."""
     limits = [
         limit
         for limit in entitlements.policy.limits.values()
@@ -192,7 +192,7 @@ def usage(entitlements: Entitlements, now: int, scope: str | None = None) -> Ste
 
 
 def history(entitlements: Entitlements, now: int, name: str) -> Step[tuple[Period, ...]]:
-    """Look at a quota's periods, newest first."""
+    """Read a quota's periods, newest first."""
     limit = limit_named(entitlements.policy, name, Quota, "history")
     part = part_of(entitlements, limit, 1, now)
     return Step(
@@ -208,7 +208,7 @@ def forget(account: str) -> Step[None]:
 
 
 def refund(decision: Decision, *, rates: bool) -> Step[bool] | None:
-    """Give back what a decision took; None where it took nothing that can come back."""
+    """Refund a decision; None if it took nothing that can be refunded."""
     if not isinstance(decision, Decision):
         raise TypeError(f"{shown(decision)} is not a Decision; pass what consume or assign returned")
     order = refund_of(decision, rates=rates)
@@ -218,14 +218,14 @@ def refund(decision: Decision, *, rates: bool) -> Step[bool] | None:
 
 
 def is_stale(answer: Answer) -> bool:
-    """Say whether a store found the period ends of an order past."""
+    """Return True if the store found the period ends of an order stale."""
     if type(answer) is Outcome:
         return answer.status is Status.STALE
     return isinstance(answer, Settled | Totalled | Periods) and answer.stale
 
 
 def repeat(order: Order, answer: Answer, anchor: int | None) -> Order:
-    """Return an order that was stale with the period ends around the store's time."""
+    """Return a stale order with the period ends around the store's time."""
     assert isinstance(answer, Outcome | Settled | Totalled | Periods)
     now = answer.now
     match order:
@@ -246,7 +246,7 @@ def fresh(answer: Answer) -> Answer:
     Return the answer to a repeated order.
 
     Raises:
-        StoreError: Where the store calls it stale a second time.
+        StoreError: If the store calls it stale a second time.
     """
     if is_stale(answer):
         raise StoreError("the store's clock moved by months between two calls; look after its clock")

@@ -113,7 +113,7 @@ class Denials:
             answer: Its outcome.
             sent: The clock before the charge was sent.
         """
-        if type(order) is not Charge or answer.ways:
+        if type(order) is not Charge or answer.fallbacks:
             return
         refused = [
             (part, line)

@@ -37,7 +37,7 @@ from entitlements.model.limits import Rate
 from entitlements.rules import ledger as law
 from entitlements.rules import settlement
 from entitlements.rules.ledger import Ledger
-from entitlements.rules.outages import lift
+from entitlements.rules.outages import raise_meter
 from entitlements.stores.orders import account_of
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class MemoryStore:
             if ledger is None and not self._make_room(at, 1):
                 return
             ledger = ledger or Ledger()
-            lift(ledger, part, used, at)
+            raise_meter(ledger, part, used, at)
             self._place(key, ledger)
 
     def close(self) -> None:

@@ -167,7 +167,7 @@ class AsyncClusterLink:
         return request.read(reply)
 
     async def open(self) -> None:
-        """Same as `AsyncLink.open`."""
+        """Connect now, so that the first call need not."""
         try:
             async with Timeout(START_UP):
                 await self._connect()

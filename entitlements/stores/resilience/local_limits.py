@@ -21,7 +21,7 @@ from entitlements.stores.memory import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from entitlements.model.answers import Way
+    from entitlements.model.answers import Fallback
     from entitlements.model.charge import MeterKey
 
 SEEN = 50_000
@@ -106,9 +106,9 @@ class LocalLimits:
             if line.used and (meter := order.meter_of(part)):
                 self._young[meter] = (line.used, at)
 
-    def charge(self, order: Charge, ways: tuple[Way, ...]) -> Outcome | None:
+    def charge(self, order: Charge, fallbacks: tuple[Fallback, ...]) -> Outcome | None:
         """Return the outcome of the parts that are limited in this process; None if there are none."""
-        local = self._local(order, ways)
+        local = self._local(order, fallbacks)
         if local is None:
             return None
         for part in local.parts:
@@ -117,13 +117,13 @@ class LocalLimits:
         assert isinstance(outcome, Outcome)
         return outcome
 
-    def _local(self, order: Charge, ways: tuple[Way, ...]) -> Charge | None:
+    def _local(self, order: Charge, fallbacks: tuple[Fallback, ...]) -> Charge | None:
         """Return the charge of what is limited here; one rate is charged again and again, so it carries its own."""
         derived = order.derived
         if derived is None:
-            return local_charge(order, ways, self.processes)
+            return local_charge(order, fallbacks, self.processes)
         if derived.local is None or derived.local[0] != self.processes:
-            derived.local = (self.processes, local_charge(order, ways, self.processes))
+            derived.local = (self.processes, local_charge(order, fallbacks, self.processes))
         return derived.local[1]  # type: ignore[no-any-return]
 
     def _resume(self, order: Charge, part: Part) -> None:

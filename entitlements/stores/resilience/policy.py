@@ -16,11 +16,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from entitlements.errors import StoreError
-from entitlements.model.answers import Outcome, Status, Way
+from entitlements.model.answers import Fallback, Outcome, Status
 from entitlements.model.charge import Charge, Recall, Refund, Settle
 from entitlements.model.events import BreakerChanged, Journalled, OutcomeUnknown
 from entitlements.model.instants import SECOND
-from entitlements.rules.outages import answered, journalled, not_journalled, to_journal, undone, ways_of
+from entitlements.rules.outages import answered, fallbacks_of, journalled, not_journalled, to_journal, undone
 from entitlements.stores.errors import Corrupt, Misconfigured, Overloaded, TimedOut, Unreachable
 from entitlements.stores.orders import account_of, deadline_of, is_exact, within
 from entitlements.stores.resilience.circuit_breaker import CircuitBreaker, State
@@ -327,10 +327,10 @@ class OutagePolicy:
         waiting = None if order.operation is None else self.journal.repeated(order)
         if waiting is not None:
             return waiting
-        now, ways = self._local_limits.now(), ways_of(order)
+        now, fallbacks = self._local_limits.now(), fallbacks_of(order)
         retry_at = now + max(SECOND, self.breaker.pause(self.clock()))
-        local, shared = self._local_limits.charge(order, ways), self._local_limits.processes > 1
-        outcome = answered(order, ways, local, now, retry_at, shared=shared)
+        local, shared = self._local_limits.charge(order, fallbacks), self._local_limits.processes > 1
+        outcome = answered(order, fallbacks, local, now, retry_at, shared=shared)
         if order.is_one_rate:  # rates are neither journalled nor undone
             return outcome
         began = self.clock() if sent else None
@@ -338,7 +338,7 @@ class OutagePolicy:
         if counted is not None:
             promised = journalled(order, outcome)
             if self.journal.append(JournalEntry(counted, order, promised, began)):
-                return promised if Way.JOURNAL in promised.ways else outcome
+                return promised if Fallback.JOURNAL in promised.fallbacks else outcome
             return not_journalled(outcome)
         if sent and outcome.status is Status.REFUSED and (undoing := undone(order)):
             self.journal.append(
