@@ -8,21 +8,18 @@ adds the store's line and a receipt.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from entitlements.errors import Denied
+from entitlements.model.answers import Line
 from entitlements.model.display import attributes_in_json, in_json, in_words
 from entitlements.model.facts import STATIC, Considered, Facts, Reason, Receipt, Remedy
 from entitlements.model.instants import to_datetime, to_timedelta
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue, Mode, NotIncluded, Unlimited
 from entitlements.model.remedies import remedy_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from entitlements.model.answers import Line
 
 
 class Decision:

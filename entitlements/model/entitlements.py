@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import datetime
 
+from entitlements.model.facts import Considered, Reason, Verdict
 from entitlements.model.instants import to_datetime
 from entitlements.model.limits import NOT_INCLUDED, LimitValue, NotIncluded
-from entitlements.model.policy import NO_LEVEL
+from entitlements.model.policy import NO_LEVEL, Policy, Tier, Value
 from entitlements.model.prepared import Prepared
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from entitlements.model.facts import Considered, Reason, Verdict
-    from entitlements.model.policy import Policy, Tier, Value
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from entitlements.model.decision import Decision
-    from entitlements.model.usage import Usage
+from entitlements.model.decision import Decision
+from entitlements.model.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from entitlements.model.charge import Part
 from entitlements.model.display import in_words
-
-if TYPE_CHECKING:
-    from entitlements.model.charge import Part
-    from entitlements.model.limits import Limit, LimitValue
+from entitlements.model.limits import Limit, LimitValue
 
 
 class Reason(StrEnum):

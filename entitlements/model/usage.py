@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from entitlements.model.display import fields_in_json
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from entitlements.model.limits import LimitValue, Size, Unlimited
+from entitlements.model.limits import LimitValue, Size, Unlimited
 
 
 @dataclass(frozen=True, slots=True)

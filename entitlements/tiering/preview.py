@@ -149,7 +149,7 @@ def _direction(own: Tier, to: Tier) -> MoveDirection:
 def _process(terms: Terms, way: MoveDirection) -> tuple[str, ...]:
     if way is MoveDirection.DOWN:
         return terms.process
-    return terms.upgrade.process if way is MoveDirection.UP and terms.upgrade else ()
+    return terms.upgrade.process if way is MoveDirection.UP else ()
 
 
 def _lost_features(policy: Policy, before: Entitlements, after: Entitlements) -> tuple[str, ...]:

@@ -156,7 +156,7 @@ def review(
         tuple(_unknown(terms, entitlements, assignment, measured, names)),
         _process(terms, action),
         terms.notice if action is Action.DOWNGRADE else timedelta(),
-        terms.upgrade.outreach if action is Action.UPGRADE and terms.upgrade else None,
+        terms.upgrade.outreach if action is Action.UPGRADE else None,
         assignment,
     )
 
@@ -219,13 +219,12 @@ def _target(policy: Policy, own: Tier, terms: Terms, assignment: Assignment, act
         return None
     assigned = policy.tiers[assignment.tier] if assignment.tier else own
     if action is Action.UPGRADE:
-        next_tier = terms.upgrade.to if terms.upgrade else None
-        return assigned.id if assigned.rank > own.rank else next_tier
+        return assigned.id if assigned.rank > own.rank else terms.upgrade.to
     return assigned.id if assigned.rank < own.rank else terms.down_to
 
 
 def _process(terms: Terms, action: Action) -> tuple[str, ...]:
-    if action is Action.UPGRADE and terms.upgrade:
+    if action is Action.UPGRADE:
         return terms.upgrade.process
     return terms.process if action in {Action.DOWNGRADE, Action.CLOSE} else ()
 

@@ -56,14 +56,14 @@ class Upgrade:
     The upgrade terms of a tier.
 
     Args:
-        to: The tier's id.
+        to: The id of the next higher tier; None without upgrade terms.
         above: Criterion to threshold; a larger value is a trigger.
         triggers: The triggers, as text.
         process: The steps, in order, as text.
         outreach: The time limit for contacting the customer; None without one.
     """
 
-    to: str
+    to: str | None = None
     above: Mapping[str, Decimal] = field(default_factory=dict)
     triggers: tuple[str, ...] = ()
     process: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ class Terms:
         down_to: The next lower tier; None without one.
         down_triggers: The triggers for a downgrade, as text.
         process: The steps of a downgrade, in order, as text.
-        upgrade: The upgrade terms; None without them.
+        upgrade: The upgrade terms.
         exceeded: The usage that is a trigger for an upgrade; None for never.
         underused: The usage that is a trigger for optimisation; None for never.
         approaching: The percentage of a limit that announces an upgrade; None for never.
@@ -91,7 +91,7 @@ class Terms:
     down_to: str | None = None
     down_triggers: tuple[str, ...] = ()
     process: tuple[str, ...] = ()
-    upgrade: Upgrade | None = None
+    upgrade: Upgrade = Upgrade()
     exceeded: UsageThreshold | None = None
     underused: UsageThreshold | None = None
     approaching: Decimal | None = None
@@ -136,10 +136,10 @@ def term_problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield f"{NODE}.{share}.months", f"{months} of {of} months cannot be", "exchange the two"
 
 
-def _upgrade(own: Mapping[str, Any]) -> Upgrade | None:
+def _upgrade(own: Mapping[str, Any]) -> Upgrade:
     to = own.get("upgrade.to")
     if to is None:
-        return None
+        return Upgrade()
     above = {
         key.removeprefix("upgrade.").removesuffix(ABOVE): value
         for key, value in own.items()

@@ -112,10 +112,10 @@ class MeasuredUsage:
 def usage_triggers(terms: Terms, entitlements: Entitlements, measured: MeasuredUsage, now: int) -> Iterator[Trigger]:
     """Yield triggers for exceeded, approached and underused limits."""
     exceeded: list[Trigger] = []
-    if terms.exceeded is not None and terms.upgrade is not None:
+    if terms.exceeded is not None and terms.upgrade.to is not None:
         exceeded += _exceeded(terms.exceeded, entitlements, measured, now)
         yield from exceeded
-    if terms.approaching is not None and terms.upgrade is not None:
+    if terms.approaching is not None and terms.upgrade.to is not None:
         yield from _approaching(terms.approaching, entitlements, measured, {each.name for each in exceeded})
     if terms.underused is not None:
         yield from _underused(terms.underused, entitlements, measured, now)
@@ -146,7 +146,7 @@ def request_triggers(entitlements: Entitlements, tier: Tier, requests: Iterable[
 
 def criterion_triggers(terms: Terms, known: Mapping[str, CriterionValue | None]) -> Iterator[Trigger]:
     """Yield triggers for criteria above the tier's thresholds."""
-    for name, bound in (terms.upgrade.above if terms.upgrade else {}).items():
+    for name, bound in terms.upgrade.above.items():
         value = known.get(name)
         number = as_number(value)
         if number is not None and number > bound:
