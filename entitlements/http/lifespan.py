@@ -10,12 +10,8 @@ from entitlements.errors import StoreError
 from entitlements.http.current import ENFORCER
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from entitlements.enforcer import Enforcer
     from entitlements.http.types import App, Message, Receive, Scope, Send
-
-    Callback = Callable[[], Awaitable[None]]
 
 STARTUP = "lifespan.startup"
 SHUTDOWN = "lifespan.shutdown"
@@ -47,7 +43,7 @@ class LifespanMiddleware:
             await self.app(scope, receive, send)
             return
 
-        lifespan = _LifespanChannel(receive, send, self._open, self._close)
+        lifespan = _LifespanChannel(receive, send, self._enforcer)
         ENFORCER.set(self._enforcer)
         try:
             await self.app(scope, lifespan.receive, lifespan.send)
@@ -57,21 +53,6 @@ class LifespanMiddleware:
             if not (lifespan.is_failed and isinstance(error, Exception)):
                 raise
 
-    async def _open(self) -> None:
-        if isinstance(self._enforcer, AsyncEnforcer):
-            try:
-                await self._enforcer.open()
-            except StoreError as error:
-                if error.lasts:
-                    raise
-                _log.warning("store unreachable at startup: %s", error)
-
-    async def _close(self) -> None:
-        if isinstance(self._enforcer, AsyncEnforcer):
-            await self._enforcer.aclose()
-        else:
-            self._enforcer.close()
-
 
 class _LifespanChannel:
     """
@@ -80,15 +61,13 @@ class _LifespanChannel:
     Args:
         receive: The `receive` of the server.
         send: The `send` of the server.
-        open_store: Opens the store.
-        close_store: Closes the store.
+        enforcer: The enforcer with the store.
     """
 
-    def __init__(self, receive: Receive, send: Send, open_store: Callback, close_store: Callback) -> None:
+    def __init__(self, receive: Receive, send: Send, enforcer: AsyncEnforcer | Enforcer) -> None:
         self._receive = receive
         self._send = send
-        self._open_store = open_store
-        self._close_store = close_store
+        self._enforcer = enforcer
         self._is_open = False
         self._received = self._sent = ""
         self.is_failed = False
@@ -104,9 +83,14 @@ class _LifespanChannel:
 
     async def _open(self) -> None:
         """Open the store; on a lasting error report the failed startup, and drop later messages of the application."""
+        if not isinstance(self._enforcer, AsyncEnforcer):
+            return
         try:
-            await self._open_store()
+            await self._enforcer.open()
         except StoreError as error:
+            if not error.lasts:
+                _log.warning("store unreachable at startup: %s", error)
+                return
             await self.send({"type": f"{STARTUP}.failed", "message": str(error)})
             self.is_failed = True
             raise
@@ -131,7 +115,10 @@ class _LifespanChannel:
         """Close the store, if it was opened."""
         if self._is_open:
             self._is_open = False
-            await self._close_store()
+            if isinstance(self._enforcer, AsyncEnforcer):
+                await self._enforcer.aclose()
+            else:
+                self._enforcer.close()
 
     async def _answer(self, event: str) -> None:
         while self._received != event:

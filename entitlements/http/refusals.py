@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from entitlements.http.response import merge_headers
-from entitlements.http.types import App, Scope
+from entitlements.http.types import App, Scope, awaited
 from entitlements.http.websocket_messages import POLICY_VIOLATION
 from entitlements.model.redaction import redacted_traceback
 
@@ -84,11 +83,10 @@ async def refuse(
 
 
 async def _custom_app(on_denied: OnDenied, scope: Scope, refusal: Refusal) -> App | None:
-    answer = on_denied(scope, refusal)
-    app = await answer if inspect.isawaitable(answer) else answer
+    app = await awaited(on_denied(scope, refusal))
     if app is not None and not callable(app):
         raise TypeError(f"on_denied gave {app!r}; it must give an ASGI app, such as a Starlette Response, or None")
-    return app
+    return app  # type: ignore[no-any-return]
 
 
 async def _send_problem(send: Send, prefix: str, refusal: Refusal, *, is_head: bool) -> None:

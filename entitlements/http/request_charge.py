@@ -14,6 +14,7 @@ from entitlements.http.fast_path import FastPath
 from entitlements.http.headers import HeaderStyle, RateLimitHeaders
 from entitlements.http.problems import check_switch
 from entitlements.http.response import Response
+from entitlements.http.types import awaited
 from entitlements.http.unknown_accounts import inner_refusal, lowest_tier_denial
 from entitlements.http.websocket_messages import MeteredMessages
 from entitlements.model.facts import Reason
@@ -239,9 +240,6 @@ class RequestCharger:
     async def _refund(self, decision: Decision) -> None:
         """Refund a charge; an error is logged, and the response stays as it is."""
         try:
-            if isinstance(self._enforcer, AsyncEnforcer):
-                await self._enforcer.refund(decision, rates=self._refund_rates)
-            else:
-                self._enforcer.refund(decision, rates=self._refund_rates)
+            await awaited(self._enforcer.refund(decision, rates=self._refund_rates))
         except Exception as error:  # noqa: BLE001 - any error of the store
             _log.error("refund of a failed request failed\n%s", redacted_traceback(error, decision.account))

@@ -1,7 +1,8 @@
-"""Types and helpers for ASGI 3, named as in its specification."""
+"""Types of ASGI 3, named as in its specification, and helpers for scopes and callables."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -13,6 +14,11 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 Headers = list[tuple[bytes, bytes]]
 """Names and values; ASGI requires names in lower case."""
+
+
+async def awaited(result: Any) -> Any:
+    """Return the result of a callable that is sync or async."""
+    return await result if inspect.isawaitable(result) else result
 
 
 def header_values(scope: Scope, name: bytes) -> list[bytes]:

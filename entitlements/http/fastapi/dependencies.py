@@ -18,7 +18,6 @@ middleware that records the progress of a response.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -46,7 +45,7 @@ from entitlements.http.header_middleware import HEADERS_KEY, RESPONSE_KEY, Heade
 from entitlements.http.headers import HeaderStyle, rate_limit_headers
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.routes import Route
-from entitlements.http.types import Scope
+from entitlements.http.types import Scope, awaited
 from entitlements.http.unknown_accounts import UNKNOWN_ACCOUNT_REFUSAL, lowest_tier_denial
 from entitlements.model.decision import Decision
 from entitlements.model.entitlements import Entitlements
@@ -150,7 +149,7 @@ def consume(
         charged, meter_scope = charge_of(rule, request, account.id)
         try:
             if charged:
-                decision: Decision = await _result(account.consume(charged, scope=meter_scope))
+                decision: Decision = await awaited(account.consume(charged, scope=meter_scope))
             else:
                 decision = account.decide(next(iter(wanted)))
         except ValueError as error:
@@ -163,7 +162,7 @@ def consume(
             yield decision
         except BaseException as error:
             if _should_refund(request, error):
-                await _result(account.refund(decision))
+                await awaited(account.refund(decision))
                 _withdraw_headers(request, decision)
             raise
 
@@ -259,8 +258,3 @@ def _should_refund(request: HTTPConnection, error: BaseException) -> bool:
     if response is not None and response.status is not None:
         return not (response.is_disconnected or isinstance(error, asyncio.CancelledError))
     return not (isinstance(request, WebSocket) and request.application_state is WebSocketState.CONNECTED)
-
-
-async def _result(result: Any) -> Any:
-    """Return the result of a verb of a sync or an async handle."""
-    return await result if inspect.isawaitable(result) else result
