@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -194,35 +193,3 @@ def test_every_command_in_backticks_has_a_help_page_with_its_options(capsys, mon
         return text is not None and all(option in text for option in OPTION.findall(each[0]))
 
     assert [] == missing(COMMAND, exists, whole=True)
-
-
-# -- the page of the architecture ----------------------------------------------------------------------------------
-
-ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-
-
-def test_the_map_has_the_floors_that_the_linter_checks():
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
-    floors = [re.findall(r"\w+", layer) for layer in contracts["contracts"][0]["layers"]]
-    map_ = next(block[2] for block in FENCE.finditer(ARCHITECTURE) if block[1] == "text")
-
-    assert floors == [re.findall(r"\w+", line.partition("   ")[0]) for line in map_.splitlines()]
-
-
-def test_every_module_that_pages_and_examples_import_is_listed_as_public():
-    _, _, section = ARCHITECTURE.partition("## Public modules")
-    public = set(re.findall(r"^\| `(entitlements[\w.]*)` \|", section.partition("\n## ")[0], re.MULTILINE))
-    sources = [
-        *(block[2] for page in PAGES for block in FENCE.finditer(page.read_text(encoding="utf-8"))),
-        *(path.read_text(encoding="utf-8") for path in CODE if path.is_relative_to(ROOT / "examples")),
-    ]
-    imports = {
-        f"{module}.{name}"
-        if importable(f"{module}.{name}") and name.islower() and module.endswith(".model")
-        else module
-        for source in sources
-        for module, name in re.findall(r"^\s*from (entitlements[\w.]*) import (\w+)", source, re.MULTILINE)
-    }
-
-    assert set() == imports - public
-    assert {"entitlements", "entitlements.ports", "entitlements.testing"} <= public
