@@ -98,7 +98,7 @@ async def layers(floor, ours, accounts):
     deny = enforcer._store
     outage = deny._store
     store = outage.transport
-    link, loop = next(iter(store._links.values())), asyncio.get_running_loop()
+    link, loop = next(iter(store._connections.values())), asyncio.get_running_loop()
     orders = {account: enforcer._cache.by_id[account].steps["api"].order for account in accounts}
     requests = {account: encode_request(DEFAULT_NAMESPACE, order) for account, order in orders.items()}
 

@@ -20,7 +20,7 @@ from entitlements.model.instants import SECOND
 
 _DEADLINE = SECOND // 4
 """Deadline of an order without a limit's definition; it is the default of quotas and allocations."""
-_REPEATABLE = (Settle, SetUsage, Read, ReadHistory, ReadHolders, Recall)
+_IDEMPOTENT = (Settle, SetUsage, Read, ReadHistory, ReadHolders, Recall)
 
 
 def account_of(order: Order) -> str:
@@ -51,15 +51,15 @@ def _longest(parts: tuple[Part, ...]) -> int:
     return max([part.limit.deadline for part in parts], default=_DEADLINE)
 
 
-def within(order: Order, left: int) -> Order:
+def shorten_deadline(order: Order, left: int) -> Order:
     """Return *order* with a deadline of at most *left* microseconds."""
     if isinstance(order, Charge | Refund | Settle) and left < deadline_of(order):
         return replace(order, deadline=max(1, left))
     return order
 
 
-def is_exact(order: Order) -> bool:
+def is_idempotent(order: Order) -> bool:
     """Return whether executing *order* twice has the same effect as once."""
     if isinstance(order, Charge | Refund):
         return order.operation is not None
-    return isinstance(order, _REPEATABLE)
+    return isinstance(order, _IDEMPOTENT)

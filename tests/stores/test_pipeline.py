@@ -83,12 +83,12 @@ async def store(valkey, client):
 
 def pipeline_of(store):
     """Return the one pipeline of a store."""
-    return next(iter(store._links.values()))
+    return next(iter(store._connections.values()))
 
 
 def sent(link, request=None):
     """Send a request, and return the future of its reply."""
-    raw = _request()._replace(read=lambda reply: reply)
+    raw = _request()._replace(decode=lambda reply: reply)
     pending = PendingOrder(None, asyncio.get_running_loop().create_future(), request or raw)
     link.send(pending)
     return pending.future
@@ -226,13 +226,13 @@ async def test_an_error_of_whoever_takes_an_answer_is_his_alone(store, valkey):
     link = pipeline_of(store)
     valkey.stop()
     try:
-        wrong, right = sent(link, _request()._replace(read=clumsy)), sent(link)
+        wrong, right = sent(link, _request()._replace(decode=clumsy)), sent(link)
     finally:
         valkey.cont()
     assert isinstance(await right, bytes)
     with pytest.raises(IndexError):
         await wrong
-    assert 1 == len(store._links)
+    assert 1 == len(store._connections)
 
 
 async def test_answers_that_came_before_the_connection_ended_are_handed_out(store, valkey):

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from redis.exceptions import NoScriptError
 
+from entitlements.ports import Pending
 from entitlements.stores.errors import Overloaded
 from entitlements.stores.pending import run_in_task
 from entitlements.stores.redis.clients import make_async_cluster, make_cluster
-from entitlements.stores.redis.deadlines import START_UP, StartUp, Timeout
+from entitlements.stores.redis.deadlines import START_UP, StartUp, fail_after
+from entitlements.stores.redis.encoding import Call, Request
 from entitlements.stores.redis.error_map import failure, is_refused, unreachable
 from entitlements.stores.redis.pool import ERRORS, acquire_slot, check_version
 from entitlements.stores.redis.slots import AsyncSlots, Slots
 from entitlements.stores.redis.timed_connections import call_deadline
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from entitlements.ports import Pending
-    from entitlements.stores.redis.encoding import Call, Request
-    from entitlements.stores.redis.url import Target
+from entitlements.stores.redis.url import Target
 
 _RAW = {"NEVER_DECODE": True}
 """Option of redis-py: return the reply as bytes, whatever the client decodes otherwise."""
@@ -128,8 +125,8 @@ class ClusterPool:
             return client.execute_command(*_eval(call), **_RAW)
 
 
-class AsyncClusterLink:
-    """A cluster, for the tasks of one loop."""
+class AsyncClusterPool:
+    """Connection pool to a cluster, for one event loop."""
 
     def __init__(self, target: Target) -> None:
         self._shown = target.shown
@@ -139,7 +136,7 @@ class AsyncClusterLink:
         self._connected = False
 
     def send(self, pending: Pending) -> None:
-        """Carry out a call in a task of its own; resolve or reject it later."""
+        """Execute a call in a task of its own, which resolves or rejects it."""
         pending.sent_at = monotonic()
         run_in_task(self._run(pending.request), pending)
 
@@ -147,16 +144,15 @@ class AsyncClusterLink:
         """Do nothing: each call keeps its own deadline."""
 
     async def _run(self, request: Request) -> Any:
-        """Return the answer to one call."""
         timeout = request.timeout if self._connected else START_UP
         grant = await self._slots.acquire(timeout)
         if not grant:
             raise Overloaded(f"store {self._shown}: no connection was free in time; raise max_connections")
         try:
-            async with Timeout(timeout):
+            async with fail_after(timeout):
                 if not self._connected:
                     await self._connect()
-                reply = await self._answer(request.call)
+                reply = await self._evaluate(request.call)
         except ERRORS as error:
             known = self._connected and not is_refused(error)
             raise (failure if known else unreachable)(error, self._shown) from error
@@ -164,18 +160,18 @@ class AsyncClusterLink:
             self._slots.end_opening(grant)
             self._slots.release()
         self._slots.answered_at = self._loop.time()
-        return request.read(reply)
+        return request.decode(reply)
 
     async def open(self) -> None:
         """Connect now, so that the first call need not."""
         try:
-            async with Timeout(START_UP):
+            async with fail_after(START_UP):
                 await self._connect()
         except ERRORS as error:
             raise unreachable(error, self._shown) from error
 
     async def aclose(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
         await self._client.aclose()
 
     def abandon(self) -> None:
@@ -188,7 +184,7 @@ class AsyncClusterLink:
         check_version(hello, self._shown)
         self._connected = True
 
-    async def _answer(self, call: Call) -> Any:
+    async def _evaluate(self, call: Call) -> Any:
         client: Any = self._client
         try:
             return await client.execute_command(*_evalsha(call), **_RAW)

@@ -9,13 +9,10 @@ was blocked does not count as waiting.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
 
 START_UP = 2.0
 """Seconds for the first connection, which may need a cold resolver and a TLS handshake."""
@@ -122,27 +119,12 @@ class ExpiryTimer:
             self.schedule(max(next_at, now + GRAIN))
 
 
-class Timeout:
-    """`asyncio.timeout()` on an `ExtendableTimer`: raises TimeoutError in its block once the timeout has passed."""
-
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-        self._has_passed = False
-
-    async def __aenter__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._task = task
-        self._cancelling = task.cancelling()
-        self._timer = ExtendableTimer(self._timeout, self._cancel)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._timer.cancel()
-        if self._has_passed and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise TimeoutError from error
-
-    def _cancel(self) -> None:
-        self._has_passed = True
-        self._task.cancel()
+@asynccontextmanager
+async def fail_after(timeout: float) -> AsyncIterator[None]:  # noqa: ASYNC109 - a blocked loop extends it
+    """Raise TimeoutError in the block once an `ExtendableTimer` of *timeout* has fired."""
+    async with asyncio.timeout(None) as limit:
+        timer = ExtendableTimer(timeout, lambda: limit.reschedule(0.0))
+        try:
+            yield
+        finally:
+            timer.cancel()

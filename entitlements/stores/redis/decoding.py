@@ -8,21 +8,9 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from entitlements.errors import StoreError
+from entitlements.model import charge as orders
 from entitlements.model.answers import Answer, Line, Outcome, PeriodCount, Periods, Settled, Status, Totalled
-from entitlements.model.charge import (
-    Charge,
-    Forget,
-    Order,
-    Read,
-    ReadHistory,
-    ReadHolders,
-    Recall,
-    Refund,
-    Release,
-    Settle,
-    SetUsage,
-    Unassign,
-)
+from entitlements.model.charge import Charge, Order
 from entitlements.model.limits import UNLIMITED, Algorithm, Rate, Size
 
 if TYPE_CHECKING:
@@ -135,19 +123,19 @@ def _size(number: int) -> Size:
     return UNLIMITED if number == -1 else number
 
 
-def _settled(_: Settle, reply: bytes) -> Settled:
+def _settled(_: orders.Settle, reply: bytes) -> Settled:
     done, stale, now = _SETTLED.unpack_from(reply)
     excess = reply[_SETTLED.size :].decode() or None
     return Settled(bool(done), excess, bool(stale), now)
 
 
-def _totalled(_: SetUsage, reply: bytes) -> Totalled:
+def _totalled(_: orders.SetUsage, reply: bytes) -> Totalled:
     has_line, stale, least, now = _TOTALLED.unpack_from(reply)
     line = _line(_LINE.unpack_from(reply, _TOTALLED.size)) if has_line else None
     return Totalled(line, least, bool(stale), now)
 
 
-def _periods(_: ReadHistory, reply: bytes) -> Periods:
+def _periods(_: orders.ReadHistory, reply: bytes) -> Periods:
     stale, now = _PERIODS.unpack_from(reply)
     counts = tuple(
         PeriodCount(start, end, used, denied, _size(size))
@@ -158,16 +146,16 @@ def _periods(_: ReadHistory, reply: bytes) -> Periods:
 
 _DECODERS: dict[type, Callable[[Any, Any], Answer]] = {
     Charge: lambda order, reply: _outcome(reply, len(order.parts)),
-    Recall: lambda order, reply: _outcome(reply, len(order.charge.parts)),
-    Read: lambda order, reply: _outcome(reply, len(order.parts)),
-    Settle: _settled,
-    Refund: lambda _, reply: _whole(reply) == 1,
-    Release: lambda _, reply: _whole(reply),
-    Unassign: lambda _, reply: _whole(reply) == 1,
-    SetUsage: _totalled,
-    ReadHistory: _periods,
-    ReadHolders: lambda _, reply: tuple(sorted(each.decode() for each in reply)),
-    Forget: lambda *_: None,
+    orders.Recall: lambda order, reply: _outcome(reply, len(order.charge.parts)),
+    orders.Read: lambda order, reply: _outcome(reply, len(order.parts)),
+    orders.Settle: _settled,
+    orders.Refund: lambda _, reply: _whole(reply) == 1,
+    orders.Release: lambda _, reply: _whole(reply),
+    orders.Unassign: lambda _, reply: _whole(reply) == 1,
+    orders.SetUsage: _totalled,
+    orders.ReadHistory: _periods,
+    orders.ReadHolders: lambda _, reply: tuple(sorted(each.decode() for each in reply)),
+    orders.Forget: lambda *_: None,
 }
 
 

@@ -12,22 +12,8 @@ from hashlib import blake2b
 from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from entitlements.model.charge import (
-    Charge,
-    Forget,
-    Order,
-    Part,
-    Read,
-    ReadHistory,
-    ReadHolders,
-    Recall,
-    Refund,
-    Release,
-    Settle,
-    SetUsage,
-    Unassign,
-    Verb,
-)
+from entitlements.model import charge as orders
+from entitlements.model.charge import Charge, Order, Part, Read, Recall, Verb
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import UNLIMITED, Algorithm, Mode, Quota, Rate
 from entitlements.model.names import MAX_COUNT
@@ -80,17 +66,17 @@ class Request(NamedTuple):
         call: The script call.
         command: The call in Redis's protocol.
         timeout: In seconds.
-        read: Decodes the reply, or raises `StoreError`.
+        decode: Decodes the reply, or raises `StoreError`.
         namespace: Prefix of the keys.
-        times: How often it was sent to a server that lacked the script.
+        loads: How often the script was loaded for it.
     """
 
     call: Call
     command: bytes
     timeout: float
-    read: Callable[[Any], Any]
+    decode: Callable[[Any], Any]
     namespace: str = ""
-    times: int = 0
+    loads: int = 0
 
 
 def encode_request(namespace: str, order: Order) -> Request:
@@ -198,7 +184,7 @@ def _encode_part(part: Part) -> bytes:
     return _PART.pack(_ALLOCATION, flags, size, cost) + name
 
 
-def _settle_args(order: Settle) -> tuple[str | None, tuple[bytes, ...]]:
+def _settle_args(order: orders.Settle) -> tuple[str | None, tuple[bytes, ...]]:
     amounts = order.amounts
     if amounts is None:
         mode, written = b"0", b""
@@ -217,7 +203,7 @@ def _encode_amount(name: str, amount: int) -> bytes:
     return _AMOUNT.pack(amount, len(raw)) + raw
 
 
-def _refund_args(order: Refund) -> tuple[str | None, tuple[bytes, ...]]:
+def _refund_args(order: orders.Refund) -> tuple[str | None, tuple[bytes, ...]]:
     rates = [_TAKEN.pack(line.taken, line.mark) + _encode_part(part) for part, line in order.taken]
     return order.scope, (b"refund", (order.operation or "").encode(), b"1" if order.rates else b"0", *rates)
 
@@ -225,13 +211,13 @@ def _refund_args(order: Refund) -> tuple[str | None, tuple[bytes, ...]]:
 _ARGS: dict[type, Callable[[Any], tuple[str | None, tuple[bytes, ...]]]] = {
     Read: lambda order: (order.scope, _read_args(order)),
     Recall: lambda order: (order.charge.scope, _charge_args(order.charge, _RECALL)),
-    Settle: _settle_args,
-    Refund: _refund_args,
-    Release: lambda order: (None, (b"release", order.limit.encode(), b"%d" % order.amount)),
-    Unassign: lambda order: (None, (b"unassign", order.limit.encode(), order.holder.encode())),
-    SetUsage: lambda order: (None, (b"set_usage", _encode_part(order.part))),
-    ReadHistory: lambda order: (None, (b"history", _encode_part(order.part))),
-    ReadHolders: lambda order: (None, (b"holders", order.limit.encode())),
-    Forget: lambda _: (None, (b"forget",)),
+    orders.Settle: _settle_args,
+    orders.Refund: _refund_args,
+    orders.Release: lambda order: (None, (b"release", order.limit.encode(), b"%d" % order.amount)),
+    orders.Unassign: lambda order: (None, (b"unassign", order.limit.encode(), order.holder.encode())),
+    orders.SetUsage: lambda order: (None, (b"set_usage", _encode_part(order.part))),
+    orders.ReadHistory: lambda order: (None, (b"history", _encode_part(order.part))),
+    orders.ReadHolders: lambda order: (None, (b"holders", order.limit.encode())),
+    orders.Forget: lambda _: (None, (b"forget",)),
 }
 """Scope and arguments of every order but a charge."""

@@ -164,9 +164,9 @@ class Pipeline:
     def on_error(self, protocol: PipelineProtocol, call: Pending, error: Exception) -> None:
         """Reject a call with the server's error; load a script that the server lacks, and send the call again."""
         request = call.request
-        if isinstance(error, NoScriptError) and request.times < MAX_LOADS:
+        if isinstance(error, NoScriptError) and request.loads < MAX_LOADS:
             script = request.call.script
-            call.request = request._replace(times=request.times + 1)
+            call.request = request._replace(loads=request.loads + 1)
             self._write(protocol, (call,) if script.sha in protocol.loading else (self._load(protocol, script), call))
             return
         if is_elsewhere(error) and protocol is self._protocol:  # the name may lead to a new primary by now

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from entitlements._fork import renew_after_fork
 from entitlements.stores.pending import PendingOrder
-from entitlements.stores.redis.cluster import AsyncClusterLink, ClusterPool
+from entitlements.stores.redis.cluster import AsyncClusterPool, ClusterPool
 from entitlements.stores.redis.encoding import encode_request
 from entitlements.stores.redis.pipeline import Pipeline
 from entitlements.stores.redis.pool import ConnectionPool, resolve_target
@@ -73,7 +73,7 @@ class RedisStore:
             StoreError: If the store failed; the type says whether the order may have been carried out.
         """
         request = encode_request(self._namespace, order)
-        return request.read(self._pool.execute(request))  # type: ignore[no-any-return]
+        return request.decode(self._pool.execute(request))  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """Close every connection that is not in use; counters stay in the server."""
@@ -92,13 +92,13 @@ class AsyncRedisStore:
     `RedisStore` for event loops; it holds one set of connections per running loop.
 
     Args:
-        store: A URL, or a client of `redis.asyncio`, whose settings are taken.
-        namespace: The prefix of every key, unless a URL says `?namespace=`.
-        max_connections: Most connections of a cluster at once, unless a URL says `?max_connections=`.
+        store: A URL, or a client of `redis.asyncio`, of which only the settings are used.
+        namespace: Prefix of every key, unless the URL has `?namespace=`.
+        max_connections: Most connections to a cluster at once, unless the URL has `?max_connections=`.
 
     Raises:
-        ValueError: For a URL that cannot be right.
-        TypeError: For a client that blocks.
+        ValueError: For an invalid URL.
+        TypeError: For a blocking client.
     """
 
     via = "store"
@@ -110,7 +110,7 @@ class AsyncRedisStore:
             raise TypeError(f"{type(store).__name__} blocks; pass a client of redis.asyncio, or use Enforcer")
         self._target = _target(store, namespace, max_connections)
         self._namespace = self._target.namespace
-        self._links: dict[asyncio.AbstractEventLoop, Pipeline | AsyncClusterLink] = {}
+        self._connections: dict[asyncio.AbstractEventLoop, Pipeline | AsyncClusterPool] = {}
 
     def __repr__(self) -> str:
         return f"<AsyncRedisStore {self._target.shown} namespace={self._target.namespace}>"
@@ -134,13 +134,13 @@ class AsyncRedisStore:
             Overloaded: If too many calls wait already.
         """
         pending.request = encode_request(self._namespace, pending.order)  # type: ignore[arg-type]
-        (self._links.get(get_running_loop()) or self._connect()).send(pending)
+        (self._connections.get(get_running_loop()) or self._connect()).send(pending)
 
     def expire(self) -> None:
         """Reject what has waited for its timeout on this loop, if no reply has arrived for as long."""
-        link = self._links.get(get_running_loop())
-        if link is not None:
-            link.expire()
+        connection = self._connections.get(get_running_loop())
+        if connection is not None:
+            connection.expire()
 
     async def open(self) -> None:
         """
@@ -149,20 +149,20 @@ class AsyncRedisStore:
         Raises:
             StoreError: If the server cannot be reached, or is too old.
         """
-        await (self._links.get(get_running_loop()) or self._connect()).open()
+        await (self._connections.get(get_running_loop()) or self._connect()).open()
 
     async def aclose(self) -> None:
         """Close this loop's connections; counters stay."""
-        link = self._links.pop(get_running_loop(), None)
-        if link:
-            await link.aclose()
+        connection = self._connections.pop(get_running_loop(), None)
+        if connection:
+            await connection.aclose()
 
-    def _connect(self) -> Pipeline | AsyncClusterLink:
-        for loop in [loop for loop in self._links if loop.is_closed()]:
-            self._links.pop(loop).abandon()
-        link = AsyncClusterLink(self._target) if self._target.is_cluster else Pipeline(self._target)
-        self._links[get_running_loop()] = link
-        return link
+    def _connect(self) -> Pipeline | AsyncClusterPool:
+        for loop in [loop for loop in self._connections if loop.is_closed()]:
+            self._connections.pop(loop).abandon()
+        connection = AsyncClusterPool(self._target) if self._target.is_cluster else Pipeline(self._target)
+        self._connections[get_running_loop()] = connection
+        return connection
 
 
 def _target(store: Any, namespace: str, max_connections: int) -> Target:

@@ -22,7 +22,7 @@ from entitlements.model.events import BreakerChanged, Journalled, OutcomeUnknown
 from entitlements.model.instants import SECOND
 from entitlements.rules.outages import answered, fallbacks_of, journalled, not_journalled, to_journal, undone
 from entitlements.stores.errors import Corrupt, Misconfigured, Overloaded, TimedOut, Unreachable
-from entitlements.stores.orders import account_of, deadline_of, is_exact, within
+from entitlements.stores.orders import account_of, deadline_of, is_idempotent, shorten_deadline
 from entitlements.stores.resilience.circuit_breaker import CircuitBreaker, State
 from entitlements.stores.resilience.outage_log import OutageLog
 from entitlements.stores.resilience.replay_journal import JournalEntry, ReplayJournal
@@ -105,7 +105,7 @@ class OutagePolicy:
                 answer = self.journal.answer(order)
                 if answer is not None:
                     return answer
-                to_send = within(order, until - self.clock())
+                to_send = shorten_deadline(order, until - self.clock())
             began, earliest = self.clock(), self._local_limits.now()
             try:
                 answer = yield to_send
@@ -187,7 +187,7 @@ class OutagePolicy:
             return self._fall_back(order, error, sent=sent)
         began = self.clock()
         try:
-            answer = yield within(order, until - began)
+            answer = yield shorten_deadline(order, until - began)
         except StoreError as repeated:
             self._failed(order, repeated, permit, began)
             return self._fall_back(order, repeated, sent=True)
@@ -198,7 +198,7 @@ class OutagePolicy:
     def _may_repeat(self, order: Order, began: int, until: int) -> bool:
         """Return True if a second attempt is exact and in time; emit `OutcomeUnknown`."""
         in_time = 4 * (self.clock() - began) <= until - began
-        repeats = in_time and is_exact(order) and self.breaker.state is not State.OPEN
+        repeats = in_time and is_idempotent(order) and self.breaker.state is not State.OPEN
         self._tell(OutcomeUnknown(type(order).__name__, repeats))
         return repeats
 
@@ -268,7 +268,7 @@ class OutagePolicy:
     ) -> Generator[Order, Answer, StoreError | bool]:
         """Replay one entry; return whether it was applied, or the error after which it stays queued."""
         began, kept = self.clock(), True
-        order = within(entry.order, until - began)
+        order = shorten_deadline(entry.order, until - began)
         try:
             if entry.is_too_old(began):
                 kept = False
