@@ -49,7 +49,7 @@ RateKey = tuple[str, str | None]
 """A rate, and the scope if it is kept for one."""
 
 
-class _Refusal(NamedTuple):
+class _DeniedCharge(NamedTuple):
     received: int
     until: int
     now: int
@@ -61,7 +61,7 @@ class _RateRefusals(NamedTuple):
 
     limit: Limit
     size: Size
-    costs: dict[int, _Refusal]
+    costs: dict[int, _DeniedCharge]
 
 
 class Denials:
@@ -156,7 +156,7 @@ class Denials:
             if meter is None or not _is_of(meter, part):
                 meter = kept[key] = _RateRefusals(part.limit, part.size, {})
             self._recorded += part.cost not in meter.costs
-            meter.costs[part.cost] = _Refusal(self._clock(), sent + lasts, now, (line,))
+            meter.costs[part.cost] = _DeniedCharge(self._clock(), sent + lasts, now, (line,))
 
 
 class DenyCache:
@@ -255,7 +255,7 @@ class AsyncDenyCache:
         await self._store.aclose()
 
 
-def _refusal_of(kept: dict[RateKey, _RateRefusals], order: Charge, part: Part, clock: int) -> _Refusal | None:
+def _refusal_of(kept: dict[RateKey, _RateRefusals], order: Charge, part: Part, clock: int) -> _DeniedCharge | None:
     """Return the refusal that still holds for this part; one of another size or definition is dropped."""
     key = _key(order, part)
     meter = kept.get(key)

@@ -1,7 +1,7 @@
 """
-What happens while a store is slow or gone.
+Retry, replay and fallback while a store is slow or gone.
 
-Begin with `store.py`: a store around a store. `policy` decides retry, replay and fallback for one order,
-`circuit_breaker` when to stop calling, `replay_journal` and `owing` hold what is to be replayed,
-`local_limits` decides rates in process, `outage_log` writes the log lines.
+Begin with `store.py`: a store around a store. `policy` drives one order past a store that may fail:
+`circuit_breaker` says when to stop calling it, `replay_journal` holds what it must count later, `fallback`
+decides without it, `local_limits` decides rates in this process, and `outage_log` writes the log lines.
 """

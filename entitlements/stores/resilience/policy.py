@@ -16,14 +16,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from entitlements.errors import StoreError
-from entitlements.model.answers import Fallback, Outcome, Status
-from entitlements.model.charge import Charge, Recall, Refund, Settle
+from entitlements.model.answers import Outcome, Status
+from entitlements.model.charge import Charge, Refund
 from entitlements.model.events import BreakerChanged, Journalled, OutcomeUnknown
 from entitlements.model.instants import SECOND
-from entitlements.rules.outages import answered, fallbacks_of, journalled, not_journalled, to_journal, undone
 from entitlements.stores.errors import Corrupt, Misconfigured, Overloaded, TimedOut, Unreachable
 from entitlements.stores.orders import account_of, deadline_of, is_idempotent, shorten_deadline
 from entitlements.stores.resilience.circuit_breaker import CircuitBreaker, State
+from entitlements.stores.resilience.fallback import FallbackDecisions
 from entitlements.stores.resilience.outage_log import OutageLog
 from entitlements.stores.resilience.replay_journal import JournalEntry, ReplayJournal
 
@@ -78,6 +78,7 @@ class OutagePolicy:
         self._has_replied = False
         self._outages = OutageLog(store)
         self.journal = ReplayJournal(store, local_limits, self._outages, tell, clock)
+        self._fallback = FallbackDecisions(local_limits, self.journal)
 
     @property
     def _queue(self) -> ReplayQueue:
@@ -291,60 +292,17 @@ class OutagePolicy:
         self.succeeded(order, answer, permit, self.clock())
         return not (isinstance(answer, Outcome) and answer.status is Status.STALE)
 
-    # -- fallback ------------------------------------------------------------------------
-
     def _fall_back(self, order: Order, error: StoreError | None, *, sent: bool = False) -> Answer:
-        """
-        Decide an order without the store.
-
-        Args:
-            order: The order.
-            error: The store's error; None if the store was not called.
-            sent: Whether the store may have carried the order out.
-        """
-        self._outages.record_fallback(self.clock())
-        match order:
-            case Charge():
-                return self._fall_back_charge(order, sent=sent)
-            case Recall():
-                return self.journal.repeated(order.charge) or Outcome(Status.UNKNOWN, self._local_limits.now())
-            case Refund() if order.operation is not None:
-                return self.journal.refund(order)
-            case Settle() if settled := self.journal.settle(order):
-                return settled
+        """Decide an order without the store; *sent* is True if the store may have carried it out."""
+        now = self.clock()
+        self._outages.record_fallback(now)
+        answer = self._fallback.decide(order, self.breaker.pause(now), now if sent else None)
+        if answer is not None:
+            return answer
         raise error or Unreachable(
             f"{self._store} is not called, because it fails: {self._outages.last_error};"
-            f" the next attempt is in {self.breaker.pause(self.clock()) / SECOND:.1f} s"
+            f" the next attempt is in {self.breaker.pause(now) / SECOND:.1f} s"
         )
-
-    def _fall_back_charge(self, order: Charge, *, sent: bool) -> Outcome:
-        if not order.keyed:
-            return self._decide_locally(order, sent=sent)
-        with self.journal.lock:  # its caller may repeat it meanwhile
-            return self._decide_locally(order, sent=sent)
-
-    def _decide_locally(self, order: Charge, *, sent: bool) -> Outcome:
-        waiting = None if order.operation is None else self.journal.repeated(order)
-        if waiting is not None:
-            return waiting
-        now, fallbacks = self._local_limits.now(), fallbacks_of(order)
-        retry_at = now + max(SECOND, self.breaker.pause(self.clock()))
-        local, shared = self._local_limits.charge(order, fallbacks), self._local_limits.processes > 1
-        outcome = answered(order, fallbacks, local, now, retry_at, shared=shared)
-        if order.is_one_rate:  # rates are neither journalled nor undone
-            return outcome
-        began = self.clock() if sent else None
-        counted = to_journal(order, outcome)
-        if counted is not None:
-            promised = journalled(order, outcome)
-            if self.journal.append(JournalEntry(counted, order, promised, began)):
-                return promised if Fallback.JOURNAL in promised.fallbacks else outcome
-            return not_journalled(outcome)
-        if sent and outcome.status is Status.REFUSED and (undoing := undone(order)):
-            self.journal.append(
-                *(JournalEntry(each, sent=began if isinstance(each, Charge) else None) for each in undoing)
-            )
-        return outcome
 
     # -- events --------------------------------------------------------------------------
 

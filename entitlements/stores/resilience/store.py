@@ -236,7 +236,7 @@ class _Run:
         if self.future.done():
             return
         try:
-            attempt = _Step(self, resume(value))
+            attempt = _CourseAttempt(self, resume(value))
         except StopIteration as done:
             self._finish(done.value)
         except Exception as error:  # noqa: BLE001 - it is the caller's
@@ -268,7 +268,7 @@ class _Run:
         self._course.close()
 
 
-class _Step:
+class _CourseAttempt:
     """One attempt within a course."""
 
     __slots__ = ("_run", "future", "order", "request", "sent_at", "timeout")
