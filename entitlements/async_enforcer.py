@@ -21,7 +21,7 @@ from entitlements.hooks import Hooks
 from entitlements.model.charge import Charge, Verb
 from entitlements.model.events import Reloaded
 from entitlements.model.instants import check_duration
-from entitlements.model.policy import Policy
+from entitlements.model.policy import PolicyData
 from entitlements.policy.watcher import PolicyFiles, PollingClock
 from entitlements.refunds import RefundGuard
 from entitlements.reservations import AsyncReservation
@@ -88,7 +88,7 @@ class AsyncEnforcer:
 
     def __init__(
         self,
-        policy: Policy,
+        policy: PolicyData,
         *,
         accounts: Mapping[str, str | Account] | str | PathLike[str] | Accounts | AsyncAccounts | None = None,
         store: str | Store | AsyncStore = "memory://",
@@ -109,7 +109,7 @@ class AsyncEnforcer:
         return f"<{type(self).__name__} under {self._cache.policy!r}, counting in {self._store.via}>"
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> PolicyData:
         """The policy in force."""
         return self._cache.policy
 
@@ -274,7 +274,7 @@ class AsyncEnforcer:
             self._accounts.refresh(id)
         self._cache.drop(id)
 
-    async def reload(self, policy: Policy) -> None:
+    async def reload(self, policy: PolicyData) -> None:
         """Put another policy in force for all later calls; if the accounts fail under it, nothing changes; see `Enforcer.reload`."""
         self._reload(policy)
 
@@ -286,7 +286,7 @@ class AsyncEnforcer:
         self._reload(files.policy)
         self._clock = watching
 
-    def _reload(self, policy: Policy) -> None:
+    def _reload(self, policy: PolicyData) -> None:
         # Accounts first: if they fail under it nothing has changed, and no old one is cached under it.
         self._accounts = open_async_accounts(self._accounts, policy=check_policy(policy))
         before = self._cache.reload(policy)
@@ -379,7 +379,7 @@ class AsyncEnforcer:
             looking.result()
         files.deliver(partial(self._became, files.path))
 
-    def _became(self, path: str, found: Policy | str) -> None:
+    def _became(self, path: str, found: PolicyData | str) -> None:
         """Put a new version of the policy in force, or report why not."""
         problem = found if isinstance(found, str) else try_reload(found, self._reload)
         if problem is not None:

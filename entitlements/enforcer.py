@@ -20,7 +20,7 @@ from entitlements.hooks import Hooks
 from entitlements.model.charge import Verb
 from entitlements.model.events import Reloaded
 from entitlements.model.instants import check_duration
-from entitlements.model.policy import Policy
+from entitlements.model.policy import PolicyData
 from entitlements.policy.watcher import PolicyFiles, PollingClock
 from entitlements.refunds import RefundGuard
 from entitlements.reservations import Reservation
@@ -82,7 +82,7 @@ class Enforcer:
 
     def __init__(
         self,
-        policy: Policy,
+        policy: PolicyData,
         *,
         accounts: Mapping[str, str | Account] | str | PathLike[str] | Accounts | None = None,
         store: str | Store = "memory://",
@@ -103,7 +103,7 @@ class Enforcer:
         return f"<{type(self).__name__} under {self._cache.policy!r}, counting in {self._store.via}>"
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> PolicyData:
         """The policy in force."""
         return self._cache.policy
 
@@ -363,7 +363,7 @@ class Enforcer:
             self._accounts.refresh(id)
         self._cache.drop(id)
 
-    def reload(self, policy: Policy) -> None:
+    def reload(self, policy: PolicyData) -> None:
         """Put another policy in force for all later calls; if the accounts fail under it, nothing changes."""
         # Accounts first: if they fail under it nothing has changed, and no old one is cached under it.
         self._accounts = open_accounts(self._accounts, policy=check_policy(policy))
@@ -414,7 +414,7 @@ class Enforcer:
         files.poll()
         files.deliver(partial(self._became, files.path))
 
-    def _became(self, path: str, found: Policy | str) -> None:
+    def _became(self, path: str, found: PolicyData | str) -> None:
         problem = found if isinstance(found, str) else try_reload(found, self.reload)
         if problem is not None:
             self._hooks.reload_failed(path, problem)

@@ -20,7 +20,7 @@ from entitlements.accounts.unknown_tiers import UnknownTierWarnings
 from entitlements.errors import AccountError, NotLoaded, UnknownAccount
 from entitlements.model.account import Account
 from entitlements.model.names import check_id
-from entitlements.model.policy import Policy
+from entitlements.model.policy import PolicyData
 from entitlements.policy.accounts import bind
 from entitlements.rules.resolve import resolve, resolve_unknown
 
@@ -54,19 +54,19 @@ def no_accounts_error(id: str) -> UnknownAccount:
     )
 
 
-def check_policy(policy: object) -> Policy:
+def check_policy(policy: object) -> PolicyData:
     """
     Return *policy* if it is a `Policy`.
 
     Raises:
         TypeError: For anything else; a path is a common mistake.
     """
-    if not isinstance(policy, Policy):
+    if not isinstance(policy, PolicyData):
         raise TypeError(f"policy {policy!r} is not a Policy; write Policy.load(path)")
     return policy
 
 
-def try_reload(policy: Policy, reload: Callable[[Policy], None]) -> str | None:
+def try_reload(policy: PolicyData, reload: Callable[[PolicyData], None]) -> str | None:
     """Call *reload* with *policy*; return the text of the exception that it raised, or None."""
     try:
         reload(policy)
@@ -131,7 +131,7 @@ class ResolvedCache:
             takes about 1 KB, and 1 KB more for each limit that its account was charged on.
     """
 
-    def __init__(self, policy: Policy, *, max_size: int = 100_000) -> None:
+    def __init__(self, policy: PolicyData, *, max_size: int = 100_000) -> None:
         self.policy = policy
         self.by_id: OrderedDict[str, ResolvedAccount] = OrderedDict()
         self._by_object: OrderedDict[str, ResolvedAccount] = OrderedDict()
@@ -222,7 +222,7 @@ class ResolvedCache:
             self.by_id.pop(id, None)
             self._by_object.pop(id, None)
 
-    def reload(self, policy: Policy) -> Policy:
+    def reload(self, policy: PolicyData) -> PolicyData:
         """Put another policy in force, evict every entry, and return the former policy."""
         with self._lock:
             before, self.policy = self.policy, policy

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from entitlements.accounts.stale_if_error import Listener
     from entitlements.model.account import Account
-    from entitlements.model.policy import Policy
+    from entitlements.model.policy import PolicyData
     from entitlements.ports import Accounts, AsyncAccounts
 
     AnyAccounts = Mapping[str, str | Account] | str | os.PathLike[str] | Accounts | AsyncAccounts | None
@@ -65,7 +65,7 @@ __all__ = [
 def open_accounts(
     accounts: AnyAccounts,
     *,
-    policy: Policy | None = None,
+    policy: PolicyData | None = None,
     clock: Callable[[], int] = monotonic,
     listener: Listener | None = None,
 ) -> CachedAccounts | LocalAccounts | None:
@@ -99,7 +99,7 @@ def open_accounts(
 def open_async_accounts(
     accounts: AnyAccounts,
     *,
-    policy: Policy | None = None,
+    policy: PolicyData | None = None,
     clock: Callable[[], int] = monotonic,
     listener: Listener | None = None,
 ) -> AsyncCachedAccounts | AsyncLocalAccounts | None:
@@ -118,7 +118,7 @@ def open_async_accounts(
     return cached
 
 
-def _source(accounts: object, policy: Policy | None) -> Any:
+def _source(accounts: object, policy: PolicyData | None) -> Any:
     """Return the source for a mapping or a path, or *accounts* itself if it is a source."""
     if accounts is None:
         return None

@@ -38,7 +38,7 @@ from entitlements.model.redaction import digest, redact
 if TYPE_CHECKING:
     from entitlements.accounts.stale_if_error import Listener
     from entitlements.model.account import Account
-    from entitlements.model.policy import Policy
+    from entitlements.model.policy import PolicyData
 
 RETRY = SECOND
 """Microseconds for which a stale or default answer is used before the source is asked again."""
@@ -176,7 +176,7 @@ class CacheEntries(Generic[F]):
         with self._lock:
             self._listeners.add(listener)
 
-    def check(self, policy: Policy) -> None:
+    def check(self, policy: PolicyData) -> None:
         """
         Check that *policy* has the tier that `when_down` names.
 

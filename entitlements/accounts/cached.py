@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from entitlements.accounts.stale_if_error import Listener
     from entitlements.model.account import Account
-    from entitlements.model.policy import Policy
+    from entitlements.model.policy import PolicyData
     from entitlements.ports import Accounts, AsyncAccounts
 
 _log = logging.getLogger("entitlements.accounts")
@@ -46,7 +46,7 @@ class _CachedSource(SourceWrapper):
         super().refresh(id)
         self._entries.drop(id)
 
-    def with_policy(self, policy: Policy) -> Self:
+    def with_policy(self, policy: PolicyData) -> Self:
         """
         Return the source as it reads under *policy*, behind a new cache if that makes a difference.
 

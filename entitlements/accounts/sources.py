@@ -7,7 +7,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from entitlements.model.policy import Policy
+    from entitlements.model.policy import PolicyData
 
 
 def is_async(source: object) -> bool:
@@ -23,7 +23,7 @@ def recheck(source: object, id: str) -> None:
         method(id)
 
 
-def under_policy(source: Any, policy: Policy | None) -> Any:
+def under_policy(source: Any, policy: PolicyData | None) -> Any:
     """Return `source.with_policy(policy)` where *source* has that method, else *source*."""
     method = getattr(source, "with_policy", None)
     return method(policy) if policy is not None and callable(method) else source
@@ -42,7 +42,7 @@ class SourceWrapper:
         """Call `refresh`: another wrapper around this one passes its refreshes on by this name."""
         self.refresh(id)
 
-    def with_policy(self, policy: Policy) -> Self:
+    def with_policy(self, policy: PolicyData) -> Self:
         """Return the source as it reads under *policy*, or this one if that makes no difference."""
         source = under_policy(self._source, policy)
         return self if source is self._source else self._around(source)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from entitlements.model.events import AccountsBack, AccountsDown
-    from entitlements.model.policy import Policy
+    from entitlements.model.policy import PolicyData
 
 RAISE: Final = "raise"
 """A value of `when_down`: `AccountsUnavailable` is raised."""
@@ -28,7 +28,7 @@ class Listener(Protocol):
         ...
 
 
-def check_when_down(when_down: object, policy: Policy | None = None) -> str:
+def check_when_down(when_down: object, policy: PolicyData | None = None) -> str:
     """
     Return *when_down* if it is one of its words or a tier: one of *policy*, where that is known.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from entitlements.model.names import nearest
 
 if TYPE_CHECKING:
-    from entitlements.model.policy import Policy
+    from entitlements.model.policy import PolicyData
 
 MAX_WARNINGS = 100
 """Tiers that are warned of under one policy; further ones are not logged."""
@@ -22,7 +22,7 @@ class UnknownTierWarnings:
     def __init__(self) -> None:
         self._warned: set[str] = set()
 
-    def check(self, policy: Policy, tier: str) -> None:
+    def check(self, policy: PolicyData, tier: str) -> None:
         """Warn of *tier* if *policy* does not have it."""
         if tier in policy.ids or tier in self._warned or len(self._warned) >= MAX_WARNINGS:
             return

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
     from entitlements.model.facts import Considered
-    from entitlements.model.policy import Policy
+    from entitlements.model.policy import PolicyData
 
 TraceRow = tuple[str, str, str, str, str]
 """A mark, the source, its value, the verdict, a note."""
@@ -69,7 +69,7 @@ def _lines(console: CliConsole, decision: Decision, entitlements: Entitlements) 
         yield from _trace_lines(console, decision, entitlements.policy)
 
 
-def _facts(decision: Decision, policy: Policy) -> Iterator[tuple[str, str]]:
+def _facts(decision: Decision, policy: PolicyData) -> Iterator[tuple[str, str]]:
     """Yield the facts of the decision that the sentence leaves out."""
     from entitlements.cli.sentences import remedy_text
 
@@ -84,7 +84,7 @@ def _facts(decision: Decision, policy: Policy) -> Iterator[tuple[str, str]]:
     yield "valid until", format_time(decision.valid_until) if decision.valid_until else "nothing is due to change"
 
 
-def _trace_lines(console: CliConsole, decision: Decision, policy: Policy) -> Iterator[Text]:
+def _trace_lines(console: CliConsole, decision: Decision, policy: PolicyData) -> Iterator[Text]:
     """Yield the trace as a table; if it is too wide, each note follows in lines of its own."""
     from rich.text import Text
 
@@ -109,7 +109,7 @@ def _trace_lines(console: CliConsole, decision: Decision, policy: Policy) -> Ite
                 yield Text(" " * indent + part, style)
 
 
-def _row(decision: Decision, considered: Considered, policy: Policy, mark: str) -> TraceRow:
+def _row(decision: Decision, considered: Considered, policy: PolicyData, mark: str) -> TraceRow:
     from entitlements.model.facts import Verdict
 
     name = decision.feature.partition(":")[0]

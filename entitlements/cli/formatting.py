@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from entitlements.model.limits import Limit
-    from entitlements.model.policy import Policy
+    from entitlements.model.policy import PolicyData
 
 RANGE_WORDS = ("from", "to", "below", "above")
 """The words of a range; no comma stands between them."""
@@ -39,7 +39,7 @@ def format_amount(limit: Limit, number: int) -> str:
     return _format_bytes(number) if limit.unit == "byte" else f"{number:,}"
 
 
-def format_named(policy: Policy, name: str, value: object) -> str:
+def format_named(policy: PolicyData, name: str, value: object) -> str:
     """Return the value of a feature, limit or configuration key."""
     limit = policy.limits.get(name)
     if limit is not None:

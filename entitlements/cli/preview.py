@@ -17,7 +17,7 @@ from entitlements.model.limits import NOT_INCLUDED
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from entitlements.model.policy import Policy
+    from entitlements.model.policy import PolicyData
     from entitlements.tiering.changes import ChangePreview, LimitChange, ValueChange
 
 
@@ -58,7 +58,7 @@ def preview(
     return ExitCode.YES
 
 
-def _lines(policy: Policy, change: ChangePreview, *, is_counted: bool) -> Iterator[str]:
+def _lines(policy: PolicyData, change: ChangePreview, *, is_counted: bool) -> Iterator[str]:
     heading = f"{change.account}: {change.from_tier} to {change.to_tier}"
     if change.from_tier == change.to_tier:
         yield f"{heading}: nothing changes, it is in that tier"
@@ -84,7 +84,7 @@ def _section(heading: str, items: Iterable[object]) -> Iterator[str]:
         yield from lines
 
 
-def _limit_text(policy: Policy, change: LimitChange) -> str:
+def _limit_text(policy: PolicyData, change: LimitChange) -> str:
     limit = policy.limits[change.limit]
     sizes = f"{change.limit}: {format_limit(limit, change.before)} -> {format_limit(limit, change.after)}"
     fate = change.text.partition("; ")[2]

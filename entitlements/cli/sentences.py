@@ -9,7 +9,7 @@ from entitlements.model.decision import Decision
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.facts import Reason, Remedy
 from entitlements.model.limits import NOT_INCLUDED
-from entitlements.model.policy import Policy
+from entitlements.model.policy import PolicyData
 
 
 def decision_sentence(decision: Decision, entitlements: Entitlements) -> Text:
@@ -27,14 +27,14 @@ def decision_sentence(decision: Decision, entitlements: Entitlements) -> Text:
     return Text.assemble(verdict, ": ", _reason(decision, entitlements), cure)
 
 
-def remedy_text(remedy: Remedy, policy: Policy) -> str:
+def remedy_text(remedy: Remedy, policy: PolicyData) -> str:
     """Return the remedy in words: `tier enterprise or add-on phone-support (500 per year) has it`."""
     sources = [f"tier {remedy.tier}"] if remedy.tier else []
     sources += [add_on_text(remedy.add_on, policy)] if remedy.add_on else []
     return f"{' or '.join(sources)} has it"
 
 
-def add_on_text(name: str, policy: Policy) -> str:
+def add_on_text(name: str, policy: PolicyData) -> str:
     """Return an add-on with its price, if it has one."""
     price = policy.add_ons[name].price
     return f"add-on {name} ({price})" if price else f"add-on {name}"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from entitlements.accounts import CsvAccounts
     from entitlements.model.account import Account
-    from entitlements.model.policy import Policy
+    from entitlements.model.policy import PolicyData
     from entitlements.tiering.service_costs import AccountServices, BaseServices
 
 SHOWN = 10
@@ -57,7 +57,7 @@ def services(
         raise CommandError("--base is about all accounts; leave ACCOUNT out, or --base")
     with usage_errors():
         services_of(loaded)
-        chosen: Policy = loaded if variant is None else in_variant(loaded, variant)
+        chosen: PolicyData = loaded if variant is None else in_variant(loaded, variant)
     if account is None and not base:
         return _show_catalogue(chosen, as_json=as_json)
     path = accounts_path(accounts)
@@ -67,14 +67,14 @@ def services(
     return _show_account(chosen, _find(chosen, file, path, account), now, as_json=as_json)
 
 
-def _show_catalogue(policy: Policy, *, as_json: bool) -> ExitCode:
+def _show_catalogue(policy: PolicyData, *, as_json: bool) -> ExitCode:
     from entitlements.cli.console import CliConsole
 
     CliConsole().write_answer(lambda: _catalogue_json(policy), _catalogue_lines(policy), as_json=as_json)
     return ExitCode.YES
 
 
-def _show_base(policy: Policy, file: CsvAccounts, now: int, *, as_json: bool) -> ExitCode:
+def _show_base(policy: PolicyData, file: CsvAccounts, now: int, *, as_json: bool) -> ExitCode:
     from entitlements.cli.console import CliConsole, warn
     from entitlements.tiering.service_costs import serve_base
 
@@ -84,7 +84,7 @@ def _show_base(policy: Policy, file: CsvAccounts, now: int, *, as_json: bool) ->
     return ExitCode.NO if found.whole.over or found.whole.unknown else ExitCode.YES
 
 
-def _show_account(policy: Policy, account: Account, now: int, *, as_json: bool) -> ExitCode:
+def _show_account(policy: PolicyData, account: Account, now: int, *, as_json: bool) -> ExitCode:
     from entitlements.cli.console import CliConsole
     from entitlements.tiering.service_costs import serve
 
@@ -93,7 +93,7 @@ def _show_account(policy: Policy, account: Account, now: int, *, as_json: bool) 
     return ExitCode.NO if found.servicing in {"over-serviced", "unknown"} else ExitCode.YES
 
 
-def _find(policy: Policy, file: CsvAccounts, path: str, id: str) -> Account:
+def _find(policy: PolicyData, file: CsvAccounts, path: str, id: str) -> Account:
     found = file.find(id)
     if found is None:
         causes = (f": {each}" for each in file.problems if each.problem.startswith(repr(id)))
@@ -104,7 +104,7 @@ def _find(policy: Policy, file: CsvAccounts, path: str, id: str) -> Account:
     return found
 
 
-def _catalogue_lines(policy: Policy) -> Iterator[str]:
+def _catalogue_lines(policy: PolicyData) -> Iterator[str]:
     from entitlements.tiering.services import services_of, tier_lines
 
     services = services_of(policy)
@@ -121,7 +121,7 @@ def _catalogue_lines(policy: Policy) -> Iterator[str]:
     yield f"times a year; variant {services.variant!r} of {', '.join(services.variants) or 'none'}; in {policy.currency}"
 
 
-def _catalogue_json(policy: Policy) -> dict[str, object]:
+def _catalogue_json(policy: PolicyData) -> dict[str, object]:
     from entitlements.tiering.services import services_of, tier_lines
 
     services = services_of(policy)

@@ -13,7 +13,7 @@ from entitlements.cli.usage_meters import UsageMeter, effect_of_full
 from entitlements.cli.wrap import wrap_text
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Mode, OnOutage, Quota
-from entitlements.model.policy import Policy
+from entitlements.model.policy import PolicyData
 
 WIDTH = 20
 BarCharacters = tuple[str, str, str]
@@ -100,7 +100,7 @@ def _percent(share: float) -> str:
     return f"{int(share * 100):,} %"
 
 
-def _details(meter: UsageMeter, policy: Policy) -> Iterator[str]:
+def _details(meter: UsageMeter, policy: PolicyData) -> Iterator[str]:
     """Yield the reset with the projection, then the effect of reaching the limit with its remedies."""
     limit, usage = meter.limit, meter.usage
     if usage.resets_at is not None and usage.limit and (isinstance(limit, Quota) or usage.used):
@@ -111,7 +111,7 @@ def _details(meter: UsageMeter, policy: Policy) -> Iterator[str]:
     yield "; ".join((f"{label}{effect_of_full(meter)}", *_remedies(meter, policy), *_outage(meter)))
 
 
-def _remedies(meter: UsageMeter, policy: Policy) -> Iterator[str]:
+def _remedies(meter: UsageMeter, policy: PolicyData) -> Iterator[str]:
     """Yield the tier and the add-on that have more of the limit."""
     if meter.remedy and meter.remedy.tier and meter.more is not None:
         yield f"tier {meter.remedy.tier} has {format_limit(meter.limit, meter.more)}"

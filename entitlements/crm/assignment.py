@@ -15,7 +15,7 @@ from entitlements.tiering.segmentation import Segment, SegmentedAccount, segment
 if TYPE_CHECKING:
     from entitlements.crm.columns import Columns
     from entitlements.crm.layout import Layout, Record
-    from entitlements.model.policy import Policy
+    from entitlements.model.policy import PolicyData
 
 Progress = Callable[[Iterable["Record"], int, str], Iterable["Record"]]
 """Yields the rows that it is given; takes also their number and the name of the work. A progress bar is one."""
@@ -87,7 +87,7 @@ class Assigned:
 
 
 def assign_base(
-    policy: Policy, layout: Layout, columns: Columns, *, by: str | None = None, progress: Progress = no_progress
+    policy: PolicyData, layout: Layout, columns: Columns, *, by: str | None = None, progress: Progress = no_progress
 ) -> Assigned:
     """
     Return the tier of every row.
@@ -125,7 +125,7 @@ class _PendingRow(NamedTuple):
 class _BaseReader:
     """A reader of the rows of an export; it collects their results and problems."""
 
-    def __init__(self, policy: Policy, layout: Layout, columns: Columns) -> None:
+    def __init__(self, policy: PolicyData, layout: Layout, columns: Columns) -> None:
         self.problems: list[Problem] = []
         self._layout = layout
         self._columns = columns
@@ -217,7 +217,7 @@ class _BaseReader:
         self.problems.append(Problem(self._layout.file, line, path, problem, cure, severity))
 
 
-def tiers_by_name(policy: Policy) -> dict[str, str]:
+def tiers_by_name(policy: PolicyData) -> dict[str, str]:
     """Return the tiers' ids by id, alias and display name, in lower case; a name of two tiers is left out."""
     names = Counter(tier.name.casefold() for tier in policy.tiers.values())
     by_name = {tier.name.casefold(): id for id, tier in policy.tiers.items() if names[tier.name.casefold()] == 1}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from entitlements.crm.layout import Layout
     from entitlements.model.conditions import CriterionValue
     from entitlements.model.criteria import Criterion
-    from entitlements.model.policy import Policy
+    from entitlements.model.policy import PolicyData
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Moves:
         return {"moved": [each.to_dict() for each in self.moved], **rest}
 
 
-def compare(policy: Policy, old: Layout, columns: Columns, assigned: Assigned, measure: str) -> Moves:
+def compare(policy: PolicyData, old: Layout, columns: Columns, assigned: Assigned, measure: str) -> Moves:
     """
     Return the differences between *old* and *assigned*.
 
@@ -123,7 +123,7 @@ def compare(policy: Policy, old: Layout, columns: Columns, assigned: Assigned, m
 
 
 def _before(
-    policy: Policy, old: Layout, columns: Columns, criterion: Criterion
+    policy: PolicyData, old: Layout, columns: Columns, criterion: Criterion
 ) -> tuple[dict[str, tuple[str, CriterionValue | None]], set[str]]:
     found: dict[str, tuple[str, CriterionValue | None]] = {}
     doubled: set[str] = set()
@@ -140,7 +140,7 @@ def _before(
     return found, doubled
 
 
-def _move(policy: Policy, result: RowResult, was: str, value: CriterionValue | None) -> Move | None:
+def _move(policy: PolicyData, result: RowResult, was: str, value: CriterionValue | None) -> Move | None:
     after = result.before if result.kept else result.tier
     if (was or None) == after:
         return None

@@ -14,7 +14,7 @@ from entitlements.crm.layout import BYTES
 if TYPE_CHECKING:
     from entitlements.crm.assignment import Assigned, RowResult
     from entitlements.crm.layout import Record
-    from entitlements.model.policy import Policy
+    from entitlements.model.policy import PolicyData
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class WriteOptions:
 
 
 def write(
-    policy: Policy, assigned: Assigned, options: WriteOptions, progress: Progress = no_progress
+    policy: PolicyData, assigned: Assigned, options: WriteOptions, progress: Progress = no_progress
 ) -> Iterator[bytes]:
     """
     Yield the bytes of the file, piece by piece.
@@ -62,7 +62,7 @@ def write(
 
 
 class _RowWriter:
-    def __init__(self, policy: Policy, assigned: Assigned, options: WriteOptions) -> None:
+    def __init__(self, policy: PolicyData, assigned: Assigned, options: WriteOptions) -> None:
         self._policy = policy
         self._assigned = assigned
         self._options = options

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from entitlements.http.problems import Refusal
     from entitlements.http.types import Scope
     from entitlements.model.decision import Decision
-    from entitlements.model.policy import Policy
+    from entitlements.model.policy import PolicyData
 
 UNKNOWN_ACCOUNT_REFUSAL = "entitlements_unknown_account_refusal"
 """Attribute of an application: a callable from `(scope, policy)` to its refusal of an account of the lowest tier."""
@@ -34,7 +34,7 @@ UNENTITLED = (Reason.NOT_INCLUDED, Reason.LEVEL_TOO_LOW)
 
 
 def lowest_tier_denial(
-    policy: Policy, requires: Iterable[str], costs: Mapping[str, int], scope: str | None = None
+    policy: PolicyData, requires: Iterable[str], costs: Mapping[str, int], scope: str | None = None
 ) -> Decision | None:
     """
     Return the decision that refuses an account of the lowest tier as not entitled; None if it is not refused so.
@@ -65,7 +65,7 @@ def lowest_tier_denial(
     return decision if decision.reason in UNENTITLED else None
 
 
-def inner_refusal(app: object, scope: Scope, policy: Policy) -> Refusal | None:
+def inner_refusal(app: object, scope: Scope, policy: PolicyData) -> Refusal | None:
     """
     Return the refusal that an inner application itself gives an account of the lowest tier; None if it gives none.
 

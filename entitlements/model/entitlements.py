@@ -9,7 +9,7 @@ from datetime import datetime
 from entitlements.model.facts import Considered, Reason, Verdict
 from entitlements.model.instants import to_datetime
 from entitlements.model.limits import NOT_INCLUDED, LimitValue, NotIncluded
-from entitlements.model.policy import NO_LEVEL, Policy, Tier, Value
+from entitlements.model.policy import NO_LEVEL, PolicyData, Tier, Value
 from entitlements.model.prepared import Prepared
 
 
@@ -48,7 +48,7 @@ class Entitlements:
     """
 
     account: str
-    policy: Policy
+    policy: PolicyData
     in_force: Tier | None
     refusal: Reason | None
     expires: int | None

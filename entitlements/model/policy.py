@@ -126,7 +126,7 @@ class AddOn:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Policy:
+class PolicyData:
     """
     The loaded policy files as one immutable value.
 

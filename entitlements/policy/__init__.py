@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from entitlements.model import policy as model
+from entitlements.model.policy import PolicyData
 from entitlements.policy.builder import build
 from entitlements.policy.report import Report
 from entitlements.policy.yaml.files import read_files
@@ -20,7 +20,7 @@ from entitlements.policy.yaml.mappings import read_mapping
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Policy(model.Policy):
+class Policy(PolicyData):
     """A policy loaded from files or from a mapping; its `warnings` are problems that do not prevent its use."""
 
     @classmethod

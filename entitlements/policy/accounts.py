@@ -21,10 +21,10 @@ from entitlements.policy.overrides import read_override
 
 if TYPE_CHECKING:
     from entitlements.model.account import Account, Override
-    from entitlements.model.policy import Policy
+    from entitlements.model.policy import PolicyData
 
 
-def bind(policy: Policy, account: Account) -> Account:
+def bind(policy: PolicyData, account: Account) -> Account:
     """
     Return the account with aliases replaced by ids and override values parsed for *policy*.
 
@@ -48,11 +48,11 @@ def bind(policy: Policy, account: Account) -> Account:
     )
 
 
-def _id(policy: Policy, name: str) -> str:
+def _id(policy: PolicyData, name: str) -> str:
     return policy.ids.get(name, name)
 
 
-def _parsed(policy: Policy, override: Override, problems: list[str]) -> Override:
+def _parsed(policy: PolicyData, override: Override, problems: list[str]) -> Override:
     """Return the override with its value parsed; append to *problems* if that fails."""
     try:
         return replace(override, value=read_override(policy, override.name, override.value))
@@ -61,7 +61,7 @@ def _parsed(policy: Policy, override: Override, problems: list[str]) -> Override
         return override
 
 
-def _name_problems(policy: Policy, account: Account) -> Iterator[str]:
+def _name_problems(policy: PolicyData, account: Account) -> Iterator[str]:
     """Return unknown names of the account, and grants that are too large."""
     tiers = [("trial", account.trial.tier)] if account.trial else []
     tiers += [("change", change.tier) for change in account.changes]
@@ -82,7 +82,7 @@ def _suggestion(name: str, known: Mapping[str, object], shown: Mapping[str, obje
     return nearest(name, known) or f"; there are {', '.join(shown) or 'none'}"
 
 
-def _tier_problems(policy: Policy, account: Account) -> Iterator[str]:
+def _tier_problems(policy: PolicyData, account: Account) -> Iterator[str]:
     """Return trial plans among the account's tiers; a trial plan needs an end."""
     named = [("tier", account.tier), *(("change to", change.tier) for change in account.changes)]
     for what, name in named:
@@ -94,7 +94,7 @@ def _tier_problems(policy: Policy, account: Account) -> Iterator[str]:
             )
 
 
-def _trial_problems(policy: Policy, account: Account) -> Iterator[str]:
+def _trial_problems(policy: PolicyData, account: Account) -> Iterator[str]:
     """Return a trial below the account's own tier, or outside of the lengths of the trial plan."""
     trial, own = account.trial, policy.tier(account.tier)
     tried = policy.tier(trial.tier) if trial else None

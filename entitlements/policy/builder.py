@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from entitlements.errors import PolicyError
 from entitlements.model.instants import MICROSECOND
 from entitlements.model.limits import Allocation, Limit, NotIncluded, OnOutage, Quota, Rate
-from entitlements.model.policy import AddOn, Feature, Policy
+from entitlements.model.policy import AddOn, Feature, PolicyData
 from entitlements.policy.consistency import check_document, check_usage
 from entitlements.policy.context import BuildContext
 from entitlements.policy.inheritance import resolve_tiers
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from entitlements.policy.schema_models import AddOnShape, AllocationShape, Document, QuotaShape, RateShape
     from entitlements.policy.yaml.tree import Branch, Path
 
-P = TypeVar("P", bound=Policy)
+P = TypeVar("P", bound=PolicyData)
 T = TypeVar("T")
 
 _KINDS: dict[str, type[Rate | Quota | Allocation]] = {"rate": Rate, "quota": Quota, "allocation": Allocation}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from entitlements.model.limits import NOT_INCLUDED, Algorithm
 from entitlements.model.names import MAX_NAME, check_id
 from entitlements.model.policy import NO_LEVEL, nodes_above
-from entitlements.policy.errors import Misread, shown
+from entitlements.policy.errors import InvalidValue, shown
 from entitlements.policy.schema_models import RateShape
 from entitlements.policy.vocabulary import SECTIONS
 from entitlements.policy.yaml.tree import Branch, Items, Leaf, Path, keys_of, node_at
@@ -82,7 +82,7 @@ def _check_head(context: BuildContext) -> None:
     if head.unknown_account not in UNKNOWN_ACCOUNT_WORDS:
         invalid = context.vocabulary.unknown_tier(head.unknown_account)
         if head.unknown_account in context.vocabulary.trials:
-            invalid = Misread(f"{head.unknown_account!r} is a trial plan, which ends", "name another tier")
+            invalid = InvalidValue(f"{head.unknown_account!r} is a trial plan, which ends", "name another tier")
         if invalid is not None:
             invalid.cure += ", or write deny or raise"
             report.add(("policy", "unknown_account"), invalid)
@@ -151,17 +151,17 @@ def _check_trials(context: BuildContext) -> None:
             context.report.error((*at, "of"), "of is not within from and to", "write a length between the two")
 
 
-def _fallback_error(context: BuildContext, id: str, shape: TierShape, then: str) -> Misread | None:
+def _fallback_error(context: BuildContext, id: str, shape: TierShape, then: str) -> InvalidValue | None:
     """Return the reason why *then* cannot be the tier after the trial plan *id*, or None."""
     if then == id:
-        return Misread(f"the trial of {id!r} ends in itself", "name the tier that remains")
+        return InvalidValue(f"the trial of {id!r} ends in itself", "name the tier that remains")
     if error := context.vocabulary.unknown_tier(then):
         return error
     if then in context.vocabulary.trials:
-        return Misread(f"{then!r} is a trial plan too", "name a tier that remains")
+        return InvalidValue(f"{then!r} is a trial plan too", "name a tier that remains")
     after = context.document.tiers.get(then)
     if after and after.rank is not None and shape.rank is not None and after.rank > shape.rank:
-        return Misread(f"{then!r} has a higher rank than the trial", "let the trial have at least that rank")
+        return InvalidValue(f"{then!r} has a higher rank than the trial", "let the trial have at least that rank")
     return None
 
 

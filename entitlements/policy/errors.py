@@ -7,7 +7,7 @@ from decimal import Decimal
 _MAX_LENGTH = 60
 
 
-class Misread(ValueError):
+class InvalidValue(ValueError):
     """
     A value that cannot be read as the type or name that is expected.
 
@@ -26,7 +26,7 @@ class Misread(ValueError):
         return f"{self.problem}; {self.cure}"
 
 
-class Absent(Misread):
+class MissingValue(InvalidValue):
     """A definition or value that is missing; reported only if all of the files could be read."""
 
 

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, Rate
 from entitlements.model.names import nearest
 from entitlements.model.policy import NO_LEVEL
-from entitlements.policy.errors import Misread, any_of, shown
+from entitlements.policy.errors import InvalidValue, any_of, shown
 from entitlements.policy.quantities import RateSize, is_duration, parse_duration, read_limit
 from entitlements.policy.yaml.scalars import is_number, typed_scalar
 
 if TYPE_CHECKING:
     from entitlements.model.limits import NotIncluded
-    from entitlements.model.policy import AddOn, Feature, Policy, Tier, Value
+    from entitlements.model.policy import AddOn, Feature, PolicyData, Tier, Value
 
 
-def read_override(policy: Policy, name: str, raw: object) -> object:
+def read_override(policy: PolicyData, name: str, raw: object) -> object:
     """
     Return the value of an override of *name*, in the type of that name.
 
@@ -45,10 +45,10 @@ def read_override(policy: Policy, name: str, raw: object) -> object:
         return _read_value(policy, name, raw)
     if name in policy.nodes:
         below = next(key for key in sorted(policy.keys) if key.startswith(f"{name}."))
-        raise Misread("it is a group of values", f"override the keys below it, such as {below!r}")
+        raise InvalidValue("it is a group of values", f"override the keys below it, such as {below!r}")
     known = (*policy.features, *policy.limits, *policy.keys)
     close = nearest(name, known).removeprefix("; ")
-    raise Misread("the policy knows no such name", close or "name a feature, a limit or a value key")
+    raise InvalidValue("the policy knows no such name", close or "name a feature, a limit or a value key")
 
 
 def _read_limit(limit: Limit, raw: object) -> LimitValue:
@@ -64,17 +64,15 @@ def _read_feature(feature: Feature, raw: object) -> bool | str | NotIncluded:
     if raw is True:
         return next((level for level in feature.levels if level != NO_LEVEL), True)
     if not feature.levels:
-        raise Misread(f"{shown(raw)} is not for a switch", "write True or NOT_INCLUDED")
+        raise InvalidValue(f"{shown(raw)} is not for a switch", "write True or NOT_INCLUDED")
     if not isinstance(raw, str) or raw not in feature.levels:
         close = nearest(raw, feature.levels).removeprefix("; ") if isinstance(raw, str) else ""
-        raise Misread(
-            f"{shown(raw)} is not one of its levels",
-            close or f"write {any_of(feature.levels)}, or NOT_INCLUDED",
-        )
+        cure = close or f"write {any_of(feature.levels)}, or NOT_INCLUDED"
+        raise InvalidValue(f"{shown(raw)} is not one of its levels", cure)
     return str(raw)
 
 
-def _read_value(policy: Policy, key: str, raw: object) -> Value | NotIncluded:
+def _read_value(policy: PolicyData, key: str, raw: object) -> Value | NotIncluded:
     """Return a configuration value; a text is parsed if the policy has a duration or number there."""
     if raw == NOT_INCLUDED:
         return NOT_INCLUDED
@@ -83,7 +81,7 @@ def _read_value(policy: Policy, key: str, raw: object) -> Value | NotIncluded:
         kinds = {type(source.values[key]) for source in sources if key in source.values}
         return _parse_text(str(raw), kinds)
     if isinstance(raw, Mapping):
-        raise Misread(f"{shown(raw)} is not one value", "override each key below it")
+        raise InvalidValue(f"{shown(raw)} is not one value", "override each key below it")
     return _typed(raw)
 
 
@@ -94,7 +92,7 @@ def _parse_text(text: str, kinds: set[type]) -> Value:
     if timedelta in kinds and (is_duration(text) or str not in kinds):
         return parse_duration(text)
     if str not in kinds and Decimal in kinds:
-        raise Misread(f"{shown(text)} is not a number", "write one such as 99.95")
+        raise InvalidValue(f"{shown(text)} is not a number", "write one such as 99.95")
     return text
 
 
@@ -113,4 +111,4 @@ def _typed(raw: object) -> Value:
         return MappingProxyType({str(key): _typed(item) for key, item in raw.items()})
     exact = isinstance(raw, float) and math.isfinite(raw)
     cure = f"write Decimal('{raw}')" if exact else "write a bool, str, number, timedelta or list"
-    raise Misread(f"{shown(raw)} is not a configuration value", cure)
+    raise InvalidValue(f"{shown(raw)} is not a configuration value", cure)

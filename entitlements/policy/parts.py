@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, NotIncluded
-from entitlements.policy.errors import Misread, shown
+from entitlements.policy.errors import InvalidValue, shown
 from entitlements.policy.quantities import read_size, window_in_words
 from entitlements.policy.values import read_values
 from entitlements.policy.yaml.tree import Path, node_at
@@ -107,14 +107,13 @@ class PartReader:
         return found
 
     def _check_window(self, at: Path, raw: object, window: int) -> None:
-        """Raise `Misread` if the window differs from the first that was written for this rate."""
+        """Raise `InvalidValue` if the window differs from the first that was written for this rate."""
         first, where = self.windows.setdefault(str(at[-1]), (window, at))
         if window != first:
             every = window_in_words(first)
-            raise Misread(
-                f"{shown(raw)} has another window than {self._report.location(where)}, which counts per {every}",
-                f"write it per {every}: a rate has one window in every tier and add-on",
-            )
+            problem = f"{shown(raw)} has another window than {self._report.location(where)}, which counts per {every}"
+            cure = f"write it per {every}: a rate has one window in every tier and add-on"
+            raise InvalidValue(problem, cure)
 
     def _is_known(self, at: Path, name: str, section: str) -> bool:
         """Return True if *section* defines *name*; report it if not."""

@@ -8,7 +8,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, get_args
 
 from entitlements.model.names import nearest
-from entitlements.policy.errors import Absent, Misread, any_of, shown
+from entitlements.policy.errors import InvalidValue, MissingValue, any_of, shown
 from entitlements.policy.schema_fields import Shape
 from entitlements.policy.schema_models import AllocationShape, Document, QuotaShape, RateShape
 from entitlements.policy.yaml.tree import Path
@@ -36,24 +36,24 @@ def path_of(error: ErrorDetails) -> Path:
     return loc[:2] + loc[3:] if in_definition else loc
 
 
-def message(error: ErrorDetails) -> Misread:
+def message(error: ErrorDetails) -> InvalidValue:
     """Return the problem of a validation error and its cure."""
     known = _MESSAGES.get(error["type"])
     if known is None:
         problem = f"{shown(error['input'])} does not fit: {error['msg'].lower()}"
-        return Misread(problem, "see the JSON Schema of policies")
-    return known if isinstance(known, Misread) else known(error)
+        return InvalidValue(problem, "see the JSON Schema of policies")
+    return known if isinstance(known, InvalidValue) else known(error)
 
 
-def _unknown_key(error: ErrorDetails) -> Misread:
+def _unknown_key(error: ErrorDetails) -> InvalidValue:
     path = path_of(error)
     key = str(path[-1])
     if path[0] == "limits" and key in _ONLY_RATES:
-        return Misread(f"{key} on a limit that is no rate: {_ONLY_RATES[key]}", "leave it out")
+        return InvalidValue(f"{key} on a limit that is no rate: {_ONLY_RATES[key]}", "leave it out")
     kind = str(error["loc"][2]) if len(error["loc"]) > 2 else ""
     fields = _model_at(path[:-1], kind).model_fields
     keys = [field.alias or name for name, field in fields.items()]
-    return Misread(f"unknown key {shown(key)}", _choose_from(key, keys))
+    return InvalidValue(f"unknown key {shown(key)}", _choose_from(key, keys))
 
 
 def _model_at(path: Path, kind: str) -> type[Shape]:
@@ -76,83 +76,81 @@ def _choose_from(word: object, known: list[str]) -> str:
     return close.removeprefix("; ") or f"write {any_of(known)}"
 
 
-def _not_a_text(error: ErrorDetails) -> Misread:
+def _not_a_text(error: ErrorDetails) -> InvalidValue:
     path = path_of(error)
     cure = _TEXT_CURES.get(str(path[-1]), "write a text, in quotes if it looks like something else")
     if path[0] == "features" and len(path) == 2:
         cure = "write one sentence about it"
-    return Misread(f"{shown(error['input'])} is not a text", cure)
+    return InvalidValue(f"{shown(error['input'])} is not a text", cure)
 
 
-def _not_a_list(error: ErrorDetails) -> Misread:
+def _not_a_list(error: ErrorDetails) -> InvalidValue:
     path = path_of(error)
     example = "[none, basic, full], lowest first" if path[0] == "levels" else "[one, another]"
-    return Misread(f"{shown(error['input'])} is not a list", f"write a list, such as {example}")
+    return InvalidValue(f"{shown(error['input'])} is not a list", f"write a list, such as {example}")
 
 
-def _not_a_mapping(error: ErrorDetails) -> Misread:
+def _not_a_mapping(error: ErrorDetails) -> InvalidValue:
     path = path_of(error)
     cure = "write `key: value` pairs below it"
     if path[0] == "limits" and len(path) == 2:
         cure = "write how it is counted: {kind: rate}, {kind: quota} or {kind: allocation}"
-    return Misread(f"{shown(error['input'])} is not a mapping", cure)
+    return InvalidValue(f"{shown(error['input'])} is not a mapping", cure)
 
 
-def _not_an_int(error: ErrorDetails) -> Misread:
-    return Misread(f"{shown(error['input'])} is not a whole number", "write one, such as 10")
+def _not_an_int(error: ErrorDetails) -> InvalidValue:
+    return InvalidValue(f"{shown(error['input'])} is not a whole number", "write one, such as 10")
 
 
-def _out_of_range(error: ErrorDetails) -> Misread:
+def _out_of_range(error: ErrorDetails) -> InvalidValue:
     ((bound, figure),) = error["ctx"].items()
     side, direction = ("below", "more") if bound == "ge" else ("above", "less")
-    return Misread(f"{shown(error['input'])} is {side} {figure}", f"write {figure} or {direction}")
+    return InvalidValue(f"{shown(error['input'])} is {side} {figure}", f"write {figure} or {direction}")
 
 
-def _not_a_name(error: ErrorDetails) -> Misread:
+def _not_a_name(error: ErrorDetails) -> InvalidValue:
     path = path_of(error)
     value = str(error["input"])
     if path[-1] == "currency":
-        return Misread(f"{shown(value)} is not a currency", "write three capital letters, such as USD")
+        return InvalidValue(f"{shown(value)} is not a currency", "write three capital letters, such as USD")
     feature, colon, level = value.partition(":")
     if colon and "features" in path[2:3]:
         cure = f"write it under levels, as {feature.strip()}: {level.strip()}"
-        return Misread(f"{shown(value)} asks for a level", cure)
+        return InvalidValue(f"{shown(value)} asks for a level", cure)
     better = re.sub("[^a-z0-9.]+", "-", value[:40].lower()).strip("-.")
-    return Misread(
-        f"{shown(value)} is not a name",
-        f"write words of a-z and 0-9 with - and . between them{f', such as {better!r}' if better else ''}",
-    )
+    cure = f"write words of a-z and 0-9 with - and . between them{f', such as {better!r}' if better else ''}"
+    return InvalidValue(f"{shown(value)} is not a name", cure)
 
 
-def _not_a_choice(error: ErrorDetails) -> Misread:
+def _not_a_choice(error: ErrorDetails) -> InvalidValue:
     path = path_of(error)
     value = error["input"]
     if path[-1] == "on_outage" and value == "local":
-        return Misread("only a rate can go on locally while the store is gone", "write allow or deny")
+        return InvalidValue("only a rate can go on locally while the store is gone", "write allow or deny")
     if path[-1] == "period":
-        return Misread(f"{shown(value)} is not a period that quotas have", "write month, or use a rate")
+        return InvalidValue(f"{shown(value)} is not a period that quotas have", "write month, or use a rate")
     choices = re.findall("'([^']*)'", error["ctx"]["expected"])
-    return Misread(f"{shown(value)} is not one of its words", _choose_from(value, choices))
+    return InvalidValue(f"{shown(value)} is not one of its words", _choose_from(value, choices))
 
 
-def _not_a_kind(error: ErrorDetails) -> Misread:
+def _not_a_kind(error: ErrorDetails) -> InvalidValue:
     kind = error["ctx"]["tag"]
-    return Misread(f"{shown(kind)} is not a kind of limit", _choose_from(kind, list(_KINDS)))
+    return InvalidValue(f"{shown(kind)} is not a kind of limit", _choose_from(kind, list(_KINDS)))
 
 
-def _missing_key(error: ErrorDetails) -> Misread:
+def _missing_key(error: ErrorDetails) -> InvalidValue:
     key = str(path_of(error)[-1])
     examples = {"of": "of: 14 days", "then": "then: <the tier that remains>"}
-    return Absent(f"{key} is missing", f"write {examples.get(key, key)}")
+    return MissingValue(f"{key} is missing", f"write {examples.get(key, key)}")
 
 
-def _raised(error: ErrorDetails) -> Misread:
+def _raised(error: ErrorDetails) -> InvalidValue:
     """Return the error that one of our own validators raised."""
     raised = error["ctx"]["error"]
-    return raised if isinstance(raised, Misread) else Misread(str(raised), "correct it")
+    return raised if isinstance(raised, InvalidValue) else InvalidValue(str(raised), "correct it")
 
 
-_MESSAGES: dict[str, Misread | Callable[[ErrorDetails], Misread]] = {
+_MESSAGES: dict[str, InvalidValue | Callable[[ErrorDetails], InvalidValue]] = {
     "extra_forbidden": _unknown_key,
     "string_type": _not_a_text,
     "list_type": _not_a_list,
@@ -163,11 +161,13 @@ _MESSAGES: dict[str, Misread | Callable[[ErrorDetails], Misread]] = {
     "greater_than_equal": _out_of_range,
     "less_than_equal": _out_of_range,
     "string_pattern_mismatch": _not_a_name,
-    "too_short": Absent("has fewer than two levels", "write two or more, lowest first, or a switch under features"),
-    "string_too_short": Misread("an empty text says nothing", "write something, or leave the key out"),
+    "too_short": MissingValue(
+        "has fewer than two levels", "write two or more, lowest first, or a switch under features"
+    ),
+    "string_too_short": InvalidValue("an empty text says nothing", "write something, or leave the key out"),
     "literal_error": _not_a_choice,
     "enum": _not_a_choice,
-    "union_tag_not_found": Absent("the limit has no kind", "write kind: rate, kind: quota or kind: allocation"),
+    "union_tag_not_found": MissingValue("the limit has no kind", "write kind: rate, kind: quota or kind: allocation"),
     "union_tag_invalid": _not_a_kind,
     "missing": _missing_key,
     "value_error": _raised,

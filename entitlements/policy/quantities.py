@@ -16,7 +16,7 @@ from limits import parse_many
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Limit, LimitValue, Quota, Rate
 from entitlements.model.names import MAX_COUNT, MAX_RATE, nearest
-from entitlements.policy.errors import Misread, shown
+from entitlements.policy.errors import InvalidValue, shown
 
 MONTH: Final = 30 * DAY
 """Rates have shorter windows than this; the `limits` library counts a month as 30 days."""
@@ -68,7 +68,7 @@ def parse_rate(text: str) -> tuple[int, int]:
     """
     if found := _SEPARATED.match(text):
         number = re.sub("[^0-9]", "", found[0])
-        raise Misread(f"{shown(text)} has separators in its number", f"write '{number}{text[found.end() :][:20]}'")
+        raise InvalidValue(f"{shown(text)} has separators in its number", f"write '{number}{text[found.end() :][:20]}'")
     try:
         items = parse_many(text) if len(text) <= _MAX_LENGTH else []
     except ValueError:
@@ -77,9 +77,9 @@ def parse_rate(text: str) -> tuple[int, int]:
         raise _not_a_rate(text)
     amount, window = items[0].amount, items[0].get_expiry() * SECOND
     if window >= MONTH:
-        raise Misread(f"{shown(text)} spans a month or more", "write a quota (kind: quota, period: month)")
+        raise InvalidValue(f"{shown(text)} spans a month or more", "write a quota (kind: quota, period: month)")
     if amount > MAX_RATE:
-        raise Misread(f"{shown(text)} is above the largest rate, {MAX_RATE}", "write less, or unlimited")
+        raise InvalidValue(f"{shown(text)} is above the largest rate, {MAX_RATE}", "write less, or unlimited")
     return amount, window
 
 
@@ -93,7 +93,7 @@ def parse_size(text: str) -> int:
     found = _SIZE.fullmatch(text) if len(text) <= _MAX_LENGTH else None
     if found is None or found[2] not in BYTE_UNITS:
         units = ", ".join(unit for unit in BYTE_UNITS if unit != "byte")
-        raise Misread(f"{shown(text)} is not a size", f"write a whole number and one of {units}, such as '100 GB'")
+        raise InvalidValue(f"{shown(text)} is not a size", f"write a whole number and one of {units}, such as '100 GB'")
     return _checked_count(int(found[1]) * BYTE_UNITS[found[2]], text)
 
 
@@ -109,12 +109,11 @@ def parse_duration(text: str) -> timedelta:
         unit = "milliseconds" if found[2] == "ms" else found[2].rstrip("s") + "s"
         return _timedelta(text, **{unit: int(found[1])})
     if not (found := _ISO.fullmatch(short)):
-        raise Misread(
-            f"{shown(text)} is not a duration", "write one such as '14 days', '30 minutes', '50 ms' or 'PT2H'"
-        )
+        cure = "write one such as '14 days', '30 minutes', '50 ms' or 'PT2H'"
+        raise InvalidValue(f"{shown(text)} is not a duration", cure)
     years, months, *fixed = (int(number or 0) for number in found.groups())
     if years or months:
-        raise Misread(f"{text!r} has months or years, which have no fixed length", "write days, such as '30 days'")
+        raise InvalidValue(f"{text!r} has months or years, which have no fixed length", "write days, such as '30 days'")
     return _timedelta(text, **dict(zip(("weeks", "days", "hours", "minutes", "seconds"), fixed, strict=True)))
 
 
@@ -138,12 +137,11 @@ def read_limit(definition: Limit, raw: object) -> LimitValue:
     size, window = read_size(definition, raw)
     if isinstance(definition, Rate) and window not in {None, definition.window}:
         if not definition.window:
-            raise Misread(
-                f"{shown(raw)} names a window, and the policy names none for {definition.name}",
-                "write unlimited or 0, or give the limit to a tier",
-            )
+            cure = "write unlimited or 0, or give the limit to a tier"
+            raise InvalidValue(f"{shown(raw)} names a window, and the policy names none for {definition.name}", cure)
         every = window_in_words(definition.window)
-        raise Misread(f"{shown(raw)} does not count per {every} as {definition.name} does", f"write it per {every}")
+        cure = f"write it per {every}"
+        raise InvalidValue(f"{shown(raw)} does not count per {every} as {definition.name} does", cure)
     return size
 
 
@@ -155,9 +153,9 @@ def read_size(definition: Limit, raw: object) -> tuple[LimitValue, int | None]:
     if isinstance(raw, RateSize) and isinstance(definition, Rate):
         return int(raw), raw.window
     if raw is None:
-        raise Misread("nothing is written", "write a size, unlimited or not-included")
+        raise InvalidValue("nothing is written", "write a size, unlimited or not-included")
     if isinstance(raw, bool) or not isinstance(raw, int):
-        raise Misread(f"{shown(raw)} is not a whole number", f"write {_example(definition)}")
+        raise InvalidValue(f"{shown(raw)} is not a whole number", f"write {_example(definition)}")
     return _from_int(definition, int(raw)), None
 
 
@@ -167,20 +165,18 @@ def window_in_words(window: int) -> str:
     return unit if window == length else f"{window // length} {unit}s"
 
 
-def _not_a_rate(text: str) -> Misread:
+def _not_a_rate(text: str) -> InvalidValue:
     if text.strip().isdecimal():
-        return Misread(f"{shown(text)} names no window", f"write '{text.strip()[:20]} per hour'")
-    return Misread(
-        f"{shown(text)} is not a rate",
-        "write a whole number and a window of seconds, minutes, hours or days: '100 per hour', '5 per 2 minutes'",
-    )
+        return InvalidValue(f"{shown(text)} names no window", f"write '{text.strip()[:20]} per hour'")
+    cure = "write a whole number and a window of seconds, minutes, hours or days: '100 per hour', '5 per 2 minutes'"
+    return InvalidValue(f"{shown(text)} is not a rate", cure)
 
 
 def _timedelta(text: str, **parts: int) -> timedelta:
     try:
         return timedelta(**parts)
     except OverflowError:
-        raise Misread(f"{shown(text)} is longer than can be kept", "write a shorter duration") from None
+        raise InvalidValue(f"{shown(text)} is longer than can be kept", "write a shorter duration") from None
 
 
 def _from_text(definition: Limit, text: str) -> tuple[LimitValue, int | None]:
@@ -189,7 +185,7 @@ def _from_text(definition: Limit, text: str) -> tuple[LimitValue, int | None]:
     if len(text) <= _MAX_LENGTH and re.fullmatch("[0-9]+", text):
         return _checked_count(int(text), text), None
     if _SEPARATED.fullmatch(text):
-        raise Misread(f"{text!r} has separators in it", f"write {re.sub('[^0-9]', '', text)}")
+        raise InvalidValue(f"{text!r} has separators in it", f"write {re.sub('[^0-9]', '', text)}")
     if definition.unit == "byte":
         return parse_size(text), None
     raise _not_a_size(definition, text)
@@ -197,31 +193,29 @@ def _from_text(definition: Limit, text: str) -> tuple[LimitValue, int | None]:
 
 def _from_int(definition: Limit, number: int) -> int:
     if number < 0:
-        raise Misread(f"{shown(number)} is negative", "write unlimited, 0 or not-included")
+        raise InvalidValue(f"{shown(number)} is negative", "write unlimited, 0 or not-included")
     if number and isinstance(definition, Rate):
         every = window_in_words(definition.window or HOUR)
-        raise Misread(f"{shown(number)} names no window", f"write '{shown(number)} per {every}'")
+        raise InvalidValue(f"{shown(number)} names no window", f"write '{shown(number)} per {every}'")
     return _checked_count(number, number)
 
 
 def _checked_count(number: int, written: object) -> int:
     if number > MAX_COUNT:
-        raise Misread(f"{shown(written)} is above the largest count, 2^53-1", "write less, or unlimited")
+        raise InvalidValue(f"{shown(written)} is above the largest count, 2^53-1", "write less, or unlimited")
     return number
 
 
-def _not_a_size(definition: Quota | Allocation, text: str) -> Misread:
+def _not_a_size(definition: Quota | Allocation, text: str) -> InvalidValue:
     size = _SIZE.fullmatch(text)
     if size and size[2] in BYTE_UNITS:
-        return Misread(
-            f"{shown(text)} is a size in bytes, and {definition.name} counts {definition.unit}s",
-            "write a whole number, or let the limit say unit: byte",
-        )
+        cure = "write a whole number, or let the limit say unit: byte"
+        return InvalidValue(f"{shown(text)} is a size in bytes, and {definition.name} counts {definition.unit}s", cure)
     if re.match(r"\s*[0-9]+\s*(/|per)", text[:_MAX_LENGTH]):
         kind = "a quota, counted per month" if isinstance(definition, Quota) else "an allocation, held until released"
-        return Misread(f"{shown(text)} names a window, and {definition.name} is {kind}", "write the number alone")
+        return InvalidValue(f"{shown(text)} names a window, and {definition.name} is {kind}", "write the number alone")
     close = nearest(text.lower(), _WORDS).removeprefix("; ")
-    return Misread(f"{shown(text)} is not a size", close or f"write {_example(definition)}")
+    return InvalidValue(f"{shown(text)} is not a size", close or f"write {_example(definition)}")
 
 
 def _example(definition: Limit) -> str:

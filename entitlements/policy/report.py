@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from entitlements.model.problem import Problem, Severity
-from entitlements.policy.errors import Absent, Misread
+from entitlements.policy.errors import InvalidValue, MissingValue
 from entitlements.policy.yaml.tree import Items, Leaf, Location, format_path, location_of, node_at
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ class Report:
 
     Attributes:
         root: The tree in which a problem's path is looked up, once it is built.
-        complete: Everything that was written is in the tree. If not, `Absent` errors and
+        complete: Everything that was written is in the tree. If not, `MissingValue` errors and
             warnings are dropped: the missing name may be defined in the part left out.
         faulty: The paths of errors, and the section entries (`tiers.free`) that contain them.
     """
@@ -37,21 +37,21 @@ class Report:
 
     def error(self, path: Path, problem: str, cure: str, *, location: Location | None = None) -> None:
         """Report an error at *path*; give *location* if the path is not in the tree."""
-        self.add(path, Misread(problem, cure), location=location)
+        self.add(path, InvalidValue(problem, cure), location=location)
 
     def missing(self, path: Path, problem: str, cure: str) -> None:
         """Report a missing definition at *path*, if the tree is complete."""
-        self.add(path, Absent(problem, cure))
+        self.add(path, MissingValue(problem, cure))
 
     def warn(self, path: Path, problem: str, cure: str) -> None:
         """Report a warning at *path*, if the tree is complete."""
         if self.complete:
-            self._record(path, Misread(problem, cure), None, Severity.WARNING)
+            self._record(path, InvalidValue(problem, cure), None, Severity.WARNING)
 
     def add(self, path: Path, error: ValueError, *, location: Location | None = None) -> None:
         """Report an error that was raised or returned for *path*."""
         self.faulty.update((path, path[:2]))
-        if self.complete or not isinstance(error, Absent):
+        if self.complete or not isinstance(error, MissingValue):
             self._record(path, error, location, Severity.ERROR)
 
     def exclude(self, path: Path, error: ValueError, *, location: Location) -> None:
@@ -85,5 +85,5 @@ class Report:
 
     def _record(self, path: Path, error: ValueError, location: Location | None, severity: Severity) -> None:
         at = location or self.location(path)
-        problem, cure = (error.problem, error.cure) if isinstance(error, Misread) else (str(error), "correct it")
+        problem, cure = (error.problem, error.cure) if isinstance(error, InvalidValue) else (str(error), "correct it")
         self._problems[Problem(at.file, at.line, format_path(path), problem, cure, severity)] = None

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from entitlements.model.names import NAME
-from entitlements.policy.errors import Misread, shown
+from entitlements.policy.errors import InvalidValue, shown
 from entitlements.policy.quantities import parse_duration
 
 
@@ -27,16 +27,16 @@ def _as_duration(value: object) -> timedelta:
     if isinstance(value, str):
         value = parse_duration(value)
     if not isinstance(value, timedelta):
-        raise Misread(f"{shown(value)} is not a duration", "write one such as '14 days' or '50 ms'")
+        raise InvalidValue(f"{shown(value)} is not a duration", "write one such as '14 days' or '50 ms'")
     if value <= timedelta():
-        raise Misread(f"a duration of {value} does nothing", "write one above 0")
+        raise InvalidValue(f"a duration of {value} does nothing", "write one above 0")
     return value
 
 
 def _as_number(value: object) -> object:
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
         return Decimal(value)
-    raise Misread(f"{shown(value)} is not a number", "write one such as 100000")
+    raise InvalidValue(f"{shown(value)} is not a number", "write one such as 100000")
 
 
 _PER_YEAR = {"yearly": 1, "quarterly": 4, "monthly": 12, "weekly": 52, "daily": 365}
@@ -48,7 +48,7 @@ def _as_times(value: object) -> object:
     if isinstance(number, int | Decimal) and not isinstance(number, bool) and number >= 0:
         return Decimal(number)
     words = ", ".join(_PER_YEAR)
-    raise Misread(f"{shown(value)} does not say how often a year", f"write a number such as 4, or one of {words}")
+    raise InvalidValue(f"{shown(value)} does not say how often a year", f"write a number such as 4, or one of {words}")
 
 
 _TIMES = {"anyOf": [{"type": "number", "minimum": 0}, {"enum": list(_PER_YEAR)}]}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from entitlements.errors import PolicyError
-from entitlements.policy.errors import Misread
+from entitlements.policy.errors import InvalidValue
 from entitlements.policy.yaml.tree import MAX_NODES
 
 if TYPE_CHECKING:
@@ -44,21 +44,18 @@ class Budget:
         return self.bytes < 0 or self.nodes < 0
 
     def take_bytes(self, count: int) -> None:
-        """Subtract the bytes of a file; raise `Misread` if too few are left."""
+        """Subtract the bytes of a file; raise `InvalidValue` if too few are left."""
         self.bytes -= count
         if self.bytes < 0:
-            raise Misread(
-                f"the files up to this one are larger than {MAX_ALL_BYTES >> 20} MiB together",
-                "look for files that do not belong here",
-            )
+            cure = "look for files that do not belong here"
+            raise InvalidValue(f"the files up to this one are larger than {MAX_ALL_BYTES >> 20} MiB together", cure)
 
     def take_node(self) -> None:
-        """Subtract one node; raise `Misread` if none is left."""
+        """Subtract one node; raise `InvalidValue` if none is left."""
         self.nodes -= 1
         if self.nodes < 0:
-            raise Misread(
-                f"the policy has more than {MAX_NODES} keys and values, all files together", "look for what repeats"
-            )
+            cure = "look for what repeats"
+            raise InvalidValue(f"the policy has more than {MAX_NODES} keys and values, all files together", cure)
 
 
 def check_size(context: BuildContext, parts: Iterable[TierPart]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from entitlements.model.policy import AddOn, Policy, Tier
+    from entitlements.model.policy import AddOn, PolicyData, Tier
 
 _NAMED: Final = {
     "tiers": "tier",
@@ -21,12 +21,12 @@ _NAMED: Final = {
 _SINGLE: Final = ("assignment", "services")
 
 
-def first_loss(before: Policy, after: Policy) -> str:
+def first_loss(before: PolicyData, after: PolicyData) -> str:
     """Return a phrase for the first item of *before* that *after* lacks; empty if there is none."""
     return next(_losses(before, after), "")
 
 
-def _losses(before: Policy, after: Policy) -> Iterator[str]:
+def _losses(before: PolicyData, after: PolicyData) -> Iterator[str]:
     for section, kind in _NAMED.items():
         kept = getattr(after, section)
         yield from (f"the {kind} {name!r}" for name in getattr(before, section) if name not in kept)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from entitlements.model.limits import NOT_INCLUDED, NotIncluded
 from entitlements.model.names import NAME
 from entitlements.model.policy import nodes_above
-from entitlements.policy.errors import Misread, shown
+from entitlements.policy.errors import InvalidValue, shown
 from entitlements.policy.quantities import is_duration, parse_duration
 from entitlements.policy.yaml.tree import Branch, Items, Leaf, Node, Path
 
@@ -82,23 +82,23 @@ def _leaves(branch: Branch, path: Path, above: str, report: Report) -> Iterator[
                 yield f"{key}.{LABEL}", label, (*at, NO_COMMITMENT)
             else:
                 yield key, _typed(node), at
-        except Misread as error:
+        except InvalidValue as error:
             report.add(at, error)
 
 
 def _check_key(word: str, node: Node) -> None:
     if not NAME.fullmatch(word):
-        raise Misread(f"{shown(word)} is not a name", "write words of a-z and 0-9 with - and . between them")
+        raise InvalidValue(f"{shown(word)} is not a name", "write words of a-z and 0-9 with - and . between them")
     if isinstance(node, Branch) and not node.nodes:
-        raise Misread("nothing is written below it", "write keys, or not-included")
+        raise InvalidValue("nothing is written below it", "write keys, or not-included")
 
 
 def _label(branch: Branch) -> str:
     text = branch.nodes[NO_COMMITMENT]
     if len(branch.nodes) > 1:
-        raise Misread("no-commitment stands beside other keys", "write {no-commitment: text} alone")
+        raise InvalidValue("no-commitment stands beside other keys", "write {no-commitment: text} alone")
     if not isinstance(text, Leaf) or not isinstance(text.value, str) or not text.value:
-        raise Misread("no-commitment says nothing", "write a text, in quotes if it looks like something else")
+        raise InvalidValue("no-commitment says nothing", "write a text, in quotes if it looks like something else")
     return text.value
 
 
@@ -110,7 +110,7 @@ def _typed(node: Node, *, listed: bool = False) -> Value | NotIncluded:
         return MappingProxyType({_item_key(key): _item(child) for key, child in node.nodes.items()})
     value = node.value
     if value is None:
-        raise Misread("nothing is written", "write not-included, or {no-commitment: text}")
+        raise InvalidValue("nothing is written", "write not-included, or {no-commitment: text}")
     if isinstance(value, str):
         return value if node.quoted else _plain_text(value, listed=listed)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -127,25 +127,25 @@ def _item(node: Node) -> Value:
 
 def _item_key(key: str) -> str:
     if not NAME.fullmatch(key) or "." in key:
-        raise Misread(f"{shown(key)} is not a name", "write words of a-z and 0-9 with - between them")
+        raise InvalidValue(f"{shown(key)} is not a name", "write words of a-z and 0-9 with - between them")
     return key
 
 
 def _plain_text(text: str, *, listed: bool) -> Value | NotIncluded:
     if text == NOT_INCLUDED.value:
         if listed:
-            raise Misread("not-included in a list drops nothing", "leave the item out, or quote it")
+            raise InvalidValue("not-included in a list drops nothing", "leave the item out, or quote it")
         return NOT_INCLUDED
     return parse_duration(text) if is_duration(text) else text
 
 
-def _conflict(key: str, written: LocatedValues, inner: set[str]) -> Misread | None:
+def _conflict(key: str, written: LocatedValues, inner: set[str]) -> InvalidValue | None:
     """Return the error if *key* contradicts other keys of the same tier, or None."""
     if key in written:
-        return Misread(f"{key!r} is written twice in this tier", "keep one of the two")
+        return InvalidValue(f"{key!r} is written twice in this tier", "keep one of the two")
     above = next((node for node in nodes_above(key) if node in written and written[node][0] is not None), None)
     if above is not None:
-        return Misread(f"{key!r} stands below {above!r}, which has a value of its own", "keep one of the two")
+        return InvalidValue(f"{key!r} stands below {above!r}, which has a value of its own", "keep one of the two")
     if key in inner:
-        return Misread(f"{key!r} has a value, and keys below it", "keep one of the two")
+        return InvalidValue(f"{key!r} has a value, and keys below it", "keep one of the two")
     return None

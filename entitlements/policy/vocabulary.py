@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from entitlements.model.services import PREFIX
-from entitlements.policy.errors import Absent, Misread
+from entitlements.policy.errors import InvalidValue, MissingValue
 from entitlements.policy.schema_models import Document
 from entitlements.policy.yaml.tree import Branch, keys_of
 
@@ -63,32 +63,32 @@ class Vocabulary:
     services: frozenset[str]
     speller: Speller
 
-    def unknown(self, name: str, section: str) -> Misread | None:
+    def unknown(self, name: str, section: str) -> InvalidValue | None:
         """Return the error if *section* does not define *name*, or None."""
         if (section, name) in self.defined:
             return None
         kind = self.kinds.get(name)
         if kind is not None:
-            return Misread(f"{name!r} is a {SECTIONS[kind]}, not a {_NOT[section]}", f"write it under {kind}")
+            return InvalidValue(f"{name!r} is a {SECTIONS[kind]}, not a {_NOT[section]}", f"write it under {kind}")
         close = self.speller.suggest(name, [each for each, kind in self.kinds.items() if kind == section])
-        return Absent(f"there is no {SECTIONS[section]} {name!r}", close or f"define it under {section}")
+        return MissingValue(f"there is no {SECTIONS[section]} {name!r}", close or f"define it under {section}")
 
-    def unknown_tier(self, name: str) -> Misread | None:
+    def unknown_tier(self, name: str) -> InvalidValue | None:
         """Return the error if *name* is not the id of a tier, or None."""
         if name in self.tiers:
             return None
         if name in self.aliases:
-            return Misread(f"{name!r} is an alias, for accounts", f"write {self.aliases[name]!r}")
+            return InvalidValue(f"{name!r} is an alias, for accounts", f"write {self.aliases[name]!r}")
         close = self.speller.suggest(name, self.tiers)
-        return Absent(f"there is no tier {name!r}", close or "define it under tiers")
+        return MissingValue(f"there is no tier {name!r}", close or "define it under tiers")
 
-    def unknown_level(self, feature: str, level: str) -> Misread | None:
+    def unknown_level(self, feature: str, level: str) -> InvalidValue | None:
         """Return the error if the feature lacks *level*, or None; also None if its levels are not valid."""
         levels = self.levels.get(feature)
         if levels is None or level in levels:
             return None
         close = self.speller.suggest(level, levels)
-        return Absent(f"{feature!r} has no level {level!r}", close or f"write one of {', '.join(levels)}")
+        return MissingValue(f"{feature!r} has no level {level!r}", close or f"write one of {', '.join(levels)}")
 
 
 def collect_vocabulary(root: Branch, document: Document) -> Vocabulary:

@@ -7,7 +7,7 @@ from typing import cast
 from entitlements.model.entitlements import Entitlements, TierSource
 from entitlements.model.facts import Considered, Facts, Reason, Verdict
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue
-from entitlements.model.policy import AddOn, Policy, Tier
+from entitlements.model.policy import AddOn, PolicyData, Tier
 from entitlements.rules.sources import raised_limit, tier_value
 
 
@@ -115,7 +115,7 @@ def _size(entitlements: Entitlements, tier: Tier, name: str) -> LimitValue:
     return size if size is NOT_INCLUDED else limit.capacity(size)
 
 
-def _applies_on(policy: Policy, tier: Tier, considered: Considered) -> bool:
+def _applies_on(policy: PolicyData, tier: Tier, considered: Considered) -> bool:
     """Return True if a source would also apply on *tier*: an add-on that is offered there, or a grant in force."""
     kind, _, name = considered.source.partition(":")
     if kind == "add-on":
@@ -140,7 +140,7 @@ def _with_add_on(entitlements: Entitlements, add_on: AddOn, name: str) -> LimitV
     return UNLIMITED if _includes(entitlements.policy, add_on, name) else None
 
 
-def _includes(policy: Policy, add_on: AddOn, name: str) -> bool:
+def _includes(policy: PolicyData, add_on: AddOn, name: str) -> bool:
     """Return True if an add-on includes a feature or a `feature:level`."""
     base, _, level = name.partition(":")
     if base in add_on.features:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from entitlements.model.entitlements import Entitlements
-    from entitlements.model.policy import Policy
+    from entitlements.model.policy import PolicyData
 
 Wanted = str | Mapping[str, int]
 """One limit's name, or several limits with the units of each."""
@@ -218,7 +218,7 @@ def check_scope(per: frozenset[str], scope: str | None) -> None:
             raise ValueError(f"scope {scope!r} has no use: none of these limits is declared `per` anything")
 
 
-def limit_named(policy: Policy, name: str, kinds: type | tuple[type, ...], verb: str) -> Limit:
+def limit_named(policy: PolicyData, name: str, kinds: type | tuple[type, ...], verb: str) -> Limit:
     """
     Return the limit *name*, checked to be of a kind that *verb* works on.
 

@@ -18,14 +18,14 @@ from entitlements.model.entitlements import Entitlements, TierSource
 from entitlements.model.facts import Reason, Verdict
 from entitlements.model.limits import NOT_INCLUDED, Rate
 from entitlements.model.names import MAX_COUNT, MAX_RATE
-from entitlements.model.policy import Policy, Tier, level_answers
+from entitlements.model.policy import PolicyData, Tier, level_answers
 from entitlements.rules.sources import ResolvedName, gather_sources, resolve_name
 from entitlements.rules.tiers import considered_tiers
 
 T = TypeVar("T")
 
 
-def resolve(policy: Policy, account: Account, now: int) -> Entitlements:
+def resolve(policy: PolicyData, account: Account, now: int) -> Entitlements:
     """
     Return the entitlements of *account* at *now*.
 
@@ -70,7 +70,7 @@ def resolve(policy: Policy, account: Account, now: int) -> Entitlements:
 
 
 def resolve_unknown(
-    policy: Policy, id: str, why: str = "there is no such account", expires: int | None = None
+    policy: PolicyData, id: str, why: str = "there is no such account", expires: int | None = None
 ) -> Entitlements:
     """
     Return the entitlements of an unknown account, by the policy's `unknown_account`.
@@ -89,7 +89,9 @@ def resolve_unknown(
     return Entitlements(id, policy, tier, None, expires, None, *tables, (source,))
 
 
-def _answers(policy: Policy, tier: Tier, resolved: Mapping[str, ResolvedName], *, refused: bool) -> Mapping[str, bool]:
+def _answers(
+    policy: PolicyData, tier: Tier, resolved: Mapping[str, ResolvedName], *, refused: bool
+) -> Mapping[str, bool]:
     """Return the tier's table of answers, with the names that other sources changed."""
     answers = policy.answers[tier.id]
     if refused:
@@ -103,7 +105,7 @@ def _answers(policy: Policy, tier: Tier, resolved: Mapping[str, ResolvedName], *
     return MappingProxyType({**answers, **patches}) if patches else answers
 
 
-def _feature_answers(policy: Policy, name: str, value: object) -> dict[str, bool]:
+def _feature_answers(policy: PolicyData, name: str, value: object) -> dict[str, bool]:
     has = value if isinstance(value, str) and value is not NOT_INCLUDED else None
     return level_answers(policy.features[name], has, switched_on=value is True)
 
@@ -123,7 +125,7 @@ def _merged(table: Mapping[str, T], resolved: Mapping[str, ResolvedName], names:
     return MappingProxyType(kept | patched)  # type: ignore[arg-type]
 
 
-def _check_sizes(policy: Policy, account: Account, resolved: Mapping[str, ResolvedName]) -> None:
+def _check_sizes(policy: PolicyData, account: Account, resolved: Mapping[str, ResolvedName]) -> None:
     for name, decided in resolved.items():
         most = MAX_RATE if isinstance(policy.limits.get(name), Rate) else MAX_COUNT
         if name in policy.limits and isinstance(decided.value, int) and decided.value > most:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from entitlements.model.limits import Rate
-from entitlements.model.policy import Policy
+from entitlements.model.policy import PolicyData
 from entitlements.model.routes import Route
 from entitlements.rules.templates import compile_template, covering_pattern, outline
 
@@ -59,7 +59,7 @@ class RouteTable:
                 return route
         return self.default
 
-    def check(self, policy: Policy) -> None:
+    def check(self, policy: PolicyData) -> None:
         """
         Check every name in the rules against a policy.
 
@@ -84,7 +84,7 @@ class RouteTable:
                 )
 
 
-def unknown_names(route: Route, policy: Policy) -> list[str]:
+def unknown_names(route: Route, policy: PolicyData) -> list[str]:
     """Return the problems of a rule under a policy; each names the rule."""
     wrong = [f"{route}: {policy.unknown(name)}" for name in route.requires if not _is_known(policy, name)]
     for table in (route.consumes, route.messages):
@@ -114,7 +114,7 @@ def _covering_routes(later: Route, before: list[Route]) -> list[Route]:
     return taken if left is not None and not left else []
 
 
-def _is_known(policy: Policy, name: str) -> bool:
+def _is_known(policy: PolicyData, name: str) -> bool:
     return any(name in answers for answers in policy.answers.values())
 
 

@@ -16,7 +16,7 @@ from entitlements.errors import AccountError
 from entitlements.model.account import Account, Grant, Override
 from entitlements.model.facts import Considered, Verdict
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue
-from entitlements.model.policy import AddOn, Policy, Tier
+from entitlements.model.policy import AddOn, PolicyData, Tier
 from entitlements.rules.spans import format_span, span_verdict
 
 
@@ -54,7 +54,9 @@ class ResolvedName:
     trace: tuple[Considered, ...]
 
 
-def gather_sources(policy: Policy, account: Account, tier: Tier, now: int, edges: list[int]) -> dict[str, list[Source]]:
+def gather_sources(
+    policy: PolicyData, account: Account, tier: Tier, now: int, edges: list[int]
+) -> dict[str, list[Source]]:
     """Return the sources of each name: add-ons first, then grants, then overrides."""
     found: dict[str, list[Source]] = {}
     for add_on, quantity in account.add_ons.items():
@@ -70,7 +72,7 @@ def gather_sources(policy: Policy, account: Account, tier: Tier, now: int, edges
     return found
 
 
-def resolve_name(policy: Policy, tier: Tier, name: str, sources: list[Source]) -> ResolvedName:
+def resolve_name(policy: PolicyData, tier: Tier, name: str, sources: list[Source]) -> ResolvedName:
     """
     Resolve *name* from its tier and its other sources.
 
@@ -96,7 +98,7 @@ def _without_window(value: object) -> object:
     return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def tier_value(policy: Policy, tier: Tier, name: str) -> object:
+def tier_value(policy: PolicyData, tier: Tier, name: str) -> object:
     """Return the value of a name in the tier alone."""
     if name in policy.limits:
         return tier.limits.get(name, NOT_INCLUDED)
@@ -133,7 +135,7 @@ def _timed(source: str, value: object, timed: Grant | Override, note: str, now: 
     return Source(source, value, inactive, ", ".join(filter(None, (note, format_span(timed.starts, timed.expires)))))
 
 
-def _raised_value(policy: Policy, tier: Tier, name: str, sources: list[Source]) -> tuple[object, str | None]:
+def _raised_value(policy: PolicyData, tier: Tier, name: str, sources: list[Source]) -> tuple[object, str | None]:
     """Return the tier's value raised by the add-ons and grants in force, and the last source that raised it."""
     value, winner = tier_value(policy, tier, name), None
     for each in sources:
@@ -143,7 +145,7 @@ def _raised_value(policy: Policy, tier: Tier, name: str, sources: list[Source]) 
     return value, winner
 
 
-def _higher(policy: Policy, name: str, value: object, other: object) -> object:
+def _higher(policy: PolicyData, name: str, value: object, other: object) -> object:
     if name in policy.limits:
         return raised_limit(cast("LimitValue", value), cast("LimitValue", other))
     feature = policy.features.get(name)

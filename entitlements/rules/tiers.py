@@ -13,11 +13,11 @@ from entitlements.model.account import Account
 from entitlements.model.entitlements import TierSource
 from entitlements.model.facts import Verdict
 from entitlements.model.instants import to_instant
-from entitlements.model.policy import Policy
+from entitlements.model.policy import PolicyData
 from entitlements.rules.spans import format_span, span_verdict
 
 
-def considered_tiers(policy: Policy, account: Account, now: int, edges: list[int]) -> list[TierSource]:
+def considered_tiers(policy: PolicyData, account: Account, now: int, edges: list[int]) -> list[TierSource]:
     """
     Return every tier that was considered for the account, the one in force first.
 
@@ -47,7 +47,7 @@ def considered_tiers(policy: Policy, account: Account, now: int, edges: list[int
     return [TierSource(f"tier:{tier.id}", tier, Verdict.WON, f"trial, {span}"), *lost]
 
 
-def _own_tiers(policy: Policy, account: Account, now: int, edges: list[int]) -> list[TierSource]:
+def _own_tiers(policy: PolicyData, account: Account, now: int, edges: list[int]) -> list[TierSource]:
     """Return the account's own tier and its changes, the one in force first, future ones last."""
     changes = sorted((to_instant(change.at), change.tier) for change in account.changes)
     steps = [account.tier, *(tier for _, tier in changes)]

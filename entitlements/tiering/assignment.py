@@ -23,7 +23,7 @@ from entitlements.model.account import Account
 from entitlements.model.conditions import Between, CriterionValue, IsKnown, OneOf
 from entitlements.model.criteria import AssignmentRules, Band, Criterion, Rule
 from entitlements.model.display import fields_in_json, in_words
-from entitlements.model.policy import Policy
+from entitlements.model.policy import PolicyData
 from entitlements.tiering.attributes import Misfit, read_attributes
 from entitlements.tiering.conditions import criteria_of, describe, describe_test, holds
 
@@ -138,7 +138,7 @@ class Assignment:
     to_dict = fields_in_json
 
 
-def assign(policy: Policy, who: Subject) -> Assignment:
+def assign(policy: PolicyData, who: Subject) -> Assignment:
     """
     Return the tier that an account belongs in by the policy's rules; its present tier does not matter.
 
@@ -194,7 +194,7 @@ def _undecided(rule: str, missing: tuple[str, ...], misfits: tuple[Misfit, ...])
 
 
 def _votes(
-    policy: Policy, rules: AssignmentRules, known: Mapping[str, CriterionValue], tier: str | None
+    policy: PolicyData, rules: AssignmentRules, known: Mapping[str, CriterionValue], tier: str | None
 ) -> Iterator[Vote]:
     for signal, bands in rules.signals.items():
         fitting = [band for band in bands if holds(band.when, known) and _is_eligible(policy, band, tier)]
@@ -204,12 +204,12 @@ def _votes(
             yield Vote(signal, known[signal], band.tier, describe_test(band.when), direction)
 
 
-def _narrowness(policy: Policy, criterion: Criterion, band: Band, tier: str | None) -> tuple[Decimal, int]:
+def _narrowness(policy: PolicyData, criterion: Criterion, band: Band, tier: str | None) -> tuple[Decimal, int]:
     away = 0 if tier is None else abs(policy.tiers[band.tier].rank - policy.tiers[tier].rank)
     return _breadth(criterion, band.when), away
 
 
-def _is_eligible(policy: Policy, band: Band, tier: str | None) -> bool:
+def _is_eligible(policy: PolicyData, band: Band, tier: str | None) -> bool:
     return not isinstance(band.when, IsKnown) or (
         tier is not None and policy.tiers[band.tier].rank == policy.tiers[tier].rank
     )
@@ -226,12 +226,12 @@ def _breadth(criterion: Criterion, test: Between | OneOf | IsKnown) -> Decimal:
     return Decimal("Infinity") if low is None or high is None else high - low
 
 
-def _direction(policy: Policy, voted: str, assigned: str) -> VoteDirection:
+def _direction(policy: PolicyData, voted: str, assigned: str) -> VoteDirection:
     difference = policy.tiers[voted].rank - policy.tiers[assigned].rank
     return VoteDirection.HIGHER if difference > 0 else VoteDirection.LOWER if difference < 0 else VoteDirection.SAME
 
 
-def _hint(policy: Policy, votes: tuple[Vote, ...], direction: VoteDirection) -> Hint | None:
+def _hint(policy: PolicyData, votes: tuple[Vote, ...], direction: VoteDirection) -> Hint | None:
     pointing = [vote for vote in votes if vote.direction is direction]
     if not pointing:
         return None

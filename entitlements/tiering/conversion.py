@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from entitlements.errors import AccountError
 from entitlements.model.display import fields_in_json
-from entitlements.model.policy import Policy
+from entitlements.model.policy import PolicyData
 from entitlements.tiering.numbers import percent
 
 
@@ -80,7 +80,7 @@ class ConversionMetrics:
     to_dict = fields_in_json
 
 
-def conversion_metrics(policy: Policy, journeys: Iterable[Journey]) -> ConversionMetrics:
+def conversion_metrics(policy: PolicyData, journeys: Iterable[Journey]) -> ConversionMetrics:
     """
     Return the metrics of *journeys* in any plan.
 
@@ -104,7 +104,7 @@ def conversion_metrics(policy: Policy, journeys: Iterable[Journey]) -> Conversio
     )
 
 
-def _is_trial(policy: Policy, journey: Journey) -> bool:
+def _is_trial(policy: PolicyData, journey: Journey) -> bool:
     tier = policy.tier(journey.plan)
     if tier is None:
         raise AccountError(f"account {journey.account!r}: plan {journey.plan!r} is no tier; correct it")

@@ -9,7 +9,7 @@ from enum import StrEnum
 from entitlements.model.display import attributes_in_json
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import NOT_INCLUDED
-from entitlements.model.policy import NO_LEVEL, Policy, Tier
+from entitlements.model.policy import NO_LEVEL, PolicyData, Tier
 
 
 class EntitlementKind(StrEnum):
@@ -57,7 +57,7 @@ class Difference:
         return attributes_in_json(self, ("name", "kind", "direction", "before", "after"))
 
 
-def of_tiers(before: tuple[Policy, Tier], after: tuple[Policy, Tier]) -> tuple[Difference, ...]:
+def of_tiers(before: tuple[PolicyData, Tier], after: tuple[PolicyData, Tier]) -> tuple[Difference, ...]:
     """Return the differences between two tiers, each given with its policy, sorted by kind and name."""
     return _differences(after[0], _of_tier(*before), _of_tier(*after))
 
@@ -67,7 +67,7 @@ def of_entitlements(before: Entitlements, after: Entitlements) -> tuple[Differen
     return _differences(after.policy, _of_snapshot(before), _of_snapshot(after))
 
 
-def _of_tier(policy: Policy, tier: Tier) -> Entries:
+def _of_tier(policy: PolicyData, tier: Tier) -> Entries:
     return _entries(tier, [name for name in tier.features if not policy.features[name].levels])
 
 
@@ -88,7 +88,7 @@ def _entries(source: Tier | Entitlements, switches: Iterable[str]) -> Entries:
     return {(kind, name): value for kind, table in tables.items() for name, value in table.items()}
 
 
-def _differences(policy: Policy, before: Entries, after: Entries) -> tuple[Difference, ...]:
+def _differences(policy: PolicyData, before: Entries, after: Entries) -> tuple[Difference, ...]:
     order = list(EntitlementKind)
     names = sorted({*before, *after}, key=lambda each: (order.index(each[0]), each[1]))
     found = ((*each, before.get(each, NOT_INCLUDED), after.get(each, NOT_INCLUDED)) for each in names)
@@ -99,14 +99,14 @@ def _differences(policy: Policy, before: Entries, after: Entries) -> tuple[Diffe
     )
 
 
-def _direction(policy: Policy, kind: EntitlementKind, name: str, before: object, after: object) -> ChangeDirection:
+def _direction(policy: PolicyData, kind: EntitlementKind, name: str, before: object, after: object) -> ChangeDirection:
     amounts = [_amount(policy, kind, name, each) for each in (before, after)]
     if amounts[0] == amounts[1]:
         return ChangeDirection.CHANGED
     return ChangeDirection.GAINED if amounts[1] > amounts[0] else ChangeDirection.LOST
 
 
-def _amount(policy: Policy, kind: EntitlementKind, name: str, value: object) -> float:
+def _amount(policy: PolicyData, kind: EntitlementKind, name: str, value: object) -> float:
     """Return the rank of a value among the values of its name."""
     if value is NOT_INCLUDED:
         return -1

@@ -11,10 +11,10 @@ from entitlements.model.account import Account, Override
 from entitlements.model.display import attributes_in_json, fields_in_json
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import Limit, Rate, Size
-from entitlements.model.policy import Policy
+from entitlements.model.policy import PolicyData
 from entitlements.tiering.differences import ChangeDirection, Difference, EntitlementKind, of_entitlements, of_tiers
 
-Resolve = Callable[[Policy, Account], Entitlements]
+Resolve = Callable[[PolicyData, Account], Entitlements]
 """Resolves an account under a policy, at the instant of the comparison."""
 
 RESTARTING_FIELDS = ("kind", "algorithm", "window")
@@ -154,7 +154,7 @@ class PolicyDiff:
         return attributes_in_json(self, ("before", "after", "takes_away", "tiers", "limits"))
 
 
-def diff(old: Policy, new: Policy) -> PolicyDiff:
+def diff(old: PolicyData, new: PolicyData) -> PolicyDiff:
     """Return the differences of *new* from *old*."""
     tiers = [_tier_diff(old, new, id) for id in dict.fromkeys((*new.tiers, *old.tiers))]
     limits = [_limit_diff(old, new, name) for name in dict.fromkeys((*new.limits, *old.limits))]
@@ -167,7 +167,7 @@ def diff(old: Policy, new: Policy) -> PolicyDiff:
 
 
 def diff_account(
-    old: Policy, new: Policy, account: Account, resolve: Resolve, usage: Mapping[str, int] | None = None
+    old: PolicyData, new: PolicyData, account: Account, resolve: Resolve, usage: Mapping[str, int] | None = None
 ) -> AccountDiff:
     """
     Return the change of *account* when *new* comes into force.
@@ -203,14 +203,14 @@ def diff_account(
     )
 
 
-def _tier_diff(old: Policy, new: Policy, id: str) -> TierDiff:
+def _tier_diff(old: PolicyData, new: PolicyData, id: str) -> TierDiff:
     before, after = old.tiers.get(id), new.tiers.get(id)
     if before is None or after is None:
         return TierDiff(id, "added" if before is None else "removed", ())
     return TierDiff(id, "changed", of_tiers((old, before), (new, after)))
 
 
-def _limit_diff(old: Policy, new: Policy, name: str) -> LimitDiff:
+def _limit_diff(old: PolicyData, new: PolicyData, name: str) -> LimitDiff:
     before, after = old.limits.get(name), new.limits.get(name)
     if before is None or after is None:
         return LimitDiff(name, "added" if before is None else "removed", restarts=False, changes={})
@@ -247,7 +247,7 @@ def _over(differences: tuple[Difference, ...], usage: Mapping[str, int]) -> list
 
 
 def _is_redundant(
-    policy: Policy, account: Account, with_it: Entitlements, override: Override, resolve: Resolve
+    policy: PolicyData, account: Account, with_it: Entitlements, override: Override, resolve: Resolve
 ) -> bool:
     """Return True if an override in force gives the value that the account would have without it."""
     winner, _ = with_it.adjustments.get(override.name, (None, ()))

@@ -26,7 +26,7 @@ from entitlements.model.facts import Verdict
 from entitlements.model.instants import MICROSECOND, check_moment, to_datetime, to_instant
 from entitlements.model.limits import NOT_INCLUDED, Allocation, Limit, LimitValue, NotIncluded, Quota
 from entitlements.model.names import nearest, shown
-from entitlements.model.policy import NO_LEVEL, Policy, Tier, Value
+from entitlements.model.policy import NO_LEVEL, PolicyData, Tier, Value
 from entitlements.model.usage import Usage
 from entitlements.rules.resolve import resolve
 from entitlements.rules.tiers import considered_tiers
@@ -38,7 +38,7 @@ NO_SERVICES = frozenset({NODE, "segment", "pricing", "kpis", "conversion-metrics
 
 
 def preview(
-    policy: Policy,
+    policy: PolicyData,
     account: Account,
     to: str,
     *,
@@ -93,7 +93,7 @@ def preview(
     )
 
 
-def own_tier(policy: Policy, account: Account, now: int) -> Tier:
+def own_tier(policy: PolicyData, account: Account, now: int) -> Tier:
     """
     Return the account's own tier at *now*: with scheduled changes, without a trial.
 
@@ -112,12 +112,12 @@ def _planned(account: Account, change: Change, now: int) -> Account:
     return replace(account, changes=(*come, change))
 
 
-def without_trial(policy: Policy, account: Account, now: int) -> Entitlements:
+def without_trial(policy: PolicyData, account: Account, now: int) -> Entitlements:
     """Return the account's entitlements without its trial, which is not part of its contract."""
     return resolve(policy, replace(account, trial=None), now)
 
 
-def find_tier(policy: Policy, name: str) -> Tier:
+def find_tier(policy: PolicyData, name: str) -> Tier:
     """
     Return the tier with the id or alias *name*.
 
@@ -131,7 +131,7 @@ def find_tier(policy: Policy, name: str) -> Tier:
     return tier
 
 
-def _target(policy: Policy, to: str) -> Tier:
+def _target(policy: PolicyData, to: str) -> Tier:
     tier = find_tier(policy, to)
     if tier.trial is not None:
         raise ValueError(f"{to!r} is a trial plan, which no account moves to; start a trial of it instead")
@@ -152,7 +152,7 @@ def _process(terms: Terms, way: MoveDirection) -> tuple[str, ...]:
     return terms.upgrade.process if way is MoveDirection.UP else ()
 
 
-def _lost_features(policy: Policy, before: Entitlements, after: Entitlements) -> tuple[str, ...]:
+def _lost_features(policy: PolicyData, before: Entitlements, after: Entitlements) -> tuple[str, ...]:
     """Return the features and levels of *before* that *after* lacks, without limits."""
     return tuple(
         name
@@ -162,7 +162,7 @@ def _lost_features(policy: Policy, before: Entitlements, after: Entitlements) ->
 
 
 def _limits(
-    policy: Policy, before: Entitlements, after: Entitlements, usage: Mapping[str, Usage], effective: int
+    policy: PolicyData, before: Entitlements, after: Entitlements, usage: Mapping[str, Usage], effective: int
 ) -> dict[str, LimitChange]:
     return {
         name: _limit_change(limit, before.limit(name), after.limit(name), usage.get(name), effective)

@@ -21,7 +21,7 @@ from entitlements.model.display import fields_in_json
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import Quota
 from entitlements.model.names import nearest, shown
-from entitlements.model.policy import Policy, Tier
+from entitlements.model.policy import PolicyData, Tier
 from entitlements.rules.resolve import resolve
 from entitlements.tiering.assignment import Assignment, assign
 from entitlements.tiering.numbers import as_number
@@ -107,7 +107,7 @@ class BaseReview:
 
 
 def review(
-    policy: Policy,
+    policy: PolicyData,
     account: Account,
     *,
     now: int,
@@ -161,12 +161,12 @@ def review(
     )
 
 
-def quota_names(policy: Policy) -> list[str]:
+def quota_names(policy: PolicyData) -> list[str]:
     """Return the names of the quotas, which have a history."""
     return [name for name, limit in policy.limits.items() if isinstance(limit, Quota)]
 
 
-def combine_reviews(policy: Policy, reviews: Iterable[Review]) -> BaseReview:
+def combine_reviews(policy: PolicyData, reviews: Iterable[Review]) -> BaseReview:
     """Return the reviews of a base, counted and compared by tier."""
     every = tuple(reviews)
     tiers = sorted({each.tier for each in every}, key=lambda tier: -policy.tiers[tier].rank)
@@ -178,7 +178,7 @@ def combine_reviews(policy: Policy, reviews: Iterable[Review]) -> BaseReview:
     )
 
 
-def _check_events(policy: Policy, events: tuple[str, ...]) -> None:
+def _check_events(policy: PolicyData, events: tuple[str, ...]) -> None:
     known = dict.fromkeys(event for tier in policy.tiers.values() for event in terms_of(tier.values).events)
     for event in events:
         if event not in known:
@@ -187,7 +187,7 @@ def _check_events(policy: Policy, events: tuple[str, ...]) -> None:
 
 
 def _choose_action(
-    policy: Policy, own: Tier, terms: Terms, assignment: Assignment, found: list[Trigger]
+    policy: PolicyData, own: Tier, terms: Terms, assignment: Assignment, found: list[Trigger]
 ) -> tuple[Action, str | None]:
     """Return the action with the highest precedence, and its tier."""
     closing = any(trigger.speaks_for is Action.CLOSE for trigger in found)
@@ -213,7 +213,7 @@ _PRECEDENCE: tuple[tuple[Action, frozenset[Cause]], ...] = (
 _STAYING = frozenset({Action.CLOSE, Action.OPTIMISE})
 
 
-def _target(policy: Policy, own: Tier, terms: Terms, assignment: Assignment, action: Action) -> str | None:
+def _target(policy: PolicyData, own: Tier, terms: Terms, assignment: Assignment, action: Action) -> str | None:
     """Return the tier of an action: the assigned tier, else the next one by the policy's terms."""
     if action in _STAYING:
         return None

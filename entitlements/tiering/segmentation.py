@@ -21,7 +21,7 @@ from entitlements.model.conditions import CriterionValue
 from entitlements.model.criteria import AssignmentRules
 from entitlements.model.display import fields_in_json, in_words
 from entitlements.model.names import nearest
-from entitlements.model.policy import Policy
+from entitlements.model.policy import PolicyData
 from entitlements.model.segments import Cut, RuleSegmentation, ShareSegmentation
 from entitlements.tiering.assignment import Gap, GapKind, Subject, assign
 from entitlements.tiering.attributes import Misfit, read_attributes
@@ -81,12 +81,12 @@ class Segment:
     to_dict = fields_in_json
 
 
-def segmentations(policy: Policy) -> tuple[str, ...]:
+def segmentations(policy: PolicyData) -> tuple[str, ...]:
     """Return the names of the segmentations of *policy*, the default first."""
     return (*([ASSIGNMENT] if policy.assignment else []), *policy.segmentations)
 
 
-def measure_of(policy: Policy, by: str | None = None) -> str:
+def measure_of(policy: PolicyData, by: str | None = None) -> str:
     """
     Return the criterion that a segmentation adds up.
 
@@ -97,7 +97,7 @@ def measure_of(policy: Policy, by: str | None = None) -> str:
     return chosen.criterion if isinstance(chosen, ShareSegmentation) else _rules(policy).binding
 
 
-def segment(policy: Policy, base: Iterable[Subject], *, by: str | None = None) -> Iterator[SegmentedAccount]:
+def segment(policy: PolicyData, base: Iterable[Subject], *, by: str | None = None) -> Iterator[SegmentedAccount]:
     """
     Yield the segment of each account, in the order of the base.
 
@@ -117,7 +117,7 @@ def segment(policy: Policy, base: Iterable[Subject], *, by: str | None = None) -
     return (_by_rules(policy, who) for who in base)
 
 
-def summary(policy: Policy, segmented: Iterable[SegmentedAccount]) -> tuple[Segment, ...]:
+def summary(policy: PolicyData, segmented: Iterable[SegmentedAccount]) -> tuple[Segment, ...]:
     """Return the totals of every tier with accounts, higher tiers first, then of accounts without a tier."""
     groups: dict[str | None, list[Decimal | None]] = {}
     for each in segmented:
@@ -135,7 +135,7 @@ def _segment(tier: str | None, values: list[Decimal | None], whole: Decimal) -> 
     return Segment(tier, len(values), total, share, min(known, default=None), max(known, default=None))
 
 
-def _chosen(policy: Policy, by: str | None) -> ShareSegmentation | RuleSegmentation | None:
+def _chosen(policy: PolicyData, by: str | None) -> ShareSegmentation | RuleSegmentation | None:
     """Return the segmentation *by*; None for the assignment rules."""
     known = segmentations(policy)
     name = by or next(iter(known), "")
@@ -145,18 +145,18 @@ def _chosen(policy: Policy, by: str | None) -> ShareSegmentation | RuleSegmentat
     return policy.segmentations.get(name)
 
 
-def _rules(policy: Policy) -> AssignmentRules:
+def _rules(policy: PolicyData) -> AssignmentRules:
     assert policy.assignment is not None  # a segmentation is loaded only with criteria
     return policy.assignment
 
 
-def _by_rules(policy: Policy, who: Subject) -> SegmentedAccount:
+def _by_rules(policy: PolicyData, who: Subject) -> SegmentedAccount:
     found = assign(policy, who)
     value = found.criteria.get(_rules(policy).binding)
     return SegmentedAccount(found.account, found.tier, found.rule, found.because, value, found.gap, found.misfits)
 
 
-def _by_share(policy: Policy, by: ShareSegmentation, base: Iterable[Subject]) -> Iterator[SegmentedAccount]:
+def _by_share(policy: PolicyData, by: ShareSegmentation, base: Iterable[Subject]) -> Iterator[SegmentedAccount]:
     read = [_read(policy, by, who) for who in base]
     numbers = [number for each in read if (number := as_number(each.value)) is not None]
     places = _places(by.cuts, numbers)
@@ -169,7 +169,7 @@ def _by_share(policy: Policy, by: ShareSegmentation, base: Iterable[Subject]) ->
             yield replace(each, tier=cut.tier, rule=by.name, because=_because(by, cut, number, begins))
 
 
-def _read(policy: Policy, by: ShareSegmentation, who: Subject) -> SegmentedAccount:
+def _read(policy: PolicyData, by: ShareSegmentation, who: Subject) -> SegmentedAccount:
     account, attributes = (who.id, who.attributes) if isinstance(who, Account) else (None, who)
     known, misfits = read_attributes(
         {by.criterion: _rules(policy).criteria[by.criterion]}, attributes, account, currency=policy.currency
@@ -207,7 +207,7 @@ def _because(by: ShareSegmentation, cut: Cut, number: Decimal, begins: Decimal |
     return f"{by.criterion} {in_words(number)} begins at {at:f} % of the total, {where}"
 
 
-def thresholds(policy: Policy, segmented: Iterable[SegmentedAccount]) -> Mapping[str, Decimal]:
+def thresholds(policy: PolicyData, segmented: Iterable[SegmentedAccount]) -> Mapping[str, Decimal]:
     """Return the smallest value of each tier: the thresholds of a segmentation by share for one base."""
     least: dict[str, Decimal] = {}
     for each in segmented:

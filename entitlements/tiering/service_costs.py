@@ -16,7 +16,7 @@ from enum import StrEnum
 from entitlements.model.account import Account
 from entitlements.model.display import attributes_in_json, fields_in_json, in_json, in_words
 from entitlements.model.names import nearest
-from entitlements.model.policy import Policy
+from entitlements.model.policy import PolicyData
 from entitlements.model.services import Services
 from entitlements.rules.resolve import resolve
 from entitlements.tiering.attributes import Misfit, read_attributes
@@ -134,7 +134,7 @@ class BaseServices:
 
 
 def serve(
-    policy: Policy, account: Account, *, now: int, given: Mapping[str, int | Decimal] | None = None
+    policy: PolicyData, account: Account, *, now: int, given: Mapping[str, int | Decimal] | None = None
 ) -> AccountServices:
     """
     Return the services of an account in a year, and their relation to what it pays.
@@ -180,7 +180,7 @@ def serve(
     )
 
 
-def serve_base(policy: Policy, accounts: Iterable[Account], *, now: int) -> BaseServices:
+def serve_base(policy: PolicyData, accounts: Iterable[Account], *, now: int) -> BaseServices:
     """
     Return the services of many accounts, with totals by tier.
 
@@ -205,7 +205,7 @@ def _check_given(services: Services, given: Mapping[str, int | Decimal]) -> None
             raise ValueError(f"{id!r} given {times!r} times; write a number, 0 or more")
 
 
-def _paid(policy: Policy, services: Services, account: Account) -> tuple[Decimal | None, tuple[Misfit, ...]]:
+def _paid(policy: PolicyData, services: Services, account: Account) -> tuple[Decimal | None, tuple[Misfit, ...]]:
     criterion = policy.assignment.criteria.get(services.against) if policy.assignment else None
     if criterion is None:
         return None, ()

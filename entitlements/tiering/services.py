@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from entitlements.model.display import attributes_in_json
 from entitlements.model.names import nearest
-from entitlements.model.policy import Policy, Tier
+from entitlements.model.policy import PolicyData, Tier
 from entitlements.model.services import Service, Services
 
 
@@ -67,7 +67,7 @@ def value_of(service: Service, times: Decimal | None) -> Decimal | None:
     return None if cost is None or service.margin is None else cost * (1 + service.margin)
 
 
-def in_variant(policy: Policy, variant: str) -> Policy:
+def in_variant(policy: PolicyData, variant: str) -> PolicyData:
     """
     Return the policy with another variant of its services in force.
 
@@ -90,7 +90,7 @@ def _with_services(tier: Tier, services: Services, every: frozenset[str]) -> Tie
     return replace(tier, features=(tier.features - every) | own, origins=MappingProxyType(origins))
 
 
-def tier_lines(policy: Policy, tier: str) -> tuple[ServiceLine, ...]:
+def tier_lines(policy: PolicyData, tier: str) -> tuple[ServiceLine, ...]:
     """
     Return the services of a tier, in the order of the catalogue.
 
@@ -104,7 +104,7 @@ def tier_lines(policy: Policy, tier: str) -> tuple[ServiceLine, ...]:
     return tuple(ServiceLine(each, given[each.id]) for each in services.catalogue.values() if each.id in given)
 
 
-def services_of(policy: Policy) -> Services:
+def services_of(policy: PolicyData) -> Services:
     """
     Return the services of a policy.
 

@@ -15,7 +15,7 @@ from entitlements.errors import AccountError
 from entitlements.model.account import Account, Trial
 from entitlements.model.display import fields_in_json, in_words
 from entitlements.model.instants import DAY, MICROSECOND, to_datetime, to_instant, to_timedelta
-from entitlements.model.policy import Policy, Tier
+from entitlements.model.policy import PolicyData, Tier
 from entitlements.tiering.preview import find_tier, own_tier
 
 
@@ -57,7 +57,9 @@ class TrialState:
     to_dict = fields_in_json
 
 
-def start_trial(policy: Policy, account: Account, tier: str, now: int, *, length: timedelta | None = None) -> Account:
+def start_trial(
+    policy: PolicyData, account: Account, tier: str, now: int, *, length: timedelta | None = None
+) -> Account:
     """
     Return the account with a trial of *tier* that begins now.
 
@@ -83,7 +85,7 @@ def start_trial(policy: Policy, account: Account, tier: str, now: int, *, length
     return replace(account, trial=Trial(tried.id, to_datetime(now), to_datetime(now + duration)))
 
 
-def trial_state(policy: Policy, account: Account, now: int) -> TrialState | None:
+def trial_state(policy: PolicyData, account: Account, now: int) -> TrialState | None:
     """Return the state of the account's trial; None without a trial, or for an unknown tier."""
     trial = account.trial
     tried = policy.tier(trial.tier) if trial else None
@@ -107,7 +109,7 @@ def trial_state(policy: Policy, account: Account, now: int) -> TrialState | None
     )
 
 
-def extend_trial(policy: Policy, account: Account, now: int, *, by: timedelta) -> Account:
+def extend_trial(policy: PolicyData, account: Account, now: int, *, by: timedelta) -> Account:
     """
     Return the account with its trial extended.
 
@@ -129,7 +131,7 @@ def extend_trial(policy: Policy, account: Account, now: int, *, by: timedelta) -
     return replace(account, trial=replace(account.trial, ends=ends))
 
 
-def end_trial(policy: Policy, account: Account, now: int) -> Account:
+def end_trial(policy: PolicyData, account: Account, now: int) -> Account:
     """
     Return the account with its trial ended now; its own tier remains.
 
@@ -140,7 +142,7 @@ def end_trial(policy: Policy, account: Account, now: int) -> Account:
     return replace(account, trial=None)
 
 
-def _running(policy: Policy, account: Account, now: int) -> TrialState:
+def _running(policy: PolicyData, account: Account, now: int) -> TrialState:
     state = trial_state(policy, account, now)
     if state is None:
         raise AccountError(f"account {account.id!r} has no trial; start one")

@@ -20,7 +20,7 @@ from entitlements.model.display import fields_in_json, in_words
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.instants import to_instant
 from entitlements.model.limits import Allocation, LimitValue, Quota
-from entitlements.model.policy import Policy, Tier
+from entitlements.model.policy import PolicyData, Tier
 from entitlements.model.usage import Period, Usage
 from entitlements.tiering.assignment import Assignment
 from entitlements.tiering.months import counted_months, is_exceeded, used_in_months
@@ -154,7 +154,7 @@ def criterion_triggers(terms: Terms, known: Mapping[str, CriterionValue | None])
             yield Trigger(Cause.ABOVE, Action.UPGRADE, name, text, {"value": value, "above": bound})
 
 
-def revenue_triggers(policy: Policy, tier: Tier, assignment: Assignment) -> Iterator[Trigger]:
+def revenue_triggers(policy: PolicyData, tier: Tier, assignment: Assignment) -> Iterator[Trigger]:
     """Yield triggers of the assignment: the tier of the binding criterion, and the hints of the signals."""
     if assignment.tier is None or policy.assignment is None:
         return
@@ -172,7 +172,7 @@ def revenue_triggers(policy: Policy, tier: Tier, assignment: Assignment) -> Iter
             yield Trigger(Cause.SIGNALS, Action.KEEP, kind, text, evidence)
 
 
-def scheduled_triggers(policy: Policy, tier: Tier, account: Account, now: int) -> Iterator[Trigger]:
+def scheduled_triggers(policy: PolicyData, tier: Tier, account: Account, now: int) -> Iterator[Trigger]:
     """Yield triggers for scheduled changes of tier in the future, the next one first."""
     for change in sorted(account.changes, key=lambda change: change.at):
         to = policy.tier(change.tier)

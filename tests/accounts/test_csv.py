@@ -19,7 +19,7 @@ from entitlements import Enforcer
 from entitlements.accounts import CsvAccounts
 from entitlements.errors import AccountError
 from entitlements.model.account import Account, AccountStatus, Change, Grant, Override, Trial
-from entitlements.model.policy import Policy, Tier, TrialTerms
+from entitlements.model.policy import PolicyData, Tier, TrialTerms
 from entitlements.model.problem import Severity
 
 SECOND = 1_000_000
@@ -271,7 +271,7 @@ def test_cures_that_hold_a_cell_are_not_logged(read, caplog):
 
 # -- trials, which a policy explains ---------------------------------------------------
 
-POLICY = Policy(
+POLICY = PolicyData(
     "1",
     {
         "free": Tier("free", 1, "Free"),

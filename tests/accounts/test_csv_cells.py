@@ -22,7 +22,7 @@ from entitlements.accounts.csv.cells import (
 from entitlements.errors import AccountError
 from entitlements.model.account import AccountStatus, Change, Grant, Override
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED
-from entitlements.policy.errors import Misread
+from entitlements.policy.errors import InvalidValue
 
 END = datetime(2026, 12, 31, tzinfo=UTC)
 
@@ -49,7 +49,7 @@ def test_an_instant_is_iso_8601_and_utc_unless_it_says_otherwise(text, expected)
 )
 def test_an_instant_that_does_not_exist_is_said_not_to(text):
     """The 31st of February, and an instant before the first year."""
-    with pytest.raises(Misread, match=r"does not exist.*write a date such as 2026-03-01"):
+    with pytest.raises(InvalidValue, match=r"does not exist.*write a date such as 2026-03-01"):
         read_moment(text)
 
 
@@ -58,7 +58,7 @@ def test_an_instant_that_does_not_exist_is_said_not_to(text):
 )
 def test_any_other_way_to_write_a_date_is_refused(text):
     """The order of day and month is never guessed."""
-    with pytest.raises(Misread, match="is not a date"):
+    with pytest.raises(InvalidValue, match="is not a date"):
         read_moment(text)
 
 
@@ -70,14 +70,14 @@ def test_an_anchor_is_a_day_of_the_month():
 @pytest.mark.parametrize("text", ["0", "32", "-1", "1.5", "first", "٣"])
 def test_any_other_anchor_is_refused(text):
     """A number that is no day of a month, or no number."""
-    with pytest.raises(Misread, match="write 1 to 31"):
+    with pytest.raises(InvalidValue, match="write 1 to 31"):
         read_anchor(text)
 
 
 def test_a_status_is_read_in_any_case():
     """`Suspended` is suspended; nothing else is guessed."""
     assert [AccountStatus.SUSPENDED, AccountStatus.ACTIVE] == [read_status("Suspended"), read_status("ACTIVE")]
-    with pytest.raises(Misread, match="write active or suspended"):
+    with pytest.raises(InvalidValue, match="write active or suspended"):
         read_status("paused")
 
 
@@ -89,7 +89,7 @@ def test_add_ons_are_names_with_quantities():
 @pytest.mark.parametrize("text", ["a=0", "a=-1", "a=1.5", "a=x", "a=", "a;a=2", "a (until 2026-12-31)", "(x)"])
 def test_add_ons_that_do_not_read_are_refused(text):
     """No quantity of none, no add-on twice, no notes."""
-    with pytest.raises(Misread):
+    with pytest.raises(InvalidValue):
         read_add_ons(text)
 
 
@@ -177,7 +177,7 @@ def test_a_value_is_typed_by_how_it_is_written(text, expected):
 )
 def test_an_override_that_does_not_read_says_why(text, problem):
     """Nothing is guessed."""
-    with pytest.raises((Misread, AccountError), match=problem):
+    with pytest.raises((InvalidValue, AccountError), match=problem):
         read_overrides(text, "x")
 
 
@@ -195,7 +195,7 @@ def test_a_grant_is_a_limit_and_units():
 )
 def test_a_grant_that_does_not_read_is_refused(text):
     """A grant adds whole units to something."""
-    with pytest.raises((Misread, AccountError)):
+    with pytest.raises((InvalidValue, AccountError)):
         read_grants(text)
 
 
@@ -211,14 +211,14 @@ def test_a_change_is_a_tier_and_an_instant():
 )
 def test_a_change_that_does_not_read_is_refused(text):
     """It needs its instant, and takes no notes."""
-    with pytest.raises(Misread):
+    with pytest.raises(InvalidValue):
         read_changes(text)
 
 
 @given(st.sampled_from(sorted(READERS)), st.text() | st.text('ab=+;()",. \n1unti l2026-x', max_size=40))
 def test_no_cell_raises_anything_but_what_is_wrong_with_it(column, text):
     """Whatever stands in a cell, reading it gives a value, or says why not and what to write."""
-    with contextlib.suppress(Misread, AccountError):
+    with contextlib.suppress(InvalidValue, AccountError):
         READERS[column](text, "somewhere")
 
 

@@ -21,9 +21,9 @@ from entitlements.accounts import (
 )
 from entitlements.errors import AccountError
 from entitlements.model.account import Account
-from entitlements.model.policy import Policy, Tier, TrialTerms
+from entitlements.model.policy import PolicyData, Tier, TrialTerms
 
-POLICY = Policy(
+POLICY = PolicyData(
     "1",
     {
         "free": Tier("free", 1, "Free"),

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from entitlements.model import policy as model
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Algorithm, Allocation, Mode, OnOutage, Quota, Rate
-from entitlements.model.policy import Feature, TrialTerms
+from entitlements.model.policy import Feature, PolicyData, TrialTerms
 from entitlements.policy import Policy
 from entitlements.policy.values import overlay
 
@@ -81,7 +80,7 @@ def policy():
 def test_a_policy_is_the_models_policy(policy):
     """What other rooms take is what this one makes."""
     assert isinstance(policy, Policy)
-    assert isinstance(policy, model.Policy)
+    assert isinstance(policy, PolicyData)
     assert ("v1", "free", "EUR") == (policy.version, policy.unknown_account, policy.currency)
 
 

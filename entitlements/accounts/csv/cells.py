@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from entitlements.model.account import AccountStatus, Change, Grant, Override
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED
-from entitlements.policy.errors import Misread, shown
+from entitlements.policy.errors import InvalidValue, shown
 from entitlements.policy.quantities import is_duration, parse_duration, parse_size
 from entitlements.policy.yaml.scalars import typed_scalar
 
@@ -46,23 +46,23 @@ def read_moment(text: str) -> datetime:
     Return an instant: `2026-03-01` is 00:00 UTC; a time without an offset is UTC.
 
     Raises:
-        Misread: For anything but an ISO 8601 date, or date and time, that exists.
+        InvalidValue: For anything but an ISO 8601 date, or date and time, that exists.
     """
     cure = "write a date such as 2026-03-01, or a time such as 2026-03-01T09:30:00Z"
     found = _MOMENT.fullmatch(text)
     if not found:
-        raise Misread(f"{shown(text)} is not a date", cure)
+        raise InvalidValue(f"{shown(text)} is not a date", cure)
     try:
         moment = datetime.fromisoformat(f"{found['date']}T{found['time'] or '00:00'}{found['offset'] or 'Z'}")
         return moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise Misread(f"{shown(text)} does not exist ({error})", cure) from None
+        raise InvalidValue(f"{shown(text)} does not exist ({error})", cure) from None
 
 
 def read_anchor(text: str) -> int:
     """Return the day of the month on which quota periods begin."""
     if not 1 <= _count(text) <= 31:
-        raise Misread(f"{shown(text)} is not a day of the month", "write 1 to 31, or leave the cell empty")
+        raise InvalidValue(f"{shown(text)} is not a day of the month", "write 1 to 31, or leave the cell empty")
     return int(text)
 
 
@@ -71,7 +71,7 @@ def read_status(text: str) -> AccountStatus:
     try:
         return AccountStatus(text.lower())
     except ValueError:
-        raise Misread(f"{shown(text)} is not a status", "write active or suspended") from None
+        raise InvalidValue(f"{shown(text)} is not a status", "write active or suspended") from None
 
 
 def read_add_ons(text: str) -> dict[str, int]:
@@ -80,11 +80,11 @@ def read_add_ons(text: str) -> dict[str, int]:
     for item, notes in _items(text):
         name, equals, quantity = (part.strip() for part in item.partition("="))
         if notes is not None:
-            raise Misread(f"add-on {name!r} has notes in parentheses", "leave them out")
+            raise InvalidValue(f"add-on {name!r} has notes in parentheses", "leave them out")
         if equals and not _count(quantity):
-            raise Misread(f"quantity {shown(quantity)} of add-on {name!r} is not a count", f"write {name}=2")
+            raise InvalidValue(f"quantity {shown(quantity)} of add-on {name!r} is not a count", f"write {name}=2")
         if name in add_ons:
-            raise Misread(f"add-on {name!r} stands twice", f"write it once, with its quantity: {name}=2")
+            raise InvalidValue(f"add-on {name!r} stands twice", f"write it once, with its quantity: {name}=2")
         add_ons[name] = _count(quantity) if equals else 1
     return add_ons
 
@@ -121,24 +121,24 @@ def read_value(text: str) -> object:
     if text.startswith('"'):
         return _unquoted(text)
     if not text or text[0] in "[{":
-        raise Misread(f"value {shown(text)} cannot be written here", "write one value; quote it if it is a text")
+        raise InvalidValue(f"value {shown(text)} cannot be written here", "write one value; quote it if it is a text")
     if found := _GROUPED.match(text):
         digits = re.sub("[^0-9]", "", found[0])
-        raise Misread(f"value {shown(text)} groups its digits", f"write {digits}; quote it if it is a text")
+        raise InvalidValue(f"value {shown(text)} groups its digits", f"write {digits}; quote it if it is a text")
     if text in _WORDS:
         return _WORDS[text]
     if is_duration(text):
         return parse_duration(text)
     value = typed_scalar(text)
     if value is None:
-        raise Misread(f"value {shown(text)} says nothing", "write not-included; quote it if it is a text")
+        raise InvalidValue(f"value {shown(text)} says nothing", "write not-included; quote it if it is a text")
     return value
 
 
 def _override(item: str, notes: Notes, origin: str) -> Override:
     name, equals, value = (part.strip() for part in item.partition("="))
     if not equals:
-        raise Misread(f"override {shown(item)} has no value", f"write {name or 'name'}=value")
+        raise InvalidValue(f"override {shown(item)} has no value", f"write {name or 'name'}=value")
     return Override(
         name,
         read_value(value),
@@ -153,7 +153,7 @@ def _grant(item: str, notes: Notes) -> Grant:
     name, _, amount = (part.strip() for part in item.partition("+"))
     units = parse_size(amount) if _SIZED.fullmatch(amount) else _count(amount)
     if not units:
-        raise Misread(f"grant {shown(item)} is not a limit and a count", f"write {name or 'leads'}+500")
+        raise InvalidValue(f"grant {shown(item)} is not a limit and a count", f"write {name or 'leads'}+500")
     reason = ", ".join(filter(None, (notes.reason, notes.author and f"by {notes.author}")))
     return Grant(name, units, starts=notes.starts, expires=notes.expires, reason=reason)
 
@@ -161,7 +161,7 @@ def _grant(item: str, notes: Notes) -> Grant:
 def _change(item: str, notes: str | None) -> Change:
     tier, at, moment = (part.strip() for part in item.rpartition(" at "))
     if not at or not tier or notes is not None:
-        raise Misread(f"change {shown(item)} is not a tier and a date", "write mid-market at 2026-04-01")
+        raise InvalidValue(f"change {shown(item)} is not a tier and a date", "write mid-market at 2026-04-01")
     return Change(tier, at=read_moment(moment))
 
 
@@ -184,22 +184,26 @@ def _items(text: str) -> Iterator[tuple[str, str | None]]:
         elif token == "(" and notes is None:
             depth, notes = 1, ""
         elif notes is not None and token.strip():
-            raise Misread(f"{shown(token)} follows the parentheses of {shown(item.strip())}", "separate items by ;")
+            raise InvalidValue(
+                f"{shown(token)} follows the parentheses of {shown(item.strip())}", "separate items by ;"
+            )
         else:
             item += token
     if depth:
-        raise Misread(f"a parenthesis behind {shown(item.strip())} is not closed", "write ) at its end")
+        raise InvalidValue(f"a parenthesis behind {shown(item.strip())} is not closed", "write ) at its end")
 
 
 def _checked_item(item: str) -> str:
     """Return an item without the blanks around it, if its quotes and parentheses are balanced."""
     plain = _QUOTED.sub("", item)
     if '"' in plain:
-        raise Misread(f"a quote in {shown(item.strip())} is not closed", 'write " at its end')
+        raise InvalidValue(f"a quote in {shown(item.strip())} is not closed", 'write " at its end')
     if ")" in plain:
-        raise Misread(f"a parenthesis in {shown(item.strip())} is not opened", 'quote the value ("…") if it is a text')
+        raise InvalidValue(
+            f"a parenthesis in {shown(item.strip())} is not opened", 'quote the value ("…") if it is a text'
+        )
     if not item.strip():
-        raise Misread("parentheses stand behind nothing", "write what they are about before them")
+        raise InvalidValue("parentheses stand behind nothing", "write what they are about before them")
     return item.strip()
 
 
@@ -212,7 +216,7 @@ def _notes(text: str) -> Notes:
         if keyword is None:
             reasons.append(part)
         elif keyword[1].lower() in keywords:
-            raise Misread(f"{keyword[1]!r} stands twice in ({text})", "write it once")
+            raise InvalidValue(f"{keyword[1]!r} stands twice in ({text})", "write it once")
         else:
             keywords[keyword[1].lower()] = keyword[2]
     moments = {word: read_moment(keywords[word]) for word in ("from", "until") if word in keywords}
@@ -222,7 +226,7 @@ def _notes(text: str) -> Notes:
 def _unquoted(text: str) -> str:
     """Return the text between quotes; a doubled quote inside is one quote."""
     if not _QUOTED.fullmatch(text):
-        raise Misread(f"value {shown(text)} goes on behind its quote", 'double the quotes inside ("")')
+        raise InvalidValue(f"value {shown(text)} goes on behind its quote", 'double the quotes inside ("")')
     return text[1:-1].replace('""', '"')
 
 

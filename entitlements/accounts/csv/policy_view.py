@@ -19,10 +19,10 @@ from entitlements.policy.errors import shown
 
 if TYPE_CHECKING:
     from entitlements.model.account import Account
-    from entitlements.model.policy import Policy, Tier
+    from entitlements.model.policy import PolicyData, Tier
 
 
-def apply_policy(policy: Policy, sheet: Sheet) -> Sheet:
+def apply_policy(policy: PolicyData, sheet: Sheet) -> Sheet:
     """Return *sheet* under *policy*; rows that are invalid there become problems."""
     rows: dict[str, CsvRow] = {}
     problems = list(sheet.problems)
@@ -36,7 +36,7 @@ def apply_policy(policy: Policy, sheet: Sheet) -> Sheet:
     return Sheet(sheet.file, rows, tuple(sorted(problems, key=lambda problem: problem.line)))
 
 
-def _resolve_tier(policy: Policy, account: Account) -> tuple[Account | None, list[RowFault]]:
+def _resolve_tier(policy: PolicyData, account: Account) -> tuple[Account | None, list[RowFault]]:
     tier = policy.tier(account.tier)
     if tier is None:
         return account, [_unknown_tier(policy, "tier", account.tier)]
@@ -54,7 +54,7 @@ def _resolve_tier(policy: Policy, account: Account) -> tuple[Account | None, lis
     return replace(account, trial=None), [RowFault("trial_ends", problem, cure, Severity.WARNING)]
 
 
-def _binding_fault(policy: Policy, account: Account) -> RowFault | None:
+def _binding_fault(policy: PolicyData, account: Account) -> RowFault | None:
     """Return the fault of an account that cannot be bound to the policy: an unknown name, a bad value or trial."""
     try:
         bind(policy, account)
@@ -66,7 +66,7 @@ def _binding_fault(policy: Policy, account: Account) -> RowFault | None:
 
 
 def _resolve_trial_plan(
-    policy: Policy, account: Account, plan: Tier, *, then: str
+    policy: PolicyData, account: Account, plan: Tier, *, then: str
 ) -> tuple[Account | None, list[RowFault]]:
     """Return the account of a row whose tier is a trial plan, and its faults."""
     trial = account.trial
@@ -79,7 +79,7 @@ def _resolve_trial_plan(
     return replace(account, tier=then), []
 
 
-def _unknown_tier(policy: Policy, path: str, tier: str) -> RowFault:
+def _unknown_tier(policy: PolicyData, path: str, tier: str) -> RowFault:
     """Return a warning: the policy's `unknown_account` decides what an account in an unknown tier gets."""
     cure = f"write one of {', '.join(policy.tiers)}{nearest(tier, policy.ids)}"
     return RowFault(path, f"tier {shown(tier)} is not in the policy", cure, Severity.WARNING)

@@ -13,7 +13,7 @@ from entitlements.accounts.csv.table import Table, read_table
 from entitlements.errors import AccountError
 from entitlements.model.account import Account, Trial
 from entitlements.model.problem import Problem, Severity
-from entitlements.policy.errors import Misread, shown
+from entitlements.policy.errors import InvalidValue, shown
 
 TRIAL_CURE = "write when it ends in trial_ends, such as 2026-03-31"
 
@@ -29,7 +29,7 @@ class RowFault(NamedTuple):
     @classmethod
     def of(cls, path: str, error: ValueError) -> RowFault:
         """Return the fault of an error, whose text is `problem; cure` or a problem alone."""
-        if isinstance(error, Misread):
+        if isinstance(error, InvalidValue):
             return cls(path, error.problem, error.cure)
         problem, _, cure = str(error).rpartition("; ")
         return cls(path, problem or cure, cure if problem else "correct the row")
@@ -111,7 +111,7 @@ class _RowReader:
             return None
         try:
             return Account(id, trial=_trial(fields), attributes=named, **fields)
-        except Misread as error:
+        except InvalidValue as error:
             faults.append(RowFault.of("trial_ends", error))
         except AccountError as error:
             faults.append(RowFault.of("", error))
@@ -126,7 +126,7 @@ class _RowReader:
             try:
                 if text:
                     fields[name] = read(text, origin)
-            except (Misread, AccountError) as error:
+            except (InvalidValue, AccountError) as error:
                 faults.append(RowFault.of(self._headings[name], error))
         if not fields.get("tier"):
             faults.append(RowFault(self._headings["tier"], "the cell is empty", _ITS_TIER))
@@ -175,5 +175,5 @@ def _trial(fields: dict[str, Any]) -> Trial | None:
     """Take the columns of a trial out of *fields*, and return the trial."""
     tier, starts, ends = (fields.pop(name, None) for name in ("trial_tier", "trial_starts", "trial_ends"))
     if ends is None and (tier or starts):
-        raise Misread("the trial has no end", TRIAL_CURE)
+        raise InvalidValue("the trial has no end", TRIAL_CURE)
     return Trial(tier or fields["tier"], starts, ends) if ends else None

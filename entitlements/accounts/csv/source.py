@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from entitlements.accounts.csv.rows import Sheet
     from entitlements.errors import AccountError
     from entitlements.model.account import Account
-    from entitlements.model.policy import Policy
+    from entitlements.model.policy import PolicyData
     from entitlements.model.problem import Problem
 
 _log = logging.getLogger("entitlements.accounts")
@@ -72,7 +72,7 @@ class CsvAccounts:
         path: str | os.PathLike[str],
         *,
         id: str = "id",
-        policy: Policy | None = None,
+        policy: PolicyData | None = None,
         encoding: str | None = None,
         clock: Callable[[], int] = monotonic,
     ) -> None:
@@ -97,7 +97,7 @@ class CsvAccounts:
         """The error for which an earlier version of the file is served; None if the present one is."""
         return self._file.stale_because
 
-    def with_policy(self, policy: Policy) -> CsvAccounts:
+    def with_policy(self, policy: PolicyData) -> CsvAccounts:
         """Return the accounts of the same file under *policy*; the file is not read again for it."""
         if policy is self._policy:
             return self
@@ -122,7 +122,7 @@ class CsvAccounts:
     def __repr__(self) -> str:
         return f"CsvAccounts({self._file.path!r})"
 
-    def _open(self, file: CsvFile, policy: Policy | None) -> None:
+    def _open(self, file: CsvFile, policy: PolicyData | None) -> None:
         self._file = file
         self._policy = policy
         self._applied = self._apply(file.sheet())

@@ -10,10 +10,10 @@ from entitlements.cli.matrix.value_sections import value_sections
 from entitlements.model.display import in_words
 from entitlements.model.instants import to_timedelta
 from entitlements.model.limits import NOT_INCLUDED, Limit, Mode, Rate
-from entitlements.model.policy import NO_LEVEL, AddOn, Feature, Policy, Tier
+from entitlements.model.policy import NO_LEVEL, AddOn, Feature, PolicyData, Tier
 
 
-def matrix_of(policy: Policy) -> Matrix:
+def matrix_of(policy: PolicyData) -> Matrix:
     """Return the comparison of all tiers of *policy*."""
     tiers = ranked_tiers(policy)
     sections = [
@@ -26,7 +26,7 @@ def matrix_of(policy: Policy) -> Matrix:
     return Matrix(policy.version, policy.currency, columns, tuple(each for each in sections if each.rows))
 
 
-def ranked_tiers(policy: Policy) -> list[Tier]:
+def ranked_tiers(policy: PolicyData) -> list[Tier]:
     """Return the tiers from the highest rank to the lowest; a trial plan follows the tiers of its rank."""
     return sorted(policy.tiers.values(), key=lambda tier: (-tier.rank, tier.trial is not None))
 

@@ -9,10 +9,10 @@ from entitlements.cli.matrix.model import Section, SectionKind
 from entitlements.model.display import in_json
 from entitlements.model.instants import to_timedelta
 from entitlements.model.limits import NOT_INCLUDED, Limit, Quota, Rate
-from entitlements.model.policy import AddOn, Feature, Policy, Tier
+from entitlements.model.policy import AddOn, Feature, PolicyData, Tier
 
 
-def to_json(policy: Policy, sections: Collection[Section]) -> dict[str, object]:
+def to_json(policy: PolicyData, sections: Collection[Section]) -> dict[str, object]:
     """
     Return the comparison for `json.dumps`.
 

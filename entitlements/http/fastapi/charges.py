@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from entitlements.http.routes import Route
     from entitlements.http.types import Scope
     from entitlements.model.decision import Decision
-    from entitlements.model.policy import Policy
+    from entitlements.model.policy import PolicyData
 
 
 def charge_of(rule: Route, request: HTTPConnection, id: str | None) -> tuple[dict[str, int], str | None]:
@@ -37,7 +37,7 @@ def charge_of(rule: Route, request: HTTPConnection, id: str | None) -> tuple[dic
     return costs_of(rule.consumes, request, id), None if rule.scope is None else rule.scope(request)
 
 
-def endpoint_denial(routes: Sequence[BaseRoute], scope: Scope, policy: Policy) -> Decision | None:
+def endpoint_denial(routes: Sequence[BaseRoute], scope: Scope, policy: PolicyData) -> Decision | None:
     """
     Return the first denial that the dependencies of an endpoint give the lowest tier; None if they give none.
 
@@ -60,7 +60,7 @@ def endpoint_denial(routes: Sequence[BaseRoute], scope: Scope, policy: Policy) -
     return None
 
 
-def charge_denial(rule: Route, policy: Policy, units: dict[str, int], meter_scope: str | None) -> Decision | None:
+def charge_denial(rule: Route, policy: PolicyData, units: dict[str, int], meter_scope: str | None) -> Decision | None:
     """
     Return the denial that a charge gives the lowest tier; None if it gives none.
 

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from entitlements.http.types import Scope
-    from entitlements.model.policy import Policy
+    from entitlements.model.policy import PolicyData
 
 RULE = "entitlements_rule"
 """Attribute of a dependency that holds its `Route`, a rule without a path."""
 
 
-def check_dependencies(routes: Sequence[BaseRoute], policy: Policy) -> None:
+def check_dependencies(routes: Sequence[BaseRoute], policy: PolicyData) -> None:
     """
     Check every name in the dependencies of an application.
 

@@ -51,7 +51,7 @@ from entitlements.model.decision import Decision
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.facts import Reason
 from entitlements.model.names import check_count
-from entitlements.model.policy import Policy
+from entitlements.model.policy import PolicyData
 
 _log = logging.getLogger("entitlements.http")
 
@@ -194,7 +194,7 @@ def install(
     app.add_middleware(HeaderMiddleware, style=style, on_first_scope=lambda: add_to_mounted(app.routes, added))
     _check_at_startup(app)
 
-    def unknown_account_refusal(scope: Scope, policy: Policy) -> Refusal | None:
+    def unknown_account_refusal(scope: Scope, policy: PolicyData) -> Refusal | None:
         try:
             rooted = {**scope, "root_path": app.root_path} if app.root_path else scope
             denial = endpoint_denial(app.routes, rooted, policy)

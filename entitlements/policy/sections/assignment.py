@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from entitlements.model.conditions import ALWAYS, IsKnown
 from entitlements.model.criteria import AssignmentRules, Band, Criterion, Rule
 from entitlements.model.display import in_words
-from entitlements.policy.errors import Misread, any_of, shown
+from entitlements.policy.errors import InvalidValue, any_of, shown
 from entitlements.policy.sections.conditions import JOINS, read_condition, read_known, read_test
 from entitlements.tiering.attributes import attribute_name
 from entitlements.tiering.coverage import (
@@ -68,7 +68,7 @@ def _criterion(name: str, shape: CriterionShape, report: Report) -> Criterion | 
     criterion = Criterion(name, shape.kind, attributes, shape.least, shape.most, about=shape.about)
     try:
         return criterion if shape.missing is None else replace(criterion, missing=read_known(shape.missing, criterion))
-    except Misread as error:
+    except InvalidValue as error:
         report.add((*path, "missing"), error)
         return criterion
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from entitlements.model.conditions import All, AnyOf, Between, Condition, CriterionValue, IsKnown, Not, OneOf
 from entitlements.model.criteria import Criterion, CriterionKind
 from entitlements.model.names import nearest
-from entitlements.policy.errors import Misread, shown
+from entitlements.policy.errors import InvalidValue, shown
 from entitlements.tiering.attributes import attribute_name
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def read_test(data: Any, path: Path, criterion: Criterion, report: Report) -> Be
     """Return the test of a criterion in *data*; None if it is not valid, which is reported."""
     try:
         return _test(data, criterion)
-    except Misread as error:
+    except InvalidValue as error:
         report.add(path, error)
         return None
 
@@ -68,7 +68,7 @@ def read_known(data: Any, criterion: Criterion) -> CriterionValue:
     Return *data* as a value of the criterion.
 
     Raises:
-        Misread: For a value that the criterion cannot have.
+        InvalidValue: For a value that the criterion cannot have.
     """
     match criterion.kind, data:
         case CriterionKind.FLAG, bool():
@@ -79,7 +79,7 @@ def read_known(data: Any, criterion: Criterion) -> CriterionValue:
             number = Decimal(data)
             if criterion.kind is CriterionKind.AMOUNT or number == number.to_integral_value():
                 return number if criterion.kind is CriterionKind.AMOUNT else int(number)
-    raise Misread(f"{shown(data)} is nothing that {criterion.name!r} can be", f"write {_EXAMPLES[criterion.kind]}")
+    raise InvalidValue(f"{shown(data)} is nothing that {criterion.name!r} can be", f"write {_EXAMPLES[criterion.kind]}")
 
 
 def _entry(key: str, value: Any, path: Path, criteria: Mapping[str, Criterion], report: Report) -> Condition | None:
@@ -129,10 +129,11 @@ def _test(data: Any, criterion: Criterion) -> Between | OneOf | IsKnown:
         if word not in TESTS:
             raise _unknown_test(str(word))
     if not data:
-        raise Misread("nothing is tested", f"write one of {', '.join(TESTS)}")
+        raise InvalidValue("nothing is tested", f"write one of {', '.join(TESTS)}")
     alone = [word for word in ("is", "in", "known") if word in data]
     if alone and len(data) > 1:
-        raise Misread(f"{alone[0]} stands beside other tests", "write it alone, or join conditions by all, any and not")
+        cure = "write it alone, or join conditions by all, any and not"
+        raise InvalidValue(f"{alone[0]} stands beside other tests", cure)
     if "known" in data:
         return _is_known(data["known"], criterion)
     if "in" in data:
@@ -142,33 +143,32 @@ def _test(data: Any, criterion: Criterion) -> Between | OneOf | IsKnown:
     return _between(data, criterion)
 
 
-def _unknown_test(word: str) -> Misread:
+def _unknown_test(word: str) -> InvalidValue:
     meant = _FOREIGN.get(word)
     close = f"did you mean {meant!r}?" if meant else nearest(word, TESTS).removeprefix("; ")
     known = f"the tests are {', '.join(TESTS)}"
-    return Misread(f"{shown(word)} is not in the language of conditions", f"{close} {known}" if close else known)
+    return InvalidValue(f"{shown(word)} is not in the language of conditions", f"{close} {known}" if close else known)
 
 
 def _is_known(data: Any, criterion: Criterion) -> IsKnown:
     if not isinstance(data, bool):
-        raise Misread(f"known: {shown(data)} is neither true nor false", "write known: true, or known: false")
+        raise InvalidValue(f"known: {shown(data)} is neither true nor false", "write known: true, or known: false")
     return IsKnown(criterion.name, data)
 
 
 def _one_of(data: Any, criterion: Criterion) -> OneOf:
     if not isinstance(data, list) or not data:
-        raise Misread(f"{shown(data)} is not a list of values", "write [one, another]")
+        raise InvalidValue(f"{shown(data)} is not a list of values", "write [one, another]")
     return OneOf(criterion.name, tuple(dict.fromkeys(read_known(item, criterion) for item in data)))
 
 
 def _between(data: Mapping[str, Any], criterion: Criterion) -> Between:
     if criterion.kind not in NUMERIC_KINDS:
-        raise Misread(
-            f"{criterion.name!r} has no order to compare by", f"write is or in, with {_EXAMPLES[criterion.kind]}"
-        )
+        cure = f"write is or in, with {_EXAMPLES[criterion.kind]}"
+        raise InvalidValue(f"{criterion.name!r} has no order to compare by", cure)
     for one, other in (("from", "above"), ("to", "below")):
         if one in data and other in data:
-            raise Misread(f"{one} and {other} bound the same end", "keep one of the two")
+            raise InvalidValue(f"{one} and {other} bound the same end", "keep one of the two")
     bounds = {word: Decimal(read_known(value, criterion)) for word, value in data.items()}
     return Between(
         criterion.name,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from entitlements.model.limits import Limit, Rate
 from entitlements.model.routes import Route
-from entitlements.policy.errors import Absent, Misread
+from entitlements.policy.errors import InvalidValue, MissingValue
 from entitlements.rules.route_matching import RouteTable
 
 if TYPE_CHECKING:
@@ -57,17 +57,19 @@ def _check_names(context: BuildContext, path: Path, shape: RouteShape, limits: M
             limit = limits.get(name)
             if error is None and isinstance(limit, Rate) and limit.per:
                 cure = "write this route in Python, with scope="
-                error = Misread(f"a limit per {limit.per} needs to be told which", cure)
+                error = InvalidValue(f"a limit per {limit.per} needs to be told which", cure)
             if error is not None:
                 context.report.add((*path, key, name), error)
 
 
-def _unknown(name: str, vocabulary: Vocabulary) -> Misread | None:
+def _unknown(name: str, vocabulary: Vocabulary) -> InvalidValue | None:
     """Return the error if *name* is no feature, level or limit, or None."""
     base, colon, level = name.partition(":")
     if base not in vocabulary.kinds:
         close = vocabulary.speller.suggest(base, list(vocabulary.kinds))
-        return Absent(f"there is no feature or limit {base!r}", close or "define it under features, levels or limits")
+        return MissingValue(
+            f"there is no feature or limit {base!r}", close or "define it under features, levels or limits"
+        )
     if not colon:
         return None
     return vocabulary.unknown(base, "levels") or vocabulary.unknown_level(base, level)

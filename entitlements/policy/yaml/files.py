@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from entitlements.policy.errors import Misread
+from entitlements.policy.errors import InvalidValue
 from entitlements.policy.report import Report
 from entitlements.policy.size_limits import MAX_BYTES, MAX_FILES, Budget
 from entitlements.policy.yaml.merge import merge_trees
@@ -46,11 +46,11 @@ def _files(name: str, report: Report) -> list[str]:
         return []
     if len(found) > MAX_FILES:
         cure = f"give the path of a folder with at most {MAX_FILES}"
-        _exclude(name, Misread(f"the folder has {len(found)} files", cure), report)
+        _exclude(name, InvalidValue(f"the folder has {len(found)} files", cure), report)
         return []
     files = [os.path.join(name, each) for each in found if not each.startswith(".")]  # noqa: PTH118 - as the user wrote it
     if not files:
-        _exclude(name, Misread("the folder has no *.yaml or *.yml file", _OTHER_PATH), report)
+        _exclude(name, InvalidValue("the folder has no *.yaml or *.yml file", _OTHER_PATH), report)
     return files
 
 
@@ -62,7 +62,7 @@ def _text(file: str, report: Report, budget: Budget) -> str | None:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         problem = f"byte {error.object[error.start]:#04x} is not UTF-8"
-        _exclude(file, Misread(problem, "save the file as UTF-8"), report, line)
+        _exclude(file, InvalidValue(problem, "save the file as UTF-8"), report, line)
     except (OSError, ValueError) as error:
         _exclude(file, error, report)
     return None
@@ -71,27 +71,27 @@ def _text(file: str, report: Report, budget: Budget) -> str | None:
 def _data(file: str) -> bytes:
     """Return the bytes of a regular file of at most 1 MiB; a pipe or a device may be endless."""
     if not stat.S_ISREG(Path(file).stat().st_mode):
-        raise Misread("is not a regular file", "give the path of a policy file or folder")
+        raise InvalidValue("is not a regular file", "give the path of a policy file or folder")
     with Path(file).open("rb") as opened:
         data = opened.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise Misread("the file is larger than 1 MiB", "split it into several files of one folder")
+        raise InvalidValue("the file is larger than 1 MiB", "split it into several files of one folder")
     return data
 
 
 def _decoded(data: bytes) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise Misread("the file is UTF-16", "save it as UTF-8")
+        raise InvalidValue("the file is UTF-16", "save it as UTF-8")
     if data.startswith(b"\xef\xbb\xbf"):
-        raise Misread("the file begins with a byte order mark", "save it as UTF-8 without BOM")
+        raise InvalidValue("the file begins with a byte order mark", "save it as UTF-8 without BOM")
     if b"\0" in data:
-        raise Misread("the file holds NUL bytes, so it is no text", "give the path of a YAML file")
+        raise InvalidValue("the file holds NUL bytes, so it is no text", "give the path of a YAML file")
     return data.decode("utf-8")
 
 
 def _exclude(name: str, error: OSError | ValueError, report: Report, line: int = 0) -> None:
     """Report that a file is not in the tree."""
-    if not isinstance(error, Misread):
+    if not isinstance(error, InvalidValue):
         reason = getattr(error, "strerror", None) or str(error)
-        error = Misread(f"cannot be read: {reason}", _OTHER_PATH)
+        error = InvalidValue(f"cannot be read: {reason}", _OTHER_PATH)
     report.exclude((), error, location=Location(name, line))

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from entitlements.model.limits import NotIncluded, Unlimited
-from entitlements.policy.errors import Misread, shown
+from entitlements.policy.errors import InvalidValue, shown
 from entitlements.policy.yaml.scalars import checked_text
 from entitlements.policy.yaml.tree import MAX_DEPTH, MAX_NODES, Branch, Items, Leaf, Location, Node, Path
 
@@ -26,7 +26,7 @@ def read_mapping(mapping: object, report: Report) -> Branch:
     node = _TreeBuilder(report).node(mapping, ())
     if isinstance(node, Branch):
         return node
-    report.exclude((), Misread(f"{shown(mapping)} is not a mapping of sections", "pass a dict"), location=LOCATION)
+    report.exclude((), InvalidValue(f"{shown(mapping)} is not a mapping of sections", "pass a dict"), location=LOCATION)
     return Branch({}, {}, LOCATION)
 
 
@@ -46,26 +46,26 @@ class _TreeBuilder:
             self._count(len(path))
             if not isinstance(value, Mapping | list | tuple):
                 return Leaf(_scalar(value), LOCATION)
-        except Misread as error:
+        except InvalidValue as error:
             self._report.exclude(path, error, location=LOCATION)
             return None
         return self._branch(value, path) if isinstance(value, Mapping) else self._items(value, path)
 
     def _count(self, depth: int) -> None:
-        """Count a node; raise `Misread` at the first that is too many or too deep."""
+        """Count a node; raise `InvalidValue` at the first that is too many or too deep."""
         self._nodes += 1
         self._full = self._nodes > MAX_NODES or depth > MAX_DEPTH
         if self._nodes > MAX_NODES:
-            raise Misread(f"there are more than {MAX_NODES} keys and values", "look for what repeats")
+            raise InvalidValue(f"there are more than {MAX_NODES} keys and values", "look for what repeats")
         if depth > MAX_DEPTH:
-            raise Misread(f"nested deeper than {MAX_DEPTH}", "write it flatter")
+            raise InvalidValue(f"nested deeper than {MAX_DEPTH}", "write it flatter")
 
     def _branch(self, mapping: Mapping[object, object], path: Path) -> Branch:
         nodes: dict[str, Node] = {}
         for key, value in mapping.items():
             name = str(key) if type(key) is int and abs(key) < _MAX_INT else key
             if not isinstance(name, str):
-                error = Misread(f"the key {shown(key)} is not a text", "write a str")
+                error = InvalidValue(f"the key {shown(key)} is not a text", "write a str")
                 self._report.exclude(path, error, location=LOCATION)
             elif (node := self.node(value, (*path, name))) is not None:
                 nodes[name] = node
@@ -90,7 +90,5 @@ def _scalar(value: object) -> object:
         return Decimal(repr(float(value)))  # the shortest text of this float: the number as written
     if isinstance(value, Decimal) and value.is_finite():
         return value
-    raise Misread(
-        f"{shown(value)} cannot be part of a policy",
-        "write a str, bool, int, Decimal, timedelta, list, dict, UNLIMITED or NOT_INCLUDED",
-    )
+    cure = "write a str, bool, int, Decimal, timedelta, list, dict, UNLIMITED or NOT_INCLUDED"
+    raise InvalidValue(f"{shown(value)} cannot be part of a policy", cure)

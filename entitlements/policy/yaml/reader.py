@@ -24,7 +24,7 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
-from entitlements.policy.errors import Misread, shown
+from entitlements.policy.errors import InvalidValue, shown
 from entitlements.policy.report import Report
 from entitlements.policy.size_limits import Budget
 from entitlements.policy.yaml.merge import combine
@@ -45,21 +45,21 @@ def read_text(text: str, file: str, report: Report, budget: Budget) -> Branch | 
     return composer.tree()
 
 
-def _reason(error: Exception, text: str) -> tuple[Misread, int]:
+def _reason(error: Exception, text: str) -> tuple[InvalidValue, int]:
     """Return the problem that an exception stands for, and its line or 0."""
-    if isinstance(error, Misread):
+    if isinstance(error, InvalidValue):
         return error, 0
     cure = "correct what stands there; quote texts that hold any of : # [ ] { } & * ! | > % @"
     if isinstance(error, MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         what = ", ".join(str(part) for part in (error.context, error.problem) if part)
-        return Misread(f"not YAML: {what}", cure), mark.line + 1 if mark else 0
+        return InvalidValue(f"not YAML: {what}", cure), mark.line + 1 if mark else 0
     if isinstance(error, ReaderError):
-        return Misread(
+        return InvalidValue(
             f"the character U+{_code(error):04X} is not allowed in YAML",
             "remove it, or write it as an escape in double quotes",
         ), text.count("\n", 0, error.position) + 1
-    return Misread(f"not YAML: the parser gave up ({type(error).__name__})", cure), 0
+    return InvalidValue(f"not YAML: the parser gave up ({type(error).__name__})", cure), 0
 
 
 def _code(error: ReaderError) -> int:
@@ -144,9 +144,10 @@ class _Composer:
         if isinstance(self._root, Branch):
             return self._root
         if self._root is None or (isinstance(self._root, Leaf) and self._root.value is None):
-            error = Misread("the file is empty", "write at least one section, such as `tiers:`, or remove the file")
+            cure = "write at least one section, such as `tiers:`, or remove the file"
+            error = InvalidValue("the file is empty", cure)
         else:
-            error = Misread("the file is not a mapping of sections", "begin with sections such as `tiers:`")
+            error = InvalidValue("the file is not a mapping of sections", "begin with sections such as `tiers:`")
         self._report.exclude((), error, location=Location(self._file))
         return None
 
@@ -161,9 +162,9 @@ class _Composer:
     def _start_document(self, event: DocumentStartEvent) -> None:
         self._documents += 1
         if self._documents > 1:
-            raise Misread("a second document begins here", "keep one document per file, without another ---")
+            raise InvalidValue("a second document begins here", "keep one document per file, without another ---")
         if event.version not in {None, (1, 2)} or event.tags:
-            error = Misread("a directive changes how the file is read", "remove the line that begins with %")
+            error = InvalidValue("a directive changes how the file is read", "remove the line that begins with %")
             self._report.exclude((), error, location=Location(self._file, 1))
 
     def _take_node(self, event: NodeEvent) -> None:
@@ -180,16 +181,16 @@ class _Composer:
 
     def _start(self, event: CollectionStartEvent) -> None:
         if len(self._open) >= MAX_DEPTH:
-            raise Misread(f"nested deeper than {MAX_DEPTH}", "write it flatter")
+            raise InvalidValue(f"nested deeper than {MAX_DEPTH}", "write it flatter")
         self._open.append(_OpenNode(self._here, self._path, isinstance(event, MappingStartEvent), self._here))
 
     def _take_key(self, event: NodeEvent) -> None:
         if not isinstance(event, ScalarEvent):
-            raise Misread("a key is a list or a mapping", "write keys as plain words")
+            raise InvalidValue("a key is a list or a mapping", "write keys as plain words")
         opened = self._open[-1]
         opened.key, opened.key_location = event.value, self._here
         if event.value == "<<" and not event.style:
-            self._skip(Misread("`<<` merges another mapping", "write it out, or let a tier say `extends:`"))
+            self._skip(InvalidValue("`<<` merges another mapping", "write it out, or let a tier say `extends:`"))
         elif event.value in opened.entries:
             first = opened.keys[event.value].line
             self._error(f"{shown(event.value)} is already written in line {first}", "keep one of the two")
@@ -200,7 +201,7 @@ class _Composer:
             location = self._open[-1].key_location  # an empty value has the location of its key
         try:
             value = checked_text(event.value) if event.style else typed_scalar(event.value)
-        except Misread as error:
+        except InvalidValue as error:
             self._skip(error)
             value = None
         return Leaf(value, location, quoted=bool(event.style))
@@ -214,15 +215,15 @@ class _Composer:
 
     def _skip_alias(self, event: AliasEvent) -> None:
         if not self._open or self._open[-1].awaits_key:
-            raise Misread(f"*{_short(event.anchor)} is an alias", "write the key out")
+            raise InvalidValue(f"*{_short(event.anchor)} is an alias", "write the key out")
         if not self._open[-1].skip_next:
-            self._skip(Misread(f"*{_short(event.anchor)} is an alias", "write the value out"))
+            self._skip(InvalidValue(f"*{_short(event.anchor)} is an alias", "write the value out"))
         self._put(Leaf(None, self._here))
 
     def _error(self, problem: str, cure: str) -> None:
         self._report.error(self._path, problem, cure, location=self._here)
 
-    def _skip(self, error: Misread) -> None:
+    def _skip(self, error: InvalidValue) -> None:
         """Report *error*, and leave the next value out of the tree."""
         self._report.exclude(self._path, error, location=self._here)
         if self._open:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from entitlements.policy.errors import Misread, shown
+from entitlements.policy.errors import InvalidValue, shown
 
 Scalar = bool | int | Decimal | str | None
 
@@ -39,7 +39,7 @@ def typed_scalar(text: str) -> Scalar:
     if _FLOAT.fullmatch(text):
         return _decimal(_short(text))
     if _NOT_FINITE.fullmatch(text):
-        raise Misread(f"{text} is not a number to count with", "write a number, or quote it if it is a text")
+        raise InvalidValue(f"{text} is not a number to count with", "write a number, or quote it if it is a text")
     return checked_text(text)
 
 
@@ -56,13 +56,13 @@ def checked_text(text: str) -> str:
         ValueError: For lone surrogates, which no encoding allows.
     """
     if found := _SURROGATE.search(text):
-        raise Misread(f"{shown(text)} holds the lone surrogate {found[0]!r}", "write the character itself")
+        raise InvalidValue(f"{shown(text)} holds the lone surrogate {found[0]!r}", "write the character itself")
     return text
 
 
 def _short(text: str) -> str:
     if len(text) > _MAX_DIGITS:
-        raise Misread(f"{shown(text)} is a number of {len(text)} characters", "write a shorter one, or quote it")
+        raise InvalidValue(f"{shown(text)} is a number of {len(text)} characters", "write a shorter one, or quote it")
     return text
 
 
@@ -72,5 +72,5 @@ def _decimal(text: str) -> Decimal:
     except ArithmeticError:
         number = None
     if number is None or abs(number.adjusted()) > _MAX_EXPONENT:
-        raise Misread(f"{text} is out of range", "write a number with fewer digits, or quote it")
+        raise InvalidValue(f"{text} is out of range", "write a number with fewer digits, or quote it")
     return number
