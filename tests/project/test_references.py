@@ -193,3 +193,13 @@ def test_every_command_in_backticks_has_a_help_page_with_its_options(capsys, mon
         return text is not None and all(option in text for option in OPTION.findall(each[0]))
 
     assert [] == missing(COMMAND, exists, whole=True)
+
+
+def test_every_log_line_of_the_operations_page_is_written_somewhere():
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").partition("## What each fault looks like")[2]
+    quoted = [each for each in SPAN.findall(page.partition("\n## ")[0]) if len(each.split()) > 3]
+    written = "\n".join(text for path in CODE for _, text in strings_of(path))
+    pieces = [(each, piece.strip()) for each in quoted for piece in re.split(r"…|; |\b[\d,]+\b|\bN\b", each)]
+
+    assert len(quoted) > 10
+    assert [] == [(each, piece) for each, piece in pieces if piece not in written]
