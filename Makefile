@@ -31,15 +31,17 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-api test test-full lint format bench bench-full wheel lock clean
+.PHONY: help demo demo-api test quick coverage test-full lint format bench bench-full wheel lock clean
 
 help:
 	@echo 'make demo       a tour of the library in one program'
 	@echo 'make demo-api   a small API with plans, limits and a plan page, on http://127.0.0.1:8000'
 	@echo 'make test       the test suite, in three minutes on two cores; its arguments for pytest:'
 	@echo '                make test ARGS="-k meters", make test ARGS="-n0 tests/rules/test_meters.py::test_name"'
+	@echo 'make quick      the tests without servers, processes and browsers, in twenty seconds'
+	@echo 'make coverage   how much of the package the tests run, line by line; fails below what it was'
 	@echo 'make test-full  the slow tests too, with many more examples for each property'
-	@echo 'make lint       formatting, style, types, and who may import whom'
+	@echo 'make lint       formatting, style, types, layers, and the words of docstrings'
 	@echo 'make format     let ruff mend what it can'
 	@echo 'make bench      the main benchmarks: in process, and on a Valkey beside floors and peers; some minutes'
 	@echo 'make bench-full every benchmark, on Redis and Valkey, and its plots; two hours'
@@ -56,6 +58,12 @@ demo-api: $(venv_stamp)
 test: $(venv_stamp)
 	$(python) -m pytest -n auto --dist worksteal -m 'not slow' $(ARGS)
 
+quick: $(venv_stamp)
+	$(python) -m pytest --quick -n auto --dist worksteal -m 'not slow' $(ARGS)
+
+coverage: $(venv_stamp)
+	$(python) -m pytest -n auto --dist worksteal -m 'not slow' --cov $(ARGS)
+
 test-full: $(venv_stamp)
 	$(python) -m pytest --hypothesis-profile=full $(ARGS)
 
@@ -64,6 +72,7 @@ lint: $(venv_stamp)
 	$(python) -m ruff format --check .
 	$(python) -m mypy entitlements $(wildcard tests/typing/*.py)
 	.venv/bin/lint-imports --no-logo
+	$(python) -m pytest -q -n 0 tests/project/test_prose.py
 
 format: $(venv_stamp)
 	$(python) -m ruff check --fix .

@@ -1,16 +1,57 @@
-"""Settings of the property tests, the number of workers, and the fixtures of the helpers."""
+"""Settings of the property tests, the number of workers, `--quick`, and the fixtures of the helpers."""
 
 import os
+import re
+from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
+# `make quick` tries few examples, `make test` some, `make test-full` many.
 # No deadline: a shared machine pauses at random, and a pause is no defect of ours.
-# `make test` tries few examples, `make test-full` many.
 settings.register_profile("default", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", parent=settings.get_profile("default"), max_examples=10)
 settings.register_profile("full", parent=settings.get_profile("default"), max_examples=2000)
 settings.load_profile("default")
 
 pytest_plugins = ["servers"]
+
+OUTSIDE = ("benchmarks", "browser", "contests", "entitlements.cli", "httpx", "leads", "multiprocessing", "proxy",
+           "servers", "socket", "subprocess", "topologies", "webserver")  # fmt: skip
+"""Modules by which a test reaches a process, a server, a browser or a whole command."""
+IMPORT = re.compile(rf"^\s*(?:from|import) (?:{'|'.join(OUTSIDE)})\b", re.MULTILINE)
+CALLS = {"fork", "forked", "getfixturevalue"}
+"""Names by which a single test does so."""
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--quick", action="store_true", help="only tests without servers, processes, browsers and commands"
+    )
+
+
+def pytest_configure(config):
+    if config.getoption("quick"):
+        settings.load_profile("quick")
+
+
+def pytest_ignore_collect(collection_path: Path, config):
+    """Skip the files of `--quick` that import what reaches outside, before anything is imported."""
+    if config.getoption("quick") and collection_path.name.startswith("test_"):
+        return bool(IMPORT.search(collection_path.read_text(encoding="utf-8"))) or None
+    return None
+
+
+def pytest_collection_modifyitems(config, items):
+    """Deselect the tests of `--quick` that start a server or a process by a fixture or a call."""
+    if config.getoption("quick"):
+        outside = [item for item in items if reaches_outside(item)]
+        config.hook.pytest_deselected(items=outside)
+        items[:] = [item for item in items if item not in set(outside)]
+
+
+def reaches_outside(item):
+    code = getattr(getattr(item, "function", None), "__code__", None)
+    return "rack" in item.fixturenames or (code is not None and not CALLS.isdisjoint(code.co_names))
 
 
 def pytest_xdist_auto_num_workers():

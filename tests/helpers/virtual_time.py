@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import selectors
 
-
 TURN = 1e-6
 """Seconds that one turn of the loop takes."""
 
