@@ -83,6 +83,20 @@ class AsyncStore(Protocol):
 
 
 @runtime_checkable
+class Openable(Protocol):
+    """An `AsyncStore` that connects when the application starts, if it has `open` as well."""
+
+    async def open(self) -> None:
+        """
+        Connect now instead of at the first order.
+
+        Raises:
+            StoreError: If the store cannot be reached.
+        """
+        ...
+
+
+@runtime_checkable
 class AsyncDispatcher(Protocol):
     """
     The store as `AsyncEnforcer` calls it: what is known here is answered at once, the rest is submitted.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from entitlements.ports import Openable
 from entitlements.stores.pending import run_in_task
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ class TaskTransport:
         """Do nothing: the store keeps its own deadlines."""
 
     async def open(self) -> None:
-        """Do nothing: the store connects when it is first called."""
+        """Open the store if it is `Openable`; any other connects at its first order."""
+        if isinstance(self._store, Openable):
+            await self._store.open()
 
     async def aclose(self) -> None:
         """Close the store's connections."""
