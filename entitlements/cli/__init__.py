@@ -20,10 +20,7 @@ Begin with `app.py`. Each command has a file of its own, or a folder: `doctor/`,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -26,9 +27,6 @@ from entitlements.cli.usage import usage
 from entitlements.cli.validate import validate
 from entitlements.cli.value import value
 from entitlements.errors import EntitlementsError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 COMMANDS = (
     validate,

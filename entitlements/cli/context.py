@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
 from entitlements.cli.loading import accounts_path, find_tier, open_accounts, open_policy, parse_instant
-from entitlements.model.account import Account, Trial
 from entitlements.model.instants import to_datetime
 from entitlements.model.names import check_id, nearest
 from entitlements.model.problem import Severity
@@ -15,6 +14,7 @@ from entitlements.model.problem import Severity
 if TYPE_CHECKING:
     from entitlements.accounts import CsvAccounts
     from entitlements.enforcer import Enforcer
+    from entitlements.model.account import Account
     from entitlements.policy import Policy
 
 
@@ -92,6 +92,8 @@ def check_key(policy: Policy, name: str, account: str) -> None:
 
 def _account_of_tier(id: str, name: str, policy: Policy, now: int) -> Account:
     """Return an account of a tier; if it is a trial plan, the trial begins now."""
+    from entitlements.model.account import Account, Trial
+
     tier = find_tier(policy, name)
     if tier.trial is None:
         return Account(id, tier.id)

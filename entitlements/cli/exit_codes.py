@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 from entitlements.errors import EntitlementsError, StoreError, UnknownAccount, UnknownFeature
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class ExitCode(IntEnum):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from entitlements.model.display import in_words
-from entitlements.model.limits import NOT_INCLUDED, Quota, Rate
+from entitlements.model.limits import NOT_INCLUDED, Limit, Quota, Rate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from entitlements.model.limits import Limit
     from entitlements.model.policy import PolicyData
 
 RANGE_WORDS = ("from", "to", "below", "above")

@@ -10,7 +10,6 @@ from entitlements.cli.context import open_context
 from entitlements.cli.exit_codes import CommandError, ExitCode
 from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, JsonOption, PolicyOption, TierOption
 from entitlements.errors import AccountError
-from entitlements.model.account import Account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +40,7 @@ def health(
     from entitlements.tiering.health import scores_in
 
     context = open_context(account, policy=policy, accounts=accounts, tier=tier, at=at)
-    attributes = context.account.attributes if isinstance(context.account, Account) else {}
+    attributes = {} if isinstance(context.account, str) else context.account.attributes
     given = dict(map(_parse_score, score or ()))
     try:
         entitlements = context.enforcer.entitlements(context.account)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,6 +89,8 @@ def check_store(given: str | None) -> str | None:
 
 def _mute(logger: str) -> None:
     """Keep the warnings of a logger off stderr: commands report the same problems themselves."""
+    import logging
+
     logging.getLogger(logger).addHandler(logging.NullHandler())
 
 

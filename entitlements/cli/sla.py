@@ -1,4 +1,4 @@
-"""`entitlements sla`: the service level that an account is owed for a ticket, and its deadlines."""
+"""`entitlements sla`: the promised response and resolution times of a ticket, and its deadlines."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def sla(
     as_json: JsonOption = False,
 ) -> int:
     """
-    Show the response and resolution times that an account is owed.
+    Show the response and resolution times that an account is promised.
 
     With --opened also the deadlines, on the clock of the tier's support, and the time that
     is left. Exits with 1 if a deadline is missed, or if no time is promised.

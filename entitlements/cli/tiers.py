@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from entitlements.cli.exit_codes import CommandError, ExitCode
 from entitlements.cli.loading import open_policy
-from entitlements.cli.matrix.model import Matrix
 from entitlements.cli.options import JsonOption, PolicyOption
 from entitlements.model.names import nearest
+
+if TYPE_CHECKING:
+    from entitlements.cli.matrix.model import Matrix
 
 Format = Literal["table", "markdown", "html", "json"]
 

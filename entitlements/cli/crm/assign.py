@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from secrets import token_hex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -99,6 +98,8 @@ def _assign(
 
 def _write_atomically(path: str, pieces: Iterable[bytes]) -> None:
     """Write a whole file or nothing; a reader sees the old file until the new one is complete."""
+    from secrets import token_hex
+
     target = Path(path)
     temporary = target.parent / f".{target.name}.{token_hex(8)}"
     try:

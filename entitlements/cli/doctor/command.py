@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entitlements.cli.doctor.facts import FindingSeverity, StoreFacts, StoreFinding
 from entitlements.cli.exit_codes import ExitCode
 from entitlements.cli.loading import check_store
 from entitlements.cli.options import JsonOption, StrictOption
@@ -18,14 +17,16 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-FINE, UNKNOWN, WARNING, PROBLEM = FindingSeverity
-STYLES = {FINE: "green", UNKNOWN: "dim", WARNING: "bold yellow", PROBLEM: "bold red"}
-TOTALS = {
-    PROBLEM: ("problem", "problems"),
-    WARNING: ("warning", "warnings"),
-    UNKNOWN: ("not to be seen from here", "not to be seen from here"),
-    FINE: ("fine", "fine"),
+    from entitlements.cli.doctor.facts import StoreFacts, StoreFinding
+
+STYLES = {"fine": "green", "unknown": "dim", "warning": "bold yellow", "problem": "bold red"}
+NOUNS = {
+    "fine": ("fine", "fine"),
+    "unknown": ("not to be seen from here", "not to be seen from here"),
+    "warning": ("warning", "warnings"),
+    "problem": ("problem", "problems"),
 }
+"""The singular and plural of each severity in the total."""
 
 
 def doctor(
@@ -52,6 +53,7 @@ def doctor(
     deletes it. Exits with 1 for a problem; warnings count with --strict only.
     """
     from entitlements.cli.console import CliConsole
+    from entitlements.cli.doctor.facts import FindingSeverity, StoreFinding
     from entitlements.cli.doctor.findings import findings_of
     from entitlements.cli.doctor.queries import facts_of
 
@@ -61,8 +63,8 @@ def doctor(
         findings = findings_of(facts)
     except StoreError as error:
         found, _, cure = str(error).partition(": ")[2].partition("; ")
-        findings, code = (StoreFinding("connection", PROBLEM, found, cure),), ExitCode.NO_STORE
-    failing = {PROBLEM, WARNING} if strict else {PROBLEM}
+        findings, code = (StoreFinding("connection", FindingSeverity.PROBLEM, found, cure),), ExitCode.NO_STORE
+    failing = {"problem", "warning"} if strict else {"problem"}
     if code is ExitCode.YES and any(each.severity in failing for each in findings):
         code = ExitCode.NO
     console = CliConsole()
@@ -94,14 +96,13 @@ def _lines(findings: Sequence[StoreFinding], width: int | None, *, is_ascii: boo
             cure = wrap_text(arrow + each.cure, room, " " * len(arrow))
             yield from (Text(indent + line, "green") for line in cure)
     counts = _counts(findings)
-    totals = (
-        f"{counts[severity]} {nouns[counts[severity] != 1]}" for severity, nouns in TOTALS.items() if counts[severity]
-    )
+    totals = [f"{count} {NOUNS[severity][count != 1]}" for severity, count in reversed(counts.items()) if count]
     yield Text(", ".join(totals), "bold")
 
 
-def _counts(findings: Sequence[StoreFinding]) -> dict[FindingSeverity, int]:
-    return {severity: sum(each.severity is severity for each in findings) for severity in FindingSeverity}
+def _counts(findings: Sequence[StoreFinding]) -> dict[str, int]:
+    """Return the number of findings by severity."""
+    return {severity: sum(each.severity == severity for each in findings) for severity in STYLES}
 
 
 def _to_json(
