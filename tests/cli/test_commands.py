@@ -1,4 +1,4 @@
-"""The command line answers on stdout, complains in one line on stderr, and its exit codes mean what they say."""
+"""The command line: answers on stdout, errors in one line on stderr, and stable exit codes."""
 
 import io
 import json
@@ -61,14 +61,14 @@ broken,taste,,,,,
 
 
 @pytest.fixture(autouse=True)
-def plain_surroundings(monkeypatch):
+def clean_environment(monkeypatch):
     for name in ("ENTITLEMENTS_POLICY", "ENTITLEMENTS_ACCOUNTS", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    """A folder with a policy and a file of accounts, both found by the environment."""
+def folder(tmp_path, monkeypatch):
+    """Return a folder with a policy and a file of accounts; the environment names both."""
     (tmp_path / "policy.yaml").write_text(POLICY, encoding="utf-8")
     (tmp_path / "accounts.csv").write_text(ACCOUNTS, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -78,8 +78,8 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def ask(capsys):
-    """Run a command in this process: its exit code, stdout and stderr."""
+def run_command(capsys):
+    """Return a function that runs a command in this process, and returns its exit code, stdout and stderr."""
 
     def run(*argv: str) -> tuple[int, str, str]:
         code = main(argv)
@@ -115,12 +115,12 @@ def ask(capsys):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )  # fmt: skip
-def test_can_answers_in_one_sentence(question, code, answer, here, ask):
-    assert (code, f"{answer}\n", "") == ask("can", *question)
+def test_can_answers_in_one_sentence(question, code, answer, folder, run_command):
+    assert (code, f"{answer}\n", "") == run_command("can", *question)
 
 
-def test_can_in_json_is_the_decision(here, ask):
-    code, out, _ = ask("can", "acme", "sso", "--json")
+def test_can_in_json_is_the_decision(folder, run_command):
+    code, out, _ = run_command("can", "acme", "sso", "--json")
 
     decision = json.loads(out)
     assert 1 == code
@@ -130,10 +130,10 @@ def test_can_in_json_is_the_decision(here, ask):
     assert {"tier": "pro", "add_on": "sign-on"} == decision["remedy"]
 
 
-def test_a_price_stands_with_the_add_on_that_would_help(here, ask):
-    (here / "policy.yaml").write_text(POLICY.replace("features: [sso]}", "features: [sso], price: 9 per year}"))
+def test_a_remedy_shows_the_price_of_its_add_on(folder, run_command):
+    (folder / "policy.yaml").write_text(POLICY.replace("features: [sso]}", "features: [sso], price: 9 per year}"))
 
-    assert "add-on sign-on (9 per year) has it" in ask("can", "acme", "sso")[1]
+    assert "add-on sign-on (9 per year) has it" in run_command("can", "acme", "sso")[1]
 
 
 # --- explain ------------------------------------------------------------------------------------------------------
@@ -157,12 +157,12 @@ valid until  2099-01-01 00:00 UTC
 """
 
 
-def test_explain_shows_every_source_and_marks_the_one_that_won(here, ask):
-    assert (0, EXPLAINED, "") == ask("explain", "initech", "leads")
+def test_explain_shows_every_source_and_marks_the_one_that_won(folder, run_command):
+    assert (0, EXPLAINED, "") == run_command("explain", "initech", "leads")
 
 
-def test_explain_shows_what_would_help(here, ask):
-    code, out, _ = ask("explain", "acme", "sso")
+def test_explain_shows_the_remedy(folder, run_command):
+    code, out, _ = run_command("explain", "acme", "sso")
 
     assert 0 == code
     assert "remedy       tier pro or add-on sign-on has it\n" in out
@@ -170,26 +170,26 @@ def test_explain_shows_what_would_help(here, ask):
     assert re.search(r"^▸  tier:free +not included +won$", out, re.MULTILINE)
 
 
-def test_explain_of_an_unknown_tier_says_that_it_is_unknown(here, ask):
-    code, out, _ = ask("explain", "lost", "sso")
+def test_explain_names_an_unknown_tier(folder, run_command):
+    code, out, _ = run_command("explain", "lost", "sso")
 
     assert 0 == code
     assert "reason       unknown-account\n" in out
     assert "tier 'gold' is not in the policy" in out
 
 
-def test_explain_puts_notes_below_where_the_terminal_is_narrow(here, ask, monkeypatch):
+def test_explain_puts_notes_below_where_the_terminal_is_narrow(folder, run_command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "50")
 
-    out = ask("explain", "initech", "leads")[1]
+    out = run_command("explain", "initech", "leads")[1]
     table = out.partition("considered")[2].splitlines()
 
     assert "     promised, by Ann, until 2099-01-01 00:00 UTC" in table
     assert max(map(len, table)) <= 50
 
 
-def test_explain_in_json_has_the_trace(here, ask):
-    trace = json.loads(ask("explain", "initech", "leads", "--json")[1])["trace"]
+def test_explain_in_json_has_the_trace(folder, run_command):
+    trace = json.loads(run_command("explain", "initech", "leads", "--json")[1])["trace"]
 
     assert {"source": "override:leads", "value": 500, "verdict": "won"}.items() <= trace[2].items()
 
@@ -212,12 +212,12 @@ def test_explain_in_json_has_the_trace(here, ask):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )  # fmt: skip
-def test_value_shows_what_is_promised(question, code, answer, here, ask):
-    assert (code, answer, "") == ask("value", *question)
+def test_value_shows_a_configuration_value(question, code, answer, folder, run_command):
+    assert (code, answer, "") == run_command("value", *question)
 
 
-def test_value_in_json_keeps_its_type(here, ask):
-    out = ask("value", "globex", "support", "--json")[1]
+def test_value_in_json_keeps_its_type(folder, run_command):
+    out = run_command("value", "globex", "support", "--json")[1]
 
     assert {
         "account": "globex",
@@ -238,22 +238,22 @@ ODD = "policy: {version: 1}\nlimits: {api: {kind: rate}}\ntiers: {a: {rank: 1}}\
 
 
 @pytest.mark.parametrize("path", [CUSTOMER_TIERS, MINIMAL, PHOTO_LAB], ids=lambda path: Path(path).stem)
-def test_the_policies_of_this_project_are_fine(path, ask):
-    code, out, err = ask("validate", path, "--strict")
+def test_the_policies_of_this_project_are_fine(path, run_command):
+    code, out, err = run_command("validate", path, "--strict")
 
     assert (0, "") == (code, err)
     assert out.startswith(f"{path}: fine; ")
 
 
-def test_validate_counts_what_a_good_policy_has(here, ask):
-    assert "policy.yaml: fine; 4 tiers, 2 features, 3 limits, 2 add-ons, 7 values\n" == ask("validate")[1]
+def test_validate_counts_what_a_good_policy_has(folder, run_command):
+    assert "policy.yaml: fine; 4 tiers, 2 features, 3 limits, 2 add-ons, 7 values\n" == run_command("validate")[1]
 
 
-def test_validate_shows_every_problem_on_a_line_and_counts_them(tmp_path, ask):
+def test_validate_shows_every_problem_on_a_line_and_counts_them(tmp_path, run_command):
     path = tmp_path / "bad.yaml"
     path.write_text(BAD)
 
-    code, out, err = ask("validate", str(path))
+    code, out, err = run_command("validate", str(path))
 
     *problems, last = out.splitlines()
     assert (1, "") == (code, err)
@@ -262,7 +262,7 @@ def test_validate_shows_every_problem_on_a_line_and_counts_them(tmp_path, ask):
     assert f"{path}: 2 errors" == last
 
 
-def test_validate_says_what_the_exception_says(tmp_path, ask):
+def test_validate_shows_the_problems_of_the_exception(tmp_path, run_command):
     from entitlements.errors import PolicyError
     from entitlements.policy import Policy
 
@@ -271,26 +271,26 @@ def test_validate_says_what_the_exception_says(tmp_path, ask):
 
     with pytest.raises(PolicyError) as caught:
         Policy.load(path)
-    assert list(map(str, caught.value.problems)) == ask("validate", str(path))[1].splitlines()[:-1]
+    assert list(map(str, caught.value.problems)) == run_command("validate", str(path))[1].splitlines()[:-1]
 
 
-def test_a_warning_is_a_problem_only_where_that_is_strict(tmp_path, ask):
+def test_a_warning_is_a_problem_only_where_that_is_strict(tmp_path, run_command):
     path = tmp_path / "odd.yaml"
     path.write_text(ODD)
 
-    lenient, out, _ = ask("validate", str(path))
-    strict, _, _ = ask("validate", str(path), "--strict")
+    lenient, out, _ = run_command("validate", str(path))
+    strict, _, _ = run_command("validate", str(path), "--strict")
 
     assert (0, 1) == (lenient, strict)
     assert f"{path}:2: warning: limits.api: " in out
     assert f"\n{path}: 1 warning; 1 tier, " in out
 
 
-def test_validate_in_json(tmp_path, ask):
+def test_validate_in_json(tmp_path, run_command):
     path = tmp_path / "bad.yaml"
     path.write_text(BAD)
 
-    code, out, _ = ask("validate", str(path), "--json")
+    code, out, _ = run_command("validate", str(path), "--json")
 
     report = json.loads(out)
     assert 1 == code
@@ -298,8 +298,8 @@ def test_validate_in_json(tmp_path, ask):
     assert {"file", "line", "path", "problem", "cure", "severity"} == set(report["problems"][0])
 
 
-def test_validate_looks_at_accounts_too(here, ask):
-    code, out, _ = ask("validate", "--accounts", "accounts.csv")
+def test_validate_looks_at_accounts_too(folder, run_command):
+    code, out, _ = run_command("validate", "--accounts", "accounts.csv")
 
     assert 1 == code
     assert "accounts.csv:8: trial_ends: " in out
@@ -307,8 +307,8 @@ def test_validate_looks_at_accounts_too(here, ask):
     assert out.endswith("\npolicy.yaml: 1 error, 1 warning\n")
 
 
-def test_validate_of_nothing_is_unreadable(ask, tmp_path):
-    code, out, _ = ask("validate", str(tmp_path / "nowhere"))
+def test_validate_of_a_missing_file_exits_with_4(run_command, tmp_path):
+    code, out, _ = run_command("validate", str(tmp_path / "nowhere"))
 
     assert 4 == code
     assert "cannot be read" in out
@@ -318,15 +318,15 @@ def test_validate_of_nothing_is_unreadable(ask, tmp_path):
 
 
 @pytest.mark.parametrize("argv", [["schema"], ["schema", "--json"]])
-def test_schema_writes_the_schema(argv, ask):
-    assert (0, schema_text(), "") == ask(*argv)
+def test_schema_writes_the_schema(argv, run_command):
+    assert (0, schema_text(), "") == run_command(*argv)
 
 
-# --- What cannot be answered --------------------------------------------------------------------------------------
+# --- Errors -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("argv", "code", "complaint"),
+    ("argv", "code", "message"),
     [
         ("can acne sso", 3, "account 'acne' is not in accounts.csv; did you mean 'acme'?; it may be in a row"),
         ("explain nobody-at-all sso", 3, "account 'nobody-at-all' is not in accounts.csv; it may be in a row"),
@@ -349,44 +349,46 @@ def test_schema_writes_the_schema(argv, ask):
         ("tiers --section suport", 2, "--section 'suport' is not in policy 7; did you mean 'support'?"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_answered_is_one_line_on_stderr(argv, code, complaint, here, ask):
-    (here / "bad.yaml").write_text(BAD)
+def test_an_error_is_one_line_on_stderr(argv, code, message, folder, run_command):
+    (folder / "bad.yaml").write_text(BAD)
 
-    found, out, err = ask(*argv.split())
+    found, out, err = run_command(*argv.split())
 
     assert (code, "", 1) == (found, out, err.count("\n"))
     assert err.startswith("entitlements: ")
-    assert complaint in err
+    assert message in err
 
 
 @pytest.mark.parametrize("id", ["", "a\x1b[31mb", "x" * 257])
-def test_what_cannot_be_an_id_is_said_without_obeying_it(id, here, ask):
-    code, out, err = ask("can", id, "sso")
+def test_an_invalid_id_is_an_error_and_its_control_characters_are_not_written(id, folder, run_command):
+    code, out, err = run_command("can", id, "sso")
 
     assert (2, "") == (code, out)
     assert err.startswith("entitlements: ACCOUNT ")
     assert "\x1b" not in err
 
 
-def test_without_a_policy_the_cure_is_told(tmp_path, monkeypatch, ask):
+def test_without_a_policy_the_error_names_the_cure(tmp_path, monkeypatch, run_command):
     monkeypatch.chdir(tmp_path)
 
-    assert (2, "", "entitlements: no policy is given; add --policy PATH, or set ENTITLEMENTS_POLICY\n") == ask("tiers")
+    assert (2, "", "entitlements: no policy is given; add --policy PATH, or set ENTITLEMENTS_POLICY\n") == run_command(
+        "tiers"
+    )
 
 
-def test_without_accounts_the_cure_is_told(here, monkeypatch, ask):
+def test_without_accounts_the_error_names_the_cure(folder, monkeypatch, run_command):
     monkeypatch.delenv("ENTITLEMENTS_ACCOUNTS")
 
-    code, _, err = ask("can", "acme", "sso")
+    code, _, err = run_command("can", "acme", "sso")
 
     assert 2 == code
     assert "add --accounts CSV, set ENTITLEMENTS_ACCOUNTS, or ask about a tier: --tier TIER" in err
 
 
-def test_a_stranger_is_answered_where_the_policy_has_a_tier_for_strangers(here, ask):
-    (here / "policy.yaml").write_text(POLICY.replace("version: 7", "version: 7, unknown_account: free"))
+def test_an_unknown_account_has_the_tier_that_the_policy_gives_unknown_accounts(folder, run_command):
+    (folder / "policy.yaml").write_text(POLICY.replace("version: 7", "version: 7, unknown_account: free"))
 
-    code, out, err = ask("can", "stranger", "leads")
+    code, out, err = run_command("can", "stranger", "leads")
 
     assert (0, "yes: stranger has leads: 100 per month, on tier free\n") == (code, out)
     assert err.startswith("account 'stranger' is not in accounts.csv")
@@ -396,77 +398,79 @@ def test_a_stranger_is_answered_where_the_policy_has_a_tier_for_strangers(here, 
 # --- Options and defaults -----------------------------------------------------------------------------------------
 
 
-def test_the_customer_tiers_and_the_example_accounts_are_the_defaults(monkeypatch, ask):
+def test_the_customer_tiers_and_the_example_accounts_are_the_defaults(monkeypatch, run_command):
     monkeypatch.chdir(ROOT)
 
-    code, out, _ = ask("can", "harborwick", "sso")
+    code, out, _ = run_command("can", "harborwick", "sso")
 
     assert (0, "yes: harborwick has sso, on tier enterprise\n") == (code, out)
 
 
-def test_an_option_goes_before_the_environment(here, ask):
-    assert "yes: acme has sso, on tier pro\n" == ask("can", "acme", "sso", "--policy", MINIMAL, "--tier", "pro")[1]
+def test_an_option_goes_before_the_environment(folder, run_command):
+    assert (
+        "yes: acme has sso, on tier pro\n" == run_command("can", "acme", "sso", "--policy", MINIMAL, "--tier", "pro")[1]
+    )
 
 
 @pytest.mark.parametrize("command", ["validate", "tiers", "can", "explain", "value", "usage", "doctor", "schema"])
-def test_every_command_writes_json_and_documents_its_exit_codes(command, ask):
-    code, out, _ = ask(command, "--help")
+def test_every_command_writes_json_and_documents_its_exit_codes(command, run_command):
+    code, out, _ = run_command(command, "--help")
 
     assert 0 == code
     assert "--json" in out
     assert all(f"{code.value}  {meaning}" in out for code, meaning in MEANINGS.items())
 
 
-def test_the_exit_codes_are_these_and_stay_these(ask):
-    out = ask("--help")[1]
+def test_the_exit_codes_are_stable(run_command):
+    out = run_command("--help")[1]
 
     assert CODES == [code.value for code in MEANINGS]
     assert CODES == [int(code) for code in re.findall(r"^    (\d)  ", out, re.MULTILINE)]
     assert CODES == [int(code) for code in re.findall(r"^\| (\d) \|", entitlements.cli.__doc__, re.MULTILINE)]
 
 
-def test_the_version_is_the_package_s(ask):
+def test_the_version_is_the_package_s(run_command):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-    assert (0, f"entitlements {project['version']}\n", "") == ask("--version")
+    assert (0, f"entitlements {project['version']}\n", "") == run_command("--version")
 
 
 @pytest.mark.parametrize("argv", [[], ["nonsense"], ["can", "acme"], ["tiers", "--format", "pdf"]])
-def test_a_command_that_cannot_be_meant_exits_with_2(argv, ask):
-    assert 2 == ask(*argv)[0]
+def test_an_invalid_command_line_exits_with_2(argv, run_command):
+    assert 2 == run_command(*argv)[0]
 
 
 # --- Colours ------------------------------------------------------------------------------------------------------
 
 
-def test_colours_are_for_terminals(here, ask, monkeypatch):
-    assert "\x1b" not in ask("can", "globex", "sso")[1]
+def test_colours_are_for_terminals(folder, run_command, monkeypatch):
+    assert "\x1b" not in run_command("can", "globex", "sso")[1]
 
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
 
-    assert ask("can", "globex", "sso")[1].startswith("\x1b[1;32myes\x1b[0m: ")
-    assert "\x1b[1;31m" in ask("can", "nobody", "sso")[2]
+    assert run_command("can", "globex", "sso")[1].startswith("\x1b[1;32myes\x1b[0m: ")
+    assert "\x1b[1;31m" in run_command("can", "missing", "sso")[2]
 
 
-def test_no_color_is_honoured(here, ask, monkeypatch):
+def test_no_color_is_honoured(folder, run_command, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
 
-    assert EXPLAINED == ask("explain", "initech", "leads")[1]
+    assert EXPLAINED == run_command("explain", "initech", "leads")[1]
 
 
 @pytest.mark.parametrize("file", ["bad.yaml", "odd.yaml"])
-def test_problems_are_the_same_in_colours(file, tmp_path, ask, monkeypatch):
+def test_problems_are_the_same_in_colours(file, tmp_path, run_command, monkeypatch):
     path = tmp_path / file
     path.write_text({"bad.yaml": BAD, "odd.yaml": ODD}[file])
-    plain = ask("validate", str(path))[1]
+    plain = run_command("validate", str(path))[1]
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
 
-    coloured = ask("validate", str(path))[1]
+    coloured = run_command("validate", str(path))[1]
 
     assert coloured != plain
     assert plain == re.sub(r"\x1b\[[\d;]*m", "", coloured).replace("\n\n", "\n")
@@ -475,7 +479,7 @@ def test_problems_are_the_same_in_colours(file, tmp_path, ask, monkeypatch):
 # --- Other processes ----------------------------------------------------------------------------------------------
 
 
-def test_the_exit_code_of_the_module_arrives():
+def test_the_module_returns_the_exit_code_of_the_command():
     argv = [sys.executable, "-m", "entitlements", "can", "acme", "sso", "--tier", "fre", "--policy", MINIMAL]
 
     done = subprocess.run(argv, capture_output=True, check=False, timeout=30)
@@ -483,8 +487,8 @@ def test_the_exit_code_of_the_module_arrives():
     assert (2, b"") == (done.returncode, done.stdout)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="pipes break otherwise there")
-def test_the_exit_code_of_the_command_on_the_path_arrives_though_its_reader_went_away():
+@pytest.mark.skipif(os.name == "nt", reason="Windows reports closed pipes differently")
+def test_a_closed_pipe_does_not_change_the_exit_code():
     read, write = os.pipe()
     os.close(read)
     command = [str(Path(sys.executable).with_name("entitlements")), "can", "acme", "sso", "--tier", "free"]
@@ -497,16 +501,16 @@ def test_the_exit_code_of_the_command_on_the_path_arrives_though_its_reader_went
     assert (1, b"") == (done.returncode, done.stderr)
 
 
-def test_where_only_ascii_arrives_only_ascii_is_written(here, monkeypatch):
-    arrived = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(arrived, encoding="ascii", write_through=True))
+def test_an_ascii_stream_gets_ascii_only(folder, monkeypatch):
+    buffer = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding="ascii", write_through=True))
     monkeypatch.setenv("COLUMNS", "60")
 
     codes = {
         main(argv.split()) for argv in ("tiers", "value globex support", "explain acme sso", "tiers --format markdown")
     }
 
-    text = arrived.getvalue().decode("ascii")
+    text = buffer.getvalue().decode("ascii")
     assert {0} == codes
     assert "\n- not included" in text
     assert "\n`-- reply" in text
@@ -514,24 +518,26 @@ def test_where_only_ascii_arrives_only_ascii_is_written(here, monkeypatch):
     assert "\\u2014 is not included" in text
 
 
-@pytest.mark.skipif(os.name == "nt", reason="there are no such terminals there")
-def test_a_terminal_gets_colours_and_nothing_wider_than_itself():
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals")
+def test_a_terminal_gets_colours_and_lines_that_fit_its_width():
     import pty
     import struct
     from fcntl import ioctl
     from termios import TIOCSWINSZ
 
-    ours, theirs = pty.openpty()
-    ioctl(theirs, TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    surroundings = {
+    master, terminal = pty.openpty()
+    ioctl(terminal, TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {
         name: value for name, value in os.environ.items() if name not in {"COLUMNS", "NO_COLOR", "FORCE_COLOR"}
     }
     argv = [sys.executable, "-m", "entitlements", "tiers", "--policy", MINIMAL, "--section", "limits"]
-    with subprocess.Popen(argv, stdin=theirs, stdout=theirs, env=surroundings | {"TERM": "xterm"}, cwd=ROOT) as program:
+    with subprocess.Popen(
+        argv, stdin=terminal, stdout=terminal, env=environment | {"TERM": "xterm"}, cwd=ROOT
+    ) as program:
         program.wait(timeout=30)
-    os.close(theirs)
-    shown = os.read(ours, 100_000).decode()
-    os.close(ours)
+    os.close(terminal)
+    shown = os.read(master, 100_000).decode()
+    os.close(master)
 
     lines = re.sub(r"\x1b\[[\d;]*m", "", shown).splitlines()
     assert "\x1b[1;36mlimits" in shown
@@ -539,7 +545,7 @@ def test_a_terminal_gets_colours_and_nothing_wider_than_itself():
     assert max(map(len, lines)) <= 80
 
 
-def test_help_needs_nothing_of_the_library_s_own_weight():
+def test_help_imports_no_heavy_module():
     code = "import sys; from entitlements.cli import main; main(['--help']); print(*sys.modules)"
 
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True).stdout

@@ -1,4 +1,4 @@
-"""`entitlements crm`: the round trip on files, what it reports, and how it ends."""
+"""`entitlements crm`: the files it writes, its reports and its exit codes."""
 
 import json
 import re
@@ -30,8 +30,8 @@ EXPORT = (
 
 
 @pytest.fixture
-def ask(capsys, monkeypatch, tmp_path):
-    """Run a command on the second funnel, in an empty folder: its exit code, stdout and stderr."""
+def run_command(capsys, monkeypatch, tmp_path):
+    """Return a function that runs a command on the second funnel and returns its exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
@@ -52,8 +52,8 @@ def lines(text):
 # --- Assigning ------------------------------------------------------------------------------------------------------
 
 
-def test_the_export_comes_back_with_a_tier_and_every_gap_is_told_by_line_and_field(ask):
-    code, out, err = ask("assign", "base.csv", "-o", "tiered.csv")
+def test_every_row_gets_a_tier_and_every_gap_is_reported_by_line_and_field(run_command):
+    code, out, err = run_command("assign", "base.csv", "-o", "tiered.csv")
 
     assert 1 == code
     assert [
@@ -82,9 +82,9 @@ def test_the_export_comes_back_with_a_tier_and_every_gap_is_told_by_line_and_fie
     ]
 
 
-def test_the_result_is_a_directory_of_accounts_as_it_stands(ask):
-    """Through the same reader: encoding and separator; an empty tier and a doubled id are told and not served."""
-    ask("assign", "base.csv", "-o", "tiered.csv")
+def test_the_result_is_a_directory_of_accounts_as_it_stands(run_command):
+    """The same reader detects encoding and separator; rows with an empty tier or a repeated id are reported, not served."""
+    run_command("assign", "base.csv", "-o", "tiered.csv")
     accounts = CsvAccounts("tiered.csv", id="Account Name")
     enforcer = Enforcer(Policy.load(FUNNEL), accounts=accounts)
 
@@ -95,16 +95,16 @@ def test_the_result_is_a_directory_of_accounts_as_it_stands(ask):
     assert [3, 6, 7, 8, 9] == [each.line for each in accounts.problems if each.severity is Severity.ERROR]
 
 
-def test_a_clean_file_ends_with_0_and_writes_nothing_without_output(ask, tmp_path):
+def test_a_clean_file_ends_with_0_and_writes_nothing_without_output(run_command, tmp_path):
     Path("fine.csv").write_text("Account Name,ARR\nacme,5\n", encoding="utf-8")
-    code, _, err = ask("assign", "fine.csv")
+    code, _, err = run_command("assign", "fine.csv")
 
     assert (0, "") == (code, err)
     assert {"base.csv", "fine.csv"} == {each.name for each in tmp_path.iterdir()}
 
 
-def test_labels_reasons_and_the_order_of_segments(ask):
-    ask("assign", "base.csv", "-o", "out.csv", "--labels", "--explain", "--sort", "--tier-column", "Segment")
+def test_labels_reasons_and_the_order_of_segments(run_command):
+    run_command("assign", "base.csv", "-o", "out.csv", "--labels", "--explain", "--sort", "--tier-column", "Segment")
 
     assert [
         ("Account Name", "Segment", "Tier Reason"),
@@ -119,9 +119,9 @@ def test_labels_reasons_and_the_order_of_segments(ask):
     assert Path("out.csv").read_bytes().splitlines()[-1] == b";;;"
 
 
-def test_the_accounts_of_a_segment_stand_largest_first_and_equal_ones_as_before(ask):
+def test_the_accounts_of_a_segment_stand_largest_first_and_equal_ones_as_before(run_command):
     Path("many.csv").write_text("Account Name,ARR\na,5\nb,70000\nc,900\nd,\ne,900\nf,80000\n", encoding="utf-8")
-    ask("assign", "many.csv", "-o", "out.csv", "--sort")
+    run_command("assign", "many.csv", "-o", "out.csv", "--sort")
 
     assert "fbcead" == "".join(line[0] for line in Path("out.csv").read_text(encoding="utf-8").splitlines()[1:])
 
@@ -135,9 +135,9 @@ def _columns(path, *names):
     return [tuple(row[at] for at in places) for row in rows if any(row)]
 
 
-def test_a_segmentation_by_share_looks_at_the_whole_base(ask):
+def test_a_segmentation_by_share_looks_at_the_whole_base(run_command):
     Path("shares.csv").write_text("Account Name,ARR\na,40\nb,30\nc,20\nd,10\n", encoding="utf-8")
-    code, out, _ = ask("assign", "shares.csv", "--by", "arr-share", "-o", "out.csv", "--explain")
+    code, out, _ = run_command("assign", "shares.csv", "--by", "arr-share", "-o", "out.csv", "--explain")
 
     assert (0, 4) == (code, len(out.splitlines()) - 1)
     assert [
@@ -149,18 +149,18 @@ def test_a_segmentation_by_share_looks_at_the_whole_base(ask):
     ] == Path("out.csv").read_text(encoding="utf-8").splitlines()
 
 
-def test_the_example_of_the_paper_makes_the_round_trip(ask):
+def test_the_example_of_the_paper_makes_the_round_trip(run_command):
     cells = ",".join(f'"{cell}"' if "," in cell else cell for cell in EXAMPLE)
     Path("paper.csv").write_text(f"{','.join(HEADINGS)}\n{cells}\n", encoding="utf-8")
-    code, *_ = ask("assign", "paper.csv", "-o", "out.csv", "--labels")
+    code, *_ = run_command("assign", "paper.csv", "-o", "out.csv", "--labels")
 
     assert 0 == code
     assert [f"{','.join(HEADINGS)},Tier", f"{cells},Tier 1"] == Path("out.csv").read_text(encoding="utf-8").splitlines()
 
 
-def test_an_unknown_tier_is_kept_and_told_and_never_guessed(ask):
+def test_an_unknown_tier_is_kept_and_reported_and_never_guessed(run_command):
     Path("old.csv").write_text("Account Name,Tier,ARR\na,Platinum,70000\nb,TIER 1,5\nc,,5\n", encoding="utf-8")
-    code, out, err = ask("assign", "old.csv", "-o", "new.csv")
+    code, out, err = run_command("assign", "old.csv", "-o", "new.csv")
 
     assert 1 == code
     assert "1 of these keep a tier that policy second-funnel-1 does not know" in out
@@ -170,7 +170,7 @@ def test_an_unknown_tier_is_kept_and_told_and_never_guessed(ask):
     assert ["a,Platinum,70000", "b,tier-3,5", "c,tier-3,5"] == Path("new.csv").read_text().splitlines()[1:]
 
 
-def test_the_difference_says_who_moves_and_why(ask):
+def test_diff_lists_the_accounts_that_move_with_the_reason(run_command):
     Path("was.csv").write_text(
         "Account Name,ARR,Tier\nup,9000,tier-3\ndown,60000,Tier 1\nsame,5,tier-3\ngone,5,tier-3\ntwo,1,tier-3\n"
         "odd,5,Platinum\nlost,5,tier-3\n",
@@ -179,7 +179,7 @@ def test_the_difference_says_who_moves_and_why(ask):
     Path("now.csv").write_text(
         "Account Name,ARR\nup,10000\ndown,40000\nsame,6\ntwo,1\ntwo,2\nodd,5\nlost,\nfresh,1\n", encoding="utf-8"
     )
-    _, out, _ = ask("assign", "now.csv", "--diff", "was.csv")
+    _, out, _ = run_command("assign", "now.csv", "--diff", "was.csv")
 
     assert [
         "4 moved, 1 stayed, 1 new, 1 gone",
@@ -193,8 +193,8 @@ def test_the_difference_says_who_moves_and_why(ask):
     ] == lines(out.split("\n\n")[1])
 
 
-def test_json_tells_every_row_and_problem(ask):
-    code, out, err = ask("assign", "base.csv", "--diff", "base.csv", "--tier-column", "City", "--json")
+def test_json_has_every_row_and_problem(run_command):
+    code, out, err = run_command("assign", "base.csv", "--diff", "base.csv", "--tier-column", "City", "--json")
     answer = json.loads(out)
 
     assert (1, "") == (code, err)
@@ -203,18 +203,18 @@ def test_json_tells_every_row_and_problem(ask):
     assert {"line": 3, "field": "ARR", "severity": "error"}.items() <= answer["problems"][2].items()
 
 
-def test_many_problems_are_told_in_part(ask):
+def test_only_the_first_problems_are_listed(run_command):
     Path("many.csv").write_text("Account Name,ARR\n" + "x,\n" * 30, encoding="utf-8")
-    _, _, err = ask("assign", "many.csv")
+    _, _, err = run_command("assign", "many.csv")
 
     assert (21, "… and 39 more problems: --json tells all") == (len(err.splitlines()), err.splitlines()[-1])
 
 
-# --- What cannot be done --------------------------------------------------------------------------------------------
+# --- Errors ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("argv", "code", "told"),
+    ("argv", "code", "message"),
     [
         (["assign", "nowhere.csv"], 4, "nowhere.csv: the file cannot be read (No such file or directory); name a CSV"),
         (["assign", "base.csv", "-o", "base.csv"], 2, "base.csv is the file that is read; write to another one"),
@@ -242,34 +242,34 @@ def test_many_problems_are_told_in_part(ask):
         (["formula", "empty.csv", "--by", "arr-share"], 4, "empty.csv: no row has a usable arr"),
     ],
 )
-def test_what_cannot_be_done_is_told_with_the_option_that_helps(ask, argv, code, told):
+def test_an_error_names_the_option_that_helps(run_command, argv, code, message):
     Path("two.csv").write_text("Account Name,ARR,ACV\na,5,6\n", encoding="utf-8")
     Path("empty.csv").write_text("Account Name,ARR\na,\n", encoding="utf-8")
-    ended, out, err = ask(*argv)
+    exit_code, out, err = run_command(*argv)
 
-    assert (code, "") == (ended, out)
-    assert told in err
+    assert (code, "") == (exit_code, out)
+    assert message in err
 
 
-def test_an_option_says_which_column_is_meant(ask):
+def test_an_option_names_the_column_of_a_criterion(run_command):
     Path("two.csv").write_text("Account Name,ARR,ACV\na,5,60000\n", encoding="utf-8")
 
-    assert [0, 0] == [ask("assign", "two.csv", "-o", f"{n}.csv", "--column", f"arr=#{n}")[0] for n in (2, 3)]
+    assert [0, 0] == [run_command("assign", "two.csv", "-o", f"{n}.csv", "--column", f"arr=#{n}")[0] for n in (2, 3)]
     assert ["a,5,60000,tier-3", "a,5,60000,tier-1"] == [
         Path(f"{n}.csv").read_text(encoding="utf-8").splitlines()[1] for n in (2, 3)
     ]
 
 
-def test_a_policy_without_rules_says_so(ask):
-    code, _, err = ask("assign", "base.csv", "--policy", str(ROOT / "policies" / "minimal.yaml"))
+def test_a_policy_without_rules_is_an_error(run_command):
+    code, _, err = run_command("assign", "base.csv", "--policy", str(ROOT / "policies" / "minimal.yaml"))
 
     assert (2, True) == (code, "has no assignment rules; write a section `assignment`" in err)
 
 
-def test_a_failed_write_leaves_what_was_there(ask, tmp_path):
+def test_a_failed_write_leaves_the_old_file(run_command, tmp_path):
     Path("bad.csv").write_bytes(b'Account Name,ARR\na,5\nb,"6')
     Path("out.csv").write_text("old", encoding="utf-8")
-    code, _, err = ask("assign", "bad.csv", "-o", "out.csv")
+    code, _, err = run_command("assign", "bad.csv", "-o", "out.csv")
 
     assert (4, True) == (code, "bad.csv:3: a quoted cell that begins here is never closed" in err)
     assert ("old", {"bad.csv", "base.csv", "out.csv"}) == (
@@ -290,12 +290,12 @@ def test_a_date_that_exists_is_fine(text):
 @pytest.mark.parametrize(
     "text", ["2/31/2017", "31 February", "2026-02-29", "31.04.2026", "0/1/2017", "2026-13-01", "Feb 30, 2024"]
 )
-def test_a_date_that_does_not_exist_is_told(text):
+def test_a_date_that_does_not_exist_is_a_fault(text):
     assert f"{text!r} does not exist" == date_fault(text)
 
 
 @pytest.mark.parametrize("text", ["soon", "2026", "1/1/1/1", "Foo 3, 2026", "123/4/2026"])
-def test_what_is_no_date_is_told(text):
+def test_a_text_that_is_no_date_is_a_fault(text):
     assert f"{text!r} is not a date" == date_fault(text)
 
 
@@ -310,8 +310,8 @@ def test_no_file_raises_anything_but_an_error_of_ours():
 # --- The formula ----------------------------------------------------------------------------------------------------
 
 
-def test_the_formula_is_nested_ifs_over_the_binding_criterion(ask):
-    _, out, err = ask("formula", "--policy", str(CUSTOMER_TIERS), "--field", "ARR__c")
+def test_the_formula_is_nested_ifs_over_the_binding_criterion(run_command):
+    _, out, err = run_command("formula", "--policy", str(CUSTOMER_TIERS), "--field", "ARR__c")
 
     assert (
         'IF(OR(ISBLANK(ARR__c), ARR__c < 0), "", IF(ARR__c >= 100000, "enterprise", IF(ARR__c >= 25000, "mid-market",'
@@ -320,9 +320,9 @@ def test_the_formula_is_nested_ifs_over_the_binding_criterion(ask):
     assert "left out: rule 'trial' asks for more than ARR__c\n" == err
 
 
-def test_the_formula_of_a_share_takes_its_figures_from_the_base(ask):
+def test_the_formula_of_a_share_takes_its_figures_from_the_base(run_command):
     Path("shares.csv").write_text("Account Name,ARR\na,40\nb,30\nc,20\nd,10\n", encoding="utf-8")
-    _, out, _ = ask("formula", "shares.csv", "--by", "arr-share", "--labels", "--json")
+    _, out, _ = run_command("formula", "shares.csv", "--by", "arr-share", "--labels", "--json")
 
     assert {
         "formula": 'IF(OR(ISBLANK(ARR), ARR < 0), "", IF(ARR >= 40, "Tier 1", IF(ARR >= 30, "Tier 2", "Tier 3")))',

@@ -1,4 +1,4 @@
-"""The doctor says of each thing that it looks at whether it is fit, and if not what to change; it leaves nothing behind."""
+"""`entitlements doctor`: the finding and the cure of each check, on facts and on real servers; it leaves no key behind."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ INFO = {
 }
 CONFIG = {"save": "", "appendfsync": "everysec", "min-replicas-to-write": "1"}
 GRANTED = tuple(f"+{each}" for each in required_commands())
-NODE = ServerFacts(
+SERVER = ServerFacts(
     "10.0.0.1:6379",
     {"server": "valkey", "version": "9.1.2", "mode": "standalone", "role": "master"},
     UserRights("entitlements", other_keys=False, commands=("-@all", *GRANTED), patterns=("ent1:*",)),
@@ -46,12 +46,12 @@ NODE = ServerFacts(
 )
 WATCHED = {"ip": "10.0.0.1", "port": 6379, "num-other-sentinels": 2, "quorum": 2, "down-after-milliseconds": 1000}
 SENTINELS = tuple(SentinelFacts(f"10.0.1.{at}:26379", {"main": WATCHED}) for at in range(3))
-FACTS = StoreFacts("rediss://10.0.0.1", "ent", "rediss", "sentinel", (NODE,), False, True, 0, "main", SENTINELS, None, (600,) * 200)  # fmt: skip
+FACTS = StoreFacts("rediss://10.0.0.1", "ent", "rediss", "sentinel", (SERVER,), False, True, 0, "main", SENTINELS, None, (600,) * 200)  # fmt: skip
 
 
-def findings(facts=FACTS, **node):
-    """Return the findings about these facts, the node changed."""
-    return findings_of(replace(facts, servers=(replace(facts.servers[0], **node),)) if node else facts)
+def findings(facts=FACTS, **server):
+    """Return the findings about *facts*, with changes of the first server."""
+    return findings_of(replace(facts, servers=(replace(facts.servers[0], **server),)) if server else facts)
 
 
 def info(**changes):
@@ -59,10 +59,10 @@ def info(**changes):
 
 
 def rights(**changes):
-    return {"rights": replace(NODE.rights, **changes)}
+    return {"rights": replace(SERVER.rights, **changes)}
 
 
-def one(found, check):
+def worst(found, check):
     """Return the worst finding of a check."""
     return next(each for each in found if each.check == check)
 
@@ -72,14 +72,14 @@ def test_a_server_as_it_should_be_has_nothing_to_cure():
 
 
 @pytest.mark.parametrize(
-    ("check", "severity", "says", "node"),
+    ("check", "severity", "text", "server"),
     [
         ("version", PROBLEM, "6.0.16 is too old", {"hello": {"server": "redis", "version": "6.0.16"}}),
         ("version", FINE, "redis 6.2.0", {"hello": {"server": "redis", "version": "6.2.0"}}),
         ("version", PROBLEM, "of no version", {"hello": {}}),
-        ("topology", PROBLEM, "one node of a cluster", {"hello": NODE.hello | {"mode": "cluster"}}),
-        ("topology", PROBLEM, "a sentinel", {"hello": NODE.hello | {"mode": "sentinel"}}),
-        ("topology", PROBLEM, "takes no writes", {"hello": NODE.hello | {"role": "replica"}}),
+        ("topology", PROBLEM, "one node of a cluster", {"hello": SERVER.hello | {"mode": "cluster"}}),
+        ("topology", PROBLEM, "a sentinel", {"hello": SERVER.hello | {"mode": "sentinel"}}),
+        ("topology", PROBLEM, "takes no writes", {"hello": SERVER.hello | {"role": "replica"}}),
         ("persistence", UNKNOWN, "cannot be read", {"info": None, "config": {}}),
         ("persistence", FINE, "AOF, appendfsync everysec", {"info": None, "config": CONFIG | {"appendonly": "yes"}}),
         ("persistence", FINE, "AOF", {"config": {}}),
@@ -130,15 +130,15 @@ def test_a_server_as_it_should_be_has_nothing_to_cure():
         ("ping", PROBLEM, "would miss their deadline", {"round_trips": (51_000,) * 9}),
     ],
 )  # fmt: skip
-def test_each_thing_about_a_server_is_judged(check, severity, says, node):
-    found = one(findings(**node), check)
+def test_each_check_of_a_server_yields_its_finding(check, severity, text, server):
+    found = worst(findings(**server), check)
 
-    assert (severity, True) == (found.severity, says in found.found), found
+    assert (severity, True) == (found.severity, text in found.found), found
     assert (severity is FINE) == (found.cure == "")
 
 
 @pytest.mark.parametrize(
-    ("check", "severity", "says", "facts"),
+    ("check", "severity", "text", "facts"),
     [
         ("failover", WARNING, "a failover will not be followed", {"topology": "single"}),
         ("tls", WARNING, "travel readably", {"scheme": "redis"}),
@@ -153,10 +153,10 @@ def test_each_thing_about_a_server_is_judged(check, severity, says, node):
         ("sentinels", PROBLEM, "several primaries", {"sentinels": (*SENTINELS, SentinelFacts("a:1", {"main": WATCHED | {"port": 1}}))}),
     ],
 )  # fmt: skip
-def test_each_thing_about_the_store_is_judged(check, severity, says, facts):
-    found = one(findings(replace(FACTS, **facts)), check)
+def test_each_check_of_the_store_yields_its_finding(check, severity, text, facts):
+    found = worst(findings(replace(FACTS, **facts)), check)
 
-    assert (severity, True) == (found.severity, says in found.found), found
+    assert (severity, True) == (found.severity, text in found.found), found
     assert (severity is FINE) == (found.cure == "")
 
 
@@ -170,16 +170,16 @@ def test_each_thing_about_the_store_is_judged(check, severity, says, facts):
 )
 def test_a_cluster_that_does_not_serve_every_slot_is_a_problem(state, severity):
     facts = replace(
-        FACTS, topology="cluster", servers=(replace(NODE, hello=NODE.hello | {"mode": "cluster"}, cluster=state),)
+        FACTS, topology="cluster", servers=(replace(SERVER, hello=SERVER.hello | {"mode": "cluster"}, cluster=state),)
     )
 
-    assert severity is one(findings_of(facts), "cluster").severity
+    assert severity is worst(findings_of(facts), "cluster").severity
 
 
-def test_what_is_so_on_every_server_is_said_once_and_the_worst_comes_first():
-    odd = replace(NODE, address="10.0.0.2:6379", info=INFO | {"maxmemory_policy": "allkeys-lru", "aof_enabled": 0})
-    lost = replace(NODE, address="10.0.0.3:6379", info=INFO | {"min_slaves_good_slaves": 0, "aof_enabled": 0})
-    found = findings_of(replace(FACTS, servers=(NODE, odd, lost)))
+def test_a_finding_of_every_server_is_listed_once_and_the_worst_comes_first():
+    odd = replace(SERVER, address="10.0.0.2:6379", info=INFO | {"maxmemory_policy": "allkeys-lru", "aof_enabled": 0})
+    lost = replace(SERVER, address="10.0.0.3:6379", info=INFO | {"min_slaves_good_slaves": 0, "aof_enabled": 0})
+    found = findings_of(replace(FACTS, servers=(SERVER, odd, lost)))
 
     assert [("replicas", ("10.0.0.3:6379",)), ("persistence", ("10.0.0.2:6379", "10.0.0.3:6379"))] == [
         (each.check, each.servers) for each in found[:2]
@@ -187,9 +187,9 @@ def test_what_is_so_on_every_server_is_said_once_and_the_worst_comes_first():
     assert [()] == [each.servers for each in found if each.check == "version"]
 
 
-def test_a_cure_for_rights_is_the_command_to_type():
-    lacks = one(findings(**rights(missing=("hset",), keys=False)), "acl")
-    spare = one(findings(**rights(commands=("+@all",))), "acl")
+def test_the_cure_for_missing_rights_is_a_command():
+    lacks = worst(findings(**rights(missing=("hset",), keys=False)), "acl")
+    spare = worst(findings(**rights(commands=("+@all",))), "acl")
 
     assert "ACL SETUSER entitlements ~ent1:* +hset" == lacks.cure
     assert spare.cure.endswith(f"ACL SETUSER entitlements on >PASSWORD {' '.join(acl_rules('ent', (9, 1)))}")
@@ -208,48 +208,49 @@ def test_a_percentile_is_the_least_trip_that_so_many_do_not_pass(trips, percent)
 
 
 @pytest.fixture(autouse=True)
-def plain_surroundings(monkeypatch):
+def clean_environment(monkeypatch):
     for name in ("ENTITLEMENTS_STORE", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
-def examine(capsys):
-    """Run the doctor: its exit code, and each finding's severity and text by check."""
+def run_doctor(capsys):
+    """Return a function that runs the doctor and returns its exit code, the findings by check, and the JSON."""
 
     def run(url, *options):
         code = main(["doctor", url, "--json", "--samples", "20", *options])
-        said = json.loads(capsys.readouterr().out)
+        report = json.loads(capsys.readouterr().out)
         found = {
-            each["check"]: (each["severity"], each["found"], each["cure"] or "") for each in reversed(said["findings"])
+            each["check"]: (each["severity"], each["found"], each["cure"] or "")
+            for each in reversed(report["findings"])
         }
-        return code, found, said
+        return code, found, report
 
     return run
 
 
-def test_a_badly_configured_server_is_told_what_to_change(rack, examine, capsys, monkeypatch):
+def test_a_badly_configured_server_gets_a_cure_for_each_problem(rack, run_doctor, capsys, monkeypatch):
     bad = rack.start("valkey-9", "maxmemory 3mb", "maxmemory-policy allkeys-lru", "appendonly no")
     with bad.client() as admin:
         for number in range(5000):
             admin.set(f"cache:{number}", "x" * 1000)
-    code, found, said = examine(bad.url)
+    code, found, report = run_doctor(bad.url)
 
-    assert (0, 1) == (code, examine(bad.url, "--strict")[0])
+    assert (0, 1) == (code, run_doctor(bad.url, "--strict")[0])
     assert {"persistence", "eviction", "replicas", "acl", "memory"} == {
         check for check, (severity, *_) in found.items() if severity == "warning"
     }
     assert re.search(r"allkeys-lru: full memory drops counters.*; [0-9,]+ keys evicted", found["eviction"][1])
     assert "CONFIG SET maxmemory-policy noeviction" in found["eviction"][2]
     assert "every command, every key" in found["acl"][1]
-    assert said["servers"][0]["version"] == bad.version
-    assert said["charge_us"]["p50"] <= said["charge_us"]["p99"]
+    assert report["servers"][0]["version"] == bad.version
+    assert report["charge_us"]["p50"] <= report["charge_us"]["p99"]
 
     with bad.client() as admin:
         admin.config_set("maxmemory-policy", "noeviction")
         admin.config_set("maxmemory", 1)
         admin.config_set("min-replicas-to-write", 2)
-    code, found, _ = examine(bad.url)
+    code, found, _ = run_doctor(bad.url)
     assert 1 == code
     assert {"memory", "replicas", "charge"} == {
         check for check, (severity, *_) in found.items() if severity == "problem"
@@ -267,17 +268,17 @@ def test_a_badly_configured_server_is_told_what_to_change(rack, examine, capsys,
     rack.remove(bad)
 
 
-def test_a_user_with_the_documented_rights_is_fine_and_what_it_may_not_see_is_unknown(acl_server, examine):
+def test_a_user_with_the_documented_rights_is_fine_and_unreadable_facts_are_unknown(acl_server, run_doctor):
     family = tuple(int(each) for each in acl_server.version.split(".")[:2])
     url = acl_server.user(*acl_rules("ent", family))
-    code, found, _ = examine(url)
+    code, found, _ = run_doctor(url)
 
     assert 0 == code
     unseen = {"persistence", "eviction", "memory", "replicas", "acl", "ping"}
     assert unseen == {check for check, (severity, *_) in found.items() if severity == "unknown"}
     assert {"fine", "unknown"} == {severity for severity, *_ in found.values()}
 
-    code, found, _ = examine(acl_server.user(*acl_rules("ent", family, required_commands() + DOCTOR_COMMANDS)))
+    code, found, _ = run_doctor(acl_server.user(*acl_rules("ent", family, required_commands() + DOCTOR_COMMANDS)))
     assert ("fine", "user limited may do what the store needs, and no more") == found["acl"][:2]
     assert {"persistence", "memory", "replicas"} == {
         check for check, (severity, *_) in found.items() if severity != "fine"
@@ -286,21 +287,21 @@ def test_a_user_with_the_documented_rights_is_fine_and_what_it_may_not_see_is_un
         assert 0 == admin.dbsize()
 
 
-def test_every_right_that_is_missing_is_named(acl_server, examine):
+def test_every_right_that_is_missing_is_named(acl_server, run_doctor):
     family = tuple(int(each) for each in acl_server.version.split(".")[:2])
     known = known_commands(family, required_commands())
     for missing in (known[1:], *([each] for each in known if each not in ("hello", "client"))):
         kept = [each for each in known if each not in missing]
-        code, found, _ = examine(acl_server.user("~ent1:*", *(f"+{each}" for each in kept)))
+        code, found, _ = run_doctor(acl_server.user("~ent1:*", *(f"+{each}" for each in kept)))
         assert (1, "problem") == (code, found["acl"][0])
         assert f"user limited may not run {', '.join(missing)}" == found["acl"][1]
         assert f"ACL SETUSER limited {' '.join(f'+{each}' for each in missing)}" == found["acl"][2]
-    _, found, _ = examine(acl_server.user(*acl_rules("other", family)))
+    _, found, _ = run_doctor(acl_server.user(*acl_rules("other", family)))
     assert ("problem", "user limited may not touch the keys ent1:*") == found["acl"][:2]
 
 
-def test_a_server_that_refuses_config_is_judged_by_what_it_says_elsewhere(acl_server, examine):
-    code, found, _ = examine(acl_server.user("~*", "+@all", "-config"))
+def test_a_server_that_refuses_config_is_judged_by_its_info(acl_server, run_doctor):
+    code, found, _ = run_doctor(acl_server.user("~*", "+@all", "-config"))
 
     assert 0 == code
     assert ("warning", "no AOF: after a restart, what was used since the last snapshot is free again") == found[
@@ -310,53 +311,55 @@ def test_a_server_that_refuses_config_is_judged_by_what_it_says_elsewhere(acl_se
     assert "warning" == found["memory"][0]
 
 
-def test_a_replica_is_a_problem_and_so_is_its_charge(valkey, examine):
+def test_a_replica_is_a_problem_and_so_is_its_charge(valkey, run_doctor):
     with valkey.client() as admin:
         admin.replicaof("127.0.0.1", "1")
-    code, found, _ = examine(valkey.url)
+    code, found, _ = run_doctor(valkey.url)
 
     assert (1, "problem", "problem") == (code, found["topology"][0], found["charge"][0])
 
 
-def test_tls_and_a_unix_socket_are_fine(tls_server, unix_server, examine):
-    assert ("fine", "TLS, the certificate checked") == examine(tls_server.url)[1]["tls"][:2]
+def test_tls_and_a_unix_socket_are_fine(tls_server, unix_server, run_doctor):
+    assert ("fine", "TLS, the certificate checked") == run_doctor(tls_server.url)[1]["tls"][:2]
     unchecked = f"rediss://127.0.0.1:{tls_server.port}?ssl_cert_reqs=none&ssl_check_hostname=false"
-    assert "warning" == examine(unchecked)[1]["tls"][0]
-    assert "none needed" in examine(unix_server.url)[1]["tls"][1]
+    assert "warning" == run_doctor(unchecked)[1]["tls"][0]
+    assert "none needed" in run_doctor(unix_server.url)[1]["tls"][1]
 
 
-def test_every_server_of_a_cluster_is_examined(cluster, examine):
+def test_every_server_of_a_cluster_is_examined(cluster, run_doctor):
     with cluster.nodes[1].client() as admin:
         admin.config_set("maxmemory-policy", "volatile-ttl")
-    code, found, said = examine(cluster.url)
+    code, found, report = run_doctor(cluster.url)
 
-    assert (0, "cluster", 3) == (code, said["topology"], len(said["servers"]))
+    assert (0, "cluster", 3) == (code, report["topology"], len(report["servers"]))
     assert ("fine", "every slot is served, by 3 primaries") == found["cluster"][:2]
-    odd = [each["servers"] for each in said["findings"] if (each["check"], each["severity"]) == ("eviction", "warning")]
+    odd = [
+        each["servers"] for each in report["findings"] if (each["check"], each["severity"]) == ("eviction", "warning")
+    ]
     assert [[f"127.0.0.1:{cluster.nodes[1].port}"]] == odd
-    assert 1 == examine(cluster.nodes[0].url)[0]
+    assert 1 == run_doctor(cluster.nodes[0].url)[0]
 
 
 @pytest.mark.timeout(120)
-def test_the_primary_and_each_sentinel_are_examined(sentinel, examine):
+def test_the_primary_and_each_sentinel_are_examined(sentinel, run_doctor):
     sentinel.sentinels[0].kill()
-    code, found, said = examine(sentinel.url)
+    code, found, report = run_doctor(sentinel.url)
 
-    assert (0, [sentinel.master.port]) == (code, [int(each["place"].rpartition(":")[2]) for each in said["servers"]])
+    assert (0, [sentinel.master.port]) == (code, [int(each["place"].rpartition(":")[2]) for each in report["servers"]])
     assert f"127.0.0.1:{sentinel.sentinels[0].port}" in found["sentinels"][1]
     assert "1 replica, and min-replicas-to-write 0" in found["replicas"][1]
 
 
-def test_who_does_not_get_in_is_told_why_and_exits_with_5(valkey, acl_server, examine):
-    code, found, said = examine(acl_server.url.replace("secret", "secretive"))
-    assert (5, False, ["connection"]) == (code, said["fit"], list(found))
+def test_a_failed_connection_names_its_cause_and_exits_with_5(valkey, acl_server, run_doctor):
+    code, found, report = run_doctor(acl_server.url.replace("secret", "secretive"))
+    assert (5, False, ["connection"]) == (code, report["fit"], list(found))
     assert "correct them in the store's URL" in found["connection"][2]
     valkey.kill()
-    assert (5, "cannot connect") == (examine(valkey.url)[0], examine(valkey.url)[1]["connection"][1])
-    assert "secret" not in json.dumps(said)
+    assert (5, "cannot connect") == (run_doctor(valkey.url)[0], run_doctor(valkey.url)[1]["connection"][1])
+    assert "secret" not in json.dumps(report)
 
 
 @pytest.mark.parametrize("url", ["memory://", "http://host", "redis://host/abc", "localhost"])
-def test_what_is_no_server_s_url_exits_with_2(url, capsys):
+def test_an_invalid_url_exits_with_2(url, capsys):
     assert 2 == main(["doctor", url])
     assert capsys.readouterr().err.startswith("entitlements: ")

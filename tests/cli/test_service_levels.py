@@ -1,4 +1,4 @@
-"""`entitlements sla` and `entitlements health`: what is owed, by when, and how an account does."""
+"""`entitlements sla` and `entitlements health`: promised times, deadlines and health scores."""
 
 import json
 from pathlib import Path
@@ -20,13 +20,13 @@ def run(capsys, monkeypatch):
 
     def run(*argv):
         code = main(argv)
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        output = capsys.readouterr()
+        return code, output.out, output.err
 
     return run
 
 
-def test_sla_shows_what_is_owed(run):
+def test_sla_shows_the_promised_times(run):
     code, out, _ = run("sla", "x", "P2", "--tier", "small-business")
 
     assert (0, "x, on tier small-business: p2, High, Major feature unavailable") == (code, out.splitlines()[0])
@@ -34,14 +34,14 @@ def test_sla_shows_what_is_owed(run):
     assert "resolution  in less than 7 days (calendar)\n" in out
 
 
-def test_sla_shows_by_when_and_what_is_left(run):
+def test_sla_shows_the_deadline_and_the_time_left(run):
     code, out, _ = run("sla", "harborwick", "P2", "--opened", "2026-11-20T23:00Z", "--at", "2026-11-21T16:00Z")
 
     assert 0 == code
     assert "due 2026-11-23 15:00 UTC (Monday 10:00 America/New_York)" in out
 
 
-def test_sla_exits_with_1_where_it_is_late_or_nothing_is_promised(run):
+def test_sla_exits_with_1_if_a_deadline_is_missed_or_no_time_is_promised(run):
     late = run("sla", "harborwick", "P1", *OPENED, "--at", "2026-11-20T18:30Z")
     done = run(
         "sla", "harborwick", "P1", *OPENED, "--responded", "2026-11-20T16:00Z", "--resolved", "2026-11-20T17:00Z"
@@ -56,11 +56,11 @@ def test_sla_exits_with_1_where_it_is_late_or_nothing_is_promised(run):
 
 def test_sla_writes_json(run):
     code, out, _ = run("sla", "harborwick", "P1", *OPENED, "--at", "2026-11-20T16:00Z", "--json")
-    told = json.loads(out)
+    answer = json.loads(out)
 
-    assert (0, "enterprise", False) == (code, told["tier"], told["breached"])
+    assert (0, "enterprise", False) == (code, answer["tier"], answer["breached"])
     assert {"within": 7200, "due": "2026-11-20T17:00:00Z", "left": 3600} == {
-        name: told["response"][name] for name in ("within", "due", "left")
+        name: answer["response"][name] for name in ("within", "due", "left")
     }
 
 
@@ -76,7 +76,7 @@ def test_sla_writes_json(run):
         (["health", "harborwick", "--score", "engagment=20"], "did you mean 'engagement'"),
     ],
 )
-def test_slips_are_named_on_stderr_with_code_2(run, argv, words):
+def test_an_invalid_option_is_an_error_with_exit_code_2(run, argv, words):
     code, out, err = run(*argv)
 
     assert (2, "") == (code, out)
@@ -91,11 +91,11 @@ def test_health_shows_the_score_and_its_parts(run):
     assert "tracked: Lead volume and quality" in out
 
 
-def test_health_names_what_is_missing_and_exits_with_1(run):
+def test_health_names_missing_components_and_exits_with_1(run):
     code, out, _ = run("health", "harborwick", "--score", "success=50", "--json")
-    told = json.loads(out)
+    answer = json.loads(out)
 
     assert (1, None, 50, ["engagement", "financial", "satisfaction"]) == (
-        code, told["score"], told["so_far"], told["missing"],
+        code, answer["score"], answer["so_far"], answer["missing"],
     )  # fmt: skip
     assert "the tier has none" in run("health", "x", "--tier", "freemium")[1]

@@ -1,4 +1,4 @@
-"""`entitlements services`: the catalogue, an account, a base; what they say and how they end."""
+"""`entitlements services`: output and exit codes for the catalogue, an account and a base."""
 
 import json
 import re
@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def ask(capsys, monkeypatch, tmp_path):
-    """Run the command on the second funnel and three accounts: its exit code, stdout and stderr."""
+def run_command(capsys, monkeypatch, tmp_path):
+    """Return a function that runs the command on the second funnel and returns its exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
     for name in ("ENTITLEMENTS_STORE", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
@@ -35,8 +35,8 @@ def lines(text):
     return [re.sub(r"  +", " | ", line.strip()) for line in text.splitlines()]
 
 
-def test_the_catalogue_says_who_is_given_what_how_often_at_what_cost(ask):
-    code, out, _ = ask()
+def test_the_catalogue_shows_cost_and_times_a_year_by_tier(run_command):
+    code, out, _ = run_command()
 
     assert (0, "service | cost | margin | tier-1 | tier-2 | tier-3") == (code, lines(out)[0])
     assert "Health Check | 900 | 0.35 | 2 | - | -" in lines(out)
@@ -44,23 +44,26 @@ def test_the_catalogue_says_who_is_given_what_how_often_at_what_cost(ask):
     assert "times a year; variant 'later-stage' of later-stage, early-stage; in USD" == lines(out)[-1]
 
 
-def test_another_variant_is_shown_on_demand(ask):
-    _, out, _ = ask("--variant", "early-stage", "--json")
+def test_an_option_chooses_another_variant(run_command):
+    _, out, _ = run_command("--variant", "early-stage", "--json")
     answer = json.loads(out)
 
     assert ("early-stage", 13) == (answer["variant"], len(answer["tiers"]["tier-1"]))
     assert 23 == len(answer["catalogue"])
 
 
-def test_an_account_is_held_against_what_it_pays(ask):
-    assert (0, 1) == (ask("rich")[0], ask("poor")[0])
-    assert "poor (tier-1): over-serviced: serving it costs 22,580, 37.6 % of 60,000, more than 25 %" in ask("poor")[1]
-    assert "not known: arr is not known" in ask("quiet")[1]
-    assert json.loads(ask("rich", "--json")[1])["servicing"] == "fitting"
+def test_the_cost_of_an_account_is_compared_with_its_payment(run_command):
+    assert (0, 1) == (run_command("rich")[0], run_command("poor")[0])
+    assert (
+        "poor (tier-1): over-serviced: serving it costs 22,580, 37.6 % of 60,000, more than 25 %"
+        in run_command("poor")[1]
+    )
+    assert "not known: arr is not known" in run_command("quiet")[1]
+    assert json.loads(run_command("rich", "--json")[1])["servicing"] == "fitting"
 
 
-def test_a_base_is_added_up_by_tier_with_those_that_stand_out(ask):
-    code, out, err = ask("--base")
+def test_a_base_is_added_up_by_tier_and_lists_the_exceptions(run_command):
+    code, out, err = run_command("--base")
 
     assert 1 == code
     assert [
@@ -79,7 +82,7 @@ def test_a_base_is_added_up_by_tier_with_those_that_stand_out(ask):
 
 
 @pytest.mark.parametrize(
-    ("argv", "code", "told"),
+    ("argv", "code", "message"),
     [
         (["rich", "--base"], 2, "--base is about all accounts; leave ACCOUNT out, or --base"),
         (["--variant", "early"], 2, "no variant of services 'early'; did you mean 'early-stage'?"),
@@ -89,8 +92,8 @@ def test_a_base_is_added_up_by_tier_with_those_that_stand_out(ask):
         (["--policy", str(ROOT / "policies" / "minimal.yaml")], 2, "has no services; write a section `services`"),
     ],
 )
-def test_what_cannot_be_answered_is_told_with_the_cure(ask, argv, code, told):
-    ended, out, err = ask(*argv)
+def test_an_error_names_the_cure(run_command, argv, code, message):
+    exit_code, out, err = run_command(*argv)
 
-    assert (code, "") == (ended, out)
-    assert told in err
+    assert (code, "") == (exit_code, out)
+    assert message in err

@@ -1,4 +1,4 @@
-"""`entitlements assign`, `preview` and `review`: what they answer, and how they end."""
+"""`entitlements assign`, `preview` and `review`: output and exit codes."""
 
 import json
 from datetime import timedelta
@@ -16,8 +16,8 @@ AT = "2026-11-10T12:00Z"
 
 
 @pytest.fixture
-def ask(capsys, monkeypatch, tmp_path):
-    """Run a command on the customer tiers and the accounts of the examples: its exit code, stdout and stderr."""
+def run_command(capsys, monkeypatch, tmp_path):
+    """Return a function that runs a command on the customer tiers and the example accounts."""
     monkeypatch.chdir(tmp_path)
     for name in ("ENTITLEMENTS_STORE", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
@@ -31,8 +31,8 @@ def ask(capsys, monkeypatch, tmp_path):
     return run
 
 
-def test_assign_explains_itself(ask):
-    code, out, err = ask("assign", "quillmark")
+def test_assign_shows_its_reasons(run_command):
+    code, out, err = run_command("assign", "quillmark")
 
     assert (0, "") == (code, err)
     assert [
@@ -43,27 +43,27 @@ def test_assign_explains_itself(ask):
     assert "optimisation hint: mid-market, by integrations" == out.splitlines()[-1]
 
 
-def test_assign_as_json(ask):
-    code, out, _ = ask("assign", "larkfield", "--json")
+def test_assign_as_json(run_command):
+    code, out, _ = run_command("assign", "larkfield", "--json")
     answer = json.loads(out)
 
     assert (0, "mid-market", 96_000) == (code, answer["tier"], answer["criteria"]["annual-value"])
     assert {"tier": "enterprise", "signals": ["integrations"]} == answer["upgrade"]
 
 
-def test_assign_ends_with_1_for_a_gap_and_names_what_cannot_be_right(ask, tmp_path):
+def test_assign_exits_with_1_for_a_gap_and_names_implausible_values(run_command, tmp_path):
     (tmp_path / "base.csv").write_text("id,tier,Annual Revenue,Agents\nacme,freemium,-5,0\n", encoding="utf-8")
-    code, out, _ = ask("assign", "acme", "--accounts", "base.csv")
+    code, out, _ = run_command("assign", "acme", "--accounts", "base.csv")
 
     assert 1 == code
     assert "account 'acme' has no tier: annual-value cannot be right" in out
     assert "account 'acme': agents: 0 is below 1" in out
-    code, out, _ = ask("assign", "acme", "--accounts", "base.csv", "--json")
+    code, out, _ = run_command("assign", "acme", "--accounts", "base.csv", "--json")
     assert (1, "contradictory") == (code, json.loads(out)["gap"]["why"])
 
 
 @pytest.mark.parametrize(
-    ("argv", "code", "said"),
+    ("argv", "code", "message"),
     [
         (("assign", "nobody"), 3, "account 'nobody' is not in"),
         (("preview", "nobody", "freemium"), 3, "account 'nobody' is not in"),
@@ -75,16 +75,16 @@ def test_assign_ends_with_1_for_a_gap_and_names_what_cannot_be_right(ask, tmp_pa
         (("review", "quillmark", "--event", "mergre"), 1, "did you mean 'merger'"),
     ],
 )
-def test_what_cannot_be_answered_is_told_in_one_line(ask, argv, code, said):
-    ended, out, err = ask(*argv)
+def test_an_error_is_one_line(run_command, argv, code, message):
+    exit_code, out, err = run_command(*argv)
 
-    assert (code, "") == (ended, out)
-    assert said in err
+    assert (code, "") == (exit_code, out)
+    assert message in err
     assert 1 == len(err.splitlines())
 
 
-def test_preview_shows_when_what_and_how(ask):
-    code, out, _ = ask("preview", "tamarack-ridge", "small-business", "--at", AT)
+def test_preview_shows_the_time_the_changes_and_the_steps(run_command):
+    code, out, _ = run_command("preview", "tamarack-ridge", "small-business", "--at", AT)
     lines = out.splitlines()
 
     assert 0 == code
@@ -105,21 +105,21 @@ def test_preview_shows_when_what_and_how(ask):
         assert line in lines
 
 
-def test_preview_may_be_wanted_later(ask):
-    _, out, _ = ask("preview", "tamarack-ridge", "freemium", "--at", AT, "--wanted", "2027-06-01", "--json")
+def test_preview_may_be_wanted_later(run_command):
+    _, out, _ = run_command("preview", "tamarack-ridge", "freemium", "--at", AT, "--wanted", "2027-06-01", "--json")
     plan = json.loads(out)
 
     assert ("2027-06-01T00:00:00Z", "not looked at", 5_184_000) == (plan["effective"], plan["usage"], plan["notice"])
 
 
-def test_preview_of_the_tier_that_it_has(ask):
-    code, out, _ = ask("preview", "tamarack-ridge", "tier-2")
+def test_preview_of_the_tier_that_it_has(run_command):
+    code, out, _ = run_command("preview", "tamarack-ridge", "tier-2")
 
     assert (0, "tamarack-ridge: mid-market to mid-market: nothing changes, it is in that tier\n") == (code, out)
 
 
-def test_review_of_one_account(ask):
-    code, out, _ = ask("review", "rookhaven", "--event", "non-renewal", "--at", AT)
+def test_review_of_one_account(run_command):
+    code, out, _ = run_command("review", "rookhaven", "--event", "non-renewal", "--at", AT)
     lines = [" ".join(line.split()) for line in out.splitlines()]
 
     assert 0 == code
@@ -131,8 +131,8 @@ def test_review_of_one_account(ask):
     ] == lines[:4]
 
 
-def test_review_of_the_base(ask):
-    code, out, _ = ask("review", "--at", AT)
+def test_review_of_the_base(run_command):
+    code, out, _ = run_command("review", "--at", AT)
     lines = [line.split() for line in out.splitlines()]
 
     assert 0 == code
@@ -145,8 +145,8 @@ def test_review_of_the_base(ask):
     assert "usage was not looked at: add --store URL" == out.splitlines()[-1]
 
 
-def test_review_of_the_base_as_json(ask):
-    code, out, _ = ask("review", "--at", AT, "--json")
+def test_review_of_the_base_as_json(run_command):
+    code, out, _ = run_command("review", "--at", AT, "--json")
     whole = json.loads(out)
 
     assert (0, 46, []) == (code, len(whole["reviews"]), whole["problems"])
@@ -156,7 +156,7 @@ def test_review_of_the_base_as_json(ask):
     ]
 
 
-def test_review_reads_a_column_of_events_and_drops_nobody(ask, tmp_path):
+def test_review_reads_a_column_of_events_and_drops_no_account(run_command, tmp_path):
     (tmp_path / "base.csv").write_text(
         "id,tier,annual_value,events\n"
         "closing,freemium,0,Business closed\n"
@@ -165,7 +165,7 @@ def test_review_reads_a_column_of_events_and_drops_nobody(ask, tmp_path):
         "lost,gold,0,\n",
         encoding="utf-8",
     )
-    code, out, err = ask("review", "--accounts", "base.csv", "--json")
+    code, out, err = run_command("review", "--accounts", "base.csv", "--json")
     whole = json.loads(out)
 
     assert 1 == code
@@ -176,14 +176,14 @@ def test_review_reads_a_column_of_events_and_drops_nobody(ask, tmp_path):
     assert "account 'typing': events: 'mergre' is no event" in whole["problems"][0]
     assert "account 'lost': tier 'gold' is not in the policy" in whole["problems"][1]
     assert "" == err
-    assert 2 == len(ask("review", "--accounts", "base.csv")[2].splitlines())
+    assert 2 == len(run_command("review", "--accounts", "base.csv")[2].splitlines())
 
 
-def test_review_and_preview_read_usage_from_the_store(ask, valkey):
+def test_review_and_preview_read_usage_from_the_store(run_command, valkey):
     with Enforcer(Policy.load(POLICY), store=valkey.url) as counting:
         counting.set_usage(Account("bluefinch", "small-business"), "agents", 10)
-    review = json.loads(ask("review", "bluefinch", "--store", valkey.url, "--json")[1])
-    plan = json.loads(ask("preview", "bluefinch", "freemium", "--store", valkey.url, "--json")[1])
+    review = json.loads(run_command("review", "bluefinch", "--store", valkey.url, "--json")[1])
+    plan = json.loads(run_command("preview", "bluefinch", "freemium", "--store", valkey.url, "--json")[1])
 
     assert ("upgrade", "agents is full: 10 of 10") == (review["action"], review["reasons"][0]["text"])
     assert (["agents"], "kept", 7) == (plan["over"], plan["limits"]["agents"]["fate"], plan["limits"]["agents"]["over"])

@@ -1,4 +1,4 @@
-"""The tiers of a policy side by side: what stands in which cell, and how it fits where it is shown."""
+"""`entitlements tiers`: the cells of the matrix, and its formats."""
 
 import json
 import re
@@ -49,7 +49,7 @@ add_ons:
 
 
 @pytest.fixture(autouse=True)
-def plain_surroundings(monkeypatch):
+def clean_environment(monkeypatch):
     for name in ("ENTITLEMENTS_POLICY", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
 
@@ -63,7 +63,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def tiers(capsys, monkeypatch):
-    """Compare the tiers of a policy in this process, in a pipe or at a width."""
+    """Return a function that runs the command in this process, in a pipe or at a width."""
 
     def run(path: str, *argv: str, width: int | None = None) -> str:
         if width:
@@ -86,7 +86,7 @@ def cells(path: str) -> dict[str, list[str]]:
     }
 
 
-# --- What stands where --------------------------------------------------------------------------------------------
+# --- Cells --------------------------------------------------------------------------------------------------------
 
 
 def test_the_highest_tier_is_first_and_a_trial_plan_behind_its_equals(path):
@@ -97,7 +97,7 @@ def test_the_highest_tier_is_first_and_a_trial_plan_behind_its_equals(path):
     ]
 
 
-def test_every_cell_says_in_words_what_the_tier_has(path):
+def test_every_cell_shows_the_value_in_words(path):
     assert {
         "limits api": ["1,000 per hour", "1,000 per hour", "0 per hour"],
         "limits leads": ["unlimited", "unlimited", "100 per month"],
@@ -116,7 +116,7 @@ def test_every_cell_says_in_words_what_the_tier_has(path):
     } == cells(path)
 
 
-def test_a_token_bucket_says_how_much_it_holds(tmp_path):
+def test_a_token_bucket_shows_its_capacity(tmp_path):
     path = tmp_path / "policy.yaml"
     path.write_text(
         """\
@@ -146,7 +146,7 @@ def test_zero_none_no_and_not_included_stay_apart(path):
     assert [CellKind.NO, CellKind.NO, CellKind.ABSENT] == kinds["phone.night"]
 
 
-def test_a_value_that_is_a_node_elsewhere_is_said_in_the_rows_below(tmp_path):
+def test_a_key_that_is_a_node_in_another_tier_has_its_values_in_the_rows_below(tmp_path):
     path = tmp_path / "policy.yaml"
     path.write_text(
         "policy: {version: 1}\ntiers:\n"
@@ -168,7 +168,7 @@ def test_a_node_that_holds_one_thing_shares_its_row(tmp_path):
     ]
 
 
-def test_nothing_that_a_tier_of_the_customer_tiers_has_is_left_out():
+def test_the_matrix_has_everything_of_the_customer_tiers():
     policy = Policy.load(CUSTOMER_TIERS)
     shown = cells(CUSTOMER_TIERS)
 
@@ -224,7 +224,7 @@ def test_a_table_fits_its_width(width, tiers):
     assert cell_len(next(line for line in lines if line.startswith("─"))) > width * 0.85
 
 
-def test_at_80_columns_all_five_tiers_stand_beside_each_other(tiers):
+def test_at_80_columns_all_five_tiers_stand_side_by_side(tiers):
     text = tiers(CUSTOMER_TIERS, width=80)
 
     assert "\nlimits                enterprise  mid-market  small-      freemium    trial\n" in text
@@ -276,11 +276,11 @@ def test_a_policy_with_nothing_but_a_tier_is_shown(tmp_path, tiers):
         ("", 5, [""]),
     ],
 )
-def test_text_is_folded_where_it_hurts_least(text, width, lines):
+def test_text_is_wrapped_between_words_first(text, width, lines):
     assert lines == wrap_text(text, width)
 
 
-def test_folded_lines_are_indented():
+def test_wrapped_lines_are_indented():
     assert ["one two", "  three"] == wrap_text("one two three", 7, "  ")
 
 
@@ -288,7 +288,7 @@ def test_folded_lines_are_indented():
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_section_can_be_asked_for(form, path, tiers):
+def test_an_option_selects_sections(form, path, tiers):
     text = tiers(path, "--section", "support", "--section", "limits", "--format", form)
 
     assert "reply" in text
@@ -318,7 +318,7 @@ HOSTILE = """a|b \\ *c* _d_ <b>&amp;"e"' `f` [g](h) ~~i~~ # j"""
 
 @pytest.fixture
 def hostile(tmp_path):
-    """A policy whose texts would be markup, where markup is taken."""
+    """Return the path of a policy with texts that contain markup."""
     path = tmp_path / "policy.yaml"
     text = json.dumps(HOSTILE)
     path.write_text(
@@ -343,7 +343,7 @@ def test_markdown_shows_texts_as_they_are(hostile, tiers):
 
 
 class Page(HTMLParser):
-    """Reads a page: the tags that are open, the texts, what each tag asks for."""
+    """A parsed page: the open tags, the texts, and the attributes."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -368,7 +368,7 @@ class Page(HTMLParser):
 
 
 @pytest.mark.parametrize("file", ["customer-tiers", "photo-lab.yaml", "minimal.yaml"])
-def test_html_is_one_page_that_needs_nothing_beside_it(file, tiers):
+def test_html_is_one_self_contained_page(file, tiers):
     text = tiers(str(POLICIES / file), "--format", "html")
     page = Page(text)
 
