@@ -459,7 +459,7 @@ class Crowded(Source):
     def __init__(self, n, **tiers):
         super().__init__(**tiers)
         self.waiting = threading.Semaphore(0)
-        self.meanwhile = lambda: all(self.waiting.acquire(timeout=10) for _ in range(n))
+        self.meanwhile = lambda: all(self.waiting.acquire(timeout=60) for _ in range(n))
 
     def cached(self, **named):
         cached = CachedAccounts(self, **named)
@@ -505,12 +505,12 @@ def test_different_accounts_do_not_wait_for_each_other():
     def hang():
         if source.asked[-1] == "slow":
             hanging.set()
-            over.wait(10)
+            over.wait(60)
 
     source.meanwhile = hang
     thread = threading.Thread(target=cached.find, args=("slow",))
     thread.start()
-    hanging.wait(10)
+    hanging.wait(60)
     quick = cached.find("quick")
     over.set()
     thread.join()
@@ -657,7 +657,7 @@ async def test_a_load_that_is_cancelled_makes_those_who_wait_ask_again():
 def test_each_event_loop_loads_for_itself_and_all_share_what_is_known():
     """A future belongs to its loop; a loaded account is shared."""
     cached = AsyncCachedAccounts(source := AsyncSource(acme="pro"))
-    begun = threading.Barrier(4, timeout=10)
+    begun = threading.Barrier(4, timeout=60)
     source.meanwhile = begun.wait
 
     found = together(4, lambda: asyncio.run(cached.find("acme")))

@@ -139,7 +139,7 @@ async def test_a_blocking_source_is_asked_in_a_thread():
 
     class Slow:
         def find(self, id):
-            asyncio.run_coroutine_threadsafe(going_on.wait(), loop).result(5)
+            asyncio.run_coroutine_threadsafe(going_on.wait(), loop).result(60)
             return Account(id, "pro")
 
     found = asyncio.create_task(ThreadedAccounts(Slow()).find("acme"))
@@ -290,6 +290,6 @@ def test_a_forked_child_finds_the_locks_open():
     with cached._entries._lock:
         child = multiprocessing.get_context("fork").Process(target=cached.find, args=("acme",))
         child.start()
-    child.join(10)
+    child.join(60)
 
     assert 0 == child.exitcode

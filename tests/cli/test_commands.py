@@ -482,7 +482,7 @@ def test_problems_are_the_same_in_colours(file, tmp_path, run_command, monkeypat
 def test_the_module_returns_the_exit_code_of_the_command():
     argv = [sys.executable, "-m", "entitlements", "can", "acme", "sso", "--tier", "fre", "--policy", MINIMAL]
 
-    done = subprocess.run(argv, capture_output=True, check=False, timeout=30)
+    done = subprocess.run(argv, capture_output=True, check=False, timeout=300)
 
     assert (2, b"") == (done.returncode, done.stdout)
 
@@ -494,7 +494,7 @@ def test_a_closed_pipe_does_not_change_the_exit_code():
     command = [str(Path(sys.executable).with_name("entitlements")), "can", "acme", "sso", "--tier", "free"]
 
     done = subprocess.run(
-        [*command, "--policy", MINIMAL], stdout=write, stderr=subprocess.PIPE, check=False, timeout=30
+        [*command, "--policy", MINIMAL], stdout=write, stderr=subprocess.PIPE, check=False, timeout=300
     )
 
     os.close(write)
@@ -534,7 +534,7 @@ def test_a_terminal_gets_colours_and_lines_that_fit_its_width():
     with subprocess.Popen(
         argv, stdin=terminal, stdout=terminal, env=environment | {"TERM": "xterm"}, cwd=ROOT
     ) as program:
-        program.wait(timeout=30)
+        program.wait(timeout=300)
     os.close(terminal)
     shown = os.read(master, 100_000).decode()
     os.close(master)

@@ -340,7 +340,6 @@ def test_every_server_of_a_cluster_is_examined(cluster, run_doctor):
     assert 1 == run_doctor(cluster.nodes[0].url)[0]
 
 
-@pytest.mark.timeout(120)
 def test_the_primary_and_each_sentinel_are_examined(sentinel, run_doctor):
     sentinel.sentinels[0].kill()
     code, found, report = run_doctor(sentinel.url)

@@ -165,7 +165,7 @@ def held_in_a_thread(locks):
 
     thread = threading.Thread(target=hold)
     thread.start()
-    taken.wait(10)
+    taken.wait(60)
     return lambda: (over.set(), thread.join())
 
 

@@ -27,7 +27,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     done = subprocess.run(
         [sys.executable, "-W", "error", EXAMPLES / "quickstart.py"],
         cwd=away, env=env | {"PYTHONIOENCODING": "utf-8"}, stdin=subprocess.DEVNULL, capture_output=True,
-        encoding="utf-8", check=False, timeout=30,
+        encoding="utf-8", check=False, timeout=300,
     )  # fmt: skip
     assert (0, "") == (done.returncode, done.stderr)
     assert [] == list(away.iterdir())

@@ -69,7 +69,7 @@ def test_an_odd_cookie_is_nobodys(url, cookie):
 
 def test_an_endless_body_is_not_read_to_its_end(url):
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as client:
+    with socket.create_connection((host, int(port)), timeout=60) as client:
         client.sendall(
             b"PUT /v1/files/endless HTTP/1.1\r\nHost: x\r\nX-Api-Key: demo-tamarack-ridge\r\n"
             b"Transfer-Encoding: chunked\r\n\r\n"
@@ -80,7 +80,7 @@ def test_an_endless_body_is_not_read_to_its_end(url):
 
 def test_a_length_that_is_too_large_is_refused_before_a_byte_is_read(url):
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as client:
+    with socket.create_connection((host, int(port)), timeout=60) as client:
         client.sendall(
             b"POST /v1/leads HTTP/1.1\r\nHost: x\r\nX-Api-Key: demo-tamarack-ridge\r\n"
             b"Content-Type: application/json\r\nContent-Length: 1000001\r\n\r\n"
@@ -92,7 +92,7 @@ def test_storage_is_exact_when_one_file_is_written_by_many_at_once(tmp_path, val
     sizes = [100 * n for n in range(1, 13)]
 
     async def put_all(url):
-        async with httpx.AsyncClient(base_url=url, headers=KEY, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=url, headers=KEY, timeout=60) as client:
             calls = [client.put("/v1/files/shared", content=b"x" * size) for size in sizes]
             return [answer.status_code for answer in await asyncio.gather(*calls)]
 

@@ -39,7 +39,7 @@ def test_a_port_that_is_taken_is_named_with_the_cure(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with started(tmp_path, port) as process:
-            out, said = process.communicate(timeout=30)
+            out, said = process.communicate(timeout=300)
 
     assert (1, "") == (process.returncode, out)
     assert f"127.0.0.1:{port}: Address already in use; name another port, as by PORT=" in said

@@ -205,7 +205,7 @@ def test_the_page_is_drawn_by_a_browser(client, tmp_path, name, size, ground, op
             CHROMIUM, *OPTIONS, f"--user-data-dir={tmp_path / 'profile'}",
             f"--window-size={size}", f"--screenshot={picture}", *options, f"file://{tmp_path / 'plan.html'}",
         ],
-        capture_output=True, check=True, timeout=50,
+        capture_output=True, check=True, timeout=300,
     )  # fmt: skip
 
     data = picture.read_bytes()

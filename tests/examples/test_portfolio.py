@@ -45,7 +45,7 @@ def run(tmp_path_factory):
     env = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "FORCE_COLOR", "PYTHONPATH"}}
     done = subprocess.run(
         [sys.executable, "-W", "error", PORTFOLIO, "--html", "page.html"],
-        cwd=away, env=env | {"PYTHONIOENCODING": "utf-8"}, capture_output=True, encoding="utf-8", check=False, timeout=50,
+        cwd=away, env=env | {"PYTHONIOENCODING": "utf-8"}, capture_output=True, encoding="utf-8", check=False, timeout=300,
     )  # fmt: skip
     assert (0, "") == (done.returncode, done.stderr)
     assert ["page.html"] == [each.name for each in away.iterdir()]

@@ -29,7 +29,7 @@ class Page:
         id = next(self._ids)
         self._socket.send(json.dumps({"id": id, "method": method, "params": params}))
         while True:
-            message = json.loads(self._socket.recv(timeout=20))
+            message = json.loads(self._socket.recv(timeout=60))
             if message.get("id") == id:
                 assert "error" not in message, message
                 return message["result"]
@@ -46,7 +46,7 @@ class Page:
             self.do("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
 
     def _until(self, is_so):
-        patience = time.monotonic() + 20
+        patience = time.monotonic() + 60
         while not is_so():
             assert time.monotonic() < patience
             time.sleep(0.02)
@@ -62,7 +62,7 @@ def browsing(folder):
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        patience = time.monotonic() + 20
+        patience = time.monotonic() + 60
         while not (told.exists() and told.read_text().count("\n") == 1):
             assert process.poll() is None, "the browser did not start"
             assert time.monotonic() < patience, "the browser does not say where it listens"
@@ -76,4 +76,4 @@ def browsing(folder):
             yield Page(socket)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)

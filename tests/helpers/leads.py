@@ -36,7 +36,7 @@ def example(folder, store=""):
 @contextlib.contextmanager
 def asking(url):
     """Yield what sends a request with an account's key: `client(method, path, account, **body)`."""
-    with httpx.Client(base_url=url) as client:
+    with httpx.Client(base_url=url, timeout=60) as client:
         yield lambda method, path, account, **body: client.request(
             method, path, headers={"x-api-key": f"demo-{account}"}, **body
         )

@@ -85,10 +85,10 @@ def proxied(port):
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        asyncio.run_coroutine_threadsafe(proxy.serve(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(proxy.serve(), loop).result(60)
         yield proxy
     finally:
-        asyncio.run_coroutine_threadsafe(proxy.end(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(proxy.end(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

@@ -268,7 +268,7 @@ def binary_of(kind):
     if package:
         return next(Path(importlib.util.find_spec(package).origin).parent.rglob(program))
     binary, family = installed(), kind.rpartition("-")[2]
-    said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True, timeout=30).stdout
+    said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True, timeout=300).stdout
     version = re.search(r"v=(\S+)", said)[1]
     if not version.startswith(f"{family}."):
         pytest.skip(f"the redis-server on PATH is {version}, not {family}")
@@ -325,7 +325,7 @@ def certificate(tmp_path_factory):
         ["openssl", "req", "-x509", "-days", "2", *key, *names, "-out", folder / "certificate.pem"],
         check=True,
         capture_output=True,
-        timeout=30,
+        timeout=300,
     )
     return folder / "certificate.pem", folder / "key.pem"
 

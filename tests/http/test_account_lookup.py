@@ -33,7 +33,7 @@ class Directory:
 
 
 async def status(app):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return (await exchange(app))[0]["status"]
 
 

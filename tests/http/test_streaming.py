@@ -87,7 +87,7 @@ def test_a_client_has_the_first_chunk_while_the_application_still_waits(gated):
 
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(Site(waiting)).client if gated else httpx.Client(
-            base_url=stack.enter_context(serving(waiting)), timeout=10
+            base_url=stack.enter_context(serving(waiting)), timeout=60
         )  # fmt: skip
         with client.stream("GET", "/") as response:
             chunks = response.iter_raw()

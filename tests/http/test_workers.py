@@ -128,7 +128,7 @@ def workers(folder, store, count, command=uvicorn, **options):
         yield url
     finally:
         os.killpg(running.pid, signal.SIGTERM)
-        running.wait(20)
+        running.wait(60)
 
 
 def is_serving(url):

@@ -9,20 +9,23 @@ from hypothesis import strategies as st
 from benchmarks.any_window import LIMIT, WIDTH, WINDOW, Admission, compete, most_in_any_window, table
 
 ACCOUNTS = 60
+TRIES = 5
+"""A machine that is busy makes calls late, and late calls do not meet in the worst window."""
 
 
 async def test_sixty_accounts_at_once_get_all_of_their_limit_in_some_window_and_never_more(valkey):
     """The sliding-window counter of `limits` admits almost twice as much at the same instants."""
-    ours, theirs = await compete(valkey.url, accounts=ACCOUNTS)
-
-    print(table([ours, theirs]))
-    assert {LIMIT} == set(ours.most.values())
-    assert ACCOUNTS == len(ours.most)
-    assert LIMIT < max(theirs.most.values())  # almost twice that, unless the machine is too busy to be on time
+    for _ in range(TRIES):
+        ours, theirs = await compete(valkey.url, accounts=ACCOUNTS)
+        print(table([ours, theirs]))
+        assert {LIMIT} == set(ours.most.values())
+        assert ACCOUNTS == len(ours.most)
+        if max(theirs.most.values()) > LIMIT:  # almost twice that where the machine is on time
+            return
+    raise AssertionError("the traffic has not found the worst window")
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 async def test_no_window_holds_more_than_its_limit_on_any_server(server):
     ours, theirs = await compete(server.url, accounts=ACCOUNTS, rounds=3)
 
@@ -33,9 +36,11 @@ async def test_no_window_holds_more_than_its_limit_on_any_server(server):
 
 
 async def test_the_traffic_finds_a_window_that_is_two_sub_buckets_too_short(valkey):
-    ours, _ = await compete(valkey.url, accounts=ACCOUNTS // 5, window=WINDOW - 2 * WIDTH)
-
-    assert max(ours.most.values()) > LIMIT
+    for _ in range(TRIES):
+        ours, _ = await compete(valkey.url, accounts=ACCOUNTS // 5, window=WINDOW - 2 * WIDTH)
+        if max(ours.most.values()) > LIMIT:
+            return
+    raise AssertionError("the traffic has not found the worst window")
 
 
 @pytest.mark.parametrize(

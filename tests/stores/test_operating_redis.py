@@ -63,7 +63,6 @@ def test_the_page_counts_the_commands():
     assert 15 == len(COMMANDS)
 
 
-@pytest.mark.timeout(120)
 def test_users_of_sentinels_need_what_the_page_says(sentinel):
     for each in sentinel.sentinels:
         each.user(*(f"+{command}" for command in SENTINEL_COMMANDS), name="watcher")

@@ -304,7 +304,6 @@ HARD = {
 """Faults that only some hundred random histories find."""
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "fault", [pytest.param(each, marks=pytest.mark.slow) if each in HARD else each for each in FAULTS]
 )

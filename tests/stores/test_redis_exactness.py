@@ -20,7 +20,6 @@ from entitlements.testing.compliance import BlockingStore
 # --- Many processes -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("processes", "tasks", "left"), [(2, 16, 300), pytest.param(8, 64, 10_000, marks=pytest.mark.slow)]
 )
@@ -30,7 +29,6 @@ def test_exactly_what_is_left_is_admitted_to_many_processes(server, processes, t
     assert left == admitted
 
 
-@pytest.mark.timeout(120)
 def test_the_last_seat_has_one_winner_among_200_claims(server):
     outcomes, taken = last_seat(server.url, processes=4, claims=200)
 
@@ -41,7 +39,6 @@ def test_the_last_seat_has_one_winner_among_200_claims(server):
 # --- Clocks that are wrong ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(120)
 def test_processes_whose_clocks_are_an_hour_off_share_exactly_what_there_is(server):
     assert MEASURED == skewed(server.url, [-HOUR, 0, HOUR])
 

@@ -437,7 +437,6 @@ def test_a_cluster_leads_in_with_every_order(cluster):
     store.close()
 
 
-@pytest.mark.timeout(120)
 def test_sentinel_leads_to_the_primary(sentinel):
     assert (1, 2) == both_ways(sentinel.url)
 
