@@ -19,6 +19,7 @@ from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.handles import AsyncBoundAccount
 from entitlements.hooks import Hooks
 from entitlements.model.charge import Charge, Verb
+from entitlements.model.decision_fields import receipt_of
 from entitlements.model.events import Reloaded
 from entitlements.model.instants import check_duration
 from entitlements.model.policy import PolicyData
@@ -199,8 +200,8 @@ class AsyncEnforcer:
             resolved = await self._resolve(account)
             held.update(reservations.reserved_units(resolved.entitlements, what, n))
             decision = await self._charge(resolved, Verb.RESERVE, what, n, key=key, ttl=lasts)
-            lapses[:] = [decision.decided_at + lasts]
-            return decision, decision.operation or "", lasts
+            lapses[:] = [receipt_of(decision).now + lasts]
+            return decision, receipt_of(decision).operation or "", lasts
 
         return AsyncReservation(reserve, *self._settling(account, held, lapses))
 

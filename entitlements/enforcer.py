@@ -18,6 +18,7 @@ from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.handles import BoundAccount
 from entitlements.hooks import Hooks
 from entitlements.model.charge import Verb
+from entitlements.model.decision_fields import receipt_of
 from entitlements.model.events import Reloaded
 from entitlements.model.instants import check_duration
 from entitlements.model.policy import PolicyData
@@ -257,7 +258,7 @@ class Enforcer:
         resolved = self._resolve(account)
         held = reservations.reserved_units(resolved.entitlements, what, n)
         decision = self._charge(resolved, Verb.RESERVE, what, n, key=key, ttl=lasts)
-        return self._reservation(account, decision.operation or "", decision, lasts, held)
+        return self._reservation(account, receipt_of(decision).operation or "", decision, lasts, held)
 
     def reservation(self, account: str | Account, id: str) -> Reservation:
         """
@@ -452,7 +453,7 @@ class Enforcer:
         self, account: str | Account, id: str, decision: Decision | None, ttl: int, held: Mapping[str, int] | None
     ) -> Reservation:
         def commit(n: int | Mapping[str, int] | None) -> None:
-            lapses_at = decision.decided_at + ttl if decision else None
+            lapses_at = receipt_of(decision).now + ttl if decision else None
             self._run(reservations.commit(self.entitlements(account), self._clock(), id, held, n, lapses_at=lapses_at))
 
         return Reservation(id, decision, ttl, commit, lambda: self._run(reservations.cancel(account_id(account), id)))

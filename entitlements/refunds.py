@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from entitlements._fork import renew_after_fork
 from entitlements.errors import StoreError
+from entitlements.model.decision_fields import receipt_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ class RefundGuard:
 
     def claim(self, decision: Decision) -> bool:
         """Return whether *decision* may be refunded, and mark it as refunded."""
-        if decision.operation is not None and decision.via != "journal":
+        if receipt_of(decision).operation is not None and decision.via != "journal":
             return True
         with self._lock:
             first = decision not in self._refunded

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from entitlements.errors import StoreError
+from entitlements.model.decision_fields import receipt_of
 from entitlements.model.instants import to_datetime
 
 if TYPE_CHECKING:
@@ -184,4 +185,4 @@ def _expiry(decision: Decision | None, ttl: int) -> datetime | None:
     """Return the expiry of a granted reservation, by the clock that granted it."""
     if decision is None or not decision.allowed:
         return None
-    return to_datetime(decision.decided_at + ttl)
+    return to_datetime(receipt_of(decision).now + ttl)

@@ -10,6 +10,7 @@ from entitlements.cli.context import check_feature, open_context
 from entitlements.cli.exit_codes import ExitCode
 from entitlements.cli.formatting import align_columns, format_named, format_rate, format_time
 from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, JsonOption, PolicyOption, TierOption
+from entitlements.model.decision_fields import facts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,8 +75,8 @@ def _facts(decision: Decision, policy: PolicyData) -> Iterator[tuple[str, str]]:
     from entitlements.cli.sentences import remedy_text
 
     yield "reason", decision.reason.value
-    if decision.facts.size is not None:
-        yield "limit", format_named(policy, decision.feature, decision.facts.size)
+    if facts_of(decision).size is not None:
+        yield "limit", format_named(policy, decision.feature, facts_of(decision).size)
     yield "tier", decision.tier or "none"
     yield "source", decision.source
     if not decision.allowed:

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from entitlements.cli.formatting import format_named
 from entitlements.model.decision import Decision
+from entitlements.model.decision_fields import facts_of
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.facts import Reason, Remedy
 from entitlements.model.limits import NOT_INCLUDED
@@ -47,7 +48,7 @@ def _reason(decision: Decision, entitlements: Entitlements) -> str:
     if decision.reason is Reason.UNKNOWN_ACCOUNT:
         return f"{account} has no tier that the policy knows"
     if decision.limit is not None and decision.limit is not NOT_INCLUDED:
-        return f"{account} has {name}: {format_named(entitlements.policy, name, decision.facts.size)}, {source}"
+        return f"{account} has {name}: {format_named(entitlements.policy, name, facts_of(decision).size)}, {source}"
     base = name.partition(":")[0]
     level = entitlements.levels.get(base)
     if decision.reason is Reason.LEVEL_TOO_LOW:

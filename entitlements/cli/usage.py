@@ -10,6 +10,7 @@ from entitlements.cli.context import CommandContext, open_context
 from entitlements.cli.exit_codes import ExitCode, usage_errors
 from entitlements.cli.loading import store_url
 from entitlements.cli.options import AccountArgument, AccountsOption, JsonOption, PolicyOption, StoreOption, TierOption
+from entitlements.model.decision_fields import facts_of
 from entitlements.model.display import in_json
 from entitlements.model.limits import Quota
 
@@ -62,7 +63,7 @@ def _meters(context: CommandContext, scope: str | None) -> tuple[UsageMeter, ...
         if isinstance(context.policy.limits[name], Quota) and each.used:
             newest = enforcer.history(account, name)[:1]
             start = newest[0].start if newest and newest[0].end == each.resets_at else None
-        meters.append(meter_of(enforcer.decide(account, name).facts, each, start, system_clock()))
+        meters.append(meter_of(facts_of(enforcer.decide(account, name)), each, start, system_clock()))
     return tuple(meters)
 
 

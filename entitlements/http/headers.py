@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from entitlements.model.decision import Decision
+from entitlements.model.decision_fields import fields_of, parts_of
 from entitlements.model.facts import Reason
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import Mode, Quota, Rate
@@ -64,7 +65,7 @@ class RateLimitHeaders:
         style = self._style
         if style is _NONE:
             return []
-        _, _, facts, receipt, line, parts = decision.fields
+        _, _, facts, receipt, line, parts = fields_of(decision)
         if parts is None and style is _DRAFT_11 and line is not None and line[1] is not None:
             return self.of_limit(facts, receipt[1], line)
         return self._of_parts((decision,) if parts is None else parts)
@@ -73,7 +74,7 @@ class RateLimitHeaders:
         """Return the headers after a refund of quotas and allocations, and with *rates* of rates too."""
         if self._style is _NONE:
             return []
-        return self._of_parts([_after_refund(part, rates=rates) for part in decision.part_decisions])
+        return self._of_parts([_after_refund(part, rates=rates) for part in parts_of(decision)])
 
     def _of_parts(self, parts: Sequence[Decision]) -> Headers:
         style = self._style
@@ -124,19 +125,20 @@ class RateLimitHeaders:
         """Return the headers of limits that were not counted: policies, and the state of an exhausted local share."""
         policies, states = [], []
         for part in parts:
-            encoded = None if part.line is None else self._encoded_of(part.facts)
-            if encoded is None or part.line is None:
+            _, reason, facts, receipt, line, _ = fields_of(part)
+            encoded = None if line is None else self._encoded_of(facts)
+            if encoded is None or line is None:
                 continue
             policies.append(encoded.policy[1])
-            if part.reason is Reason.RATE_LIMITED and part.line.retry_at:
-                seconds = max(0, -((part.decided_at - part.line.retry_at) // SECOND))
-                states.append(_encode_state(_LimitState(encoded, 0, seconds, part.decided_at)))
+            if reason is Reason.RATE_LIMITED and line.retry_at:
+                seconds = max(0, -((receipt.now - line.retry_at) // SECOND))
+                states.append(_encode_state(_LimitState(encoded, 0, seconds, receipt.now)))
         fields = ((b"ratelimit-policy", policies), (b"ratelimit", states))
         return [(name, b", ".join(items)) for name, items in fields if items]
 
     def _state_of(self, part: Decision) -> _LimitState | None:
         """Return the state of the limit of a part; None if it was not counted, or has no headers."""
-        _, _, facts, receipt, line, _ = part.fields
+        _, _, facts, receipt, line, _ = fields_of(part)
         if line is None or line.used is None:
             return None
         encoded = self._encoded_of(facts)
@@ -200,10 +202,10 @@ def _encode_limit(facts: Facts) -> _EncodedLimit | None:
 
 def _after_refund(part: Decision, *, rates: bool) -> Decision:
     """Return a part with the usage after the refund of a failed request."""
-    line = part.line
-    if line is None or line.used is None or (isinstance(part.facts.limit, Rate) and not rates):
+    allowed, reason, facts, receipt, line, _ = fields_of(part)
+    if line is None or line.used is None or (isinstance(facts.limit, Rate) and not rates):
         return part
-    return Decision(part.allowed, part.reason, part.facts, part.receipt, line._replace(used=line.used - line.taken))
+    return Decision(allowed, reason, facts, receipt, line._replace(used=line.used - line.taken))
 
 
 def _encode_state(state: _LimitState) -> bytes:

@@ -18,6 +18,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from entitlements.model.decision_fields import is_enforced, line_of, receipt_of
 from entitlements.model.display import in_json
 from entitlements.model.facts import Reason
 from entitlements.model.instants import SECOND
@@ -252,14 +253,14 @@ def _figures(decision: Decision) -> dict[str, object]:
         figures["violated-policies"] = [
             name
             for name, part in decision.parts.items()
-            if part.is_enforced and not part.allowed and _KINDS.get(part.reason) == "quota-exceeded"
+            if is_enforced(part) and not part.allowed and _KINDS.get(part.reason) == "quota-exceeded"
         ]
     return figures
 
 
 def _whole_seconds(decision: Decision) -> int | None:
     """Return the wait in whole seconds, rounded up, at least 1; None if waiting does not help."""
-    line = decision.line
+    line = line_of(decision)
     if line is None or line.retry_at is None:
         return None
-    return max(1, -(-(line.retry_at - decision.decided_at) // SECOND))
+    return max(1, -(-(line.retry_at - receipt_of(decision).now) // SECOND))

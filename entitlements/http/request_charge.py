@@ -17,6 +17,7 @@ from entitlements.http.response import Response
 from entitlements.http.types import awaited
 from entitlements.http.unknown_accounts import inner_refusal, lowest_tier_denial
 from entitlements.http.websocket_messages import MeteredMessages
+from entitlements.model.decision_fields import receipt_of
 from entitlements.model.facts import Reason
 from entitlements.model.limits import Rate
 from entitlements.model.redaction import redacted_traceback
@@ -121,7 +122,7 @@ class RequestCharger:
     async def _refund_cancelled(self, charge: asyncio.Future[Decision | None]) -> None:
         with suppress(Exception):  # a failed charge has no decision to refund
             decision = await charge
-            if decision is not None and decision.allowed and self.is_refundable(decision.receipt):
+            if decision is not None and decision.allowed and self.is_refundable(receipt_of(decision)):
                 await self._refund(decision)
 
     async def consume(

@@ -13,6 +13,7 @@ from entitlements.http.request_charge import RequestCharger
 from entitlements.http.response import with_headers
 from entitlements.http.root_path import check_prefix, prefix_checked_send
 from entitlements.http.routes import Route, RouteTable, route_of
+from entitlements.model.decision_fields import fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -113,7 +114,7 @@ class RoutesMiddleware:
     ) -> None:  # fmt: skip
         """Serve a request that was decided; without a decision, *standing* refuses it if there is one."""
         charger = self.charger
-        refused = standing if decision is None or decision.fields[0] else decision
+        refused = standing if decision is None or fields_of(decision)[0] else decision
         if refused is not None:
             try:
                 refusal = charger.refusal(refused, route, scope)
@@ -126,7 +127,7 @@ class RoutesMiddleware:
         if decision is None:
             await self.app(scope, receive, send)
             return
-        _, _, facts, receipt, _, _ = decision.fields
+        _, _, facts, receipt, _, _ = fields_of(decision)
         if facts.limit is None:
             await self.app(scope, receive, send)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from entitlements.model.decision_fields import facts_of, receipt_of
 from entitlements.model.facts import Remedy
 from entitlements.model.limits import NOT_INCLUDED, LimitValue
 
@@ -21,20 +22,20 @@ def remedy_of(parts: Sequence[Decision]) -> Remedy | None:
         parts: The enforced parts of a refused decision.
     """
     refused = [part for part in parts if not part.allowed]
-    some = refused[0].facts
+    some = facts_of(refused[0])
     tier = next((each for each, _ in some.tiers if all(_fits_on(each, part) for part in parts)), None)
     add_on = next(
-        (each for each, _ in some.add_ons if all(_holds(part.facts.add_ons, each, part) for part in refused)), None
+        (each for each, _ in some.add_ons if all(_holds(facts_of(part).add_ons, each, part) for part in refused)), None
     )
     return Remedy(tier, add_on) if tier or add_on else None
 
 
 def _fits_on(tier: str, part: Decision) -> bool:
     """Return True if *tier* has room; an override decides whatever the tier."""
-    return part.allowed if part.facts.is_final else _holds(part.facts.tiers, tier, part)
+    return part.allowed if facts_of(part).is_final else _holds(facts_of(part).tiers, tier, part)
 
 
 def _holds(sizes: tuple[tuple[str, LimitValue], ...], name: str, part: Decision) -> bool:
     """Return True if *sizes* has *name* with room for the units used plus the part's cost."""
-    needed = (part.used or 0) + max(1, part.receipt.cost)
+    needed = (part.used or 0) + max(1, receipt_of(part).cost)
     return any(each == name and size is not NOT_INCLUDED and size >= needed for each, size in sizes)

@@ -15,6 +15,7 @@ from entitlements.errors import KeyReused
 from entitlements.model.answers import Fallback, Line, Outcome, Status
 from entitlements.model.charge import Charge, Part, Recall, Refund
 from entitlements.model.decision import Decision, new_decision
+from entitlements.model.decision_fields import facts_of, fields_of, is_enforced, line_of, parts_of, receipt_of
 from entitlements.model.facts import Facts, Reason, Receipt
 from entitlements.model.instants import SECOND, to_datetime
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, LimitValue, Mode, OnOutage, Quota, Rate, Size
@@ -118,18 +119,15 @@ class _OneRate:
 
 def refund_of(decision: Decision, *, rates: bool) -> Refund | None:
     """Return the order that refunds *decision*; None if it took nothing that can be refunded."""
-    parts = list(decision.parts.values())
-    taken = [
-        (part.receipt.part, part.line)
-        for part in parts
-        if part.receipt.part is not None and part.line is not None and part.line.taken
-    ]
-    operation = decision.receipt.operation
-    comes_back = rates or not all(isinstance(part.facts.limit, Rate) for part in parts)
+    parts = parts_of(decision)
+    charged = [(receipt_of(part).part, line_of(part)) for part in parts]
+    taken = [(part, line) for part, line in charged if part is not None and line is not None and line.taken]
+    receipt = receipt_of(decision)
+    comes_back = rates or not all(isinstance(facts_of(part).limit, Rate) for part in parts)
     if not decision.allowed or not comes_back or not taken:
         return None
     taken_rates = tuple((part, line) for part, line in taken if isinstance(part.limit, Rate))
-    return Refund(decision.account, operation, rates, taken_rates, decision.receipt.scope)
+    return Refund(decision.account, receipt.operation, rates, taken_rates, receipt.scope)
 
 
 def usage_of(entitlements: Entitlements, part: Part, line: Line) -> Usage:
@@ -150,11 +148,11 @@ def period_of(count: PeriodCount) -> Period:
 def crossed(decision: Decision, percents: tuple[int, ...]) -> list[tuple[int, Decision]]:
     """Return each part of an allowed decision that crossed a share of its limit, with the share."""
     found = []
-    for part in decision.parts.values():
-        line, limit = part.line, part.limit
+    for part in parts_of(decision):
+        line, limit = line_of(part), part.limit
         if line is None or line.used is None or not line.taken or not isinstance(limit, int):
             continue
-        if isinstance(part.facts.limit, Rate) or part.replayed:
+        if isinstance(facts_of(part).limit, Rate) or part.replayed:
             continue
         before = line.used - line.taken
         found += [(each, part) for each in percents if before * 100 < each * limit <= line.used * 100]
@@ -209,7 +207,7 @@ def _degraded(plan: Plan, charge: Charge, outcome: Outcome) -> Decision:
     whole = _whole(parts)
     if whole.degraded or not whole.allowed:
         return whole
-    return next(part for part in parts if part.degraded).with_parts(tuple(parts), allowed=True)
+    return _with_parts(next(part for part in parts if part.degraded), tuple(parts), allowed=True)
 
 
 def _degraded_part(share: LimitPlan, charge: Charge, outcome: Outcome, operation: str | None, at: int) -> Decision:
@@ -251,16 +249,26 @@ def _uncounted(plan: Plan, outcome: Outcome, via: str) -> Decision:
 def _whole(parts: list[Decision]) -> Decision:
     """Return the decision of all parts together."""
     only = parts[0]
-    if len(parts) == 1 and (only.allowed or only.is_enforced):
+    if len(parts) == 1 and (only.allowed or is_enforced(only)):
         return only
-    refusing = [part for part in parts if not part.allowed and part.is_enforced]
+    refusing = [part for part in parts if not part.allowed and is_enforced(part)]
     deciding = max(refusing, key=_wait) if refusing else _least_left(parts)
-    return deciding.with_parts(tuple(parts), allowed=not refusing)
+    return _with_parts(deciding, tuple(parts), allowed=not refusing)
+
+
+def _with_parts(decision: Decision, parts: tuple[Decision, ...], *, allowed: bool) -> Decision:
+    """Return *decision* as the one about all *parts*; a shadow part that refuses alone still allows."""
+    was_allowed, reason, facts, receipt, line, _ = fields_of(decision)
+    if allowed == was_allowed:
+        return Decision(allowed, reason, facts, receipt, line, parts)
+    line = line and line._replace(fits=True, retry_at=None)
+    return Decision(allowed, Reason.WITHIN_LIMIT, facts, receipt, line, parts)
 
 
 def _wait(part: Decision) -> tuple[bool, int]:
     """Sort key of refusals: one that never fits comes above any wait, then the longer wait."""
-    retry_at = part.line.retry_at if part.line else None
+    line = line_of(part)
+    retry_at = line.retry_at if line else None
     return retry_at is None, retry_at or 0
 
 

@@ -25,6 +25,7 @@ from entitlements.http.identify import api_key, client_ip
 from entitlements.http.problems import Problems
 from entitlements.http.routes import Route
 from entitlements.integrations.limits.queries import meter_key
+from entitlements.model.decision_fields import facts_of
 from entitlements.model.names import check_id
 from entitlements.stores.redis.keys import account_key, encode_id, scope_key
 
@@ -425,5 +426,6 @@ def test_a_name_that_no_policy_has_is_refused_by_policies_and_told_in_no_header(
         )
 
     decision = Enforcer(POLICY, accounts={}).consume("acme", "api")
-    assert encode_limit(decision.facts) is not None
-    assert encode_limit(replace(decision.facts, limit=replace(decision.facts.limit, name=name))) is None
+    facts = facts_of(decision)
+    assert encode_limit(facts) is not None
+    assert encode_limit(replace(facts, limit=replace(facts.limit, name=name))) is None

@@ -48,6 +48,7 @@ from entitlements.http.routes import Route
 from entitlements.http.types import Scope, awaited
 from entitlements.http.unknown_accounts import UNKNOWN_ACCOUNT_REFUSAL, lowest_tier_denial
 from entitlements.model.decision import Decision
+from entitlements.model.decision_fields import receipt_of
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.facts import Reason
 from entitlements.model.names import check_count
@@ -238,7 +239,7 @@ def _add_headers(request: HTTPConnection, response: Response, decision: Decision
 def _withdraw_headers(request: HTTPConnection, decision: Decision) -> None:
     """Remove the headers of a refunded charge; one of rates alone refunds nothing."""
     collected = request.scope.get(HEADERS_KEY)
-    if collected is not None and decision.receipt.operation is not None:
+    if collected is not None and receipt_of(decision).operation is not None:
         collected.withdraw(decision)
 
 

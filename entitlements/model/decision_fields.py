@@ -1,0 +1,50 @@
+"""The values that a `Decision` is made of: for this package; users have its properties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeAlias
+
+from entitlements.model.answers import Line
+from entitlements.model.facts import Facts, Reason, Receipt
+from entitlements.model.limits import Mode
+
+if TYPE_CHECKING:
+    from entitlements.model.decision import Decision
+
+Fields: TypeAlias = "tuple[bool, Reason, Facts, Receipt, Line | None, tuple[Decision, ...] | None]"
+"""All constructor arguments, in order."""
+
+fields_of: Callable[[Decision], Fields] = attrgetter("_fields")
+"""Return the values of a decision; costs no Python call."""
+
+
+def facts_of(decision: Decision) -> Facts:
+    """Return the facts that do not change between calls."""
+    return fields_of(decision)[2]
+
+
+def receipt_of(decision: Decision) -> Receipt:
+    """Return the details of this call."""
+    return fields_of(decision)[3]
+
+
+def line_of(decision: Decision) -> Line | None:
+    """Return the store's answer; None if no store was asked."""
+    return fields_of(decision)[4]
+
+
+def parts_of(decision: Decision) -> tuple[Decision, ...]:
+    """Return the values of `Decision.parts`."""
+    parts = fields_of(decision)[5]
+    if parts is not None:
+        return parts
+    return (decision,) if facts_of(decision).limit else ()
+
+
+def is_enforced(decision: Decision) -> bool:
+    """Return False for a limit in shadow mode, unless the refusal is about the account itself."""
+    limit = facts_of(decision).limit
+    shadow = limit is not None and limit.mode is Mode.SHADOW
+    return not shadow or decision.reason in (Reason.SUSPENDED, Reason.UNKNOWN_ACCOUNT)
