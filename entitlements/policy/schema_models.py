@@ -47,7 +47,7 @@ class _LimitShape(Shape):
     """One sentence for people."""
 
     deadline: Duration | None = None
-    """How long a decision may wait for the store."""
+    """Longest time that a decision waits for the store."""
 
     mode: Annotated[Mode, Field(strict=False)] = Mode.ENFORCE
     """shadow counts and never refuses."""
@@ -70,7 +70,7 @@ class RateShape(_LimitShape):
     """Counts separately for each of these, such as ip, in addition to the account's own limits."""
 
     on_outage: Annotated[OnOutage, Field(strict=False)] = OnOutage.LOCAL
-    """What happens while the store does not answer; local counts in the process."""
+    """Behavior while the store does not answer; local counts in the process."""
 
 
 class QuotaShape(_LimitShape):
@@ -84,7 +84,7 @@ class QuotaShape(_LimitShape):
     """A calendar month, or from anchor to anchor."""
 
     on_outage: Literal["allow", "deny"] = "deny"
-    """What happens while the store does not answer."""
+    """Behavior while the store does not answer."""
 
 
 class AllocationShape(_LimitShape):
@@ -95,7 +95,7 @@ class AllocationShape(_LimitShape):
     """One unit's name, for people; byte allows sizes such as 10 GB."""
 
     on_outage: Literal["allow", "deny"] = "deny"
-    """What happens while the store does not answer."""
+    """Behavior while the store does not answer."""
 
 
 LimitDefinition = Annotated[RateShape | QuotaShape | AllocationShape, Field(discriminator="kind")]
@@ -204,7 +204,7 @@ class Document(Shape):
     """Features in ordered levels, lowest first; a level `none` counts as not included."""
 
     limits: dict[Name, LimitDefinition] = Field({})
-    """How each limit is counted; the sizes are part of the tiers."""
+    """Definition of each limit; the sizes are part of the tiers."""
 
     tiers: dict[Name, TierShape] = Field({})
     """The contents of each tier."""

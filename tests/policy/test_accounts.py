@@ -1,4 +1,4 @@
-"""Where an account meets a policy: aliases, values typed, and everything that is wrong at once."""
+"""Binding of accounts to a policy: aliases, parsed override values, and all problems at once."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -66,15 +66,15 @@ def bound(tier="pro", **more):
     return bind(POLICY, Account("acme", tier, **more))
 
 
-def refused(tier="pro", **more):
-    """Return what is said of an account that cannot be."""
+def error_of(tier="pro", **more):
+    """Return the error message of an account that is not valid."""
     with pytest.raises(AccountError) as error:
         bound(tier, **more)
     return str(error.value)
 
 
 def test_aliases_become_ids_wherever_an_account_names_a_tier():
-    """Its own, the one it tries, and those it changes to."""
+    """Its own tier, the tier of its trial, and those of its changes."""
     account = bound(
         "tier-1",
         trial=Trial("tier-2", START, days(20)),
@@ -87,7 +87,7 @@ def test_aliases_become_ids_wherever_an_account_names_a_tier():
 
 
 def test_a_tier_that_the_policy_does_not_know_is_left_as_it_is():
-    """What becomes of the account is for `unknown_account` to say."""
+    """The policy's `unknown_account` decides about it later."""
     assert "gold" == bound("gold").tier
 
 
@@ -124,7 +124,7 @@ def test_a_tier_that_the_policy_does_not_know_is_left_as_it_is():
     ],
 )
 def test_the_value_of_an_override_has_the_type_of_its_name(name, raw, value):
-    """As if the policy had written it."""
+    """The same type as a value of that name in the policy."""
     (found,) = bound(overrides=[override(name, raw)]).overrides
 
     assert (value, type(value)) == (found.value, type(found.value))
@@ -213,37 +213,37 @@ def test_the_value_of_an_override_has_the_type_of_its_name(name, raw, value):
     ],
 )
 def test_an_account_that_cannot_be_says_what_and_why(more, says):
-    """One sentence: the account, what it names, and what to write instead."""
-    assert f"account 'acme': {says}" == refused(**more)
+    """One sentence: the account, the problem and the cure."""
+    assert f"account 'acme': {says}" == error_of(**more)
 
 
 def test_a_trial_plan_can_only_be_tried():
-    """As an account's own tier it would have no end; an alias is named as the account wrote it."""
+    """As an account's own tier it would have no end; the message uses the alias of the account."""
     assert (
         "account 'acme': tier 'try' is a trial plan, and this one has no end; write tier='free',"
         " trial=Trial('try', starts, ends)"
-    ) == refused("try")
+    ) == error_of("try")
 
 
 @pytest.mark.parametrize("length", [7, 30])
 def test_a_trial_may_last_as_long_as_its_terms_say(length):
-    """Both bounds belong to it."""
+    """Both bounds are included."""
     assert days(length) == bound(trial=Trial("try", START, days(length))).trial.ends
 
 
 def test_a_trial_that_runs_already_may_have_any_end():
-    """Nobody knows how long it has lasted."""
+    """Its start is not known."""
     assert bound(trial=Trial("try", None, days(1000))).trial.starts is None
 
 
 def test_a_tier_without_terms_may_be_tried_for_any_time():
-    """Only a trial plan says how long."""
+    """Only a trial plan limits the length."""
     assert days(1000) == bound("free", trial=Trial("pro", START, days(1000))).trial.ends
 
 
 def test_everything_that_is_wrong_is_said_at_once():
     """Names first, then tiers, then values."""
-    said = refused(
+    said = error_of(
         "try",
         trial=Trial("gold", START, days(9)),
         add_ons={"phone": 1},
@@ -258,7 +258,7 @@ def test_everything_that_is_wrong_is_said_at_once():
 
 
 def test_what_is_bound_may_be_bound_again():
-    """And stays the same."""
+    """Binding is idempotent."""
     once = bound(
         "tier-1",
         trial=Trial("tier-2", START, days(20)),
@@ -284,7 +284,7 @@ def test_what_is_bound_may_be_bound_again():
 
 
 def test_the_account_that_was_given_is_not_changed():
-    """Binding returns another."""
+    """Binding returns a new account."""
     account = Account("acme", "tier-1", overrides=[override("leads", "5")])
 
     bind(POLICY, account)
@@ -293,7 +293,7 @@ def test_the_account_that_was_given_is_not_changed():
 
 
 def test_one_account_may_be_bound_to_two_policies():
-    """The window of a rate that was read in one is checked in the other."""
+    """The window of a rate that was parsed for one policy is checked for the other."""
     daily = Policy.parse(
         {
             "policy": {"version": 2},

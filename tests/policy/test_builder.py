@@ -1,4 +1,4 @@
-"""What is written becomes whole tiers: inherited, replaced, dropped, and flattened."""
+"""The policy that is built from files: inheritance, replaced, dropped and flattened values."""
 
 import dataclasses
 from datetime import timedelta
@@ -78,21 +78,21 @@ def policy():
 
 
 def test_a_policy_is_the_models_policy(policy):
-    """What other rooms take is what this one makes."""
+    """The public `Policy` is a `PolicyData`, which the rest of the package uses."""
     assert isinstance(policy, Policy)
     assert isinstance(policy, PolicyData)
     assert ("v1", "free", "EUR") == (policy.version, policy.unknown_account, policy.currency)
 
 
 def test_a_policy_carries_what_was_found_odd(policy):
-    """Warnings keep nobody from using it."""
+    """Warnings do not prevent its use."""
     assert ["<mapping>: warning: limits.calls: no tier names the limit 'calls'; give it to a tier, or remove it"] == [
         str(warning) for warning in policy.warnings
     ]
 
 
 def test_features_are_switches_and_features_with_levels(policy):
-    """Switches have a sentence, the others an order."""
+    """Switches have a sentence, features with levels have an order."""
     assert {
         "sso": Feature("sso", about="Single sign-on"),
         "beta": Feature("beta", about="New things"),
@@ -101,7 +101,7 @@ def test_features_are_switches_and_features_with_levels(policy):
 
 
 def test_limits_are_defined_once_and_get_their_window_from_the_tiers(policy):
-    """What is not written has the default of its kind."""
+    """Missing keys have the default of the limit's kind."""
     assert {
         "api": Rate(
             "api",
@@ -136,7 +136,7 @@ def test_a_tier_has_what_it_writes(policy):
 
 
 def test_a_child_has_what_its_parent_has_except_what_it_replaces_or_drops(policy):
-    """A value replaces whatever stood under its key, and a missing commitment's label goes with it."""
+    """A value replaces the value of the same key and the label of a `no-commitment`."""
     pro = policy.tiers["pro"]
 
     assert (1, "For professionals", ("tier-2", "Tier Two")) == (pro.rank, pro.name, pro.aliases)
@@ -151,7 +151,7 @@ def test_a_child_has_what_its_parent_has_except_what_it_replaces_or_drops(policy
 
 
 def test_what_belongs_to_a_tier_alone_is_not_inherited(policy):
-    """Rank, name, aliases and trial are each tier's own."""
+    """Rank, name, aliases and trial are not inherited."""
     trial = policy.tiers["pro-trial"]
 
     assert ("pro-trial", ()) == (trial.name, trial.aliases)
@@ -161,7 +161,7 @@ def test_what_belongs_to_a_tier_alone_is_not_inherited(policy):
 
 
 def test_a_trial_without_bounds_lasts_exactly_as_long_as_it_says():
-    """Left out, both bounds are the length itself."""
+    """The default of both bounds is the length itself."""
     tiers = {"free": {"rank": 1}, "try": {"rank": 1, "trial": {"of": "2 weeks", "then": "free"}}}
 
     policy = Policy.parse({"policy": {"version": 1}, "tiers": tiers})
@@ -170,7 +170,7 @@ def test_a_trial_without_bounds_lasts_exactly_as_long_as_it_says():
 
 
 def test_each_name_remembers_the_tier_that_wrote_it(policy):
-    """Through every step of inheritance; what a tier does not have, nobody wrote."""
+    """Through every step of inheritance; a dropped name has no origin."""
     assert {
         "analytics": "free",
         "api": "free",
@@ -185,7 +185,7 @@ def test_each_name_remembers_the_tier_that_wrote_it(policy):
 
 
 def test_an_add_on_holds_what_it_adds(policy):
-    """Its sizes are read like a tier's."""
+    """Its sizes are parsed like those of a tier."""
     extra = policy.add_ons["extra"]
 
     assert (("pro",), frozenset({"beta"}), {"analytics": "advanced"}) == (extra.tiers, extra.features, extra.levels)
@@ -194,7 +194,7 @@ def test_an_add_on_holds_what_it_adds(policy):
 
 
 def test_tiers_stand_in_the_order_of_the_files_also_if_children_come_first():
-    """A parent may be written after its child."""
+    """A parent may be defined after its child."""
     tiers = {"b": {"rank": 2, "extends": "a", "values": {"y": True}}, "a": {"rank": 1, "values": {"x": True}}}
 
     policy = Policy.parse({"policy": {"version": 1}, "tiers": tiers})
@@ -216,7 +216,7 @@ def test_a_policy_cannot_be_changed(policy, attribute):
 
 @pytest.mark.parametrize("file", ["minimal.yaml", "photo-lab.yaml"])
 def test_a_mapping_says_what_the_file_says(file):
-    """A file read by a YAML loader parses as it loads."""
+    """`Policy.parse` of a file's YAML equals `Policy.load` of the file."""
     path = POLICIES / file
 
     loaded, parsed = Policy.load(path), Policy.parse(YAML(typ="safe", pure=True).load(path))
@@ -229,7 +229,7 @@ def contents(policy):
 
 
 def test_a_number_of_a_mapping_is_the_number_written():
-    """A float stands for its shortest text, a Decimal and an int for themselves."""
+    """A float is read as its shortest text, a Decimal and an int are kept."""
     values = {"a": 99.95, "b": Decimal("9.50"), "c": 35, "d": "35", "e": "24 hours", "f": timedelta(hours=1)}
 
     policy = Policy.parse({"policy": {"version": 1}, "tiers": {"free": {"rank": 1, "values": values}}})
@@ -255,5 +255,5 @@ def test_a_number_of_a_mapping_is_the_number_written():
     ],
 )
 def test_a_key_replaces_itself_what_is_below_it_and_a_value_above_it(base, own, expected):
-    """Except that a label alone changes only what a missing commitment says."""
+    """Exception: a label alone changes only the text of a `no-commitment`."""
     assert expected == overlay(base, own)

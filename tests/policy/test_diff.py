@@ -1,4 +1,4 @@
-"""What another policy changes: per tier, per limit, per account; and the command that stops a build."""
+"""Differences of two policies: per tier, limit and account; and the command that fails a build."""
 
 import copy
 import json
@@ -20,7 +20,7 @@ OLD = Policy.parse(WRITTEN)
 
 
 def changed(**tiers):
-    """Return the shared policy with parts of some tiers replaced, as the files of a new version would."""
+    """Return the shared policy with parts of some tiers replaced, as in a new version of its files."""
     new = copy.deepcopy(WRITTEN)
     new["policy"]["version"] = "t2"
     for tier, sections in tiers.items():
@@ -32,11 +32,11 @@ def changed(**tiers):
     return new
 
 
-def of(new, account, usage=None):
+def account_diff(new, account, usage=None):
     return diff_account(OLD, Policy.parse(new), account, lambda p, each: resolve(p, bind(p, each), 0), usage)
 
 
-def told(differences):
+def changes_by_name(differences):
     return {each.name: (each.before, each.after, each.direction.value) for each in differences}
 
 
@@ -63,7 +63,7 @@ def test_features_levels_limits_and_values_are_told_per_tier():
         "agents": (3, UNLIMITED, "gained"),
         "support.phone": ("business-hours", "none", "changed"),
         "support.response": (timedelta(hours=8), NOT_INCLUDED, "lost"),
-    } == told(whole.tiers[0].differences)
+    } == changes_by_name(whole.tiers[0].differences)
     assert whole.takes_away
 
 
@@ -77,7 +77,7 @@ def test_zero_and_not_included_are_two_things():
     new = changed()
     del new["tiers"]["free"]["limits"]["api"]
 
-    assert {"api": (0, NOT_INCLUDED, "lost")} == told(diff(OLD, Policy.parse(new)).tiers[0].differences)
+    assert {"api": (0, NOT_INCLUDED, "lost")} == changes_by_name(diff(OLD, Policy.parse(new)).tiers[0].differences)
 
 
 def test_tiers_come_and_go():
@@ -123,19 +123,19 @@ def test_a_window_that_changes_starts_anew():
 def test_an_account_is_told_what_it_gains_and_loses_with_what_it_bought():
     account = Account("x", "pro", grants=[Grant("leads", 7)])
 
-    found = of(changed(pro={"limits": {"leads": 5, "agents": 4}}), account)
+    found = account_diff(changed(pro={"limits": {"leads": 5, "agents": 4}}), account)
 
-    assert {"leads": (17, 12, "lost"), "agents": (3, 4, "gained")} == told(found.differences)
+    assert {"leads": (17, 12, "lost"), "agents": (3, 4, "gained")} == changes_by_name(found.differences)
     assert (True, True, "pro", "pro") == (found.gains, found.loses, found.tier_before, found.tier_after)
 
 
 def test_an_account_lands_over_a_limit_that_shrinks_below_its_usage():
     new = changed(pro={"limits": {"agents": 2, "leads": 5}})
 
-    found = of(new, Account("x", "pro"), {"agents": 3, "leads": 5})
+    found = account_diff(new, Account("x", "pro"), {"agents": 3, "leads": 5})
 
     assert [("agents", 3, 2)] == [(each.limit, each.used, each.size) for each in found.over]
-    assert () == of(new, Account("x", "pro")).over  # usage that nobody knows lands over nothing
+    assert () == account_diff(new, Account("x", "pro")).over  # unknown usage is over no limit
 
 
 def test_an_override_that_the_new_policy_says_itself_is_redundant_and_one_that_was_so_before_is_not_news():
@@ -144,10 +144,10 @@ def test_an_override_that_the_new_policy_says_itself_is_redundant_and_one_that_w
 
     new = changed(pro={"limits": {"leads": 50}, "features": ["chat", "sso"]})
 
-    assert ("leads",) == of(new, overridden("leads", 50)).redundant
-    assert ("sso",) == of(new, overridden("sso", True)).redundant
-    assert () == of(new, overridden("leads", 51)).redundant
-    assert () == of(new, overridden("chat", True)).redundant
+    assert ("leads",) == account_diff(new, overridden("leads", 50)).redundant
+    assert ("sso",) == account_diff(new, overridden("sso", True)).redundant
+    assert () == account_diff(new, overridden("leads", 51)).redundant
+    assert () == account_diff(new, overridden("chat", True)).redundant
 
 
 def test_an_account_that_the_new_policy_cannot_serve_is_named():
@@ -157,7 +157,7 @@ def test_an_account_that_the_new_policy_cannot_serve_is_named():
     for tier in new["tiers"].values():
         tier.get("limits", {}).pop("trials", None)
 
-    found = of(new, Account("x", "pro", overrides=[Override("trials", 5, reason="r", author="a")]))
+    found = account_diff(new, Account("x", "pro", overrides=[Override("trials", 5, reason="r", author="a")]))
 
     assert found.loses
     assert "trials" in found.problem
@@ -168,7 +168,7 @@ sizes = st.one_of(st.integers(0, 20), st.just("unlimited"))
 
 @given(sizes, sizes, sizes)
 def test_what_is_lost_is_refused_and_what_is_gained_was(before, after, used):
-    """The direction agrees with enforcement: a charge that only one of the two admits tells which is more."""
+    """The direction agrees with enforcement: a charge that only one policy admits shows which one allows more."""
     old, new = (Policy.parse(changed(pro={"limits": {"agents": size}})) for size in (before, after))
     directions = {each.direction for tier in diff(old, new).tiers for each in tier.differences if each.name == "agents"}
     n = 1 if used == "unlimited" else used + 1

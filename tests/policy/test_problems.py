@@ -1,4 +1,4 @@
-"""Every problem of every file at once, each with its line, its path and what to write instead."""
+"""All problems of all files at once, each with its line, its path and the cure."""
 
 import pytest
 
@@ -55,7 +55,7 @@ def report(folder, *changes, **files):
 
 
 def test_the_sound_policy_has_no_problem(tmp_path):
-    """What the tables below break is whole before."""
+    """The tables below make changes to a valid policy."""
     assert [] == report(tmp_path)
 
 
@@ -243,7 +243,7 @@ def test_the_sound_policy_has_no_problem(tmp_path):
             "p.yaml:27: add_ons.more-leads.values.x",
             "cannot take away",
         ),
-        # nobody has it
+        # in no tier
         (
             ("features: [sso, api-access]", "features: [api-access]"),
             "p.yaml:3: features.sso",
@@ -252,7 +252,7 @@ def test_the_sound_policy_has_no_problem(tmp_path):
     ],
 )
 def test_a_wrong_line_is_one_problem(tmp_path, change, where, says):
-    """It stands where the line is, names the value, and says what to write; nothing follows from it."""
+    """It has the line, the value and the cure; it causes no further problem."""
     (line,) = report(tmp_path, change)
 
     assert line.startswith(f"{where}: ")
@@ -296,7 +296,7 @@ def test_a_wrong_line_is_one_problem(tmp_path, change, where, says):
     ],
 )
 def test_what_is_odd_but_usable_is_a_warning(tmp_path, change, where, says):
-    """The policy loads, and says what is odd."""
+    """The policy loads and has the warning."""
     (line,) = report(tmp_path, change)
 
     assert line.startswith(f"{where}: ")
@@ -304,12 +304,12 @@ def test_what_is_odd_but_usable_is_a_warning(tmp_path, change, where, says):
 
 
 def test_as_much_in_a_lower_tier_is_not_odd(tmp_path):
-    """Only more is."""
+    """Only more in a lower tier is a warning."""
     assert [] == report(tmp_path, ("leads: 10,", "leads: unlimited,"))
 
 
 def test_a_lower_tier_with_a_switch_that_a_higher_one_lacks_is_odd(tmp_path):
-    """A switch counts as much as a size does."""
+    """Switches are compared like sizes."""
     (line,) = report(tmp_path, ("features: []", "features: [beta]"), ("  sso: ", "  beta: New things\n  sso: "))
 
     assert line.startswith("p.yaml:15: warning: tiers.free.features[0]: tier 'free' has 'beta', and the higher ")
@@ -317,12 +317,12 @@ def test_a_lower_tier_with_a_switch_that_a_higher_one_lacks_is_odd(tmp_path):
 
 @pytest.mark.parametrize("less", ["leads: 0,", "leads: not-included,"], ids=["zero", "not-included"])
 def test_a_higher_tier_that_says_it_goes_without_is_meant(tmp_path, less):
-    """0 and not-included are decisions, so they are no oversight."""
+    """0 and not-included are written on purpose."""
     assert [] == report(tmp_path, ("leads: unlimited,", less))
 
 
 def test_a_switch_called_like_a_level_is_the_same_fact(tmp_path):
-    """Tiers where the two disagree are named."""
+    """The warnings name the tiers in which the two disagree."""
     lines = report(
         tmp_path,
         ("  sso: Single", "  standard: Standard analytics\n  sso: Single"),
@@ -336,21 +336,21 @@ def test_a_switch_called_like_a_level_is_the_same_fact(tmp_path):
 
 
 def test_a_faulty_tier_is_not_compared(tmp_path):
-    """What it lacks may be what is written wrongly."""
+    """The faulty line may contain what it lacks."""
     (line,) = report(tmp_path, ("leads: unlimited,", "laeds: unlimited,"))
 
     assert "did you mean 'leads'?" in line
 
 
 def test_tiers_of_one_rank_may_differ_as_they_like(tmp_path):
-    """Only ranks are compared."""
+    """Only tiers of different ranks are compared."""
     change = ("    extends: pro\n", "    extends: pro\n    features: []\n    limits: {leads: 11, storage: 2 TB}\n")
 
     assert [] == report(tmp_path, change)
 
 
 def test_one_report_holds_every_problem_of_every_file(tmp_path):
-    """In the order of the files and their lines, nothing left for the second try."""
+    """In the order of files and lines; a second load finds nothing new."""
     lines = report(
         tmp_path,
         ("{kind: rate}", "{kind: rate, algorithm: slidng}"),
@@ -376,7 +376,7 @@ def test_one_report_holds_every_problem_of_every_file(tmp_path):
 
 
 def test_what_is_missing_from_a_folder_is_a_problem_of_the_folder(tmp_path):
-    """It belongs to no file."""
+    """Its location is the folder."""
     (tmp_path / "a.yaml").write_text("features: {}\n")
 
     with pytest.raises(PolicyError) as error:
@@ -398,7 +398,7 @@ def test_problems_of_a_mapping_have_no_line():
 
 
 def test_many_unknown_names_are_all_reported_in_a_moment():
-    """Looking for the nearest spelling ends after so many that they are no slips."""
+    """The number of spelling comparisons is limited."""
     names = [f"name-{i}" for i in range(2000)]
 
     with pytest.raises(PolicyError) as error:

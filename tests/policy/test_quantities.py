@@ -1,4 +1,4 @@
-"""Quantities as people write them are read exactly, and what cannot be read says what to write."""
+"""Quantities are parsed exactly; an error has a problem and a cure."""
 
 import pickle
 from datetime import timedelta
@@ -38,7 +38,7 @@ rates = st.builds(
 
 
 def refusals(text):
-    """Return what the three grammars say against *text*."""
+    """Return the errors of the three parsers for *text*."""
     for read in (parse_rate, parse_size, parse_duration):
         try:
             read(text)
@@ -48,7 +48,7 @@ def refusals(text):
 
 @given(rates)
 def test_a_rate_is_what_the_limits_library_reads(text):
-    """On its grammar, amount and window are those of `limits.parse`."""
+    """For texts of its grammar, amount and window equal those of `limits.parse`."""
     item = limits.parse(text)
 
     assert (item.amount, item.get_expiry() * SECOND) == parse_rate(text)
@@ -56,7 +56,7 @@ def test_a_rate_is_what_the_limits_library_reads(text):
 
 @given(st.one_of(st.text(), rates.flatmap(lambda rate: st.text(max_size=3).map(lambda more: rate + more))))
 def test_reading_a_text_raises_nothing_but_value_errors(text):
-    """Whatever is written, it is read or refused."""
+    """Any text is parsed or refused."""
     assert all("; " in said for said in map(str, refusals(text)))
 
 
@@ -81,7 +81,7 @@ def test_reading_a_text_raises_nothing_but_value_errors(text):
     ],
 )
 def test_what_is_no_rate_says_what_to_write(text, says):
-    """The message names the value, shortened, and the cure."""
+    """The message has the shortened value and the cure."""
     with pytest.raises(ValueError, match="; ") as error:
         parse_rate(text)
 
@@ -109,7 +109,7 @@ def test_a_size_is_a_whole_number_of_bytes(text, size):
 
 @pytest.mark.parametrize("text", ["10GB", "1.5 GB", "-1 GB", "10 gb", "10 KB", "10", "GB", "10 PB", " 1 B", "٣ GB"])
 def test_what_is_no_size_is_refused(text):
-    """Nothing is guessed: a wrong case may mean another unit."""
+    """A wrong case is not corrected: it may be another unit."""
     with pytest.raises(ValueError, match=r"GB|2\^53"):
         parse_size(text)
 
@@ -131,7 +131,7 @@ def test_what_is_no_size_is_refused(text):
     ],
 )
 def test_a_duration_is_written_in_words_or_in_iso_8601(text, duration):
-    """Both are durations, exactly."""
+    """Both forms are exact."""
     assert is_duration(text)
     assert duration == parse_duration(text)
 
@@ -148,7 +148,7 @@ def test_other_texts_are_no_durations(text):
     ("text", "says"), [("P1M", "write days"), ("P1Y", "write days"), ("99999999999 weeks", "shorter")]
 )
 def test_a_duration_without_a_fixed_length_is_refused(text, says):
-    """Months and years have none, and some are too long to be kept."""
+    """Months and years have none; others are too long for a timedelta."""
     assert is_duration(text)
     with pytest.raises(ValueError, match=says):
         parse_duration(text)
@@ -177,7 +177,7 @@ def test_a_duration_without_a_fixed_length_is_refused(text, says):
     ],
 )
 def test_a_limit_reads_what_a_policy_writes(limit, raw, size):
-    """Sizes, words and the objects themselves."""
+    """Sizes, words and parsed values."""
     assert size == read_limit(limit, raw)
     assert type(size) is type(read_limit(limit, raw))
 
@@ -207,7 +207,7 @@ def test_a_limit_reads_what_a_policy_writes(limit, raw, size):
     ],
 )
 def test_a_limit_refuses_what_a_policy_cannot_mean(limit, raw, says):
-    """The message says what to write for this kind of limit."""
+    """The cure depends on the kind of the limit."""
     with pytest.raises(ValueError, match="; ") as error:
         read_limit(limit, raw)
 
@@ -215,7 +215,7 @@ def test_a_limit_refuses_what_a_policy_cannot_mean(limit, raw, says):
 
 
 def test_a_size_that_was_read_can_be_read_again():
-    """A rate's size remembers its window, so another policy's window does not take it for its own."""
+    """A rate's size has its window, so that a policy with another window refuses it."""
     size = pickle.loads(pickle.dumps(RateSize(7, HOUR)))  # noqa: S301
 
     assert (7, HOUR) == (size, size.window)

@@ -1,4 +1,4 @@
-"""One report tells as much as can be told at once, and nothing that only follows from another problem."""
+"""One report contains all problems, and none that is only a consequence of another."""
 
 import pytest
 
@@ -25,8 +25,8 @@ tiers:
 """
 
 
-def told(folder, *texts):
-    """Return where the problems of the files stand, a.yaml first."""
+def problem_locations(folder, *texts):
+    """Return the locations and paths of the problems of the files a.yaml, b.yaml …."""
     for name, text in zip("abcdef", texts, strict=False):
         (folder / f"{name}.yaml").write_text(text)
     try:
@@ -36,8 +36,8 @@ def told(folder, *texts):
     return [str(each).replace(f"{folder}/", "").partition(": ")[0] + f" {each.path}" for each in found]
 
 
-def broken(*changes):
-    """Return the sound policy with pairs of old and new text exchanged."""
+def with_changes(*changes):
+    """Return the valid policy with pairs of old and new text replaced."""
     text = SOUND
     for old, new in changes:
         assert 1 == text.count(old)
@@ -46,16 +46,16 @@ def broken(*changes):
 
 
 def test_the_sound_policy_is_sound(tmp_path):
-    """What is broken below is whole here."""
-    assert [] == told(tmp_path, SOUND)
+    """The tests below make changes to a valid policy."""
+    assert [] == problem_locations(tmp_path, SOUND)
 
 
 @pytest.mark.parametrize("size", ["1.5", "-1", "[1]", "{a: 1}", "true", "many", "10 GB", "", "null"])
 def test_a_limit_whose_only_size_is_wrong_is_not_called_unused_too(tmp_path, size):
-    """Some tier names it, though not well."""
-    text = broken(("leads: 1,", f"leads: {size},"), ("leads: 10, ", ""))
+    """A tier uses it, with a faulty size."""
+    text = with_changes(("leads: 1,", f"leads: {size},"), ("leads: 10, ", ""))
 
-    assert ["a.yaml:11 tiers.free.limits.leads"] == told(tmp_path, text)
+    assert ["a.yaml:11 tiers.free.limits.leads"] == problem_locations(tmp_path, text)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def test_a_limit_whose_only_size_is_wrong_is_not_called_unused_too(tmp_path, siz
     ],
 )
 def test_one_slip_is_one_problem(tmp_path, change, where):
-    """What names it elsewhere is not wrong for it."""
-    assert [where] == told(tmp_path, broken(change))
+    """Its uses elsewhere are not reported."""
+    assert [where] == problem_locations(tmp_path, with_changes(change))
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,10 @@ def test_one_slip_is_one_problem(tmp_path, change, where):
     ],
 )
 def test_a_problem_of_form_hides_no_problem_of_sense(tmp_path, change, where):
-    """The sizes are checked all the same, so a second run shows nothing new."""
-    lines = told(tmp_path, broken(change, ("leads: 1,", "leads: 1.5,"), ("api: 50 per hour", "api: 50")))
+    """The sizes are checked as well, so a second load finds nothing new."""
+    lines = problem_locations(
+        tmp_path, with_changes(change, ("leads: 1,", "leads: 1.5,"), ("api: 50 per hour", "api: 50"))
+    )
 
     assert {where.partition(" ")[2], "tiers.free.limits.leads", "tiers.pro.limits.api"} == {
         line.partition(" ")[2] for line in lines
@@ -105,31 +107,31 @@ def test_a_problem_of_form_hides_no_problem_of_sense(tmp_path, change, where):
 
 
 def test_both_of_two_sections_of_one_name_are_read(tmp_path):
-    """Their key is the problem, and what either defines is known."""
-    text = broken(("features: [sso]", "features: [sso, export, exprot]")) + "features: {export: Everything}\n"
+    """The key is the problem; the names in both are defined."""
+    text = with_changes(("features: [sso]", "features: [sso, export, exprot]")) + "features: {export: Everything}\n"
 
-    assert ["a.yaml:14 tiers.pro.features[2]", "a.yaml:17 features"] == told(tmp_path, text)
+    assert ["a.yaml:14 tiers.pro.features[2]", "a.yaml:17 features"] == problem_locations(tmp_path, text)
 
 
 def test_of_two_definitions_of_a_limit_the_first_is_read(tmp_path):
-    """Halves of both would be wrong where neither is."""
-    text = broken(("  leads: {kind: quota}", "  leads: {kind: quota}\n  leads: {kind: rate, per: ip}"))
+    """A mixture of both would cause errors that neither has."""
+    text = with_changes(("  leads: {kind: quota}", "  leads: {kind: quota}\n  leads: {kind: rate, per: ip}"))
 
-    assert ["a.yaml:7 limits.leads"] == told(tmp_path, text)
+    assert ["a.yaml:7 limits.leads"] == problem_locations(tmp_path, text)
 
 
 def test_of_two_lists_of_one_name_both_are_read(tmp_path):
-    """A feature that stands in both is not reported as standing twice."""
-    text = broken(("    features: [sso]", "    features: [sso]\n    features: [sso, exprot]"))
+    """A feature in both is not reported as a duplicate."""
+    text = with_changes(("    features: [sso]", "    features: [sso]\n    features: [sso, exprot]"))
 
-    assert ["a.yaml:15 tiers.pro.features", "a.yaml:15 tiers.pro.features[1]"] == told(tmp_path, text)
+    assert ["a.yaml:15 tiers.pro.features", "a.yaml:15 tiers.pro.features[1]"] == problem_locations(tmp_path, text)
 
 
 def test_problems_of_several_files_are_one_report(tmp_path):
-    """In the order of the files and their lines, whatever kind they are of."""
-    lines = told(
+    """In the order of files and lines, for problems of all kinds."""
+    lines = problem_locations(
         tmp_path,
-        broken(("api: 50 per hour", "api: 50"), ("{kind: quota}", "{kind: quote}")),
+        with_changes(("api: 50 per hour", "api: 50"), ("{kind: quota}", "{kind: quote}")),
         "tiers:\n  free:\n    features: [ssso]\n",
         "limits: {api: {kind: rate}}\n",
         "tiers: {pro: {rank: 3}}\nadd_ons: {more: {tiers: [prox]}}\n",
@@ -146,8 +148,8 @@ def test_problems_of_several_files_are_one_report(tmp_path):
 
 
 def test_beside_a_file_that_cannot_be_read_only_what_is_certain_is_told(tmp_path):
-    """Unknown names may be defined there, and what looks unused or odd may not be."""
-    text = broken(
+    """Unknown names may be defined in it, and warnings may have no cause."""
+    text = with_changes(
         ("features: [sso]", "features: [export]"),
         ("levels: {tools: full}", "levels: {tools: fulll}"),
         ("rank: 2", "extends: basic"),
@@ -156,11 +158,11 @@ def test_beside_a_file_that_cannot_be_read_only_what_is_certain_is_told(tmp_path
         ("api: 50 per hour", "api: 50 per month"),
     )
 
-    assert ["a.yaml:16 tiers.pro.limits.api", "b.yaml:1 "] == told(tmp_path, text, "features: {export: [")
+    assert ["a.yaml:16 tiers.pro.limits.api", "b.yaml:1 "] == problem_locations(tmp_path, text, "features: {export: [")
 
 
 def test_a_key_that_is_written_again_and_again_is_told_each_time(tmp_path):
-    """Its first two values are read together; the others would only be copied."""
-    lines = told(tmp_path, SOUND + "add_ons: {}\n" * 1000)
+    """Its first two values are combined; combining the others would copy them each time."""
+    lines = problem_locations(tmp_path, SOUND + "add_ons: {}\n" * 1000)
 
     assert [f"a.yaml:{line} add_ons" for line in range(18, 1017)] == lines

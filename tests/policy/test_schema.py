@@ -1,4 +1,4 @@
-"""The JSON Schema beside the models: current, a schema, and right about the policies of this repository."""
+"""The JSON Schema that is checked in: current, valid, and correct for the policies of this repository."""
 
 import json
 from importlib.resources import files
@@ -19,26 +19,26 @@ SCHEMA = json.loads(CHECKED_IN.read_text(encoding="utf-8"))
 POLICIES = sorted((ROOT / "policies").rglob("*.yaml"))
 
 
-def written(text):
-    """Return what the YAML *text* says, as an editor sees it: numbers as JSON has them."""
+def parsed(text):
+    """Return the YAML *text* as JSON data, as an editor sees it."""
     report = Report()
     tree = read_text(text, "policy.yaml", report, Budget())
     assert () == report.problems
     return json.loads(json.dumps(to_data(tree), default=float))
 
 
-def faults(text):
-    """Return where the schema finds fault with *text*."""
-    return sorted(error.json_path for error in Draft202012Validator(SCHEMA).iter_errors(written(text)))
+def error_paths(text):
+    """Return the JSON paths of the schema's errors for *text*."""
+    return sorted(error.json_path for error in Draft202012Validator(SCHEMA).iter_errors(parsed(text)))
 
 
 def test_the_schema_that_is_checked_in_is_current():
-    """After a change of the models: entitlements schema > entitlements/policy/policy.schema.json."""
+    """After a change of the models run: entitlements schema > entitlements/policy/policy.schema.json."""
     assert schema_text() == CHECKED_IN.read_text(encoding="utf-8")
 
 
 def test_the_schema_is_a_schema():
-    """Every keyword of it means what JSON Schema says that it means."""
+    """It is valid against the metaschema."""
     Draft202012Validator.check_schema(SCHEMA)
 
 
@@ -51,21 +51,21 @@ def test_there_are_four_policies():
 
 @pytest.mark.parametrize("file", POLICIES, ids=lambda file: file.stem)
 def test_a_policy_fits_the_schema(file):
-    """An editor underlines nothing in it, also where it is one file of several."""
-    assert [] == faults(file.read_text(encoding="utf-8"))
+    """An editor finds no error in it, even if it is one file of several."""
+    assert [] == error_paths(file.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
     "when", ['{agents: {">=": 5}}', "{agents: {}}", "{all: []}", "{}", "5", "{agents: {from: many}}", "{not: {a: {}}}"]
 )
 def test_an_editor_underlines_a_condition_that_is_not_in_the_language(when):
-    assert faults(f"assignment: {{rules: [{{tier: low, when: {when}}}]}}")
-    assert not faults("assignment: {rules: [{tier: low, when: {not: {any: [{agents: {from: 5}}, {new: true}]}}}]}")
+    assert error_paths(f"assignment: {{rules: [{{tier: low, when: {when}}}]}}")
+    assert not error_paths("assignment: {rules: [{tier: low, when: {not: {any: [{agents: {from: 5}}, {new: true}]}}}]}")
 
 
 @pytest.mark.parametrize("file", POLICIES, ids=lambda file: file.stem)
 def test_the_first_line_of_a_policy_leads_to_the_schema(file):
-    """Relative to the file, as editors read it."""
+    """The path is relative to the file."""
     mark, _, where = file.read_text(encoding="utf-8").splitlines()[0].partition("=")
 
     assert "# yaml-language-server: $schema" == mark
@@ -97,5 +97,5 @@ def test_the_first_line_of_a_policy_leads_to_the_schema(file):
     ],
 )
 def test_the_schema_finds_fault_where_the_check_does(text, where):
-    """What an editor can tell from one file, it tells."""
-    assert [where] == faults(text)
+    """An editor finds all errors that one file shows."""
+    assert [where] == error_paths(text)

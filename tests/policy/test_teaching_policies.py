@@ -1,4 +1,4 @@
-"""The policies to learn from load, say what their page says they do, and every fragment of the page is a policy."""
+"""The example policies load and agree with their page; every fragment of the page is a policy."""
 
 import re
 import shutil
@@ -101,8 +101,8 @@ def test_unlimited_and_zero_are_both_written():
 # --- The page -----------------------------------------------------------------------------------------------------
 
 
-def beside_minimal(folder: Path, *fragments: str) -> Policy:
-    """Load a folder that holds the minimal policy and the fragments, each in a file of its own."""
+def load_with_minimal(folder: Path, *fragments: str) -> Policy:
+    """Load a folder with the minimal policy and the fragments, each in its own file."""
     shutil.copy(POLICIES / "minimal.yaml", folder)
     for number, fragment in enumerate(fragments):
         (folder / f"more-{number}.yaml").write_text(fragment, encoding="utf-8")
@@ -115,11 +115,11 @@ def test_the_page_has_fragments():
 
 @pytest.mark.parametrize("fragment", FRAGMENTS, ids=lambda fragment: " ".join(fragment.split()[:2]))
 def test_a_fragment_of_the_page_stands_beside_the_minimal_policy(fragment, tmp_path):
-    assert () == beside_minimal(tmp_path, fragment).warnings
+    assert () == load_with_minimal(tmp_path, fragment).warnings
 
 
 def test_values_have_the_types_that_the_page_says(tmp_path):
-    policy = beside_minimal(tmp_path, *FRAGMENTS)
+    policy = load_with_minimal(tmp_path, *FRAGMENTS)
     account = Account("globex", "pro")
     enforcer = Enforcer(policy, clock=FakeClock(NOW))
     expected = {

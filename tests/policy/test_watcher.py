@@ -1,4 +1,4 @@
-"""Policy files that change under a running enforcer: good ones take effect, others are told and do not."""
+"""Policy files that change under a running enforcer: valid ones take effect, others are reported."""
 
 import asyncio
 import contextlib
@@ -20,8 +20,8 @@ from entitlements.testing import RecordingHook
 SOON = timedelta(microseconds=1)
 
 
-def written(version, leads=None):
-    """Return a policy whose first and last lines agree, so that a mixture of two is seen."""
+def policy_text(version, leads=None):
+    """Return a policy whose first and last lines have equal numbers, so that a mixture of two is detected."""
     filler = "# A line that makes the file longer\n" * 40
     return (
         f"policy: {{version: {version}}}\nlimits: {{leads: {{kind: quota}}}}\n{filler}"
@@ -31,7 +31,7 @@ def written(version, leads=None):
 
 @pytest.fixture
 def path(tmp_path):
-    (tmp_path / "policy.yaml").write_text(written(1))
+    (tmp_path / "policy.yaml").write_text(policy_text(1))
     return tmp_path / "policy.yaml"
 
 
@@ -47,29 +47,29 @@ def enforcer(path, hook):
     return enforcer
 
 
-class One:
-    """A source of accounts that are all in one tier."""
+class OneTierAccounts:
+    """A source of accounts; all of them are in one tier."""
 
     def find(self, id):
         return Account(id, "one")
 
 
-def replaced(path, text):
-    """Write *text* as an editor that is careful does."""
+def replace_file(path, text):
+    """Replace the file with *text* by a rename."""
     beside = path.with_name("beside.tmp")
     beside.write_text(text)
     beside.rename(path)
 
 
 def in_force(enforcer):
-    """Return the version and the limit that the third call from now sees: one looks, one finds it unchanged."""
+    """Return the version and the limit of the third call from now: the first two poll the files."""
     for _ in range(3):
         decision = enforcer.decide("acme", "leads")
     return decision.policy, decision.limit
 
 
-def found(files):
-    """Look once, and return the news."""
+def poll_once(files):
+    """Poll once, and return the updates."""
     news = []
     files.poll()
     files.deliver(news.append)
@@ -78,14 +78,14 @@ def found(files):
 
 def test_a_file_that_is_replaced_takes_effect(enforcer, path, hook):
     assert ("1", 1) == in_force(enforcer)
-    replaced(path, written(2))
+    replace_file(path, policy_text(2))
     assert ("2", 2) == in_force(enforcer)
     assert ("1", "2") == (hook.of(events.Reloaded)[-1].before, hook.of(events.Reloaded)[-1].after)
 
 
 def test_a_file_that_is_written_in_place_takes_effect_also_with_the_same_size_and_time(enforcer, path):
     before = path.stat()
-    path.write_text(written(2))
+    path.write_text(policy_text(2))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert before.st_size == path.stat().st_size
     assert ("2", 2) == in_force(enforcer)
@@ -94,22 +94,22 @@ def test_a_file_that_is_written_in_place_takes_effect_also_with_the_same_size_an
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (written(2)[:-1], "newline"),
-        (written(2)[:-30], "newline"),
+        (policy_text(2)[:-1], "newline"),
+        (policy_text(2)[:-30], "newline"),
         ("", "newline"),
-        (written(2).replace("quota", "quote"), "quote"),
+        (policy_text(2).replace("quota", "quote"), "quote"),
         ("tiers: [\n", "policy.yaml"),
     ],
 )
 def test_what_is_bad_or_cut_off_is_told_once_and_never_takes_effect(enforcer, path, hook, caplog, text, said):
-    replaced(path, text)
+    replace_file(path, text)
     for _ in range(5):
         assert ("1", 1) == in_force(enforcer)
-    (told,) = hook.of(events.ReloadFailed)
-    assert said in told.problem
-    assert str(path) == told.path
+    (reported,) = hook.of(events.ReloadFailed)
+    assert said in reported.problem
+    assert str(path) == reported.path
     assert 1 == caplog.text.count("the policy in force stays")
-    replaced(path, written(3))
+    replace_file(path, policy_text(3))
     assert ("3", 3) == in_force(enforcer)
 
 
@@ -117,19 +117,19 @@ def test_a_file_that_vanishes_leaves_the_policy_in_force(enforcer, path, hook):
     path.unlink()
     assert ("1", 1) == in_force(enforcer)
     assert hook.of(events.ReloadFailed)
-    path.write_text(written(2))
+    path.write_text(policy_text(2))
     assert ("2", 2) == in_force(enforcer)
 
 
 def test_a_file_that_is_still_being_written_is_not_read(path):
     files = PolicyFiles(path)
     with path.open("w") as file:
-        for line in written(2).splitlines(keepends=True):
+        for line in policy_text(2).splitlines(keepends=True):
             file.write(line)
             file.flush()
-            assert [] == found(files)
-    assert ["2"] == [policy.version for policy in found(files)]
-    assert [] == found(files)
+            assert [] == poll_once(files)
+    assert ["2"] == [policy.version for policy in poll_once(files)]
+    assert [] == poll_once(files)
 
 
 def test_a_folder_is_watched_file_by_file(tmp_path, hook):
@@ -137,7 +137,7 @@ def test_a_folder_is_watched_file_by_file(tmp_path, hook):
     (tmp_path / "b.yaml").write_text("tiers: {one: {rank: 1, limits: {leads: 1}}}\n")
     enforcer = Enforcer(Policy.load(tmp_path), accounts={"acme": "one"}, hooks=[hook])
     enforcer.watch(tmp_path, every=SOON)
-    replaced(tmp_path / "b.yaml", "tiers: {one: {rank: 1, limits: {leads: 5}}}\n")
+    replace_file(tmp_path / "b.yaml", "tiers: {one: {rank: 1, limits: {leads: 5}}}\n")
     assert ("1", 5) == in_force(enforcer)
 
 
@@ -154,7 +154,7 @@ def test_the_time_between_two_looks_is_seconds_or_a_timedelta(enforcer, path, ev
 
 def test_the_time_between_two_looks_may_be_a_number_of_seconds(enforcer, path):
     enforcer.watch(path, every=SOON.total_seconds())
-    replaced(path, written(2))
+    replace_file(path, policy_text(2))
     assert ("2", 2) == in_force(enforcer)
 
 
@@ -163,9 +163,9 @@ def test_no_mixture_is_ever_in_force_while_somebody_writes_all_the_time(enforcer
 
     def write():
         for version in range(2, 60):
-            text = written(version)
+            text = policy_text(version)
             if version % 2:
-                replaced(path, text)
+                replace_file(path, text)
             else:
                 with path.open("w") as file:
                     cut = chance.randrange(len(text))
@@ -185,8 +185,8 @@ def test_no_mixture_is_ever_in_force_while_somebody_writes_all_the_time(enforcer
     assert ("59", 59) == in_force(enforcer)
 
 
-class Picky(One):
-    """Cannot be read under the second policy."""
+class FailingAccounts(OneTierAccounts):
+    """A source that fails under the second policy."""
 
     def with_policy(self, policy):
         if policy.version == "2":
@@ -195,21 +195,21 @@ class Picky(One):
 
 
 def test_a_policy_under_which_the_accounts_fail_does_not_take_effect(path, hook):
-    enforcer = Enforcer(Policy.load(path), accounts=Picky(), hooks=[hook])
+    enforcer = Enforcer(Policy.load(path), accounts=FailingAccounts(), hooks=[hook])
     enforcer.watch(path, every=SOON)
-    replaced(path, written(2))
+    replace_file(path, policy_text(2))
     assert ("1", 1) == in_force(enforcer)
-    assert ["RuntimeError: no such column"] == [told.problem for told in hook.of(events.ReloadFailed)]
+    assert ["RuntimeError: no such column"] == [reported.problem for reported in hook.of(events.ReloadFailed)]
     with pytest.raises(RuntimeError):
         enforcer.reload(Policy.load(path))
     assert "1" == enforcer.policy.version
-    replaced(path, written(3))
+    replace_file(path, policy_text(3))
     assert ("3", 3) == in_force(enforcer)
 
 
 async def test_a_policy_under_which_the_accounts_fail_does_not_take_effect_in_an_event_loop(path):
-    enforcer = AsyncEnforcer(Policy.load(path), accounts=Picky())
-    replaced(path, written(2))
+    enforcer = AsyncEnforcer(Policy.load(path), accounts=FailingAccounts())
+    replace_file(path, policy_text(2))
     with pytest.raises(RuntimeError):
         await enforcer.reload(Policy.load(path))
     assert ("1", 1) == ((await enforcer.decide("acme", "leads")).policy, (await enforcer.decide("acme", "leads")).limit)
@@ -218,11 +218,11 @@ async def test_a_policy_under_which_the_accounts_fail_does_not_take_effect_in_an
 async def test_an_event_loop_reads_files_in_a_thread(path, hook):
     enforcer = AsyncEnforcer(Policy.load(path), accounts={"acme": "one"}, hooks=[hook])
     await enforcer.watch(path, every=SOON)
-    replaced(path, written(2))
+    replace_file(path, policy_text(2))
     async with asyncio.timeout(60):
         while (await enforcer.decide("acme", "leads")).policy != "2":  # noqa: ASYNC110 - as below
             await asyncio.sleep(0.01)
-    replaced(path, "tiers: [\n")
+    replace_file(path, "tiers: [\n")
     async with asyncio.timeout(60):
         while not hook.of(events.ReloadFailed):
             await enforcer.decide("acme", "leads")
@@ -266,24 +266,24 @@ add_ons:
 def test_a_file_that_lacks_its_last_lines_never_takes_effect(path, kept):
     path.write_text(LARGE)
     files = PolicyFiles(path)
-    replaced(path, "".join(LARGE.splitlines(keepends=True)[:kept]))
-    assert [] == found(files)
-    (told,) = found(files)
-    assert isinstance(told, str)
-    replaced(path, LARGE)
-    assert [] == found(files)
-    assert ["7"] == [policy.version for policy in found(files)]
+    replace_file(path, "".join(LARGE.splitlines(keepends=True)[:kept]))
+    assert [] == poll_once(files)
+    (reported,) = poll_once(files)
+    assert isinstance(reported, str)
+    replace_file(path, LARGE)
+    assert [] == poll_once(files)
+    assert ["7"] == [policy.version for policy in poll_once(files)]
 
 
 def test_what_is_lost_is_named_with_the_cure(path, hook):
     path.write_text(LARGE)
     enforcer = Enforcer(Policy.load(path), accounts={"acme": "one"}, hooks=[hook])
     enforcer.watch(path, every=SOON)
-    replaced(path, LARGE[: LARGE.index("add_ons")])
+    replace_file(path, LARGE[: LARGE.index("add_ons")])
     in_force(enforcer)
-    (told,) = hook.of(events.ReloadFailed)
-    assert f"{path} has lost the add-on 'more' under the same version '7'" in told.problem
-    assert "change policy.version if that is meant" in told.problem
+    (reported,) = hook.of(events.ReloadFailed)
+    assert f"{path} has lost the add-on 'more' under the same version '7'" in reported.problem
+    assert "change policy.version if that is meant" in reported.problem
     assert ["more"] == list(enforcer.policy.add_ons)
 
 
@@ -301,9 +301,9 @@ def test_a_new_version_may_have_less_and_the_same_one_may_have_more_or_other_siz
     files = PolicyFiles(path)
     for text, good in ((less, False), (less.replace("7}", "8}", 1), True), (LARGE.replace("7}", "8}", 1), True),
                        (LARGE.replace("7}", "8}", 1).replace("seats: 3", "seats: 1"), True)):  # fmt: skip
-        replaced(path, text)
-        assert [] == found(files)
-        assert [good] == [isinstance(told, Policy) for told in found(files)]
+        replace_file(path, text)
+        assert [] == poll_once(files)
+        assert [good] == [isinstance(reported, Policy) for reported in poll_once(files)]
 
 
 def test_a_file_that_goes_from_a_folder_is_missed_unless_the_version_is_another(tmp_path):
@@ -311,13 +311,13 @@ def test_a_file_that_goes_from_a_folder_is_missed_unless_the_version_is_another(
     (tmp_path / "b.yaml").write_text("tiers: {two: {rank: 2}}\n")
     files = PolicyFiles(tmp_path)
     (tmp_path / "b.yaml").unlink()
-    assert [] == found(files)
+    assert [] == poll_once(files)
     assert ["has lost the tier 'two' under the same version '1'"] == [
-        told.removeprefix(f"{tmp_path} ").partition(",")[0] for told in found(files)
+        reported.removeprefix(f"{tmp_path} ").partition(",")[0] for reported in poll_once(files)
     ]
     (tmp_path / "a.yaml").write_text("policy: {version: 2}\ntiers: {one: {rank: 1}}\n")
-    assert [] == found(files)
-    assert ["2"] == [policy.version for policy in found(files)]
+    assert [] == poll_once(files)
+    assert ["2"] == [policy.version for policy in poll_once(files)]
 
 
 @pytest.mark.parametrize("end", ["...\n", "...\r\n", "...\n\n"])
@@ -325,24 +325,24 @@ def test_a_new_version_of_a_file_that_ended_with_three_dots_is_whole_when_it_doe
     path.write_text(LARGE + end)
     files = PolicyFiles(path)
     new = LARGE.replace("7}", "8}", 1)
-    replaced(path, new)
-    assert [] == found(files)
+    replace_file(path, new)
+    assert [] == poll_once(files)
     assert ["does not end with the line ... as it did"] == [
-        told.removeprefix(f"{path} ").partition(",")[0] for told in found(files)
+        reported.removeprefix(f"{path} ").partition(",")[0] for reported in poll_once(files)
     ]
-    replaced(path, new + end)
-    assert [] == found(files)
-    assert ["8"] == [policy.version for policy in found(files)]
+    replace_file(path, new + end)
+    assert [] == poll_once(files)
+    assert ["8"] == [policy.version for policy in poll_once(files)]
 
 
 # -- many threads ------------------------------------------------------------------------------------------------------
 
 
 def test_an_older_policy_never_follows_a_newer_one(path, hook):
-    """A thread that is slow to put in force what it found keeps others from finding more, and from nothing else."""
+    """A thread that is slow to apply an update keeps others from polling, and from nothing else."""
     slow, over = threading.Event(), threading.Event()
 
-    class Slow(One):
+    class Slow(OneTierAccounts):
         def with_policy(self, policy):
             if policy.version == "2":
                 slow.set()
@@ -351,28 +351,28 @@ def test_an_older_policy_never_follows_a_newer_one(path, hook):
 
     enforcer = Enforcer(Policy.load(path), accounts=Slow(), hooks=[hook])
     enforcer.watch(path, every=SOON)
-    replaced(path, written(2))
+    replace_file(path, policy_text(2))
     late = threading.Thread(target=in_force, args=(enforcer,))
     late.start()
     assert slow.wait(60)
-    replaced(path, written(3))
+    replace_file(path, policy_text(3))
     assert ("1", 1) == in_force(enforcer)
     over.set()
     late.join()
     assert ("3", 3) == in_force(enforcer)
-    assert ["2", "3"] == [told.after for told in hook.of(events.Reloaded)[1:]]
+    assert ["2", "3"] == [reported.after for reported in hook.of(events.Reloaded)[1:]]
 
 
 def test_news_that_nobody_could_put_in_force_waits_for_the_next_look(path):
     files, news = PolicyFiles(path), []
-    replaced(path, written(2))
+    replace_file(path, policy_text(2))
     files.poll()
     files.poll()
     with files._lock:
         files.deliver(news.append)
         files.poll()
     assert [] == news
-    assert ["2"] == [policy.version for policy in found(files)]
+    assert ["2"] == [policy.version for policy in poll_once(files)]
 
 
 def test_of_many_threads_that_read_the_clock_at_once_one_looks():
@@ -389,13 +389,13 @@ def test_of_many_threads_that_read_the_clock_at_once_one_looks():
 def test_a_hook_may_ask_while_it_is_told_of_a_reload(path):
     seen = []
 
-    def told(event):
+    def on_event(event):
         if isinstance(event, events.Reloaded):
             seen.append(in_force(enforcer))
 
-    enforcer = Enforcer(Policy.load(path), accounts={"acme": "one"}, hooks=[told])
+    enforcer = Enforcer(Policy.load(path), accounts={"acme": "one"}, hooks=[on_event])
     enforcer.watch(path, every=SOON)
-    replaced(path, written(2))
+    replace_file(path, policy_text(2))
     assert ("2", 2) == in_force(enforcer)
     assert [("1", 1), ("2", 2)] == seen
 
@@ -417,13 +417,13 @@ def test_a_definition_that_lacks_its_last_line_never_takes_effect(path, whole, p
     whole = whole.replace("tiers:\n", "tiers:\n  one: {rank: 1}\n")
     path.write_text(start + whole)
     files = PolicyFiles(path)
-    replaced(path, start + whole.replace(part, ""))
-    assert [] == found(files)
-    assert [True] == ["under the same version '7'" in told for told in found(files)]
+    replace_file(path, start + whole.replace(part, ""))
+    assert [] == poll_once(files)
+    assert [True] == ["under the same version '7'" in reported for reported in poll_once(files)]
 
 
 def test_a_whole_policy_that_is_cut_anywhere_is_a_problem_and_no_error_of_ours(tmp_path):
-    """A tier that is bad already is not looked at again by what others say of it."""
+    """A faulty tier causes no errors in checks of other tiers."""
     shipped = Path(__file__).resolve().parents[2] / "policies" / "customer-tiers"
     for name, lines in (("sla.yaml", (16, 59, 102)), ("transitions.yaml", (9, 40)), ("tiers.yaml", (30, 117))):
         for kept in lines:

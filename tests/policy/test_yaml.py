@@ -1,4 +1,4 @@
-"""Files become one tree, and whatever is no policy file becomes a problem: nothing else is ever raised."""
+"""Files become one tree; any other content is a `PolicyError`."""
 
 import os
 import random
@@ -39,14 +39,14 @@ def load(folder, *texts):
 
 
 def problems(folder, *texts):
-    """Return the problems of *texts*, one line each, the folder's name left out."""
+    """Return the problems of *texts*, one line each, without the folder's name."""
     with pytest.raises(PolicyError) as error:
         load(folder, *texts)
     return [str(problem).replace(f"{folder}/", "") for problem in error.value.problems]
 
 
 def values(folder, text):
-    """Return what the values of a tier are, written as *text*."""
+    """Return the values of a tier with the value *text* under the key `k`."""
     return load(folder, MINIMAL, f"tiers:\n  pro:\n    values:\n      k: {text}\n").tiers["pro"].values
 
 
@@ -82,7 +82,7 @@ def values(folder, text):
     ],
 )
 def test_what_cannot_be_read_is_one_problem_of_its_file(tmp_path, data, says):
-    """The report names file and line, and what to do."""
+    """The report has file, line and cure."""
     (line,) = problems(tmp_path, data)
 
     assert line.startswith(says)
@@ -106,12 +106,12 @@ def test_what_cannot_be_read_is_one_problem_of_its_file(tmp_path, data, says):
     ],
 )
 def test_what_yaml_can_do_beyond_data_is_refused(tmp_path, text, says):
-    """Anchors, aliases, merges, tags and keys written twice are problems of their line."""
+    """Anchors, aliases, merges, tags and duplicate keys are problems of their line."""
     assert any(line.startswith(says) for line in problems(tmp_path, text))
 
 
 def test_names_are_not_called_unknown_while_a_file_cannot_be_read(tmp_path):
-    """What is missing may stand in the file that is broken; problems of shape are told all the same."""
+    """Missing names may be defined in the faulty file; type errors are reported."""
     broken = "features: {sso: ["
     tiers = "policy: {version: 1}\ntiers: {a: {rank: first, features: [sso]}}\n"
 
@@ -130,7 +130,7 @@ def test_names_are_not_called_unknown_while_a_file_cannot_be_read(tmp_path):
     ],
 )
 def test_a_path_that_leads_nowhere_is_a_problem(tmp_path, name, says):
-    """Absent, impossible, endless, or a folder without policies."""
+    """Missing, impossible, endless, or a folder without policies."""
     path = os.path.join(tmp_path, name)  # noqa: PTH118 - Path would drop the dot
 
     with pytest.raises(PolicyError) as error:
@@ -150,7 +150,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 
 def test_an_unreadable_file_is_a_problem_beside_the_others(tmp_path):
-    """A link that leads nowhere hides no other problem."""
+    """A broken link hides no other problem."""
     (tmp_path / "z.yaml").symlink_to("nowhere")
 
     lines = problems(tmp_path, MINIMAL.replace("kind: rate", "kind: rat"))
@@ -162,7 +162,7 @@ def test_an_unreadable_file_is_a_problem_beside_the_others(tmp_path):
 
 
 def test_a_folder_is_its_yaml_files_and_nothing_else(tmp_path):
-    """Hidden files, other suffixes and inner folders are left alone."""
+    """Hidden files, other suffixes and subfolders are ignored."""
     (tmp_path / "b.yml").write_text("features: {export: Export}\ntiers: {pro: {features: [export]}}\n")
     (tmp_path / ".hidden.yaml").write_text("[")
     (tmp_path / "c.json").write_text("[")
@@ -175,7 +175,7 @@ def test_a_folder_is_its_yaml_files_and_nothing_else(tmp_path):
 
 
 def test_a_path_may_be_a_str_a_path_or_bytes(tmp_path):
-    """Whatever names a file."""
+    """All types of paths are accepted."""
     file = tmp_path / "policy.yaml"
     file.write_text(MINIMAL)
 
@@ -183,7 +183,7 @@ def test_a_path_may_be_a_str_a_path_or_bytes(tmp_path):
 
 
 def test_parts_of_a_tier_may_stand_in_several_files(tmp_path):
-    """Mappings are merged deeply, lists of features joined."""
+    """Mappings are merged recursively, lists of features are joined."""
     more = """\
 limits: {seats: {kind: allocation}}
 tiers:
@@ -217,7 +217,7 @@ tiers:
     ],
 )
 def test_what_is_written_in_two_files_is_a_problem_that_names_both(tmp_path, text, says):
-    """Neither file wins."""
+    """Neither file has priority."""
     (line,) = problems(tmp_path, MINIMAL, text)
 
     assert line.startswith(says)
@@ -261,7 +261,7 @@ def test_what_is_written_in_two_files_is_a_problem_that_names_both(tmp_path, tex
     ],
 )
 def test_a_value_has_the_type_that_is_written(tmp_path, text, value):
-    """YAML 1.2: numbers are exact, quotes make a text, and only true and false are bools."""
+    """YAML 1.2: numbers are exact, quoted scalars are texts, only true and false are bools."""
     found = values(tmp_path, text)["k"]
 
     assert (value, type(value)) == (found, type(found))
@@ -307,7 +307,7 @@ def test_no_commitment_is_none_with_its_text_below(tmp_path):
     ],
 )
 def test_a_value_that_cannot_be_says_what_to_write(tmp_path, text, says):
-    """Nothing is read as something that it does not say."""
+    """Values are never guessed."""
     with pytest.raises(PolicyError) as error:
         values(tmp_path, text)
 
@@ -325,14 +325,14 @@ def file(tmp_path_factory):
 
 
 def problems_of(read, what):
-    """Return what a policy error says against *what*; any other error is the test's failure."""
+    """Return the problems or warnings of a policy; any other exception fails the test."""
     try:
         return read(what).warnings
     except PolicyError as error:
         return error.problems
 
 
-def loads_or_is_a_policy_error(file, data):
+def assert_loads_or_policy_error(file, data):
     file.write_bytes(data)
 
     assert all(problem.cure and problem.problem for problem in problems_of(Policy.load, file))
@@ -341,23 +341,23 @@ def loads_or_is_a_policy_error(file, data):
 @given(data=st.one_of(st.binary(), st.text().map(str.encode), st.text("{}[]:,-?&*!|>'\"%@`# \n\tab1.").map(str.encode)))
 @MANY
 def test_any_bytes_load_or_are_a_policy_error(file, data):
-    """No text makes anything else come out."""
-    loads_or_is_a_policy_error(file, data)
+    """No bytes raise any other exception."""
+    assert_loads_or_policy_error(file, data)
 
 
 @given(seed=st.integers(0, 2**32))
 @MANY
 def test_a_policy_with_pieces_exchanged_loads_or_is_a_policy_error(file, seed):
-    """Lines, words and characters of a whole policy, dropped, doubled and exchanged."""
+    """Lines, words and characters of a policy are dropped, doubled and replaced."""
     rng = random.Random(seed)
     text = (FOLDER / "photo-lab.yaml").read_text(encoding="utf-8")
     for _ in range(rng.randrange(1, 6)):
         text = mutated(text, rng)
-    loads_or_is_a_policy_error(file, text.encode("utf-8", "surrogatepass"))
+    assert_loads_or_policy_error(file, text.encode("utf-8", "surrogatepass"))
 
 
 def mutated(text, rng):
-    """Return *text* with one piece of it dropped, doubled or replaced by another or by a hard word."""
+    """Return *text* with one piece dropped, doubled or replaced, possibly by a special word."""
     by = rng.choice(["\n", " ", ": ", ""])
     pieces = text.split(by) if by else list(text)
     at, other = rng.randrange(len(pieces)), rng.randrange(len(pieces))
@@ -410,7 +410,7 @@ def test_any_mapping_parses_or_is_a_policy_error(mapping):
 
 
 def test_a_mapping_that_contains_itself_ends_at_the_depth_of_files():
-    """It is refused after a moment, with a few problems."""
+    """It is refused with a few problems."""
     endless = {"policy": {"version": 1}}
     endless["tiers"] = endless["values"] = endless
 
