@@ -83,6 +83,13 @@ def test_a_page_has_no_line_of_more_than_400_characters(page):
     assert [] == [(at, len(line)) for at, line in enumerate(lines, 1) if len(line) > 400]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_uses_the_words_of_the_field(page):
+    everyday = r"\b(?:nobody|somebody|whoever|anew|beside|at ease)\b"
+
+    assert [] == re.findall(everyday, prose(page.read_text(encoding="utf-8")))
+
+
 # -- what stands in backticks --------------------------------------------------------------------------------------
 
 
