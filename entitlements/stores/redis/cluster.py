@@ -1,4 +1,9 @@
-"""Pools to a cluster, for threads and for an event loop; redis-py finds the node of each key."""
+"""
+Pools to a cluster, for threads and for an event loop; redis-py finds the node of each key.
+
+Every exception of redis-py is a `StoreError`, also one that is none of its own: it may close the connections
+of a failed node under a call that is about to write, which then raises `AttributeError`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
+from entitlements.errors import StoreError
 from entitlements.ports import Pending
 from entitlements.stores.errors import Overloaded
 from entitlements.stores.pending import run_in_task
@@ -18,7 +24,7 @@ from entitlements.stores.redis.clients import make_async_cluster, make_cluster
 from entitlements.stores.redis.deadlines import START_UP, StartUp, fail_after
 from entitlements.stores.redis.encoding import Call, Request
 from entitlements.stores.redis.error_map import failure, is_refused, unreachable
-from entitlements.stores.redis.pool import ERRORS, acquire_slot, check_version
+from entitlements.stores.redis.pool import acquire_slot, check_version
 from entitlements.stores.redis.slots import AsyncSlots, Slots
 from entitlements.stores.redis.timed_connections import call_deadline
 from entitlements.stores.redis.url import Target
@@ -49,7 +55,9 @@ class ClusterPool:
             client = self._connected(deadline)
             with call_deadline(deadline):
                 reply = self._evaluate(client, request.call)
-        except ERRORS as error:
+        except StoreError:
+            raise
+        except Exception as error:
             raise (unreachable if is_refused(error) else failure)(error, self._target.shown) from error
         finally:
             self._slots.release()
@@ -92,7 +100,7 @@ class ClusterPool:
         except BaseException as error:
             if client:
                 client.close()
-            if isinstance(error, ERRORS):
+            if isinstance(error, Exception) and not isinstance(error, StoreError):
                 raise unreachable(error, self._target.shown) from error
             raise
         return client
@@ -112,7 +120,7 @@ class ClusterPool:
         try:
             with call_deadline(deadline, len(manager.startup_nodes)):
                 refresh()
-        except ERRORS:
+        except Exception:  # noqa: BLE001 - redis-py's errors, and its accidents
             self._refresh_map = refresh
 
     @staticmethod
@@ -153,7 +161,9 @@ class AsyncClusterPool:
                 if not self._connected:
                     await self._connect()
                 reply = await self._evaluate(request.call)
-        except ERRORS as error:
+        except StoreError:
+            raise
+        except Exception as error:
             known = self._connected and not is_refused(error)
             raise (failure if known else unreachable)(error, self._shown) from error
         finally:
@@ -167,7 +177,9 @@ class AsyncClusterPool:
         try:
             async with fail_after(START_UP):
                 await self._connect()
-        except ERRORS as error:
+        except StoreError:
+            raise
+        except Exception as error:
             raise unreachable(error, self._shown) from error
 
     async def aclose(self) -> None:

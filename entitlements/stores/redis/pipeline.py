@@ -24,7 +24,7 @@ from entitlements.stores.redis.deadlines import LONGEST_WAIT, START_UP, ExpiryTi
 from entitlements.stores.redis.encoding import Call, Request, pack_command
 from entitlements.stores.redis.error_map import failure, is_elsewhere, unreachable
 from entitlements.stores.redis.pipeline_protocol import PipelineProtocol
-from entitlements.stores.redis.pool import ERRORS, check_version, sentinel_clients
+from entitlements.stores.redis.pool import check_version, sentinel_clients
 from entitlements.stores.redis.scripts import MAX_LOADS, Script
 
 if TYPE_CHECKING:
@@ -226,10 +226,10 @@ class Pipeline:
         except BaseException as error:
             self._connecting = None
             await connection.disconnect(nowait=True)
-            if isinstance(error, ERRORS):
-                self._reject_queue(unreachable(error, self._shown), error)
-            elif isinstance(error, StoreError):
+            if isinstance(error, StoreError):
                 self._reject_queue(error, error)
+            elif isinstance(error, Exception):
+                self._reject_queue(unreachable(error, self._shown), error)
             else:
                 self._reject_queue(Unreachable(f"store {self._shown}: connecting has ended with {error!r}"), error)
                 raise

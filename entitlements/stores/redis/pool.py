@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import hiredis
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
+from entitlements.errors import StoreError
 from entitlements.stores.errors import Misconfigured, Overloaded
 from entitlements.stores.redis.acl import OLDEST
 from entitlements.stores.redis.clients import make_pool
@@ -166,13 +167,12 @@ class ConnectionPool:
             connection = Connection(redis_connection)
             if not self._is_connected:
                 check_version(connection.execute(pack_command(b"HELLO"), deadline), self._shown)
-        except ERRORS as error:
+        except BaseException as error:
+            redis_connection.disconnect()
+            if not isinstance(error, Exception) or isinstance(error, StoreError):
+                raise
             self._keep_addresses(redis_connection.addresses)
-            redis_connection.disconnect()
             raise unreachable(error, self._shown) from error
-        except BaseException:
-            redis_connection.disconnect()
-            raise
         self._keep_addresses((connection.address,))
         self._is_connected = True
         return connection
