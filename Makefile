@@ -31,7 +31,7 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-api test quick coverage test-full lint format bench bench-full wheel lock clean
+.PHONY: help demo demo-api test quick coverage test-full lint format bench bench-full wheel api lock clean
 
 help:
 	@echo 'make demo       a tour of the library in one program'
@@ -46,6 +46,7 @@ help:
 	@echo 'make bench      the main benchmarks: in process, and on a Valkey beside floors and peers; some minutes'
 	@echo 'make bench-full every benchmark, on Redis and Valkey, and its plots; two hours'
 	@echo 'make wheel      build the wheel and try it away from the source'
+	@echo 'make api        list the public API in tests/project/public_api.txt, after a change of it'
 	@echo 'make lock       write uv.lock anew after a change in pyproject.toml'
 	@echo 'make clean      remove everything that make has built'
 
@@ -103,6 +104,9 @@ wheel: $(venv_stamp)
 	$(uv) venv --quiet --python $(python) "$$away/venv" && \
 	$(uv) pip install --quiet --python "$$away/venv" "$$away"/*.whl && \
 	cd "$$away" && venv/bin/python -I wheel_smoke.py *.whl
+
+api: $(venv_stamp)
+	$(python) tests/helpers/public_api.py
 
 lock: $(uv_stamp)
 	$(uv) lock --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from entitlements.ports import Clock
 
+__all__ = ["system_clock"]
+
 _YEAR_9999 = 253_370_764_800_000_000
 
 

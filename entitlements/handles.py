@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from entitlements.model.policy import Value
     from entitlements.resolved_cache import ResolvedAccount
 
+__all__ = ["AsyncBoundAccount", "BoundAccount"]
+
 E = TypeVar("E")
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from entitlements.model.decision import Decision
 
+__all__ = ["AsyncReservation", "Reservation"]
+
 
 class Reservation:
     """

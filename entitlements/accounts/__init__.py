@@ -56,9 +56,6 @@ __all__ = [
     "LocalAccounts",
     "StaticAccounts",
     "ThreadedAccounts",
-    "is_async",
-    "open_accounts",
-    "open_async_accounts",
 ]
 
 

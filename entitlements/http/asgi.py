@@ -98,7 +98,7 @@ class EntitlementsMiddleware:
             problems=problems,
             on_denied=on_denied,
         )
-        self._fast_path = self._routes.charger.fast_path
+        self._fast_path = self._routes._charger.fast_path
         self._on_denied = check_on_denied(on_denied)
         self._lifespan = LifespanMiddleware(app, enforcer=enforcer)
 
@@ -124,17 +124,17 @@ class EntitlementsMiddleware:
             limit = route.single_limit
             step = None if enforcer is None or limit is None else found._resolved.steps.get(limit)  # type: ignore[union-attr]
             if enforcer is None or step is None or step.facts is None:
-                await self._routes.serve(scope, receive, send, route, found)
+                await self._routes._serve(scope, receive, send, route, found)
                 return
             try:
                 answer = await enforcer._execute(step.order)
                 headers = self._fast_path.headers(step.facts, answer)  # type: ignore[arg-type]  # of a charge
                 decision = enforcer._finish(step, answer) if headers is None else None
             except Exception as error:  # noqa: BLE001 - a store failed: no request passes uncounted
-                await self._routes.refuse_error(scope, receive, send, route, found, error)
+                await self._routes._refuse_error(scope, receive, send, route, found, error)
                 return
             if headers is None:
-                await self._routes.serve_decided(scope, receive, send, route, found, decision=decision)
+                await self._routes._serve_decided(scope, receive, send, route, found, decision=decision)
             else:
                 await self.app(scope, receive, with_headers(send, headers))
         finally:

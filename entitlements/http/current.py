@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     Handle = AsyncBoundAccount | BoundAccount
 
+__all__ = ["current_account"]
+
 ACCOUNT: ContextVar[Handle] = ContextVar("entitlements.account")
 """The account of the current request."""
 

@@ -16,6 +16,8 @@ from entitlements.http.types import Scope, header_values
 from entitlements.model.account import Account
 from entitlements.model.names import check_id
 
+__all__ = ["Identify", "Identity", "Lookup", "api_key", "authenticated_user", "client_ip", "state_value"]
+
 Identity = str | Account | None
 Identify = Callable[[Scope], Identity | Awaitable[Identity]]
 """Returns the account of a scope: its id, an `Account`, or None if the request names no account."""

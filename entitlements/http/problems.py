@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from entitlements.http.types import Headers
     from entitlements.model.decision import Decision
 
+__all__ = ["Problems", "Refusal"]
+
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 """The type that draft-ietf-httpapi-ratelimit-headers-11 asks IANA to register, with `violated-policies`."""
 

@@ -66,7 +66,7 @@ class RoutesMiddleware:
         check_prefix(app, self._table)
         self._problems = problems or Problems()
         self._on_denied = check_on_denied(on_denied)
-        self.charger = RequestCharger(
+        self._charger = RequestCharger(
             app,
             enforcer,
             refund_on=refund_on,
@@ -88,11 +88,11 @@ class RoutesMiddleware:
         if outer is None or outer[0] is not self._enforcer:
             await self._refuse(scope, receive, send, self._problems.account_required())
             return
-        await self.serve(scope, receive, send, route, outer[1])
+        await self._serve(scope, receive, send, route, outer[1])
 
-    async def serve(self, scope: Scope, receive: Receive, send: Send, route: Route, account: Handle) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, route: Route, account: Handle) -> None:
         """Serve a request of *account* that matches *route*."""
-        charger, decision, standing = self.charger, None, None
+        charger, decision, standing = self._charger, None, None
         try:
             for name in route.requires:
                 decision = account.decide(name)
@@ -104,16 +104,16 @@ class RoutesMiddleware:
                 if decision is None:
                     standing = account.entitlements().refusal
         except Exception as error:  # noqa: BLE001 - a store, a directory or a rule failed: no request passes uncounted
-            await self.refuse_error(scope, receive, send, route, account, error)
+            await self._refuse_error(scope, receive, send, route, account, error)
             return
-        await self.serve_decided(scope, receive, send, route, account, decision=decision, standing=standing)
+        await self._serve_decided(scope, receive, send, route, account, decision=decision, standing=standing)
 
-    async def serve_decided(
+    async def _serve_decided(
         self, scope: Scope, receive: Receive, send: Send, route: Route, account: Handle, *,
         decision: Decision | None, standing: Reason | None = None,
     ) -> None:  # fmt: skip
         """Serve a request that was decided; without a decision, *standing* refuses it if there is one."""
-        charger = self.charger
+        charger = self._charger
         refused = standing if decision is None or fields_of(decision)[0] else decision
         if refused is not None:
             try:
@@ -143,14 +143,14 @@ class RoutesMiddleware:
         if charger.should_refund(response):
             await charger.refund_if_failed(response, decision)
 
-    async def refuse_error(
+    async def _refuse_error(
         self, scope: Scope, receive: Receive, send: Send, route: Route, account: Handle, error: Exception
     ) -> None:
         """Refuse a request whose decision failed with *error*."""
-        await self._refuse(scope, receive, send, self.charger.error_refusal(error, route, account))
+        await self._refuse(scope, receive, send, self._charger.error_refusal(error, route, account))
 
     async def _refuse(
         self, scope: Scope, receive: Receive, send: Send, refusal: Refusal, decision: Decision | None = None
     ) -> None:
-        headers = [] if decision is None else self.charger.headers(decision)
+        headers = [] if decision is None else self._charger.headers(decision)
         await refuse(scope, receive, send, refusal, headers=headers, on_denied=self._on_denied)

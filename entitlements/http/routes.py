@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 ROUTE_KEY = "entitlements.route"
 """Scope key of a route table and the rule that was found in it."""
 
-__all__ = ["Cost", "Route", "RouteTable", "route_of"]
+__all__ = ["Cost", "Route", "RouteTable"]
 
 
 def route_of(table: RouteTable, scope: Scope) -> Route:

@@ -15,6 +15,8 @@ from entitlements.model.charge import Part
 from entitlements.model.display import in_words
 from entitlements.model.limits import Limit, LimitValue
 
+__all__ = ["Considered", "Reason", "Remedy", "Verdict"]
+
 
 class Reason(StrEnum):
     """The reason of a decision, a closed set: four allow, nine refuse."""

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from entitlements.model.names import shown
 
+__all__ = ["to_datetime", "to_instant", "to_timedelta"]
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 SECOND = 1_000_000

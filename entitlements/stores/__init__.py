@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from entitlements.model.events import Event
     from entitlements.ports import AsyncStore, Clock, Store
 
-__all__ = ["AsyncMemoryStore", "MemoryStore", "guard_async_store", "guard_store", "open_async_store", "open_store"]
+__all__ = ["AsyncMemoryStore", "MemoryStore"]
 
 _NETWORKED = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 _VALKEY_SCHEMES = {

@@ -12,6 +12,8 @@ from entitlements.model.entitlements import Entitlements
 from entitlements.model.names import nearest, shown
 from entitlements.tiering.numbers import check_number
 
+__all__ = ["Component", "Health", "health"]
+
 _WEIGHTS = "health.weights."
 _MOST = Decimal(100)
 

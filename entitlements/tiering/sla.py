@@ -20,6 +20,8 @@ from entitlements.model.limits import NOT_INCLUDED
 from entitlements.model.problem import Problem
 from entitlements.tiering.support_clock import SupportClock
 
+__all__ = ["Commitment", "Progress", "ServiceLevel", "Ticket", "priorities", "service_level"]
+
 Zones = Callable[[str], tzinfo]
 """Returns a time zone by name, such as `zoneinfo.ZoneInfo`."""
 

@@ -10,6 +10,8 @@ from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import NOT_INCLUDED
 from entitlements.tiering.numbers import check_number
 
+__all__ = ["Credit", "Uptime", "uptime"]
+
 CENT = Decimal("0.01")
 
 
