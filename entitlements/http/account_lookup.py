@@ -74,10 +74,8 @@ class AccountFinder:
         return self._load(scope, identity)
 
     def _attach(self, scope: Scope, handle: Handle) -> Handle:
-        state = scope.get("state")
-        if state is None:
-            state = scope["state"] = {}
-        state["account"] = handle
+        state = scope.get("state")  # a copy: some servers share one dictionary between the requests of a connection
+        scope["state"] = {"account": handle} if state is None else {**state, "account": handle}
         scope[HANDLE_KEY] = (self._enforcer, handle, self._identify)
         return handle
 
@@ -109,6 +107,12 @@ class AccountFinder:
             return self._problems.account_required()
         _log.error("account lookup failed, request refused\n%s", redacted_traceback(error, id))
         return self._problems.unavailable()
+
+
+def handle_of(scope: Scope) -> Handle | None:
+    """Return the handle that a middleware around the application found for this scope; None if it found none."""
+    found = scope.get(HANDLE_KEY)
+    return None if found is None else found[1]
 
 
 def check_enforcer(enforcer: object) -> AsyncEnforcer | Enforcer:

@@ -36,6 +36,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from entitlements.errors import Denied
 from entitlements.handles import AsyncBoundAccount, BoundAccount
+from entitlements.http.account_lookup import handle_of
 from entitlements.http.costs import BadRequest
 from entitlements.http.current import ENFORCER
 from entitlements.http.fastapi.charges import charge_denial, charge_of, check_dependency_scope, endpoint_denial
@@ -68,14 +69,14 @@ def account(request: HTTPConnection) -> Handle:
     Raises:
         AccountRequired: If it found none, as on an exempt route; answered with 401.
     """
-    found = getattr(request.state, "account", None)
+    found = handle_of(request.scope)  # `request.state` may be the application's own, or shared by a server
     if found is None:
         _log.warning(
             "an endpoint needs the account, and no middleware has found one: put EntitlementsMiddleware around"
             " the application, or take this route from the exempt ones"
         )
         raise AccountRequired
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 CurrentAccount = Annotated[AsyncBoundAccount, Depends(account)]
