@@ -21,6 +21,7 @@ from entitlements.errors import AccountError, NotLoaded, UnknownAccount
 from entitlements.model.account import Account
 from entitlements.model.names import check_id
 from entitlements.model.policy import PolicyData
+from entitlements.model.prepared import prepared_of
 from entitlements.policy.accounts import bind
 from entitlements.rules.resolve import resolve, resolve_unknown
 
@@ -106,7 +107,7 @@ class ResolvedAccount:
 
     def __post_init__(self) -> None:
         self.answers = self.entitlements.answers
-        self.steps = self.entitlements.prepared.steps
+        self.steps = prepared_of(self.entitlements).steps
 
 
 def require_account(kept: ResolvedAccount) -> Account:

@@ -44,7 +44,7 @@ class Entitlements:
         note: For an unknown account, the reason that it is unknown.
         adjustments: The add-ons, grants and overrides that were considered for a name, and
             the source that won; only for names that they mention.
-        prepared: What `rules/` has derived from these entitlements so far.
+        _prepared: What `rules/` has derived from these entitlements so far.
     """
 
     account: str
@@ -60,7 +60,7 @@ class Entitlements:
     tiers: tuple[TierSource, ...] = ()
     note: str = ""
     adjustments: Mapping[str, tuple[str | None, tuple[Considered, ...]]] = field(default_factory=dict)
-    prepared: Prepared = field(default_factory=Prepared, repr=False)
+    _prepared: Prepared = field(default_factory=Prepared, repr=False)
 
     def __repr__(self) -> str:
         """Return the account, its tier and the policy version; the full snapshot is pages long."""

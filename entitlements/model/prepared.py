@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from entitlements.model.entitlements import Entitlements
     from entitlements.model.facts import Facts
 
 
@@ -22,6 +25,10 @@ class Prepared:
         self.facts: dict[str, Facts] = {}
         self.steps: dict[str, Any] = {}
         self.drafts: dict[tuple[object, ...], Any] = {}
+
+
+prepared_of: Callable[[Entitlements], Prepared] = attrgetter("_prepared")
+"""Return what `rules/` has derived from entitlements; costs no Python call."""
 
 
 class Derived:

@@ -8,6 +8,7 @@ from entitlements.model.entitlements import Entitlements, TierSource
 from entitlements.model.facts import Considered, Facts, Reason, Verdict
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue
 from entitlements.model.policy import AddOn, PolicyData, Tier
+from entitlements.model.prepared import prepared_of
 from entitlements.rules.sources import raised_limit, tier_value
 
 
@@ -23,11 +24,11 @@ def facts(entitlements: Entitlements, name: str) -> Facts:
         UnknownFeature: For a name that the policy does not know.
     """
     try:
-        found = entitlements.prepared.facts.get(name)
+        found = prepared_of(entitlements).facts.get(name)
     except TypeError:  # a list, say, which is no key
         raise entitlements.policy.unknown(name) from None
     if found is None:
-        found = entitlements.prepared.facts[name] = _compile(entitlements, name)
+        found = prepared_of(entitlements).facts[name] = _compile(entitlements, name)
     return found
 
 

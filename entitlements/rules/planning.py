@@ -16,6 +16,7 @@ from entitlements.model.charge import Charge, Part, Recall, Verb
 from entitlements.model.facts import Facts, Reason
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Limit, Mode, Quota, Rate, Size
 from entitlements.model.names import MAX_COUNT, check_count, check_id, shown
+from entitlements.model.prepared import prepared_of
 from entitlements.rules.explain import facts
 from entitlements.rules.periods import month_ends
 
@@ -151,7 +152,7 @@ def plan(
 
 def _draft(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *, keyed: bool) -> Draft:
     """Return the draft for these units; it is kept until a period ends."""
-    drafts, which = entitlements.prepared.drafts, (keyed, *wanted.items())
+    drafts, which = prepared_of(entitlements).drafts, (keyed, *wanted.items())
     draft: Draft | None = drafts.get(which)
     if draft is None or not draft.since <= now < draft.until:
         draft = _drafted(entitlements, wanted, now, keyed=keyed)

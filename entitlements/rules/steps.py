@@ -29,6 +29,7 @@ from entitlements.model.charge import (
 from entitlements.model.decision import Decision
 from entitlements.model.limits import Allocation, Quota, Rate
 from entitlements.model.names import check_count, check_id, shown
+from entitlements.model.prepared import prepared_of
 from entitlements.rules.decisions import about_feature, deciding, period_of, refund_of, usage_of, without_store
 from entitlements.rules.explain import facts
 from entitlements.rules.planning import (
@@ -106,7 +107,7 @@ def charge(
     if plain and isinstance(what, str) and _is_constant(planned):
         if planned.order is not None:
             step = replace(step, facts=planned.limits[0].facts)
-        entitlements.prepared.steps[what] = step
+        prepared_of(entitlements).steps[what] = step
     return step
 
 

@@ -42,7 +42,7 @@ asks = st.tuples(
 def without_drafts(account):
     """Return what is prepared for an account, but for its drafts."""
     prepared = Prepared()
-    prepared.facts = account.prepared.facts
+    prepared.facts = account._prepared.facts
     return prepared
 
 
@@ -52,10 +52,10 @@ def test_a_plan_is_as_if_nothing_had_been_planned_before(anchor, now, asked):
     for move, wanted, key, verb in asked:
         now += move
         named = {"operation": "o", "key": key}
-        assert plan(replace(account, prepared=without_drafts(account)), verb, wanted, now, **named) == plan(
+        assert plan(replace(account, _prepared=without_drafts(account)), verb, wanted, now, **named) == plan(
             account, verb, wanted, now, **named
         )
-        assert DRAFTS >= len(account.prepared.drafts)
+        assert DRAFTS >= len(account._prepared.drafts)
 
 
 def test_what_a_charge_stands_for_does_not_hang_on_who_asked_first():
