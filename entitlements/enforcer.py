@@ -194,7 +194,7 @@ class Enforcer:
             account: An id, or an `Account`.
             what: A limit's name, or `{limit: units}`.
             n: Units of a single limit, 1 to 2^53-1.
-            key: An idempotency key: a repeat within 24 hours returns the first decision.
+            key: An idempotency key: a repeat within 24 hours returns the first decision, unless that was refunded.
             scope: For limits with a `per`, the scope whose meter is charged in addition to the account's own.
 
         Raises:

@@ -168,6 +168,8 @@ class Refund:
         taken: The parts of a charge of rates alone, each with the line that says what it took.
         scope: The charge's scope.
         deadline: Time budget in microseconds; 0 for the default.
+        charged_at: The instant of the charge by the store's clock, where its operation id is a caller's key: a
+            refund frees the key, so the key may stand for a later charge. None if it is unknown.
     """
 
     account: str
@@ -176,6 +178,7 @@ class Refund:
     taken: tuple[tuple[Part, Line], ...] = ()
     scope: str | None = None
     deadline: int = 0
+    charged_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

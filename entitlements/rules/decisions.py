@@ -127,7 +127,9 @@ def refund_of(decision: Decision, *, rates: bool) -> Refund | None:
     if not decision.allowed or not comes_back or not taken:
         return None
     taken_rates = tuple((part, line) for part, line in taken if isinstance(part.limit, Rate))
-    return Refund(decision.account, receipt.operation, rates, taken_rates, receipt.scope)
+    keyed = receipt.operation is not None and receipt.operation.startswith("k:")
+    charged_at = receipt.now if keyed and not receipt.degraded else None
+    return Refund(decision.account, receipt.operation, rates, taken_rates, receipt.scope, charged_at=charged_at)
 
 
 def usage_of(entitlements: Entitlements, part: Part, line: Line) -> Usage:

@@ -45,7 +45,11 @@ def settle(ledger: Ledger, scoped: Ledger, order: Settle, now: int) -> Settled:
 
 
 def refund(ledger: Ledger, scoped: Ledger, order: Refund, now: int) -> bool:
-    """Return the units of a charge, once, to the periods that they were taken from."""
+    """
+    Return the units of a charge, once, to the periods that they were taken from.
+
+    A caller's key is free afterwards: the next charge with it counts.
+    """
     sweep(ledger, now)
     if order.operation is None:
         units = [_refund_rate(ledger, scoped, part, line.taken, line.mark, now) for part, line in order.taken]
@@ -53,8 +57,12 @@ def refund(ledger: Ledger, scoped: Ledger, order: Refund, now: int) -> bool:
     operation = ledger.operation(order.operation, now)
     if operation is None or operation.ended or not operation.debits:
         return False
+    if order.charged_at not in (None, operation.outcome.now):  # the key stands for a later charge
+        return False
     debits = [each for each in operation.debits if each.amount and (each.kind is not Rate or order.rates)]
     returned = [_refund_debit(ledger, scoped, order, each, now) for each in debits]
+    if debits and operation.keyed:
+        ledger.drop(order.operation)
     operation.ended = bool(debits)
     return any(returned)
 

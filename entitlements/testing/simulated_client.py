@@ -118,7 +118,8 @@ class SimulatedClient:
         others = {rate.name: (Part(rate, 1), Line(True, 0)) for rate in RATES}
         rates = tuple({**others, **taken}.values())  # its id may stand for a later charge of other rates
         rates = tuple(each for each in rates if self.exact or _is_durable(each[0].limit))
-        return Refund(self.account, charge.operation, template.flag, rates, charge.scope)
+        charged_at = outcome.now if charge.keyed and template.pick % 2 else None
+        return Refund(self.account, charge.operation, template.flag, rates, charge.scope, charged_at=charged_at)
 
     def _repeat(self, template: OrderTemplate) -> Order:
         if not self.charges:

@@ -219,6 +219,8 @@ class Model:
             self.anonymous = max(0, self.anonymous - units["agents"])
         back = before + held - len(self.holders) - self.anonymous
         kept.refunded = True
+        if kept.order.keyed:
+            del self.kept[order.operation]  # the key is free again
         return True if back else None if units.get("api") else False
 
 

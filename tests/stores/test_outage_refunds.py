@@ -180,18 +180,40 @@ def test_a_refund_whose_outcome_is_unknown_is_not(enforcer, store):
     assert not enforcer.refund(decision, rates=True)
 
 
-@pytest.mark.parametrize("key", [None, "mine"])
-def test_what_waits_is_given_back_once_and_its_key_stands_for_it(enforcer, store, key):
-    store.how = "refused"
-    decision = enforcer.consume("acme", "exports", 2, key=key)
+@pytest.mark.parametrize("how", ["refused", "silent", "lost"])
+def test_what_waits_is_refunded_once(enforcer, store, how):
+    store.how = how
+    decision = enforcer.consume("acme", "exports", 2)
     assert [True, False, False] == [enforcer.refund(decision) for _ in "123"]
-    if key:
-        assert enforcer.consume("acme", "exports", 2, key=key).replayed
     back(enforcer, store)
     assert 0 == used(store, "exports")
-    if key:
-        assert enforcer.consume("acme", "exports", 2, key=key).replayed
-        assert 0 == used(store, "exports")
+
+
+@pytest.mark.parametrize("how", ["refused", "silent", "lost"])
+def test_a_key_whose_charge_was_refunded_in_an_outage_charges_again_there_and_afterwards(enforcer, store, how):
+    store.how = how
+    first = enforcer.consume("acme", "exports", 2, key="mine")
+    assert [True, False] == [enforcer.refund(first) for _ in "12"]
+    second = enforcer.consume("acme", "exports", 2, key="mine")
+    assert (True, False) == (second.allowed, second.replayed)
+    assert enforcer.consume("acme", "exports", 2, key="mine").replayed
+    back(enforcer, store)
+    assert 2 == used(store, "exports")
+    assert enforcer.consume("acme", "exports", 2, key="mine").replayed
+    assert [True, False] == [enforcer.refund(second) for _ in "12"]
+    assert not enforcer.consume("acme", "exports", 2, key="mine").replayed
+    assert 2 == used(store, "exports")
+
+
+def test_a_refund_that_is_replayed_late_leaves_what_its_key_has_charged_since(enforcer, store):
+    """The reply to the refund is lost; another process repeats the work with the key before the journal is replayed."""
+    decision = enforcer.consume("acme", "leads", 3, key="mine")
+    store.how = "lost"
+    assert enforcer.refund(decision)
+    elsewhere = Enforcer(POLICY, accounts={"acme": "one"}, store=store.store)
+    assert not elsewhere.consume("acme", "leads", 3, key="mine").replayed
+    back(enforcer, store)
+    assert 3 == used(store)
 
 
 def test_a_refund_that_leaves_rates_alone_gives_nothing_back_of_a_rate_with_a_key(enforcer, store):

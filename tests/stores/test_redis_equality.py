@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 from contextlib import suppress
 
 import pytest
@@ -12,7 +13,7 @@ from redis.exceptions import ResponseError
 from strategies import NOW
 
 from entitlements.model.answers import Status
-from entitlements.model.charge import Charge, Part, Read, ReadHistory, Refund, SetUsage, Verb
+from entitlements.model.charge import Charge, Part, Read, ReadHistory, Refund, Settle, SetUsage, Verb
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
 from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, Mode, Quota, Rate
 from entitlements.rules.ledger import MAX_OPERATIONS, MAX_SWEPT_RESERVATIONS
@@ -119,6 +120,55 @@ def test_what_came_just_now_is_kept_alike_although_all_others_are_callers(both):
     assert [False, True] == [both(Refund(ACCOUNT, f"o:{number}")) for number in range(2)]
     assert Status.ADMITTED is both(leads(1, operation="k:0", keyed=True)).status
     assert Status.REPLAYED is both(leads(1, operation="k:2", keyed=True)).status
+
+
+def test_a_key_that_is_refunded_is_free_and_a_late_refund_leaves_its_next_charge(both):
+    order = leads(2, operation="k:job", keyed=True)
+    first = both(order)
+    assert both(Refund(ACCOUNT, "k:job", charged_at=first.now))
+    both.clock.now += SECOND
+    second = both(order)
+
+    assert Status.ADMITTED is second.status
+    assert not both(Refund(ACCOUNT, "k:job", charged_at=first.now))
+    assert Status.REPLAYED is both(order).status
+    assert both(Refund(ACCOUNT, "k:job", charged_at=second.now))
+    assert not both(Refund(ACCOUNT, "k:job"))
+    assert 0 == both(Read(ACCOUNT, order.parts)).lines[0].used
+
+
+def test_a_key_that_reserves_and_cancels_again_and_again_takes_one_place_in_the_list(both, valkey):
+    reserving = leads(1, verb=Verb.RESERVE, operation="k:job", keyed=True, ttl=HOUR)
+    both(leads(1, operation="k:first", keyed=True))
+    for _ in range(100):
+        both.clock.now += SECOND
+        both(reserving)
+        both(Settle(ACCOUNT, "k:job", ()))
+
+    with valkey.client() as client:
+        *_, tail, count = struct.unpack(">BIqqIqqI", client.hget(account_key("ent", ACCOUNT), "m"))
+    assert (1, 1) == (tail, count)
+
+
+def test_one_call_moves_past_few_of_the_places_that_dropped_operations_leave(both, valkey):
+    """Others come in between, so that each dropped key leaves a hole."""
+    both(leads(1, operation="k:first", keyed=True))
+    for number in range(400):
+        both(leads(1, operation=f"k:{number}", keyed=True))
+        both(leads(1, operation="k:last", keyed=True))
+        both(Refund(ACCOUNT, f"k:{number}"))
+        both(Refund(ACCOUNT, "k:last"))
+    both.clock.now += DAY
+
+    with valkey.client() as client:
+        *_, head, tail, count = struct.unpack(">BIqqIqqI", client.hget(account_key("ent", ACCOUNT), "m"))
+        assert (0, 401, 1) == (head, tail, count)
+        for number in range(12):
+            client.config_resetstat()
+            both(leads(1, operation=f"o:{number}"))
+            assert client.info("commandstats").get("cmdstat_hget", {"calls": 0})["calls"] < 150
+        *_, head, tail, count = struct.unpack(">BIqqIqqI", client.hget(account_key("ent", ACCOUNT), "m"))
+    assert (head, 0) == (tail, count)
 
 
 def test_expired_operations_go_four_at_a_time_and_their_ids_can_come_back(both):

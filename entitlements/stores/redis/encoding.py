@@ -205,7 +205,9 @@ def _encode_amount(name: str, amount: int) -> bytes:
 
 def _refund_args(order: orders.Refund) -> tuple[str | None, tuple[bytes, ...]]:
     rates = [_TAKEN.pack(line.taken, line.mark) + _encode_part(part) for part, line in order.taken]
-    return order.scope, (b"refund", (order.operation or "").encode(), b"1" if order.rates else b"0", *rates)
+    charged_at = b"" if order.charged_at is None else _NUMBER.pack(order.charged_at)
+    flags = (b"1" if order.rates else b"0") + charged_at
+    return order.scope, (b"refund", (order.operation or "").encode(), flags, *rates)
 
 
 _ARGS: dict[type, Callable[[Any], tuple[str | None, tuple[bytes, ...]]]] = {

@@ -154,8 +154,8 @@ class ReplayQueue:
         self._waiting, self._named, self._out, self.count = OrderedDict(), {}, {}, 0
 
     def _forget(self, entry: JournalEntry) -> None:
-        if isinstance(entry.order, Charge | Refund):
-            self._named.pop(_name(entry.order), None)
+        if isinstance(entry.order, Charge | Refund) and self._named.get(name := _name(entry.order)) is entry:
+            del self._named[name]
         self.count -= 1
 
     def _tidy(self, account: str) -> None:
@@ -226,7 +226,7 @@ class ReplayJournal:
     def repeated(self, order: Charge) -> Outcome | None:
         """Return the first outcome of a charge that waits here under the same operation, as a replay."""
         entry = self.queue.find(order.account, order.operation)
-        if entry is None or entry.asked is None or entry.outcome is None or order.verb is Verb.PEEK:
+        if entry is None or entry.asked is None or entry.outcome is None or entry.refunded or order.verb is Verb.PEEK:
             return None
         if entry.asked.fingerprint != order.fingerprint:
             return Outcome(Status.REUSED, self._local_limits.now())
@@ -259,10 +259,9 @@ class ReplayJournal:
 
     def _refund_waiting(self, order: Refund) -> bool | None:
         """
-        Refund a charge that waits here: drop it, or queue the refund behind it.
+        Refund a charge that waits here: drop it, or queue the refund behind it; a caller's key is free afterwards.
 
-        A keyed charge is replayed even then, so that its key stands for it in the store, unless there is no
-        room. Returns None if neither the charge nor a refund of it waits here.
+        Returns None if neither the charge nor a refund of it waits here.
         """
         with self.lock:
             entry = self.queue.find(order.account, order.operation)
@@ -270,8 +269,7 @@ class ReplayJournal:
                 return False if self.queue.has_refund(order) else None
             if entry.refunded:
                 return False
-            keyed = entry.asked is not None and entry.asked.keyed and self.queue.add(JournalEntry(order))
-            entry.refunded = keyed or self.queue.drop(entry) or self.append(JournalEntry(order))
+            entry.refunded = self.queue.drop(entry) or self.append(JournalEntry(order))
         if not entry.refunded:
             raise self._full(order)
         return True

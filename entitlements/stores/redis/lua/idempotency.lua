@@ -11,7 +11,7 @@ local operation, is_refunded, set_refunded, drop_operation, record_operation, ad
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
-local MAX_OPERATIONS, SWEPT_OPERATIONS, SWEPT_RESERVATIONS = 4096, 4, 64
+local MAX_OPERATIONS, SWEPT_OPERATIONS, SWEPT_RESERVATIONS, SKIPPED_HOLES = 4096, 4, 64, 64
 
 -- Ledger.operation: return the record of an operation that has not expired, and its field
 function operation(id)
@@ -45,23 +45,38 @@ function set_refunded(text, field)
 end
 
 -- The dictionaries `operations` and `keyed_operations`, each a list of fields o<n> or k<n> from
--- head to tail. An id that is recorded again leaves a hole at its former place.
+-- head to tail. An id that is dropped or recorded again leaves a hole at its former place, unless it was the last.
 local LISTS = {
   o = { record = 'O', head = 'o_head', tail = 'o_tail', count = 'o_count' },
   k = { record = 'K', head = 'k_head', tail = 'k_tail', count = 'k_count' },
 }
 
--- Return the oldest entry, or nil; move the head past holes.
+-- Return the oldest entry; move the head past holes, but not past many in one call. Return nil if no entry is found.
 local function oldest(letter)
   local list = LISTS[letter]
-  while book[list.head] < book[list.tail] do
+  for _ = 0, SKIPPED_HOLES do
+    if book[list.head] >= book[list.tail] then
+      return nil
+    end
     local entry = get(account, letter .. book[list.head])
     if entry then
       return entry
     end
     book[list.head] = book[list.head] + 1
+    book_changed = true
   end
   return nil
+end
+
+-- Remove an entry from its list. Place 0 is never free again: an empty account has no bookkeeping.
+local function remove_entry(letter, number)
+  local list = LISTS[letter]
+  put(account, letter .. number, false)
+  if number > 0 and number == book[list.tail] - 1 then
+    book[list.tail] = number
+  end
+  book[list.count] = book[list.count] - 1
+  book_changed = true
 end
 
 local function drop_oldest(letter)
@@ -99,9 +114,8 @@ function record_operation(id, keyed, expires, rest)
   local field = list.record .. id
   local before = get(account, field)
   if before then
-    local _, _, number = parse(list.record, '>i8Bi8', before)
-    put(account, letter .. number, false)
-    book[list.count] = book[list.count] - 1
+    local _, _, last = parse(list.record, '>i8Bi8', before)
+    remove_entry(letter, last)
   end
   local number = book[list.tail]
   put(account, field, pack('>i8Bi8', expires, 0, number) .. rest)
@@ -111,7 +125,9 @@ function record_operation(id, keyed, expires, rest)
   local forgotten = 0
   while book.o_count + book.k_count > MAX_OPERATIONS do
     local victim = book.o_count > (keyed and 0 or 1) and 'o' or 'k' -- never the one just added
-    oldest(victim)
+    if not oldest(victim) then -- behind many holes: a later call finds it
+      break
+    end
     drop_oldest(victim)
     forgotten = forgotten + 1
   end
@@ -128,9 +144,7 @@ function drop_operation(id)
       load_book()
       local _, _, number = parse(list.record, '>i8Bi8', text)
       put(account, list.record .. id, false)
-      put(account, letter .. number, false)
-      book[list.count] = book[list.count] - 1
-      book_changed = true
+      remove_entry(letter, number)
     end
   end
 end

@@ -148,10 +148,11 @@ local function refund_part(each, holder, rates)
 end
 
 -- refund: give back what a charge took, once
--- ARGV[2] id of the operation, or ''; ARGV[3] 1: refund rates too; ARGV[4] on: the rates
+-- ARGV[2] id of the operation, or ''; ARGV[3] 1: refund rates too, then the time of the charge, if it is known;
+-- ARGV[4] on: the rates
 local function refund()
   sweep()
-  local id, with_rates, rates = ARGV[2], ARGV[3] == '1', read_taken(4)
+  local id, with_rates, rates = ARGV[2], sub(ARGV[3], 1, 1) == '1', read_taken(4)
   if id == '' then -- _refund_rates
     local any = 0
     for _, each in ipairs(rates) do
@@ -165,6 +166,9 @@ local function refund()
   if not found or is_refunded(found) then
     return 0
   end
+  if #ARGV[3] > 1 and sub(ARGV[3], 2) ~= sub(found, HEAD + 1, HEAD + 8) then -- the key stands for a later charge
+    return 0
+  end
   local taken, holder = read_operation(found)
   local returns, back = false, 0
   for _, each in ipairs(taken) do
@@ -172,7 +176,9 @@ local function refund()
       returns, back = true, back + refund_part(each, holder, rates)
     end
   end
-  if returns then
+  if returns and sub(field, 1, 1) == 'K' then
+    drop_operation(id)
+  elseif returns then
     set_refunded(found, field)
   end
   return back > 0 and 1 or 0
