@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -107,11 +108,21 @@ def minute_by_minute(clock: SupportClock, start: int, minutes: int) -> int:
     """Return the end of the minute in which *minutes* open minutes have passed, by walking minute by minute."""
     at = start
     while minutes:
-        local = to_datetime(at).astimezone(clock.zone)
-        since_midnight = (local.hour * 60 + local.minute) * MINUTE
-        minutes -= local.weekday() in clock.days and clock.opens <= since_midnight < clock.closes
+        local = at + offset(clock.zone, at // QUARTER * QUARTER)
+        weekday = (local // DAY + 3) % 7  # 1970 began on a Thursday
+        minutes -= weekday in clock.days and clock.opens <= local % DAY // MINUTE * MINUTE < clock.closes
         at += MINUTE
     return at
+
+
+QUARTER = 15 * MINUTE
+"""Offsets change at the beginning of a quarter of an hour, if at all."""
+
+
+@cache
+def offset(zone, at):
+    """Return the offset of a zone from UTC at an instant, in microseconds."""
+    return to_datetime(at).astimezone(zone).utcoffset() // timedelta(microseconds=1)
 
 
 @st.composite
