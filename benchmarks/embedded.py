@@ -13,7 +13,8 @@ from benchmarks.rounds import Row
 from entitlements import Account, Enforcer, Override, Policy, can, use
 from entitlements.model.answers import Line
 from entitlements.model.decision import Decision
-from entitlements.model.facts import Reason, Receipt
+from entitlements.model.facts import Receipt
+from entitlements.model.reasons import Reason
 from entitlements.rules.explain import facts
 from entitlements.stores import MemoryStore
 from entitlements.stores.deny_cache import DenyCache

@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from entitlements.model.account import Account, Change, Grant, Override, Trial
     from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
-    from entitlements.model.facts import Reason, Remedy
+    from entitlements.model.facts import Remedy
     from entitlements.model.limits import NOT_INCLUDED, UNLIMITED
+    from entitlements.model.reasons import Reason
     from entitlements.model.usage import Period, Usage
     from entitlements.policy import Policy
     from entitlements.stores.memory import MemoryStore
@@ -65,8 +66,9 @@ _NAMES_BY_MODULE = {
     "model.account": ["Account", "Change", "Grant", "Override", "Trial"],
     "model.decision": ["Decision"],
     "model.entitlements": ["Entitlements"],
-    "model.facts": ["Reason", "Remedy"],
+    "model.facts": ["Remedy"],
     "model.limits": ["NOT_INCLUDED", "UNLIMITED"],
+    "model.reasons": ["Reason"],
     "model.usage": ["Period", "Usage"],
     "policy": ["Policy"],
     "stores.memory": ["MemoryStore"],

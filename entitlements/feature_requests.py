@@ -11,8 +11,8 @@ from entitlements._fork import renew_after_fork
 from entitlements.clock import check_clock, system_clock
 from entitlements.model.account import Account
 from entitlements.model.events import Decided
-from entitlements.model.facts import Reason
 from entitlements.model.instants import to_datetime
+from entitlements.model.reasons import Reason
 from entitlements.tiering.triggers import FeatureRequest
 
 if TYPE_CHECKING:

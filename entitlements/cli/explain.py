@@ -90,7 +90,7 @@ def _trace_lines(console: CliConsole, decision: Decision, policy: PolicyData) ->
     from rich.text import Text
 
     from entitlements.cli.wrap import wrap_text
-    from entitlements.model.facts import Verdict
+    from entitlements.model.reasons import Verdict
 
     mark = ">" if console.is_ascii else "▸"
     rows = [("", "considered", "says", "", ""), *(_row(decision, each, policy, mark) for each in decision.trace)]
@@ -111,7 +111,7 @@ def _trace_lines(console: CliConsole, decision: Decision, policy: PolicyData) ->
 
 
 def _row(decision: Decision, considered: Considered, policy: PolicyData, mark: str) -> TraceRow:
-    from entitlements.model.facts import Verdict
+    from entitlements.model.reasons import Verdict
 
     name = decision.feature.partition(":")[0]
     value = format_named(policy, name, considered.value)

@@ -8,9 +8,10 @@ from entitlements.cli.formatting import format_named
 from entitlements.model.decision import Decision
 from entitlements.model.decision_fields import facts_of
 from entitlements.model.entitlements import Entitlements
-from entitlements.model.facts import Reason, Remedy
+from entitlements.model.facts import Remedy
 from entitlements.model.limits import NOT_INCLUDED
 from entitlements.model.policy import PolicyData
+from entitlements.model.reasons import Reason
 
 
 def decision_sentence(decision: Decision, entitlements: Entitlements) -> Text:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from entitlements.model.decision import Decision
 from entitlements.model.decision_fields import fields_of, parts_of
-from entitlements.model.facts import Reason
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import Mode, Quota, Rate
 from entitlements.model.names import NAME
+from entitlements.model.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from entitlements.model.decision_fields import is_enforced, line_of, receipt_of
 from entitlements.model.display import in_json
-from entitlements.model.facts import Reason
 from entitlements.model.instants import SECOND
 from entitlements.model.names import FORBIDDEN, shown
+from entitlements.model.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,8 +18,8 @@ from entitlements.http.types import awaited
 from entitlements.http.unknown_accounts import inner_refusal, lowest_tier_denial
 from entitlements.http.websocket_messages import MeteredMessages
 from entitlements.model.decision_fields import receipt_of
-from entitlements.model.facts import Reason
 from entitlements.model.limits import Rate
+from entitlements.model.reasons import Reason
 from entitlements.model.redaction import redacted_traceback
 
 if TYPE_CHECKING:

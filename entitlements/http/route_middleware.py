@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from entitlements.http.refusals import OnDenied
     from entitlements.http.types import App, Receive, Scope, Send
     from entitlements.model.decision import Decision
-    from entitlements.model.facts import Reason
+    from entitlements.model.reasons import Reason
 
 
 class RoutesMiddleware:

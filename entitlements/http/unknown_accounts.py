@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from entitlements.http.root_path import WRAPPED_ATTRIBUTES
 from entitlements.model.account import Account
 from entitlements.model.charge import Verb
-from entitlements.model.facts import Reason
+from entitlements.model.reasons import Reason
 from entitlements.rules.decisions import about_feature, without_store
 from entitlements.rules.explain import facts
 from entitlements.rules.planning import plan, wanted_units

@@ -17,9 +17,10 @@ from entitlements.errors import Denied
 from entitlements.model.answers import Line
 from entitlements.model.decision_fields import Fields, facts_of, is_enforced, line_of, parts_of, receipt_of
 from entitlements.model.display import attributes_in_json, in_json, in_words
-from entitlements.model.facts import STATIC, Considered, Facts, Reason, Receipt, Remedy
+from entitlements.model.facts import STATIC, Considered, Facts, Receipt, Remedy
 from entitlements.model.instants import to_datetime, to_timedelta
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue, NotIncluded, Unlimited
+from entitlements.model.reasons import Reason
 from entitlements.model.remedies import remedy_of
 
 

@@ -7,8 +7,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, TypeAlias
 
 from entitlements.model.answers import Line
-from entitlements.model.facts import Facts, Reason, Receipt
+from entitlements.model.facts import Facts, Receipt
 from entitlements.model.limits import Mode
+from entitlements.model.reasons import Reason
 
 if TYPE_CHECKING:
     from entitlements.model.decision import Decision

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from entitlements.model.facts import Considered, Reason, Verdict
+from entitlements.model.facts import Considered
 from entitlements.model.instants import to_datetime
 from entitlements.model.limits import NOT_INCLUDED, LimitValue, NotIncluded
 from entitlements.model.policy import NO_LEVEL, PolicyData, Tier, Value
 from entitlements.model.prepared import Prepared
+from entitlements.model.reasons import Reason, Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 """
-The parts of a decision: reason, sources considered, remedy.
+The parts of a decision: facts, sources considered, remedy, receipt.
 
 `Facts` do not change between two calls for one name of one account; they are compiled
 once. A `Receipt` has the details of one call.
@@ -8,48 +8,14 @@ once. A `Receipt` has the details of one call.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import NamedTuple
 
 from entitlements.model.charge import Part
 from entitlements.model.display import in_words
 from entitlements.model.limits import Limit, LimitValue
+from entitlements.model.reasons import Reason, Verdict
 
 __all__ = ["Considered", "Reason", "Remedy", "Verdict"]
-
-
-class Reason(StrEnum):
-    """The reason of a decision, a closed set: four allow, nine refuse."""
-
-    INCLUDED = "included"
-    WITHIN_LIMIT = "within-limit"
-    UNLIMITED = "unlimited"
-    OUTAGE_ALLOWED = "outage-allowed"
-    NOT_INCLUDED = "not-included"
-    LEVEL_TOO_LOW = "level-too-low"
-    RATE_LIMITED = "rate-limited"
-    QUOTA_EXCEEDED = "quota-exceeded"
-    ALLOCATION_FULL = "allocation-full"
-    NEVER_FITS = "never-fits"
-    SUSPENDED = "suspended"
-    UNKNOWN_ACCOUNT = "unknown-account"
-    STORE_UNAVAILABLE = "store-unavailable"
-
-
-class Verdict(StrEnum):
-    """
-    The verdict on a source that was considered.
-
-    `WON` decided. `BASE` is the tier's value, which the winner raised. `RAISED` raised it as well.
-    """
-
-    WON = "won"
-    BASE = "base"
-    RAISED = "raised"
-    LOST = "lost"
-    EXPIRED = "expired"
-    NOT_STARTED = "not-started"
-    NOT_OFFERED = "not-offered"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ from entitlements.model.answers import Fallback, Line, Outcome, Status
 from entitlements.model.charge import Charge, Part, Recall, Refund
 from entitlements.model.decision import Decision, new_decision
 from entitlements.model.decision_fields import facts_of, fields_of, is_enforced, line_of, parts_of, receipt_of
-from entitlements.model.facts import Facts, Reason, Receipt
+from entitlements.model.facts import Facts, Receipt
 from entitlements.model.instants import SECOND, to_datetime
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, LimitValue, Mode, OnOutage, Quota, Rate, Size
+from entitlements.model.reasons import Reason
 from entitlements.model.usage import Period, Usage
 
 if TYPE_CHECKING:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import cast
 
 from entitlements.model.entitlements import Entitlements, TierSource
-from entitlements.model.facts import Considered, Facts, Reason, Verdict
+from entitlements.model.facts import Considered, Facts
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue
 from entitlements.model.policy import AddOn, PolicyData, Tier
 from entitlements.model.prepared import prepared_of
+from entitlements.model.reasons import Reason, Verdict
 from entitlements.rules.sources import raised_limit, tier_value
 
 

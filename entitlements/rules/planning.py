@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from entitlements.model.charge import Charge, Part, Recall, Verb
-from entitlements.model.facts import Facts, Reason
+from entitlements.model.facts import Facts
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Limit, Mode, Quota, Rate, Size
 from entitlements.model.names import MAX_COUNT, check_count, check_id, shown
 from entitlements.model.prepared import prepared_of
+from entitlements.model.reasons import Reason
 from entitlements.rules.explain import facts
 from entitlements.rules.periods import month_ends
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from entitlements.model.facts import Verdict
 from entitlements.model.instants import to_instant
+from entitlements.model.reasons import Verdict
 
 
 def span_verdict(starts: datetime | None, ends: datetime | None, now: int, edges: list[int]) -> Verdict | None:

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from entitlements.model.account import Account
 from entitlements.model.entitlements import TierSource
-from entitlements.model.facts import Verdict
 from entitlements.model.instants import to_instant
 from entitlements.model.policy import PolicyData
+from entitlements.model.reasons import Verdict
 from entitlements.rules.spans import format_span, span_verdict
 
 

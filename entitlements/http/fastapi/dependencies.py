@@ -51,9 +51,9 @@ from entitlements.http.unknown_accounts import UNKNOWN_ACCOUNT_REFUSAL, lowest_t
 from entitlements.model.decision import Decision
 from entitlements.model.decision_fields import receipt_of
 from entitlements.model.entitlements import Entitlements
-from entitlements.model.facts import Reason
 from entitlements.model.names import check_count
 from entitlements.model.policy import PolicyData
+from entitlements.model.reasons import Reason
 
 _log = logging.getLogger("entitlements.http")
 
