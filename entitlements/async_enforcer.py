@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
     from entitlements.model.limits import NotIncluded
-    from entitlements.model.policy import Value
+    from entitlements.model.tier import Value
     from entitlements.model.usage import Period, Usage
     from entitlements.ports import Accounts, AsyncAccounts, AsyncStore, Clock, Hook, Store
     from entitlements.rules.planning import Wanted

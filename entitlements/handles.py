@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
     from entitlements.model.limits import NotIncluded
-    from entitlements.model.policy import Value
+    from entitlements.model.tier import Value
     from entitlements.resolved_cache import ResolvedAccount
 
 __all__ = ["AsyncBoundAccount", "BoundAccount"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from entitlements.accounts import CsvAccounts
-    from entitlements.model.policy import Tier
+    from entitlements.model.tier import Tier
     from entitlements.policy import Policy
 
 DEFAULT_POLICY = "policies/customer-tiers"

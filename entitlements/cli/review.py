@@ -116,7 +116,7 @@ def review(
 
 def _events(account: Account) -> tuple[str, ...]:
     """Return the events in the account's column of that name."""
-    from entitlements.tiering.attributes import attribute_name
+    from entitlements.tiering.criterion_values import attribute_name
 
     cells = [str(value) for name, value in account.attributes.items() if attribute_name(name) == EVENTS]
     return tuple(attribute_name(event) for cell in cells for event in cell.split(";") if event.strip())

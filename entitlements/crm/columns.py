@@ -10,7 +10,7 @@ from entitlements.accounts.csv.dialect import normalize_heading
 from entitlements.errors import AccountError
 from entitlements.model.names import nearest
 from entitlements.policy.errors import any_of
-from entitlements.tiering.attributes import attribute_name
+from entitlements.tiering.criterion_values import attribute_name
 
 if TYPE_CHECKING:
     from entitlements.crm.layout import Layout, Record

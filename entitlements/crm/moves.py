@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from entitlements.crm.assignment import tiers_by_name
 from entitlements.errors import AccountError
 from entitlements.model.display import in_json, in_words
-from entitlements.tiering.attributes import read_attributes
+from entitlements.tiering.criterion_values import read_attributes
 
 if TYPE_CHECKING:
     from entitlements.crm.assignment import Assigned, RowResult

@@ -9,9 +9,10 @@ from datetime import datetime
 from entitlements.model.facts import Considered
 from entitlements.model.instants import to_datetime
 from entitlements.model.limits import NOT_INCLUDED, LimitValue, NotIncluded
-from entitlements.model.policy import NO_LEVEL, PolicyData, Tier, Value
+from entitlements.model.policy import NO_LEVEL, PolicyData
 from entitlements.model.prepared import Prepared
 from entitlements.model.reasons import Reason, Verdict
+from entitlements.model.tier import Tier, Value
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from entitlements.model.instants import MICROSECOND
 from entitlements.model.limits import LimitValue, NotIncluded
-from entitlements.model.policy import Tier, TrialTerms, nodes_above
+from entitlements.model.policy import nodes_above
+from entitlements.model.tier import Tier, TrialTerms
 from entitlements.policy.size_limits import MAX_EXTENDS
 from entitlements.policy.values import overlay
 

@@ -18,7 +18,8 @@ from entitlements.policy.yaml.scalars import is_number, typed_scalar
 
 if TYPE_CHECKING:
     from entitlements.model.limits import NotIncluded
-    from entitlements.model.policy import AddOn, Feature, PolicyData, Tier, Value
+    from entitlements.model.policy import AddOn, Feature, PolicyData
+    from entitlements.model.tier import Tier, Value
 
 
 def read_override(policy: PolicyData, name: str, raw: object) -> object:

@@ -13,7 +13,7 @@ from entitlements.policy.values import read_values
 from entitlements.policy.yaml.tree import Path, node_at
 
 if TYPE_CHECKING:
-    from entitlements.model.policy import Value
+    from entitlements.model.tier import Value
     from entitlements.policy.context import BuildContext
     from entitlements.policy.schema_models import AddOnShape, TierShape
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from entitlements.model.limits import Unlimited
-    from entitlements.model.policy import Tier
+    from entitlements.model.tier import Tier
     from entitlements.policy.context import BuildContext
     from entitlements.policy.parts import TierPart
     from entitlements.policy.report import Report

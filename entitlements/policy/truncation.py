@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from entitlements.model.policy import AddOn, PolicyData, Tier
+    from entitlements.model.policy import AddOn, PolicyData
+    from entitlements.model.tier import Tier
 
 _NAMED: Final = {
     "tiers": "tier",

@@ -21,7 +21,7 @@ from entitlements.policy.quantities import is_duration, parse_duration
 from entitlements.policy.yaml.tree import Branch, Items, Leaf, Node, Path
 
 if TYPE_CHECKING:
-    from entitlements.model.policy import Value
+    from entitlements.model.tier import Value
     from entitlements.policy.report import Report
 
 NO_COMMITMENT: Final = "no-commitment"

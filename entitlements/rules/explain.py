@@ -7,9 +7,10 @@ from typing import cast
 from entitlements.model.entitlements import Entitlements, TierSource
 from entitlements.model.facts import Considered, Facts
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue
-from entitlements.model.policy import AddOn, PolicyData, Tier
+from entitlements.model.policy import AddOn, PolicyData
 from entitlements.model.prepared import prepared_of
 from entitlements.model.reasons import Reason, Verdict
+from entitlements.model.tier import Tier
 from entitlements.rules.sources import raised_limit, tier_value
 
 

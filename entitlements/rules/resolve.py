@@ -17,8 +17,9 @@ from entitlements.model.account import Account, AccountStatus
 from entitlements.model.entitlements import Entitlements, TierSource
 from entitlements.model.limits import NOT_INCLUDED, Rate
 from entitlements.model.names import MAX_COUNT, MAX_RATE
-from entitlements.model.policy import PolicyData, Tier, level_answers
+from entitlements.model.policy import PolicyData, level_answers
 from entitlements.model.reasons import Reason, Verdict
+from entitlements.model.tier import Tier
 from entitlements.rules.sources import ResolvedName, gather_sources, resolve_name
 from entitlements.rules.tiers import considered_tiers
 

@@ -16,8 +16,9 @@ from entitlements.errors import AccountError
 from entitlements.model.account import Account, Grant, Override
 from entitlements.model.facts import Considered
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue
-from entitlements.model.policy import AddOn, PolicyData, Tier
+from entitlements.model.policy import AddOn, PolicyData
 from entitlements.model.reasons import Verdict
+from entitlements.model.tier import Tier
 from entitlements.rules.spans import format_span, span_verdict
 
 

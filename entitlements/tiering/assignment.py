@@ -24,8 +24,8 @@ from entitlements.model.conditions import Between, CriterionValue, IsKnown, OneO
 from entitlements.model.criteria import AssignmentRules, Band, Criterion, Rule
 from entitlements.model.display import fields_in_json, in_words
 from entitlements.model.policy import PolicyData
-from entitlements.tiering.attributes import Misfit, read_attributes
 from entitlements.tiering.conditions import criteria_of, describe, describe_test, holds
+from entitlements.tiering.criterion_values import Misfit, read_attributes
 
 Subject = Account | Mapping[str, object]
 """An account, or its attributes alone."""

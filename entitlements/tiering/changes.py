@@ -10,7 +10,7 @@ from enum import StrEnum
 from entitlements.model.account import Account, Change
 from entitlements.model.display import attributes_in_json, fields_in_json, in_json
 from entitlements.model.limits import LimitValue, NotIncluded
-from entitlements.model.policy import Value
+from entitlements.model.tier import Value
 
 
 class MoveDirection(StrEnum):

@@ -9,7 +9,8 @@ from enum import StrEnum
 from entitlements.model.display import attributes_in_json
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import NOT_INCLUDED
-from entitlements.model.policy import NO_LEVEL, PolicyData, Tier
+from entitlements.model.policy import NO_LEVEL, PolicyData
+from entitlements.model.tier import Tier
 
 
 class EntitlementKind(StrEnum):

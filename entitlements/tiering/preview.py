@@ -25,8 +25,9 @@ from entitlements.model.entitlements import Entitlements
 from entitlements.model.instants import MICROSECOND, check_moment, to_datetime, to_instant
 from entitlements.model.limits import NOT_INCLUDED, Allocation, Limit, LimitValue, NotIncluded, Quota
 from entitlements.model.names import nearest, shown
-from entitlements.model.policy import NO_LEVEL, PolicyData, Tier, Value
+from entitlements.model.policy import NO_LEVEL, PolicyData
 from entitlements.model.reasons import Verdict
+from entitlements.model.tier import Tier, Value
 from entitlements.model.usage import Usage
 from entitlements.rules.resolve import resolve
 from entitlements.rules.tiers import considered_tiers

@@ -21,7 +21,8 @@ from entitlements.model.display import fields_in_json
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import Quota
 from entitlements.model.names import nearest, shown
-from entitlements.model.policy import PolicyData, Tier
+from entitlements.model.policy import PolicyData
+from entitlements.model.tier import Tier
 from entitlements.rules.resolve import resolve
 from entitlements.tiering.assignment import Assignment, assign
 from entitlements.tiering.numbers import as_number

@@ -24,7 +24,7 @@ from entitlements.model.names import nearest
 from entitlements.model.policy import PolicyData
 from entitlements.model.segments import Cut, RuleSegmentation, ShareSegmentation
 from entitlements.tiering.assignment import Gap, GapKind, Subject, assign
-from entitlements.tiering.attributes import Misfit, read_attributes
+from entitlements.tiering.criterion_values import Misfit, read_attributes
 from entitlements.tiering.numbers import EXACT, as_number, percent
 
 ASSIGNMENT = "assignment"

@@ -19,7 +19,7 @@ from entitlements.model.names import nearest
 from entitlements.model.policy import PolicyData
 from entitlements.model.services import Services
 from entitlements.rules.resolve import resolve
-from entitlements.tiering.attributes import Misfit, read_attributes
+from entitlements.tiering.criterion_values import Misfit, read_attributes
 from entitlements.tiering.numbers import as_number, percent
 from entitlements.tiering.services import ServiceLine, cost_of, services_of
 

@@ -16,8 +16,9 @@ from types import MappingProxyType
 
 from entitlements.model.display import attributes_in_json
 from entitlements.model.names import nearest
-from entitlements.model.policy import PolicyData, Tier
+from entitlements.model.policy import PolicyData
 from entitlements.model.services import Service, Services
+from entitlements.model.tier import Tier
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from entitlements.errors import AccountError
 from entitlements.model.account import Account, Trial
 from entitlements.model.display import fields_in_json, in_words
 from entitlements.model.instants import DAY, MICROSECOND, to_datetime, to_instant, to_timedelta
-from entitlements.model.policy import PolicyData, Tier
+from entitlements.model.policy import PolicyData
+from entitlements.model.tier import Tier
 from entitlements.tiering.preview import find_tier, own_tier
 
 

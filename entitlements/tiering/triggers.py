@@ -20,7 +20,8 @@ from entitlements.model.display import fields_in_json, in_words
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.instants import to_instant
 from entitlements.model.limits import Allocation, LimitValue, Quota
-from entitlements.model.policy import PolicyData, Tier
+from entitlements.model.policy import PolicyData
+from entitlements.model.tier import Tier
 from entitlements.model.usage import Period, Usage
 from entitlements.tiering.assignment import Assignment
 from entitlements.tiering.months import counted_months, is_exceeded, used_in_months

@@ -19,8 +19,9 @@ from entitlements import Enforcer
 from entitlements.accounts import CsvAccounts
 from entitlements.errors import AccountError
 from entitlements.model.account import Account, AccountStatus, Change, Grant, Override, Trial
-from entitlements.model.policy import PolicyData, Tier, TrialTerms
+from entitlements.model.policy import PolicyData
 from entitlements.model.problem import Severity
+from entitlements.model.tier import Tier, TrialTerms
 
 SECOND = 1_000_000
 OLD = 1_700_000_000_000_000_000

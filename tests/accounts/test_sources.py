@@ -21,7 +21,8 @@ from entitlements.accounts import (
 )
 from entitlements.errors import AccountError
 from entitlements.model.account import Account
-from entitlements.model.policy import PolicyData, Tier, TrialTerms
+from entitlements.model.policy import PolicyData
+from entitlements.model.tier import Tier, TrialTerms
 
 POLICY = PolicyData(
     "1",

@@ -9,7 +9,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Algorithm, Allocation, Mode, OnOutage, Quota, Rate
-from entitlements.model.policy import Feature, PolicyData, TrialTerms
+from entitlements.model.policy import Feature, PolicyData
+from entitlements.model.tier import TrialTerms
 from entitlements.policy import Policy
 from entitlements.policy.values import overlay
 

@@ -19,7 +19,8 @@ from entitlements.policy.errors import shown
 
 if TYPE_CHECKING:
     from entitlements.model.account import Account
-    from entitlements.model.policy import PolicyData, Tier
+    from entitlements.model.policy import PolicyData
+    from entitlements.model.tier import Tier
 
 
 def apply_policy(policy: PolicyData, sheet: Sheet) -> Sheet:

@@ -10,7 +10,8 @@ from entitlements.cli.matrix.value_sections import value_sections
 from entitlements.model.display import in_words
 from entitlements.model.instants import to_timedelta
 from entitlements.model.limits import NOT_INCLUDED, Limit, Mode, Rate
-from entitlements.model.policy import NO_LEVEL, AddOn, Feature, PolicyData, Tier
+from entitlements.model.policy import NO_LEVEL, AddOn, Feature, PolicyData
+from entitlements.model.tier import Tier
 
 
 def matrix_of(policy: PolicyData) -> Matrix:

@@ -9,7 +9,8 @@ from entitlements.cli.matrix.model import Section, SectionKind
 from entitlements.model.display import in_json
 from entitlements.model.instants import to_timedelta
 from entitlements.model.limits import NOT_INCLUDED, Limit, Quota, Rate
-from entitlements.model.policy import AddOn, Feature, PolicyData, Tier
+from entitlements.model.policy import AddOn, Feature, PolicyData
+from entitlements.model.tier import Tier
 
 
 def to_json(policy: PolicyData, sections: Collection[Section]) -> dict[str, object]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from entitlements.cli.formatting import RANGE_WORDS, format_range
 from entitlements.cli.matrix.model import ABSENT, BLANK, Cell, CellKind, MatrixRow, Section, SectionKind
 from entitlements.model.display import in_words
-from entitlements.model.policy import Tier
+from entitlements.model.tier import Tier
 
 _RANGE = {*RANGE_WORDS, "open-ended", "default"}
 _LABEL = "label"

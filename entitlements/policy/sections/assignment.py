@@ -11,7 +11,6 @@ from entitlements.model.criteria import AssignmentRules, Band, Criterion, Rule
 from entitlements.model.display import in_words
 from entitlements.policy.errors import InvalidValue, any_of, shown
 from entitlements.policy.sections.conditions import JOINS, read_condition, read_known, read_test
-from entitlements.tiering.attributes import attribute_name
 from entitlements.tiering.coverage import (
     MAX_EXAMPLES,
     CoverageFinding,
@@ -21,6 +20,7 @@ from entitlements.tiering.coverage import (
     is_empty_band,
     overlapping_bands,
 )
+from entitlements.tiering.criterion_values import attribute_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -16,7 +16,7 @@ from entitlements.model.conditions import All, AnyOf, Between, Condition, Criter
 from entitlements.model.criteria import Criterion, CriterionKind
 from entitlements.model.names import nearest
 from entitlements.policy.errors import InvalidValue, shown
-from entitlements.tiering.attributes import attribute_name
+from entitlements.tiering.criterion_values import attribute_name
 
 if TYPE_CHECKING:
     from entitlements.policy.report import Report

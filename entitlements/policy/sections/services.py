@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from entitlements.model.criteria import AssignmentRules
-    from entitlements.model.policy import Tier
+    from entitlements.model.tier import Tier
     from entitlements.policy.context import BuildContext
     from entitlements.policy.report import Report
     from entitlements.policy.schema_tiering import ServiceShape, ServicesShape

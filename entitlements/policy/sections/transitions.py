@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from entitlements.model.criteria import AssignmentRules
-    from entitlements.model.policy import Tier
+    from entitlements.model.tier import Tier
     from entitlements.policy.context import BuildContext
     from entitlements.policy.parts import TierPart
     from entitlements.policy.yaml.tree import Path

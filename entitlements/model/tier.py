@@ -1,0 +1,61 @@
+"""Tiers: features, levels, limits and configuration values of each, and the terms of trial plans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+
+from entitlements.model.limits import LimitValue
+
+Value = bool | str | Decimal | timedelta | tuple["Value", ...] | Mapping[str, "Value"] | None
+"""A configuration value; None is *no commitment*, with its text under `<key>.label`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialTerms:
+    """
+    The terms of a trial plan; durations in microseconds.
+
+    Args:
+        default: The default length.
+        shortest: The shortest length.
+        longest: The longest length.
+        then: The tier that remains when the trial ends.
+    """
+
+    default: int
+    shortest: int
+    longest: int
+    then: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """
+    One tier (plan), with inherited parts filled in.
+
+    Args:
+        id: Its name in the policy.
+        rank: Its position: a higher rank is a higher tier.
+        name: Its name for people.
+        aliases: Other ids that accounts may carry.
+        features: The switches that are on.
+        levels: The level of each feature with levels.
+        limits: The size of each limit; an absent one is not included.
+        values: Configuration values by dotted key, leaves only.
+        trial: The terms if it is a trial plan; else None.
+        origins: The tier that defines each name, for explanations.
+    """
+
+    id: str
+    rank: int
+    name: str
+    aliases: tuple[str, ...] = ()
+    features: frozenset[str] = frozenset()
+    levels: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, LimitValue] = field(default_factory=dict)
+    values: Mapping[str, Value] = field(default_factory=dict)
+    trial: TrialTerms | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
