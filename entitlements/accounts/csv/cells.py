@@ -8,7 +8,7 @@ parentheses. Nothing is guessed: a cell that cannot be read is an error with a c
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -228,21 +228,3 @@ def _unquoted(text: str) -> str:
     if not _QUOTED.fullmatch(text):
         raise InvalidValue(f"value {shown(text)} goes on behind its quote", 'double the quotes inside ("")')
     return text[1:-1].replace('""', '"')
-
-
-CellReader = Callable[[str, str], object]
-"""A parser of a cell; the second argument is the reason of an override that gives none."""
-
-READERS: dict[str, CellReader] = {
-    "tier": lambda text, _: text,
-    "trial_tier": lambda text, _: text,
-    "trial_starts": lambda text, _: read_moment(text),
-    "trial_ends": lambda text, _: read_moment(text),
-    "anchor": lambda text, _: read_anchor(text),
-    "add_ons": lambda text, _: read_add_ons(text),
-    "overrides": read_overrides,
-    "grants": lambda text, _: read_grants(text),
-    "changes": lambda text, _: read_changes(text),
-    "status": lambda text, _: read_status(text),
-}
-"""The parser of each column that is not a plain attribute."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from entitlements.accounts.csv.cells import READERS
+from entitlements.accounts.csv.columns import COLUMNS
 from entitlements.accounts.csv.dialect import normalize_heading
 from entitlements.accounts.csv.table import Table, read_table
 from entitlements.errors import AccountError
@@ -90,7 +90,7 @@ class _RowReader:
         self._key = key
         self._names = table.names
         self._headings = dict(zip(table.names, table.headings, strict=True))
-        self._readers = {name: read for name, read in READERS.items() if name in table.names and name != key}
+        self._readers = {name: read for name, read in COLUMNS.items() if name in table.names and name != key}
         self._lines: dict[str, int] = {}
 
     def read(self, numbered: tuple[int, list[str]]) -> CsvRow | None:
