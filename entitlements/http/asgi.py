@@ -17,6 +17,7 @@ from entitlements.http.lifespan import LifespanMiddleware
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusals import check_on_denied, refuse
 from entitlements.http.response import with_headers
+from entitlements.http.retry_after import DEFAULT_RETRY_AFTER_CAP
 from entitlements.http.root_path import prefix_checked_send
 from entitlements.http.route_middleware import RoutesMiddleware
 from entitlements.http.routes import Route, RouteTable, route_of
@@ -75,7 +76,7 @@ class EntitlementsMiddleware:
         docs_url: str | None = None,
         upgrade_url: str | None = None,
         payment_required: bool = False,
-        retry_after_cap: int = 3_660,
+        retry_after_cap: int = DEFAULT_RETRY_AFTER_CAP,
         on_denied: OnDenied | None = None,
     ) -> None:
         problems = Problems(

@@ -18,9 +18,9 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from entitlements.model.decision_fields import is_enforced, line_of, receipt_of
+from entitlements.http.retry_after import DEFAULT_RETRY, DEFAULT_RETRY_AFTER_CAP, retry_after_of, seconds_to_wait
+from entitlements.model.decision_fields import is_enforced
 from entitlements.model.display import in_json
-from entitlements.model.instants import SECOND
 from entitlements.model.names import FORBIDDEN, shown
 from entitlements.model.reasons import Reason
 
@@ -37,9 +37,6 @@ QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded
 
 CHALLENGE = b'Bearer realm="account"'
 """The challenge that a 401 requires (RFC 9110, section 15.5.2); `on_denied` can send another."""
-
-DEFAULT_RETRY = 1
-"""Seconds of `Retry-After` when the wait is unknown."""
 
 SUSPENDED = "The account is suspended."
 
@@ -123,7 +120,7 @@ class Problems:
         docs_url: str | None = None,
         upgrade_url: str | None = None,
         payment_required: bool = False,
-        retry_after_cap: int = 3_660,
+        retry_after_cap: int = DEFAULT_RETRY_AFTER_CAP,
     ) -> None:
         for name, url in (("docs_url", docs_url), ("upgrade_url", upgrade_url)):
             _check_url(name, url)
@@ -167,14 +164,16 @@ class Problems:
         if kind == "suspended":
             return self._refusal(kind, SUSPENDED, decision)
         if kind == "limits-unavailable":
-            wait = max(DEFAULT_RETRY, _whole_seconds(decision) or 0)
+            wait = max(DEFAULT_RETRY, seconds_to_wait(decision) or 0)
             text = "This limit cannot be counted just now, and is not passed uncounted; try again later."
             return self._refusal(kind, text, decision, retry_after=wait)
         if kind == "not-included":
             detail = f"The plan does not include {decision.feature!r}{_remedy_clause(decision, 'does')}."
             return self._refusal(kind, detail, decision)
         figures = _figures(decision)
-        return self._refusal(kind, _exceeded(decision), decision, retry_after=_whole_seconds(decision), figures=figures)
+        return self._refusal(
+            kind, _exceeded(decision), decision, retry_after=seconds_to_wait(decision), figures=figures
+        )
 
     def _refusal(
         self,
@@ -197,8 +196,7 @@ class Problems:
                 if self._payment_required and status == 403:
                     body["status"] = status = 402
         body |= figures or {}
-        sends_wait = status == 503 or (status == 429 and retry_after is not None and retry_after <= self._cap)
-        return Refusal(kind, status, body, retry_after if sends_wait else None, decision)
+        return Refusal(kind, status, body, retry_after_of(status, retry_after, self._cap), decision)
 
     def _type(self, kind: str) -> str:
         if self._docs_url:
@@ -249,7 +247,7 @@ def _figures(decision: Decision) -> dict[str, object]:
     wait = decision.retry_after
     figures: dict[str, object] = {
         "limit": in_json(decision.limit), "used": decision.used, "remaining": in_json(decision.remaining),
-        "resets_at": in_json(decision.resets_at), "retry_after": None if wait is None else _whole_seconds(decision),
+        "resets_at": in_json(decision.resets_at), "retry_after": None if wait is None else seconds_to_wait(decision),
     }  # fmt: skip
     if _KINDS[decision.reason] == "quota-exceeded":
         figures["violated-policies"] = [
@@ -258,11 +256,3 @@ def _figures(decision: Decision) -> dict[str, object]:
             if is_enforced(part) and not part.allowed and _KINDS.get(part.reason) == "quota-exceeded"
         ]
     return figures
-
-
-def _whole_seconds(decision: Decision) -> int | None:
-    """Return the wait in whole seconds, rounded up, at least 1; None if waiting does not help."""
-    line = line_of(decision)
-    if line is None or line.retry_at is None:
-        return None
-    return max(1, -(-(line.retry_at - receipt_of(decision).now) // SECOND))
