@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from entitlements.http.account_lookup import AccountFinder, check_enforcer
 from entitlements.http.account_middleware import HANDLE_TYPES, SERVED_TYPES, AccountMiddleware
 from entitlements.http.current import ACCOUNT
-from entitlements.http.headers import HeaderStyle
 from entitlements.http.lifespan import LifespanMiddleware
 from entitlements.http.problems import Problems, Refusal
+from entitlements.http.rate_limit_headers import HeaderStyle
 from entitlements.http.refusals import check_on_denied, refuse
 from entitlements.http.response import with_headers
 from entitlements.http.retry_after import DEFAULT_RETRY_AFTER_CAP

@@ -13,7 +13,7 @@ from entitlements.model.answers import Status
 
 if TYPE_CHECKING:
     from entitlements.enforcer import Enforcer
-    from entitlements.http.headers import RateLimitHeaders
+    from entitlements.http.rate_limit_headers import RateLimitHeaders
     from entitlements.http.types import Headers
     from entitlements.model.answers import Outcome
     from entitlements.model.facts import Facts

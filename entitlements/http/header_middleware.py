@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from entitlements.http.headers import HeaderStyle, RateLimitHeaders
+from entitlements.http.rate_limit_headers import HeaderStyle, RateLimitHeaders
 from entitlements.http.response import Response, merge_headers
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from entitlements.async_enforcer import AsyncEnforcer
 from entitlements.http.costs import BadRequest, check_scope_error, costs_of
 from entitlements.http.fast_path import FastPath
-from entitlements.http.headers import HeaderStyle, RateLimitHeaders
 from entitlements.http.problems import check_switch
+from entitlements.http.rate_limit_headers import HeaderStyle, RateLimitHeaders
 from entitlements.http.response import Response
 from entitlements.http.types import awaited
 from entitlements.http.unknown_accounts import inner_refusal, lowest_tier_denial

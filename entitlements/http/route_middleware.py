@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from entitlements.http.account_lookup import HANDLE_KEY, check_enforcer
 from entitlements.http.account_middleware import SERVED_TYPES
-from entitlements.http.headers import HeaderStyle
 from entitlements.http.problems import Problems, Refusal
+from entitlements.http.rate_limit_headers import HeaderStyle
 from entitlements.http.refusals import check_on_denied, refuse
 from entitlements.http.request_charge import RequestCharger
 from entitlements.http.response import with_headers

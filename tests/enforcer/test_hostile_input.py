@@ -19,10 +19,10 @@ from redis.crc import key_slot
 from entitlements import Account, AccountError, AsyncEnforcer, Enforcer, MemoryStore, Policy, PolicyError
 from entitlements.errors import EntitlementsError
 from entitlements.http.asgi import EntitlementsMiddleware
-from entitlements.http.headers import HeaderStyle, rate_limit_headers
-from entitlements.http.headers import _encode_limit as encode_limit
 from entitlements.http.identify import api_key, client_ip
 from entitlements.http.problems import Problems
+from entitlements.http.rate_limit_headers import HeaderStyle, rate_limit_headers
+from entitlements.http.rate_limit_headers import _encode_limit as encode_limit
 from entitlements.http.routes import Route
 from entitlements.integrations.limits.queries import meter_key
 from entitlements.model.decision_fields import facts_of

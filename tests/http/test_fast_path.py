@@ -13,7 +13,7 @@ from webserver import exchange, hello
 
 from entitlements import AsyncEnforcer
 from entitlements.http.asgi import EntitlementsMiddleware
-from entitlements.http.headers import HeaderStyle
+from entitlements.http.rate_limit_headers import HeaderStyle
 from entitlements.http.routes import Route
 from entitlements.testing import FakeClock, RecordingHook
 

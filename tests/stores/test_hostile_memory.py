@@ -20,8 +20,8 @@ from entitlements.accounts import AsyncCachedAccounts, CachedAccounts, StaticAcc
 from entitlements.errors import AccountError, EntitlementsError
 from entitlements.feature_requests import FeatureRequests
 from entitlements.hooks import Hooks
-from entitlements.http import headers
-from entitlements.http.headers import RateLimitHeaders
+from entitlements.http import rate_limit_headers
+from entitlements.http.rate_limit_headers import RateLimitHeaders
 from entitlements.resolved_cache import ResolvedCache
 from entitlements.rules import periods
 from entitlements.stores import memory
@@ -140,7 +140,7 @@ def resident():
 def lower_every_bound(change, setitem):
     """Lower every bound, so that thousands of ids exceed it."""
     for module, name in (
-        (headers, "MAX_ENCODED"),
+        (rate_limit_headers, "MAX_ENCODED"),
         (local_limits, "SEEN"),
         (sys.modules[Hooks.__module__], "_MAX_THRESHOLDS"),
     ):

@@ -43,8 +43,8 @@ from entitlements.http.fastapi.charges import charge_denial, charge_of, check_de
 from entitlements.http.fastapi.checks import RULE, check_dependencies
 from entitlements.http.fastapi.handlers import AccountRequired, UnknownAccountDenied, add_to_mounted, handlers
 from entitlements.http.header_middleware import HEADERS_KEY, RESPONSE_KEY, HeaderMiddleware
-from entitlements.http.headers import HeaderStyle, rate_limit_headers
 from entitlements.http.problems import Problems, Refusal
+from entitlements.http.rate_limit_headers import HeaderStyle, rate_limit_headers
 from entitlements.http.routes import Route
 from entitlements.http.types import Scope, awaited
 from entitlements.http.unknown_accounts import UNKNOWN_ACCOUNT_REFUSAL, lowest_tier_denial

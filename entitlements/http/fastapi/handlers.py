@@ -16,8 +16,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from entitlements.errors import AccountError, AccountsUnavailable, Denied, StoreError
 from entitlements.http.costs import BadRequest
 from entitlements.http.header_middleware import RESPONSE_KEY
-from entitlements.http.headers import HeaderStyle, rate_limit_headers
 from entitlements.http.problems import Problems, Refusal
+from entitlements.http.rate_limit_headers import HeaderStyle, rate_limit_headers
 from entitlements.http.refusals import refuse
 from entitlements.http.types import Headers, Message
 from entitlements.http.websocket_messages import POLICY_VIOLATION
