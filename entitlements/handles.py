@@ -74,7 +74,10 @@ class BoundAccount:
     def __repr__(self) -> str:
         return f"<BoundAccount {self.id!r}>"
 
-    can = _of(lambda enforcer: enforcer.can)
+    def can(self, feature: str) -> bool:  # written out: it takes a quarter of a microsecond, a descriptor as long again
+        """`Enforcer.can` for this account."""
+        return self._enforcer.can(self.account, feature)
+
     decide = _of(lambda enforcer: enforcer.decide)
     value = _of(lambda enforcer: enforcer.value)
     entitlements = _of(lambda enforcer: enforcer.entitlements)

@@ -89,7 +89,10 @@ def _complete(pending: Pending, task: asyncio.Task[Answer]) -> None:
     if pending.future.done():
         return
     if error is None:
-        pending.resolve(task.result(), monotonic_ns() // 1000)
+        try:
+            pending.resolve(task.result(), monotonic_ns() // 1000)
+        except Exception as wrong:  # noqa: BLE001 - what an answer raises is its caller's, who waits for nothing else
+            pending.future.set_exception(wrong)
     elif isinstance(error, Exception):
         pending.reject(error)
     else:

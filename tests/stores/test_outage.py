@@ -21,6 +21,7 @@ from entitlements import (
 )
 from entitlements.clock import monotonic
 from entitlements.model import events
+from entitlements.model.answers import Outcome, Status
 from entitlements.model.charge import Charge, Part
 from entitlements.model.decision_fields import receipt_of
 from entitlements.rules.decisions import decided
@@ -779,6 +780,54 @@ async def test_an_event_loop_gets_the_same(hook):
     flaky.how = None
     wait_out(enforcer)
     assert 5 == (await enforcer.consume("acme", "free")).used
+
+
+@pytest.mark.parametrize("key", [None, "once"])
+async def test_an_answer_that_cannot_be_read_ends_the_call_with_its_error(key):
+    class Odd(AsyncFlaky):
+        async def execute(self, order):
+            return Outcome(Status.REFUSED, 1)  # refused, and says nothing of any limit
+
+    enforcer = AsyncEnforcer(POLICY, accounts={"acme": "one"}, store=Odd(MemoryStore()), expected_processes=1)
+    with pytest.raises(ValueError, match="zip"):
+        await enforcer.consume("acme", "api", key=key)
+
+
+def refusing(queued):
+    """Return a store that takes everything but a queued charge of this limit, which it cannot encode."""
+
+    class Refusing(Flaky):
+        def execute(self, order, /):
+            if isinstance(order, Charge) and order.parts[0].limit.name == queued and order.parts[0].size is UNLIMITED:
+                raise ValueError("too many limits")
+            return super().execute(order)
+
+    return Refusing(MemoryStore())
+
+
+def test_a_queued_order_that_the_store_cannot_take_is_lost_and_fails_no_other_call(hook, caplog):
+    store = refusing("exports")
+    enforcer = Enforcer(POLICY, accounts={"acme": "one"}, store=store, hooks=[hook], expected_processes=1)
+    store.how = "refused"
+    assert enforcer.consume("acme", "exports").allowed
+    store.how = None
+    wait_out(enforcer)
+    assert "store" == enforcer.consume("acme", "leads").via
+    assert "a queued Charge is lost: too many limits" in caplog.text
+    assert 1 == hook.of(events.Journalled)[-1].lost
+    assert 0 == len(policy_of(enforcer).journal.queue)
+
+
+async def test_an_event_loop_loses_such_an_order_too_and_fails_no_other_call():
+    store = AsyncFlaky(MemoryStore())
+    store.flaky = refusing("exports")
+    enforcer = AsyncEnforcer(POLICY, accounts={"acme": "one"}, store=store, expected_processes=1)
+    store.flaky.how = "refused"
+    assert (await enforcer.consume("acme", "exports")).allowed
+    store.flaky.how = None
+    wait_out(enforcer)
+    assert "store" == (await enforcer.consume("acme", "leads")).via
+    assert 0 == len(policy_of(enforcer).journal.queue)
 
 
 async def test_a_cancelled_trial_says_nothing_of_the_store_and_blocks_nobody():

@@ -107,6 +107,9 @@ class Pipeline:
     def _overloaded(self) -> Overloaded:
         return Overloaded(f"store {self._shown}: {MOST_WAITING:,} calls wait for it already")
 
+    def _closed(self) -> Unreachable:
+        return Unreachable(f"store {self._shown}: it was closed")
+
     async def open(self) -> None:
         """Connect now, so that the first call need not."""
         hello = PendingOrder(None, self._loop.create_future(), _HELLO)
@@ -118,7 +121,7 @@ class Pipeline:
         self._is_closed = True
         if self._connecting is not None:
             self._connecting.cancel()
-        self._reject_queue(Unreachable(f"store {self._shown}: it was closed"))
+        self._reject_queue(self._closed())
         self._timer.cancel()
         for protocol in self._protocols():
             protocol.close()
@@ -149,8 +152,12 @@ class Pipeline:
 
     def _write(self, protocol: PipelineProtocol, calls: Sequence[Pending]) -> None:
         """Write calls; queue them again if the connection has ended."""
-        if not protocol.write(calls):
-            self._queue.extend(calls)
+        if protocol.write(calls):
+            return
+        self._queue.extend(calls)
+        if self._is_closed:
+            self._reject_queue(self._closed())
+        else:
             self._loop.call_soon(self._flush)
 
     def on_replies(self, protocol: PipelineProtocol) -> None:
@@ -213,7 +220,9 @@ class Pipeline:
     def _reconnect(self) -> None:
         """Connect if calls wait and there is no connection."""
         if self._queue and self._protocol is None and self._connecting is None and not self._is_closed:
-            self._connecting = self._loop.create_task(self._connect())
+            connecting = self._loop.create_task(self._connect())
+            if not connecting.done():  # an eager task may have failed already
+                self._connecting = connecting
 
     async def _connect(self) -> None:
         connection = self._pool.make_connection()  # type: ignore[no-untyped-call]

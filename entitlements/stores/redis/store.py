@@ -158,8 +158,10 @@ class AsyncRedisStore:
             await connection.aclose()
 
     def _connect(self) -> Pipeline | AsyncClusterPool:
-        for loop in [loop for loop in self._connections if loop.is_closed()]:
-            self._connections.pop(loop).abandon()
+        for loop in [loop for loop in list(self._connections) if loop.is_closed()]:
+            ended = self._connections.pop(loop, None)  # another thread's loop may look at the same moment
+            if ended is not None:
+                ended.abandon()
         connection = AsyncClusterPool(self._target) if self._target.is_cluster else Pipeline(self._target)
         self._connections[get_running_loop()] = connection
         return connection

@@ -20,6 +20,7 @@ from entitlements.model.answers import Outcome, Status
 from entitlements.model.charge import Charge, Refund
 from entitlements.model.events import BreakerChanged, Journalled, OutcomeUnknown
 from entitlements.model.instants import SECOND
+from entitlements.model.redaction import redact
 from entitlements.stores.errors import Corrupt, Misconfigured, Overloaded, TimedOut, Unreachable
 from entitlements.stores.orders import account_of, deadline_of, is_idempotent, shorten_deadline
 from entitlements.stores.resilience.circuit_breaker import CircuitBreaker, State
@@ -284,6 +285,11 @@ class OutagePolicy:
                 entry.sent = entry.sent or began
             self._failed(order, error, permit, began)
             return error
+        except Exception as error:  # noqa: BLE001 - an order that no store takes must not fail the call that carries it
+            kept = False
+            text = redact(str(error), account_of(order))
+            _log.error("%s: a queued %s is lost: %s", self._store, type(order).__name__, text)
+            return False
         except BaseException:  # cancelled, possibly applied
             entry.sent = entry.sent or began
             raise

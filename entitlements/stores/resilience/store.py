@@ -151,7 +151,7 @@ class AsyncResilientStore:
         try:
             self.transport.send(attempt)
         except Overloaded as error:
-            future.set_result(policy.shed(order, error))
+            _complete(future, policy, order, error)
         except StoreError as error:
             attempt.sent_at = policy.clock() / SECOND
             attempt.reject(error)
@@ -236,16 +236,20 @@ class _Run:
         if self.future.done():
             return
         try:
+            self._advance(resume, value)
+        except Exception as error:  # noqa: BLE001 - it is the caller's, who waits for nothing else
+            self.future.set_exception(error)
+
+    def _advance(self, resume: Callable[[Any], Order], value: Any) -> None:
+        try:
             attempt = _CourseAttempt(self, resume(value))
         except StopIteration as done:
             self._finish(done.value)
-        except Exception as error:  # noqa: BLE001 - it is the caller's
-            self.future.set_exception(error)
-        else:
-            try:
-                self._store.transport.send(attempt)
-            except StoreError as error:
-                attempt.reject(error)
+            return
+        try:
+            self._store.transport.send(attempt)
+        except Exception as error:  # noqa: BLE001 - the course raises what it does not know
+            attempt.reject(error)
 
     def resume_later(self, resume: Callable[[Any], Order], value: Any) -> None:
         """Resume the course in the loop's next turn: the transport goes on first."""
@@ -287,6 +291,14 @@ class _CourseAttempt:
     def reject(self, error: Exception) -> None:
         self.future = ENDED
         self._run.reject(error)
+
+
+def _complete(future: asyncio.Future[Any], policy: OutagePolicy, order: Order, error: Overloaded) -> None:
+    """Complete the future of an order that was not sent because too many wait."""
+    try:
+        future.set_result(policy.shed(order, error))
+    except StoreError as raised:
+        future.set_exception(raised)
 
 
 def _policy_of(store: object, tell: Callable[[Event], object], processes: int | None) -> OutagePolicy:
