@@ -25,7 +25,7 @@ from entitlements.model.instants import check_duration
 from entitlements.model.policy import PolicyData
 from entitlements.policy.watcher import PolicyFiles, PollingClock
 from entitlements.refunds import RefundGuard
-from entitlements.reservations import AsyncReservation
+from entitlements.reservations import AsyncReservation, DetachedTasks
 from entitlements.resolved_cache import (
     ResolvedAccount,
     ResolvedCache,
@@ -42,7 +42,7 @@ from entitlements.tiering.sla import ServiceLevel, service_level
 from entitlements.tiering.uptime import Uptime, uptime
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
     from datetime import datetime
     from os import PathLike
     from types import TracebackType
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from entitlements.tiering.triggers import FeatureRequest
 
     Commit = Callable[[str, int | Mapping[str, int] | None], Awaitable[None]]
-    Cancel = Callable[[str], Awaitable[None]]
+    Cancel = Callable[[str], Coroutine[Any, Any, None]]
 
 R = TypeVar("R")
 
@@ -104,6 +104,7 @@ class AsyncEnforcer:
         self._store = guard_async_store(open_async_store(store, self._clock), self._hooks.notify, expected_processes)
         self._via = self._store.via
         self._refunded = RefundGuard()
+        self._detached = DetachedTasks()
 
     def __repr__(self) -> str:
         """Return the policy and the store."""
@@ -203,11 +204,12 @@ class AsyncEnforcer:
             lapses[:] = [receipt_of(decision).now + lasts]
             return decision, receipt_of(decision).operation or "", lasts
 
-        return AsyncReservation(reserve, *self._settling(account, held, lapses))
+        return AsyncReservation(reserve, *self._settling(account, held, lapses), tasks=self._detached)
 
     def reservation(self, account: str | Account, id: str) -> AsyncReservation:
         """Return a reservation that was made elsewhere, to commit or cancel it; see `Enforcer.reservation`."""
-        return AsyncReservation(None, *self._settling(account, None), id=reservations.check_reservation_id(id))
+        id = reservations.check_reservation_id(id)
+        return AsyncReservation(None, *self._settling(account, None), tasks=self._detached, id=id)
 
     async def assign(self, account: str | Account, limit: str, holder: str) -> Decision:
         """Assign a unit of an allocation to *holder*; a holder who has one keeps it; see `Enforcer.assign`."""
@@ -303,7 +305,8 @@ class AsyncEnforcer:
         await self._store.open()
 
     async def aclose(self) -> None:
-        """Close the store's connections; see `Enforcer.close`."""
+        """End what cancelled callers have left, and close the store's connections; see `Enforcer.close`."""
+        await self._detached.drain()
         await self._store.aclose()
 
     async def __aenter__(self) -> Self:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from entitlements.errors import StoreError
 from entitlements.model.decision_fields import receipt_of
 from entitlements.model.instants import to_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
     from datetime import datetime
     from types import TracebackType
 
     from entitlements.model.decision import Decision
 
 __all__ = ["AsyncReservation", "Reservation"]
+
+
+R = TypeVar("R")
 
 
 class Reservation:
@@ -100,31 +103,70 @@ class Reservation:
             self.cancel()
 
 
+class DetachedTasks:
+    """Tasks that go on when their caller is cancelled, by asyncio or by a cancel scope of anyio."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Coroutine[Any, Any, R]) -> asyncio.Task[R]:
+        """Start *work* in a task of its own."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._drop)
+        return task
+
+    async def run(self, work: Coroutine[Any, Any, R]) -> R:
+        """Return the result of *work*, which ends even if the caller is cancelled."""
+        task = self.start(work)
+        await asyncio.wait((task,))
+        return task.result()
+
+    async def drain(self) -> None:
+        """Wait until the tasks of the running loop have ended."""
+        loop = asyncio.get_running_loop()
+        while own := [task for task in tuple(self._tasks) if task.get_loop() is loop]:
+            await asyncio.wait(own)
+
+    def _drop(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # the caller may have gone; asyncio would log it
+
+
 class AsyncReservation:
     """
     `Reservation` for an event loop; it is made when it is first awaited or entered.
+
+    No unit stays held by a caller that is cancelled. If it is cancelled while the reservation is made, that
+    goes on and is then cancelled; with an idempotency key it is left to the caller, who gets it by the key.
+    What ends a reservation goes on as well.
 
     Args:
         reserve: Makes the reservation; returns its decision, its id and its ttl in microseconds.
         commit: Ends it and keeps some or all of the units.
         cancel: Ends it and keeps none.
+        tasks: Runs what must go on if the caller is cancelled.
         id: The id of a reservation that was made elsewhere.
     """
 
-    __slots__ = ("_cancel", "_commit", "_ended", "_making", "_reserve", "decision", "expires_at", "id")
+    __slots__ = ("_cancel", "_commit", "_ended", "_lock", "_reserve", "_tasks", "decision", "expires_at", "id")
 
     def __init__(
         self,
-        reserve: Callable[[], Awaitable[tuple[Decision, str, int]]] | None,
+        reserve: Callable[[], Coroutine[Any, Any, tuple[Decision, str, int]]] | None,
         commit: Callable[[str, int | Mapping[str, int] | None], Awaitable[None]],
-        cancel: Callable[[str], Awaitable[None]],
+        cancel: Callable[[str], Coroutine[Any, Any, None]],
+        *,
+        tasks: DetachedTasks,
         id: str = "",
     ) -> None:
         self.id = id
         self.decision: Decision | None = None
         self.expires_at: datetime | None = None
         self._reserve = reserve
-        self._making = asyncio.Lock()
+        self._lock = asyncio.Lock()
+        self._tasks = tasks
         self._commit = commit
         self._cancel = cancel
         self._ended = reserve is None and not id
@@ -139,27 +181,52 @@ class AsyncReservation:
 
     async def _made(self) -> Self:
         """Make the reservation, unless it is made; after an exception the next call tries again."""
-        async with self._making:
+        async with self._lock:
             if self._reserve is not None:
-                self.decision, self.id, ttl = await self._reserve()
+                making = self._tasks.start(self._reserve())
+                try:
+                    await asyncio.wait((making,))
+                except asyncio.CancelledError:
+                    if making.done():
+                        self._abandon(making)
+                    else:
+                        making.add_done_callback(self._abandon)
+                    raise
+                self.decision, self.id, ttl = making.result()
                 self._reserve = None
                 self.expires_at = _expiry(self.decision, ttl)
                 self._ended = not self.id  # refused, or never counted
         return self
 
+    def _abandon(self, making: asyncio.Task[tuple[Decision, str, int]]) -> None:
+        """Cancel a reservation whose caller has gone; one with a key is found again by its caller."""
+        if not making.cancelled() and making.exception() is None:
+            _, id, _ = making.result()
+            if id and not id.startswith("k:"):
+                self._tasks.start(self._cancel(id))
+
+    async def _end(self, end: Callable[[], Awaitable[None]]) -> None:
+        """End the reservation, unless an earlier call that goes on does."""
+
+        async def ending() -> None:
+            async with self._lock:
+                if not self._ended:
+                    await end()
+                    self._ended = True
+
+        if not self._ended:
+            await self._tasks.run(ending())
+
     async def commit(self, n: int | Mapping[str, int] | None = None) -> None:
         """Keep *n* of the units, or all; arguments and exceptions are those of `Reservation.commit`."""
         await self._made()
         _raise_if_denied(self.decision)
-        if not self._ended:
-            await self._commit(self.id, n)
-            self._ended = True
+        await self._end(lambda: self._commit(self.id, n))
 
     async def cancel(self) -> None:
         """Return all units; do nothing if the reservation is not made or has ended."""
-        if self._reserve is None and not self._ended:
-            await self._cancel(self.id)
-            self._ended = True
+        if self._reserve is None:
+            await self._end(lambda: self._cancel(self.id))
 
     async def __aenter__(self) -> Self:
         """Make the reservation and return it, or raise `Denied`."""
