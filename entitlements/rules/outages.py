@@ -150,9 +150,10 @@ def undone(order: Charge) -> tuple[Charge | Refund | Settle, ...]:
     The charge is repeated under its operation id and then refunded, so it counts for nothing even if the first
     one reaches the store later than both. Units of rates stay spent. A reservation is cancelled, and lapses by
     itself if it arrives later. A charge without a record needs no undo, and a keyed charge gets none: its
-    caller repeats it with the key, and then gets what was taken.
+    caller repeats it with the key, and then gets what was taken. Nor does an assignment: it is repeated as it
+    is, and an undo would take the unit of a repeat that another process has acknowledged.
     """
-    if order.operation is None or order.keyed:
+    if order.operation is None or order.keyed or order.verb is Verb.ASSIGN:
         return ()
     deadline = max(part.limit.deadline for part in order.parts)
     if order.verb is Verb.RESERVE:

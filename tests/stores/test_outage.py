@@ -5,6 +5,7 @@ import logging
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from flaky import FAILURES, AsyncFlaky, Flaky
@@ -30,7 +31,7 @@ from entitlements.stores.orders import deadline_of
 from entitlements.stores.resilience.circuit_breaker import State
 from entitlements.stores.resilience.policy import REPLAYED_OWN
 from entitlements.stores.resilience.replay_journal import ReplayQueue
-from entitlements.testing import RecordingHook
+from entitlements.testing import FakeClock, RecordingHook
 
 POLICY = Policy.parse({
     "policy": {"version": "7"},
@@ -228,7 +229,7 @@ def test_a_mixed_charge_is_refused_by_its_local_part_and_journals_nothing(enforc
     assert (Reason.RATE_LIMITED, True) == (decisions[-1].reason, decisions[-1].degraded)
     wait_out(enforcer)
     store.how = None
-    enforcer.consume("acme", "pings")
+    enforcer.usage("acme")
     assert (10, 0) == used(store, "exports", "api")
 
 
@@ -272,17 +273,30 @@ def test_a_refusal_for_the_stores_sake_that_had_reached_the_store_is_given_back(
     store.how = "lost"
     assert [False] * 4 == [enforcer.consume("acme", "leads").allowed for _ in range(4)]
     assert not enforcer.reserve("acme", "seats")
-    assert not enforcer.assign("acme", "seats", "ann")
     store.how = None
     wait_out(enforcer)
     assert 1 == enforcer.consume("acme", "leads").used
     assert (1, 0) == used(store, "leads", "seats")
 
 
-@pytest.mark.parametrize("verb", ["consume", "assign"])
-def test_a_refused_charge_that_reaches_the_store_after_it_was_given_back_takes_nothing(enforcer, store, verb):
+@pytest.mark.parametrize("how", ["lost", "silent"])
+def test_an_assignment_whose_outcome_is_unknown_is_not_undone(enforcer, store, how):
+    """Its caller repeats it elsewhere meanwhile, is told that it holds a unit, and keeps it."""
+    store.how = how
+    assert not enforcer.assign("acme", "seats", "ann")
+    elsewhere = Enforcer(POLICY, accounts={"acme": "one"}, store=store.store)
+    assert elsewhere.assign("acme", "seats", "ann")
+    store.how = None
+    wait_out(enforcer)
+    enforcer.usage("acme")
+    assert ("ann",) == elsewhere.holders("acme", "seats")
+    assert enforcer.assign("acme", "seats", "ann")
+    assert (1,) == used(store, "seats")
+
+
+def test_a_refused_charge_that_reaches_the_store_after_it_was_given_back_takes_nothing(enforcer, store):
     store.how = "silent"
-    refused = enforcer.consume("acme", "leads") if verb == "consume" else enforcer.assign("acme", "seats", "ann")
+    refused = enforcer.consume("acme", "leads")
     assert not refused.allowed
     late = store.asked[0]
     store.how = None
@@ -470,6 +484,43 @@ def test_a_reservation_made_in_an_outage_is_settled_after_it(enforcer, store):
     assert 3 + 2 == enforcer.usage("acme")["exports"].used
     later.commit(1)
     assert (4,) == used(store, "exports")
+
+
+def test_a_commit_in_an_outage_counts_although_its_reservation_lapses_and_others_take_the_room(caplog):
+    """It is acknowledged, so it is charged again once the store replies, above the limit."""
+    clock = FakeClock(datetime.now(UTC))
+    shared = MemoryStore(clock)
+    store = Flaky(shared)
+    here, there = (
+        Enforcer(POLICY, accounts={"acme": "one"}, store=each, expected_processes=1) for each in (store, shared)
+    )
+    limit = here.usage("acme")["seats"].limit
+    reservation = here.reserve("acme", "seats", limit, ttl=5)
+    store.how = "refused"
+    reservation.commit()
+    clock.advance(timedelta(seconds=6))
+    assert there.consume("acme", "seats", limit)
+    store.how = None
+    wait_out(here)
+    assert 2 * limit == here.usage("acme")["seats"].used
+    assert not [line for line in caplog.messages if "lost in replay" in line]
+
+
+def test_a_key_that_two_processes_let_through_with_different_units_is_lost_once_and_logged(
+    enforcer, store, hook, caplog
+):
+    store.how = "refused"
+    assert enforcer.consume("acme", "exports", 3, key="job")
+    elsewhere = Enforcer(POLICY, accounts={"acme": "one"}, store=store.store)
+    assert elsewhere.consume("acme", "exports", 5, key="job")
+    store.how = None
+    wait_out(enforcer)
+    enforcer.usage("acme")
+    assert (5,) == used(store, "exports")
+    assert [events.Journalled(0, 0, 1)] == hook.of(events.Journalled)
+    assert ["1 orders lost in replay"] == [
+        line[line.index("1 ") :][:23] for line in caplog.messages if "lost in" in line
+    ]
 
 
 def test_the_journal_is_bounded_and_what_overflows_is_counted_and_logged(enforcer, store, hook, caplog):

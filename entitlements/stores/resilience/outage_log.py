@@ -65,6 +65,15 @@ class OutageLog:
                 self._store, queued, extra={"store": self._store, "queued": queued},
             )  # fmt: skip
 
+    def record_lost(self, lost: int) -> None:
+        """Count and log orders that were replayed in vain, or too late: what they allowed is not counted."""
+        with self._lock:
+            self.lost += lost
+        _log.warning(
+            "%s: %d orders lost in replay; what they allowed is not counted there",
+            self._store, lost, extra={"store": self._store, "lost": lost},
+        )  # fmt: skip
+
     def recovered(self, now: int, queued: int, *, at_once: bool) -> None:
         """
         Log the end of an outage once it is certain.

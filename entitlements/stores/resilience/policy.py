@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from entitlements.errors import StoreError
-from entitlements.model.answers import Outcome, Status
+from entitlements.model.answers import Outcome, Settled, Status
 from entitlements.model.charge import Charge, Refund
 from entitlements.model.events import BreakerChanged, Journalled, OutcomeUnknown
 from entitlements.model.instants import SECOND
@@ -248,8 +248,9 @@ class OutagePolicy:
                     return done
                 replayed, lost = replayed + done, lost + (not done)
         finally:
+            if lost:
+                self._outages.record_lost(lost)
             if replayed or lost:
-                self._outages.lost += lost
                 self._tell(Journalled(len(self._queue), replayed, lost))
         return None
 
@@ -296,7 +297,7 @@ class OutagePolicy:
         finally:
             (self._queue.put_back if kept else self._queue.done)(entry)
         self.succeeded(order, answer, permit, self.clock())
-        return not (isinstance(answer, Outcome) and answer.status is Status.STALE)
+        return _is_applied(answer)
 
     def _fall_back(self, order: Order, error: StoreError | None, *, sent: bool = False) -> Answer:
         """Decide an order without the store; *sent* is True if the store may have carried it out."""
@@ -315,6 +316,13 @@ class OutagePolicy:
     def _emit(self, change: Transition | None) -> None:
         if change is not None:
             self._tell(BreakerChanged(change.before.value, change.after.value, change.pause))
+
+
+def _is_applied(answer: Answer) -> bool:
+    """Return True if a replayed order has been counted, now or before; a refund may have been made before."""
+    if isinstance(answer, Outcome):
+        return answer.status in (Status.ADMITTED, Status.REPLAYED)
+    return not isinstance(answer, Settled) or answer.done
 
 
 def _first(order: Order, answer: Answer, earliest: int) -> Answer:

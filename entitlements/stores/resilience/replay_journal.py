@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from entitlements.model.answers import Outcome, Settled, Status
 from entitlements.model.charge import Charge, Recall, Refund, Settle, Verb
 from entitlements.model.events import Journalled
 from entitlements.model.instants import HOUR, MINUTE
+from entitlements.rules.outages import uncapped
 from entitlements.stores.errors import Overloaded
 
 if TYPE_CHECKING:
@@ -251,10 +252,16 @@ class ReplayJournal:
             return True
 
     def settle(self, order: Settle) -> Settled | None:
-        """Queue the settling of a reservation if its result is certain, or the reservation waits here; else return None."""
+        """
+        Queue the settling of a reservation if its result is certain, or the reservation waits here; else return None.
+
+        Its units are charged above the limit, if need be, where the reservation has lapsed by then.
+        """
         certain = order.anew is not None or order.amounts == ()
         if not certain and self.queue.find(order.account, order.reservation) is None:
             return None
+        if order.anew is not None:
+            order = replace(order, anew=uncapped(order.anew))
         return Settled(done=True, now=self._local_limits.now()) if self.append(JournalEntry(order)) else None
 
     def _refund_waiting(self, order: Refund) -> bool | None:
