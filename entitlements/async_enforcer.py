@@ -17,7 +17,7 @@ from entitlements import advice
 from entitlements.accounts import open_async_accounts
 from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.handles import AsyncBoundAccount
-from entitlements.hooks import Hooks
+from entitlements.hooks import PERCENTS, Hooks
 from entitlements.model.charge import Charge, Verb
 from entitlements.model.decision_fields import receipt_of
 from entitlements.model.events import Reloaded
@@ -34,6 +34,7 @@ from entitlements.resolved_cache import (
     new_operation_id,
     no_accounts_error,
     require_account,
+    require_known,
     try_reload,
 )
 from entitlements.rules import reservations, steps
@@ -81,6 +82,7 @@ class AsyncEnforcer:
         hooks: Callables that take every event.
         expected_processes: The number of processes that share the limits; each takes its share of a
             rate while the store is away. `WEB_CONCURRENCY` by default, else 1.
+        thresholds: Percentages of a quota or an allocation at which hooks get a `Threshold`.
 
     Raises:
         TypeError: For a store that blocks, or a policy that is not loaded.
@@ -96,10 +98,11 @@ class AsyncEnforcer:
         clock: Clock | None = None,
         hooks: Iterable[Hook] = (),
         expected_processes: int | None = None,
+        thresholds: Iterable[int] = PERCENTS,
     ) -> None:
         self._cache = ResolvedCache(check_policy(policy))
         self._clock = check_clock(clock or system_clock)
-        self._hooks = Hooks(hooks)
+        self._hooks = Hooks(hooks, thresholds)
         self._accounts = open_async_accounts(accounts, policy=policy, clock=clock or monotonic, listener=self._hooks)
         self._store = guard_async_store(open_async_store(store, self._clock), self._hooks.notify, expected_processes)
         self._via = self._store.via
@@ -199,7 +202,7 @@ class AsyncEnforcer:
 
         async def reserve() -> tuple[Decision, str, int]:
             resolved = await self._resolve(account)
-            held.update(reservations.reserved_units(resolved.entitlements, what, n))
+            held.update(reservations.reserved_units(require_known(resolved), what, n))
             decision = await self._charge(resolved, Verb.RESERVE, what, n, key=key, ttl=lasts)
             lapses[:] = [receipt_of(decision).now + lasts]
             return decision, receipt_of(decision).operation or "", lasts
@@ -218,27 +221,27 @@ class AsyncEnforcer:
 
     async def unassign(self, account: str | Account, limit: str, holder: str) -> bool:
         """Take back the unit of *holder*; return True if they held one; see `Enforcer.unassign`."""
-        return await self._run(steps.unassign(await self.entitlements(account), limit, holder))
+        return await self._run(steps.unassign(await self._known(account), limit, holder))
 
     async def release(self, account: str | Account, limit: str, amount: int = 1) -> int:
         """Release anonymous units of an allocation; return how many were released; see `Enforcer.release`."""
-        return await self._run(steps.release(await self.entitlements(account), limit, amount))
+        return await self._run(steps.release(await self._known(account), limit, amount))
 
     async def holders(self, account: str | Account, limit: str) -> tuple[str, ...]:
         """Return the holders of an allocation, sorted; see `Enforcer.holders`."""
-        return await self._run(steps.holders(await self.entitlements(account), limit))
+        return await self._run(steps.holders(await self._known(account), limit))
 
     async def set_usage(self, account: str | Account, limit: str, total: int) -> Usage:
         """Set the usage of a quota's running period, or of an allocation, to *total*; see `Enforcer.set_usage`."""
-        return await self._run(steps.set_usage(await self.entitlements(account), self._clock(), limit, total))
+        return await self._run(steps.set_usage(await self._known(account), self._clock(), limit, total))
 
     async def usage(self, account: str | Account, *, scope: str | None = None) -> dict[str, Usage]:
         """Return the usage of every limit of the account; with a scope, of the scope's limits as well; see `Enforcer.usage`."""
-        return await self._run(steps.usage(await self.entitlements(account), self._clock(), scope))
+        return await self._run(steps.usage(await self._known(account), self._clock(), scope))
 
     async def history(self, account: str | Account, limit: str) -> tuple[Period, ...]:
         """Return a quota's periods, newest first, the running one included, 13 at most; see `Enforcer.history`."""
-        return await self._run(steps.history(await self.entitlements(account), self._clock(), limit))
+        return await self._run(steps.history(await self._known(account), self._clock(), limit))
 
     async def forget(self, account: str | Account) -> None:
         """Delete every counter of a closed account, and its cached state here; see `Enforcer.forget`."""
@@ -402,6 +405,10 @@ class AsyncEnforcer:
         epoch = self._cache.epoch
         loaded = await self._accounts.load(account_id(account))
         return self._cache.put(account, loaded.account, now, loaded.fresh_for, epoch)
+
+    async def _known(self, account: str | Account) -> Entitlements:
+        """Return the entitlements of an account; raise `UnknownAccount` as `require_known` does."""
+        return require_known(await self._resolve(account))
 
     async def _charge(self, resolved: ResolvedAccount, verb: Verb, what: Wanted, n: int, **options: Any) -> Decision:
         operation = new_operation_id()

@@ -16,7 +16,7 @@ from entitlements import advice
 from entitlements.accounts import open_accounts
 from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.handles import BoundAccount
-from entitlements.hooks import Hooks
+from entitlements.hooks import PERCENTS, Hooks
 from entitlements.model.charge import Verb
 from entitlements.model.decision_fields import receipt_of
 from entitlements.model.events import Reloaded
@@ -33,6 +33,7 @@ from entitlements.resolved_cache import (
     new_operation_id,
     no_accounts_error,
     require_account,
+    require_known,
     try_reload,
 )
 from entitlements.rules import reservations, steps
@@ -75,6 +76,7 @@ class Enforcer:
         hooks: Callables that take every event.
         expected_processes: The number of processes that share the limits; each takes its share of a
             rate while the store is away. `WEB_CONCURRENCY` by default, else 1.
+        thresholds: Percentages of a quota or an allocation at which hooks get a `Threshold`.
 
     Raises:
         TypeError: For async accounts, or a policy that is not loaded.
@@ -90,10 +92,11 @@ class Enforcer:
         clock: Clock | None = None,
         hooks: Iterable[Hook] = (),
         expected_processes: int | None = None,
+        thresholds: Iterable[int] = PERCENTS,
     ) -> None:
         self._cache = ResolvedCache(check_policy(policy))
         self._clock = check_clock(clock or system_clock)
-        self._hooks = Hooks(hooks)
+        self._hooks = Hooks(hooks, thresholds)
         self._accounts = open_accounts(accounts, policy=policy, clock=clock or monotonic, listener=self._hooks)
         self._store = guard_store(open_store(store, self._clock), self._hooks.notify, expected_processes)
         self._via = self._store.via
@@ -253,10 +256,11 @@ class Enforcer:
 
         Raises:
             UnknownFeature, ValueError, KeyReused: As `consume`; also for rates alone.
+            UnknownAccount: For an unknown account, unless `unknown_account` of the policy names a tier.
         """
         lasts = check_duration(ttl, "ttl")
         resolved = self._resolve(account)
-        held = reservations.reserved_units(resolved.entitlements, what, n)
+        held = reservations.reserved_units(require_known(resolved), what, n)
         decision = self._charge(resolved, Verb.RESERVE, what, n, key=key, ttl=lasts)
         return self._reservation(account, receipt_of(decision).operation or "", decision, lasts, held)
 
@@ -276,15 +280,15 @@ class Enforcer:
 
     def unassign(self, account: str | Account, limit: str, holder: str) -> bool:
         """Take back the unit of *holder*; return True if they held one."""
-        return self._run(steps.unassign(self.entitlements(account), limit, holder))
+        return self._run(steps.unassign(self._known(account), limit, holder))
 
     def release(self, account: str | Account, limit: str, amount: int = 1) -> int:
         """Release anonymous units of an allocation; return how many were released."""
-        return self._run(steps.release(self.entitlements(account), limit, amount))
+        return self._run(steps.release(self._known(account), limit, amount))
 
     def holders(self, account: str | Account, limit: str) -> tuple[str, ...]:
         """Return the holders of an allocation, sorted."""
-        return self._run(steps.holders(self.entitlements(account), limit))
+        return self._run(steps.holders(self._known(account), limit))
 
     def set_usage(self, account: str | Account, limit: str, total: int) -> Usage:
         """
@@ -294,15 +298,15 @@ class Enforcer:
             UnknownFeature: For a name that is no limit.
             ValueError: For a rate, or a total below what is reserved or held by name.
         """
-        return self._run(steps.set_usage(self.entitlements(account), self._clock(), limit, total))
+        return self._run(steps.set_usage(self._known(account), self._clock(), limit, total))
 
     def usage(self, account: str | Account, *, scope: str | None = None) -> dict[str, Usage]:
         """Return the usage of every limit of the account; with a scope, of the scope's limits as well."""
-        return self._run(steps.usage(self.entitlements(account), self._clock(), scope))
+        return self._run(steps.usage(self._known(account), self._clock(), scope))
 
     def history(self, account: str | Account, limit: str) -> tuple[Period, ...]:
         """Return a quota's periods, newest first, the running one included, 13 at most."""
-        return self._run(steps.history(self.entitlements(account), self._clock(), limit))
+        return self._run(steps.history(self._known(account), self._clock(), limit))
 
     def forget(self, account: str | Account) -> None:
         """Delete every counter of a closed account, and its cached state here."""
@@ -433,6 +437,10 @@ class Enforcer:
         epoch = self._cache.epoch
         loaded = self._accounts.load(account_id(account))
         return self._cache.put(account, loaded.account, now, loaded.fresh_for, epoch)
+
+    def _known(self, account: str | Account) -> Entitlements:
+        """Return the entitlements of an account; raise `UnknownAccount` as `require_known` does."""
+        return require_known(self._resolve(account))
 
     def _charge(self, resolved: ResolvedAccount, verb: Verb, what: Wanted, n: int, **options: Any) -> Decision:
         operation = new_operation_id()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 PERCENTS = (80, 100)
-"""Shares of a limit at which a `Threshold` event is sent."""
+"""Shares of a limit at which a `Threshold` event is sent by default."""
 _MAX_THRESHOLDS = 10_000
 """Reported thresholds that are remembered, so that none is reported twice in a period."""
 
@@ -37,12 +37,15 @@ class Hooks:
 
     Args:
         hooks: Any callables that take one event.
+        thresholds: Percentages of a limit at which a `Threshold` event is sent.
 
     Raises:
         TypeError: For anything that is not callable, and for an async callable.
+        ValueError: For a threshold that is not an int above 0.
     """
 
-    def __init__(self, hooks: Iterable[Hook]) -> None:
+    def __init__(self, hooks: Iterable[Hook], thresholds: Iterable[int] = PERCENTS) -> None:
+        self._percents = _check_thresholds(thresholds)
         if not isinstance(hooks, Iterable) or not all(callable(hook) for hook in hooks):
             raise TypeError(f"hooks {hooks!r} must be a sequence of callables; write hooks=(hook,)")
         self._hooks = tuple(hooks)
@@ -93,6 +96,8 @@ class Hooks:
                 self.notify_decision(step.verb, result, answer)  # type: ignore[arg-type]
             for event in step.events(result):
                 self.notify(event)
+            if step.set_to is not None:
+                self._notify_crossed(step.set_to(answer))
         return result
 
     def notify_decision(self, verb: str, decision: Decision, answer: Answer = None) -> None:
@@ -104,8 +109,11 @@ class Hooks:
         if dropped:
             self.notify(OperationsDropped(decision.account, dropped))
         if verb != "peek" and decision.allowed:
-            for percent, part in crossed(decision, PERCENTS):
-                self._notify_threshold(percent, part)
+            self._notify_crossed(decision)
+
+    def _notify_crossed(self, decision: Decision) -> None:
+        for percent, part in crossed(decision, self._percents):
+            self._notify_threshold(percent, part)
 
     def _notify_threshold(self, percent: int, part: Decision) -> None:
         """Report a threshold once per account, limit, period and size."""
@@ -118,6 +126,14 @@ class Hooks:
                 self._thresholds.popitem(last=False)
         if not reported:
             self.notify(Threshold(percent, part))
+
+
+def _check_thresholds(thresholds: Iterable[int]) -> tuple[int, ...]:
+    percents = tuple(thresholds) if isinstance(thresholds, Iterable) else (thresholds,)
+    for each in percents:
+        if type(each) is not int or each < 1:
+            raise ValueError(f"threshold {each!r} is not a percentage of a limit; write thresholds=(80, 100)")
+    return tuple(sorted(set(percents)))
 
 
 def _account_of(event: Event) -> str | None:

@@ -122,6 +122,19 @@ def require_account(kept: ResolvedAccount) -> Account:
     return bind(kept.entitlements.policy, kept.account)
 
 
+def require_known(kept: ResolvedAccount) -> Entitlements:
+    """
+    Return the entitlements of an account: a typing error in an id must not create or read another record.
+
+    Raises:
+        UnknownAccount: For an unknown account, unless `unknown_account` of the policy names a tier for it.
+    """
+    policy = kept.entitlements.policy
+    if kept.account is None and policy.tier(policy.unknown_account) is None:
+        require_account(kept)
+    return kept.entitlements
+
+
 class ResolvedCache:
     """
     Resolved accounts, by id and by `Account` object.

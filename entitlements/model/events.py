@@ -19,10 +19,10 @@ class Decided:
 @dataclass(frozen=True, slots=True)
 class Threshold:
     """
-    A charge took a quota or an allocation across 80 % or 100 % of its limit.
+    A charge, or a new total, took a quota or an allocation across a threshold of its limit.
 
     Args:
-        percent: 80 or 100; each at most once per period and limit.
+        percent: One of the enforcer's `thresholds`, 80 and 100 by default; each at most once per period and limit.
         decision: The part that crossed the threshold.
     """
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from entitlements.errors import KeyReused
-from entitlements.model.answers import Fallback, Line, Outcome, Status
+from entitlements.model.answers import Fallback, Line, Outcome, Status, Totalled
 from entitlements.model.charge import Charge, Part, Recall, Refund
 from entitlements.model.decision import Decision, new_decision
 from entitlements.model.decision_fields import facts_of, fields_of, is_enforced, line_of, parts_of, receipt_of
@@ -146,6 +146,11 @@ def usage_of(entitlements: Entitlements, part: Part, line: Line) -> Usage:
 def period_of(count: PeriodCount) -> Period:
     """Return the public value of one period of a quota."""
     return Period(to_datetime(count.start), to_datetime(count.end), count.used, count.denied, count.size)
+
+
+def total_set(facts: Facts, answer: Totalled, total: int) -> Decision:
+    """Return the decision that says what a limit holds after its usage was set to *total*."""
+    return Decision(True, Reason.WITHIN_LIMIT, facts, Receipt("store", answer.now, total), answer.line, None)
 
 
 def crossed(decision: Decision, percents: tuple[int, ...]) -> list[tuple[int, Decision]]:

@@ -88,8 +88,9 @@ def set_usage(ledger: Ledger, order: SetUsage, now: int) -> Totalled:
         allocation = ledger.allocations.setdefault(part.limit.name, AllocationMeter())
         if part.cost < allocation.floor:
             return Totalled(None, least=allocation.floor, now=now)
+        added = max(0, part.cost - allocation.used)
         allocation.anonymous = part.cost - allocation.floor
-        return Totalled(allocation.peek(part, None), now=now)
+        return Totalled(allocation.peek(part, None)._replace(taken=added), now=now)
     assert part.ends is not None
     meter = ledger.quotas.get(part.limit.name) or QuotaMeter()
     period = meter.running(part.ends, part.size, now)
@@ -97,10 +98,11 @@ def set_usage(ledger: Ledger, order: SetUsage, now: int) -> Totalled:
         return Totalled(None, stale=True, now=now)
     if part.cost < period.reserved:
         return Totalled(None, least=period.reserved, now=now)
+    added = max(0, part.cost - period.used)
     period.used = part.cost
     meter.write(period)
     ledger.quotas[part.limit.name] = meter
-    return Totalled(quota_line(period, part), now=now)
+    return Totalled(quota_line(period, part)._replace(taken=added), now=now)
 
 
 def read(ledger: Ledger, scoped: Ledger, order: Read, now: int) -> Outcome:

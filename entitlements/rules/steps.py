@@ -30,7 +30,15 @@ from entitlements.model.decision import Decision
 from entitlements.model.limits import Allocation, Quota, Rate
 from entitlements.model.names import check_count, check_id, shown
 from entitlements.model.prepared import prepared_of
-from entitlements.rules.decisions import about_feature, deciding, period_of, refund_of, usage_of, without_store
+from entitlements.rules.decisions import (
+    about_feature,
+    deciding,
+    period_of,
+    refund_of,
+    total_set,
+    usage_of,
+    without_store,
+)
 from entitlements.rules.explain import facts
 from entitlements.rules.planning import (
     Plan,
@@ -70,6 +78,7 @@ class Step(Generic[R]):
         verb: The verb's name if the result is a decision, for hooks.
         events: Makes the events of a result, other than decisions.
         facts: The rate, if the step consumes one rate and nothing else.
+        set_to: Makes of the store's answer the decision by which hooks see the thresholds that a new total crossed.
     """
 
     order: Order | None
@@ -78,6 +87,7 @@ class Step(Generic[R]):
     verb: str = ""
     events: Callable[[R], Iterable[events.Event]] = _no_events
     facts: Facts | None = None
+    set_to: Callable[[Any], Decision] | None = None
 
 
 def decide(entitlements: Entitlements, name: str) -> Decision:
@@ -171,6 +181,7 @@ def set_usage(entitlements: Entitlements, now: int, name: str, total: int) -> St
     return Step(
         SetUsage(account, part), finish, entitlements.anchor,
         events=lambda usage: [events.UsageSet(account, name, usage)],
+        set_to=lambda answer: total_set(facts(entitlements, name), answer, total),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from trade import ACCOUNTS, DAY, HOUR, START, enforcer, fields, policy
+from trade import ACCOUNTS, DAY, HOUR, START, WRITTEN, enforcer, fields, policy
 
 from entitlements import (
     NOT_INCLUDED,
@@ -999,6 +999,52 @@ def test_thresholds_are_told_once_per_period():
     ent.consume("petra", "leads", 10)
 
     assert [80, 100, 80, 100] == [event.percent for event in hook.of(Crossed)]
+
+
+@pytest.mark.parametrize("limit", ["leads", "agents"])
+def test_a_total_that_is_set_crosses_thresholds_as_a_charge_does(limit):
+    hook = RecordingHook()
+    ent, _ = enforcer(hooks=(hook,), thresholds=(100, 50))
+    most = ent.usage("petra")[limit].limit
+    for total in (0, most, most - 1, most // 2 - 1, most // 2 + 1):
+        ent.set_usage("petra", limit, total)
+
+    found = hook.of(Crossed)
+    assert [50, 100] == [event.percent for event in found][:2]
+    assert (limit, most, most) == (found[1].decision.feature, found[1].decision.used, found[1].decision.limit)
+    if limit == "leads":  # an allocation has no period in which it would be told once
+        assert 2 == len(found)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 80.0, True, "80", (80, None)])
+def test_a_threshold_that_is_no_percentage_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"write thresholds=\(80, 100\)"):
+        enforcer(thresholds=wrong if isinstance(wrong, tuple) else (wrong,))
+
+
+COUNTING = {
+    "unassign": ("agents", "u1"), "release": ("agents",), "holders": ("agents",), "set_usage": ("leads", 3),
+    "usage": (), "history": ("leads",), "reserve": ("leads",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", COUNTING)
+def test_a_verb_that_counts_or_reads_raises_for_an_account_that_there_is_not(verb):
+    """A typing error in an id neither writes another record nor reads zeros."""
+    ent, _ = enforcer()
+    with pytest.raises(UnknownAccount, match="pertra"):
+        getattr(ent, verb)("pertra", *COUNTING[verb])
+    assert not (ent._store._permanent)
+    assert not (ent._store._evictable)
+
+    ent.forget("pertra")
+    assert ent.consume("pertra", "leads").reason is Reason.UNKNOWN_ACCOUNT
+
+
+@pytest.mark.parametrize("verb", COUNTING)
+def test_where_the_policy_gives_unknown_accounts_a_tier_they_are_counted(verb):
+    ent = Enforcer(policy(policy=WRITTEN["policy"] | {"unknown_account": "pro"}), accounts=ACCOUNTS)
+    getattr(ent, verb)("pertra", *COUNTING[verb])
 
 
 def test_a_hook_hears_of_operation_ids_that_had_to_go():

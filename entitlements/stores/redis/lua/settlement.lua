@@ -211,9 +211,12 @@ local function set_usage()
     if part.cost < bound then
       return pack_totalled(nil, bound)
     end
+    local before = peek_allocation(held, part, nil).used
     held.anonymous = part.cost - bound
     write_allocation(part.name, held)
-    return pack_totalled(peek_allocation(held, part, nil), 0)
+    local line = peek_allocation(held, part, nil)
+    line.taken = math.max(0, part.cost - before)
+    return pack_totalled(line, 0)
   end
   local period = running_period(part)
   if not period then
@@ -222,9 +225,12 @@ local function set_usage()
   if part.cost < period.reserved then
     return pack_totalled(nil, period.reserved)
   end
+  local added = math.max(0, part.cost - period.used)
   period.used = part.cost
   write_period(part.name, period)
-  return pack_totalled(quota_line(period, part), 0)
+  local line = quota_line(period, part)
+  line.taken = added
+  return pack_totalled(line, 0)
 end
 
 -- history: ARGV[2] the part
