@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -415,6 +416,29 @@ async def test_closing_on_an_event_loop_brings_what_waits():
     store.flaky.how = None
     await enforcer.aclose()
     assert (8,) == used(store.flaky, "exports")
+
+
+ENDING = """
+from entitlements import Enforcer, Policy
+
+POLICY = Policy.parse({
+    "policy": {"version": "7"},
+    "limits": {"exports": {"kind": "quota", "on_outage": "allow"}},
+    "tiers": {"one": {"rank": 1, "limits": {"exports": 50}}},
+})
+
+def work():
+    enforcer = Enforcer(POLICY, accounts={"acme": "one"}, store="redis://127.0.0.1:1", expected_processes=1)
+    assert enforcer.consume("acme", "exports")
+    return enforcer
+
+"""
+
+
+@pytest.mark.parametrize(("end", "lines"), [("kept = work()", 1), ("work()", 1), ("work().close()", 0)])
+def test_a_process_that_ends_without_closing_says_what_it_loses(end, lines):
+    done = subprocess.run([sys.executable, "-c", ENDING + end], capture_output=True, text=True, check=True)
+    assert lines == done.stderr.count("ended without close(); 1 orders queued for replay are lost"), done.stderr
 
 
 def test_a_journalled_charge_can_be_refunded_before_and_after_it_reaches_the_store(enforcer, store):

@@ -14,6 +14,7 @@ import logging
 import random
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from weakref import finalize
 
 from entitlements.errors import StoreError
 from entitlements.model.answers import Outcome, Settled, Status
@@ -80,6 +81,7 @@ class OutagePolicy:
         self._outages = OutageLog(store)
         self.journal = ReplayJournal(store, local_limits, self._outages, tell, clock)
         self._fallback = FallbackDecisions(local_limits, self.journal)
+        self._unclosed = finalize(self, _log_unclosed, store, self.journal)
 
     @property
     def _queue(self) -> ReplayQueue:
@@ -169,6 +171,7 @@ class OutagePolicy:
                 extra={"store": self._store, "queued": len(self._queue), "lost": self._outages.lost},
             )  # fmt: skip
         self._outages.lost = 0
+        self._unclosed.detach()
         return False
 
     def renew(self) -> None:
@@ -316,6 +319,15 @@ class OutagePolicy:
     def _emit(self, change: Transition | None) -> None:
         if change is not None:
             self._tell(BreakerChanged(change.before.value, change.after.value, change.pause))
+
+
+def _log_unclosed(store: str, journal: ReplayJournal) -> None:
+    """Log what is lost with a store that is dropped, or whose process ends, without `close()`."""
+    if journal.queue:
+        _log.warning(
+            "%s: ended without close(); %d orders queued for replay are lost",
+            store, len(journal.queue), extra={"store": store, "queued": len(journal.queue)},
+        )  # fmt: skip
 
 
 def _is_applied(answer: Answer) -> bool:
