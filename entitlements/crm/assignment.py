@@ -7,15 +7,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from entitlements.accounts.csv.columns import COLUMNS
 from entitlements.crm.dates import date_fault
+from entitlements.errors import AccountError
+from entitlements.model.account import Account
+from entitlements.model.names import check_id
 from entitlements.model.problem import Problem, Severity
-from entitlements.policy.errors import shown
+from entitlements.policy.accounts import bind
+from entitlements.policy.errors import InvalidValue, shown
 from entitlements.tiering.segmentation import Segment, SegmentedAccount, segment, summary
 
 if TYPE_CHECKING:
     from entitlements.crm.columns import Columns
     from entitlements.crm.layout import Layout, Record
     from entitlements.model.policy import PolicyData
+
+_BOUND = ("add_ons", "overrides", "grants", "changes")
+"""Parts of an account that name something of the policy."""
 
 Progress = Callable[[Iterable["Record"], int, str], Iterable["Record"]]
 """Yields the rows that it is given; takes also their number and the name of the work. A progress bar is one."""
@@ -109,6 +117,7 @@ def assign_base(
     results = {result.line: result for result in reader.results(found)}
     order = sorted(reader.problems, key=lambda each: each.line)
     guessed = [_guessed(layout)] if layout.guessed_at else []
+    guessed += [_nameless(layout)] if columns.id is None else []
     counted = summary(policy, (each.segmented for each in results.values()))
     return Assigned(layout, columns, results, (*guessed, *order), counted)
 
@@ -127,6 +136,7 @@ class _BaseReader:
 
     def __init__(self, policy: PolicyData, layout: Layout, columns: Columns) -> None:
         self.problems: list[Problem] = []
+        self._policy = policy
         self._layout = layout
         self._columns = columns
         self._rows: list[_PendingRow] = []
@@ -180,6 +190,9 @@ class _BaseReader:
         names = self._layout.names
         if self._columns.id is not None:
             self._check_account(record.line, names[self._columns.id], account)
+        for at, name in self._columns.parts.items():
+            if at not in {self._columns.id, self._columns.tier, self._columns.reason}:
+                self._check_part(record, at, name)
         for at in self._columns.dates:
             text = self._layout.cell(record, at)
             fault = date_fault(text) if text.strip() else None
@@ -188,6 +201,19 @@ class _BaseReader:
                     record.line, names[at], fault, "write a date such as 2027-01-31, or leave the cell empty"
                 )
 
+    def _check_part(self, record: Record, at: int, name: str) -> None:
+        """Report a cell that a directory of accounts reads as a part of the account, and cannot."""
+        heading, text = self._layout.names[at], self._layout.cell(record, at).strip()
+        try:
+            if text:
+                value = COLUMNS[name](text, "the export")
+                if name in _BOUND:
+                    bind(self._policy, Account("row", next(iter(self._policy.tiers)), **{name: value}))  # type: ignore[arg-type]
+        except (InvalidValue, AccountError) as error:
+            problem = str(error).removeprefix("account 'row': ").partition("; ")[0]
+            cure = f"rename the column, or leave it alone: --ignore {heading!r} here, CsvAccounts(ignore=[{heading!r}])"
+            self._add_problem(record.line, heading, f"{problem}, so the row is not served", cure)
+
     def _check_account(self, line: int, heading: str, account: str) -> None:
         if not account.strip():
             cure = "write the account's name"
@@ -195,6 +221,17 @@ class _BaseReader:
                 line, heading, "the cell is empty, so nothing can be looked up by it", cure, Severity.WARNING
             )
             return
+        try:
+            check_id(account, "the account's name")
+        except ValueError as error:
+            problem, _, cure = str(error).partition("; ")
+            cure = cure or "shorten it, or name another column: --id HEADING"
+            self._add_problem(line, heading, f"{problem}, so the row is not served", cure)
+            return
+        if account != account.strip():
+            cure = "take them out, if they are not part of the name"
+            problem = f"{shown(account)} begins or ends with blanks, and is looked up with them"
+            self._add_problem(line, heading, problem, cure, Severity.WARNING)
         first = self._lines.setdefault(account, line)
         if first != line:
             problem = f"{shown(account)} stands in line {first} already; both get a tier, only the first is looked up"
@@ -222,6 +259,11 @@ def tiers_by_name(policy: PolicyData) -> dict[str, str]:
     names = Counter(tier.name.casefold() for tier in policy.tiers.values())
     by_name = {tier.name.casefold(): id for id, tier in policy.tiers.items() if names[tier.name.casefold()] == 1}
     return by_name | {name.casefold(): id for name, id in policy.ids.items()}
+
+
+def _nameless(layout: Layout) -> Problem:
+    problem = "no column names the accounts, so rows of one account are not found"
+    return Problem(layout.file, layout.headings.line, "", problem, "name it: --id HEADING", Severity.WARNING)
 
 
 def _guessed(layout: Layout) -> Problem:

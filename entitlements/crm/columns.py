@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from entitlements.accounts.csv.columns import COLUMNS
 from entitlements.accounts.csv.dialect import normalize_heading
 from entitlements.errors import AccountError
 from entitlements.model.names import nearest
@@ -16,8 +17,14 @@ if TYPE_CHECKING:
     from entitlements.crm.layout import Layout, Record
     from entitlements.model.criteria import AssignmentRules, Criterion
 
-IDS = ("id", "account_id", "account_name", "account", "customer", "customer_name", "company", "name")
+IDS = (
+    "id", "account_id", "record_id", "company_id", "account_name", "company_name", "account", "customer",
+    "customer_name", "company", "name",
+)  # fmt: skip
 """Headings of the account's name, the most specific first."""
+
+REVENUE = "annual-revenue"
+"""The attribute that CRMs have for a customer's own earnings; it is read only if a criterion or an option names it."""
 
 TIER = "Tier"
 REASON = "Tier Reason"
@@ -36,6 +43,7 @@ class Columns:
         criteria: The attribute in each column that a criterion is read from.
         fields: The heading that each criterion is read from, where there is one.
         dates: The columns of dates.
+        parts: The columns that a directory of accounts reads as parts of an account, by index.
     """
 
     width: int
@@ -45,6 +53,7 @@ class Columns:
     criteria: Mapping[int, str]
     fields: Mapping[str, str]
     dates: tuple[int, ...]
+    parts: Mapping[int, str] = field(default_factory=dict)
 
     def attributes(self, layout: Layout, record: Record) -> dict[str, object]:
         """Return the attributes of a row that the criteria need."""
@@ -67,6 +76,7 @@ def choose_columns(
     tier: str = TIER,
     reason: str = REASON,
     given: Mapping[str, str] | None = None,
+    ignore: Collection[str] = (),
 ) -> Columns:
     """
     Find the columns of a file.
@@ -79,6 +89,7 @@ def choose_columns(
         tier: The heading of the tier.
         reason: The heading of the reason.
         given: The heading to read a criterion from, by criterion; `#3` is the third column.
+        ignore: Headings of columns that a directory of the result is told to ignore.
 
     Raises:
         AccountError: For a column that is missing or ambiguous, with the option that names it.
@@ -106,7 +117,10 @@ def choose_columns(
     at_reason = reasons[0] if reasons else max(width, at_tier + 1) if not tiers else width
     finder.check_written({tier: at_tier, reason: at_reason}, criteria, at_id)
     dates = tuple(at for at, name in enumerate(layout.names) if "date" in normalize_heading(name).split("_"))
-    return Columns(width, at_id, at_tier, at_reason, criteria, fields, dates)
+    ignored = {normalize_heading(heading) for heading in ignore}
+    headings = {at: normalize_heading(name) for at, name in enumerate(layout.names)}
+    parts = {at: name for at, name in headings.items() if name in COLUMNS and name not in ignored | {"tier"}}
+    return Columns(width, at_id, at_tier, at_reason, criteria, fields, dates, parts)
 
 
 class _ColumnFinder:
@@ -124,7 +138,14 @@ class _ColumnFinder:
         """Return the indices of the columns that a criterion is read from."""
         if given is not None:
             return [self._one(given, f"--column {criterion.name}={given}")]
-        found = [at for at, name in enumerate(self._layout.names) if attribute_name(name) in criterion.attributes]
+        names = {at: attribute_name(name) for at, name in enumerate(self._layout.names)}
+        found = [at for at, name in names.items() if name in criterion.attributes]
+        revenue = [at for at in found if names[at] == REVENUE != criterion.name]
+        if revenue and needed and len(found) == 1:
+            option = f"--column {criterion.name}={self._layout.names[found[0]]!r}"
+            problem = f"{self._layout.names[found[0]]!r} is what the customer earns in many CRMs, not what it pays"
+            raise self.error(f"{problem}; if it is {criterion.name}, say so: {option}, else name another heading")
+        found = [at for at in found if at not in revenue]
         if needed and len(found) > 1:
             several = " and ".join(f"{self._layout.names[at]!r} (#{at + 1})" for at in found)
             raise self.error(

@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from entitlements.accounts.csv.dialect import SEPARATORS, csv_rows, decode, find_separator
+from entitlements.accounts.csv.dialect import SEPARATORS, csv_rows, decode, find_separator, is_separator_line
 from entitlements.errors import AccountError
 
 BYTES = "latin-1"
@@ -171,7 +171,7 @@ def read_layout(
     raw = data[len(decoded.bom) :].decode(BYTES)
     above = 0
     for record in _records(file, raw, separator, 1):
-        if record.is_blank:
+        if record.is_blank or (record.line == 1 and is_separator_line(record.raw)):
             above += len(record.raw)
             continue
         layout = Layout(

@@ -376,7 +376,7 @@ def test_another_policy_reads_the_same_file_anew(read):
             ":2: no column 'tier'; did you mean 'teir'?; the headings are 'id', 'plan'",
         ),
         (b"acme\n", ":1: no column 'id'; the headings are 'acme'"),
-        (b"id,tier,Notes,notes\n", ":1: the headings 'Notes' and 'notes' are the same; rename one"),
+        (b"id,tier,Add-ons,add ons\n", ":1: the headings 'Add-ons' and 'add ons' are the same; rename one"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_an_error_with_the_cure(read, content, problem):
@@ -691,3 +691,28 @@ def test_a_row_that_the_policy_cannot_read_is_a_problem_and_is_not_served(tmp_pa
     assert (None, "good") == (accounts.find("bad"), accounts.find("good").id)
     assert [2] == [problem.line for problem in accounts.problems]
     assert says in str(accounts.problems[0])
+
+
+def test_headings_of_attributes_may_stand_twice(tmp_path):
+    file = tmp_path / "accounts.csv"
+    file.write_text("id,tier,Notes,ARR,notes,arr\nacme,pro,x,5,y,5\n")
+
+    assert {"notes": "x", "arr": "5", "notes ": "y", "arr ": "5"} == CsvAccounts(file).find("acme").attributes
+
+
+def test_a_column_that_is_ignored_is_an_attribute(tmp_path):
+    file = tmp_path / "accounts.csv"
+    file.write_text("id,tier,Status\nacme,pro,Customer\n")
+
+    assert 0 == len(CsvAccounts(file))
+    assert {"status": "Customer"} == CsvAccounts(file, ignore=["Status"]).find("acme").attributes
+
+
+@pytest.mark.parametrize("before", ["\ufeff\ufeff", "sep=;\r\n", "\ufeffsep=;\n", '"sep=;"\n'])
+def test_a_second_byte_order_mark_and_the_line_of_a_separator_are_no_heading(tmp_path, before):
+    file = tmp_path / "accounts.csv"
+    file.write_text(f"{before}id;tier\nacme;pro\n", encoding="utf-8", newline="")
+
+    accounts = CsvAccounts(file)
+
+    assert (("acme",), ()) == (accounts.ids(), accounts.problems)

@@ -329,3 +329,80 @@ def test_the_formula_of_a_share_takes_its_figures_from_the_base(run_command):
         "field": "ARR",
         "left_out": [],
     } == json.loads(out)
+
+
+# --- Files of CRMs --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("heading", "cell", "problem"),
+    [
+        ("Status", "Customer", "'Customer'"),
+        ("Changes", "2026-11-01", "2026-11-01"),
+        ("Add-ons", "Premium Support", "'Premium Support'"),
+    ],
+)
+def test_a_cell_that_a_directory_cannot_read_is_reported_with_the_option_that_cures_it(
+    run_command, heading, cell, problem
+):
+    Path("in.csv").write_text(f"Account Name,{heading},ARR\nA,{cell},60000\n", encoding="utf-8")
+
+    code, _, err = run_command("assign", "in.csv", "-o", "out.csv")
+    ignored, _, _ = run_command("assign", "in.csv", "-o", "out.csv", "--ignore", heading)
+
+    assert (1, 0) == (code, ignored)
+    assert f"in.csv:2: {heading}: " in err
+    assert problem in err
+    assert f"--ignore '{heading}'" in err
+    policy = Policy.load(FUNNEL)
+    assert ("A",) == CsvAccounts("out.csv", id="Account Name", policy=policy, ignore=[heading]).ids()
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [('"A\nNorth"', "control characters"), ("A" * 300, "must have 1 to 256 characters"), (" A", "blanks")],
+)
+def test_a_name_that_is_not_served_as_written_is_reported(run_command, name, problem):
+    Path("in.csv").write_text(f"Account Name,ARR\n{name},60000\n", encoding="utf-8")
+
+    _, _, err = run_command("assign", "in.csv")
+
+    assert problem in err
+
+
+@pytest.mark.parametrize("heading", ["Record ID", "Company name"])
+def test_the_headings_of_hubspot_name_accounts(run_command, heading):
+    Path("in.csv").write_text(f"{heading},ARR\nA,60000\nA,60000\n", encoding="utf-8")
+
+    assert "'A' stands in line 2 already" in run_command("assign", "in.csv")[2]
+
+
+def test_a_file_without_names_of_accounts_is_a_warning(run_command):
+    Path("in.csv").write_text("Firm,ARR\nA,60000\n", encoding="utf-8")
+
+    code, _, err = run_command("assign", "in.csv")
+
+    assert 0 == code
+    assert "no column names the accounts" in err
+    assert "--id HEADING" in err
+
+
+@pytest.mark.parametrize("before", ["\ufeff\ufeff", "sep=;\r\n", "\ufeffsep=;\r\n"])
+def test_a_second_byte_order_mark_and_the_line_of_a_separator_are_kept(run_command, before):
+    Path("in.csv").write_bytes(f"{before}Account Name;ARR\r\nA;60000\r\n".encode())
+
+    code, _, _ = run_command("assign", "in.csv", "-o", "out.csv")
+
+    assert 0 == code
+    assert f"{before}Account Name;ARR;Tier\r\nA;60000;tier-1\r\n".encode() == Path("out.csv").read_bytes()
+
+
+def test_annual_revenue_is_asked_for_and_not_taken(run_command):
+    Path("in.csv").write_text("Account Name,Annual Revenue\nA,60000\n", encoding="utf-8")
+    arguments = ("assign", "in.csv", "--policy", str(CUSTOMER_TIERS))
+
+    code, _, err = run_command(*arguments)
+    named, _, _ = run_command(*arguments, "--column", "annual-value=Annual Revenue")
+
+    assert (4, 0) == (code, named)
+    assert "--column annual-value='Annual Revenue'" in err

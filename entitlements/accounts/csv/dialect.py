@@ -37,6 +37,8 @@ _MAGIC_BYTES = {
     b"\xd0\xcf\x11\xe0": "is a workbook",
     b"\x1f\x8b": "is compressed",
 }
+_BOMS = re.compile(b"(?:\xef\xbb\xbf)*")
+_SEPARATOR_LINE = re.compile(rf'[ \t]*"?sep=([{SEPARATORS}])"?[{SEPARATORS} \t]*(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
 _MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 
 CsvRows = Iterator[tuple[int, list[str]]]
@@ -80,7 +82,8 @@ def decode(file: str, data: bytes, encoding: str | None = None) -> DecodedText:
     if (at := data.find(b"\0")) >= 0:
         raise AccountError(f"{file}:{_line(data, at)}: a NUL byte; this is no text, or UTF-16: {_CURE}")
     known = None if encoding is None else known_encoding(encoding)
-    bom = _BOM if data.startswith(_BOM) and known in {None, UTF_8} else b""
+    marks = _BOMS.match(data) if known in {None, UTF_8} else None
+    bom = marks[0] if marks else b""  # programs that read it as Windows-1252 write a second one
     body = memoryview(data)[len(bom) :]
     try:
         return DecodedText(str(body, known or UTF_8), known or UTF_8, bom)
@@ -119,19 +122,29 @@ def find_separator(file: str, text: str, wanted: Collection[str]) -> str:
     """
     Return the separator that gives most of the *wanted* headings, then the one with most rows of equal length.
 
+    A first line such as `sep=;` names it.
+
     Args:
         file: The file's name, for messages.
         text: The whole text.
         wanted: Names of columns that are probably there, as `normalize_heading` returns them.
     """
+    if named := _SEPARATOR_LINE.match(text):
+        return named[1]
     return max(SEPARATORS, key=lambda each: _score(file, text, each, wanted))
 
 
 def read_rows(file: str, text: str, separator: str) -> CsvRows:
     """Yield the rows of *text* that are not blank; it raises what `csv_rows` raises."""
+    has_separator_line = is_separator_line(text)
     for line, row in csv_rows(file, io.StringIO(text, newline=""), separator):
-        if any(map(str.strip, row)):
+        if any(map(str.strip, row)) and not (line == 1 and has_separator_line):
             yield line, row
+
+
+def is_separator_line(text: str) -> bool:
+    """Return True if *text* begins with a line such as `sep=;`, which Excel writes and which is no heading."""
+    return _SEPARATOR_LINE.match(text) is not None
 
 
 def csv_rows(file: str, lines: Iterable[str], separator: str, first_line: int = 1) -> CsvRows:

@@ -17,7 +17,7 @@ from entitlements.errors import AccountError
 from entitlements.model.instants import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from entitlements.accounts.csv.rows import Sheet
 
@@ -39,16 +39,23 @@ class CsvFile:
         id: The heading of the column with the accounts' ids.
         clock: Monotonic microseconds.
         encoding: Its encoding; None detects it.
+        ignore: Headings of columns that are attributes only.
 
     Raises:
         AccountError: For a file that does not exist or cannot be read at all.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], id: str, clock: Callable[[], int], encoding: str | None = None
+        self,
+        path: str | os.PathLike[str],
+        id: str,
+        clock: Callable[[], int],
+        encoding: str | None = None,
+        ignore: Collection[str] = (),
     ) -> None:
         self.path = os.fspath(path)
         self._encoding = encoding
+        self._ignore = tuple(ignore)
         self.stale_because: AccountError | None = None
         self._id = id
         self._clock = clock
@@ -117,7 +124,7 @@ class CsvFile:
         digest = blake2b(data).digest()
         if last is not None and last[0] == digest:
             return last
-        return digest, read_sheet(self.path, data, self._id, self._encoding)
+        return digest, read_sheet(self.path, data, self._id, self._encoding, self._ignore)
 
     def _bytes(self) -> tuple[FileSignature, bytes]:
         """Return the signature and the bytes of the file, if it did not change meanwhile."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -58,7 +58,7 @@ class Sheet:
     problems: tuple[Problem, ...]
 
 
-def read_sheet(file: str, data: bytes, id: str, encoding: str | None = None) -> Sheet:
+def read_sheet(file: str, data: bytes, id: str, encoding: str | None = None, ignore: Collection[str] = ()) -> Sheet:
     """
     Return the accounts that *data* holds, before a policy is applied.
 
@@ -70,12 +70,13 @@ def read_sheet(file: str, data: bytes, id: str, encoding: str | None = None) -> 
         data: The whole file.
         id: The heading of the column with the accounts' ids.
         encoding: The file's encoding; None detects it.
+        ignore: Headings of columns that are attributes, though an account has a part of that name.
 
     Raises:
         AccountError: For a file that cannot be read at all.
     """
     table = read_table(file, data, (normalize_heading(id), "tier"), encoding)
-    reader = _RowReader(file, normalize_heading(id), table)
+    reader = _RowReader(file, normalize_heading(id), table, frozenset(map(normalize_heading, ignore)))
     rows = {row.account.id: row for row in map(reader.read, table.rows) if row is not None}
     guessed = [Problem(file, table.guessed_at, *_GUESSED)] if table.guessed_at else []
     return Sheet(file, rows, (*guessed, *reader.problems))
@@ -84,13 +85,17 @@ def read_sheet(file: str, data: bytes, id: str, encoding: str | None = None) -> 
 class _RowReader:
     """A reader of the rows of a table; it collects their problems."""
 
-    def __init__(self, file: str, key: str, table: Table) -> None:
+    def __init__(self, file: str, key: str, table: Table, ignored: frozenset[str]) -> None:
         self.problems: list[Problem] = []
         self._file = file
         self._key = key
         self._names = table.names
         self._headings = dict(zip(table.names, table.headings, strict=True))
-        self._readers = {name: read for name, read in COLUMNS.items() if name in table.names and name != key}
+        self._readers = {
+            name: read
+            for name, read in COLUMNS.items()
+            if name in table.names and name != key and name not in ignored - {"tier"}
+        }
         self._lines: dict[str, int] = {}
 
     def read(self, numbered: tuple[int, list[str]]) -> CsvRow | None:

@@ -14,7 +14,7 @@ from entitlements.clock import monotonic
 from entitlements.model.problem import Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from entitlements.accounts.csv.rows import Sheet
     from entitlements.errors import AccountError
@@ -60,6 +60,7 @@ class CsvAccounts:
         id: The heading of the column with the accounts' ids.
         policy: The policy of the tiers; needed for rows whose tier is a trial plan.
         encoding: The file's encoding, such as `cp1251`; None detects it.
+        ignore: Headings of columns that are attributes, such as a CRM's own `Status`.
         clock: Monotonic microseconds.
 
     Raises:
@@ -74,9 +75,11 @@ class CsvAccounts:
         id: str = "id",
         policy: PolicyData | None = None,
         encoding: str | None = None,
+        ignore: Collection[str] = (),
         clock: Callable[[], int] = monotonic,
     ) -> None:
-        self._open(CsvFile(path, id, clock, None if encoding is None else known_encoding(encoding)), policy)
+        known = None if encoding is None else known_encoding(encoding)
+        self._open(CsvFile(path, id, clock, known, ignore), policy)
 
     def find(self, id: str, /) -> Account | None:
         """Return the account, or None if there is none."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from entitlements.accounts.csv.columns import COLUMNS
 from entitlements.accounts.csv.dialect import SEPARATORS, decode, find_separator, normalize_heading, read_rows
 from entitlements.errors import AccountError
 from entitlements.model.names import nearest
@@ -51,13 +53,22 @@ def read_table(file: str, data: bytes, needed: Collection[str], encoding: str | 
         raise AccountError(f"{file}: the file is empty; its first line holds the headings, such as: id,tier")
     names = tuple(normalize_heading(heading) for heading in headings)
     _check_names(f"{file}:{line}", headings, names, needed)
+    names = tuple(_distinct(names))
     return Table(tuple(headings), names, tuple(rows), found.guessed_at)
+
+
+def _distinct(names: Iterable[str]) -> Iterable[str]:
+    """Yield the names; blanks keep two of one heading apart, and criteria read both."""
+    seen: Counter[str] = Counter()
+    for name in names:
+        yield name + " " * seen[name] if name else name
+        seen[name] += 1
 
 
 def _check_names(where: str, headings: list[str], names: tuple[str, ...], needed: Collection[str]) -> None:
     seen: dict[str, str] = {}
     for heading, name in zip(headings, names, strict=True):
-        if name and name in seen:
+        if name in seen and name in {*needed, *COLUMNS}:
             raise AccountError(f"{where}: the headings {seen[name]!r} and {heading!r} are the same; rename one")
         seen[name] = heading
     for name in needed:

@@ -52,6 +52,12 @@ def assign(
         str, typer.Option("--reason-column", metavar="HEADING", help="The reason's, with --explain.")
     ] = REASON_COLUMN,
     column: ColumnOption = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ignore", metavar="HEADING", help="A column that is not a part of an account, such as a CRM's Status."
+        ),
+    ] = None,
     encoding: EncodingOption = None,
     separator: SeparatorOption = None,
     as_json: JsonOption = False,
@@ -69,7 +75,7 @@ def assign(
     from entitlements.crm import WriteOptions, write
 
     loaded = open_policy(policy)
-    options = FileOptions(column, encoding, separator, id, tier_column, reason_column)
+    options = FileOptions(column, encoding, separator, id, tier_column, reason_column, ignore)
     if output is not None and Path(output).exists() and os.path.samefile(output, export):  # noqa: PTH121 - exists
         raise CommandError(f"{output} is the file that is read; write to another one")
     with usage_errors():

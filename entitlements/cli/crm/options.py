@@ -53,6 +53,7 @@ class FileOptions:
         id: Heading of the accounts' ids; None to detect it.
         tier: Heading of the tier.
         reason: Heading of the reason.
+        ignore: Headings of columns that a directory of accounts ignores.
     """
 
     column: list[str] | None
@@ -61,6 +62,7 @@ class FileOptions:
     id: str | None = None
     tier: str = TIER_COLUMN
     reason: str = REASON_COLUMN
+    ignore: list[str] | None = None
 
     def read(self, path: str, rules: AssignmentRules, measure: str) -> tuple[Layout, Columns]:
         """
@@ -83,7 +85,10 @@ class FileOptions:
         separator = self.separator and _SEPARATORS.get(self.separator, self.separator)
         wanted = expected_headings(rules)
         layout = read_layout(path, data, encoding=self.encoding, separator=separator, wanted=wanted)
-        columns = choose_columns(layout, rules, measure, id=self.id, tier=self.tier, reason=self.reason, given=given)
+        ignore = self.ignore or ()
+        columns = choose_columns(
+            layout, rules, measure, id=self.id, tier=self.tier, reason=self.reason, given=given, ignore=ignore
+        )
         return layout, columns
 
     def _headings(self) -> dict[str, str]:
