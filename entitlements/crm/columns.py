@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from entitlements.accounts.csv.columns import COLUMNS
 from entitlements.accounts.csv.dialect import normalize_heading
 from entitlements.errors import AccountError
+from entitlements.model.criteria import CriterionKind
 from entitlements.model.names import nearest
 from entitlements.policy.errors import any_of
-from entitlements.tiering.criterion_values import attribute_name
+from entitlements.tiering.criterion_values import attribute_name, is_currency_of, split_heading
 
 if TYPE_CHECKING:
     from entitlements.crm.layout import Layout, Record
@@ -106,7 +107,10 @@ def choose_columns(
         for at in finder.criterion(criterion, (given or {}).get(criterion.name), needed=criterion.name == measure):
             fields.setdefault(criterion.name, layout.names[at].strip())
             name = criterion.name if criterion.name in (given or {}) else layout.names[at]
+            if name == criterion.name and (currency := split_heading(layout.names[at])[1]):
+                name = f"{name} ({currency})"
             criteria[at] = name + " " * list(criteria.values()).count(name)  # blanks keep two of one heading apart
+    criteria |= _currencies(layout, rules, criteria, fields)
     width = len(layout.names)
     tiers, reasons = finder.named(tier), finder.named(reason)
     for heading, found, option in ((tier, tiers, "--tier-column"), (reason, reasons, "--reason-column")):
@@ -121,6 +125,21 @@ def choose_columns(
     headings = {at: normalize_heading(name) for at, name in enumerate(layout.names)}
     parts = {at: name for at, name in headings.items() if name in COLUMNS and name not in ignored | {"tier"}}
     return Columns(width, at_id, at_tier, at_reason, criteria, fields, dates, parts)
+
+
+def _currencies(
+    layout: Layout, rules: AssignmentRules, criteria: Mapping[int, str], fields: Mapping[str, str]
+) -> dict[int, str]:
+    """Return the columns that name the currency of an amount, with the attribute that each is read as."""
+    found: dict[int, str] = {}
+    for criterion in rules.criteria.values():
+        heading = attribute_name(fields.get(criterion.name, ""))
+        if criterion.kind is CriterionKind.AMOUNT and heading:
+            for at, name in enumerate(layout.names):
+                if at not in criteria and is_currency_of(name, {heading}):
+                    is_own = attribute_name(name) == f"{heading}-currency" and heading not in criterion.attributes
+                    found[at] = f"{criterion.name} currency" if is_own else name
+    return found
 
 
 class _ColumnFinder:
@@ -138,7 +157,7 @@ class _ColumnFinder:
         """Return the indices of the columns that a criterion is read from."""
         if given is not None:
             return [self._one(given, f"--column {criterion.name}={given}")]
-        names = {at: attribute_name(name) for at, name in enumerate(self._layout.names)}
+        names = {at: attribute_name(split_heading(name)[0]) for at, name in enumerate(self._layout.names)}
         found = [at for at, name in names.items() if name in criterion.attributes]
         revenue = [at for at in found if names[at] == REVENUE != criterion.name]
         if revenue and needed and len(found) == 1:

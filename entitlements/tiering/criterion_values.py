@@ -9,7 +9,7 @@ attributes that contradict each other) is reported with its field and counts as 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import MappingProxyType
@@ -18,10 +18,45 @@ from entitlements.model.conditions import CriterionValue
 from entitlements.model.criteria import Criterion, CriterionKind
 from entitlements.model.display import fields_in_json, in_words
 
+_BLANK = "[ \u00a0\u202f]"
+_GROUPED = re.compile(rf"(?<![0-9.,])([0-9]{{1,3}})((?:{_BLANK}[0-9]{{3}})+)(?![0-9]|{_BLANK}[0-9])")
+"""Thousands that are grouped by blanks; those of French and Swiss programs do not break."""
+
 _DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?"
 _NUMBER = re.compile(rf"(?P<minus>-)?(?P<digits>{_DIGITS})|\((?P<owed>{_DIGITS})\)")
 _CURRENCY = re.compile(r"[$€£¥]|\b[A-Z]{3}\b")
-_SIGNS = {"€": "EUR", "£": "GBP", "¥": "JPY"}
+_SIGNS = {
+    "€": ("EUR",),
+    "£": ("GBP",),
+    "¥": ("JPY", "CNY"),
+    "$": (
+        "USD",
+        "AUD",
+        "BBD",
+        "BMD",
+        "BND",
+        "BSD",
+        "BZD",
+        "CAD",
+        "FJD",
+        "GYD",
+        "HKD",
+        "JMD",
+        "LRD",
+        "NAD",
+        "NZD",
+        "SBD",
+        "SGD",
+        "SRD",
+        "TTD",
+        "TWD",
+        "XCD",
+    ),
+}
+"""The currencies that a sign may stand for."""
+
+_IN_HEADING = re.compile(r"(.*?)[\s_-]*[(\[]\s*([A-Za-z]{3})\s*[)\]]\s*")
+_CURRENCY_COLUMNS = ("currency", "currency-code", "currency-iso-code", "currencyisocode")
 _FLAGS = {**dict.fromkeys(("true", "yes", "y", "1"), True), **dict.fromkeys(("false", "no", "n", "0"), False)}
 _LONGEST = 40
 _DOTTED = re.compile(
@@ -75,7 +110,8 @@ def read_attributes(
         criteria: The criteria of the policy.
         attributes: The account's attributes; `annual_value`, `Annual Value` and `annual-value` are one name.
         account: The account's id, for the reports.
-        currency: The currency of amounts; an amount in another one is invalid. None accepts any.
+        currency: The currency of amounts; an amount in another one is invalid. None accepts any. An
+            attribute may name the currency of an amount: `ARR (EUR)`, `ARR Currency`, or `Currency` for all.
 
     Returns:
         Values by criterion, without unknown ones, and the invalid attributes.
@@ -83,18 +119,45 @@ def read_attributes(
     written: dict[str, list[tuple[str, object]]] = {}
     for name, value in attributes.items():
         if value is not None and not (isinstance(value, str) and not value.strip()):
-            written.setdefault(attribute_name(name), []).append((name, value))
+            written.setdefault(attribute_name(split_heading(name)[0]), []).append((name, value))
     known: dict[str, CriterionValue] = {}
     misfits: list[Misfit] = []
     for criterion in criteria.values():
         found = [each for attribute in criterion.attributes for each in written.get(attribute, ())]
-        value, wrong = _agreed_value(criterion, found, account, currency)
+        stated = _stated_currencies(written, found) if criterion.kind is CriterionKind.AMOUNT and currency else {}
+        value, wrong = _agreed_value(criterion, found, account, currency, stated)
         misfits += wrong
         if value is None and not wrong:
             value = criterion.missing
         if value is not None:
             known[criterion.name] = value
     return MappingProxyType(known), tuple(misfits)
+
+
+def split_heading(name: str) -> tuple[str, str | None]:
+    """Return a heading such as `ARR (EUR)` without its currency, and the currency; None if it names none."""
+    found = _IN_HEADING.fullmatch(str(name))
+    return (found[1], found[2].upper()) if found else (str(name), None)
+
+
+def is_currency_of(name: str, attributes: Collection[str]) -> bool:
+    """Return True if the column *name* holds the currency of one of *attributes*, or of all amounts."""
+    own = attribute_name(name)
+    return own in _CURRENCY_COLUMNS or (own.endswith("-currency") and own.removesuffix("-currency") in attributes)
+
+
+def _stated_currencies(
+    written: Mapping[str, list[tuple[str, object]]], found: list[tuple[str, object]]
+) -> dict[str, str]:
+    """Return the currency that a heading, or another column of the account, states for each of the amounts."""
+    stated: dict[str, str] = {}
+    for name, _ in found:
+        heading, currency = split_heading(name)
+        own = f"{attribute_name(heading)}-currency"
+        beside = [str(value) for column in (own, *_CURRENCY_COLUMNS) for _, value in written.get(column, ())]
+        if meant := currency or next(iter(beside), None):
+            stated[name] = meant.strip()
+    return stated
 
 
 def attribute_name(name: str) -> str:
@@ -125,13 +188,18 @@ def read_value(criterion: Criterion, raw: object, currency: str | None = None) -
 
 
 def _agreed_value(
-    criterion: Criterion, found: list[tuple[str, object]], account: str | None, currency: str | None
+    criterion: Criterion,
+    found: list[tuple[str, object]],
+    account: str | None,
+    currency: str | None,
+    stated: Mapping[str, str],
 ) -> tuple[CriterionValue | None, list[Misfit]]:
     """Return the value that all attributes of a criterion agree on; else None and the invalid attributes."""
     values: list[tuple[str, CriterionValue]] = []
     wrong: list[Misfit] = []
     for name, raw in found:
         try:
+            _check_stated(raw, stated.get(name), currency)
             values.append((name, read_value(criterion, raw, currency)))
         except ValueError as error:
             problem, _, cure = str(error).partition("; ")
@@ -146,14 +214,15 @@ def _agreed_value(
 
 def _number(criterion: Criterion, raw: object) -> Decimal | int:
     if isinstance(raw, str):
-        if criterion.kind is CriterionKind.AMOUNT and _DOTTED.search(raw):
-            raise ValueError(f"{_shown(raw)} may be thousands or thousandths; write 50000, or 50.00")
+        if _DOTTED.search(raw):
+            cure = "write 50000, or 50.00" if criterion.kind is CriterionKind.AMOUNT else "write 12000, or 12"
+            raise ValueError(f"{_shown(raw)} may be thousands or thousandths; {cure}")
         number = _parsed_number(raw, money=criterion.kind is CriterionKind.AMOUNT)
     elif isinstance(raw, int | float | Decimal) and not isinstance(raw, bool):
         number = Decimal(str(raw))
     else:
         number = None
-    example = "50000 or $50,000" if criterion.kind is CriterionKind.AMOUNT else "12"
+    example = "50000 or 50,000" if criterion.kind is CriterionKind.AMOUNT else "12"
     if number is None or not number.is_finite():
         raise ValueError(f"{_shown(raw)} is not a number; write one such as {example}")
     if criterion.kind is CriterionKind.AMOUNT:
@@ -164,18 +233,30 @@ def _number(criterion: Criterion, raw: object) -> Decimal | int:
 
 
 def _check_currency(raw: object, currency: str | None) -> None:
-    """Raise `ValueError` for an amount in another currency; a dollar sign stands for any dollar."""
+    """Raise `ValueError` for an amount in another currency; a dollar sign stands for any dollar, and for nothing else."""
     sign = _CURRENCY.search(raw) if isinstance(raw, str) and currency else None
-    meant = _SIGNS.get(sign[0], sign[0]) if sign else currency
-    if currency and meant not in {currency, "$"}:
+    if sign and currency and not _is_currency(sign[0], currency):
+        meant = "dollars" if sign[0] == "$" else _SIGNS.get(sign[0], sign)[0]
         raise ValueError(f"{_shown(raw)} is in {meant}, the policy counts in {currency}; convert it")
+
+
+def _check_stated(raw: object, stated: str | None, currency: str | None) -> None:
+    """Raise `ValueError` for an amount that a heading or another column states in another currency."""
+    if stated and currency and not _is_currency(stated, currency):
+        raise ValueError(f"{_shown(raw)} is in {stated[:_LONGEST]}, the policy counts in {currency}; convert it")
+
+
+def _is_currency(written: str, currency: str) -> bool:
+    return currency in _SIGNS.get(written, (written.upper(),))
 
 
 def _parsed_number(text: str, *, money: bool) -> Decimal | None:
     short = text.strip()
     if len(short) > _LONGEST:
         return None
-    plain = _CURRENCY.sub("", short, count=1).replace(" ", "") if money else short
+    plain = _CURRENCY.sub("", short, count=1).strip() if money else short
+    if money:
+        plain = _GROUPED.sub(lambda group: re.sub(_BLANK, "", group[0]), re.sub(rf"^([-(]){_BLANK}", r"\1", plain))
     found = _NUMBER.fullmatch(plain)
     if found is None:
         return None

@@ -406,3 +406,21 @@ def test_annual_revenue_is_asked_for_and_not_taken(run_command):
 
     assert (4, 0) == (code, named)
     assert "--column annual-value='Annual Revenue'" in err
+
+
+@pytest.mark.parametrize(
+    ("headings", "options"),
+    [
+        ("ARR,ARR Currency", ()),
+        ("ARR,CurrencyIsoCode", ()),
+        ("Amount,Amount Currency", ("--column", "arr=Amount")),
+        ("Amount (EUR),Code", ("--column", "arr=Amount (EUR)")),
+    ],
+)
+def test_amounts_in_another_currency_are_reported_and_not_added_up(run_command, headings, options):
+    Path("in.csv").write_text(f"Account Name,{headings}\nA,60000,EUR\n", encoding="utf-8")
+
+    code, _, err = run_command("assign", "in.csv", *options)
+
+    assert 1 == code
+    assert "is in EUR, the policy counts in USD" in err

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entitlements import Account, Policy
+from entitlements.model.criteria import Criterion, CriterionKind
 from entitlements.tiering.assignment import GapKind, VoteDirection, assign, explain
+from entitlements.tiering.criterion_values import read_attributes, read_value
 
 POLICY = Policy.load(Path(__file__).resolve().parents[2] / "policies" / "customer-tiers")
 
@@ -283,3 +285,56 @@ def test_whoever_pays_more_never_belongs_in_a_lower_tier(attributes, values):
     assert (lower is None) is (higher is None)
     if lower is not None:
         assert POLICY.tiers[lower].rank <= POLICY.tiers[higher].rank
+
+
+# -- money and numbers of other countries -------------------------------------------------
+
+MONEY = Criterion("arr", CriterionKind.AMOUNT, ("arr",))
+SEATS = Criterion("seats", CriterionKind.COUNT, ("seats",))
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "problem"),
+    [
+        ("$60000", "EUR", "is in dollars, the policy counts in EUR"),
+        ("€60000", "USD", "is in EUR"),
+        ("¥60000", "EUR", "is in JPY"),
+        ("25 000 30 000", "USD", "is not a number"),
+        ("10 20", "USD", "is not a number"),
+        ("5 0000", "USD", "is not a number"),
+    ],
+)
+def test_an_amount_that_would_have_to_be_guessed_is_an_error(text, currency, problem):
+    with pytest.raises(ValueError, match=problem):
+        read_value(MONEY, text, currency)
+
+
+@pytest.mark.parametrize(
+    ("text", "currency"),
+    [("$50,000", "CAD"), ("¥50000", "CNY"), ("50 000", "EUR"), ("50\u00a0000", "EUR"), ("50\u202f000 €", "EUR")],
+)
+def test_signs_of_the_policys_currency_and_grouping_blanks_are_read(text, currency):
+    assert 50_000 == read_value(MONEY, text, currency)
+
+
+@pytest.mark.parametrize("text", ["1.000", "12.000", "250.000", "1.500"])
+def test_a_count_that_may_be_thousands_is_an_error(text):
+    with pytest.raises(ValueError, match="thousands or thousandths"):
+        read_value(SEATS, text)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"ARR (EUR)": "60000"},
+        {"ARR": "60000", "ARR Currency": "EUR"},
+        {"ARR": "60000", "Currency": "EUR"},
+        {"arr": 60_000, "CurrencyIsoCode": "EUR"},
+    ],
+)
+def test_a_heading_or_a_column_states_the_currency_of_an_amount(attributes):
+    euro, euro_misfits = read_attributes({"arr": MONEY}, attributes, currency="EUR")
+    dollar, (misfit,) = read_attributes({"arr": MONEY}, attributes, currency="USD")
+
+    assert ({"arr": 60_000}, (), {}) == (euro, euro_misfits, dollar)
+    assert "is in EUR, the policy counts in USD" in misfit.problem
