@@ -17,7 +17,7 @@ from entitlements.model.instants import to_datetime
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from entitlements.tiering.sla import Commitment, Progress, ServiceLevel, Ticket
+    from entitlements.tiering.sla import Commitment, Pause, Progress, ServiceLevel, Ticket
 
 KINDS = ("response", "resolution")
 
@@ -34,6 +34,14 @@ def sla(
     ] = None,
     responded: Annotated[str | None, typer.Option("--responded", metavar="TIME", help="When it was answered.")] = None,
     resolved: Annotated[str | None, typer.Option("--resolved", metavar="TIME", help="When it was solved.")] = None,
+    paused: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--paused",
+            metavar="TIME/TIME",
+            help="A time in which the clock stood still; without its end until now. May be repeated.",
+        ),
+    ] = None,
     policy: PolicyOption = None,
     accounts: AccountsOption = None,
     tier: TierOption = None,
@@ -48,22 +56,34 @@ def sla(
     """
     from entitlements.cli.console import CliConsole
 
-    if opened is None and (responded or resolved):
-        raise CommandError("--responded and --resolved need --opened, from which the time runs")
+    if opened is None and (responded or resolved or paused):
+        raise CommandError("--responded, --resolved and --paused need --opened, from which the time runs")
     context = open_context(account, policy=policy, accounts=accounts, tier=tier, at=at)
     level = context.enforcer.sla(context.account, priority)
     start = parse_datetime(opened, "--opened")
     answered = parse_datetime(responded, "--responded")
     solved = parse_datetime(resolved, "--resolved")
+    pauses = [_parse_pause(each) for each in paused or ()]
     with usage_errors():
         ticket = (
-            level.ticket(start, now=to_datetime(context.now), responded=answered, resolved=solved) if start else None
+            level.ticket(start, now=to_datetime(context.now), responded=answered, resolved=solved, paused=pauses)
+            if start
+            else None
         )
     CliConsole().write_answer(
         lambda: {"account": account} | _to_json(level, ticket), _lines(account, level, ticket), as_json=as_json
     )
     is_promised = level.response.within is not None or level.resolution.within is not None
     return ExitCode.NO if not is_promised or (ticket and ticket.breached) else ExitCode.YES
+
+
+def _parse_pause(text: str) -> Pause:
+    """Return the start and end of `2026-11-20T15:00Z/2026-11-20T18:00Z`; no end if nothing follows the slash."""
+    begins, slash, ends = text.partition("/")
+    start, end = parse_datetime(begins, "--paused"), parse_datetime(ends or None, "--paused")
+    if not slash or start is None:
+        raise CommandError(f"--paused {text!r} has no end; write START/END, or START/ if the pause has not ended")
+    return start, end
 
 
 def _to_json(level: ServiceLevel, ticket: Ticket | None) -> dict[str, object]:

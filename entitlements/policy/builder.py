@@ -15,6 +15,7 @@ from entitlements.policy.context import BuildContext
 from entitlements.policy.inheritance import resolve_tiers
 from entitlements.policy.parts import PartReader, TierPart
 from entitlements.policy.sections.assignment import read_assignment
+from entitlements.policy.sections.readable_values import check_readable_values
 from entitlements.policy.sections.routes import read_routes
 from entitlements.policy.sections.segmentations import read_segmentations
 from entitlements.policy.sections.services import read_services, service_features, with_services
@@ -71,6 +72,7 @@ def _fields(context: BuildContext) -> dict[str, Any]:
     tiers = resolve_tiers(context, parts)
     check_tiers(context, tiers, parts)
     assignment = read_assignment(context)
+    check_readable_values(context, parts, add_ons, tiers)
     check_transitions(context, parts, tiers, assignment)
     services = read_services(context, assignment)
     return {

@@ -14,6 +14,7 @@ from entitlements.model.names import nearest
 from entitlements.model.policy import NO_LEVEL
 from entitlements.policy.errors import InvalidValue, any_of, shown
 from entitlements.policy.quantities import RateSize, is_duration, parse_duration, read_limit
+from entitlements.policy.sections.readable_values import value_fault
 from entitlements.policy.yaml.scalars import is_number, typed_scalar
 
 if TYPE_CHECKING:
@@ -43,7 +44,10 @@ def read_override(policy: PolicyData, name: str, raw: object) -> object:
     if name in policy.features:
         return _read_feature(policy.features[name], raw)
     if name in policy.keys:
-        return _read_value(policy, name, raw)
+        value = _read_value(policy, name, raw)
+        if fault := next((each for each in value_fault(name, value) if each.is_error), None):
+            raise InvalidValue(fault.problem, fault.cure)
+        return value
     if name in policy.nodes:
         below = next(key for key in sorted(policy.keys) if key.startswith(f"{name}."))
         raise InvalidValue("it is a group of values", f"override the keys below it, such as {below!r}")

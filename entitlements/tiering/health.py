@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from entitlements.errors import AccountError
 from entitlements.model.display import attributes_in_json, fields_in_json
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.names import nearest, shown
 from entitlements.tiering.numbers import check_number
+from entitlements.tiering.value_faults import (
+    ValueFault,
+    number_fault,
+    require_readable,
+    text_list_fault,
+    unknown_key,
+    written_number,
+)
 
 __all__ = ["Component", "Health", "health"]
 
 _WEIGHTS = "health.weights."
+_MEASURES = "health.measures."
 _MOST = Decimal(100)
 
 
@@ -82,19 +92,17 @@ def health(entitlements: Entitlements, measured: Mapping[str, object]) -> Health
 
     Raises:
         AccountError: For a score that is not a number from 0 to 100, or a component that no tier has.
+        PolicyError: For weights or measures that cannot be read.
     """
     _check_names(entitlements, measured)
-    weights = {
-        key.removeprefix(_WEIGHTS): Decimal(weight)
-        for key, weight in entitlements.values.items()
-        if key.startswith(_WEIGHTS) and isinstance(weight, int | Decimal) and not isinstance(weight, bool)
-    }
+    require_readable(entitlements, health_faults(entitlements.values))
+    weights = _weights(entitlements.values)
     components = tuple(
         Component(
             name,
             weight,
             _score(entitlements.account, name, measured.get(name)),
-            _texts(entitlements, f"health.measures.{name}"),
+            _texts(entitlements, f"{_MEASURES}{name}"),
         )
         for name, weight in sorted(weights.items(), key=lambda each: (-each[1], each[0]))
     )
@@ -106,6 +114,45 @@ def health(entitlements: Entitlements, measured: Mapping[str, object]) -> Health
         components,
         _texts(entitlements, "kpis"),
     )
+
+
+def health_faults(values: Mapping[str, Any]) -> Iterator[ValueFault]:
+    """Yield the faults of the weights, measures and KPIs in *values*."""
+    faults = [fault for key, value in values.items() for fault in health_fault(key, value)]
+    yield from faults
+    if any(fault.is_error for fault in faults):
+        return
+    weights = _weights(values)
+    if weights and not any(weights.values()):
+        yield ValueFault(f"{_WEIGHTS}{next(iter(weights))}", "the weights are all 0: there is no score", "raise one")
+    for key in values:
+        name = key.removeprefix(_MEASURES)
+        if name != key and name not in weights:
+            yield unknown_key(key, name, weights, "the tier's health.weights")
+
+
+def _weights(values: Mapping[str, Any]) -> dict[str, Decimal]:
+    """Return the weights of values without faults, by component."""
+    written = {
+        key.removeprefix(_WEIGHTS): written_number(value) for key, value in values.items() if key.startswith(_WEIGHTS)
+    }
+    return {name: weight for name, weight in written.items() if weight is not None}
+
+
+def health_fault(key: str, value: object) -> Iterator[ValueFault]:
+    """Yield the faults of one value, if it is `kpis` or below the node `health`."""
+    if key.startswith(_WEIGHTS):
+        yield from number_fault(key, value, "30")
+        if (weight := written_number(value)) is not None and weight < 0:
+            yield ValueFault(key, f"a weight of {weight} is below 0", "write a number from 0 up")
+    elif key == "kpis" or key.startswith(_MEASURES):
+        yield from text_list_fault(key, value)
+    elif key in {"health.weights", "health.measures"}:
+        cure = f"write components below it, such as {{engagement: {'30' if key.endswith('weights') else '[Logins]'}}}"
+        yield ValueFault(key, f"{shown(value)} names no component", cure)
+    elif key.startswith("health."):
+        word = key.removeprefix("health.").partition(".")[0]
+        yield unknown_key(key, word, ("weights", "measures"), "the health score")
 
 
 def scores_in(entitlements: Entitlements, attributes: Mapping[str, object]) -> dict[str, object]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Context, Decimal, InvalidOperation, localcontext
 
 EXACT = Context(prec=200)
 """Enough digits for a sum of 2**53 numbers of 40 digits each (56), and for a percentage of it."""
+
+_WRITTEN = re.compile(r"\s*[0-9]+(?:\.[0-9]*)?\s*|\s*\.[0-9]+\s*")
+"""A number in digits: no sign, exponent, separator, or digits of other scripts."""
 
 
 def as_number(value: object) -> Decimal | None:
@@ -27,7 +31,8 @@ def check_number(value: object, what: str, *, most: Decimal | None = None) -> De
         ValueError: For anything else.
     """
     try:
-        number = Decimal("nan") if isinstance(value, bool) else Decimal(str(value))
+        is_number = not isinstance(value, bool) and (not isinstance(value, str) or _WRITTEN.fullmatch(value))
+        number = Decimal(str(value)) if is_number else Decimal("nan")
     except InvalidOperation:
         number = Decimal("nan")
     if not number.is_finite() or number < 0 or (most is not None and number > most):

@@ -1,34 +1,30 @@
 """
 Service level agreements: the commitments of a tier for tickets, and their progress.
 
-A policy defines them under `sla.<priority>`: `response` and `resolution`, each with its
-clock (`response-clock`: 24/7, calendar or support-hours). The support hours are under
-`sla.clock` (`zone`, `opens`, `closes`, `days`).
+The time of a commitment runs on its clock, and stands still while a ticket is paused,
+such as while it waits for the customer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 
-from entitlements.errors import PolicyError, UnknownFeature
+from entitlements.errors import UnknownFeature
 from entitlements.model.display import attributes_in_json, fields_in_json, in_words
 from entitlements.model.entitlements import Entitlements
-from entitlements.model.instants import HOUR, MINUTE, check_moment, to_datetime, to_timedelta
+from entitlements.model.instants import check_moment, to_datetime, to_timedelta
 from entitlements.model.limits import NOT_INCLUDED
-from entitlements.model.problem import Problem
-from entitlements.tiering.support_clock import SupportClock
+from entitlements.tiering.sla_values import NODE, SUPPORT_HOURS, priorities_in, sla_faults
+from entitlements.tiering.support_clock import Span, SupportClock
+from entitlements.tiering.support_hours import CLOCK, Zones, support_clock
+from entitlements.tiering.value_faults import require_readable
 
-__all__ = ["Commitment", "Progress", "ServiceLevel", "Ticket", "priorities", "service_level"]
+__all__ = ["Commitment", "Pause", "Progress", "ServiceLevel", "Ticket", "priorities", "service_level"]
 
-Zones = Callable[[str], tzinfo]
-"""Returns a time zone by name, such as `zoneinfo.ZoneInfo`."""
-
-SUPPORT_HOURS = "support-hours"
-CLOCKS = (SUPPORT_HOURS, "24/7", "calendar")
-"""The clocks of a commitment; the last two count every hour."""
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+Pause = tuple[datetime, datetime | None]
+"""Start and end of a time in which the clock of a ticket stands still; None for a pause that has not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +75,24 @@ class Commitment:
         clock = None if self.within is None else self.clock
         return attributes_in_json(self, ("within", "label")) | {"clock": clock}
 
-    def due(self, opened: datetime) -> datetime | None:
+    def due(self, opened: datetime, *, paused: Iterable[Pause] = ()) -> datetime | None:
         """
         Return the first instant that is too late for a ticket; None without a commitment.
 
+        Args:
+            opened: The instant at which the ticket was opened.
+            paused: The pauses, in any order; each has ended.
+
         Raises:
-            ValueError: For a naive datetime.
+            ValueError: For a naive datetime, and for a pause without an end after its start.
         """
         start = check_moment(opened, "opened")
-        if self.within is None:
-            return None
-        duration = self.within // timedelta(microseconds=1)
-        return to_datetime(self.support_clock.add(start, duration) if self.support_clock else start + duration)
+        spans = _spans(paused, None)
+        return None if self.within is None else to_datetime(self._due(start, spans))
 
-    def progress(self, opened: datetime, now: datetime, done: datetime | None = None) -> Progress:
+    def progress(
+        self, opened: datetime, now: datetime, done: datetime | None = None, *, paused: Iterable[Pause] = ()
+    ) -> Progress:
         """
         Return the progress of the commitment for a ticket at *now*.
 
@@ -100,20 +100,69 @@ class Commitment:
             opened: The instant at which the ticket was opened.
             now: The present.
             done: The instant of the response or resolution; None if it is still open.
+            paused: The pauses; one without an end lasts until *now*.
 
         Raises:
-            ValueError: For naive datetimes, and for a *done* before *opened*.
+            ValueError: For naive datetimes, for a *done* before *opened*, and for a pause
+                that ends before it starts.
         """
-        present, due = check_moment(now, "now"), self.due(opened)
-        if done is not None and check_moment(done, "done") < check_moment(opened, "opened"):
+        present, start = check_moment(now, "now"), check_moment(opened, "opened")
+        spans = _spans(paused, present)
+        if done is not None and check_moment(done, "done") < start:
             raise ValueError(f"done {done} lies before opened {opened}")
-        if due is None:
+        if self.within is None:
             return Progress(None, done, breached=False, left=None, left_open=None)
+        late = self._due(start, spans)
+        due = to_datetime(late)
         if done is not None:
             return Progress(due, done, done >= due, None, None)
-        late = check_moment(due, "due")
-        counts = self.support_clock.open_time(present, late) if self.support_clock else max(0, late - present)
+        counts = self._counted(present, late, spans)
         return Progress(due, None, present >= late, to_timedelta(late - present), to_timedelta(counts))
+
+    def _due(self, start: int, pauses: list[Span]) -> int:
+        """Return the instant at which the clock has run for the commitment's time."""
+        assert self.within is not None
+        rest = self.within // timedelta(microseconds=1)
+        for begins, ends in pauses:
+            if ends <= start:
+                continue
+            runs = self._open_time(start, begins)
+            if runs >= rest:
+                break
+            start, rest = ends, rest - runs
+        return self.support_clock.add(start, rest) if self.support_clock else start + rest
+
+    def _counted(self, start: int, end: int, pauses: list[Span]) -> int:
+        """Return the time between two instants in which the clock runs."""
+        total = 0
+        for begins, ends in pauses:
+            total += self._open_time(start, min(begins, end))
+            start = max(start, ends)
+        return total + self._open_time(start, end)
+
+    def _open_time(self, start: int, end: int) -> int:
+        if end <= start:
+            return 0
+        return self.support_clock.open_time(start, end) if self.support_clock else end - start
+
+
+def _spans(paused: Iterable[Pause], present: int | None) -> list[Span]:
+    """Return the pauses in order, without overlaps; one without an end lasts until *present*."""
+    spans: list[Span] = []
+    for begins, ends in paused:
+        start = check_moment(begins, "the start of a pause")
+        goes_on = ends is None and present is not None
+        end = max(start, present or 0) if goes_on else check_moment(ends, "the end of a pause")
+        if end < start:
+            raise ValueError(f"a pause ends at {ends}, before its start {begins}; exchange the two")
+        spans.append((start, end))
+    merged: list[Span] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return merged
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,18 +200,35 @@ class ServiceLevel:
     resolution: Commitment
 
     def ticket(
-        self, opened: datetime, *, now: datetime, responded: datetime | None = None, resolved: datetime | None = None
+        self,
+        opened: datetime,
+        *,
+        now: datetime,
+        responded: datetime | None = None,
+        resolved: datetime | None = None,
+        paused: Iterable[Pause] = (),
     ) -> Ticket:
         """
         Return the progress of a ticket at *now*.
 
+        Args:
+            opened: The instant at which the ticket was opened.
+            now: The present.
+            responded: The instant of the response; None if there was none yet.
+            resolved: The instant of the resolution; None if there was none yet.
+            paused: The times in which the clock stands still, as (start, end); an end of
+                None is a pause that has not ended.
+
         Raises:
-            ValueError: For naive datetimes, and for a response or resolution before *opened*.
+            ValueError: For naive datetimes, for a response or resolution before *opened*,
+                and for a pause that ends before it starts.
         """
         answered = responded if responded is not None else resolved
+        spans = tuple(paused)
         return Ticket(
-            self.response.progress(opened, now, answered), self.resolution.progress(opened, now, resolved)
-        )  # fmt: skip
+            self.response.progress(opened, now, answered, paused=spans),
+            self.resolution.progress(opened, now, resolved, paused=spans),
+        )
 
     def to_dict(self) -> dict[str, object]:
         """Return a dict for `json.dumps`; durations in seconds."""
@@ -183,21 +249,23 @@ def service_level(entitlements: Entitlements, priority: str, zones: Zones) -> Se
         PolicyError: For an invalid commitment or clock in the policy.
     """
     name = _priority(entitlements, priority)
-    under = f"sla.{name}"
+    under, values = f"{NODE}.{name}", entitlements.values
+    parts = (f"{under}.", f"{CLOCK}.")
+    own = {key: value for key, value in values.items() if key.startswith(parts)}
+    require_readable(entitlements, sla_faults(own, zones))
     return ServiceLevel(
         entitlements.tier or "",
         name,
-        str(entitlements.values.get(f"{under}.name") or ""),
-        str(entitlements.values.get(f"{under}.example") or ""),
-        _commitment(entitlements, f"{under}.response", zones),
-        _commitment(entitlements, f"{under}.resolution", zones),
+        str(values.get(f"{under}.name") or ""),
+        str(values.get(f"{under}.example") or ""),
+        _commitment(values, f"{under}.response", zones),
+        _commitment(values, f"{under}.resolution", zones),
     )
 
 
 def priorities(entitlements: Entitlements) -> tuple[str, ...]:
     """Return the priorities of the policy, sorted."""
-    keys = (key.split(".") for key in entitlements.policy.keys)
-    return tuple(sorted({path[1] for path in keys if path[0] == "sla" and path[2:] == ["response"]}))
+    return priorities_in(entitlements.policy.keys)
 
 
 def _priority(entitlements: Entitlements, priority: object) -> str:
@@ -213,48 +281,11 @@ def _priority(entitlements: Entitlements, priority: object) -> str:
     return name
 
 
-def _commitment(entitlements: Entitlements, key: str, zones: Zones) -> Commitment:
-    within = entitlements.values.get(key, NOT_INCLUDED)
+def _commitment(values: Mapping[str, object], key: str, zones: Zones) -> Commitment:
+    within = values.get(key, NOT_INCLUDED)
     if within is NOT_INCLUDED:
         return Commitment(None, "not included", "calendar")
-    if within is None:
-        return Commitment(None, str(entitlements.values.get(f"{key}.label") or ""), "calendar")
-    if not isinstance(within, timedelta) or within <= timedelta(0):
-        raise _wrong(entitlements, key, within, "write a duration such as 4 hours, or {no-commitment: text}")
-    clock = entitlements.values.get(f"{key}-clock", "calendar")
-    if clock not in CLOCKS:
-        raise _wrong(entitlements, f"{key}-clock", clock, f"write one of {', '.join(CLOCKS)}")
-    return Commitment(within, "", str(clock), _support_clock(entitlements, zones) if clock == SUPPORT_HOURS else None)
-
-
-def _support_clock(entitlements: Entitlements, zones: Zones) -> SupportClock:
-    """Return the support hours of the tier's `sla.clock`."""
-    written = {word: entitlements.values.get(f"sla.clock.{word}") for word in ("zone", "opens", "closes", "days")}
-    try:
-        zone = zones(str(written["zone"]))
-    except (KeyError, ValueError, OSError):
-        cure = "write a name of the IANA database, such as America/New_York"
-        raise _wrong(entitlements, "sla.clock.zone", written["zone"], cure) from None
-    days = written["days"]
-    if not isinstance(days, tuple) or not days or not set(days) <= set(WEEKDAYS):
-        raise _wrong(entitlements, "sla.clock.days", days, f"write a list of {', '.join(WEEKDAYS)}")
-    opens, closes = (_time_of_day(entitlements, f"sla.clock.{word}", written[word]) for word in ("opens", "closes"))
-    try:
-        return SupportClock(zone, opens, closes, frozenset(WEEKDAYS.index(str(day)) for day in days))
-    except ValueError:
-        span = f"{written['opens']} to {written['closes']}"
-        raise _wrong(entitlements, "sla.clock", span, "let it open before it closes, at 24:00 at the latest") from None
-
-
-def _time_of_day(entitlements: Entitlements, key: str, written: object) -> int:
-    hours, colon, minutes = str(written).partition(":")
-    digits = hours.isascii() and hours.isdigit() and minutes.isascii() and minutes.isdigit() and len(minutes) == 2
-    if not colon or not digits or int(minutes) > 59:
-        raise _wrong(entitlements, key, written, 'write a time of day in quotes, such as "08:00"')
-    return int(hours) * HOUR + int(minutes) * MINUTE
-
-
-def _wrong(entitlements: Entitlements, key: str, value: object, cure: str) -> PolicyError:
-    path = f"tiers.{entitlements.tier}.values.{key}"
-    shown = dict(value) if isinstance(value, Mapping) else value
-    return PolicyError([Problem(f"policy {entitlements.policy.version}", 0, path, f"{shown!r} cannot be used", cure)])
+    if not isinstance(within, timedelta):
+        return Commitment(None, str(values.get(f"{key}.label") or ""), "calendar")
+    clock = values.get(f"{key}-clock", "calendar")
+    return Commitment(within, "", str(clock), support_clock(values, zones) if clock == SUPPORT_HOURS else None)

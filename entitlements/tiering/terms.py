@@ -17,6 +17,8 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any
 
+from entitlements.tiering.value_faults import ValueFault, similar, unknown_key
+
 NODE = "transition"
 """The node of the transition values."""
 
@@ -134,6 +136,15 @@ def term_problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         months, of = (values.get(f"{NODE}.{share}.{word}") for word in ("months", "of"))
         if _is_whole(months) and _is_whole(of) and months > of:  # type: ignore[operator]
             yield f"{NODE}.{share}.months", f"{months} of {of} months cannot be", "exchange the two"
+
+
+def unknown_terms(values: Mapping[str, Any]) -> Iterator[ValueFault]:
+    """Yield the faults of keys below `transition` that are misspelt terms; others are texts for people."""
+    known = [pattern for patterns, _, _ in _KINDS for pattern in patterns]
+    for key in values:
+        name = key.removeprefix(f"{NODE}.")
+        if name != key and similar(name, known) and not any(fnmatchcase(name, pattern) for pattern in known):
+            yield unknown_key(key, name, known, "the transition terms")
 
 
 def _upgrade(own: Mapping[str, Any]) -> Upgrade:

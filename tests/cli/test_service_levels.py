@@ -64,6 +64,12 @@ def test_sla_writes_json(run):
     }
 
 
+def test_sla_leaves_out_the_times_in_which_a_ticket_was_paused(run):
+    late = ("sla", "harborwick", "P1", *OPENED, "--responded", "2026-11-20T18:30Z", "--at", "2026-11-20T19:00Z")
+
+    assert (1, 0) == (run(*late)[0], run(*late, "--paused", "2026-11-20T15:30Z/2026-11-20T18:00Z")[0])
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
@@ -71,6 +77,7 @@ def test_sla_writes_json(run):
         (["sla", "harborwick", "P1", "--opened", "yesterday"], "--opened 'yesterday' is not a date"),
         (["sla", "harborwick", "P1", "--resolved", "2026-11-20"], "need --opened"),
         (["sla", "harborwick", "P1", *OPENED, "--resolved", "2026-11-19"], "lies before opened"),
+        (["sla", "harborwick", "P1", *OPENED, "--paused", "2026-11-21"], "write START/END"),
         (["health", "harborwick", "--score", "engagement"], "has no number"),
         (["health", "harborwick", "--score", "engagement=120"], "must be a number from 0 to 100"),
         (["health", "harborwick", "--score", "engagment=20"], "did you mean 'engagement'"),

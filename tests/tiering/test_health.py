@@ -80,6 +80,9 @@ def test_scores_come_from_the_accounts_attributes():
         ({"engagement": 101}, "engagement 101 must be a number from 0 to 100"),
         ({"engagement": "good"}, "'good' must be a number"),
         ({"engagement": True}, "True must be"),
+        ({"engagement": "8_5"}, "'8_5' must be"),
+        ({"engagement": "٨٥"}, "'٨٥' must be"),
+        ({"engagement": "1e1"}, "'1e1' must be"),
         ({"engagment": 5}, "did you mean 'engagement'"),
     ],
 )
