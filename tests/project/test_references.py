@@ -155,6 +155,19 @@ def test_every_file_that_the_lua_names_exists(path):
     assert [] == [each for each in named if not path_exists(path, each)]
 
 
+TRANSLATED = re.compile(r"^-- (\w+(?:\.\w+)*)(?=[:,;\n]| of rules).*\n(?:--.*\n)*(?:local )?function", re.MULTILINE)
+"""A comment above a function that begins with the name of what the function translates."""
+
+
+@pytest.mark.parametrize("path", LUA, ids=lambda path: path.name)
+def test_every_name_that_the_lua_translates_exists(path):
+    lua = path.read_text(encoding="utf-8")
+    places = {f"rules.{name}" for name in re.findall(r"rules/(\w+)\.py", lua)} | {"model.answers", "model.charge"}
+    named = TRANSLATED.findall(lua) + re.findall(r"`([\w.]+)` of rules/", lua)
+
+    assert [] == [each for each in named if not any(importable(f"entitlements.{place}.{each}") for place in places)]
+
+
 @cache
 def importable(name: str) -> bool:
     """Return whether a dotted name is a module, or something in one."""

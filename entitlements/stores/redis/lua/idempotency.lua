@@ -5,13 +5,13 @@
 -- the debits: count (1 byte), then of each the kind (1 byte), length of the name (1 byte) and name;
 -- the holder, up to the end.
 -- A reservation: time of expiry, then of each part the kind, amount, mark, length of the name and name.
-local OPERATIONS_KEPT, KEYED_OPERATIONS_KEPT = 600000000, 86400000000
+local OPERATION_TTL, KEYED_OPERATION_TTL = 600000000, 86400000000
 local HEAD = 33
 local operation, is_refunded, set_refunded, drop_operation, record_operation, add_booking, booking, end_booking, sweep
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
-local MAX_OPERATIONS, SWEPT_OPERATIONS, SWEPT_RESERVATIONS, SKIPPED_HOLES = 4096, 4, 64, 64
+local MAX_OPERATIONS, MAX_SWEPT_OPERATIONS, MAX_SWEPT_RESERVATIONS, SKIPPED_HOLES = 4096, 4, 64, 64
 
 -- Ledger.operation: return the record of an operation that has not expired, and its field
 function operation(id)
@@ -90,7 +90,7 @@ end
 
 -- _drop_expired
 local function drop_expired(letter)
-  for _ = 1, SWEPT_OPERATIONS do
+  for _ = 1, MAX_SWEPT_OPERATIONS do
     local entry = oldest(letter)
     if not entry then
       return
@@ -268,7 +268,7 @@ end
 
 -- sweep: end lapsed reservations, the earliest first, at most 64 per order
 function sweep()
-  for _ = 1, SWEPT_RESERVATIONS do
+  for _ = 1, MAX_SWEPT_RESERVATIONS do
     local first = get(account, 'b1') and entry_at(1)
     if not first or unpack('>i8', first) > now then
       return

@@ -5,8 +5,8 @@ local read_charge, prefetch, pack_outcome, recall, evaluate, charge
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
--- Read a charge from ARGV[at] on: verb, keyed, count of parts, ttl and fingerprint; id of the
--- operation; holder; parts.
+-- Read a charge from ARGV[at] on: verb, keyed, count of parts, ttl and fingerprint; id of
+-- the operation; holder; parts.
 function read_charge(at)
   local order, count, keyed = {}, 0, 0
   order.verb, keyed, count, order.ttl = unpack('>BBBi8', ARGV[at])
@@ -144,7 +144,7 @@ local function record_charge(order, lines)
     add_booking(order.operation, now + order.ttl, table.concat(booked))
     count, taken = 0, {}
   end
-  local expires = now + (order.keyed and KEYED_OPERATIONS_KEPT or OPERATIONS_KEPT)
+  local expires = now + (order.keyed and KEYED_OPERATION_TTL or OPERATION_TTL)
   local rest = order.fingerprint .. pack('>i8B', now, #order.parts) .. table.concat(packed) .. table.concat(sizes)
     .. pack('>B', count) .. table.concat(taken) .. (order.holder or '')
   return record_operation(order.operation, order.keyed, expires, rest)

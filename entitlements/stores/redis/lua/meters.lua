@@ -307,7 +307,7 @@ function take_meter(part)
   return line
 end
 
--- _give_back_rate of rules/settlement.py: refund a rate whose law has not changed, and write its meter
+-- _refund_rate of rules/settlement.py: refund a rate whose law has not changed, and write its meter
 function refund_meter(part, amount, mark)
   local meter = stored_meter(part)
   if not meter or amount == 0 or part.unlimited then

@@ -5,16 +5,16 @@ local function pack_settled(done, stale, excess)
   return pack('>BBi8', done and 1 or 0, stale and 1 or 0, now) .. (excess or '')
 end
 
--- _ended
-local function was_ended(id)
+-- Return whether a reservation is settled.
+local function is_settled(id)
   return operation('ended:' .. id)
 end
 
--- _end: record that a reservation is settled
-local function record_end(id, lapses)
-  local expires = math.max(now, lapses) + OPERATIONS_KEPT
+-- _record_settled: record that a reservation is settled
+local function record_settled(id, lapses)
+  local expires = math.max(now, lapses) + OPERATION_TTL
   if sub(id, 1, 2) == 'k:' then
-    expires = math.max(expires, now + KEYED_OPERATIONS_KEPT)
+    expires = math.max(expires, now + KEYED_OPERATION_TTL)
   end
   local nothing = string.rep('\0', 16) .. pack('>i8BB', now, 0, 0)
   record_operation('ended:' .. id, false, expires, nothing)
@@ -40,8 +40,8 @@ local function read_amounts(mode, text, booked)
   return amounts
 end
 
--- _gives_all_back
-local function gives_all_back(mode, text)
+-- _commits_nothing
+local function commits_nothing(mode, text)
   if mode == 0 then
     return false
   end
@@ -69,7 +69,7 @@ local function settle_open(id, booked, lapses, mode, text)
   if mode == 2 and #text == 0 then -- cancelled: the key may reserve again
     drop_operation(id)
   end
-  record_end(id, lapses)
+  record_settled(id, lapses)
   return pack_settled(true)
 end
 
@@ -83,7 +83,7 @@ local function settle()
     return settle_open(id, booked, expires, mode, text)
   end
   sweep()
-  if was_ended(id) or gives_all_back(mode, text) then
+  if is_settled(id) or commits_nothing(mode, text) then
     return pack_settled(true)
   end
   if not ARGV[6] or now >= unpack('>i8', ARGV[5]) then
@@ -91,7 +91,7 @@ local function settle()
   end
   local status = charge(read_charge(6))
   if status == ADMITTED or status == REPLAYED then
-    record_end(id, now)
+    record_settled(id, now)
     return pack_settled(true)
   end
   return pack_settled(false, status == STALE)
@@ -128,8 +128,8 @@ local function read_operation(text)
   return taken, at <= #text and sub(text, at) or nil
 end
 
--- _give_back
-local function refund_part(each, holder, rates)
+-- _refund_debit
+local function refund_debit(each, holder, rates)
   if each.kind == QUOTA then
     return refund_quota(each.name, each.mark, each.amount)
   elseif each.kind == ALLOCATION then
@@ -153,7 +153,7 @@ end
 local function refund()
   sweep()
   local id, with_rates, rates = ARGV[2], sub(ARGV[3], 1, 1) == '1', read_taken(4)
-  if id == '' then -- _refund_rates
+  if id == '' then -- rates alone: there is no record
     local any = 0
     for _, each in ipairs(rates) do
       if refund_meter(each.part, each.amount, each.mark) > 0 then
@@ -173,7 +173,7 @@ local function refund()
   local returns, back = false, 0
   for _, each in ipairs(taken) do
     if each.amount ~= 0 and (with_rates or not is_rate(each.kind)) then
-      returns, back = true, back + refund_part(each, holder, rates)
+      returns, back = true, back + refund_debit(each, holder, rates)
     end
   end
   if returns and sub(field, 1, 1) == 'K' then
@@ -260,7 +260,7 @@ local function holders()
   return found
 end
 
--- forget: a foreign value under the key is an error, and stays
+-- Forget: a foreign value under the key is an error, and stays
 local function forget()
   redis.call('HLEN', account)
   return redis.call('DEL', account)
