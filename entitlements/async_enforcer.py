@@ -422,7 +422,7 @@ class AsyncEnforcer:
         answer = await self._execute(step.order)
         if steps.is_stale(answer):
             again = steps.repeat(step.order, answer, step.anchor)
-            answer = steps.fresh(await self._execute(again))
+            answer = steps.reject_stale(await self._execute(again))
         return self._hooks.report(step, step.finish(answer, self._via), answer)
 
     async def _execute(self, order: Order) -> Answer:

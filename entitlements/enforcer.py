@@ -454,7 +454,7 @@ class Enforcer:
         answer = self._store.execute(step.order)
         if steps.is_stale(answer):
             again = steps.repeat(step.order, answer, step.anchor)
-            answer = steps.fresh(self._store.execute(again))
+            answer = steps.reject_stale(self._store.execute(again))
         return self._hooks.report(step, step.finish(answer, self._via), answer)
 
     def _reservation(

@@ -50,7 +50,7 @@ def without_store(plan: Plan) -> Decision:
     return _whole([_static(each) for each in plan.limits])
 
 
-def decided(plan: Plan, outcome: Outcome, via: str) -> Decision:
+def decision_from_outcome(plan: Plan, outcome: Outcome, via: str) -> Decision:
     """
     Return the decision that a store's outcome makes.
 
@@ -75,15 +75,15 @@ def decided(plan: Plan, outcome: Outcome, via: str) -> Decision:
         return _whole([_counted_alone(plan.limits[0], charge, outcome, via)])
     lines = dict(zip((part.limit.name for part in charge.parts), outcome.lines, strict=True))
     sizes = dict(zip((part.limit.name for part in charge.parts), outcome.sizes, strict=False))
-    return _whole([_counted(share, charge, outcome, via, lines, sizes) for share in plan.limits])
+    return _whole([_counted(limit_plan, charge, outcome, via, lines, sizes) for limit_plan in plan.limits])
 
 
-def deciding(plan: Plan) -> Callable[[Outcome, str], Decision]:
+def decision_builder(plan: Plan) -> Callable[[Outcome, str], Decision]:
     """Return the function that turns a store's outcome into the decision about *plan*."""
-    share = plan.limits[0]
-    if len(plan.limits) > 1 or not isinstance(share.part.limit, Rate) or not isinstance(plan.order, Charge):
-        return lambda outcome, via: decided(plan, outcome, via)
-    return _OneRate(plan, share, plan.order)
+    limit_plan = plan.limits[0]
+    if len(plan.limits) > 1 or not isinstance(limit_plan.part.limit, Rate) or not isinstance(plan.order, Charge):
+        return lambda outcome, via: decision_from_outcome(plan, outcome, via)
+    return _OneRate(plan, limit_plan, plan.order)
 
 
 class _OneRate:
@@ -95,12 +95,12 @@ class _OneRate:
 
     __slots__ = ("_cost", "_facts", "_is_limited", "_operation", "_part", "_plan", "_refused", "_scope")
 
-    def __init__(self, plan: Plan, share: LimitPlan, order: Charge) -> None:
+    def __init__(self, plan: Plan, limit_plan: LimitPlan, order: Charge) -> None:
         self._plan = plan
-        self._facts, self._cost, self._part = share.facts, share.cost, share.part
+        self._facts, self._cost, self._part = limit_plan.facts, limit_plan.cost, limit_plan.part
         self._operation, self._scope = order.operation, order.scope
-        self._is_limited = bool(share.facts.size) and share.facts.size is not UNLIMITED
-        self._refused = _reason(share.facts, _NO_FIT, share.cost)
+        self._is_limited = bool(limit_plan.facts.size) and limit_plan.facts.size is not UNLIMITED
+        self._refused = _reason(limit_plan.facts, _NO_FIT, limit_plan.cost)
 
     def __call__(self, outcome: Outcome, via: str) -> Decision:
         status, now, lines, _, _, fallbacks, own = outcome
@@ -115,7 +115,7 @@ class _OneRate:
             here = ("local", now, self._cost, None, None, self._scope, True, False)
             reason = _WITHIN_LIMIT if fits else self._refused
             return new_decision(fits, reason, self._facts, _tuple(Receipt, here), lines[0], None)
-        return decided(self._plan, outcome, via)
+        return decision_from_outcome(self._plan, outcome, via)
 
 
 def refund_of(decision: Decision, *, rates: bool) -> Refund | None:
@@ -167,29 +167,31 @@ def crossed(decision: Decision, percents: tuple[int, ...]) -> list[tuple[int, De
     return found
 
 
-def _static(share: LimitPlan) -> Decision:
-    reason = share.known or Reason.WITHIN_LIMIT
-    return Decision(reason in _ALLOWING, reason, share.facts, Receipt("static", 0, share.cost))
+def _static(limit_plan: LimitPlan) -> Decision:
+    reason = limit_plan.known or Reason.WITHIN_LIMIT
+    return Decision(reason in _ALLOWING, reason, limit_plan.facts, Receipt("static", 0, limit_plan.cost))
 
 
 def _counted(
-    share: LimitPlan, charge: Charge, outcome: Outcome, via: str, lines: dict[str, Line], sizes: dict[str, Size]
+    limit_plan: LimitPlan, charge: Charge, outcome: Outcome, via: str, lines: dict[str, Line], sizes: dict[str, Size]
 ) -> Decision:
-    name = share.facts.feature
+    name = limit_plan.facts.feature
     line = lines.get(name)
     if line is None:
-        return _static(share)
+        return _static(limit_plan)
     replayed = outcome.status is Status.REPLAYED
-    facts = replace(share.facts, size=sizes[name]) if replayed else share.facts
-    receipt = Receipt(via, outcome.now, share.cost, charge.operation, share.part, charge.scope, replayed=replayed)
-    return Decision(line.fits, _reason(facts, line, share.cost), facts, receipt, line)
+    facts = replace(limit_plan.facts, size=sizes[name]) if replayed else limit_plan.facts
+    receipt = Receipt(
+        via, outcome.now, limit_plan.cost, charge.operation, limit_plan.part, charge.scope, replayed=replayed
+    )
+    return Decision(line.fits, _reason(facts, line, limit_plan.cost), facts, receipt, line)
 
 
-def _counted_alone(share: LimitPlan, charge: Charge, outcome: Outcome, via: str) -> Decision:
+def _counted_alone(limit_plan: LimitPlan, charge: Charge, outcome: Outcome, via: str) -> Decision:
     """Return the decision about a charge of one limit, the common case."""
     line = outcome.lines[0]
-    receipt = Receipt(via, outcome.now, share.cost, charge.operation, share.part, charge.scope)
-    return Decision(line.fits, _reason(share.facts, line, share.cost), share.facts, receipt, line)
+    receipt = Receipt(via, outcome.now, limit_plan.cost, charge.operation, limit_plan.part, charge.scope)
+    return Decision(line.fits, _reason(limit_plan.facts, line, limit_plan.cost), limit_plan.facts, receipt, line)
 
 
 def _reason(facts: Facts, line: Line, cost: int) -> Reason:
@@ -207,10 +209,10 @@ def _degraded(plan: Plan, charge: Charge, outcome: Outcome) -> Decision:
     found = {part.limit.name: at for at, part in enumerate(charge.parts)}
     operation = charge.operation if Fallback.JOURNAL in outcome.fallbacks else None
     parts = [
-        _static(share)
-        if share.facts.feature not in found
-        else _degraded_part(share, charge, outcome, operation, found[share.facts.feature])
-        for share in plan.limits
+        _static(limit_plan)
+        if limit_plan.facts.feature not in found
+        else _degraded_part(limit_plan, charge, outcome, operation, found[limit_plan.facts.feature])
+        for limit_plan in plan.limits
     ]
     whole = _whole(parts)
     if whole.degraded or not whole.allowed:
@@ -218,18 +220,18 @@ def _degraded(plan: Plan, charge: Charge, outcome: Outcome) -> Decision:
     return _with_parts(next(part for part in parts if part.degraded), tuple(parts), allowed=True)
 
 
-def _degraded_part(share: LimitPlan, charge: Charge, outcome: Outcome, operation: str | None, at: int) -> Decision:
-    facts, line, fallback = share.facts, outcome.lines[at], outcome.fallbacks[at]
+def _degraded_part(limit_plan: LimitPlan, charge: Charge, outcome: Outcome, operation: str | None, at: int) -> Decision:
+    facts, line, fallback = limit_plan.facts, outcome.lines[at], outcome.fallbacks[at]
     if fallback is Fallback.LOCAL:
-        reason = _reason(facts, line, share.cost)
+        reason = _reason(facts, line, limit_plan.cost)
     elif fallback is Fallback.DENY:
         reason = Reason.STORE_UNAVAILABLE
     else:
         reason = Reason.UNLIMITED if facts.size is UNLIMITED else Reason.OUTAGE_ALLOWED
     in_journal = fallback is Fallback.JOURNAL
     receipt = Receipt(
-        "journal" if in_journal else "local", outcome.now, share.cost, operation,
-        share.part if in_journal else None, charge.scope,
+        "journal" if in_journal else "local", outcome.now, limit_plan.cost, operation,
+        limit_plan.part if in_journal else None, charge.scope,
         degraded=True, replayed=outcome.status is Status.REPLAYED,
     )  # fmt: skip
     return Decision(line.fits, reason, facts, receipt, line)
@@ -249,8 +251,8 @@ def _uncounted(plan: Plan, outcome: Outcome, via: str) -> Decision:
     reason = Reason.OUTAGE_ALLOWED if allowed else Reason.STORE_UNAVAILABLE
     line = Line(allowed, None, retry_at=None if allowed else outcome.now + RETRY_UNAVAILABLE)
     return _whole([
-        Decision(allowed, reason, share.facts, Receipt(via, outcome.now, share.cost, degraded=True), line)
-        for share in plan.limits
+        Decision(allowed, reason, limit_plan.facts, Receipt(via, outcome.now, limit_plan.cost, degraded=True), line)
+        for limit_plan in plan.limits
     ])  # fmt: skip
 
 

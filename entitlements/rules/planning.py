@@ -247,14 +247,14 @@ def part_of(entitlements: Entitlements, limit: Limit, cost: int, now: int) -> Pa
     return Part(limit, 0 if size is NOT_INCLUDED else size, cost, ends)
 
 
-def moved(part: Part, anchor: int | None, now: int) -> Part:
+def with_period_ends(part: Part, anchor: int | None, now: int) -> Part:
     """Return *part* with the period ends around *now*."""
     return part if part.ends is None else part._replace(ends=month_ends(anchor, now))
 
 
-def moved_charge(charge: Charge, anchor: int | None, now: int) -> Charge:
+def charge_with_period_ends(charge: Charge, anchor: int | None, now: int) -> Charge:
     """Return *charge* with the period ends around *now*."""
-    return replace(charge, parts=tuple(moved(part, anchor, now) for part in charge.parts))
+    return replace(charge, parts=tuple(with_period_ends(part, anchor, now) for part in charge.parts))
 
 
 def _limit_plan(entitlements: Entitlements, name: str, cost: int, now: int) -> LimitPlan:

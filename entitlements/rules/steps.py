@@ -32,7 +32,7 @@ from entitlements.model.names import check_count, check_id, shown
 from entitlements.model.prepared import prepared_of
 from entitlements.rules.decisions import (
     about_feature,
-    deciding,
+    decision_builder,
     period_of,
     refund_of,
     total_set,
@@ -43,12 +43,12 @@ from entitlements.rules.explain import facts
 from entitlements.rules.planning import (
     Plan,
     Wanted,
+    charge_with_period_ends,
     limit_named,
-    moved,
-    moved_charge,
     part_of,
     plan,
     wanted_units,
+    with_period_ends,
 )
 
 if TYPE_CHECKING:
@@ -242,18 +242,18 @@ def repeat(order: Order, answer: Answer, anchor: int | None) -> Order:
     now = answer.now
     match order:
         case Charge():
-            return moved_charge(order, anchor, now)
+            return charge_with_period_ends(order, anchor, now)
         case Read():
-            return replace(order, parts=tuple(moved(part, anchor, now) for part in order.parts))
+            return replace(order, parts=tuple(with_period_ends(part, anchor, now) for part in order.parts))
         case SetUsage() | ReadHistory():
-            return replace(order, part=moved(order.part, anchor, now))
+            return replace(order, part=with_period_ends(order.part, anchor, now))
         case Settle() if order.anew is not None:
-            return replace(order, anew=moved_charge(order.anew, anchor, now))
+            return replace(order, anew=charge_with_period_ends(order.anew, anchor, now))
         case _:
             raise StoreError(f"the store calls {order!r} stale, which carries no period ends")
 
 
-def fresh(answer: Answer) -> Answer:
+def reject_stale(answer: Answer) -> Answer:
     """
     Return the answer to a repeated order.
 
@@ -268,7 +268,7 @@ def fresh(answer: Answer) -> Answer:
 def _charging(entitlements: Entitlements, planned: Plan, verb: Verb) -> Step[Decision]:
     if planned.order is None:
         return Step(None, lambda _, __: without_store(planned), verb=verb.value)
-    return Step(planned.order, deciding(planned), entitlements.anchor, verb.value)
+    return Step(planned.order, decision_builder(planned), entitlements.anchor, verb.value)
 
 
 def _as_is(answer: Any, _: str) -> Any:

@@ -36,8 +36,8 @@ from entitlements.model.charge import (
 from entitlements.model.limits import Rate
 from entitlements.rules import ledger as law
 from entitlements.rules import settlement
+from entitlements.rules.fallbacks import raise_meter
 from entitlements.rules.ledger import Ledger
-from entitlements.rules.outages import raise_meter
 from entitlements.stores.orders import account_of
 
 if TYPE_CHECKING:

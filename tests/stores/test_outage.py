@@ -26,7 +26,7 @@ from entitlements.model import events
 from entitlements.model.answers import Outcome, Status
 from entitlements.model.charge import Charge, Part
 from entitlements.model.decision_fields import receipt_of
-from entitlements.rules.decisions import decided
+from entitlements.rules.decisions import decision_from_outcome
 from entitlements.stores.errors import Corrupt
 from entitlements.stores.orders import deadline_of
 from entitlements.stores.resilience.circuit_breaker import State
@@ -946,7 +946,7 @@ def test_the_short_way_of_one_rate_says_what_the_long_way_would(store, limit, pr
     degraded = 0
     for _ in range(12):
         outcome = enforcer._store.execute(step.order)
-        short, long = step.finish(outcome, "store"), decided(step.finish._plan, outcome, "store")
+        short, long = step.finish(outcome, "store"), decision_from_outcome(step.finish._plan, outcome, "store")
         assert long.to_dict() == short.to_dict()
         assert receipt_of(long) == receipt_of(short)
         degraded += short.degraded

@@ -172,7 +172,7 @@ def _delete_keys(config: StorageConfig) -> int:
     from redis.exceptions import RedisClusterException, RedisError
 
     from entitlements.stores.redis.clients import make_cluster, make_pool
-    from entitlements.stores.redis.error_map import failure
+    from entitlements.stores.redis.error_map import map_error
     from entitlements.stores.redis.keys import LAYOUT
     from entitlements.stores.redis.url import target_from_url
 
@@ -186,5 +186,5 @@ def _delete_keys(config: StorageConfig) -> int:
             while batch := list(islice(keys, _BATCH)):
                 deleted += client.unlink(*batch)
     except (RedisError, RedisClusterException, OSError) as error:
-        raise failure(error, target.shown) from error
+        raise map_error(error, target.shown) from error
     return deleted

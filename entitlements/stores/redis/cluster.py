@@ -23,7 +23,7 @@ from entitlements.stores.pending import run_in_task
 from entitlements.stores.redis.clients import make_async_cluster, make_cluster
 from entitlements.stores.redis.deadlines import START_UP, StartUp, fail_after
 from entitlements.stores.redis.encoding import Call, Request
-from entitlements.stores.redis.error_map import failure, is_refused, unreachable
+from entitlements.stores.redis.error_map import is_refused, map_error, unreachable
 from entitlements.stores.redis.pool import acquire_slot, check_version
 from entitlements.stores.redis.slots import AsyncSlots, Slots
 from entitlements.stores.redis.timed_connections import call_deadline
@@ -58,7 +58,7 @@ class ClusterPool:
         except StoreError:
             raise
         except Exception as error:
-            raise (unreachable if is_refused(error) else failure)(error, self._target.shown) from error
+            raise (unreachable if is_refused(error) else map_error)(error, self._target.shown) from error
         finally:
             self._slots.release()
         self._slots.answered_at = monotonic()
@@ -165,7 +165,7 @@ class AsyncClusterPool:
             raise
         except Exception as error:
             known = self._connected and not is_refused(error)
-            raise (failure if known else unreachable)(error, self._shown) from error
+            raise (map_error if known else unreachable)(error, self._shown) from error
         finally:
             self._slots.end_opening(grant)
             self._slots.release()

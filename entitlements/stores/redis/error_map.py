@@ -77,7 +77,7 @@ def _cure(cures: dict[str, str], text: str) -> str | None:
     return next((cure for pattern, cure in cures.items() if re.search(pattern, text)), None)
 
 
-def failure(error: BaseException, server: str) -> StoreError:
+def map_error(error: BaseException, server: str) -> StoreError:
     """
     Return the store's error for redis-py's *error*.
 
@@ -117,7 +117,7 @@ def is_refused(error: BaseException) -> bool:
 
 def unreachable(error: BaseException, server: str) -> StoreError:
     """Return the store's error for an *error* while connecting: nothing was sent."""
-    found = failure(error, server)
+    found = map_error(error, server)
     if not isinstance(found, TimedOut | Broken):
         return found
     said = _said(error)

@@ -22,7 +22,7 @@ from entitlements.stores.pending import PendingOrder, reject_all
 from entitlements.stores.redis.clients import make_async_pool
 from entitlements.stores.redis.deadlines import LONGEST_WAIT, START_UP, ExpiryTimer, longest_wait
 from entitlements.stores.redis.encoding import Call, Request, pack_command
-from entitlements.stores.redis.error_map import failure, is_elsewhere, unreachable
+from entitlements.stores.redis.error_map import is_elsewhere, map_error, unreachable
 from entitlements.stores.redis.pipeline_protocol import PipelineProtocol
 from entitlements.stores.redis.pool import check_version, sentinel_clients
 from entitlements.stores.redis.scripts import MAX_LOADS, Script
@@ -178,7 +178,7 @@ class Pipeline:
             return
         if is_elsewhere(error) and protocol is self._protocol:  # the name may lead to a new primary by now
             self._retire()
-        reject_all((call,), failure(error, self._shown), error)
+        reject_all((call,), map_error(error, self._shown), error)
 
     def _load(self, protocol: PipelineProtocol, script: Script) -> Pending:
         """Return the call that loads a script; if it fails, so does the next call of the script."""
@@ -201,7 +201,7 @@ class Pipeline:
         if self._protocol is protocol:
             self._protocol = None
         error = error or ConnectionError("the server hung up")
-        reject_all(protocol.in_flight, failure(error, self._shown), error)
+        reject_all(protocol.in_flight, map_error(error, self._shown), error)
         protocol.in_flight.clear()
         self._reconnect()
 
@@ -277,7 +277,7 @@ class Pipeline:
             protocol.catch_up()
             late = late_of(protocol.in_flight)
             if late:
-                reject_all(late, failure(timeout, self._shown), timeout)
+                reject_all(late, map_error(timeout, self._shown), timeout)
                 if protocol is self._protocol:
                     self._retire()
             if protocol in self._retired and all(call.future.done() for call in protocol.in_flight):

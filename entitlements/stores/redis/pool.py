@@ -22,7 +22,7 @@ from entitlements.stores.redis.clients import make_pool
 from entitlements.stores.redis.connection import Connection
 from entitlements.stores.redis.deadlines import StartUp, longest_wait
 from entitlements.stores.redis.encoding import pack_command
-from entitlements.stores.redis.error_map import VERSIONS, failure, is_elsewhere, unreachable
+from entitlements.stores.redis.error_map import VERSIONS, is_elsewhere, map_error, unreachable
 from entitlements.stores.redis.scripts import MAX_LOADS
 from entitlements.stores.redis.slots import Slots
 from entitlements.stores.redis.timed_connections import call_deadline, resolve_host
@@ -125,7 +125,7 @@ class ConnectionPool:
             if slots.waiting and not isinstance(reply, Exception):  # before a waiter gets the slot
                 slots.answered_at = monotonic()
         except ERRORS as error:
-            raise failure(error, self._shown) from error
+            raise map_error(error, self._shown) from error
         finally:
             try:
                 if kept is None and connection is not None:
@@ -135,7 +135,7 @@ class ConnectionPool:
         if isinstance(reply, Exception):
             if kept is None:  # the name may point to the new primary by now
                 self._addresses = ()
-            raise failure(reply, self._shown) from reply
+            raise map_error(reply, self._shown) from reply
         return reply
 
     def close(self) -> None:

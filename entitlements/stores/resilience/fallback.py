@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 from entitlements.model.answers import Fallback, Outcome, Status
 from entitlements.model.charge import Charge, Recall, Refund, Settle
 from entitlements.model.instants import SECOND
-from entitlements.rules.outages import answered, fallbacks_of, journalled, not_journalled, to_journal, undone
+from entitlements.rules.fallbacks import (
+    fallback_outcome,
+    fallbacks_of,
+    mark_journalled,
+    to_journal,
+    undo_orders,
+    without_journal,
+)
 from entitlements.stores.resilience.replay_journal import JournalEntry
 
 if TYPE_CHECKING:
@@ -59,16 +66,16 @@ class FallbackDecisions:
             return waiting
         now, fallbacks = self._local_limits.now(), fallbacks_of(order)
         local, shared = self._local_limits.charge(order, fallbacks), self._local_limits.processes > 1
-        outcome = answered(order, fallbacks, local, now, now + max(SECOND, pause), shared=shared)
+        outcome = fallback_outcome(order, fallbacks, local, now, now + max(SECOND, pause), shared=shared)
         if order.is_one_rate:  # rates are neither journalled nor undone
             return outcome
         counted = to_journal(order, outcome)
         if counted is not None:
-            promised = journalled(order, outcome)
+            promised = mark_journalled(order, outcome)
             if self._journal.append(JournalEntry(counted, order, promised, sent)):
                 return promised if Fallback.JOURNAL in promised.fallbacks else outcome
-            return not_journalled(outcome)
-        if sent is not None and outcome.status is Status.REFUSED and (undoing := undone(order)):
+            return without_journal(outcome)
+        if sent is not None and outcome.status is Status.REFUSED and (undoing := undo_orders(order)):
             self._journal.append(
                 *(JournalEntry(each, sent=sent if isinstance(each, Charge) else None) for each in undoing)
             )

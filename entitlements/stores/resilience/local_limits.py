@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from entitlements.model.answers import Outcome
 from entitlements.model.charge import Charge, Part
 from entitlements.model.names import MAX_COUNT
-from entitlements.rules.outages import local_charge
+from entitlements.rules.fallbacks import local_charge
 from entitlements.stores.memory import MemoryStore
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from entitlements.model.answers import Outcome, Settled, Status
 from entitlements.model.charge import Charge, Recall, Refund, Settle, Verb
 from entitlements.model.events import Journalled
 from entitlements.model.instants import HOUR, MINUTE
-from entitlements.rules.outages import uncapped
+from entitlements.rules.fallbacks import uncapped
 from entitlements.stores.errors import Overloaded
 
 if TYPE_CHECKING:

@@ -61,7 +61,7 @@ def local_charge(order: Charge, fallbacks: tuple[Fallback, ...], processes: int)
     return Charge(order.account, parts, verb, order.scope if scoped else None)
 
 
-def answered(
+def fallback_outcome(
     order: Charge,
     fallbacks: tuple[Fallback, ...],
     local: Outcome | None,
@@ -127,7 +127,7 @@ def uncapped(order: Charge) -> Charge:
     return replace(order, parts=tuple(part._replace(size=UNLIMITED) for part in order.parts))
 
 
-def journalled(order: Charge, outcome: Outcome) -> Outcome:
+def mark_journalled(order: Charge, outcome: Outcome) -> Outcome:
     """Return *outcome* with the units in the journal marked as taken, so that they can be refunded."""
     lines = tuple(
         line._replace(taken=part.cost) if fallback is _JOURNAL else line
@@ -136,14 +136,14 @@ def journalled(order: Charge, outcome: Outcome) -> Outcome:
     return outcome._replace(lines=lines)
 
 
-def not_journalled(outcome: Outcome) -> Outcome:
+def without_journal(outcome: Outcome) -> Outcome:
     """Return *outcome* for a journal that has no room."""
     return outcome._replace(
         fallbacks=tuple(_ALLOW if fallback is _JOURNAL else fallback for fallback in outcome.fallbacks)
     )
 
 
-def undone(order: Charge) -> tuple[Charge | Refund | Settle, ...]:
+def undo_orders(order: Charge) -> tuple[Charge | Refund | Settle, ...]:
     """
     Return the orders that undo a charge which was refused here and may have been carried out in the store.
 
