@@ -35,7 +35,7 @@ _REFUSED = {Rate: Reason.RATE_LIMITED, Quota: Reason.QUOTA_EXCEEDED, Allocation:
 _ADMITTED, _NOT_ADMITTED, _WITHIN_LIMIT = Status.ADMITTED, Status.REFUSED, Reason.WITHIN_LIMIT
 _NO_FIT = Line(False, None)
 _HERE = (Fallback.LOCAL,)
-_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
+_new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
 RETRY_UNAVAILABLE = SECOND
 """The `retry_after` of a charge that the store could not count, in microseconds."""
 
@@ -106,15 +106,15 @@ class _OneRate:
         status, now, lines, _, _, fallbacks, own = outcome
         if status is _ADMITTED and self._is_limited and not fallbacks and lines[0].fits:
             receipt = (via, now, self._cost, self._operation, self._part, self._scope, False, False)
-            return new_decision(True, _WITHIN_LIMIT, self._facts, _tuple(Receipt, receipt), lines[0], None)
+            return new_decision(True, _WITHIN_LIMIT, self._facts, _new_tuple(Receipt, receipt), lines[0], None)
         if status is _NOT_ADMITTED and self._is_limited and not fallbacks:
             receipt = (own or via, now, self._cost, self._operation, self._part, self._scope, False, False)
-            return new_decision(False, self._refused, self._facts, _tuple(Receipt, receipt), lines[0], None)
+            return new_decision(False, self._refused, self._facts, _new_tuple(Receipt, receipt), lines[0], None)
         if fallbacks == _HERE and self._is_limited and (lines[0].fits or self._facts.limit.mode is not Mode.SHADOW):  # type: ignore[union-attr]
             fits = lines[0].fits
             here = ("local", now, self._cost, None, None, self._scope, True, False)
             reason = _WITHIN_LIMIT if fits else self._refused
-            return new_decision(fits, reason, self._facts, _tuple(Receipt, here), lines[0], None)
+            return new_decision(fits, reason, self._facts, _new_tuple(Receipt, here), lines[0], None)
         return decision_from_outcome(self._plan, outcome, via)
 
 

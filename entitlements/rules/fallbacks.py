@@ -28,7 +28,7 @@ _ADMIT = Line(True, None)
 # A member takes longer to find than what is done with it:
 _LOCAL, _ALLOW, _DENY, _JOURNAL = Fallback.LOCAL, Fallback.ALLOW, Fallback.DENY, Fallback.JOURNAL
 _HERE = (_LOCAL,)
-_new = tuple.__new__  # a named tuple's own constructor costs three times as much
+_new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
 _SHADOW, _ON_ALLOW, _ON_LOCAL = Mode.SHADOW, OnOutage.ALLOW, OnOutage.LOCAL
 
 
@@ -84,8 +84,8 @@ def fallback_outcome(
     """
     if fallbacks == _HERE and local and local.lines and local.lines[0][0]:
         _, _, _, again, resets_at, mark, taken = local.lines[0]
-        line = _new(Line, (True, None, 0, again, resets_at, mark, taken))
-        return _new(Outcome, (Status.ADMITTED, now, (line,), 0, (), fallbacks, ""))
+        line = _new_tuple(Line, (True, None, 0, again, resets_at, mark, taken))
+        return _new_tuple(Outcome, (Status.ADMITTED, now, (line,), 0, (), fallbacks, ""))
     counted = iter(local.lines if local else ())
     lines, found, admitted = [], [], True
     for part, asked in zip(order.parts, fallbacks, strict=True):

@@ -32,7 +32,7 @@ from entitlements.model.limits import Algorithm, Rate
 SUB_BUCKETS = 60
 RING = SUB_BUCKETS + 1
 
-_new_tuple = tuple.__new__  # three times as fast as the named tuple's own constructor
+_new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
 
 
 class RateMeter(Protocol):

@@ -43,7 +43,7 @@ VIA = "deny-cache"
 
 _REFUSED, _CONSUME = Status.REFUSED, Verb.CONSUME
 _NOT_ASKED = Line(True, None)
-_made = tuple.__new__  # a named tuple's own constructor costs three times as much
+_new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
 
 RateKey = tuple[str, str | None]
 """A rate, and the scope if it is kept for one."""
@@ -95,7 +95,7 @@ class Denials:
             denied = _refusal_of(kept, order, parts[0], clock)
             if denied is None or asks:
                 return None
-            return _made(Outcome, (_REFUSED, denied.now + clock - denied.received, denied.lines, 0, (), (), VIA))
+            return _new_tuple(Outcome, (_REFUSED, denied.now + clock - denied.received, denied.lines, 0, (), (), VIA))
         found = [_refusal_of(kept, order, part, clock) for part in parts]
         if asks:
             return None

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("entitlements.stores")
 
 _ADMITTED = Status.ADMITTED
-_made = tuple.__new__  # a named tuple's own constructor costs three times as much
+_new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
 
 _MAX_EXAMINED = 8
 """Records that one order examines for an idle one; the next order examines others."""
@@ -101,7 +101,7 @@ class MemoryStore:
                         rate, size, cost, _ = order.parts[0]
                         meter = found.rates.get(rate.name)
                         if meter is not None and meter.rate is rate and (line := meter.try_take(size, cost, now))[0]:  # type: ignore[arg-type]
-                            return _made(Outcome, (_ADMITTED, now, (line,), 0, (), (), ""))
+                            return _new_tuple(Outcome, (_ADMITTED, now, (line,), 0, (), (), ""))
                         return law.charge_rate(found, order.parts[0], now)  # a refusal has written nothing
                 return self._charge(order, now)
             return self._other(order, now)

@@ -19,7 +19,7 @@ QUESTIONS_LEFT, EVERYDAY_LEFT = 6, 4
 """Places that are left to mend; only ever less."""
 PROBES_LEFT = 2
 """Checks of what a caller passes as a store."""
-TWICE_LEFT = {"Grant", "Policy"}
+TWICE_LEFT = {"Policy"}
 
 
 @cache

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _STATUSES = (Status.ADMITTED, Status.REFUSED, Status.REPLAYED, Status.REUSED, Status.UNKNOWN, Status.STALE)
 
 _WITH_LINES = _STATUSES[:3]
-_made = tuple.__new__  # a named tuple's own constructor costs three times as much
+_new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
 
 _ADMITTED = Struct(">BqqI")
 _REFUSED = Struct(">BqqIqq")
@@ -71,8 +71,8 @@ def _sliding_decoder(window: int, cost: int) -> Callable[[Any], Outcome]:
             if len(reply) == size:
                 _, now, bucket, used = unpack(reply)
                 mark = bucket * width
-                line = _made(Line, (True, used, 0, None, mark + lasts, mark, cost))
-                return _made(Outcome, (admitted, now, (line,), 0, (), (), ""))
+                line = _new_tuple(Line, (True, used, 0, None, mark + lasts, mark, cost))
+                return _new_tuple(Outcome, (admitted, now, (line,), 0, (), (), ""))
             status, now, bucket, used, retry_at, resets_at = _REFUSED.unpack(reply)
             line = Line(False, used, 0, None if retry_at < 0 else retry_at, resets_at, bucket * width)
             return Outcome(_STATUSES[status], now, (line,))

@@ -107,7 +107,7 @@ class _Waiter:
         self.granted.acquire()
 
 
-class Grant(IntEnum):
+class SlotGrant(IntEnum):
     """Result of waiting for a slot of `AsyncSlots`."""
 
     NONE = 0
@@ -129,33 +129,33 @@ class AsyncSlots:
     def __init__(self, size: int) -> None:
         self._size = size
         self._used = self._free = self._opening = 0
-        self._waiting: deque[asyncio.Future[Grant]] = deque()
+        self._waiting: deque[asyncio.Future[SlotGrant]] = deque()
         self.answered_at = 0.0
         """Time of the last reply, on the clock of the loop."""
 
-    async def acquire(self, timeout: float) -> Grant:  # noqa: ASYNC109 - replies extend it, unlike `asyncio.timeout`
+    async def acquire(self, timeout: float) -> SlotGrant:  # noqa: ASYNC109 - replies extend it, unlike `asyncio.timeout`
         """Wait for a slot."""
         if self._free:
             self._free -= 1
-            return Grant.REUSED
+            return SlotGrant.REUSED
         if self._may_open():
             return self._open()
-        waiter: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[SlotGrant] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         timer = ExtendableTimer(timeout, lambda: _fail(waiter), lambda: self.answered_at + timeout)
         try:
             return await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.result() is not Grant.NONE:
+            if waiter.done() and not waiter.cancelled() and waiter.result() is not SlotGrant.NONE:
                 self.end_opening(waiter.result())
                 self.release()
             raise
         finally:
             timer.cancel()
 
-    def end_opening(self, grant: Grant) -> None:
+    def end_opening(self, grant: SlotGrant) -> None:
         """Count the connection of a new slot as open, or as failed."""
-        if grant is Grant.NEW:
+        if grant is SlotGrant.NEW:
             self._opening -= 1
             while self._may_open() and (waiter := self._next()):
                 waiter.set_result(self._open())
@@ -163,11 +163,11 @@ class AsyncSlots:
     def release(self) -> None:
         """Hand the slot to the task that has waited longest."""
         if waiter := self._next():
-            waiter.set_result(Grant.REUSED)
+            waiter.set_result(SlotGrant.REUSED)
         else:
             self._free += 1
 
-    def _next(self) -> asyncio.Future[Grant] | None:
+    def _next(self) -> asyncio.Future[SlotGrant] | None:
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():  # neither timed out nor cancelled
@@ -177,12 +177,12 @@ class AsyncSlots:
     def _may_open(self) -> bool:
         return self._used < self._size and self._opening < MAX_OPENING
 
-    def _open(self) -> Grant:
+    def _open(self) -> SlotGrant:
         self._used += 1
         self._opening += 1
-        return Grant.NEW
+        return SlotGrant.NEW
 
 
-def _fail(waiter: asyncio.Future[Grant]) -> None:
+def _fail(waiter: asyncio.Future[SlotGrant]) -> None:
     if not waiter.done():
-        waiter.set_result(Grant.NONE)
+        waiter.set_result(SlotGrant.NONE)
