@@ -40,7 +40,7 @@ from entitlements.clock import monotonic
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from entitlements.accounts.stale_if_error import Listener
+    from entitlements.accounts.when_down import Listener
     from entitlements.model.account import Account
     from entitlements.model.policy import PolicyData
     from entitlements.ports import Accounts, AsyncAccounts

@@ -29,14 +29,14 @@ from cachetools import TLRUCache
 
 from entitlements._fork import renew_after_fork
 from entitlements.accounts.loads import F, InFlightLoad, Loaded, LoadResult
-from entitlements.accounts.stale_if_error import check_when_down, default_account, describe_fallback
+from entitlements.accounts.when_down import check_when_down, default_account, describe_fallback
 from entitlements.errors import AccountError, AccountsUnavailable
 from entitlements.model.events import AccountsBack, AccountsDown
 from entitlements.model.instants import MICROSECOND, SECOND
 from entitlements.model.redaction import digest, redact
 
 if TYPE_CHECKING:
-    from entitlements.accounts.stale_if_error import Listener
+    from entitlements.accounts.when_down import Listener
     from entitlements.model.account import Account
     from entitlements.model.policy import PolicyData
 

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Self
 from entitlements.accounts.cache_entries import CacheEntries
 from entitlements.accounts.loads import InFlightLoad, Loaded, LoadResult
 from entitlements.accounts.sources import SourceWrapper, is_async
-from entitlements.accounts.stale_if_error import RAISE
 from entitlements.accounts.static import check_account
+from entitlements.accounts.when_down import RAISE
 from entitlements.clock import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from entitlements.accounts.stale_if_error import Listener
+    from entitlements.accounts.when_down import Listener
     from entitlements.model.account import Account
     from entitlements.model.policy import PolicyData
     from entitlements.ports import Accounts, AsyncAccounts

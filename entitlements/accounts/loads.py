@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from entitlements.accounts.stale_if_error import Listener
+    from entitlements.accounts.when_down import Listener
     from entitlements.model.account import Account
     from entitlements.model.events import AccountsBack, AccountsDown
 

@@ -11,7 +11,7 @@ from entitlements.model.policy import AddOn, PolicyData
 from entitlements.model.prepared import prepared_of
 from entitlements.model.reasons import Reason, Verdict
 from entitlements.model.tier import Tier
-from entitlements.rules.sources import raised_limit, tier_value
+from entitlements.rules.adjustments import raised_limit, tier_value
 
 
 def facts(entitlements: Entitlements, name: str) -> Facts:

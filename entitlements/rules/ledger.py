@@ -14,7 +14,7 @@ from entitlements.model.answers import Line, Outcome, Status
 from entitlements.model.charge import Charge, Part, Read, Verb
 from entitlements.model.instants import DAY, MINUTE
 from entitlements.model.limits import UNLIMITED, Allocation, Mode, Quota, Rate, Size
-from entitlements.rules.counts import AllocationMeter, QuotaMeter, QuotaPeriod, deny, quota_line, take_quota
+from entitlements.rules.counted_meters import AllocationMeter, QuotaMeter, QuotaPeriod, deny, quota_line, take_quota
 from entitlements.rules.meters import RateMeter, fits_law, new_meter
 
 OPERATION_TTL = 10 * MINUTE
@@ -54,7 +54,7 @@ class Operation:
 
 
 @dataclass(slots=True)
-class Booking:
+class OpenReservation:
     """An open reservation."""
 
     expires: int
@@ -68,7 +68,7 @@ class Ledger:
     rates: dict[str, RateMeter] = field(default_factory=dict)
     quotas: dict[str, QuotaMeter] = field(default_factory=dict)
     allocations: dict[str, AllocationMeter] = field(default_factory=dict)
-    bookings: dict[str, Booking] = field(default_factory=dict)
+    bookings: dict[str, OpenReservation] = field(default_factory=dict)
     operations: dict[str, Operation] = field(default_factory=dict)
     keyed_operations: dict[str, Operation] = field(default_factory=dict)
     lapses_at: int | None = None
@@ -290,7 +290,9 @@ def _record_charge(ledger: Ledger, order: Charge, outcome: Outcome, now: int) ->
         if order.operation in ledger.bookings:
             end_booking(ledger, order.operation, {})
         ledger.drop(f"ended:{order.operation}")
-        ledger.bookings[order.operation] = Booking(expires, tuple(each for each in debits if each.kind is not Rate))
+        ledger.bookings[order.operation] = OpenReservation(
+            expires, tuple(each for each in debits if each.kind is not Rate)
+        )
         ledger.lapses_at = min(expires, ledger.lapses_at or expires)
         debits = ()
     expires = now + (KEYED_OPERATION_TTL if order.keyed else OPERATION_TTL)

@@ -20,7 +20,7 @@ from entitlements.model.names import MAX_COUNT, MAX_RATE
 from entitlements.model.policy import PolicyData, level_answers
 from entitlements.model.reasons import Reason, Verdict
 from entitlements.model.tier import Tier
-from entitlements.rules.sources import ResolvedName, gather_sources, resolve_name
+from entitlements.rules.adjustments import ResolvedName, gather_sources, resolve_name
 from entitlements.rules.tiers import considered_tiers
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from entitlements.model.answers import Outcome, Periods, Settled, Status, Totalled
 from entitlements.model.charge import Part, Read, ReadHistory, Refund, Settle, SetUsage
 from entitlements.model.limits import UNLIMITED, Allocation, Quota, Rate
-from entitlements.rules.counts import AllocationMeter, QuotaMeter, quota_line
+from entitlements.rules.counted_meters import AllocationMeter, QuotaMeter, quota_line
 from entitlements.rules.ledger import (
     KEYED_OPERATION_TTL,
     OPERATION_TTL,

@@ -14,7 +14,7 @@ from entitlements.model.entitlements import TierSource
 from entitlements.model.instants import to_instant
 from entitlements.model.policy import PolicyData
 from entitlements.model.reasons import Verdict
-from entitlements.rules.spans import format_span, span_verdict
+from entitlements.rules.validity import format_span, span_verdict
 
 
 def considered_tiers(policy: PolicyData, account: Account, now: int, edges: list[int]) -> list[TierSource]:

@@ -3,7 +3,7 @@
 -- `record` written out, and comes before the code of other charges, so that it need not set that up.
 -- In any other case it writes nothing and leaves the charge to that code.
 --
--- KEYS and ARGV are those of ledger.lua; fields those of records.lua, counts.lua and idempotency.lua.
+-- KEYS and ARGV are those of ledger.lua; fields those of records.lua, counted_meters.lua and idempotency.lua.
 do
 local asked, id, part = ARGV[1], ARGV[2], ARGV[4]
 local table_unpack, unpack, pack, sub, byte = unpack, struct.unpack, struct.pack, string.sub, string.byte

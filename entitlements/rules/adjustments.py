@@ -1,5 +1,5 @@
 """
-Sources besides the tier: add-ons, grants and overrides.
+Adjustments of what a tier gives: add-ons, grants and overrides.
 
 An override in force is final. Otherwise the other sources raise the tier's value. A limit
 grows by each add-on (times its quantity) and each grant, a level becomes the highest one,
@@ -19,7 +19,7 @@ from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue
 from entitlements.model.policy import AddOn, PolicyData
 from entitlements.model.reasons import Verdict
 from entitlements.model.tier import Tier
-from entitlements.rules.spans import format_span, span_verdict
+from entitlements.rules.validity import format_span, span_verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
--- Quotas and allocations: a translation of rules/counts.py.
+-- Quotas and allocations: a translation of rules/counted_meters.py.
 --
 -- A period takes 48 bytes: start, end, size (-1: unlimited), used, reserved, denied.
 -- An allocation takes 24 bytes: anonymous units, reserved units, number of holders.

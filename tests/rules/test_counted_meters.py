@@ -13,7 +13,7 @@ from entitlements.model.charge import Part
 from entitlements.model.instants import DAY, HOUR, SECOND, to_instant
 from entitlements.model.limits import UNLIMITED, Allocation, Mode, Quota
 from entitlements.model.names import MAX_COUNT
-from entitlements.rules.counts import (
+from entitlements.rules.counted_meters import (
     KEPT_PERIODS,
     AllocationMeter,
     QuotaMeter,

@@ -1,4 +1,4 @@
-"""Half-open time spans, and the instants at which they begin or end to apply."""
+"""Validity: half-open time spans, and the instants at which they begin or end to apply."""
 
 from __future__ import annotations
 
