@@ -7,7 +7,7 @@ as the refusal is certain: until the instant that the server named, counted from
 only the server knows when it will.
 
 Only a refund, a `forget` or another size can make the charge fit earlier. So no refusal is kept longer
-than `LONGEST`; refunds by this process, and its charges of another size, take effect at once. The cache
+than `MAX_TTL`; refunds by this process, and its charges of another size, take effect at once. The cache
 never admits a charge. Charges with a key always reach the server, and so do those that a quota or an
 allocation refuses, unless a rate of theirs is kept here.
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from entitlements.model.limits import Limit, Size
     from entitlements.ports import AsyncDispatcher, Store
 
-LONGEST = SECOND
+MAX_TTL = SECOND
 """Microseconds after which the server is called again, so that a refund or a larger limit elsewhere takes effect."""
 CAPACITY = 10_000
 """Refusals that are kept, each of one rate, scope and cost: twice as many at most, 20 MB."""
@@ -74,9 +74,9 @@ class Denials:
 
     def __init__(self, clock: Callable[[], int] = monotonic) -> None:
         self._clock = clock
-        self.young: dict[str, dict[RateKey, _RateRefusals]] = {}
+        self.recent: dict[str, dict[RateKey, _RateRefusals]] = {}
         """By account; empty until a charge is refused."""
-        self._old: dict[str, dict[RateKey, _RateRefusals]] = {}
+        self._previous: dict[str, dict[RateKey, _RateRefusals]] = {}
         self._recorded = 0
         self._dropped = -1
         self._lock = threading.Lock()
@@ -84,9 +84,9 @@ class Denials:
 
     def find(self, order: Order) -> Outcome | None:
         """Return the outcome of a charge that is certain to be refused again; None if only the server knows."""
-        if not self.young or type(order) is not Charge:
+        if not self.recent or type(order) is not Charge:
             return None
-        kept = self.young.get(order.account) or self._old.get(order.account)
+        kept = self.recent.get(order.account) or self._previous.get(order.account)
         if not kept:
             return None
         clock, parts = self._clock(), order.parts
@@ -134,23 +134,23 @@ class Denials:
         """Forget the refusals of an order's account, and any that is still in flight."""
         with self._lock:
             self._dropped = self._clock()
-            self.young.pop(order.account, None)  # type: ignore[union-attr]
-            self._old.pop(order.account, None)  # type: ignore[union-attr]
+            self.recent.pop(order.account, None)  # type: ignore[union-attr]
+            self._previous.pop(order.account, None)  # type: ignore[union-attr]
 
     def renew(self) -> None:
         """Take a fresh lock: in a forked child the old one may be held for ever."""
         self._lock = threading.Lock()
 
     def _keep(self, order: Charge, part: Part, line: Line, now: int, sent: int) -> None:
-        lasts = LONGEST if line.retry_at is None else min(line.retry_at - now, LONGEST)
+        lasts = MAX_TTL if line.retry_at is None else min(line.retry_at - now, MAX_TTL)
         with self._lock:
             if sent <= self._dropped:
                 return
             if self._recorded >= CAPACITY:
-                self.young, self._old, self._recorded = {}, self.young, 0
-            kept = self.young.get(order.account)
+                self.recent, self._previous, self._recorded = {}, self.recent, 0
+            kept = self.recent.get(order.account)
             if kept is None:
-                kept = self.young[order.account] = {}
+                kept = self.recent[order.account] = {}
             key = _key(order, part)
             meter = kept.get(key)
             if meter is None or not _is_of(meter, part):
@@ -181,7 +181,7 @@ class DenyCache:
         denials = self._denials
         if type(order) is not Charge:
             return self._other(order)
-        if denials.young and (denied := denials.find(order)) is not None:
+        if denials.recent and (denied := denials.find(order)) is not None:
             return denied
         sent = self._clock()
         answer = self._store.execute(order)

@@ -16,10 +16,10 @@ from entitlements.stores.resilience.circuit_breaker import (
 NOW = 1_000 * SECOND
 
 
-def opened(now=NOW, chance=0.0):
+def opened(now=NOW, jitter=0.0):
     breaker = CircuitBreaker()
     for _ in range(5):
-        breaker.failed(breaker.acquire(now), now, chance)
+        breaker.failed(breaker.acquire(now), now, jitter)
     assert State.OPEN is breaker.state
     return breaker
 
@@ -87,11 +87,11 @@ def test_pauses_grow_to_a_second_and_a_half_and_no_further():
 
 
 @given(st.floats(-1, 1), st.integers(0, 12))
-def test_a_pause_is_longer_or_shorter_by_a_fifth_at_most(chance, failures):
-    breaker, now = opened(chance=chance), NOW
+def test_a_pause_is_longer_or_shorter_by_a_fifth_at_most(jitter, failures):
+    breaker, now = opened(jitter=jitter), NOW
     for _ in range(failures):
         now += 2 * LONGEST_PAUSE
-        breaker.failed(breaker.acquire(now), now, chance)
+        breaker.failed(breaker.acquire(now), now, jitter)
     usual = min(FIRST_PAUSE << failures, LONGEST_PAUSE)
     assert usual * 4 // 5 - 1 <= breaker.pause(now) <= usual * 6 // 5
 

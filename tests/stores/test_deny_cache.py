@@ -19,7 +19,7 @@ from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Algorithm, Allocation, Mode, Quota, Rate
 from entitlements.rules.periods import month_ends
 from entitlements.stores import MemoryStore
-from entitlements.stores.deny_cache import LONGEST, AsyncDenyCache, Denials, DenyCache
+from entitlements.stores.deny_cache import MAX_TTL, AsyncDenyCache, Denials, DenyCache
 from entitlements.stores.errors import Broken
 from entitlements.stores.outage import AsyncOutage
 from entitlements.stores.transport import TaskTransport
@@ -142,7 +142,7 @@ def check(history, store, clock, *, kind="threads", trip=0):
     What other processes give back, or another size, may be seen late by as long as a second, and only so
     that something is refused.
     """
-    cache, admitted, excused = CACHES[kind](Far(store, clock, trip), clock), [], -LONGEST
+    cache, admitted, excused = CACHES[kind](Far(store, clock, trip), clock), [], -MAX_TTL
     for number, move in enumerate(history):
         clock.now += move.wait
         where = store if move.elsewhere else cache
@@ -161,8 +161,8 @@ def check(history, store, clock, *, kind="threads", trip=0):
             if answer.via == "deny-cache":
                 event("refused from memory")
                 truth = store.execute(order)
-                assert truth.status is Status.REFUSED or clock.now - excused < LONGEST
-                if truth.status is Status.REFUSED and clock.now - excused >= LONGEST:
+                assert truth.status is Status.REFUSED or clock.now - excused < MAX_TTL
+                if truth.status is Status.REFUSED and clock.now - excused >= MAX_TTL:
                     check_line(order, answer, truth, trip)
             elif answer.status is Status.ADMITTED:
                 admitted.append((order, answer))
@@ -254,12 +254,12 @@ def test_a_refusal_is_repeated_without_asking_and_says_when_to_come_back():
     assert answer.lines[0].retry_at == store.execute(Charge("acme", (Part(API, 1),))).lines[0].retry_at
 
 
-@pytest.mark.parametrize("wait", [LONGEST, LONGEST + 1, HOUR])
+@pytest.mark.parametrize("wait", [MAX_TTL, MAX_TTL + 1, HOUR])
 def test_after_a_second_the_store_is_asked_again(wait):
     cache, store, clock = filled()
-    clock.now += wait - 1 if wait == LONGEST else 0
+    clock.now += wait - 1 if wait == MAX_TTL else 0
     assert again(cache).via == "deny-cache"
-    clock.now += 1 if wait == LONGEST else wait
+    clock.now += 1 if wait == MAX_TTL else wait
     assert (again(cache).via, store.asked) == ("", 1)
 
 
@@ -275,7 +275,7 @@ def test_it_counts_from_when_the_charge_was_sent():
 
     cache = DenyCache(Far(MemoryStore(clock), clock, late), clock=clock)
     assert [Status.ADMITTED, Status.REFUSED] == [again(cache).status for _ in range(2)]
-    clock.now += LONGEST - late - 1
+    clock.now += MAX_TTL - late - 1
     assert again(cache).via == "deny-cache"
     clock.now += 1
     assert not again(cache).via
@@ -337,7 +337,7 @@ def test_every_rate_that_is_known_to_refuse_says_how_long():
 def test_a_charge_that_a_quota_refuses_as_well_hears_of_it_every_time():
     cache, store, clock = filled()
     leads = Part(LEADS, 1, 2, month_ends(None, clock.now))
-    clock.now += LONGEST
+    clock.now += MAX_TTL
     store.asked = 0
     answers = [cache.execute(Charge("acme", (leads, Part(API, 1)), operation=f"o{number}")) for number in range(3)]
 
@@ -356,7 +356,7 @@ def test_what_this_process_gives_back_shows_at_once(order):
 
 def test_a_refusal_that_was_on_its_way_while_units_came_back_is_not_kept():
     cache, store, clock = filled()
-    clock.now += LONGEST
+    clock.now += MAX_TTL
 
     class Late:
         """A store whose refusal comes after somebody else has given the units back."""
@@ -402,7 +402,7 @@ def test_what_is_kept_is_bounded(monkeypatch):
         denials.record(Charge(f"a{number}", (Part(API, 1, 2),)), refused, 0)
         denials.record(Charge("one", (Part(API, 1, 2 + number),)), refused, 0)
 
-    kept = [*denials.young.values(), *denials._old.values()]
+    kept = [*denials.recent.values(), *denials._previous.values()]
     assert 100 <= sum(len(meter.costs) for meters in kept for meter in meters.values()) <= 200
 
 

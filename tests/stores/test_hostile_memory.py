@@ -141,7 +141,7 @@ def lower_every_bound(change, setitem):
     """Lower every bound, so that thousands of ids exceed it."""
     for module, name in (
         (rate_limit_headers, "MAX_ENCODED"),
-        (local_limits, "SEEN"),
+        (local_limits, "MAX_SEEN"),
         (sys.modules[Hooks.__module__], "_MAX_THRESHOLDS"),
     ):
         change(module, name, CAP)

@@ -29,7 +29,7 @@ from entitlements.stores.pending import PendingOrder
 from entitlements.stores.redis import AsyncRedisStore, RedisStore, pipeline, pool, slots
 from entitlements.stores.redis.connection import Connection
 from entitlements.stores.redis.encoding import encode_request
-from entitlements.stores.redis.pipeline_protocol import AT_ONCE
+from entitlements.stores.redis.pipeline_protocol import MAX_REPLIES_PER_TURN
 
 API = Rate("api", HOUR, deadline=LONG)
 BRIEF = Rate("api", HOUR, deadline=SECOND)
@@ -188,7 +188,7 @@ async def test_who_is_cancelled_before_it_was_sent_is_never_sent(store, client, 
 
 
 async def test_many_answers_at_once_are_handed_out_in_turns_each_to_who_asked(store, valkey):
-    many = 3 * AT_ONCE
+    many = 3 * MAX_REPLIES_PER_TURN
     link, done = pipeline_of(store), []
     valkey.stop()
     try:
@@ -199,7 +199,7 @@ async def test_many_answers_at_once_are_handed_out_in_turns_each_to_who_asked(st
         for _ in range(3):
             done.append(sum(answer.done() for answer in asked))
             await asyncio.sleep(0)
-        assert [AT_ONCE, 2 * AT_ONCE, many - 1] == done
+        assert [MAX_REPLIES_PER_TURN, 2 * MAX_REPLIES_PER_TURN, many - 1] == done
         assert list(range(many - 1)) == [answer.result() for answer in asked[:-1]]
         assert not asked[-1].done()
     finally:
@@ -216,7 +216,7 @@ async def test_whose_answer_has_come_is_not_late_however_long_those_before_it_go
         return answer.status
 
     await store.execute(charge(limit=BRIEF))
-    assert {Status.ADMITTED} == set(await asyncio.gather(*map(ask, range(4 * AT_ONCE))))
+    assert {Status.ADMITTED} == set(await asyncio.gather(*map(ask, range(4 * MAX_REPLIES_PER_TURN))))
 
 
 async def test_an_error_of_whoever_takes_an_answer_is_his_alone(store, valkey):
@@ -236,7 +236,7 @@ async def test_an_error_of_whoever_takes_an_answer_is_his_alone(store, valkey):
 
 
 async def test_answers_that_came_before_the_connection_ended_are_handed_out(store, valkey):
-    many = 3 * AT_ONCE
+    many = 3 * MAX_REPLIES_PER_TURN
     link = pipeline_of(store)
     valkey.stop()
     try:
@@ -305,7 +305,7 @@ async def test_a_connection_that_has_ended_takes_one_write_with_it_and_no_more(v
 
 
 async def test_nobody_waits_longer_than_its_deadline_and_each_learns_whether_it_was_sent(store, valkey, monkeypatch):
-    monkeypatch.setattr(pipeline, "RECONNECT", LONG / SECOND)
+    monkeypatch.setattr(pipeline, "RECONNECT_TIMEOUT", LONG / SECOND)
     loop, took, errors = asyncio.get_running_loop(), [], []
 
     async def ask():
@@ -365,7 +365,7 @@ async def test_a_quiet_time_before_is_not_the_silence_of_the_server(store, valke
 
 
 async def test_a_late_refusal_on_a_connection_that_was_given_up_leaves_the_new_one_alone(valkey, monkeypatch):
-    monkeypatch.setattr(pipeline, "EARLY", 1)  # both calls are on their way
+    monkeypatch.setattr(pipeline, "FLUSH_AT", 1)  # both calls are on their way
     with valkey.client() as client:
         store = AsyncRedisStore(valkey.url)
         await store.execute(charge("first"))
@@ -538,7 +538,7 @@ def test_only_the_first_calls_are_as_patient_as_a_first_connection(monkeypatch):
 
 
 async def test_no_more_than_so_many_wait(store, valkey, monkeypatch):
-    monkeypatch.setattr(pipeline, "MOST_WAITING", 20)
+    monkeypatch.setattr(pipeline, "MAX_WAITING", 20)
     valkey.stop()
     try:
         tasks = [asyncio.create_task(store.execute(charge(limit=HASTY))) for _ in range(100)]

@@ -2,7 +2,7 @@
 One pipelined connection per event loop: concurrent calls are coalesced into one write.
 
 With nothing in flight a call is sent at once. Otherwise it joins the next write, which goes out at the end of
-the loop's turn, or as soon as `EARLY` calls wait, so that the server works while the rest are still made. One
+the loop's turn, or as soon as `FLUSH_AT` calls wait, so that the server works while the rest are still made. One
 write and one wake-up carry many calls, and no call waits for the replies of others. Without a connection, calls
 wait for one.
 """
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from entitlements.ports import Pending
     from entitlements.stores.redis.url import Target
 
-EARLY = 16
+FLUSH_AT = 16
 """Waiting calls at which they are written before the loop's turn ends."""
-MOST_WAITING = 10_000
+MAX_WAITING = 10_000
 """Most calls that wait to be sent; further ones are rejected."""
-RECONNECT = 1.0
+RECONNECT_TIMEOUT = 1.0
 """Seconds for a connection after the first."""
 
 
@@ -77,14 +77,14 @@ class Pipeline:
         Send `call.request`, now or with the next write; resolve or reject the call later.
 
         Raises:
-            Overloaded: If `MOST_WAITING` calls wait already.
+            Overloaded: If `MAX_WAITING` calls wait already.
         """
         queue, protocol = self._queue, self._protocol
         call.sent_at = now = monotonic()
         timeout = call.request[2] if self._was_connected or now > self._start_up_ends else START_UP
         call.timeout = timeout
         if protocol is None or not protocol.takes_more:
-            if len(queue) >= MOST_WAITING:
+            if len(queue) >= MAX_WAITING:
                 raise self._overloaded()
             queue.append(call)
             self._reconnect()
@@ -92,10 +92,10 @@ class Pipeline:
             if not protocol.write_one(call):
                 queue.append(call)
         else:
-            if len(protocol.in_flight) >= MOST_WAITING:
+            if len(protocol.in_flight) >= MAX_WAITING:
                 raise self._overloaded()
             queue.append(call)
-            if len(queue) >= EARLY:
+            if len(queue) >= FLUSH_AT:
                 self._flush()
             elif len(queue) == 1:
                 self._loop.call_soon(self._flush)
@@ -105,7 +105,7 @@ class Pipeline:
             self._timer.schedule(now + timeout)
 
     def _overloaded(self) -> Overloaded:
-        return Overloaded(f"store {self._shown}: {MOST_WAITING:,} calls wait for it already")
+        return Overloaded(f"store {self._shown}: {MAX_WAITING:,} calls wait for it already")
 
     def _closed(self) -> Unreachable:
         return Unreachable(f"store {self._shown}: it was closed")
@@ -227,7 +227,7 @@ class Pipeline:
     async def _connect(self) -> None:
         connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
-            async with asyncio.timeout(RECONNECT if self._was_connected else START_UP):
+            async with asyncio.timeout(RECONNECT_TIMEOUT if self._was_connected else START_UP):
                 await connection.connect()
                 await connection.send_command("HELLO", check_health=False)
                 hello = await connection.read_response(disable_decoding=True)

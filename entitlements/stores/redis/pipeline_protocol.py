@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from entitlements.ports import Pending
 
 
-AT_ONCE = 128
+MAX_REPLIES_PER_TURN = 128
 """Replies resolved per loop turn; larger batches survive a young pass of Python's garbage collector and cause full ones."""
 
 
@@ -61,7 +61,7 @@ class PipelineProtocol(asyncio.Protocol):
         """True while calls may be written: earlier ones go out, and the connection has not ended."""
         self._loop = asyncio.get_running_loop()
         self._is_resolving = False
-        """True if more than `AT_ONCE` replies came together and the rest waits for the next turn."""
+        """True if more than `MAX_REPLIES_PER_TURN` replies came together and the rest waits for the next turn."""
         self._owner = owner
         self._replies = reader_of(connection)
         self._writer = connection._writer  # noqa: SLF001 - kept, as it closes its transport when it is collected
@@ -127,7 +127,7 @@ class PipelineProtocol(asyncio.Protocol):
         if not self._is_resolving:
             self._resolve()
 
-    def _resolve(self, most: int = AT_ONCE) -> None:
+    def _resolve(self, most: int = MAX_REPLIES_PER_TURN) -> None:
         """Resolve *most* replies; the next ones in the loop's next turn, after the callers of these have run."""
         in_flight, next_reply, now = self.in_flight, self._replies.gets, monotonic_ns() // 1000
         self._is_resolving = False

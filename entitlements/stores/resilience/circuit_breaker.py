@@ -26,22 +26,31 @@ from entitlements.model.instants import SECOND
 
 FAILURES = 5
 """Failures that open the breaker if they are also half of the calls."""
-WITHIN = SECOND
+WINDOW = SECOND
 """Microseconds for which calls are counted."""
-MANY = 20
-"""Failures in a row that open the breaker once no reply has arrived for `SHORTLY`."""
-SHORTLY = 3 * SECOND // 40
-"""One and a half of the default deadline of rates: a server that pauses for one deadline has replied by then."""
+CONSECUTIVE_FAILURES = 20
+"""Failures in a row that open the breaker once no reply has arrived for `MIN_SILENCE`."""
+MIN_SILENCE = 3 * SECOND // 40
+"""
+Microseconds without a reply that open the breaker after `CONSECUTIVE_FAILURES`.
+
+One and a half of the default deadline of rates: a server that pauses for one deadline has replied by then.
+"""
 FIRST_PAUSE = SECOND // 4
+"""Microseconds of the first pause; each further one is twice as long."""
 LONGEST_PAUSE = 5 * SECOND // 4
+"""Most microseconds of a pause, without its jitter."""
 JITTER = 5
 """A pause is longer or shorter by up to a fifth of it."""
 PROBE_TIMEOUT = 3 * SECOND
 """Microseconds after which a probe that has not ended makes room for another."""
 
 _SLOTS = 8
-_SLOT = WITHIN // _SLOTS
-_LATELY = 2
+"""Slots that the window is divided into; each counts its calls."""
+_SLOT = WINDOW // _SLOTS
+"""Microseconds of a slot."""
+_RECENT_SLOTS = 2
+"""Slots that are looked at alone as well, so that a sudden failure of a busy store is seen at once."""
 
 
 class State(StrEnum):
@@ -64,9 +73,15 @@ class Transition(NamedTuple):
 
 
 class Permit(NamedTuple):
-    """Permission to call the store once; *change* is the change of state that granting it made."""
+    """
+    Permission to call the store once.
 
-    era: int
+    Args:
+        generation: The number of state changes before it was granted; a result of an older one counts for nothing.
+        change: The change of state that granting it made.
+    """
+
+    generation: int
     change: Transition | None = None
 
 
@@ -77,7 +92,7 @@ class CircuitBreaker:
         self.state = State.CLOSED
         self.failing = False
         """True if a call has failed since the last reply."""
-        self._era = 0
+        self._generation = 0
         self.closed_permit = Permit(0)
         """The permit of every call while the breaker is closed."""
         self._slots = [[0, 0, 0] for _ in range(_SLOTS)]
@@ -101,7 +116,7 @@ class CircuitBreaker:
                 return None
             self._enter(State.HALF_OPEN)
             self._probe_at = now + PROBE_TIMEOUT
-            return Permit(self._era, Transition(before, State.HALF_OPEN) if before is State.OPEN else None)
+            return Permit(self._generation, Transition(before, State.HALF_OPEN) if before is State.OPEN else None)
 
     def succeeded(self, permit: Permit, now: int) -> Transition | None:
         """Record a reply of the store."""
@@ -115,7 +130,7 @@ class CircuitBreaker:
                 self.failing = False
             return None
         with self._lock:
-            if permit.era != self._era or self.state is State.CLOSED:
+            if permit.generation != self._generation or self.state is State.CLOSED:
                 return None
             before = self.state
             self._enter(State.CLOSED)
@@ -124,17 +139,17 @@ class CircuitBreaker:
             self.failing = False
             return Transition(before, State.CLOSED)
 
-    def failed(self, permit: Permit, now: int, chance: float) -> Transition | None:
+    def failed(self, permit: Permit, now: int, jitter: float) -> Transition | None:
         """
         Record a failure of the store.
 
         Args:
             permit: The permit of the call.
             now: Monotonic microseconds.
-            chance: A random number from -1 to 1, for the jitter of the pause.
+            jitter: A random number from -1 to 1, for the jitter of the pause.
         """
         with self._lock:
-            if permit.era != self._era:
+            if permit.generation != self._generation:
                 return None
             self.failing = True
             self._failures_in_row += 1
@@ -143,7 +158,7 @@ class CircuitBreaker:
                 return None
             before = self.state
             pause = min(FIRST_PAUSE << min(self._openings, 8), LONGEST_PAUSE)
-            pause += int(pause * chance) // JITTER
+            pause += int(pause * jitter) // JITTER
             self._enter(State.OPEN)
             self._probe_at = now + pause
             self._openings += 1
@@ -151,10 +166,10 @@ class CircuitBreaker:
 
     def release(self, permit: Permit, now: int) -> Transition | None:
         """Record that a call has ended without a result; if it was the probe, the next call may probe."""
-        if self.state is not State.HALF_OPEN or permit.era != self._era:
+        if self.state is not State.HALF_OPEN or permit.generation != self._generation:
             return None
         with self._lock:
-            if self.state is not State.HALF_OPEN or permit.era != self._era:
+            if self.state is not State.HALF_OPEN or permit.generation != self._generation:
                 return None
             self._enter(State.OPEN)
             self._probe_at = now
@@ -177,8 +192,8 @@ class CircuitBreaker:
 
     def _enter(self, state: State) -> None:
         self.state = state
-        self._era += 1
-        self.closed_permit = Permit(self._era)
+        self._generation += 1
+        self.closed_permit = Permit(self._generation)
         self._slots = [[0, 0, 0] for _ in range(_SLOTS)]
         self._slot = self._slots[0]
         self._slot_ends = 0
@@ -194,11 +209,11 @@ class CircuitBreaker:
 
     def _is_broken(self, now: int) -> bool:
         silent = now - self._replied_at
-        if (self._failures_in_row >= FAILURES and silent > WITHIN) or (
-            self._failures_in_row >= MANY and silent > SHORTLY
+        if (self._failures_in_row >= FAILURES and silent > WINDOW) or (
+            self._failures_in_row >= CONSECUTIVE_FAILURES and silent > MIN_SILENCE
         ):
             return True
-        return self._mostly_fails(now // _SLOT - _LATELY) or self._mostly_fails(now // _SLOT - _SLOTS)
+        return self._mostly_fails(now // _SLOT - _RECENT_SLOTS) or self._mostly_fails(now // _SLOT - _SLOTS)
 
     def _mostly_fails(self, before: int) -> bool:
         failures = answers = 0

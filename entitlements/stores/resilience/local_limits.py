@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from entitlements.model.answers import Fallback
     from entitlements.model.charge import MeterKey
 
-SEEN = 50_000
+MAX_SEEN = 50_000
 """Meters whose last seen usage is kept: twice as many at most, 30 MB."""
 
 _log = logging.getLogger("entitlements.stores")
@@ -75,15 +75,15 @@ class LocalLimits:
     def __init__(self, processes: int, clock: Callable[[], int], start: int) -> None:
         self.processes = processes
         self._clock = clock
-        self.ahead = start - clock()
+        self.clock_offset = start - clock()
         """Microseconds by which the store's clock is ahead of the monotonic one."""
         self._meters = MemoryStore(self.now)
-        self._young: dict[MeterKey, tuple[int, int]] = {}
-        self._old: dict[MeterKey, tuple[int, int]] = {}
+        self._recent: dict[MeterKey, tuple[int, int]] = {}
+        self._previous: dict[MeterKey, tuple[int, int]] = {}
 
     def now(self) -> int:
         """Return the store's time as estimated here: its last reply plus the monotonic time since."""
-        return self._clock() + self.ahead
+        return self._clock() + self.clock_offset
 
     def observe(self, order: Charge, outcome: Outcome, now: int) -> None:
         """
@@ -95,16 +95,16 @@ class LocalLimits:
             now: When it arrived, on the clock.
         """
         at, lines = outcome[1], outcome[2]
-        self.ahead = at - now
-        if len(self._young) >= SEEN:
-            self._old, self._young = self._young, {}
+        self.clock_offset = at - now
+        if len(self._recent) >= MAX_SEEN:
+            self._previous, self._recent = self._recent, {}
         if order.is_one_rate:
             if order.meter is not None and lines and lines[0][1]:
-                self._young[order.meter] = (lines[0][1], at)
+                self._recent[order.meter] = (lines[0][1], at)
             return
         for part, line in zip(order.parts, lines):  # noqa: B905 - some outcomes have no lines
             if line.used and (meter := order.meter_of(part)):
-                self._young[meter] = (line.used, at)
+                self._recent[meter] = (line.used, at)
 
     def charge(self, order: Charge, fallbacks: tuple[Fallback, ...]) -> Outcome | None:
         """Return the outcome of the parts that are limited in this process; None if there are none."""
@@ -129,7 +129,7 @@ class LocalLimits:
     def _resume(self, order: Charge, part: Part) -> None:
         meter = order.meter_of(part)
         assert meter is not None, "local_charge() leaves no other parts"
-        older, seen = self._old.pop(meter, None), self._young.pop(meter, None)
+        older, seen = self._previous.pop(meter, None), self._recent.pop(meter, None)
         seen = seen or older
         if seen is not None and part.size:
             self._meters.resume_rate(order.account, meter[2], part, *seen)
