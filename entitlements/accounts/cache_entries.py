@@ -165,9 +165,7 @@ class CacheEntries(Generic[F]):
             return LoadResult(answer)
         problem = f"{type(error).__name__}: {redact(str(error), load.id)}"
         if bad is not None:
-            return LoadResult(
-                answer, f"account {digest(bad)} cannot be loaded, what was last known stands in: {problem}"
-            )
+            return LoadResult(answer, f"account {digest(bad)} failed to load; serving the stale entry: {problem}")
         message = f"accounts cannot be loaded; {self._fallback}: {problem}"
         return LoadResult(answer, message, event=AccountsDown(problem), listeners=listeners)
 

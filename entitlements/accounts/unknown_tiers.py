@@ -28,7 +28,7 @@ class UnknownTierWarnings:
             return
         self._warned.add(tier)
         _log.warning(
-            "accounts name tier %.200r, which policy %s does not have; without another they count as unknown"
+            "tier %.200r is not defined in policy %s; accounts in it without another tier count as unknown"
             " (unknown_account: %s). Its tiers are %s%s",
             tier, policy.version, policy.unknown_account, ", ".join(policy.tiers), nearest(tier, policy.ids),
             extra={"tier": tier[:200], "policy_version": policy.version},

@@ -105,7 +105,7 @@ class AccountFinder:
         if isinstance(error, UnknownAccount):
             _log.warning("request refused: %s", redact(str(error), id or ""))
             return self._problems.account_required()
-        _log.error("account lookup failed, request refused\n%s", redacted_traceback(error, id))
+        _log.error("account lookup failed; request refused with 503\n%s", redacted_traceback(error, id))
         return self._problems.unavailable()
 
 

@@ -138,7 +138,9 @@ class Problems:
 
     def bad_request(self) -> Refusal:
         """Return the 400 for a request with a cost or a scope that is missing or invalid."""
-        return self._refusal("bad-request", "What this request counts on cannot be read from it; correct and send it.")
+        return self._refusal(
+            "bad-request", "The request's cost or scope is missing or invalid; correct it and send it again."
+        )
 
     def unavailable(self, retry_after: int = DEFAULT_RETRY) -> Refusal:
         """Return the 503 for a request that could not be decided, with whole seconds until a retry."""

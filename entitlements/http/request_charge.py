@@ -191,9 +191,7 @@ class RequestCharger:
         """Return the answer to *what* could not be decided: 400 for a bad request, else 503, which is logged."""
         if isinstance(error, BadRequest):
             return self._problems.bad_request()
-        _log.error(
-            "%s could not be decided, and nobody is let through\n%s", what, redacted_traceback(error, account.id)
-        )
+        _log.error("charge failed for %s; request refused with 503\n%s", what, redacted_traceback(error, account.id))
         return self._problems.unavailable()
 
     async def refund_if_failed(

@@ -312,7 +312,7 @@ def test_a_bad_account_is_the_trouble_of_that_account(make, caplog):
         it.load("new")
 
     assert 1 == len(caplog.records)
-    assert f"account {digest('acme')} cannot be loaded, what was last known stands in" in caplog.text
+    assert f"account {digest('acme')} failed to load; serving the stale entry" in caplog.text
     assert "acme" not in caplog.text
 
 

@@ -162,7 +162,7 @@ def test_requests_that_the_store_fails_are_logged_without_a_traceback(caplog):
     assert 503 == asyncio.run(exchange(app))[0]["status"]
 
     (record,) = [each for each in caplog.records if each.name == "entitlements.http"]
-    assert "route * could not be decided, and nobody is let through\nthere is no such database" == record.getMessage()
+    assert "charge failed for route *; request refused with 503\nthere is no such database" == record.getMessage()
 
 
 def test_what_was_not_checked_serves_nobody_either():
