@@ -24,7 +24,7 @@ all counts.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from entitlements.model.answers import Line
 from entitlements.model.limits import Algorithm, Rate
@@ -65,11 +65,15 @@ class RateMeter(Protocol):
 
 def new_meter(rate: Rate) -> RateMeter:
     """Return an empty meter for *rate*."""
-    if rate.algorithm is Algorithm.SLIDING:
-        return Sliding(rate.window)
-    if rate.algorithm is Algorithm.FIXED:
-        return Fixed(rate.window)
-    return TokenBucket(rate.window, burst=rate.burst)
+    match rate.algorithm:
+        case Algorithm.SLIDING:
+            return Sliding(rate.window)
+        case Algorithm.FIXED:
+            return Fixed(rate.window)
+        case Algorithm.TOKEN_BUCKET:
+            return TokenBucket(rate.window, burst=rate.burst)
+        case _:
+            assert_never(rate.algorithm)
 
 
 def fits_law(meter: RateMeter, rate: Rate) -> bool:
