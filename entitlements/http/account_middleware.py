@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from entitlements.handles import AsyncBoundAccount, BoundAccount
-from entitlements.http.account_lookup import AccountFinder
-from entitlements.http.current import ACCOUNT, ENFORCER
+from entitlements.http.account_lookup import AccountFinder, handle_of
+from entitlements.http.current import ACCOUNT, ENFORCER, serving
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusals import check_on_denied, refuse
 
@@ -61,16 +61,21 @@ class AccountMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
-        if scope["type"] not in SERVED_TYPES or (self._exempt is not None and self._exempt(scope)):
+        if scope["type"] not in SERVED_TYPES:
             if scope["type"] == "lifespan":
                 ENFORCER.set(self._enforcer)
             await self.app(scope, receive, send)
+            return
+        if self._exempt is not None and self._exempt(scope):
+            with serving(handle_of(scope)):
+                await self.app(scope, receive, send)
             return
         found = self._finder.find(scope)
         if not isinstance(found, HANDLE_TYPES):
             waited = await found
             if isinstance(waited, Refusal):
-                await refuse(scope, receive, send, waited, headers=[], on_denied=self._on_denied)
+                with serving(handle_of(scope)):
+                    await refuse(scope, receive, send, waited, headers=[], on_denied=self._on_denied)
                 return
             found = waited
         token = ACCOUNT.set(found)

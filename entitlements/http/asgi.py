@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from entitlements.http.account_lookup import AccountFinder, check_enforcer
+from entitlements.http.account_lookup import AccountFinder, check_enforcer, handle_of
 from entitlements.http.account_middleware import HANDLE_TYPES, SERVED_TYPES, AccountMiddleware
-from entitlements.http.current import ACCOUNT
+from entitlements.http.current import ACCOUNT, serving
 from entitlements.http.lifespan import LifespanMiddleware
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.rate_limit_headers import HeaderStyle
@@ -110,13 +110,15 @@ class EntitlementsMiddleware:
             return
         route = route_of(self._table, scope) if self._table.routes else self._table.default
         if route.exempt:
-            await self.app(scope, receive, send)
+            with serving(handle_of(scope)):
+                await self.app(scope, receive, send)
             return
         found = self._finder.find(scope)
         if not isinstance(found, HANDLE_TYPES):
             waited = await found
             if isinstance(waited, Refusal):
-                await refuse(scope, receive, send, waited, headers=[], on_denied=self._on_denied)
+                with serving(handle_of(scope)):
+                    await refuse(scope, receive, send, waited, headers=[], on_denied=self._on_denied)
                 return
             found = waited
         token = ACCOUNT.set(found)

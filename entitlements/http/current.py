@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["current_account"]
 
-ACCOUNT: ContextVar[Handle] = ContextVar("entitlements.account")
-"""The account of the current request."""
+ACCOUNT: ContextVar[Handle | None] = ContextVar("entitlements.account", default=None)
+"""The account of the current request; None outside of one, and in one without an account."""
 
 ENFORCER: ContextVar[AsyncEnforcer | Enforcer] = ContextVar("entitlements.enforcer")
 """The enforcer of the middleware around an application; set while the application starts."""
@@ -30,9 +32,22 @@ def current_account() -> Handle:
     Raises:
         NotLoaded: Outside of a request that an `AccountMiddleware` let through.
     """
+    account = ACCOUNT.get()
+    if account is None:
+        raise NotLoaded("no account is being served here; call this within a request behind EntitlementsMiddleware")
+    return account
+
+
+@contextmanager
+def serving(account: Handle | None) -> Iterator[None]:
+    """
+    Make *account* the current one in a block.
+
+    A request without an account needs this too: a server may start it from the context of an earlier
+    request of its connection, whose account is still set there.
+    """
+    token = ACCOUNT.set(account)
     try:
-        return ACCOUNT.get()
-    except LookupError:
-        raise NotLoaded(
-            "no account is being served here; call this within a request behind EntitlementsMiddleware"
-        ) from None
+        yield
+    finally:
+        ACCOUNT.reset(token)

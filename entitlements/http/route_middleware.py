@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from entitlements.http.account_lookup import HANDLE_KEY, check_enforcer
+from entitlements.http.account_lookup import HANDLE_KEY, check_enforcer, handle_of
 from entitlements.http.account_middleware import SERVED_TYPES
+from entitlements.http.current import serving
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.rate_limit_headers import HeaderStyle
 from entitlements.http.refusals import check_on_denied, refuse
@@ -82,11 +83,13 @@ class RoutesMiddleware:
             return
         route = route_of(self._table, scope)
         if route.exempt:
-            await self.app(scope, receive, send)
+            with serving(handle_of(scope)):
+                await self.app(scope, receive, send)
             return
         outer = scope.get(HANDLE_KEY)
         if outer is None or outer[0] is not self._enforcer:
-            await self._refuse(scope, receive, send, self._problems.account_required())
+            with serving(handle_of(scope)):
+                await self._refuse(scope, receive, send, self._problems.account_required())
             return
         await self._serve(scope, receive, send, route, outer[1])
 
