@@ -9,10 +9,11 @@ as the trusted proxies wrote them.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 
-from entitlements.http.types import Scope, header_values
+from entitlements.http.client_address import Address, client_address, forwarded_hops
+from entitlements.http.types import Scope
 from entitlements.model.account import Account
 from entitlements.model.names import check_id
 
@@ -87,36 +88,28 @@ def api_key(lookup: Lookup, *, header: str = "x-api-key", scheme: str = "") -> I
     return identify
 
 
-def client_ip(*, trusted_proxies: int, ipv6_prefix: int = 128) -> Identify:
+def client_ip(
+    *, trusted_proxies: int | Collection[str], ipv6_prefix: int = 64, header: str = "x-forwarded-for"
+) -> Identify:
     """
     Identify by the client's address.
 
     Args:
-        trusted_proxies: Number of proxies of your own that append to `X-Forwarded-For`. The
-            address is counted from the right, so an entry that a client wrote is never read.
-            0 if clients connect directly.
-        ipv6_prefix: Leading bits of an IPv6 address that identify a client. 64 treats a whole
-            network as one client: a household or a server is assigned that many addresses.
+        trusted_proxies: Number of proxies of your own that append to the header. The address is
+            counted from the right, so an entry that a client wrote is never read. 0 if clients
+            connect directly. Or their networks, such as `["10.0.0.0/8", "unix:"]`: the address is
+            the first from the right that is in none of them; `unix:` is a proxy on a unix socket.
+        ipv6_prefix: Leading bits of an IPv6 address that identify a client. A household or a
+            server is assigned a network of 64; 128 makes one client of every address.
+        header: The header that the proxies write: `x-forwarded-for`, or `forwarded` (RFC 7239).
 
     Raises:
-        ValueError: If *trusted_proxies* is not an int of 0 or more, or *ipv6_prefix* not one from 1 to 128.
+        ValueError: If *trusted_proxies* is neither an int of 0 or more nor a collection of networks,
+            *ipv6_prefix* is not an int from 1 to 128, or *header* is neither of the two.
     """
-    if type(trusted_proxies) is not int or trusted_proxies < 0:
-        raise ValueError(f"trusted_proxies {trusted_proxies!r} must be an int of 0 or more")
     if type(ipv6_prefix) is not int or not 1 <= ipv6_prefix <= 128:
         raise ValueError(f"ipv6_prefix {ipv6_prefix!r} must be an int from 1 to 128")
-
-    def identify(scope: Scope) -> str | None:
-        client = scope.get("client")
-        if not client:
-            return None
-        if not trusted_proxies:
-            return _address(client[0], ipv6_prefix)
-        text = b",".join(header_values(scope, b"x-forwarded-for")).decode("latin-1")
-        hops = [hop.strip() for hop in text.split(",")] if text else []
-        return _address(hops[-trusted_proxies], ipv6_prefix) if len(hops) >= trusted_proxies else None
-
-    return identify
+    return client_address(forwarded_hops(header), trusted_proxies, lambda address: _client_id(address, ipv6_prefix))
 
 
 def is_malformed_id(identity: object) -> bool:
@@ -127,22 +120,8 @@ def is_malformed_id(identity: object) -> bool:
     return isinstance(identity, str)
 
 
-def _address(text: str, prefix: int) -> str | None:
-    """Return the canonical spelling of an IP address or network, without brackets and port; None for other text."""
-    text = text.strip('"')
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv4Address):
+def _client_id(address: Address, prefix: int) -> str:
+    """Return an address, or the IPv6 network that it is in."""
+    if prefix == 128 or isinstance(address, ipaddress.IPv4Address):
         return str(address)
-    if address.ipv4_mapped:  # a dual-stack socket shows IPv4 so
-        return str(address.ipv4_mapped)
-    number = int(address)  # drops the zone, which is free text
-    return str(
-        ipaddress.IPv6Address(number) if prefix == 128 else ipaddress.IPv6Network((number, prefix), strict=False)
-    )
+    return str(ipaddress.IPv6Network((int(address), prefix), strict=False))

@@ -4,11 +4,17 @@ import asyncio
 import inspect
 from types import SimpleNamespace
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from trade import policy
+from webserver import hello, serving
 
+from entitlements import Account, AsyncEnforcer
+from entitlements.http.asgi import EntitlementsMiddleware
 from entitlements.http.identify import api_key, authenticated_user, client_ip, state_value
+from entitlements.http.routes import Route
 
 
 def scope(*headers, **more):
@@ -65,7 +71,11 @@ def test_a_lookup_may_be_async():
     found.close()
 
 
-ADDRESSES = st.ip_addresses().filter(lambda address: not getattr(address, "ipv4_mapped", None)).map(str)
+ADDRESSES = (
+    st.ip_addresses()
+    .filter(lambda address: not getattr(address, "ipv4_mapped", None) and not str(address).startswith("64:ff9b::"))
+    .map(str)
+)
 
 
 @given(
@@ -79,7 +89,9 @@ def test_what_a_client_writes_itself_is_never_its_address(forged, real, proxies,
     appended = [real, *own[: proxies - 1]]
     header = ",".join([*forged, *appended]).encode()
 
-    found = client_ip(trusted_proxies=proxies)(scope((b"x-forwarded-for", header), client=("10.0.0.1", 1)))
+    found = client_ip(trusted_proxies=proxies, ipv6_prefix=128)(
+        scope((b"x-forwarded-for", header), client=("10.0.0.1", 1))
+    )
 
     assert real == found
 
@@ -108,7 +120,9 @@ def test_fewer_hops_than_proxies_is_nobody():
     ],
 )  # fmt: skip
 def test_an_address_has_one_spelling(written, address):
-    assert address == client_ip(trusted_proxies=1)(scope((b"x-forwarded-for", written), client=("10.0.0.1", 1)))
+    identify = client_ip(trusted_proxies=1, ipv6_prefix=128)
+
+    assert address == identify(scope((b"x-forwarded-for", written), client=("10.0.0.1", 1)))
 
 
 def test_a_network_can_be_one_client():
@@ -130,3 +144,130 @@ def test_a_prefix_that_cannot_be_is_refused(prefix):
 def test_a_number_of_proxies_that_cannot_be_is_refused(count):
     with pytest.raises(ValueError, match="trusted_proxies"):
         client_ip(trusted_proxies=count)
+
+
+# -- proxies by network, RFC 7239, unix sockets ------------------------------------------------
+
+
+@pytest.mark.parametrize("client", [None, ("", 0), ("unix:", 0)])
+def test_behind_a_unix_socket_the_address_is_the_one_that_the_proxy_wrote(client):
+    asked = scope((b"x-forwarded-for", b"192.0.2.66, 203.0.113.9"), client=client)
+
+    assert ["203.0.113.9", "203.0.113.9", None, None] == [
+        client_ip(trusted_proxies=trusted)(asked) for trusted in (1, ["unix:"], ["10.0.0.0/8"], 0)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("peer", "written", "address"),
+    [
+        ("10.0.0.1", b"6.6.6.6, 9.9.9.9, 10.0.0.2, 10.0.0.3", "9.9.9.9"),
+        ("10.0.0.1", b"9.9.9.9", "9.9.9.9"),
+        ("10.0.0.1", b"9.9.9.9, ::ffff:10.0.0.2", "9.9.9.9"),
+        ("::ffff:10.0.0.1", b"9.9.9.9, fd00::2", "9.9.9.9"),
+        ("8.8.8.8", b"9.9.9.9", "8.8.8.8"),  # the peer is no proxy of ours
+        ("10.0.0.1", b"10.0.0.7, 10.0.0.2", "10.0.0.7"),  # a client in our own network
+        ("10.0.0.1", b"", "10.0.0.1"),
+        ("10.0.0.1", b"9.9.9.9, unknown, 10.0.0.2", None),
+        ("testclient", b"9.9.9.9", None),
+    ],
+)
+def test_proxies_can_be_trusted_by_network(peer, written, address):
+    identify = client_ip(trusted_proxies=["10.0.0.0/8", "fd00::/8", "unix:"])
+
+    assert address == identify(scope((b"x-forwarded-for", written), client=(peer, 1)))
+
+
+@given(
+    st.lists(st.text('0123456789.,: a"[]\\', max_size=20), max_size=4),
+    ADDRESSES.filter(lambda address: not address.startswith("10.")),
+    st.integers(0, 3),
+    st.booleans(),
+)
+def test_what_a_client_writes_is_not_its_address_behind_trusted_networks_either(forged, real, proxies, rfc7239):
+    hops = [real, *(f"10.0.0.{at}" for at in range(proxies))]
+    header, value = b"x-forwarded-for", ",".join([*forged, *hops])
+    if rfc7239:
+        written = [f'for="[{hop}]:80";proto=http' if ":" in hop else f"proto=http;For={hop}" for hop in hops]
+        header, value = b"forwarded", ",".join([*forged, *written])
+    identify = client_ip(trusted_proxies=["10.0.0.0/8"], ipv6_prefix=128, header=header.decode())
+    counted = client_ip(trusted_proxies=proxies + 1, ipv6_prefix=128, header=header.decode())
+    asked = scope((header, value.encode()), client=("10.9.9.9", 1))
+
+    assert [real, real] == [identify(asked), counted(asked)]
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        (b"for=192.0.2.43", "192.0.2.43"),
+        (b'for="192.0.2.43:47011"', "192.0.2.43"),
+        (b'by=203.0.113.43;FOR="[2001:db8:cafe::17]:4711";proto=https', "2001:db8:cafe::17"),
+        (b"for=6.6.6.6, for=192.0.2.43;by=10.0.0.1", "192.0.2.43"),
+        (b'host="x;for=6.6.6.6";for=192.0.2.43', "192.0.2.43"),
+        (b'for=192.0.2.43;host="a\\";for=6.6.6.6,b"', "192.0.2.43"),
+        (b'for="6.6.6.6, for=192.0.2.43', "192.0.2.43"),  # a client left a quote open
+        (b'for="6.6.6.6\\, for="[2001:db8::1]"', "2001:db8::1"),
+        (b"for=unknown", None),
+        (b"for=_hidden", None),
+        (b"by=192.0.2.43", None),
+        (b"for=6.6.6.6;for=192.0.2.43", None),
+        (b"192.0.2.43", None),
+        (b"", None),
+    ],
+)
+def test_forwarded_is_read_as_rfc_7239_has_it(written, address):
+    identify = client_ip(trusted_proxies=1, ipv6_prefix=128, header="Forwarded")
+
+    assert address == identify(scope((b"forwarded", written), client=("10.0.0.1", 1)))
+
+
+def test_only_the_header_that_is_named_is_read():
+    asked = scope((b"forwarded", b"for=6.6.6.6"), (b"x-forwarded-for", b"9.9.9.9"), client=("10.0.0.1", 1))
+
+    assert ("9.9.9.9", "6.6.6.6") == (
+        client_ip(trusted_proxies=1)(asked), client_ip(trusted_proxies=1, header="forwarded")(asked),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="'x-real-ip' cannot be read; it must be"):
+        client_ip(trusted_proxies=1, header="x-real-ip")
+
+
+def test_the_addresses_of_one_network_are_one_client_by_default():
+    found = {client_ip(trusted_proxies=0)(scope(client=(f"2001:db8:0:1::{at:x}", 1))) for at in range(1, 40)}
+
+    assert {"2001:db8:0:1::/64"} == found
+
+
+def test_clients_behind_a_nat64_are_told_apart():
+    found = [client_ip(trusted_proxies=0)(scope(client=(f"64:ff9b::192.0.2.{at}", 1))) for at in range(3)]
+
+    assert ["192.0.2.0", "192.0.2.1", "192.0.2.2"] == found
+
+
+@pytest.mark.parametrize("trusted", ["10.0.0.0/8", ["10.0.0.1/8"], ["proxy"], [None], [7]])
+def test_networks_that_cannot_be_are_refused(trusted):
+    with pytest.raises(ValueError, match="trusted_proxies"):
+        client_ip(trusted_proxies=trusted)
+
+
+def test_clients_of_a_server_on_a_unix_socket_are_limited_by_their_address(tmp_path):
+    limited = policy()
+    find = client_ip(trusted_proxies=1)
+
+    def identify(scope):
+        return Account(find(scope), "free")
+
+    app = EntitlementsMiddleware(
+        hello, enforcer=AsyncEnforcer(limited), identify=identify, default=Route(consumes={"leads": 3})
+    )
+    path = str(tmp_path / "socket")
+    with (
+        serving(app, uds=path),
+        httpx.Client(transport=httpx.HTTPTransport(uds=path), base_url="http://x") as client,
+    ):
+        statuses = [
+            client.get("/", headers={"x-forwarded-for": f"192.0.2.66, 203.0.113.{last}"}).status_code
+            for last in (9, 9, 8)
+        ]
+
+    assert [200, 429, 200] == statuses
