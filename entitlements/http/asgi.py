@@ -13,12 +13,12 @@ from entitlements.http.account_lookup import AccountFinder, check_enforcer, hand
 from entitlements.http.account_middleware import HANDLE_TYPES, SERVED_TYPES, AccountMiddleware
 from entitlements.http.current import ACCOUNT, serving
 from entitlements.http.lifespan import LifespanMiddleware
-from entitlements.http.problems import Problems, Refusal
+from entitlements.http.problems import Problems, Refusal, check_switch
 from entitlements.http.rate_limit_headers import HeaderStyle
 from entitlements.http.refusals import check_on_denied, refuse
 from entitlements.http.response import with_headers
 from entitlements.http.retry_after import DEFAULT_RETRY_AFTER_CAP
-from entitlements.http.root_path import prefix_checked_send
+from entitlements.http.root_path import prefix_checked_send, takes_empty_parameters
 from entitlements.http.route_middleware import RoutesMiddleware
 from entitlements.http.routes import Route, RouteTable, route_of
 
@@ -56,6 +56,7 @@ class EntitlementsMiddleware:
         payment_required: Answer 402 instead of 403 where an upgrade or an add-on would help.
         retry_after_cap: Seconds above which `Retry-After` is left out.
         on_denied: Returns the ASGI app that answers a refusal, or None for the problem document.
+        normalise: Refuse a path (400) of which another spelling falls under a different rule.
 
     Raises:
         TypeError: If `identify` is not callable, the enforcer would block the loop, or an option has the wrong type.
@@ -78,14 +79,17 @@ class EntitlementsMiddleware:
         payment_required: bool = False,
         retry_after_cap: int = DEFAULT_RETRY_AFTER_CAP,
         on_denied: OnDenied | None = None,
+        normalise: bool = True,
     ) -> None:
+        check_switch("normalise", normalise)
         problems = Problems(
             docs_url=docs_url,
             upgrade_url=upgrade_url,
             payment_required=payment_required,
             retry_after_cap=retry_after_cap,
         )
-        table = RouteTable(check_enforcer(enforcer).policy.routes if routes is None else routes, default)
+        rules = check_enforcer(enforcer).policy.routes if routes is None else routes
+        table = RouteTable(rules, default, normalise=normalise, empty=takes_empty_parameters(app))
         self.app = app
         self._table = table
         self._finder = AccountFinder(enforcer, identify, problems)
@@ -109,6 +113,9 @@ class EntitlementsMiddleware:
             await self._lifespan(scope, receive, prefix_checked_send(scope, send, self._table))
             return
         route = route_of(self._table, scope) if self._table.routes else self._table.default
+        if route is None:
+            await self._routes._refuse_path(scope, receive, send)
+            return
         if route.exempt:
             with serving(handle_of(scope)):
                 await self.app(scope, receive, send)

@@ -142,6 +142,10 @@ class Problems:
             "bad-request", "The request's cost or scope is missing or invalid; correct it and send it again."
         )
 
+    def ambiguous_path(self) -> Refusal:
+        """Return the 400 for a path that another rule applies to in another spelling."""
+        return self._refusal("bad-request", "The path of this request has another spelling; send it in its plain form.")
+
     def unavailable(self, retry_after: int = DEFAULT_RETRY) -> Refusal:
         """Return the 503 for a request that could not be decided, with whole seconds until a retry."""
         text = "What this account may do cannot be looked up just now; try again later."

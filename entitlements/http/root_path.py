@@ -22,6 +22,20 @@ WRAPPED_ATTRIBUTES = ("app", "_app", "application", "__wrapped__", "__self__")
 STARTED = "lifespan.startup.complete"
 
 
+def wrapped_apps(app: Any) -> Iterator[object]:
+    """Yield an application, and those that it wraps, as far as they can be seen."""
+    seen: set[int] = set()
+    while app is not None and id(app) not in seen:
+        seen.add(id(app))
+        yield app
+        app = next((each for name in WRAPPED_ATTRIBUTES if (each := getattr(app, name, None)) is not None), None)
+
+
+def takes_empty_parameters(app: object) -> bool:
+    """Return True if a router is seen inside whose `{name}` also takes an empty segment: Falcon's."""
+    return any(type(each).__module__.partition(".")[0] == "falcon" for each in wrapped_apps(app))
+
+
 def check_prefix(app: object, table: RouteTable) -> None:
     """
     Check that no application inside sets a prefix of its own, if a rule has a path.

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from entitlements.http.account_lookup import HANDLE_KEY, check_enforcer, handle_of
 from entitlements.http.account_middleware import SERVED_TYPES
 from entitlements.http.current import serving
-from entitlements.http.problems import Problems, Refusal
+from entitlements.http.problems import Problems, Refusal, check_switch
 from entitlements.http.rate_limit_headers import HeaderStyle
 from entitlements.http.refusals import check_on_denied, refuse
 from entitlements.http.request_charge import RequestCharger
 from entitlements.http.response import with_headers
-from entitlements.http.root_path import check_prefix, prefix_checked_send
+from entitlements.http.root_path import check_prefix, prefix_checked_send, takes_empty_parameters
 from entitlements.http.routes import Route, RouteTable, route_of
 from entitlements.model.decision_fields import fields_of
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from entitlements.http.types import App, Receive, Scope, Send
     from entitlements.model.decision import Decision
     from entitlements.model.reasons import Reason
+
+_log = logging.getLogger("entitlements.http")
 
 
 class RoutesMiddleware:
@@ -42,6 +45,7 @@ class RoutesMiddleware:
         headers: Style of the rate limit headers.
         problems: Renders refusals.
         on_denied: Returns the ASGI app that answers a refusal, or None for the problem document.
+        normalise: Refuse a path (400) of which another spelling falls under a different rule.
 
     Raises:
         ValueError: If a rule can never match, or names something that the policy does not define.
@@ -59,10 +63,16 @@ class RoutesMiddleware:
         headers: HeaderStyle | str = HeaderStyle.DRAFT_11,
         problems: Problems | None = None,
         on_denied: OnDenied | None = None,
+        normalise: bool = True,
     ) -> None:
+        check_switch("normalise", normalise)
         self.app = app
         self._enforcer = check_enforcer(enforcer)
-        self._table = routes if isinstance(routes, RouteTable) else RouteTable(routes, default)
+        self._table = (
+            routes
+            if isinstance(routes, RouteTable)
+            else RouteTable(routes, default, normalise=normalise, empty=takes_empty_parameters(app))
+        )
         self._table.check(enforcer.policy)
         check_prefix(app, self._table)
         self._problems = problems or Problems()
@@ -82,6 +92,9 @@ class RoutesMiddleware:
             await self.app(scope, receive, prefix_checked_send(scope, send, self._table))
             return
         route = route_of(self._table, scope)
+        if route is None:
+            await self._refuse_path(scope, receive, send)
+            return
         if route.exempt:
             with serving(handle_of(scope)):
                 await self.app(scope, receive, send)
@@ -145,6 +158,12 @@ class RoutesMiddleware:
             raise
         if charger.should_refund(response):
             await charger.refund_if_failed(response, decision)
+
+    async def _refuse_path(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a request of which another spelling of the path falls under another rule."""
+        _log.info("bad request: another spelling of the path falls under another rule")
+        with serving(handle_of(scope)):
+            await self._refuse(scope, receive, send, self._problems.ambiguous_path())
 
     async def _refuse_error(
         self, scope: Scope, receive: Receive, send: Send, route: Route, account: Handle, error: Exception

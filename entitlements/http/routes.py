@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from entitlements.http.types import path_of
+from entitlements.http.types import cut_paths, path_of, respelled_paths
 from entitlements.model.routes import Cost, Route
 from entitlements.rules.route_matching import RouteTable
 
@@ -17,13 +17,17 @@ ROUTE_KEY = "entitlements.route"
 __all__ = ["Cost", "Route", "RouteTable"]
 
 
-def route_of(table: RouteTable, scope: Scope) -> Route:
-    """Return the rule that a request or a websocket matches; the scope caches it."""
+def route_of(table: RouteTable, scope: Scope) -> Route | None:
+    """
+    Return the rule that a request or a websocket matches; the scope caches it.
+
+    None if another spelling of its path falls under another rule: the router behind may take that one.
+    """
     if not table.routes:
         return table.default
-    cached: tuple[RouteTable, Route] | None = scope.get(ROUTE_KEY)
+    cached: tuple[RouteTable, Route | None] | None = scope.get(ROUTE_KEY)
     if cached is not None and cached[0] is table:
         return cached[1]
-    route = table.find(path_of(scope), scope.get("method"))
+    route = table.find_one(path_of(scope), scope.get("method"), respelled_paths(scope), cut_paths(scope))
     scope[ROUTE_KEY] = (table, route)
     return route

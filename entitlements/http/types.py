@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import unquote
+
+from entitlements.rules.path_forms import collapse
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_ENCODED_SLASH = re.compile(b"%2[Ff]")
 
 Headers = list[tuple[bytes, bytes]]
 """Names and values; ASGI requires names in lower case."""
@@ -24,6 +30,23 @@ async def awaited(result: Any) -> Any:
 def header_values(scope: Scope, name: bytes) -> list[bytes]:
     """Return every value of a request header, in the order sent; *name* in lower case."""
     return [value for key, value in scope.get("headers", ()) if key == name]
+
+
+def respelled_paths(scope: Scope) -> list[str]:
+    """Return the path with its encoded slashes left in their segments, as routers of raw paths read it, if it has any."""
+    raw = scope.get("raw_path")
+    if not raw or b"%2" not in raw:
+        return []
+    kept = _ENCODED_SLASH.sub(b"%252F", raw.partition(b"?")[0])
+    return [path_of({**scope, "path": unquote(kept)})] if b"%252F" in kept else []
+
+
+def cut_paths(scope: Scope) -> list[str]:
+    """Return the path without a `root_path` that stands in it and not at its beginning."""
+    path, root = scope["path"], scope.get("root_path", "")
+    if not root or root not in path or path_of(scope) != path:
+        return []
+    return [collapse("/" + path.split(root, maxsplit=1)[1])]
 
 
 def path_of(scope: Scope) -> str:

@@ -8,9 +8,9 @@ names what an account of the lowest tier lacks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from entitlements.http.root_path import WRAPPED_ATTRIBUTES
+from entitlements.http.root_path import wrapped_apps
 from entitlements.model.account import Account
 from entitlements.model.charge import Verb
 from entitlements.model.reasons import Reason
@@ -20,7 +20,7 @@ from entitlements.rules.planning import plan, wanted_units
 from entitlements.rules.resolve import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from entitlements.http.problems import Refusal
     from entitlements.http.types import Scope
@@ -77,16 +77,8 @@ def inner_refusal(app: object, scope: Scope, policy: PolicyData) -> Refusal | No
     Raises:
         Exception: From a callable that computes units.
     """
-    for each in (*_wrapped_apps(app), scope.get("app")):
+    for each in (*wrapped_apps(app), scope.get("app")):
         refusal_of = getattr(each, UNKNOWN_ACCOUNT_REFUSAL, None)
         if refusal_of is not None:
             return refusal_of(scope, policy)  # type: ignore[no-any-return]
     return None
-
-
-def _wrapped_apps(app: Any) -> Iterator[object]:
-    seen: set[int] = set()
-    while app is not None and id(app) not in seen:
-        seen.add(id(app))
-        yield app
-        app = next((each for name in WRAPPED_ATTRIBUTES if (each := getattr(app, name, None)) is not None), None)

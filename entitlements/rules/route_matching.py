@@ -8,10 +8,15 @@ from collections.abc import Iterable
 from entitlements.model.limits import Rate
 from entitlements.model.policy import PolicyData
 from entitlements.model.routes import Route
-from entitlements.rules.templates import compile_template, covering_pattern, outline
+from entitlements.rules.path_forms import is_unusual, normal_forms, without_end_slash
+from entitlements.rules.templates import compile_lenient, compile_template, covering_pattern, outline
 
 DEFAULT_ROUTE = Route()
 """The default rule: requires an account and nothing else."""
+
+
+_UNUSUAL_TEMPLATE = re.compile(r"[^/]/$|[A-Z]|[^\x00-\x7f]|:(?:int|float|uuid)}")
+"""Templates that a lenient router matches with paths of ordinary spelling."""
 
 
 class RouteTable:
@@ -21,6 +26,8 @@ class RouteTable:
     Args:
         routes: Rules in order; the first that matches is used.
         default: The rule for all other requests, without a path; a last rule without a path also sets it.
+        normalise: Compare a path with its other spellings in `find_one`.
+        empty: The router behind takes an empty segment for a `{name}`.
 
     Raises:
         ValueError: For a rule without a path, with an invalid template, or that an earlier
@@ -28,7 +35,9 @@ class RouteTable:
         TypeError: For a rule that is not a `Route`.
     """
 
-    def __init__(self, routes: Iterable[Route] = (), default: Route | None = None) -> None:
+    def __init__(
+        self, routes: Iterable[Route] = (), default: Route | None = None, *, normalise: bool = True, empty: bool = False
+    ) -> None:
         rules = list(routes)
         for route in rules if default is None else [*rules, default]:
             if not isinstance(route, Route):
@@ -43,6 +52,9 @@ class RouteTable:
             )
         self._compiled = tuple((_pattern(route), route.methods, route) for route in self.routes)
         self._check_reachable()
+        self._normalise = normalise
+        self._lenient = tuple(_lenient_patterns(each, empty=empty) for each in self.routes)
+        self._checks_every_path = any(_UNUSUAL_TEMPLATE.search(each.path or "") for each in self.routes)
 
     def find(self, path: str, method: str | None) -> Route:
         """
@@ -58,6 +70,41 @@ class RouteTable:
             if (methods is None or method in methods) and pattern.match(path):
                 return route
         return self.default
+
+    def find_one(
+        self, path: str, method: str | None, respelled: Iterable[str] = (), cut: Iterable[str] = ()
+    ) -> Route | None:
+        """
+        Return the rule for a request; None if another spelling of its path falls under a rule that says something else.
+
+        Args:
+            path: As for `find`.
+            method: As for `find`.
+            respelled: Other spellings that no ordinary path has, beside the normal forms of *path*:
+                any other rule for one of them is a conflict, the default too.
+            cut: The path without a prefix that is not at its beginning, which some routers cut out anywhere.
+        """
+        route = self.find(path, method)
+        if not self._normalise or not (respelled or cut or self._checks_every_path or is_unusual(path)):
+            return route
+        forms = [*normal_forms(path), *(form for other in respelled for form in (other, *normal_forms(other)))]
+        if any(_differ(self.find(form, method), route) for form in forms):
+            return None
+        ends_so = route.path is not None and not route.path.endswith("}")  # the rule itself says how the path ends
+        candidates = [self._find_lenient(path, method, strip=not ends_so)]
+        candidates += [self._find_lenient(form, method) for form in forms]
+        candidates += [self._find_lenient(each, method) or (self.default if route.exempt else None) for each in cut]
+        return None if any(each is not None and _differ(each, route) for each in candidates) else route
+
+    def _find_lenient(self, path: str, method: str | None, *, strip: bool = True) -> Route | None:
+        """Return the rule that a router finds which ignores letter case and a slash at the end; None for the default."""
+        method, stripped = (method or "GET").upper(), without_end_slash(path)
+        for route, pattern, stripped_pattern in self._lenient:
+            if (route.methods is None or method in route.methods) and (
+                pattern.match(path) or (strip and stripped_pattern.match(stripped))
+            ):
+                return route
+        return None
 
     def check(self, policy: PolicyData) -> None:
         """
@@ -98,6 +145,22 @@ def unknown_names(route: Route, policy: PolicyData) -> list[str]:
         if table and not scopes and route.scope is not None:
             wrong.append(f"{route}: scope= has no use where none of {', '.join(table)} is declared `per` anything")
     return wrong
+
+
+def _lenient_patterns(route: Route, *, empty: bool) -> tuple[Route, re.Pattern[str], re.Pattern[str]]:
+    """Return a rule, its lenient pattern, and that without a slash at its end."""
+    assert route.path is not None
+    stripped = without_end_slash(route.path)
+    return route, compile_lenient(route.path, empty=empty), compile_lenient(stripped, empty=empty)
+
+
+def _differ(one: Route, other: Route) -> bool:
+    """Return True if two rules say different things, wherever they match."""
+    return one is not other and _content(one) != _content(other)
+
+
+def _content(route: Route) -> tuple[object, ...]:
+    return frozenset(route.requires), dict(route.consumes), dict(route.messages), route.scope, route.exempt
 
 
 def _covering_routes(later: Route, before: list[Route]) -> list[Route]:

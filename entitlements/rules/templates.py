@@ -22,6 +22,15 @@ _PATTERNS = {
     "float": r"[0-9]+(?:\.[0-9]+)?",
     "uuid": "[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}",
 }
+_LENIENT = {
+    "str": "[^/]+",
+    "path": ".*",
+    "int": r"\s*[+-]?[\d_]+(?:\.0*)?\s*",
+    "float": r"\s*[+-]?(?:[\d_]+\.?[\d_]*|\.[\d_]+|inf(?:inity)?|nan)(?:e[+-]?[\d_]+)?\s*",
+    "uuid": r"\s*(?:urn:uuid:)?\{?[0-9a-f-]{32,}\}?\s*",
+}
+"""The pattern of each kind for paths that Python's or pydantic's own conversion of a `{name}` would accept."""
+
 _SIGNS = {"str": "\ud800", "path": "\ud801", "int": "\ud802", "float": "\ud803", "uuid": "\ud804"}
 """The sign of each kind of parameter in an outline; no decoded path contains a lone surrogate."""
 
@@ -45,6 +54,16 @@ def compile_template(template: str) -> re.Pattern[str]:
         ValueError: For an invalid template, or one that no path can match; the message names it.
     """
     return re.compile(f"^{_pattern_text(template, _PATTERNS, literal=re.escape)}$", re.DOTALL)
+
+
+def compile_lenient(template: str, *, empty: bool = False) -> re.Pattern[str]:
+    """
+    Return a pattern for paths that a lenient router may take for those of a template.
+
+    It ignores letter case, and takes other spellings of numbers. With *empty*, `{name}` takes an empty segment too.
+    """
+    patterns = _LENIENT | {"str": "[^/]*"} if empty else _LENIENT
+    return re.compile(f"^{_pattern_text(template, patterns, literal=re.escape)}$", re.DOTALL | re.IGNORECASE)
 
 
 def covering_pattern(template: str) -> re.Pattern[str]:
