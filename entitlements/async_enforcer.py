@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from entitlements import advice
 from entitlements.accounts import open_async_accounts
+from entitlements.async_call import verbs_as_calls
 from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.handles import AsyncBoundAccount
 from entitlements.hooks import PERCENTS, Hooks
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
+@verbs_as_calls
 class AsyncEnforcer:
     """
     Decides what accounts may do, how much, and how fast, on event loops; safe from any task.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
+from entitlements.async_call import verbs_as_calls
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -105,6 +107,7 @@ class BoundAccount:
         return self._enforcer.refund(decision, rates=rates)
 
 
+@verbs_as_calls
 class AsyncBoundAccount:
     """
     The verbs of an `AsyncEnforcer` for one account; `can`, `value`, `decide` and `entitlements` are plain calls.

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from entitlements.async_call import verbs_as_calls
 from entitlements.errors import StoreError
 from entitlements.model.decision_fields import receipt_of
 from entitlements.model.instants import to_datetime
@@ -134,6 +135,7 @@ class DetachedTasks:
             task.exception()  # the caller may have gone; asyncio would log it
 
 
+@verbs_as_calls
 class AsyncReservation:
     """
     `Reservation` for an event loop; it is made when it is first awaited or entered.
@@ -150,7 +152,7 @@ class AsyncReservation:
         id: The id of a reservation that was made elsewhere.
     """
 
-    __slots__ = ("_cancel", "_commit", "_ended", "_lock", "_reserve", "_tasks", "decision", "expires_at", "id")
+    __slots__ = ("_cancel", "_commit", "_ended", "_is_awaited", "_lock", "_reserve", "_tasks", "decision", "expires_at", "id")
 
     def __init__(
         self,
@@ -165,6 +167,7 @@ class AsyncReservation:
         self.decision: Decision | None = None
         self.expires_at: datetime | None = None
         self._reserve = reserve
+        self._is_awaited = False
         self._lock = asyncio.Lock()
         self._tasks = tasks
         self._commit = commit
@@ -172,7 +175,14 @@ class AsyncReservation:
         self._ended = reserve is None and not id
 
     def __bool__(self) -> bool:
-        """Return whether the units were granted."""
+        """
+        Return whether the units were granted.
+
+        Raises:
+            TypeError: If it was neither awaited nor entered.
+        """
+        if self._reserve is not None and not self._is_awaited:
+            raise TypeError("a reservation was not awaited, so it has no truth value; write `await` before reserve()")
         return self._reserve is None and (self.decision is None or self.decision.allowed)
 
     def __await__(self) -> Generator[object, None, Self]:
@@ -181,6 +191,7 @@ class AsyncReservation:
 
     async def _made(self) -> Self:
         """Make the reservation, unless it is made; after an exception the next call tries again."""
+        self._is_awaited = True
         async with self._lock:
             if self._reserve is not None:
                 making = self._tasks.start(self._reserve())

@@ -123,7 +123,7 @@ def _function(name: str, function: object, *, is_bound: bool = False) -> str:
         for each in signature.parameters.values()
     ]
     shown = signature.replace(parameters=parameters[is_bound:], return_annotation=_text(signature.return_annotation))
-    return f"{'async ' if inspect.iscoroutinefunction(function) else ''}{name}{shown}"
+    return f"{'async ' if any(map(inspect.iscoroutinefunction, (function, inspect.unwrap(function)))) else ''}{name}{shown}"
 
 
 class _Text(str):

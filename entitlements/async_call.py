@@ -1,0 +1,76 @@
+"""Async calls: what an async verb returns, a coroutine that has no truth value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator
+from functools import wraps
+from inspect import iscoroutinefunction
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C", bound=type)
+
+
+class AsyncCall(Coroutine[Any, Any, R]):
+    """
+    A coroutine that raises in a boolean context.
+
+    Every coroutine counts as true. `if enforcer.can(...)` without `await` would let every account in.
+
+    Args:
+        coroutine: The coroutine.
+    """
+
+    __slots__ = ("_coroutine",)
+
+    def __init__(self, coroutine: Coroutine[Any, Any, R]) -> None:
+        self._coroutine = coroutine
+
+    def __bool__(self) -> bool:
+        """
+        Raise, because there is no result yet.
+
+        Raises:
+            TypeError: Always.
+        """
+        name = getattr(self._coroutine, "__qualname__", "the coroutine")
+        self._coroutine.close()
+        raise TypeError(f"{name}() was not awaited, so it has no truth value; write `await` before the call")
+
+    def __repr__(self) -> str:
+        return f"<AsyncCall of {self._coroutine!r}>"
+
+    def __await__(self) -> Generator[Any, Any, R]:
+        return self._coroutine.__await__()
+
+    def send(self, value: Any) -> Any:
+        """Resume the coroutine."""
+        return self._coroutine.send(value)
+
+    def throw(self, kind: Any, value: BaseException | object = None, traceback: TracebackType | None = None, /) -> Any:
+        """Raise an exception in the coroutine."""
+        if value is None and traceback is None:
+            return self._coroutine.throw(kind)
+        return self._coroutine.throw(kind, value, traceback)
+
+    def close(self) -> None:
+        """Close the coroutine."""
+        self._coroutine.close()
+
+
+def verbs_as_calls(cls: C) -> C:
+    """Class decorator: calls of the public async methods return an `AsyncCall`."""
+    for name, method in [*vars(cls).items()]:
+        if not name.startswith("_") and iscoroutinefunction(method):
+            setattr(cls, name, _verb(method))
+    return cls
+
+
+def _verb(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+    @wraps(method)
+    def call(*args: P.args, **named: P.kwargs) -> Coroutine[Any, Any, R]:
+        return AsyncCall(method(*args, **named))
+
+    return call
