@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from entitlements.async_enforcer import AsyncEnforcer
 from entitlements.enforcer import Enforcer
 from entitlements.errors import UnknownAccount
-from entitlements.http.identify import is_malformed_id
+from entitlements.http.identify import check_identify, is_malformed_id
 from entitlements.http.problems import Problems, Refusal
 from entitlements.model.account import Account
 from entitlements.model.redaction import redact, redacted_traceback
@@ -48,11 +48,7 @@ class AccountFinder:
     """
 
     def __init__(self, enforcer: AsyncEnforcer | Enforcer, identify: Identify, problems: Problems) -> None:
-        if not callable(identify):
-            raise TypeError(
-                f"identify {identify!r} must be a callable from the ASGI scope to an account's id;"
-                " see entitlements.http.identify for ready-made ones"
-            )
+        check_identify(identify)
         self._enforcer = check_enforcer(enforcer)
         self._identify = identify
         self._problems = problems

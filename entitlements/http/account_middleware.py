@@ -9,6 +9,7 @@ from entitlements.http.account_lookup import AccountFinder, handle_of
 from entitlements.http.current import ACCOUNT, ENFORCER, serving
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusals import check_on_denied, refuse
+from entitlements.model.callables import is_async, takes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,10 @@ class AccountMiddleware:
         self._problems = problems or Problems()
         self._enforcer = enforcer
         self._finder = AccountFinder(enforcer, identify, self._problems)
+        if exempt is not None and (not callable(exempt) or is_async(exempt) or not takes(exempt, {})):
+            raise TypeError(
+                f"exempt {exempt!r} must be a plain function of the scope; a coroutine would exempt every request"
+            )
         self._exempt = exempt
         self._on_denied = check_on_denied(on_denied)
 

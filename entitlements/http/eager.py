@@ -38,8 +38,33 @@ def checked(
     def build(app: App) -> Middleware:
         return middleware(app, *args, **reusable)  # type: ignore[arg-type]
 
+    def build_or_fail(app: App) -> Middleware:
+        try:
+            return build(app)
+        except (TypeError, ValueError) as error:  # of this application, such as its root_path
+            return _Failed(error)  # type: ignore[return-value]
+
     build(_placeholder)
-    return build
+    return build_or_fail
+
+
+class _Failed:
+    """
+    Stands for a middleware that cannot be built around an application: fails the start of the server, and every request.
+
+    Args:
+        error: The error of its constructor.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": str(self._error)})
+            return
+        raise self._error
 
 
 async def _placeholder(scope: Scope, receive: Receive, send: Send) -> None:

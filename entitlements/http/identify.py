@@ -8,6 +8,7 @@ as the trusted proxies wrote them.
 
 from __future__ import annotations
 
+import inspect
 import ipaddress
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
@@ -15,6 +16,7 @@ from contextlib import suppress
 from entitlements.http.client_address import Address, client_address, forwarded_hops
 from entitlements.http.types import Scope
 from entitlements.model.account import Account
+from entitlements.model.callables import takes
 from entitlements.model.names import check_id
 
 __all__ = ["Identify", "Identity", "Lookup", "api_key", "authenticated_user", "client_ip", "state_value"]
@@ -110,6 +112,27 @@ def client_ip(
     if type(ipv6_prefix) is not int or not 1 <= ipv6_prefix <= 128:
         raise ValueError(f"ipv6_prefix {ipv6_prefix!r} must be an int from 1 to 128")
     return client_address(forwarded_hops(header), trusted_proxies, lambda address: _client_id(address, ipv6_prefix))
+
+
+def check_identify(identify: object) -> None:
+    """
+    Check that *identify* can be called with a scope and return an identity.
+
+    Raises:
+        TypeError: If it cannot.
+    """
+    cure = "see entitlements.http.identify for ready-made ones"
+    if not callable(identify):
+        raise TypeError(f"identify {identify!r} must be a callable from the ASGI scope to an account's id; {cure}")
+    if identify in (api_key, authenticated_user, client_ip, state_value):
+        name = identify.__name__  # type: ignore[attr-defined]
+        raise TypeError(f"identify is {name} itself; call it, as in identify={name}(...)")
+    if not takes(identify, {}):
+        raise TypeError(f"identify {identify!r} cannot be called with the ASGI scope alone; {cure}")
+    if any(map(inspect.isgeneratorfunction, (identify, type(identify).__call__))) or any(
+        map(inspect.isasyncgenfunction, (identify, type(identify).__call__))
+    ):
+        raise TypeError(f"identify {identify!r} is a generator; return the account instead of yielding it")
 
 
 def is_malformed_id(identity: object) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from entitlements.http.response import merge_headers
 from entitlements.http.types import App, Scope, awaited
 from entitlements.http.websocket_messages import POLICY_VIOLATION
+from entitlements.model.callables import takes
 from entitlements.model.redaction import redacted_traceback
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ def check_on_denied(on_denied: OnDenied | None) -> OnDenied | None:
     Return *on_denied*, unchanged.
 
     Raises:
-        TypeError: If it is neither callable nor None.
+        TypeError: If it is neither None nor a callable with two arguments.
     """
-    if on_denied is not None and not callable(on_denied):
+    if on_denied is not None and not (callable(on_denied) and takes(on_denied, {}, None)):
         raise TypeError(f"on_denied {on_denied!r} must be a callable from the scope and the refusal to an ASGI app")
     return on_denied
 

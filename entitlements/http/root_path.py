@@ -20,6 +20,7 @@ WRAPPED_ATTRIBUTES = ("app", "_app", "application", "__wrapped__", "__self__")
 """Attributes in which middlewares and wrappers usually keep the application inside."""
 
 STARTED = "lifespan.startup.complete"
+FAILED = "lifespan.startup.failed"
 
 
 def wrapped_apps(app: Any) -> Iterator[object]:
@@ -60,12 +61,22 @@ def prefix_checked_send(scope: Scope, send: Send, table: RouteTable) -> Send:
     """
     outer, root = scope.get("app"), scope.get("root_path", "")
 
+    is_failed = False
+
     async def checked_send(message: Message) -> None:
+        nonlocal is_failed
+        if is_failed:  # the application reports the same error once more
+            return
         if message["type"] == STARTED and table.routes:
-            if scope.get("app") is not outer:
-                check_prefix(scope["app"], table)
-            if scope.get("root_path", "") != root:
-                raise _prefix_error(scope["root_path"], table)
+            try:
+                if scope.get("app") is not outer:
+                    check_prefix(scope["app"], table)
+                if scope.get("root_path", "") != root:
+                    raise _prefix_error(scope["root_path"], table)
+            except ValueError as error:
+                is_failed = True
+                await send({"type": FAILED, "message": str(error)})
+                raise
         await send(message)
 
     return checked_send
@@ -85,7 +96,8 @@ def _prefixes(app: Any, mounted: str, seen: set[int]) -> Iterator[str]:
         return
     seen.add(id(app))
     root = getattr(app, "root_path", "")
-    if isinstance(root, str) and root not in {"", mounted}:
+    routed = isinstance(getattr(app, "routes", None), list | tuple)  # Flask's and Quart's `root_path` is a folder
+    if routed and isinstance(root, str) and root not in {"", mounted}:
         yield root
     for name in WRAPPED_ATTRIBUTES:
         yield from _prefixes(getattr(app, name, None), mounted, seen)

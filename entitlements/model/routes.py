@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from entitlements.model.callables import is_async, takes
 from entitlements.model.names import check_count
 
 Cost = int | Callable[[Any], int]
@@ -47,6 +48,8 @@ class Route:
         object.__setattr__(self, "requires", tuple(_words(self.requires, f"{self}: requires")))
         for name in ("consumes", "messages"):
             object.__setattr__(self, name, _costs(getattr(self, name), f"{self}: {name}"))
+        if self.scope is not None:
+            _check_callable(self.scope, f"{self}: scope=")
         if self.exempt and (self.requires or self.consumes or self.messages):
             raise ValueError(f"{self} is exempt, so it can require and consume nothing; leave one of them out")
         if self.messages and self.methods is not None and "GET" not in self.methods:
@@ -89,6 +92,18 @@ def _costs(costs: object, what: str) -> Mapping[str, Cost]:
     if not isinstance(costs, Mapping):
         raise ValueError(f"{what} {costs!r} must be a mapping from limits to units")
     for name, cost in costs.items():
-        if not callable(cost):
+        if callable(cost):
+            _check_callable(cost, f"{what}: cost of {name!r}")
+        else:
             check_count(cost, f"{what}: cost of {name!r}")
     return MappingProxyType(dict(costs))
+
+
+def _check_callable(function: object, what: str) -> None:
+    """Check a callable over a request: it is called, never awaited."""
+    if not callable(function):
+        raise ValueError(f"{what} {function!r} must be a callable over the request, or None")
+    if is_async(function):
+        raise ValueError(f"{what} {function!r} is async, and what it returns is never awaited; write a plain function")
+    if not takes(function, None):
+        raise ValueError(f"{what} {function!r} cannot be called with the request alone; give it one parameter")

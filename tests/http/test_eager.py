@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 import uvicorn
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route as StarletteRoute
@@ -17,6 +18,7 @@ from entitlements import AsyncEnforcer
 from entitlements.http import starting
 from entitlements.http.asgi import AccountMiddleware, EntitlementsMiddleware, RoutesMiddleware
 from entitlements.http.eager import checked
+from entitlements.http.identify import api_key, client_ip
 from entitlements.http.problems import Problems
 from entitlements.http.routes import Route
 from entitlements.stores.errors import Misconfigured, Unreachable
@@ -30,8 +32,22 @@ def site():
     return Starlette(routes=[StarletteRoute("/", lambda _: PlainTextResponse("hello"))])
 
 
+def yields(scope):
+    yield "pro"
+
+
+async def everything(_):
+    """A predicate that would be true of every request, were it not awaited."""
+
+
 WRONG = [
     ({"identify": None}, TypeError, "identify None must be a callable"),
+    ({"identify": api_key}, TypeError, r"identify is api_key itself; call it, as in identify=api_key\(...\)"),
+    ({"identify": client_ip}, TypeError, "identify is client_ip itself"),
+    ({"identify": lambda: "pro"}, TypeError, "cannot be called with the ASGI scope alone"),
+    ({"identify": lambda scope, more: scope or more}, TypeError, "cannot be called with the ASGI scope alone"),
+    ({"identify": yields}, TypeError, "is a generator; return the account"),
+    ({"on_denied": lambda _: None}, TypeError, "on_denied .* must be a callable"),
     ({"docs_url": 5}, TypeError, "docs_url 5 must be a str"),
     ({"upgrade_url": b"https://x"}, TypeError, "upgrade_url b'https://x' must be a str"),
     (
@@ -63,6 +79,24 @@ def test_the_smaller_middlewares_can_be_checked_too():
         Problems(docs_url=b"")
     with pytest.raises(ValueError, match="did you mean 'sso'"):
         checked(RoutesMiddleware, enforcer=enforcer(), routes=[Route("/a", requires={"ssso"})])
+
+
+@pytest.mark.parametrize("exempt", [everything, lambda: True, "/healthz"])
+def test_an_exempt_that_would_exempt_every_request_is_refused(exempt):
+    with pytest.raises(TypeError, match=r"exempt .* must be a plain function of the scope"):
+        AccountMiddleware(site(), enforcer=enforcer(), identify=lambda _: "pro", exempt=exempt)
+
+
+@pytest.mark.parametrize("lifespan", ["auto", "on"])
+def test_a_checked_middleware_that_does_not_fit_its_application_keeps_the_server_from_starting(lifespan):
+    inner, app = FastAPI(), Starlette()
+    inner.root_path = "/api"
+    app.add_middleware(
+        checked(EntitlementsMiddleware, enforcer=enforcer(), identify=lambda _: "pro", routes=[Route("/a")])
+    )
+    app.mount("/", inner)
+
+    assert not starts(app, lifespan)
 
 
 def test_a_checked_middleware_has_the_rules_that_it_was_given_though_they_are_read_once():

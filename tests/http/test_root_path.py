@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount
 from trade import policy
-from webserver import exchange
+from webserver import exchange, hello
 
 from entitlements import AsyncEnforcer
 from entitlements.http.asgi import EntitlementsMiddleware, RoutesMiddleware
@@ -91,7 +91,18 @@ def later():
     return app
 
 
-@pytest.mark.parametrize("build", [hidden, later])
+def plain():
+    """Return an application that raises the error of `send`, instead of reporting it as Starlette does."""
+
+    async def app(scope, receive, send):
+        await receive()
+        scope["root_path"] = "/api"
+        await send({"type": "lifespan.startup.complete"})
+
+    return EntitlementsMiddleware(app, **options())
+
+
+@pytest.mark.parametrize("build", [hidden, later, plain])
 def test_an_application_whose_prefix_shows_only_then_does_not_start(build):
     (said,) = started(build())
 
@@ -124,10 +135,22 @@ def test_what_is_mounted_beside_a_middleware_that_is_inside_serves_nobody_with_a
 
     with pytest.raises(ValueError, match="has root_path='/api'"):
         asyncio.run(exchange(app, path="/api/sso"))
-    assert [] == started(app)
+    (said,) = started(app)
+    assert ("lifespan.startup.failed", True) == (said["type"], "has root_path='/api'" in said["message"])
+
+
+class Packaged:
+    """An application as Flask's and Quart's: its `root_path` is the folder of its package."""
+
+    root_path = "/srv/site"
+
+    async def __call__(self, scope, receive, send):
+        await hello(scope, receive, send)
 
 
 FINE = [
+    (lambda: EntitlementsMiddleware(Packaged(), **options()), {}),
+    (lambda: EntitlementsMiddleware(Starlette(routes=[Mount("/old", CORSMiddleware(Packaged()))]), **options()), {}),
     (inside, {}),
     (lambda: EntitlementsMiddleware(api(""), **options()), {"root_path": "/api"}),
     (lambda: EntitlementsMiddleware(api(), **options(routes=[])), {}),

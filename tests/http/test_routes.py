@@ -1,6 +1,7 @@
 """Route tables: Starlette's path templates, the first match, and wrong rules."""
 
 import re
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from trade import policy
 from webserver import Site, hello
 
 from entitlements import Policy, PolicyError
+from entitlements.http.fastapi import consume
 from entitlements.http.routes import Route, RouteTable
 from entitlements.http.types import path_of
 from entitlements.rules.route_matching import DEFAULT_ROUTE
@@ -211,6 +213,38 @@ def test_no_rule_that_a_request_needs_is_called_unreachable(written, path):
 def test_what_a_rule_cannot_say_is_named(make, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         make()
+
+
+async def units(_):
+    return 1
+
+
+class Units:
+    async def __call__(self, _):
+        return 1
+
+
+@pytest.mark.parametrize("function", [units, Units(), partial(units)])
+@pytest.mark.parametrize("build", [
+    lambda function: Route("/a", consumes={"api": function}),
+    lambda function: Route("/a", messages={"api": function}),
+    lambda function: Route("/a", consumes={"per-ip": 1}, scope=function),
+    lambda function: consume("api", function),
+    lambda function: consume("per-ip", scope=function),
+])  # fmt: skip
+def test_an_async_cost_or_scope_is_refused_when_the_rule_is_built(build, function):
+    with pytest.raises(ValueError, match="is async, and what it returns is never awaited"):
+        build(function)
+
+
+@pytest.mark.parametrize("function", [lambda: 1, lambda one, two: one + two])
+def test_a_cost_or_scope_that_does_not_take_the_request_is_refused(function):
+    with pytest.raises(ValueError, match="cannot be called with the request alone"):
+        Route("/a", consumes={"api": function})
+    with pytest.raises(ValueError, match="cannot be called with the request alone"):
+        Route("/a", scope=function)
+    with pytest.raises(ValueError, match="scope= 'ip' must be a callable"):
+        Route("/a", scope="ip")
 
 
 def test_what_is_no_rule_is_named():

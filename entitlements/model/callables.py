@@ -1,0 +1,24 @@
+"""Checks of callables that a user passes in: a wrong shape fails at the start, not at every request."""
+
+from __future__ import annotations
+
+import inspect
+
+
+def is_async(function: object) -> bool:
+    """Return True if calls of *function* return coroutines or asynchronous generators; also behind `partial` and `__call__`."""
+    checks = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+    return any(check(each) for check in checks for each in (function, type(function).__call__))
+
+
+def takes(function: object, *arguments: object) -> bool:
+    """Return True if *function* can be called with *arguments*, or does not tell."""
+    try:
+        signature = inspect.signature(function)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return False
+    return True
