@@ -80,7 +80,7 @@ class RouteTable:
         Args:
             path: As for `find`.
             method: As for `find`.
-            respelled: Other spellings that no ordinary path has, beside the normal forms of *path*:
+            respelled: Other spellings that no ordinary path has, in addition to the normal forms of *path*:
                 any other rule for one of them is a conflict, the default too.
             cut: The path without a prefix that is not at its beginning, which some routers cut out anywhere.
         """
