@@ -152,7 +152,18 @@ class AsyncReservation:
         id: The id of a reservation that was made elsewhere.
     """
 
-    __slots__ = ("_cancel", "_commit", "_ended", "_is_awaited", "_lock", "_reserve", "_tasks", "decision", "expires_at", "id")
+    __slots__ = (
+        "_cancel",
+        "_commit",
+        "_ended",
+        "_is_awaited",
+        "_lock",
+        "_reserve",
+        "_tasks",
+        "decision",
+        "expires_at",
+        "id",
+    )
 
     def __init__(
         self,
