@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 SCHEMA = """
@@ -34,13 +33,13 @@ class Database:
 
     def __init__(self, path: str | None = None) -> None:
         self._path = path or str(Path(tempfile.mkdtemp(prefix="leads-")) / "leads.db")
-        self._local = threading.local()
-        self._connection().executescript(SCHEMA)
+        with closing(self._connect()) as connection:
+            connection.executescript(SCHEMA)
 
     def run(self, sql: str, *values: object) -> list[tuple]:
         """Run one statement and return its rows."""
-        with _telling_busy():
-            return self._connection().execute(sql, values).fetchall()
+        with _telling_busy(), closing(self._connect()) as connection:
+            return connection.execute(sql, values).fetchall()
 
     def run_all(self, sql: str, rows: list[tuple]) -> None:
         """Run one statement for every row, all or nothing."""
@@ -95,8 +94,7 @@ class Database:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with _telling_busy():
-            connection = self._connection()
+        with _telling_busy(), closing(self._connect()) as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -106,12 +104,9 @@ class Database:
                     connection.execute("ROLLBACK")
                 raise
 
-    def _connection(self) -> sqlite3.Connection:
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(self._path, timeout=self.patience, isolation_level=None)
-            connection.execute("PRAGMA synchronous = OFF")  # an example may lose its last second of data
-            self._local.connection = connection
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=self.patience, isolation_level=None)
+        connection.execute("PRAGMA synchronous = OFF")  # an example may lose its last second of data
         return connection
 
 

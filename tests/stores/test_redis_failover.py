@@ -27,6 +27,10 @@ CURED = re.compile("cannot connect; check|sentinel")
 LEADS = Quota("leads", deadline=SECOND // 4)
 
 
+IN_FLIGHT = 8
+"""Charges that may be under way at once: a cut can let as many answers through."""
+
+
 def lead(operation):
     """Return a charge of one lead with an operation id."""
     ends = month_ends(None, time.time_ns() // 1000)
@@ -108,12 +112,12 @@ def freeze(sentinel, load):
 
 
 def cut_off_and_kill(sentinel, load):
-    """Cut the master off from its replicas, let it take a hundred charges, and kill it."""
+    """Cut the master off from its replicas, let it take more than a hundred charges, and kill it."""
     old, replica = sentinel.master, sentinel.replica
     replica.stop()
     with old.client() as admin:
         admin.execute_command("CLIENT", "KILL", "TYPE", "replica")
-    admitted_before(load, len(load.of(Status.ADMITTED)) + 100)
+    admitted_before(load, len(load.of(Status.ADMITTED)) + 100 + IN_FLIGHT)
     old.kill()
     replica.cont()
 
