@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from rich.cells import cell_len, chop_cells
 
 _BREAK = re.compile(r"(?<=[A-Za-z][./-])(?=[A-Za-z])")
-"""Where a word may break: not inside of numbers and dates."""
+"""A place where a word may break: not inside numbers and dates."""
 
 
 def wrap_text(text: str, width: int | None, indent: str = "") -> list[str]:

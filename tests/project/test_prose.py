@@ -10,13 +10,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 QUESTION = re.compile(r"(What|Who|Whose|Whether|How|Where|Which|When|Why|If)\b")
-EVERYDAY = re.compile(r"\b(nobody|somebody|whoever|anew|beside|at ease)\b", re.IGNORECASE)
+EVERYDAY = re.compile(r"(?<!`)\b(nobody|somebody|whoever|anew|beside|at ease)\b(?![`:])", re.IGNORECASE)
+"""Not the names of fields: in backquotes, or before the colon of an argument."""
 PROBE = re.compile(r"getattr\((store|self\._store|self\._inner)\b")
 PROBED = ("stores", "http", "enforcer.py", "async_enforcer.py")
 LOG_METHODS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 
-QUESTIONS_LEFT, EVERYDAY_LEFT = 6, 4
-"""Places that are left to mend; only ever less."""
 PROBES_LEFT = 2
 """Checks of what a caller passes as a store."""
 TWICE_LEFT = {"Policy"}
@@ -61,13 +60,13 @@ def found(texts_of, pattern):
 def test_a_docstring_says_what_a_thing_is_or_does():
     questions = found(docstrings, QUESTION.match)
 
-    assert len(questions) <= QUESTIONS_LEFT, questions
+    assert [] == questions
 
 
 def test_docstrings_and_log_lines_use_the_words_of_the_field():
     everyday = found(docstrings, EVERYDAY.search) + found(log_lines, EVERYDAY.search)
 
-    assert len(everyday) <= EVERYDAY_LEFT, everyday
+    assert [] == everyday
 
 
 def test_a_class_name_stands_once_in_the_package():
