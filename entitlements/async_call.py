@@ -51,9 +51,7 @@ class AsyncCall(Coroutine[Any, Any, R]):
 
     def throw(self, kind: Any, value: BaseException | object = None, traceback: TracebackType | None = None, /) -> Any:
         """Raise an exception in the coroutine."""
-        if value is None and traceback is None:
-            return self._coroutine.throw(kind)
-        return self._coroutine.throw(kind, value, traceback)
+        return self._coroutine.throw(kind if value is None else value)  # type: ignore[arg-type]
 
     def close(self) -> None:
         """Close the coroutine."""

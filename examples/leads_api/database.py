@@ -33,12 +33,12 @@ class Database:
 
     def __init__(self, path: str | None = None) -> None:
         self._path = path or str(Path(tempfile.mkdtemp(prefix="leads-")) / "leads.db")
-        with closing(self._connect()) as connection:
+        with self._connection() as connection:
             connection.executescript(SCHEMA)
 
     def run(self, sql: str, *values: object) -> list[tuple]:
         """Run one statement and return its rows."""
-        with _telling_busy(), closing(self._connect()) as connection:
+        with self._connection() as connection:
             return connection.execute(sql, values).fetchall()
 
     def run_all(self, sql: str, rows: list[tuple]) -> None:
@@ -94,7 +94,7 @@ class Database:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with _telling_busy(), closing(self._connect()) as connection:
+        with self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -104,10 +104,12 @@ class Database:
                     connection.execute("ROLLBACK")
                 raise
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=self.patience, isolation_level=None)
-        connection.execute("PRAGMA synchronous = OFF")  # an example may lose its last second of data
-        return connection
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        connecting = sqlite3.connect(self._path, timeout=self.patience, isolation_level=None)
+        with _telling_busy(), closing(connecting) as connection:
+            connection.execute("PRAGMA synchronous = OFF")  # an example may lose its last second of data
+            yield connection
 
 
 @contextmanager
