@@ -28,6 +28,7 @@ from entitlements.stores.redis import AsyncRedisStore
 from entitlements.stores.redis.keys import account_key
 
 SKEWS = (-HOUR, 0, HOUR)
+FIELD = b"r1:%d:api" % HOUR
 BUCKETS = 61
 FULL = 65_000
 """Calls in each bucket of an account that is measured full."""
@@ -113,9 +114,9 @@ def load(url, client, accounts):
         batch = range(first, min(first + 1000, accounts))
         with client.pipeline(transaction=False) as pipeline:
             for number in batch:
-                pipeline.hget(key_of(number), b"rapi")
+                pipeline.hget(key_of(number), FIELD)
             for number, record in zip(batch, pipeline.execute(), strict=True):
-                pipeline.hset(key_of(number), b"rapi", record[:25] + total + counts)
+                pipeline.hset(key_of(number), FIELD, record[:16] + total + counts)
             pipeline.execute()
     return asyncio.run(_charged(url, [accounts - 1])) - 1
 

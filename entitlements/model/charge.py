@@ -25,7 +25,7 @@ Ends = tuple[int, int, int, int]
 The last three are the ends that a store may choose; the first is the start of the first period."""
 
 MeterKey = tuple[str, str, str | None]
-"""Identifies a meter: account, limit, and the scope of a limit with a `per`."""
+"""Identifies a rate's meter: account, `Rate.meter_name`, and the scope of a limit with a `per`."""
 
 
 class Verb(StrEnum):
@@ -101,7 +101,7 @@ class Charge:
         """Return the meter key of a part that each process limits locally in an outage; else None."""
         limit = part.limit
         if type(limit) is Rate and limit.on_outage is OnOutage.LOCAL:
-            return self.account, limit.name, self.scope if limit.per else None
+            return self.account, limit.meter_name, self.scope if limit.per else None
         return None
 
     @property

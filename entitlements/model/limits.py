@@ -7,7 +7,7 @@ or `NOT_INCLUDED`, never None or -1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -120,6 +120,8 @@ class Rate:
         deadline: Microseconds a decision may wait for the store.
         on_outage: The answer while the store is unreachable.
         mode: `SHADOW` measures and never refuses.
+        meter_name: Algorithm, window and name: a meter is kept per law, so that while two versions of a policy
+            run, each counts by its own.
     """
 
     name: str
@@ -132,6 +134,10 @@ class Rate:
     deadline: int = SECOND // 20
     on_outage: OnOutage = OnOutage.LOCAL
     mode: Mode = Mode.ENFORCE
+    meter_name: str = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "meter_name", f"{self.algorithm}:{self.window}:{self.name}")
 
     def capacity(self, size: Size) -> Size:
         """Return the units that can be spent at once under *size*: the burst of a token bucket."""

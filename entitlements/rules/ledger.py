@@ -15,7 +15,7 @@ from entitlements.model.charge import Charge, Part, Read, Verb
 from entitlements.model.instants import DAY, MINUTE
 from entitlements.model.limits import UNLIMITED, Allocation, Mode, Quota, Rate, Size
 from entitlements.rules.counted_meters import AllocationMeter, QuotaMeter, QuotaPeriod, deny, quota_line, take_quota
-from entitlements.rules.meters import RateMeter, fits_law, new_meter
+from entitlements.rules.meters import RateMeter, meter_of, store_meter
 
 OPERATION_TTL = 10 * MINUTE
 KEYED_OPERATION_TTL = DAY
@@ -66,6 +66,7 @@ class Ledger:
     """All counters and records of one account, or of one scope of it."""
 
     rates: dict[str, RateMeter] = field(default_factory=dict)
+    """By `Rate.meter_name`."""
     quotas: dict[str, QuotaMeter] = field(default_factory=dict)
     allocations: dict[str, AllocationMeter] = field(default_factory=dict)
     bookings: dict[str, OpenReservation] = field(default_factory=dict)
@@ -205,7 +206,7 @@ def _evaluate_part(ledger: Ledger, part: Part, holder: str | None, now: int) -> 
     if isinstance(limit, Rate):
         if part.size is UNLIMITED or part.size == 0:
             return Line(part.size is UNLIMITED, None if part.size else 0)
-        return _meter(ledger, part).peek(part.size, part.cost, now)
+        return meter_of(ledger.rates, limit).peek(part.size, part.cost, now)
     if isinstance(limit, Allocation):
         return (ledger.allocations.get(limit.name) or AllocationMeter()).peek(part, holder)
     assert part.ends is not None
@@ -230,33 +231,24 @@ def _take(ledger: Ledger, scoped: Ledger, order: Charge, lines: tuple[Line, ...]
 
 def _take_rate(ledger: Ledger, part: Part, line: Line, now: int) -> Line:
     """Count a rate if it fits; a refusal in shadow mode counts nothing."""
-    if not line.fits or part.size is UNLIMITED or part.size == 0:
+    rate, size = part.limit, part.size
+    if not line.fits or size is UNLIMITED or size == 0:
         return line
-    meter = ledger.rates[part.limit.name] = _meter(ledger, part)
-    return meter.take(part.size, part.cost, now)
+    assert isinstance(rate, Rate)
+    meter = meter_of(ledger.rates, rate)
+    store_meter(ledger.rates, rate, meter, now)
+    return meter.take(size, part.cost, now)
 
 
 def charge_rate(ledger: Ledger, part: Part, now: int) -> Outcome:
     """Charge one rate and nothing else; such a charge has no record."""
     rate, size, cost, _ = part
-    meter = ledger.rates.get(rate.name)
-    if meter is None or (meter.rate is not rate and not fits_law(meter, rate)):  # type: ignore[arg-type]
-        meter = new_meter(rate)  # type: ignore[arg-type]
+    meter = meter_of(ledger.rates, rate)  # type: ignore[arg-type]
     line = meter.try_take(size, cost, now)  # type: ignore[arg-type]
     if line.fits:
-        ledger.rates[rate.name] = meter
+        store_meter(ledger.rates, rate, meter, now)  # type: ignore[arg-type]
         return _new_tuple(Outcome, (Status.ADMITTED, now, (line,), 0, (), (), ""))
     return Outcome(Status.ADMITTED if rate.mode is Mode.SHADOW else Status.REFUSED, now, (line,))
-
-
-def _meter(ledger: Ledger, part: Part) -> RateMeter:
-    """Return the rate's meter; an empty one if there is none or its window or algorithm has changed."""
-    assert isinstance(part.limit, Rate)
-    assert not isinstance(part.size, UNLIMITED.__class__)
-    meter = ledger.rates.get(part.limit.name)
-    if meter is None or not fits_law(meter, part.limit):
-        return new_meter(part.limit)
-    return meter
 
 
 def _running(ledger: Ledger, part: Part, now: int) -> QuotaPeriod:

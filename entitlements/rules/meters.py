@@ -38,9 +38,8 @@ _new_tuple = tuple.__new__  # a named tuple's own constructor costs three times 
 class RateMeter(Protocol):
     """The counter of one rate of one account."""
 
-    window: int
     rate: Rate | None
-    """The definition that last matched the meter; a cache for `fits_law`."""
+    """The definition that the meter was last used for."""
 
     def peek(self, size: int, cost: int, now: int) -> Line:
         """Return the line for *cost* units without counting them."""
@@ -67,24 +66,33 @@ def new_meter(rate: Rate) -> RateMeter:
     """Return an empty meter for *rate*."""
     match rate.algorithm:
         case Algorithm.SLIDING:
-            return Sliding(rate.window)
+            return Sliding(rate.window, rate=rate)
         case Algorithm.FIXED:
-            return Fixed(rate.window)
+            return Fixed(rate.window, rate=rate)
         case Algorithm.TOKEN_BUCKET:
-            return TokenBucket(rate.window, burst=rate.burst)
+            return TokenBucket(rate.window, burst=rate.burst, rate=rate)
         case _:
             assert_never(rate.algorithm)
 
 
-def fits_law(meter: RateMeter, rate: Rate) -> bool:
-    """Return True if *meter* has the window and algorithm of *rate*; if not, a new meter must replace it."""
-    if meter.rate is rate:
-        return True
-    if type(meter) is TokenBucket and meter.burst != rate.burst:
-        meter.burst = rate.burst
-    fits = meter.window == rate.window and type(meter) is _LAWS[rate.algorithm]
-    meter.rate = rate if fits else None
-    return fits
+def meter_of(meters: dict[str, RateMeter], rate: Rate) -> RateMeter:
+    """Return the meter of *rate*, which has its algorithm and window; a new one, not stored yet, if there is none."""
+    meter = meters.get(rate.meter_name)
+    if meter is None:
+        return new_meter(rate)
+    if meter.rate is not rate:
+        meter.rate = rate
+        if type(meter) is TokenBucket:
+            meter.burst = rate.burst
+    return meter
+
+
+def store_meter(meters: dict[str, RateMeter], rate: Rate, meter: RateMeter, now: int) -> None:
+    """Store the meter of *rate*; if it is a new one, drop those that are as good as empty, as of former policies."""
+    if rate.meter_name not in meters:
+        for name in [name for name, other in meters.items() if other.idle_at() <= now]:
+            del meters[name]
+        meters[rate.meter_name] = meter
 
 
 @dataclass(slots=True)
@@ -298,6 +306,3 @@ class TokenBucket:
     def _line(self, backlog: int, size: int, start: int, *, fits: bool, retry_at: int | None, taken: int) -> Line:
         used = -(-backlog // self.window)
         return Line(fits, used, 0, retry_at, start - (-backlog // size), start, taken)
-
-
-_LAWS = {Algorithm.SLIDING: Sliding, Algorithm.FIXED: Fixed, Algorithm.TOKEN_BUCKET: TokenBucket}

@@ -19,7 +19,7 @@ from entitlements.rules.ledger import (
     record,
     sweep,
 )
-from entitlements.rules.meters import fits_law
+from entitlements.rules.meters import meter_of
 
 
 def settle(ledger: Ledger, scoped: Ledger, order: Settle, now: int) -> Settled:
@@ -198,8 +198,8 @@ def _remove_holder(ledger: Ledger, limit: str, holder: str) -> bool:
 
 
 def _refund_rate(ledger: Ledger, scoped: Ledger, part: Part, amount: int, mark: int, now: int) -> int:
-    """Return units to the meter that counted them, if its window and algorithm have not changed."""
-    meter, rate = ledger_of(part, ledger, scoped).rates.get(part.limit.name), part.limit
-    if meter is None or not amount or not isinstance(rate, Rate) or part.size is UNLIMITED:
+    """Return units to the meter that counted them."""
+    rate, size = part.limit, part.size
+    if not amount or not isinstance(rate, Rate) or size is UNLIMITED:
         return 0
-    return meter.refund(part.size, amount, mark, now) if fits_law(meter, rate) else 0
+    return meter_of(ledger_of(part, ledger, scoped).rates, rate).refund(size, amount, mark, now)

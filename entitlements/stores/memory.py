@@ -99,7 +99,7 @@ class MemoryStore:
                     found = self._evictable.get(order.account) or self._permanent.get(order.account)
                     if found is not None:
                         rate, size, cost, _ = order.parts[0]
-                        meter = found.rates.get(rate.name)
+                        meter = found.rates.get(rate.meter_name)  # type: ignore[union-attr]
                         if meter is not None and meter.rate is rate and (line := meter.try_take(size, cost, now))[0]:  # type: ignore[arg-type]
                             return _new_tuple(Outcome, (_ADMITTED, now, (line,), 0, (), (), ""))
                         return law.charge_rate(found, order.parts[0], now)  # a refusal has written nothing

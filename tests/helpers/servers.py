@@ -27,7 +27,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from topologies import Cluster, Sentinels
 
-from entitlements.stores.redis import clients, deadlines, pipeline
+from entitlements.stores import MemoryStore
+from entitlements.stores.redis import RedisStore, clients, deadlines, pipeline
 from entitlements.stores.redis import cluster as cluster_pool
 
 KINDS = {
@@ -316,6 +317,20 @@ def valkey(rack):
 def server(request, rack):
     """Each kind of server in turn."""
     return rack.shared(request.param, lambda: rack.start(request.param))
+
+
+@pytest.fixture(params=["memory", *KINDS])
+def any_store(request, rack):
+    """A memory store, and an empty networked one on each kind of server, in turn."""
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    server = rack.shared(request.param, lambda: rack.start(request.param))
+    with server.client() as client:
+        client.flushdb()
+    store = RedisStore(server.url)
+    yield store
+    store.close()
 
 
 @pytest.fixture

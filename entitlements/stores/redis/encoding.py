@@ -33,7 +33,7 @@ _VERBS = {Verb.PEEK: 1, Verb.CONSUME: 2, Verb.RESERVE: 3, Verb.ASSIGN: 4}
 _READ, _RECALL = 5, 6
 _MOST_PARTS = 255
 
-_SLIDING_ARGS = Struct(">BqqqqB")
+_SLIDING_ARGS = Struct(">qqqqB")
 _PART = Struct(">BBqq")
 _RATE = Struct(">qq")
 _ENDS = Struct(">qqqq")
@@ -139,8 +139,8 @@ def _encode_charge(order: Charge, namespace: str) -> Call:
 
 def _sliding_args(part: Part, limit: Rate) -> tuple[bytes, bytes]:
     law, window, is_shadow = _LAWS[limit.algorithm], limit.window, limit.mode is Mode.SHADOW
-    meter = _SLIDING_ARGS.pack(law, window, -(-window // 60), part.size, part.cost, is_shadow)
-    return b"r" + limit.name.encode(), meter
+    asked = _SLIDING_ARGS.pack(window, -(-window // 60), part.size, part.cost, is_shadow)
+    return f"r{law}:{window}:{limit.name}".encode(), asked
 
 
 def _charge_args(order: Charge, verb: int) -> tuple[bytes, ...]:

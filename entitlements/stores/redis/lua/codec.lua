@@ -25,7 +25,7 @@ local function read_part(text)
   if is_rate(kind) then
     part.window, part.capacity = unpack('>i8i8', text, 19)
     part.name = sub(text, 35)
-    part.field = 'r' .. part.name
+    part.field = 'r' .. kind .. ':' .. part.window .. ':' .. part.name
   elseif kind == QUOTA then
     local ends = {}
     ends[1], ends[2], ends[3], ends[4] = unpack('>i8i8i8i8', text, 19)

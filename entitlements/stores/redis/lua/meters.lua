@@ -1,10 +1,10 @@
 -- Rate meters: a translation of rules/meters.py.
 --
--- A meter is one field. It begins with the law (1 byte), the window, and the time up to which the
+-- A meter is one field, whose name holds its law and window. It begins with the time up to which the
 -- key will live at least. Numbers take 8 bytes unless another size is given:
---   1 sliding       head, total (4 bytes), 61 counts (4 bytes each): 273 bytes
---   2 fixed         index, count: 33 bytes
---   3 token bucket  at, backlog in tokens and in token-microseconds below a token, size: 49 bytes
+--   1 sliding       head, total (4 bytes), 61 counts (4 bytes each): 264 bytes
+--   2 fixed         index, count: 24 bytes
+--   3 token bucket  at, backlog in tokens and in token-microseconds below a token, size: 40 bytes
 -- A backlog in token-microseconds may exceed 2^53, so tokens and their remainder are kept apart.
 local peek_meter, take_meter, refund_meter
 do
@@ -18,23 +18,24 @@ local function width_of(window)
   return (window + 59 - (window + 59) % 60) / 60
 end
 
--- Return the meter in a field, or nil.
-local function read_meter(text, field)
+-- Return the stored meter of a rate, or nil.
+local function stored_meter(part)
+  local field, law = part.field, part.kind
+  local text = get(part.home, field)
   if not text then
     return nil
   end
-  local law, length = string.byte(text), #text
-  local meter = { law = law }
-  if law == SLIDING and length == 273 then
-    meter.window, meter.kept, meter.head, meter.total = unpack('>i8i8i8I4', text, 2)
+  local meter, length = { law = law, window = part.window }, #text
+  if law == SLIDING and length == 264 then
+    meter.kept, meter.head, meter.total = unpack('>i8i8I4', text)
     meter.width = width_of(meter.window)
-    meter.counts = sub(text, 30)
+    meter.counts = sub(text, 21)
     check_numbers(field, meter.kept, meter.head)
-  elseif law == FIXED and length == 33 then
-    meter.window, meter.kept, meter.index, meter.count = unpack('>i8i8i8i8', text, 2)
+  elseif law == FIXED and length == 24 then
+    meter.kept, meter.index, meter.count = unpack('>i8i8i8', text)
     check_numbers(field, meter.kept, meter.index, meter.count)
-  elseif law == TOKEN_BUCKET and length == 49 then
-    meter.window, meter.kept, meter.at, meter.high, meter.low, meter.size = unpack('>i8i8i8i8i8i8', text, 2)
+  elseif law == TOKEN_BUCKET and length == 40 then
+    meter.kept, meter.at, meter.high, meter.low, meter.size = unpack('>i8i8i8i8i8', text)
     check_numbers(field, meter.kept, meter.at, meter.high, meter.low, meter.size)
   else
     corrupt(field)
@@ -43,19 +44,12 @@ local function read_meter(text, field)
 end
 
 local function pack_meter(meter)
-  local head = pack('>Bi8i8', meter.law, meter.window, meter.kept)
   if meter.law == SLIDING then
-    return head .. pack('>i8I4', meter.head, meter.total) .. meter.counts
+    return pack('>i8i8I4', meter.kept, meter.head, meter.total) .. meter.counts
   elseif meter.law == FIXED then
-    return head .. pack('>i8i8', meter.index, meter.count)
+    return pack('>i8i8i8', meter.kept, meter.index, meter.count)
   end
-  return head .. pack('>i8i8i8i8', meter.at, meter.high, meter.low, meter.size)
-end
-
--- fits_law: return the stored meter of a rate, or nil if there is none or the rate's law has changed.
-local function stored_meter(part)
-  local meter = read_meter(get(part.home, part.field), part.field)
-  return meter and meter.law == part.kind and meter.window == part.window and meter or nil
+  return pack('>i8i8i8i8i8', meter.kept, meter.at, meter.high, meter.low, meter.size)
 end
 
 -- new_meter

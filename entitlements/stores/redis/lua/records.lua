@@ -7,7 +7,7 @@
 --
 -- Fields (the first byte is the kind; a limit's name, an id or a number follows):
 --   m             bookkeeping: permanent, open reservations, then head, tail and length of two lists
---   r<rate>       meter of a rate (meters.lua)
+--   r<law>:<window>:<rate>  meter of a rate (meters.lua)
 --   q<quota>      running period; h<quota> the periods before it, newest first (counted_meters.lua)
 --   a<allocation> anonymous and reserved units, number of holders; u<allocation>:<holder> a holder
 --   O<id> K<id>   operation of the package, of a caller's key (idempotency.lua)

@@ -3,28 +3,22 @@
 --
 -- KEYS[1]  key of the account, or of the scope
 -- ARGV[1]  field of the rate
--- ARGV[2]  law and window as in the field; then width, size, cost, mode (1: shadow)
+-- ARGV[2]  window, width, size, cost, mode (1: shadow)
 -- meters.lua has the layout of the field.
 local key, field, asked = KEYS[1], ARGV[1], ARGV[2]
 local unpack, pack, sub = struct.unpack, struct.pack, string.sub
-local width, size, cost, mode = unpack('>i8i8i8B', asked, 10)
-local header = sub(asked, 1, 9)
+local window, width, size, cost, mode = unpack('>i8i8i8i8B', asked)
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local stored = redis.call('HGET', key, field)
 local kept, head, total = 0, -61, 0
 if stored then
-  if #stored == 273 and sub(stored, 1, 9) == header then
-    kept, head, total = unpack('>i8i8I4', stored, 10)
-    if kept < 0 or head < 0 then
-      error('CORRUPT ' .. field)
-    end
-  else
-    local law, length = string.byte(stored), #stored
-    if not (law == 1 and length == 273 or law == 2 and length == 33 or law == 3 and length == 49) then
-      error('CORRUPT ' .. field)
-    end
-    stored = false
+  if #stored ~= 264 then
+    error('CORRUPT ' .. field)
+  end
+  kept, head, total = unpack('>i8i8I4', stored)
+  if kept < 0 or head < 0 or kept > 9007199254740991 or head > 9007199254740991 then
+    error('CORRUPT ' .. field)
   end
 end
 
@@ -32,13 +26,12 @@ end
 local bucket = (now - now % width) / width
 local used, ahead = total, bucket - head
 if ahead < 0 then
-  local window = unpack('>i8', asked, 2)
   if head * width - now > window then used = 0 else bucket = head end
 elseif ahead >= 61 then
   used = 0
 elseif ahead > 0 then
   for at = head + 1, bucket do
-    used = used - unpack('>I4', stored, 30 + at % 61 * 4)
+    used = used - unpack('>I4', stored, 21 + at % 61 * 4)
   end
 end
 
@@ -47,7 +40,7 @@ if cost > size - used then
   local left, retry_at, resets_at = used, -1, now
   if cost <= size then
     for at = bucket - 60, head do
-      left = left - unpack('>I4', stored, 30 + at % 61 * 4)
+      left = left - unpack('>I4', stored, 21 + at % 61 * 4)
       if cost <= size - left then
         retry_at = (at + 61) * width
         break
@@ -56,7 +49,7 @@ if cost > size - used then
   end
   if used > 0 then
     for at = head, head - 60, -1 do
-      if unpack('>I4', stored, 30 + at % 61 * 4) > 0 then
+      if unpack('>I4', stored, 21 + at % 61 * 4) > 0 then
         resets_at = (at + 61) * width
         break
       end
@@ -69,15 +62,15 @@ end
 used = used + cost
 local slot, count, counts = bucket % 61 * 4, cost, nil
 if bucket == head then
-  count = cost + unpack('>I4', stored, 30 + slot)
+  count = cost + unpack('>I4', stored, 21 + slot)
 elseif not stored or ahead < 0 or ahead >= 61 then
   counts = string.rep('\0', 244)
 else
   local first = (head + 1) % 61 * 4
   if first <= slot then
-    counts = sub(stored, 30, 29 + first) .. string.rep('\0', slot - first + 4) .. sub(stored, 34 + slot)
+    counts = sub(stored, 21, 20 + first) .. string.rep('\0', slot - first + 4) .. sub(stored, 25 + slot)
   else
-    counts = string.rep('\0', slot + 4) .. sub(stored, 34 + slot, 29 + first) .. string.rep('\0', 244 - first)
+    counts = string.rep('\0', slot + 4) .. sub(stored, 25 + slot, 20 + first) .. string.rep('\0', 244 - first)
   end
 end
 
@@ -85,7 +78,6 @@ end
 local life
 local idle_at = (bucket + 61) * width
 if idle_at > kept then
-  local window = unpack('>i8', asked, 2)
   local left = redis.call('PTTL', key)
   if left == -1 then
     kept = 9007199254740991
@@ -100,9 +92,9 @@ end
 if counts then
   counts = sub(counts, 1, slot) .. pack('>I4', count) .. sub(counts, slot + 5)
 else
-  counts = sub(stored, 30, 29 + slot) .. pack('>I4', count) .. sub(stored, 34 + slot)
+  counts = sub(stored, 21, 20 + slot) .. pack('>I4', count) .. sub(stored, 25 + slot)
 end
-redis.call('HSET', key, field, header .. pack('>i8i8I4', kept, bucket, used) .. counts)
+redis.call('HSET', key, field, pack('>i8i8I4', kept, bucket, used) .. counts)
 if life then
   redis.call('PEXPIRE', key, life)
 end
