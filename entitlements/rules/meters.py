@@ -14,7 +14,17 @@ windows can touch, so any window of that length holds at most twice the limit.
 
 **Token bucket**: `burst` tokens that refill at limit / window. The law is GCRA's, kept as
 a backlog in token-microseconds, so that it is exact in integers even when the limit
-changes. Any window of that length holds at most burst + limit.
+changes. Any window of that length holds at most burst + limit. What was taken under a
+larger limit drains at that one, so that a lowered limit locks nobody out for longer than
+burst / limit windows.
+
+A refunded charge counts as never made. For a token bucket that is more than its cost less
+what has drained since: others may have drained meanwhile. Without the charge the backlog
+would be lower by its cost, or by the lowest that the backlog has been since, if that is
+less. So a meter keeps the lows of its backlog. Of more than `LOWS` it merges the two that
+are closest in proportion into the lower, and a refund may then return less. What is lost
+so keeps the backlog higher, and a backlog that stays above a cost loses none of it. So
+the loss ends: 100 charges of one unit in flight, all refunded, count as 128 at most.
 
 A meter does not follow a clock that steps back: its time is at least the start of its
 newest bucket or window, or its last drain. A step back of more than one window drops
@@ -31,6 +41,8 @@ from entitlements.model.limits import Algorithm, Rate
 
 SUB_BUCKETS = 60
 RING = SUB_BUCKETS + 1
+LOWS = 16
+"""Most lows of its backlog that a token bucket keeps."""
 
 _new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
 
@@ -256,35 +268,38 @@ class TokenBucket:
     backlog: int = 0
     at: int = 0
     size: int = 1
+    lows: list[tuple[int, int]] = field(default_factory=list)
+    """(instant, backlog before the charge at it), both rising: the backlog has not been lower since."""
     rate: Rate | None = field(default=None, compare=False, repr=False)
 
     def peek(self, size: int, cost: int, now: int) -> Line:
         """Compare with the free capacity of the bucket."""
-        start, backlog = self._look(size, now)
-        over = backlog + (cost - self._capacity(size)) * self.window
-        retry_at = None if over <= 0 or cost > self._capacity(size) else start - (-over // size)
-        return self._line(backlog, size, start, fits=over <= 0, retry_at=retry_at, taken=0)
+        drain, capacity = max(size, self.size), self._capacity(size)
+        start, backlog = self._look(drain, now)
+        over = backlog + (cost - capacity) * self.window
+        retry_at = None if over <= 0 or cost > capacity else start - (-over // drain)
+        return self._line(backlog, drain, start, fits=over <= 0, retry_at=retry_at, taken=0)
 
     def take(self, size: int, cost: int, now: int) -> Line:
         """Add to the backlog."""
+        if self.at - now > self.window:
+            self.lows = []
+        self.at, backlog = self._look(max(size, self.size), now)
         self.size = size
-        self.at, backlog = self._look(size, now)
+        self._note_low(self.at, backlog)
         self.backlog = backlog + cost * self.window
         return self._line(self.backlog, size, self.at, fits=True, retry_at=None, taken=cost)
 
     def refund(self, size: int, cost: int, mark: int, now: int) -> int:
-        """
-        Subtract from the backlog the part of the charge that has not drained yet.
-
-        The backlog that drained since the charge may have been its own. So no more can be
-        returned without exceeding burst + limit in some window.
-        """
-        fastest = max(size, self.size)  # a limit that was raised since then drains faster
+        """Subtract the cost, or the lowest that the backlog has been since the charge, from it and from its lows."""
         if mark > self.at or self.at - now > self.window:
             return 0
-        left = max(0, cost * self.window - fastest * (max(now, self.at) - mark))
-        back = min(left, self.backlog)
+        _, backlog = self._look(max(size, self.size), now)
+        back = min(cost * self.window, backlog, *[low for at, low in self.lows if at > mark])
         self.backlog -= back
+        lows, self.lows = self.lows, []
+        for at, low in lows:
+            self._note_low(at, low - back if at > mark else low)
         return -(-back // self.window)
 
     try_take = _take_if_fits
@@ -303,6 +318,17 @@ class TokenBucket:
         start = max(now, self.at)
         return start, max(0, self.backlog - size * (start - self.at))
 
-    def _line(self, backlog: int, size: int, start: int, *, fits: bool, retry_at: int | None, taken: int) -> Line:
+    def _note_low(self, at: int, backlog: int) -> None:
+        """Add a low; drop those that are no lower, and merge two if there are too many."""
+        lows = self.lows
+        while lows and lows[-1][1] >= backlog:
+            lows.pop()
+        lows.append((at, backlog))
+        if len(lows) > LOWS:
+            tokens = [low // self.window for _, low in lows]
+            upper = max(range(LOWS, 0, -1), key=lambda at: tokens[at - 1] / (tokens[at] + 1))
+            lows[upper - 1 : upper + 1] = [(lows[upper][0], lows[upper - 1][1])]
+
+    def _line(self, backlog: int, drain: int, start: int, *, fits: bool, retry_at: int | None, taken: int) -> Line:
         used = -(-backlog // self.window)
-        return Line(fits, used, 0, retry_at, start - (-backlog // size), start, taken)
+        return Line(fits, used, 0, retry_at, start - (-backlog // drain), start, taken)

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from fractions import Fraction
+from heapq import heappop, heappush
 from math import ceil
 
 import pytest
@@ -25,7 +26,7 @@ from strategies import (
 from entitlements.model.answers import Line
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
 from entitlements.model.limits import Algorithm, Rate
-from entitlements.rules.meters import Fixed, RateMeter, Sliding, TokenBucket, new_meter
+from entitlements.rules.meters import LOWS, Fixed, RateMeter, Sliding, TokenBucket, new_meter
 
 every_algorithm = pytest.mark.parametrize("algorithm", list(Algorithm), ids=str)
 
@@ -451,13 +452,74 @@ def test_a_token_bucket_drains_an_old_charge_by_a_limit_that_was_raised():
     assert 6000 == meter.peek(6000, 1, NOW + SECOND).used
 
 
-def test_giving_back_an_old_charge_drains_nothing_by_a_limit_that_was_lowered():
+def test_a_token_bucket_takes_a_charge_back_whole_while_others_have_drained():
     meter = TokenBucket(MINUTE, burst=1000)
     taken = meter.take(1000, 1, NOW)
     meter.take(1000, 999, NOW)
 
-    assert 0 == meter.refund(1000, 1, taken.mark, NOW + 30 * SECOND)
-    assert 995 == meter.peek(10, 1, NOW + 30 * SECOND).used
+    assert 1 == meter.refund(10, 1, taken.mark, NOW + 30 * SECOND)
+    assert 499 == meter.peek(10, 1, NOW + 30 * SECOND).used  # drains as it was sold
+
+
+Refunded = tuple[int, int, int | None]
+"""A charge: microseconds since the one before it, its units, and how long after it it is refunded, if it is."""
+
+
+def refunded_charges(most: int) -> st.SearchStrategy[list[Refunded]]:
+    """Return charges of a bucket that drains one unit a second, some of them refunded."""
+    gaps = st.sampled_from([0, 1, SECOND // 3, SECOND, 5 * SECOND]) | st.integers(0, 20 * SECOND)
+    return st.lists(st.tuples(gaps, st.integers(1, 9), st.none() | gaps), min_size=1, max_size=most)
+
+
+def play_refunds(charges: list[Refunded]) -> tuple[TokenBucket, TokenBucket, int]:
+    """Return a bucket with charges and refunds in order of time, one without those that are refunded, and the end."""
+    meter, expected, steps, now = TokenBucket(MINUTE, 10_000), TokenBucket(MINUTE, 10_000), [], NOW
+    for number, (gap, cost, back_after) in enumerate(charges):
+        now += gap
+        heappush(steps, (now, 2 * number, cost, back_after))
+    while steps:
+        now, number, cost, back_after = heappop(steps)
+        if number % 2:
+            meter.refund(60, cost, back_after, now)
+            continue
+        mark = meter.take(60, cost, now).mark
+        if back_after is None:
+            expected.take(60, cost, now)
+        else:
+            heappush(steps, (now + back_after, number + 1, cost, mark))
+    return meter, expected, now
+
+
+@given(refunded_charges(LOWS))
+def test_a_refunded_charge_of_a_token_bucket_counts_as_never_made(charges):
+    meter, expected, now = play_refunds(charges)
+
+    assert expected.peek(60, 1, now)._replace(mark=0) == meter.peek(60, 1, now)._replace(mark=0)
+
+
+@given(refunded_charges(5 * LOWS))
+def test_refunds_never_leave_less_in_a_token_bucket_than_was_kept(charges):
+    meter, expected, now = play_refunds(charges)
+
+    assert expected.peek(60, 1, now).used <= meter.peek(60, 1, now).used
+    assert len(meter.lows) <= LOWS
+
+
+@pytest.mark.parametrize(("flying", "lasts"), [(1, SECOND), (20, SECOND // 3), (40, SECOND // 10), (45, 2 * SECOND)])
+def test_charges_that_are_all_refunded_never_use_a_token_bucket_up(flying, lasts):
+    """A token bucket of 60 per minute counts failures only: nothing fails, and nothing is refused."""
+    meter, now, number = TokenBucket(MINUTE), NOW, 0
+    answers = []
+    for _ in range(flying):
+        number += 1
+        heappush(answers, (now + number * 7919 % lasts, number, now))
+        meter.take(60, 1, now)
+    for _ in range(2_000):
+        now, _, mark = heappop(answers)
+        meter.refund(60, 1, mark, now)
+        number += 1
+        assert meter.peek(60, 1, now).fits
+        heappush(answers, (now + lasts // 2 + number * 7919 % lasts, number, meter.take(60, 1, now).mark))
 
 
 # --- A limit that changes -----------------------------------------------------------------------------------------
@@ -499,6 +561,29 @@ def test_a_limit_lowered_below_what_is_used_keeps_it_and_adds_nothing(algorithm)
     assert (False, 10) == (lowered.fits, lowered.used)
     assert not meter.peek(4, 1, lowered.retry_at - 1).fits
     assert meter.peek(4, 1, lowered.retry_at).fits
+
+
+@every_algorithm
+@given(data=st.data())
+def test_a_limit_that_is_lowered_admits_nothing_before_retry_at_and_something_at_it(algorithm, data):
+    history = data.draw(histories(algorithm))
+    meter, _ = play_to_nonempty(history)
+    size, now = data.draw(st.integers(1, history.size)), history.asks[-1].now
+    capacity = history.rate.burst or size
+    cost = data.draw(st.integers(1, capacity))
+    lowered = meter.peek(size, cost, now)
+
+    if not lowered.fits:
+        assert not meter.peek(size, cost, lowered.retry_at - 1).fits
+        assert meter.peek(size, cost, lowered.retry_at).fits
+        assert lowered.retry_at <= meter.idle_at()  # a store may drop a meter that is idle
+
+
+def test_a_token_bucket_that_is_lowered_is_free_within_a_window():
+    meter = TokenBucket(MINUTE)
+    meter.take(1000, 1000, NOW)
+
+    assert meter.peek(10, 1, NOW).retry_at <= NOW + MINUTE
 
 
 @every_algorithm

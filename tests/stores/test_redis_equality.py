@@ -281,7 +281,25 @@ def one_quota(both):
         both.clock.now += chance.choice([0] * 60 + [DAY, 20 * DAY])
 
 
-STORIES = (full_ring, step_back, other_law, refund_beside_reservation, one_quota)
+def token_bucket(both):
+    """Charge a token bucket of several sizes, and refund many of the charges while others are under way."""
+    chance, charged = random.Random(2), []
+    rate = Rate("exports", MINUTE, Algorithm.TOKEN_BUCKET, burst=60)
+    for _ in range(600):
+        part = Part(rate, chance.choice([30, 30, 30, 30, 60, 7]), chance.choice([1, 1, 1, 1, 3, 20]))
+        if len(charged) > chance.randint(0, 40):
+            refunded = charged.pop(chance.randrange(len(charged)))
+            both(Refund(ACCOUNT, None, rates=True, taken=(refunded,)))
+        line = both(Charge(ACCOUNT, (part,))).lines[0]
+        if line.taken:
+            charged.append((part, line))
+        both.clock.now += chance.choice([0, 1, SECOND // 7, SECOND // 3, SECOND, 2 * SECOND, -1])
+        if chance.random() < 0.005:
+            both.clock.now += chance.choice([MINUTE, -61 * SECOND])
+            charged.clear()
+
+
+STORIES = (full_ring, step_back, other_law, refund_beside_reservation, one_quota, token_bucket)
 
 
 @pytest.mark.parametrize("story", STORIES)
@@ -313,6 +331,11 @@ FAULTS = {
     "fixed: a limit is passed by one": ("fits = cost <= size - used, used = used, resets_at = ends", "fits = cost <= size - used + 1, used = used, resets_at = ends"),
     "token bucket: the remainder of a drain is lost": ("return tokens + high, low", "return tokens + high, 0"),
     "token bucket: a full bucket admits": ("(part.cost == space and low == 0)", "part.cost == space"),
+    "token bucket: a lowered limit drains slowly": ("local drain = math.max(part.size, meter.size)", "local drain = part.size"),
+    "token bucket: a refund knows no lows": ("each.at > mark and is_less(each.high", "false and is_less(each.high"),
+    "token bucket: a refund leaves the lows": ("if each.at > mark then\n      each.high", "if false then\n      each.high"),
+    "token bucket: other lows are merged": ("if share > closest then", "if share >= closest then"),
+    "token bucket: a step back keeps the lows": ("if meter.at - now > meter.window then\n    meter.lows = {}", "if false then\n    meter.lows = {}"),
     "quota: a limit is not reached": ("part.cost <= part.size - period.used or part.unlimited", "part.cost < part.size - period.used or part.unlimited"),
     "quota: refusals are not counted": ("deny(part.period, part.cost)", ""),
     "quota: a new anchor moves the start": ("return { start = last.start, ends = chosen", "return { start = ends[1], ends = chosen"),

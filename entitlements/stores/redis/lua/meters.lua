@@ -4,13 +4,14 @@
 -- key will live at least. Numbers take 8 bytes unless another size is given:
 --   1 sliding       head, total (4 bytes), 61 counts (4 bytes each): 264 bytes
 --   2 fixed         index, count: 24 bytes
---   3 token bucket  at, backlog in tokens and in token-microseconds below a token, size: 40 bytes
+--   3 token bucket  at, backlog in tokens and in token-microseconds below a token, size: 40 bytes;
+--                   then up to 16 lows of 20 bytes: instant, and a backlog as before, its tokens in 4 bytes
 -- A backlog in token-microseconds may exceed 2^53, so tokens and their remainder are kept apart.
 local peek_meter, take_meter, refund_meter
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
-local RING = 61
+local RING, LOWS = 61, 16
 local NO_COUNTS = string.rep('\0', RING * 4)
 
 -- Return the width of a bucket: a sixtieth of the window, rounded up.
@@ -34,9 +35,16 @@ local function stored_meter(part)
   elseif law == FIXED and length == 24 then
     meter.kept, meter.index, meter.count = unpack('>i8i8i8', text)
     check_numbers(field, meter.kept, meter.index, meter.count)
-  elseif law == TOKEN_BUCKET and length == 40 then
+  elseif law == TOKEN_BUCKET and length >= 40 and length <= 40 + 20 * LOWS and length % 20 == 0 then
     meter.kept, meter.at, meter.high, meter.low, meter.size = unpack('>i8i8i8i8i8', text)
     check_numbers(field, meter.kept, meter.at, meter.high, meter.low, meter.size)
+    meter.lows = {}
+    for at = 41, length, 20 do
+      local low = {}
+      low.at, low.high, low.low = unpack('>i8I4i8', text, at)
+      check_numbers(field, low.at, low.low)
+      meter.lows[#meter.lows + 1] = low
+    end
   else
     corrupt(field)
   end
@@ -49,7 +57,11 @@ local function pack_meter(meter)
   elseif meter.law == FIXED then
     return pack('>i8i8i8', meter.kept, meter.index, meter.count)
   end
-  return pack('>i8i8i8i8i8', meter.kept, meter.at, meter.high, meter.low, meter.size)
+  local lows = {}
+  for at, low in ipairs(meter.lows) do
+    lows[at] = pack('>i8I4i8', low.at, low.high, low.low)
+  end
+  return pack('>i8i8i8i8i8', meter.kept, meter.at, meter.high, meter.low, meter.size) .. table.concat(lows)
 end
 
 -- new_meter
@@ -58,7 +70,7 @@ local function new_meter(part)
     law = part.kind, window = part.window, kept = 0,
     width = width_of(part.window), head = -RING, total = 0, counts = NO_COUNTS,
     index = -2, count = 0,
-    at = 0, high = 0, low = 0, size = 1,
+    at = 0, high = 0, low = 0, size = 1, lows = {},
   }
 end
 
@@ -216,6 +228,11 @@ local function minus(high, low, other_high, other_low, window)
   return high, low
 end
 
+-- Return whether one backlog is less than another.
+local function is_less(high, low, other_high, other_low)
+  return high < other_high or high == other_high and low < other_low
+end
+
 -- TokenBucket._look
 local function bucket_look(meter, size)
   if meter.at - now > meter.window then
@@ -230,25 +247,50 @@ local function bucket_look(meter, size)
 end
 
 -- TokenBucket._line, from which Python computes used, retry_at and resets_at
-local function bucket_line(start, high, low, part, fits, taken)
+local function bucket_line(start, high, low, drain, part, fits, taken)
   return {
     fits = fits, mark = start, taken = taken,
-    bucket = { high = high, low = low, excess = part.cost - part.capacity, size = part.size, window = part.window },
+    bucket = { high = high, low = low, excess = part.cost - part.capacity, size = drain, window = part.window },
   }
 end
 
 -- TokenBucket.peek
 local function bucket_peek(meter, part)
-  local start, high, low = bucket_look(meter, part.size)
+  local drain = math.max(part.size, meter.size)
+  local start, high, low = bucket_look(meter, drain)
   local space = part.capacity - high
-  return bucket_line(start, high, low, part, part.cost < space or (part.cost == space and low == 0), 0)
+  return bucket_line(start, high, low, drain, part, part.cost < space or (part.cost == space and low == 0), 0)
+end
+
+-- TokenBucket._note_low
+local function note_low(meter, at, high, low)
+  local lows = meter.lows
+  while lows[1] and not is_less(lows[#lows].high, lows[#lows].low, high, low) do
+    lows[#lows] = nil
+  end
+  lows[#lows + 1] = { at = at, high = high, low = low }
+  if #lows > LOWS then
+    local upper, closest = nil, -1
+    for at = LOWS + 1, 2, -1 do
+      local share = lows[at - 1].high / (lows[at].high + 1)
+      if share > closest then
+        upper, closest = at, share
+      end
+    end
+    lows[upper].high, lows[upper].low = lows[upper - 1].high, lows[upper - 1].low
+    table.remove(lows, upper - 1)
+  end
 end
 
 -- TokenBucket.take
 local function bucket_take(meter, part)
-  local start, high, low = bucket_look(meter, part.size)
+  if meter.at - now > meter.window then
+    meter.lows = {}
+  end
+  local start, high, low = bucket_look(meter, math.max(part.size, meter.size))
+  note_low(meter, start, high, low)
   meter.size, meter.at, meter.high, meter.low = part.size, start, high + part.cost, low
-  return bucket_line(start, meter.high, low, part, true, part.cost)
+  return bucket_line(start, meter.high, low, part.size, part, true, part.cost)
 end
 
 -- TokenBucket.refund
@@ -256,12 +298,24 @@ local function bucket_refund(meter, size, cost, mark)
   if mark > meter.at or meter.at - now > meter.window then
     return 0
   end
-  local gone_high, gone_low = drained(math.max(size, meter.size), math.max(now, meter.at) - mark, meter.window)
-  local back_high, back_low = minus(cost, 0, gone_high, gone_low, meter.window)
-  if back_high > meter.high or (back_high == meter.high and back_low > meter.low) then
-    back_high, back_low = meter.high, meter.low
+  local _, back_high, back_low = bucket_look(meter, math.max(size, meter.size))
+  if is_less(cost, 0, back_high, back_low) then
+    back_high, back_low = cost, 0
+  end
+  local lows = meter.lows
+  for _, each in ipairs(lows) do
+    if each.at > mark and is_less(each.high, each.low, back_high, back_low) then
+      back_high, back_low = each.high, each.low
+    end
   end
   meter.high, meter.low = minus(meter.high, meter.low, back_high, back_low, meter.window)
+  meter.lows = {}
+  for _, each in ipairs(lows) do
+    if each.at > mark then
+      each.high, each.low = minus(each.high, each.low, back_high, back_low, meter.window)
+    end
+    note_low(meter, each.at, each.high, each.low)
+  end
   return back_high + (back_low > 0 and 1 or 0)
 end
 
