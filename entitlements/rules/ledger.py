@@ -81,10 +81,15 @@ class Ledger:
         return not (self.quotas or self.allocations or self.bookings)
 
     def is_idle(self, now: int) -> bool:
-        """Return True if all rates are as good as empty and all operations have expired."""
-        meters = all(meter.idle_at() <= now for meter in self.rates.values())
-        kept = (*self.operations.values(), *self.keyed_operations.values())
-        return meters and all(operation.expires <= now for operation in kept)
+        """Return True if nothing counts any more: rates as good as empty, periods over, nothing held or to be replayed."""
+        operations = (*self.operations.values(), *self.keyed_operations.values())
+        return (
+            all(meter.idle_at() <= now for meter in self.rates.values())
+            and all(quota.periods[0].end <= now for quota in self.quotas.values())
+            and not any(held.anonymous or held.holders for held in self.allocations.values())
+            and all(booking.expires <= now for booking in self.bookings.values())
+            and all(operation.expires <= now for operation in operations)
+        )
 
     def operation(self, id: str, now: int) -> Operation | None:
         """Return the record of an operation; None if there is none or it has expired."""

@@ -15,8 +15,8 @@ windows can touch, so any window of that length holds at most twice the limit.
 **Token bucket**: `burst` tokens that refill at limit / window. The law is GCRA's, kept as
 a backlog in token-microseconds, so that it is exact in integers even when the limit
 changes. Any window of that length holds at most burst + limit. What was taken under a
-larger limit drains at that one, so that a lowered limit locks nobody out for longer than
-burst / limit windows.
+larger limit drains at that one, so that a lowered limit refuses for burst / limit windows
+at most.
 
 A refunded charge counts as never made. For a token bucket that is more than its cost less
 what has drained since: others may have drained meanwhile. Without the charge the backlog

@@ -1,9 +1,9 @@
 """
 Embedded store: the records of one process in a dict behind a lock.
 
-It keeps at most `max_keys` records. A new record evicts an idle one, which holds only rates whose
-windows have passed. A counter that still counts is never evicted, because that would give its
-limit out again. A charge that finds no room gets the outcome of `when_full`.
+It keeps at most `max_keys` records. A new record evicts an idle one: its windows have passed, its
+periods are over, and it holds no units. A counter that still counts is never evicted, because that
+would give its limit out again. A charge that finds no room gets the outcome of `when_full`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _ADMITTED = Status.ADMITTED
 _new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
 
 _MAX_EXAMINED = 8
-"""Records that one order examines for an idle one; the next order examines others."""
+"""Records of each kind that one order examines for an idle one; the next order examines others."""
 
 _Key = str | tuple[str, str]
 """Key of a record: an account, or an account and a scope."""
@@ -79,16 +79,17 @@ class MemoryStore:
         self._clock = clock
         self._max_keys = max_keys
         self._when_full = Status.WAIVED if when_full == "allow" else Status.UNAVAILABLE
-        self._evictable: OrderedDict[_Key, Ledger] = OrderedDict()
-        """Records that hold only rates; the one examined longest ago comes first."""
-        self._permanent: dict[_Key, Ledger] = {}
+        self._rates: OrderedDict[_Key, Ledger] = OrderedDict()
+        """Records that hold only rates, which are idle sooner; the one examined longest ago comes first."""
+        self._counts: OrderedDict[_Key, Ledger] = OrderedDict()
+        """All other records, in the same order."""
         self._was_full = False
         self._lock = threading.Lock()
         renew_after_fork(self)
 
     def __len__(self) -> int:
         """Return the number of records."""
-        return len(self._evictable) + len(self._permanent)
+        return len(self._rates) + len(self._counts)
 
     def execute(self, order: Order, /) -> Answer:
         """Carry out one order under the lock."""
@@ -96,7 +97,7 @@ class MemoryStore:
             now = self._clock()
             if type(order) is Charge:
                 if order.is_one_rate and order.scope is None:
-                    found = self._evictable.get(order.account) or self._permanent.get(order.account)
+                    found = self._rates.get(order.account) or self._counts.get(order.account)
                     if found is not None:
                         rate, size, cost, _ = order.parts[0]
                         meter = found.rates.get(rate.meter_name)  # type: ignore[union-attr]
@@ -150,8 +151,8 @@ class MemoryStore:
     def _other(self, order: Order, now: int) -> Answer:
         key = account_of(order)
         if isinstance(order, Forget):
-            self._evictable.pop(key, None)
-            self._permanent.pop(key, None)
+            self._rates.pop(key, None)
+            self._counts.pop(key, None)
             return None
         found = self._find(key)
         ledger = found or Ledger()
@@ -190,32 +191,33 @@ class MemoryStore:
         return ledger if scope is None else self._find((account, scope)) or Ledger()
 
     def _find(self, key: _Key) -> Ledger | None:
-        return self._evictable.get(key) or self._permanent.get(key)
+        return self._rates.get(key) or self._counts.get(key)
 
     def _place(self, key: _Key, ledger: Ledger) -> None:
-        """Keep a record that holds anything; it stays evictable as long as it holds only rates."""
-        if key in self._permanent:
+        """Keep a record that holds anything."""
+        if key in self._counts:
             return
         if not ledger.rates_only:
-            self._evictable.pop(key, None)
-            self._permanent[key] = ledger
+            self._rates.pop(key, None)
+            self._counts[key] = ledger
         elif ledger.rates or ledger.operations or ledger.keyed_operations:
-            self._evictable[key] = ledger
+            self._rates[key] = ledger
 
     def _make_room(self, now: int, newcomers: int, spared: tuple[_Key, ...] = ()) -> bool:
         """Evict idle records until *newcomers* fit; a record that stays is examined last again."""
         excess = len(self) + newcomers - self._max_keys
         if not newcomers or excess <= 0:
             return True
-        for _ in range(min(len(self._evictable), _MAX_EXAMINED + excess)):
-            key = next(iter(self._evictable))
-            if key in spared or not self._evictable[key].is_idle(now):
-                self._evictable.move_to_end(key)
-                continue
-            del self._evictable[key]
-            excess -= 1
-            if excess == 0:
-                return True
+        for records in (self._rates, self._counts):
+            for _ in range(min(len(records), _MAX_EXAMINED + excess)):
+                key = next(iter(records))
+                if key in spared or not records[key].is_idle(now):
+                    records.move_to_end(key)
+                    continue
+                del records[key]
+                excess -= 1
+                if excess == 0:
+                    return True
         return False
 
 

@@ -1034,8 +1034,8 @@ def test_a_verb_that_counts_or_reads_raises_for_an_account_that_there_is_not(ver
     ent, _ = enforcer()
     with pytest.raises(UnknownAccount, match="pertra"):
         getattr(ent, verb)("pertra", *COUNTING[verb])
-    assert not (ent._store._permanent)
-    assert not (ent._store._evictable)
+    assert not (ent._store._counts)
+    assert not (ent._store._rates)
 
     ent.forget("pertra")
     assert ent.consume("pertra", "leads").reason is Reason.UNKNOWN_ACCOUNT

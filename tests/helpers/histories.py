@@ -12,7 +12,9 @@ from strategies import NOW
 
 from entitlements.model.answers import Answer
 from entitlements.model.charge import Order
+from entitlements.model.instants import DAY
 from entitlements.model.names import MAX_COUNT
+from entitlements.rules.periods import month_ends
 from entitlements.stores import MemoryStore
 from entitlements.stores.redis.decoding import decoder_of
 from entitlements.stores.redis.encoding import encode_call
@@ -93,21 +95,21 @@ def play(history: list[OrderTemplate], client, change=lambda script: script) -> 
 
 
 def check_lifetime(memory: MemoryStore, client, now: int) -> None:
-    """Check that a record of rates alone expires, but not before it is idle, and that others never do."""
-    ledger = memory._evictable.get(ACCOUNT) or memory._permanent.get(ACCOUNT)
+    """Check that a record stays while it holds units, and else expires once it is idle and its history is over."""
+    ledger = memory._find(ACCOUNT)
     left = client.pttl(account_key("ent", ACCOUNT))
     if ledger is None:
         assert left == -2
-        return
-    stays = ledger.bookings or any(quota.periods for quota in ledger.quotas.values())
-    if stays or any(held.used for held in ledger.allocations.values()):
+    elif ledger.bookings or any(held.used for held in ledger.allocations.values()):
         assert left == -1
-    elif left >= 0:
-        seconds, rest = client.time()
-        expires = seconds * 1000 + rest // 1000 + left - TIMES_MOVED
-        assert ledger.is_idle((expires + 2) * 1000) or expires * 1000 > MAX_COUNT
     elif left == -2:
         assert not ledger.rates
+        assert not ledger.quotas
         assert ledger.is_idle(now)
     else:
-        assert ledger.quotas or ledger.allocations
+        assert left >= 0
+        seconds, rest = client.time()
+        expires = (seconds * 1000 + rest // 1000 + left - TIMES_MOVED) * 1000
+        shown = [month_ends(None, quota.periods[0].end + 365 * DAY)[1] for quota in ledger.quotas.values()]
+        assert ledger.is_idle(expires + 2000) or expires > MAX_COUNT
+        assert expires + 2000 >= max(shown, default=0)

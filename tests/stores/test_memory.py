@@ -312,6 +312,83 @@ def test_a_record_that_came_to_hold_more_than_rates_is_never_evicted(clock):
     assert 4 == used(store, "acme", AGENTS)
 
 
+@pytest.mark.parametrize("months", [1, 6, 14, 36])
+def test_a_quota_whose_period_is_over_makes_room(clock, months):
+    store = MemoryStore(clock, max_keys=3)
+    for account in ("acme", "globex", "initech"):
+        consume(store, account, part(LEADS, 7), part(API))
+    for _ in range(months):
+        clock.now = ends_around(None, clock.now)[2]
+
+    newcomers = [
+        store.execute(
+            Charge(f"newcomer-{number}", (Part(LEADS, 10, 1, ends_around(None, clock.now)),), operation="o:1")
+        )
+        for number in range(4)
+    ]
+
+    assert [Status.ADMITTED] * 3 + [Status.UNAVAILABLE] == [each.status for each in newcomers]
+    assert 3 == len(store)
+
+
+def test_a_quota_is_live_to_the_last_microsecond_of_its_period(clock):
+    store = MemoryStore(clock, max_keys=1)
+    consume(store, "acme", part(LEADS))
+
+    clock.now = ends_around(None, NOW)[2] - 1
+    assert Status.UNAVAILABLE is consume(store, "globex", part(API))
+    clock.now += 1
+    assert Status.ADMITTED is consume(store, "globex", part(API))
+
+
+HOLDING = {
+    "units": Charge("acme", (part(AGENTS, 2),), operation="o:1"),
+    "a holder": Charge("acme", (part(AGENTS),), Verb.ASSIGN, operation="o:1", holder="ann"),
+    "a reservation": Charge("acme", (part(LEADS, 2), part(AGENTS)), Verb.RESERVE, operation="o:1", ttl=900 * DAY),
+}
+RETURNING = {
+    "units": Release("acme", "agents", 2),
+    "a holder": Unassign("acme", "agents", "ann"),
+    "a reservation": Settle("acme", "o:1", ()),
+}
+
+
+@pytest.mark.parametrize("what", HOLDING)
+def test_a_record_stays_while_it_holds_units_and_goes_when_they_are_back(clock, what):
+    store = MemoryStore(clock, max_keys=1)
+    store.execute(HOLDING[what])
+    clock.now += 800 * DAY
+
+    assert Status.UNAVAILABLE is consume(store, "globex", part(API))
+    store.execute(RETURNING[what])
+    clock.now += 200 * DAY
+    assert Status.ADMITTED is consume(store, "globex", part(API))
+
+
+def test_a_reservation_that_has_lapsed_makes_room(clock):
+    store = MemoryStore(clock, max_keys=1)
+    store.execute(Charge("acme", (part(AGENTS, 2),), Verb.RESERVE, operation="o:1", ttl=HOUR))
+
+    clock.now += HOUR - 1
+    assert Status.UNAVAILABLE is consume(store, "globex", part(API))
+    clock.now += 1
+    assert Status.ADMITTED is consume(store, "globex", part(API))
+
+
+def test_periods_that_are_over_make_room_although_live_records_are_older(clock):
+    store = MemoryStore(clock, max_keys=100)
+    for number in range(40):
+        consume(store, f"live-{number}", part(AGENTS, 3))
+    for number in range(60):
+        consume(store, f"over-{number}", part(LEADS))
+    clock.now += 60 * DAY
+
+    newcomers = [consume(store, f"newcomer-{number}", part(AGENTS)) for number in range(80)]
+
+    assert 60 == newcomers.count(Status.ADMITTED)
+    assert [3] * 40 == [used(store, f"live-{number}", AGENTS) for number in range(40)]
+
+
 def test_a_newcomer_of_an_account_and_a_scope_needs_room_for_both(clock):
     store = MemoryStore(clock, max_keys=2)
     consume(store, "acme", part(API))

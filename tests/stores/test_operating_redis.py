@@ -200,12 +200,13 @@ def test_full_memory_takes_accounts_away_unless_nothing_may_be_evicted(rack):
 # --- Keys ---------------------------------------------------------------------------------------------------------
 
 
-def test_only_accounts_with_nothing_but_rates_expire(valkey):
+def test_only_accounts_that_hold_units_do_not_expire(valkey):
     store = RedisStore(valkey.url)
     with valkey.client() as admin:
-        store.execute(Charge("acme", (Part(API, 100),)))
-        assert admin.pttl(account_key("ent", "acme")) > 0
-        store.execute(leads("acme"))
+        for charge in (Charge("acme", (Part(API, 100),)), leads("acme")):
+            store.execute(charge)
+            assert admin.pttl(account_key("ent", "acme")) > 0
+        store.execute(Charge("acme", (Part(Allocation("agents"), 10),), operation="o:1"))
         assert -1 == admin.pttl(account_key("ent", "acme"))
     store.close()
 

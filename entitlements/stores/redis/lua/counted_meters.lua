@@ -1,7 +1,7 @@
 -- Quotas and allocations: a translation of rules/counted_meters.py.
 --
 -- A period takes 48 bytes: start, end, size (-1: unlimited), used, reserved, denied.
--- An allocation takes 24 bytes: anonymous units, reserved units, number of holders.
+-- An allocation takes 24 bytes: anonymous units, reserved units, number of holders. It has none when all are 0.
 local KEPT_PERIODS, PERIOD = 13, 48
 local read_period, pack_period, get_list, running_period, write_period, settle_quota, refund_quota, quota_line,
   take_quota, deny, read_allocation, new_allocation, write_allocation, holder_field, peek_allocation, take_allocation,
@@ -25,7 +25,7 @@ end
 -- Return a list of records of *size* bytes each, or false if there is none.
 function get_list(field, size)
   local text = get(account, field)
-  if text and (#text == 0 or #text % size ~= 0) then
+  if text and (#text == 0 or #text % size ~= 0 or #text > KEPT_PERIODS * size) then
     corrupt(field)
   end
   return text
@@ -75,12 +75,18 @@ end
 -- QuotaMeter.write
 function write_period(name, period)
   local text = get(account, 'q' .. name)
-  if text and read_period('q' .. name, text).start ~= period.start then
+  local stored = text and read_period('q' .. name, text)
+  if stored and stored.start ~= period.start then
     local older = text .. (get_list('h' .. name, PERIOD) or '')
     put(account, 'h' .. name, sub(older, 1, (KEPT_PERIODS - 1) * PERIOD))
   end
   put(account, 'q' .. name, pack_period(period))
-  make_permanent()
+  local last = period.ends + HISTORY
+  if stored and stored.start == period.start and stored.ends == period.ends then
+    assured_until = math.max(assured_until, last)
+  else
+    keep_until(account, last, last)
+  end
 end
 
 -- QuotaMeter.find: apply *change* to a period and write it
@@ -167,8 +173,11 @@ function new_allocation()
 end
 
 function write_allocation(name, held)
-  put(account, 'a' .. name, pack('>i8i8i8', held.anonymous, held.reserved, held.holders))
-  make_permanent()
+  local field, is_used = 'a' .. name, held.anonymous + held.reserved + held.holders > 0
+  if is_used ~= (get(account, field) and true or false) then
+    count_in_use(is_used and 1 or -1)
+  end
+  put(account, field, is_used and pack('>i8i8i8', held.anonymous, held.reserved, held.holders))
 end
 
 function holder_field(name, holder)

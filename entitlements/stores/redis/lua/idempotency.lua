@@ -68,11 +68,11 @@ local function oldest(letter)
   return nil
 end
 
--- Remove an entry from its list. Place 0 is never free again: an empty account has no bookkeeping.
+-- Remove an entry from its list.
 local function remove_entry(letter, number)
   local list = LISTS[letter]
   put(account, letter .. number, false)
-  if number > 0 and number == book[list.tail] - 1 then
+  if number == book[list.tail] - 1 then
     book[list.tail] = number
   end
   book[list.count] = book[list.count] - 1
@@ -210,7 +210,6 @@ function add_booking(id, expires, taken)
   book_changed = true
   put(account, 'B' .. id, pack('>i8', expires) .. taken)
   rise(book.open, pack('>i8', expires) .. id)
-  make_permanent()
 end
 
 local function remove_booking(id)

@@ -14,16 +14,16 @@ if verb == 2 and keyed == 0 and count == 1 and id ~= '' and ARGV[3] == '' and by
   local now = time[1] * 1000000 + time[2]
   local found = redis.call('HMGET', key, 'm', 'q' .. name, 'b1', 'O' .. id, 'K' .. id, 'B' .. id)
   local book, text, lapsing = found[1], found[2], found[3]
-  local is_plain = book and #book == 45 and text and #text == 48 and not (found[4] or found[5] or found[6])
+  local is_plain = book and #book == 48 and text and #text == 48 and not (found[4] or found[5] or found[6])
   if is_plain and (not lapsing or #lapsing > 8 and unpack('>i8', lapsing) > now) then
-    local permanent, open, o_head, o_tail, o_count, k_head, k_tail, k_count = unpack('>BI4i8i8I4i8i8I4', book)
+    local in_use, open, o_head, o_tail, o_count, k_head, k_tail, k_count = unpack('>I4I4i8i8I4i8i8I4', book)
     local start, ends, sized, used, reserved, denied = unpack('>i8i8i8i8i8i8', text)
     local flags, size, cost, first, second, third, fourth = unpack('>Bi8i8i8i8i8i8', part, 2)
-    is_plain = permanent == 1 and 0 <= o_head and o_head <= o_tail and 0 <= k_head and k_head <= k_tail
-      and o_tail <= most and k_tail <= most
+    is_plain = 0 <= o_head and o_head + o_count <= o_tail and 0 <= k_head and k_head + k_count <= k_tail
+      and o_tail <= most and k_tail <= most and in_use + open + o_tail + k_tail > 0
       and 0 <= start and start <= now and now < ends and ends <= most and -1 <= sized and sized <= most
       and 0 <= reserved and reserved <= used and used <= most and 0 <= denied and denied <= most
-      and first <= now and now < fourth
+      and first <= now and ends == (now < second and second or now < third and third or fourth)
     local gone = {}
     -- _drop_expired: return the head and the length of a list without up to four expired ids; nil if one is missing
     local function swept(letter, record, head, tail, length)
@@ -54,7 +54,6 @@ if verb == 2 and keyed == 0 and count == 1 and id ~= '' and ARGV[3] == '' and by
     local is_unlimited = flags % 4 >= 2
     local fits = is_unlimited or cost <= size - used
     if is_plain and (fits or flags % 2 == 0) then
-      ends = now < second and second or now < third and third or fourth
       sized = is_unlimited and -1 or size
       if not fits then
         local waits = cost <= size
@@ -71,7 +70,7 @@ if verb == 2 and keyed == 0 and count == 1 and id ~= '' and ARGV[3] == '' and by
         'O' .. id, expires .. pack('>Bi8', 0, o_tail) .. sub(asked, 12) .. pack('>i8B', now, 1) .. line
           .. pack('>i8BBB', sized, 1, 4, #name) .. name,
         'o' .. o_tail, expires .. id,
-        'm', pack('>BI4i8i8I4i8i8I4', permanent, open, o_head, o_tail + 1, o_count + 1, k_head, k_tail, k_count))
+        'm', pack('>I4I4i8i8I4i8i8I4', in_use, open, o_head, o_tail + 1, o_count + 1, k_head, k_tail, k_count))
       if gone[1] then
         redis.call('HDEL', key, table_unpack(gone))
       end

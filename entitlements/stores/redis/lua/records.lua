@@ -6,17 +6,22 @@
 -- closes them. That search was half of a call's time.
 --
 -- Fields (the first byte is the kind; a limit's name, an id or a number follows):
---   m             bookkeeping: permanent, open reservations, then head, tail and length of two lists
+--   m             bookkeeping: allocations in use, open reservations, then head, tail and length of two lists
 --   r<law>:<window>:<rate>  meter of a rate (meters.lua)
 --   q<quota>      running period; h<quota> the periods before it, newest first (counted_meters.lua)
---   a<allocation> anonymous and reserved units, number of holders; u<allocation>:<holder> a holder
+--   a<allocation> anonymous and reserved units, number of holders, while there are any; u<allocation>:<holder> a holder
 --   O<id> K<id>   operation of the package, of a caller's key (idempotency.lua)
 --   o<n> k<n>     the same in order of arrival: time of expiry, and id
 --   B<id>         reservation; b<n> a heap of them by time of expiry and id; p<id> its place there
+--
+-- A record stays while it holds units. Otherwise it expires: not before its rates are idle and its operations
+-- have expired, and not before 12 periods have passed since that of its last charge.
 local pack, unpack, sub, table_unpack = struct.pack, struct.unpack, string.sub, unpack
 local MAX_COUNT = 9007199254740991 -- 2^53 - 1
+local HISTORY, LONGEST_PERIOD = 366 * 86400000000, 31 * 86400000000 -- 12 periods of a quota, and one
 local account, scope = KEYS[1], KEYS[2] or KEYS[1]
-local seen, changed, kept_until = { [account] = {}, [scope] = {} }, { [account] = {}, [scope] = {} }, {}
+local seen, changed = { [account] = {}, [scope] = {} }, { [account] = {}, [scope] = {} }
+local needed_until, wanted_until, assured_until = {}, {}, 0
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
@@ -72,36 +77,35 @@ end
 local book, book_changed
 local function load_book()
   if not book then
-    book = { permanent = 0, open = 0, o_head = 0, o_tail = 0, o_count = 0, k_head = 0, k_tail = 0, k_count = 0 }
+    book = { in_use = 0, open = 0, o_head = 0, o_tail = 0, o_count = 0, k_head = 0, k_tail = 0, k_count = 0 }
     local text = get(account, 'm')
     if text then
-      if #text ~= 45 then
+      if #text ~= 48 then
         corrupt('m')
       end
-      book.permanent, book.open, book.o_head, book.o_tail, book.o_count, book.k_head, book.k_tail, book.k_count =
-        unpack('>BI4i8i8I4i8i8I4', text)
-      check_numbers('m', book.o_head, book.o_tail - book.o_head, book.k_head, book.k_tail - book.k_head)
-      if book.permanent + book.o_tail + book.k_tail == 0 then
+      book.in_use, book.open, book.o_head, book.o_tail, book.o_count, book.k_head, book.k_tail, book.k_count =
+        unpack('>I4I4i8i8I4i8i8I4', text)
+      check_numbers('m', book.o_head, book.o_tail - book.o_head - book.o_count, book.o_tail,
+        book.k_head, book.k_tail - book.k_head - book.k_count, book.k_tail)
+      if book.in_use + book.open + book.o_tail + book.k_tail == 0 then
         corrupt('m')
       end
     end
+    book.stayed = book.in_use + book.open > 0
   end
   return book
 end
 
--- Keep the record of the account without expiry.
-local function make_permanent()
-  if load_book().permanent == 0 then
-    book.permanent = 2
-    book_changed = true
-  end
+-- Count an allocation that comes into use (1) or is no longer (-1).
+local function count_in_use(change)
+  load_book().in_use = book.in_use + change
+  book_changed = true
 end
 
--- Keep the record of *key* at least until *instant*.
-local function keep_until(key, instant)
-  if instant > (kept_until[key] or 0) then
-    kept_until[key] = instant
-  end
+-- Keep the record of *key* at least until *instant*; until *wanted* if its expiry must be set for that.
+local function keep_until(key, instant, wanted)
+  needed_until[key] = math.max(needed_until[key] or 0, instant)
+  wanted_until[key] = math.max(wanted_until[key] or 0, wanted or 2 * instant - now)
 end
 
 local function write_all(command, key, list)
@@ -110,12 +114,13 @@ local function write_all(command, key, list)
   end
 end
 
-local function flush_record(key)
+-- Write the fields of *key* that have changed, and its expiry; *has_stayed*: it had none.
+local function flush_record(key, stays, has_stayed)
   local life
-  if kept_until[key] and not (key == account and load_book().permanent > 0) then
+  if needed_until[key] and not stays then
     local left = redis.call('PTTL', key)
-    if left ~= -1 and now + left * 1000 < kept_until[key] then
-      life = math.min((kept_until[key] - now) / 1000 * 2 + 1, 1e15)
+    if has_stayed or left ~= -1 and now + left * 1000 < needed_until[key] then
+      life = math.min((wanted_until[key] - now) / 1000 + 1, 1e15)
       life = life - life % 1
     end
   end
@@ -136,16 +141,23 @@ local function flush_record(key)
   end
 end
 
--- Write what has changed; a record that has become permanent loses its expiry.
+-- Write what has changed.
 local function flush()
-  local becomes_permanent = book_changed and book.permanent == 2
+  local stays, stayed = false, false
+  if book then
+    stays, stayed = book.in_use + book.open > 0, book.stayed
+    if stayed and not stays then
+      local latest = now + LONGEST_PERIOD + HISTORY
+      keep_until(account, latest, latest)
+    end
+  end
   if book_changed then
-    book.permanent = math.min(book.permanent, 1)
-    put(account, 'm', pack('>BI4i8i8I4i8i8I4', book.permanent, book.open,
+    local is_empty = not stays and book.o_tail + book.k_tail == 0
+    put(account, 'm', not is_empty and pack('>I4I4i8i8I4i8i8I4', book.in_use, book.open,
       book.o_head, book.o_tail, book.o_count, book.k_head, book.k_tail, book.k_count))
   end
-  flush_record(account)
-  if becomes_permanent then
+  flush_record(account, stays or not stayed and (needed_until[account] or 0) <= assured_until, stayed)
+  if stays and not stayed then
     redis.call('PERSIST', account)
   end
   if scope ~= account then

@@ -79,8 +79,8 @@ local life
 local idle_at = (bucket + 61) * width
 if idle_at > kept then
   local left = redis.call('PTTL', key)
-  if left == -1 then
-    kept = 9007199254740991
+  if left == -1 then -- the record holds units: it lives for so long at least once it no longer does (`flush`)
+    kept = now + 397 * 86400000000
   else
     kept = math.min(now + left * 1000, 9007199254740991)
     if left < 0 or kept < idle_at then
