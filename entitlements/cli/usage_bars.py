@@ -53,19 +53,19 @@ def usage_lines(
 
 
 def _bar(meter: UsageMeter, characters: BarCharacters) -> str:
-    """Return the bar: full only if the limit is reached, empty only if nothing is used."""
+    """Return the bar: full only if the limit is reached, empty only if nothing is used or nothing limits it."""
     size, used, reserved = meter.usage.limit, meter.usage.used or 0, meter.usage.reserved
-    if not isinstance(size, int) or not size:
-        return (characters[2] if size is UNLIMITED else characters[0]) * WIDTH
+    if not isinstance(size, int):
+        return characters[2] * WIDTH
     filled = _cells(used, size)
     settled = min(filled, _cells(used - reserved, size))
     return characters[0] * settled + characters[1] * (filled - settled) + characters[2] * (WIDTH - filled)
 
 
 def _cells(used: int, size: int) -> int:
-    if used >= size:
-        return WIDTH
-    return max(1, used * WIDTH // size) if used > 0 else 0
+    if used <= 0:
+        return 0
+    return WIDTH if used >= size else max(1, used * WIDTH // size)
 
 
 def _style(meter: UsageMeter) -> str:

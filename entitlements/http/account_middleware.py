@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 
 from entitlements.handles import AsyncBoundAccount, BoundAccount
 from entitlements.http.account_lookup import AccountFinder, handle_of
-from entitlements.http.current import ACCOUNT, ENFORCER, serving
+from entitlements.http.current import ENFORCER, serving
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusals import check_on_denied, refuse
 from entitlements.model.callables import is_async, takes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from entitlements.async_enforcer import AsyncEnforcer
     from entitlements.enforcer import Enforcer
+    from entitlements.http.current import Handle
     from entitlements.http.identify import Identify
     from entitlements.http.refusals import OnDenied
     from entitlements.http.types import App, Receive, Scope, Send
@@ -77,14 +78,21 @@ class AccountMiddleware:
             return
         found = self._finder.find(scope)
         if not isinstance(found, HANDLE_TYPES):
-            waited = await found
-            if isinstance(waited, Refusal):
-                with serving(handle_of(scope)):
-                    await refuse(scope, receive, send, waited, headers=[], on_denied=self._on_denied)
+            loaded = await load_or_refuse(found, scope, receive, send, on_denied=self._on_denied)
+            if loaded is None:
                 return
-            found = waited
-        token = ACCOUNT.set(found)
-        try:
+            found = loaded
+        with serving(found):
             await self.app(scope, receive, send)
-        finally:
-            ACCOUNT.reset(token)
+
+
+async def load_or_refuse(
+    loading: Awaitable[Handle | Refusal], scope: Scope, receive: Receive, send: Send, *, on_denied: OnDenied | None
+) -> Handle | None:
+    """Return the account that is being loaded; answer the request and return None if it is refused."""
+    loaded = await loading
+    if not isinstance(loaded, Refusal):
+        return loaded
+    with serving(handle_of(scope)):
+        await refuse(scope, receive, send, loaded, headers=[], on_denied=on_denied)
+    return None

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from entitlements.http.account_lookup import AccountFinder, check_enforcer, handle_of
-from entitlements.http.account_middleware import HANDLE_TYPES, SERVED_TYPES, AccountMiddleware
+from entitlements.http.account_middleware import HANDLE_TYPES, SERVED_TYPES, AccountMiddleware, load_or_refuse
 from entitlements.http.current import ACCOUNT, serving
 from entitlements.http.lifespan import LifespanMiddleware
-from entitlements.http.problems import Problems, Refusal, check_switch
+from entitlements.http.problems import Problems, check_switch
 from entitlements.http.rate_limit_headers import HeaderStyle
-from entitlements.http.refusals import check_on_denied, refuse
+from entitlements.http.refusals import check_on_denied
 from entitlements.http.response import with_headers
 from entitlements.http.retry_after import DEFAULT_RETRY_AFTER_CAP
 from entitlements.http.root_path import prefix_checked_send, takes_empty_parameters
@@ -122,12 +122,10 @@ class EntitlementsMiddleware:
             return
         found = self._finder.find(scope)
         if not isinstance(found, HANDLE_TYPES):
-            waited = await found
-            if isinstance(waited, Refusal):
-                with serving(handle_of(scope)):
-                    await refuse(scope, receive, send, waited, headers=[], on_denied=self._on_denied)
+            loaded = await load_or_refuse(found, scope, receive, send, on_denied=self._on_denied)
+            if loaded is None:
                 return
-            found = waited
+            found = loaded
         token = ACCOUNT.set(found)
         try:
             enforcer = self._fast_path.enforcer

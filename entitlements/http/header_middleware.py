@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from entitlements.http.rate_limit_headers import HeaderStyle, RateLimitHeaders
-from entitlements.http.response import Response, merge_headers
+from entitlements.http.response import Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,10 +45,7 @@ class CollectedHeaders:
     @property
     def headers(self) -> Headers:
         """The headers to add to the response."""
-        headers: Headers = []
-        for decision in self._decisions:
-            headers = merge_headers(headers, self._encoder.of(decision))
-        return headers
+        return self._encoder.of_all(self._decisions)
 
 
 class HeaderMiddleware:

@@ -16,10 +16,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from entitlements.http.retry_after import DEFAULT_RETRY, DEFAULT_RETRY_AFTER_CAP, retry_after_of, seconds_to_wait
-from entitlements.model.decision_fields import is_enforced
+from entitlements.http.retry_after import (
+    DEFAULT_RETRY,
+    DEFAULT_RETRY_AFTER_CAP,
+    clock_offset,
+    retry_after_of,
+    seconds_to_wait,
+)
+from entitlements.model.decision_fields import is_enforced, receipt_of
 from entitlements.model.display import in_json
 from entitlements.model.names import FORBIDDEN, shown
 from entitlements.model.reasons import Reason
@@ -240,20 +247,28 @@ def _exceeded(decision: Decision) -> str:
     """Return the detail for an exceeded limit, without a figure that changes from call to call."""
     if decision.reason is Reason.NEVER_FITS:
         return f"The request needs more of {decision.feature!r} than the plan has in all{_remedy_clause(decision, 'has more')}."
-    if decision.reason is Reason.ALLOCATION_FULL:
-        return f"All of {decision.feature!r} is in use{_remedy_clause(decision, 'has more')}."
+    is_full = decision.reason is Reason.ALLOCATION_FULL
     if decision.used and decision.remaining:
-        return f"The request needs more of {decision.feature!r} than is left for now{_remedy_clause(decision, 'has more')}."
+        left = "is free" if is_full else "is left for now"
+        return f"The request needs more of {decision.feature!r} than {left}{_remedy_clause(decision, 'has more')}."
+    if is_full:
+        return f"All of {decision.feature!r} is in use{_remedy_clause(decision, 'has more')}."
     if decision.degraded:
         return f"{decision.feature!r} is counted apart for the moment, and the share of this server is used up."
     return f"All of {decision.feature!r} is used up for now{_remedy_clause(decision, 'has more')}."
+
+
+def _resets_at(decision: Decision) -> object:
+    """Return the reset on the clock of this process, in JSON."""
+    resets_at = decision.resets_at
+    return resets_at and in_json(resets_at + timedelta(microseconds=clock_offset(receipt_of(decision))))
 
 
 def _figures(decision: Decision) -> dict[str, object]:
     wait = decision.retry_after
     figures: dict[str, object] = {
         "limit": in_json(decision.limit), "used": decision.used, "remaining": in_json(decision.remaining),
-        "resets_at": in_json(decision.resets_at), "retry_after": None if wait is None else seconds_to_wait(decision),
+        "resets_at": _resets_at(decision), "retry_after": None if wait is None else seconds_to_wait(decision),
     }  # fmt: skip
     if _KINDS[decision.reason] == "quota-exceeded":
         figures["violated-policies"] = [

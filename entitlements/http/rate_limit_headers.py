@@ -13,6 +13,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from entitlements.http.retry_after import clock_offset
 from entitlements.model.decision import Decision
 from entitlements.model.decision_fields import fields_of, parts_of
 from entitlements.model.instants import SECOND
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from entitlements.http.types import Headers
     from entitlements.model.answers import Line
-    from entitlements.model.facts import Facts
+    from entitlements.model.facts import Facts, Receipt
 
 MAX_INTEGER = 999_999_999_999_999
 """Largest integer of a structured field (RFC 9651, section 3.3.1)."""
@@ -52,7 +53,8 @@ class RateLimitHeaders:
     Encodes rate limit headers; the part that all responses of a limit share is encoded once.
 
     Args:
-        style: Style of the headers. The older styles describe the limit with the smallest share left.
+        style: Style of the headers. The older styles describe one limit: the one that refused, else the one
+            with the smallest share left.
     """
 
     def __init__(self, style: HeaderStyle = HeaderStyle.DRAFT_11) -> None:
@@ -65,10 +67,16 @@ class RateLimitHeaders:
         style = self._style
         if style is _NONE:
             return []
-        _, _, facts, receipt, line, parts = fields_of(decision)
+        allowed, _, facts, receipt, line, parts = fields_of(decision)
         if parts is None and style is _DRAFT_11 and line is not None and line[1] is not None:
             return self.of_limit(facts, receipt[1], line)
-        return self._of_parts((decision,) if parts is None else parts)
+        return self._of_parts((decision,) if parts is None else parts, None if allowed else decision)
+
+    def of_all(self, decisions: Iterable[Decision]) -> Headers:
+        """Return the headers of a response to a request that made several charges, all of them allowed."""
+        if self._style is _DRAFT_11:
+            return [header for decision in decisions for header in self.of(decision)]
+        return [] if self._style is _NONE else self._of_parts([part for each in decisions for part in parts_of(each)])
 
     def after_refund(self, decision: Decision, *, rates: bool) -> Headers:
         """Return the headers after a refund of quotas and allocations, and with *rates* of rates too."""
@@ -76,7 +84,7 @@ class RateLimitHeaders:
             return []
         return self._of_parts([_after_refund(part, rates=rates) for part in parts_of(decision)])
 
-    def _of_parts(self, parts: Sequence[Decision]) -> Headers:
+    def _of_parts(self, parts: Sequence[Decision], refusal: Decision | None = None) -> Headers:
         style = self._style
         states = [each for each in map(self._state_of, parts) if each is not None]
         if not states:
@@ -84,13 +92,14 @@ class RateLimitHeaders:
         if style is _DRAFT_11:
             policies = b", ".join([each.encoded.policy[1] for each in states])
             return [(b"ratelimit-policy", policies), (b"ratelimit", b", ".join(map(_encode_state, states)))]
-        least = min(states, key=_share_left)
-        prefix = b"ratelimit" if style is HeaderStyle.DRAFT_06 else b"x-ratelimit"
-        reset = least.seconds if style is HeaderStyle.DRAFT_06 else -(-least.now // SECOND) + least.seconds
+        refused = None if refusal is None else self._state_of(refusal)
+        one = refused or min(states, key=_share_left)
+        is_draft_06 = style is HeaderStyle.DRAFT_06
+        prefix = b"ratelimit" if is_draft_06 else b"x-ratelimit"
         return [
-            (prefix + b"-limit", b"%d" % min(MAX_INTEGER, least.encoded.limit)),
-            (prefix + b"-remaining", b"%d" % least.remaining),
-            (prefix + b"-reset", b"%d" % reset),
+            (prefix + b"-limit", b"%d" % min(MAX_INTEGER, one.encoded.limit)),
+            (prefix + b"-remaining", b"%d" % one.remaining),
+            (prefix + b"-reset", b"%d" % (one.seconds if is_draft_06 else -(-one.until // SECOND))),
         ]
 
     @property
@@ -131,8 +140,7 @@ class RateLimitHeaders:
                 continue
             policies.append(encoded.policy[1])
             if reason is Reason.RATE_LIMITED and line.retry_at:
-                seconds = max(0, -((receipt.now - line.retry_at) // SECOND))
-                states.append(_encode_state(_LimitState(encoded, 0, seconds, receipt.now)))
+                states.append(_encode_state(_limit_state(encoded, 0, receipt, line.retry_at)))
         fields = ((b"ratelimit-policy", policies), (b"ratelimit", states))
         return [(name, b", ".join(items)) for name, items in fields if items]
 
@@ -144,9 +152,8 @@ class RateLimitHeaders:
         encoded = self._encoded_of(facts)
         if encoded is None:
             return None
-        now, until = receipt.now, line.resets_at if line.retry_at is None else line.retry_at
-        seconds = -((now - (until or 0)) // SECOND)
-        return _LimitState(encoded, max(0, min(encoded.limit - line.used, MAX_INTEGER)), max(0, seconds), now)
+        remaining = max(0, min(encoded.limit - line.used, MAX_INTEGER))
+        return _limit_state(encoded, remaining, receipt, line.resets_at if line.retry_at is None else line.retry_at)
 
     def _encoded_of(self, facts: Facts) -> _EncodedLimit | None:
         return self._encoded[facts] if facts in self._encoded else self._encode(facts)
@@ -176,12 +183,12 @@ class _EncodedLimit(NamedTuple):
 
 
 class _LimitState(NamedTuple):
-    """Units that remain of a limit, and the seconds for which no more than that can be used."""
+    """Units that remain of a limit, the seconds for which no more than that can be used, and their end in microseconds."""
 
     encoded: _EncodedLimit
     remaining: int
     seconds: int
-    now: int
+    until: int
 
 
 def _encode_limit(facts: Facts) -> _EncodedLimit | None:
@@ -194,10 +201,15 @@ def _encode_limit(facts: Facts) -> _EncodedLimit | None:
     if not NAME.fullmatch(definition.name):
         return None
     name = b'"%b"' % definition.name.encode("ascii")
-    window = b";w=%d" % max(1, definition.window // SECOND) if isinstance(definition, Rate) else b""
+    window = b";w=%d" % _window(definition, size) if isinstance(definition, Rate) else b""
     unit = b';qu="content-bytes"' if definition.unit == "byte" else b""
     policy = b"%b;q=%d%b%b" % (name, min(MAX_INTEGER, limit), unit, window)
     return _EncodedLimit(limit, (b"ratelimit-policy", policy), name + b";r=")
+
+
+def _window(rate: Rate, size: int) -> int:
+    """Return the seconds in which as many units as `q` come back: of a token bucket, in which its burst refills."""
+    return max(1, -(-rate.window * rate.capacity(size) // (size * SECOND))) if size else rate.window // SECOND
 
 
 def _after_refund(part: Decision, *, rates: bool) -> Decision:
@@ -212,5 +224,11 @@ def _encode_state(state: _LimitState) -> bytes:
     return b"%b%d;t=%d" % (state.encoded.prefix, state.remaining, state.seconds)
 
 
-def _share_left(state: _LimitState) -> float:
-    return state.remaining / state.encoded.limit if state.encoded.limit else 0.0
+def _limit_state(encoded: _EncodedLimit, remaining: int, receipt: Receipt, until: int | None) -> _LimitState:
+    until = max(receipt.now, until or 0)
+    return _LimitState(encoded, remaining, -((receipt.now - until) // SECOND), until + clock_offset(receipt))
+
+
+def _share_left(state: _LimitState) -> tuple[float, int]:
+    """Sort key of limits: the smaller share left comes first, then the longer wait."""
+    return state.remaining / state.encoded.limit if state.encoded.limit else 0.0, -state.seconds

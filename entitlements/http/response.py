@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from entitlements.http.types import Headers, Message, Receive, Send
 
@@ -88,13 +88,17 @@ def with_headers(send: Send, headers: Headers) -> Send:
     return send_with_headers
 
 
-def merge_headers(present: Headers, added: Headers) -> Headers:
+def merge_headers(present: Iterable[tuple[bytes, bytes]], added: Headers) -> Headers:
     """
     Return the headers of a response, *present*, with the rate limit headers *added*.
 
     Structured fields are lists, so a second line extends them. The older styles describe one
     limit: headers that a middleware further inside has set are kept.
+
+    Args:
+        present: Any iterable, as in ASGI; it is read once.
+        added: The headers of `RateLimitHeaders`.
     """
-    if added and added[0][0] in SINGLE_LIMIT_HEADERS and any(name == added[0][0] for name, _ in present):
-        return [*present]
-    return [*present, *added]
+    merged = [*present]
+    is_described = added and added[0][0] in SINGLE_LIMIT_HEADERS and any(name == added[0][0] for name, _ in merged)
+    return merged if is_described else merged + added

@@ -1,14 +1,16 @@
-"""The `Retry-After` header: whole seconds, rounded up, left out of a 429 above a cap."""
+"""The `Retry-After` header: whole seconds, rounded up, left out of a 429 above a cap; and instants on the clock of `Date`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from entitlements.clock import system_clock
 from entitlements.model.decision_fields import line_of, receipt_of
 from entitlements.model.instants import SECOND
 
 if TYPE_CHECKING:
     from entitlements.model.decision import Decision
+    from entitlements.model.facts import Receipt
 
 DEFAULT_RETRY = 1
 """Seconds of `Retry-After` when the wait is unknown."""
@@ -34,3 +36,15 @@ def retry_after_of(status: int, wait: int | None, cap: int) -> int | None:
     """Return the seconds of the header for a *status* and the *wait* before a retry, or None for no header."""
     is_sent = status == 503 or (status == 429 and wait is not None and wait <= cap)
     return wait if is_sent else None
+
+
+def clock_offset(receipt: Receipt) -> int:
+    """
+    Return the microseconds by which the clock of this process, and so of `Date`, is ahead of the store's.
+
+    0 where the clocks agree to within a second, so that a period ends for clients at midnight too; in memory both are one.
+    """
+    if receipt.via == "memory":
+        return 0
+    offset = system_clock() - receipt.now
+    return offset if abs(offset) >= SECOND else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -29,7 +29,16 @@ async def awaited(result: Any) -> Any:
 
 def header_values(scope: Scope, name: bytes) -> list[bytes]:
     """Return every value of a request header, in the order sent; *name* in lower case."""
-    return [value for key, value in scope.get("headers", ()) if key == name]
+    return [value for key, value in request_headers(scope) if key == name]
+
+
+def request_headers(scope: Scope) -> Sequence[tuple[bytes, bytes]]:
+    """Return the headers of a request. ASGI allows any iterable, and the application reads it too, so the scope gets a list."""
+    headers = scope.get("headers", ())
+    if isinstance(headers, list | tuple):
+        return headers
+    listed = scope["headers"] = [*headers]
+    return listed
 
 
 def respelled_paths(scope: Scope) -> list[str]:

@@ -135,6 +135,14 @@ def test_403_limit_reached_where_an_allocation_is_full(site):
     assert "retry-after" not in response.headers
 
 
+def test_403_of_an_allocation_that_has_room_for_less_says_so(site):
+    assert 200 == get(site, "/many?2").status_code
+    body = problem(get(site, "/many?2"))
+
+    assert (2, 1) == (body["used"], body["remaining"])
+    assert "The request needs more of 'agents' than is free; max has more." == body["detail"]
+
+
 def test_403_limit_reached_for_a_cost_that_can_never_fit(site):
     response = get(site, "/many?4")
 

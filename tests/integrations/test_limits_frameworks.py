@@ -157,6 +157,25 @@ def test_flask_limiter_admits_exactly_what_it_is_told_from_many_threads(valkey, 
     limiter.storage.close()
 
 
+@pytest.mark.parametrize("strategy", [SLIDING, TOKEN_BUCKET])
+@pytest.mark.parametrize("storage", ["entitlements+memory://", "valkey"])
+def test_a_client_of_flask_limiter_that_waits_for_retry_after_is_admitted(storage, strategy, request):
+    if storage == "valkey":
+        storage = f"entitlements+{request.getfixturevalue('valkey').url}?deadline=20"
+    app = flask.Flask(__name__)
+    limiter = flask_limiter.Limiter(
+        get_remote_address, app=app, storage_uri=storage, strategy=strategy, headers_enabled=True
+    )
+    app.get("/")(limiter.limit("4/second")(lambda: "here"))
+    with app.test_client() as client:
+        for _ in range(3):
+            while (response := client.get("/")).status_code == 200:
+                pass
+            time.sleep(int(response.headers["retry-after"]))
+            assert 200 == client.get("/").status_code
+    limiter.storage.close()
+
+
 def test_flask_limiter_deducts_from_one_of_two_limits_only_when_told(valkey):
     app, limiter = flask_app(f"entitlements+{valkey.url}")
     with app.test_client() as client:

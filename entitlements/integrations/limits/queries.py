@@ -62,7 +62,8 @@ class LimitQuery(NamedTuple):
         Return the units that remain, and when one unit fits again if none remain, else when all do.
 
         The wait is measured by the store's clock. The instant is on the caller's clock, with
-        which the caller compares it.
+        which the caller compares it, and rounded up to a whole second: Flask-Limiter makes
+        `Retry-After` of it by two truncations, which must not end before the wait does.
 
         Args:
             answer: The answer to `read`; None for a limit of 0.
@@ -75,7 +76,7 @@ class LimitQuery(NamedTuple):
         at = line.resets_at if line.fits else line.retry_at
         assert at is not None
         assert line.used is not None
-        return WindowStats((now + max(0, at - answer.now)) / SECOND, max(0, self.item.amount - line.used))
+        return WindowStats(-((-now - max(0, at - answer.now)) // SECOND), max(0, self.item.amount - line.used))
 
     def _part(self, cost: int, deadline: int) -> Part:
         return Part(_rate(self.algorithm, self.item.get_expiry(), deadline), self.item.amount, cost)
