@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from entitlements.handles import AsyncBoundAccount, BoundAccount
 from entitlements.http.account_lookup import AccountFinder, handle_of
 from entitlements.http.current import ENFORCER, serving
+from entitlements.http.eager import fails_at_start
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusals import check_on_denied, refuse
 from entitlements.model.callables import is_async, takes
@@ -44,6 +45,7 @@ class AccountMiddleware:
         TypeError: If `identify` is not callable, or the enforcer would block the loop.
     """
 
+    @fails_at_start
     def __init__(
         self,
         app: App,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from entitlements.http.account_lookup import AccountFinder, check_enforcer, handle_of
 from entitlements.http.account_middleware import HANDLE_TYPES, SERVED_TYPES, AccountMiddleware, load_or_refuse
 from entitlements.http.current import ACCOUNT, serving
+from entitlements.http.eager import fails_at_start
 from entitlements.http.lifespan import LifespanMiddleware
 from entitlements.http.problems import Problems, check_switch
 from entitlements.http.rate_limit_headers import HeaderStyle
@@ -38,8 +39,8 @@ class EntitlementsMiddleware:
     """
     `AccountMiddleware`, `RoutesMiddleware` and `LifespanMiddleware` in one.
 
-    Starlette's `app.add_middleware` builds a middleware at the first call only. Pass it
-    `checked(EntitlementsMiddleware, …)` of `entitlements.http.eager` to raise wrong options at once.
+    Starlette's `app.add_middleware` builds a middleware at the first call only: wrong options then fail the
+    start of the server. Pass it `checked(EntitlementsMiddleware, …)` of `entitlements.http.eager` to raise them at once.
 
     Args:
         app: The application.
@@ -63,6 +64,7 @@ class EntitlementsMiddleware:
         ValueError: If a rule can never match, or names something that the policy does not define.
     """
 
+    @fails_at_start
     def __init__(
         self,
         app: App,

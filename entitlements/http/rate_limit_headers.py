@@ -209,7 +209,9 @@ def _encode_limit(facts: Facts) -> _EncodedLimit | None:
 
 def _window(rate: Rate, size: int) -> int:
     """Return the seconds in which as many units as `q` come back: of a token bucket, in which its burst refills."""
-    return max(1, -(-rate.window * rate.capacity(size) // (size * SECOND))) if size else rate.window // SECOND
+    capacity = rate.capacity(size)
+    assert type(capacity) is int
+    return max(1, -(-rate.window * capacity // ((size or 1) * SECOND)))
 
 
 def _after_refund(part: Decision, *, rates: bool) -> Decision:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from entitlements.http.account_lookup import HANDLE_KEY, check_enforcer, handle_of
 from entitlements.http.account_middleware import SERVED_TYPES
 from entitlements.http.current import serving
+from entitlements.http.eager import fails_at_start
 from entitlements.http.problems import Problems, Refusal, check_switch
 from entitlements.http.rate_limit_headers import HeaderStyle
 from entitlements.http.refusals import check_on_denied, refuse
@@ -51,6 +52,7 @@ class RoutesMiddleware:
         ValueError: If a rule can never match, or names something that the policy does not define.
     """
 
+    @fails_at_start
     def __init__(
         self,
         app: App,

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
 
 import pytest
 import uvicorn
@@ -22,6 +27,8 @@ from entitlements.http.identify import api_key, client_ip
 from entitlements.http.problems import Problems
 from entitlements.http.routes import Route
 from entitlements.stores.errors import Misconfigured, Unreachable
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def enforcer():
@@ -122,12 +129,67 @@ def starts(app, lifespan):
     return asyncio.run(starting())
 
 
-def test_what_was_not_checked_keeps_a_server_from_starting_that_insists_on_the_lifespan():
-    right, wrong = site(), site()
+@pytest.mark.parametrize("lifespan", ["auto", "on"])
+@pytest.mark.parametrize("kind", [Starlette, FastAPI])
+@pytest.mark.parametrize(("options", "error", "words"), WRONG)
+def test_what_was_not_checked_keeps_a_server_from_starting(options, error, words, kind, lifespan):
+    right, wrong = kind(), kind()
+    options = {"enforcer": enforcer(), "identify": lambda _: "pro"} | options
     right.add_middleware(EntitlementsMiddleware, enforcer=enforcer(), identify=lambda _: "pro")
-    wrong.add_middleware(EntitlementsMiddleware, enforcer=enforcer(), identify=None)
+    wrong.add_middleware(EntitlementsMiddleware, **options)
 
-    assert (True, False) == (starts(right, "on"), starts(wrong, "on"))
+    assert (True, False) == (starts(right, lifespan), starts(wrong, lifespan))
+    (told,) = asyncio.run(exchange(wrong, {"type": "lifespan.startup"}, type="lifespan"))
+    assert "lifespan.startup.failed" == told["type"]
+    assert re.search(words, told["message"])
+
+
+class Own(EntitlementsMiddleware):
+    """A middleware of a program, built on ours."""
+
+    def __init__(self, app, **options):
+        super().__init__(app, enforcer=enforcer(), **options)
+
+
+@pytest.mark.parametrize(
+    ("middleware", "options"),
+    [
+        (AccountMiddleware, {"enforcer": enforcer(), "identify": "x-api-key"}),
+        (RoutesMiddleware, {"enforcer": enforcer(), "routes": [Route("/a", requires={"ssso"})]}),
+        (EntitlementsMiddleware, {"enforcer": enforcer()}),  # no identify
+        (partial(EntitlementsMiddleware, enforcer=enforcer()), {"identify": 5}),
+        (Own, {"identify": 5}),
+    ],
+)
+def test_any_middleware_of_ours_that_cannot_be_built_keeps_a_server_from_starting(middleware, options):
+    app = site()
+    app.add_middleware(middleware, **options)
+
+    assert not starts(app, "auto")
+
+
+PROGRAM = """
+import uvicorn
+from starlette.applications import Starlette
+from entitlements import AsyncEnforcer, Policy
+from entitlements.http.asgi import EntitlementsMiddleware
+enforcer = AsyncEnforcer(Policy.load("policies/minimal.yaml"), accounts={})
+app = Starlette()
+app.add_middleware(EntitlementsMiddleware, enforcer=enforcer, identify=None)
+uvicorn.run(app, port=0)
+"""
+
+
+def test_a_real_server_does_not_start_with_a_wrong_option_and_says_why():
+    ended = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, timeout=300, check=False)
+
+    assert 3 == ended.returncode  # as of uvicorn where the startup failed
+    assert b"identify None must be a callable" in ended.stderr
+
+
+async def test_a_middleware_that_is_built_in_a_running_loop_raises_at_its_line():
+    with pytest.raises(TypeError, match="identify None"):
+        EntitlementsMiddleware(site(), enforcer=enforcer(), identify=None)
 
 
 class UnreachableStore:
