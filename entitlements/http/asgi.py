@@ -19,9 +19,10 @@ from entitlements.http.rate_limit_headers import HeaderStyle
 from entitlements.http.refusals import check_on_denied
 from entitlements.http.response import with_headers
 from entitlements.http.retry_after import DEFAULT_RETRY_AFTER_CAP
-from entitlements.http.root_path import prefix_checked_send, takes_empty_parameters
+from entitlements.http.root_path import takes_empty_parameters
 from entitlements.http.route_middleware import RoutesMiddleware
 from entitlements.http.routes import Route, RouteTable, route_of
+from entitlements.http.startup_checks import startup_checked_send
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -112,7 +113,7 @@ class EntitlementsMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
         if scope["type"] not in SERVED_TYPES:
-            await self._lifespan(scope, receive, prefix_checked_send(scope, send, self._table))
+            await self._lifespan(scope, receive, startup_checked_send(self.app, scope, send, self._table))
             return
         route = route_of(self._table, scope) if self._table.routes else self._table.default
         if route is None:

@@ -13,14 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from entitlements.http.types import Message, Scope, Send
     from entitlements.rules.route_matching import RouteTable
 
 WRAPPED_ATTRIBUTES = ("app", "_app", "application", "__wrapped__", "__self__")
 """Attributes in which middlewares and wrappers usually keep the application inside."""
-
-STARTED = "lifespan.startup.complete"
-FAILED = "lifespan.startup.failed"
 
 
 def wrapped_apps(app: Any) -> Iterator[object]:
@@ -30,6 +26,16 @@ def wrapped_apps(app: Any) -> Iterator[object]:
         seen.add(id(app))
         yield app
         app = next((each for name in WRAPPED_ATTRIBUTES if (each := getattr(app, name, None)) is not None), None)
+
+
+def flat_routes(routes: Any) -> Iterator[Any]:
+    """Yield the routes of an application of Starlette or FastAPI, those of included routers with their prefix."""
+    for route in routes if isinstance(routes, list | tuple) else ():
+        included = getattr(route, "effective_route_contexts", None)
+        if included is None:
+            yield route
+        else:
+            yield from (each if each.starlette_route is None else each.starlette_route for each in included())
 
 
 def takes_empty_parameters(app: object) -> bool:
@@ -50,39 +56,11 @@ def check_prefix(app: object, table: RouteTable) -> None:
     """
     if table.routes:
         for prefix in _prefixes(app, "", set()):
-            raise _prefix_error(prefix, table)
+            raise prefix_error(prefix, table)
 
 
-def prefix_checked_send(scope: Scope, send: Send, table: RouteTable) -> Send:
-    """
-    Return a `send` for a lifespan scope that fails the start of an application that has set a prefix by then.
-
-    It detects applications that `check_prefix` could not see: behind a function, or mounted later.
-    """
-    outer, root = scope.get("app"), scope.get("root_path", "")
-
-    is_failed = False
-
-    async def checked_send(message: Message) -> None:
-        nonlocal is_failed
-        if is_failed:  # the application reports the same error once more
-            return
-        if message["type"] == STARTED and table.routes:
-            try:
-                if scope.get("app") is not outer:
-                    check_prefix(scope["app"], table)
-                if scope.get("root_path", "") != root:
-                    raise _prefix_error(scope["root_path"], table)
-            except ValueError as error:
-                is_failed = True
-                await send({"type": FAILED, "message": str(error)})
-                raise
-        await send(message)
-
-    return checked_send
-
-
-def _prefix_error(prefix: str, table: RouteTable) -> ValueError:
+def prefix_error(prefix: str, table: RouteTable) -> ValueError:
+    """Return the error for an application inside that sets *prefix*."""
     return ValueError(
         f"an application inside has root_path={prefix!r}: a path with that prefix and without it is one route to it, and"
         f" two to {table.routes[0]}; put the middleware inside of it (app.add_middleware), or leave root_path to the"
@@ -106,9 +84,6 @@ def _prefixes(app: Any, mounted: str, seen: set[int]) -> Iterator[str]:
 
 def _mounted_prefixes(routes: Any, mounted: str, seen: set[int]) -> Iterator[str]:
     """Yield the prefixes of mounted applications."""
-    for route in routes if isinstance(routes, list | tuple) else ():
-        path = getattr(route, "path", "")
-        yield from _prefixes(getattr(route, "app", None), mounted + (path if hasattr(route, "routes") else ""), seen)
-        included = getattr(route, "effective_route_contexts", None)
-        if included is not None:
-            yield from _mounted_prefixes([getattr(each, "starlette_route", None) for each in included()], mounted, seen)
+    for route in flat_routes(routes):
+        path = getattr(route, "path", "") if hasattr(route, "routes") else ""
+        yield from _prefixes(getattr(route, "app", None), mounted + path, seen)

@@ -14,8 +14,9 @@ from entitlements.http.rate_limit_headers import HeaderStyle
 from entitlements.http.refusals import check_on_denied, refuse
 from entitlements.http.request_charge import RequestCharger
 from entitlements.http.response import with_headers
-from entitlements.http.root_path import check_prefix, prefix_checked_send, takes_empty_parameters
+from entitlements.http.root_path import check_prefix, takes_empty_parameters
 from entitlements.http.routes import Route, RouteTable, route_of
+from entitlements.http.startup_checks import startup_checked_send
 from entitlements.model.decision_fields import fields_of
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class RoutesMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
         if scope["type"] not in SERVED_TYPES:
-            await self.app(scope, receive, prefix_checked_send(scope, send, self._table))
+            await self.app(scope, receive, startup_checked_send(self.app, scope, send, self._table))
             return
         route = route_of(self._table, scope)
         if route is None:

@@ -8,7 +8,16 @@ from types import MappingProxyType
 from typing import Any
 
 from entitlements.model.callables import is_async, takes
-from entitlements.model.names import check_count
+from entitlements.model.names import check_count, nearest
+
+_METHODS = """
+ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT CONNECT COPY DELETE GET HEAD LABEL LINK LOCK MERGE MKACTIVITY MKCALENDAR
+MKCOL MKREDIRECTREF MKWORKSPACE MOVE OPTIONS ORDERPATCH PATCH POST PROPFIND PROPPATCH PUT QUERY REBIND REPORT SEARCH
+TRACE UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL
+M-SEARCH NOTIFY PURGE SOURCE SUBSCRIBE UNSUBSCRIBE
+"""
+METHODS = frozenset(_METHODS.split())
+"""The methods of IANA's HTTP Method Registry, and in the last line those that servers parse without registration."""
 
 Cost = int | Callable[[Any], int]
 """Units, or a callable that computes them from the ASGI scope; 0 charges nothing."""
@@ -71,9 +80,11 @@ def _methods(methods: Collection[str]) -> frozenset[str]:
     found = frozenset(_words(methods, "methods"))
     if not found:
         raise ValueError("methods are empty, so the route can never match; name some, or leave methods out for all")
-    wrong = sorted(each for each in found if not (each.isascii() and each.isalpha() and each.isupper()))
-    if wrong:
-        raise ValueError(f"method {wrong[0]!r} must be in capital letters; write {wrong[0].upper()!r}")
+    for each in sorted(found - METHODS):
+        if each.upper() in METHODS:
+            raise ValueError(f"method {each!r} must be in capital letters; write {each.upper()!r}")
+        cure = nearest(each, METHODS) or "; name others, or leave methods out for all"
+        raise ValueError(f"method {each!r} is no method of HTTP, so the route would never match{cure}")
     return found | ({"HEAD"} if "GET" in found else set())
 
 

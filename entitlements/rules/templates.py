@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import zip_longest
 
 _PARAMETER = re.compile(r"{([a-zA-Z_][a-zA-Z0-9_]*)(?::([a-zA-Z_][a-zA-Z0-9_]*))?}")
 _PATTERNS = {
@@ -74,6 +75,16 @@ def covering_pattern(template: str) -> re.Pattern[str]:
 def outline(template: str) -> str:
     """Return the outline of a template: one sign in place of each parameter."""
     return _pattern_text(template, _SIGNS, literal=str)
+
+
+def overlap(one: str, other: str) -> bool:
+    """Return False if no path matches both templates, with or without a slash at its end; True if some may."""
+    for each, that in zip_longest(one.rstrip("/").split("/"), other.rstrip("/").split("/")):
+        if ":path}" in f"{each}{that}":
+            return True
+        if each is None or that is None or (each != that and "{" not in each + that):
+            return False
+    return True
 
 
 def _pattern_text(template: object, by: dict[str, str], *, literal: Callable[[str], str]) -> str:

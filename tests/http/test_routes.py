@@ -16,7 +16,7 @@ from entitlements.http.fastapi import consume
 from entitlements.http.routes import Route, RouteTable
 from entitlements.http.types import path_of
 from entitlements.rules.route_matching import DEFAULT_ROUTE
-from entitlements.rules.templates import compile_template, covering_pattern, outline
+from entitlements.rules.templates import compile_template, covering_pattern, outline, overlap
 
 KINDS = ["", ":str", ":path", ":int", ":float", ":uuid"]
 segments = st.one_of(
@@ -183,6 +183,32 @@ def test_the_path_below_a_mount_is_what_starlettes_router_sees(path, root):
     assert get_route_path(scope) == path_of(scope)
 
 
+@given(templates(), templates(), paths)
+def test_templates_that_match_one_path_overlap(one, other, path):
+    if compile_template(one).match(path) and compile_path(other)[0].match(path):
+        assert overlap(one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("/v1/leads", "/v1/leads", True),
+        ("/v1/leads/", "/v1/leads", True),
+        ("/v1/leads", "/v1/lead", False),
+        ("/v1/leads", "/v1/leads/{id}", False),
+        ("/v1/{what}", "/{version}/leads", True),
+        ("/v1/{what}", "/v2/{what}", False),
+        ("/v1/{rest:path}", "/v1/leads/{id}", True),
+        ("/v1/{rest:path}", "/v2/leads", False),
+        ("/{rest:path}", "/", True),
+        ("/files/{name}.json", "/files/{id}", True),
+        ("/V1/leads", "/v1/leads", False),
+    ],
+)
+def test_templates_overlap_unless_a_segment_keeps_them_apart(one, other, expected):
+    assert (expected, expected) == (overlap(one, other), overlap(other, one))
+
+
 @given(st.lists(templates(), min_size=2, max_size=4, unique=True), paths)
 def test_no_rule_that_a_request_needs_is_called_unreachable(written, path):
     """No path matches a rule that a table reports as unreachable."""
@@ -201,6 +227,14 @@ def test_no_rule_that_a_request_needs_is_called_unreachable(written, path):
         (lambda: Route("/a", methods=[]), "can never match"),
         (lambda: Route("/a", methods="GET"), "must be a set or a list"),
         (lambda: Route("/a", methods=["get"]), "write 'GET'"),
+        (
+            lambda: Route("/a", methods={"PSOT"}),
+            "'PSOT' is no method of HTTP, so the route would never match; did you mean 'POST'?",
+        ),
+        (
+            lambda: Route("/a", methods={"BREW"}),
+            "'BREW' is no method of HTTP, so the route would never match; name others, or",
+        ),
         (lambda: Route("/a", requires="sso"), "must be a set or a list"),
         (lambda: Route("/a", consumes={"api": 0}), "cost of 'api' 0"),
         (lambda: Route("/a", consumes={"api": True}), "cost of 'api' True"),

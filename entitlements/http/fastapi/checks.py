@@ -16,6 +16,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import Match, Mount
 
 from entitlements.http.routes import Route
+from entitlements.model.routes import METHODS
 from entitlements.rules.route_matching import unknown_names
 
 if TYPE_CHECKING:
@@ -82,4 +83,4 @@ def _rules_of(dependant: Dependant) -> Iterator[tuple[Callable[..., Any], Route]
 
 def _methods_of(route: RouteContext) -> set[str] | None:
     """Return the methods of a route that a rule can have; None for a websocket."""
-    return {each for each in route.methods or () if each.isascii() and each.isalpha() and each.isupper()} or None
+    return set(route.methods or ()) & METHODS or None
