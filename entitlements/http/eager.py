@@ -14,6 +14,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from entitlements.http.types import App, Receive, Scope, Send
 
+__all__ = ["checked"]
+
 MiddlewareOptions = ParamSpec("MiddlewareOptions")
 Middleware = TypeVar("Middleware")
 

@@ -2,9 +2,10 @@
 FastAPI: dependencies that gate and charge single endpoints.
 
 Begin with `dependencies.py`. `checks` checks the dependencies against the policy at startup, `charges` computes
-the charge of a request, `handlers` answers refusals, `openapi` documents them.
+the charge of a request, `openapi` documents the answers to refusals.
 """
 
+from entitlements.http.error_refusals import AccountRequired
 from entitlements.http.fastapi.dependencies import (
     CurrentAccount,
     CurrentEntitlements,
@@ -16,7 +17,6 @@ from entitlements.http.fastapi.dependencies import (
     require,
     snapshot,
 )
-from entitlements.http.fastapi.handlers import AccountRequired
 from entitlements.http.fastapi.openapi import responses
 
 __all__ = [

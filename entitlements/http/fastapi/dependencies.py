@@ -39,10 +39,11 @@ from entitlements.handles import AsyncBoundAccount, BoundAccount
 from entitlements.http.account_lookup import handle_of
 from entitlements.http.costs import BadRequest
 from entitlements.http.current import ENFORCER
+from entitlements.http.error_refusals import AccountRequired, UnknownAccountDenied
+from entitlements.http.exception_handlers import install_handlers
 from entitlements.http.fastapi.charges import charge_denial, charge_of, check_dependency_scope, endpoint_denial
 from entitlements.http.fastapi.checks import RULE, check_dependencies
-from entitlements.http.fastapi.handlers import AccountRequired, UnknownAccountDenied, add_to_mounted, handlers
-from entitlements.http.header_middleware import HEADERS_KEY, RESPONSE_KEY, HeaderMiddleware
+from entitlements.http.header_middleware import HEADERS_KEY, RESPONSE_KEY
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.rate_limit_headers import HeaderStyle, rate_limit_headers
 from entitlements.http.routes import Route
@@ -188,12 +189,8 @@ def install(
         problems: Renders refusals.
         headers: Style of the rate limit headers, independent of the middleware's.
     """
-    style = HeaderStyle(headers)
     problems = problems or Problems()
-    added = handlers(problems, style)
-    for error, handler in added.items():
-        app.add_exception_handler(error, handler)
-    app.add_middleware(HeaderMiddleware, style=style, on_first_scope=lambda: add_to_mounted(app.routes, added))
+    install_handlers(app, problems, HeaderStyle(headers))
     _check_at_startup(app)
 
     def unknown_account_refusal(scope: Scope, policy: PolicyData) -> Refusal | None:

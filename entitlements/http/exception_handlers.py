@@ -1,4 +1,4 @@
-"""Exception handlers: answer the errors that dependencies raise, also in mounted applications."""
+"""Exception handlers of Starlette: answer the errors that verbs and dependencies raise, also in mounted applications."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from fastapi.requests import HTTPConnection
-from fastapi.routing import iter_route_contexts
 from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from entitlements.errors import AccountError, AccountsUnavailable, Denied, StoreError
-from entitlements.http.costs import BadRequest
-from entitlements.http.header_middleware import RESPONSE_KEY
+from entitlements.http.error_refusals import REFUSED_ERRORS, error_headers, error_refusal
+from entitlements.http.header_middleware import RESPONSE_KEY, HeaderMiddleware
 from entitlements.http.problems import Problems, Refusal
-from entitlements.http.rate_limit_headers import HeaderStyle, rate_limit_headers
+from entitlements.http.rate_limit_headers import HeaderStyle
 from entitlements.http.refusals import refuse
+from entitlements.http.root_path import flat_routes
 from entitlements.http.types import Headers, Message
 from entitlements.http.websocket_messages import POLICY_VIOLATION
-from entitlements.model.decision import Decision
 
 Handler = Callable[[Any, Exception], Awaitable[Any]]
 Handlers = Mapping[type[Exception], Handler]
@@ -31,57 +29,32 @@ CLOSED = {WebSocketState.DISCONNECTED, WebSocketState.RESPONSE}
 """States in which a websocket takes no more messages."""
 
 
-class AccountRequired(Exception):
-    """A dependency needs the account of a request, and no middleware has found one."""
-
-
-class UnknownAccountDenied(Denied):
+def install_handlers(app: Starlette, problems: Problems, style: HeaderStyle) -> None:
     """
-    The denial of an unknown account.
+    Install the exception handlers in *app*, and in the applications that it mounts before it serves its first scope.
 
     Args:
-        decision: The decision.
-        rendered: The one to render instead; None if there is none.
+        app: The application, before it has started.
+        problems: Renders refusals.
+        style: Style of the rate limit headers.
     """
 
-    def __init__(self, decision: Decision, rendered: Decision | None) -> None:
-        super().__init__(decision)
-        self.rendered = rendered
+    async def handle(connection: HTTPConnection, error: Exception) -> Response | None:
+        return await _answer(connection, error_refusal(error, problems), error_headers(error, style))
+
+    handlers: Handlers = dict.fromkeys(REFUSED_ERRORS, handle)
+    for error, handler in handlers.items():
+        app.add_exception_handler(error, handler)
+    app.add_middleware(HeaderMiddleware, style=style, on_first_scope=lambda: _add_to_mounted(app.routes, handlers))
 
 
-def handlers(problems: Problems, style: HeaderStyle) -> Handlers:
-    """Return the exception handlers; *problems* renders refusals, *style* is that of the rate limit headers."""
-
-    async def denied(connection: HTTPConnection, error: Exception) -> Response | None:
-        assert isinstance(error, Denied)
-        rendered = error.rendered if isinstance(error, UnknownAccountDenied) else None
-        refusal = problems.refused(error.decision, rendered)
-        return await _answer(connection, refusal, rate_limit_headers(error.decision, style))
-
-    def handler(refusal: Callable[[], Refusal]) -> Handler:
-        async def handle(connection: HTTPConnection, _: Exception) -> Response | None:
-            return await _answer(connection, refusal())
-
-        return handle
-
-    return {
-        Denied: denied,
-        BadRequest: handler(problems.bad_request),
-        AccountRequired: handler(problems.account_required),
-        StoreError: handler(problems.unavailable),
-        AccountError: handler(problems.unavailable),
-        AccountsUnavailable: handler(problems.unavailable),
-    }
-
-
-def add_to_mounted(routes: Sequence[BaseRoute], handlers: Handlers) -> None:
+def _add_to_mounted(routes: Sequence[BaseRoute], handlers: Handlers) -> None:
     """
     Add the handlers to every mounted application, unless it has its own.
 
     They take effect only before its first request: Starlette copies the handlers then.
     """
-    for route in iter_route_contexts(routes):
-        mount = route.original_route
+    for mount in flat_routes(routes):
         if isinstance(mount, Mount):
             app: Any = mount.app
             while app is not None and not isinstance(app, Starlette):  # a middleware around it
@@ -89,16 +62,16 @@ def add_to_mounted(routes: Sequence[BaseRoute], handlers: Handlers) -> None:
             if app is not None:
                 for error, handler in handlers.items():
                     app.exception_handlers.setdefault(error, handler)
-            add_to_mounted(mount.routes, handlers)
+            _add_to_mounted(mount.routes, handlers)
 
 
-async def _answer(connection: HTTPConnection, refusal: Refusal, headers: Headers | None = None) -> Response | None:
+async def _answer(connection: HTTPConnection, refusal: Refusal, headers: Headers) -> Response | None:
     """Return the response to a request; a websocket is answered directly."""
     if isinstance(connection, WebSocket):
-        await _refuse_websocket(connection, refusal, headers or [])
+        await _refuse_websocket(connection, refusal, headers)
         return None
     response = Response(refusal.content, refusal.status)
-    response.raw_headers = [*refusal.headers, *(headers or ()), (b"content-length", b"%d" % len(refusal.content))]
+    response.raw_headers = [*refusal.headers, *headers, (b"content-length", b"%d" % len(refusal.content))]
     return response
 
 

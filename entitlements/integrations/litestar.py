@@ -1,0 +1,55 @@
+"""
+Litestar: answers refusals that an application raises with their problem documents.
+
+    app = Litestar([...], exception_handlers=exception_handlers())
+
+Then `raise_for_denied()` in a route handler is answered as the middleware answers a refusal. Litestar calls
+no exception handlers for websockets: it closes them with 4500.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+try:
+    from litestar import Request, Response
+except ModuleNotFoundError as error:
+    what = f"entitlements.integrations.litestar needs Litestar ({error}): pip install 'entitlements[litestar]'"
+    raise ModuleNotFoundError(what, name=error.name) from None
+
+from entitlements.http.error_refusals import REFUSED_ERRORS, error_headers, error_refusal
+from entitlements.http.problems import Problems
+from entitlements.http.rate_limit_headers import HeaderStyle
+
+__all__ = ["exception_handlers"]
+
+Handler = Callable[[Request[Any, Any, Any], Exception], Response[bytes]]
+
+
+def exception_handlers(
+    *, problems: Problems | None = None, headers: HeaderStyle | str = HeaderStyle.DRAFT_11
+) -> dict[type[Exception] | int, Handler]:
+    """
+    Return the argument `exception_handlers` of an application, a router or a route handler.
+
+    `Denied` is answered with its problem document and the rate limit headers, an error of the
+    store or of the account source with a 503.
+
+    Args:
+        problems: Renders refusals; give it the options of the middleware.
+        headers: Style of the rate limit headers of a refusal: `draft-11`, `draft-06`, `x-ratelimit` or `none`.
+
+    Raises:
+        ValueError: If there is no such style.
+    """
+    problems, style = problems or Problems(), HeaderStyle(headers)
+
+    def handle(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+        refusal = error_refusal(error, problems)
+        sent = dict([*refusal.headers, *error_headers(error, style)])
+        media_type = sent.pop(b"content-type").decode("ascii")
+        texts = {name.decode("ascii"): value.decode("ascii") for name, value in sent.items()}
+        return Response(refusal.content, status_code=refusal.status, media_type=media_type, headers=texts)
+
+    return dict.fromkeys(REFUSED_ERRORS, handle)
