@@ -1,6 +1,8 @@
 """
 Problem documents: renders refusals as status, headers and `application/problem+json` body (RFC 9457).
 
+docs/routes.md lists the types, as section 4 of the RFC demands.
+
 | case | status | type ends in |
 |---|---|---|
 | a cost or a scope that the request lacks or has wrong | 400 | `bad-request` |
@@ -15,6 +17,7 @@ Problem documents: renders refusals as status, headers and `application/problem+
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -28,7 +31,7 @@ from entitlements.http.retry_after import (
 )
 from entitlements.model.decision_fields import is_enforced, receipt_of
 from entitlements.model.display import in_json
-from entitlements.model.names import FORBIDDEN, shown
+from entitlements.model.names import shown
 from entitlements.model.reasons import Reason
 
 if TYPE_CHECKING:
@@ -42,8 +45,15 @@ __all__ = ["Problems", "Refusal"]
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 """The type that draft-ietf-httpapi-ratelimit-headers-11 asks IANA to register, with `violated-policies`."""
 
+TYPES = "urn:uuid:07c5d213-a861-4223-9aa2-9683bddfa600"
+"""The URI of the other types without `docs_url`, each by its fragment: a registered namespace, and a name of its own."""
+
 CHALLENGE = b'Bearer realm="account"'
 """The challenge that a 401 requires (RFC 9110, section 15.5.2); `on_denied` can send another."""
+
+_NO_URI = re.compile(r"[^A-Za-z0-9\-._~:/?#@!$&'()*+,;=%]|%(?![0-9A-Fa-f]{2})")
+"""Characters that no URI has (RFC 3986, appendix A), aside from the brackets of an IPv6 address."""
+_IPV6_HOST = re.compile(r"^(https?://)\[[0-9A-Fa-f:.]+\]")
 
 SUSPENDED = "The account is suspended."
 
@@ -111,14 +121,14 @@ class Problems:
     Renders refusals.
 
     Args:
-        docs_url: The page that documents the problem types; each type is then `<docs_url>#<kind>`.
-        upgrade_url: The page on which a customer can upgrade; in bodies that name a remedy.
+        docs_url: The URI of the page that documents the problem types; each type is then `<docs_url>#<kind>`.
+        upgrade_url: The URI of the page on which a customer can upgrade; in bodies that name a remedy.
         payment_required: Answer 402 instead of 403 where an upgrade or an add-on would help.
         retry_after_cap: Seconds above which the `Retry-After` of a 429 is left out.
 
     Raises:
         TypeError: If a URL is not a str, or *payment_required* not a bool.
-        ValueError: If a URL holds control characters, or the cap is not an int of 0 or more.
+        ValueError: If a URL is no URI, *docs_url* has a fragment, or the cap is not an int of 0 or more.
     """
 
     def __init__(
@@ -131,6 +141,10 @@ class Problems:
     ) -> None:
         for name, url in (("docs_url", docs_url), ("upgrade_url", upgrade_url)):
             _check_url(name, url)
+        if docs_url and "#" in docs_url:
+            raise ValueError(
+                f"docs_url {shown(docs_url)} holds '#': the kind of a problem is its fragment; leave it out"
+            )
         check_switch("payment_required", payment_required)
         if type(retry_after_cap) is not int or retry_after_cap < 0:
             raise ValueError(f"retry_after_cap {retry_after_cap!r} must be whole seconds, 0 or more")
@@ -212,9 +226,9 @@ class Problems:
         return Refusal(kind, status, body, retry_after_of(status, retry_after, self._cap), decision)
 
     def _type(self, kind: str) -> str:
-        if self._docs_url:
-            return f"{self._docs_url}#{kind}"
-        return QUOTA_EXCEEDED if kind == "quota-exceeded" else f"urn:entitlements:problem:{kind}"
+        if not self._docs_url and kind == "quota-exceeded":
+            return QUOTA_EXCEEDED
+        return f"{self._docs_url or TYPES}#{kind}"
 
 
 def check_switch(name: str, value: object) -> None:
@@ -233,8 +247,8 @@ def _check_url(name: str, url: object) -> None:
         return
     if not isinstance(url, str):
         raise TypeError(f"{name} {shown(url)} must be a str, or None")
-    if found := FORBIDDEN.search(url):
-        raise ValueError(f"{name} {shown(url)} holds {found[0]!r}, which no address may; strip or percent-encode it")
+    if found := _NO_URI.search(_IPV6_HOST.sub(r"\1", url)):
+        raise ValueError(f"{name} {shown(url)} holds {found[0]!r}, which no URI may; strip or percent-encode it")
 
 
 def _remedy_clause(decision: Decision, verb: str) -> str:

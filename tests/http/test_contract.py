@@ -140,7 +140,7 @@ def test_403_of_an_allocation_that_has_room_for_less_says_so(site):
     body = problem(get(site, "/many?2"))
 
     assert (2, 1) == (body["used"], body["remaining"])
-    assert "The request needs more of 'agents' than is free; max has more." == body["detail"]
+    assert "The request needs more of 'agents' than is free; max or more-agents has more." == body["detail"]
 
 
 def test_403_limit_reached_for_a_cost_that_can_never_fit(site):

@@ -60,8 +60,16 @@ WRONG = [
     (
         {"docs_url": "/docs\n"},
         ValueError,
-        r"docs_url '/docs\\n' holds '\\n', which no address may; strip or percent-encode",
+        r"docs_url '/docs\\n' holds '\\n', which no URI may; strip or percent-encode",
     ),
+    (
+        {"docs_url": "https://x.example/docs#problems"},
+        ValueError,
+        "docs_url .* holds '#': the kind of a problem is its",
+    ),
+    ({"docs_url": "https://x.example/my docs"}, ValueError, "docs_url .* holds ' ', which no URI may"),
+    ({"docs_url": "https://x.example/é"}, ValueError, "docs_url .* holds 'é', which no URI may"),
+    ({"upgrade_url": "/50%"}, ValueError, "upgrade_url '/50%' holds '%', which no URI may"),
     ({"upgrade_url": "/\ud800"}, ValueError, "upgrade_url .* holds .*; strip or percent-encode it"),
     ({"payment_required": "no"}, TypeError, "payment_required 'no' must be True or False"),
     ({"refund_rates": "no"}, TypeError, "refund_rates 'no' must be True or False"),

@@ -90,7 +90,7 @@ async def meet(url):
         async with connect(url.replace("http://", "ws://")) as websocket:
             return await websocket.recv()
     except InvalidStatus as refused:
-        return refused.response.status_code, json.loads(refused.response.body)["type"].rpartition(":")[2]
+        return refused.response.status_code, json.loads(refused.response.body)["type"].rpartition("#")[2]
     except ConnectionClosed as closed:
         return closed.rcvd and (closed.rcvd.code, closed.rcvd.reason)
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
+import jsonschema_rs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.responses import PlainTextResponse
 from trade import WRITTEN, policy
 from webserver import exchange, hello
 
 from entitlements import Account, AsyncEnforcer, Enforcer, Policy
 from entitlements.http.asgi import EntitlementsMiddleware
+from entitlements.http.problems import PROBLEMS, Problems
 from entitlements.http.routes import Route
 
+ROUTES_PAGE = (Path(__file__).resolve().parents[2] / "docs" / "routes.md").read_text(encoding="utf-8")
 ACCOUNTS = {"free": "free", "pro": "pro", "shut": Account("shut", "pro", status="suspended")}
 
 
@@ -110,6 +116,37 @@ def test_a_message_that_cannot_be_counted_for_its_scope_closes_the_websocket():
     *_, last = asyncio.run(exchange(app, *events, type="websocket", query_string=b""))
 
     assert (1008, "bad-request") == (last["code"], last["reason"])
+
+
+# -- problem types -----------------------------------------------------------------------
+
+IS_URI = jsonschema_rs.validator_for({"type": "string", "format": "uri"}, validate_formats=True).is_valid
+
+
+def types(problems):
+    """Return the type of every kind of problem."""
+    return {kind: problems._refusal(kind, "").body["type"] for kind in PROBLEMS}
+
+
+def test_every_type_is_a_uri_that_ends_in_its_kind_and_stands_in_the_page_about_routes():
+    for kind, uri in types(Problems()).items():
+        assert (True, True) == (IS_URI(uri), uri.endswith(f"#{kind}"))
+        assert f"`{uri}`" in ROUTES_PAGE
+
+
+@given(st.text("a/:?&=%20+é #[]@\n\ud800", max_size=12).map("https://example.com/".__add__))
+def test_whatever_is_documented_elsewhere_has_types_that_are_uris(docs_url):
+    try:
+        problems = Problems(docs_url=docs_url)
+    except ValueError:
+        return
+    assert all(IS_URI(uri) and uri == f"{docs_url}#{kind}" for kind, uri in types(problems).items())
+
+
+@given(st.sampled_from(["docs_url", "upgrade_url"]), st.text("abc/?&=-._~+1", max_size=12))
+def test_a_uri_is_taken_as_it_is(name, path):
+    for host in ("example.com", "[2001:db8::1]:8000"):
+        Problems(**{name: f"https://{host}/{path}%C3%A9"})
 
 
 # -- unknown accounts ------------------------------------------------------------------

@@ -80,7 +80,7 @@ def test_a_request_whose_cost_cannot_be_read_from_it_is_its_own_fault():
     with Site(hello, default=Route(consumes={"leads": lambda scope: int(scope["query_string"])})) as site:
         answers = [site.client.get(path) for path in ("/?3", "/?x", "/?-1", f"/?{2**53}")]
         assert [200, 400, 400, 400] == [answer.status_code for answer in answers]
-        assert "urn:entitlements:problem:bad-request" == answers[1].json()["type"]
+        assert answers[1].json()["type"].endswith("#bad-request")
         assert site.settles_at((0, 3))
 
 
