@@ -138,7 +138,7 @@ class Enforcer:
         try:
             return resolved.answers[feature]
         except (KeyError, TypeError):
-            raise resolved.entitlements.policy.unknown(feature) from None
+            raise resolved.entitlements.policy.unknown(feature, account=resolved.entitlements.account) from None
 
     def decide(self, account: str | Account, feature: str) -> Decision:
         """Return the answer to `can` with its reason, source, remedy and trace; never calls the store."""

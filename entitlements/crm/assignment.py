@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -141,7 +140,7 @@ class _BaseReader:
         self._columns = columns
         self._rows: list[_PendingRow] = []
         self._lines: dict[str, int] = {}
-        self._tiers = tiers_by_name(policy)
+        self._find_tier = tier_finder(policy)
         self._known = ", ".join(policy.tiers)
 
     def rows(self, records: Iterable[Record]) -> Iterator[Mapping[str, object]]:
@@ -163,7 +162,7 @@ class _BaseReader:
         """Yield the result of each row, and report its problems."""
         for at, segmented in enumerate(found):
             row = self._rows[at]
-            kept = bool(row.before) and row.before.casefold() not in self._tiers
+            kept = bool(row.before) and self._find_tier(row.before) is None
             result = RowResult(row.line, row.account, segmented, row.before, kept, row.displaced)
             self._report(result)
             yield result
@@ -254,11 +253,19 @@ class _BaseReader:
         self.problems.append(Problem(self._layout.file, line, path, problem, cure, severity))
 
 
-def tiers_by_name(policy: PolicyData) -> dict[str, str]:
-    """Return the tiers' ids by id, alias and display name, in lower case; a name of two tiers is left out."""
-    names = Counter(tier.name.casefold() for tier in policy.tiers.values())
-    by_name = {tier.name.casefold(): id for id, tier in policy.tiers.items() if names[tier.name.casefold()] == 1}
-    return by_name | {name.casefold(): id for name, id in policy.ids.items()}
+def tier_finder(policy: PolicyData) -> Callable[[str], str | None]:
+    """Return a function that finds a tier's id by its id, an alias or its display name, the last two in any case."""
+    by_name = _of_one_tier((tier.name, id) for id, tier in policy.tiers.items())
+    by_name |= _of_one_tier(policy.ids.items())
+    return lambda text: policy.ids.get(text) or by_name.get(text.casefold())
+
+
+def _of_one_tier(named: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the tiers' ids by name in lower case; a name of two tiers is left out."""
+    ids: dict[str, set[str]] = {}
+    for name, id in named:
+        ids.setdefault(name.casefold(), set()).add(id)
+    return {name: next(iter(found)) for name, found in ids.items() if len(found) == 1}
 
 
 def _nameless(layout: Layout) -> Problem:

@@ -10,7 +10,7 @@ from entitlements.accounts.csv.columns import COLUMNS
 from entitlements.accounts.csv.dialect import normalize_heading
 from entitlements.errors import AccountError
 from entitlements.model.criteria import CriterionKind
-from entitlements.model.names import nearest
+from entitlements.model.names import nearest_or_all
 from entitlements.policy.errors import any_of
 from entitlements.tiering.criterion_values import attribute_name, is_currency_of, split_heading
 
@@ -99,7 +99,7 @@ def choose_columns(
     finder = _ColumnFinder(layout)
     for name in given or {}:
         if name not in rules.criteria:
-            cure = nearest(name, rules.criteria) or f"; there are {', '.join(rules.criteria)}"
+            cure = nearest_or_all(name, rules.criteria)
             raise ValueError(f"--column {name}=…: the policy has no criterion {name!r}{cure}")
     criteria: dict[int, str] = {}
     fields: dict[str, str] = {}

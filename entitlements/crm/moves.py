@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from entitlements.crm.assignment import tiers_by_name
+from entitlements.crm.assignment import tier_finder
 from entitlements.errors import AccountError
 from entitlements.model.display import in_json, in_words
 from entitlements.tiering.criterion_values import read_attributes
@@ -106,12 +106,12 @@ def compare(policy: PolicyData, old: Layout, columns: Columns, assigned: Assigne
     for result in assigned.results.values():
         if now.setdefault(result.account, result) is not result:
             doubled.add(result.account)
-    tiers = tiers_by_name(policy)
+    find_tier = tier_finder(policy)
     moved: list[Move] = []
     both = [name for name in now if name in before and name not in doubled]
     for name in both:
         was, value = before[name]
-        if (move := _move(policy, now[name], tiers.get(was.casefold(), was), value)) is not None:
+        if (move := _move(policy, now[name], find_tier(was) or was, value)) is not None:
             moved.append(move)
     return Moves(
         tuple(moved),

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from entitlements.errors import AccountError
 from entitlements.model.instants import check_moment
-from entitlements.model.names import NAME, check_count, check_id
+from entitlements.model.names import NAME, NAME_CURE, check_count, check_id
 
 OverrideValue = object
 """A value as a policy writes it: True, "standard", 50, "20000 per hour", UNLIMITED, …"""
@@ -213,7 +213,7 @@ def _checked(check: object, value: object, what: str) -> None:
 
 def _check_name(value: object, what: str) -> None:
     if not isinstance(value, str) or not NAME.fullmatch(value):
-        raise AccountError(f"{what} {value!r} is not a name; names are words of [a-z0-9] with - and .")
+        raise AccountError(f"{what} {value!r} is not a name; {NAME_CURE}")
 
 
 def _check_tier(value: object, what: str) -> None:

@@ -88,7 +88,7 @@ class Entitlements:
         try:
             return self.answers[feature]
         except (KeyError, TypeError):
-            raise self.policy.unknown(feature) from None
+            raise self.policy.unknown(feature, account=self.account) from None
 
     def limit(self, name: str) -> LimitValue:
         """
@@ -98,7 +98,7 @@ class Entitlements:
             UnknownFeature: For a name that is not a limit of the policy.
         """
         if name not in self.policy.limits:
-            raise self.policy.unknown(name, asked="limit")
+            raise self.policy.unknown(name, asked="limit", account=self.account)
         return self.limits.get(name, NOT_INCLUDED)
 
     def value(self, key: str) -> Value | NotIncluded:
@@ -114,14 +114,14 @@ class Entitlements:
         """
         policy = self.policy
         if not isinstance(key, str):
-            raise policy.unknown(key, asked="value")
+            raise policy.unknown(key, asked="value", account=self.account)
         if key in self.values:
             return self.values[key]
         if key in policy.keys or key in policy.nodes:
             return self._below(key) or NOT_INCLUDED
         feature = policy.features.get(key)
         if feature is None or not feature.levels:
-            raise policy.unknown(key, asked="value")
+            raise policy.unknown(key, asked="value", account=self.account)
         return self.levels.get(key, NO_LEVEL if NO_LEVEL in feature.levels else NOT_INCLUDED)
 
     def _below(self, node: str) -> dict[str, Value]:

@@ -21,8 +21,10 @@ MAX_ID = 256
 MAX_NAME = 200
 """Longest name of a feature and a limit, in characters: stores encode the length in one byte."""
 
-NAME = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
-"""The one namespace of features, limits and values: words of `[a-z0-9]` with `-` and `.`."""
+NAME = re.compile("[A-Za-z0-9._-]+")
+"""A name of a feature, level, limit, value, tier or add-on; the case counts."""
+
+NAME_CURE = "write letters (A-Z, a-z), digits, and . _ -"
 
 _LONGEST_SHOWN = 80
 
@@ -72,9 +74,26 @@ def shown(value: object) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def similar(name: object, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the known name that is closest to *name* in any case; None if none is as similar as *cutoff*, 0 to 1."""
+    if not isinstance(name, str) or len(name) > MAX_ID:  # longer texts are no typos, and slow to compare
+        return None
+    names = {each.casefold(): each for each in known}
+    return next((names[each] for each in difflib.get_close_matches(name.casefold(), names, n=1, cutoff=cutoff)), None)
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return `did you mean 'x'?` for the known name that is closest to *name*, or ''."""
+    close = similar(name, known)
+    return f"did you mean {close!r}?" if close else ""
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the known name that is closest to *name*, or ''."""
-    if len(name) > MAX_ID:  # no typo, and slow to compare
-        return ""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f"; {close}" if (close := did_you_mean(name, known)) else ""
+
+
+def nearest_or_all(name: object, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?`, or `; there are 'a, b'` if no known name is similar to *name*."""
+    names = list(known)
+    return nearest(name, names) or f"; there are {', '.join(names) or 'none'}"

@@ -131,8 +131,8 @@ class PolicyData:
         """Return the tier with the id or alias *name*, or None."""
         return self.tiers.get(self.ids.get(name, ""))
 
-    def unknown(self, name: str, *, asked: str = "can") -> UnknownFeature:
-        """Return the error for a *name* that the verb *asked* cannot answer."""
+    def unknown(self, name: str, *, asked: str = "can", account: str = "") -> UnknownFeature:
+        """Return the error for a *name* that the verb *asked* cannot answer for *account*."""
         if not isinstance(name, str):
             return UnknownFeature(f"{shown(name)} is a {type(name).__name__}; the name of a feature or limit is a str")
         if len(name) > _LONGEST_SHOWN:
@@ -149,7 +149,10 @@ class PolicyData:
         if name in self.features:
             return UnknownFeature(f"{name!r} is a feature; ask can(account, {name!r})")
         known = {"can": (*self.features, *self.limits), "limit": self.limits, "value": self.keys | self.nodes}
-        return UnknownFeature(f"policy {self.version} knows no {_WORDS[asked]} {name!r}{nearest(name, known[asked])}")
+        cure = nearest(name, known[asked])
+        if account in self.features or account in self.limits or account in self.keys:
+            cure = f"; {account!r}, given as the account, is a name of the policy: write the account first"
+        return UnknownFeature(f"policy {self.version} knows no {_WORDS[asked]} {name!r}{cure}")
 
     def _unknown_level(self, feature: Feature, level: str) -> UnknownFeature:
         if not feature.levels:

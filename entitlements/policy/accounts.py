@@ -8,7 +8,7 @@ on the time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from entitlements.errors import AccountError
 from entitlements.model.display import in_words
 from entitlements.model.instants import to_instant, to_timedelta
 from entitlements.model.limits import Rate
-from entitlements.model.names import MAX_RATE, nearest
+from entitlements.model.names import MAX_RATE, nearest_or_all
 from entitlements.policy.overrides import read_override
 
 if TYPE_CHECKING:
@@ -67,19 +67,15 @@ def _name_problems(policy: PolicyData, account: Account) -> Iterator[str]:
     tiers += [("change", change.tier) for change in account.changes]
     for what, tier in tiers:
         if tier not in policy.ids:
-            yield f"{what} names {tier!r}, which is no tier{_suggestion(tier, policy.ids, policy.tiers)}"
+            yield f"{what} names {tier!r}, which is no tier{nearest_or_all(tier, policy.ids)}"
     for name in account.add_ons:
         if name not in policy.add_ons:
-            yield f"{name!r} is no add-on{_suggestion(name, policy.add_ons, policy.add_ons)}"
+            yield f"{name!r} is no add-on{nearest_or_all(name, policy.add_ons)}"
     for grant in account.grants:
         if grant.limit not in policy.limits:
-            yield f"grant names {grant.limit!r}, which is no limit{_suggestion(grant.limit, policy.limits, policy.limits)}"
+            yield f"grant names {grant.limit!r}, which is no limit{nearest_or_all(grant.limit, policy.limits)}"
         elif isinstance(policy.limits[grant.limit], Rate) and grant.amount > MAX_RATE:
             yield f"grant of {grant.amount} {grant.limit!r} is above the largest rate; write at most {MAX_RATE}"
-
-
-def _suggestion(name: str, known: Mapping[str, object], shown: Mapping[str, object]) -> str:
-    return nearest(name, known) or f"; there are {', '.join(shown) or 'none'}"
 
 
 def _tier_problems(policy: PolicyData, account: Account) -> Iterator[str]:

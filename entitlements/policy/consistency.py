@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 UNKNOWN_ACCOUNT_WORDS = ("deny", "raise")
 """Words that `unknown_account` may hold instead of a tier."""
 
+_RESERVED = (*UNKNOWN_ACCOUNT_WORDS, "unknown_account")
+"""Words that stand where a tier may: in `unknown_account`, and in `when_down` of a cache of accounts."""
+
 
 def check_document(context: BuildContext) -> None:
     """Report contradictions within and between the sections."""
@@ -107,8 +110,9 @@ def _check_levels_and_bursts(context: BuildContext) -> None:
     for name, levels in context.document.levels.items():
         if NO_LEVEL in levels[1:]:
             context.report.error(("levels", name), f"{NO_LEVEL!r} is not the lowest level", "write it first")
-        if NOT_INCLUDED.value in levels:
-            context.report.error(("levels", name), f"{NOT_INCLUDED.value!r} is no level", f"call it {NO_LEVEL!r}")
+        for level in levels:
+            if level != NO_LEVEL and level.lower() in {NO_LEVEL, NOT_INCLUDED.value}:
+                context.report.error(("levels", name), f"{level!r} is no level", f"call it {NO_LEVEL!r}")
     for name, limit in context.document.limits.items():
         if isinstance(limit, RateShape) and limit.burst is not None and limit.algorithm is not Algorithm.TOKEN_BUCKET:
             cure = "write algorithm: token-bucket, or leave burst out"
@@ -120,7 +124,7 @@ def _check_tiers(context: BuildContext) -> None:
         if node_at(context.root, ("tiers", id, "rank")) is None:
             cure = "write rank: 1, and a higher rank for a higher tier"
             context.report.missing(("tiers", id, "rank"), f"tier {id!r} has no rank", cure)
-        if id in UNKNOWN_ACCOUNT_WORDS:
+        if id in _RESERVED:
             context.report.error(("tiers", id), f"{id!r} is a word of unknown_account", "give the tier another name")
 
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, Rate
-from entitlements.model.names import nearest
+from entitlements.model.names import did_you_mean
 from entitlements.model.policy import NO_LEVEL
 from entitlements.policy.errors import InvalidValue, any_of, shown
 from entitlements.policy.quantities import RateSize, is_duration, parse_duration, read_limit
@@ -52,8 +52,8 @@ def read_override(policy: PolicyData, name: str, raw: object) -> object:
         below = next(key for key in sorted(policy.keys) if key.startswith(f"{name}."))
         raise InvalidValue("it is a group of values", f"override the keys below it, such as {below!r}")
     known = (*policy.features, *policy.limits, *policy.keys)
-    close = nearest(name, known).removeprefix("; ")
-    raise InvalidValue("the policy knows no such name", close or "name a feature, a limit or a value key")
+    cure = did_you_mean(name, known) or "name a feature, a limit or a value key"
+    raise InvalidValue("the policy knows no such name", cure)
 
 
 def _read_limit(limit: Limit, raw: object) -> LimitValue:
@@ -71,8 +71,7 @@ def _read_feature(feature: Feature, raw: object) -> bool | str | NotIncluded:
     if not feature.levels:
         raise InvalidValue(f"{shown(raw)} is not for a switch", "write True or NOT_INCLUDED")
     if not isinstance(raw, str) or raw not in feature.levels:
-        close = nearest(raw, feature.levels).removeprefix("; ") if isinstance(raw, str) else ""
-        cure = close or f"write {any_of(feature.levels)}, or NOT_INCLUDED"
+        cure = did_you_mean(raw, feature.levels) or f"write {any_of(feature.levels)}, or NOT_INCLUDED"
         raise InvalidValue(f"{shown(raw)} is not one of its levels", cure)
     return str(raw)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import UnionType
 from typing import TYPE_CHECKING, Any, get_args
 
-from entitlements.model.names import nearest
+from entitlements.model.names import NAME_CURE, did_you_mean
 from entitlements.policy.errors import InvalidValue, MissingValue, any_of, shown
 from entitlements.policy.schema_fields import Shape
 from entitlements.policy.schema_models import AllocationShape, Document, QuotaShape, RateShape
@@ -22,6 +22,9 @@ _ONLY_RATES = {
     "burst": "only a rate, a token bucket, has a burst",
     "algorithm": "only a rate has an algorithm",
 }
+_WINDOWS = {"week": "7 days", **{each: each for each in ("second", "minute", "hour", "day")}}
+"""The window of a rate for periods that quotas do not have."""
+
 _TEXT_CURES = {
     "price": "write it in words, such as 500 per year",
     "version": "quote it",
@@ -72,8 +75,7 @@ def _model_at(path: Path, kind: str) -> type[Shape]:
 
 
 def _choose_from(word: object, known: list[str]) -> str:
-    close = nearest(word, known) if isinstance(word, str) else ""
-    return close.removeprefix("; ") or f"write {any_of(known)}"
+    return did_you_mean(word, known) or f"write {any_of(known)}"
 
 
 def _not_a_text(error: ErrorDetails) -> InvalidValue:
@@ -117,8 +119,8 @@ def _not_a_name(error: ErrorDetails) -> InvalidValue:
     if colon and "features" in path[2:3]:
         cure = f"write it under levels, as {feature.strip()}: {level.strip()}"
         return InvalidValue(f"{shown(value)} asks for a level", cure)
-    better = re.sub("[^a-z0-9.]+", "-", value[:40].lower()).strip("-.")
-    cure = f"write words of a-z and 0-9 with - and . between them{f', such as {better!r}' if better else ''}"
+    better = re.sub("[^A-Za-z0-9._-]+", "-", value[:40]).strip("-.")
+    cure = f"{NAME_CURE}{f', such as {better!r}' if better else ''}"
     return InvalidValue(f"{shown(value)} is not a name", cure)
 
 
@@ -128,7 +130,9 @@ def _not_a_choice(error: ErrorDetails) -> InvalidValue:
     if path[-1] == "on_outage" and value == "local":
         return InvalidValue("only a rate can go on locally while the store is gone", "write allow or deny")
     if path[-1] == "period":
-        return InvalidValue(f"{shown(value)} is not a period that quotas have", "write month, or use a rate")
+        window = _WINDOWS.get(str(value))
+        rate = f"write kind: rate, and sizes such as '100 per {window}'" if window else "nothing is counted for longer"
+        return InvalidValue(f"{shown(value)} is not a period that quotas have", f"write month; {rate}")
     choices = re.findall("'([^']*)'", error["ctx"]["expected"])
     return InvalidValue(f"{shown(value)} is not one of its words", _choose_from(value, choices))
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from fractions import Fraction
 from typing import Final, Self
 
 from limits import parse_many
 
-from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
+from entitlements.model.instants import DAY, HOUR, MICROSECOND, MINUTE, SECOND
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Limit, LimitValue, Quota, Rate
-from entitlements.model.names import MAX_COUNT, MAX_RATE, nearest
+from entitlements.model.names import MAX_COUNT, MAX_RATE, did_you_mean
 from entitlements.policy.errors import InvalidValue, shown
 
 MONTH: Final = 30 * DAY
@@ -26,13 +27,19 @@ BYTE_UNITS.update({unit: 1000**power for power, unit in enumerate(("kB", "MB", "
 BYTE_UNITS.update({unit: 1024**power for power, unit in enumerate(("KiB", "MiB", "GiB", "TiB"), start=1)})
 
 _MAX_LENGTH = 64  # characters; longer texts are no quantities, and `\s*` is slow on thousands of blanks
-_SIZE = re.compile(r"([0-9]+) ([A-Za-z]+)")
-_IN_WORDS = re.compile(r"([0-9]+) (ms|milliseconds?|seconds?|minutes?|hours?|days?|weeks?)")
+_NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
+_SIZE = re.compile(rf"{_NUMBER} ?([A-Za-z]+)")
+_IN_WORDS = re.compile(rf"{_NUMBER}(?: ?(ms|s|min|h|d)| (milliseconds?|seconds?|minutes?|hours?|days?|weeks?))")
 _ISO = re.compile(
     r"P(?=.)(?:([0-9]+)Y)?(?:([0-9]+)M)?(?:([0-9]+)W)?(?:([0-9]+)D)?"
     r"(?:T(?=.)(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+)S)?)?"
 )
+DURATION: Final = f"^(?:{_IN_WORDS.pattern}|{_ISO.pattern})$"
+"""The pattern of durations, for the JSON Schema."""
+
+_UNITS = {"ms": "milliseconds", "s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
 _NO_WINDOW = re.compile(r"(?:/|per)\s*0+\s*[a-z]", re.IGNORECASE)
+_WEEKS = re.compile(r"\s*([0-9]{1,10})\s*(?:/|per)\s*(?:([0-9]{1,3})\s*)?weeks?\s*", re.IGNORECASE)
 _SEPARATED = re.compile(r"[0-9]{1,3}(?:[,_'. ][0-9]{3})+(?![0-9])")
 _WORDS = {str(word): word for word in (UNLIMITED, NOT_INCLUDED)}
 _WINDOWS = (("day", DAY), ("hour", HOUR), ("minute", MINUTE), ("second", SECOND))
@@ -77,7 +84,8 @@ def parse_rate(text: str) -> tuple[int, int]:
         raise _not_a_rate(text)
     amount, window = items[0].amount, items[0].get_expiry() * SECOND
     if window >= MONTH:
-        raise InvalidValue(f"{shown(text)} spans a month or more", "write a quota (kind: quota, period: month)")
+        cure = "write a quota, whose only period is a month: kind: quota, and the number alone"
+        raise InvalidValue(f"{shown(text)} counts for a month or longer, and a rate for less", cure)
     if amount > MAX_RATE:
         raise InvalidValue(f"{shown(text)} is above the largest rate, {MAX_RATE}", "write less, or unlimited")
     return amount, window
@@ -85,29 +93,41 @@ def parse_rate(text: str) -> tuple[int, int]:
 
 def parse_size(text: str) -> int:
     """
-    Return the bytes of a size such as `10 GB` (10^9) or `512 KiB` (2^10).
+    Return the bytes of a size such as `10 GB` (10^9), `0.5 GB` or `512 KiB` (2^10).
 
     Raises:
-        ValueError: For any other text, and for more than 2^53-1 bytes.
+        ValueError: For any other text, a fraction of a byte, and more than 2^53-1 bytes.
     """
     found = _SIZE.fullmatch(text) if len(text) <= _MAX_LENGTH else None
     if found is None or found[2] not in BYTE_UNITS:
         units = ", ".join(unit for unit in BYTE_UNITS if unit != "byte")
-        raise InvalidValue(f"{shown(text)} is not a size", f"write a whole number and one of {units}, such as '100 GB'")
-    return _checked_count(int(found[1]) * BYTE_UNITS[found[2]], text)
+        raise InvalidValue(f"{shown(text)} is not a size", f"write a number and one of {units}, such as '100 GB'")
+    size = Fraction(found[1]) * BYTE_UNITS[found[2]]
+    if size.denominator != 1:
+        raise InvalidValue(f"{shown(text)} is not a whole number of bytes", f"write {round(size)} B")
+    return _checked_count(int(size), text)
+
+
+def is_size(text: str) -> bool:
+    """Return True if *text* has the form of a size: a number and letters."""
+    return _SIZE.fullmatch(text) is not None
 
 
 def parse_duration(text: str) -> timedelta:
     """
-    Return the duration in *text*: `14 days`, `50 ms`, `P14D`, `PT2H30M`.
+    Return the duration in *text*: `14 days`, `1.5 hours`, `50 ms`, `2h`, `P14D`, `PT2H30M`.
 
     Raises:
-        ValueError: For any other text; also for ISO months and years, which have no fixed length.
+        ValueError: For any other text, for a fraction of a microsecond, and for ISO months and years, which have
+            no fixed length.
     """
     short = text if len(text) <= _MAX_LENGTH else ""
     if found := _IN_WORDS.fullmatch(short):
-        unit = "milliseconds" if found[2] == "ms" else found[2].rstrip("s") + "s"
-        return _timedelta(text, **{unit: int(found[1])})
+        unit = _UNITS[found[2]] if found[2] else found[3].rstrip("s") + "s"
+        length = Fraction(found[1]) * (timedelta(**{unit: 1}) // MICROSECOND)
+        if length.denominator != 1:
+            raise InvalidValue(f"{shown(text)} is not a whole number of microseconds", "write fewer decimals")
+        return _timedelta(text, microseconds=int(length))
     if not (found := _ISO.fullmatch(short)):
         cure = "write one such as '14 days', '30 minutes', '50 ms' or 'PT2H'"
         raise InvalidValue(f"{shown(text)} is not a duration", cure)
@@ -168,6 +188,9 @@ def window_in_words(window: int) -> str:
 def _not_a_rate(text: str) -> InvalidValue:
     if text.strip().isdecimal():
         return InvalidValue(f"{shown(text)} names no window", f"write '{text.strip()[:20]} per hour'")
+    if found := _WEEKS.fullmatch(text):
+        amount, weeks = int(found[1]), int(found[2] or 1)
+        return InvalidValue(f"{shown(text)} counts in weeks", f"write '{amount} per {7 * weeks} days'")
     cure = "write a whole number and a window of seconds, minutes, hours or days: '100 per hour', '5 per 2 minutes'"
     return InvalidValue(f"{shown(text)} is not a rate", cure)
 
@@ -214,8 +237,7 @@ def _not_a_size(definition: Quota | Allocation, text: str) -> InvalidValue:
     if re.match(r"\s*[0-9]+\s*(/|per)", text[:_MAX_LENGTH]):
         kind = "a quota, counted per month" if isinstance(definition, Quota) else "an allocation, held until released"
         return InvalidValue(f"{shown(text)} names a window, and {definition.name} is {kind}", "write the number alone")
-    close = nearest(text.lower(), _WORDS).removeprefix("; ")
-    return InvalidValue(f"{shown(text)} is not a size", close or f"write {_example(definition)}")
+    return InvalidValue(f"{shown(text)} is not a size", did_you_mean(text, _WORDS) or f"write {_example(definition)}")
 
 
 def _example(definition: Limit) -> str:

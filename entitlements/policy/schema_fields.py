@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from entitlements.model.names import NAME
 from entitlements.policy.errors import InvalidValue, shown
-from entitlements.policy.quantities import parse_duration
+from entitlements.policy.quantities import DURATION, parse_duration
 
 
 def _as_text(value: object) -> object:
@@ -54,7 +54,7 @@ def _as_times(value: object) -> object:
 _TIMES = {"anyOf": [{"type": "number", "minimum": 0}, {"enum": list(_PER_YEAR)}]}
 _DURATION = {
     "type": "string",
-    "pattern": r"^([0-9]+ (ms|milliseconds?|seconds?|minutes?|hours?|days?|weeks?)|P[0-9TWDHMS]+)$",
+    "pattern": DURATION,
     "examples": ["14 days", "50 ms", "PT2H"],
 }
 _SIZE = {
@@ -63,9 +63,8 @@ _SIZE = {
 }
 
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
-LevelName = Annotated[str, StringConstraints(pattern="^[a-z0-9]+(?:-[a-z0-9]+)*$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
-LevelNames = Annotated[list[LevelName], Field(min_length=2, json_schema_extra={"uniqueItems": True})]
+LevelNames = Annotated[list[Name], Field(min_length=2, json_schema_extra={"uniqueItems": True})]
 UniqueNames = Annotated[list[Name], Field(json_schema_extra={"uniqueItems": True})]
 UniqueTexts = Annotated[list[Text], Field(json_schema_extra={"uniqueItems": True})]
 VersionField = Annotated[Text, BeforeValidator(_as_text), WithJsonSchema({"type": ["string", "integer"]})]

@@ -15,7 +15,6 @@ from entitlements.model.limits import Algorithm, Mode, OnOutage
 from entitlements.model.names import MAX_RATE
 from entitlements.policy.schema_fields import (
     Duration,
-    LevelName,
     LevelNames,
     Name,
     Shape,
@@ -121,7 +120,7 @@ class _Bundle(Shape):
     features: UniqueNames = Field([])
     """Switches that are on."""
 
-    levels: dict[Name, LevelName] = Field({})
+    levels: dict[Name, Name] = Field({})
     """The level of each feature with levels."""
 
     values: dict[str, ValueField] = Field({})

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from entitlements.model.limits import NOT_INCLUDED, NotIncluded
-from entitlements.model.names import NAME
+from entitlements.model.names import NAME, NAME_CURE
 from entitlements.model.policy import nodes_above
 from entitlements.policy.errors import InvalidValue, shown
 from entitlements.policy.quantities import is_duration, parse_duration
@@ -88,7 +88,7 @@ def _leaves(branch: Branch, path: Path, above: str, report: Report) -> Iterator[
 
 def _check_key(word: str, node: Node) -> None:
     if not NAME.fullmatch(word):
-        raise InvalidValue(f"{shown(word)} is not a name", "write words of a-z and 0-9 with - and . between them")
+        raise InvalidValue(f"{shown(word)} is not a name", NAME_CURE)
     if isinstance(node, Branch) and not node.nodes:
         raise InvalidValue("nothing is written below it", "write keys, or not-included")
 
@@ -127,7 +127,7 @@ def _item(node: Node) -> Value:
 
 def _item_key(key: str) -> str:
     if not NAME.fullmatch(key) or "." in key:
-        raise InvalidValue(f"{shown(key)} is not a name", "write words of a-z and 0-9 with - between them")
+        raise InvalidValue(f"{shown(key)} is not a name", "write letters of A-Z, digits, and _ - between them")
     return key
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from entitlements.model.names import similar
 from entitlements.model.services import PREFIX
 from entitlements.policy.errors import InvalidValue, MissingValue
 from entitlements.policy.schema_models import Document
@@ -33,9 +33,11 @@ class Speller:
     def suggest(self, name: str, known: Collection[str]) -> str:
         """Return `did you mean 'x'?`, or an empty text if no name is similar to *name*."""
         self._left -= len(known)
-        close = difflib.get_close_matches(name, known, n=1) if self._left >= 0 else []
-        self.suggested.update(close)
-        return f"did you mean {close[0]!r}?" if close else ""
+        close = similar(name, known) if self._left >= 0 else None
+        if close is None:
+            return ""
+        self.suggested.add(close)
+        return f"did you mean {close!r}?"
 
 
 @dataclass(frozen=True, slots=True)

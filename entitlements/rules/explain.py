@@ -28,7 +28,7 @@ def facts(entitlements: Entitlements, name: str) -> Facts:
     try:
         found = prepared_of(entitlements).facts.get(name)
     except TypeError:  # a list, say, which is no key
-        raise entitlements.policy.unknown(name) from None
+        raise entitlements.policy.unknown(name, account=entitlements.account) from None
     if found is None:
         found = prepared_of(entitlements).facts[name] = _compile(entitlements, name)
     return found

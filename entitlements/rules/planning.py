@@ -260,7 +260,7 @@ def charge_with_period_ends(charge: Charge, anchor: int | None, now: int) -> Cha
 def _limit_plan(entitlements: Entitlements, name: str, cost: int, now: int) -> LimitPlan:
     limit = entitlements.policy.limits.get(name)
     if limit is None:
-        raise entitlements.policy.unknown(name, asked="limit")
+        raise entitlements.policy.unknown(name, asked="limit", account=entitlements.account)
     known = facts(entitlements, name)
     return LimitPlan(known, cost, _known(known, limit, cost), part_of(entitlements, limit, cost, now))
 

@@ -11,6 +11,7 @@ from entitlements.errors import AccountError
 from entitlements.model.display import attributes_in_json, fields_in_json
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.names import nearest, shown
+from entitlements.tiering.criterion_values import attribute_name
 from entitlements.tiering.numbers import check_number
 from entitlements.tiering.value_faults import (
     ValueFault,
@@ -157,7 +158,9 @@ def health_fault(key: str, value: object) -> Iterator[ValueFault]:
 
 def scores_in(entitlements: Entitlements, attributes: Mapping[str, object]) -> dict[str, object]:
     """Return the scores among an account's attributes, under the names of the components, without empty cells."""
-    return {name: attributes[name] for name in component_names(entitlements) if attributes.get(name) not in {None, ""}}
+    written = {attribute_name(name): value for name, value in attributes.items()}
+    scores = {name: written.get(attribute_name(name)) for name in component_names(entitlements)}
+    return {name: score for name, score in scores.items() if score not in {None, ""}}
 
 
 def component_names(entitlements: Entitlements) -> tuple[str, ...]:

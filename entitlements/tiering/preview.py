@@ -24,7 +24,7 @@ from entitlements.model.display import in_words
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.instants import MICROSECOND, check_moment, to_datetime, to_instant
 from entitlements.model.limits import NOT_INCLUDED, Allocation, Limit, LimitValue, NotIncluded, Quota
-from entitlements.model.names import nearest, shown
+from entitlements.model.names import nearest_or_all, shown
 from entitlements.model.policy import NO_LEVEL, PolicyData
 from entitlements.model.reasons import Verdict
 from entitlements.model.tier import Tier, Value
@@ -127,8 +127,7 @@ def find_tier(policy: PolicyData, name: str) -> Tier:
     """
     tier = policy.tier(name) if isinstance(name, str) else None
     if tier is None:
-        close = nearest(name, policy.ids) if isinstance(name, str) else ""
-        raise ValueError(f"{shown(name)} is no tier{close or '; there are ' + ', '.join(policy.tiers)}")
+        raise ValueError(f"{shown(name)} is no tier{nearest_or_all(name, policy.ids)}")
     return tier
 
 

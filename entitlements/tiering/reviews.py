@@ -20,7 +20,7 @@ from entitlements.model.conditions import CriterionValue
 from entitlements.model.display import fields_in_json
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import Quota
-from entitlements.model.names import nearest, shown
+from entitlements.model.names import nearest_or_all, shown
 from entitlements.model.policy import PolicyData
 from entitlements.model.tier import Tier
 from entitlements.rules.resolve import resolve
@@ -183,8 +183,7 @@ def _check_events(policy: PolicyData, events: tuple[str, ...]) -> None:
     known = dict.fromkeys(event for tier in policy.tiers.values() for event in terms_of(tier.values).events)
     for event in events:
         if event not in known:
-            close = nearest(event, known) or f"; there are {', '.join(known) or 'none'}"
-            raise ValueError(f"{shown(event)} is no event that the policy knows{close}")
+            raise ValueError(f"{shown(event)} is no event that the policy knows{nearest_or_all(event, known)}")
 
 
 def _choose_action(

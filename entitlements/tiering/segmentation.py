@@ -20,7 +20,7 @@ from entitlements.model.account import Account
 from entitlements.model.conditions import CriterionValue
 from entitlements.model.criteria import AssignmentRules
 from entitlements.model.display import fields_in_json, in_words
-from entitlements.model.names import nearest
+from entitlements.model.names import nearest_or_all
 from entitlements.model.policy import PolicyData
 from entitlements.model.segments import Cut, RuleSegmentation, ShareSegmentation
 from entitlements.tiering.assignment import Gap, GapKind, Subject, assign
@@ -140,8 +140,7 @@ def _chosen(policy: PolicyData, by: str | None) -> ShareSegmentation | RuleSegme
     known = segmentations(policy)
     name = by or next(iter(known), "")
     if name not in known:
-        cure = nearest(name, known) or f"; there are {', '.join(known) or 'none'}"
-        raise ValueError(f"policy {policy.version} has no segmentation {by!r}{cure}")
+        raise ValueError(f"policy {policy.version} has no segmentation {by!r}{nearest_or_all(name, known)}")
     return policy.segmentations.get(name)
 
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from entitlements.model.account import Account
 from entitlements.model.display import attributes_in_json, fields_in_json, in_json, in_words
-from entitlements.model.names import nearest
+from entitlements.model.names import nearest_or_all
 from entitlements.model.policy import PolicyData
 from entitlements.model.services import Services
 from entitlements.rules.resolve import resolve
@@ -199,8 +199,7 @@ def serve_base(policy: PolicyData, accounts: Iterable[Account], *, now: int) -> 
 def _check_given(services: Services, given: Mapping[str, int | Decimal]) -> None:
     for id, times in given.items():
         if id not in services.catalogue:
-            cure = nearest(id, services.catalogue) or f"; there are {', '.join(services.catalogue)}"
-            raise ValueError(f"{id!r} is no service{cure}")
+            raise ValueError(f"{id!r} is no service{nearest_or_all(id, services.catalogue)}")
         if isinstance(times, bool) or not isinstance(times, int | Decimal) or times < 0:
             raise ValueError(f"{id!r} given {times!r} times; write a number, 0 or more")
 

@@ -15,7 +15,7 @@ from decimal import Decimal
 from types import MappingProxyType
 
 from entitlements.model.display import attributes_in_json
-from entitlements.model.names import nearest
+from entitlements.model.names import nearest, nearest_or_all
 from entitlements.model.policy import PolicyData
 from entitlements.model.services import Service, Services
 from entitlements.model.tier import Tier
@@ -77,7 +77,7 @@ def in_variant(policy: PolicyData, variant: str) -> PolicyData:
     """
     services = services_of(policy)
     if variant not in services.variants:
-        cure = nearest(variant, services.variants) or f"; there are {', '.join(services.variants)}"
+        cure = nearest_or_all(variant, services.variants)
         raise ValueError(f"policy {policy.version} has no variant of services {variant!r}{cure}")
     chosen = replace(services, variant=variant)
     every = frozenset(service.feature for service in services.catalogue.values())

@@ -275,10 +275,13 @@ def _priority(entitlements: Entitlements, priority: object) -> str:
             f"policy {entitlements.policy.version} has no service levels; write sla.p1.response and sla.p1.resolution"
             " among a tier's values"
         )
-    name = priority.strip().lower() if isinstance(priority, str) else ""
-    if name not in known:
+    asked = priority.strip() if isinstance(priority, str) else ""
+    if asked in known:
+        return asked
+    alike = [name for name in known if name.casefold() == asked.casefold()]
+    if len(alike) != 1:
         raise UnknownFeature(f"there is no priority {priority!r}; there are {', '.join(known)}")
-    return name
+    return alike[0]
 
 
 def _commitment(values: Mapping[str, object], key: str, zones: Zones) -> Commitment:

@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any
 
-from entitlements.tiering.value_faults import ValueFault, similar, unknown_key
+from entitlements.tiering.value_faults import ValueFault, misspelt, unknown_key
 
 NODE = "transition"
 """The node of the transition values."""
@@ -143,7 +143,7 @@ def unknown_terms(values: Mapping[str, Any]) -> Iterator[ValueFault]:
     known = [pattern for patterns, _, _ in _KINDS for pattern in patterns]
     for key in values:
         name = key.removeprefix(f"{NODE}.")
-        if name != key and similar(name, known) and not any(fnmatchcase(name, pattern) for pattern in known):
+        if name != key and misspelt(name, known) and not any(fnmatchcase(name, pattern) for pattern in known):
             yield unknown_key(key, name, known, "the transition terms")
 
 

@@ -12,9 +12,9 @@ from entitlements.model.names import shown
 from entitlements.tiering.numbers import check_number
 from entitlements.tiering.value_faults import (
     ValueFault,
+    misspelt,
     percent_fault,
     require_readable,
-    similar,
     unknown_key,
     written_number,
 )
@@ -143,7 +143,7 @@ def _step_faults(index: int, step: object) -> Iterator[ValueFault]:
         return
     for word in step:
         if word not in _EXAMPLES:
-            close = similar(word, _EXAMPLES)
+            close = misspelt(word, _EXAMPLES)
             cure = f"did you mean {close!r}?" if close else "write below and credit"
             yield ValueFault(CREDITS, f"{word!r} is no part of a credit", cure, (index, word))
     for word, example in _EXAMPLES.items():

@@ -8,7 +8,6 @@ can bring in.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from entitlements.errors import PolicyError
-from entitlements.model.names import shown
+from entitlements.model.names import shown, similar
 from entitlements.model.problem import Problem
 
 if TYPE_CHECKING:
@@ -101,13 +100,13 @@ def unknown_key(key: str, word: str, known: Iterable[str], what: str) -> ValueFa
     """Return the fault of *key*, whose *word* is not known: an error if it is close to a known one."""
     words = tuple(known)
     problem = f"{word!r} is no part of {what}, so it is ignored there"
-    if close := similar(word, words):
+    if close := misspelt(word, words):
         return ValueFault(key, problem, f"did you mean {close!r}?")
     one_of = f"write one of {', '.join(words)}, or " if words else ""
     cure = f"{one_of}move it out of {key.partition('.')[0]!r}"
     return ValueFault(key, problem, cure, is_error=False)
 
 
-def similar(word: str, known: Iterable[str]) -> str | None:
+def misspelt(word: str, known: Iterable[str]) -> str | None:
     """Return the known word of which *word* is a misspelling, or None."""
-    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=_CUTOFF)), None)
+    return similar(word, known, cutoff=_CUTOFF)

@@ -133,9 +133,15 @@ def test_the_value_of_an_override_has_the_type_of_its_name(name, raw, value):
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        ({"trial": Trial("gold", START, days(9))}, "trial names 'gold', which is no tier; there are free, pro, try"),
+        (
+            {"trial": Trial("gold", START, days(9))},
+            "trial names 'gold', which is no tier; there are free, pro, try, tier-1, tier-2",
+        ),
         ({"trial": Trial("tyr", START, days(9))}, "trial names 'tyr', which is no tier; did you mean 'try'?"),
-        ({"changes": [Change("gold", at=START)]}, "change names 'gold', which is no tier; there are free, pro, try"),
+        (
+            {"changes": [Change("gold", at=START)]},
+            "change names 'gold', which is no tier; there are free, pro, try, tier-1, tier-2",
+        ),
         ({"add_ons": {"more-lead": 1}}, "'more-lead' is no add-on; did you mean 'more-leads'?"),
         ({"add_ons": {"phone": 1}}, "'phone' is no add-on; there are more-leads"),
         ({"grants": [Grant("laeds", 5)]}, "grant names 'laeds', which is no limit; did you mean 'leads'?"),

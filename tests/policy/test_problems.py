@@ -81,7 +81,7 @@ def test_the_sound_policy_has_no_problem(tmp_path):
         (
             ("  sso: Single", "  Single Sign-On: x\n  sso: Single"),
             "p.yaml:3: features.'Single Sign-On'",
-            "'single-sign-on'",
+            "'Single-Sign-On'",
         ),
         (("  sso: Single sign-on", "  sso: 5"), "p.yaml:3: features.sso", "write one sentence about it"),
         (("  sso: Single sign-on", "  sso:"), "p.yaml:3: features.sso", "nothing is written here"),
@@ -112,6 +112,7 @@ def test_the_sound_policy_has_no_problem(tmp_path):
         (("[none, standard, advanced]", "[standard, none]"), "p.yaml:6: levels.analytics", "is not the lowest level"),
         (("[none, standard, advanced]", "standard"), "p.yaml:6: levels.analytics", "lowest first"),
         (("[none, standard, advanced]", "[none, standard, not-included]"), "p.yaml:6: levels.analytics", "is no level"),
+        (("[none, standard, advanced]", "[none, standard, None]"), "p.yaml:6: levels.analytics", "call it 'none'"),
         # definitions
         (("{kind: rate}", "{kind: rat}"), "p.yaml:8: limits.api", "did you mean 'rate'?"),
         (("{kind: rate}", "{unit: call}"), "p.yaml:8: limits.api", "has no kind"),
@@ -134,7 +135,13 @@ def test_the_sound_policy_has_no_problem(tmp_path):
         ),
         (("{kind: quota}", "{kind: quota, per: ip}"), "p.yaml:9: limits.leads.per", "only a rate can be kept per"),
         (("{kind: quota}", "{kind: quota, burst: 5}"), "p.yaml:9: limits.leads.burst", "has a burst; leave it out"),
-        (("{kind: quota}", "{kind: quota, period: day}"), "p.yaml:9: limits.leads.period", "write month"),
+        (("{kind: quota}", "{kind: quota, period: day}"), "p.yaml:9: limits.leads.period", "'100 per day'"),
+        (("{kind: quota}", "{kind: quota, period: week}"), "p.yaml:9: limits.leads.period", "'100 per 7 days'"),
+        (
+            ("{kind: quota}", "{kind: quota, period: year}"),
+            "p.yaml:9: limits.leads.period",
+            "write month; nothing is counted for longer",
+        ),
         (
             ("{kind: allocation, unit: byte}", "{kind: allocation, unit: byte, on_outage: local}"),
             "p.yaml:10: limits.storage.on_outage",
@@ -149,6 +156,11 @@ def test_the_sound_policy_has_no_problem(tmp_path):
             ("features: [sso, api-access]", "features: [ss0, api-access, sso]"),
             "p.yaml:19: tiers.pro.features[0]",
             "'sso'?",
+        ),
+        (
+            ("features: [sso, api-access]", "features: [SSO, api-access, sso]"),
+            "p.yaml:19: tiers.pro.features[0]",
+            "did you mean 'sso'?",
         ),
         (("features: [sso, ", "features: [leads, sso, "), "p.yaml:19: tiers.pro.features[0]", "write it under limits"),
         (("features: [sso, ", "features: [sso, sso, "), "p.yaml:19: tiers.pro.features[1]", "stands twice"),
@@ -189,8 +201,10 @@ def test_the_sound_policy_has_no_problem(tmp_path):
             "dropped and given",
         ),
         (("  free:\n", "  deny: {rank: 1}\n  free:\n"), "p.yaml:12: tiers.deny", "is a word of unknown_account"),
+        (("  free:\n", "  unknown_account: {rank: 1}\n  free:\n"), "p.yaml:12: tiers.unknown_account", "another name"),
         # sizes
         (("leads: 10,", "leads: -1,"), "p.yaml:16: tiers.free.limits.leads", "write unlimited, 0 or not-included"),
+        (("leads: 10,", "leads: .inf,"), "p.yaml:16: tiers.free.limits.leads", "write unlimited"),
         (("leads: 10,", "leads: 1.5,"), "p.yaml:16: tiers.free.limits.leads", "is not a whole number"),
         (("leads: 10,", "leads: true,"), "p.yaml:16: tiers.free.limits.leads", "is not a whole number"),
         (("leads: 10,", "leads: ,"), "p.yaml:16: tiers.free.limits.leads", "nothing is written here"),
@@ -200,6 +214,8 @@ def test_the_sound_policy_has_no_problem(tmp_path):
         (("api: 100 per hour", "api: 100"), "p.yaml:21: tiers.pro.limits.api", "write '100 per hour'"),
         (("api: 100 per hour", 'api: "10,000 per hour"'), "p.yaml:21: tiers.pro.limits.api", "write '10000 per hour'"),
         (("api: 100 per hour", "api: 100 per month"), "p.yaml:21: tiers.pro.limits.api", "write a quota"),
+        (("api: 100 per hour", "api: 100 per week"), "p.yaml:21: tiers.pro.limits.api", "write '100 per 7 days'"),
+        (("storage: 1 GB", "storage: 0.3 KiB"), "p.yaml:16: tiers.free.limits.storage", "write 307 B"),
         (
             ("api: 100 per hour", "api: 4294967296 per hour"),
             "p.yaml:21: tiers.pro.limits.api",

@@ -78,7 +78,7 @@ def test_the_first_line_of_a_policy_leads_to_the_schema(file):
         ("tires: {}", "$"),
         ("policy: {version: true}", "$.policy.version"),
         ("policy: {currency: usd}", "$.policy.currency"),
-        ("features: {Upper: x}", "$.features"),
+        ("features: {two words: x}", "$.features"),
         ("features: {sso: ''}", "$.features.sso"),
         ("levels: {tools: [none]}", "$.levels.tools"),
         ("levels: {tools: [none, none]}", "$.levels.tools"),

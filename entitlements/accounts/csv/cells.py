@@ -15,7 +15,7 @@ from typing import NamedTuple
 from entitlements.model.account import AccountStatus, Change, Grant, Override
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED
 from entitlements.policy.errors import InvalidValue, shown
-from entitlements.policy.quantities import is_duration, parse_duration, parse_size
+from entitlements.policy.quantities import is_duration, is_size, parse_duration, parse_size
 from entitlements.policy.yaml.scalars import typed_scalar
 
 _MOMENT = re.compile(
@@ -28,7 +28,6 @@ _GROUPED = re.compile(r"[0-9]{1,3}(?:[,_'][0-9]{3})+(?![0-9])")
 _TOKEN = re.compile(r'"(?:[^"]|"")*"|[^"();\r\n]+|["();\r\n]')
 _KEYWORD = re.compile(r"(from|until|by)\s+(.*)", re.IGNORECASE | re.DOTALL)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
-_SIZED = re.compile(r"[0-9]+ [A-Za-z]+")
 _WORDS = {str(word): word for word in (UNLIMITED, NOT_INCLUDED)}
 
 
@@ -151,7 +150,7 @@ def _override(item: str, notes: Notes, origin: str) -> Override:
 
 def _grant(item: str, notes: Notes) -> Grant:
     name, _, amount = (part.strip() for part in item.partition("+"))
-    units = parse_size(amount) if _SIZED.fullmatch(amount) else _count(amount)
+    units = parse_size(amount) if is_size(amount) else _count(amount)
     if not units:
         raise InvalidValue(f"grant {shown(item)} is not a limit and a count", f"write {name or 'leads'}+500")
     reason = ", ".join(filter(None, (notes.reason, notes.author and f"by {notes.author}")))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from entitlements.model.conditions import All, AnyOf, Between, Condition, CriterionValue, IsKnown, Not, OneOf
 from entitlements.model.criteria import Criterion, CriterionKind
-from entitlements.model.names import nearest
+from entitlements.model.names import did_you_mean
 from entitlements.policy.errors import InvalidValue, shown
 from entitlements.tiering.criterion_values import attribute_name
 
@@ -115,7 +115,7 @@ def _unknown_criterion(key: str, criteria: Mapping[str, Criterion]) -> tuple[str
     """Return problem and cure of a *key* that is no criterion."""
     if key in TESTS or key in _FOREIGN:
         return f"{shown(key)} tests no criterion", f"write the criterion first: {{agents: {{{key}: 10}}}}"
-    close = nearest(key, [*criteria, *JOINS]).removeprefix("; ")
+    close = did_you_mean(key, [*criteria, *JOINS])
     known = f"write one of {', '.join([*criteria, *JOINS])}"
     return f"{shown(key)} is neither a criterion nor a word that joins conditions", close or known
 
@@ -145,7 +145,7 @@ def _test(data: Any, criterion: Criterion) -> Between | OneOf | IsKnown:
 
 def _unknown_test(word: str) -> InvalidValue:
     meant = _FOREIGN.get(word)
-    close = f"did you mean {meant!r}?" if meant else nearest(word, TESTS).removeprefix("; ")
+    close = f"did you mean {meant!r}?" if meant else did_you_mean(word, TESTS)
     known = f"the tests are {', '.join(TESTS)}"
     return InvalidValue(f"{shown(word)} is not in the language of conditions", f"{close} {known}" if close else known)
 

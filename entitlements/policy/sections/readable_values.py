@@ -17,7 +17,7 @@ from entitlements.tiering.terms import NODE as TRANSITION
 from entitlements.tiering.terms import unknown_terms
 from entitlements.tiering.uptime import NODE as UPTIME
 from entitlements.tiering.uptime import uptime_fault, uptime_faults
-from entitlements.tiering.value_faults import ValueFault, similar
+from entitlements.tiering.value_faults import ValueFault, misspelt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -102,7 +102,7 @@ def _is_read(key: str) -> bool:
 def _misspelt_node(key: str) -> Iterator[ValueFault]:
     """Yield an error if *key* is one that the library reads, below a misspelt node."""
     node, _, rest = key.partition(".")
-    if rest and node not in _NODES and _READ_BELOW.match(rest) and (close := similar(node, _NODES)):
+    if rest and node not in _NODES and _READ_BELOW.match(rest) and (close := misspelt(node, _NODES)):
         yield ValueFault(key, f"nothing reads {node!r}", f"did you mean {close!r}?")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from entitlements.model.criteria import AssignmentRules
 from entitlements.model.display import in_words
-from entitlements.model.names import nearest
+from entitlements.model.names import did_you_mean
 from entitlements.model.segments import Cut, RuleSegmentation, Segmentation, ShareSegmentation
 from entitlements.policy.sections.assignment import check_coverage, read_rules
 from entitlements.policy.sections.conditions import NUMERIC_KINDS
@@ -49,8 +49,8 @@ def check_number(
     """Report *name* at *path* unless it is a criterion whose values are numbers."""
     criterion = criteria.get(name)
     if criterion is None:
-        close = nearest(name, criteria).removeprefix("; ")
-        report.missing(path, f"there is no criterion {name!r}", close or "define it under assignment.criteria")
+        cure = did_you_mean(name, criteria) or "define it under assignment.criteria"
+        report.missing(path, f"there is no criterion {name!r}", cure)
     elif criterion.kind not in NUMERIC_KINDS:
         report.error(path, f"{name!r} is a {criterion.kind}", cure)
 

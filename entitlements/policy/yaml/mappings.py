@@ -90,5 +90,7 @@ def _scalar(value: object) -> object:
         return Decimal(repr(float(value)))  # the shortest text of this float: the number as written
     if isinstance(value, Decimal) and value.is_finite():
         return value
+    if isinstance(value, float | Decimal) and str(value) in {"inf", "Infinity"}:
+        raise InvalidValue(f"{shown(value)} is not a number to count with", "write UNLIMITED")
     cure = "write a str, bool, int, Decimal, timedelta, list, dict, UNLIMITED or NOT_INCLUDED"
     raise InvalidValue(f"{shown(value)} cannot be part of a policy", cure)

@@ -39,7 +39,8 @@ def typed_scalar(text: str) -> Scalar:
     if _FLOAT.fullmatch(text):
         return _decimal(_short(text))
     if _NOT_FINITE.fullmatch(text):
-        raise InvalidValue(f"{text} is not a number to count with", "write a number, or quote it if it is a text")
+        cure = "write unlimited" if text.lower() in {".inf", "+.inf"} else "write a number"
+        raise InvalidValue(f"{text} is not a number to count with", f"{cure}, or quote it if it is a text")
     return checked_text(text)
 
 

@@ -129,4 +129,4 @@ def keys_of(root: Node, *path: str) -> tuple[str, ...]:
 def _key(step: str) -> str:
     if len(step) > 60:
         return f"{step[:40]!r}…"
-    return step if NAME.fullmatch(step.replace("_", "-").lower()) else repr(step[:40])
+    return step if NAME.fullmatch(step) else repr(step[:40])
