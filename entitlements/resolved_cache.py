@@ -21,7 +21,7 @@ from entitlements.errors import AccountError, NotLoaded, UnknownAccount
 from entitlements.model.account import Account
 from entitlements.model.names import check_id
 from entitlements.model.policy import PolicyData
-from entitlements.model.prepared import prepared_of
+from entitlements.model.resolution import prepared_of, resolution_of
 from entitlements.policy.accounts import bind
 from entitlements.rules.resolve import resolve, resolve_unknown
 
@@ -106,7 +106,7 @@ class ResolvedAccount:
     steps: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.answers = self.entitlements.answers
+        self.answers = resolution_of(self.entitlements).answers
         self.steps = prepared_of(self.entitlements).steps
 
 
@@ -183,7 +183,8 @@ class ResolvedCache:
         if kept is None or kept.account != account or not kept.since <= now:
             return None
         entitlements = kept.entitlements
-        expires = FOREVER if entitlements.expires is None else entitlements.expires
+        expires = resolution_of(entitlements).expires
+        expires = FOREVER if expires is None else expires
         if entitlements.policy is not self.policy or now >= expires:
             return None
         until = min(now + fresh_for, expires)
@@ -257,7 +258,8 @@ class ResolvedCache:
         entitlements = resolve_unknown(policy, id) if account is None else resolve(policy, bind(policy, account), now)
         if account is not None:
             self._unknown_tiers.check(policy, account.tier)
-        expires = until if entitlements.expires is None else min(until, entitlements.expires)
+        expires = resolution_of(entitlements).expires
+        expires = until if expires is None else min(until, expires)
         return ResolvedAccount(
             entitlements, account, since=now, until=expires, loaded_at=loaded_at, fresh_for=fresh_for
         )

@@ -12,6 +12,7 @@ from entitlements.model.facts import Remedy
 from entitlements.model.limits import NOT_INCLUDED
 from entitlements.model.policy import PolicyData
 from entitlements.model.reasons import Reason
+from entitlements.model.resolution import resolution_of
 
 
 def decision_sentence(decision: Decision, entitlements: Entitlements) -> Text:
@@ -51,7 +52,7 @@ def _reason(decision: Decision, entitlements: Entitlements) -> str:
     if decision.limit is not None and decision.limit is not NOT_INCLUDED:
         return f"{account} has {name}: {format_named(entitlements.policy, name, facts_of(decision).size)}, {source}"
     base = name.partition(":")[0]
-    level = entitlements.levels.get(base)
+    level = resolution_of(entitlements).levels.get(base)
     if decision.reason is Reason.LEVEL_TOO_LOW:
         return f"{account} has {base} at level {level} only, {source}"
     if decision.allowed:

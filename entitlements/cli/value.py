@@ -13,6 +13,7 @@ from entitlements.cli.formatting import format_named, format_no_commitment
 from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, JsonOption, PolicyOption, TierOption
 from entitlements.model.display import in_json, in_words
 from entitlements.model.limits import NOT_INCLUDED
+from entitlements.model.resolution import resolution_of
 
 if TYPE_CHECKING:
     from entitlements.model.entitlements import Entitlements
@@ -56,11 +57,11 @@ def value(
 
 def _lines(entitlements: Entitlements, key: str, found: object, characters: TreeCharacters) -> Iterator[str]:
     """Yield the lines of a value: a tree for a node, one line for each item of a list."""
-    if key in entitlements.values and found is None:
-        yield format_no_commitment(entitlements.values.get(f"{key}.label"))
-    elif key in entitlements.values and isinstance(found, tuple):
+    if key in resolution_of(entitlements).values and found is None:
+        yield format_no_commitment(resolution_of(entitlements).values.get(f"{key}.label"))
+    elif key in resolution_of(entitlements).values and isinstance(found, tuple):
         yield from map(in_words, found)
-    elif key not in entitlements.values and isinstance(found, Mapping):
+    elif key not in resolution_of(entitlements).values and isinstance(found, Mapping):
         yield key
         yield from _tree(found, "", characters)
     else:

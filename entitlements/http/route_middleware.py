@@ -18,6 +18,7 @@ from entitlements.http.root_path import check_prefix, takes_empty_parameters
 from entitlements.http.routes import Route, RouteTable, route_of
 from entitlements.http.startup_checks import startup_checked_send
 from entitlements.model.decision_fields import fields_of
+from entitlements.model.resolution import resolution_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -121,7 +122,7 @@ class RoutesMiddleware:
                 if route.consumes:
                     decision = await charger.charge(account, route, scope)
                 if decision is None:
-                    standing = account.entitlements().refusal
+                    standing = resolution_of(account.entitlements()).refusal
         except Exception as error:  # noqa: BLE001 - a store, a directory or a rule failed: no request passes uncounted
             await self._refuse_error(scope, receive, send, route, account, error)
             return

@@ -8,15 +8,15 @@ tier, a trial that is too long) is checked where the account is read under a pol
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import FrozenInstanceError, dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal, NoReturn
 
 from entitlements.errors import AccountError
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.instants import check_moment
-from entitlements.model.names import NAME, NAME_CURE, check_count, check_id
+from entitlements.model.names import NAME, NAME_CURE, check_count, check_id, shown
 
 OverrideValue = object
 """A value as a policy writes it: True, "standard", 50, "20000 per hour", UNLIMITED, …"""
@@ -193,14 +193,16 @@ class Account:
         """Hash the id and the tier; the mappings are not hashable."""
         return hash((self.id, self.tier))
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Support pickling: a read-only mapping view cannot be pickled."""
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
-        return (_rebuild, (values | {name: dict(values[name]) for name in ("add_ons", "attributes")},))
+
+def _refuse_assignment(self: object, name: str, value: object) -> NoReturn:
+    kind = type(self).__name__
+    raise FrozenInstanceError(
+        f"{kind}.{name} cannot be changed to {shown(value)}; make a copy: dataclasses.replace(..., {name}=...)"
+    )
 
 
-def _rebuild(values: dict[str, Any]) -> Account:
-    return Account(**values)
+for _kind in (Account, Trial, Override, Grant, Change):
+    _kind.__setattr__ = _refuse_assignment  # type: ignore[method-assign, assignment]
 
 
 def _checked(check: object, value: object, what: str) -> None:
@@ -239,7 +241,7 @@ def _tuple_of(values: object, kind: type, what: str) -> tuple[object, ...]:
 def _frozen_mapping(value: object, what: str) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
         raise AccountError(f"{what} {value!r} must be a mapping")
-    return MappingProxyType(dict(value))
+    return FrozenDict(dict(value))
 
 
 def _check_span(starts: object, ends: object, what: str, *, end: str = "expires", needed: bool = False) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import Any, NoReturn
 
 from entitlements.errors import Denied
@@ -18,6 +17,7 @@ from entitlements.model.answers import Line
 from entitlements.model.decision_fields import Fields, facts_of, is_enforced, line_of, parts_of, receipt_of
 from entitlements.model.display import attributes_in_json, in_json, in_words
 from entitlements.model.facts import STATIC, Considered, Facts, Receipt, Remedy
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.instants import to_datetime, to_timedelta
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue, NotIncluded, Unlimited
 from entitlements.model.reasons import Reason
@@ -179,7 +179,7 @@ class Decision:
     @property
     def parts(self) -> Mapping[str, Decision]:
         """One decision per limit, by name, even for a single limit; empty for a feature."""
-        return MappingProxyType({part.feature: part for part in parts_of(self)})
+        return FrozenDict({part.feature: part for part in parts_of(self)})
 
     @property
     def explanation(self) -> str:

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
-from entitlements.model.facts import Considered
 from entitlements.model.instants import to_datetime
 from entitlements.model.limits import NOT_INCLUDED, LimitValue, NotIncluded
 from entitlements.model.policy import NO_LEVEL, PolicyData
-from entitlements.model.prepared import Prepared
-from entitlements.model.reasons import Reason, Verdict
-from entitlements.model.tier import Tier, Value
-
-
-@dataclass(frozen=True, slots=True)
-class TierSource:
-    """A tier that was considered, with its verdict."""
-
-    source: str
-    tier: Tier
-    verdict: Verdict
-    note: str = ""
+from entitlements.model.resolution import Resolution
+from entitlements.model.tier import Value
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -33,50 +20,30 @@ class Entitlements:
     Args:
         account: The account's id.
         policy: The policy that was resolved.
-        in_force: The tier in force; None for an unknown account.
-        refusal: The reason if everything is refused (suspended, unknown account); else None.
-        expires: First instant at which any of this may change by the clock, in
-            microseconds; None for never.
-        anchor: The day on which the account's quota periods begin; None for the first.
-        answers: The answer of `can` for every name and every `feature:level`.
-        limits: The size of each limit; an absent one is not included.
-        levels: The level of each feature with levels.
-        values: Configuration values by dotted key.
-        tiers: The tiers that were considered.
-        note: For an unknown account, the reason that it is unknown.
-        adjustments: The add-ons, grants and overrides that were considered for a name, and
-            the source that won; only for names that they mention.
-        _prepared: What `rules/` has derived from these entitlements so far.
+        _resolution: The resolved tables.
     """
 
     account: str
     policy: PolicyData
-    in_force: Tier | None
-    refusal: Reason | None
-    expires: int | None
-    anchor: int | None
-    answers: Mapping[str, bool]
-    limits: Mapping[str, LimitValue]
-    levels: Mapping[str, str]
-    values: Mapping[str, Value]
-    tiers: tuple[TierSource, ...] = ()
-    note: str = ""
-    adjustments: Mapping[str, tuple[str | None, tuple[Considered, ...]]] = field(default_factory=dict)
-    _prepared: Prepared = field(default_factory=Prepared, repr=False)
+    _resolution: Resolution
 
     def __repr__(self) -> str:
         """Return the account, its tier and the policy version; the full snapshot is pages long."""
-        return f"<Entitlements of {self.account!r}: {self.tier or self.refusal}, policy {self.policy.version}>"
+        return (
+            f"<Entitlements of {self.account!r}: {self.tier or self._resolution.refusal}, policy {self.policy.version}>"
+        )
 
     @property
     def tier(self) -> str | None:
         """The id of the tier in force; None for an unknown account."""
-        return self.in_force.id if self.in_force else None
+        in_force = self._resolution.in_force
+        return in_force.id if in_force else None
 
     @property
     def valid_until(self) -> datetime | None:
         """The first instant at which any of this may change by the clock (aware, UTC); None for never."""
-        return None if self.expires is None else to_datetime(self.expires)
+        expires = self._resolution.expires
+        return None if expires is None else to_datetime(expires)
 
     def can(self, feature: str) -> bool:
         """
@@ -86,7 +53,7 @@ class Entitlements:
             UnknownFeature: For a name that the policy does not know.
         """
         try:
-            return self.answers[feature]
+            return self._resolution.answers[feature]
         except (KeyError, TypeError):
             raise self.policy.unknown(feature, account=self.account) from None
 
@@ -99,7 +66,7 @@ class Entitlements:
         """
         if name not in self.policy.limits:
             raise self.policy.unknown(name, asked="limit", account=self.account)
-        return self.limits.get(name, NOT_INCLUDED)
+        return self._resolution.limits.get(name, NOT_INCLUDED)
 
     def value(self, key: str) -> Value | NotIncluded:
         """
@@ -115,21 +82,21 @@ class Entitlements:
         policy = self.policy
         if not isinstance(key, str):
             raise policy.unknown(key, asked="value", account=self.account)
-        if key in self.values:
-            return self.values[key]
+        if key in self._resolution.values:
+            return self._resolution.values[key]
         if key in policy.keys or key in policy.nodes:
             return self._below(key) or NOT_INCLUDED
         feature = policy.features.get(key)
         if feature is None or not feature.levels:
             raise policy.unknown(key, asked="value", account=self.account)
-        return self.levels.get(key, NO_LEVEL if NO_LEVEL in feature.levels else NOT_INCLUDED)
+        return self._resolution.levels.get(key, NO_LEVEL if NO_LEVEL in feature.levels else NOT_INCLUDED)
 
     def _below(self, node: str) -> dict[str, Value]:
         """Return the values below an inner node as nested dicts."""
         nested: dict[str, Value] = {}
-        for key in sorted(key for key in self.values if key.startswith(f"{node}.")):
+        for key in sorted(key for key in self._resolution.values if key.startswith(f"{node}.")):
             *path, leaf = key[len(node) + 1 :].split(".")
-            _insert(nested, path, leaf, self.values[key])
+            _insert(nested, path, leaf, self._resolution.values[key])
         return nested
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from entitlements.errors import UnknownFeature
 from entitlements.model.criteria import AssignmentRules
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue
 from entitlements.model.names import nearest, shown
 from entitlements.model.problem import Problem
@@ -118,9 +118,9 @@ class PolicyData:
         ids |= {alias: tier.id for tier in self.tiers.values() for alias in tier.aliases}
         object.__setattr__(self, "keys", keys)
         object.__setattr__(self, "nodes", frozenset(node for key in keys for node in nodes_above(key)))
-        object.__setattr__(self, "ids", MappingProxyType(ids))
+        object.__setattr__(self, "ids", FrozenDict(ids))
         object.__setattr__(
-            self, "answers", MappingProxyType({id: MappingProxyType(self._answers(t)) for id, t in self.tiers.items()})
+            self, "answers", FrozenDict({id: FrozenDict(self._answers(t)) for id, t in self.tiers.items()})
         )
 
     def __repr__(self) -> str:

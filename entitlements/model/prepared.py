@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from entitlements.model.entitlements import Entitlements
     from entitlements.model.facts import Facts
 
 
@@ -26,9 +23,9 @@ class Prepared:
         self.steps: dict[str, Any] = {}
         self.drafts: dict[tuple[object, ...], Any] = {}
 
-
-prepared_of: Callable[[Entitlements], Prepared] = attrgetter("_prepared")
-"""Return what `rules/` has derived from entitlements; costs no Python call."""
+    def __reduce__(self) -> tuple[type[Prepared], tuple[()]]:
+        """Leave the content out: it is derived again."""
+        return (Prepared, ())
 
 
 class Derived:
@@ -44,3 +41,7 @@ class Derived:
     def __init__(self) -> None:
         self.request: Any = None
         self.local: Any = None
+
+    def __reduce__(self) -> tuple[type[Derived], tuple[()]]:
+        """Leave the content out: it is derived again."""
+        return (Derived, ())

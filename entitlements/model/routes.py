@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from entitlements.model.callables import is_async, takes
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.names import check_count, nearest
 
 _METHODS = """
@@ -107,7 +107,7 @@ def _costs(costs: object, what: str) -> Mapping[str, Cost]:
             _check_callable(cost, f"{what}: cost of {name!r}")
         else:
             check_count(cost, f"{what}: cost of {name!r}")
-    return MappingProxyType(dict(costs))
+    return FrozenDict(dict(costs))
 
 
 def _check_callable(function: object, what: str) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from entitlements.errors import PolicyError
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.instants import MICROSECOND
 from entitlements.model.limits import Allocation, Limit, NotIncluded, OnOutage, Quota, Rate
 from entitlements.model.policy import AddOn, Feature, PolicyData
@@ -80,10 +80,10 @@ def _fields(context: BuildContext) -> dict[str, Any]:
         "services": services,
         "segmentations": read_segmentations(context, assignment),
         "routes": read_routes(context, limits),
-        "tiers": MappingProxyType(with_services(tiers, services)),
-        "features": MappingProxyType(_features(document) | service_features(services)),
-        "limits": MappingProxyType({name: _with_window(limit, reader) for name, limit in limits.items()}),
-        "add_ons": MappingProxyType(
+        "tiers": FrozenDict(with_services(tiers, services)),
+        "features": FrozenDict(_features(document) | service_features(services)),
+        "limits": FrozenDict({name: _with_window(limit, reader) for name, limit in limits.items()}),
+        "add_ons": FrozenDict(
             {name: _add_on(name, shape, add_ons[name], report) for name, shape in document.add_ons.items()}
         ),
     }
@@ -121,18 +121,18 @@ def _add_on(name: str, shape: AddOnShape, part: TierPart, report: Report) -> Add
         features=part.features,
         levels=_additions(part.levels, (*path, "levels"), report),
         limits=_additions(part.limits, (*path, "limits"), report),
-        values=MappingProxyType({key: part.values[key] for key in part.written}),
+        values=FrozenDict({key: part.values[key] for key in part.written}),
         price=shape.price or "",
         about=shape.about,
     )
 
 
-def _additions(found: Mapping[str, T | NotIncluded], path: Path, report: Report) -> MappingProxyType[str, T]:
+def _additions(found: Mapping[str, T | NotIncluded], path: Path, report: Report) -> FrozenDict[str, T]:
     """Return the levels or limits that an add-on adds; report `not-included` among them."""
     for name, value in found.items():
         if isinstance(value, NotIncluded):
             report.error((*path, name), *_TAKES_AWAY)
-    return MappingProxyType({name: value for name, value in found.items() if not isinstance(value, NotIncluded)})
+    return FrozenDict({name: value for name, value in found.items() if not isinstance(value, NotIncluded)})
 
 
 _TAKES_AWAY = ("an add-on cannot take away", "remove the key; an override takes away")

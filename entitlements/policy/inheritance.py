@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.instants import MICROSECOND
 from entitlements.model.limits import LimitValue, NotIncluded
 from entitlements.model.policy import nodes_above
@@ -129,11 +129,11 @@ def _tier(id: str, shape: TierShape, part: TierPart, base: Tier) -> Tier:
         name=shape.name or id,
         aliases=tuple(shape.aliases),
         features=features,
-        levels=MappingProxyType(levels),
-        limits=MappingProxyType(limits),
-        values=MappingProxyType(values),
+        levels=FrozenDict(levels),
+        limits=FrozenDict(limits),
+        values=FrozenDict(values),
         trial=_trial_terms(shape.trial) if shape.trial else None,
-        origins=MappingProxyType({name: by for name, by in {**base.origins, **own}.items() if name in names}),
+        origins=FrozenDict({name: by for name, by in {**base.origins, **own}.items() if name in names}),
     )
 
 

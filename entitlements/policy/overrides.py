@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, Rate
 from entitlements.model.names import did_you_mean
 from entitlements.model.policy import NO_LEVEL
@@ -112,7 +112,7 @@ def _typed(raw: object) -> Value:
     if isinstance(raw, tuple | list):
         return tuple(_typed(item) for item in raw)
     if isinstance(raw, Mapping):
-        return MappingProxyType({str(key): _typed(item) for key, item in raw.items()})
+        return FrozenDict({str(key): _typed(item) for key, item in raw.items()})
     exact = isinstance(raw, float) and math.isfinite(raw)
     cure = f"write Decimal('{raw}')" if exact else "write a bool, str, number, timedelta or list"
     raise InvalidValue(f"{shown(raw)} is not a configuration value", cure)

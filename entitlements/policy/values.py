@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from decimal import Decimal
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.limits import NOT_INCLUDED, NotIncluded
 from entitlements.model.names import NAME, NAME_CURE
 from entitlements.model.policy import nodes_above
@@ -107,7 +107,7 @@ def _typed(node: Node, *, listed: bool = False) -> Value | NotIncluded:
     if isinstance(node, Items):
         return tuple(_item(child) for child in node.nodes)
     if isinstance(node, Branch):
-        return MappingProxyType({_item_key(key): _item(child) for key, child in node.nodes.items()})
+        return FrozenDict({_item_key(key): _item(child) for key, child in node.nodes.items()})
     value = node.value
     if value is None:
         raise InvalidValue("nothing is written", "write not-included, or {no-commitment: text}")

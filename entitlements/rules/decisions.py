@@ -20,6 +20,7 @@ from entitlements.model.facts import Facts, Receipt
 from entitlements.model.instants import SECOND, to_datetime
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, LimitValue, Mode, OnOutage, Quota, Rate, Size
 from entitlements.model.reasons import Reason
+from entitlements.model.resolution import resolution_of
 from entitlements.model.usage import Period, Usage
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def refund_of(decision: Decision, *, rates: bool) -> Refund | None:
 
 def usage_of(entitlements: Entitlements, part: Part, line: Line) -> Usage:
     """Return the public value of one meter."""
-    limit: LimitValue = entitlements.limits.get(part.limit.name, NOT_INCLUDED)
+    limit: LimitValue = resolution_of(entitlements).limits.get(part.limit.name, NOT_INCLUDED)
     if limit is NOT_INCLUDED:
         return Usage(line.used, line.reserved, NOT_INCLUDED, 0, _moment(line.resets_at))
     size = part.limit.capacity(part.size)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import cast
 
-from entitlements.model.entitlements import Entitlements, TierSource
+from entitlements.model.entitlements import Entitlements
 from entitlements.model.facts import Considered, Facts
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue
 from entitlements.model.policy import AddOn, PolicyData
-from entitlements.model.prepared import prepared_of
 from entitlements.model.reasons import Reason, Verdict
+from entitlements.model.resolution import TierSource, prepared_of, resolution_of
 from entitlements.model.tier import Tier
 from entitlements.rules.adjustments import raised_limit, tier_value
 
@@ -37,7 +37,8 @@ def facts(entitlements: Entitlements, name: str) -> Facts:
 def _compile(entitlements: Entitlements, name: str) -> Facts:
     included = entitlements.can(name)  # raises for an unknown name
     policy, base = entitlements.policy, name.partition(":")[0]
-    winner, considered = entitlements.adjustments.get(base, (None, ()))
+    resolution = resolution_of(entitlements)
+    winner, considered = resolution.adjustments.get(base, (None, ()))
     limit = policy.limits.get(name)
     final = winner is not None and winner.startswith("override:")
     return Facts(
@@ -47,10 +48,10 @@ def _compile(entitlements: Entitlements, name: str) -> Facts:
         tier=entitlements.tier,
         source=winner or _tier_source(entitlements),
         trace=(*considered, *_considered_tiers(entitlements, base, winner)),
-        reason=entitlements.refusal or (Reason.INCLUDED if included else _refusal_reason(entitlements, name)),
+        reason=resolution.refusal or (Reason.INCLUDED if included else _refusal_reason(entitlements, name)),
         limit=limit,
-        size=entitlements.limits.get(name, NOT_INCLUDED) if limit else None,
-        valid_until=entitlements.expires,
+        size=resolution.limits.get(name, NOT_INCLUDED) if limit else None,
+        valid_until=resolution.expires,
         tiers=() if final else tuple(_higher_tiers_with(entitlements, name)),
         add_ons=() if final else tuple(_add_ons_with(entitlements, name)),
         is_final=final,
@@ -63,9 +64,10 @@ def _tier_source(entitlements: Entitlements) -> str:
 
 def _considered_tiers(entitlements: Entitlements, name: str, winner: str | None) -> list[Considered]:
     """Return the value of *name* in each tier; for an unknown account, the reason that it has none."""
-    if entitlements.in_force is None:
-        return [Considered(_tier_source(entitlements), NOT_INCLUDED, Verdict.WON, entitlements.note)]
-    return [_considered_tier(entitlements, each, name, winner) for each in entitlements.tiers]
+    resolution = resolution_of(entitlements)
+    if resolution.in_force is None:
+        return [Considered(_tier_source(entitlements), NOT_INCLUDED, Verdict.WON, resolution.note)]
+    return [_considered_tier(entitlements, each, name, winner) for each in resolution.tiers]
 
 
 def _considered_tier(entitlements: Entitlements, considered: TierSource, name: str, winner: str | None) -> Considered:
@@ -84,7 +86,7 @@ def _considered_tier(entitlements: Entitlements, considered: TierSource, name: s
 def _refusal_reason(entitlements: Entitlements, name: str) -> Reason:
     """Return `LEVEL_TOO_LOW` if the account has a lower level, else `NOT_INCLUDED`."""
     base, colon, _ = name.partition(":")
-    return Reason.LEVEL_TOO_LOW if colon and entitlements.answers[base] else Reason.NOT_INCLUDED
+    return Reason.LEVEL_TOO_LOW if colon and resolution_of(entitlements).answers[base] else Reason.NOT_INCLUDED
 
 
 def _higher_tiers_with(entitlements: Entitlements, name: str) -> list[tuple[str, LimitValue]]:
@@ -93,7 +95,7 @@ def _higher_tiers_with(entitlements: Entitlements, name: str) -> list[tuple[str,
 
     The account's add-ons and grants raise the sizes. Trial plans are left out: no account can move to one.
     """
-    policy, own = entitlements.policy, entitlements.in_force
+    policy, own = entitlements.policy, resolution_of(entitlements).in_force
     higher = [
         tier
         for tier in sorted(policy.tiers.values(), key=lambda each: each.rank)
@@ -106,7 +108,8 @@ def _higher_tiers_with(entitlements: Entitlements, name: str) -> list[tuple[str,
 def _size(entitlements: Entitlements, tier: Tier, name: str) -> LimitValue:
     """Return the units of a limit that the account could use at once on *tier*; `UNLIMITED` for a feature it has there."""
     policy, base = entitlements.policy, name.partition(":")[0]
-    applied = [each for each in entitlements.adjustments.get(base, (None, ()))[1] if _applies_on(policy, tier, each)]
+    _, considered = resolution_of(entitlements).adjustments.get(base, (None, ()))
+    applied = [each for each in considered if _applies_on(policy, tier, each)]
     limit = policy.limits.get(name)
     if limit is None:
         bought = [policy.add_ons[each.source.partition(":")[2]] for each in applied]
@@ -128,7 +131,7 @@ def _applies_on(policy: PolicyData, tier: Tier, considered: Considered) -> bool:
 
 def _add_ons_with(entitlements: Entitlements, name: str) -> list[tuple[str, LimitValue]]:
     """Return the add-ons that the account could buy, each with the size of *name* that it would then have."""
-    tier = entitlements.in_force
+    tier = resolution_of(entitlements).in_force
     if tier is None:
         return []
     offered = [each for each in entitlements.policy.add_ons.values() if each.offered_to(tier.id)]
@@ -138,7 +141,7 @@ def _add_ons_with(entitlements: Entitlements, name: str) -> list[tuple[str, Limi
 
 def _with_add_on(entitlements: Entitlements, add_on: AddOn, name: str) -> LimitValue | None:
     if name in add_on.limits:
-        size = raised_limit(entitlements.limits.get(name, NOT_INCLUDED), add_on.limits[name])
+        size = raised_limit(resolution_of(entitlements).limits.get(name, NOT_INCLUDED), add_on.limits[name])
         return size if size is NOT_INCLUDED else entitlements.policy.limits[name].capacity(size)
     return UNLIMITED if _includes(entitlements.policy, add_on, name) else None
 

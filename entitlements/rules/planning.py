@@ -16,8 +16,8 @@ from entitlements.model.charge import Charge, Part, Recall, Verb
 from entitlements.model.facts import Facts
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Limit, Mode, Quota, Rate, Size
 from entitlements.model.names import MAX_COUNT, check_count, check_id, shown
-from entitlements.model.prepared import prepared_of
 from entitlements.model.reasons import Reason
+from entitlements.model.resolution import prepared_of, resolution_of
 from entitlements.rules.explain import facts
 from entitlements.rules.periods import month_ends
 
@@ -242,8 +242,8 @@ _KINDS = {Rate: "a rate", Quota: "a quota", Allocation: "an allocation"}
 
 def part_of(entitlements: Entitlements, limit: Limit, cost: int, now: int) -> Part:
     """Return the part of a charge for *limit*; one that is not included has size 0."""
-    size = entitlements.limits.get(limit.name, NOT_INCLUDED)
-    ends = month_ends(entitlements.anchor, now) if isinstance(limit, Quota) else None
+    size = resolution_of(entitlements).limits.get(limit.name, NOT_INCLUDED)
+    ends = month_ends(resolution_of(entitlements).anchor, now) if isinstance(limit, Quota) else None
     return Part(limit, 0 if size is NOT_INCLUDED else size, cost, ends)
 
 

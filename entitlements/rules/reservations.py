@@ -15,6 +15,7 @@ from entitlements.model.charge import Charge, Settle, Verb
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import Allocation, Quota, Rate
 from entitlements.model.names import MAX_ID, check_count, check_id, shown
+from entitlements.model.resolution import resolution_of
 from entitlements.rules.ledger import OPERATION_TTL
 from entitlements.rules.planning import Wanted, limit_named, plan, wanted_units
 from entitlements.rules.steps import Step
@@ -91,7 +92,7 @@ def commit(
             )
 
     event = events.Settlement(entitlements.account, reservation, tuple(kept.items()))
-    return Step(order, finish, entitlements.anchor, events=lambda _: [event])
+    return Step(order, finish, resolution_of(entitlements).anchor, events=lambda _: [event])
 
 
 def cancel(account: str, reservation: str) -> Step[None]:

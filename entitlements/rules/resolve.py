@@ -9,16 +9,17 @@ time of resolution. The result carries the instant at which it may change.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from types import MappingProxyType
 from typing import TypeVar
 
 from entitlements.errors import AccountError, UnknownAccount
 from entitlements.model.account import Account, AccountStatus
-from entitlements.model.entitlements import Entitlements, TierSource
+from entitlements.model.entitlements import Entitlements
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.limits import NOT_INCLUDED, Rate
 from entitlements.model.names import MAX_COUNT, MAX_RATE
 from entitlements.model.policy import PolicyData, level_answers
 from entitlements.model.reasons import Reason, Verdict
+from entitlements.model.resolution import Resolution, TierSource
 from entitlements.model.tier import Tier
 from entitlements.rules.adjustments import ResolvedName, gather_sources, resolve_name
 from entitlements.rules.tiers import considered_tiers
@@ -54,9 +55,7 @@ def resolve(policy: PolicyData, account: Account, now: int) -> Entitlements:
         raise AccountError(f"account {account.id!r}: {error}") from None
     _check_sizes(policy, account, resolved)
     refusal = Reason.SUSPENDED if account.status is AccountStatus.SUSPENDED else None
-    return Entitlements(
-        account.id,
-        policy,
+    tables = Resolution(
         tier,
         refusal,
         min(edges, default=None),
@@ -66,8 +65,9 @@ def resolve(policy: PolicyData, account: Account, now: int) -> Entitlements:
         _merged(tier.levels, resolved, {each.name for each in policy.features.values() if each.levels}),
         _merged(tier.values, resolved, policy.keys),
         tuple(tiers),
-        adjustments=MappingProxyType({name: (each.winner, each.trace) for name, each in resolved.items()}),
+        adjustments=FrozenDict({name: (each.winner, each.trace) for name, each in resolved.items()}),
     )
+    return Entitlements(account.id, policy, tables)
 
 
 def resolve_unknown(
@@ -83,11 +83,12 @@ def resolve_unknown(
         raise UnknownAccount(f"account {id!r}: {why}; add it, or let unknown_account say deny or a tier")
     tier = policy.tier(policy.unknown_account)
     if tier is None:
-        nothing = MappingProxyType(dict.fromkeys(next(iter(policy.answers.values()), {}), False))
-        return Entitlements(id, policy, None, Reason.UNKNOWN_ACCOUNT, expires, None, nothing, {}, {}, {}, note=why)
+        nothing = FrozenDict(dict.fromkeys(next(iter(policy.answers.values()), {}), False))
+        unknown = Resolution(None, Reason.UNKNOWN_ACCOUNT, expires, None, nothing, {}, {}, {}, note=why)
+        return Entitlements(id, policy, unknown)
     source = TierSource(f"tier:{tier.id}", tier, Verdict.WON, f"unknown account: {why}")
     tables = (policy.answers[tier.id], tier.limits, tier.levels, tier.values)
-    return Entitlements(id, policy, tier, None, expires, None, *tables, (source,))
+    return Entitlements(id, policy, Resolution(tier, None, expires, None, *tables, (source,)))
 
 
 def _answers(
@@ -96,14 +97,14 @@ def _answers(
     """Return the tier's table of answers, with the names that other sources changed."""
     answers = policy.answers[tier.id]
     if refused:
-        return MappingProxyType(dict.fromkeys(answers, False))
+        return FrozenDict(dict.fromkeys(answers, False))
     patches: dict[str, bool] = {}
     for name, decided in resolved.items():
         if name in policy.limits:
             patches[name] = bool(decided.value)
         elif name in policy.features:
             patches |= _feature_answers(policy, name, decided.value)
-    return MappingProxyType({**answers, **patches}) if patches else answers
+    return FrozenDict({**answers, **patches}) if patches else answers
 
 
 def _feature_answers(policy: PolicyData, name: str, value: object) -> dict[str, bool]:
@@ -123,7 +124,7 @@ def _merged(table: Mapping[str, T], resolved: Mapping[str, ResolvedName], names:
     below = tuple(f"{name}.label" for name in patches)
     kept = {name: value for name, value in table.items() if name not in patches and name not in below}
     patched = {name: value for name, value in patches.items() if value is not NOT_INCLUDED}
-    return MappingProxyType(kept | patched)  # type: ignore[arg-type]
+    return FrozenDict(kept | patched)  # type: ignore[arg-type]
 
 
 def _check_sizes(policy: PolicyData, account: Account, resolved: Mapping[str, ResolvedName]) -> None:

@@ -29,7 +29,7 @@ from entitlements.model.charge import (
 from entitlements.model.decision import Decision
 from entitlements.model.limits import Allocation, Quota, Rate
 from entitlements.model.names import check_count, check_id, shown
-from entitlements.model.prepared import prepared_of
+from entitlements.model.resolution import prepared_of, resolution_of
 from entitlements.rules.decisions import (
     about_feature,
     decision_builder,
@@ -179,7 +179,7 @@ def set_usage(entitlements: Entitlements, now: int, name: str, total: int) -> St
 
     account = entitlements.account
     return Step(
-        SetUsage(account, part), finish, entitlements.anchor,
+        SetUsage(account, part), finish, resolution_of(entitlements).anchor,
         events=lambda usage: [events.UsageSet(account, name, usage)],
         set_to=lambda answer: total_set(facts(entitlements, name), answer, total),
     )  # fmt: skip
@@ -200,7 +200,7 @@ def usage(entitlements: Entitlements, now: int, scope: str | None = None) -> Ste
         lines: Iterable[Line] = answer.lines
         return {part.limit.name: usage_of(entitlements, part, line) for part, line in zip(parts, lines, strict=True)}
 
-    return Step(Read(entitlements.account, parts, scope), finish, entitlements.anchor)
+    return Step(Read(entitlements.account, parts, scope), finish, resolution_of(entitlements).anchor)
 
 
 def history(entitlements: Entitlements, now: int, name: str) -> Step[tuple[Period, ...]]:
@@ -210,7 +210,7 @@ def history(entitlements: Entitlements, now: int, name: str) -> Step[tuple[Perio
     return Step(
         ReadHistory(entitlements.account, part),
         lambda answer, _: tuple(period_of(count) for count in answer.counts),
-        entitlements.anchor,
+        resolution_of(entitlements).anchor,
     )
 
 
@@ -268,7 +268,7 @@ def reject_stale(answer: Answer) -> Answer:
 def _charging(entitlements: Entitlements, planned: Plan, verb: Verb) -> Step[Decision]:
     if planned.order is None:
         return Step(None, lambda _, __: without_store(planned), verb=verb.value)
-    return Step(planned.order, decision_builder(planned), entitlements.anchor, verb.value)
+    return Step(planned.order, decision_builder(planned), resolution_of(entitlements).anchor, verb.value)
 
 
 def _as_is(answer: Any, _: str) -> Any:

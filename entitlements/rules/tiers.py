@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from entitlements.model.account import Account
-from entitlements.model.entitlements import TierSource
 from entitlements.model.instants import to_instant
 from entitlements.model.policy import PolicyData
 from entitlements.model.reasons import Verdict
+from entitlements.model.resolution import TierSource
 from entitlements.rules.validity import format_span, span_verdict
 
 

@@ -17,12 +17,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from types import MappingProxyType
 
 from entitlements.model.account import Account
 from entitlements.model.conditions import Between, CriterionValue, IsKnown, OneOf
 from entitlements.model.criteria import AssignmentRules, Band, Criterion, Rule
 from entitlements.model.display import fields_in_json, in_words
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.policy import PolicyData
 from entitlements.tiering.conditions import criteria_of, describe, describe_test, holds
 from entitlements.tiering.criterion_values import Misfit, read_attributes
@@ -151,7 +151,7 @@ def assign(policy: PolicyData, who: Subject) -> Assignment:
     if rules is None:
         text = f"policy {policy.version} has no assignment rules; write a section `assignment`"
         no_rules = Gap(GapKind.NO_RULES, (), None, text)
-        return Assignment(account, None, None, "", MappingProxyType({}), (), None, None, no_rules, ())
+        return Assignment(account, None, None, "", FrozenDict({}), (), None, None, no_rules, ())
     known, misfits = read_attributes(rules.criteria, attributes, account, currency=policy.currency)
     found = _first_fit(rules, known, misfits)
     rule, gap = (found, None) if isinstance(found, Rule) else (None, found)
@@ -161,7 +161,7 @@ def assign(policy: PolicyData, who: Subject) -> Assignment:
         rule.tier if rule else None,
         rule.name if rule else None,
         describe(rule.when) if rule else "",
-        MappingProxyType({criterion: known.get(criterion) for criterion in rules.criteria}),
+        FrozenDict({criterion: known.get(criterion) for criterion in rules.criteria}),
         votes,
         _hint(policy, votes, VoteDirection.HIGHER),
         _hint(policy, votes, VoteDirection.LOWER),

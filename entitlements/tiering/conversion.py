@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from types import MappingProxyType
 
 from entitlements.errors import AccountError
 from entitlements.model.display import fields_in_json
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.policy import PolicyData
 from entitlements.tiering.numbers import percent
 
@@ -98,9 +98,9 @@ def conversion_metrics(policy: PolicyData, journeys: Iterable[Journey]) -> Conve
         percent(sum(each.converted is not None for each in tried), len(tried)),
         percent(sum(each.converted is not None for each in free), len(free)),
         percent(sum(each.activated is not None for each in every), len(every)),
-        MappingProxyType(shares),
+        FrozenDict(shares),
         stayed[(len(stayed) - 1) // 2] if stayed else None,
-        MappingProxyType(dict(Counter(each.left_at for each in every if each.left_at).most_common())),
+        FrozenDict(dict(Counter(each.left_at for each in every if each.left_at).most_common())),
     )
 
 

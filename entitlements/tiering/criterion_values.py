@@ -12,11 +12,11 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from types import MappingProxyType
 
 from entitlements.model.conditions import CriterionValue
 from entitlements.model.criteria import Criterion, CriterionKind
 from entitlements.model.display import fields_in_json, in_words
+from entitlements.model.frozen_dict import FrozenDict
 
 _BLANK = "[ \u00a0\u202f]"
 _GROUPED = re.compile(rf"(?<![0-9.,])([0-9]{{1,3}})((?:{_BLANK}[0-9]{{3}})+)(?![0-9]|{_BLANK}[0-9])")
@@ -131,7 +131,7 @@ def read_attributes(
             value = criterion.missing
         if value is not None:
             known[criterion.name] = value
-    return MappingProxyType(known), tuple(misfits)
+    return FrozenDict(known), tuple(misfits)
 
 
 def split_heading(name: str) -> tuple[str, str | None]:

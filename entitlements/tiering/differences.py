@@ -10,6 +10,7 @@ from entitlements.model.display import attributes_in_json
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import NOT_INCLUDED
 from entitlements.model.policy import NO_LEVEL, PolicyData
+from entitlements.model.resolution import Resolution, resolution_of
 from entitlements.model.tier import Tier
 
 
@@ -73,13 +74,14 @@ def _of_tier(policy: PolicyData, tier: Tier) -> Entries:
 
 
 def _of_snapshot(entitlements: Entitlements) -> Entries:
-    if entitlements.refusal is not None:
+    resolution = resolution_of(entitlements)
+    if resolution.refusal is not None:
         return {}
     switches = [name for name, feature in entitlements.policy.features.items() if not feature.levels]
-    return _entries(entitlements, [name for name in switches if entitlements.answers.get(name)])
+    return _entries(resolution, [name for name in switches if resolution.answers.get(name)])
 
 
-def _entries(source: Tier | Entitlements, switches: Iterable[str]) -> Entries:
+def _entries(source: Tier | Resolution, switches: Iterable[str]) -> Entries:
     tables: dict[EntitlementKind, Mapping[str, object]] = {
         EntitlementKind.FEATURE: dict.fromkeys(switches, True),
         EntitlementKind.LEVEL: source.levels,

@@ -11,6 +11,7 @@ from entitlements.errors import AccountError
 from entitlements.model.display import attributes_in_json, fields_in_json
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.names import nearest, shown
+from entitlements.model.resolution import resolution_of
 from entitlements.tiering.criterion_values import attribute_name
 from entitlements.tiering.numbers import check_number
 from entitlements.tiering.value_faults import (
@@ -96,8 +97,8 @@ def health(entitlements: Entitlements, measured: Mapping[str, object]) -> Health
         PolicyError: For weights or measures that cannot be read.
     """
     _check_names(entitlements, measured)
-    require_readable(entitlements, health_faults(entitlements.values))
-    weights = _weights(entitlements.values)
+    require_readable(entitlements, health_faults(resolution_of(entitlements).values))
+    weights = _weights(resolution_of(entitlements).values)
     components = tuple(
         Component(
             name,
@@ -187,7 +188,7 @@ def _score(account: str, name: str, value: object) -> Decimal | None:
 
 
 def _texts(entitlements: Entitlements, key: str) -> tuple[str, ...]:
-    found = entitlements.values.get(key)
+    found = resolution_of(entitlements).values.get(key)
     return tuple(map(str, found)) if isinstance(found, tuple) else ()
 
 

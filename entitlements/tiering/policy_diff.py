@@ -12,6 +12,7 @@ from entitlements.model.display import attributes_in_json, fields_in_json
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import Limit, Rate, Size
 from entitlements.model.policy import PolicyData
+from entitlements.model.resolution import resolution_of
 from entitlements.tiering.differences import ChangeDirection, Difference, EntitlementKind, of_entitlements, of_tiers
 
 Resolve = Callable[[PolicyData, Account], Entitlements]
@@ -250,7 +251,7 @@ def _is_redundant(
     policy: PolicyData, account: Account, with_it: Entitlements, override: Override, resolve: Resolve
 ) -> bool:
     """Return True if an override in force gives the value that the account would have without it."""
-    winner, _ = with_it.adjustments.get(override.name, (None, ()))
+    winner, _ = resolution_of(with_it).adjustments.get(override.name, (None, ()))
     if winner != f"override:{override.name}":
         return False
     rest = tuple(each for each in account.overrides if each.name != override.name)

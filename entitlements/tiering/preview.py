@@ -16,17 +16,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from types import MappingProxyType
 
 from entitlements.errors import UnknownAccount
 from entitlements.model.account import Account, Change
 from entitlements.model.display import in_words
 from entitlements.model.entitlements import Entitlements
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.instants import MICROSECOND, check_moment, to_datetime, to_instant
 from entitlements.model.limits import NOT_INCLUDED, Allocation, Limit, LimitValue, NotIncluded, Quota
 from entitlements.model.names import nearest_or_all, shown
 from entitlements.model.policy import NO_LEVEL, PolicyData
 from entitlements.model.reasons import Verdict
+from entitlements.model.resolution import resolution_of
 from entitlements.model.tier import Tier, Value
 from entitlements.model.usage import Usage
 from entitlements.rules.resolve import resolve
@@ -64,7 +65,7 @@ def preview(
     """
     tier, own = _target(policy, to), own_tier(policy, account, now)
     way = _direction(own, tier)
-    terms = terms_of(without_trial(policy, account, now).values)
+    terms = terms_of(resolution_of(without_trial(policy, account, now)).values)
     notice = terms.notice if way is MoveDirection.DOWN else timedelta()
     wanted = now if at is None else max(now, check_moment(at, "at"))
     effective = max(wanted, now + notice // MICROSECOND)
@@ -85,7 +86,7 @@ def preview(
         _process(terms, way),
         _lost_features(policy, before, after),
         _lost_features(policy, after, before),
-        MappingProxyType(limits),
+        FrozenDict(limits),
         lost,
         gained,
         changed,
@@ -156,8 +157,11 @@ def _lost_features(policy: PolicyData, before: Entitlements, after: Entitlements
     """Return the features and levels of *before* that *after* lacks, without limits."""
     return tuple(
         name
-        for name, can in before.answers.items()
-        if can and not after.answers.get(name) and name not in policy.limits and not name.endswith(f":{NO_LEVEL}")
+        for name, can in resolution_of(before).answers.items()
+        if can
+        and not resolution_of(after).answers.get(name)
+        and name not in policy.limits
+        and not name.endswith(f":{NO_LEVEL}")
     )
 
 
@@ -211,7 +215,7 @@ def _services(
 ) -> tuple[Mapping[str, ValueChange], Mapping[str, ValueChange], Mapping[str, ValueChange]]:
     """Return the lost, gained and changed values, each sorted by key."""
     lost, gained, changed = {}, {}, {}
-    for key, change in _differences(before.values, after.values):
+    for key, change in _differences(resolution_of(before).values, resolution_of(after).values):
         had, has = _is_provided(change.before), _is_provided(change.after)
         if had and has:
             changed[key] = change
@@ -219,7 +223,7 @@ def _services(
             lost[key] = change
         elif has:
             gained[key] = change
-    return MappingProxyType(lost), MappingProxyType(gained), MappingProxyType(changed)
+    return FrozenDict(lost), FrozenDict(gained), FrozenDict(changed)
 
 
 def _differences(before: Mapping[str, Value], after: Mapping[str, Value]) -> Iterator[tuple[str, ValueChange]]:

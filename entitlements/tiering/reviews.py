@@ -13,15 +13,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from types import MappingProxyType
 
 from entitlements.model.account import Account
 from entitlements.model.conditions import CriterionValue
 from entitlements.model.display import fields_in_json
 from entitlements.model.entitlements import Entitlements
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.limits import Quota
 from entitlements.model.names import nearest_or_all, shown
 from entitlements.model.policy import PolicyData
+from entitlements.model.resolution import resolution_of
 from entitlements.model.tier import Tier
 from entitlements.rules.resolve import resolve
 from entitlements.tiering.assignment import Assignment, assign
@@ -136,7 +137,7 @@ def review(
     own = own_tier(policy, account, now)
     entitlements = resolve(policy, account, now)
     contract = without_trial(policy, account, now)
-    terms = terms_of(contract.values)
+    terms = terms_of(resolution_of(contract).values)
     assignment = assign(policy, account)
     found = [
         *event_triggers(terms, names),
@@ -174,8 +175,8 @@ def combine_reviews(policy: PolicyData, reviews: Iterable[Review]) -> BaseReview
     groups = {tier: [each for each in every if each.tier == tier] for tier in tiers}
     return BaseReview(
         every,
-        MappingProxyType({tier: dict(Counter(each.action for each in group)) for tier, group in groups.items()}),
-        MappingProxyType({tier: dict(_distributions(group)) for tier, group in groups.items()}),
+        FrozenDict({tier: dict(Counter(each.action for each in group)) for tier, group in groups.items()}),
+        FrozenDict({tier: dict(_distributions(group)) for tier, group in groups.items()}),
     )
 
 

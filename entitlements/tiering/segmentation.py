@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from itertools import groupby
-from types import MappingProxyType
 
 from entitlements.model.account import Account
 from entitlements.model.conditions import CriterionValue
 from entitlements.model.criteria import AssignmentRules
 from entitlements.model.display import fields_in_json, in_words
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.names import nearest_or_all
 from entitlements.model.policy import PolicyData
 from entitlements.model.segments import Cut, RuleSegmentation, ShareSegmentation
@@ -213,4 +213,4 @@ def thresholds(policy: PolicyData, segmented: Iterable[SegmentedAccount]) -> Map
         number = as_number(each.value)
         if each.tier is not None and number is not None:
             least[each.tier] = min(number, least.get(each.tier, number))
-    return MappingProxyType({tier: least[tier] for tier in sorted(least, key=lambda id: -policy.tiers[id].rank)})
+    return FrozenDict({tier: least[tier] for tier in sorted(least, key=lambda id: -policy.tiers[id].rank)})

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from types import MappingProxyType
 
 from entitlements.model.display import attributes_in_json
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.names import nearest, nearest_or_all
 from entitlements.model.policy import PolicyData
 from entitlements.model.services import Service, Services
@@ -82,13 +82,13 @@ def in_variant(policy: PolicyData, variant: str) -> PolicyData:
     chosen = replace(services, variant=variant)
     every = frozenset(service.feature for service in services.catalogue.values())
     tiers = {id: _with_services(tier, chosen, every) for id, tier in policy.tiers.items()}
-    return replace(policy, services=chosen, tiers=MappingProxyType(tiers))
+    return replace(policy, services=chosen, tiers=FrozenDict(tiers))
 
 
 def _with_services(tier: Tier, services: Services, every: frozenset[str]) -> Tier:
     own = frozenset(services.catalogue[id].feature for id in services.frequencies(tier.id))
     origins = {name: by for name, by in tier.origins.items() if name not in every} | dict.fromkeys(own, tier.id)
-    return replace(tier, features=(tier.features - every) | own, origins=MappingProxyType(origins))
+    return replace(tier, features=(tier.features - every) | own, origins=FrozenDict(origins))
 
 
 def tier_lines(policy: PolicyData, tier: str) -> tuple[ServiceLine, ...]:

@@ -16,6 +16,7 @@ from entitlements.model.display import attributes_in_json, fields_in_json, in_wo
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.instants import check_moment, to_datetime, to_timedelta
 from entitlements.model.limits import NOT_INCLUDED
+from entitlements.model.resolution import resolution_of
 from entitlements.tiering.sla_values import NODE, SUPPORT_HOURS, priorities_in, sla_faults
 from entitlements.tiering.support_clock import Span, SupportClock
 from entitlements.tiering.support_hours import CLOCK, Zones, support_clock
@@ -249,7 +250,7 @@ def service_level(entitlements: Entitlements, priority: str, zones: Zones) -> Se
         PolicyError: For an invalid commitment or clock in the policy.
     """
     name = _priority(entitlements, priority)
-    under, values = f"{NODE}.{name}", entitlements.values
+    under, values = f"{NODE}.{name}", resolution_of(entitlements).values
     parts = (f"{under}.", f"{CLOCK}.")
     own = {key: value for key, value in values.items() if key.startswith(parts)}
     require_readable(entitlements, sla_faults(own, zones))

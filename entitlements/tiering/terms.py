@@ -14,9 +14,9 @@ from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from types import MappingProxyType
 from typing import Any
 
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.tiering.value_faults import ValueFault, misspelt, unknown_key
 
 NODE = "transition"
@@ -119,7 +119,7 @@ def terms_of(values: Mapping[str, Any]) -> Terms:
         _share(own, "exceeded"),
         _share(own, "underused"),
         own.get("approaching"),
-        MappingProxyType({key[7:]: Effect(value) for key, value in own.items() if key.startswith("events.")}),
+        FrozenDict({key[7:]: Effect(value) for key, value in own.items() if key.startswith("events.")}),
     )
 
 
@@ -158,7 +158,7 @@ def _upgrade(own: Mapping[str, Any]) -> Upgrade:
     }
     return Upgrade(
         to,
-        MappingProxyType(above),
+        FrozenDict(above),
         own.get("upgrade.triggers", ()),
         own.get("upgrade.process", ()),
         own.get("upgrade.outreach"),

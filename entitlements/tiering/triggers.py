@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from types import MappingProxyType
 
 from entitlements.model.account import Account
 from entitlements.model.conditions import CriterionValue
 from entitlements.model.display import fields_in_json, in_words
 from entitlements.model.entitlements import Entitlements
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.instants import to_instant
 from entitlements.model.limits import Allocation, LimitValue, Quota
 from entitlements.model.policy import PolicyData
+from entitlements.model.resolution import resolution_of
 from entitlements.model.tier import Tier
 from entitlements.model.usage import Period, Usage
 from entitlements.tiering.assignment import Assignment
@@ -75,7 +76,7 @@ class Trigger:
     to_dict = fields_in_json
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "evidence", MappingProxyType(self.evidence))
+        object.__setattr__(self, "evidence", FrozenDict(self.evidence))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def request_triggers(entitlements: Entitlements, tier: Tier, requests: Iterable[
             for other in policy.tiers.values()
             if other.rank > tier.rank and answers[other.id].get(request.feature)
         ]
-        if not having or entitlements.answers.get(request.feature):
+        if not having or resolution_of(entitlements).answers.get(request.feature):
             continue
         lowest = min(having, key=lambda other: other.rank)
         times = f"{request.times} times" if request.times > 1 else "once"
@@ -206,8 +207,8 @@ def _exceeded(
 ) -> Iterator[Trigger]:
     for name, limit in entitlements.policy.limits.items():
         if isinstance(limit, Quota):
-            size = entitlements.limits.get(name)
-            periods = counted_months(share, measured.history.get(name, ()), entitlements.anchor, now)
+            size = resolution_of(entitlements).limits.get(name)
+            periods = counted_months(share, measured.history.get(name, ()), resolution_of(entitlements).anchor, now)
             over = [
                 period
                 for period in periods
@@ -243,11 +244,11 @@ def _underused(
     """Yield one trigger if every limit with a size is underused; none if a usage is unknown."""
     usage: dict[str, object] = {}
     for name, limit in entitlements.policy.limits.items():
-        size = entitlements.limits.get(name)
+        size = resolution_of(entitlements).limits.get(name)
         if not isinstance(size, int) or size <= 0 or not isinstance(limit, Quota | Allocation):
             continue
         if isinstance(limit, Quota):
-            months = used_in_months(measured.history.get(name, ()), entitlements.anchor, now, share.of)
+            months = used_in_months(measured.history.get(name, ()), resolution_of(entitlements).anchor, now, share.of)
             low = [used for used in months if used is not None and used * 100 <= size * share.percent]
             if len(low) < share.months:
                 return

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.names import shown
+from entitlements.model.resolution import resolution_of
 from entitlements.tiering.numbers import check_number
 from entitlements.tiering.value_faults import (
     ValueFault,
@@ -86,7 +87,7 @@ def uptime(entitlements: Entitlements) -> Uptime:
     Raises:
         PolicyError: For values that cannot be read.
     """
-    values = entitlements.values
+    values = resolution_of(entitlements).values
     require_readable(entitlements, uptime_faults(values))
     label = values.get(f"{GUARANTEE if GUARANTEE in values else NODE}.label")
     return Uptime(

@@ -34,7 +34,7 @@ def plan_of(account, snapshot, usage):
         snapshot: Its `Entitlements`.
         usage: `{limit: Usage}`, from the store.
     """
-    policy, tier = snapshot.policy, snapshot.in_force
+    policy, tier = snapshot.policy, snapshot.policy.tier(snapshot.tier)
     higher = sorted(
         (each for each in policy.tiers.values() if tier and each.rank > tier.rank and not each.trial),
         key=lambda each: each.rank,
@@ -77,7 +77,7 @@ def features(snapshot):
     """Return every feature as (name, level, whether the account has it)."""
     found = []
     for name, feature in snapshot.policy.features.items():
-        level = snapshot.levels.get(name, "") if feature.levels else ""
+        level = (snapshot.value(name) or "") if feature.levels else ""
         found.append((words(name), level, snapshot.can(name)))
     return sorted(found)
 

@@ -33,6 +33,7 @@ from entitlements import (
 from entitlements.model.events import Decided, Forgotten, OperationsDropped, Refunded, Released, Reloaded, Settlement
 from entitlements.model.events import Threshold as Crossed
 from entitlements.model.facts import Remedy
+from entitlements.model.resolution import resolution_of
 from entitlements.testing import RecordingHook
 
 
@@ -1250,7 +1251,7 @@ def test_a_switch_that_an_override_turned_on_has_no_level():
     """Only features with levels have one, whatever an override says."""
     ent, _ = enforcer({"x": Account("x", "pro", overrides=(Override("sso", True, reason="r", author="a"),))})
 
-    assert (True, {"reports": "basic"}) == (ent.can("x", "sso"), dict(ent.entitlements("x").levels))
+    assert (True, {"reports": "basic"}) == (ent.can("x", "sso"), dict(resolution_of(ent.entitlements("x")).levels))
 
 
 @pytest.mark.parametrize("first", [lambda r: r.commit(4), lambda r: r.cancel()], ids=["commit", "cancel"])
@@ -1298,9 +1299,9 @@ def test_what_is_resolved_cannot_be_changed():
 
     for id in ("x", "y"):
         with pytest.raises(TypeError):
-            ent.entitlements(id).answers["sso"] = True
+            resolution_of(ent.entitlements(id)).answers["sso"] = True
     with pytest.raises(TypeError):
-        ent.entitlements("x").limits["leads"] = 9
+        resolution_of(ent.entitlements("x")).limits["leads"] = 9
 
 
 @pytest.mark.parametrize("n", [True, 1.0])

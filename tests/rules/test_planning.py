@@ -15,6 +15,7 @@ from entitlements.model.charge import Charge, Part, Verb
 from entitlements.model.instants import DAY, MINUTE
 from entitlements.model.limits import Rate
 from entitlements.model.prepared import Prepared
+from entitlements.model.resolution import prepared_of, resolution_of
 from entitlements.rules.planning import DRAFTS, plan
 
 LIMITS = ("api", "leads", "mails", "seats")
@@ -40,10 +41,10 @@ asks = st.tuples(
 
 
 def without_drafts(account):
-    """Return what is prepared for an account, but for its drafts."""
+    """Return the entitlements with what is prepared for them, but for the drafts."""
     prepared = Prepared()
-    prepared.facts = account._prepared.facts
-    return prepared
+    prepared.facts = prepared_of(account).facts
+    return replace(account, _resolution=replace(resolution_of(account), prepared=prepared))
 
 
 @given(anchors, moments, st.lists(asks, max_size=30))
@@ -52,10 +53,8 @@ def test_a_plan_is_as_if_nothing_had_been_planned_before(anchor, now, asked):
     for move, wanted, key, verb in asked:
         now += move
         named = {"operation": "o", "key": key}
-        assert plan(replace(account, _prepared=without_drafts(account)), verb, wanted, now, **named) == plan(
-            account, verb, wanted, now, **named
-        )
-        assert DRAFTS >= len(account._prepared.drafts)
+        assert plan(without_drafts(account), verb, wanted, now, **named) == plan(account, verb, wanted, now, **named)
+        assert DRAFTS >= len(prepared_of(account).drafts)
 
 
 def test_what_a_charge_stands_for_does_not_hang_on_who_asked_first():

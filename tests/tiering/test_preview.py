@@ -24,6 +24,7 @@ from entitlements import (
     UnknownAccount,
 )
 from entitlements.model.limits import Allocation, Quota
+from entitlements.model.resolution import resolution_of
 from entitlements.testing import FakeClock
 from entitlements.tiering.changes import MoveDirection, UsageOutcome
 
@@ -293,7 +294,7 @@ def test_what_a_plan_says_is_lost_is_allowed_until_the_date_and_refused_from_it_
     for name in plan.features_gained:
         assert (False, True) == (before.can(name), after.can(name)), name
     told = {*plan.features_lost, *plan.features_gained}
-    for name in set(before.answers) - told - set(POLICY.limits):
+    for name in set(resolution_of(before).answers) - told - set(POLICY.limits):
         assert name.endswith(":none") or before.can(name) is after.can(name), name
     for name in POLICY.limits:
         sizes = (before.limit(name), after.limit(name))
@@ -302,8 +303,8 @@ def test_what_a_plan_says_is_lost_is_allowed_until_the_date_and_refused_from_it_
     values = {**plan.services_lost, **plan.services_gained, **plan.services_changed}
     for key, change in values.items():
         assert (change.before, change.after) == (
-            before.values.get(key, NOT_INCLUDED),
-            after.values.get(key, NOT_INCLUDED),
+            resolution_of(before).values.get(key, NOT_INCLUDED),
+            resolution_of(after).values.get(key, NOT_INCLUDED),
         )
 
 

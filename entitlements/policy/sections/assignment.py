@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from entitlements.model.conditions import ALWAYS, IsKnown
 from entitlements.model.criteria import AssignmentRules, Band, Criterion, Rule
 from entitlements.model.display import in_words
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.policy.errors import InvalidValue, any_of, shown
 from entitlements.policy.sections.conditions import JOINS, read_condition, read_known, read_test
 from entitlements.tiering.coverage import (
@@ -47,7 +47,7 @@ def read_assignment(context: BuildContext) -> AssignmentRules | None:
     _check_binding(shape, report)
     signals = {name: bands for name in shape.signals if (bands := _bands(name, shape, criteria, context)) is not None}
     rules = read_rules(shape.rules, (SECTION, "rules"), criteria, context)
-    read = AssignmentRules(shape.binding or "", MappingProxyType(criteria), rules, MappingProxyType(signals))
+    read = AssignmentRules(shape.binding or "", FrozenDict(criteria), rules, FrozenDict(signals))
     if rules and not any(path[:2] in {(SECTION, "rules"), (SECTION, "criteria")} for path in report.faulty):
         check_coverage(read, (SECTION, "rules"), report)
     return read

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from entitlements.model.criteria import AssignmentRules
 from entitlements.model.display import in_words
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.names import did_you_mean
 from entitlements.model.segments import Cut, RuleSegmentation, Segmentation, ShareSegmentation
 from entitlements.policy.sections.assignment import check_coverage, read_rules
@@ -40,7 +40,7 @@ def read_segmentations(context: BuildContext, assignment: AssignmentRules | None
             read[name] = _by_rules(name, shape, assignment, context)
         else:
             read[name] = _by_share(name, shape, assignment, context)
-    return MappingProxyType(read)
+    return FrozenDict(read)
 
 
 def check_number(

@@ -9,9 +9,9 @@ its services; 0 times per year removes one.
 from __future__ import annotations
 
 from dataclasses import replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.policy import Feature
 from entitlements.model.services import Service, Services
 from entitlements.policy.inheritance import lineage
@@ -39,10 +39,10 @@ def read_services(context: BuildContext, assignment: AssignmentRules | None) -> 
     _check_figures(shape, report)
     catalogue = {id: _service(id, each, shape, context) for id, each in shape.catalogue.items()}
     _check_features(context)
-    variants = {name: MappingProxyType(_variant(name, shape, context)) for name in shape.variants}
+    variants = {name: FrozenDict(_variant(name, shape, context)) for name in shape.variants}
     return Services(
-        MappingProxyType(catalogue),
-        MappingProxyType(variants),
+        FrozenDict(catalogue),
+        FrozenDict(variants),
         _variant_in_force(shape, report),
         _reference_criterion(shape, assignment, report),
         shape.over,
@@ -63,7 +63,7 @@ def with_services(tiers: Mapping[str, Tier], services: Services | None) -> dict[
 
 def _with_services(tier: Tier, services: Services) -> Tier:
     own = [services.catalogue[id].feature for id in services.frequencies(tier.id) if id in services.catalogue]
-    origins = MappingProxyType({**tier.origins, **dict.fromkeys(own, tier.id)})
+    origins = FrozenDict({**tier.origins, **dict.fromkeys(own, tier.id)})
     return replace(tier, features=tier.features | frozenset(own), origins=origins)
 
 
@@ -116,7 +116,7 @@ def _variant(name: str, shape: ServicesShape, context: BuildContext) -> dict[str
         found: dict[str, Decimal] = {}
         for each in reversed(lineage(tier, context.document)):
             found |= own.get(each, {})
-        given[tier] = MappingProxyType({id: times for id, times in found.items() if times})
+        given[tier] = FrozenDict({id: times for id, times in found.items() if times})
     return given
 
 
