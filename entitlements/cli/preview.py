@@ -8,7 +8,7 @@ import typer
 
 from entitlements.cli.context import open_context
 from entitlements.cli.exit_codes import ExitCode, usage_errors
-from entitlements.cli.formatting import format_limit, format_time
+from entitlements.cli.formatting import format_limit, format_named, format_time
 from entitlements.cli.loading import parse_datetime
 from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, JsonOption, PolicyOption, StoreOption
 from entitlements.model.display import in_words
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from entitlements.model.policy import PolicyData
-    from entitlements.tiering.changes import ChangePreview, LimitChange, ValueChange
+    from entitlements.tiering.changes import CappingOverride, ChangePreview, LimitChange, ValueChange
 
 
 def preview(
@@ -60,14 +60,17 @@ def preview(
 
 def _lines(policy: PolicyData, change: ChangePreview, *, is_counted: bool) -> Iterator[str]:
     heading = f"{change.account}: {change.from_tier} to {change.to_tier}"
+    replaced = [f"instead of the change to {each.tier} at {format_time(each.at)}" for each in change.replaces]
     if change.from_tier == change.to_tier:
-        yield f"{heading}: nothing changes, it is in that tier"
+        yield f"{heading}: it stays in that tier" if replaced else f"{heading}: nothing changes, it is in that tier"
+        yield from replaced
         return
     notice = f" (notice of {in_words(change.notice)})" if change.notice else ""
     yield f"{heading}: {change.way}, takes effect {format_time(change.effective)}{notice}"
-    yield from (f"instead of the change to {each.tier} at {format_time(each.at)}" for each in change.replaces)
+    yield from replaced
     yield from _section("loses", change.features_lost)
     yield from _section("gains", change.features_gained)
+    yield from _section("held back by overrides", [_capping_text(policy, each) for each in change.capped])
     yield from _section("limits", [_limit_text(policy, each) for each in change.limits.values()])
     if not is_counted:
         yield "usage was not looked at: add --store URL"
@@ -82,6 +85,12 @@ def _section(heading: str, items: Iterable[object]) -> Iterator[str]:
     if lines:
         yield f"{heading}:"
         yield from lines
+
+
+def _capping_text(policy: PolicyData, each: CappingOverride) -> str:
+    value, other = (format_named(policy, each.name, value) for value in (each.value, each.instead_of))
+    until = f", until {format_time(each.expires)}" if each.expires else ""
+    return f"{each.name}: {value} by an override, {other} without it ({each.reason}, by {each.author}{until})"
 
 
 def _limit_text(policy: PolicyData, change: LimitChange) -> str:

@@ -69,6 +69,30 @@ class ValueChange:
 
 
 @dataclass(frozen=True, slots=True)
+class CappingOverride:
+    """
+    An override that gives less than the new tier would.
+
+    Args:
+        name: The feature, limit or value key.
+        value: The value that the override gives.
+        instead_of: The value that the account would have without it.
+        reason: Its reason.
+        author: The person who decided it.
+        expires: Its end; None for never.
+    """
+
+    name: str
+    value: object
+    instead_of: object
+    reason: str
+    author: str
+    expires: datetime | None
+
+    to_dict = fields_in_json
+
+
+@dataclass(frozen=True, slots=True)
 class ChangePreview:
     """
     The effects of a change of tier.
@@ -87,7 +111,8 @@ class ChangePreview:
         services_lost: Value keys that the account would lose.
         services_gained: Value keys that the account would gain.
         services_changed: Value keys with another value.
-        replaces: The scheduled changes that this one replaces.
+        capped: The overrides that give less than the new tier would, and stay in force.
+        replaces: The scheduled changes that this one replaces; a change to the account's own tier cancels them.
         scheduled: The account with the change added, to store in the account source.
     """
 
@@ -104,6 +129,7 @@ class ChangePreview:
     services_lost: Mapping[str, ValueChange]
     services_gained: Mapping[str, ValueChange]
     services_changed: Mapping[str, ValueChange]
+    capped: tuple[CappingOverride, ...]
     replaces: tuple[Change, ...]
     scheduled: Account
 
@@ -118,6 +144,6 @@ class ChangePreview:
             **attributes_in_json(self, ("account", "from_tier", "to_tier", "way", "notice", "effective", "process")),
             **attributes_in_json(self, ("features_lost", "features_gained", "limits")),
             "over": [change.limit for change in self.over],
-            **attributes_in_json(self, ("services_lost", "services_gained", "services_changed")),
+            **attributes_in_json(self, ("services_lost", "services_gained", "services_changed", "capped")),
             "replaces": [{"tier": change.tier, "at": in_json(change.at)} for change in self.replaces],
         }

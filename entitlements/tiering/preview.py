@@ -4,7 +4,8 @@ Preview of a change of tier: its effects on an account, without applying it.
 It compares two resolutions: the account the instant before the change, and the same
 account with the change at that instant. A trial or grant that expires by then is not an
 effect of the change and not part of the preview. The change replaces future scheduled
-changes.
+changes; a change to the account's own tier cancels them. Overrides stay in force: those
+that give less than the new tier would are named.
 
 A change to a lower tier takes effect after the notice period of the present tier. Until
 then nothing changes. Nothing stored is deleted: units above a new allocation stay, and
@@ -32,7 +33,16 @@ from entitlements.model.tier import Tier, Value
 from entitlements.model.usage import Usage
 from entitlements.rules.resolve import resolve
 from entitlements.rules.tiers import considered_tiers
-from entitlements.tiering.changes import ChangePreview, LimitChange, MoveDirection, UsageOutcome, ValueChange
+from entitlements.rules.validity import span_verdict
+from entitlements.tiering.changes import (
+    CappingOverride,
+    ChangePreview,
+    LimitChange,
+    MoveDirection,
+    UsageOutcome,
+    ValueChange,
+)
+from entitlements.tiering.differences import ChangeDirection, of_entitlements
 from entitlements.tiering.terms import NODE, Terms, terms_of
 
 NO_SERVICES = frozenset({NODE, "segment", "pricing", "kpis", "conversion-metrics", "health", "trial"})
@@ -69,9 +79,8 @@ def preview(
     notice = terms.notice if way is MoveDirection.DOWN else timedelta()
     wanted = now if at is None else max(now, check_moment(at, "at"))
     effective = max(wanted, now + notice // MICROSECOND)
-    scheduled = (
-        account if way is MoveDirection.NOWHERE else _planned(account, Change(tier.id, at=to_datetime(effective)), now)
-    )
+    change = None if way is MoveDirection.NOWHERE else Change(tier.id, at=to_datetime(effective))
+    scheduled = replace(account, changes=tuple(_planned(account, change, now)))
     before = resolve(policy, scheduled, effective - 1) if effective > now else resolve(policy, account, now)
     after = resolve(policy, scheduled, effective)
     limits = _limits(policy, before, after, usage or {}, effective)
@@ -90,6 +99,7 @@ def preview(
         lost,
         gained,
         changed,
+        tuple(_capping_overrides(policy, scheduled, after, effective)),
         tuple(change for change in account.changes if change not in scheduled.changes),
         scheduled,
     )
@@ -108,10 +118,27 @@ def own_tier(policy: PolicyData, account: Account, now: int) -> Tier:
     return found[0].tier
 
 
-def _planned(account: Account, change: Change, now: int) -> Account:
-    """Return the account with *change* in place of all future ones."""
-    come = tuple(each for each in account.changes if to_instant(each.at) <= now and each.at != change.at)
-    return replace(account, changes=(*come, change))
+def _planned(account: Account, change: Change | None, now: int) -> Iterator[Change]:
+    """Yield the account's changes with *change* in place of all future ones."""
+    for each in account.changes:
+        if to_instant(each.at) <= now and (change is None or each.at != change.at):
+            yield each
+    if change is not None:
+        yield change
+
+
+def _capping_overrides(
+    policy: PolicyData, account: Account, after: Entitlements, now: int
+) -> Iterator[CappingOverride]:
+    """Yield the overrides in force without which the account would have more."""
+    for each in account.overrides:
+        if span_verdict(each.starts, each.expires, now, []) is not None:
+            continue
+        rest = tuple(other for other in account.overrides if other is not each)
+        without = resolve(policy, replace(account, overrides=rest), now)
+        for found in of_entitlements(after, without):
+            if found.direction is ChangeDirection.GAINED:
+                yield CappingOverride(each.name, found.before, found.after, each.reason, each.author, each.expires)
 
 
 def without_trial(policy: PolicyData, account: Account, now: int) -> Entitlements:

@@ -130,7 +130,7 @@ def request_triggers(entitlements: Entitlements, tier: Tier, requests: Iterable[
         having = [
             other
             for other in policy.tiers.values()
-            if other.rank > tier.rank and answers[other.id].get(request.feature)
+            if other.rank > tier.rank and not other.trial and answers[other.id].get(request.feature)
         ]
         if not having or resolution_of(entitlements).answers.get(request.feature):
             continue

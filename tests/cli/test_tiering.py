@@ -112,6 +112,24 @@ def test_preview_may_be_wanted_later(run_command):
     assert ("2027-06-01T00:00:00Z", "not looked at", 5_184_000) == (plan["effective"], plan["usage"], plan["notice"])
 
 
+def test_preview_of_the_own_tier_cancels_a_scheduled_change_and_of_another_tells_of_a_low_override(
+    run_command, tmp_path
+):
+    (tmp_path / "base.csv").write_text(
+        'id,tier,changes,overrides\nacme,mid-market,freemium at 2027-04-01,"leads=50 (pilot, by Ann)"\n'
+    )
+    base = ("--accounts", "base.csv", "--at", AT)
+
+    _, stays, _ = run_command("preview", "acme", "mid-market", *base)
+    _, moves, _ = run_command("preview", "acme", "enterprise", *base)
+
+    assert [
+        "acme: mid-market to mid-market: it stays in that tier",
+        "instead of the change to freemium at 2027-04-01 00:00 UTC",
+    ] == stays.splitlines()
+    assert "  leads: 50 per month by an override, unlimited without it (pilot, by Ann)" in moves.splitlines()
+
+
 def test_preview_of_the_tier_that_it_has(run_command):
     code, out, _ = run_command("preview", "tamarack-ridge", "tier-2")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -193,6 +194,75 @@ def test_nothing_changes_for_the_tier_that_it_has():
         dict(plan.limits),
         plan.scheduled.changes,
     )
+
+
+def test_a_change_to_the_tier_that_it_has_cancels_a_scheduled_downgrade():
+    past, ahead = Change("mid-market", at=NOW - days(5)), Change("freemium", at=NOW + days(20))
+    account = Account("acme", "small-business", changes=(ahead, past))
+    clock = FakeClock(NOW)
+    acme = enforcer(account, clock=clock)
+
+    plan = acme.plan_change("acme", "mid-market")
+
+    assert (MoveDirection.NOWHERE, NOW, (ahead,), (past,)) == (
+        plan.way,
+        plan.effective,
+        plan.replaces,
+        plan.scheduled.changes,
+    )
+    clock.advance(days(30))
+    assert ("freemium", "mid-market") == (acme.entitlements("acme").tier, acme.entitlements(plan.scheduled).tier)
+
+
+def overriding(name, value, **span):
+    return Override(name, value, reason="pilot of 2024", author="ops", **span)
+
+
+@pytest.mark.parametrize(
+    ("override", "capped"),
+    [
+        (overriding("leads", 50), [("leads", 50, 100_000)]),
+        (overriding("integrations", "basic"), [("integrations", "basic", "standard")]),
+        (overriding("team-collaboration", NOT_INCLUDED), [("team-collaboration", NOT_INCLUDED, True)]),
+        (overriding("leads", 50, expires=NOW + days(9)), [("leads", 50, 100_000)]),
+        (overriding("leads", 200_000), []),
+        (overriding("sso", True), []),
+        (overriding("leads", 50, expires=NOW - days(1)), []),
+        (overriding("leads", 50, starts=NOW + days(1)), []),
+        (overriding("support.phone", "always"), []),
+    ],
+)
+def test_an_upgrade_names_the_override_that_holds_it_back(override, capped):
+    plan = enforcer().plan_change(Account("acme", "small-business", overrides=[override]), "mid-market")
+
+    assert capped == [(each.name, each.value, each.instead_of) for each in plan.capped]
+    assert all(
+        (each.reason, each.author, each.expires) == ("pilot of 2024", "ops", override.expires) for each in plan.capped
+    )
+    assert capped == [
+        (each["name"], NOT_INCLUDED if each["value"] == "not-included" else each["value"], each["instead_of"])
+        for each in plan.to_dict()["capped"]
+    ]
+
+
+@given(
+    override=st.sampled_from(
+        [overriding("leads", 0), overriding("agents", 3), overriding("leads", UNLIMITED), overriding("sso", False)]
+    ),
+    tiers=st.tuples(st.sampled_from(TIERS), st.sampled_from(TIERS)),
+)
+def test_without_the_overrides_that_are_named_the_account_has_what_is_said(override, tiers):
+    account = Account("acme", tiers[0], overrides=[override])
+    plan = enforcer().plan_change(account, tiers[1])
+    clock = FakeClock(plan.effective)
+
+    own = enforcer(clock=clock).entitlements(plan.scheduled)
+    free = enforcer(clock=clock).entitlements(replace(plan.scheduled, overrides=()))
+    if override.name == "sso":
+        assert [each.instead_of for each in plan.capped] == [True] * free.can("sso")
+    else:
+        held_back = [each.instead_of for each in plan.capped]
+        assert held_back == [free.limit(override.name)] * (free.limit(override.name) > own.limit(override.name))
 
 
 def test_a_plan_is_json():
