@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,11 +103,16 @@ def _stored_usage(enforcer: Enforcer, account: Account) -> dict[str, int]:
 
 def _written_usage(policy: Policy, account: Account) -> dict[str, int]:
     """Return the columns that are named like a quota or an allocation and hold a whole number."""
+    from entitlements.cli.console import warn
+    from entitlements.model.criteria import Criterion, CriterionKind
     from entitlements.model.limits import Rate
+    from entitlements.tiering.criterion_values import attribute_name, read_attributes
 
     limits = (name for name, limit in policy.limits.items() if not isinstance(limit, Rate))
-    cells = {name: str(account.attributes.get(name, "")).replace(",", "").replace("_", "") for name in limits}
-    return {name: int(cell) for name, cell in cells.items() if cell.isascii() and cell.isdigit()}
+    counts = {name: Criterion(name, CriterionKind.COUNT, (attribute_name(name),), Decimal(0)) for name in limits}
+    known, misfits = read_attributes(counts, account.attributes, account.id)
+    warn(*map(str, misfits))
+    return {name: used for name, used in known.items() if isinstance(used, int)}
 
 
 def _policy_lines(whole: PolicyDiff, before: Policy, after: Policy) -> Iterator[str]:

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from entitlements.accounts.csv.columns import COLUMNS
 from entitlements.crm.dates import date_fault
+from entitlements.crm.directory import directory_problems
+from entitlements.crm.sums import combine_rows, summed_criteria
 from entitlements.errors import AccountError
-from entitlements.model.account import Account
-from entitlements.model.names import check_id
 from entitlements.model.problem import Problem, Severity
-from entitlements.policy.accounts import bind
-from entitlements.policy.errors import InvalidValue, shown
-from entitlements.tiering.segmentation import Segment, SegmentedAccount, segment, summary
+from entitlements.policy.errors import shown
+from entitlements.tiering.criterion_values import read_attributes, read_value
+from entitlements.tiering.segmentation import Segment, SegmentedAccount, measure_of, segment, summary
 
 if TYPE_CHECKING:
     from entitlements.crm.columns import Columns
     from entitlements.crm.layout import Layout, Record
+    from entitlements.model.criteria import Criterion
     from entitlements.model.policy import PolicyData
-
-_BOUND = ("add_ons", "overrides", "grants", "changes")
-"""Parts of an account that name something of the policy."""
+    from entitlements.tiering.criterion_values import Misfit
 
 Progress = Callable[[Iterable["Record"], int, str], Iterable["Record"]]
 """Yields the rows that it is given; takes also their number and the name of the work. A progress bar is one."""
@@ -79,13 +78,15 @@ class Assigned:
         results: The result of each row that is not blank, by line.
         problems: The problems, in the order of the file.
         segments: The totals of the base by tier.
+        sums: The criteria that are added up over the rows of one account.
     """
 
     layout: Layout
     columns: Columns
     results: Mapping[int, RowResult]
     problems: tuple[Problem, ...]
-    segments: tuple[Segment, ...] = field(default=())
+    segments: tuple[Segment, ...] = ()
+    sums: Mapping[str, Criterion] = field(default_factory=dict)
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -94,7 +95,13 @@ class Assigned:
 
 
 def assign_base(
-    policy: PolicyData, layout: Layout, columns: Columns, *, by: str | None = None, progress: Progress = no_progress
+    policy: PolicyData,
+    layout: Layout,
+    columns: Columns,
+    *,
+    by: str | None = None,
+    sums: Iterable[str] = (),
+    progress: Progress = no_progress,
 ) -> Assigned:
     """
     Return the tier of every row.
@@ -104,21 +111,23 @@ def assign_base(
         layout: The file.
         columns: The columns of the file.
         by: The segmentation's name; None is the policy's first.
+        sums: The criteria that are added up over the rows of one account.
         progress: Wraps the rows, such as in a progress bar.
 
     Raises:
-        AccountError: For a row that is misquoted.
-        ValueError: For a segmentation that the policy does not have.
+        AccountError: For a row that is misquoted, and for sums without a column that names the accounts.
+        ValueError: For a segmentation that the policy does not have, and a criterion that cannot be added up.
     """
-    reader = _BaseReader(policy, layout, columns)
-    rows = reader.rows(progress(layout.records(), layout.lines, "assigning"))
-    found = segment(policy, rows, by=by)
-    results = {result.line: result for result in reader.results(found)}
-    order = sorted(reader.problems, key=lambda each: each.line)
+    reader = _BaseReader(policy, layout, columns, measure_of(policy, by), tuple(sums))
+    accounts = reader.accounts(progress(layout.records(), layout.lines, "assigning"))
+    found = tuple(segment(policy, accounts, by=by))
+    results = {each.line: each for each in sorted(reader.results(found), key=lambda each: each.line)}
+    records = progress(layout.records(), layout.lines, "checking")
+    served = directory_problems(policy, layout, columns, records, results)
+    order = sorted((*reader.problems, *served), key=lambda each: each.line)
     guessed = [_guessed(layout)] if layout.guessed_at else []
     guessed += [_nameless(layout)] if columns.id is None else []
-    counted = summary(policy, (each.segmented for each in results.values()))
-    return Assigned(layout, columns, results, (*guessed, *order), counted)
+    return Assigned(layout, columns, results, (*guessed, *order), summary(policy, found), reader.sums)
 
 
 class _PendingRow(NamedTuple):
@@ -128,44 +137,61 @@ class _PendingRow(NamedTuple):
     account: str
     before: str
     displaced: bool
+    attributes: Mapping[str, object]
 
 
 class _BaseReader:
     """A reader of the rows of an export; it collects their results and problems."""
 
-    def __init__(self, policy: PolicyData, layout: Layout, columns: Columns) -> None:
+    def __init__(
+        self, policy: PolicyData, layout: Layout, columns: Columns, measure: str, sums: tuple[str, ...]
+    ) -> None:
+        assert policy.assignment is not None  # the columns are those of its criteria
         self.problems: list[Problem] = []
         self._policy = policy
         self._layout = layout
         self._columns = columns
-        self._rows: list[_PendingRow] = []
+        self._measure = measure
+        self._criteria = policy.assignment.criteria
+        self.sums = summed_criteria(policy.assignment, sums)
+        if sums and columns.id is None:
+            raise AccountError(f"{layout.file}: --sum adds up the rows of one account; name its column: --id HEADING")
+        self._rows: dict[object, list[_PendingRow]] = {}
         self._lines: dict[str, int] = {}
         self._find_tier = tier_finder(policy)
         self._known = ", ".join(policy.tiers)
 
-    def rows(self, records: Iterable[Record]) -> Iterator[Mapping[str, object]]:
-        """Yield the attributes of each row that is not blank."""
-        for record in records:
-            if record.is_blank:
-                continue
-            displaced = self._displaced(record)
-            account = self._layout.cell(record, self._columns.id)
-            before = "" if self._columns.tier >= self._columns.width else self._layout.cell(record, self._columns.tier)
-            self._rows.append(_PendingRow(record.line, account, before.strip(), displaced))
-            if displaced:
-                yield {}
-                continue
-            self._check(record, account)
-            yield self._columns.attributes(self._layout, record)
+    def accounts(self, records: Iterable[Record]) -> Iterator[Mapping[str, object]]:
+        """Yield the attributes of each account: of each row that is not blank, or of all its rows added up."""
+        pending = (self._pending(record) for record in records if not record.is_blank)
+        if not self.sums:
+            for row in pending:
+                self._rows[row.line] = [row._replace(attributes={})]  # an export may have a million rows
+                yield row.attributes
+            return
+        for row in pending:
+            is_added = row.account.strip() and not row.displaced
+            self._rows.setdefault(row.account if is_added else row.line, []).append(row)
+        for rows in self._rows.values():
+            yield combine_rows(self.sums, [row.attributes for row in rows], self._policy.currency)
 
     def results(self, found: Iterable[SegmentedAccount]) -> Iterator[RowResult]:
         """Yield the result of each row, and report its problems."""
-        for at, segmented in enumerate(found):
-            row = self._rows[at]
-            kept = bool(row.before) and self._find_tier(row.before) is None
-            result = RowResult(row.line, row.account, segmented, row.before, kept, row.displaced)
-            self._report(result)
-            yield result
+        for rows, segmented in zip(self._rows.values(), found, strict=True):
+            for row in rows:
+                kept = bool(row.before) and self._find_tier(row.before) is None
+                result = RowResult(row.line, row.account, segmented, row.before, kept, row.displaced)
+                self._report(result, row if len(rows) > 1 else None, is_first=row is rows[0])
+                yield result
+
+    def _pending(self, record: Record) -> _PendingRow:
+        displaced = self._displaced(record)
+        account = self._layout.cell(record, self._columns.id)
+        before = "" if self._columns.tier >= self._columns.width else self._layout.cell(record, self._columns.tier)
+        if not displaced:
+            self._check(record, account)
+        attributes = {} if displaced else self._columns.attributes(self._layout, record)
+        return _PendingRow(record.line, account, before.strip(), displaced, attributes)
 
     def _displaced(self, record: Record) -> bool:
         """Report a row whose cells do not match the headings; return whether it has cells without a heading."""
@@ -189,9 +215,6 @@ class _BaseReader:
         names = self._layout.names
         if self._columns.id is not None:
             self._check_account(record.line, names[self._columns.id], account)
-        for at, name in self._columns.parts.items():
-            if at not in {self._columns.id, self._columns.tier, self._columns.reason}:
-                self._check_part(record, at, name)
         for at in self._columns.dates:
             text = self._layout.cell(record, at)
             fault = date_fault(text) if text.strip() else None
@@ -200,19 +223,6 @@ class _BaseReader:
                     record.line, names[at], fault, "write a date such as 2027-01-31, or leave the cell empty"
                 )
 
-    def _check_part(self, record: Record, at: int, name: str) -> None:
-        """Report a cell that a directory of accounts reads as a part of the account, and cannot."""
-        heading, text = self._layout.names[at], self._layout.cell(record, at).strip()
-        try:
-            if text:
-                value = COLUMNS[name](text, "the export")
-                if name in _BOUND:
-                    bind(self._policy, Account("row", next(iter(self._policy.tiers)), **{name: value}))  # type: ignore[arg-type]
-        except (InvalidValue, AccountError) as error:
-            problem = str(error).removeprefix("account 'row': ").partition("; ")[0]
-            cure = f"rename the column, or leave it alone: --ignore {heading!r} here, CsvAccounts(ignore=[{heading!r}])"
-            self._add_problem(record.line, heading, f"{problem}, so the row is not served", cure)
-
     def _check_account(self, line: int, heading: str, account: str) -> None:
         if not account.strip():
             cure = "write the account's name"
@@ -220,27 +230,25 @@ class _BaseReader:
                 line, heading, "the cell is empty, so nothing can be looked up by it", cure, Severity.WARNING
             )
             return
-        try:
-            check_id(account, "the account's name")
-        except ValueError as error:
-            problem, _, cure = str(error).partition("; ")
-            cure = cure or "shorten it, or name another column: --id HEADING"
-            self._add_problem(line, heading, f"{problem}, so the row is not served", cure)
-            return
-        if account != account.strip():
-            cure = "take them out, if they are not part of the name"
-            problem = f"{shown(account)} begins or ends with blanks, and is looked up with them"
-            self._add_problem(line, heading, problem, cure, Severity.WARNING)
         first = self._lines.setdefault(account, line)
         if first != line:
-            problem = f"{shown(account)} stands in line {first} already; both get a tier, only the first is looked up"
-            self._add_problem(line, heading, problem, "give each account a name of its own", Severity.WARNING)
+            both = "the rows are added up" if self.sums else "both get a tier"
+            problem = f"{shown(account)} stands in line {first} already; {both}, only the first is looked up"
+            add = f"give each account a name of its own, or add its rows up: --sum {self._measure}"
+            cure = "keep one of its rows in a directory" if self.sums else add
+            self._add_problem(line, heading, problem, cure, Severity.WARNING)
 
-    def _report(self, result: RowResult) -> None:
-        segmented = result.segmented
-        for misfit in segmented.misfits:
-            self._add_problem(result.line, misfit.field.strip(), misfit.problem, misfit.cure)
-        if segmented.gap is not None and not segmented.misfits and not result.displaced:
+    def _report(self, result: RowResult, added: _PendingRow | None, *, is_first: bool) -> None:
+        """Report the problems of a row; *added* is the row if it is one of several of an account."""
+        segmented, misfits = result.segmented, result.segmented.misfits
+        lacks = segmented.gap is not None and not misfits and not result.displaced
+        if added is not None:  # each row tells of its own cells, the first one of what the rows contradict
+            known, own = read_attributes(self.sums, added.attributes, currency=self._policy.currency)
+            lacks = lacks and len(known) < len(self.sums)
+            misfits = (*own, *(each for each in misfits if is_first and each.criterion not in self.sums))
+        for misfit in misfits:
+            self._add_problem(result.line, misfit.field.strip(), misfit.problem, self._cure(misfit))
+        if lacks and segmented.gap is not None:
             fields = ", ".join(self._columns.fields.get(each, each) for each in segmented.gap.criteria)
             self._add_problem(result.line, fields, f"no tier: {segmented.gap.text}", "fill in the cell")
         if result.kept:
@@ -248,6 +256,15 @@ class _BaseReader:
             problem = f"tier {shown(result.before)} is not in the policy ({self._known}), and is kept"
             would = f"empty the cell to get {segmented.tier}" if segmented.tier else "empty the cell, or correct it"
             self._add_problem(result.line, heading, problem, would)
+
+    def _cure(self, misfit: Misfit) -> str:
+        """Return the cure of a cell, with the option if it is a number with a decimal comma."""
+        criterion = self._criteria[misfit.criterion]
+        with suppress(ValueError):
+            if not criterion.decimal_comma and isinstance(misfit.value, str):
+                read_value(replace(criterion, decimal_comma=True), misfit.value, self._policy.currency)
+                return f"{misfit.cure}, or read decimal commas: --decimal-comma"
+        return misfit.cure
 
     def _add_problem(self, line: int, path: str, problem: str, cure: str, severity: Severity = Severity.ERROR) -> None:
         self.problems.append(Problem(self._layout.file, line, path, problem, cure, severity))

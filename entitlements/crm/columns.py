@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from entitlements.accounts.csv.columns import COLUMNS
 from entitlements.accounts.csv.dialect import normalize_heading
 from entitlements.errors import AccountError
 from entitlements.model.criteria import CriterionKind
@@ -44,7 +43,7 @@ class Columns:
         criteria: The attribute in each column that a criterion is read from.
         fields: The heading that each criterion is read from, where there is one.
         dates: The columns of dates.
-        parts: The columns that a directory of accounts reads as parts of an account, by index.
+        ignored: The names of columns that a directory of the result is told to ignore.
     """
 
     width: int
@@ -54,7 +53,7 @@ class Columns:
     criteria: Mapping[int, str]
     fields: Mapping[str, str]
     dates: tuple[int, ...]
-    parts: Mapping[int, str] = field(default_factory=dict)
+    ignored: frozenset[str] = frozenset()
 
     def attributes(self, layout: Layout, record: Record) -> dict[str, object]:
         """Return the attributes of a row that the criteria need."""
@@ -121,10 +120,8 @@ def choose_columns(
     at_reason = reasons[0] if reasons else max(width, at_tier + 1) if not tiers else width
     finder.check_written({tier: at_tier, reason: at_reason}, criteria, at_id)
     dates = tuple(at for at, name in enumerate(layout.names) if "date" in normalize_heading(name).split("_"))
-    ignored = {normalize_heading(heading) for heading in ignore}
-    headings = {at: normalize_heading(name) for at, name in enumerate(layout.names)}
-    parts = {at: name for at, name in headings.items() if name in COLUMNS and name not in ignored | {"tier"}}
-    return Columns(width, at_id, at_tier, at_reason, criteria, fields, dates, parts)
+    ignored = frozenset(map(normalize_heading, ignore)) - {"tier"}
+    return Columns(width, at_id, at_tier, at_reason, criteria, fields, dates, ignored)
 
 
 def _currencies(

@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from entitlements.crm.assignment import tier_finder
+from entitlements.crm.sums import combine_rows
 from entitlements.errors import AccountError
 from entitlements.model.display import in_json, in_words
 from entitlements.tiering.criterion_values import read_attributes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from entitlements.crm.assignment import Assigned, RowResult
     from entitlements.crm.columns import Columns
     from entitlements.crm.layout import Layout
+    from entitlements.crm.sums import Attributes
     from entitlements.model.conditions import CriterionValue
     from entitlements.model.criteria import Criterion
     from entitlements.model.policy import PolicyData
@@ -101,10 +105,10 @@ def compare(policy: PolicyData, old: Layout, columns: Columns, assigned: Assigne
         raise AccountError(f"{old.file}: there is no column with tiers to compare with; name it: --tier-column HEADING")
     assert policy.assignment is not None
     criterion = policy.assignment.criteria[measure]
-    before, doubled = _before(policy, old, columns, criterion)
+    before, doubled = _before(policy, old, columns, criterion, assigned.sums)
     now: dict[str, RowResult] = {}
     for result in assigned.results.values():
-        if now.setdefault(result.account, result) is not result:
+        if now.setdefault(result.account, result).segmented is not result.segmented:
             doubled.add(result.account)
     find_tier = tier_finder(policy)
     moved: list[Move] = []
@@ -123,21 +127,22 @@ def compare(policy: PolicyData, old: Layout, columns: Columns, assigned: Assigne
 
 
 def _before(
-    policy: PolicyData, old: Layout, columns: Columns, criterion: Criterion
+    policy: PolicyData, old: Layout, columns: Columns, criterion: Criterion, sums: Mapping[str, Criterion]
 ) -> tuple[dict[str, tuple[str, CriterionValue | None]], set[str]]:
-    found: dict[str, tuple[str, CriterionValue | None]] = {}
-    doubled: set[str] = set()
+    """Return the former tier and value of each account, and the names that stand for several."""
+    rows: dict[str, list[tuple[str, Attributes]]] = {}
     for record in old.records():
-        if record.is_blank:
-            continue
-        name, tier = old.cell(record, columns.id), old.cell(record, columns.tier).strip()
-        known, _ = read_attributes(
-            {criterion.name: criterion}, columns.attributes(old, record), currency=policy.currency
-        )
-        if name in found:
-            doubled.add(name)
-        found[name] = tier, known.get(criterion.name)
-    return found, doubled
+        if not record.is_blank:
+            tier = old.cell(record, columns.tier).strip()
+            rows.setdefault(old.cell(record, columns.id), []).append((tier, columns.attributes(old, record)))
+    found: dict[str, tuple[str, CriterionValue | None]] = {}
+    for name, each in rows.items():
+        attributes = combine_rows(sums, [attributes for _, attributes in each], policy.currency)
+        known, _ = read_attributes({criterion.name: criterion}, attributes, currency=policy.currency)
+        found[name] = each[0][0], known.get(criterion.name)
+    return found, {
+        name for name, each in rows.items() if len(each) > 1 and not (sums and len({t for t, _ in each}) == 1)
+    }
 
 
 def _move(policy: PolicyData, result: RowResult, was: str, value: CriterionValue | None) -> Move | None:

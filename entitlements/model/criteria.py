@@ -31,6 +31,7 @@ class Criterion:
         least: The smallest valid number; None for no bound.
         most: The largest valid number; None for no bound.
         missing: The default for an account without a value; None leaves it unknown.
+        decimal_comma: Texts of numbers have a decimal comma, and points between thousands: `50.000,00`.
         about: One sentence for people.
     """
 
@@ -41,6 +42,7 @@ class Criterion:
     most: Decimal | None = None
     missing: CriterionValue | None = None
     about: str = ""
+    decimal_comma: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,9 @@ class CriterionShape(Shape):
     missing: ScalarField | None = None
     """Value of an account that has none."""
 
+    decimal_comma: bool = Field(False, alias="decimal-comma")
+    """Accounts write numbers with a decimal comma, and points between thousands: 50.000,00."""
+
     about: str = ""
     """One sentence for people."""
 

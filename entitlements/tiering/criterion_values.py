@@ -59,6 +59,7 @@ _IN_HEADING = re.compile(r"(.*?)[\s_-]*[(\[]\s*([A-Za-z]{3})\s*[)\]]\s*")
 _CURRENCY_COLUMNS = ("currency", "currency-code", "currency-iso-code", "currencyisocode")
 _FLAGS = {**dict.fromkeys(("true", "yes", "y", "1"), True), **dict.fromkeys(("false", "no", "n", "0"), False)}
 _LONGEST = 40
+_OTHER_NOTATION = str.maketrans(".,", ",.")
 _DOTTED = re.compile(
     r"(?<![0-9.,])[1-9][0-9]{0,2}\.[0-9]{3}(?![0-9])"
 )  # 50.000: fifty in some countries, fifty thousand in others
@@ -213,23 +214,30 @@ def _agreed_value(
 
 
 def _number(criterion: Criterion, raw: object) -> Decimal | int:
+    is_money = criterion.kind is CriterionKind.AMOUNT
     if isinstance(raw, str):
-        if _DOTTED.search(raw):
-            cure = "write 50000, or 50.00" if criterion.kind is CriterionKind.AMOUNT else "write 12000, or 12"
+        text = _in_notation(criterion, raw)
+        if _DOTTED.search(text):
+            cure = f"write 50000, or {_in_notation(criterion, '50.00')}" if is_money else "write 12000, or 12"
             raise ValueError(f"{_shown(raw)} may be thousands or thousandths; {cure}")
-        number = _parsed_number(raw, money=criterion.kind is CriterionKind.AMOUNT)
+        number = _parsed_number(text, money=is_money)
     elif isinstance(raw, int | float | Decimal) and not isinstance(raw, bool):
         number = Decimal(str(raw))
     else:
         number = None
-    example = "50000 or 50,000" if criterion.kind is CriterionKind.AMOUNT else "12"
+    example = f"50000 or {_in_notation(criterion, '50,000')}" if is_money else "12"
     if number is None or not number.is_finite():
         raise ValueError(f"{_shown(raw)} is not a number; write one such as {example}")
-    if criterion.kind is CriterionKind.AMOUNT:
+    if is_money:
         return number
     if number != number.to_integral_value():
         raise ValueError(f"{_shown(raw)} is not a whole number; write one such as 12")
     return int(number)
+
+
+def _in_notation(criterion: Criterion, number: str) -> str:
+    """Return a number with a decimal point in the notation of the criterion; and the reverse."""
+    return number.translate(_OTHER_NOTATION) if criterion.decimal_comma else number
 
 
 def _check_currency(raw: object, currency: str | None) -> None:

@@ -308,7 +308,7 @@ def test_a_trial_plan_as_tier_stands_for_what_remains_and_the_trial(read, row, e
     [
         ("acme,trial,,,", "2: trial_ends: 'trial' is a trial plan, and the trial has no end; write when it ends"),
         ("acme,pro,pru,,2026-03-01", "2: trial_tier: tier 'pru' is not in the policy"),
-        ("acme,pro,trial,,2026-03-01", "2: trial of 'trial' is below the account's own tier 'pro'"),
+        ("acme,pro,trial,,2026-03-01", "2: trial_tier: trial of 'trial' is below the account's own tier 'pro'"),
         ("acme,trial,pro,,2026-03-01", "2: tier: 'trial' is a trial plan, and so cannot be what a trial of 'pro' ends"),
     ],
 )

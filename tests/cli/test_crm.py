@@ -70,10 +70,10 @@ def test_every_row_gets_a_tier_and_every_gap_is_reported_by_line_and_field(run_c
         "base.csv:6: ARR: no tier: arr is not known, so rule 'tier-1' cannot be decided; fill in the cell",
         "base.csv:7: Renewal Date: '2/31/2026' does not exist; write a date such as 2027-01-31, or leave the cell empty",
         "base.csv:7: ARR: -5 is below 0; correct it, or leave it empty",
-        "base.csv:8: warning: Account Name: 'Lumo' stands in line 4 already; both get a tier, only the first is looked up; give each account a name of its own",
+        "base.csv:8: warning: Account Name: 'Lumo' stands in line 4 already; both get a tier, only the first is looked up; give each account a name of its own, or add its rows up: --sum arr",
         "base.csv:8: Renewal Date: '2026-02-29' does not exist; write a date such as 2027-01-31, or leave the cell empty",
         "base.csv:9: Renewal Date: '31 February 2026' does not exist; write a date such as 2027-01-31, or leave the cell empty",
-        "base.csv:9: ARR: '50.000' may be thousands or thousandths; write 50000, or 50.00",
+        "base.csv:9: ARR: '50.000' may be thousands or thousandths; write 50000, or 50.00, or read decimal commas: --decimal-comma",
     ] == err.splitlines()
     said = dict(zip(Path("tiered.csv").read_bytes().splitlines(), EXPORT.splitlines(), strict=True))
     assert all(new.startswith(old) for new, old in said.items())

@@ -12,15 +12,21 @@ from typing import TYPE_CHECKING
 
 from entitlements.accounts.csv.rows import TRIAL_CURE, CsvRow, RowFault, Sheet
 from entitlements.errors import AccountError
+from entitlements.model.account import Account
 from entitlements.model.names import nearest
 from entitlements.model.problem import Problem, Severity
 from entitlements.policy.accounts import bind
 from entitlements.policy.errors import shown
 
 if TYPE_CHECKING:
-    from entitlements.model.account import Account
+    from collections.abc import Iterator
+
     from entitlements.model.policy import PolicyData
     from entitlements.model.tier import Tier
+
+
+_BOUND = ("trial", "add_ons", "overrides", "grants", "changes")
+"""Parts of an account that name something of the policy."""
 
 
 def apply_policy(policy: PolicyData, sheet: Sheet) -> Sheet:
@@ -28,13 +34,20 @@ def apply_policy(policy: PolicyData, sheet: Sheet) -> Sheet:
     rows: dict[str, CsvRow] = {}
     problems = list(sheet.problems)
     for id, row in sheet.rows.items():
-        account, faults = _resolve_tier(policy, row.account)
-        if account is not None and (fault := _binding_fault(policy, account)) is not None:
-            account, faults = None, [*faults, fault]
+        account, faults = apply_to_account(policy, row.account)
         problems += (Problem(sheet.file, row.line, *fault) for fault in faults)
         if account is not None:
             rows[id] = row if account is row.account else CsvRow(row.line, account)
     return Sheet(sheet.file, rows, tuple(sorted(problems, key=lambda problem: problem.line)))
+
+
+def apply_to_account(policy: PolicyData, account: Account) -> tuple[Account | None, list[RowFault]]:
+    """Return an account under *policy*, None if it is invalid there, and its faults."""
+    resolved, faults = _resolve_tier(policy, account)
+    if resolved is None:
+        return None, faults
+    wrong = [fault for part in _BOUND if getattr(resolved, part) for fault in _binding_faults(policy, resolved, part)]
+    return None if wrong else resolved, faults + wrong
 
 
 def _resolve_tier(policy: PolicyData, account: Account) -> tuple[Account | None, list[RowFault]]:
@@ -55,15 +68,14 @@ def _resolve_tier(policy: PolicyData, account: Account) -> tuple[Account | None,
     return replace(account, trial=None), [RowFault("trial_ends", problem, cure, Severity.WARNING)]
 
 
-def _binding_fault(policy: PolicyData, account: Account) -> RowFault | None:
-    """Return the fault of an account that cannot be bound to the policy: an unknown name, a bad value or trial."""
+def _binding_faults(policy: PolicyData, account: Account, part: str) -> Iterator[RowFault]:
+    """Yield the fault of a part of an account that cannot be bound to the policy: a bad name, value or trial."""
     try:
-        bind(policy, account)
+        bind(policy, Account(account.id, account.tier, **{part: getattr(account, part)}))
     except AccountError as error:
         said = str(error).removeprefix(f"account {account.id!r}: ")
         problem, _, cure = said.rpartition("; ")
-        return RowFault("", problem, cure)
-    return None
+        yield RowFault("trial_tier" if part == "trial" else part, problem, cure)
 
 
 def _resolve_trial_plan(

@@ -75,36 +75,45 @@ def read_sheet(file: str, data: bytes, id: str, encoding: str | None = None, ign
     Raises:
         AccountError: For a file that cannot be read at all.
     """
-    table = read_table(file, data, (normalize_heading(id), "tier"), encoding)
-    reader = _RowReader(file, normalize_heading(id), table, frozenset(map(normalize_heading, ignore)))
-    rows = {row.account.id: row for row in map(reader.read, table.rows) if row is not None}
-    guessed = [Problem(file, table.guessed_at, *_GUESSED)] if table.guessed_at else []
-    return Sheet(file, rows, (*guessed, *reader.problems))
+    key, ignored = normalize_heading(id), frozenset(map(normalize_heading, ignore)) - {"tier"}
+    table = read_table(file, data, (key, "tier"), encoding, ignored)
+    reader = RowReader(file, key, table, ignored)
+    rows: dict[str, CsvRow] = {}
+    problems = [Problem(file, table.guessed_at, *_GUESSED)] if table.guessed_at else []
+    for line, cells in table.rows:
+        row, faults = reader.read(line, cells)
+        problems += (Problem(file, line, *fault) for fault in faults)
+        if row is not None:
+            rows[row.account.id] = row
+    return Sheet(file, rows, tuple(problems))
 
 
-class _RowReader:
-    """A reader of the rows of a table; it collects their problems."""
+class RowReader:
+    """
+    A reader of the rows of a table.
+
+    Args:
+        file: The file's name, for messages.
+        key: The name of the column with the accounts' ids.
+        table: The headings.
+        ignored: Names of columns that are attributes only.
+    """
 
     def __init__(self, file: str, key: str, table: Table, ignored: frozenset[str]) -> None:
-        self.problems: list[Problem] = []
         self._file = file
         self._key = key
         self._names = table.names
         self._headings = dict(zip(table.names, table.headings, strict=True))
         self._readers = {
-            name: read
-            for name, read in COLUMNS.items()
-            if name in table.names and name != key and name not in ignored - {"tier"}
+            name: read for name, read in COLUMNS.items() if name in table.names and name != key and name not in ignored
         }
         self._lines: dict[str, int] = {}
 
-    def read(self, numbered: tuple[int, list[str]]) -> CsvRow | None:
-        """Return a row, or None if a fault makes it invalid."""
-        line, cells = numbered
+    def read(self, line: int, cells: list[str]) -> tuple[CsvRow | None, list[RowFault]]:
+        """Return a row, None if a fault makes it invalid, and its faults."""
         faults = self._faults_of_width(cells)
         account = None if faults else self._account(line, cells, faults)
-        self.problems += (Problem(self._file, line, *fault) for fault in faults)
-        return None if account is None else CsvRow(line, account)
+        return None if account is None else CsvRow(line, account), faults
 
     def _account(self, line: int, cells: list[str], faults: list[RowFault]) -> Account | None:
         named = dict(zip(self._names, cells, strict=False))
@@ -119,8 +128,17 @@ class _RowReader:
         except InvalidValue as error:
             faults.append(RowFault.of("trial_ends", error))
         except AccountError as error:
-            faults.append(RowFault.of("", error))
+            faults.append(RowFault.of(self._faulty_column(id, fields), error))
         return None
+
+    def _faulty_column(self, id: str, fields: dict[str, Any]) -> str:
+        """Return the heading of the column that makes an account invalid; empty if none does so alone."""
+        for name in fields.keys() - {"tier"}:
+            try:
+                Account(id, fields["tier"], **{name: fields[name]})
+            except AccountError:
+                return self._headings[name]
+        return ""
 
     def _fields(self, named: dict[str, str], line: int, faults: list[RowFault]) -> dict[str, Any]:
         """Take the columns with a parser out of *named*, and return their values."""
@@ -143,7 +161,7 @@ class _RowReader:
             return [RowFault(heading, "the cell is empty", _ITS_ID)]
         first = self._lines.setdefault(id, line)
         if first != line:
-            return [RowFault(heading, f"{shown(id)} stands in line {first} already", _ONE_ROW)]
+            return [RowFault(heading, f"{shown(id)} stands in line {first} already", ONE_ROW)]
         if id != id.strip():
             cure = "take them out if they are not part of the id"
             return [RowFault(heading, f"{shown(id)} begins or ends with blanks", cure, Severity.WARNING)]
@@ -166,13 +184,15 @@ _GUESSED = RowFault(
     "save it in UTF-8, or name its encoding (encoding='cp1252')",
     Severity.WARNING,
 )
-_ONE_ROW = "keep one row for each account"
+ONE_ROW = "keep one row for each account"
+"""The cure of an id that occurs twice."""
+
 _ITS_ID = "write the account's id"
 _ITS_TIER = "write the account's tier"
 _SEPARATORS = "write the missing separators"
 _EXTRA_CURE = "give the column a heading, or quote the cell that holds a separator"
 
-CURES = frozenset({_ONE_ROW, _ITS_ID, _ITS_TIER, _SEPARATORS, _EXTRA_CURE, TRIAL_CURE})
+CURES = frozenset({ONE_ROW, _ITS_ID, _ITS_TIER, _SEPARATORS, _EXTRA_CURE, TRIAL_CURE})
 """Cures that quote nothing of a row, and so may be logged."""
 
 

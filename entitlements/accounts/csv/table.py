@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from entitlements.accounts.csv.columns import COLUMNS
@@ -31,7 +31,9 @@ class Table:
     guessed_at: int = 0
 
 
-def read_table(file: str, data: bytes, needed: Collection[str], encoding: str | None = None) -> Table:
+def read_table(
+    file: str, data: bytes, needed: Collection[str], encoding: str | None = None, ignored: Collection[str] = ()
+) -> Table:
     """
     Return the table that *data* holds; the separator is detected from the headings.
 
@@ -40,6 +42,7 @@ def read_table(file: str, data: bytes, needed: Collection[str], encoding: str | 
         data: The whole file.
         needed: Names of required columns; they also decide between separators.
         encoding: Its encoding; None detects it.
+        ignored: Names of columns that are attributes only.
 
     Raises:
         AccountError: For a file that is empty, no text, in an encoding that cannot be detected, cut off inside
@@ -51,27 +54,31 @@ def read_table(file: str, data: bytes, needed: Collection[str], encoding: str | 
     line, headings = next(rows, (1, []))
     if not headings or not found.text.strip(f" \t\r\n{SEPARATORS}"):
         raise AccountError(f"{file}: the file is empty; its first line holds the headings, such as: id,tier")
-    names = tuple(normalize_heading(heading) for heading in headings)
-    _check_names(f"{file}:{line}", headings, names, needed)
-    names = tuple(_distinct(names))
+    names = distinct_names(f"{file}:{line}", headings, needed, ignored)
     return Table(tuple(headings), names, tuple(rows), found.guessed_at)
 
 
-def _distinct(names: Iterable[str]) -> Iterable[str]:
-    """Yield the names; blanks keep two of one heading apart, and criteria read both."""
+def distinct_names(
+    where: str, headings: Sequence[str], needed: Collection[str], ignored: Collection[str]
+) -> tuple[str, ...]:
+    """
+    Return the headings in normal form; blanks keep two of one name apart, and criteria read both.
+
+    Raises:
+        AccountError: For a missing column, and for two of one name that is needed, or part of an account and not ignored.
+    """
+    first: dict[str, str] = {}
     seen: Counter[str] = Counter()
-    for name in names:
-        yield name + " " * seen[name] if name else name
+    names: list[str] = []
+    for heading in headings:
+        name = normalize_heading(heading)
+        if name in first and (name in needed or name in COLUMNS.keys() - ignored):
+            raise AccountError(f"{where}: the headings {first[name]!r} and {heading!r} are the same; rename one")
+        names.append(name + " " * seen[name] if name else name)
+        first.setdefault(name, heading)
         seen[name] += 1
-
-
-def _check_names(where: str, headings: list[str], names: tuple[str, ...], needed: Collection[str]) -> None:
-    seen: dict[str, str] = {}
-    for heading, name in zip(headings, names, strict=True):
-        if name in seen and name in {*needed, *COLUMNS}:
-            raise AccountError(f"{where}: the headings {seen[name]!r} and {heading!r} are the same; rename one")
-        seen[name] = heading
     for name in needed:
-        if name not in seen:
+        if name not in first:
             has = any_of([repr(heading) for heading in headings if heading.strip()]).replace(" or ", " and ")
-            raise AccountError(f"{where}: no column {name!r}{nearest(name, names)}; the headings are {has}")
+            raise AccountError(f"{where}: no column {name!r}{nearest(name, first)}; the headings are {has}")
+    return tuple(names)

@@ -14,14 +14,15 @@ from entitlements.cli.crm.options import (
     TIER_COLUMN,
     ByOption,
     ColumnOption,
+    DecimalCommaOption,
     EncodingOption,
     FileOptions,
     LabelsOption,
     SeparatorOption,
     assignment_rules,
+    open_crm_policy,
 )
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
-from entitlements.cli.loading import open_policy
 from entitlements.cli.options import JsonOption, PolicyOption
 
 if TYPE_CHECKING:
@@ -58,6 +59,13 @@ def assign(
             "--ignore", metavar="HEADING", help="A column that is not a part of an account, such as a CRM's Status."
         ),
     ] = None,
+    sums: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sum", metavar="CRITERION", help="Add up the rows of one account, such as arr; may be repeated."
+        ),
+    ] = None,
+    decimal_comma: DecimalCommaOption = False,
     encoding: EncodingOption = None,
     separator: SeparatorOption = None,
     as_json: JsonOption = False,
@@ -74,12 +82,12 @@ def assign(
     from entitlements.cli.crm.report import write_report
     from entitlements.crm import WriteOptions, write
 
-    loaded = open_policy(policy)
+    loaded = open_crm_policy(policy, decimal_comma=decimal_comma)
     options = FileOptions(column, encoding, separator, id, tier_column, reason_column, ignore)
     if output is not None and Path(output).exists() and os.path.samefile(output, export):  # noqa: PTH121 - exists
         raise CommandError(f"{output} is the file that is read; write to another one")
     with usage_errors():
-        assigned, moves, measure = _assign(loaded, by, options, export, old)
+        assigned, moves, measure = _assign(loaded, by, options, sums or (), export, old)
     if output is not None:
         choices = WriteOptions(tier_column, reason_column, labels, explain, sort)
         _write_atomically(output, write(loaded, assigned, choices, with_progress))
@@ -88,7 +96,7 @@ def assign(
 
 
 def _assign(
-    policy: Policy, by: str | None, options: FileOptions, export: str, old: str | None
+    policy: Policy, by: str | None, options: FileOptions, sums: Iterable[str], export: str, old: str | None
 ) -> tuple[Assigned, Moves | None, str]:
     """Return the rows with their tiers, the differences from an older file, and the criterion that is added up."""
     from entitlements.cli.console import with_progress
@@ -98,7 +106,7 @@ def _assign(
     rules, measure = assignment_rules(policy), measure_of(policy, by)
     layout, columns = options.read(export, rules, measure)
     before = options.read(old, rules, measure) if old else None
-    assigned = assign_base(policy, layout, columns, by=by, progress=with_progress)
+    assigned = assign_base(policy, layout, columns, by=by, sums=sums, progress=with_progress)
     return assigned, compare(policy, *before, assigned, measure) if before else None, measure
 
 

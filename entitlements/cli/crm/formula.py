@@ -10,14 +10,15 @@ import typer
 from entitlements.cli.crm.options import (
     ByOption,
     ColumnOption,
+    DecimalCommaOption,
     EncodingOption,
     FileOptions,
     LabelsOption,
     SeparatorOption,
     assignment_rules,
+    open_crm_policy,
 )
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
-from entitlements.cli.loading import open_policy
 from entitlements.cli.options import JsonOption, PolicyOption
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def formula(
     ] = None,
     labels: LabelsOption = False,
     column: ColumnOption = None,
+    decimal_comma: DecimalCommaOption = False,
     encoding: EncodingOption = None,
     separator: SeparatorOption = None,
     as_json: JsonOption = False,
@@ -54,7 +56,7 @@ def formula(
     from entitlements.tiering.formula import formula as formula_of_rules
     from entitlements.tiering.segmentation import measure_of
 
-    loaded = open_policy(policy)
+    loaded = open_crm_policy(policy, decimal_comma=decimal_comma)
     segmentation = loaded.segmentations.get(by or "")
     names = {id: tier.name if labels else id for id, tier in loaded.tiers.items()}
     with usage_errors():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from entitlements.cli.exit_codes import CommandError, ExitCode
+from entitlements.cli.loading import open_policy
 
 if TYPE_CHECKING:
     from entitlements.crm import Columns, Layout
@@ -34,6 +35,10 @@ EncodingOption = Annotated[
 SeparatorOption = Annotated[
     str | None,
     typer.Option("--separator", metavar="SIGN", help="Of the file: comma, semicolon or tab. Default: detected."),
+]
+
+DecimalCommaOption = Annotated[
+    bool, typer.Option("--decimal-comma", help="Numbers have a decimal comma, and points between thousands: 50.000,00.")
 ]
 
 TIER_COLUMN = "Tier"
@@ -100,6 +105,16 @@ class FileOptions:
                 raise CommandError(f"--column {option!r} is not a criterion and a heading; write arr=ACV")
             headings[criterion] = heading
         return headings
+
+
+def open_crm_policy(given: str | None, *, decimal_comma: bool) -> Policy:
+    """Return the policy; with decimal commas, its criteria read numbers in that notation."""
+    policy = open_policy(given)
+    if not decimal_comma:
+        return policy
+    rules = assignment_rules(policy)
+    criteria = {name: replace(criterion, decimal_comma=True) for name, criterion in rules.criteria.items()}
+    return replace(policy, assignment=replace(rules, criteria=criteria))
 
 
 def assignment_rules(policy: Policy) -> AssignmentRules:

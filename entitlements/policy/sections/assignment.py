@@ -65,7 +65,9 @@ def _criterion(name: str, shape: CriterionShape, report: Report) -> Criterion | 
     if shape.least is not None and shape.most is not None and shape.least > shape.most:
         report.error((*path, "least"), "least is above most", "exchange the two")
     attributes = tuple(dict.fromkeys(attribute_name(each) for each in (name, *shape.attributes)))
-    criterion = Criterion(name, shape.kind, attributes, shape.least, shape.most, about=shape.about)
+    criterion = Criterion(
+        name, shape.kind, attributes, shape.least, shape.most, about=shape.about, decimal_comma=shape.decimal_comma
+    )
     try:
         return criterion if shape.missing is None else replace(criterion, missing=read_known(shape.missing, criterion))
     except InvalidValue as error:
