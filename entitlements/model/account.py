@@ -202,7 +202,7 @@ def _refuse_assignment(self: object, name: str, value: object) -> NoReturn:
 
 
 for _kind in (Account, Trial, Override, Grant, Change):
-    _kind.__setattr__ = _refuse_assignment  # type: ignore[method-assign, assignment]
+    _kind.__setattr__ = _refuse_assignment  # type: ignore[method-assign]
 
 
 def _checked(check: object, value: object, what: str) -> None:

@@ -20,5 +20,5 @@ class FrozenDict(dict[K, V]):
     def _refuse(self, *_args: object, **_options: object) -> NoReturn:
         raise TypeError("this mapping is read-only; change a copy: dict(mapping)")
 
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse

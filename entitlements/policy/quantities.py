@@ -85,7 +85,7 @@ def parse_rate(text: str) -> tuple[int, int]:
     amount, window = items[0].amount, items[0].get_expiry() * SECOND
     if window >= MONTH:
         cure = "write a quota, whose only period is a month: kind: quota, and the number alone"
-        raise InvalidValue(f"{shown(text)} counts for a month or longer, and a rate for less", cure)
+        raise InvalidValue(f"{shown(text)} spans a month or more, and a rate less", cure)
     if amount > MAX_RATE:
         raise InvalidValue(f"{shown(text)} is above the largest rate, {MAX_RATE}", "write less, or unlimited")
     return amount, window

@@ -171,7 +171,7 @@ def test_a_value_is_typed_by_how_it_is_written(text, expected):
         ("a=1 (by x, by y)", "stands twice"),
         ("a=1 (until 2026-02-31)", "does not exist"),
         ("a=1 (until further notice)", "is not a date"),
-        ("Leads=5", "is not a name"),
+        ("my leads=5", "is not a name"),
         ("a=1 (from 2026-12-31, until 2026-01-01)", "is not before"),
     ],
 )

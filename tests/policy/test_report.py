@@ -65,7 +65,7 @@ def test_a_limit_whose_only_size_is_wrong_is_not_called_unused_too(tmp_path, siz
         (("levels: {tools: full}", "levels: {tools: Full}"), "a.yaml:15 tiers.pro.levels.tools"),
         (("levels: {tools: full}", "levels: {tools: }"), "a.yaml:15 tiers.pro.levels.tools"),
         (("features: [sso]", "features: [sso, 'tools:full']"), "a.yaml:14 tiers.pro.features[1]"),
-        (("  pro:", "  Pro:"), "a.yaml:12 tiers.Pro"),
+        (("  pro:", "  pro!:"), "a.yaml:12 tiers.'pro!'"),
         (("{sso: Single sign-on}", "[sso]"), "a.yaml:2 features"),
         (("{sso: Single sign-on}", ""), "a.yaml:2 features"),
         (("{tools: [none, basic, full]}", "{tools: full}"), "a.yaml:3 levels.tools"),

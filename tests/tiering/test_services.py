@@ -93,7 +93,7 @@ def test_another_variant_changes_who_is_entitled_and_how_often():
     ]
     assert Enforcer(later).can(account("high"), "service.visit")
     assert not Enforcer(POLICY).can(account("high"), "service.visit")
-    with pytest.raises(TypeError, match="does not support item assignment"):
+    with pytest.raises(TypeError, match="read-only"):
         later.tiers["high"] = later.tiers["low"]
     with pytest.raises(ValueError, match=r"no variant of services 'latter'; did you mean 'later'"):
         in_variant(POLICY, "latter")
