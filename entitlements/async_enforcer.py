@@ -237,6 +237,10 @@ class AsyncEnforcer:
         """Set the usage of a quota's running period, or of an allocation, to *total*; see `Enforcer.set_usage`."""
         return await self._run(steps.set_usage(await self._known(account), self._clock(), limit, total))
 
+    async def reset(self, account: str | Account, limit: str, *, scope: str | None = None) -> None:
+        """Empty the meter of a rate: all its units are available at once; see `Enforcer.reset`."""
+        await self._run(steps.reset(await self._known(account), self._clock(), limit, scope))
+
     async def usage(self, account: str | Account, *, scope: str | None = None) -> dict[str, Usage]:
         """Return the usage of every limit of the account; with a scope, of the scope's limits as well; see `Enforcer.usage`."""
         return await self._run(steps.usage(await self._known(account), self._clock(), scope))

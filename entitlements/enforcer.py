@@ -300,6 +300,22 @@ class Enforcer:
         """
         return self._run(steps.set_usage(self._known(account), self._clock(), limit, total))
 
+    def reset(self, account: str | Account, limit: str, *, scope: str | None = None) -> None:
+        """
+        Empty the meter of a rate: all its units are available at once.
+
+        Args:
+            account: An id, or an `Account`.
+            limit: A rate's name; quotas and allocations have `set_usage`.
+            scope: For a rate with a `per`, the scope whose meter is emptied.
+
+        Raises:
+            UnknownFeature: For a name that is no limit.
+            UnknownAccount: For an unknown account, unless `unknown_account` of the policy names a tier.
+            ValueError: For a limit that is no rate, or a scope that is missing or has no use.
+        """
+        self._run(steps.reset(self._known(account), self._clock(), limit, scope))
+
     def usage(self, account: str | Account, *, scope: str | None = None) -> dict[str, Usage]:
         """Return the usage of every limit of the account; with a scope, of the scope's limits as well."""
         return self._run(steps.usage(self._known(account), self._clock(), scope))

@@ -208,6 +208,15 @@ class SetUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class ResetRate:
+    """Empty the meter of a rate; the answer is None."""
+
+    account: str
+    part: Part
+    scope: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Read:
     """Read meters; the answer is an `Outcome` for a cost of 1 of every part."""
 
@@ -239,4 +248,17 @@ class Forget:
     account: str
 
 
-Order = Charge | Recall | Settle | Refund | Release | Unassign | SetUsage | Read | ReadHistory | ReadHolders | Forget
+Order = (
+    Charge
+    | Recall
+    | Settle
+    | Refund
+    | Release
+    | Unassign
+    | SetUsage
+    | ResetRate
+    | Read
+    | ReadHistory
+    | ReadHolders
+    | Forget
+)

@@ -74,6 +74,15 @@ class UsageSet:
 
 
 @dataclass(frozen=True, slots=True)
+class RateReset:
+    """The meter of a rate was emptied by `reset`; *scope* is None for a rate of the account."""
+
+    account: str
+    limit: str
+    scope: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Forgotten:
     """Every counter of an account was deleted."""
 
@@ -186,6 +195,7 @@ Event = (
     | Released
     | Unassigned
     | UsageSet
+    | RateReset
     | Forgotten
     | OperationsDropped
     | Reloaded

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from entitlements.model.answers import Fallback, Line, Outcome, Status
 from entitlements.model.charge import Charge, Part, Refund, Settle, Verb
 from entitlements.model.limits import UNLIMITED, Mode, OnOutage, Rate
-from entitlements.rules.meters import meter_of, store_meter
+from entitlements.rules.meters import meter_of
 
 if TYPE_CHECKING:
     from entitlements.rules.ledger import Ledger
@@ -166,8 +166,7 @@ def raise_meter(ledger: Ledger, part: Part, used: int, at: int) -> None:
     rate = part.limit
     assert isinstance(rate, Rate)
     assert isinstance(part.size, int)
-    meter = meter_of(ledger.rates, rate)
-    store_meter(ledger.rates, rate, meter, at)
+    meter = ledger.rates[rate.meter_name] = meter_of(ledger.rates, rate)
     missing = used - (meter.peek(part.size, 1, at).used or 0)
     if missing > 0:
         meter.take(part.size, missing, at)

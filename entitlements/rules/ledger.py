@@ -15,7 +15,7 @@ from entitlements.model.charge import Charge, Part, Read, Verb
 from entitlements.model.instants import DAY, MINUTE
 from entitlements.model.limits import UNLIMITED, Allocation, Mode, Quota, Rate, Size
 from entitlements.rules.counted_meters import AllocationMeter, QuotaMeter, QuotaPeriod, deny, quota_line, take_quota
-from entitlements.rules.meters import RateMeter, meter_of, store_meter
+from entitlements.rules.meters import RateMeter, meter_of
 
 OPERATION_TTL = 10 * MINUTE
 KEYED_OPERATION_TTL = DAY
@@ -240,8 +240,7 @@ def _take_rate(ledger: Ledger, part: Part, line: Line, now: int) -> Line:
     if not line.fits or size is UNLIMITED or size == 0:
         return line
     assert isinstance(rate, Rate)
-    meter = meter_of(ledger.rates, rate)
-    store_meter(ledger.rates, rate, meter, now)
+    meter = ledger.rates[rate.meter_name] = meter_of(ledger.rates, rate)
     return meter.take(size, part.cost, now)
 
 
@@ -251,7 +250,7 @@ def charge_rate(ledger: Ledger, part: Part, now: int) -> Outcome:
     meter = meter_of(ledger.rates, rate)  # type: ignore[arg-type]
     line = meter.try_take(size, cost, now)  # type: ignore[arg-type]
     if line.fits:
-        store_meter(ledger.rates, rate, meter, now)  # type: ignore[arg-type]
+        ledger.rates[rate.meter_name] = meter  # type: ignore[union-attr]
         return _new_tuple(Outcome, (Status.ADMITTED, now, (line,), 0, (), (), ""))
     return Outcome(Status.ADMITTED if rate.mode is Mode.SHADOW else Status.REFUSED, now, (line,))
 

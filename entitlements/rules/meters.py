@@ -99,14 +99,6 @@ def meter_of(meters: dict[str, RateMeter], rate: Rate) -> RateMeter:
     return meter
 
 
-def store_meter(meters: dict[str, RateMeter], rate: Rate, meter: RateMeter, now: int) -> None:
-    """Store the meter of *rate*; if it is a new one, drop those that are as good as empty, as of former policies."""
-    if rate.meter_name not in meters:
-        for name in [name for name, other in meters.items() if other.idle_at() <= now]:
-            del meters[name]
-        meters[rate.meter_name] = meter
-
-
 @dataclass(slots=True)
 class Sliding:
     """Sliding window: a ring of 61 counts; *head* is the number of the newest bucket since 1970."""

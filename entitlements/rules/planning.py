@@ -233,10 +233,11 @@ def limit_named(policy: PolicyData, name: str, kinds: type | tuple[type, ...], v
         raise policy.unknown(name, asked="limit")
     if not isinstance(limit, kinds):
         works = " and ".join(_KINDS[kind] for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
-        raise ValueError(f"{verb} works on {works}; {name!r} is {_KINDS[type(limit)]}")
+        raise ValueError(f"{verb} works on {works}; {name!r} is {_KINDS[type(limit)]}{_CURES.get(verb, '')}")
     return limit
 
 
+_CURES = {"reset": ", which set_usage sets to 0", "set_usage": ", which reset makes empty"}
 _KINDS = {Rate: "a rate", Quota: "a quota", Allocation: "an allocation"}
 
 

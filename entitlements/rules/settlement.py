@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from entitlements.model.answers import Outcome, Periods, Settled, Status, Totalled
-from entitlements.model.charge import Part, Read, ReadHistory, Refund, Settle, SetUsage
+from entitlements.model.charge import Part, Read, ReadHistory, Refund, ResetRate, Settle, SetUsage
 from entitlements.model.limits import UNLIMITED, Allocation, Quota, Rate
 from entitlements.rules.counted_meters import AllocationMeter, QuotaMeter, quota_line
 from entitlements.rules.ledger import (
@@ -103,6 +103,12 @@ def set_usage(ledger: Ledger, order: SetUsage, now: int) -> Totalled:
     meter.write(period)
     ledger.quotas[part.limit.name] = meter
     return Totalled(quota_line(period, part)._replace(taken=added), now=now)
+
+
+def reset_rate(ledger: Ledger, order: ResetRate) -> None:
+    """Empty the meter of a rate."""
+    assert isinstance(order.part.limit, Rate)
+    ledger.rates.pop(order.part.limit.meter_name, None)
 
 
 def read(ledger: Ledger, scoped: Ledger, order: Read, now: int) -> Outcome:

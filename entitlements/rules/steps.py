@@ -21,6 +21,7 @@ from entitlements.model.charge import (
     ReadHistory,
     ReadHolders,
     Release,
+    ResetRate,
     Settle,
     SetUsage,
     Unassign,
@@ -44,8 +45,10 @@ from entitlements.rules.planning import (
     Plan,
     Wanted,
     charge_with_period_ends,
+    check_scope,
     limit_named,
     part_of,
+    per_of,
     plan,
     wanted_units,
     with_period_ends,
@@ -183,6 +186,15 @@ def set_usage(entitlements: Entitlements, now: int, name: str, total: int) -> St
         events=lambda usage: [events.UsageSet(account, name, usage)],
         set_to=lambda answer: total_set(facts(entitlements, name), answer, total),
     )  # fmt: skip
+
+
+def reset(entitlements: Entitlements, now: int, name: str, scope: str | None) -> Step[None]:
+    """Empty the meter of a rate."""
+    limit = limit_named(entitlements.policy, name, Rate, "reset")
+    check_scope(per_of([limit]), scope)
+    account = entitlements.account
+    order = ResetRate(account, part_of(entitlements, limit, 1, now), scope)
+    return Step(order, _as_is, events=lambda _: [events.RateReset(account, name, scope)])
 
 
 def usage(entitlements: Entitlements, now: int, scope: str | None = None) -> Step[dict[str, Usage]]:

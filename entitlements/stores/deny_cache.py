@@ -6,7 +6,7 @@ as the refusal is certain: until the instant that the server named, counted from
 *sent*, for the same rate of the same size at the same cost. A larger cost would not fit either, but
 only the server knows when it will.
 
-Only a refund, a `forget` or another size can make the charge fit earlier. So no refusal is kept longer
+Only a refund, a `reset`, a `forget` or another size can make the charge fit earlier. So no refusal is kept longer
 than `MAX_TTL`; refunds by this process, and its charges of another size, take effect at once. The cache
 never admits a charge. Charges with a key always reach the server, and so do those that a quota or an
 allocation refuses, unless a rate of theirs is kept here.

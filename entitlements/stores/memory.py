@@ -28,6 +28,7 @@ from entitlements.model.charge import (
     Recall,
     Refund,
     Release,
+    ResetRate,
     Settle,
     SetUsage,
     Unassign,
@@ -174,6 +175,9 @@ class MemoryStore:
                 return settlement.refund(ledger, self._scoped(order.account, order.scope, ledger), order, now)
             case SetUsage():
                 return settlement.set_usage(ledger, order, now)
+            case ResetRate():
+                settlement.reset_rate(self._scoped(order.account, order.scope, ledger), order)
+                return None
             case Release():
                 return settlement.release(ledger, order.limit, order.amount, now)
             case Unassign():

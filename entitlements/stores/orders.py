@@ -13,6 +13,7 @@ from entitlements.model.charge import (
     ReadHolders,
     Recall,
     Refund,
+    ResetRate,
     Settle,
     SetUsage,
 )
@@ -20,7 +21,7 @@ from entitlements.model.instants import SECOND
 
 _DEADLINE = SECOND // 4
 """Deadline of an order without a limit's definition; it is the default of quotas and allocations."""
-_IDEMPOTENT = (Settle, SetUsage, Read, ReadHistory, ReadHolders, Recall)
+_IDEMPOTENT = (Settle, SetUsage, ResetRate, Read, ReadHistory, ReadHolders, Recall)
 
 
 def account_of(order: Order) -> str:
@@ -37,7 +38,7 @@ def deadline_of(order: Order) -> int:
             return order.charge.deadline or _longest(order.charge.parts)
         case Read():
             return _longest(order.parts)
-        case SetUsage() | ReadHistory():
+        case SetUsage() | ResetRate() | ReadHistory():
             return order.part.limit.deadline
         case Refund() | Settle():
             return order.deadline or _DEADLINE

@@ -66,7 +66,7 @@ class OrderTemplate:
 _KINDS = (
     *["one-rate"] * 10, *["charge"] * 14, *["reserve"] * 10, *["assign"] * 6, *["settle"] * 12, *["refund"] * 8,
     *["again"] * 4, *["recall"] * 2, *["release"] * 2, *["unassign"] * 3, *["set-usage"] * 2, *["read"] * 4,
-    *["history"] * 2, "holders", "forget",
+    *["history"] * 2, *["reset"] * 2, "holders", "forget",
 )  # fmt: skip
 
 _rate_sizes = st.sampled_from([1, 3, 10, 10, 10, 100, MAX_RATE])
@@ -121,7 +121,7 @@ def order_templates(draw: st.DrawFn) -> OrderTemplate:
         "scope": draw(st.sampled_from(SCOPES)),
     }
     match kind:
-        case "one-rate":
+        case "one-rate" | "reset":
             fields["parts"] = (draw(_part(draw(st.sampled_from(RATES)))),)
         case "charge" | "read":
             fields["parts"] = draw(_parts((*RATES, *_QUOTAS * 3, *_ALLOCATIONS * 3), 5))

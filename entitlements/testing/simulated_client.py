@@ -16,6 +16,7 @@ from entitlements.model.charge import (
     Recall,
     Refund,
     Release,
+    ResetRate,
     Settle,
     SetUsage,
     Unassign,
@@ -69,6 +70,8 @@ class SimulatedClient:
                 return Unassign(self.account, dated[0].limit.name, template.holder)
             case "set-usage":
                 return SetUsage(self.account, dated[0])
+            case "reset":
+                return ResetRate(self.account, dated[0], _scope(dated, template))
             case "history":
                 return ReadHistory(self.account, dated[0])
             case "holders":

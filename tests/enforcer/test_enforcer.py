@@ -1025,7 +1025,7 @@ def test_a_threshold_that_is_no_percentage_is_refused(wrong):
 
 COUNTING = {
     "unassign": ("agents", "u1"), "release": ("agents",), "holders": ("agents",), "set_usage": ("leads", 3),
-    "usage": (), "history": ("leads",), "reserve": ("leads",),
+    "usage": (), "history": ("leads",), "reserve": ("leads",), "reset": ("api",),
 }  # fmt: skip
 
 

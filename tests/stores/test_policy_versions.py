@@ -7,9 +7,8 @@ import pytest
 from entitlements import Enforcer, Policy
 from entitlements.model.answers import Status
 from entitlements.model.charge import Charge, Part, Read, Refund
-from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
+from entitlements.model.instants import DAY, HOUR, SECOND
 from entitlements.model.limits import Algorithm, Rate
-from entitlements.rules.ledger import Ledger, charge_rate
 
 LIMIT = 10
 LONG = 10 * SECOND
@@ -85,12 +84,3 @@ def test_a_policy_that_comes_back_finds_what_was_counted_under_it(any_store):
         assert [True, True, True, False] == first
         assert [True, True, False] == second
         assert not enforcer.consume("reloaded", "api")
-
-
-def test_meters_of_former_policies_go_once_they_are_idle():
-    ledger, now = Ledger(), 10**15
-    for window in range(1, 100):
-        now += 2 * HOUR
-        charge_rate(ledger, Part(Rate("api", window * MINUTE // 2), LIMIT), now)
-
-    assert 1 == len(ledger.rates)

@@ -244,7 +244,7 @@ def every_order():
         orders.Settle("acme", "o:b", (("leads", 1),)), Refund("acme", "o:1", True, (), "1.2.3.4"),
         Charge("acme", (Part(AGENTS, 9),), Verb.ASSIGN, operation="o:2", holder="ann"),
         orders.Unassign("acme", "agents", "ann"), orders.Release("acme", "agents", 1),
-        orders.SetUsage("acme", Part(LEADS, 9, 4, ends)), Read("acme", (ip, quota, agents), "1.2.3.4"),
+        orders.SetUsage("acme", Part(LEADS, 9, 4, ends)), orders.ResetRate("acme", ip, "1.2.3.4"), Read("acme", (ip, quota, agents), "1.2.3.4"),
         orders.ReadHistory("acme", quota), orders.ReadHolders("acme", "agents"), orders.Forget("acme"),
     ]  # fmt: skip
 

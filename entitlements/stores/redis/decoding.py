@@ -153,6 +153,7 @@ _DECODERS: dict[type, Callable[[Any, Any], Answer]] = {
     orders.Release: lambda _, reply: _whole(reply),
     orders.Unassign: lambda _, reply: _whole(reply) == 1,
     orders.SetUsage: _totalled,
+    orders.ResetRate: lambda *_: None,
     orders.ReadHistory: _periods,
     orders.ReadHolders: lambda _, reply: tuple(sorted(each.decode() for each in reply)),
     orders.Forget: lambda *_: None,

@@ -218,6 +218,7 @@ _ARGS: dict[type, Callable[[Any], tuple[str | None, tuple[bytes, ...]]]] = {
     orders.Release: lambda order: (None, (b"release", order.limit.encode(), b"%d" % order.amount)),
     orders.Unassign: lambda order: (None, (b"unassign", order.limit.encode(), order.holder.encode())),
     orders.SetUsage: lambda order: (None, (b"set_usage", _encode_part(order.part))),
+    orders.ResetRate: lambda order: (order.scope, (b"reset_rate", _encode_part(order.part))),
     orders.ReadHistory: lambda order: (None, (b"history", _encode_part(order.part))),
     orders.ReadHolders: lambda order: (None, (b"holders", order.limit.encode())),
     orders.Forget: lambda _: (None, (b"forget",)),

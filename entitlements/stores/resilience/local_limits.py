@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from entitlements.model.answers import Outcome
 from entitlements.model.charge import Charge, Part
+from entitlements.model.limits import Rate
 from entitlements.model.names import MAX_COUNT
 from entitlements.rules.fallbacks import local_charge
 from entitlements.stores.memory import MemoryStore
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from entitlements.model.answers import Fallback
-    from entitlements.model.charge import MeterKey
+    from entitlements.model.charge import MeterKey, ResetRate
 
 MAX_SEEN = 50_000
 """Meters whose last seen usage is kept: twice as many at most, 30 MB."""
@@ -105,6 +106,15 @@ class LocalLimits:
         for part, line in zip(order.parts, lines):  # noqa: B905 - some outcomes have no lines
             if line.used and (meter := order.meter_of(part)):
                 self._recent[meter] = (line.used, at)
+
+    def reset(self, order: ResetRate) -> None:
+        """Forget what is known here of a meter that was emptied."""
+        limit = order.part.limit
+        assert isinstance(limit, Rate)
+        meter = order.account, limit.meter_name, order.scope
+        self._recent.pop(meter, None)
+        self._previous.pop(meter, None)
+        self._meters.execute(order)
 
     def charge(self, order: Charge, fallbacks: tuple[Fallback, ...]) -> Outcome | None:
         """Return the outcome of the parts that are limited in this process; None if there are none."""

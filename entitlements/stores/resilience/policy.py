@@ -18,7 +18,7 @@ from weakref import finalize
 
 from entitlements.errors import StoreError
 from entitlements.model.answers import Outcome, Settled, Status
-from entitlements.model.charge import Charge, Refund
+from entitlements.model.charge import Charge, Refund, ResetRate
 from entitlements.model.events import BreakerChanged, Journalled, OutcomeUnknown
 from entitlements.model.instants import SECOND
 from entitlements.model.redaction import redact
@@ -213,6 +213,8 @@ class OutagePolicy:
         self._has_replied = True
         if type(order) is Charge and type(answer) is Outcome and answer[0] is not _REPLAYED:
             self._local_limits.observe(order, answer, now)
+        elif type(order) is ResetRate:
+            self._local_limits.reset(order)
         if self._outages.since is not None:
             self._outages.recovered(now, len(self._queue), at_once=change is not None)
         if change is not None:

@@ -4,7 +4,7 @@
 -- ARGV[1]  name of the order; its function in settlement.lua lists its other arguments
 local orders = {
   settle = settle, refund = refund, release = release, unassign = unassign,
-  set_usage = set_usage, history = history, holders = holders, forget = forget,
+  set_usage = set_usage, reset_rate = reset_rate, history = history, holders = holders, forget = forget,
 }
 local reply = orders[ARGV[1]]()
 flush()

@@ -233,6 +233,13 @@ local function set_usage()
   return pack_totalled(line, 0)
 end
 
+-- reset_rate: ARGV[2] the part
+local function reset_rate()
+  local part = read_part(ARGV[2])
+  put(part.home, part.field, false)
+  return 0
+end
+
 -- history: ARGV[2] the part
 local function history()
   sweep()
