@@ -2,7 +2,7 @@
 Prometheus metrics from the enforcer's events, for dashboards and alerts.
 
     pip install prometheus-client
-    python examples/prometheus_metrics.py redis://localhost:6379   # metrics on http://localhost:9000/metrics
+    .venv/bin/python examples/prometheus_metrics.py redis://localhost:6379   # metrics on http://localhost:9000/metrics
 
 No label has an account's id: ids are personal data, and each would make a new time series.
 Labels are limits, reasons, paths and modes. The policy and the library bound their number.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,13 +16,27 @@ from entitlements.model.names import nearest
 if TYPE_CHECKING:
     from entitlements.cli.matrix.model import Matrix
 
-Format = Literal["table", "markdown", "html", "json"]
+FORMATS = ("table", "markdown", "html", "json")
+
+
+def check_format(given: str) -> str:
+    """Return the format of the output, if it is one."""
+    if given not in FORMATS:
+        raise CommandError(
+            f"--format {given!r} is no format{nearest(given, FORMATS)}; write one of {', '.join(FORMATS)}"
+        )
+    return given
 
 
 def tiers(
     *,
     policy: PolicyOption = None,
-    form: Annotated[Format, typer.Option("--format", help="The format of the output.")] = "table",
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format", metavar=f"[{'|'.join(FORMATS)}]", callback=check_format, help="The format of the output."
+        ),
+    ] = "table",
     section: Annotated[
         list[str] | None,
         typer.Option(

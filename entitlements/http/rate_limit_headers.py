@@ -11,7 +11,7 @@ no window, and an unlimited limit no quota.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from entitlements.http.retry_after import clock_offset
 from entitlements.model.decision import Decision
@@ -42,6 +42,10 @@ class HeaderStyle(StrEnum):
     DRAFT_06 = "draft-06"  # RateLimit-Limit, -Remaining, -Reset: seconds from now
     X_RATELIMIT = "x-ratelimit"  # X-RateLimit-Limit, -Remaining, -Reset: Unix time
     NONE = "none"
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise ValueError(f"headers {value!r} is no style of headers; write one of {', '.join(cls)}")
 
 
 _DRAFT_11, _NONE = HeaderStyle.DRAFT_11, HeaderStyle.NONE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from entitlements.model.reasons import Reason
 from entitlements.model.redaction import redacted_traceback
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Coroutine, Mapping
+    from collections.abc import Coroutine, Mapping
     from typing import Any
 
     from entitlements.enforcer import Enforcer
@@ -51,6 +52,7 @@ class RequestCharger:
 
     Raises:
         TypeError: If *refund_rates* is not a bool.
+        TypeError: If *refund_on* is no collection.
         ValueError: If *refund_on* holds anything but HTTP statuses.
     """
 
@@ -64,6 +66,10 @@ class RequestCharger:
         style: HeaderStyle,
         problems: Problems,
     ) -> None:
+        if isinstance(refund_on, str) or not isinstance(refund_on, Collection):
+            raise TypeError(
+                f"refund_on {refund_on!r} must be a collection of HTTP statuses; write refund_on={{500, 502}}"
+            )
         wrong = [each for each in refund_on if type(each) is not int or not 100 <= each <= 599]
         if wrong:
             raise ValueError(f"refund_on holds {wrong[0]!r}, which is no HTTP status")

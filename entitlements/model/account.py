@@ -171,7 +171,8 @@ class Account:
         _checked(check_id, self.id, "account id")
         at = f"account {self.id!r}: "
         _check_tier(self.tier, f"{at}tier")
-        _check_kind(self.trial, Trial | None, f"{at}trial")
+        if self.trial is not None:
+            _check_kind(self.trial, Trial, f"{at}trial")
         if self.anchor is not None and (type(self.anchor) is not int or not 1 <= self.anchor <= 31):
             raise AccountError(f"{at}anchor {self.anchor!r} must be a day of the month, 1 to 31")
         object.__setattr__(self, "add_ons", _frozen_mapping(self.add_ons, f"{at}add_ons"))
@@ -224,14 +225,15 @@ def _check_tier(value: object, what: str) -> None:
         raise AccountError(f"{what} {value!r} is not a tier's name; pass a str")
 
 
-def _check_kind(value: object, kind: object, what: str) -> None:
-    if not isinstance(value, kind):  # type: ignore[arg-type]
-        raise AccountError(f"{what} {value!r} is not a {getattr(kind, '__name__', kind)}")
+def _check_kind(value: object, kind: type, what: str) -> None:
+    if not isinstance(value, kind):
+        raise AccountError(f"{what} {shown(value)} is not a {kind.__name__}; write {kind.__name__}(...)")
 
 
 def _tuple_of(values: object, kind: type, what: str) -> tuple[object, ...]:
     if not isinstance(values, Iterable) or isinstance(values, str | Mapping):
-        raise AccountError(f"{what} {values!r} must be a sequence of {kind.__name__}")
+        cure = f"write {what.rpartition(': ')[2]}=[{kind.__name__}(...)]"
+        raise AccountError(f"{what} {shown(values)} must be a sequence of {kind.__name__}; {cure}")
     items = tuple(values)
     for item in items:
         _check_kind(item, kind, what)
@@ -240,7 +242,7 @@ def _tuple_of(values: object, kind: type, what: str) -> tuple[object, ...]:
 
 def _frozen_mapping(value: object, what: str) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
-        raise AccountError(f"{what} {value!r} must be a mapping")
+        raise AccountError(f"{what} {shown(value)} must be a mapping; write {{name: value}}")
     return FrozenDict(dict(value))
 
 

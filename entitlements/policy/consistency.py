@@ -172,8 +172,12 @@ def _fallback_error(context: BuildContext, id: str, shape: TierShape, then: str)
 def _name_lists(root: Branch) -> Iterator[Path]:
     """Find the lists in which a name may stand only once."""
     yield from (("levels", name) for name in keys_of(root, "levels"))
+    yield from (("assignment", "criteria", name, "attributes") for name in keys_of(root, "assignment", "criteria"))
     for section, lists in (("tiers", ("features", "without", "aliases")), ("add_ons", ("features", "tiers"))):
         yield from ((section, id, each) for id in keys_of(root, section) for each in lists)
+    routes = node_at(root, ("routes",))
+    count = len(routes.nodes) if isinstance(routes, Items) else 0
+    yield from (("routes", at, each) for at in range(count) for each in ("methods", "requires"))
 
 
 def _check_duplicates(context: BuildContext, path: Path) -> None:

@@ -38,6 +38,8 @@ class RouteTable:
     def __init__(
         self, routes: Iterable[Route] = (), default: Route | None = None, *, normalise: bool = True, empty: bool = False
     ) -> None:
+        if isinstance(routes, Route | str) or not isinstance(routes, Iterable):
+            raise TypeError(f"routes {routes!r} must be a list of Route; write routes=[Route('/v1/leads')]")
         rules = list(routes)
         for route in rules if default is None else [*rules, default]:
             if not isinstance(route, Route):

@@ -88,6 +88,9 @@ class MemoryStore:
         self._lock = threading.Lock()
         renew_after_fork(self)
 
+    def __repr__(self) -> str:
+        return f"<MemoryStore of {len(self)} records, {self._max_keys} at most>"
+
     def __len__(self) -> int:
         """Return the number of records."""
         return len(self._rates) + len(self._counts)
@@ -244,6 +247,9 @@ class AsyncMemoryStore:
         self.try_now = store.execute
         """Carry out a charge now."""
         self.via = store.via
+
+    def __repr__(self) -> str:
+        return f"<AsyncMemoryStore around {self._store!r}>"
 
     async def execute(self, order: Order, /) -> Answer:
         """Carry out one order under the lock."""

@@ -171,6 +171,8 @@ def component_names(entitlements: Entitlements) -> tuple[str, ...]:
 
 def _check_names(entitlements: Entitlements, measured: Mapping[str, object]) -> None:
     known = component_names(entitlements)
+    if not isinstance(measured, Mapping):
+        raise AccountError(f"measured {shown(measured)} is no mapping; write {{component: score}}")
     for name in measured:
         if name not in known:
             there_are = f"; there are {', '.join(known)}" if known else "; the policy weighs none under health.weights"

@@ -132,7 +132,7 @@ def review(
         ValueError: For an event that no tier of the policy knows, or invalid terms.
         UnknownAccount: For an account with an unknown tier.
     """
-    names = tuple(dict.fromkeys(events))
+    names = (events,) if isinstance(events, str) else tuple(dict.fromkeys(events))
     _check_events(policy, names)
     own = own_tier(policy, account, now)
     entitlements = resolve(policy, account, now)

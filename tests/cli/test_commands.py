@@ -440,6 +440,12 @@ def test_an_invalid_command_line_exits_with_2(argv, run_command):
     assert 2 == run_command(*argv)[0]
 
 
+def test_an_unknown_format_is_one_line_with_the_formats(folder, run_command):
+    said = "entitlements: --format 'htm' is no format; did you mean 'html'?; write one of table, markdown, html, json\n"
+
+    assert (2, "", said) == run_command("tiers", "--format", "htm")
+
+
 # --- Colours ------------------------------------------------------------------------------------------------------
 
 

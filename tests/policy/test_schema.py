@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from entitlements import Policy, PolicyError
 from entitlements.policy.report import Report
 from entitlements.policy.schema import schema_text
 from entitlements.policy.size_limits import Budget
@@ -61,6 +62,50 @@ def test_a_policy_fits_the_schema(file):
 def test_an_editor_underlines_a_condition_that_is_not_in_the_language(when):
     assert error_paths(f"assignment: {{rules: [{{tier: low, when: {when}}}]}}")
     assert not error_paths("assignment: {rules: [{tier: low, when: {not: {any: [{agents: {from: 5}}, {new: true}]}}}]}")
+
+
+def unique_lists(node, path=()):
+    """Yield the paths of the lists that the schema allows no doubles in; `*` stands for any key or index."""
+    if "$ref" in node:
+        name = node["$ref"].rpartition("/")[2]
+        yield from () if name in {"Value", "Condition", "Test"} else unique_lists(SCHEMA["$defs"][name], path)
+    if node.get("uniqueItems"):
+        yield path
+    for key, child in node.get("properties", {}).items():
+        yield from unique_lists(child, (*path, key))
+    for child in (*node.get("patternProperties", {}).values(), *([node["items"]] if "items" in node else [])):
+        yield from unique_lists(child, (*path, "*"))
+
+
+DOUBLES = {
+    ("levels", "*"): {"levels": {"tools": ["none", "full", "full"]}},
+    ("tiers", "*", "features"): {"tiers": {"free": {"rank": 1, "features": ["sso", "sso"]}}},
+    ("tiers", "*", "aliases"): {"tiers": {"free": {"rank": 1, "aliases": ["a", "a"]}}},
+    ("tiers", "*", "without"): {"tiers": {"free": {"rank": 1}, "pro": {"rank": 2, "without": ["sso", "sso"]}}},
+    ("add_ons", "*", "features"): {"add_ons": {"more": {"features": ["sso", "sso"]}}},
+    ("add_ons", "*", "tiers"): {"add_ons": {"more": {"features": ["sso"], "tiers": ["free", "free"]}}},
+    ("routes", "*", "methods"): {"routes": [{"path": "/a", "methods": ["GET", "GET"]}]},
+    ("routes", "*", "requires"): {"routes": [{"path": "/a", "requires": ["sso", "sso"]}]},
+    ("assignment", "criteria", "*", "attributes"): {
+        "assignment": {"criteria": {"arr": {"kind": "amount", "attributes": ["acv", "acv"]}}}
+    },
+}
+
+
+def test_every_list_of_the_schema_without_doubles_is_tried():
+    assert set(DOUBLES) == set(unique_lists(SCHEMA))
+
+
+@pytest.mark.parametrize("path", DOUBLES, ids=".".join)
+def test_a_double_is_an_error_for_the_editor_and_for_the_loader(path):
+    mapping = {"policy": {"version": 1}, "features": {"sso": "Single sign-on"}, "tiers": {"free": {"rank": 1}}}
+    mapping |= DOUBLES[path]
+
+    with pytest.raises(PolicyError) as error:
+        Policy.parse(mapping)
+
+    assert [] != list(Draft202012Validator(SCHEMA).iter_errors(mapping))
+    assert any("stands twice in the list" in each.problem for each in error.value.problems)
 
 
 @pytest.mark.parametrize("file", POLICIES, ids=lambda file: file.stem)

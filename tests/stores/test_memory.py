@@ -32,7 +32,7 @@ from entitlements.model.charge import (
 )
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
 from entitlements.model.limits import Allocation, Limit, Quota, Rate, Size
-from entitlements.stores import MemoryStore
+from entitlements.stores import AsyncMemoryStore, MemoryStore
 
 API = Rate("api", MINUTE)
 DAILY = Rate("daily", DAY)
@@ -69,6 +69,14 @@ def consume(store: MemoryStore, account: str, *parts: Part, scope: str | None = 
 
 def used(store: MemoryStore, account: str, limit: Limit, scope: str | None = None) -> int:
     return store.execute(Read(account, (part(limit),), scope)).lines[0].used
+
+
+def test_a_store_shows_how_full_it_is(clock):
+    store = MemoryStore(clock, max_keys=5)
+    consume(store, "acme", part(API))
+
+    assert "<MemoryStore of 1 records, 5 at most>" == repr(store)
+    assert f"<AsyncMemoryStore around {store!r}>" == repr(AsyncMemoryStore(store))
 
 
 # --- Threads ------------------------------------------------------------------------------------------------------

@@ -66,6 +66,7 @@ class CsvAccounts:
     Raises:
         AccountError: For a file that does not exist or cannot be read at all.
         ValueError: For an unknown encoding.
+        TypeError: For a path that is none, and a single str as *ignore*.
     """
 
     def __init__(
@@ -78,6 +79,10 @@ class CsvAccounts:
         ignore: Collection[str] = (),
         clock: Callable[[], int] = monotonic,
     ) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(f"path {path!r} is a {type(path).__name__}; give the path of a CSV file")
+        if isinstance(ignore, str):
+            raise TypeError(f"ignore {ignore!r} is one heading; write ignore=[{ignore!r}]")
         known = None if encoding is None else known_encoding(encoding)
         self._open(CsvFile(path, id, clock, known, ignore), policy)
 
