@@ -12,11 +12,11 @@ import logging
 from concurrent.futures import CancelledError, Future
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from entitlements.accounts.cache_entries import CacheEntries
 from entitlements.accounts.loads import InFlightLoad, Loaded, LoadResult
-from entitlements.accounts.sources import SourceWrapper, is_async
+from entitlements.accounts.sources import is_async, refresh_source, repr_of_wrapper, with_policy
 from entitlements.accounts.static import check_account
 from entitlements.accounts.when_down import RAISE
 from entitlements.clock import monotonic
@@ -32,46 +32,53 @@ if TYPE_CHECKING:
 _log = logging.getLogger("entitlements.accounts")
 
 
-class _CachedSource(SourceWrapper):
-    """The verbs of a cache that wait for nothing, and so are the same for threads and event loops."""
+class _Cache(Protocol):
+    """A cache around a source, for threads or for event loops; it takes the functions below as its methods."""
 
+    _source: Any
     _entries: CacheEntries[Any]
 
-    def known(self, id: str, /) -> Loaded | None:
-        """Return the fresh entry of the account without asking the source, or None."""
-        return self._entries.fresh(id)
 
-    def refresh(self, id: str, /) -> None:
-        """Drop the entry of the account; loads in flight are answered but not cached."""
-        super().refresh(id)
-        self._entries.drop(id)
+C = TypeVar("C", bound=_Cache)
 
-    def with_policy(self, policy: PolicyData) -> Self:
-        """
-        Return the source as it reads under *policy*, behind a new cache if that makes a difference.
 
-        Raises:
-            ValueError: For a `when_down` that is no tier of it.
-        """
-        self._entries.check(policy)
-        return super().with_policy(policy)
+def _known(self: _Cache, id: str, /) -> Loaded | None:
+    """Return the fresh entry of the account without asking the source, or None."""
+    return self._entries.fresh(id)
 
-    def listen(self, listener: Listener) -> None:
-        """Report to *listener* when the source goes down and recovers; only a weak reference is kept."""
-        self._entries.add_listener(listener)
 
-    def _around(self, source: Any) -> Self:
-        other = super()._around(source)
+def _refresh(self: _Cache, id: str, /) -> None:
+    """Drop the entry of the account; loads in flight are answered but not cached."""
+    refresh_source(self, id)
+    self._entries.drop(id)
+
+
+def _with_policy(self: C, policy: PolicyData) -> C:
+    """
+    Return the source as it reads under *policy*, behind a new cache if that makes a difference.
+
+    Raises:
+        ValueError: For a `when_down` that is no tier of it.
+    """
+    self._entries.check(policy)
+    other = with_policy(self, policy)
+    if other is not self:
         other._entries = self._entries.empty_copy()  # noqa: SLF001 - a copy of this
-        return other
-
-    def _end(self, load: InFlightLoad[Any], _task: object = None) -> None:
-        """Detach a load that has ended; callers of one that was interrupted begin another."""
-        self._entries.remove(load)
-        load.future.cancel()
+    return other
 
 
-class CachedAccounts(_CachedSource):
+def _listen(self: _Cache, listener: Listener) -> None:
+    """Report to *listener* when the source goes down and recovers; only a weak reference is kept."""
+    self._entries.add_listener(listener)
+
+
+def _end(self: _Cache, load: InFlightLoad[Any], _task: object = None) -> None:
+    """Detach a load that has ended; callers of one that was interrupted begin another."""
+    self._entries.remove(load)
+    load.future.cancel()
+
+
+class CachedAccounts:
     """
     A blocking source with a cache in front; for any number of threads.
 
@@ -117,6 +124,13 @@ class CachedAccounts(_CachedSource):
             clock=clock,
         )
 
+    known = _known
+    refresh = recheck = _refresh
+    with_policy = _with_policy
+    listen = _listen
+    __repr__ = repr_of_wrapper
+    _end = _end
+
     def find(self, id: str, /) -> Account | None:
         """Return the account, or None if there is none."""
         return self.load(id).account
@@ -159,7 +173,7 @@ class CachedAccounts(_CachedSource):
         return _reported(self._entries.succeeded(load, account))
 
 
-class AsyncCachedAccounts(_CachedSource):
+class AsyncCachedAccounts:
     """
     An async source with a cache in front; for any number of event loops.
 
@@ -195,6 +209,13 @@ class AsyncCachedAccounts(_CachedSource):
             max_size=max_size,
             clock=clock,
         )
+
+    known = _known
+    refresh = recheck = _refresh
+    with_policy = _with_policy
+    listen = _listen
+    __repr__ = repr_of_wrapper
+    _end = _end
 
     async def find(self, id: str, /) -> Account | None:
         """Return the account, or None if there is none."""

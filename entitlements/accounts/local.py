@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from entitlements.accounts.loads import Loaded
-from entitlements.accounts.sources import SourceWrapper, is_async
+from entitlements.accounts.sources import is_async, refresh_source, repr_of_wrapper, with_policy
 from entitlements.model.instants import MICROSECOND
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ TTL = timedelta(seconds=30)
 """Default time to live of an account."""
 
 
-class LocalAccounts(SourceWrapper):
+class LocalAccounts:
     """
     A source in memory: asked at every load, never cached here.
 
@@ -45,8 +45,12 @@ class LocalAccounts(SourceWrapper):
         """Return the account and how long it may be kept."""
         return Loaded(self._source.find(id), self._ttl // MICROSECOND)
 
+    refresh = recheck = refresh_source
+    with_policy = with_policy
+    __repr__ = repr_of_wrapper
 
-class AsyncLocalAccounts(SourceWrapper):
+
+class AsyncLocalAccounts:
     """`LocalAccounts` with the async interface; nothing is awaited."""
 
     _source: LocalAccounts
@@ -61,6 +65,9 @@ class AsyncLocalAccounts(SourceWrapper):
     async def load(self, id: str, /) -> Loaded:
         """Return the account and how long it may be kept."""
         return self._source.load(id)
+
+    refresh = recheck = refresh_source
+    with_policy = with_policy
 
     def __repr__(self) -> str:
         return f"Async{self._source!r}"

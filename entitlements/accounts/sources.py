@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from copy import copy
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from entitlements.model.policy import PolicyData
@@ -29,28 +29,30 @@ def under_policy(source: Any, policy: PolicyData | None) -> Any:
     return method(policy) if policy is not None and callable(method) else source
 
 
-class SourceWrapper:
-    """A source around another source, which `refresh` and `with_policy` pass on to."""
+class Wrapper(Protocol):
+    """A source around another source; it takes the functions below as its methods."""
 
     _source: Any
 
-    def refresh(self, id: str, /) -> None:
-        """Tell the source that its copy of the account may be out of date."""
-        recheck(self._source, id)
 
-    def recheck(self, id: str, /) -> None:
-        """Call `refresh`: another wrapper around this one passes its refreshes on by this name."""
-        self.refresh(id)
+W = TypeVar("W", bound=Wrapper)
 
-    def with_policy(self, policy: PolicyData) -> Self:
-        """Return the source as it reads under *policy*, or this one if that makes no difference."""
-        source = under_policy(self._source, policy)
-        return self if source is self._source else self._around(source)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._source!r})"
+def refresh_source(self: Wrapper, id: str, /) -> None:
+    """Tell the source that its copy of the account may be out of date."""
+    recheck(self._source, id)
 
-    def _around(self, source: Any) -> Self:
-        other = copy(self)
-        other._source = source  # noqa: SLF001 - a copy of this
-        return other
+
+def with_policy(self: W, policy: PolicyData) -> W:
+    """Return the source as it reads under *policy*, or this one if that makes no difference."""
+    source = under_policy(self._source, policy)
+    if source is self._source:
+        return self
+    other = copy(self)
+    other._source = source  # noqa: SLF001 - a copy of this
+    return other
+
+
+def repr_of_wrapper(self: Wrapper) -> str:
+    """Return the class and the source."""
+    return f"{type(self).__name__}({self._source!r})"

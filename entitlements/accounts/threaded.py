@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from entitlements.accounts.sources import SourceWrapper, is_async
+from entitlements.accounts.sources import is_async, refresh_source, repr_of_wrapper, with_policy
 
 if TYPE_CHECKING:
     from entitlements.model.account import Account
     from entitlements.ports import Accounts
 
 
-class ThreadedAccounts(SourceWrapper):
+class ThreadedAccounts:
     """
     A blocking source, made async by `asyncio.to_thread`.
 
@@ -31,3 +31,7 @@ class ThreadedAccounts(SourceWrapper):
     async def find(self, id: str, /) -> Account | None:
         """Return the account, or None if there is none."""
         return await asyncio.to_thread(self._source.find, id)
+
+    refresh = recheck = refresh_source
+    with_policy = with_policy
+    __repr__ = repr_of_wrapper

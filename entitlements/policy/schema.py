@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
+from entitlements.policy import schema_models, schema_tiering
 from entitlements.policy.schema_models import Document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+    from entitlements.policy.schema_fields import Shape
 
 _VALUE = {
     "anyOf": [
@@ -50,10 +60,34 @@ _CONDITION = {
 
 def schema_text() -> str:
     """Return the JSON Schema of a policy file, the content of `policy.schema.json`."""
-    schema = _simplified(Document.model_json_schema())
+    schema = _simplified(_described(Document.model_json_schema()))
     schema["$defs"] |= {"Value": _VALUE, "Condition": _CONDITION, "Test": _TEST}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "entitlements policy"}
     return json.dumps(head | schema, indent=2, sort_keys=True) + "\n"
+
+
+def _described(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON Schema with the docstrings of attributes as descriptions; importing the models reads no source."""
+    texts = {key: text for module in (schema_models, schema_tiering) for key, text in _docstrings(module)}
+    models: dict[str, type[Shape]] = vars(schema_models) | vars(schema_tiering)
+    for title, node in (("Document", schema), *schema["$defs"].items()):
+        if "properties" not in node:
+            continue
+        model = models[title]
+        for name, field in model.model_fields.items():
+            found = (texts[base.__name__, name] for base in model.__mro__ if (base.__name__, name) in texts)
+            if text := next(found, None):
+                node["properties"][field.alias or name]["description"] = text
+    return schema
+
+
+def _docstrings(module: ModuleType) -> Iterator[tuple[tuple[str, str], str]]:
+    """Yield the docstring of each attribute of each class, by their names."""
+    for each in ast.parse(inspect.getsource(module)).body:
+        if isinstance(each, ast.ClassDef):
+            for field, text in pairwise(each.body):
+                if isinstance(text, ast.Expr) and isinstance(field, ast.AnnAssign):
+                    yield (each.name, ast.unparse(field.target)), ast.literal_eval(text.value)
 
 
 def _simplified(node: Any, *, names: bool = False) -> Any:

@@ -80,6 +80,6 @@ Test = Annotated[Any, WithJsonSchema({"x-ref": "Test"})]
 
 
 class Shape(BaseModel):
-    """Base class of the models: exact types, no unknown keys, attribute docstrings as descriptions."""
+    """Base class of the models: exact types, no unknown keys; `schema` reads the docstrings of attributes."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)

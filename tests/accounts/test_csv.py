@@ -262,6 +262,19 @@ def test_an_id_that_stands_twice_is_logged_once_with_what_to_do_and_without_the_
     ) == record.getMessage()
 
 
+def test_ids_with_blanks_around_them_are_logged_once_without_the_id(read, caplog):
+    """An account that is not found by the id that people see is a silent refusal."""
+    accounts = read("id,tier\nacme-77 ,pro\nb,pro\n c,pro\n")
+    accounts.find("acme-77")
+
+    (record,) = caplog.records
+    assert record.getMessage().endswith(
+        "accounts.csv:2: 2 ids begin or end with blanks, and need them to be found;"
+        " take them out if they are not part of the id"
+    )
+    assert None is accounts.find("acme-77")
+
+
 def test_cures_that_hold_a_cell_are_not_logged(read, caplog):
     """Cells are printed by the command and never logged."""
     read("id,tier,overrides\na,pro,secret-name\n")

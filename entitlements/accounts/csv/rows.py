@@ -163,8 +163,7 @@ class RowReader:
         if first != line:
             return [RowFault(heading, f"{shown(id)} stands in line {first} already", ONE_ROW)]
         if id != id.strip():
-            cure = "take them out if they are not part of the id"
-            return [RowFault(heading, f"{shown(id)} begins or ends with blanks", cure, Severity.WARNING)]
+            return [RowFault(heading, f"{shown(id)} begins or ends with blanks", BLANKS, Severity.WARNING)]
         return []
 
     def _faults_of_width(self, cells: list[str]) -> list[RowFault]:
@@ -186,6 +185,9 @@ _GUESSED = RowFault(
 )
 ONE_ROW = "keep one row for each account"
 """The cure of an id that occurs twice."""
+
+BLANKS = "take them out if they are not part of the id"
+"""The cure of an id with blanks around it, by which alone it is found."""
 
 _ITS_ID = "write the account's id"
 _ITS_TIER = "write the account's tier"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from entitlements.accounts.csv.dialect import known_encoding
 from entitlements.accounts.csv.file import CsvFile
 from entitlements.accounts.csv.policy_view import apply_policy
-from entitlements.accounts.csv.rows import CURES
+from entitlements.accounts.csv.rows import BLANKS, CURES
 from entitlements.clock import monotonic
 from entitlements.model.problem import Severity
 
@@ -150,7 +150,7 @@ class CsvAccounts:
 
 
 def _warn(file: str, problems: Sequence[Problem]) -> None:
-    """Log how many rows are not served, and where the first is; never the cells themselves."""
+    """Log how many rows are not served, or only by an id with blanks, and where the first is; never the cells."""
     bad = [problem for problem in problems if problem.severity is Severity.ERROR]
     if bad:
         first = bad[0]
@@ -160,3 +160,7 @@ def _warn(file: str, problems: Sequence[Problem]) -> None:
             file, "1 problem keeps" if len(bad) == 1 else f"{len(bad)} problems keep",
             ": ".join(part for part in where if part), file,
         )  # fmt: skip
+    blank = [problem for problem in problems if problem.cure == BLANKS]
+    if blank:
+        ids = "1 id begins or ends" if len(blank) == 1 else f"{len(blank)} ids begin or end"
+        _log.warning("%s:%s: %s with blanks, and need them to be found; %s", file, blank[0].line, ids, BLANKS)
