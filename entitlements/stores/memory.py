@@ -15,30 +15,13 @@ from typing import TYPE_CHECKING, Literal
 
 from entitlements._fork import renew_after_fork
 from entitlements.clock import system_clock
-from entitlements.errors import StoreError
 from entitlements.model.answers import Answer, Outcome, Settled, Status, Totalled
-from entitlements.model.charge import (
-    Charge,
-    Forget,
-    Order,
-    Part,
-    Read,
-    ReadHistory,
-    ReadHolders,
-    Recall,
-    Refund,
-    Release,
-    ResetRate,
-    Settle,
-    SetUsage,
-    Unassign,
-    Verb,
-)
+from entitlements.model.charge import Charge, Forget, Order, Part, Settle, SetUsage, Verb
 from entitlements.model.limits import Rate
 from entitlements.rules import ledger as law
-from entitlements.rules import settlement
 from entitlements.rules.fallbacks import raise_meter
 from entitlements.rules.ledger import Ledger
+from entitlements.rules.orders import execute_order, scope_of
 from entitlements.stores.orders import account_of
 
 if TYPE_CHECKING:
@@ -168,34 +151,9 @@ class MemoryStore:
         return answer
 
     def _carry_out(self, order: Order, ledger: Ledger, now: int) -> Answer:
-        match order:
-            case Read():
-                return settlement.read(ledger, self._scoped(order.account, order.scope, ledger), order, now)
-            case Settle():
-                scope = order.anew.scope if order.anew else None
-                return settlement.settle(ledger, self._scoped(order.account, scope, ledger), order, now)
-            case Refund():
-                return settlement.refund(ledger, self._scoped(order.account, order.scope, ledger), order, now)
-            case SetUsage():
-                return settlement.set_usage(ledger, order, now)
-            case ResetRate():
-                settlement.reset_rate(self._scoped(order.account, order.scope, ledger), order)
-                return None
-            case Release():
-                return settlement.release(ledger, order.limit, order.amount, now)
-            case Unassign():
-                return settlement.unassign(ledger, order.limit, order.holder, now)
-            case ReadHistory():
-                return settlement.history(ledger, order, now)
-            case ReadHolders():
-                return settlement.holders(ledger, order.limit)
-            case Recall():
-                return law.recall(ledger, order.charge, now)
-            case _:
-                raise StoreError(f"the memory store does not know the order {order!r}")
-
-    def _scoped(self, account: str, scope: str | None, ledger: Ledger) -> Ledger:
-        return ledger if scope is None else self._find((account, scope)) or Ledger()
+        scope = scope_of(order)
+        scoped = ledger if scope is None else self._find((account_of(order), scope)) or Ledger()
+        return execute_order(ledger, scoped, order, now)
 
     def _find(self, key: _Key) -> Ledger | None:
         return self._rates.get(key) or self._counts.get(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import pickle
 import subprocess
 import sys
 import time
@@ -525,3 +526,37 @@ def test_a_memory_that_is_full_refuses_loudly_or_lets_pass_as_told(prefix):
     assert allow.strategy.hit(TEN, "c")
     for each in (deny, allow):
         each.close()
+
+
+# -- the differences that docs/limits.md lists -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cost", [7.5, 7.0, "7", None, True])
+def test_a_cost_that_is_no_int_is_a_value_error(limiter, cost):
+    with pytest.raises(ValueError, match="must be an int"):
+        limiter.hit(HUNDRED, "acme", cost=cost)
+
+
+@pytest.mark.parametrize("uri", ["redis://localhost:6379/x", "redis://localhost:99999", "memory://?max_keys=many"])
+def test_an_invalid_url_is_a_value_error(uri):
+    with pytest.raises(ValueError):  # noqa: PT011 - the message is the store's
+        storage_from_string(f"entitlements+{uri}")
+
+
+@pytest.mark.parametrize("scheme", ["valkey", "redis+unix"])
+def test_a_scheme_that_is_not_offered_is_unknown_to_limits(scheme):
+    with pytest.raises(ConfigurationError):
+        storage_from_string(f"entitlements+{scheme}://localhost:6379")
+
+
+def test_a_storage_in_memory_cannot_be_pickled():
+    with pytest.raises((TypeError, pickle.PicklingError), match="pickle"):
+        pickle.dumps(storage_from_string("entitlements+memory://"))
+
+
+def test_a_storage_and_its_store_say_what_they_are():
+    storage = storage_from_string("entitlements+memory://?max_keys=7")
+
+    assert ("entitlements.integrations.limits", "<MemoryStore of 0 records, 7 at most>") == (
+        type(storage).__module__, repr(storage.storage),
+    )  # fmt: skip

@@ -53,8 +53,9 @@ def register() -> None:
     if SLIDING in limits.strategies.STRATEGIES:
         return
     # `limits` registers a storage when a class that names its schemes is derived.
-    type("EntitlementsStorage", (Storage,), {"STORAGE_SCHEME": _SCHEMES})
-    type("AsyncEntitlementsStorage", (AsyncStorage,), {"STORAGE_SCHEME": [f"async+{each}" for each in _SCHEMES]})
+    own = {"__module__": __name__}
+    type("EntitlementsStorage", (Storage,), own | {"STORAGE_SCHEME": _SCHEMES})
+    type("AsyncEntitlementsStorage", (AsyncStorage,), own | {"STORAGE_SCHEME": [f"async+{each}" for each in _SCHEMES]})
     cast("dict[str, Any]", limits.aio.strategies.STRATEGIES).update(
         {SLIDING: AsyncSlidingWindowRateLimiter, TOKEN_BUCKET: AsyncTokenBucketRateLimiter}
     )
