@@ -122,7 +122,8 @@ def charge(ledger: Ledger, scoped: Ledger, order: Charge, now: int) -> Outcome:
         repeated = recall(ledger, order, now)
         if repeated.status is not Status.UNKNOWN:
             return repeated
-    sweep(ledger, now)
+    if order.operation is not None or not all(isinstance(part.limit, Rate) for part in order.parts):
+        sweep(ledger, now)  # rates hold nothing that a lapsed reservation returns
     lines = evaluate(ledger, scoped, order, now)
     if lines is None:
         return Outcome(Status.STALE, now)

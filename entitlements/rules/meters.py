@@ -125,9 +125,9 @@ class Sliding:
         return self._add(*self._look(now), cost)
 
     def refund(self, size: int, cost: int, mark: int, now: int) -> int:
-        """Subtract from the bucket of the charge, if it is still in the ring."""
+        """Subtract from the bucket of the charge, if it has not left the window."""
         bucket = mark // self.width
-        if not self.head - RING < bucket <= self.head:
+        if not max(self.head, now // self.width) - RING < bucket <= self.head:
             return 0
         back = min(cost, self.counts[bucket % RING])
         self.counts[bucket % RING] -= back
@@ -231,7 +231,7 @@ class Fixed:
 
     def refund(self, size: int, cost: int, mark: int, now: int) -> int:
         """Subtract from the count, if the window of the charge is still the present one."""
-        if mark != self.index * self.window:
+        if mark != self.index * self.window or mark + self.window <= now:
             return 0
         back = min(cost, self.count)
         self.count -= back

@@ -11,13 +11,13 @@ from injected_time import with_injected_time
 from strategies import NOW
 
 from entitlements.model.answers import Answer
-from entitlements.model.charge import Order
+from entitlements.model.charge import Charge, Order
 from entitlements.model.instants import DAY
 from entitlements.model.names import MAX_COUNT
 from entitlements.rules.periods import month_ends
 from entitlements.stores import MemoryStore
 from entitlements.stores.redis.decoding import decoder_of
-from entitlements.stores.redis.encoding import encode_call
+from entitlements.stores.redis.encoding import encode_call, encode_general
 from entitlements.stores.redis.keys import account_key
 from entitlements.stores.redis.scripts import Script
 from entitlements.testing.order_templates import OrderTemplate, order_templates
@@ -42,13 +42,20 @@ class Clock:
 
 
 class TimedRedis:
-    """The networked store's scripts on an injected clock; *change* may alter their text."""
+    """The networked store's scripts on an injected clock; *change* may alter their text, *general* does without shapes."""
 
     via = "store"
 
     def __init__(
-        self, client, clock: Callable[[], int], change=lambda script: script, *, namespace: str = "ent"
+        self,
+        client,
+        clock: Callable[[], int],
+        change=lambda script: script,
+        *,
+        namespace: str = "ent",
+        general: bool = False,
     ) -> None:
+        self._general = general
         self._client, self._clock, self._namespace = client, clock, namespace
         self._script = cache(lambda script: self._load(with_injected_time(change(script))))
 
@@ -57,7 +64,8 @@ class TimedRedis:
         return script.sha
 
     def execute(self, order: Order) -> Answer:
-        call = encode_call(order, self._namespace)
+        encode = encode_general if self._general and isinstance(order, Charge) else encode_call
+        call = encode(order, self._namespace)
         reply = self._client.evalsha(
             self._script(call.script), len(call.keys), *call.keys, *call.args, str(self._clock())
         )
@@ -74,7 +82,9 @@ histories = st.lists(order_templates(), min_size=10, max_size=30)
 
 def play(history: list[OrderTemplate], client, change=lambda script: script) -> Iterator[tuple[Order, Answer, Answer]]:
     """
-    Execute a history by both stores and yield their answers.
+    Execute a history in memory, by the scripts of shapes, and by the general script alone; yield their answers.
+
+    The second answer is that of the shapes, or that of the general script if it alone differs.
 
     Args:
         history: The steps.
@@ -84,20 +94,23 @@ def play(history: list[OrderTemplate], client, change=lambda script: script) -> 
     client.flushdb()
     clock = Clock()
     memory, server = MemoryStore(clock), TimedRedis(client, clock, change)
+    general = TimedRedis(client, clock, change, namespace="general", general=True)
     simulated = SimulatedClient(ACCOUNT)
     for template in history:
         clock.now = max(0, clock.now + template.move)
         order = simulated.order(template, clock.now)
         expected = memory.execute(order)
-        yield order, expected, server.execute(order)
+        answer, other = server.execute(order), general.execute(order)
+        yield order, expected, other if answer == expected else answer
         check_lifetime(memory, client, clock.now)
+        check_lifetime(memory, client, clock.now, "general")
         simulated.record(order, expected)
 
 
-def check_lifetime(memory: MemoryStore, client, now: int) -> None:
+def check_lifetime(memory: MemoryStore, client, now: int, namespace: str = "ent") -> None:
     """Check that a record stays while it holds units, and else expires once it is idle and its history is over."""
     ledger = memory._find(ACCOUNT)
-    left = client.pttl(account_key("ent", ACCOUNT))
+    left = client.pttl(account_key(namespace, ACCOUNT))
     if ledger is None:
         assert left == -2
     elif ledger.bookings or any(held.used for held in ledger.allocations.values()):

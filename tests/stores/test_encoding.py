@@ -13,13 +13,13 @@ from redis.crc import key_slot
 from entitlements.errors import StoreError
 from entitlements.model.charge import Charge, Part, Read, Recall, Release, SetUsage, Verb
 from entitlements.model.instants import HOUR, SECOND
-from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, Quota, Rate
+from entitlements.model.limits import UNLIMITED, Allocation, Quota, Rate
 from entitlements.rules.periods import month_ends
 from entitlements.stores.orders import deadline_of
 from entitlements.stores.redis.decoding import decoder_of
 from entitlements.stores.redis.encoding import encode_call
 from entitlements.stores.redis.keys import account_key, check_namespace, encode_id, scope_key
-from entitlements.stores.redis.scripts import CHARGE, COMMANDS, RATE, SCRIPTS, SLIDING
+from entitlements.stores.redis.scripts import CHARGE, COMMANDS, SCRIPTS
 
 API = Rate("api", HOUR)
 LEADS = Quota("leads")
@@ -66,14 +66,17 @@ def test_a_namespace_that_could_break_a_key_is_refused(namespace):
         check_namespace(namespace)
 
 
-def test_a_charge_of_one_rate_has_a_script_of_its_own_with_one_key():
+def test_a_common_charge_has_the_script_of_its_shape():
+    ends = month_ends(None, 0)
     sliding = encode_call(Charge("acme", (Part(API, 100),)), "ent")
-    fixed = encode_call(Charge("acme", (Part(Rate("api", HOUR, Algorithm.FIXED), 100),)), "ent")
     scoped = encode_call(Charge("acme", (Part(Rate("ip", HOUR, per="ip"), 9),), scope="1.2.3.4"), "ent")
+    whole = encode_call(Charge("acme", (Part(API, 100), Part(LEADS, 9, 1, ends)), operation="o:1"), "ent")
+    other = encode_call(Charge("beta", (Part(API, 1), Part(LEADS, 2, 3, ends)), operation="o:2"), "ent")
 
-    assert (SLIDING, (b"ent1:{acme}",), 2) == (sliding.script, sliding.keys, len(sliding.args))
-    assert (RATE, (b"ent1:{acme}",), 1) == (fixed.script, fixed.keys, len(fixed.args))
-    assert (SLIDING, (b"ent1:{acme}:1.2.3.4",)) == (scoped.script, scoped.keys)
+    assert ("sliding", (b"ent1:{acme}",), 2) == (sliding.script.name, sliding.keys, len(sliding.args))
+    assert (sliding.script, (b"ent1:{acme}:1.2.3.4",)) == (scoped.script, scoped.keys)
+    assert ("sliding+quota", (b"ent1:{acme}",), 6) == (whole.script.name, whole.keys, len(whole.args))
+    assert whole.script is other.script
 
 
 @pytest.mark.parametrize(
@@ -83,9 +86,9 @@ def test_a_charge_of_one_rate_has_a_script_of_its_own_with_one_key():
         Charge("acme", (Part(API, 100),), operation="k:1", keyed=True),
         Charge("acme", (Part(API, 0),)),
         Charge("acme", (Part(API, UNLIMITED),)),
-        Charge("acme", (Part(AGENTS, 3),), operation="o:1"),
+        Charge("acme", (Part(AGENTS, 3),), Verb.ASSIGN, operation="o:1", holder="ann"),
     ],
-    ids=["peek", "keyed", "zero", "unlimited", "allocation"],
+    ids=["peek", "keyed", "zero", "unlimited", "assign"],
 )
 def test_every_other_charge_is_one_call_of_the_general_script(charge):
     call = encode_call(charge, "ent")

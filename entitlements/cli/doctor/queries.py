@@ -26,7 +26,7 @@ from entitlements.stores.redis.acl import known_commands, required_commands
 from entitlements.stores.redis.clients import make_cluster, make_pool
 from entitlements.stores.redis.error_map import unreachable
 from entitlements.stores.redis.keys import account_key
-from entitlements.stores.redis.scripts import SLIDING
+from entitlements.stores.redis.scripts import CHARGE
 from entitlements.stores.redis.store import RedisStore
 from entitlements.stores.redis.url import Target, target_from_url
 
@@ -251,8 +251,8 @@ _TEST_COMMANDS: dict[str, tuple[Any, ...]] = {
     "hello": ("HELLO",),
     "client|setinfo": ("CLIENT SETINFO", "LIB-NAME", "redis-py"),
     "client": ("CLIENT SETNAME", "entitlements-doctor"),
-    "script|load": ("SCRIPT LOAD", SLIDING.text),
-    "script": ("SCRIPT LOAD", SLIDING.text),
+    "script|load": ("SCRIPT LOAD", CHARGE.text),
+    "script": ("SCRIPT LOAD", CHARGE.text),
     "evalsha": ("EVALSHA", "0" * 40, 1, _KEY),
     "eval": ("EVAL", "return 1", 1, _KEY),
     "time": ("TIME",),

@@ -11,7 +11,7 @@ from entitlements.errors import StoreError
 from entitlements.model import charge as orders
 from entitlements.model.answers import Answer, Line, Outcome, PeriodCount, Periods, Settled, Status, Totalled
 from entitlements.model.charge import Charge, Order
-from entitlements.model.limits import UNLIMITED, Algorithm, Rate, Size
+from entitlements.model.limits import UNLIMITED, Size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +21,6 @@ _STATUSES = (Status.ADMITTED, Status.REFUSED, Status.REPLAYED, Status.REUSED, St
 _WITH_LINES = _STATUSES[:3]
 _new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
 
-_ADMITTED = Struct(">BqqI")
-_REFUSED = Struct(">BqqIqq")
 _OUTCOME = Struct(">BqIB")
 _LINE = Struct(">Bqqqqqqq")
 _SETTLED = Struct(">BBq")
@@ -30,19 +28,17 @@ _TOTALLED = Struct(">BBqq")
 _PERIODS = Struct(">Bq")
 _PERIOD = Struct(">qqqqqq")
 _NUMBER = Struct(">q")
+_WITHIN = 1 + 2 + 8
+"""Flags of a line that fits, is counted and is reset some time: that of most admitted parts."""
 
 
 def decoder_of(order: Order) -> Callable[[Any], Answer]:
     """
     Return a function that decodes a reply to *order*.
 
-    It raises `StoreError` for a reply that the scripts never give. The common charge, of one
-    sliding rate, has a decoder of its own with fewer steps.
+    It raises `StoreError` for a reply that the scripts never give.
     """
-    limit = order.parts[0].limit if isinstance(order, Charge) and order.is_one_rate else None
-    if isinstance(limit, Rate) and limit.algorithm is Algorithm.SLIDING:
-        return _sliding_decoder(limit.window, order.parts[0].cost)  # type: ignore[union-attr]
-    return partial(_decode, order)
+    return _charge_decoder(len(order.parts)) if isinstance(order, Charge) else partial(_decode, order)
 
 
 def _decode(order: Order, reply: Any) -> Answer:
@@ -59,24 +55,25 @@ def _foreign(order: str, reply: object) -> StoreError:
     )
 
 
-@lru_cache(maxsize=1024)
-def _sliding_decoder(window: int, cost: int) -> Callable[[Any], Outcome]:
-    """Return the decoder that all accounts with the same rate share; it stays in the processor's cache."""
-    width = -(-window // 60)
-    unpack, size, lasts = _ADMITTED.unpack, _ADMITTED.size, 61 * width
-    admitted = Status.ADMITTED
+@lru_cache(maxsize=256)
+def _charge_decoder(count: int) -> Callable[[Any], Outcome]:
+    """Return the decoder of charges of *count* parts; all such charges share it, so it stays in the processor's cache."""
+    admitted = Struct(_OUTCOME.format + "Bqqqqqqq" * count)
+    unpack, size, places, status = admitted.unpack, admitted.size, range(4, 4 + 8 * count, 8), Status.ADMITTED
 
     def decode(reply: Any) -> Outcome:
         try:
-            if len(reply) == size:
-                _, now, bucket, used = unpack(reply)
-                mark = bucket * width
-                line = _new_tuple(Line, (True, used, 0, None, mark + lasts, mark, cost))
-                return _new_tuple(Outcome, (admitted, now, (line,), 0, (), (), ""))
-            status, now, bucket, used, retry_at, resets_at = _REFUSED.unpack(reply)
-            line = Line(False, used, 0, None if retry_at < 0 else retry_at, resets_at, bucket * width)
-            return Outcome(_STATUSES[status], now, (line,))
-        except (struct.error, TypeError, LookupError) as error:
+            if reply[0] or len(reply) != size:
+                return _outcome(reply, count)
+            values = unpack(reply)
+            lines = tuple([
+                _new_tuple(Line, (True, values[at + 1], values[at + 2], None, values[at + 4], values[at + 5], values[at + 6]))
+                if values[at] == _WITHIN
+                else _line(values[at : at + 8])
+                for at in places
+            ])  # fmt: skip
+            return _new_tuple(Outcome, (status, values[1], lines, values[2], (), (), ""))
+        except (struct.error, TypeError, LookupError, ArithmeticError, ValueError) as error:
             raise _foreign("Charge", reply) from error
 
     return decode
@@ -145,7 +142,6 @@ def _periods(_: orders.ReadHistory, reply: bytes) -> Periods:
 
 
 _DECODERS: dict[type, Callable[[Any, Any], Answer]] = {
-    Charge: lambda order, reply: _outcome(reply, len(order.parts)),
     orders.Recall: lambda order, reply: _outcome(reply, len(order.charge.parts)),
     orders.Read: lambda order, reply: _outcome(reply, len(order.parts)),
     orders.Settle: _settled,

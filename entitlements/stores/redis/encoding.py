@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from entitlements.model import charge as orders
 from entitlements.model.charge import Charge, Order, Part, Read, Recall, Verb
 from entitlements.model.instants import SECOND
-from entitlements.model.limits import UNLIMITED, Algorithm, Mode, Quota, Rate
+from entitlements.model.limits import UNLIMITED, Algorithm, Limit, Mode, Quota, Rate
 from entitlements.model.names import MAX_COUNT
 from entitlements.stores.orders import account_of, deadline_of
 from entitlements.stores.redis.decoding import decoder_of
 from entitlements.stores.redis.keys import account_key, scope_key
-from entitlements.stores.redis.scripts import CHARGE, COMMANDS, RATE, SLIDING, Script
+from entitlements.stores.redis.scripts import CHARGE, COMMANDS, Script
+from entitlements.stores.redis.shapes import MOST_PARTS, shape_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,6 @@ _VERBS = {Verb.PEEK: 1, Verb.CONSUME: 2, Verb.RESERVE: 3, Verb.ASSIGN: 4}
 _READ, _RECALL = 5, 6
 _MOST_PARTS = 255
 
-_SLIDING_ARGS = Struct(">qqqqB")
 _PART = Struct(">BBqq")
 _RATE = Struct(">qq")
 _ENDS = Struct(">qqqq")
@@ -126,21 +126,46 @@ def _make_call(script: Script, namespace: str, account: str, scope: str | None, 
 
 
 def _encode_charge(order: Charge, namespace: str) -> Call:
-    if order.is_one_rate:
-        part = order.parts[0]
-        limit: Rate = part.limit  # type: ignore[assignment]
-        account, scope = order.account, order.scope if limit.per else None
-        key = account_key(namespace, account) if scope is None else scope_key(namespace, account, scope)
-        if limit.algorithm is Algorithm.SLIDING:
-            return Call(SLIDING, (key,), _sliding_args(part, limit))
-        return Call(RATE, (key,), (_encode_part(part),))
+    if not _has_shape(order):
+        return encode_general(order, namespace)
+    account, parts, scope = order.account, order.parts, order.scope
+    scoped = [scope is not None and isinstance(part.limit, Rate) and part.limit.per is not None for part in parts]
+    args = [each for part in parts for each in (_field(part.limit), _encode_part(part))]
+    if order.operation is not None:
+        args += (order.operation.encode(), _digest(order.fingerprint))
+    if all(scoped):  # the hash of the account takes no part
+        key = scope_key(namespace, account, scope)  # type: ignore[arg-type]
+        return Call(shape_script(tuple((_kind(part.limit), False) for part in parts)), (key,), tuple(args))
+    shape = tuple(zip([_kind(part.limit) for part in parts], scoped, strict=True))
+    return _make_call(shape_script(shape), namespace, account, scope if any(scoped) else None, tuple(args))
+
+
+def encode_general(order: Charge, namespace: str) -> Call:
+    """Return the call that carries out any charge, whatever its shape."""
     return _make_call(CHARGE, namespace, order.account, order.scope, _charge_args(order, _VERBS[order.verb]))
 
 
-def _sliding_args(part: Part, limit: Rate) -> tuple[bytes, bytes]:
-    law, window, is_shadow = _LAWS[limit.algorithm], limit.window, limit.mode is Mode.SHADOW
-    asked = _SLIDING_ARGS.pack(window, -(-window // 60), part.size, part.cost, is_shadow)
-    return f"r{law}:{window}:{limit.name}".encode(), asked
+def _has_shape(order: Charge) -> bool:
+    """Return True for a charge that the script of a shape carries out: it consumes, and has neither key nor holder."""
+    if order.verb is not Verb.CONSUME or order.keyed or order.holder is not None or len(order.parts) > MOST_PARTS:
+        return False
+    rates = [part.size for part in order.parts if isinstance(part.limit, Rate)]
+    counts_only = all(size is not UNLIMITED and size != 0 for size in rates)
+    return counts_only and (order.operation is None) == (len(rates) == len(order.parts))
+
+
+def _kind(limit: Limit) -> int:
+    if isinstance(limit, Rate):
+        return _LAWS[limit.algorithm]
+    return _QUOTA if isinstance(limit, Quota) else _ALLOCATION
+
+
+@lru_cache(maxsize=1024)
+def _field(limit: Limit) -> bytes:
+    """Return the field that holds the meter of a limit; `lua/records.lua` lists them."""
+    if isinstance(limit, Rate):
+        return f"r{_LAWS[limit.algorithm]}:{limit.window}:{limit.name}".encode()
+    return (("q" if isinstance(limit, Quota) else "a") + limit.name).encode()
 
 
 def _charge_args(order: Charge, verb: int) -> tuple[bytes, ...]:

@@ -40,21 +40,18 @@ def make_script(name: str, text: str) -> Script:
 
 
 @cache
-def _read(name: str) -> str:
-    return files("entitlements.stores.redis").joinpath("lua", f"{name}.lua").read_text("utf-8")
+def read_text(name: str) -> str:
+    """Return the text of a file in `lua/`."""
+    return files("entitlements.stores.redis").joinpath(f"lua/{name}.lua").read_text("utf-8")
 
 
 def _assemble(name: str, *parts: str) -> Script:
-    return make_script(name, "\n".join(_read(part) for part in (*parts, name)))
+    return make_script(name, "\n".join(read_text(part) for part in (*parts, name)))
 
 
-SLIDING = _assemble("sliding")
-"""A charge of one sliding rate."""
-RATE = _assemble("rate", "records", "codec", "meters")
-"""A charge of one rate of another law."""
-CHARGE = _assemble("charge", "quota", *_LEDGER)
-"""Every other charge, `Read` and `Recall`."""
+CHARGE = _assemble("charge", *_LEDGER)
+"""Any charge, `Read` and `Recall`; `shapes.py` puts scripts for common charges in front of it."""
 COMMANDS = _assemble("commands", *_LEDGER, "settlement")
 """Every other order."""
 
-SCRIPTS = (SLIDING, RATE, CHARGE, COMMANDS)
+SCRIPTS = (CHARGE, COMMANDS)

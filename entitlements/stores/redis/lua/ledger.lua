@@ -158,7 +158,13 @@ function charge(order)
       return status, reply
     end
   end
-  sweep()
+  local counts = order.operation
+  for _, part in ipairs(order.parts) do
+    counts = counts or not is_rate(part.kind)
+  end
+  if counts then -- rates hold nothing that a lapsed reservation returns
+    sweep()
+  end
   local lines = evaluate(order)
   if not lines then
     return STALE, pack_outcome(STALE, {})

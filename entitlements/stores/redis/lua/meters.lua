@@ -149,7 +149,8 @@ end
 -- Sliding.refund
 local function sliding_refund(meter, cost, mark)
   local bucket = (mark - mark % meter.width) / meter.width
-  if not (meter.head - RING < bucket and bucket <= meter.head) then
+  local present = (now - now % meter.width) / meter.width
+  if bucket > meter.head or bucket <= math.max(meter.head, present) - RING then
     return 0
   end
   local back = math.min(cost, count_in(meter, bucket))
@@ -192,7 +193,7 @@ end
 
 -- Fixed.refund
 local function fixed_refund(meter, cost, mark)
-  if mark ~= meter.index * meter.window then
+  if mark ~= meter.index * meter.window or mark + meter.window <= now then
     return 0
   end
   local back = math.min(cost, meter.count)

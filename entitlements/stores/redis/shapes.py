@@ -1,0 +1,177 @@
+"""
+Scripts of common charges, assembled for the shape of a charge: the kinds of its parts, in order.
+
+Each call of a script creates every function of its text again, which takes longer than the charge itself. So the script
+of a shape has none of them: a fragment for each part (`lua/shapes/`) evaluates it, then all are written, or none.
+Where a fragment meets what is rare (a new period, a lapsed reservation, a clock that stepped back, a corrupt field),
+nothing has been written, and the general code that follows in the same script carries the charge out.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+from entitlements.stores.redis.scripts import CHARGE, make_script, read_text
+
+if TYPE_CHECKING:
+    from entitlements.stores.redis.scripts import Script
+
+Shape = tuple[tuple[int, bool], ...]
+"""Of each part its kind, as in `lua/codec.lua`, and whether it is kept in the hash of the scope, `KEYS[2]`."""
+
+MOST_PARTS = 6
+"""Most parts of a shape: a function in Lua has 200 local variables at most."""
+
+_FRAGMENTS = {1: "sliding", 2: "fixed", 3: "token_bucket", 4: "quota", 5: "allocation"}
+_RATES = (1, 2, 3)
+_NAME_AT = {1: 35, 2: 35, 3: 35, 4: 51, 5: 19}
+"""Position of the name in an encoded part."""
+_LINE = "Bi8i8i8i8i8i8i8"
+
+_FRAME = """\
+-- A charge of the shape {name}: see shapes.py.
+--
+-- KEYS[1]  key of the account, or of the scope if all parts are kept there; KEYS[2] key of the scope
+-- ARGV     of each part its field and the part; then id and fingerprint of the operation, if quotas or allocations
+--          are among them
+do
+local call, table_unpack, unpack, pack, sub = redis.call, unpack, struct.unpack, struct.pack, string.sub
+local MAX_COUNT = 9007199254740991
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+repeat
+{evaluate}
+if {fits} then
+{take}
+{write}
+return pack('>Bi8I4B{format}', 0, now, 0, {count},
+  {taken})
+end
+{refuse}
+return pack('>Bi8I4B{format}', 1, now, 0, {count},
+  {refused})
+until true
+local parts = {{ {parts} }}
+ARGV[2], ARGV[1], ARGV[3] = {id}, pack('>BBBi8', 2, 0, {count}, 0) .. {fingerprint}, ''
+for at = 1, {count} do ARGV[3 + at] = parts[at] end
+end
+"""
+
+
+@cache
+def shape_script(shape: Shape) -> Script:
+    """Return the script for charges of a shape."""
+    name = "+".join(_FRAGMENTS[kind] + "@" * scoped for kind, scoped in shape)
+    return make_script(name, _FRAME.format(name=name, **_parts_of(shape)) + CHARGE.text.decode())
+
+
+def _parts_of(shape: Shape) -> dict[str, object]:
+    """Return what fills the frame of a shape."""
+    count = len(shape)
+    recorded = any(kind not in _RATES for kind, _ in shape)
+    fragments = [_Fragment(_FRAGMENTS[kind], at, scoped=scoped) for at, (kind, scoped) in enumerate(shape, 1)]
+    expiring = [
+        _Fragment("expiry", at, scoped=scoped)
+        for at, (kind, scoped) in enumerate(shape, 1)
+        if kind in _RATES and (scoped or not recorded)
+    ]
+    taken = ",\n  ".join(_all(fragments, "taken"))
+    record = (
+        [_Fragment("record", count, scoped=False, ID=2 * count + 1, COUNT=count, RECORDED=_recorded(shape, taken))]
+        if recorded
+        else []
+    )
+    ends = [
+        f"if life_{home} then call('PEXPIRE', KEYS[{home}], life_{home}) end"
+        for home in {each.home for each in expiring}
+    ]
+    each = "\n".join
+    return {
+        "count": count,
+        "format": _LINE * count,
+        "evaluate": each(
+            [_reading(fragments, recorded=recorded), *_all(record, "evaluate"), *_all(fragments, "evaluate")]
+        ),
+        "fits": " and ".join(f"fits_{at}" for at in range(1, count + 1)),
+        "take": each(
+            [*_all(fragments, "take"), *_all(record, "take"), "local life_1, life_2", *_all(expiring, "take")]
+        ),
+        "write": each([_writing(fragments, record), *ends, *_all(record, "write")]),
+        "taken": taken,
+        "refuse": each(_all(fragments, "refuse")),
+        "refused": ",\n  ".join(_all(fragments, "refused")),
+        "parts": ", ".join(f"ARGV[{2 * at}]" for at in range(1, count + 1)),
+        "id": f"ARGV[{2 * count + 1}]" if recorded else "''",
+        "fingerprint": f"ARGV[{2 * count + 2}]" if recorded else "''",
+    }
+
+
+def _recorded(shape: Shape, taken: str) -> str:
+    """Return the expression of what a record keeps of the parts: lines, sizes, and kind and name of each."""
+    count = len(shape)
+    sizes = ", ".join(f"{'size' if kind in _RATES else 'sized'}_{at}" for at, (kind, _) in enumerate(shape, 1))
+    names = [f"sub(part_{at}, {_NAME_AT[kind]})" for at, (kind, _) in enumerate(shape, 1)]
+    debits = [f" .. pack('>BB', {kind}, #{name}) .. {name}" for (kind, _), name in zip(shape, names, strict=True)]
+    return f"pack('>{_LINE * count}{'i8' * count}B', {taken}, {sizes}, {count}){''.join(debits)}"
+
+
+def _reading(fragments: list[_Fragment], *, recorded: bool) -> str:
+    """Return the code that reads the fields of all parts, with one command per hash."""
+    id = f"ARGV[{2 * len(fragments) + 1}]"
+    record = ["'b1'", "'m'", f"'O' .. {id}", f"'K' .. {id}", f"'B' .. {id}"] if recorded else []
+    lines = []
+    for home in (1, 2):
+        own = [each for each in fragments if each.home == home]
+        fields = [*(record if home == 1 else []), *[f"ARGV[{2 * each.at - 1}]" for each in own]]
+        texts = [f"found_{home}[{at}]" for at in range(len(fields) - len(own) + 1, len(fields) + 1)]
+        if len(fields) == 1:
+            texts = [f"call('HGET', KEYS[{home}], {fields[0]})"]
+        elif fields:
+            lines.append(f"local found_{home} = call('HMGET', KEYS[{home}], {', '.join(fields)})")
+        lines += [
+            f"local key_{each.at}, field_{each.at}, part_{each.at} ="
+            f" KEYS[{home}], ARGV[{2 * each.at - 1}], ARGV[{2 * each.at}]\nlocal text_{each.at} = {text}"
+            for each, text in zip(own, texts, strict=True)
+        ]
+    return "\n".join(lines)
+
+
+def _writing(fragments: list[_Fragment], record: list[_Fragment]) -> str:
+    """Return the code that writes the fields of all parts, with one command per hash."""
+    lines = []
+    for home in (1, 2):
+        fields = [f"field_{each.at}, {each['value']}" for each in fragments if each.home == home]
+        if home == 1:
+            fields += _all(record, "value")
+        if fields:
+            pairs = ",\n  ".join(fields)
+            lines.append(f"call('HSET', KEYS[{home}], {pairs})")
+    return "\n".join(lines)
+
+
+class _Fragment:
+    """
+    The text of one fragment, by section; names that end with `_N` are those of the part at position *at*.
+
+    Args:
+        name: Its file in `lua/shapes/`.
+        at: Position of the part, from 1.
+        scoped: True if the part is kept in the hash of the scope.
+        named: Other names in the text, and what stands for them.
+    """
+
+    def __init__(self, name: str, at: int, *, scoped: bool, **named: object) -> None:
+        self.at, self.home = at, 1 + scoped
+        text = read_text(f"shapes/{name}").replace("_HOME", f"_{self.home}")
+        text = re.sub(r"\b[A-Z]+\b", lambda found: str(named.get(found[0], found[0])), text)
+        _, *pieces = re.split(r"^--@ (\w+)\n", re.sub(r"_N\b", f"_{at}", text), flags=re.MULTILINE)
+        self._sections = dict(zip(pieces[::2], pieces[1::2], strict=True))
+
+    def __getitem__(self, section: str) -> str:
+        return self._sections.get(section, "").rstrip("\n")
+
+
+def _all(fragments: list[_Fragment], section: str) -> list[str]:
+    return [each[section] for each in fragments if each[section]]
