@@ -10,6 +10,7 @@ from entitlements.http.current import ENFORCER, serving
 from entitlements.http.eager import fails_at_start
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusals import check_on_denied, refuse
+from entitlements.http.startup_checks import startup_checked_send
 from entitlements.model.callables import is_async, takes
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class AccountMiddleware:
         if scope["type"] not in SERVED_TYPES:
             if scope["type"] == "lifespan":
                 ENFORCER.set(self._enforcer)
+                send = startup_checked_send(self.app, scope, send)
             await self.app(scope, receive, send)
             return
         if self._exempt is not None and self._exempt(scope):

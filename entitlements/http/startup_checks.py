@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from entitlements.errors import Denied
 from entitlements.http.root_path import check_prefix, flat_routes, prefix_error, wrapped_apps
 from entitlements.model.names import nearest
+from entitlements.rules.route_matching import RouteTable
 from entitlements.rules.templates import overlap
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from entitlements.http.routes import Route, RouteTable
+    from entitlements.http.routes import Route
     from entitlements.http.types import Message, Scope, Send
 
 STARTED = "lifespan.startup.complete"
@@ -27,6 +28,9 @@ FAILED = "lifespan.startup.failed"
 
 HANDLERS_KEY = "entitlements.handlers_checked"
 """Scope key that is set once the exception handlers of an application were checked."""
+
+NO_RULES = RouteTable()
+"""The rules of a middleware that has none."""
 
 _ANYTHING = "/{rest:path}"
 _log = logging.getLogger("entitlements.http")
@@ -49,11 +53,17 @@ class InnerRoute(NamedTuple):
     app: object
 
 
-def startup_checked_send(app: object, scope: Scope, send: Send, table: RouteTable) -> Send:
+def startup_checked_send(app: object, scope: Scope, send: Send, table: RouteTable = NO_RULES) -> Send:
     """
     Return a `send` for a lifespan scope that checks the application when it has started.
 
     It detects prefixes that `check_prefix` could not see: behind a function, or mounted later.
+
+    Args:
+        app: The application inside the middleware.
+        scope: The lifespan scope.
+        send: The `send` of the server.
+        table: The rules of the middleware.
     """
     outer, root = scope.get("app"), scope.get("root_path", "")
 
@@ -103,8 +113,8 @@ def inner_routes(app: object, mounted: str = "") -> Iterator[InnerRoute]:
     for route in flat_routes(router.routes):
         path = getattr(route, "path", None)
         if hasattr(route, "routes"):  # a mount, or a host
-            yield from inner_routes(route.app, mounted + (path or ""))
-        elif path is None:
+            yield from inner_routes(getattr(route, "app", None), mounted + (path or ""))
+        elif not isinstance(path, str):
             yield InnerRoute(mounted + _ANYTHING, None, None, found)
         else:
             is_websocket = not hasattr(route, "methods")

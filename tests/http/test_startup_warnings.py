@@ -11,14 +11,14 @@ from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
-from starlette.routing import Host, Mount, WebSocketRoute
+from starlette.routing import BaseRoute, Host, Mount, WebSocketRoute
 from starlette.routing import Route as StarletteRoute
 from starlette.staticfiles import StaticFiles
 from trade import policy
 from webserver import exchange, hello, serving
 
 from entitlements import AsyncEnforcer, Denied
-from entitlements.http.asgi import EntitlementsMiddleware, RoutesMiddleware
+from entitlements.http.asgi import AccountMiddleware, EntitlementsMiddleware, RoutesMiddleware
 from entitlements.http.eager import checked
 from entitlements.http.fastapi import install
 from entitlements.http.routes import Route
@@ -155,6 +155,10 @@ def test_routes_that_are_added_after_the_middleware_count(caplog):
     assert [] == start(app, caplog)
 
 
+class Unknown(BaseRoute):
+    """A kind of route of the program's own."""
+
+
 def anything(scope, receive, send):
     return hello(scope, receive, send)
 
@@ -166,6 +170,7 @@ def anything(scope, receive, send):
         lambda: Starlette(routes=[Mount("/", anything)]),
         lambda: CORSMiddleware(anything),
         lambda: with_default(Starlette()),
+        lambda: Starlette(routes=[Unknown()]),
     ],
 )
 def test_an_application_that_cannot_be_looked_into_gets_no_warning(build, caplog):
@@ -200,7 +205,12 @@ def bare(title="Shop"):
     return app
 
 
-@pytest.mark.parametrize("place", [outside, within, alone])
+def accounts_only(app):
+    given = options()
+    return AccountMiddleware(app, enforcer=given["enforcer"], identify=given["identify"])
+
+
+@pytest.mark.parametrize("place", [outside, within, alone, accounts_only])
 def test_fastapi_without_install_is_logged(place, caplog):
     (told,) = start(place(bare()), caplog)
 
