@@ -31,7 +31,7 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-api test quick coverage test-full lint format bench bench-full wheel api lock clean
+.PHONY: help demo demo-api test quick coverage test-faults mutants test-full lint format bench bench-full wheel api lock clean
 
 help:
 	@echo 'make demo       a tour of the library in one program'
@@ -40,6 +40,8 @@ help:
 	@echo '                make test ARGS="-k meters", make test ARGS="-n0 tests/rules/test_meters.py::test_name"'
 	@echo 'make quick      the tests without servers, processes and browsers, in twenty seconds'
 	@echo 'make coverage   how much of the package the tests run, line by line; fails below what it was'
+	@echo 'make test-faults  every fault on every operation, on real servers; writes docs/faults.md; 20 minutes'
+	@echo 'make mutants    small changes in rules, resilience and Lua that tests must notice; a sample in 30 minutes'
 	@echo 'make test-full  the slow tests too, with many more examples for each property'
 	@echo 'make lint       formatting, style, types, layers, and the words of docstrings'
 	@echo 'make format     let ruff mend what it can'
@@ -71,6 +73,12 @@ coverage: $(venv_stamp)
 UNTRACED := --ignore=tests/project --ignore=tests/examples --ignore=tests/rules/test_any_window.py \
   $(foreach name,compliance redis_equality redis_exactness redis_concurrency redis_failover hostile_memory \
     outage_servers operating_redis servers,--ignore=tests/stores/test_$(name).py)
+
+test-faults: $(venv_stamp)
+	$(python) -m pytest -n auto --dist worksteal -m faults --faults-table docs/faults.md $(ARGS) tests/faults
+
+mutants: $(venv_stamp)
+	$(python) tests/mutation $(ARGS)
 
 test-full: $(venv_stamp)
 	$(python) -m pytest --hypothesis-profile=full $(ARGS)

@@ -14,6 +14,7 @@ SECOND = 1_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+_FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 _LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 
 
@@ -23,8 +24,8 @@ def to_instant(moment: datetime) -> int:
 
 
 def to_datetime(instant: int) -> datetime:
-    """Return the aware UTC datetime of *instant*, microseconds since 1970; at most the last one that exists."""
-    return EPOCH + timedelta(microseconds=min(instant, _LAST))
+    """Return the aware UTC datetime of *instant*, microseconds since 1970, or the nearest that exists."""
+    return EPOCH + timedelta(microseconds=max(_FIRST, min(instant, _LAST)))
 
 
 def to_timedelta(duration: int) -> timedelta:

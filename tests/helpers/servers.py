@@ -75,11 +75,12 @@ class Server:
     Lines and URL may contain ``{port}`` and ``{folder}``.
     """
 
-    def __init__(self, binary, folder, port, lines, url, *, group, mode=()):
+    def __init__(self, binary, folder, port, lines, url, *, group, mode=(), environment=None):
         self.host, self.port, self.folder = HOST, port, folder
         self.url = url.replace("{port}", str(port)).replace("{folder}", str(folder))
         self._group = group
         self._command = [binary, folder / "conf", *mode]
+        self._environment = {**os.environ, **(environment or {})}
         written = "\n".join((*COMMON, *lines, "")).replace("{port}", str(port)).replace("{folder}", str(folder))
         (folder / "conf").write_text(written, encoding="utf-8")
         self._stopped = False
@@ -137,6 +138,7 @@ class Server:
             self.process = subprocess.Popen(
                 self._command,
                 cwd=self.folder,
+                env=self._environment,
                 process_group=self._group,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -205,14 +207,17 @@ class Rack:
         with self._watchdog.stdout as said:
             said.readline()
 
-    def start(self, kind, *lines, url="redis://127.0.0.1:{port}", listen=TCP, mode=()):
+    def start(self, kind, *lines, url="redis://127.0.0.1:{port}", listen=TCP, mode=(), environment=None):
         """Start another server of a *kind*, or of a binary, with *lines* in its configuration."""
         binary, written = binary_of(kind), (*listen, *lines)
         attempts = 3
         while True:
             folder = Path(tempfile.mkdtemp(dir=self.folder))
             try:
-                server = Server(binary, folder, free_port(), written, url, group=self._watchdog.pid, mode=mode)
+                server = Server(
+                    binary, folder, free_port(), written, url,
+                    group=self._watchdog.pid, mode=mode, environment=environment,
+                )  # fmt: skip
             except RuntimeError:  # another process may have taken the port
                 attempts -= 1
                 if not attempts:

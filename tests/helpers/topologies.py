@@ -32,8 +32,8 @@ def wait_until(true, what, *, within=60.0):
 class Cluster:
     """Three masters, with a third of the slots each."""
 
-    def __init__(self, rack, kind):
-        lines = ("cluster-enabled yes", "cluster-node-timeout 5000")
+    def __init__(self, rack, kind, *lines):
+        lines = ("cluster-enabled yes", "cluster-node-timeout 5000", *lines)
         self.nodes = [rack.start(kind, *lines) for _ in range(3)]
         self._form()
 

@@ -273,12 +273,12 @@ async def test_what_was_not_sent_yet_goes_over_the_next_connection(valkey, clien
     with proxied(valkey.port) as proxy:
         store = AsyncRedisStore(proxy.url)
         await store.execute(charge("first"))
-        proxy.lost, proxy.where = 1.0, "request"
+        proxy.inject("cut before")
 
         async def first():
             with pytest.raises(Broken):
                 await store.execute(charge("cut"))
-            proxy.lost = 0.0
+            proxy.heal()
 
         async def piled_up(number):
             pipeline_of(store)._protocol.pause_writing()  # what was written before has not gone out

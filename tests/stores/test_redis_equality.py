@@ -434,12 +434,16 @@ def found_by_a_story(client, planted):
     return None
 
 
-def found_by_chance(client, planted):
+def found_by_chance(client, planted, examples=1500):
     """Return after how many random histories the fault shows, and in which order; or None."""
     tried, shown = 0, []
 
     @settings(
-        max_examples=1500, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=any_fixture
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=any_fixture,
     )
     @given(history=histories)
     def search(history):

@@ -90,15 +90,15 @@ def names(monkeypatch):
 # --- Deadlines ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["late", "drips"])
+@pytest.mark.parametrize("how", ["late", "drip"])
 def test_a_slow_handshake_holds_a_thread_no_longer_than_its_deadline(valkey, how):
     with proxied(valkey.port) as proxy:
         store = RedisStore(proxy.url)
         store.execute(PATIENT)
         store.close()  # the next one connects again
-        setattr(proxy, how, 0.9 * DEADLINE)
+        proxy.inject(how, 0.9 * DEADLINE, of=b"")
         assert seconds(store) < TWICE
-        proxy.late = proxy.drips = 0.0
+        proxy.heal()
         assert Status.ADMITTED is store.execute(PATIENT).status
         store.close()
 
