@@ -8,6 +8,7 @@ would release it. It also shares the parent's sockets. Both must be replaced bef
 from __future__ import annotations
 
 import os
+import socket
 from typing import Protocol
 from weakref import WeakSet
 
@@ -20,12 +21,25 @@ class Renewable(Protocol):
         ...
 
 
+_SILENT: list[tuple[socket.socket, socket.socket]] = []
 _REGISTERED: WeakSet[Renewable] = WeakSet()
 
 
 def renew_after_fork(renewable: Renewable) -> None:
     """Call `renew` of *renewable* in every child that this process forks; no reference to it is kept."""
     _REGISTERED.add(renewable)
+
+
+def disown_socket(descriptor: int) -> None:
+    """
+    Put a silent socket in place of the parent's, under the same descriptor of this child.
+
+    An event loop that goes on in the child would read the parent's replies. To close the socket would not help:
+    a loop then removes it from the selector, which is the parent's too.
+    """
+    pair = socket.socketpair()
+    _SILENT.append(pair)
+    os.dup2(pair[0].fileno(), descriptor)
 
 
 def _renew_all() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import _get_running_loop
 from collections.abc import Callable, Coroutine, Generator
 from functools import wraps
 from inspect import iscoroutinefunction
@@ -56,6 +57,20 @@ class AsyncCall(Coroutine[Any, Any, R]):
     def close(self) -> None:
         """Close the coroutine."""
         self._coroutine.close()
+
+
+def require_asyncio() -> None:
+    """
+    Check that an event loop of asyncio runs this call.
+
+    Raises:
+        RuntimeError: Under trio, or anything else.
+    """
+    if _get_running_loop() is None:
+        raise RuntimeError(
+            "AsyncEnforcer and the middlewares run on asyncio only, and no event loop of asyncio is running; under trio"
+            " call a blocking Enforcer by trio.to_thread.run_sync, and run ASGI applications with an asyncio server"
+        )
 
 
 def verbs_as_calls(cls: C) -> C:

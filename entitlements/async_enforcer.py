@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from entitlements import advice
 from entitlements.accounts import open_async_accounts
-from entitlements.async_call import verbs_as_calls
+from entitlements.async_call import require_asyncio, verbs_as_calls
 from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.handles import AsyncBoundAccount
 from entitlements.hooks import PERCENTS, Hooks
@@ -40,6 +40,7 @@ from entitlements.resolved_cache import (
 )
 from entitlements.rules import reservations, steps
 from entitlements.stores import AsyncMemoryStore, guard_async_store, open_async_store
+from entitlements.stores.closed import PartlyClosedStore
 from entitlements.tiering.sla import ServiceLevel, service_level
 from entitlements.tiering.uptime import Uptime, uptime
 
@@ -109,6 +110,8 @@ class AsyncEnforcer:
         self._store = guard_async_store(open_async_store(store, self._clock), self._hooks.notify, expected_processes)
         self._via = self._store.via
         self._refunded = RefundGuard()
+        self._attends = self._hooks.enabled
+        """True while an answer without the store takes more than itself: hooks, a store that is closed on a loop."""
         self._detached = DetachedTasks()
 
     def __repr__(self) -> str:
@@ -144,6 +147,8 @@ class AsyncEnforcer:
 
     async def entitlements(self, account: str | Account) -> Entitlements:
         """Return everything that is resolved for the account, as of now; see `Enforcer.entitlements`."""
+        if self._attends:
+            self._check_open()
         return (await self._resolve(account)).entitlements
 
     # -- what service it is owed -------------------------------------------------------
@@ -187,12 +192,11 @@ class AsyncEnforcer:
         return await self._charge(await self._resolve(account), Verb.PEEK, what, n, scope=scope)
 
     async def refund(self, decision: Decision, *, rates: bool = False) -> bool:
-        """Refund what a decision took, once, into the period it was taken from; see `Enforcer.refund`."""
+        """Refund what a decision took, once, into the period it was taken from, also if its caller is cancelled; see `Enforcer.refund`."""
         step = steps.refund(decision, rates=rates)
         if step is None or not self._refunded.claim(decision):
             return False
-        with self._refunded.unclaim_if_undone(decision):
-            return await self._run(step)
+        return await self._detached.run(self._refund(decision, step))
 
     def reserve(
         self, account: str | Account, what: Wanted, n: int = 1, *, ttl: float | timedelta = 60, key: str | None = None
@@ -306,16 +310,24 @@ class AsyncEnforcer:
 
     async def open(self) -> None:
         """
-        Connect to a networked store now, rather than at the first charge.
+        Connect to a networked store now, rather than at the first charge; open a closed enforcer on this loop again.
 
         Raises:
             StoreError: If it cannot be reached, or is too old.
+            RuntimeError: Under trio, or anything else but asyncio.
         """
+        require_asyncio()
         await self._store.open()
 
     async def aclose(self) -> None:
-        """End what cancelled callers have left, and close the store's connections; see `Enforcer.close`."""
+        """
+        End what cancelled callers have left, and close the store's connections of this loop; see `Enforcer.close`.
+
+        A call of a verb on this loop raises `Closed` from then on, until `open` is awaited.
+        """
         await self._detached.drain()
+        if not isinstance(self._store, PartlyClosedStore):
+            self._store, self._attends = PartlyClosedStore(self._store), True
         await self._store.aclose()
 
     async def __aenter__(self) -> Self:
@@ -357,12 +369,14 @@ class AsyncEnforcer:
 
     def _can(self, entitlements: Entitlements, feature: str) -> bool:
         """Answer `can` from entitlements."""
-        if self._hooks.enabled:
+        if self._attends:
             return self._decide(entitlements, feature, verb="can").allowed
         return entitlements.can(feature)
 
     def _decide(self, entitlements: Entitlements, feature: str, *, verb: str = "decide") -> Decision:
         """Answer `decide` from entitlements, and report the decision to hooks."""
+        if self._attends:
+            self._check_open()
         return self._hooks.decided(verb, steps.decide(entitlements, feature))
 
     @property
@@ -376,6 +390,11 @@ class AsyncEnforcer:
         return not isinstance(self._store, AsyncMemoryStore)
 
     # -- the shell ---------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        """Raise `Closed` if the enforcer was closed on the running loop."""
+        if isinstance(self._store, PartlyClosedStore):
+            self._store.check_open()
 
     def _look(self, files: PolicyFiles) -> None:
         """Check the files of the policy, in a thread if a loop is running."""
@@ -400,6 +419,7 @@ class AsyncEnforcer:
 
     async def _resolve(self, account: str | Account) -> ResolvedAccount:
         """Return the resolved account, loaded if need be."""
+        require_asyncio()
         now = self._clock()
         if not isinstance(account, str):
             return self._cache.resolve(account, now)
@@ -416,6 +436,10 @@ class AsyncEnforcer:
         """Return the entitlements of an account; raise `UnknownAccount` as `require_known` does."""
         return require_known(await self._resolve(account))
 
+    async def _refund(self, decision: Decision, step: steps.Step[bool]) -> bool:
+        with self._refunded.unclaim_if_undone(decision):
+            return await self._run(step)
+
     async def _charge(self, resolved: ResolvedAccount, verb: Verb, what: Wanted, n: int, **options: Any) -> Decision:
         operation = new_operation_id()
         return await self._run(
@@ -424,6 +448,8 @@ class AsyncEnforcer:
 
     async def _run(self, step: steps.Step[R]) -> R:
         if step.order is None:
+            if self._attends:
+                self._check_open()
             return self._hooks.report(step, step.finish(None, "static"), None)
         answer = await self._execute(step.order)
         if steps.is_stale(answer):

@@ -37,7 +37,8 @@ from entitlements.resolved_cache import (
     try_reload,
 )
 from entitlements.rules import reservations, steps
-from entitlements.stores import guard_store, open_store
+from entitlements.stores import guard_store, open_store, resilient_store
+from entitlements.stores.closed import ClosedStore
 from entitlements.tiering.sla import ServiceLevel, service_level
 from entitlements.tiering.uptime import Uptime, uptime
 
@@ -101,6 +102,11 @@ class Enforcer:
         self._store = guard_store(open_store(store, self._clock), self._hooks.notify, expected_processes)
         self._via = self._store.via
         self._refunded = RefundGuard()
+        self._outage = resilient_store(self._store)
+        self._attends = self._hooks.enabled
+        """True while an answer without the store takes more than itself: hooks, a journal that waits, a closed store."""
+        if self._outage is not None:
+            self._outage.on_waiting(self._attend)
 
     def __repr__(self) -> str:
         """Return the policy and the store."""
@@ -133,7 +139,8 @@ class Enforcer:
         resolved = self._cache.by_id.get(account) if isinstance(account, str) else None
         if resolved is None or not resolved.since <= self._clock() < resolved.until:
             resolved = self._resolve(account)
-        if self._hooks.enabled:
+        if self._attends:
+            self._replay()
             return self._hooks.decided("can", steps.decide(resolved.entitlements, feature)).allowed
         try:
             return resolved.answers[feature]
@@ -150,6 +157,8 @@ class Enforcer:
 
     def entitlements(self, account: str | Account) -> Entitlements:
         """Return everything that is resolved for the account, as of now."""
+        if self._attends:
+            self._replay()
         return self._resolve(account).entitlements
 
     # -- what service it is owed -------------------------------------------------------
@@ -276,7 +285,7 @@ class Enforcer:
     def assign(self, account: str | Account, limit: str, holder: str) -> Decision:
         """Assign a unit of an allocation to *holder*; a holder who has one keeps it."""
         operation = new_operation_id()
-        return self._run(steps.assign(self.entitlements(account), self._clock(), limit, holder, operation))
+        return self._run(steps.assign(self._resolve(account).entitlements, self._clock(), limit, holder, operation))
 
     def unassign(self, account: str | Account, limit: str, holder: str) -> bool:
         """Take back the unit of *holder*; return True if they held one."""
@@ -415,8 +424,10 @@ class Enforcer:
         self._clock = watching
 
     def close(self) -> None:
-        """Close the store's connections."""
+        """Close the store's connections; a call of a verb raises `Closed` from then on."""
         self._store.close()
+        if not isinstance(self._store, ClosedStore):
+            self._store, self._outage, self._attends = ClosedStore(self._store), None, True
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -429,6 +440,22 @@ class Enforcer:
         self.close()
 
     # -- the shell ---------------------------------------------------------------------
+
+    def _attend(self) -> None:
+        """Note whether the journal has something to replay."""
+        self._attends = self._hooks.enabled or (self._outage is not None and self._outage.waits)
+
+    def _replay(self) -> None:
+        """
+        Replay what waits, with a call that needs no store.
+
+        Raises:
+            Closed: If the enforcer was closed.
+        """
+        if self._outage is not None:
+            self._outage.replay()
+        elif isinstance(self._store, ClosedStore):
+            self._store.refuse()
 
     def _look(self, files: PolicyFiles) -> None:
         """Check the files of the policy, and put a new version in force or report why not."""
@@ -466,6 +493,8 @@ class Enforcer:
 
     def _run(self, step: steps.Step[R]) -> R:
         if step.order is None:
+            if self._attends:
+                self._replay()
             return self._hooks.report(step, step.finish(None, "static"), None)
         answer = self._store.execute(step.order)
         if steps.is_stale(answer):
@@ -478,6 +507,10 @@ class Enforcer:
     ) -> Reservation:
         def commit(n: int | Mapping[str, int] | None) -> None:
             lapses_at = receipt_of(decision).now + ttl if decision else None
-            self._run(reservations.commit(self.entitlements(account), self._clock(), id, held, n, lapses_at=lapses_at))
+            self._run(
+                reservations.commit(
+                    self._resolve(account).entitlements, self._clock(), id, held, n, lapses_at=lapses_at
+                )
+            )
 
         return Reservation(id, decision, ttl, commit, lambda: self._run(reservations.cancel(account_id(account), id)))

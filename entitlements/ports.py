@@ -47,6 +47,7 @@ class AsyncAccounts(Protocol):
         ...
 
 
+@runtime_checkable
 class Store(Protocol):
     """Holds the meters: each order is decided and written atomically, all or nothing."""
 
@@ -68,6 +69,7 @@ class Store(Protocol):
         ...
 
 
+@runtime_checkable
 class AsyncStore(Protocol):
     """`Store` for an event loop: all that a store of your own needs."""
 
@@ -176,7 +178,7 @@ class Pending(Protocol):
         """
 
     def reject(self, error: Exception, /) -> None:
-        """End the attempt with an error."""
+        """End the attempt with an error, also one whose caller has been cancelled: the store has failed all the same."""
 
 
 @runtime_checkable

@@ -263,7 +263,7 @@ class AsyncReservation:
         if kind is None:
             await self.commit()
             return
-        with suppress(StoreError):  # a reservation that cannot be cancelled expires
+        with suppress(StoreError, asyncio.CancelledError):  # it expires, or its cancellation goes on without this task
             await self.cancel()
 
 

@@ -44,7 +44,7 @@ def usage(
     context = open_context(account, policy=policy, accounts=accounts, tier=tier, store=store_url(store))
     with context.enforcer, usage_errors("--"):
         meters = _meters(context, scope)
-    entitlements = context.enforcer.entitlements(context.account)
+        entitlements = context.enforcer.entitlements(context.account)
     console = CliConsole()
     lines = usage_lines(console, entitlements, scope, meters)
     console.write_answer(lambda: _to_json(entitlements, scope, meters), lines, as_json=as_json)

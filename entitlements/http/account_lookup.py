@@ -7,6 +7,7 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any
 
+from entitlements.async_call import require_asyncio
 from entitlements.async_enforcer import AsyncEnforcer
 from entitlements.enforcer import Enforcer
 from entitlements.errors import UnknownAccount
@@ -76,6 +77,7 @@ class AccountFinder:
         return handle
 
     async def _load(self, scope: Scope, identity: Any) -> Handle | Refusal:
+        require_asyncio()
         try:
             if inspect.isawaitable(identity):
                 async with asyncio.timeout(IDENTIFY_TIMEOUT):

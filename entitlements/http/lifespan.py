@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from entitlements.async_call import require_asyncio
 from entitlements.async_enforcer import AsyncEnforcer
 from entitlements.errors import StoreError
 from entitlements.http.current import ENFORCER
@@ -24,7 +27,7 @@ class LifespanMiddleware:
     Opens the enforcer's store when the server starts, and closes it when the application has shut down.
 
     A store that cannot be reached at startup is logged, and the application starts. An error that
-    a retry cannot fix, such as a wrong password or an unknown database, fails the startup. If the
+    a retry cannot fix, such as a wrong password or a server that runs trio, fails the startup. If the
     application returns without an answer, it does not implement the protocol, and the middleware
     answers for it. If it raises, or cannot start, its error or answer is passed on and the store is closed.
 
@@ -49,7 +52,8 @@ class LifespanMiddleware:
             await self.app(scope, lifespan.receive, lifespan.send)
             await lifespan.finish()
         except BaseException as error:
-            await lifespan.close()
+            with suppress(asyncio.CancelledError):  # of a cancel scope: the application's own error stands
+                await lifespan.close()
             if not (lifespan.is_failed and isinstance(error, Exception)):
                 raise
 
@@ -83,12 +87,12 @@ class _LifespanChannel:
 
     async def _open(self) -> None:
         """Open the store; on a lasting error report the failed startup, and drop later messages of the application."""
-        if not isinstance(self._enforcer, AsyncEnforcer):
-            return
         try:
-            await self._enforcer.open()
-        except StoreError as error:
-            if not error.lasts:
+            require_asyncio()
+            if isinstance(self._enforcer, AsyncEnforcer):
+                await self._enforcer.open()
+        except (StoreError, RuntimeError) as error:
+            if isinstance(error, StoreError) and not error.lasts:
                 _log.warning("store unreachable at startup: %s", error)
                 return
             await self.send({"type": f"{STARTUP}.failed", "message": str(error)})
@@ -115,10 +119,8 @@ class _LifespanChannel:
         """Close the store, if it was opened."""
         if self._is_open:
             self._is_open = False
-            if isinstance(self._enforcer, AsyncEnforcer):
+            if isinstance(self._enforcer, AsyncEnforcer):  # an `Enforcer` counts in memory, and has nothing to close
                 await self._enforcer.aclose()
-            else:
-                self._enforcer.close()
 
     async def _answer(self, event: str) -> None:
         while self._received != event:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from entitlements.http.account_lookup import HANDLE_KEY, check_enforcer, handle_of
@@ -158,7 +160,8 @@ class RoutesMiddleware:
         try:
             await self.app(scope, response.receive, response.send)
         except BaseException as error:
-            await charger.refund_if_failed(response, decision, error)
+            with suppress(asyncio.CancelledError):  # of a cancel scope: the application's own error stands
+                await charger.refund_if_failed(response, decision, error)
             raise
         if charger.should_refund(response):
             await charger.refund_if_failed(response, decision)

@@ -105,7 +105,7 @@ class Settled(NamedTuple):
             reservation is gone and could not be charged again.
         excess: A limit with an amount above the reserved one, or one that was not reserved;
             `*` for a bare int with several limits. Nothing was settled.
-        stale: The period ends of `anew` are past; nothing was settled, repeat with `now`.
+        stale: The period ends of `recharge` are past; nothing was settled, repeat with `now`.
         now: The store's clock.
     """
 

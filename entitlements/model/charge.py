@@ -70,6 +70,8 @@ class Charge:
         ttl: For a reservation, microseconds until it lapses.
         holder: For an assignment, the holder of the unit.
         deadline: Time budget in microseconds; 0 takes the deadline of the limits.
+        made_at: For a charge that was admitted without the store, the instant of that by the store's clock: its
+            quotas count in the period of that instant. None for a charge that the store decides.
         is_one_rate: True for a charge of one rate and nothing else, which keeps no record.
         meter: For one rate that each process limits locally in an outage, the key of its meter.
         derived: What stores derive once from a charge of one rate, which is made again and again; else None.
@@ -84,6 +86,7 @@ class Charge:
     ttl: int = 0
     holder: str | None = None
     deadline: int = 0
+    made_at: int | None = None
     is_one_rate: bool = field(init=False, compare=False, repr=False)
     meter: MeterKey | None = field(default=None, init=False, compare=False, repr=False)
     derived: Derived | None = field(default=None, init=False, compare=False, repr=False)
@@ -141,9 +144,9 @@ class Settle:
         reservation: The reservation's id.
         amounts: Units to commit by limit, from 0 to the reserved amount; a bare int for a
             single limit. None commits all, () cancels.
-        anew: The charge to make if the reservation has lapsed; None if the caller does not
+        recharge: The charge to make if the reservation has lapsed; None if the caller does not
             know it, or cancels.
-        anew_until: First instant at which `anew` must not be charged any more, because the
+        recharge_until: First instant at which `recharge` must not be charged any more, because the
             record that the reservation was settled may have expired; None for never.
         deadline: Time budget in microseconds; 0 for the default.
     """
@@ -151,8 +154,8 @@ class Settle:
     account: str
     reservation: str
     amounts: tuple[tuple[str, int], ...] | int | None = None
-    anew: Charge | None = None
-    anew_until: int | None = None
+    recharge: Charge | None = None
+    recharge_until: int | None = None
     deadline: int = 0
 
 

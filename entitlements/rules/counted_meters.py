@@ -10,7 +10,7 @@ exceeds the integers that a double holds exactly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from entitlements.model.answers import Line, PeriodCount
 from entitlements.model.charge import Ends, Part
@@ -69,12 +69,26 @@ class QuotaMeter:
         start = max(each for each in ends if each <= now)
         return QuotaPeriod(max(start, last.end) if last else start, end, size)
 
+    def period_of(self, part: Part, now: int, made_at: int | None) -> QuotaPeriod | None:
+        """
+        Return the period that counts a part, without writing; None if its period ends are stale.
+
+        A charge that was made earlier than *now* counts in the oldest kept period that ends after that, which
+        does not change otherwise, or in one that begins if there is none.
+        """
+        assert part.ends is not None
+        if made_at is None or made_at >= now:
+            return self.running(part.ends, part.size, now)
+        kept = next((period for period in reversed(self.periods) if made_at < period.end), None)
+        return self.running(part.ends, part.size, made_at) if kept is None else replace(kept)
+
     def write(self, period: QuotaPeriod) -> None:
-        """Store *period* as the running one."""
-        if self.periods and self.periods[0].start == period.start:
-            self.periods[0] = period
-        else:
-            self.periods = [period, *self.periods[: KEPT_PERIODS - 1]]
+        """Store *period*: in the place of the one with the same start, or as the running one."""
+        for at, kept in enumerate(self.periods):
+            if kept.start == period.start:
+                self.periods[at] = period
+                return
+        self.periods = [period, *self.periods[: KEPT_PERIODS - 1]]
 
     def find(self, start: int) -> QuotaPeriod | None:
         """Return the period that began at *start*; None if it is no longer kept."""

@@ -113,18 +113,19 @@ def to_journal(order: Charge, outcome: Outcome) -> Charge | None:
     Return the charge that counts in the store later what *outcome* admitted now; None for nothing.
 
     Every part becomes unlimited: quotas and allocations are counted and never refused, rates are not counted.
+    Quotas count in the period of *outcome*, also if the store replies in a later one.
     The operation id stays, so that a charge which had reached the store after all is recognised there.
     """
     if order.is_one_rate or outcome.status is not Status.ADMITTED or order.verb is Verb.PEEK:
         return None
     if all(isinstance(part.limit, Rate) for part in order.parts):
         return None
-    return uncapped(order)
+    return uncapped(order, outcome.now)
 
 
-def uncapped(order: Charge) -> Charge:
-    """Return *order* with every part unlimited, under the same operation id."""
-    return replace(order, parts=tuple(part._replace(size=UNLIMITED) for part in order.parts))
+def uncapped(order: Charge, made_at: int | None = None) -> Charge:
+    """Return *order* with every part unlimited, under the same operation id, made at that instant."""
+    return replace(order, parts=tuple(part._replace(size=UNLIMITED) for part in order.parts), made_at=made_at)
 
 
 def mark_journalled(order: Charge, outcome: Outcome) -> Outcome:

@@ -150,10 +150,10 @@ def recall(ledger: Ledger, order: Charge, now: int) -> Outcome:
 
 def evaluate(ledger: Ledger, scoped: Ledger, order: Charge | Read, now: int) -> tuple[Line, ...] | None:
     """Return the line of every part without writing; None if the period ends of a part are stale."""
-    holder = order.holder if isinstance(order, Charge) else None
+    holder, made_at = (order.holder, order.made_at) if isinstance(order, Charge) else (None, None)
     lines = []
     for part in order.parts:
-        line = _evaluate_part(ledger_of(part, ledger, scoped), part, holder, now)
+        line = _evaluate_part(ledger_of(part, ledger, scoped), part, holder, now, made_at)
         if line is None:
             return None
         lines.append(line)
@@ -207,7 +207,7 @@ def ledger_of(part: Part, ledger: Ledger, scoped: Ledger) -> Ledger:
     return scoped if isinstance(part.limit, Rate) and part.limit.per else ledger
 
 
-def _evaluate_part(ledger: Ledger, part: Part, holder: str | None, now: int) -> Line | None:
+def _evaluate_part(ledger: Ledger, part: Part, holder: str | None, now: int, made_at: int | None) -> Line | None:
     limit = part.limit
     if isinstance(limit, Rate):
         if part.size is UNLIMITED or part.size == 0:
@@ -215,8 +215,7 @@ def _evaluate_part(ledger: Ledger, part: Part, holder: str | None, now: int) -> 
         return meter_of(ledger.rates, limit).peek(part.size, part.cost, now)
     if isinstance(limit, Allocation):
         return (ledger.allocations.get(limit.name) or AllocationMeter()).peek(part, holder)
-    assert part.ends is not None
-    period = (ledger.quotas.get(limit.name) or QuotaMeter()).running(part.ends, part.size, now)
+    period = (ledger.quotas.get(limit.name) or QuotaMeter()).period_of(part, now, made_at)
     return None if period is None else quota_line(period, part)
 
 
@@ -229,7 +228,7 @@ def _take(ledger: Ledger, scoped: Ledger, order: Charge, lines: tuple[Line, ...]
         if isinstance(limit, Rate):
             yield _take_rate(target, part, line, now)
         elif isinstance(limit, Quota):
-            yield take_quota(_running(target, part, now), part, reserve=reserve)
+            yield take_quota(_period(target, part, now, order.made_at), part, reserve=reserve)
         else:
             meter = target.allocations.setdefault(limit.name, AllocationMeter())
             yield meter.take(part, order.holder, reserve=reserve)
@@ -256,11 +255,10 @@ def charge_rate(ledger: Ledger, part: Part, now: int) -> Outcome:
     return Outcome(Status.ADMITTED if rate.mode is Mode.SHADOW else Status.REFUSED, now, (line,))
 
 
-def _running(ledger: Ledger, part: Part, now: int) -> QuotaPeriod:
-    """Return the running period of a quota, after storing it in the ledger."""
+def _period(ledger: Ledger, part: Part, now: int, made_at: int | None) -> QuotaPeriod:
+    """Return the period of a quota that counts a part, after storing it in the ledger."""
     meter = ledger.quotas.setdefault(part.limit.name, QuotaMeter())
-    assert part.ends is not None
-    period = meter.running(part.ends, part.size, now)
+    period = meter.period_of(part, now, made_at)
     assert period is not None
     meter.write(period)
     return period
@@ -269,7 +267,7 @@ def _running(ledger: Ledger, part: Part, now: int) -> QuotaPeriod:
 def _count_denied(ledger: Ledger, order: Charge, lines: tuple[Line, ...], now: int) -> None:
     for part, line in zip(order.parts, lines, strict=True):
         if isinstance(part.limit, Quota) and not line.fits:
-            deny(_running(ledger, part, now), part.cost)
+            deny(_period(ledger, part, now, order.made_at), part.cost)
 
 
 def _record_charge(ledger: Ledger, order: Charge, outcome: Outcome, now: int) -> Outcome:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def scope_of(order: Order) -> str | None:
     """Return the scope of which an order needs the ledger, in addition to that of its account; None for none."""
     if isinstance(order, Settle):
-        return None if order.anew is None else order.anew.scope
+        return None if order.recharge is None else order.recharge.scope
     return getattr(order, "scope", None)
 
 

@@ -75,9 +75,9 @@ def commit(
     """
     amounts = _amounts(held, n)
     kept = _kept(held, amounts)
-    anew = None if held is None else _recharge(entitlements, now, reservation, kept)
+    recharge = None if held is None else _recharge(entitlements, now, reservation, kept)
     until = None if lapses_at is None else lapses_at + OPERATION_TTL
-    order = Settle(entitlements.account, reservation, amounts, anew, until)
+    order = Settle(entitlements.account, reservation, amounts, recharge, until)
 
     def finish(answer: Settled, _: str) -> None:
         if answer.excess is not None:
@@ -88,7 +88,7 @@ def commit(
         if not answer.done:
             raise ReservationExpired(
                 f"reservation {reservation!r} of account {entitlements.account!r} is gone, and its units"
-                " could not be charged anew; reserve again, with a longer ttl"
+                " could not be charged again; reserve again, with a longer ttl"
             )
 
     event = events.Settlement(entitlements.account, reservation, tuple(kept.items()))
@@ -137,5 +137,5 @@ def _recharge(entitlements: Entitlements, now: int, reservation: str, kept: dict
     """Return the charge that takes *kept* again; None if the resolution alone refuses it."""
     if not kept:
         return None
-    order = plan(entitlements, Verb.CONSUME, kept, now, operation=f"{reservation}:anew").order
+    order = plan(entitlements, Verb.CONSUME, kept, now, operation=f"{reservation}:recharge").order
     return order if isinstance(order, Charge) else None

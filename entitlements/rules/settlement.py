@@ -27,7 +27,7 @@ def settle(ledger: Ledger, scoped: Ledger, order: Settle, now: int) -> Settled:
     Commit or cancel a reservation, once.
 
     A reservation that was settled before does not change. One that has lapsed is charged
-    again with the order's `anew`. Without `anew`, or if that charge is refused, it is gone.
+    again with the order's `recharge`. Without `recharge`, or if that charge is refused, it is gone.
     """
     booking = ledger.bookings.get(order.reservation)
     if booking and now < booking.expires:
@@ -35,9 +35,9 @@ def settle(ledger: Ledger, scoped: Ledger, order: Settle, now: int) -> Settled:
     sweep(ledger, now)
     if ledger.operation(f"ended:{order.reservation}", now) or _commits_nothing(order):
         return Settled(done=True, now=now)
-    if order.anew is None or (order.anew_until is not None and now >= order.anew_until):
+    if order.recharge is None or (order.recharge_until is not None and now >= order.recharge_until):
         return Settled(done=False, now=now)
-    outcome = charge(ledger, scoped, order.anew, now)
+    outcome = charge(ledger, scoped, order.recharge, now)
     if outcome.status in (Status.ADMITTED, Status.REPLAYED):
         _record_settled(ledger, order.reservation, now, now)
         return Settled(done=True, now=now)

@@ -259,8 +259,8 @@ def repeat(order: Order, answer: Answer, anchor: int | None) -> Order:
             return replace(order, parts=tuple(with_period_ends(part, anchor, now) for part in order.parts))
         case SetUsage() | ReadHistory():
             return replace(order, part=with_period_ends(order.part, anchor, now))
-        case Settle() if order.anew is not None:
-            return replace(order, anew=charge_with_period_ends(order.anew, anchor, now))
+        case Settle() if order.recharge is not None:
+            return replace(order, recharge=charge_with_period_ends(order.recharge, anchor, now))
         case _:
             raise StoreError(f"the store calls {order!r} stale, which carries no period ends")
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from entitlements.ports import AsyncDispatcher
+from entitlements.ports import AsyncDispatcher, AsyncStore, Store
 from entitlements.stores.memory import AsyncMemoryStore, MemoryStore
-from entitlements.stores.resilience.local_limits import check_processes
+from entitlements.stores.workers import check_processes, warn_if_divided
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from entitlements.model.events import Event
-    from entitlements.ports import AsyncStore, Clock, Store
+    from entitlements.ports import Clock
+    from entitlements.stores.resilience.store import ResilientStore
 
 __all__ = ["AsyncMemoryStore", "MemoryStore"]
 
@@ -29,7 +30,7 @@ def open_store(store: str | Store, clock: Clock) -> Store:
 
     Args:
         store: `memory://`, the URL of a Redis or a Valkey, a client of redis-py, or any
-            object with `execute` and `close`.
+            object with `via`, `execute` and `close`.
         clock: Clock of an embedded store; a networked store uses its server's.
 
     Raises:
@@ -43,12 +44,12 @@ def open_store(store: str | Store, clock: Clock) -> Store:
 
         _check_clock(clock)
         return RedisStore(store)
-    if not (callable(getattr(store, "execute", None)) and callable(getattr(store, "close", None))):
+    if not isinstance(store, Store):
         raise TypeError(
-            f"{_kind(store)} is no store; give memory:// or redis://host:6379 as a str, or an object with execute and close"
+            f"{_kind(store)} is no store; give memory:// or redis://host:6379 as a str, or an object with via, execute and close"
         )
     _check_given(store, clock)
-    return store  # type: ignore[return-value]
+    return store
 
 
 def open_async_store(store: str | Store | AsyncStore, clock: Clock) -> AsyncStore:
@@ -62,18 +63,18 @@ def open_async_store(store: str | Store | AsyncStore, clock: Clock) -> AsyncStor
         return AsyncRedisStore(store)
     if isinstance(store, MemoryStore):
         return AsyncMemoryStore(store)
-    if not hasattr(store, "aclose"):
-        what = "blocks" if hasattr(store, "close") else "is no store"
-        raise TypeError(f"{_kind(store)} {what}; AsyncEnforcer needs one with async execute and aclose")
+    if not isinstance(store, AsyncStore):
+        what = "blocks" if isinstance(store, Store) else "is no store"
+        raise TypeError(f"{_kind(store)} {what}; AsyncEnforcer needs one with via, async execute and aclose")
     _check_given(store, clock)
-    return store  # type: ignore[return-value]
+    return store
 
 
 def guard_store(store: Store, tell: Callable[[Event], object], processes: int | None) -> Store:
     """
     Return *store* behind a deny cache and the outage policy.
 
-    A `MemoryStore` never fails and is as quick, so it is returned as it is; so is a store that is wrapped already.
+    A `MemoryStore` never fails and is as quick, so it is returned as it is, with a warning for several processes; so is a store that is wrapped already.
 
     Args:
         store: The result of `open_store()`.
@@ -85,6 +86,7 @@ def guard_store(store: Store, tell: Callable[[Event], object], processes: int | 
     """
     check_processes(processes)
     if isinstance(store, MemoryStore):
+        warn_if_divided(processes)
         return store
     from entitlements.stores.deny_cache import DenyCache
     from entitlements.stores.resilience.store import ResilientStore
@@ -94,11 +96,24 @@ def guard_store(store: Store, tell: Callable[[Event], object], processes: int | 
     return DenyCache(ResilientStore(store, tell=tell, processes=processes))
 
 
+def resilient_store(store: Store) -> ResilientStore | None:
+    """Return the store with the outage policy, of a store that `guard_store()` returned; None if there is none."""
+    if isinstance(store, MemoryStore):
+        return None
+    from entitlements.stores.deny_cache import DenyCache
+    from entitlements.stores.resilience.store import ResilientStore
+
+    inner = store._store if isinstance(store, DenyCache) else store  # noqa: SLF001 - its own room
+    return inner if isinstance(inner, ResilientStore) else None
+
+
 def guard_async_store(
     store: AsyncStore | AsyncDispatcher, tell: Callable[[Event], object], processes: int | None
 ) -> AsyncDispatcher:
     """Return *store* behind a deny cache and the outage policy, for an event loop; see `guard_store()`."""
     check_processes(processes)
+    if isinstance(store, AsyncMemoryStore):
+        warn_if_divided(processes)
     if isinstance(store, AsyncDispatcher):
         return store
     from entitlements.stores.deny_cache import AsyncDenyCache, Denials
@@ -119,9 +134,9 @@ def _kind(store: object) -> str:
     return f"store of type {type(store).__name__}"
 
 
-def _check_given(store: Any, clock: Clock) -> None:
+def _check_given(store: Store | AsyncStore, clock: Clock) -> None:
     """Check the clock given with a store, which has a clock of its own unless it is embedded."""
-    if getattr(store, "via", None) == "store":
+    if store.via == "store":
         _check_clock(clock)
 
 

@@ -2,7 +2,7 @@
 Errors of a networked store, by cause.
 
 They differ in one fact that matters to a caller: whether the order may have been carried out.
-After `TimedOut` and `Broken` that is unknown; an operation id makes a repeat safe.
+After `TimedOut`, `Broken` and a plain `StoreError` that is unknown; an operation id makes a repeat safe.
 After any other error the order was not carried out.
 """
 
@@ -13,6 +13,12 @@ from entitlements.errors import StoreError
 
 class Unreachable(StoreError):
     """No connection could be made; nothing was sent."""
+
+    undone = True
+
+
+class Closed(StoreError, RuntimeError):
+    """The enforcer was closed, and is used again."""
 
     undone = True
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from entitlements.errors import StoreError
     from entitlements.model.answers import Answer
     from entitlements.model.charge import Order
-    from entitlements.ports import Pending
+    from entitlements.ports import Completable, Pending
 
 
 class PendingOrder:
@@ -34,16 +34,19 @@ class PendingOrder:
     __slots__ = ("future", "order", "request", "sent_at", "timeout")
 
     def __init__(self, order: Order | None, future: asyncio.Future[Any], request: Any = None) -> None:
-        self.order, self.future, self.request = order, future, request
+        self.order, self.request = order, request
+        self.future: asyncio.Future[Any] | Completable = future
         self.sent_at = self.timeout = 0.0
 
     def resolve(self, answer: Any, _: int) -> None:
         """Return *answer* to the caller."""
-        self.future.set_result(answer)
+        self.future.set_result(answer)  # type: ignore[union-attr]
 
     def reject(self, error: Exception) -> None:
         """Raise *error* in the caller."""
-        self.future.set_exception(error)
+        future, self.future = self.future, ENDED
+        if not future.done():
+            future.set_exception(error)
 
 
 class Ended:
@@ -63,37 +66,41 @@ ENDED = Ended()
 
 
 def reject_all(attempts: Iterable[Pending], error: StoreError, cause: BaseException | None = None) -> None:
-    """Reject each attempt that is still waited for, with a copy of *error*: raising adds to an error's traceback."""
+    """Reject each attempt that has not ended, with a copy of *error*: raising adds to an error's traceback."""
     for attempt in attempts:
-        if not attempt.future.done():
+        if attempt.future is not ENDED:
             own = type(error)(*error.args)
             own.__cause__ = cause
             attempt.reject(own)
 
 
-def run_in_task(work: Coroutine[Any, Any, Answer], pending: Pending) -> None:
+def run_in_task(work: Coroutine[Any, Any, Answer], pending: Pending, *, goes_on: bool = False) -> asyncio.Task[Answer]:
     """
-    Resolve or reject an attempt by a coroutine, which is cancelled with its caller.
+    Resolve or reject an attempt by a coroutine, in a task that is returned.
 
     Args:
         work: Returns the answer, or raises.
         pending: The attempt.
+        goes_on: The task is not cancelled with its caller, so that a store that is silent until the deadline is
+            known to have failed.
     """
     task, future = asyncio.ensure_future(work), cast("asyncio.Future[Any]", pending.future)
-    future.add_done_callback(lambda _: task.cancel())
+    if not goes_on:
+        future.add_done_callback(lambda _: task.cancel())
     task.add_done_callback(partial(_complete, pending))
+    return task
 
 
 def _complete(pending: Pending, task: asyncio.Task[Answer]) -> None:
     error = asyncio.CancelledError() if task.cancelled() else task.exception()
-    if pending.future.done():
+    if isinstance(error, Exception):
+        pending.reject(error)
+    elif pending.future.done():
         return
-    if error is None:
+    elif error is None:
         try:
             pending.resolve(task.result(), monotonic_ns() // 1000)
         except Exception as wrong:  # noqa: BLE001 - what an answer raises is its caller's, who waits for nothing else
             pending.future.set_exception(wrong)
-    elif isinstance(error, Exception):
-        pending.reject(error)
     else:
         pending.future.set_exception(error)  # type: ignore[arg-type]

@@ -46,6 +46,7 @@ class OrderTemplate:
         amounts: Amounts of a settlement.
         flag: A settlement can charge again after expiry; a refund includes rates.
         scope: Scope of the limits with a `per`.
+        late: Microseconds before which a charge was made without the store.
     """
 
     kind: str
@@ -61,6 +62,7 @@ class OrderTemplate:
     amounts: Amounts = "all"
     flag: bool = False
     scope: str = SCOPES[0]
+    late: int = 0
 
 
 _KINDS = (
@@ -127,6 +129,7 @@ def order_templates(draw: st.DrawFn) -> OrderTemplate:
             fields["parts"] = draw(_parts((*RATES, *_QUOTAS * 3, *_ALLOCATIONS * 3), 5))
             fields["verb"] = draw(st.sampled_from([Verb.CONSUME] * 3 + [Verb.PEEK] + [Verb.RESERVE] * 2))
             fields |= {"key": draw(st.sampled_from([None, None, None, *_KEYS])), "ttl": draw(_ttls)}
+            fields["late"] = draw(st.sampled_from([0, 0, 0, 1, 20 * DAY, 40 * DAY]))
         case "reserve":
             fields |= {"parts": draw(_reserved()), "verb": Verb.RESERVE, "ttl": draw(_ttls)}
             fields["key"] = draw(st.sampled_from([None, None, *_KEYS]))

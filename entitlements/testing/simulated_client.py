@@ -55,7 +55,7 @@ class SimulatedClient:
             case "one-rate":
                 return Charge(self.account, dated, scope=_scope(dated, template))
             case "charge" | "reserve" | "assign":
-                return self._charge(dated, template)
+                return self._charge(dated, template, now)
             case "read":
                 return Read(self.account, tuple(part._replace(cost=1) for part in dated), _scope(dated, template))
             case "settle":
@@ -87,7 +87,7 @@ class SimulatedClient:
             if order.verb is Verb.RESERVE:
                 self.reservations.append(order)
 
-    def _charge(self, parts: tuple[Part, ...], template: OrderTemplate) -> Charge:
+    def _charge(self, parts: tuple[Part, ...], template: OrderTemplate, now: int) -> Charge:
         only_rates = all(isinstance(part.limit, Rate) for part in parts)
         verb = Verb.ASSIGN if template.kind == "assign" else template.verb
         if verb is Verb.RESERVE and only_rates:
@@ -99,7 +99,9 @@ class SimulatedClient:
         holder = template.holder if verb is Verb.ASSIGN else None
         keyed = operation is not None and template.key is not None
         ttl = template.ttl if verb is Verb.RESERVE else 0
-        return Charge(self.account, parts, verb, _scope(parts, template), operation, keyed, ttl, holder)
+        made_at = max(0, now - template.late) if template.late and operation is not None else None
+        scope = _scope(parts, template)
+        return Charge(self.account, parts, verb, scope, operation, keyed, ttl, holder, made_at=made_at)
 
     def _settle(self, template: OrderTemplate, now: int) -> Settle:
         if not self.reservations:

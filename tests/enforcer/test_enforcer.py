@@ -1158,7 +1158,7 @@ def test_the_record_of_a_settled_reservation_never_takes_a_callers_key():
     ent, _ = enforcer()
     ent.reserve("petra", "leads", 1, key="foo").commit()
 
-    keys = ("foo:ended", "ended:foo", "ended:k:foo", "foo:anew")
+    keys = ("foo:ended", "ended:foo", "ended:k:foo", "foo:recharge")
     assert [False] * 4 == [ent.consume("petra", "leads", key=key).replayed for key in keys]
 
 

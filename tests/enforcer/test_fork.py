@@ -197,7 +197,7 @@ def test_no_lock_of_an_enforcer_on_a_server_is_held_in_a_child(valkey):
         policy = enforcer._store._store.policy
         connections = enforcer._store._store._store._pool
         locks = [
-            policy._outages._lock, policy.breaker._lock, policy.journal.queue._lock, policy._local_limits._meters._lock,
+            policy.outages._lock, policy.breaker._lock, policy.journal.queue._lock, policy._local_limits._meters._lock,
             connections._slots._lock, enforcer._refunded._lock, enforcer._hooks._lock,
         ]  # fmt: skip
 

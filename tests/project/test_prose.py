@@ -16,8 +16,7 @@ PROBE = re.compile(r"getattr\((store|self\._store|self\._inner)\b")
 PROBED = ("stores", "http", "enforcer.py", "async_enforcer.py")
 LOG_METHODS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 
-PROBES_LEFT = 2
-"""Checks of what a caller passes as a store."""
+PROBES_LEFT = 0
 TWICE_LEFT = {"Policy"}
 
 

@@ -365,12 +365,12 @@ class Account(RuleBasedStateMachine):
         id = order.operation
         asked = {part.limit.name: part.cost for part in order.parts if part.limit is not API}
         wanted = asked if committed is None else {name: amount for name, amount in committed.items() if amount}
-        anew = None
+        recharge = None
         if again and wanted:
             parts = tuple(self.part(LIMITS[name], amount) for name, amount in wanted.items())
-            anew = Charge(ACCOUNT, parts, operation=f"{id}:anew")
+            recharge = Charge(ACCOUNT, parts, operation=f"{id}:recharge")
         amounts = None if committed is None else tuple(committed.items())
-        answer = self.store.execute(Settle(ACCOUNT, id, amounts, anew))
+        answer = self.store.execute(Settle(ACCOUNT, id, amounts, recharge))
         if id in self.model.reserved and now < self.model.reserved[id][0]:
             lapses, held = self.model.reserved[id][:2]
             excess = next((name for name, amount in (committed or {}).items() if amount > held.get(name, 0)), None)
@@ -383,9 +383,9 @@ class Account(RuleBasedStateMachine):
             return
         self.model.lapse(now)
         done = not wanted or now < self.model.settled.get(id, 0)
-        if not done and anew:
+        if not done and recharge:
             self.serial += 1
-            status, _ = self.model.answer(anew, now, f"#{self.serial}")
+            status, _ = self.model.answer(recharge, now, f"#{self.serial}")
             done = status in (Status.ADMITTED, Status.REPLAYED)
             if done:
                 self.model.settled[id] = settled_record_expiry(id, now, now)
@@ -530,8 +530,8 @@ class Books:
     def reserve(self, operation: str, *parts: Part, ttl: int = MINUTE) -> Outcome:
         return self.charge(operation, *parts, verb=Verb.RESERVE, ttl=ttl)
 
-    def settle(self, reservation: str, amounts: Any = None, anew: Charge | None = None) -> Settled:
-        return self.execute(Settle(ACCOUNT, reservation, amounts, anew))
+    def settle(self, reservation: str, amounts: Any = None, recharge: Charge | None = None) -> Settled:
+        return self.execute(Settle(ACCOUNT, reservation, amounts, recharge))
 
     def used(self, limit: Limit) -> int:
         return self.execute(Read(ACCOUNT, (self.part(limit),))).lines[0].used
@@ -767,19 +767,19 @@ def test_a_charge_of_rates_alone_gives_back_by_its_lines(books):
 
 
 @pytest.mark.parametrize(
-    "anew",
+    "other",
     [Rate("api", HOUR), Rate("api", MINUTE, Algorithm.TOKEN_BUCKET), Rate("api", MINUTE, Algorithm.FIXED)],
     ids=["window", "token-bucket", "fixed"],
 )
-def test_what_was_taken_under_another_law_cannot_be_given_back(books, anew):
+def test_what_was_taken_under_another_law_cannot_be_given_back(books, other):
     books.clock.now = NOW // HOUR * HOUR
     part = books.part(API, 4)
     outcome = books.charge(None, part)
-    books.charge(None, books.part(anew, 6))
+    books.charge(None, books.part(other, 6))
 
     books.refund(None, outcome, part)
 
-    assert 6 == books.used(anew)
+    assert 6 == books.used(other)
 
 
 def test_a_refund_of_an_assignment_takes_the_unit_from_its_holder(books):
@@ -854,9 +854,9 @@ def test_a_second_commit_within_ten_minutes_of_the_first_does_nothing(books, ope
     books.clock.now += before
     books.settle(operation)
     books.clock.now += 10 * MINUTE - 1
-    anew = Charge(ACCOUNT, (books.part(AGENTS, 4),), operation="o:anew")
+    recharge = Charge(ACCOUNT, (books.part(AGENTS, 4),), operation="o:recharge")
 
-    assert books.settle(operation, None, anew).done
+    assert books.settle(operation, None, recharge).done
     assert 4 == books.used(AGENTS)
 
 
@@ -898,7 +898,7 @@ def test_a_commit_after_the_end_charges_anew_once(books):
     parts = (books.part(AGENTS, 4),)
 
     assert [True, True] == [
-        books.settle("o:r", None, Charge(ACCOUNT, parts, operation=f"o:anew-{at}")).done for at in range(2)
+        books.settle("o:r", None, Charge(ACCOUNT, parts, operation=f"o:recharge-{at}")).done for at in range(2)
     ]
     assert (4, 0) == (books.used(AGENTS), books.reserved(AGENTS))
 
@@ -907,9 +907,9 @@ def test_a_commit_after_the_end_fails_where_its_units_have_gone_to_others(books)
     books.reserve("o:r", books.part(AGENTS, 4), ttl=MINUTE)
     books.clock.now += MINUTE
     books.charge("o:1", books.part(AGENTS, 8))
-    anew = Charge(ACCOUNT, (books.part(AGENTS, 4),), operation="o:anew")
+    recharge = Charge(ACCOUNT, (books.part(AGENTS, 4),), operation="o:recharge")
 
-    assert not books.settle("o:r", None, anew).done
+    assert not books.settle("o:r", None, recharge).done
     assert 8 == books.used(AGENTS)
 
 

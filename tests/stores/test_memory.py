@@ -442,12 +442,12 @@ def test_a_total_finds_no_room_in_a_full_store(clock):
     assert 0 == used(store, "globex", AGENTS)
 
 
-def test_a_commit_that_must_charge_anew_finds_no_room_in_a_full_store(clock):
+def test_a_commit_that_must_charge_again_finds_no_room_in_a_full_store(clock):
     store = MemoryStore(clock, max_keys=1)
     consume(store, "acme", part(AGENTS))
-    anew = Charge("globex", (part(AGENTS),), operation="o:anew")
+    recharge = Charge("globex", (part(AGENTS),), operation="o:recharge")
 
-    assert not store.execute(Settle("globex", "o:r", None, anew)).done
+    assert not store.execute(Settle("globex", "o:r", None, recharge)).done
     assert 1 == len(store)
 
 

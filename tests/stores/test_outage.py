@@ -30,7 +30,7 @@ from entitlements.rules.decisions import decision_from_outcome
 from entitlements.stores.errors import Corrupt
 from entitlements.stores.orders import deadline_of
 from entitlements.stores.resilience.circuit_breaker import State
-from entitlements.stores.resilience.policy import REPLAYED_OWN
+from entitlements.stores.resilience.replay import REPLAYED_OWN
 from entitlements.stores.resilience.replay_journal import ReplayQueue
 from entitlements.testing import FakeClock, RecordingHook
 
@@ -404,9 +404,10 @@ def test_closing_says_what_goes_with_the_process(enforcer, store, caplog, how):
     for _ in range(8):
         enforcer.consume("acme", "exports")
     store.how = how
+    breaker = policy_of(enforcer).breaker
     with caplog.at_level(logging.WARNING):
         enforcer.close()
-        wait_out(enforcer)
+        breaker._probe_at = 0
         enforcer.close()
     assert caplog.text.count("closed with 8 orders still queued for replay") == 2
 
@@ -667,7 +668,6 @@ def test_a_refund_does_not_overtake_its_charge_that_is_on_its_way(enforcer, stor
     decision = enforcer.consume("acme", "exports", 3)
     store.how = None
     wait_out(enforcer)
-    enforcer.consume("nobody", "pings")
     policy = policy_of(enforcer)
     policy.breaker._enter(State.CLOSED)
     course = policy.course(Charge("acme", (Part(POLICY.limits["pings"], 1),)))
@@ -828,7 +828,7 @@ def test_web_concurrency_says_how_many_processes_there_are(store, monkeypatch):
 
 def test_where_nobody_says_one_process_is_supposed_with_one_warning(store, monkeypatch, caplog):
     monkeypatch.setenv("WEB_CONCURRENCY", "many")
-    monkeypatch.setattr("entitlements.stores.resilience.local_limits._warned", False)
+    monkeypatch.setattr("entitlements.stores.workers._warned", set())
     for _ in range(3):
         enforcer = Enforcer(POLICY, accounts={"acme": "one"}, store=store)
     store.how = "refused"

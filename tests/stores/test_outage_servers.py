@@ -273,7 +273,7 @@ def test_a_forked_child_starts_with_an_empty_journal_free_locks_and_connections_
             enforcer.consume("acme", "exports")
         policy.breaker._probe_at = 0
         assert policy.breaker.acquire(0) is not None  # somebody in the parent tries the store, and holds every lock
-        with policy._outages._lock, policy.breaker._lock, policy.journal.queue._lock:
+        with policy.outages._lock, policy.breaker._lock, policy.journal.queue._lock:
             first = in_child(lambda: (enforcer.consume("acme", "api").via, len(policy.journal.queue)))
         valkey.cont()
         second = in_child(lambda: (enforcer.consume("acme", "exports").used, enforcer.via))
@@ -285,6 +285,7 @@ def test_a_forked_child_starts_with_an_empty_journal_free_locks_and_connections_
 
 def test_several_event_loops_share_what_is_known_of_the_store(valkey):
     enforcer = AsyncEnforcer(POLICY, accounts=ACCOUNTS, store=valkey.url, expected_processes=1)
+    policy = enforcer._store._store.policy
 
     async def charge_and_stay(times):
         return sum([(await enforcer.consume("acme", "api")).degraded for _ in range(times)])
@@ -305,7 +306,6 @@ def test_several_event_loops_share_what_is_known_of_the_store(valkey):
         assert [0, 0] == [each.run(charge_and_stay(1)) for each in (first, second)]
         valkey.stop()
         assert 50 == first.run(charge_at_once(50))
-        policy = enforcer._store._store.policy
         asked, now = policy.breaker._openings, policy.clock()
         policy.clock = lambda: now  # the time of the next try does not come
         assert 50 == second.run(charge(50))

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -165,7 +165,8 @@ def consume(
             yield decision
         except BaseException as error:
             if _should_refund(request, error):
-                await awaited(account.refund(decision))
+                with suppress(asyncio.CancelledError):  # of a cancel scope: the application's own error stands
+                    await awaited(account.refund(decision))
                 _withdraw_headers(request, decision)
             raise
 

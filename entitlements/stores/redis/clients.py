@@ -44,6 +44,8 @@ _DRIVER = DriverInfo()
 """Name and version of redis-py, sent by each connection; made once, because reading the version opens files."""
 _UNBOUNDED = 2**31
 """Limit of a pool of redis-py; `Slots` limits the connections."""
+_NO_TIMEOUTS = {"socket_timeout": None, "socket_connect_timeout": None}
+"""Settings for an event loop: each call has its own timeout, which may be longer than `START_UP`."""
 
 
 def _settings(retry: type[Retry | AsyncRetry] = Retry) -> dict[str, Any]:
@@ -79,13 +81,12 @@ def make_pool(target: Target) -> ConnectionPool:
 
 def make_async_pool(target: Target) -> AsyncConnectionPool:
     """Return a pool like that of `make_pool()`, for an event loop."""
-    settings = target.settings | _settings(AsyncRetry)
+    settings = target.settings | _settings(AsyncRetry) | _NO_TIMEOUTS
     if target.hosts:
         sentinel: Any = AsyncSentinel(target.hosts, sentinel_kwargs=_sentinel_settings(target, AsyncRetry))  # type: ignore[no-untyped-call]
         settings["ssl"] = target.kind == "rediss"
         sentinel.discover_master = _serialized(sentinel.discover_master)
         return AsyncSentinelConnectionPool(target.service, sentinel, max_connections=_UNBOUNDED, **settings)  # type: ignore[no-untyped-call]
-    settings["socket_timeout"] = None
     return AsyncConnectionPool(CONNECTION_CLASSES[target.kind][1], max_connections=_UNBOUNDED, **settings)
 
 
@@ -113,7 +114,7 @@ def make_cluster(target: Target) -> redis.RedisCluster:
 def make_async_cluster(target: Target) -> redis.asyncio.RedisCluster:
     """Return a client like that of `make_cluster()`, for an event loop; it reads the map with the first call."""
     nodes = [redis.asyncio.cluster.ClusterNode(host, port) for host, port in target.hosts]
-    settings = _cluster_settings(target)
+    settings = _cluster_settings(target) | _NO_TIMEOUTS
     return redis.asyncio.RedisCluster(startup_nodes=nodes, retry=AsyncRetry(NoBackoff(), 0), **settings)
 
 

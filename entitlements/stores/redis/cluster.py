@@ -16,16 +16,17 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
+from entitlements._fork import disown_socket
 from entitlements.errors import StoreError
 from entitlements.ports import Pending
 from entitlements.stores.errors import Overloaded
 from entitlements.stores.pending import run_in_task
 from entitlements.stores.redis.clients import make_async_cluster, make_cluster
-from entitlements.stores.redis.deadlines import START_UP, StartUp, fail_after
+from entitlements.stores.redis.deadlines import IDLE, START_UP, StartUp, fail_after
 from entitlements.stores.redis.encoding import Call, Request
 from entitlements.stores.redis.error_map import is_refused, map_error, unreachable
 from entitlements.stores.redis.pool import acquire_slot, check_version
-from entitlements.stores.redis.slots import AsyncSlots, Slots
+from entitlements.stores.redis.slots import AsyncSlots, SlotGrant, Slots
 from entitlements.stores.redis.timed_connections import call_deadline
 from entitlements.stores.redis.url import Target
 
@@ -142,20 +143,27 @@ class AsyncClusterPool:
         self._client = make_async_cluster(target)
         self._loop = asyncio.get_running_loop()
         self._connected = False
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def send(self, pending: Pending) -> None:
-        """Execute a call in a task of its own, which resolves or rejects it."""
+        """Execute a call in a task of its own, which resolves or rejects it; once it is sent it goes on without its caller."""
         pending.sent_at = monotonic()
-        run_in_task(self._run(pending.request), pending)
+        task = run_in_task(self._run(pending), pending, goes_on=True)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def expire(self) -> None:
         """Do nothing: each call keeps its own deadline."""
 
-    async def _run(self, request: Request) -> Any:
-        timeout = request.timeout if self._connected else START_UP
+    async def _run(self, pending: Pending) -> Any:
+        request: Request = pending.request
+        timeout = request.timeout if self._connected else max(START_UP, request.timeout)
         grant = await self._slots.acquire(timeout)
         if not grant:
             raise Overloaded(f"store {self._shown}: no connection was free in time; raise max_connections")
+        if pending.future.done():  # cancelled before it was sent
+            self._release(grant)
+            return None
         try:
             async with fail_after(timeout):
                 if not self._connected:
@@ -167,10 +175,13 @@ class AsyncClusterPool:
             known = self._connected and not is_refused(error)
             raise (map_error if known else unreachable)(error, self._shown) from error
         finally:
-            self._slots.end_opening(grant)
-            self._slots.release()
+            self._release(grant)
         self._slots.answered_at = self._loop.time()
         return request.decode(reply)
+
+    def _release(self, grant: SlotGrant) -> None:
+        self._slots.end_opening(grant)
+        self._slots.release()
 
     async def open(self) -> None:
         """Connect now, so that the first call need not."""
@@ -189,6 +200,13 @@ class AsyncClusterPool:
     def abandon(self) -> None:
         """Drop the client of a loop that has ended."""
 
+    def disown(self) -> None:
+        """Leave the connections to the parent, in a forked child."""
+        for node in self._client.nodes_manager.nodes_cache.values():
+            for connection in node._connections:  # noqa: SLF001 - redis-py has no public list of them
+                if connection._writer is not None:  # noqa: SLF001
+                    disown_socket(connection._writer.get_extra_info("socket").fileno())  # noqa: SLF001
+
     async def _connect(self) -> None:
         client: Any = self._client
         await client.initialize()
@@ -196,8 +214,20 @@ class AsyncClusterPool:
         check_version(hello, self._shown)
         self._connected = True
 
+    async def _drop_ended(self, key: bytes) -> None:
+        """Disconnect what a node has closed while the loop was idle or frozen, and first let the loop read that."""
+        if self._loop.time() - self._slots.answered_at <= IDLE:
+            return
+        for _ in range(2):
+            await asyncio.sleep(0)
+        client: Any = self._client
+        for connection in tuple(client.get_node_from_key(key)._free):  # noqa: SLF001 - redis-py does not look itself
+            if (reader := connection._reader) is not None and reader.at_eof():  # noqa: SLF001
+                await connection.disconnect(nowait=True)
+
     async def _evaluate(self, call: Call) -> Any:
         client: Any = self._client
+        await self._drop_ended(call.keys[0])
         try:
             return await client.execute_command(*_evalsha(call), **_RAW)
         except NoScriptError:

@@ -39,7 +39,7 @@ class Connection:
         self._replies = reader_of(redis_connection)
         self._least = self._most = -1.0
         """Range of remaining seconds for which the timeout set on the socket is accurate enough."""
-        self._is_readable = _readability(self._socket)
+        self._is_readable = readability(self._socket)
 
     @property
     def address(self) -> str:
@@ -96,7 +96,7 @@ class Connection:
             self._socket.settimeout(left)
 
 
-def _readability(socket: Any) -> Callable[[int], object]:
+def readability(socket: Any) -> Callable[[int], object]:
     """Return a function that returns at once whether a socket has unread data; its argument is always 0."""
     pending = getattr(socket, "pending", None)  # decrypted data that TLS has buffered
     if hasattr(select, "poll"):

@@ -18,6 +18,8 @@ START_UP = 2.0
 """Seconds for the first connection, which may need a cold resolver and a TLS handshake."""
 LONGEST_WAIT = 2.0
 """Seconds after which a waiting call fails even while others get replies, or its timeout if that is longer."""
+IDLE = 0.01
+"""Seconds without a reply after which an event loop looks whether the server has closed a connection before it writes."""
 GRAIN = 0.002
 """Least seconds between two runs of an `ExpiryTimer`."""
 LATE = 0.01
@@ -40,7 +42,7 @@ class StartUp:
         """Return the timeout of a call made at *now* whose own is *timeout*."""
         if self.ends is inf:
             self.ends = now + START_UP
-        return timeout if now > self.ends else START_UP
+        return timeout if now > self.ends else max(timeout, START_UP)
 
 
 class ExtendableTimer:

@@ -146,8 +146,9 @@ def encode_general(order: Charge, namespace: str) -> Call:
 
 
 def _has_shape(order: Charge) -> bool:
-    """Return True for a charge that the script of a shape carries out: it consumes, and has neither key nor holder."""
-    if order.verb is not Verb.CONSUME or order.keyed or order.holder is not None or len(order.parts) > MOST_PARTS:
+    """Return True for a charge that the script of a shape carries out: it consumes now, and has neither key nor holder."""
+    is_plain = not order.keyed and order.holder is None and order.made_at is None
+    if order.verb is not Verb.CONSUME or not is_plain or len(order.parts) > MOST_PARTS:
         return False
     rates = [part.size for part in order.parts if isinstance(part.limit, Rate)]
     counts_only = all(size is not UNLIMITED and size != 0 for size in rates)
@@ -170,8 +171,10 @@ def _field(limit: Limit) -> bytes:
 
 def _charge_args(order: Charge, verb: int) -> tuple[bytes, ...]:
     head = _CHARGE.pack(verb, order.keyed, _part_count(order.parts), order.ttl)
+    if order.operation is not None:
+        head += _digest(order.fingerprint) + (b"" if order.made_at is None else _NUMBER.pack(order.made_at))
     return (
-        head + (b"" if order.operation is None else _digest(order.fingerprint)),
+        head,
         (order.operation or "").encode(),
         (order.holder or "").encode(),
         *map(_encode_part, order.parts),
@@ -217,10 +220,10 @@ def _settle_args(order: orders.Settle) -> tuple[str | None, tuple[bytes, ...]]:
         mode, written = b"1", _NUMBER.pack(amounts)
     else:
         mode, written = b"2", b"".join(_encode_amount(name, amount) for name, amount in amounts)
-    anew = () if order.anew is None else _charge_args(order.anew, _VERBS[order.anew.verb])
-    until = _NUMBER.pack(MAX_COUNT if order.anew_until is None else order.anew_until)
-    scope = order.anew.scope if order.anew else None
-    return scope, (b"settle", order.reservation.encode(), mode, written, until, *anew)
+    recharge = () if order.recharge is None else _charge_args(order.recharge, _VERBS[order.recharge.verb])
+    until = _NUMBER.pack(MAX_COUNT if order.recharge_until is None else order.recharge_until)
+    scope = order.recharge.scope if order.recharge else None
+    return scope, (b"settle", order.reservation.encode(), mode, written, until, *recharge)
 
 
 def _encode_amount(name: str, amount: int) -> bytes:

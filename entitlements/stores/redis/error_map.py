@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from redis import exceptions
 
+from entitlements.errors import StoreError
 from entitlements.stores.errors import Broken, Corrupt, Misconfigured, Overloaded, Rejected, TimedOut, Unreachable
 from entitlements.stores.redis.deadlines import PASSED
-
-if TYPE_CHECKING:
-    from entitlements.errors import StoreError
 
 VERSIONS = "Redis 6.2, Valkey 7.2 or a later one"
 """Servers that a store can use, for messages."""
@@ -95,8 +92,8 @@ def map_error(error: BaseException, server: str) -> StoreError:
         return Unreachable(f"store {server}: {_NO_PRIMARY}")
     if isinstance(error, exceptions.TimeoutError | TimeoutError):
         return TimedOut(f"store {server}: no answer in time; whether it was done is unknown ({_short(said)})")
-    if isinstance(error, exceptions.ResponseError):
-        return Rejected(f"store {server}: the server refused the order: {_short(said)}")
+    if isinstance(error, exceptions.ResponseError):  # a proxy may say it after the server has worked
+        return StoreError(f"store {server}: an unknown error; whether the order was done is unknown ({_short(said)})")
     if isinstance(error, exceptions.RedisClusterException):
         return Unreachable(
             f"store {server}: the cluster cannot be reached; check that its nodes run"
@@ -118,7 +115,7 @@ def is_refused(error: BaseException) -> bool:
 def unreachable(error: BaseException, server: str) -> StoreError:
     """Return the store's error for an *error* while connecting: nothing was sent."""
     found = map_error(error, server)
-    if not isinstance(found, TimedOut | Broken):
+    if found.undone:
         return found
     said = _said(error)
     cure = f"{_cure(_CONNECTING, said)}{_tls_cure(error, server)}"

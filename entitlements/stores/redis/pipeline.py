@@ -18,9 +18,10 @@ from redis.exceptions import NoScriptError
 
 from entitlements.errors import StoreError
 from entitlements.stores.errors import Overloaded, Unreachable
-from entitlements.stores.pending import PendingOrder, reject_all
+from entitlements.stores.pending import ENDED, PendingOrder, reject_all
+from entitlements.stores.redis.backlog import Backlog
 from entitlements.stores.redis.clients import make_async_pool
-from entitlements.stores.redis.deadlines import LONGEST_WAIT, START_UP, ExpiryTimer, longest_wait
+from entitlements.stores.redis.deadlines import IDLE, LONGEST_WAIT, START_UP, ExpiryTimer, longest_wait
 from entitlements.stores.redis.encoding import Call, Request, pack_command
 from entitlements.stores.redis.error_map import is_elsewhere, map_error, unreachable
 from entitlements.stores.redis.pipeline_protocol import PipelineProtocol
@@ -38,7 +39,7 @@ FLUSH_AT = 16
 MAX_WAITING = 10_000
 """Most calls that wait to be sent; further ones are rejected."""
 RECONNECT_TIMEOUT = 1.0
-"""Seconds for a connection after the first."""
+"""Seconds for a connection after the first, or the longest timeout of a call that waits for it."""
 
 
 def _as_is(reply: Any) -> Any:
@@ -66,6 +67,9 @@ class Pipeline:
         self._retired: set[PipelineProtocol] = set()
         self._connecting: asyncio.Task[None] | None = None
         self._was_connected = self._is_closed = False
+        self._is_reading = False
+        """True while the queue waits for the loop to read what the server has sent."""
+        self._backlog = Backlog()
         self._replied_at = -LONGEST_WAIT
         self._start_up_ends = monotonic() + START_UP
         self._least = START_UP
@@ -77,23 +81,26 @@ class Pipeline:
         Send `call.request`, now or with the next write; resolve or reject the call later.
 
         Raises:
-            Overloaded: If `MAX_WAITING` calls wait already.
+            Overloaded: If `MAX_WAITING` calls wait already, or as many as can be resolved within the call's timeout.
         """
         queue, protocol = self._queue, self._protocol
         call.sent_at = now = monotonic()
-        timeout = call.request[2] if self._was_connected or now > self._start_up_ends else START_UP
+        timeout = call.request[2]
+        if not self._was_connected and now <= self._start_up_ends:
+            timeout = max(timeout, START_UP)
         call.timeout = timeout
         if protocol is None or not protocol.takes_more:
             if len(queue) >= MAX_WAITING:
-                raise self._overloaded()
+                raise self._overloaded(len(queue))
             queue.append(call)
             self._reconnect()
-        elif not protocol.in_flight:
-            if not protocol.write_one(call):
+        elif not protocol.in_flight and not queue:
+            if self._may_have_ended(protocol, now) or not protocol.write_one(call):
                 queue.append(call)
         else:
-            if len(protocol.in_flight) >= MAX_WAITING:
-                raise self._overloaded()
+            waiting = len(protocol.in_flight)
+            if waiting >= MAX_WAITING or waiting * self._backlog.interval > timeout:
+                raise self._overloaded(waiting)
             queue.append(call)
             if len(queue) >= FLUSH_AT:
                 self._flush()
@@ -104,17 +111,17 @@ class Pipeline:
         if now + timeout < self._timer.fires_at:
             self._timer.schedule(now + timeout)
 
-    def _overloaded(self) -> Overloaded:
-        return Overloaded(f"store {self._shown}: {MAX_WAITING:,} calls wait for it already")
+    def _overloaded(self, waiting: int) -> Overloaded:
+        return Overloaded(f"store {self._shown}: {waiting:,} calls wait for it already, as many as it answers in time")
 
     def _closed(self) -> Unreachable:
         return Unreachable(f"store {self._shown}: it was closed")
 
     async def open(self) -> None:
         """Connect now, so that the first call need not."""
-        hello = PendingOrder(None, self._loop.create_future(), _HELLO)
-        self.send(hello)
-        await hello.future
+        future = self._loop.create_future()
+        self.send(PendingOrder(None, future, _HELLO))
+        await future
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -135,6 +142,12 @@ class Pipeline:
         self._protocol = None
         self._retired.clear()
 
+    def disown(self) -> None:
+        """Leave the connection to the parent, in a forked child."""
+        self._timer.cancel()
+        for protocol in self._protocols():
+            protocol.disown()
+
     def _protocols(self) -> list[PipelineProtocol]:
         """Return the connection that calls go out on, and the retired ones that may still bring replies."""
         return [protocol for protocol in (self._protocol, *self._retired) if protocol is not None]
@@ -142,7 +155,27 @@ class Pipeline:
     # -- sending -------------------------------------------------------------------------
 
     def _flush(self) -> None:
+        """Write what is queued, unless the connection may have ended."""
+        if self._queue and self._protocol is not None and not self._may_have_ended(self._protocol, monotonic()):
+            self._write_queue()
+
+    def _may_have_ended(self, protocol: PipelineProtocol, now: float) -> bool:
+        """
+        Return True if the loop must read first: it has not for a while, and the server has sent something.
+
+        That may be the end of the connection, and what is written after it is lost. Then the queue is written to
+        the next connection; otherwise after the loop's next turn, which reads before.
+        """
+        if not self._is_reading:
+            if now - self._replied_at <= IDLE or not protocol.is_readable():
+                return False
+            self._is_reading = True
+            self._loop.call_soon(self._loop.call_soon, self._write_queue)
+        return True
+
+    def _write_queue(self) -> None:
         """Write what is queued, except calls whose caller has gone."""
+        self._is_reading = False
         protocol, queue = self._protocol, self._queue
         if queue and protocol is not None and protocol.takes_more:
             calls = [call for call in queue if not call.future.done()]
@@ -160,28 +193,40 @@ class Pipeline:
         else:
             self._loop.call_soon(self._flush)
 
-    def on_replies(self, protocol: PipelineProtocol) -> None:
-        """Go on after replies have arrived, or the connection can be written to again."""
+    def on_replies(self, protocol: PipelineProtocol, backlog: int) -> None:
+        """Go on after replies were resolved; *backlog* is their number if more wait, else 0."""
         self._replied_at = monotonic()
+        if backlog:
+            self._backlog.count(backlog, self._replied_at)
+        elif self._backlog.began is not None:
+            self._backlog.end()
         if protocol is not self._protocol and not protocol.in_flight:
             protocol.close()
-        elif self._queue:
-            self._flush()
+        else:
+            self.on_writable()
+
+    def on_writable(self) -> None:
+        """Write what is queued once the connection takes it."""
+        if self._queue:
+            self._write_queue()
 
     def on_error(self, protocol: PipelineProtocol, call: Pending, error: Exception) -> None:
         """Reject a call with the server's error; load a script that the server lacks, and send the call again."""
         request = call.request
         if isinstance(error, NoScriptError) and request.loads < MAX_LOADS:
-            script = request.call.script
-            call.request = request._replace(loads=request.loads + 1)
-            self._write(protocol, (call,) if script.sha in protocol.loading else (self._load(protocol, script), call))
+            call.request, is_loading = (
+                request._replace(loads=request.loads + 1),
+                request.call.script.sha in protocol.loading,
+            )
+            self._write(protocol, (call,) if is_loading else (self._load(protocol, call), call))
             return
         if is_elsewhere(error) and protocol is self._protocol:  # the name may lead to a new primary by now
             self._retire()
         reject_all((call,), map_error(error, self._shown), error)
 
-    def _load(self, protocol: PipelineProtocol, script: Script) -> Pending:
-        """Return the call that loads a script; if it fails, so does the next call of the script."""
+    def _load(self, protocol: PipelineProtocol, call: Pending) -> Pending:
+        """Return the call that loads a call's script; if it fails, so does the next call of the script."""
+        script, timeout = call.request.call.script, max(START_UP, call.timeout)
         protocol.loading.add(script.sha)
         loaded = self._loop.create_future()
 
@@ -191,8 +236,8 @@ class Pipeline:
 
         loaded.add_done_callback(on_done)
         command = pack_command(b"SCRIPT", b"LOAD", script.text)
-        load = PendingOrder(None, loaded, Request(_NO_CALL, command, START_UP, _as_is))
-        load.sent_at, load.timeout = monotonic(), START_UP
+        load = PendingOrder(None, loaded, Request(_NO_CALL, command, timeout, _as_is))
+        load.sent_at, load.timeout = monotonic(), timeout
         return load
 
     def on_lost(self, protocol: PipelineProtocol, error: BaseException | None) -> None:
@@ -226,8 +271,9 @@ class Pipeline:
 
     async def _connect(self) -> None:
         connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        least = RECONNECT_TIMEOUT if self._was_connected else START_UP
         try:
-            async with asyncio.timeout(RECONNECT_TIMEOUT if self._was_connected else START_UP):
+            async with asyncio.timeout(max(least, *[call.timeout for call in self._queue])):
                 await connection.connect()
                 await connection.send_command("HELLO", check_health=False)
                 hello = await connection.read_response(disable_decoding=True)
@@ -247,7 +293,7 @@ class Pipeline:
         self._was_connected = True
         self._replied_at = monotonic()
         self._protocol = PipelineProtocol(connection, self)
-        self._flush()
+        self._write_queue()
 
     # -- timeouts ------------------------------------------------------------------------
 
@@ -296,7 +342,7 @@ class Pipeline:
             if sent_at + self._least > now:  # so do all behind it
                 next_at.append(sent_at + self._least)
                 break
-            if call.future.done():
+            if call.future is ENDED:
                 continue
             until = min(max(sent_at, self._replied_at) + call.timeout, sent_at + longest_wait(call.timeout))
             if until <= now:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import hiredis
 
+from entitlements._fork import disown_socket
 from entitlements.errors import StoreError
-from entitlements.stores.redis.connection import INCOMPLETE, PUSH, reader_of
+from entitlements.stores.redis.connection import INCOMPLETE, PUSH, readability, reader_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,8 +34,11 @@ MAX_REPLIES_PER_TURN = 128
 class Owner(Protocol):
     """The pipeline that a connection belongs to."""
 
-    def on_replies(self, protocol: PipelineProtocol, /) -> None:
-        """Replies have arrived, or the connection can be written to again."""
+    def on_replies(self, protocol: PipelineProtocol, backlog: int, /) -> None:
+        """Replies were resolved; *backlog* is their number if more wait, else 0."""
+
+    def on_writable(self) -> None:
+        """The connection can be written to again."""
 
     def on_error(self, protocol: PipelineProtocol, call: Pending, error: Exception, /) -> None:
         """The server has replied to a call with an error."""
@@ -66,6 +70,7 @@ class PipelineProtocol(asyncio.Protocol):
         self._replies = reader_of(connection)
         self._writer = connection._writer  # noqa: SLF001 - kept, as it closes its transport when it is collected
         self._transport = self._writer.transport
+        self._poll = readability(self._transport.get_extra_info("socket"))
         self._is_tls = self._transport.get_extra_info("sslcontext") is not None
         connection._reader = connection._writer = None  # noqa: SLF001 - or redis-py would close it
         self._transport.set_protocol(self)
@@ -98,6 +103,10 @@ class PipelineProtocol(asyncio.Protocol):
         self.takes_more = False
         return self._is_tls
 
+    def is_readable(self) -> object:
+        """Return whether the server has sent something that the loop has not read; the end of the connection counts."""
+        return self._poll(0)
+
     def catch_up(self) -> None:
         """Resolve every reply that has arrived: a call whose reply is here has not timed out."""
         if self._is_resolving:
@@ -107,6 +116,14 @@ class PipelineProtocol(asyncio.Protocol):
         """Close the connection; `on_lost` follows."""
         self.takes_more = False
         self._transport.abort()
+
+    def disown(self) -> None:
+        """Leave the connection to the parent, in a forked child."""
+        self.takes_more = False
+        self.in_flight.clear()
+        descriptor = self._transport.get_extra_info("socket").fileno()
+        if descriptor >= 0:
+            disown_socket(descriptor)
 
     def abandon(self) -> None:
         """Drop a connection whose loop has ended and can close nothing any more."""
@@ -131,6 +148,7 @@ class PipelineProtocol(asyncio.Protocol):
         """Resolve *most* replies; the next ones in the loop's next turn, after the callers of these have run."""
         in_flight, next_reply, now = self.in_flight, self._replies.gets, monotonic_ns() // 1000
         self._is_resolving = False
+        backlog, replied = 0, False
         try:
             for _ in range(most):
                 if (reply := next_reply()) is INCOMPLETE:
@@ -139,6 +157,7 @@ class PipelineProtocol(asyncio.Protocol):
                 if kind is PUSH:
                     continue
                 call = in_flight.popleft()
+                replied = True
                 if call.future.done():
                     continue
                 if kind is not bytes and isinstance(reply, Exception):
@@ -151,12 +170,13 @@ class PipelineProtocol(asyncio.Protocol):
                 except Exception as error:  # noqa: BLE001 - it belongs to this caller; the others get their replies
                     call.future.set_exception(error)
             else:
-                self._is_resolving = True
+                self._is_resolving, backlog = True, most
                 self._loop.call_soon(self._resolve)
         except (hiredis.HiredisError, IndexError):  # not a reply of Redis, or a reply to no call
             self.close()
             return
-        self._owner.on_replies(self)
+        if replied:  # a part of a reply says nothing of the server
+            self._owner.on_replies(self, backlog)
 
     def pause_writing(self) -> None:
         """Write nothing more while the transport's buffer is full."""
@@ -165,7 +185,7 @@ class PipelineProtocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Write again once the buffer has drained."""
         self.takes_more = not self._transport.is_closing()
-        self._owner.on_replies(self)
+        self._owner.on_writable()
 
     def eof_received(self) -> None:
         """Write nothing more once the server hangs up; the transport closes itself."""

@@ -111,6 +111,7 @@ class AsyncRedisStore:
         self._target = _target(store, namespace, max_connections)
         self._namespace = self._target.namespace
         self._connections: dict[asyncio.AbstractEventLoop, Pipeline | AsyncClusterPool] = {}
+        renew_after_fork(self)
 
     def __repr__(self) -> str:
         return f"<AsyncRedisStore {self._target.shown} namespace={self._target.namespace}>"
@@ -122,9 +123,9 @@ class AsyncRedisStore:
         Raises:
             StoreError: If the store did not reply or could not carry it out.
         """
-        pending = PendingOrder(order, get_running_loop().create_future())
-        self.send(pending)
-        return await pending.future  # type: ignore[no-any-return]
+        future = get_running_loop().create_future()
+        self.send(PendingOrder(order, future))
+        return await future  # type: ignore[no-any-return]
 
     def send(self, pending: Pending, /) -> None:
         """
@@ -156,6 +157,12 @@ class AsyncRedisStore:
         connection = self._connections.pop(get_running_loop(), None)
         if connection:
             await connection.aclose()
+
+    def renew(self) -> None:
+        """Start without connections in a forked child, which may go on with a loop of its parent: the sockets belong to that."""
+        self._inherited, self._connections = self._connections, {}
+        for connection in self._inherited.values():
+            connection.disown()
 
     def _connect(self) -> Pipeline | AsyncClusterPool:
         for loop in [loop for loop in list(self._connections) if loop.is_closed()]:

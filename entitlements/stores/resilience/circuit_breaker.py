@@ -7,8 +7,8 @@ Circuit breaker; takes the time as an argument and is pure but for its lock.
 - the last 20 calls have failed and no reply arrived for 75 milliseconds (much traffic);
 - the last 5 calls have failed and no reply arrived for a second (little traffic).
 
-*Open*, no call goes to the store for a pause that grows from 0.25 s to 1.25 s, with a jitter of a fifth.
-So a store that has recovered is used again within two seconds, and not by all processes at once. Then the
+*Open*, no call goes to the store for a pause that grows from 0.25 s to 0.75 s, with a jitter of a fifth.
+So a store that has recovered is used again within a second, and not by all processes at once. Then the
 breaker is *half-open*: one call probes the store. Its reply closes the breaker, its failure opens it again.
 A probe that ends in neither is given up after three seconds, so that a caller who vanished blocks no other.
 
@@ -38,8 +38,8 @@ One and a half of the default deadline of rates: a server that pauses for one de
 """
 FIRST_PAUSE = SECOND // 4
 """Microseconds of the first pause; each further one is twice as long."""
-LONGEST_PAUSE = 5 * SECOND // 4
-"""Most microseconds of a pause, without its jitter."""
+LONGEST_PAUSE = 3 * SECOND // 4
+"""Most microseconds of a pause, without its jitter: a store that is back is called within a second."""
 JITTER = 5
 """A pause is longer or shorter by up to a fifth of it."""
 PROBE_TIMEOUT = 3 * SECOND

@@ -8,14 +8,11 @@ one outage to the next, so that a store that fails repeatedly hands out no unit 
 
 from __future__ import annotations
 
-import logging
-import os
 from typing import TYPE_CHECKING
 
 from entitlements.model.answers import Outcome
 from entitlements.model.charge import Charge, Part
 from entitlements.model.limits import Rate
-from entitlements.model.names import MAX_COUNT
 from entitlements.rules.fallbacks import local_charge
 from entitlements.stores.memory import MemoryStore
 
@@ -27,40 +24,6 @@ if TYPE_CHECKING:
 
 MAX_SEEN = 50_000
 """Meters whose last seen usage is kept: twice as many at most, 30 MB."""
-
-_log = logging.getLogger("entitlements.stores")
-
-
-def check_processes(expected: object) -> None:
-    """
-    Check `expected_processes`.
-
-    Raises:
-        ValueError: For anything but None or an int of at least 1.
-    """
-    if expected is not None and (type(expected) is not int or not 1 <= expected <= MAX_COUNT):
-        raise ValueError(f"expected_processes {expected!r} must be an int of at least 1")
-
-
-def processes_of(expected: int | None) -> int:
-    """
-    Return the number of processes that share the limits.
-
-    Args:
-        expected: `expected_processes`; None reads `WEB_CONCURRENCY`, and assumes 1
-            with a warning where that is not set.
-
-    Raises:
-        ValueError: For anything but an int of at least 1.
-    """
-    check_processes(expected)
-    if expected is not None:
-        return expected
-    said = os.environ.get("WEB_CONCURRENCY", "")
-    if said.isascii() and said.isdigit() and int(said) > 0:
-        return int(said)
-    _warn_once(f"WEB_CONCURRENCY {said!r} is no number of processes" if said else "expected_processes is not set")
-    return 1
 
 
 class LocalLimits:
@@ -143,15 +106,3 @@ class LocalLimits:
         seen = seen or older
         if seen is not None and part.size:
             self._meters.resume_rate(order.account, meter[2], part, *seen)
-
-
-_warned = False
-
-
-def _warn_once(why: str) -> None:
-    global _warned  # noqa: PLW0603 - once per process is what was promised
-    if not _warned:
-        _warned = True
-        _log.warning(
-            "%s; assuming 1 process while the store is away: pass expected_processes=, or set WEB_CONCURRENCY", why
-        )

@@ -1,11 +1,11 @@
 """
-Sans-IO retry, replay and fallback for one order.
+Sans-IO retry and fallback for one order.
 
 A course is a generator. It yields the orders to send to the store, is sent each answer or thrown
 each error, and returns what the caller gets. It does no I/O and never waits, so a shell of a few
 lines drives it, for threads and event loops alike. The steps: the circuit breaker, the replay
-journal, the order itself (repeated once if its outcome is unknown and its operation id makes the
-repeat exact), and at last the fallback that `on_outage` names.
+journal (`replay.py`), the order itself (repeated once if its outcome is unknown and its operation id
+makes the repeat exact), and at last the fallback that `on_outage` names.
 """
 
 from __future__ import annotations
@@ -17,39 +17,31 @@ from typing import TYPE_CHECKING
 from weakref import finalize
 
 from entitlements.errors import StoreError
-from entitlements.model.answers import Outcome, Settled, Status
+from entitlements.model.answers import Outcome, Status
 from entitlements.model.charge import Charge, Refund, ResetRate
-from entitlements.model.events import BreakerChanged, Journalled, OutcomeUnknown
+from entitlements.model.events import BreakerChanged, OutcomeUnknown
 from entitlements.model.instants import SECOND
-from entitlements.model.redaction import redact
 from entitlements.stores.errors import Corrupt, Misconfigured, Overloaded, TimedOut, Unreachable
 from entitlements.stores.orders import account_of, deadline_of, is_idempotent, shorten_deadline
 from entitlements.stores.resilience.circuit_breaker import CircuitBreaker, State
 from entitlements.stores.resilience.fallback import FallbackDecisions
 from entitlements.stores.resilience.outage_log import OutageLog
-from entitlements.stores.resilience.replay_journal import JournalEntry, ReplayJournal
+from entitlements.stores.resilience.replay import JournalReplay
+from entitlements.stores.resilience.replay_journal import ReplayJournal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator
 
     from entitlements.model.answers import Answer
     from entitlements.model.charge import Order
     from entitlements.model.events import Event
     from entitlements.stores.resilience.circuit_breaker import Permit, Transition
     from entitlements.stores.resilience.local_limits import LocalLimits
-    from entitlements.stores.resilience.replay_journal import ReplayQueue
 
     Course = Generator[Order, Answer, Answer]
 
-REPLAYED_OWN = 64
-"""Most journal entries of its own account that a call replays before its order, within half of its deadline."""
-REPLAYED_OTHERS = 16
-"""Most entries of other accounts that it replays after those, within `QUICK`."""
-QUICK = SECOND // 100
 STALLED = SECOND // 50
 """A timeout later than its deadline by this, and by half of the deadline, is this process's stall, not the store's failure."""
-DRAIN_TIME = SECOND
-"""Microseconds that closing may spend on replaying the journal."""
 
 _REPLAYED, _CLOSED = Status.REPLAYED, State.CLOSED
 
@@ -73,19 +65,16 @@ class OutagePolicy:
         self.breaker = CircuitBreaker()
         self._store = store
         self._local_limits = local_limits
-        self._tell = tell
+        self.tell = tell
         self.clock = clock
         self.on_open: Callable[[], object] = lambda: None
         """Called when the breaker opens."""
         self._has_replied = False
-        self._outages = OutageLog(store)
-        self.journal = ReplayJournal(store, local_limits, self._outages, tell, clock)
+        self.outages = OutageLog(store)
+        self.journal = ReplayJournal(store, local_limits, self.outages, tell, clock)
         self._fallback = FallbackDecisions(local_limits, self.journal)
-        self._unclosed = finalize(self, _log_unclosed, store, self.journal)
-
-    @property
-    def _queue(self) -> ReplayQueue:
-        return self.journal.queue
+        self.replay = JournalReplay(store, self)
+        finalize(self, _log_unclosed, store, self.journal)
 
     def course(self, order: Order) -> Course:
         """
@@ -99,11 +88,11 @@ class OutagePolicy:
         permit = self.breaker.acquire(began)
         if permit is None:
             return self._fall_back(order, None)
-        self._emit(permit.change)
+        self.emit(permit.change)
         try:
             to_send, until = order, began + deadline_of(order)
-            if self._queue:
-                error = yield from self._replay(order, permit, until)
+            if self.journal.queue:
+                error = yield from self.replay.before(order, permit, until)
                 if error is not None or self.clock() >= until:
                     return self._fall_back(order, error)
                 answer = self.journal.answer(order)
@@ -118,7 +107,7 @@ class OutagePolicy:
             self.succeeded(order, answer, permit, self.clock())
             return answer
         finally:
-            self._emit(self.breaker.release(permit, self.clock()))
+            self.emit(self.breaker.release(permit, self.clock()))
 
     def fast_permit(self, order: Order) -> Permit | None:
         """Return a permit to send *order* right away; None if it needs a `course()`: breaker not closed, journal, key."""
@@ -140,7 +129,7 @@ class OutagePolicy:
         try:
             return (yield from self._retry(order, error, permit, began, began + deadline_of(order)))
         finally:
-            self._emit(self.breaker.release(permit, self.clock()))
+            self.emit(self.breaker.release(permit, self.clock()))
 
     def shed(self, order: Order, error: StoreError) -> Answer:
         """
@@ -149,35 +138,13 @@ class OutagePolicy:
         Raises:
             StoreError: For an order that only the store can answer.
         """
-        self._outages.record_error(error, account_of(order))
+        self.outages.record_error(error, account_of(order))
         return self._fall_back(order, error)
-
-    def drain(self) -> Course:
-        """Return the course that replays the journal before the store is closed, in `DRAIN_TIME` at most."""
-        until, replayed, lost = self.clock() + DRAIN_TIME, 0, 0
-        with suppress(StoreError):
-            while self.clock() < until and (entry := self._queue.take()) is not None:
-                done = yield from self._replay_one(entry, self.breaker.closed_permit, until)  # also while it is open
-                if isinstance(done, StoreError):
-                    break
-                replayed, lost = replayed + done, lost + (not done)
-        if replayed or lost:
-            self._tell(Journalled(len(self._queue), replayed, lost))
-        self._outages.lost += lost
-        if self._queue or self._outages.lost:
-            _log.warning(
-                "%s: closed with %d orders still queued for replay, which are lost when the process ends; %d lost before",
-                self._store, len(self._queue), self._outages.lost,
-                extra={"store": self._store, "queued": len(self._queue), "lost": self._outages.lost},
-            )  # fmt: skip
-        self._outages.lost = 0
-        self._unclosed.detach()
-        return False
 
     def renew(self) -> None:
         """Renew locks, journal and breaker in a forked child."""
         self.journal.renew()
-        self._outages.renew()
+        self.outages.renew()
         self.breaker.renew()
 
     # -- sending -----------------------------------------------------------------------
@@ -186,7 +153,7 @@ class OutagePolicy:
         self, order: Order, error: StoreError, permit: Permit, began: int, until: int, earliest: int = 0
     ) -> Course:
         """Repeat a failed order once if that is exact, else fall back."""
-        self._failed(order, error, permit, began)
+        self.failed(order, error, permit, began)
         sent = not error.undone
         if not sent or not self._may_repeat(order, began, until):
             return self._fall_back(order, error, sent=sent)
@@ -194,7 +161,7 @@ class OutagePolicy:
         try:
             answer = yield shorten_deadline(order, until - began)
         except StoreError as repeated:
-            self._failed(order, repeated, permit, began)
+            self.failed(order, repeated, permit, began)
             return self._fall_back(order, repeated, sent=True)
         answer = True if type(order) is Refund else _first(order, answer, earliest)  # refunded by either attempt
         self.succeeded(order, answer, permit, self.clock())
@@ -204,7 +171,7 @@ class OutagePolicy:
         """Return True if a second attempt is exact and in time; emit `OutcomeUnknown`."""
         in_time = 4 * (self.clock() - began) <= until - began
         repeats = in_time and is_idempotent(order) and self.breaker.state is not State.OPEN
-        self._tell(OutcomeUnknown(type(order).__name__, repeats))
+        self.tell(OutcomeUnknown(type(order).__name__, repeats))
         return repeats
 
     def succeeded(self, order: Order, answer: Answer, permit: Permit, now: int) -> None:
@@ -215,21 +182,27 @@ class OutagePolicy:
             self._local_limits.observe(order, answer, now)
         elif type(order) is ResetRate:
             self._local_limits.reset(order)
-        if self._outages.since is not None:
-            self._outages.recovered(now, len(self._queue), at_once=change is not None)
+        if self.outages.since is not None:
+            self.outages.recovered(now, len(self.journal.queue), at_once=change is not None)
         if change is not None:
-            self._emit(change)
+            self.emit(change)
 
-    def _failed(self, order: Order, error: StoreError, permit: Permit, began: int) -> None:
+    def failed(self, order: Order, error: StoreError, permit: Permit, began: int) -> None:
         """Record a failure of the store; raise errors that no fallback may hide."""
         if isinstance(error, Corrupt) or (isinstance(error, Misconfigured) and not self._has_replied):
             raise error
-        self._outages.record_error(error, account_of(order))
+        self.outages.record_error(error, account_of(order))
         if not self._is_ours(order, error, began):
             change = self.breaker.failed(permit, self.clock(), random.uniform(-1, 1))  # noqa: S311 - jitter
-            self._emit(change)
+            self.emit(change)
             if change is not None:
                 self.on_open()
+
+    def abandoned(self, order: Order, error: Exception, permit: Permit, began: int) -> None:
+        """Record the failure of an order whose caller has been cancelled meanwhile."""
+        if isinstance(error, StoreError):
+            with suppress(StoreError):
+                self.failed(order, error, permit, began)
 
     def _is_ours(self, order: Order, error: StoreError, began: int) -> bool:
         """Return True if this process is at fault: its pool is full, or its loop stalled so that the timer fired late."""
@@ -241,102 +214,33 @@ class OutagePolicy:
         late = now - began - deadline
         return late > max(STALLED, deadline // 2) and self.breaker.silent_for(now) < SECOND + late
 
-    # -- replay --------------------------------------------------------------------------
-
-    def _replay(self, order: Order, permit: Permit, until: int) -> Generator[Order, Answer, StoreError | None]:
-        """Replay the account's entries and a few of other accounts; return the error that stopped it."""
-        replayed = lost = 0
-        try:
-            for entry in self._due(account_of(order), until - deadline_of(order) // 2):
-                done = yield from self._replay_one(entry, permit, until)
-                if isinstance(done, StoreError):
-                    return done
-                replayed, lost = replayed + done, lost + (not done)
-        finally:
-            if lost:
-                self._outages.record_lost(lost)
-            if replayed or lost:
-                self._tell(Journalled(len(self._queue), replayed, lost))
-        return None
-
-    def _due(self, account: str, until: int) -> Iterator[JournalEntry]:
-        """Yield the entries that this call replays: those of its account, then some of others."""
-        quick = min(self.clock() + QUICK, until)
-        for _ in range(REPLAYED_OWN):
-            if self.clock() >= until or (entry := self._queue.take(account)) is None:
-                break
-            yield entry
-        for _ in range(0 if self.breaker.failing else REPLAYED_OTHERS):
-            if self.clock() >= quick or (entry := self._queue.take()) is None:
-                return
-            yield entry
-
-    def _replay_one(
-        self, entry: JournalEntry, permit: Permit, until: int
-    ) -> Generator[Order, Answer, StoreError | bool]:
-        """Replay one entry; return whether it was applied, or the error after which it stays queued."""
-        began, kept = self.clock(), True
-        order = shorten_deadline(entry.order, until - began)
-        try:
-            if entry.is_too_old(began):
-                kept = False
-                return False
-            answer = yield order
-            kept = False
-        except Corrupt:
-            kept = False
-            return False
-        except StoreError as error:
-            if not error.undone:
-                entry.sent = entry.sent or began
-            self._failed(order, error, permit, began)
-            return error
-        except Exception as error:  # noqa: BLE001 - an order that no store takes must not fail the call that carries it
-            kept = False
-            text = redact(str(error), account_of(order))
-            _log.error("%s: a queued %s is lost: %s", self._store, type(order).__name__, text)
-            return False
-        except BaseException:  # cancelled, possibly applied
-            entry.sent = entry.sent or began
-            raise
-        finally:
-            (self._queue.put_back if kept else self._queue.done)(entry)
-        self.succeeded(order, answer, permit, self.clock())
-        return _is_applied(answer)
-
     def _fall_back(self, order: Order, error: StoreError | None, *, sent: bool = False) -> Answer:
         """Decide an order without the store; *sent* is True if the store may have carried it out."""
         now = self.clock()
-        self._outages.record_fallback(now)
+        self.outages.record_fallback(now)
         answer = self._fallback.decide(order, self.breaker.pause(now), now if sent else None)
         if answer is not None:
             return answer
         raise error or Unreachable(
-            f"{self._store} is not called, because it fails: {self._outages.last_error};"
+            f"{self._store} is not called, because it fails: {self.outages.last_error};"
             f" the next attempt is in {self.breaker.pause(now) / SECOND:.1f} s"
         )
 
     # -- events --------------------------------------------------------------------------
 
-    def _emit(self, change: Transition | None) -> None:
+    def emit(self, change: Transition | None) -> None:
+        """Report a change of the breaker's state to hooks, if there was one."""
         if change is not None:
-            self._tell(BreakerChanged(change.before.value, change.after.value, change.pause))
+            self.tell(BreakerChanged(change.before.value, change.after.value, change.pause))
 
 
 def _log_unclosed(store: str, journal: ReplayJournal) -> None:
     """Log what is lost with a store that is dropped, or whose process ends, without `close()`."""
-    if journal.queue:
+    if len(journal.queue) > journal.reported:
         _log.warning(
             "%s: ended without close(); %d orders queued for replay are lost",
             store, len(journal.queue), extra={"store": store, "queued": len(journal.queue)},
         )  # fmt: skip
-
-
-def _is_applied(answer: Answer) -> bool:
-    """Return True if a replayed order has been counted, now or before; a refund may have been made before."""
-    if isinstance(answer, Outcome):
-        return answer.status in (Status.ADMITTED, Status.REPLAYED)
-    return not isinstance(answer, Settled) or answer.done
 
 
 def _first(order: Order, answer: Answer, earliest: int) -> Answer:

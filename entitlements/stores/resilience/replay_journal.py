@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict, deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from weakref import WeakMethod
 
 from entitlements.model.answers import Outcome, Settled, Status
 from entitlements.model.charge import Charge, Recall, Refund, Settle, Verb
@@ -81,11 +82,16 @@ class ReplayQueue:
         self._out: dict[str, JournalEntry] = {}
         self.count = 0
         """Entries that have not been replayed yet."""
+        self._listeners: list[WeakMethod[Callable[[], object]]] = []
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         """Return the number of entries that have not been replayed yet."""
         return self.count
+
+    def listen(self, listener: Callable[[], object]) -> None:
+        """Call a method after the queue has got its first entry, and after it has become empty; its object is not kept."""
+        self._listeners.append(WeakMethod(listener))
 
     def add(self, *entries: JournalEntry) -> bool:
         """Append entries, all or none; return False if there is no room."""
@@ -97,7 +103,10 @@ class ReplayQueue:
                 if isinstance(entry.order, Charge | Refund):
                     self._named[_name(entry.order)] = entry
                 self.count += 1
-            return True
+            is_first = self.count == len(entries)
+        if is_first:
+            self._notify()
+        return True
 
     def find(self, account: str, operation: str | None) -> JournalEntry | None:
         """Return the charge of that operation that has not been replayed yet, or None."""
@@ -117,7 +126,8 @@ class ReplayQueue:
             self._waiting[account].remove(entry)
             self._tidy(account)
             self._forget(entry)
-            return True
+        self._notify_if_empty()
+        return True
 
     def take(self, account: str | None = None) -> JournalEntry | None:
         """
@@ -148,11 +158,22 @@ class ReplayQueue:
         with self._lock:
             if self._out.pop(entry.order.account, None) is entry:
                 self._forget(entry)
+        self._notify_if_empty()
 
     def renew(self) -> None:
         """Empty the queue in a forked child: the parent replays what waits."""
         self._lock = threading.Lock()
         self._waiting, self._named, self._out, self.count = OrderedDict(), {}, {}, 0
+        self._notify()
+
+    def _notify_if_empty(self) -> None:
+        if not self.count:
+            self._notify()
+
+    def _notify(self) -> None:
+        for each in self._listeners:
+            if (listener := each()) is not None:
+                listener()
 
     def _forget(self, entry: JournalEntry) -> None:
         if isinstance(entry.order, Charge | Refund) and self._named.get(name := _name(entry.order)) is entry:
@@ -197,6 +218,8 @@ class ReplayJournal:
         )  # fmt: skip
         self.lock = threading.RLock()
         """Held while an operation is looked up and entered; reentrant, because a hook may make a charge meanwhile."""
+        self.reported = 0
+        """Orders whose loss was logged when the store was closed."""
 
     def renew(self) -> None:
         """Empty the journal in a forked child: the parent replays what waits."""
@@ -257,12 +280,13 @@ class ReplayJournal:
 
         Its units are charged above the limit, if need be, where the reservation has lapsed by then.
         """
-        certain = order.anew is not None or order.amounts == ()
+        certain = order.recharge is not None or order.amounts == ()
         if not certain and self.queue.find(order.account, order.reservation) is None:
             return None
-        if order.anew is not None:
-            order = replace(order, anew=uncapped(order.anew))
-        return Settled(done=True, now=self._local_limits.now()) if self.append(JournalEntry(order)) else None
+        now = self._local_limits.now()
+        if order.recharge is not None:
+            order = replace(order, recharge=uncapped(order.recharge, now))
+        return Settled(done=True, now=now) if self.append(JournalEntry(order)) else None
 
     def _refund_waiting(self, order: Refund) -> bool | None:
         """

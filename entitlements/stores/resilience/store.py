@@ -7,20 +7,25 @@ only the store can answer (usage, holders, …) raises `StoreError` until the st
 
 from __future__ import annotations
 
-from asyncio import get_running_loop
+import logging
+from asyncio import _get_running_loop, get_running_loop
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from entitlements._fork import renew_after_fork
 from entitlements.clock import monotonic, system_clock
 from entitlements.errors import StoreError
-from entitlements.model.answers import Outcome, Status
+from entitlements.model.answers import Outcome
 from entitlements.model.instants import SECOND
 from entitlements.ports import AsyncTransport
 from entitlements.stores.errors import Overloaded
-from entitlements.stores.pending import ENDED
-from entitlements.stores.resilience.local_limits import LocalLimits, processes_of
+from entitlements.stores.resilience.attempts import CourseRun, FirstAttempt
+from entitlements.stores.resilience.local_limits import LocalLimits
 from entitlements.stores.resilience.policy import OutagePolicy
+from entitlements.stores.resilience.replay_timer import ReplayTimer
 from entitlements.stores.transport import TaskTransport
+from entitlements.stores.workers import processes_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -29,11 +34,13 @@ if TYPE_CHECKING:
     from entitlements.model.answers import Answer
     from entitlements.model.charge import Charge, Order
     from entitlements.model.events import Event
-    from entitlements.ports import AsyncStore, Completable, Store
-    from entitlements.stores.resilience.circuit_breaker import Permit
+    from entitlements.ports import AsyncStore, Store
     from entitlements.stores.resilience.policy import Course
 
-_REFUSED = Status.REFUSED
+_log = logging.getLogger("entitlements.stores")
+
+MOMENT = SECOND // 20
+"""Microseconds that a call which needs no store may spend on replaying the journal."""
 
 
 class ResilientStore:
@@ -55,6 +62,7 @@ class ResilientStore:
         self._store = store
         self.via = store.via
         self.policy = _policy_of(store, tell, processes)
+        self._has_warned = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} around {self._store!r}>"
@@ -66,6 +74,8 @@ class ResilientStore:
         Raises:
             StoreError: For an order that only the store can answer.
         """
+        if _get_running_loop() is not None:
+            self._warn_once()
         policy = self.policy
         permit = policy.fast_permit(order)
         if permit is None:
@@ -80,6 +90,15 @@ class ResilientStore:
             return answer
         return self._run(course)
 
+    def _warn_once(self) -> None:
+        """Warn that a call blocks an event loop, the first time."""
+        if not self._has_warned:
+            self._has_warned = True
+            _log.warning(
+                "store %r: a blocking Enforcer is used on an event loop, which stands still until the store replies;"
+                " use AsyncEnforcer, or call it by asyncio.to_thread", self._store, extra={"store": repr(self._store)},
+            )  # fmt: skip
+
     def _run(self, course: Course) -> Answer:
         try:
             order = next(course)
@@ -93,10 +112,25 @@ class ResilientStore:
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]
 
+    @property
+    def waits(self) -> bool:
+        """True while orders wait to be replayed."""
+        return bool(self.policy.journal.queue)
+
+    def on_waiting(self, listener: Callable[[], object]) -> None:
+        """Call the method *listener* whenever `waits` has changed."""
+        self.policy.journal.queue.listen(listener)
+
+    def replay(self) -> None:
+        """Replay what waits, for a moment, if the store may be called."""
+        if self.policy.journal.queue:
+            with suppress(StoreError):
+                self._run(self.policy.replay.in_background(MOMENT))
+
     def close(self) -> None:
         """Replay the journal for a second at most, and close the store's connections."""
         try:
-            self._run(self.policy.drain())
+            self._run(self.policy.replay.drain())
         finally:
             self._store.close()
 
@@ -128,6 +162,9 @@ class AsyncResilientStore:
         self.via = store.via
         self.policy = _policy_of(store, tell, processes)
         self.policy.on_open = self.transport.expire
+        self._replay_timer = ReplayTimer(self.policy, self._run)
+        self._closed_at: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
+        """By loop, when the store was last closed, in monotonic microseconds."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} around {self.transport!r}>"
@@ -145,9 +182,10 @@ class AsyncResilientStore:
         policy, future = self.policy, get_running_loop().create_future()
         permit = policy.fast_permit(order)
         if permit is None:
-            _Run(self, order, policy.course(order), future, policy.clock()).start()
+            self._replay_timer.start()
+            CourseRun(self, order, policy.course(order), future, policy.clock()).start()
             return future
-        attempt = _Attempt(self, order, permit, future)
+        attempt = FirstAttempt(self, order, permit, future)
         try:
             self.transport.send(attempt)
         except Overloaded as error:
@@ -172,125 +210,22 @@ class AsyncResilientStore:
 
     async def aclose(self) -> None:
         """Replay the journal for a second at most, and close the connections of this loop."""
-        future = get_running_loop().create_future()
+        self._replay_timer.cancel()
         try:
-            _Run(self, None, self.policy.drain(), future, 0).start()
-            await future
+            await self._run(self.policy.replay.drain())
         finally:
+            self._closed_at[get_running_loop()] = self.policy.clock()
             await self.transport.aclose()
 
+    def _run(self, course: Course) -> asyncio.Future[Any]:
+        """Drive a course that belongs to no order, and return the future of its answer."""
+        future = get_running_loop().create_future()
+        CourseRun(self, None, course, future, self.policy.clock()).start()
+        return future
 
-class _Attempt:
-    """The first attempt of an order while the breaker is closed and the journal is empty: nothing but the reply is needed."""
-
-    __slots__ = ("_permit", "_store", "future", "order", "request", "sent_at", "timeout")
-    request: Any
-    sent_at: float
-    timeout: float
-
-    def __init__(
-        self, store: AsyncResilientStore, order: Order, permit: Permit, future: asyncio.Future[Any] | Completable
-    ) -> None:
-        self._store, self._permit = store, permit
-        self.order, self.future = order, future
-
-    def resolve(self, answer: Answer, now: int) -> None:
-        order, store = self.order, self._store
-        store.policy.succeeded(order, answer, self._permit, now)
-        if type(answer) is Outcome and answer[0] is _REFUSED:
-            store.on_refused(order, answer, int(self.sent_at * SECOND))
-        self.future.set_result(answer)  # type: ignore[union-attr]
-
-    def reject(self, error: Exception) -> None:
-        future: Any = self.future
-        self.future = ENDED
-        if not isinstance(error, StoreError):
-            future.set_exception(error)
-            return
-        began = int(self.sent_at * SECOND)
-        course = self._store.policy.recover(self.order, error, self._permit, began)
-        run = _Run(self._store, self.order, course, future, began)
-        future.get_loop().call_soon(run.start)  # the transport goes on first
-
-
-class _Run:
-    """
-    Drives a course: sends the orders that it yields, one after the other, and completes the caller's future.
-
-    A caller that is cancelled closes the course.
-    """
-
-    def __init__(
-        self, store: AsyncResilientStore, order: Order | None, course: Course, future: asyncio.Future[Any], began: int
-    ) -> None:
-        self._store, self._order, self._course, self._began = store, order, course, began
-        self.future = future
-        future.add_done_callback(self._close)
-
-    def start(self) -> None:
-        """Run the course up to its first order."""
-        self.step(self._course.send, None)
-
-    def step(self, resume: Callable[[Any], Order], value: Any) -> None:
-        """Resume the course with an answer or an error, and send the order that it yields next."""
-        if self.future.done():
-            return
-        try:
-            self._advance(resume, value)
-        except Exception as error:  # noqa: BLE001 - it is the caller's, who waits for nothing else
-            self.future.set_exception(error)
-
-    def _advance(self, resume: Callable[[Any], Order], value: Any) -> None:
-        try:
-            attempt = _CourseAttempt(self, resume(value))
-        except StopIteration as done:
-            self._finish(done.value)
-            return
-        try:
-            self._store.transport.send(attempt)
-        except Exception as error:  # noqa: BLE001 - the course raises what it does not know
-            attempt.reject(error)
-
-    def resume_later(self, resume: Callable[[Any], Order], value: Any) -> None:
-        """Resume the course in the loop's next turn: the transport goes on first."""
-        self.future.get_loop().call_soon(self.step, resume, value)
-
-    def resolve(self, answer: Answer) -> None:
-        """Resume the course with an answer."""
-        self.resume_later(self._course.send, answer)
-
-    def reject(self, error: Exception) -> None:
-        """Resume the course with an error."""
-        self.resume_later(self._course.throw, error)
-
-    def _finish(self, answer: Answer) -> None:
-        if type(answer) is Outcome and answer[0] is _REFUSED and self._order is not None:
-            self._store.on_refused(self._order, answer, self._began)
-        self.future.set_result(answer)
-
-    def _close(self, _: object) -> None:
-        self._course.close()
-
-
-class _CourseAttempt:
-    """One attempt within a course."""
-
-    __slots__ = ("_run", "future", "order", "request", "sent_at", "timeout")
-    request: Any
-    sent_at: float
-    timeout: float
-
-    def __init__(self, run: _Run, order: Order) -> None:
-        self._run, self.order = run, order
-        self.future: asyncio.Future[Any] | Completable = run.future
-
-    def resolve(self, answer: Answer, _: int) -> None:
-        self.future = ENDED
-        self._run.resolve(answer)
-
-    def reject(self, error: Exception) -> None:
-        self.future = ENDED
-        self._run.reject(error)
+    def was_closed_since(self, began: int) -> bool:
+        """Return True if the store was closed on the running loop after *began*, in monotonic microseconds."""
+        return began <= self._closed_at.get(get_running_loop(), -1)
 
 
 def _complete(future: asyncio.Future[Any], policy: OutagePolicy, order: Order, error: Overloaded) -> None:

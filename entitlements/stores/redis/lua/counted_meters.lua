@@ -3,7 +3,7 @@
 -- A period takes 48 bytes: start, end, size (-1: unlimited), used, reserved, denied.
 -- An allocation takes 24 bytes: anonymous units, reserved units, number of holders. It has none when all are 0.
 local KEPT_PERIODS, PERIOD = 13, 48
-local read_period, pack_period, get_list, running_period, write_period, settle_quota, refund_quota, quota_line,
+local read_period, pack_period, get_list, running_period, period_of, write_period, settle_quota, refund_quota, quota_line,
   take_quota, deny, read_allocation, new_allocation, write_allocation, holder_field, peek_allocation, take_allocation,
   settle_allocation, refund_allocation, remove_holder
 do
@@ -40,7 +40,8 @@ local function last_period(field)
 end
 
 -- QuotaMeter.running: return the period that a call falls in, or nil if the ends are stale; write nothing
-function running_period(part)
+function running_period(part, made_at)
+  local now = made_at or now
   local ends, last = part.ends, last_period(part.field)
   local floor, chosen = last and math.max(now, last.start) or now, nil
   for at = 2, 4 do
@@ -72,21 +73,21 @@ function running_period(part)
   return { start = start, ends = chosen, size = size, used = 0, reserved = 0, denied = 0 }
 end
 
--- QuotaMeter.write
-function write_period(name, period)
-  local text = get(account, 'q' .. name)
-  local stored = text and read_period('q' .. name, text)
-  if stored and stored.start ~= period.start then
-    local older = text .. (get_list('h' .. name, PERIOD) or '')
-    put(account, 'h' .. name, sub(older, 1, (KEPT_PERIODS - 1) * PERIOD))
+-- QuotaMeter.period_of
+function period_of(part, made_at)
+  if not made_at or made_at >= now then
+    return running_period(part)
   end
-  put(account, 'q' .. name, pack_period(period))
-  local last = period.ends + HISTORY
-  if stored and stored.start == period.start and stored.ends == period.ends then
-    assured_until = math.max(assured_until, last)
-  else
-    keep_until(account, last, last)
+  local field = 'h' .. part.name
+  local older = get_list(field, PERIOD) or ''
+  for at = #older - PERIOD + 1, 1, -PERIOD do
+    local period = read_period(field, older, at)
+    if made_at < period.ends then
+      return period
+    end
   end
+  local last = last_period(part.field)
+  return last and made_at < last.ends and last or running_period(part, made_at)
 end
 
 -- QuotaMeter.find: apply *change* to a period and write it
@@ -105,6 +106,29 @@ local function change_period(name, start, change)
       put(account, 'h' .. name, sub(older, 1, at - 1) .. pack_period(period) .. sub(older, at + PERIOD))
       return
     end
+  end
+end
+
+-- QuotaMeter.write
+function write_period(name, period)
+  local text = get(account, 'q' .. name)
+  local stored = text and read_period('q' .. name, text)
+  if stored and period.start < stored.start then
+    change_period(name, period.start, function(kept)
+      kept.used, kept.reserved, kept.denied = period.used, period.reserved, period.denied
+    end)
+    return
+  end
+  if stored and stored.start ~= period.start then
+    local older = text .. (get_list('h' .. name, PERIOD) or '')
+    put(account, 'h' .. name, sub(older, 1, (KEPT_PERIODS - 1) * PERIOD))
+  end
+  put(account, 'q' .. name, pack_period(period))
+  local last = period.ends + HISTORY
+  if stored and stored.start == period.start and stored.ends == period.ends then
+    assured_until = math.max(assured_until, last)
+  else
+    keep_until(account, last, last)
   end
 end
 

@@ -5,13 +5,14 @@ local read_charge, prefetch, pack_outcome, recall, evaluate, charge
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
--- Read a charge from ARGV[at] on: verb, keyed, count of parts, ttl and fingerprint; id of
--- the operation; holder; parts.
+-- Read a charge from ARGV[at] on: verb, keyed, count of parts, ttl, fingerprint, and when it was made if
+-- that was without the store; id of the operation; holder; parts.
 function read_charge(at)
   local order, count, keyed = {}, 0, 0
   order.verb, keyed, count, order.ttl = unpack('>BBBi8', ARGV[at])
   order.keyed = keyed == 1
-  order.fingerprint = sub(ARGV[at], 12)
+  order.fingerprint = sub(ARGV[at], 12, 27)
+  order.made_at = #ARGV[at] > 27 and unpack('>i8', ARGV[at], 28) or nil
   order.operation = ARGV[at + 1] ~= '' and ARGV[at + 1] or nil
   order.holder = ARGV[at + 2] ~= '' and ARGV[at + 2] or nil
   order.parts = {}
@@ -66,7 +67,7 @@ function recall(order)
 end
 
 -- _evaluate_part
-local function evaluate_part(part, holder)
+local function evaluate_part(part, holder, made_at)
   if is_rate(part.kind) then
     if part.unlimited or part.size == 0 then
       return { fits = part.unlimited, used = not part.unlimited and 0 or nil, taken = 0 }
@@ -75,7 +76,7 @@ local function evaluate_part(part, holder)
   elseif part.kind == ALLOCATION then
     return peek_allocation(read_allocation(part.name) or new_allocation(), part, holder)
   end
-  part.period = running_period(part)
+  part.period = period_of(part, made_at)
   return part.period and quota_line(part.period, part)
 end
 
@@ -83,7 +84,7 @@ end
 function evaluate(order)
   local lines = {}
   for at, part in ipairs(order.parts) do
-    lines[at] = evaluate_part(part, order.holder)
+    lines[at] = evaluate_part(part, order.holder, order.made_at)
     if not lines[at] then
       return nil
     end
