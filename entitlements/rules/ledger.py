@@ -22,8 +22,10 @@ KEYED_OPERATION_TTL = DAY
 MAX_OPERATIONS = 4096
 MAX_SWEPT_OPERATIONS = 4
 """Most expired operation ids of each kind that a charge drops when it adds one."""
+MAX_SWEPT_AT_ONCE = 1024
+"""Most open reservations of which one order ends all that have lapsed."""
 MAX_SWEPT_RESERVATIONS = 64
-"""Most lapsed reservations that one order ends."""
+"""Most lapsed reservations that one order ends of more open ones."""
 
 _new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
 
@@ -161,11 +163,12 @@ def evaluate(ledger: Ledger, scoped: Ledger, order: Charge | Read, now: int) -> 
 
 
 def sweep(ledger: Ledger, now: int) -> None:
-    """End lapsed reservations, the earliest first, at most 64 at a time."""
+    """End lapsed reservations: all of up to 1,024 open ones, else the earliest 64."""
     if ledger.lapses_at is None or now < ledger.lapses_at:
         return
+    most = MAX_SWEPT_AT_ONCE if len(ledger.bookings) <= MAX_SWEPT_AT_ONCE else MAX_SWEPT_RESERVATIONS
     lapsed = sorted((booking.expires, id) for id, booking in ledger.bookings.items() if booking.expires <= now)
-    for _, id in lapsed[:MAX_SWEPT_RESERVATIONS]:
+    for _, id in lapsed[:most]:
         end_booking(ledger, id, {})
     ledger.lapses_at = min((booking.expires for booking in ledger.bookings.values()), default=None)
 

@@ -37,7 +37,7 @@ from entitlements.model.charge import (
 )
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND, to_instant
 from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, Limit, Mode, Quota, Rate, Size
-from entitlements.rules.ledger import MAX_OPERATIONS, MAX_SWEPT_RESERVATIONS, Ledger
+from entitlements.rules.ledger import MAX_OPERATIONS, MAX_SWEPT_AT_ONCE, MAX_SWEPT_RESERVATIONS, Ledger
 from entitlements.stores import MemoryStore
 
 ACCOUNT = "acme"
@@ -945,8 +945,11 @@ def test_a_reservation_outlives_a_limit_that_is_lowered(books):
     assert 6 == books.used(AGENTS)
 
 
-def test_one_order_ends_64_lapsed_reservations_the_earliest_first(books):
+@pytest.mark.parametrize(("open_before", "left"), [(0, 0), (MAX_SWEPT_AT_ONCE, 3)])
+def test_one_order_ends_all_lapsed_reservations_of_few_or_64_of_many_the_earliest_first(books, open_before, left):
     count = MAX_SWEPT_RESERVATIONS + 3
+    for at in range(open_before):
+        books.reserve(f"o:open-{at}", books.part(AGENTS, 1, UNLIMITED), ttl=DAY)
     for at in range(count):
         books.reserve(f"o:{at}", books.part(AGENTS, 1, UNLIMITED), ttl=MINUTE + count - at)
     books.clock.now += HOUR
@@ -954,8 +957,8 @@ def test_one_order_ends_64_lapsed_reservations_the_earliest_first(books):
     books.execute(ReadHistory(ACCOUNT, books.part(LEADS)))
 
     assert 64 == MAX_SWEPT_RESERVATIONS
-    assert ["o:0", "o:1", "o:2"] == list(books.ledger.bookings)
-    assert [0, 0] == [books.used(AGENTS), len(books.ledger.bookings)]
+    assert [f"o:{at}" for at in range(left)] == list(books.ledger.bookings)[open_before:]
+    assert [open_before] * 2 == [books.used(AGENTS), len(books.ledger.bookings)]
 
 
 def test_a_key_is_taken_while_its_reservation_is_open_and_free_once_that_has_lapsed(books):
@@ -971,14 +974,16 @@ def test_a_key_is_taken_while_its_reservation_is_open_and_free_once_that_has_lap
 
 def test_a_key_that_is_reserved_again_ends_its_lapsed_reservation_although_64_others_lapsed_before_it(books):
     books.reserve("k:r", books.part(AGENTS, 4, UNLIMITED), ttl=25 * HOUR)
-    for at in range(MAX_SWEPT_RESERVATIONS):
-        books.reserve(f"o:{at}", books.part(AGENTS, 1, UNLIMITED), ttl=24 * HOUR)
+    for at in range(MAX_SWEPT_AT_ONCE + MAX_SWEPT_RESERVATIONS):
+        ttl = HOUR * (24 if at < MAX_SWEPT_RESERVATIONS else 48)
+        books.reserve(f"o:{at}", books.part(AGENTS, 1, UNLIMITED), ttl=ttl)
     books.clock.now += 25 * HOUR
 
     again = books.reserve("k:r", books.part(AGENTS, 4, UNLIMITED))
 
     assert Status.ADMITTED is again.status
-    assert (4, 4) == (books.used(AGENTS), books.reserved(AGENTS))
+    held = MAX_SWEPT_AT_ONCE + 4
+    assert (held, held) == (books.used(AGENTS), books.reserved(AGENTS))
 
 
 # What is set, moved and forgotten

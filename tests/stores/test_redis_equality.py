@@ -16,7 +16,7 @@ from entitlements.model.answers import Status
 from entitlements.model.charge import Charge, Part, Read, ReadHistory, Refund, Settle, SetUsage, Verb
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
 from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, Mode, Quota, Rate
-from entitlements.rules.ledger import MAX_OPERATIONS, MAX_SWEPT_RESERVATIONS
+from entitlements.rules.ledger import MAX_OPERATIONS, MAX_SWEPT_AT_ONCE, MAX_SWEPT_RESERVATIONS
 from entitlements.rules.periods import month_ends
 from entitlements.stores import MemoryStore
 from entitlements.stores.redis.keys import account_key
@@ -191,16 +191,45 @@ def test_expired_operations_go_four_at_a_time_and_their_ids_can_come_back(both):
         both(leads(1, operation=f"o:{number}"))
 
 
-def test_lapsed_reservations_end_64_at_a_time_the_earliest_first(both):
-    parts = (Part(LEADS, UNLIMITED, 1, month_ends(None, NOW)), Part(AGENTS, UNLIMITED, 2))
-    for number in range(2 * MAX_SWEPT_RESERVATIONS + 10):
-        ttl = SECOND * (1 + number * 37 % 11)  # many lapse at the same time: then the order is that of the ids
-        both(Charge(ACCOUNT, parts, Verb.RESERVE, operation=f"o:{number}ü", ttl=ttl))
+HELD = (Part(LEADS, UNLIMITED, 1, month_ends(None, NOW)), Part(AGENTS, UNLIMITED, 2))
+
+
+def reserve(both, first, end, ttl=lambda number: SECOND * (1 + number * 37 % 11)):
+    """Reserve; many lapse at the same time, and then end in the order of their ids."""
+    for number in range(first, end):
+        both(Charge(ACCOUNT, HELD, Verb.RESERVE, operation=f"o:{number}ü", ttl=ttl(number)))
+
+
+def test_lapsed_reservations_of_very_many_end_64_at_a_time_the_earliest_first(both):
+    reserve(both, 0, MAX_SWEPT_AT_ONCE + MAX_SWEPT_RESERVATIONS + 10)
     both.clock.now += MINUTE
 
-    reserved = [both(Read(ACCOUNT, parts)).lines[0].reserved for _ in range(4)]
+    reserved = [both(Read(ACCOUNT, HELD)).lines[0].reserved for _ in range(3)]
 
-    assert [MAX_SWEPT_RESERVATIONS + 10, 10, 0, 0] == reserved
+    assert [MAX_SWEPT_AT_ONCE + 10, MAX_SWEPT_AT_ONCE - MAX_SWEPT_RESERVATIONS + 10, 0] == reserved
+
+
+def test_640_lapsed_reservations_end_in_one_order_of_few_commands(both, valkey):
+    """Those that stay are settled, and lapse, as if no others had been there."""
+    reserve(both, 0, 640)
+    reserve(both, 640, 740, lambda number: HOUR + SECOND * (number * 37 % 11))
+    reserve(both, 740, 760, lambda _: SECOND)
+    both.clock.now += MINUTE
+
+    with valkey.client() as client:
+        client.config_resetstat()
+        assert 100 == both(Read(ACCOUNT, HELD)).lines[0].reserved
+        calls = {
+            name: each["calls"] for name, each in client.info("commandstats").items() if name.startswith("cmdstat_h")
+        }
+        assert sum(calls.values()) < 300
+
+    for number in range(640, 700):
+        both(Settle(ACCOUNT, f"o:{number}ü", None if number % 2 else ()))
+    both.clock.now += HOUR - MINUTE + 5 * SECOND
+    assert 0 < both(Read(ACCOUNT, HELD)).lines[0].reserved < 40
+    both.clock.now += MINUTE
+    assert (30, 0) == both(Read(ACCOUNT, HELD)).lines[0][1:3]
 
 
 def test_thirteen_periods_are_kept(both):
@@ -318,6 +347,15 @@ def token_bucket(both):
             charged.clear()
 
 
+def lapsing(both):
+    """Let some of many reservations lapse at once, and settle others."""
+    reserve(both, 0, 60, lambda number: SECOND * (1 + number * 37 % 61))
+    for step in range(7):
+        both.clock.now += 9 * SECOND
+        both(Read(ACCOUNT, HELD))
+        both(Settle(ACCOUNT, f"o:{59 - 3 * step}ü", None))
+
+
 STORIES = (
     full_ring,
     step_back,
@@ -326,6 +364,7 @@ STORIES = (
     refund_beside_reservation,
     one_quota,
     token_bucket,
+    lapsing,
 )
 
 
@@ -391,6 +430,8 @@ FAULTS = {
     "operations: any charge repeats any other": ("if sub(found, 18, HEAD) ~= order.fingerprint then", "if false then"),
     "refund: gives back twice": ("    set_refunded(found, field)\n", ""),
     "settle: a commit of less keeps all": ("math.min(each.amount, kept[each.name] or 0)", "kept[each.name] and each.amount or 0"),
+    "sweep: of equal reservations one counts": ("each.amount = each.amount * count", ""),
+    "sweep: those that stay are no heap": ("return one[1] < other[1] or", "return one[1] > other[1] or"),
     "settle: a commit of more than was reserved": ("if each[2] > (held[each[1]] or 0) then", "if false then"),
     "records: what holds units still expires": ("redis.call('PERSIST', account)", ""),
     "records: what holds none never expires": ("if stayed and not stays then", "if false then"),

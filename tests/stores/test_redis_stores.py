@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -593,6 +594,34 @@ def test_no_damaged_reservation_is_ended_for_another(server, damage):
             assert damaged == admin.hgetall(key), field
             admin.hset(key, field, value)
         assert store.execute(Settle("acme", "o:held", None)).done
+    store.close()
+
+
+def test_no_bit_of_a_record_makes_a_script_loop(server):
+    """Each order ends, with an answer or an error, whatever one bit of a record says."""
+    key, store, chance = account_key("ent", "acme"), RedisStore(server.url), random.Random(1)
+    held = Charge("acme", (Part(LEADS, 100, 1, five().parts[3].ends), Part(AGENTS, 100, 2)), Verb.RESERVE, ttl=SECOND)
+    orders = [
+        one(), Charge("acme", (Part(BUCKET, 100),)), five("k:9"), Charge("acme", (Part(LEADS, 100, 1, held.parts[0].ends),), operation="o:8"),
+        Read("acme", (Part(API, 9), Part(BUCKET, 9))), Settle("acme", "o:held-9", ()), Refund("acme", "k:1"),
+        replace(held, operation="o:held-10"),
+    ]  # fmt: skip
+    for order in (*orders[:2] * 3, *(five(f"k:{number}") for number in range(5))):
+        store.execute(order)
+    for number in range(10):
+        store.execute(replace(held, operation=f"o:held-{number}"))
+    with server.client() as admin:
+        sound, dumped = admin.hgetall(key), admin.dump(key)
+        tried = [(field, bit) for field, value in sound.items() for bit in range(8 * len(value))]
+        tried = [each for each in tried if each[0] == b"m"] + chance.sample(tried, 400)
+        for field, bit in tried:
+            value = bytearray(sound[field])
+            value[bit // 8] ^= 1 << bit % 8
+            for order in orders:
+                admin.restore(key, 0, dumped, replace=True)
+                admin.hset(key, field, bytes(value))
+                with suppress(Corrupt):
+                    store.execute(order)
     store.close()
 
 

@@ -244,7 +244,7 @@ end
 
 -- AllocationMeter.settle
 function settle_allocation(name, reserved, kept)
-  local held = read_allocation(name)
+  local held = read_allocation(name) or corrupt('a' .. name)
   held.reserved = held.reserved - reserved
   held.anonymous = held.anonymous + kept
   write_allocation(name, held)

@@ -11,7 +11,8 @@ local operation, is_refunded, set_refunded, drop_operation, record_operation, ad
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
-local MAX_OPERATIONS, MAX_SWEPT_OPERATIONS, MAX_SWEPT_RESERVATIONS, SKIPPED_HOLES = 4096, 4, 64, 64
+local MAX_OPERATIONS, MAX_SWEPT_OPERATIONS, SKIPPED_HOLES = 4096, 4, 64
+local MAX_SWEPT_AT_ONCE, MAX_SWEPT_RESERVATIONS, FEW = 1024, 64, 8
 
 -- Ledger.operation: return the record of an operation that has not expired, and its field
 function operation(id)
@@ -123,7 +124,10 @@ function record_operation(id, keyed, expires, rest)
   book[list.tail] = number + 1
   book[list.count] = book[list.count] + 1
   local forgotten = 0
-  while book.o_count + book.k_count > MAX_OPERATIONS do
+  for _ = 1, MAX_SWEPT_OPERATIONS do -- of numbers that others wrote, no loop takes its end
+    if book.o_count + book.k_count <= MAX_OPERATIONS then
+      break
+    end
     local victim = book.o_count > (keyed and 0 or 1) and 'o' or 'k' -- never the one just added
     if not oldest(victim) then -- behind many holes: a later call finds it
       break
@@ -233,22 +237,36 @@ local function remove_booking(id)
   end
 end
 
+-- Return the parts of a reservation, from text[at] on.
+local function read_parts(text, at)
+  local taken = {}
+  while at <= #text do -- each part takes 18 bytes at least
+    local each = {}
+    each.kind, each.amount, each.mark, each.name, at = parse('B', '>Bi8i8Bc0', text, at)
+    check_numbers('B', each.amount)
+    taken[#taken + 1] = each
+  end
+  return taken
+end
+
 -- Return the time at which a reservation lapses, and its parts; or nil.
 function booking(id)
   local text = get(account, 'B' .. id)
   if not text then
     return nil
   end
-  local expires, at = parse('B', '>i8', text)
+  local expires = parse('B', '>i8', text)
   check_numbers('B', expires - 1)
-  local taken = {}
-  while at <= #text do
-    local each = {}
-    each.kind, each.amount, each.mark, each.name, at = parse('B', '>Bi8i8Bc0', text, at)
-    check_numbers('B', each.amount)
-    taken[#taken + 1] = each
+  return expires, read_parts(text, 9)
+end
+
+-- Of the units that a reservation holds of a limit, *kept* ones stay used.
+local function settle_units(each, kept)
+  if each.kind == QUOTA then
+    settle_quota(each.name, each.mark, each.amount, kept)
+  else
+    settle_allocation(each.name, each.amount, kept)
   end
-  return expires, taken
 end
 
 -- end_booking: end a reservation; of each limit, the amount in *kept* stays used
@@ -256,21 +274,66 @@ function end_booking(id, kept)
   local _, taken = booking(id)
   remove_booking(id)
   for _, each in ipairs(taken) do
-    local amount = math.min(each.amount, kept[each.name] or 0)
-    if each.kind == QUOTA then
-      settle_quota(each.name, each.mark, each.amount, amount)
-    else
-      settle_allocation(each.name, each.amount, amount)
-    end
+    settle_units(each, math.min(each.amount, kept[each.name] or 0))
   end
 end
 
--- sweep: end lapsed reservations, the earliest first, at most 64 per order
+-- End all lapsed reservations of up to MAX_SWEPT_AT_ONCE open ones: equal ones are read and written as one.
+local function sweep_all()
+  local fields, staying, lapsed, equal = {}, {}, {}, {}
+  for at = 1, book.open do
+    fields[at] = 'b' .. at
+  end
+  fetch(account, fields)
+  for at = 1, book.open do
+    local entry = entry_at(at)
+    local expires = unpack('>i8', entry)
+    if expires > now then
+      staying[#staying + 1] = { expires, entry }
+    else
+      lapsed[#lapsed + 1] = 'B' .. sub(entry, 9)
+    end
+  end
+  fetch(account, lapsed)
+  for _, field in ipairs(lapsed) do
+    local parts = sub(get(account, field) or corrupt('b'), 9)
+    equal[parts] = (equal[parts] or 0) + 1
+    put(account, field, false)
+    put(account, 'p' .. sub(field, 2), false)
+  end
+  for text, count in pairs(equal) do
+    for _, each in ipairs(read_parts(text, 1)) do
+      each.amount = each.amount * count
+      settle_units(each, 0)
+    end
+  end
+  table.sort(staying, function(one, other) -- a sorted list is a heap
+    return one[1] < other[1] or one[1] == other[1] and before(one[2], other[2])
+  end)
+  for at = 1, book.open do
+    if staying[at] then
+      place(at, staying[at][2])
+    else
+      put(account, 'b' .. at, false)
+    end
+  end
+  book.open = #staying
+  book_changed = true
+end
+
+-- sweep: end lapsed reservations: all of up to MAX_SWEPT_AT_ONCE open ones, else the earliest MAX_SWEPT_RESERVATIONS
 function sweep()
-  for _ = 1, MAX_SWEPT_RESERVATIONS do
+  local all
+  for number = 1, MAX_SWEPT_RESERVATIONS do
     local first = get(account, 'b1') and entry_at(1)
     if not first or unpack('>i8', first) > now then
       return
+    end
+    if number == 1 then
+      all = load_book().open <= MAX_SWEPT_AT_ONCE
+    end
+    if all and number > FEW then
+      return sweep_all()
     end
     if not get(account, 'B' .. sub(first, 9)) then
       corrupt('b')

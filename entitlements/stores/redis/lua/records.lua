@@ -63,12 +63,18 @@ local function put(key, field, value)
   changed[key][field] = true
 end
 
--- Read several fields with one command.
+-- Read several fields with one command, but those that have been read or changed.
 local function fetch(key, fields)
-  if #fields > 0 then
-    local values = redis.call('HMGET', key, table_unpack(fields))
-    for at, field in ipairs(fields) do
-      seen[key][field] = values[at]
+  local record, unseen = seen[key], {}
+  for _, field in ipairs(fields) do
+    if record[field] == nil then
+      unseen[#unseen + 1] = field
+    end
+  end
+  if #unseen > 0 then
+    local values = redis.call('HMGET', key, table_unpack(unseen))
+    for at, field in ipairs(unseen) do
+      record[field] = values[at]
     end
   end
 end
