@@ -93,18 +93,19 @@ def startup_checked_send(app: object, scope: Scope, send: Send, table: RouteTabl
     return checked_send
 
 
-def inner_routes(app: object, mounted: str = "") -> Iterator[InnerRoute]:
+def inner_routes(app: object, mounted: str = "", outer: tuple[object, ...] = ()) -> Iterator[InnerRoute]:
     """
     Yield the routes of an application of Starlette or FastAPI, and of those that it mounts.
 
     Args:
         app: The application; any other, and a route of an unknown kind, are yielded as a route for everything.
         mounted: The path at which it is mounted.
+        outer: The applications around it; one that mounts itself is not looked into again.
     """
     routing: Any = sys.modules.get("starlette.routing")
     inside = [] if routing is None else list(wrapped_apps(app))
     found = next((each for each in inside if isinstance(getattr(each, "router", each), routing.Router)), None)
-    if found is None:
+    if found is None or found in outer:
         yield InnerRoute(mounted + _ANYTHING, None, None, app)
         return
     router: Any = getattr(found, "router", found)
@@ -113,7 +114,7 @@ def inner_routes(app: object, mounted: str = "") -> Iterator[InnerRoute]:
     for route in flat_routes(router.routes):
         path = getattr(route, "path", None)
         if hasattr(route, "routes"):  # a mount, or a host
-            yield from inner_routes(getattr(route, "app", None), mounted + (path or ""))
+            yield from inner_routes(getattr(route, "app", None), mounted + (path or ""), (*outer, found))
         elif not isinstance(path, str):
             yield InnerRoute(mounted + _ANYTHING, None, None, found)
         else:

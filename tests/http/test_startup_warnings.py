@@ -171,6 +171,7 @@ def anything(scope, receive, send):
         lambda: CORSMiddleware(anything),
         lambda: with_default(Starlette()),
         lambda: Starlette(routes=[Unknown()]),
+        lambda: mounted_in_itself(Starlette()),
     ],
 )
 def test_an_application_that_cannot_be_looked_into_gets_no_warning(build, caplog):
@@ -179,6 +180,11 @@ def test_an_application_that_cannot_be_looked_into_gets_no_warning(build, caplog
 
 def with_default(app):
     app.router.default = hello
+    return app
+
+
+def mounted_in_itself(app):
+    app.mount("/", app)
     return app
 
 
