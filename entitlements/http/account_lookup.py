@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from entitlements.http.types import Scope
 
 HANDLE_KEY = "entitlements.account"
-"""Scope key of the enforcer, the handle that was found, and the `identify` that found it."""
+"""Scope key of the enforcer, the handle that was found, the `identify` that found it, and what renders refusals."""
 
 IDENTIFY_TIMEOUT = 1.0
 """Seconds that an async `identify` may take."""
@@ -73,7 +73,7 @@ class AccountFinder:
     def _attach(self, scope: Scope, handle: Handle) -> Handle:
         state = scope.get("state")  # a copy: some servers share one dictionary between the requests of a connection
         scope["state"] = {"account": handle} if state is None else {**state, "account": handle}
-        scope[HANDLE_KEY] = (self._enforcer, handle, self._identify)
+        scope[HANDLE_KEY] = (self._enforcer, handle, self._identify, self._problems)
         return handle
 
     async def _load(self, scope: Scope, identity: Any) -> Handle | Refusal:
@@ -111,6 +111,12 @@ def handle_of(scope: Scope) -> Handle | None:
     """Return the handle that a middleware around the application found for this scope; None if it found none."""
     found = scope.get(HANDLE_KEY)
     return None if found is None else found[1]
+
+
+def problems_of(scope: Scope) -> Problems:
+    """Return the renderer of refusals of the middleware that found the account; the default one if there is none."""
+    found = scope.get(HANDLE_KEY)
+    return Problems() if found is None else found[3]
 
 
 def check_enforcer(enforcer: object) -> AsyncEnforcer | Enforcer:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from entitlements.http.account_lookup import problems_of
 from entitlements.http.error_refusals import REFUSED_ERRORS, error_headers, error_refusal
 from entitlements.http.header_middleware import RESPONSE_KEY, HeaderMiddleware
 from entitlements.http.problems import Problems, Refusal
@@ -29,18 +30,19 @@ CLOSED = {WebSocketState.DISCONNECTED, WebSocketState.RESPONSE}
 """States in which a websocket takes no more messages."""
 
 
-def install_handlers(app: Starlette, problems: Problems, style: HeaderStyle) -> None:
+def install_handlers(app: Starlette, problems: Problems | None, style: HeaderStyle) -> None:
     """
     Install the exception handlers in *app*, and in the applications that it mounts before it serves its first scope.
 
     Args:
         app: The application, before it has started.
-        problems: Renders refusals.
+        problems: Renders refusals; that of the middleware by default.
         style: Style of the rate limit headers.
     """
 
     async def handle(connection: HTTPConnection, error: Exception) -> Response | None:
-        return await _answer(connection, error_refusal(error, problems), error_headers(error, style))
+        refusal = error_refusal(error, problems or problems_of(connection.scope))
+        return await _answer(connection, refusal, error_headers(error, style))
 
     handlers: Handlers = dict.fromkeys(REFUSED_ERRORS, handle)
     for error, handler in handlers.items():

@@ -18,6 +18,7 @@ except ModuleNotFoundError as error:
     what = f"entitlements.integrations.litestar needs Litestar ({error}): pip install 'entitlements[litestar]'"
     raise ModuleNotFoundError(what, name=error.name) from None
 
+from entitlements.http.account_lookup import problems_of
 from entitlements.http.error_refusals import REFUSED_ERRORS, error_headers, error_refusal
 from entitlements.http.problems import Problems
 from entitlements.http.rate_limit_headers import HeaderStyle
@@ -37,16 +38,16 @@ def exception_handlers(
     store or of the account source with a 503.
 
     Args:
-        problems: Renders refusals; give it the options of the middleware.
+        problems: Renders refusals; by default as the middleware that found the account.
         headers: Style of the rate limit headers of a refusal: `draft-11`, `draft-06`, `x-ratelimit` or `none`.
 
     Raises:
         ValueError: If there is no such style.
     """
-    problems, style = problems or Problems(), HeaderStyle(headers)
+    style = HeaderStyle(headers)
 
-    def handle(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-        refusal = error_refusal(error, problems)
+    def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+        refusal = error_refusal(error, problems or problems_of(request.scope))  # type: ignore[arg-type]  # a TypedDict is a dict
         sent = dict([*refusal.headers, *error_headers(error, style)])
         media_type = sent.pop(b"content-type").decode("ascii")
         texts = {name.decode("ascii"): value.decode("ascii") for name, value in sent.items()}

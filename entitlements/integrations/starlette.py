@@ -34,10 +34,10 @@ def install(
 
     Args:
         app: The application, before it has started. For FastAPI use `entitlements.http.fastapi.install`.
-        problems: Renders refusals; give it the options of the middleware.
+        problems: Renders refusals; by default as the middleware that found the account.
         headers: Style of the rate limit headers of a refusal: `draft-11`, `draft-06`, `x-ratelimit` or `none`.
 
     Raises:
         ValueError: If there is no such style.
     """
-    install_handlers(app, problems or Problems(), HeaderStyle(headers))
+    install_handlers(app, problems, HeaderStyle(headers))

@@ -8,6 +8,7 @@ import sys
 import httpx
 import litestar as lite
 import pytest
+from fastapi import Depends, FastAPI
 from litestar.middleware import DefineMiddleware
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
@@ -23,6 +24,8 @@ from entitlements import AsyncEnforcer, StoreError
 from entitlements.http.asgi import EntitlementsMiddleware
 from entitlements.http.current import current_account
 from entitlements.http.eager import checked
+from entitlements.http.fastapi import install as install_fastapi
+from entitlements.http.fastapi import require
 from entitlements.http.identify import api_key
 from entitlements.http.problems import Problems
 from entitlements.http.routes import Route as Rule
@@ -48,7 +51,7 @@ async def use(path):
     return "here"
 
 
-def options(problems, headers):
+def rule_options(problems, headers):
     return {
         "enforcer": AsyncEnforcer(policy(), accounts={"pro": "pro", "free": "free", "max": "max"}),
         "identify": api_key(KEYS),
@@ -67,7 +70,8 @@ async def ruled(request: Request):
     return PlainTextResponse("here")
 
 
-def starlette(problems=None, headers="draft-11", *, outside=True):
+def starlette(problems=None, headers="draft-11", *, outside=True, options=None):
+    options = options or rule_options(problems, headers)
     app = Starlette(
         routes=[
             Route("/own/{rest:path}", here),
@@ -77,12 +81,14 @@ def starlette(problems=None, headers="draft-11", *, outside=True):
     )
     install(app, problems=problems, headers=headers)
     if outside:
-        return EntitlementsMiddleware(app, **options(problems, headers))
-    app.add_middleware(checked(EntitlementsMiddleware, **options(problems, headers)))
+        return EntitlementsMiddleware(app, **options)
+    app.add_middleware(checked(EntitlementsMiddleware, **options))
     return app
 
 
-def litestar(problems=None, headers="draft-11", *, outside=True):
+def litestar(problems=None, headers="draft-11", *, outside=True, options=None):
+    options = options or rule_options(problems, headers)
+
     @lite.get(["/own/{rest:path}", "/in/own/{rest:path}"])
     async def own(request: lite.Request) -> str:
         return await use(request.url.path)
@@ -91,7 +97,7 @@ def litestar(problems=None, headers="draft-11", *, outside=True):
     async def free() -> str:
         return "here"
 
-    within = [] if outside else [DefineMiddleware(EntitlementsMiddleware, **options(problems, headers))]
+    within = [] if outside else [DefineMiddleware(EntitlementsMiddleware, **options)]
     handlers = exception_handlers(problems=problems, headers=headers)
     app = lite.Litestar(
         [own, lite.Router("/ruled", route_handlers=[free])],
@@ -99,7 +105,14 @@ def litestar(problems=None, headers="draft-11", *, outside=True):
         middleware=within,
         openapi_config=None,
     )
-    return EntitlementsMiddleware(app, **options(problems, headers)) if outside else app
+    return EntitlementsMiddleware(app, **options) if outside else app
+
+
+def fastapi(problems, options):
+    app = FastAPI()
+    install_fastapi(app, problems=problems)
+    app.get("/own/sso", dependencies=[Depends(require("sso"))])(lambda: "here")
+    return EntitlementsMiddleware(app, **options)
 
 
 def answers(app, *paths, key="k"):
@@ -128,6 +141,16 @@ def test_a_denial_that_is_raised_is_answered_as_by_the_middleware(build, problem
 
     assert [402 if problems else 403, 200, 429, 402 if problems else 403] == [status for status, *_ in own]
     assert [each[1:] for each in middleware if each[2]] == [each[1:] for each in own if each[2]]
+
+
+@pytest.mark.parametrize("build", [starlette, litestar, fastapi])
+def test_without_options_of_their_own_handlers_follow_those_of_the_middleware(build):
+    (denied,) = answers(
+        build(None, options=rule_options(PROBLEMS, "none") | {"docs_url": "https://example.com/docs"}), "/own/sso"
+    )
+
+    assert (402, "https://example.com/docs#not-included") == (denied[0], denied[2]["type"])
+    assert "https://example.com/plans" == denied[2]["upgrade_url"]
 
 
 @pytest.mark.parametrize("build", [starlette, litestar])
@@ -165,7 +188,7 @@ def test_a_websocket_of_starlette_is_refused_before_and_after_it_is_accepted():
 
     app = Starlette(routes=[WebSocketRoute("/{when}", talk)])
     install(app)
-    app.add_middleware(checked(EntitlementsMiddleware, **options(None, "none") | {"routes": []}))
+    app.add_middleware(checked(EntitlementsMiddleware, **rule_options(None, "none") | {"routes": []}))
 
     assert 403 == socket(app, "/early")
     assert (1008, "not-included") == socket(app, "/late")
@@ -179,7 +202,7 @@ def test_a_websocket_of_litestar_is_closed_by_litestar():
 
     app = lite.Litestar([talk], exception_handlers=exception_handlers(), openapi_config=None)
 
-    assert 4500 == socket(EntitlementsMiddleware(app, **options(None, "none") | {"routes": []}), "/")[0]
+    assert 4500 == socket(EntitlementsMiddleware(app, **rule_options(None, "none") | {"routes": []}), "/")[0]
 
 
 @pytest.mark.parametrize(("module", "name"), [("starlette", "Starlette"), ("litestar", "Litestar")])

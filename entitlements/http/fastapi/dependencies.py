@@ -36,7 +36,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from entitlements.errors import Denied
 from entitlements.handles import AsyncBoundAccount, BoundAccount
-from entitlements.http.account_lookup import handle_of
+from entitlements.http.account_lookup import handle_of, problems_of
 from entitlements.http.costs import BadRequest
 from entitlements.http.current import ENFORCER
 from entitlements.http.error_refusals import AccountRequired, UnknownAccountDenied
@@ -187,20 +187,20 @@ def install(
 
     Args:
         app: The application, before it has started.
-        problems: Renders refusals.
+        problems: Renders refusals; by default as the middleware that found the account.
         headers: Style of the rate limit headers, independent of the middleware's.
     """
-    problems = problems or Problems()
     install_handlers(app, problems, HeaderStyle(headers))
     _check_at_startup(app)
 
     def unknown_account_refusal(scope: Scope, policy: PolicyData) -> Refusal | None:
+        renderer = problems or problems_of(scope)
         try:
             rooted = {**scope, "root_path": app.root_path} if app.root_path else scope
             denial = endpoint_denial(app.routes, rooted, policy)
         except BadRequest:
-            return problems.bad_request()
-        return None if denial is None else replace(problems.refused(denial), decision=None)
+            return renderer.bad_request()
+        return None if denial is None else replace(renderer.refused(denial), decision=None)
 
     setattr(app, UNKNOWN_ACCOUNT_REFUSAL, unknown_account_refusal)
 
