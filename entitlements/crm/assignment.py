@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from entitlements.crm.columns import Columns
 from entitlements.crm.dates import date_fault
 from entitlements.crm.directory import directory_problems
+from entitlements.crm.layout import Layout, Record
 from entitlements.crm.sums import combine_rows, summed_criteria
 from entitlements.errors import AccountError
+from entitlements.model.criteria import Criterion
+from entitlements.model.policy import PolicyData
 from entitlements.model.problem import Problem, Severity
 from entitlements.policy.errors import shown
-from entitlements.tiering.criterion_values import read_attributes, read_value
+from entitlements.tiering.criterion_values import Misfit, read_attributes, read_value
 from entitlements.tiering.segmentation import Segment, SegmentedAccount, measure_of, segment, summary
-
-if TYPE_CHECKING:
-    from entitlements.crm.columns import Columns
-    from entitlements.crm.layout import Layout, Record
-    from entitlements.model.criteria import Criterion
-    from entitlements.model.policy import PolicyData
-    from entitlements.tiering.criterion_values import Misfit
 
 Progress = Callable[[Iterable["Record"], int, str], Iterable["Record"]]
 """Yields the rows that it is given; takes also their number and the name of the work. A progress bar is one."""

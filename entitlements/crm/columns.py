@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from entitlements.accounts.csv.dialect import normalize_heading
+from entitlements.crm.layout import Layout, Record
 from entitlements.errors import AccountError
-from entitlements.model.criteria import CriterionKind
+from entitlements.model.criteria import AssignmentRules, Criterion, CriterionKind
 from entitlements.model.names import nearest_or_all
 from entitlements.policy.errors import any_of
 from entitlements.tiering.criterion_values import attribute_name, is_currency_of, split_heading
-
-if TYPE_CHECKING:
-    from entitlements.crm.layout import Layout, Record
-    from entitlements.model.criteria import AssignmentRules, Criterion
 
 IDS = (
     "id", "account_id", "record_id", "company_id", "account_name", "company_name", "account", "customer",

@@ -10,15 +10,14 @@ from entitlements.accounts.csv.dialect import normalize_heading
 from entitlements.accounts.csv.policy_view import apply_to_account
 from entitlements.accounts.csv.rows import ONE_ROW, RowFault, RowReader
 from entitlements.accounts.csv.table import Table, distinct_names
-from entitlements.crm.columns import TIER
+from entitlements.crm.columns import TIER, Columns
+from entitlements.crm.layout import Layout, Record
 from entitlements.errors import AccountError
+from entitlements.model.policy import PolicyData
 from entitlements.model.problem import Problem, Severity
 
 if TYPE_CHECKING:
     from entitlements.crm.assignment import RowResult
-    from entitlements.crm.columns import Columns
-    from entitlements.crm.layout import Layout, Record
-    from entitlements.model.policy import PolicyData
 
 
 def directory_problems(

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from entitlements.crm.assignment import tier_finder
-from entitlements.crm.sums import combine_rows
+from entitlements.crm.assignment import Assigned, RowResult, tier_finder
+from entitlements.crm.columns import Columns
+from entitlements.crm.layout import Layout
+from entitlements.crm.sums import Attributes, combine_rows
 from entitlements.errors import AccountError
+from entitlements.model.conditions import CriterionValue
+from entitlements.model.criteria import Criterion
 from entitlements.model.display import in_json, in_words
+from entitlements.model.policy import PolicyData
 from entitlements.tiering.criterion_values import read_attributes
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from entitlements.crm.assignment import Assigned, RowResult
-    from entitlements.crm.columns import Columns
-    from entitlements.crm.layout import Layout
-    from entitlements.crm.sums import Attributes
-    from entitlements.model.conditions import CriterionValue
-    from entitlements.model.criteria import Criterion
-    from entitlements.model.policy import PolicyData
 
 
 @dataclass(frozen=True, slots=True)

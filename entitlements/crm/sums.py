@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, localcontext
-from typing import TYPE_CHECKING
 
-from entitlements.model.criteria import CriterionKind
+from entitlements.model.criteria import AssignmentRules, Criterion, CriterionKind
 from entitlements.model.names import nearest_or_all
 from entitlements.tiering.criterion_values import attribute_name, read_attributes, split_heading
 from entitlements.tiering.numbers import EXACT, as_number
-
-if TYPE_CHECKING:
-    from entitlements.model.criteria import AssignmentRules, Criterion
 
 Attributes = Mapping[str, object]
 

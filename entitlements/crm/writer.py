@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
-from entitlements.crm.assignment import Progress, no_progress
+from entitlements.crm.assignment import Assigned, Progress, RowResult, no_progress
 from entitlements.crm.columns import REASON, TIER
-from entitlements.crm.layout import BYTES
-
-if TYPE_CHECKING:
-    from entitlements.crm.assignment import Assigned, RowResult
-    from entitlements.crm.layout import Record
-    from entitlements.model.policy import PolicyData
+from entitlements.crm.layout import BYTES, Record
+from entitlements.model.policy import PolicyData
 
 
 @dataclass(frozen=True, slots=True)

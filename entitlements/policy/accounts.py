@@ -10,18 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from entitlements.errors import AccountError
+from entitlements.model.account import Account, Override
 from entitlements.model.display import in_words
 from entitlements.model.instants import to_instant, to_timedelta
 from entitlements.model.limits import Rate
 from entitlements.model.names import MAX_RATE, nearest_or_all
+from entitlements.model.policy import PolicyData
 from entitlements.policy.overrides import read_override
-
-if TYPE_CHECKING:
-    from entitlements.model.account import Account, Override
-    from entitlements.model.policy import PolicyData
 
 
 def bind(policy: PolicyData, account: Account) -> Account:

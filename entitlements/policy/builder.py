@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from entitlements.errors import PolicyError
 from entitlements.model.frozen_dict import FrozenDict
@@ -14,6 +15,8 @@ from entitlements.policy.consistency import check_document, check_usage
 from entitlements.policy.context import BuildContext
 from entitlements.policy.inheritance import resolve_tiers
 from entitlements.policy.parts import PartReader, TierPart
+from entitlements.policy.report import Report
+from entitlements.policy.schema_models import AddOnShape, AllocationShape, Document, QuotaShape, RateShape
 from entitlements.policy.sections.assignment import read_assignment
 from entitlements.policy.sections.readable_values import check_readable_values
 from entitlements.policy.sections.routes import read_routes
@@ -24,13 +27,7 @@ from entitlements.policy.size_limits import check_size
 from entitlements.policy.tier_warnings import check_tiers
 from entitlements.policy.validation import validate
 from entitlements.policy.vocabulary import collect_vocabulary
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from entitlements.policy.report import Report
-    from entitlements.policy.schema_models import AddOnShape, AllocationShape, Document, QuotaShape, RateShape
-    from entitlements.policy.yaml.tree import Branch, Path
+from entitlements.policy.yaml.tree import Branch, Path
 
 P = TypeVar("P", bound=PolicyData)
 T = TypeVar("T")

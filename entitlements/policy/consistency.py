@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
 
 from entitlements.model.limits import NOT_INCLUDED, Algorithm
 from entitlements.model.names import MAX_NAME, check_id
 from entitlements.model.policy import NO_LEVEL, nodes_above
+from entitlements.policy.context import BuildContext
 from entitlements.policy.errors import InvalidValue, shown
-from entitlements.policy.schema_models import RateShape
+from entitlements.policy.parts import TierPart
+from entitlements.policy.schema_models import RateShape, TierShape
 from entitlements.policy.vocabulary import SECTIONS
 from entitlements.policy.yaml.tree import Branch, Items, Leaf, Path, keys_of, node_at
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from entitlements.policy.context import BuildContext
-    from entitlements.policy.parts import TierPart
-    from entitlements.policy.schema_models import TierShape
 
 UNKNOWN_ACCOUNT_WORDS = ("deny", "raise")
 """Words that `unknown_account` may hold instead of a tier."""

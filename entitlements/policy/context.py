@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from entitlements.policy.report import Report
-    from entitlements.policy.schema_models import Document
-    from entitlements.policy.vocabulary import Vocabulary
-    from entitlements.policy.yaml.tree import Branch, Path
+from entitlements.policy.report import Report
+from entitlements.policy.schema_models import Document
+from entitlements.policy.vocabulary import Vocabulary
+from entitlements.policy.yaml.tree import Branch, Path
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.instants import MICROSECOND
 from entitlements.model.limits import LimitValue, NotIncluded
 from entitlements.model.policy import nodes_above
 from entitlements.model.tier import Tier, TrialTerms
+from entitlements.policy.context import BuildContext
+from entitlements.policy.parts import TierPart
+from entitlements.policy.schema_models import Document, TierShape, TrialShape
 from entitlements.policy.size_limits import MAX_EXTENDS
 from entitlements.policy.values import overlay
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from entitlements.policy.context import BuildContext
-    from entitlements.policy.parts import TierPart
-    from entitlements.policy.schema_models import Document, TierShape, TrialShape
-
 
 V = TypeVar("V")
 

@@ -6,21 +6,16 @@ import math
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from entitlements.model.frozen_dict import FrozenDict
-from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, Rate
+from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, NotIncluded, Rate
 from entitlements.model.names import did_you_mean
-from entitlements.model.policy import NO_LEVEL
+from entitlements.model.policy import NO_LEVEL, AddOn, Feature, PolicyData
+from entitlements.model.tier import Tier, Value
 from entitlements.policy.errors import InvalidValue, any_of, shown
 from entitlements.policy.quantities import RateSize, is_duration, parse_duration, read_limit
 from entitlements.policy.sections.readable_values import value_fault
 from entitlements.policy.yaml.scalars import is_number, typed_scalar
-
-if TYPE_CHECKING:
-    from entitlements.model.limits import NotIncluded
-    from entitlements.model.policy import AddOn, Feature, PolicyData
-    from entitlements.model.tier import Tier, Value
 
 
 def read_override(policy: PolicyData, name: str, raw: object) -> object:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, NotIncluded
+from entitlements.model.tier import Value
+from entitlements.policy.context import BuildContext
 from entitlements.policy.errors import InvalidValue, shown
 from entitlements.policy.quantities import read_size, window_in_words
+from entitlements.policy.schema_models import AddOnShape, TierShape
 from entitlements.policy.values import read_values
 from entitlements.policy.yaml.tree import Path, node_at
-
-if TYPE_CHECKING:
-    from entitlements.model.tier import Value
-    from entitlements.policy.context import BuildContext
-    from entitlements.policy.schema_models import AddOnShape, TierShape
 
 
 @dataclass(frozen=True, slots=True)

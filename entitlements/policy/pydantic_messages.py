@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from types import UnionType
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
+
+from pydantic_core import ErrorDetails
 
 from entitlements.model.names import NAME_CURE, did_you_mean
 from entitlements.policy.errors import InvalidValue, MissingValue, any_of, shown
 from entitlements.policy.schema_fields import Shape
 from entitlements.policy.schema_models import AllocationShape, Document, QuotaShape, RateShape
 from entitlements.policy.yaml.tree import Path
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 _KINDS: dict[str, type[Shape]] = {"rate": RateShape, "quota": QuotaShape, "allocation": AllocationShape}
 _ONLY_RATES = {

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from entitlements.model.problem import Problem, Severity
 from entitlements.policy.errors import InvalidValue, MissingValue
-from entitlements.policy.yaml.tree import Items, Leaf, Location, format_path, location_of, node_at
-
-if TYPE_CHECKING:
-    from entitlements.policy.yaml.tree import Branch, Path
+from entitlements.policy.yaml.tree import Branch, Items, Leaf, Location, Path, format_path, location_of, node_at
 
 
 class Report:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 from entitlements.policy import schema_models, schema_tiering
+from entitlements.policy.schema_fields import Shape
 from entitlements.policy.schema_models import Document
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import ModuleType
-
-    from entitlements.policy.schema_fields import Shape
 
 _VALUE = {
     "anyOf": [

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from entitlements.errors import PolicyError
+from entitlements.policy.context import BuildContext
 from entitlements.policy.errors import InvalidValue
+from entitlements.policy.parts import TierPart
 from entitlements.policy.yaml.tree import MAX_NODES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from entitlements.policy.context import BuildContext
-    from entitlements.policy.parts import TierPart
 
 MAX_FILES: Final = 1000
 """Most files of a folder."""

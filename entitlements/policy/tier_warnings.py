@@ -7,25 +7,20 @@ that drops a name with `without`, `not-included` or 0 has less on purpose; that 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from itertools import groupby, pairwise
-from typing import TYPE_CHECKING
 
 from entitlements.model.display import in_words
-from entitlements.model.limits import NOT_INCLUDED
+from entitlements.model.limits import NOT_INCLUDED, Unlimited
 from entitlements.model.policy import NO_LEVEL
+from entitlements.model.tier import Tier
+from entitlements.policy.context import BuildContext
 from entitlements.policy.inheritance import lineage
+from entitlements.policy.parts import TierPart
+from entitlements.policy.report import Report
+from entitlements.policy.schema_models import Document
 from entitlements.policy.vocabulary import SECTIONS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from entitlements.model.limits import Unlimited
-    from entitlements.model.tier import Tier
-    from entitlements.policy.context import BuildContext
-    from entitlements.policy.parts import TierPart
-    from entitlements.policy.report import Report
-    from entitlements.policy.schema_models import Document
-    from entitlements.policy.yaml.tree import Path
+from entitlements.policy.yaml.tree import Path
 
 _ACCESS = "-access"
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Iterator, Sized
 from dataclasses import MISSING, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from entitlements.model.policy import AddOn, PolicyData
-    from entitlements.model.tier import Tier
+from entitlements.model.policy import AddOn, PolicyData
+from entitlements.model.tier import Tier
 
 _NAMED: Final = {
     "tiers": "tier",

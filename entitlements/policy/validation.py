@@ -7,18 +7,15 @@ checked.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from pydantic import ValidationError
 
 from entitlements.policy.pydantic_messages import message, path_of
+from entitlements.policy.report import Report
 from entitlements.policy.schema_models import Document
 from entitlements.policy.yaml.tree import Branch, Items, Leaf, Node, Path, to_data
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from entitlements.policy.report import Report
 
 _MAX_ROUNDS = 20  # a removal may make the mapping around it invalid, which the next round removes
 

@@ -10,19 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.limits import NOT_INCLUDED, NotIncluded
 from entitlements.model.names import NAME, NAME_CURE
 from entitlements.model.policy import nodes_above
+from entitlements.model.tier import Value
 from entitlements.policy.errors import InvalidValue, shown
 from entitlements.policy.quantities import is_duration, parse_duration
+from entitlements.policy.report import Report
 from entitlements.policy.yaml.tree import Branch, Items, Leaf, Node, Path
-
-if TYPE_CHECKING:
-    from entitlements.model.tier import Value
-    from entitlements.policy.report import Report
 
 NO_COMMITMENT: Final = "no-commitment"
 """The only key of a mapping that makes no promise."""

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from datetime import timedelta
 
 from entitlements._fork import renew_after_fork
 from entitlements.clock import monotonic
@@ -27,10 +28,6 @@ from entitlements.model.instants import check_duration
 from entitlements.policy import Policy
 from entitlements.policy.truncation import first_loss
 from entitlements.policy.yaml.files import SUFFIXES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from datetime import timedelta
 
 FileStates = tuple[tuple[str, int, int, int, int], ...]
 """Of each file: name, modification time, inode change time, size, inode."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from entitlements.model.conditions import ALWAYS, IsKnown
 from entitlements.model.criteria import AssignmentRules, Band, Criterion, Rule
 from entitlements.model.display import in_words
 from entitlements.model.frozen_dict import FrozenDict
+from entitlements.policy.context import BuildContext
 from entitlements.policy.errors import InvalidValue, any_of, shown
+from entitlements.policy.report import Report
+from entitlements.policy.schema_tiering import AssignmentShape, CriterionShape, RuleShape
 from entitlements.policy.sections.conditions import JOINS, read_condition, read_known, read_test
+from entitlements.policy.yaml.tree import Path
 from entitlements.tiering.coverage import (
     MAX_EXAMPLES,
     CoverageFinding,
@@ -21,14 +26,6 @@ from entitlements.tiering.coverage import (
     overlapping_bands,
 )
 from entitlements.tiering.criterion_values import attribute_name
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from entitlements.policy.context import BuildContext
-    from entitlements.policy.report import Report
-    from entitlements.policy.schema_tiering import AssignmentShape, CriterionShape, RuleShape
-    from entitlements.policy.yaml.tree import Path
 
 SECTION = "assignment"
 

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from entitlements.model.conditions import All, AnyOf, Between, Condition, CriterionValue, IsKnown, Not, OneOf
 from entitlements.model.criteria import Criterion, CriterionKind
 from entitlements.model.names import did_you_mean
 from entitlements.policy.errors import InvalidValue, shown
+from entitlements.policy.report import Report
+from entitlements.policy.yaml.tree import Path
 from entitlements.tiering.criterion_values import attribute_name
-
-if TYPE_CHECKING:
-    from entitlements.policy.report import Report
-    from entitlements.policy.yaml.tree import Path
 
 JOINS: Final = ("all", "any", "not")
 """Words that join conditions; they are no names of criteria."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC
+from collections.abc import Iterator, Mapping
+from datetime import UTC, tzinfo
 from functools import cache
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from entitlements.model.tier import Tier
+from entitlements.policy.context import BuildContext
+from entitlements.policy.parts import TierPart
 from entitlements.policy.values import overlay
+from entitlements.policy.yaml.tree import Path
 from entitlements.tiering.health import health_fault, health_faults
 from entitlements.tiering.pricing import pricing_fault, pricing_faults
 from entitlements.tiering.sla_values import NODE as SLA
@@ -18,15 +22,6 @@ from entitlements.tiering.terms import unknown_terms
 from entitlements.tiering.uptime import NODE as UPTIME
 from entitlements.tiering.uptime import uptime_fault, uptime_faults
 from entitlements.tiering.value_faults import ValueFault, misspelt
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import tzinfo
-
-    from entitlements.model.tier import Tier
-    from entitlements.policy.context import BuildContext
-    from entitlements.policy.parts import TierPart
-    from entitlements.policy.yaml.tree import Path
 
 _NODES = (SLA, UPTIME, "health", "kpis", "pricing", TRANSITION)
 _READ_BELOW = re.compile(

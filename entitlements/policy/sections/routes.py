@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from entitlements.model.limits import Limit, Rate
 from entitlements.model.routes import Route
+from entitlements.policy.context import BuildContext
 from entitlements.policy.errors import InvalidValue, MissingValue
+from entitlements.policy.schema_models import RouteShape
+from entitlements.policy.vocabulary import Vocabulary
+from entitlements.policy.yaml.tree import Path
 from entitlements.rules.route_matching import RouteTable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from entitlements.policy.context import BuildContext
-    from entitlements.policy.schema_models import RouteShape
-    from entitlements.policy.vocabulary import Vocabulary
-    from entitlements.policy.yaml.tree import Path
 
 SECTION = "routes"
 

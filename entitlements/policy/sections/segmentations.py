@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
-from entitlements.model.criteria import AssignmentRules
+from entitlements.model.criteria import AssignmentRules, Criterion
 from entitlements.model.display import in_words
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.names import did_you_mean
 from entitlements.model.segments import Cut, RuleSegmentation, Segmentation, ShareSegmentation
+from entitlements.policy.context import BuildContext
+from entitlements.policy.report import Report
+from entitlements.policy.schema_tiering import CutShape, SegmentationShape
 from entitlements.policy.sections.assignment import check_coverage, read_rules
 from entitlements.policy.sections.conditions import NUMERIC_KINDS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from entitlements.model.criteria import Criterion
-    from entitlements.policy.context import BuildContext
-    from entitlements.policy.report import Report
-    from entitlements.policy.schema_tiering import CutShape, SegmentationShape
-    from entitlements.policy.yaml.tree import Path
+from entitlements.policy.yaml.tree import Path
 
 SECTION = "segmentations"
 

@@ -8,25 +8,21 @@ its services; 0 times per year removes one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from decimal import Decimal
 
+from entitlements.model.criteria import AssignmentRules
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.policy import Feature
 from entitlements.model.services import Service, Services
+from entitlements.model.tier import Tier
+from entitlements.policy.context import BuildContext
 from entitlements.policy.inheritance import lineage
+from entitlements.policy.report import Report
+from entitlements.policy.schema_tiering import ServiceShape, ServicesShape
 from entitlements.policy.sections.segmentations import check_number
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from decimal import Decimal
-
-    from entitlements.model.criteria import AssignmentRules
-    from entitlements.model.tier import Tier
-    from entitlements.policy.context import BuildContext
-    from entitlements.policy.report import Report
-    from entitlements.policy.schema_tiering import ServiceShape, ServicesShape
-    from entitlements.policy.yaml.tree import Path
+from entitlements.policy.yaml.tree import Path
 
 SECTION = "services"
 

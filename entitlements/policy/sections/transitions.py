@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from entitlements.model.criteria import AssignmentRules
+from entitlements.model.tier import Tier
+from entitlements.policy.context import BuildContext
+from entitlements.policy.parts import TierPart
 from entitlements.policy.sections.segmentations import check_number
+from entitlements.policy.yaml.tree import Path
 from entitlements.tiering.terms import ABOVE, NODE, term_problems
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from entitlements.model.criteria import AssignmentRules
-    from entitlements.model.tier import Tier
-    from entitlements.policy.context import BuildContext
-    from entitlements.policy.parts import TierPart
-    from entitlements.policy.yaml.tree import Path
 
 _UPGRADE = f"{NODE}.upgrade."
 _DIRECTIONS = {f"{_UPGRADE}to": (1, "above"), f"{NODE}.downgrade-to": (-1, "below")}

@@ -6,15 +6,13 @@ import math
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from entitlements.model.limits import NotIncluded, Unlimited
 from entitlements.policy.errors import InvalidValue, shown
+from entitlements.policy.report import Report
 from entitlements.policy.yaml.scalars import checked_text
 from entitlements.policy.yaml.tree import MAX_DEPTH, MAX_NODES, Branch, Items, Leaf, Location, Node, Path
-
-if TYPE_CHECKING:
-    from entitlements.policy.report import Report
 
 LOCATION: Final = Location("<mapping>")
 _MAX_INT = 10**40

@@ -8,14 +8,10 @@ both locations.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+from entitlements.policy.report import Report
 from entitlements.policy.yaml.tree import Branch, Items, Leaf, Location, Node, Path, to_data
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from entitlements.policy.report import Report
 
 _TIER_PARTS = {"features", "levels", "limits", "values"}
 _NAME_MAPPINGS = {
