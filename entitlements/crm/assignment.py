@@ -115,12 +115,14 @@ def assign_base(
         AccountError: For a row that is misquoted, and for sums without a column that names the accounts.
         ValueError: For a segmentation that the policy does not have, and a criterion that cannot be added up.
     """
-    reader = _BaseReader(policy, layout, columns, measure_of(policy, by), tuple(sums))
+    measure = measure_of(policy, by)
+    reader = _BaseReader(policy, layout, columns, tuple(sums))
     accounts = reader.accounts(progress(layout.records(), layout.lines, "assigning"))
     found = tuple(segment(policy, accounts, by=by))
     results = {each.line: each for each in sorted(reader.results(found), key=lambda each: each.line)}
     records = progress(layout.records(), layout.lines, "checking")
-    served = directory_problems(policy, layout, columns, records, results)
+    add = "" if reader.sums else f", or add its rows up: --sum {measure}"
+    served = directory_problems(policy, layout, columns, records, results, doubled=add)
     order = sorted((*reader.problems, *served), key=lambda each: each.line)
     guessed = [_guessed(layout)] if layout.guessed_at else []
     guessed += [_nameless(layout)] if columns.id is None else []
@@ -140,21 +142,17 @@ class _PendingRow(NamedTuple):
 class _BaseReader:
     """A reader of the rows of an export; it collects their results and problems."""
 
-    def __init__(
-        self, policy: PolicyData, layout: Layout, columns: Columns, measure: str, sums: tuple[str, ...]
-    ) -> None:
+    def __init__(self, policy: PolicyData, layout: Layout, columns: Columns, sums: tuple[str, ...]) -> None:
         assert policy.assignment is not None  # the columns are those of its criteria
         self.problems: list[Problem] = []
         self._policy = policy
         self._layout = layout
         self._columns = columns
-        self._measure = measure
         self._criteria = policy.assignment.criteria
         self.sums = summed_criteria(policy.assignment, sums)
         if sums and columns.id is None:
             raise AccountError(f"{layout.file}: --sum adds up the rows of one account; name its column: --id HEADING")
         self._rows: dict[object, list[_PendingRow]] = {}
-        self._lines: dict[str, int] = {}
         self._find_tier = tier_finder(policy)
         self._known = ", ".join(policy.tiers)
 
@@ -186,7 +184,7 @@ class _BaseReader:
         account = self._layout.cell(record, self._columns.id)
         before = "" if self._columns.tier >= self._columns.width else self._layout.cell(record, self._columns.tier)
         if not displaced:
-            self._check(record, account)
+            self._check_dates(record)
         attributes = {} if displaced else self._columns.attributes(self._layout, record)
         return _PendingRow(record.line, account, before.strip(), displaced, attributes)
 
@@ -208,10 +206,8 @@ class _BaseReader:
         )
         return True
 
-    def _check(self, record: Record, account: str) -> None:
+    def _check_dates(self, record: Record) -> None:
         names = self._layout.names
-        if self._columns.id is not None:
-            self._check_account(record.line, names[self._columns.id], account)
         for at in self._columns.dates:
             text = self._layout.cell(record, at)
             fault = date_fault(text) if text.strip() else None
@@ -219,21 +215,6 @@ class _BaseReader:
                 self._add_problem(
                     record.line, names[at], fault, "write a date such as 2027-01-31, or leave the cell empty"
                 )
-
-    def _check_account(self, line: int, heading: str, account: str) -> None:
-        if not account.strip():
-            cure = "write the account's name"
-            self._add_problem(
-                line, heading, "the cell is empty, so nothing can be looked up by it", cure, Severity.WARNING
-            )
-            return
-        first = self._lines.setdefault(account, line)
-        if first != line:
-            both = "the rows are added up" if self.sums else "both get a tier"
-            problem = f"{shown(account)} stands in line {first} already; {both}, only the first is looked up"
-            add = f"give each account a name of its own, or add its rows up: --sum {self._measure}"
-            cure = "keep one of its rows in a directory" if self.sums else add
-            self._add_problem(line, heading, problem, cure, Severity.WARNING)
 
     def _report(self, result: RowResult, added: _PendingRow | None, *, is_first: bool) -> None:
         """Report the problems of a row; *added* is the row if it is one of several of an account."""

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 
 def directory_problems(
-    policy: PolicyData, layout: Layout, columns: Columns, records: Iterable[Record], results: Mapping[int, RowResult]
+    policy: PolicyData,
+    layout: Layout,
+    columns: Columns,
+    records: Iterable[Record],
+    results: Mapping[int, RowResult],
+    *,
+    doubled: str,
 ) -> Iterator[Problem]:
     """
     Yield the problems that a directory of accounts has with the rows that have a tier.
@@ -32,6 +38,7 @@ def directory_problems(
         columns: The columns of the file.
         records: Its rows.
         results: The results of the rows, by line.
+        doubled: A second cure of an account with several rows, if there is one.
     """
     is_added = columns.tier >= columns.width
     headings = [*layout.names, *([TIER] if is_added else [])]
@@ -50,11 +57,15 @@ def directory_problems(
     for record in records:
         result = None if record.is_blank else results[record.line]
         tier = result and (result.before if result.kept else result.tier)
-        if result and tier and not result.displaced and result.account.strip():
+        if result and tier and not result.displaced:
             cells = [layout.cell(record, at) for at in range(columns.width)] + [""] * is_added
             cells[columns.tier] = tier
             for fault in _faults(policy, reader, record.line, cells):
-                if fault.cure != ONE_ROW and fault.path != "tier":  # these are reported where rows are assigned
+                if fault.cure == ONE_ROW:
+                    problem = f"{fault.problem}; both get a tier, only the first is looked up"
+                    cure = f"give each account a name of its own{doubled}"
+                    yield Problem(layout.file, record.line, fault.path, problem, cure, Severity.WARNING)
+                elif fault.path != "tier":  # that is reported where the tier is kept
                     yield _problem(layout.file, record.line, fault, written)
 
 

@@ -8,17 +8,120 @@ on the time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
 
 from entitlements.errors import AccountError
 from entitlements.model.account import Account, Override
 from entitlements.model.display import in_words
+from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.instants import to_instant, to_timedelta
-from entitlements.model.limits import Rate
-from entitlements.model.names import MAX_RATE, nearest_or_all
-from entitlements.model.policy import PolicyData
-from entitlements.policy.overrides import read_override
+from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, NotIncluded, Rate
+from entitlements.model.names import MAX_RATE, did_you_mean, nearest_or_all
+from entitlements.model.policy import NO_LEVEL, AddOn, Feature, PolicyData
+from entitlements.model.tier import Tier, Value
+from entitlements.policy.errors import InvalidValue, any_of, shown
+from entitlements.policy.quantities import RateSize, is_duration, parse_duration, read_limit
+from entitlements.policy.sections.readable_values import value_fault
+from entitlements.policy.yaml.scalars import is_number, typed_scalar
+
+
+def read_override(policy: PolicyData, name: str, raw: object) -> object:
+    """
+    Return the value of an override of *name*, in the type of that name.
+
+    Args:
+        policy: The policy in force.
+        name: A feature, a limit or a value key.
+        raw: The written form, or a value that this function returned.
+
+    Returns:
+        True or `NOT_INCLUDED` for a switch, a level's name or `NOT_INCLUDED`, a limit's
+        size (a rate's as `RateSize`), or a configuration value.
+
+    Raises:
+        ValueError: For an unknown name and for a value that cannot be read.
+    """
+    if name in policy.limits:
+        return _read_limit(policy.limits[name], raw)
+    if name in policy.features:
+        return _read_feature(policy.features[name], raw)
+    if name in policy.keys:
+        value = _read_value(policy, name, raw)
+        if fault := next((each for each in value_fault(name, value) if each.is_error), None):
+            raise InvalidValue(fault.problem, fault.cure)
+        return value
+    if name in policy.nodes:
+        below = next(key for key in sorted(policy.keys) if key.startswith(f"{name}."))
+        raise InvalidValue("it is a group of values", f"override the keys below it, such as {below!r}")
+    known = (*policy.features, *policy.limits, *policy.keys)
+    cure = did_you_mean(name, known) or "name a feature, a limit or a value key"
+    raise InvalidValue("the policy knows no such name", cure)
+
+
+def _read_limit(limit: Limit, raw: object) -> LimitValue:
+    size = read_limit(limit, raw)
+    if isinstance(limit, Rate) and isinstance(size, int) and limit.window:
+        return RateSize(size, limit.window)
+    return size
+
+
+def _read_feature(feature: Feature, raw: object) -> bool | str | NotIncluded:
+    if raw is False or raw == NOT_INCLUDED:
+        return NOT_INCLUDED
+    if raw is True:
+        return next((level for level in feature.levels if level != NO_LEVEL), True)
+    if not feature.levels:
+        raise InvalidValue(f"{shown(raw)} is not for a switch", "write True or NOT_INCLUDED")
+    if not isinstance(raw, str) or raw not in feature.levels:
+        cure = did_you_mean(raw, feature.levels) or f"write {any_of(feature.levels)}, or NOT_INCLUDED"
+        raise InvalidValue(f"{shown(raw)} is not one of its levels", cure)
+    return str(raw)
+
+
+def _read_value(policy: PolicyData, key: str, raw: object) -> Value | NotIncluded:
+    """Return a configuration value; a text is parsed if the policy has a duration or number there."""
+    if raw == NOT_INCLUDED:
+        return NOT_INCLUDED
+    if isinstance(raw, str):
+        sources: list[Tier | AddOn] = [*policy.tiers.values(), *policy.add_ons.values()]
+        kinds = {type(source.values[key]) for source in sources if key in source.values}
+        return _parse_text(str(raw), kinds)
+    if isinstance(raw, Mapping):
+        raise InvalidValue(f"{shown(raw)} is not one value", "override each key below it")
+    return _typed(raw)
+
+
+def _parse_text(text: str, kinds: set[type]) -> Value:
+    """Return *text* as one of the types *kinds*; unchanged if str is one of them."""
+    if Decimal in kinds and is_number(text):
+        return _typed(typed_scalar(text))
+    if timedelta in kinds and (is_duration(text) or str not in kinds):
+        return parse_duration(text)
+    if str not in kinds and Decimal in kinds:
+        raise InvalidValue(f"{shown(text)} is not a number", "write one such as 99.95")
+    return text
+
+
+def _typed(raw: object) -> Value:
+    if raw is None or isinstance(raw, bool | timedelta):
+        return raw
+    if isinstance(raw, str):
+        return str(raw)
+    if isinstance(raw, int):
+        return Decimal(raw)
+    if isinstance(raw, Decimal) and raw.is_finite():
+        return raw
+    if isinstance(raw, tuple | list):
+        return tuple(_typed(item) for item in raw)
+    if isinstance(raw, Mapping):
+        return FrozenDict({str(key): _typed(item) for key, item in raw.items()})
+    exact = isinstance(raw, float) and math.isfinite(raw)
+    cure = f"write Decimal('{raw}')" if exact else "write a bool, str, number, timedelta or list"
+    raise InvalidValue(f"{shown(raw)} is not a configuration value", cure)
 
 
 def bind(policy: PolicyData, account: Account) -> Account:

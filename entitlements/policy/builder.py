@@ -12,21 +12,19 @@ from entitlements.model.instants import MICROSECOND
 from entitlements.model.limits import Allocation, Limit, NotIncluded, OnOutage, Quota, Rate
 from entitlements.model.policy import AddOn, Feature, PolicyData
 from entitlements.policy.consistency import check_document, check_usage
-from entitlements.policy.context import BuildContext
 from entitlements.policy.inheritance import resolve_tiers
 from entitlements.policy.parts import PartReader, TierPart
 from entitlements.policy.report import Report
 from entitlements.policy.schema_models import AddOnShape, AllocationShape, Document, QuotaShape, RateShape
 from entitlements.policy.sections.assignment import read_assignment
-from entitlements.policy.sections.readable_values import check_readable_values
+from entitlements.policy.sections.readable_values import check_readable_values, check_transitions
 from entitlements.policy.sections.routes import read_routes
 from entitlements.policy.sections.segmentations import read_segmentations
 from entitlements.policy.sections.services import read_services, service_features, with_services
-from entitlements.policy.sections.transitions import check_transitions
 from entitlements.policy.size_limits import check_size
 from entitlements.policy.tier_warnings import check_tiers
 from entitlements.policy.validation import validate
-from entitlements.policy.vocabulary import collect_vocabulary
+from entitlements.policy.vocabulary import BuildContext, collect_vocabulary
 from entitlements.policy.yaml.tree import Branch, Path
 
 P = TypeVar("P", bound=PolicyData)

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator
 from entitlements.model.limits import NOT_INCLUDED, Algorithm
 from entitlements.model.names import MAX_NAME, check_id
 from entitlements.model.policy import NO_LEVEL, nodes_above
-from entitlements.policy.context import BuildContext
 from entitlements.policy.errors import InvalidValue, shown
 from entitlements.policy.parts import TierPart
 from entitlements.policy.schema_models import RateShape, TierShape
-from entitlements.policy.vocabulary import SECTIONS
+from entitlements.policy.vocabulary import SECTIONS, BuildContext
 from entitlements.policy.yaml.tree import Branch, Items, Leaf, Path, keys_of, node_at
 
 UNKNOWN_ACCOUNT_WORDS = ("deny", "raise")

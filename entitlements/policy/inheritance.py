@@ -11,11 +11,11 @@ from entitlements.model.instants import MICROSECOND
 from entitlements.model.limits import LimitValue, NotIncluded
 from entitlements.model.policy import nodes_above
 from entitlements.model.tier import Tier, TrialTerms
-from entitlements.policy.context import BuildContext
 from entitlements.policy.parts import TierPart
 from entitlements.policy.schema_models import Document, TierShape, TrialShape
 from entitlements.policy.size_limits import MAX_EXTENDS
 from entitlements.policy.values import overlay
+from entitlements.policy.vocabulary import BuildContext
 
 V = TypeVar("V")
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, NotIncluded
 from entitlements.model.tier import Value
-from entitlements.policy.context import BuildContext
 from entitlements.policy.errors import InvalidValue, shown
 from entitlements.policy.quantities import read_size, window_in_words
 from entitlements.policy.schema_models import AddOnShape, TierShape
 from entitlements.policy.values import read_values
+from entitlements.policy.vocabulary import BuildContext
 from entitlements.policy.yaml.tree import Path, node_at
 
 

@@ -13,28 +13,18 @@ from pydantic import Field, StringConstraints
 
 from entitlements.model.limits import Algorithm, Mode, OnOutage
 from entitlements.model.names import MAX_RATE
-from entitlements.policy.schema_fields import (
-    Duration,
-    LevelNames,
-    Name,
-    Shape,
-    SizeField,
-    Text,
-    UniqueNames,
-    UniqueTexts,
-    ValueField,
-    VersionField,
-)
+from entitlements.policy import schema_fields as fields
+from entitlements.policy.schema_fields import Shape
 from entitlements.policy.schema_tiering import AssignmentShape, SegmentationShape, ServicesShape
 
 
 class Head(Shape):
     """Version of the policy, and settings for all accounts."""
 
-    version: VersionField | None = None
+    version: fields.VersionField | None = None
     """Required: the version of the policy; every decision carries it."""
 
-    unknown_account: Name = "deny"
+    unknown_account: fields.Name = "deny"
     """deny, raise, or the tier that unknown accounts get."""
 
     currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")] = "USD"
@@ -45,7 +35,7 @@ class _LimitShape(Shape):
     about: str = ""
     """One sentence for people."""
 
-    deadline: Duration | None = None
+    deadline: fields.Duration | None = None
     """Longest time that a decision waits for the store."""
 
     mode: Annotated[Mode, Field(strict=False)] = Mode.ENFORCE
@@ -56,7 +46,7 @@ class RateShape(_LimitShape):
     """Limit of units in a window of time; the window is part of the sizes."""
 
     kind: Literal["rate"]
-    unit: Text = "request"
+    unit: fields.Text = "request"
     """One unit's name, for people."""
 
     algorithm: Annotated[Algorithm, Field(strict=False)] = Algorithm.SLIDING
@@ -65,7 +55,7 @@ class RateShape(_LimitShape):
     burst: int | None = Field(None, ge=1, le=MAX_RATE)
     """Capacity of a token bucket; default: the rate."""
 
-    per: Name | None = None
+    per: fields.Name | None = None
     """Counts separately for each of these, such as ip, in addition to the account's own limits."""
 
     on_outage: Annotated[OnOutage, Field(strict=False)] = OnOutage.LOCAL
@@ -76,7 +66,7 @@ class QuotaShape(_LimitShape):
     """Limit of units in a period."""
 
     kind: Literal["quota"]
-    unit: Text = "unit"
+    unit: fields.Text = "unit"
     """One unit's name, for people."""
 
     period: Literal["month"] = "month"
@@ -90,7 +80,7 @@ class AllocationShape(_LimitShape):
     """Limit of units held at the same time, until they are released."""
 
     kind: Literal["allocation"]
-    unit: Text = "unit"
+    unit: fields.Text = "unit"
     """One unit's name, for people; byte allows sizes such as 10 GB."""
 
     on_outage: Literal["allow", "deny"] = "deny"
@@ -103,27 +93,27 @@ LimitDefinition = Annotated[RateShape | QuotaShape | AllocationShape, Field(disc
 class TrialShape(Shape):
     """Terms of a trial plan."""
 
-    of: Duration
+    of: fields.Duration
     """Default length of the trial."""
 
-    shortest: Duration | None = Field(None, alias="from")
+    shortest: fields.Duration | None = Field(None, alias="from")
     """Shortest length; default: `of`."""
 
-    longest: Duration | None = Field(None, alias="to")
+    longest: fields.Duration | None = Field(None, alias="to")
     """Longest length; default: `of`."""
 
-    then: Name
+    then: fields.Name
     """The tier of the account when the trial ends."""
 
 
 class _Bundle(Shape):
-    features: UniqueNames = Field([])
+    features: fields.UniqueNames = Field([])
     """Switches that are on."""
 
-    levels: dict[Name, Name] = Field({})
+    levels: dict[fields.Name, fields.Name] = Field({})
     """The level of each feature with levels."""
 
-    values: dict[str, ValueField] = Field({})
+    values: dict[str, fields.ValueField] = Field({})
     """Configuration values: booleans, numbers, durations, texts, lists and mappings. {no-commitment: text} is no promise; not-included drops an inherited value."""
 
 
@@ -133,19 +123,19 @@ class TierShape(_Bundle):
     rank: Annotated[int, Field(ge=0)] | None = None
     """Required, in one of the files; a higher rank is a higher tier."""
 
-    name: Text | None = None
+    name: fields.Text | None = None
     """Name for people; default: the id."""
 
-    aliases: UniqueTexts = Field([])
+    aliases: fields.UniqueTexts = Field([])
     """Other ids that accounts may carry."""
 
-    extends: Name | None = None
+    extends: fields.Name | None = None
     """The parent: features add up; levels, limits and values replace. Not inherited: name, aliases, rank, trial."""
 
-    without: UniqueNames = Field([])
+    without: fields.UniqueNames = Field([])
     """Inherited names to drop: features, limits, value keys or whole groups of values."""
 
-    limits: dict[Name, SizeField] = Field({})
+    limits: dict[fields.Name, fields.SizeField] = Field({})
     """The size of each limit; one that is left out is not included."""
 
     trial: TrialShape | None = None
@@ -158,32 +148,32 @@ class AddOnShape(_Bundle):
     about: str = ""
     """One sentence for people."""
 
-    tiers: UniqueNames = Field([])
+    tiers: fields.UniqueNames = Field([])
     """The tiers whose accounts can buy it; default: all."""
 
-    limits: dict[Name, SizeField] = Field({})
+    limits: dict[fields.Name, fields.SizeField] = Field({})
     """Units added for each one bought."""
 
-    price: Text | None = None
+    price: fields.Text | None = None
     """Price as a text: 500 per year."""
 
 
 class RouteShape(Shape):
     """One rule: requests that match need these features, and consume these units."""
 
-    path: Text | None = None
+    path: fields.Text | None = None
     """A path template, such as /v1/leads/{id}; only the last rule, the default, may leave it out."""
 
-    methods: UniqueTexts = Field([])
+    methods: fields.UniqueTexts = Field([])
     """HTTP methods in capital letters; default: all."""
 
-    requires: UniqueTexts = Field([])
+    requires: fields.UniqueTexts = Field([])
     """Features, feature:level or limits that the account must have."""
 
-    consumes: dict[Name, Annotated[int, Field(ge=1)]] = Field({})
+    consumes: dict[fields.Name, Annotated[int, Field(ge=1)]] = Field({})
     """Units of each limit for one request."""
 
-    messages: dict[Name, Annotated[int, Field(ge=1)]] = Field({})
+    messages: dict[fields.Name, Annotated[int, Field(ge=1)]] = Field({})
     """Units of each limit for one message received on a websocket."""
 
     exempt: bool = False
@@ -196,19 +186,19 @@ class Document(Shape):
     policy: Head = Head.model_validate({})
     """Version of the policy, and settings for all accounts."""
 
-    features: dict[Name, Text] = Field({})
+    features: dict[fields.Name, fields.Text] = Field({})
     """Switches, each with one sentence about it."""
 
-    levels: dict[Name, LevelNames] = Field({})
+    levels: dict[fields.Name, fields.LevelNames] = Field({})
     """Features in ordered levels, lowest first; a level `none` counts as not included."""
 
-    limits: dict[Name, LimitDefinition] = Field({})
+    limits: dict[fields.Name, LimitDefinition] = Field({})
     """Definition of each limit; the sizes are part of the tiers."""
 
-    tiers: dict[Name, TierShape] = Field({})
+    tiers: dict[fields.Name, TierShape] = Field({})
     """The contents of each tier."""
 
-    add_ons: dict[Name, AddOnShape] = Field({})
+    add_ons: dict[fields.Name, AddOnShape] = Field({})
     """Bundles that accounts can buy on top of a tier."""
 
     assignment: AssignmentShape | None = None
@@ -220,5 +210,5 @@ class Document(Shape):
     services: ServicesShape | None = None
     """Services given to accounts."""
 
-    segmentations: dict[Name, SegmentationShape] = Field({})
+    segmentations: dict[fields.Name, SegmentationShape] = Field({})
     """Ways to divide all accounts into segments."""

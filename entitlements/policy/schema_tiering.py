@@ -7,17 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from entitlements.model.criteria import CriterionKind
-from entitlements.policy.schema_fields import (
-    ConditionField,
-    Name,
-    Number,
-    ScalarField,
-    Shape,
-    Test,
-    Text,
-    Times,
-    UniqueTexts,
-)
+from entitlements.policy import schema_fields as fields
+from entitlements.policy.schema_fields import Shape
 
 
 class CriterionShape(Shape):
@@ -26,16 +17,16 @@ class CriterionShape(Shape):
     kind: Annotated[CriterionKind, Field(strict=False)] | None = None
     """Required: amount (money), count (whole numbers), word, or flag (yes and no)."""
 
-    attributes: UniqueTexts = Field([])
+    attributes: fields.UniqueTexts = Field([])
     """Other attributes of an account that may hold it, besides the one with its name."""
 
-    least: Number | None = None
+    least: fields.Number | None = None
     """Smallest plausible value; a smaller one is reported and ignored."""
 
-    most: Number | None = None
+    most: fields.Number | None = None
     """Largest plausible value; a larger one is reported and ignored."""
 
-    missing: ScalarField | None = None
+    missing: fields.ScalarField | None = None
     """Value of an account that has none."""
 
     decimal_comma: bool = Field(False, alias="decimal-comma")
@@ -48,13 +39,13 @@ class CriterionShape(Shape):
 class RuleShape(Shape):
     """One rule: accounts that meet `when` belong in `tier`."""
 
-    name: Name | None = None
+    name: fields.Name | None = None
     """Name of the rule; default: the tier."""
 
-    tier: Name | None = None
+    tier: fields.Name | None = None
     """Required: the tier."""
 
-    when: ConditionField | None = None
+    when: fields.ConditionField | None = None
     """The condition; without one, every account fits."""
 
     precedence: bool = False
@@ -64,35 +55,35 @@ class RuleShape(Shape):
 class AssignmentShape(Shape):
     """Rules that assign a tier to an account: criteria, ordered rules, signals."""
 
-    binding: Name | None = None
+    binding: fields.Name | None = None
     """Required: the criterion that decides; the others are signals."""
 
-    criteria: dict[Name, CriterionShape] = Field({})
+    criteria: dict[fields.Name, CriterionShape] = Field({})
     """Facts about accounts."""
 
     rules: list[RuleShape] = Field([])
     """In order: the first rule that fits decides."""
 
-    signals: dict[Name, dict[Name, Test]] = Field({})
+    signals: dict[fields.Name, dict[fields.Name, fields.Test]] = Field({})
     """Criteria that vote: the tiers of each, with the values that vote for the tier."""
 
 
 class ServiceShape(Shape):
     """One service for customers; it is also the feature `service.<id>`."""
 
-    name: Text | None = None
+    name: fields.Text | None = None
     """Name for people; default: the id."""
 
-    about: Text | None = None
+    about: fields.Text | None = None
     """Required: one sentence for people."""
 
-    cost: Number | None = None
+    cost: fields.Number | None = None
     """Cost of one delivery, in the policy's currency."""
 
-    margin: Number | None = None
+    margin: fields.Number | None = None
     """Mark-up on cost: 0.3 is cost times 1.3; default: the margin of all services."""
 
-    times: Times | None = None
+    times: fields.Times | None = None
     """Times per year if no tier says otherwise."""
 
     self_service: bool = Field(False, alias="self-service")
@@ -102,35 +93,35 @@ class ServiceShape(Shape):
 class ServicesShape(Shape):
     """Services given to accounts: the catalogue, the allotment to tiers, the costs."""
 
-    catalogue: dict[Name, ServiceShape] = Field({})
+    catalogue: dict[fields.Name, ServiceShape] = Field({})
     """The services by id."""
 
-    variants: dict[Name, dict[Name, dict[Name, Times]]] = Field({})
+    variants: dict[fields.Name, dict[fields.Name, dict[fields.Name, fields.Times]]] = Field({})
     """Allotments: the services of each tier, with times per year."""
 
-    variant: Name | None = None
+    variant: fields.Name | None = None
     """The variant in force; not needed if there is only one."""
 
-    margin: Number | None = None
+    margin: fields.Number | None = None
     """Mark-up of services without their own."""
 
-    against: Name | None = None
+    against: fields.Name | None = None
     """The criterion that the cost is compared with; default: the binding criterion of assignment."""
 
-    over: Number | None = None
+    over: fields.Number | None = None
     """Above this percentage of the criterion an account is over-serviced."""
 
-    under: Number | None = None
+    under: fields.Number | None = None
     """Below this percentage of the criterion an account is under-serviced."""
 
 
 class CutShape(Shape):
     """One segment: accounts whose share of the total begins below a percentage belong in `tier`."""
 
-    tier: Name | None = None
+    tier: fields.Name | None = None
     """Required: the tier."""
 
-    below: Number | None = None
+    below: fields.Number | None = None
     """The percentage; the last cut has none and takes the remaining accounts."""
 
 
@@ -140,7 +131,7 @@ class SegmentationShape(Shape):
     about: str = ""
     """One sentence for people."""
 
-    share_of: Name | None = Field(None, alias="share-of")
+    share_of: fields.Name | None = Field(None, alias="share-of")
     """The criterion whose total is divided."""
 
     cuts: list[CutShape] = Field([])

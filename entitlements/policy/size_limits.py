@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from entitlements.errors import PolicyError
-from entitlements.policy.context import BuildContext
 from entitlements.policy.errors import InvalidValue
 from entitlements.policy.parts import TierPart
+from entitlements.policy.vocabulary import BuildContext
 from entitlements.policy.yaml.tree import MAX_NODES
 
 MAX_FILES: Final = 1000

@@ -14,12 +14,11 @@ from entitlements.model.display import in_words
 from entitlements.model.limits import NOT_INCLUDED, Unlimited
 from entitlements.model.policy import NO_LEVEL
 from entitlements.model.tier import Tier
-from entitlements.policy.context import BuildContext
 from entitlements.policy.inheritance import lineage
 from entitlements.policy.parts import TierPart
 from entitlements.policy.report import Report
 from entitlements.policy.schema_models import Document
-from entitlements.policy.vocabulary import SECTIONS
+from entitlements.policy.vocabulary import SECTIONS, BuildContext
 from entitlements.policy.yaml.tree import Path
 
 _ACCESS = "-access"

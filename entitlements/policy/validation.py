@@ -1,20 +1,25 @@
 """
-Validation of the tree against the schema models.
+Validation of the tree against the schema models, and messages for pydantic's errors.
 
-Parts that are not valid are reported and removed, so that the rest of the policy is still
-checked.
+Parts that are not valid are reported, each with a problem and a cure, and removed, so that
+the rest of the policy is still checked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import re
+from collections.abc import Callable, Iterator
+from types import UnionType
+from typing import Any, get_args
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
-from entitlements.policy.pydantic_messages import message, path_of
+from entitlements.model.names import NAME_CURE, did_you_mean
+from entitlements.policy.errors import InvalidValue, MissingValue, any_of, shown
 from entitlements.policy.report import Report
-from entitlements.policy.schema_models import Document
+from entitlements.policy.schema_fields import Shape
+from entitlements.policy.schema_models import AllocationShape, Document, QuotaShape, RateShape
 from entitlements.policy.yaml.tree import Branch, Items, Leaf, Node, Path, to_data
 
 _MAX_ROUNDS = 20  # a removal may make the mapping around it invalid, which the next round removes
@@ -75,3 +80,165 @@ def _contains(parent: Any, step: str | int) -> bool:
     if isinstance(parent, dict):
         return step in parent
     return isinstance(parent, list) and isinstance(step, int) and step < len(parent)
+
+
+_KINDS: dict[str, type[Shape]] = {"rate": RateShape, "quota": QuotaShape, "allocation": AllocationShape}
+_ONLY_RATES = {
+    "per": "only a rate can be kept per something",
+    "burst": "only a rate, a token bucket, has a burst",
+    "algorithm": "only a rate has an algorithm",
+}
+_WINDOWS = {"week": "7 days", **{each: each for each in ("second", "minute", "hour", "day")}}
+"""The window of a rate for periods that quotas do not have."""
+
+_TEXT_CURES = {
+    "price": "write it in words, such as 500 per year",
+    "version": "quote it",
+    "unit": "write one unit's name",
+}
+
+
+def path_of(error: ErrorDetails) -> Path:
+    """Return the path in the file, without the limit's kind and the key marks that pydantic adds."""
+    loc = tuple(step for step in error["loc"] if step != "[key]")
+    in_definition = loc[0] == "limits" and len(loc) > 2 and loc[2] in _KINDS
+    return loc[:2] + loc[3:] if in_definition else loc
+
+
+def message(error: ErrorDetails) -> InvalidValue:
+    """Return the problem of a validation error and its cure."""
+    known = _MESSAGES.get(error["type"])
+    if known is None:
+        problem = f"{shown(error['input'])} does not fit: {error['msg'].lower()}"
+        return InvalidValue(problem, "see the JSON Schema of policies")
+    return known if isinstance(known, InvalidValue) else known(error)
+
+
+def _unknown_key(error: ErrorDetails) -> InvalidValue:
+    path = path_of(error)
+    key = str(path[-1])
+    if path[0] == "limits" and key in _ONLY_RATES:
+        return InvalidValue(f"{key} on a limit that is no rate: {_ONLY_RATES[key]}", "leave it out")
+    kind = str(error["loc"][2]) if len(error["loc"]) > 2 else ""
+    fields = _model_at(path[:-1], kind).model_fields
+    keys = [field.alias or name for name, field in fields.items()]
+    return InvalidValue(f"unknown key {shown(key)}", _choose_from(key, keys))
+
+
+def _model_at(path: Path, kind: str) -> type[Shape]:
+    """Return the model of the mapping at *path*; *kind* is that of the limit that contains it."""
+    if path[:1] == ("limits",):
+        return _KINDS.get(kind, Shape)
+    model: type[Shape] = Document
+    annotation: Any = Document
+    for step in path:  # from a model to its field, from a list or mapping to its entries
+        annotation = model.model_fields[str(step)].annotation if annotation is model else get_args(annotation)[-1]
+        if isinstance(annotation, UnionType):
+            annotation, _none = get_args(annotation)
+        if isinstance(annotation, type):
+            model = annotation
+    return model
+
+
+def _choose_from(word: object, known: list[str]) -> str:
+    return did_you_mean(word, known) or f"write {any_of(known)}"
+
+
+def _not_a_text(error: ErrorDetails) -> InvalidValue:
+    path = path_of(error)
+    cure = _TEXT_CURES.get(str(path[-1]), "write a text, in quotes if it looks like something else")
+    if path[0] == "features" and len(path) == 2:
+        cure = "write one sentence about it"
+    return InvalidValue(f"{shown(error['input'])} is not a text", cure)
+
+
+def _not_a_list(error: ErrorDetails) -> InvalidValue:
+    path = path_of(error)
+    example = "[none, basic, full], lowest first" if path[0] == "levels" else "[one, another]"
+    return InvalidValue(f"{shown(error['input'])} is not a list", f"write a list, such as {example}")
+
+
+def _not_a_mapping(error: ErrorDetails) -> InvalidValue:
+    path = path_of(error)
+    cure = "write `key: value` pairs below it"
+    if path[0] == "limits" and len(path) == 2:
+        cure = "write how it is counted: {kind: rate}, {kind: quota} or {kind: allocation}"
+    return InvalidValue(f"{shown(error['input'])} is not a mapping", cure)
+
+
+def _not_an_int(error: ErrorDetails) -> InvalidValue:
+    return InvalidValue(f"{shown(error['input'])} is not a whole number", "write one, such as 10")
+
+
+def _out_of_range(error: ErrorDetails) -> InvalidValue:
+    ((bound, figure),) = error["ctx"].items()
+    side, direction = ("below", "more") if bound == "ge" else ("above", "less")
+    return InvalidValue(f"{shown(error['input'])} is {side} {figure}", f"write {figure} or {direction}")
+
+
+def _not_a_name(error: ErrorDetails) -> InvalidValue:
+    path = path_of(error)
+    value = str(error["input"])
+    if path[-1] == "currency":
+        return InvalidValue(f"{shown(value)} is not a currency", "write three capital letters, such as USD")
+    feature, colon, level = value.partition(":")
+    if colon and "features" in path[2:3]:
+        cure = f"write it under levels, as {feature.strip()}: {level.strip()}"
+        return InvalidValue(f"{shown(value)} asks for a level", cure)
+    better = re.sub("[^A-Za-z0-9._-]+", "-", value[:40]).strip("-.")
+    cure = f"{NAME_CURE}{f', such as {better!r}' if better else ''}"
+    return InvalidValue(f"{shown(value)} is not a name", cure)
+
+
+def _not_a_choice(error: ErrorDetails) -> InvalidValue:
+    path = path_of(error)
+    value = error["input"]
+    if path[-1] == "on_outage" and value == "local":
+        return InvalidValue("only a rate can go on locally while the store is gone", "write allow or deny")
+    if path[-1] == "period":
+        window = _WINDOWS.get(str(value))
+        rate = f"write kind: rate, and sizes such as '100 per {window}'" if window else "nothing is counted for longer"
+        return InvalidValue(f"{shown(value)} is not a period that quotas have", f"write month; {rate}")
+    choices = re.findall("'([^']*)'", error["ctx"]["expected"])
+    return InvalidValue(f"{shown(value)} is not one of its words", _choose_from(value, choices))
+
+
+def _not_a_kind(error: ErrorDetails) -> InvalidValue:
+    kind = error["ctx"]["tag"]
+    return InvalidValue(f"{shown(kind)} is not a kind of limit", _choose_from(kind, list(_KINDS)))
+
+
+def _missing_key(error: ErrorDetails) -> InvalidValue:
+    key = str(path_of(error)[-1])
+    examples = {"of": "of: 14 days", "then": "then: <the tier that remains>"}
+    return MissingValue(f"{key} is missing", f"write {examples.get(key, key)}")
+
+
+def _raised(error: ErrorDetails) -> InvalidValue:
+    """Return the error that one of our own validators raised."""
+    raised = error["ctx"]["error"]
+    return raised if isinstance(raised, InvalidValue) else InvalidValue(str(raised), "correct it")
+
+
+_MESSAGES: dict[str, InvalidValue | Callable[[ErrorDetails], InvalidValue]] = {
+    "extra_forbidden": _unknown_key,
+    "string_type": _not_a_text,
+    "list_type": _not_a_list,
+    "dict_type": _not_a_mapping,
+    "model_type": _not_a_mapping,
+    "model_attributes_type": _not_a_mapping,
+    "int_type": _not_an_int,
+    "greater_than_equal": _out_of_range,
+    "less_than_equal": _out_of_range,
+    "string_pattern_mismatch": _not_a_name,
+    "too_short": MissingValue(
+        "has fewer than two levels", "write two or more, lowest first, or a switch under features"
+    ),
+    "string_too_short": InvalidValue("an empty text says nothing", "write something, or leave the key out"),
+    "literal_error": _not_a_choice,
+    "enum": _not_a_choice,
+    "union_tag_not_found": MissingValue("the limit has no kind", "write kind: rate, kind: quota or kind: allocation"),
+    "union_tag_invalid": _not_a_kind,
+    "missing": _missing_key,
+    "value_error": _raised,
+}

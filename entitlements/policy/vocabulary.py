@@ -1,4 +1,4 @@
-"""Names that a policy defines, and errors for names that it does not."""
+"""Names that a policy defines, errors for names that it does not, and the context of a build that has them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Final
 from entitlements.model.names import similar
 from entitlements.model.services import PREFIX
 from entitlements.policy.errors import InvalidValue, MissingValue
+from entitlements.policy.report import Report
 from entitlements.policy.schema_models import Document
-from entitlements.policy.yaml.tree import Branch, keys_of
+from entitlements.policy.yaml.tree import Branch, Path, keys_of
 
 SECTIONS: Final = {"features": "feature", "levels": "feature with levels", "limits": "limit"}
 """Section that defines names -> noun for one of its entries."""
@@ -108,3 +109,26 @@ def collect_vocabulary(root: Branch, document: Document) -> Vocabulary:
         frozenset(services),
         Speller(),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class BuildContext:
+    """
+    One policy while it is built.
+
+    Args:
+        root: The tree of all files.
+        document: The parts of the tree that fit the schema models.
+        vocabulary: The names that the files define.
+        report: Collects the problems.
+    """
+
+    root: Branch
+    document: Document
+    vocabulary: Vocabulary
+    report: Report
+
+    def check_tier(self, path: Path, name: str) -> None:
+        """Report *name* at *path* unless it is the id of a tier."""
+        if error := self.vocabulary.unknown_tier(name):
+            self.report.add(path, error)

@@ -26,32 +26,10 @@ _DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?"
 _NUMBER = re.compile(rf"(?P<minus>-)?(?P<digits>{_DIGITS})|\((?P<owed>{_DIGITS})\)")
 _CURRENCY = re.compile(r"[$€£¥]|\b[A-Z]{3}\b")
 _SIGNS = {
-    "€": ("EUR",),
-    "£": ("GBP",),
-    "¥": ("JPY", "CNY"),
-    "$": (
-        "USD",
-        "AUD",
-        "BBD",
-        "BMD",
-        "BND",
-        "BSD",
-        "BZD",
-        "CAD",
-        "FJD",
-        "GYD",
-        "HKD",
-        "JMD",
-        "LRD",
-        "NAD",
-        "NZD",
-        "SBD",
-        "SGD",
-        "SRD",
-        "TTD",
-        "TWD",
-        "XCD",
-    ),
+    "€": "EUR",
+    "£": "GBP",
+    "¥": "JPY CNY",
+    "$": "USD AUD BBD BMD BND BSD BZD CAD FJD GYD HKD JMD LRD NAD NZD SBD SGD SRD TTD TWD XCD",
 }
 """The currencies that a sign may stand for."""
 
@@ -244,7 +222,7 @@ def _check_currency(raw: object, currency: str | None) -> None:
     """Raise `ValueError` for an amount in another currency; a dollar sign stands for any dollar, and for nothing else."""
     sign = _CURRENCY.search(raw) if isinstance(raw, str) and currency else None
     if sign and currency and not _is_currency(sign[0], currency):
-        meant = "dollars" if sign[0] == "$" else _SIGNS.get(sign[0], sign)[0]
+        meant = "dollars" if sign[0] == "$" else _SIGNS.get(sign[0], sign[0])[:3]
         raise ValueError(f"{_shown(raw)} is in {meant}, the policy counts in {currency}; convert it")
 
 
@@ -255,7 +233,7 @@ def _check_stated(raw: object, stated: str | None, currency: str | None) -> None
 
 
 def _is_currency(written: str, currency: str) -> bool:
-    return currency in _SIGNS.get(written, (written.upper(),))
+    return currency in _SIGNS.get(written, written.upper()).split()
 
 
 def _parsed_number(text: str, *, money: bool) -> Decimal | None:

@@ -25,23 +25,12 @@ from entitlements.model.policy import PolicyData
 from entitlements.model.resolution import resolution_of
 from entitlements.model.tier import Tier
 from entitlements.rules.resolve import resolve
+from entitlements.tiering import triggers
 from entitlements.tiering.assignment import Assignment, assign
 from entitlements.tiering.numbers import as_number
 from entitlements.tiering.preview import own_tier, without_trial
 from entitlements.tiering.terms import Terms, terms_of
-from entitlements.tiering.triggers import (
-    Action,
-    Cause,
-    FeatureRequest,
-    MeasuredUsage,
-    Trigger,
-    criterion_triggers,
-    event_triggers,
-    request_triggers,
-    revenue_triggers,
-    scheduled_triggers,
-    usage_triggers,
-)
+from entitlements.tiering.triggers import Action, Cause, FeatureRequest, MeasuredUsage, Trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +129,12 @@ def review(
     terms = terms_of(resolution_of(contract).values)
     assignment = assign(policy, account)
     found = [
-        *event_triggers(terms, names),
-        *scheduled_triggers(policy, own, account, now),
-        *usage_triggers(terms, entitlements, measured or MeasuredUsage(), now),
-        *request_triggers(contract, own, requests),
-        *criterion_triggers(terms, assignment.criteria),
-        *revenue_triggers(policy, own, assignment),
+        *triggers.event_triggers(terms, names),
+        *triggers.scheduled_triggers(policy, own, account, now),
+        *triggers.usage_triggers(terms, entitlements, measured or MeasuredUsage(), now),
+        *triggers.request_triggers(contract, own, requests),
+        *triggers.criterion_triggers(terms, assignment.criteria),
+        *triggers.revenue_triggers(policy, own, assignment),
     ]
     action, to = _choose_action(policy, own, terms, assignment, found)
     return Review(

@@ -17,9 +17,8 @@ from entitlements.model.entitlements import Entitlements
 from entitlements.model.instants import check_moment, to_datetime, to_timedelta
 from entitlements.model.limits import NOT_INCLUDED
 from entitlements.model.resolution import resolution_of
-from entitlements.tiering.sla_values import NODE, SUPPORT_HOURS, priorities_in, sla_faults
+from entitlements.tiering.sla_values import CLOCK, NODE, SUPPORT_HOURS, Zones, priorities_in, sla_faults, support_clock
 from entitlements.tiering.support_clock import Span, SupportClock
-from entitlements.tiering.support_hours import CLOCK, Zones, support_clock
 from entitlements.tiering.value_faults import require_readable
 
 __all__ = ["Commitment", "Pause", "Progress", "ServiceLevel", "Ticket", "priorities", "service_level"]

@@ -107,8 +107,9 @@ def terms_of(values: Mapping[str, Any]) -> Terms:
     Raises:
         ValueError: With `key: problem; cure`, for the first invalid value.
     """
-    for key, problem, cure in term_problems(values):
-        raise ValueError(f"{key}: {problem}; {cure}")
+    for fault in term_faults(values):
+        if fault.is_error:
+            raise ValueError(f"{fault.key}: {fault.problem}; {fault.cure}")
     own = {key.removeprefix(f"{NODE}."): value for key, value in values.items() if key.startswith(f"{NODE}.")}
     return Terms(
         own.get("notice") or timedelta(),
@@ -123,28 +124,22 @@ def terms_of(values: Mapping[str, Any]) -> Terms:
     )
 
 
-def term_problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield the key, problem and cure of each invalid value."""
+def term_faults(values: Mapping[str, Any]) -> Iterator[ValueFault]:
+    """Yield the faults of the terms in *values*; a key that is no term, nor a misspelt one, is a text for people."""
+    known = [pattern for patterns, _, _ in _KINDS for pattern in patterns]
     for key, value in values.items():
         name = key.removeprefix(f"{NODE}.")
         if name == key:
             continue
         for patterns, kind, cure in _KINDS:
             if any(fnmatchcase(name, pattern) for pattern in patterns) and not _fits(value, kind):
-                yield key, f"{_shown(value)} is not what it should be", cure
+                yield ValueFault(key, f"{_shown(value)} is not what it should be", cure)
+        if misspelt(name, known) and not any(fnmatchcase(name, pattern) for pattern in known):
+            yield unknown_key(key, name, known, "the transition terms")
     for share in ("exceeded", "underused"):
         months, of = (values.get(f"{NODE}.{share}.{word}") for word in ("months", "of"))
         if _is_whole(months) and _is_whole(of) and months > of:  # type: ignore[operator]
-            yield f"{NODE}.{share}.months", f"{months} of {of} months cannot be", "exchange the two"
-
-
-def unknown_terms(values: Mapping[str, Any]) -> Iterator[ValueFault]:
-    """Yield the faults of keys below `transition` that are misspelt terms; others are texts for people."""
-    known = [pattern for patterns, _, _ in _KINDS for pattern in patterns]
-    for key in values:
-        name = key.removeprefix(f"{NODE}.")
-        if name != key and misspelt(name, known) and not any(fnmatchcase(name, pattern) for pattern in known):
-            yield unknown_key(key, name, known, "the transition terms")
+            yield ValueFault(f"{NODE}.{share}.months", f"{months} of {of} months cannot be", "exchange the two")
 
 
 def _upgrade(own: Mapping[str, Any]) -> Upgrade:

@@ -134,7 +134,7 @@ def test_rows_of_one_account_are_added_up_by_option_alone(run_command):
     assert "or add its rows up: --sum arr" in err
     assert 0 == code
     assert ["high", "1", "60,000"] == added.splitlines()[1].split()[:3]
-    assert "the rows are added up, only the first is looked up" in told
+    assert "only the first is looked up; give each account a name of its own\n" in told
     assert ["A,30000,high", "A,30000,high"] == Path("out.csv").read_text().splitlines()[1:]
 
 

@@ -9,19 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entitlements.cli.crm.options import (
-    REASON_COLUMN,
-    TIER_COLUMN,
-    ByOption,
-    ColumnOption,
-    DecimalCommaOption,
-    EncodingOption,
-    FileOptions,
-    LabelsOption,
-    SeparatorOption,
-    assignment_rules,
-    open_crm_policy,
-)
+from entitlements.cli.crm import options as shared
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
 from entitlements.cli.options import JsonOption, PolicyOption
 
@@ -39,8 +27,8 @@ def assign(
         str | None, typer.Option("--output", "-o", metavar="CSV", help="The file to write. Default: none is written.")
     ] = None,
     policy: PolicyOption = None,
-    by: ByOption = None,
-    labels: LabelsOption = False,
+    by: shared.ByOption = None,
+    labels: shared.LabelsOption = False,
     explain: Annotated[bool, typer.Option("--explain", help="Write the reason into a column of its own.")] = False,
     sort: Annotated[bool, typer.Option("--sort", help="Group the accounts by tier, the largest first.")] = False,
     old: Annotated[
@@ -48,11 +36,13 @@ def assign(
         typer.Option("--diff", metavar="OLD", help="List the accounts that moved since this file was written."),
     ] = None,
     id: Annotated[str | None, typer.Option("--id", metavar="HEADING", help="The column of the accounts' ids.")] = None,
-    tier_column: Annotated[str, typer.Option("--tier-column", metavar="HEADING", help="The tier's.")] = TIER_COLUMN,
+    tier_column: Annotated[
+        str, typer.Option("--tier-column", metavar="HEADING", help="The tier's.")
+    ] = shared.TIER_COLUMN,
     reason_column: Annotated[
         str, typer.Option("--reason-column", metavar="HEADING", help="The reason's, with --explain.")
-    ] = REASON_COLUMN,
-    column: ColumnOption = None,
+    ] = shared.REASON_COLUMN,
+    column: shared.ColumnOption = None,
     ignore: Annotated[
         list[str] | None,
         typer.Option(
@@ -65,9 +55,9 @@ def assign(
             "--sum", metavar="CRITERION", help="Add up the rows of one account, such as arr; may be repeated."
         ),
     ] = None,
-    decimal_comma: DecimalCommaOption = False,
-    encoding: EncodingOption = None,
-    separator: SeparatorOption = None,
+    decimal_comma: shared.DecimalCommaOption = False,
+    encoding: shared.EncodingOption = None,
+    separator: shared.SeparatorOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """
@@ -82,8 +72,8 @@ def assign(
     from entitlements.cli.crm.report import write_report
     from entitlements.crm import WriteOptions, write
 
-    loaded = open_crm_policy(policy, decimal_comma=decimal_comma)
-    options = FileOptions(column, encoding, separator, id, tier_column, reason_column, ignore)
+    loaded = shared.open_crm_policy(policy, decimal_comma=decimal_comma)
+    options = shared.FileOptions(column, encoding, separator, id, tier_column, reason_column, ignore)
     if output is not None and Path(output).exists() and os.path.samefile(output, export):  # noqa: PTH121 - exists
         raise CommandError(f"{output} is the file that is read; write to another one")
     with usage_errors():
@@ -96,14 +86,14 @@ def assign(
 
 
 def _assign(
-    policy: Policy, by: str | None, options: FileOptions, sums: Iterable[str], export: str, old: str | None
+    policy: Policy, by: str | None, options: shared.FileOptions, sums: Iterable[str], export: str, old: str | None
 ) -> tuple[Assigned, Moves | None, str]:
     """Return the rows with their tiers, the differences from an older file, and the criterion that is added up."""
     from entitlements.cli.console import with_progress
     from entitlements.crm import assign_base, compare
     from entitlements.tiering.segmentation import measure_of
 
-    rules, measure = assignment_rules(policy), measure_of(policy, by)
+    rules, measure = shared.assignment_rules(policy), measure_of(policy, by)
     layout, columns = options.read(export, rules, measure)
     before = options.read(old, rules, measure) if old else None
     assigned = assign_base(policy, layout, columns, by=by, sums=sums, progress=with_progress)

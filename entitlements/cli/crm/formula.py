@@ -7,17 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entitlements.cli.crm.options import (
-    ByOption,
-    ColumnOption,
-    DecimalCommaOption,
-    EncodingOption,
-    FileOptions,
-    LabelsOption,
-    SeparatorOption,
-    assignment_rules,
-    open_crm_policy,
-)
+from entitlements.cli.crm import options as shared
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
 from entitlements.cli.options import JsonOption, PolicyOption
 
@@ -34,15 +24,15 @@ def formula(
     ] = None,
     *,
     policy: PolicyOption = None,
-    by: ByOption = None,
+    by: shared.ByOption = None,
     field: Annotated[
         str | None, typer.Option("--field", metavar="NAME", help="The CRM's name of the criterion, such as ARR__c.")
     ] = None,
-    labels: LabelsOption = False,
-    column: ColumnOption = None,
-    decimal_comma: DecimalCommaOption = False,
-    encoding: EncodingOption = None,
-    separator: SeparatorOption = None,
+    labels: shared.LabelsOption = False,
+    column: shared.ColumnOption = None,
+    decimal_comma: shared.DecimalCommaOption = False,
+    encoding: shared.EncodingOption = None,
+    separator: shared.SeparatorOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """
@@ -56,16 +46,16 @@ def formula(
     from entitlements.tiering.formula import formula as formula_of_rules
     from entitlements.tiering.segmentation import measure_of
 
-    loaded = open_crm_policy(policy, decimal_comma=decimal_comma)
+    loaded = shared.open_crm_policy(policy, decimal_comma=decimal_comma)
     segmentation = loaded.segmentations.get(by or "")
     names = {id: tier.name if labels else id for id, tier in loaded.tiers.items()}
     with usage_errors():
         field = field or measure_of(loaded, by).replace("-", "_").upper()
         if isinstance(segmentation, ShareSegmentation):
-            options = FileOptions(column, encoding, separator)
+            options = shared.FileOptions(column, encoding, separator)
             found = _formula_of_shares(loaded, segmentation, export, options, names=names, field=field)
         else:
-            rules = assignment_rules(loaded)
+            rules = shared.assignment_rules(loaded)
             found = formula_of_rules(replace(rules, rules=segmentation.rules) if segmentation else rules, names, field)
     CliConsole().write_answer(
         lambda: {"formula": found.text, "field": field, "left_out": list(found.left_out)}, [found.text], as_json=as_json
@@ -79,7 +69,7 @@ def _formula_of_shares(
     policy: Policy,
     segmentation: ShareSegmentation,
     export: str | None,
-    options: FileOptions,
+    options: shared.FileOptions,
     *,
     names: dict[str, str],
     field: str,
@@ -90,7 +80,7 @@ def _formula_of_shares(
     from entitlements.tiering.formula import formula_of_thresholds
     from entitlements.tiering.segmentation import thresholds
 
-    rules = assignment_rules(policy)
+    rules = shared.assignment_rules(policy)
     if export is None:
         message = "is by share of a whole base; give the export too: crm formula accounts.csv"
         raise CommandError(f"segmentation {segmentation.name!r} {message}")

@@ -1,5 +1,5 @@
 """
 Sections of a policy file, one module each: they turn schema models into model values and check them.
 
-`routes`, `assignment`, `services`, `segmentations`, `transitions`; `conditions` reads the conditions in them.
+`routes`, `assignment`, `services`, `segmentations`, `readable_values`; `conditions` reads the conditions in them.
 """

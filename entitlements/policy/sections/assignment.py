@@ -10,21 +10,13 @@ from entitlements.model.conditions import ALWAYS, IsKnown
 from entitlements.model.criteria import AssignmentRules, Band, Criterion, Rule
 from entitlements.model.display import in_words
 from entitlements.model.frozen_dict import FrozenDict
-from entitlements.policy.context import BuildContext
 from entitlements.policy.errors import InvalidValue, any_of, shown
 from entitlements.policy.report import Report
 from entitlements.policy.schema_tiering import AssignmentShape, CriterionShape, RuleShape
 from entitlements.policy.sections.conditions import JOINS, read_condition, read_known, read_test
+from entitlements.policy.vocabulary import BuildContext
 from entitlements.policy.yaml.tree import Path
-from entitlements.tiering.coverage import (
-    MAX_EXAMPLES,
-    CoverageFinding,
-    Flaw,
-    find_flaws,
-    format_example,
-    is_empty_band,
-    overlapping_bands,
-)
+from entitlements.tiering import coverage
 from entitlements.tiering.criterion_values import attribute_name
 
 SECTION = "assignment"
@@ -136,9 +128,9 @@ def _bands(
     bands = [_band(tier, test, criterion, context) for tier, test in shape.signals[name].items()]
     sound = tuple(band for band in bands if band is not None)
     for band in sound:
-        if is_empty_band(criterion, band):
+        if coverage.is_empty_band(criterion, band):
             report.error((*path, band.tier), "no value lies in this band", "exchange the bounds, or mend them")
-    for first, second, value in overlapping_bands(criterion, sound):
+    for first, second, value in coverage.overlapping_bands(criterion, sound):
         problem = f"the band overlaps that of {first.tier!r}: {in_words(value)} lies in both"
         report.warn((*path, second.tier), problem, "let one lie within the other, or end where the other begins")
     return sound
@@ -157,34 +149,34 @@ def _band(tier: str, test: Any, criterion: Criterion, context: BuildContext) -> 
 
 def check_coverage(rules: AssignmentRules, at: Path, report: Report) -> None:
     """Report rules at the path *at* that overlap, are unreachable or leave a gap."""
-    findings = find_flaws(rules)
+    findings = coverage.find_flaws(rules)
     if findings is None:
-        problem = f"the rules name too many values to try all their combinations ({MAX_EXAMPLES:,} at most)"
+        problem = f"the rules name too many values to try all their combinations ({coverage.MAX_EXAMPLES:,} at most)"
         report.warn(at, problem, "write fewer criteria into the rules, and let the others be signals")
     for finding in findings or ():
-        add = report.warn if finding.flaw is Flaw.OVERLAP else report.error
+        add = report.warn if finding.flaw is coverage.Flaw.OVERLAP else report.error
         add(at if finding.rule is None else (*at, finding.rule), *_flaw(rules, finding))
 
 
-def _flaw(rules: AssignmentRules, finding: CoverageFinding) -> tuple[str, str]:
+def _flaw(rules: AssignmentRules, finding: coverage.CoverageFinding) -> tuple[str, str]:
     """Return problem and cure of a finding."""
-    example = format_example(finding.example or {})
+    example = coverage.format_example(finding.example or {})
     own = "" if finding.rule is None else shown(rules.rules[finding.rule].name)
     other = "" if finding.other is None else shown(rules.rules[finding.other].name)
     match finding.flaw:
-        case Flaw.NEVER:
+        case coverage.Flaw.NEVER:
             return f"rule {own} never matches: no account can fit it", "mend its condition, or remove it"
-        case Flaw.SHADOWED:
+        case coverage.Flaw.SHADOWED:
             return (
                 f"rule {own} never matches: an earlier one takes every account, for example {example} by {other}",
                 "write it before that one, or remove it",
             )
-        case Flaw.OVERLAP:
+        case coverage.Flaw.OVERLAP:
             return (
                 f"rule {own} overlaps {other}, which comes first: an account with {example} fits both",
                 "end one where the other begins, or write precedence: true where the first is meant to win",
             )
-        case Flaw.GAP:
+        case coverage.Flaw.GAP:
             return (
                 f"no rule fits an account with {example}",
                 "widen a rule, or add one without `when` at the end for all the rest",

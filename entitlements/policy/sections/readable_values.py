@@ -1,27 +1,81 @@
-"""The values that the library reads itself: service levels, uptime and health."""
+"""The values that the library reads itself: service levels, uptime, health, prices and transition terms."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, tzinfo
+from decimal import Decimal
 from functools import cache
+from typing import Any
 from zoneinfo import ZoneInfo
 
+from entitlements.model.criteria import AssignmentRules
+from entitlements.model.names import shown
 from entitlements.model.tier import Tier
-from entitlements.policy.context import BuildContext
 from entitlements.policy.parts import TierPart
+from entitlements.policy.sections.segmentations import check_number
 from entitlements.policy.values import overlay
+from entitlements.policy.vocabulary import BuildContext
 from entitlements.policy.yaml.tree import Path
 from entitlements.tiering.health import health_fault, health_faults
-from entitlements.tiering.pricing import pricing_fault, pricing_faults
 from entitlements.tiering.sla_values import NODE as SLA
 from entitlements.tiering.sla_values import sla_fault, sla_faults
+from entitlements.tiering.terms import ABOVE, term_faults
 from entitlements.tiering.terms import NODE as TRANSITION
-from entitlements.tiering.terms import unknown_terms
 from entitlements.tiering.uptime import NODE as UPTIME
 from entitlements.tiering.uptime import uptime_fault, uptime_faults
 from entitlements.tiering.value_faults import ValueFault, misspelt
+
+_UPGRADE = f"{TRANSITION}.upgrade."
+_DIRECTIONS = {f"{_UPGRADE}to": (1, "above"), f"{TRANSITION}.downgrade-to": (-1, "below")}
+
+
+def check_transitions(
+    context: BuildContext, parts: Mapping[str, TierPart], tiers: Mapping[str, Tier], rules: AssignmentRules | None
+) -> None:
+    """Report targets and criteria of the terms of a tier that do not fit the policy."""
+    criteria = rules.criteria if rules else {}
+    for id, part in parts.items():
+        for key in part.written:
+            value = part.values[key]
+            if key in _DIRECTIONS and isinstance(value, str):
+                _check_target(context, part.paths[key], id, key, value, tiers)
+            if key.startswith(_UPGRADE) and key.endswith(ABOVE) and isinstance(value, Decimal):
+                name = key.removeprefix(_UPGRADE).removesuffix(ABOVE)
+                check_number(name, criteria, part.paths[key], context.report, cure="compare numbers only")
+
+
+def _check_target(context: BuildContext, path: Path, id: str, key: str, to: str, tiers: Mapping[str, Tier]) -> None:
+    """Report *to* unless it is a tier in the direction of *key*, seen from the tier *id*."""
+    sign, side = _DIRECTIONS[key]
+    if error := context.vocabulary.unknown_tier(to):
+        context.report.add(path, error)
+    elif id in tiers and to in tiers and sign * (tiers[to].rank - tiers[id].rank) <= 0:
+        cure = f"name a tier of a rank {side} {tiers[id].rank}"
+        context.report.error(path, f"{to!r} is not {side} {id!r}", cure)
+
+
+_PRICING = "pricing."
+_AMOUNT = re.compile(r"\s*(?:[A-Z]{3}|[$€£¥])?\s*-?[0-9][0-9.,' \u00a0\u202f]*\s*(?:[A-Z]{3}|[$€£¥%])?\s*")
+
+
+def pricing_faults(values: Mapping[str, Any]) -> Iterator[ValueFault]:
+    """Yield warnings about prices in *values* that code cannot compare or add up."""
+    for key, value in values.items():
+        yield from pricing_fault(key, value)
+        start = values.get(f"{key.removesuffix('.to')}.from") if key.endswith(".to") else None
+        if key.startswith(_PRICING) and isinstance(value, Decimal) and isinstance(start, Decimal) and start > value:
+            problem = f"the range ends at {value}, below its start {start}"
+            yield ValueFault(key, problem, "exchange the two", is_error=False)
+
+
+def pricing_fault(key: str, value: object) -> Iterator[ValueFault]:
+    """Yield a warning if the value is an amount that is written as a text."""
+    if key.startswith(_PRICING) and isinstance(value, str) and _AMOUNT.fullmatch(value):
+        cure = "write the number alone, such as 60000 or 49.90, in the policy's currency"
+        yield ValueFault(key, f"{shown(value)} is a text, not a number", cure, is_error=False)
+
 
 _NODES = (SLA, UPTIME, "health", "kpis", "pricing", TRANSITION)
 _READ_BELOW = re.compile(
@@ -53,7 +107,7 @@ def value_faults(values: Mapping[str, object]) -> Iterator[ValueFault]:
     yield from uptime_faults(values)
     yield from health_faults(values)
     yield from pricing_faults(values)
-    yield from unknown_terms(values)
+    yield from term_faults(values)
     for key in values:
         yield from _misspelt_node(key)
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 from entitlements.model.limits import Limit, Rate
 from entitlements.model.routes import Route
-from entitlements.policy.context import BuildContext
 from entitlements.policy.errors import InvalidValue, MissingValue
 from entitlements.policy.schema_models import RouteShape
-from entitlements.policy.vocabulary import Vocabulary
+from entitlements.policy.vocabulary import BuildContext, Vocabulary
 from entitlements.policy.yaml.tree import Path
 from entitlements.rules.route_matching import RouteTable
 

@@ -10,11 +10,11 @@ from entitlements.model.display import in_words
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.names import did_you_mean
 from entitlements.model.segments import Cut, RuleSegmentation, Segmentation, ShareSegmentation
-from entitlements.policy.context import BuildContext
 from entitlements.policy.report import Report
 from entitlements.policy.schema_tiering import CutShape, SegmentationShape
 from entitlements.policy.sections.assignment import check_coverage, read_rules
 from entitlements.policy.sections.conditions import NUMERIC_KINDS
+from entitlements.policy.vocabulary import BuildContext
 from entitlements.policy.yaml.tree import Path
 
 SECTION = "segmentations"

@@ -17,11 +17,11 @@ from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.policy import Feature
 from entitlements.model.services import Service, Services
 from entitlements.model.tier import Tier
-from entitlements.policy.context import BuildContext
 from entitlements.policy.inheritance import lineage
 from entitlements.policy.report import Report
 from entitlements.policy.schema_tiering import ServiceShape, ServicesShape
 from entitlements.policy.sections.segmentations import check_number
+from entitlements.policy.vocabulary import BuildContext
 from entitlements.policy.yaml.tree import Path
 
 SECTION = "services"

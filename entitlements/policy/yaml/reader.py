@@ -10,18 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ruamel.yaml import YAML
+from ruamel.yaml import YAML, events
 from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    CollectionEndEvent,
-    CollectionStartEvent,
-    DocumentStartEvent,
-    Event,
-    MappingStartEvent,
-    NodeEvent,
-    ScalarEvent,
-)
 from ruamel.yaml.reader import ReaderError
 
 from entitlements.policy.errors import InvalidValue, shown
@@ -128,14 +118,14 @@ class _Composer:
         self._budget = budget
         self._documents = 0
 
-    def take(self, event: Event) -> None:
+    def take(self, event: events.Event) -> None:
         """Process the next event."""
         self.line = event.start_mark.line + 1 if event.start_mark else self.line
-        if isinstance(event, DocumentStartEvent):
+        if isinstance(event, events.DocumentStartEvent):
             self._start_document(event)
-        elif isinstance(event, CollectionEndEvent):
+        elif isinstance(event, events.CollectionEndEvent):
             self._put(self._open.pop().closed())
-        elif isinstance(event, NodeEvent):
+        elif isinstance(event, events.NodeEvent):
             self._budget.take_node()
             self._take_node(event)
 
@@ -159,7 +149,7 @@ class _Composer:
     def _path(self) -> Path:
         return self._open[-1].next if self._open else ()
 
-    def _start_document(self, event: DocumentStartEvent) -> None:
+    def _start_document(self, event: events.DocumentStartEvent) -> None:
         self._documents += 1
         if self._documents > 1:
             raise InvalidValue("a second document begins here", "keep one document per file, without another ---")
@@ -167,25 +157,25 @@ class _Composer:
             error = InvalidValue("a directive changes how the file is read", "remove the line that begins with %")
             self._report.exclude((), error, location=Location(self._file, 1))
 
-    def _take_node(self, event: NodeEvent) -> None:
-        if isinstance(event, AliasEvent):
+    def _take_node(self, event: events.NodeEvent) -> None:
+        if isinstance(event, events.AliasEvent):
             self._skip_alias(event)
             return
         self._check_properties(event)
         if self._open and self._open[-1].awaits_key:
             self._take_key(event)
-        elif isinstance(event, CollectionStartEvent):
+        elif isinstance(event, events.CollectionStartEvent):
             self._start(event)
-        elif isinstance(event, ScalarEvent):
+        elif isinstance(event, events.ScalarEvent):
             self._put(self._leaf(event))
 
-    def _start(self, event: CollectionStartEvent) -> None:
+    def _start(self, event: events.CollectionStartEvent) -> None:
         if len(self._open) >= MAX_DEPTH:
             raise InvalidValue(f"nested deeper than {MAX_DEPTH}", "write it flatter")
-        self._open.append(_OpenNode(self._here, self._path, isinstance(event, MappingStartEvent), self._here))
+        self._open.append(_OpenNode(self._here, self._path, isinstance(event, events.MappingStartEvent), self._here))
 
-    def _take_key(self, event: NodeEvent) -> None:
-        if not isinstance(event, ScalarEvent):
+    def _take_key(self, event: events.NodeEvent) -> None:
+        if not isinstance(event, events.ScalarEvent):
             raise InvalidValue("a key is a list or a mapping", "write keys as plain words")
         opened = self._open[-1]
         opened.key, opened.key_location = event.value, self._here
@@ -195,7 +185,7 @@ class _Composer:
             first = opened.keys[event.value].line
             self._error(f"{shown(event.value)} is already written in line {first}", "keep one of the two")
 
-    def _leaf(self, event: ScalarEvent) -> Leaf:
+    def _leaf(self, event: events.ScalarEvent) -> Leaf:
         location = self._here
         if not event.value and not event.style and self._open and self._open[-1].mapping:
             location = self._open[-1].key_location  # an empty value has the location of its key
@@ -206,14 +196,14 @@ class _Composer:
             value = None
         return Leaf(value, location, quoted=bool(event.style))
 
-    def _check_properties(self, event: NodeEvent) -> None:
+    def _check_properties(self, event: events.NodeEvent) -> None:
         """Report an anchor or a tag; the node is read without it."""
         if event.anchor:
             self._error(f"&{_short(event.anchor)} is an anchor", "write the value out wherever it is needed")
         if tag := getattr(event, "tag", None):
             self._error(f"{_short(tag)} is a tag", "remove it; the type is the one written")
 
-    def _skip_alias(self, event: AliasEvent) -> None:
+    def _skip_alias(self, event: events.AliasEvent) -> None:
         if not self._open or self._open[-1].awaits_key:
             raise InvalidValue(f"*{_short(event.anchor)} is an alias", "write the key out")
         if not self._open[-1].skip_next:
