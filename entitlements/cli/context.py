@@ -105,21 +105,23 @@ def _account_of_file(id: str, given: str | None, policy: Policy) -> Account | st
     """Return the account; its id, with a warning, if it is unknown and the policy gives unknown accounts a tier."""
     path = accounts_path(given)
     file = open_accounts(path, policy)
+    try:
+        return find_account(id, path, file)
+    except CommandError as error:
+        if policy.tier(policy.unknown_account) is None:
+            raise
+        from entitlements.cli.console import warn
+
+        warn(f"{error}; it counts as an unknown account")
+        return id
+
+
+def find_account(id: str, path: str, file: CsvAccounts) -> Account:
+    """Return the account *id* of a file; an error names the nearest spelling, and the first row that cannot be read."""
     account = file.find(id)
     if account is not None:
         return account
-    missing = f"account {id!r} is not in {path}{_likely_causes(id, file)}"
-    if policy.tier(policy.unknown_account) is None:
-        raise CommandError(missing, ExitCode.NO_ACCOUNT)
-    from entitlements.cli.console import warn
-
-    warn(f"{missing}; it counts as an unknown account")
-    return id
-
-
-def _likely_causes(id: str, file: CsvAccounts) -> str:
-    """Return the nearest spelling, and the first row that cannot be read."""
     errors = [each for each in file.problems if each.severity is Severity.ERROR]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     row = f"; it may be in a row that cannot be read: {errors[0]}{more}" if errors else ""
-    return nearest(id, file.ids()) + row
+    raise CommandError(f"account {id!r} is not in {path}{nearest(id, file.ids())}{row}", ExitCode.NO_ACCOUNT)

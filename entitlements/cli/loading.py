@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from entitlements.accounts import CsvAccounts
+    from entitlements.model.policy import PolicyData
     from entitlements.model.tier import Tier
     from entitlements.policy import Policy
 
@@ -50,7 +51,7 @@ def open_policy(given: str | None) -> Policy:
         raise CommandError(_first_problem(path, error), ExitCode.UNREADABLE) from None
 
 
-def open_accounts(path: str, policy: Policy, *, id: str = "id") -> CsvAccounts:
+def open_accounts(path: str, policy: PolicyData, *, id: str = "id") -> CsvAccounts:
     """
     Return the accounts of a CSV file under *policy*.
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from entitlements.cli.context import find_account
 from entitlements.cli.exit_codes import CommandError, ExitCode
 from entitlements.cli.formatting import align_columns
 from entitlements.cli.loading import accounts_path, open_accounts, open_policy, parse_instant
 from entitlements.cli.options import AccountsOption, AtOption, JsonOption, PolicyOption, StoreOption
 from entitlements.model.display import in_words
-from entitlements.model.names import nearest
 from entitlements.model.problem import Severity
 
 if TYPE_CHECKING:
@@ -98,13 +98,10 @@ def review(
     file = open_accounts(path, loaded)
     enforcer = Enforcer(loaded, accounts={}, clock=lambda: now, store=store) if store else None
     reviewer = _Reviewer(loaded, enforcer, now)
-    found = [each for each in file if account is None or each.id == account]
+    is_one = account is not None
     if account is None:
         reviewer.problems += [str(problem) for problem in file.problems if problem.severity is Severity.ERROR]
-    elif not found:
-        raise CommandError(f"account {account!r} is not in {path}{nearest(account, file.ids())}", ExitCode.NO_ACCOUNT)
-    base = reviewer.base(found, tuple(event or ()))
-    is_one = account is not None
+    base = reviewer.base(file if account is None else [find_account(account, path, file)], tuple(event or ()))
     lines = map(_account_lines, base.reviews) if is_one else [_base_lines(base, is_counted=store is not None)]
     CliConsole().write_answer(
         lambda: _to_json(base, reviewer.problems, is_one=is_one), chain.from_iterable(lines), as_json=as_json

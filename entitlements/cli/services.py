@@ -6,19 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from entitlements.cli.context import find_account
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
 from entitlements.cli.formatting import align_columns, first_lines
 from entitlements.cli.loading import accounts_path, open_accounts, open_policy, parse_instant
 from entitlements.cli.options import AccountsOption, AtOption, JsonOption, PolicyOption
 from entitlements.model.display import in_json
-from entitlements.model.names import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from decimal import Decimal
 
-    from entitlements.accounts import CsvAccounts
-    from entitlements.model.account import Account
     from entitlements.model.policy import PolicyData
     from entitlements.tiering.service_costs import AccountServices, BaseServices
 
@@ -50,6 +48,7 @@ def services(
     account, or of all, are compared with what they pay. Exits with 1 if an account is
     over-serviced, or if that is unknown.
     """
+    from entitlements.cli.console import CliConsole
     from entitlements.tiering.services import in_variant, services_of
 
     now, loaded = parse_instant(at), open_policy(policy)
@@ -58,50 +57,33 @@ def services(
     with usage_errors():
         services_of(loaded)
         chosen: PolicyData = loaded if variant is None else in_variant(loaded, variant)
+    value, lines, code = _answer(chosen, accounts, account, now, id=id, base=base)
+    CliConsole().write_answer(value, lines, as_json=as_json)
+    return code
+
+
+def _answer(
+    policy: PolicyData, accounts: str | None, account: str | None, now: int, *, id: str, base: bool
+) -> tuple[Callable[[], object], Iterator[str], ExitCode]:
+    """Return the answer for JSON, its lines and the exit code: of an account, of all, or of the catalogue."""
+    from entitlements.cli.console import warn
+    from entitlements.tiering.service_costs import serve, serve_base
+
     if account is None and not base:
-        return _show_catalogue(chosen, as_json=as_json)
+        return lambda: _catalogue_json(policy), _catalogue_lines(policy), ExitCode.YES
     path = accounts_path(accounts)
-    file = open_accounts(path, loaded, id=id)
+    file = open_accounts(path, policy, id=id)
     if account is None:
-        return _show_base(chosen, file, now, as_json=as_json)
-    return _show_account(chosen, _find(chosen, file, path, account), now, as_json=as_json)
-
-
-def _show_catalogue(policy: PolicyData, *, as_json: bool) -> ExitCode:
-    from entitlements.cli.console import CliConsole
-
-    CliConsole().write_answer(lambda: _catalogue_json(policy), _catalogue_lines(policy), as_json=as_json)
-    return ExitCode.YES
-
-
-def _show_base(policy: PolicyData, file: CsvAccounts, now: int, *, as_json: bool) -> ExitCode:
-    from entitlements.cli.console import CliConsole, warn
-    from entitlements.tiering.service_costs import serve_base
-
-    found = serve_base(policy, (each for each in file if policy.tier(each.tier) is not None), now=now)
-    warn(*first_lines([*map(str, file.problems)], SHOWN, "… and {:,} more problems with the file"))
-    CliConsole().write_answer(found.to_dict, _base_lines(found), as_json=as_json)
-    return ExitCode.NO if found.whole.over or found.whole.unknown else ExitCode.YES
-
-
-def _show_account(policy: PolicyData, account: Account, now: int, *, as_json: bool) -> ExitCode:
-    from entitlements.cli.console import CliConsole
-    from entitlements.tiering.service_costs import serve
-
-    found = serve(policy, account, now=now)
-    CliConsole().write_answer(found.to_dict, _account_lines(found), as_json=as_json)
-    return ExitCode.NO if found.servicing in {"over-serviced", "unknown"} else ExitCode.YES
-
-
-def _find(policy: PolicyData, file: CsvAccounts, path: str, id: str) -> Account:
-    found = file.find(id)
-    if found is None:
-        causes = (f": {each}" for each in file.problems if each.problem.startswith(repr(id)))
-        cause = next(causes, nearest(id, file.ids()))
-        raise CommandError(f"account {id!r} is not in {path}{cause}", ExitCode.NO_ACCOUNT)
-    if policy.tier(found.tier) is None:
-        raise CommandError(f"account {id!r} has the tier {found.tier!r}, which the policy does not know")
-    return found
+        whole = serve_base(policy, (each for each in file if policy.tier(each.tier) is not None), now=now)
+        warn(*first_lines([*map(str, file.problems)], SHOWN, "… and {:,} more problems with the file"))
+        is_known = not (whole.whole.over or whole.whole.unknown)
+        return whole.to_dict, _base_lines(whole), ExitCode.YES if is_known else ExitCode.NO
+    customer = find_account(account, path, file)
+    if policy.tier(customer.tier) is None:
+        raise CommandError(f"account {account!r} has the tier {customer.tier!r}, which the policy does not know")
+    found = serve(policy, customer, now=now)
+    is_fitting = found.servicing not in {"over-serviced", "unknown"}
+    return found.to_dict, _account_lines(found), ExitCode.YES if is_fitting else ExitCode.NO
 
 
 def _catalogue_lines(policy: PolicyData) -> Iterator[str]:

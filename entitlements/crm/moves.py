@@ -12,7 +12,7 @@ from entitlements.crm.sums import Attributes, combine_rows
 from entitlements.errors import AccountError
 from entitlements.model.conditions import CriterionValue
 from entitlements.model.criteria import Criterion
-from entitlements.model.display import in_json, in_words
+from entitlements.model.display import fields_in_json, in_words
 from entitlements.model.policy import PolicyData
 from entitlements.tiering.criterion_values import read_attributes
 
@@ -48,9 +48,7 @@ class Move:
         change = "" if self.value_before == self.value else f", was {_in_words(self.value_before)}"
         return f"{self.account}: {way} ({self.because}{change})"
 
-    def to_dict(self) -> dict[str, object]:
-        """Return a dict that `json.dumps` accepts."""
-        return {name: in_json(getattr(self, name)) for name in self.__slots__}
+    to_dict = fields_in_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +70,7 @@ class Moves:
     same: int
     doubtful: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, object]:
-        """Return a dict that `json.dumps` accepts."""
-        rest = {name: in_json(getattr(self, name)) for name in ("new", "gone", "same", "doubtful")}
-        return {"moved": [each.to_dict() for each in self.moved], **rest}
+    to_dict = fields_in_json
 
 
 def compare(policy: PolicyData, old: Layout, columns: Columns, assigned: Assigned, measure: str) -> Moves:

@@ -162,7 +162,8 @@ def read_value(criterion: Criterion, raw: object, currency: str | None = None) -
         case CriterionKind.FLAG:
             return _flag(raw)
         case _:
-            _check_currency(raw, currency)
+            sign = _CURRENCY.search(raw) if isinstance(raw, str) else None
+            _check_currency(raw, sign and sign[0], currency)
             return _check_bounds(criterion, _number(criterion, raw))
 
 
@@ -178,7 +179,7 @@ def _agreed_value(
     wrong: list[Misfit] = []
     for name, raw in found:
         try:
-            _check_stated(raw, stated.get(name), currency)
+            _check_currency(raw, stated.get(name), currency)
             values.append((name, read_value(criterion, raw, currency)))
         except ValueError as error:
             problem, _, cure = str(error).partition("; ")
@@ -218,22 +219,11 @@ def _in_notation(criterion: Criterion, number: str) -> str:
     return number.translate(_OTHER_NOTATION) if criterion.decimal_comma else number
 
 
-def _check_currency(raw: object, currency: str | None) -> None:
+def _check_currency(raw: object, written: str | None, currency: str | None) -> None:
     """Raise `ValueError` for an amount in another currency; a dollar sign stands for any dollar, and for nothing else."""
-    sign = _CURRENCY.search(raw) if isinstance(raw, str) and currency else None
-    if sign and currency and not _is_currency(sign[0], currency):
-        meant = "dollars" if sign[0] == "$" else _SIGNS.get(sign[0], sign[0])[:3]
+    if written and currency and currency not in _SIGNS.get(written, written.upper()).split():
+        meant = "dollars" if written == "$" else _SIGNS.get(written, written[:_LONGEST]).split()[0]
         raise ValueError(f"{_shown(raw)} is in {meant}, the policy counts in {currency}; convert it")
-
-
-def _check_stated(raw: object, stated: str | None, currency: str | None) -> None:
-    """Raise `ValueError` for an amount that a heading or another column states in another currency."""
-    if stated and currency and not _is_currency(stated, currency):
-        raise ValueError(f"{_shown(raw)} is in {stated[:_LONGEST]}, the policy counts in {currency}; convert it")
-
-
-def _is_currency(written: str, currency: str) -> bool:
-    return currency in _SIGNS.get(written, written.upper()).split()
 
 
 def _parsed_number(text: str, *, money: bool) -> Decimal | None:
