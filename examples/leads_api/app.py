@@ -36,7 +36,6 @@ from entitlements.http.asgi import EntitlementsMiddleware  # noqa: E402
 from entitlements.http.eager import checked  # noqa: E402
 from entitlements.http.fastapi import CurrentAccount, CurrentEntitlements, install, responses  # noqa: E402
 from entitlements.http.identify import api_key  # noqa: E402
-from entitlements.http.problems import Problems  # noqa: E402
 from entitlements.http.routes import Route  # noqa: E402
 
 ROOT = HERE.parents[1]
@@ -79,7 +78,7 @@ app = FastAPI(title="Leads", version="1", redoc_url=None)
 app.state.database = database
 app.include_router(api)
 answers.install(app)
-install(app, problems=Problems(upgrade_url="/plan"))
+install(app)
 app.add_middleware(LargestBody, most=LARGEST_BODY)
 app.add_middleware(
     checked(  # raises a wrong option here, not at the first request
