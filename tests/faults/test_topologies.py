@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from faultlab import history
-from faultlab.history import play
+from faultlab.history import play, show
 from faultlab.judge import compare
-from faultlab.operations import ACCOUNT
-from faultlab.records import counted, key_of
+from faultlab.operations import CROWDED
+from faultlab.records import key_of
 from redis.crc import key_slot
 from topologies import Cluster
 
@@ -20,22 +19,20 @@ MOST_LOST = 10
 """Units that a failover may lose with `min-replicas-to-write 1`: docs/operations.md measured 2 to 6."""
 
 
-def lost(told, client):
-    """Return the units that were acknowledged and are not counted, by limit, after printing them."""
-    found = {limit: max(0, told.bounds(ACCOUNT, limit)[0] - counted(client, ACCOUNT, limit).used) for limit in LIMITS}
-    for limit, units in found.items():
-        least, most = told.bounds(ACCOUNT, limit)
-        print(f"{limit}: {least} to {most} acknowledged, {counted(client, ACCOUNT, limit).used} counted, {units} lost")
-    return found
+def check(told, client, loss=0):
+    """Return what was found against a history of which the server may have lost so many units of each limit."""
+    pairs = [(account, limit) for account in CROWDED for limit in LIMITS]
+    return told.mistakes + [each for pair in pairs for each in compare(told, client, *pair, loss=loss)]
 
 
-def meanwhile(harm, work, url, seconds):
-    """Play a history of two processes, and do harm two seconds after its beginning."""
-    with ThreadPoolExecutor(1) as pool:
-        playing = pool.submit(play, work, url, seconds=seconds, processes=2)
+def after_two_seconds(harm, *args):
+    """Return a function that does harm two seconds after a history has begun."""
+
+    def wait_and_harm():
         time.sleep(2)
-        harm()
-        return playing.result()
+        harm(*args)
+
+    return wait_and_harm
 
 
 # --- Sentinel -----------------------------------------------------------------------------------------------------
@@ -69,14 +66,13 @@ def test_a_failover_loses_what_the_page_says(sentinel, harm, work, replicas, mos
     units = []
     for _ in range(runs):
         configure(sentinel, replicas)
-        told, figures = meanwhile(lambda: harm(sentinel), work, sentinel.url, 12)
+        told, figures = play(work, sentinel.url, seconds=12, processes=2, meanwhile=after_two_seconds(harm, sentinel))
         with sentinel.client() as client:
-            units.append(sum(lost(told, client).values()))
-            print("{} calls, {} cut short, {} degraded".format(*figures))
-            found = [each for limit in LIMITS for each in compare(told, client, ACCOUNT, limit, loss=most)]
+            units.append(show(told, client, figures))
+            found = check(told, client, most)
             client.flushall()
         assert [] == found
-        assert [] == told.mistakes
+        assert units[-1] <= most
     print(f"{harm.__name__}, min-replicas-to-write {replicas}: lost in {runs} failovers: {units}")
 
 
@@ -98,25 +94,22 @@ def test_nothing_is_lost_while_a_node_of_a_cluster_dies_and_comes_back(durable, 
             node.start()
             time.sleep(0.5)
 
-    told, figures = meanwhile(kill_each, work, durable.url, 8)
+    told, figures = play(work, durable.url, seconds=8, processes=2, meanwhile=after_two_seconds(kill_each))
     with durable.client() as client:
-        print("{} calls, {} cut short, {} degraded".format(*figures))
-        assert {0} == set(lost(told, client).values())
-        assert [] == [each for limit in LIMITS for each in compare(told, client, ACCOUNT, limit)]
-    assert [] == told.mistakes
+        assert 0 == show(told, client, figures)
+        assert [] == check(told, client)
 
 
 @pytest.mark.parametrize("work", [history.tasks, history.threads])
 def test_nothing_is_lost_while_the_slot_of_an_account_moves(durable, work):
-    slot = key_slot(key_of(ACCOUNT).encode())
+    slot = key_slot(key_of(CROWDED[0]).encode())
 
     def move_again_and_again():
         for _ in range(10):
             durable.migrate(slot)
             time.sleep(0.1)
 
-    told, figures = meanwhile(move_again_and_again, work, durable.url, 6)
+    told, figures = play(work, durable.url, seconds=6, processes=2, meanwhile=after_two_seconds(move_again_and_again))
     with durable.client() as client:
-        print("{} calls, {} cut short, {} degraded".format(*figures))
-        assert [] == [each for limit in LIMITS for each in compare(told, client, ACCOUNT, limit)]
-    assert [] == told.mistakes
+        assert 0 == show(told, client, figures)
+        assert [] == check(told, client)

@@ -36,12 +36,17 @@ def _hold(gate):
     _gate = gate
 
 
-def contest(work, each):
-    """Call *work* with each of these arguments in a process of its own, all at the same moment."""
+def contest(work, each, meanwhile=None):
+    """Call *work* with each of these arguments in a process of its own, all at the same moment, and *meanwhile* here."""
     context = get_context("forkserver")
     context.set_forkserver_preload(LOADED_ONCE)
-    with context.Pool(len(each), _hold, (context.Barrier(len(each)),)) as pool:
-        return pool.starmap(work, each, chunksize=1)
+    gate = context.Barrier(len(each) + bool(meanwhile))
+    with context.Pool(len(each), _hold, (gate,)) as pool:
+        working = pool.starmap_async(work, each, chunksize=1)
+        if meanwhile:
+            gate.wait()
+            meanwhile()
+        return working.get()
 
 
 # --- A limit ------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
@@ -153,7 +154,8 @@ def run_scripts(mutant: Mutant | None, port: int) -> int:
     client.flushall()
     try:
         return int(bool(equality.found_by_a_story(client, planted) or equality.found_by_chance(client, planted, 300)))
-    except (redis.RedisError, Exception):  # noqa: BLE001 - whatever a changed script does wrong, it was noticed
+    except Exception as error:  # noqa: BLE001 - whatever a changed script does wrong, it was noticed
+        print(repr(error))
         with suppress(redis.RedisError):
             client.script_kill()
         return 1
@@ -171,6 +173,8 @@ def fork(work, log: Path) -> int:
     code = 70
     try:
         code = work()
+    except BaseException:  # noqa: BLE001 - the child ends here
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         os._exit(code)

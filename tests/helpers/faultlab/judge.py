@@ -144,7 +144,7 @@ def compare(told, client, account, limit, *, size=None, loss=0):
         yield f"{limit} of {account}: {_range(least, most)} told, {found.used} counted"
     if found.reserved:
         yield f"{limit} of {account}: {found.reserved} are still reserved"
-    if size is not None and found.used > size:
+    if size is not None and found.used > size + told.committed[account, limit]:
         yield f"{limit} of {account}: {found.used} counted of {size}"
     named = {name: state for (*of, name), state in told.holders.items() if of == [account, limit]}
     wrong = [name for name, state in named.items() if state is not None and state != (name in found.holders)]

@@ -34,7 +34,9 @@ WRITTEN = {
     }}},
 }  # fmt: skip
 POLICY = Policy.parse(WRITTEN)
-ACCOUNTS = dict.fromkeys((ACCOUNT, *PRIVATE), "one")
+CROWDED = tuple(f"crowd-{number}" for number in range(8))
+"""Accounts of histories, each shared by some workers of each process."""
+ACCOUNTS = dict.fromkeys((ACCOUNT, *PRIVATE, *CROWDED), "one")
 SIZES = {"api": RATE, "leads": QUOTA, "seats": SEATS}
 """Limits that hold whatever happens; `exports` says `on_outage: allow`, and may be passed by what it lets through."""
 RATES = {"api"}
@@ -48,10 +50,11 @@ class Actor:
         enforcer: An `Enforcer` or an `AsyncEnforcer`.
         told: Takes the calls of all workers.
         worker: Its number.
+        account: The account that it shares with other workers.
     """
 
-    def __init__(self, enforcer, told, worker):
-        self.enforcer, self.told, self.worker = enforcer, told, worker
+    def __init__(self, enforcer, told, worker, account=ACCOUNT):
+        self.enforcer, self.told, self.worker, self.account = enforcer, told, worker, account
         self.private = PRIVATE[worker % len(PRIVATE)]
         self.error = None
         """The error of the last call, or None."""
@@ -76,8 +79,9 @@ class Actor:
         self.told.note(verb, began, result)
         return result
 
-    async def charge(self, wanted, *, account=ACCOUNT):
+    async def charge(self, wanted, *, account=None):
         """Consume units without a key and note them; return the decision, or None."""
+        account = account or self.account
         wanted = {wanted: 1} if isinstance(wanted, str) else wanted
         decision = await self.call("consume", account, wanted)
         for limit, units in wanted.items():
@@ -101,7 +105,7 @@ class Actor:
         if self._app is None:
             routes = [Route("/leads", consumes={"api": 1, "leads": 1}), Route("/failing", consumes={"leads": 1})]
             self._app = EntitlementsMiddleware(
-                _application, enforcer=self.enforcer, identify=lambda _: ACCOUNT, routes=routes
+                _application, enforcer=self.enforcer, identify=lambda _: self.account, routes=routes
             )
         scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"",
                  "headers": [], "root_path": "", "state": {}}  # fmt: skip
@@ -143,7 +147,7 @@ async def _application(scope, receive, send):
 
 async def can(actor, number):
     for name in ("sso", "leads"):
-        if await actor.call("can", ACCOUNT, name) is not True:
+        if await actor.call("can", actor.account, name) is not True:
             actor.told.mistakes.append(f"can({name!r}) is not True")
 
 
@@ -165,8 +169,8 @@ async def keyed_quota(actor, number):
 
 
 async def use_key(actor, key):
-    decision = await actor.call("consume", ACCOUNT, "leads", key=key)
-    name = (ACCOUNT, "leads", key)
+    decision = await actor.call("consume", actor.account, "leads", key=key)
+    name = (actor.account, "leads", key)
     least, _ = actor.told.keys.get(name, (0, 0))
     if decision is None or (decision.degraded and not decision.allowed):
         actor.told.keys[name] = least, 1
@@ -175,7 +179,7 @@ async def use_key(actor, key):
             actor.told.mistakes.append(f"key {key} was allowed and then refused")
         actor.told.keys[name] = (int(decision.allowed),) * 2
     if decision and not least:
-        actor.told.grant(ACCOUNT, "leads", 1)
+        actor.told.grant(actor.account, "leads", 1)
 
 
 async def repeat_keys(actor):
@@ -192,34 +196,35 @@ async def mixed(actor, number):
 async def reservation(actor, number):
     """Reserve two units of a quota and a seat; commit all, one unit, or nothing."""
     held = {"leads": 2, "seats": 1}
-    reserved = await actor.call("reserve", ACCOUNT, held, ttl=TTL)
+    reserved = await actor.call("reserve", actor.account, held, ttl=TTL)
     if not reserved:
         return
     for limit, units in held.items():
-        actor.told.grant(ACCOUNT, limit, units)
+        actor.told.grant(actor.account, limit, units)
     kept = ({"leads": 2, "seats": 1}, {"leads": 1}, {})[number % 3]
     arguments = (("commit",), ("commit", {"leads": 1}), ("cancel",))[number % 3]
     await actor.call(*arguments, of=reserved)
     expired = isinstance(actor.error, ReservationExpired)
     for limit, reserved_units in held.items():
         units = kept.get(limit, 0)
-        actor.told.add(ACCOUNT, limit, 0 if actor.error else units, 0 if expired else units)
-        actor.told.grant(ACCOUNT, limit, (0 if actor.error else units) - reserved_units)
+        actor.told.add(actor.account, limit, 0 if actor.error else units, 0 if expired else units)
+        actor.told.committed[actor.account, limit] += units
+        actor.told.grant(actor.account, limit, (0 if actor.error else units) - reserved_units)
 
 
 async def seats_by_name(actor, number):
     """Assign a seat to a new holder, list the holders, and take every second seat back."""
     holder = f"{actor.worker}-{number}"
-    name = (ACCOUNT, "seats", holder)
-    decision = await actor.call("assign", ACCOUNT, "seats", holder)
+    name = (actor.account, "seats", holder)
+    decision = await actor.call("assign", actor.account, "seats", holder)
     unknown = decision is None or decision.reason is Reason.STORE_UNAVAILABLE
     actor.told.holders[name] = None if unknown else decision.allowed
     if decision:
-        listed = await actor.call("holders", ACCOUNT, "seats")
+        listed = await actor.call("holders", actor.account, "seats")
         if listed is not None and holder not in listed:
             actor.told.mistakes.append(f"{holder} was assigned a seat and is not listed")
     if number % 2:
-        gone = await actor.call("unassign", ACCOUNT, "seats", holder)
+        gone = await actor.call("unassign", actor.account, "seats", holder)
         may_arrive = gone is False and unknown  # the assignment may reach the server after this
         actor.told.holders[name] = None if gone is None or may_arrive else False
         if gone is False and decision:
@@ -230,17 +235,17 @@ async def refund(actor, number):
     decision = await actor.charge("leads")
     if decision:
         back = await actor.call("refund", decision)
-        actor.told.add(ACCOUNT, "leads", -1 if back in {True, None} else 0, -1 if back else 0)
-        actor.told.grant(ACCOUNT, "leads", -1 if back else 0)
+        actor.told.add(actor.account, "leads", -1 if back in {True, None} else 0, -1 if back else 0)
+        actor.told.grant(actor.account, "leads", -1 if back else 0)
         if back is False:
             actor.told.mistakes.append("the first refund of a charge says that there was nothing to refund")
 
 
 async def release(actor, number):
     if await actor.charge({"seats": 2}):
-        back = await actor.call("release", ACCOUNT, "seats", 1)
-        actor.told.add(ACCOUNT, "seats", -1 if back is None else -back, 0 if back is None else -back)
-        actor.told.grant(ACCOUNT, "seats", -1 if back is None else -back)
+        back = await actor.call("release", actor.account, "seats", 1)
+        actor.told.add(actor.account, "seats", -1 if back is None else -back, 0 if back is None else -back)
+        actor.told.grant(actor.account, "seats", -1 if back is None else -back)
 
 
 async def total(actor, number):
@@ -264,9 +269,9 @@ async def usage(actor, number):
 async def middleware(actor, number):
     """Send a request that is charged, and one that fails and is refunded."""
     status = await actor.request("/leads")
-    actor.told.add(ACCOUNT, "leads", int(status == 200), int(status in {200, None}))
-    actor.told.add(ACCOUNT, "api", 0, 1)
-    actor.told.grant(ACCOUNT, "leads", int(status == 200))
+    actor.told.add(actor.account, "leads", int(status == 200), int(status in {200, None}))
+    actor.told.add(actor.account, "api", 0, 1)
+    actor.told.grant(actor.account, "leads", int(status == 200))
     await actor.request("/failing")
 
 

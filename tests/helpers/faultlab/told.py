@@ -42,6 +42,8 @@ class Told:
     def __init__(self):
         self.calls = []
         self.least, self.most, self.granted = defaultdict(int), defaultdict(int), defaultdict(int)
+        self.committed = defaultdict(int)
+        """Units of commits, which may take a limit above its size: one made in an outage always counts."""
         self.undone = defaultdict(int)
         """Units of refused charges that the store may count until they are undone."""
         self.holders = {}
@@ -89,7 +91,7 @@ class Told:
 
     @property
     def _counters(self):
-        return self.least, self.most, self.granted, self.undone
+        return self.least, self.most, self.granted, self.undone, self.committed
 
     @property
     def limits(self):
