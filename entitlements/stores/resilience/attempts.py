@@ -8,6 +8,7 @@ owes by then is still recorded, so that callers who never wait for a deadline do
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from entitlements.errors import StoreError
@@ -15,6 +16,7 @@ from entitlements.model.answers import Outcome, Status
 from entitlements.model.instants import SECOND
 from entitlements.stores.errors import Unreachable
 from entitlements.stores.pending import ENDED
+from entitlements.stores.resilience.replay_journal import Turn
 
 if TYPE_CHECKING:
     import asyncio
@@ -86,7 +88,7 @@ class CourseRun:
         """Run the course up to its first order."""
         self.step(self._course.send, None)
 
-    def step(self, resume: Callable[[Any], Order], value: Any) -> None:
+    def step(self, resume: Callable[[Any], Order | Turn], value: Any) -> None:
         """Resume the course with an answer or an error, and send the order that it yields next."""
         if self.future.done():
             return
@@ -95,12 +97,16 @@ class CourseRun:
         except Exception as error:  # noqa: BLE001 - it is the caller's, who waits for nothing else
             self.future.set_exception(error)
 
-    def _advance(self, resume: Callable[[Any], Order], value: Any) -> None:
+    def _advance(self, resume: Callable[[Any], Order | Turn], value: Any) -> None:
         try:
-            attempt = CourseAttempt(self, resume(value))
+            found = resume(value)
         except StopIteration as done:
             self._finish(done.value)
             return
+        if isinstance(found, Turn):
+            self._wait(found)
+            return
+        attempt = CourseAttempt(self, found)
         try:
             if self._store.was_closed_since(self._began):  # it would connect again
                 attempt.reject(Unreachable(f"store {self._store.transport!r}: it was closed"))
@@ -108,6 +114,21 @@ class CourseRun:
                 self._store.transport.send(attempt)
         except Exception as error:  # noqa: BLE001 - the course raises what it does not know
             attempt.reject(error)
+
+    def _wait(self, turn: Turn) -> None:
+        """Resume the course when its turn has come, which another loop or thread may say, or the time is over."""
+        loop, policy = self.future.get_loop(), self._store.policy
+        timer = loop.call_later(max(0, turn.until - policy.clock()) / SECOND, turn.ended.cancel)
+
+        def resume() -> None:
+            timer.cancel()
+            self.step(self._course.send, None)
+
+        def on_ended(_: object) -> None:
+            with suppress(RuntimeError):  # the loop was closed
+                loop.call_soon_threadsafe(resume)
+
+        turn.ended.add_done_callback(on_ended)
 
     def resolve(self, answer: Answer) -> None:
         """Resume the course with an answer in the loop's next turn: the transport goes on first."""

@@ -2,8 +2,8 @@
 Sans-IO retry and fallback for one order.
 
 A course is a generator. It yields the orders to send to the store, is sent each answer or thrown
-each error, and returns what the caller gets. It does no I/O and never waits, so a shell of a few
-lines drives it, for threads and event loops alike. The steps: the circuit breaker, the replay
+each error, and returns what the caller gets. A `Turn` that it yields is waited for. It does no I/O
+and never waits itself, so a shell of a few lines drives it, for threads and event loops alike. The steps: the circuit breaker, the replay
 journal (`replay.py`), the order itself (repeated once if its outcome is unknown and its operation id
 makes the repeat exact), and at last the fallback that `on_outage` names.
 """
@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from entitlements.model.events import Event
     from entitlements.stores.resilience.circuit_breaker import Permit, Transition
     from entitlements.stores.resilience.local_limits import LocalLimits
+    from entitlements.stores.resilience.replay_journal import Turn
 
-    Course = Generator[Order, Answer, Answer]
+    Course = Generator[Order | Turn, Answer, Answer]
 
 STALLED = SECOND // 50
 """A timeout later than its deadline by this, and by half of the deadline, is this process's stall, not the store's failure."""

@@ -1,7 +1,8 @@
 """
 Sans-IO replay: courses that send the entries of the replay journal to the store.
 
-A call replays what waits for its own account before its order, and a little of other accounts. Between calls
+A call replays what waits for its own account before its order, and a little of other accounts. An order that takes
+back what was decided without the store goes only after all of it, and waits while another call replays it. Between calls
 `in_background` replays: an event loop runs it by a timer, an `Enforcer` with the next call that needs no store.
 `drain` replays when the store is closed.
 """
@@ -18,17 +19,22 @@ from entitlements.model.answers import Outcome, Settled, Status
 from entitlements.model.events import Journalled
 from entitlements.model.instants import SECOND
 from entitlements.model.redaction import redact
-from entitlements.stores.errors import Corrupt
-from entitlements.stores.orders import account_of, deadline_of, shorten_deadline
+from entitlements.stores.errors import Corrupt, Overloaded
+from entitlements.stores.orders import account_of, deadline_of, follows_replay, shorten_deadline
+from entitlements.stores.resilience.replay_journal import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+    from typing import TypeVar
 
     from entitlements.model.answers import Answer
     from entitlements.model.charge import Order
     from entitlements.stores.resilience.circuit_breaker import Permit
     from entitlements.stores.resilience.policy import Course, OutagePolicy
     from entitlements.stores.resilience.replay_journal import JournalEntry, ReplayQueue
+
+    R = TypeVar("R")
+    Replay = Generator[Order | Turn, Answer, R]
 
 REPLAYED_OWN = 64
 """Most journal entries of its own account that a call replays before its order, within half of its deadline."""
@@ -57,9 +63,27 @@ class JournalReplay:
     def _queue(self) -> ReplayQueue:
         return self._policy.journal.queue
 
-    def before(self, order: Order, permit: Permit, until: int) -> Generator[Order, Answer, StoreError | None]:
+    def before(self, order: Order, permit: Permit, until: int) -> Replay[StoreError | None]:
         """Replay the account's entries and a few of other accounts before *order*; return the error that stopped it."""
-        return self._replay(self._due(account_of(order), until - deadline_of(order) // 2), permit, until)
+        due = self._due(account_of(order), until - deadline_of(order) // 2)
+        error = yield from self._replay(due, permit, until)
+        if error is None and follows_replay(order):
+            return (yield from self._rest(account_of(order), permit, until))
+        return error
+
+    def _rest(self, account: str, permit: Permit, until: int) -> Replay[StoreError | None]:
+        """Replay all entries of an account, or wait for calls that do; return the error that stopped it."""
+        while self._queue.holds(account):
+            if self._policy.clock() >= until:
+                return Overloaded(f"{self._store}: orders of this account are still queued for replay; try again")
+            ended = self._queue.turn_of(account)
+            if ended is not None:
+                yield Turn(ended, until)
+                continue
+            error = yield from self._replay(self._taken(until, account), permit, until)
+            if error is not None:
+                return error
+        return None
 
     def in_background(self, time: int) -> Course:
         """
@@ -74,7 +98,7 @@ class JournalReplay:
             return False
         policy.emit(permit.change)
         try:
-            return (yield from self._replay(self._oldest(began + time), permit, began + time)) is None
+            return (yield from self._replay(self._taken(began + time), permit, began + time)) is None
         finally:
             policy.emit(policy.breaker.release(permit, policy.clock()))
 
@@ -83,7 +107,7 @@ class JournalReplay:
         policy, replayed, lost = self._policy, 0, 0
         until = policy.clock() + DRAIN_TIME
         with suppress(StoreError):
-            for entry in self._oldest(until):
+            for entry in self._taken(until):
                 done = yield from self._replay_one(entry, policy.breaker.closed_permit, until)  # also while it is open
                 if isinstance(done, StoreError):
                     break
@@ -100,9 +124,7 @@ class JournalReplay:
         policy.outages.lost, policy.journal.reported = 0, len(self._queue)
         return False
 
-    def _replay(
-        self, entries: Iterator[JournalEntry], permit: Permit, until: int
-    ) -> Generator[Order, Answer, StoreError | None]:
+    def _replay(self, entries: Iterator[JournalEntry], permit: Permit, until: int) -> Replay[StoreError | None]:
         replayed = lost = 0
         try:
             for entry in entries:
@@ -121,21 +143,16 @@ class JournalReplay:
         """Yield the entries that a call replays: those of its account, then some of others."""
         policy = self._policy
         quick = min(policy.clock() + QUICK, until)
-        for _ in range(REPLAYED_OWN):
-            if policy.clock() >= until or (entry := self._queue.take(account)) is None:
-                break
-            yield entry
+        yield from islice(self._taken(until, account), REPLAYED_OWN)
         if not policy.breaker.failing:
-            yield from islice(self._oldest(quick), REPLAYED_OTHERS)
+            yield from islice(self._taken(quick), REPLAYED_OTHERS)
 
-    def _oldest(self, until: int) -> Iterator[JournalEntry]:
-        """Yield the entries of all accounts, until a time."""
-        while self._policy.clock() < until and (entry := self._queue.take()) is not None:
+    def _taken(self, until: int, account: str | None = None) -> Iterator[JournalEntry]:
+        """Yield the entries of an account, or of all, until a time."""
+        while self._policy.clock() < until and (entry := self._queue.take(account)) is not None:
             yield entry
 
-    def _replay_one(
-        self, entry: JournalEntry, permit: Permit, until: int
-    ) -> Generator[Order, Answer, StoreError | bool]:
+    def _replay_one(self, entry: JournalEntry, permit: Permit, until: int) -> Replay[StoreError | bool]:
         """Replay one entry; return whether it was applied, or the error after which it stays queued."""
         policy, began, kept = self._policy, self._policy.clock(), True
         order = shorten_deadline(entry.order, until - began)

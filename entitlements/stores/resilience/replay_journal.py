@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakMethod
 
 from entitlements.model.answers import Outcome, Settled, Status
@@ -22,7 +23,7 @@ from entitlements.rules.fallbacks import uncapped
 from entitlements.stores.errors import Overloaded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from entitlements.model.answers import Answer
     from entitlements.model.charge import Order
@@ -65,6 +66,19 @@ class JournalEntry:
         return self.sent is not None and now - self.sent > kept
 
 
+class Turn(NamedTuple):
+    """
+    A wait, which a course yields, while another call replays an entry of its account.
+
+    Args:
+        ended: Completed when that entry is back, or replayed.
+        until: When to wait no longer, on the policy's clock.
+    """
+
+    ended: Future[None]
+    until: int
+
+
 class ReplayQueue:
     """
     Entries by account; the account that has waited longest comes first.
@@ -80,6 +94,7 @@ class ReplayQueue:
         self._waiting: OrderedDict[str, deque[JournalEntry]] = OrderedDict()
         self._named: dict[tuple[type, str, str | None], JournalEntry] = {}
         self._out: dict[str, JournalEntry] = {}
+        self._turns: dict[str, list[Future[None]]] = {}
         self.count = 0
         """Entries that have not been replayed yet."""
         self._listeners: list[WeakMethod[Callable[[], object]]] = []
@@ -145,6 +160,19 @@ class ReplayQueue:
             self._tidy(account)
             return entry
 
+    def holds(self, account: str) -> bool:
+        """Return True if an entry of the account waits or is out."""
+        return account in self._waiting or account in self._out
+
+    def turn_of(self, account: str) -> Future[None] | None:
+        """Return a future that is completed when the entry of the account that is out is back or done; None if none is."""
+        turn: Future[None] = Future()
+        with self._lock:
+            if account not in self._out:
+                return None
+            self._turns.setdefault(account, []).append(turn)
+        return turn
+
     def put_back(self, entry: JournalEntry) -> None:
         """Return an entry to the front of its account."""
         account = entry.order.account
@@ -152,18 +180,22 @@ class ReplayQueue:
             if self._out.pop(account, None) is entry:
                 self._waiting.setdefault(account, deque()).appendleft(entry)
                 self._waiting.move_to_end(account, last=False)
+            turns = self._turns.pop(account, ())
+        _complete(turns)
 
     def done(self, entry: JournalEntry) -> None:
         """Remove an entry that was taken out."""
         with self._lock:
             if self._out.pop(entry.order.account, None) is entry:
                 self._forget(entry)
+            turns = self._turns.pop(entry.order.account, ())
+        _complete(turns)
         self._notify_if_empty()
 
     def renew(self) -> None:
         """Empty the queue in a forked child: the parent replays what waits."""
         self._lock = threading.Lock()
-        self._waiting, self._named, self._out, self.count = OrderedDict(), {}, {}, 0
+        self._waiting, self._named, self._out, self._turns, self.count = OrderedDict(), {}, {}, {}, 0
         self._notify()
 
     def _notify_if_empty(self) -> None:
@@ -183,6 +215,12 @@ class ReplayQueue:
     def _tidy(self, account: str) -> None:
         if not self._waiting[account]:
             del self._waiting[account]
+
+
+def _complete(turns: Iterable[Future[None]]) -> None:
+    for turn in turns:
+        if turn.set_running_or_notify_cancel():
+            turn.set_result(None)
 
 
 def _name(order: Charge | Refund) -> tuple[type, str, str | None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from asyncio import _get_running_loop, get_running_loop
+from concurrent.futures import wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -23,6 +24,7 @@ from entitlements.stores.errors import Overloaded
 from entitlements.stores.resilience.attempts import CourseRun, FirstAttempt
 from entitlements.stores.resilience.local_limits import LocalLimits
 from entitlements.stores.resilience.policy import OutagePolicy
+from entitlements.stores.resilience.replay_journal import Turn
 from entitlements.stores.resilience.replay_timer import ReplayTimer
 from entitlements.stores.transport import TaskTransport
 from entitlements.stores.workers import processes_of
@@ -103,6 +105,10 @@ class ResilientStore:
         try:
             order = next(course)
             while True:
+                if isinstance(order, Turn):
+                    wait([order.ended], max(0, order.until - self.policy.clock()) / SECOND)
+                    order = course.send(None)
+                    continue
                 try:
                     answer = self._store.execute(order)
                 except BaseException as error:  # noqa: BLE001 - the course raises what it does not know
