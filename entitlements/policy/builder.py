@@ -20,12 +20,13 @@ from entitlements.policy.sections.assignment import read_assignment
 from entitlements.policy.sections.readable_values import check_readable_values, check_transitions
 from entitlements.policy.sections.routes import read_routes
 from entitlements.policy.sections.segmentations import read_segmentations
-from entitlements.policy.sections.services import read_services, service_features, with_services
+from entitlements.policy.sections.services import read_services, service_features
 from entitlements.policy.size_limits import check_size
 from entitlements.policy.tier_warnings import check_tiers
 from entitlements.policy.validation import validate
 from entitlements.policy.vocabulary import BuildContext, collect_vocabulary
 from entitlements.policy.yaml.tree import Branch, Path
+from entitlements.tiering.services import with_services
 
 P = TypeVar("P", bound=PolicyData)
 T = TypeVar("T")
@@ -75,7 +76,7 @@ def _fields(context: BuildContext) -> dict[str, Any]:
         "services": services,
         "segmentations": read_segmentations(context, assignment),
         "routes": read_routes(context, limits),
-        "tiers": FrozenDict(with_services(tiers, services)),
+        "tiers": FrozenDict(tiers) if services is None else with_services(tiers, services),
         "features": FrozenDict(_features(document) | service_features(services)),
         "limits": FrozenDict({name: _with_window(limit, reader) for name, limit in limits.items()}),
         "add_ons": FrozenDict(

@@ -96,6 +96,24 @@ _TEXT_CURES = {
     "version": "quote it",
     "unit": "write one unit's name",
 }
+_TYPES = {
+    "string_type": "a text",
+    "list_type": "a list",
+    "int_type": "a whole number",
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a mapping"),
+}
+_TYPE_CURES = {
+    "a text": "write a text, in quotes if it looks like something else",
+    "a list": "write a list, such as [one, another]",
+    "a whole number": "write one, such as 10",
+    "a mapping": "write `key: value` pairs below it",
+}
+_ENTRY_CURES = {
+    ("a text", "features"): "write one sentence about it",
+    ("a list", "levels"): "write a list, such as [none, basic, full], lowest first",
+    ("a mapping", "limits"): "write how it is counted: {kind: rate}, {kind: quota} or {kind: allocation}",
+}
+"""Cures of entries of a section."""
 
 
 def path_of(error: ErrorDetails) -> Path:
@@ -144,30 +162,11 @@ def _choose_from(word: object, known: list[str]) -> str:
     return did_you_mean(word, known) or f"write {any_of(known)}"
 
 
-def _not_a_text(error: ErrorDetails) -> InvalidValue:
-    path = path_of(error)
-    cure = _TEXT_CURES.get(str(path[-1]), "write a text, in quotes if it looks like something else")
-    if path[0] == "features" and len(path) == 2:
-        cure = "write one sentence about it"
-    return InvalidValue(f"{shown(error['input'])} is not a text", cure)
-
-
-def _not_a_list(error: ErrorDetails) -> InvalidValue:
-    path = path_of(error)
-    example = "[none, basic, full], lowest first" if path[0] == "levels" else "[one, another]"
-    return InvalidValue(f"{shown(error['input'])} is not a list", f"write a list, such as {example}")
-
-
-def _not_a_mapping(error: ErrorDetails) -> InvalidValue:
-    path = path_of(error)
-    cure = "write `key: value` pairs below it"
-    if path[0] == "limits" and len(path) == 2:
-        cure = "write how it is counted: {kind: rate}, {kind: quota} or {kind: allocation}"
-    return InvalidValue(f"{shown(error['input'])} is not a mapping", cure)
-
-
-def _not_an_int(error: ErrorDetails) -> InvalidValue:
-    return InvalidValue(f"{shown(error['input'])} is not a whole number", "write one, such as 10")
+def _wrong_type(error: ErrorDetails) -> InvalidValue:
+    path, kind = path_of(error), _TYPES[error["type"]]
+    of_entry = _ENTRY_CURES.get((kind, str(path[0]))) if len(path) == 2 else None
+    cure = of_entry or (_TEXT_CURES.get(str(path[-1])) if kind == "a text" else None) or _TYPE_CURES[kind]
+    return InvalidValue(f"{shown(error['input'])} is not {kind}", cure)
 
 
 def _out_of_range(error: ErrorDetails) -> InvalidValue:
@@ -222,12 +221,7 @@ def _raised(error: ErrorDetails) -> InvalidValue:
 
 _MESSAGES: dict[str, InvalidValue | Callable[[ErrorDetails], InvalidValue]] = {
     "extra_forbidden": _unknown_key,
-    "string_type": _not_a_text,
-    "list_type": _not_a_list,
-    "dict_type": _not_a_mapping,
-    "model_type": _not_a_mapping,
-    "model_attributes_type": _not_a_mapping,
-    "int_type": _not_an_int,
+    **dict.fromkeys(_TYPES, _wrong_type),
     "greater_than_equal": _out_of_range,
     "less_than_equal": _out_of_range,
     "string_pattern_mismatch": _not_a_name,

@@ -9,14 +9,12 @@ its services; 0 times per year removes one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from decimal import Decimal
 
 from entitlements.model.criteria import AssignmentRules
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.policy import Feature
 from entitlements.model.services import Service, Services
-from entitlements.model.tier import Tier
 from entitlements.policy.inheritance import lineage
 from entitlements.policy.report import Report
 from entitlements.policy.schema_tiering import ServiceShape, ServicesShape
@@ -50,17 +48,6 @@ def service_features(services: Services | None) -> dict[str, Feature]:
     """Return the features that the services define."""
     catalogue = services.catalogue.values() if services else ()
     return {service.feature: Feature(service.feature, about=service.about) for service in catalogue}
-
-
-def with_services(tiers: Mapping[str, Tier], services: Services | None) -> dict[str, Tier]:
-    """Return the tiers with the features of their services in the variant in force."""
-    return {id: tier if services is None else _with_services(tier, services) for id, tier in tiers.items()}
-
-
-def _with_services(tier: Tier, services: Services) -> Tier:
-    own = [services.catalogue[id].feature for id in services.frequencies(tier.id) if id in services.catalogue]
-    origins = FrozenDict({**tier.origins, **dict.fromkeys(own, tier.id)})
-    return replace(tier, features=tier.features | frozenset(own), origins=origins)
 
 
 def _service(id: str, shape: ServiceShape, section: ServicesShape, context: BuildContext) -> Service:
