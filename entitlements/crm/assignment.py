@@ -14,9 +14,9 @@ from entitlements.crm.layout import Layout, Record
 from entitlements.crm.sums import combine_rows, summed_criteria
 from entitlements.errors import AccountError
 from entitlements.model.criteria import Criterion
+from entitlements.model.names import shown
 from entitlements.model.policy import PolicyData
 from entitlements.model.problem import Problem, Severity
-from entitlements.policy.errors import shown
 from entitlements.tiering.criterion_values import Misfit, read_attributes, read_value
 from entitlements.tiering.segmentation import Segment, SegmentedAccount, measure_of, segment, summary
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
+from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -66,9 +68,9 @@ def check_count(value: object, what: str = "cost", *, least: int = 1) -> int:
 
 
 def shown(value: object) -> str:
-    """Return the repr of *value* for a message, shortened to 80 characters."""
+    """Return the repr of *value* for a message, shortened to 80 characters; a number or duration as it is written."""
     try:
-        text = repr(value)
+        text = str(value) if isinstance(value, Decimal | timedelta) else repr(value)
     except Exception:  # noqa: BLE001 - an int of 5,000 digits, or a broken __repr__
         return f"of type {type(value).__name__}"
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

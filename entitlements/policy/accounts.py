@@ -20,10 +20,10 @@ from entitlements.model.display import in_words
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.instants import to_instant, to_timedelta
 from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, NotIncluded, Rate
-from entitlements.model.names import MAX_RATE, did_you_mean, nearest_or_all
+from entitlements.model.names import MAX_RATE, did_you_mean, nearest_or_all, shown
 from entitlements.model.policy import NO_LEVEL, AddOn, Feature, PolicyData
 from entitlements.model.tier import Tier, Value
-from entitlements.policy.errors import InvalidValue, any_of, shown
+from entitlements.policy.errors import InvalidValue, any_of
 from entitlements.policy.quantities import RateSize, is_duration, parse_duration, read_limit
 from entitlements.policy.sections.readable_values import value_fault
 from entitlements.policy.yaml.scalars import is_number, typed_scalar

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from entitlements.model.limits import NOT_INCLUDED, Algorithm
-from entitlements.model.names import MAX_NAME, check_id
+from entitlements.model.names import MAX_NAME, check_id, shown
 from entitlements.model.policy import NO_LEVEL, nodes_above
-from entitlements.policy.errors import InvalidValue, shown
+from entitlements.policy.errors import InvalidValue
 from entitlements.policy.parts import TierPart
 from entitlements.policy.schema_models import RateShape, TierShape
 from entitlements.policy.vocabulary import SECTIONS, BuildContext

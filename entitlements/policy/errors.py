@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
-_MAX_LENGTH = 60
-
 
 class InvalidValue(ValueError):
     """
@@ -28,15 +24,6 @@ class InvalidValue(ValueError):
 
 class MissingValue(InvalidValue):
     """A definition or value that is missing; reported only if all of the files could be read."""
-
-
-def shown(value: object) -> str:
-    """Return *value* for a message: at most 60 characters, on one line, for any type."""
-    try:
-        text = str(value) if isinstance(value, Decimal) else repr(value)
-    except Exception:  # noqa: BLE001 - an int of 5,000 digits, or an object whose repr fails
-        text = f"a {type(value).__name__} that cannot be shown"
-    return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}…"
 
 
 def any_of(words: object) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, NotIncluded
+from entitlements.model.names import shown
 from entitlements.model.tier import Value
-from entitlements.policy.errors import InvalidValue, shown
+from entitlements.policy.errors import InvalidValue
 from entitlements.policy.quantities import read_size, window_in_words
 from entitlements.policy.schema_models import AddOnShape, TierShape
 from entitlements.policy.values import read_values

@@ -16,8 +16,8 @@ from limits import parse_many
 
 from entitlements.model.instants import DAY, HOUR, MICROSECOND, MINUTE, SECOND
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Limit, LimitValue, Quota, Rate
-from entitlements.model.names import MAX_COUNT, MAX_RATE, did_you_mean
-from entitlements.policy.errors import InvalidValue, shown
+from entitlements.model.names import MAX_COUNT, MAX_RATE, did_you_mean, shown
+from entitlements.policy.errors import InvalidValue
 
 MONTH: Final = 30 * DAY
 """Rates have shorter windows than this; the `limits` library counts a month as 30 days."""

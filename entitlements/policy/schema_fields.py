@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from entitlements.model.names import NAME
-from entitlements.policy.errors import InvalidValue, shown
+from entitlements.model.names import NAME, shown
+from entitlements.policy.errors import InvalidValue
 from entitlements.policy.quantities import DURATION, parse_duration
 
 

@@ -15,8 +15,8 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from entitlements.model.names import NAME_CURE, did_you_mean
-from entitlements.policy.errors import InvalidValue, MissingValue, any_of, shown
+from entitlements.model.names import NAME_CURE, did_you_mean, shown
+from entitlements.policy.errors import InvalidValue, MissingValue, any_of
 from entitlements.policy.report import Report
 from entitlements.policy.schema_fields import Shape
 from entitlements.policy.schema_models import AllocationShape, Document, QuotaShape, RateShape

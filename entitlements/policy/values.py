@@ -14,10 +14,10 @@ from typing import Final
 
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.limits import NOT_INCLUDED, NotIncluded
-from entitlements.model.names import NAME, NAME_CURE
+from entitlements.model.names import NAME, NAME_CURE, shown
 from entitlements.model.policy import nodes_above
 from entitlements.model.tier import Value
-from entitlements.policy.errors import InvalidValue, shown
+from entitlements.policy.errors import InvalidValue
 from entitlements.policy.quantities import is_duration, parse_duration
 from entitlements.policy.report import Report
 from entitlements.policy.yaml.tree import Branch, Items, Leaf, Node, Path

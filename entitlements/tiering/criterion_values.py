@@ -17,6 +17,7 @@ from entitlements.model.conditions import CriterionValue
 from entitlements.model.criteria import Criterion, CriterionKind
 from entitlements.model.display import fields_in_json, in_words
 from entitlements.model.frozen_dict import FrozenDict
+from entitlements.model.names import shown
 
 _BLANK = "[ \u00a0\u202f]"
 _GROUPED = re.compile(rf"(?<![0-9.,])([0-9]{{1,3}})((?:{_BLANK}[0-9]{{3}})+)(?![0-9]|{_BLANK}[0-9])")
@@ -71,8 +72,8 @@ class Misfit:
 
     def to_dict(self) -> dict[str, object]:
         """Return a dict for `json.dumps`; a value of an unknown type is shown as text."""
-        shown = isinstance(self.value, str | int | float | bool | Decimal | tuple)
-        return fields_in_json(self if shown else replace(self, value=_shown(self.value)))
+        is_plain = isinstance(self.value, str | int | float | bool | Decimal | tuple)
+        return fields_in_json(self if is_plain else replace(self, value=shown(self.value)))
 
 
 def read_attributes(
@@ -198,7 +199,7 @@ def _number(criterion: Criterion, raw: object) -> Decimal | int:
         text = _in_notation(criterion, raw)
         if _DOTTED.search(text):
             cure = f"write 50000, or {_in_notation(criterion, '50.00')}" if is_money else "write 12000, or 12"
-            raise ValueError(f"{_shown(raw)} may be thousands or thousandths; {cure}")
+            raise ValueError(f"{shown(raw)} may be thousands or thousandths; {cure}")
         number = _parsed_number(text, money=is_money)
     elif isinstance(raw, int | float | Decimal) and not isinstance(raw, bool):
         number = Decimal(str(raw))
@@ -206,11 +207,11 @@ def _number(criterion: Criterion, raw: object) -> Decimal | int:
         number = None
     example = f"50000 or {_in_notation(criterion, '50,000')}" if is_money else "12"
     if number is None or not number.is_finite():
-        raise ValueError(f"{_shown(raw)} is not a number; write one such as {example}")
+        raise ValueError(f"{shown(raw)} is not a number; write one such as {example}")
     if is_money:
         return number
     if number != number.to_integral_value():
-        raise ValueError(f"{_shown(raw)} is not a whole number; write one such as 12")
+        raise ValueError(f"{shown(raw)} is not a whole number; write one such as 12")
     return int(number)
 
 
@@ -223,7 +224,7 @@ def _check_currency(raw: object, written: str | None, currency: str | None) -> N
     """Raise `ValueError` for an amount in another currency; a dollar sign stands for any dollar, and for nothing else."""
     if written and currency and currency not in _SIGNS.get(written, written.upper()).split():
         meant = "dollars" if written == "$" else _SIGNS.get(written, written[:_LONGEST]).split()[0]
-        raise ValueError(f"{_shown(raw)} is in {meant}, the policy counts in {currency}; convert it")
+        raise ValueError(f"{shown(raw)} is in {meant}, the policy counts in {currency}; convert it")
 
 
 def _parsed_number(text: str, *, money: bool) -> Decimal | None:
@@ -250,7 +251,7 @@ def _check_bounds(criterion: Criterion, value: Decimal | int) -> Decimal | int:
 
 def _word(raw: object) -> str:
     if not isinstance(raw, str):
-        raise ValueError(f"{_shown(raw)} is not a word; write one such as 'local-agency'")
+        raise ValueError(f"{shown(raw)} is not a word; write one such as 'local-agency'")
     return attribute_name(raw)
 
 
@@ -259,10 +260,5 @@ def _flag(raw: object) -> bool:
         return raw
     value = _FLAGS.get(raw.strip().lower()) if isinstance(raw, str) else None
     if value is None:
-        raise ValueError(f"{_shown(raw)} is neither yes nor no; write yes or no")
+        raise ValueError(f"{shown(raw)} is neither yes nor no; write yes or no")
     return value
-
-
-def _shown(raw: object) -> str:
-    text = repr(raw) if not isinstance(raw, Decimal) else str(raw)
-    return text if len(text) <= _LONGEST + 2 else f"{text[:_LONGEST]}…"

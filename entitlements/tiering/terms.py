@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from entitlements.model.frozen_dict import FrozenDict
+from entitlements.model.names import shown
 from entitlements.tiering.value_faults import ValueFault, misspelt, unknown_key
 
 NODE = "transition"
@@ -133,7 +134,7 @@ def term_faults(values: Mapping[str, Any]) -> Iterator[ValueFault]:
             continue
         for patterns, kind, cure in _KINDS:
             if any(fnmatchcase(name, pattern) for pattern in patterns) and not _fits(value, kind):
-                yield ValueFault(key, f"{_shown(value)} is not what it should be", cure)
+                yield ValueFault(key, f"{shown(value)} is not what it should be", cure)
         if misspelt(name, known) and not any(fnmatchcase(name, pattern) for pattern in known):
             yield unknown_key(key, name, known, "the transition terms")
     for share in ("exceeded", "underused"):
@@ -182,10 +183,6 @@ def _is_whole(value: object) -> bool:
 
 def _is_effect(value: object) -> bool:
     return value in list(Effect)
-
-
-def _shown(value: object) -> str:
-    return str(value) if isinstance(value, Decimal | timedelta) else repr(value)
 
 
 _KINDS: tuple[tuple[tuple[str, ...], type | Callable[[object], bool], str], ...] = (

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from entitlements.model.account import AccountStatus, Change, Grant, Override
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED
-from entitlements.policy.errors import InvalidValue, shown
+from entitlements.model.names import shown
+from entitlements.policy.errors import InvalidValue
 from entitlements.policy.quantities import is_duration, is_size, parse_duration, parse_size
 from entitlements.policy.yaml.scalars import typed_scalar
 

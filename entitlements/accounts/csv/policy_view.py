@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 from entitlements.accounts.csv.rows import TRIAL_CURE, CsvRow, RowFault, Sheet
 from entitlements.errors import AccountError
 from entitlements.model.account import Account
-from entitlements.model.names import nearest
+from entitlements.model.names import nearest, shown
 from entitlements.model.problem import Problem, Severity
 from entitlements.policy.accounts import bind
-from entitlements.policy.errors import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,9 @@ from entitlements.accounts.csv.dialect import normalize_heading
 from entitlements.accounts.csv.table import Table, read_table
 from entitlements.errors import AccountError
 from entitlements.model.account import Account, Trial
+from entitlements.model.names import shown
 from entitlements.model.problem import Problem, Severity
-from entitlements.policy.errors import InvalidValue, shown
+from entitlements.policy.errors import InvalidValue
 
 TRIAL_CURE = "write when it ends in trial_ends, such as 2026-03-31"
 

@@ -10,7 +10,8 @@ from entitlements.model.conditions import ALWAYS, IsKnown
 from entitlements.model.criteria import AssignmentRules, Band, Criterion, Rule
 from entitlements.model.display import in_words
 from entitlements.model.frozen_dict import FrozenDict
-from entitlements.policy.errors import InvalidValue, any_of, shown
+from entitlements.model.names import shown
+from entitlements.policy.errors import InvalidValue, any_of
 from entitlements.policy.report import Report
 from entitlements.policy.schema_tiering import AssignmentShape, CriterionShape, RuleShape
 from entitlements.policy.sections.conditions import JOINS, read_condition, read_known, read_test

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from entitlements.model.conditions import All, AnyOf, Between, Condition, CriterionValue, IsKnown, Not, OneOf
 from entitlements.model.criteria import Criterion, CriterionKind
-from entitlements.model.names import did_you_mean
-from entitlements.policy.errors import InvalidValue, shown
+from entitlements.model.names import did_you_mean, shown
+from entitlements.policy.errors import InvalidValue
 from entitlements.policy.report import Report
 from entitlements.policy.yaml.tree import Path
 from entitlements.tiering.criterion_values import attribute_name

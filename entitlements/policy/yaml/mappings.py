@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Final
 
 from entitlements.model.limits import NotIncluded, Unlimited
-from entitlements.policy.errors import InvalidValue, shown
+from entitlements.model.names import shown
+from entitlements.policy.errors import InvalidValue
 from entitlements.policy.report import Report
 from entitlements.policy.yaml.scalars import checked_text
 from entitlements.policy.yaml.tree import MAX_DEPTH, MAX_NODES, Branch, Items, Leaf, Location, Node, Path

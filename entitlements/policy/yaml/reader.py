@@ -14,7 +14,8 @@ from ruamel.yaml import YAML, events
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
-from entitlements.policy.errors import InvalidValue, shown
+from entitlements.model.names import shown
+from entitlements.policy.errors import InvalidValue
 from entitlements.policy.report import Report
 from entitlements.policy.size_limits import Budget
 from entitlements.policy.yaml.merge import combine

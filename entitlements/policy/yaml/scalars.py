@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from entitlements.policy.errors import InvalidValue, shown
+from entitlements.model.names import shown
+from entitlements.policy.errors import InvalidValue
 
 Scalar = bool | int | Decimal | str | None
 
