@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+
+from entitlements.model.frozen_dict import FrozenDict
+from entitlements.model.tier import Tier
 
 PREFIX = "service."
 """Prefix of the feature of a service: `can(account, "service.health-check")`."""
@@ -67,3 +70,16 @@ class Services:
     def frequencies(self, tier: str) -> Mapping[str, Decimal]:
         """Return the services of *tier* in the variant in force, each with its deliveries a year."""
         return self.variants.get(self.variant, {}).get(tier, {})
+
+
+def with_services(tiers: Mapping[str, Tier], services: Services) -> Mapping[str, Tier]:
+    """Return the tiers with the features of their services in the variant in force, in place of those of another."""
+    every = frozenset(service.feature for service in services.catalogue.values())
+    return FrozenDict({id: _with_services(tier, services, every) for id, tier in tiers.items()})
+
+
+def _with_services(tier: Tier, services: Services, every: frozenset[str]) -> Tier:
+    given = (services.catalogue.get(id) for id in services.frequencies(tier.id))
+    own = frozenset(service.feature for service in given if service is not None)
+    origins = {name: by for name, by in tier.origins.items() if name not in every} | dict.fromkeys(own, tier.id)
+    return replace(tier, features=(tier.features - every) | own, origins=FrozenDict(origins))

@@ -11,6 +11,7 @@ from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.instants import MICROSECOND
 from entitlements.model.limits import Allocation, Limit, NotIncluded, OnOutage, Quota, Rate
 from entitlements.model.policy import AddOn, Feature, PolicyData
+from entitlements.model.services import with_services
 from entitlements.policy.consistency import check_document, check_usage
 from entitlements.policy.inheritance import resolve_tiers
 from entitlements.policy.parts import PartReader, TierPart
@@ -26,7 +27,6 @@ from entitlements.policy.tier_warnings import check_tiers
 from entitlements.policy.validation import validate
 from entitlements.policy.vocabulary import BuildContext, collect_vocabulary
 from entitlements.policy.yaml.tree import Branch, Path
-from entitlements.tiering.services import with_services
 
 P = TypeVar("P", bound=PolicyData)
 T = TypeVar("T")

@@ -10,16 +10,13 @@ cost, assessed service value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from entitlements.model.display import attributes_in_json
-from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.names import nearest, nearest_or_all
 from entitlements.model.policy import PolicyData
-from entitlements.model.services import Service, Services
-from entitlements.model.tier import Tier
+from entitlements.model.services import Service, Services, with_services
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +79,6 @@ def in_variant(policy: PolicyData, variant: str) -> PolicyData:
         raise ValueError(f"policy {policy.version} has no variant of services {variant!r}{cure}")
     chosen = replace(services, variant=variant)
     return replace(policy, services=chosen, tiers=with_services(policy.tiers, chosen))
-
-
-def with_services(tiers: Mapping[str, Tier], services: Services) -> Mapping[str, Tier]:
-    """Return the tiers with the features of their services in the variant in force, in place of those of another."""
-    every = frozenset(service.feature for service in services.catalogue.values())
-    return FrozenDict({id: _with_services(tier, services, every) for id, tier in tiers.items()})
-
-
-def _with_services(tier: Tier, services: Services, every: frozenset[str]) -> Tier:
-    given = (services.catalogue.get(id) for id in services.frequencies(tier.id))
-    own = frozenset(service.feature for service in given if service is not None)
-    origins = {name: by for name, by in tier.origins.items() if name not in every} | dict.fromkeys(own, tier.id)
-    return replace(tier, features=(tier.features - every) | own, origins=FrozenDict(origins))
 
 
 def tier_lines(policy: PolicyData, tier: str) -> tuple[ServiceLine, ...]:
