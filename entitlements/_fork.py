@@ -38,6 +38,7 @@ def disown_socket(descriptor: int) -> None:
     a loop then removes it from the selector, which is the parent's too.
     """
     pair = socket.socketpair()
+    pair[0].setblocking(False)
     _SILENT.append(pair)
     os.dup2(pair[0].fileno(), descriptor)
 

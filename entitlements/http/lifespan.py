@@ -95,6 +95,7 @@ class _LifespanChannel:
             if isinstance(error, StoreError) and not error.lasts:
                 _log.warning("store unreachable at startup: %s", error)
                 return
+            self._is_open = isinstance(error, StoreError)  # under trio there is nothing to close
             await self.send({"type": f"{STARTUP}.failed", "message": str(error)})
             self.is_failed = True
             raise

@@ -317,14 +317,14 @@ class Pipeline:
         return min(next_at, default=None)
 
     def _reject_late(self, late_of: Callable[[Iterable[Pending]], list[Pending]]) -> None:
-        """Reject the calls that *late_of* chooses, and retire a connection that did not reply to one in time."""
+        """Reject the calls that *late_of* chooses, and retire a connection that did not reply to any call in time."""
         timeout = TimeoutError("its deadline has passed")
         for protocol in self._protocols():
             protocol.catch_up()
             late = late_of(protocol.in_flight)
             if late:
                 reject_all(late, map_error(timeout, self._shown), timeout)
-                if protocol is self._protocol:
+                if protocol is self._protocol and monotonic() - self._replied_at >= late[0].timeout:
                     self._retire()
             if protocol in self._retired and all(call.future.done() for call in protocol.in_flight):
                 protocol.close()

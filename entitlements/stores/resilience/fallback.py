@@ -56,7 +56,7 @@ class FallbackDecisions:
             case Refund() if order.operation is not None:
                 return self._journal.refund(order)
             case Settle():
-                return self._journal.settle(order)
+                return self._journal.settle(order, sent=sent is not None)
             case _:
                 return None
 

@@ -312,18 +312,20 @@ class ReplayJournal:
                 raise self._full(order)
             return True
 
-    def settle(self, order: Settle) -> Settled | None:
+    def settle(self, order: Settle, *, sent: bool = False) -> Settled | None:
         """
         Queue the settling of a reservation if its result is certain, or the reservation waits here; else return None.
 
-        Its units are charged above the limit, if need be, where the reservation has lapsed by then.
+        Its units are charged above the limit, if need be, where the reservation has lapsed by then: however long
+        ago, unless the store may have settled it before (*sent*).
         """
         certain = order.recharge is not None or order.amounts == ()
         if not certain and self.queue.find(order.account, order.reservation) is None:
             return None
         now = self._local_limits.now()
         if order.recharge is not None:
-            order = replace(order, recharge=uncapped(order.recharge, now))
+            until = order.recharge_until if sent else None
+            order = replace(order, recharge=uncapped(order.recharge, now), recharge_until=until)
         return Settled(done=True, now=now) if self.append(JournalEntry(order)) else None
 
     def _refund_waiting(self, order: Refund) -> bool | None:

@@ -8,7 +8,7 @@ only the store can answer (usage, holders, …) raises `StoreError` until the st
 from __future__ import annotations
 
 import logging
-from asyncio import _get_running_loop, get_running_loop
+from asyncio import _get_running_loop, get_running_loop, sleep
 from concurrent.futures import wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -217,6 +217,7 @@ class AsyncResilientStore:
     async def aclose(self) -> None:
         """Replay the journal for a second at most, and close the connections of this loop."""
         self._replay_timer.cancel()
+        await sleep(0)  # so that what it has taken out is back in the journal
         try:
             await self._run(self.policy.replay.drain())
         finally:
