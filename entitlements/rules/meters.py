@@ -21,10 +21,11 @@ at most.
 A refunded charge counts as never made. For a token bucket that is more than its cost less
 what has drained since: others may have drained meanwhile. Without the charge the backlog
 would be lower by its cost, or by the lowest that the backlog has been since, if that is
-less. So a meter keeps the lows of its backlog. Of more than `LOWS` it merges the two that
-are closest in proportion into the lower, and a refund may then return less. What is lost
-so keeps the backlog higher, and a backlog that stays above a cost loses none of it. So
-the loss ends: 100 charges of one unit in flight, all refunded, count as 128 at most.
+less. So a meter keeps the lows of its backlog. It merges a low that is within 1/32 of the
+one before it into that, and of more than `LOWS` the two that are closest in proportion. A
+refund may then return less. What is lost so keeps the backlog higher, and a backlog that
+stays above a cost loses none of it. So the loss ends: of charges of one unit that are all
+refunded, 45 in flight count as 53 at most, and 90 as 111.
 
 A meter does not follow a clock that steps back: its time is at least the start of its
 newest bucket or window, or its last drain. A step back of more than one window drops
@@ -41,7 +42,7 @@ from entitlements.model.limits import Algorithm, Rate
 
 SUB_BUCKETS = 60
 RING = SUB_BUCKETS + 1
-LOWS = 16
+LOWS = 32
 """Most lows of its backlog that a token bucket keeps."""
 
 _new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
@@ -311,10 +312,12 @@ class TokenBucket:
         return start, max(0, self.backlog - size * (start - self.at))
 
     def _note_low(self, at: int, backlog: int) -> None:
-        """Add a low; drop those that are no lower, and merge two if there are too many."""
+        """Add a low; drop those that are no lower, and merge those that are close."""
         lows = self.lows
         while lows and lows[-1][1] >= backlog:
             lows.pop()
+        if lows and 32 * (backlog - lows[-1][1]) < lows[-1][1]:
+            backlog = lows.pop()[1]
         lows.append((at, backlog))
         if len(lows) > LOWS:
             tokens = [low // self.window for _, low in lows]

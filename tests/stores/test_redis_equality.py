@@ -332,9 +332,9 @@ def one_quota(both):
 def token_bucket(both):
     """Charge a token bucket of several sizes, and refund many of the charges while others are under way."""
     chance, charged = random.Random(2), []
-    rate = Rate("exports", MINUTE, Algorithm.TOKEN_BUCKET, burst=60)
-    for _ in range(600):
-        part = Part(rate, chance.choice([30, 30, 30, 30, 60, 7]), chance.choice([1, 1, 1, 1, 3, 20]))
+    for step in range(1_000):
+        rate = Rate("exports", MINUTE, Algorithm.TOKEN_BUCKET, burst=60 if step < 500 else 5_000)
+        part = Part(rate, chance.choice([30, 30, 30, 30, 60, 7]), chance.choice([1, 1, 1, 1, 3, 20, 20 + step]))
         if len(charged) > chance.randint(0, 40):
             refunded = charged.pop(chance.randrange(len(charged)))
             both(Refund(ACCOUNT, None, rates=True, taken=(refunded,)))
@@ -400,6 +400,8 @@ FAULTS = {
     "token bucket: a lowered limit drains slowly": ("local drain = math.max(part.size, meter.size)", "local drain = part.size"),
     "token bucket: a refund knows no lows": ("each.at > mark and is_less(each.high", "false and is_less(each.high"),
     "token bucket: a refund leaves the lows": ("if each.at > mark then\n      each.high", "if false then\n      each.high"),
+    "token bucket: close lows stay": ("if is_less(32 * apart", "if false and is_less(32 * apart"),
+    "token bucket: lows are merged that are not close": ("if apart < high or apart == high", "if true or apart == high"),
     "token bucket: other lows are merged": ("if share > closest then", "if share >= closest then"),
     "token bucket: a step back keeps the lows": ("if meter.at - now > meter.window then\n    meter.lows = {}", "if false then\n    meter.lows = {}"),
     "quota: a limit is not reached": ("part.cost <= part.size - period.used or part.unlimited", "part.cost < part.size - period.used or part.unlimited"),

@@ -5,13 +5,13 @@
 --   1 sliding       head, total (4 bytes), 61 counts (4 bytes each): 264 bytes
 --   2 fixed         index, count: 24 bytes
 --   3 token bucket  at, backlog in tokens and in token-microseconds below a token, size: 40 bytes;
---                   then up to 16 lows of 20 bytes: instant, and a backlog as before, its tokens in 4 bytes
+--                   then up to 32 lows of 20 bytes: instant, and a backlog as before, its tokens in 4 bytes
 -- A backlog in token-microseconds may exceed 2^53, so tokens and their remainder are kept apart.
 local peek_meter, take_meter, refund_meter
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
-local RING, LOWS = 61, 16
+local RING, LOWS = 61, 32
 local NO_COUNTS = string.rep('\0', RING * 4)
 
 -- Return the width of a bucket: a sixtieth of the window, rounded up.
@@ -268,6 +268,14 @@ local function note_low(meter, at, high, low)
   local lows = meter.lows
   while lows[1] and not is_less(lows[#lows].high, lows[#lows].low, high, low) do
     lows[#lows] = nil
+  end
+  local last = lows[#lows]
+  if last then
+    local apart, rest = minus(high, low, last.high, last.low, meter.window)
+    local below = 32 * rest % meter.window -- 32 * rest is below 2^53
+    if is_less(32 * apart + (32 * rest - below) / meter.window, below, last.high, last.low) then
+      high, low, lows[#lows] = last.high, last.low, nil
+    end
   end
   lows[#lows + 1] = { at = at, high = high, low = low }
   if #lows > LOWS then
