@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from entitlements.model.charge import (
     Charge,
-    Forget,
     Order,
     Part,
     Read,
@@ -14,12 +13,9 @@ from entitlements.model.charge import (
     ReadHolders,
     Recall,
     Refund,
-    Release,
     ResetRate,
     Settle,
     SetUsage,
-    Unassign,
-    Verb,
 )
 from entitlements.model.instants import SECOND
 
@@ -61,17 +57,6 @@ def shorten_deadline(order: Order, left: int) -> Order:
     if isinstance(order, Charge | Refund | Settle) and left < deadline_of(order):
         return replace(order, deadline=max(1, left))
     return order
-
-
-def follows_replay(order: Order) -> bool:
-    """
-    Return True if an order must not reach the store before what was decided for its account without the store.
-
-    It takes back, or finds, what such an order may have taken: sent before it, it would find nothing.
-    """
-    if isinstance(order, Charge):
-        return order.keyed or order.verb is Verb.ASSIGN
-    return isinstance(order, Refund | Settle | Release | Unassign | SetUsage | Forget)
 
 
 def is_idempotent(order: Order) -> bool:

@@ -14,9 +14,10 @@ POLICY = Policy.parse({
     "policy": {"version": "1"},
     "limits": {
         "rooms": {"kind": "allocation", "on_outage": "allow", "deadline": "10 seconds"},
+        "desks": {"kind": "allocation", "on_outage": "allow", "deadline": "1 second"},
         "exports": {"kind": "quota", "on_outage": "allow", "deadline": "3 seconds"},
     },
-    "tiers": {"one": {"rank": 1, "limits": {"rooms": 500, "exports": 500}}},
+    "tiers": {"one": {"rank": 1, "limits": {"rooms": 500, "desks": 500, "exports": 500}}},
 })  # fmt: skip
 ACCOUNTS = {"acme": "one", "globex": "one"}
 PATIENCE = 60
@@ -37,7 +38,6 @@ TAKING_BACK = {
     "unassign": (("rooms", "ann"), itself, True, (2, 3, ())),
     "release": (("rooms", 2), itself, 2, (1, 3, ("ann",))),
     "set_usage": (("exports", 0), lambda usage: usage.used, 0, (3, 0, ("ann",))),
-    "assign": (("rooms", "ann"), lambda decision: decision.used, 3, (3, 3, ("ann",))),
     "forget": ((), itself, None, (0, 0, ())),
 }
 """Arguments of each verb, what to look at in its result and what is there, and what the store has counted then."""
@@ -119,11 +119,22 @@ def test_a_call_whose_turn_does_not_come_in_time_is_refused_and_changes_nothing(
 
     with pytest.raises(StoreError, match="still queued for replay"):
         enforcer.release("acme", "rooms", 2)
-    assert enforcer.consume("acme", "exports", 3).via == "store"  # takes nothing back
-
     queue.put_back(entry)
     assert 2 == enforcer.release("acme", "rooms", 2)
-    assert (1, 6, ("ann",)) == used(store.store)
+    assert (1, 3, ("ann",)) == used(store.store)
+
+
+def test_a_charge_waits_for_no_others():
+    store = Flaky(MemoryStore())
+    enforcer = Enforcer(POLICY, accounts=ACCOUNTS, store=store, expected_processes=1)
+    in_outage(enforcer, store)
+    enforcer._store._store.policy.journal.queue.take("acme")
+
+    decisions = [
+        enforcer.consume("acme", "exports"), enforcer.consume("acme", "exports", key="job"),
+        enforcer.assign("acme", "rooms", "bob"), enforcer.peek("acme", "rooms"),
+    ]  # fmt: skip
+    assert ["store"] * 4 == [decision.via for decision in decisions]
 
 
 def test_a_second_settlement_does_not_overtake_a_commit_that_waits():
@@ -155,6 +166,22 @@ def test_a_key_does_not_overtake_the_refund_that_frees_it():
 
     assert again
     assert 3 == enforcer.usage("acme")["exports"].used
+
+
+def test_an_assignment_does_not_overtake_a_refund_that_takes_its_unit():
+    store = Flaky(MemoryStore())
+    enforcer = Enforcer(POLICY, accounts=ACCOUNTS, store=store, expected_processes=1)
+    decision = enforcer.assign("acme", "desks", "ann")
+    store.script = ["refused"]
+    assert enforcer.refund(decision)
+    queue = enforcer._store._store.policy.journal.queue
+    entry = queue.take("acme")
+
+    again = enforcer.assign("acme", "desks", "ann")
+    queue.put_back(entry)
+
+    assert again
+    assert ("ann",) == enforcer.holders("acme", "desks")
 
 
 class Slow(AsyncFlaky):

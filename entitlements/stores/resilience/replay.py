@@ -20,7 +20,7 @@ from entitlements.model.events import Journalled
 from entitlements.model.instants import SECOND
 from entitlements.model.redaction import redact
 from entitlements.stores.errors import Corrupt, Overloaded
-from entitlements.stores.orders import account_of, deadline_of, follows_replay, shorten_deadline
+from entitlements.stores.orders import account_of, deadline_of, shorten_deadline
 from entitlements.stores.resilience.replay_journal import Turn
 
 if TYPE_CHECKING:
@@ -67,22 +67,18 @@ class JournalReplay:
         """Replay the account's entries and a few of other accounts before *order*; return the error that stopped it."""
         due = self._due(account_of(order), until - deadline_of(order) // 2)
         error = yield from self._replay(due, permit, until)
-        if error is None and follows_replay(order):
-            return (yield from self._rest(account_of(order), permit, until))
+        while error is None and self._queue.precedes(order):
+            error = yield from self._go_on(account_of(order), permit, until)
         return error
 
-    def _rest(self, account: str, permit: Permit, until: int) -> Replay[StoreError | None]:
-        """Replay all entries of an account, or wait for calls that do; return the error that stopped it."""
-        while self._queue.holds(account):
-            if self._policy.clock() >= until:
-                return Overloaded(f"{self._store}: orders of this account are still queued for replay; try again")
-            ended = self._queue.turn_of(account)
-            if ended is not None:
-                yield Turn(ended, until)
-                continue
-            error = yield from self._replay(self._taken(until, account), permit, until)
-            if error is not None:
-                return error
+    def _go_on(self, account: str, permit: Permit, until: int) -> Replay[StoreError | None]:
+        """Replay the rest of an account's entries, or wait for a call that replays one; return the error that stopped it."""
+        if self._policy.clock() >= until:
+            return Overloaded(f"{self._store}: orders of this account are still queued for replay; try again")
+        ended = self._queue.turn_of(account)
+        if ended is None:
+            return (yield from self._replay(self._taken(until, account), permit, until))
+        yield Turn(ended, until)
         return None
 
     def in_background(self, time: int) -> Course:

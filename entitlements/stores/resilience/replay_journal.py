@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakMethod
 
 from entitlements.model.answers import Outcome, Settled, Status
-from entitlements.model.charge import Charge, Recall, Refund, Settle, Verb
+from entitlements.model.charge import Charge, Forget, Recall, Refund, Release, Settle, SetUsage, Unassign, Verb
 from entitlements.model.events import Journalled
 from entitlements.model.instants import HOUR, MINUTE
 from entitlements.rules.fallbacks import uncapped
@@ -160,9 +160,23 @@ class ReplayQueue:
             self._tidy(account)
             return entry
 
-    def holds(self, account: str) -> bool:
-        """Return True if an entry of the account waits or is out."""
-        return account in self._waiting or account in self._out
+    def precedes(self, order: Order) -> bool:
+        """
+        Return True if an entry must reach the store before *order*.
+
+        What takes back, or sets a total, follows all entries of its account: it would miss what they take. A charge
+        follows refunds: of its key, which they free, and for an assignment all, as one may take the holder's unit.
+        """
+        with self._lock:
+            match order:
+                case Charge(keyed=True):
+                    return (Refund, order.account, order.operation) in self._named
+                case Charge(verb=Verb.ASSIGN):
+                    return any(kind is Refund and account == order.account for kind, account, _ in self._named)
+                case Settle() | Release() | Unassign() | SetUsage() | Forget():
+                    return order.account in self._waiting or order.account in self._out
+                case _:
+                    return False
 
     def turn_of(self, account: str) -> Future[None] | None:
         """Return a future that is completed when the entry of the account that is out is back or done; None if none is."""
