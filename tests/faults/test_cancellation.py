@@ -42,7 +42,7 @@ class Caller:
         verb = self.chance.choice((self.consume, self.mixed, self.usage, self.reserve, self.assign))
         try:
             async with asyncio.timeout(self.chance.random() * 0.004 if self.chance.random() < 0.5 else None):
-                await verb(account, cost, f"{account}/{number}")
+                await verb(account, cost, f"{account}/{id(self)}-{number}")  # a holder of this caller alone
             self.made["answered"] += 1
         except TimeoutError:
             self.made["cancelled"] += 1

@@ -26,7 +26,7 @@ from entitlements.resolved_cache import ResolvedCache
 from entitlements.rules import periods
 from entitlements.stores import memory
 from entitlements.stores.redis.keys import account_key, encode_id, scope_key
-from entitlements.stores.resilience import local_limits, replay_journal
+from entitlements.stores.resilience import local_limits, replay_queue
 
 CAP = 200
 MANY = 2_000
@@ -148,7 +148,7 @@ def lower_every_bound(change, setitem):
     for kind, name in ((MemoryStore, "max_keys"), (CachedAccounts, "max_size"), (AsyncCachedAccounts, "max_size"),
                        (ResolvedCache, "max_size"), (FeatureRequests, "max_accounts")):  # fmt: skip
         setitem(kind.__init__.__kwdefaults__, name, CAP)
-    change(replay_journal.ReplayQueue.__init__, "__defaults__", (CAP,))
+    change(replay_queue.ReplayQueue.__init__, "__defaults__", (CAP,))
 
 
 def measure_bounded(ids=30_000, steady=5_000):

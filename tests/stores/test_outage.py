@@ -31,7 +31,7 @@ from entitlements.stores.errors import Corrupt
 from entitlements.stores.orders import deadline_of
 from entitlements.stores.resilience.circuit_breaker import State
 from entitlements.stores.resilience.replay import REPLAYED_OWN
-from entitlements.stores.resilience.replay_journal import ReplayQueue
+from entitlements.stores.resilience.replay_queue import ReplayQueue
 from entitlements.testing import FakeClock, RecordingHook
 
 POLICY = Policy.parse({

@@ -12,7 +12,7 @@ from entitlements.http.asgi import EntitlementsMiddleware
 from entitlements.http.routes import Route
 from entitlements.model import events
 from entitlements.model.instants import HOUR, MINUTE
-from entitlements.stores.resilience.replay_journal import ReplayQueue
+from entitlements.stores.resilience.replay_queue import ReplayQueue
 from entitlements.testing import RecordingHook
 
 POLICY = Policy.parse({

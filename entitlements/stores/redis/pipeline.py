@@ -95,7 +95,8 @@ class Pipeline:
             queue.append(call)
             self._reconnect()
         elif not protocol.in_flight and not queue:
-            if self._may_have_ended(protocol, now) or not protocol.write_one(call):
+            is_idle = now - self._replied_at > IDLE
+            if (is_idle and self._may_have_ended(protocol, now)) or not protocol.write_one(call):
                 queue.append(call)
         else:
             waiting = len(protocol.in_flight)

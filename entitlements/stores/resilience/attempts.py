@@ -16,7 +16,7 @@ from entitlements.model.answers import Outcome, Status
 from entitlements.model.instants import SECOND
 from entitlements.stores.errors import Unreachable
 from entitlements.stores.pending import ENDED
-from entitlements.stores.resilience.replay_journal import Turn
+from entitlements.stores.resilience.replay_queue import Turn
 
 if TYPE_CHECKING:
     import asyncio

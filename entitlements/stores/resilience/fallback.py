@@ -15,7 +15,7 @@ from entitlements.rules.fallbacks import (
     undo_orders,
     without_journal,
 )
-from entitlements.stores.resilience.replay_journal import JournalEntry
+from entitlements.stores.resilience.replay_queue import JournalEntry
 
 if TYPE_CHECKING:
     from entitlements.model.answers import Answer

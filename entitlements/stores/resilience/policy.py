@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from entitlements.model.events import Event
     from entitlements.stores.resilience.circuit_breaker import Permit, Transition
     from entitlements.stores.resilience.local_limits import LocalLimits
-    from entitlements.stores.resilience.replay_journal import Turn
+    from entitlements.stores.resilience.replay_queue import Turn
 
     Course = Generator[Order | Turn, Answer, Answer]
 

@@ -21,7 +21,7 @@ from entitlements.model.instants import SECOND
 from entitlements.model.redaction import redact
 from entitlements.stores.errors import Corrupt, Overloaded
 from entitlements.stores.orders import account_of, deadline_of, shorten_deadline
-from entitlements.stores.resilience.replay_journal import Turn
+from entitlements.stores.resilience.replay_queue import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from entitlements.model.charge import Order
     from entitlements.stores.resilience.circuit_breaker import Permit
     from entitlements.stores.resilience.policy import Course, OutagePolicy
-    from entitlements.stores.resilience.replay_journal import JournalEntry, ReplayQueue
+    from entitlements.stores.resilience.replay_queue import JournalEntry, ReplayQueue
 
     R = TypeVar("R")
     Replay = Generator[Order | Turn, Answer, R]

@@ -24,7 +24,7 @@ from entitlements.stores.errors import Overloaded
 from entitlements.stores.resilience.attempts import CourseRun, FirstAttempt
 from entitlements.stores.resilience.local_limits import LocalLimits
 from entitlements.stores.resilience.policy import OutagePolicy
-from entitlements.stores.resilience.replay_journal import Turn
+from entitlements.stores.resilience.replay_queue import Turn
 from entitlements.stores.resilience.replay_timer import ReplayTimer
 from entitlements.stores.transport import TaskTransport
 from entitlements.stores.workers import processes_of
