@@ -11,12 +11,13 @@ from faultlab.judge import compare
 from faultlab.operations import CROWDED
 from faultlab.records import key_of
 from redis.crc import key_slot
-from topologies import Cluster
+from topologies import Cluster, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 LIMITS = ("leads", "exports", "seats")
-MOST_LOST = 10
-"""Units that a failover may lose with `min-replicas-to-write 1`: docs/operations.md measured 2 to 6."""
+SECONDS = 12
+LAG = 2
+"""Seconds of acknowledged calls that a primary may lose which needs a replica that lags by one second at most."""
 
 
 def check(told, client, loss=0):
@@ -53,22 +54,34 @@ def kill_and_restart(sentinel):
 
 
 def configure(sentinel, replicas):
+    """Set how many replicas a primary needs, on both servers, once they are a primary and its replica."""
+    wait_until(lambda: is_replicated(sentinel.master), "a replica that is in touch")
     for server in sentinel.servers:
         with server.client() as admin:
             admin.config_set("min-replicas-to-write", replicas)
             admin.config_set("min-replicas-max-lag", 1)
 
 
+def is_replicated(server):
+    with server.client() as client:
+        found = client.info("replication")
+    return found["role"] == "master" and found.get("slave0", {}).get("state") == "online"
+
+
 @pytest.mark.parametrize("work", [history.tasks, history.threads])
 @pytest.mark.parametrize("harm", [stop_and_resume, kill_and_restart])
-@pytest.mark.parametrize(("replicas", "most", "runs"), [(1, MOST_LOST, 3), (0, 10**6, 1)])
-def test_a_failover_loses_what_the_page_says(sentinel, harm, work, replicas, most, runs):
+@pytest.mark.parametrize(("replicas", "runs"), [(1, 3), (0, 1)])
+def test_a_failover_loses_no_more_than_its_replica_lags(sentinel, harm, work, replicas, runs):
+    """Without `min-replicas-to-write` the loss has no bound, and is printed."""
     units = []
     for _ in range(runs):
         configure(sentinel, replicas)
-        told, figures = play(work, sentinel.url, seconds=12, processes=2, meanwhile=after_two_seconds(harm, sentinel))
+        told, figures = play(
+            work, sentinel.url, seconds=SECONDS, processes=2, meanwhile=after_two_seconds(harm, sentinel)
+        )
         with sentinel.client() as client:
             units.append(show(told, client, figures))
+            most = figures[0] * LAG // SECONDS if replicas else 10**6
             found = check(told, client, most)
             client.flushall()
         assert [] == found

@@ -58,13 +58,18 @@ class Target:
 
 _ENFORCER = ("rules", "enforcer/test_enforcer.py", "enforcer/test_usage.py", "stores/test_memory.py")
 _ROUTES = ("http/test_path_forms.py", "http/test_routes.py", "http/test_refusals.py")
-_OUTAGES = ("stores/test_circuit_breaker.py", "stores/test_outage.py", "stores/test_outage_refunds.py")
+_OUTAGES = (
+    "stores/test_outage_policy.py",
+    "stores/test_circuit_breaker.py",
+    "stores/test_outage.py",
+    "stores/test_outage_refunds.py",
+)
 TARGETS = {
     "rules": Target(
         ("rules/*.py",),
         {
             "": _ENFORCER, "path_forms": _ROUTES, "route_matching": _ROUTES, "templates": _ROUTES,
-            "fallbacks": (*_OUTAGES, "rules"), "explain": (*_ENFORCER, "tiering"), "tiers": (*_ENFORCER, "tiering", "policy"),
+            "fallbacks": (*_OUTAGES, "rules"), "decisions": (*_ENFORCER, *_OUTAGES), "explain": (*_ENFORCER, "tiering"), "tiers": (*_ENFORCER, "tiering", "policy"),
         },
     ),
     "resilience": Target(("stores/resilience/*.py",), {"": _OUTAGES}),
@@ -99,19 +104,20 @@ class Changed(MetaPathFinder, Loader):
         exec(compile(self._mutant.source, self._mutant.file, "exec"), module.__dict__)  # noqa: S102 - the mutant
 
 
-def tests_for(target: Target, mutant: Mutant | None) -> list[str]:
-    """Return the tests that have to notice a mutant, or all tests of a target."""
-    stem = Path(mutant.file).stem if mutant else ""
-    names = max((name for name in target.tests if stem.startswith(name)), key=len)
-    every = target.tests[names] if mutant else dict.fromkeys(path for paths in target.tests.values() for path in paths)
-    return [str(ROOT / "tests" / path) for path in every]
+def tests_for(target: Target, mutants: list[Mutant]) -> list[str]:
+    """Return the tests that have to notice these mutants."""
+    found = {}
+    for stem in {Path(mutant.file).stem for mutant in mutants}:
+        names = max((name for name in target.tests if stem.startswith(name)), key=len)
+        found |= dict.fromkeys(target.tests[names])
+    return [str(ROOT / "tests" / path) for path in found]
 
 
 # --- Children -----------------------------------------------------------------------------------------------------
 
 
-def run_tests(target: Target, mutant: Mutant | None) -> int:
-    """Run the tests of a mutant in this process; return 0 if they pass."""
+def run_tests(tests: list[str], mutant: Mutant | None) -> int:
+    """Run tests in this process, on a mutant; return 0 if they pass."""
     import pytest
 
     if mutant:
@@ -131,13 +137,16 @@ def run_tests(target: Target, mutant: Mutant | None) -> int:
         "-m",
         "not slow",
     ]
-    return int(pytest.main([*options, *tests_for(target, mutant)]))
+    return int(pytest.main([*options, *tests]))
 
 
-def run_scripts(mutant: Mutant | None, port: int) -> int:
+def run_scripts(port: int, mutant: Mutant | None) -> int:
     """Compare the scripts of a mutant with the rules, on the server of this port; return 0 if they agree."""
     import redis
+    from hypothesis import settings
 
+    settings.register_profile("mutants", deadline=None)
+    settings.load_profile("mutants")
     spec = importlib.util.spec_from_file_location("equality", ROOT / "tests" / "stores" / "test_redis_equality.py")
     equality = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(equality)
@@ -226,13 +235,14 @@ def run(name: str, options: argparse.Namespace) -> list[Mutant]:
         )
     with servers(options.jobs if name == "lua" else 0) as ports:
         began = time.monotonic()
-        work = (
-            (lambda mutant, slot: run_scripts(mutant, ports[slot]))
-            if ports
-            else lambda mutant, _: run_tests(target, mutant)
-        )
+
+        def work(mutant, slot, those=()):
+            return (
+                run_scripts(ports[slot], mutant) if ports else run_tests(tests_for(target, those or [mutant]), mutant)
+            )
+
         log = LOGS / "baseline.log"
-        _, status = os.waitpid(fork(lambda: work(None, 0), log), 0)
+        _, status = os.waitpid(fork(lambda: work(None, 0, mutants), log), 0)
         if status:
             raise SystemExit(f"{name}: the tests fail without a mutant: {log.read_text(errors='replace')[-2000:]}")
         patience = max(LEAST_PATIENCE, 5 * (time.monotonic() - began))

@@ -57,7 +57,8 @@ def python_mutants(file, source):
             mutated = deepcopy(tree)
             _put(mutated, path, changed)
             text = ast.unparse(ast.fix_missing_locations(mutated))
-            found.append(Mutant(file, place, _short(node), _short(changed), node.lineno, text))
+            before, after = _short(_statement(tree, path)), _short(_statement(mutated, path))
+            found.append(Mutant(file, place, before, after, node.lineno, text))
     return found
 
 
@@ -127,6 +128,15 @@ def _changes(node):
             yield ast.AugAssign(node.target, ARITHMETIC[type(node.op)](), node.value)
 
 
+def _statement(tree, path):
+    """Return the innermost statement on the way to a node."""
+    node = found = tree
+    for name, at in path:
+        node = getattr(node, name) if at is None else getattr(node, name)[at]
+        found = node if isinstance(node, ast.stmt) else found
+    return found
+
+
 def _put(tree, path, changed):
     for name, at in path[:-1]:
         tree = getattr(tree, name) if at is None else getattr(tree, name)[at]
@@ -138,8 +148,8 @@ def _put(tree, path, changed):
 
 
 def _short(node):
-    """Return the text of a node, of a compound statement its first line."""
-    return ast.unparse(node).splitlines()[0][:100]
+    """Return the text of a statement, of a compound one its first line."""
+    return ast.unparse(node).splitlines()[0][:160]
 
 
 # --- Lua ----------------------------------------------------------------------------------------------------------

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entitlements import NOT_INCLUDED, Account, Change, Grant, Override, Policy, Trial
+from entitlements import NOT_INCLUDED, Account, AccountError, Change, Grant, Override, Policy, Trial
 from entitlements.model.instants import to_instant
 from entitlements.model.resolution import resolution_of
 from entitlements.policy.accounts import bind
@@ -103,3 +104,42 @@ def test_resolving_is_pure(account):
 
     assert (tables(first), resolution_of(first).adjustments) == (tables(second), resolution_of(second).adjustments)
     assert before == repr(account)
+
+
+@pytest.mark.parametrize(
+    ("tier", "bought", "level"),
+    [
+        ("basic", ["more"], "full"),
+        ("full", ["less"], "full"),
+        ("none", ["less", "more"], "full"),
+        ("none", ["more", "less"], "full"),
+        (None, ["less"], "basic"),
+    ],
+)
+def test_the_highest_level_counts_whatever_gives_it_and_in_any_order(tier, bought, level):
+    policy = Policy.parse({
+        "policy": {"version": 1},
+        "levels": {"reports": ["none", "basic", "full"]},
+        "tiers": {"one": {"rank": 1, "levels": {"reports": tier} if tier else {}}},
+        "add_ons": {name: {"tiers": ["one"], "levels": {"reports": of}} for name, of in (("more", "full"), ("less", "basic"))},
+    })  # fmt: skip
+    account = Account("acme", "one", add_ons=dict.fromkeys(bought, 1))
+
+    assert level == resolve(policy, bind(policy, account), to_instant(NOW)).value("reports")
+
+
+@pytest.mark.parametrize(("limit", "size", "most"), [("leads", 10, 2**53 - 1), ("api", "10 per hour", 2**32 - 1)])
+def test_a_limit_that_grants_take_beyond_what_can_be_counted_is_a_bad_account(limit, size, most):
+    policy = Policy.parse({
+        "policy": {"version": 1},
+        "limits": {"leads": {"kind": "quota"}, "api": {"kind": "rate"}},
+        "tiers": {"one": {"rank": 1, "limits": {limit: size}}},
+    })  # fmt: skip
+
+    def at(amount):
+        account = Account("acme", "one", grants=(Grant(limit, amount),))
+        return resolve(policy, bind(policy, account), to_instant(NOW))
+
+    assert policy.limits[limit].capacity(at(most - 10).limit(limit)) == most
+    with pytest.raises(AccountError, match=f"'{limit}' comes to {most + 1} with its add-ons and grants"):
+        at(most - 9)

@@ -356,8 +356,21 @@ def lapsing(both):
         both(Settle(ACCOUNT, f"o:{59 - 3 * step}ü", None))
 
 
+def refunded_latest(both):
+    """Refund everything of the latest bucket: what is left is free earlier than the bucket would be."""
+    rate = Rate("api", HOUR)
+    part = Part(rate, 100, 5)
+    both(Charge(ACCOUNT, (part,)))
+    both.clock.now += 10 * MINUTE
+    line = both(Charge(ACCOUNT, (part,))).lines[0]
+    both(Refund(ACCOUNT, None, rates=True, taken=((part, line),)))
+    for cost, verb in ((1, Verb.PEEK), (100, Verb.CONSUME), (100, Verb.PEEK)):
+        both(Charge(ACCOUNT, (Part(rate, 100, cost),), verb))
+
+
 STORIES = (
     full_ring,
+    refunded_latest,
     step_back,
     other_law,
     refund_of_units_that_have_left,

@@ -99,7 +99,7 @@ def _threads(fault, operation, bench, told, window):
         drive(operation.finish(actors[0]))
     time.sleep(TTL + fault.late if operation.name == "reservation" else fault.late)
     window.recovered &= drive(recover(actors[0], time.sleep))
-    enforcer.usage(ACCOUNT)
+    drive(sweep(actors[0], time.sleep))
     enforcer.close()
     return []
 
@@ -151,7 +151,7 @@ async def _tasks(fault, operation, bench, told, window, beat):
         await operation.finish(actors[0])
     await asyncio.sleep(TTL + fault.late if operation.name == "reservation" else fault.late)
     window.recovered &= await recover(actors[0], asyncio.sleep)
-    await enforcer.usage(ACCOUNT)
+    await sweep(actors[0], asyncio.sleep)
     await enforcer.aclose()
     beating.cancel()
     await asyncio.gather(beating, return_exceptions=True)
@@ -191,6 +191,15 @@ async def recover(actor, sleep):
         if paused is not None:
             await paused
     return False
+
+
+async def sweep(actor, sleep):
+    """Read what is used, which ends reservations that have lapsed; a connection of before may be dead still."""
+    until = monotonic() + PATIENCE
+    while await actor.call("usage", ACCOUNT) is None and monotonic() < until:
+        paused = sleep(0.02)
+        if paused is not None:
+            await paused
 
 
 def footprint():

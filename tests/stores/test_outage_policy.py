@@ -1,0 +1,145 @@
+"""Figures and steps of the resilience layer that only a fault at the right moment shows."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from flaky import Flaky
+
+from entitlements import Enforcer, MemoryStore, Policy
+from entitlements.clock import monotonic
+from entitlements.model.instants import SECOND
+from entitlements.stores.resilience.circuit_breaker import (
+    CONSECUTIVE_FAILURES,
+    FIRST_PAUSE,
+    MIN_SILENCE,
+    CircuitBreaker,
+    State,
+)
+from entitlements.stores.resilience.outage_log import CALM, OutageLog
+
+NOW = 1_000 * SECOND
+POLICY = Policy.parse({
+    "policy": {"version": "1"},
+    "limits": {"api": {"kind": "rate"}, "leads": {"kind": "quota"}},
+    "tiers": {"one": {"rank": 1, "limits": {"api": "10 per hour", "leads": 50}}},
+})  # fmt: skip
+
+
+@pytest.fixture
+def store():
+    return Flaky(MemoryStore())
+
+
+@pytest.fixture
+def enforcer(store):
+    """An enforcer for whose outage policy no time passes."""
+    enforcer = Enforcer(POLICY, accounts={"acme": "one"}, store=store, expected_processes=1)
+    now = monotonic()
+    policy_of(enforcer).clock = lambda: now
+    return enforcer
+
+
+def policy_of(enforcer):
+    return enforcer._store._store.policy
+
+
+# --- The breaker --------------------------------------------------------------------------------------------------
+
+
+def busy():
+    """Return a breaker whose store has just answered a thousand calls."""
+    breaker = CircuitBreaker()
+    for _ in range(1000):
+        breaker.succeeded(breaker.acquire(NOW), NOW)
+    return breaker
+
+
+def fail(breaker, times, now):
+    return [breaker.failed(breaker.acquire(now), now, 0) for _ in range(times)]
+
+
+def test_a_busy_store_that_falls_silent_is_left_after_twenty_failures_in_a_row():
+    breaker = busy()
+    assert {None} == set(fail(breaker, CONSECUTIVE_FAILURES - 1, NOW + MIN_SILENCE + 1))
+    assert (State.CLOSED, State.OPEN, FIRST_PAUSE) == breaker.failed(breaker.acquire(NOW), NOW + MIN_SILENCE + 1, 0)
+
+
+def test_a_busy_store_is_not_left_before_it_has_been_silent_for_a_deadline_and_a_half():
+    assert SECOND * 75 // 1000 == MIN_SILENCE
+    assert {None} == set(fail(busy(), 2 * CONSECUTIVE_FAILURES, NOW + MIN_SILENCE))
+
+
+def test_a_probe_that_ended_without_a_verdict_says_nothing_later_either():
+    breaker = CircuitBreaker()
+    fail(breaker, 5, NOW)
+    now = NOW + FIRST_PAUSE
+    permit = breaker.acquire(now)
+
+    assert (State.HALF_OPEN, State.OPEN, 0) == breaker.release(permit, now)
+    assert State.OPEN is breaker.state
+    assert breaker.succeeded(permit, now) is None
+    assert State.OPEN is breaker.state
+
+
+# --- Calls --------------------------------------------------------------------------------------------------------
+
+
+def test_both_failures_of_a_call_that_is_repeated_count(enforcer, store):
+    store.how = "silent"
+    for _ in range(6):
+        enforcer.consume("acme", "leads")
+
+    assert 5 == len(store.asked)
+
+
+def test_calls_in_flight_are_told_once_when_the_store_is_given_up(enforcer, store):
+    told = []
+    policy_of(enforcer).on_open = lambda: told.append(len(store.asked))
+    store.how = "refused"
+    for _ in range(8):
+        enforcer.consume("acme", "api")
+
+    assert [5] == told
+
+
+def test_a_share_goes_on_from_what_a_mixed_charge_saw_used(enforcer, store):
+    for _ in range(3):
+        enforcer.consume("acme", {"api": 1, "leads": 1})
+    store.how = "refused"
+
+    assert 7 == sum(enforcer.consume("acme", "api").allowed for _ in range(12))
+
+
+def test_the_share_of_a_rate_that_was_reset_is_a_whole_one(enforcer, store):
+    for _ in range(4):
+        enforcer.consume("acme", "api")
+    enforcer.reset("acme", "api")
+    store.how = "refused"
+
+    assert 10 == sum(enforcer.consume("acme", "api").allowed for _ in range(12))
+
+
+# --- The log ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("passed", "at_once", "is_over"), [(CALM, False, False), (CALM + 1, False, True), (0, True, True)]
+)
+def test_an_outage_is_over_once_the_breaker_has_closed_or_nothing_was_decided_here_for_long(
+    caplog, passed, at_once, is_over
+):
+    log = OutageLog("store x")
+    log.record_fallback(NOW)
+    with caplog.at_level(logging.WARNING):
+        log.recovered(NOW + passed, 3, at_once=at_once)
+
+    assert is_over == ("store x: recovered; 1 decided locally, 3 queued for replay, 0 lost" in caplog.text)
+    assert is_over == (log.since is None)
+
+
+def test_where_there_was_no_outage_none_is_over(caplog):
+    OutageLog("store x").recovered(NOW, 0, at_once=True)
+
+    assert not caplog.text
