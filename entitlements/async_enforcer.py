@@ -19,6 +19,7 @@ from entitlements.async_call import require_asyncio, verbs_as_calls
 from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.handles import AsyncBoundAccount
 from entitlements.hooks import PERCENTS, Hooks
+from entitlements.model.answers import Outcome
 from entitlements.model.charge import Charge, Verb
 from entitlements.model.decision_fields import receipt_of
 from entitlements.model.events import Reloaded
@@ -41,6 +42,7 @@ from entitlements.resolved_cache import (
 from entitlements.rules import reservations, steps
 from entitlements.stores import AsyncMemoryStore, guard_async_store, open_async_store
 from entitlements.stores.closed import PartlyClosedStore
+from entitlements.stores.sequence import Producer, SequencedStore
 from entitlements.tiering.sla import ServiceLevel, service_level
 from entitlements.tiering.uptime import Uptime, uptime
 
@@ -107,11 +109,13 @@ class AsyncEnforcer:
         self._clock = check_clock(clock or system_clock)
         self._hooks = Hooks(hooks, thresholds)
         self._accounts = open_async_accounts(accounts, policy=policy, clock=clock or monotonic, listener=self._hooks)
-        self._store = guard_async_store(open_async_store(store, self._clock), self._hooks.notify, expected_processes)
+        opened = open_async_store(store, self._clock)
+        self._store = guard_async_store(opened, self._hooks.notify, expected_processes)
         self._via = self._store.via
         self._refunded = RefundGuard()
         self._attends = self._hooks.enabled
         """True while an answer without the store takes more than itself: hooks, a store that is closed on a loop."""
+        self._producer = Producer() if isinstance(opened, SequencedStore) else None
         self._detached = DetachedTasks()
 
     def __repr__(self) -> str:
@@ -441,10 +445,20 @@ class AsyncEnforcer:
             return await self._run(step)
 
     async def _charge(self, resolved: ResolvedAccount, verb: Verb, what: Wanted, n: int, **options: Any) -> Decision:
-        operation = new_operation_id()
-        return await self._run(
-            steps.charge(resolved.entitlements, self._clock(), verb, what, n, operation=operation, **options)
-        )
+        producer = self._producer
+        if producer is None or verb is not Verb.CONSUME or options.get("key") is not None:
+            operation = new_operation_id()
+            return await self._run(
+                steps.charge(resolved.entitlements, self._clock(), verb, what, n, operation=operation, **options)
+            )
+        account = resolved.entitlements.account
+        operation = producer.open(account)
+        try:
+            return await self._run(
+                steps.charge(resolved.entitlements, self._clock(), verb, what, n, operation=operation, **options)
+            )
+        finally:
+            producer.close(account, operation)
 
     async def _run(self, step: steps.Step[R]) -> R:
         if step.order is None:
@@ -455,6 +469,8 @@ class AsyncEnforcer:
         if steps.is_stale(answer):
             again = steps.repeat(step.order, answer, step.anchor)
             answer = steps.reject_stale(await self._execute(again))
+        if self._producer is not None and type(answer) is Outcome and not answer.fallbacks:
+            self._producer.seen = answer.now
         return self._hooks.report(step, step.finish(answer, self._via), answer)
 
     async def _execute(self, order: Order) -> Answer:

@@ -17,6 +17,7 @@ from entitlements.accounts import open_accounts
 from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.handles import BoundAccount
 from entitlements.hooks import PERCENTS, Hooks
+from entitlements.model.answers import Outcome
 from entitlements.model.charge import Verb
 from entitlements.model.decision_fields import receipt_of
 from entitlements.model.events import Reloaded
@@ -39,6 +40,7 @@ from entitlements.resolved_cache import (
 from entitlements.rules import reservations, steps
 from entitlements.stores import guard_store, open_store, resilient_store
 from entitlements.stores.closed import ClosedStore
+from entitlements.stores.sequence import Producer, SequencedStore
 from entitlements.tiering.sla import ServiceLevel, service_level
 from entitlements.tiering.uptime import Uptime, uptime
 
@@ -99,9 +101,11 @@ class Enforcer:
         self._clock = check_clock(clock or system_clock)
         self._hooks = Hooks(hooks, thresholds)
         self._accounts = open_accounts(accounts, policy=policy, clock=clock or monotonic, listener=self._hooks)
-        self._store = guard_store(open_store(store, self._clock), self._hooks.notify, expected_processes)
+        opened = open_store(store, self._clock)
+        self._store = guard_store(opened, self._hooks.notify, expected_processes)
         self._via = self._store.via
         self._refunded = RefundGuard()
+        self._producer = Producer() if isinstance(opened, SequencedStore) else None
         self._outage = resilient_store(self._store)
         self._attends = self._hooks.enabled
         """True while an answer without the store takes more than itself: hooks, a journal that waits, a closed store."""
@@ -486,10 +490,20 @@ class Enforcer:
         return require_known(self._resolve(account))
 
     def _charge(self, resolved: ResolvedAccount, verb: Verb, what: Wanted, n: int, **options: Any) -> Decision:
-        operation = new_operation_id()
-        return self._run(
-            steps.charge(resolved.entitlements, self._clock(), verb, what, n, operation=operation, **options)
-        )
+        producer = self._producer
+        if producer is None or verb is not Verb.CONSUME or options.get("key") is not None:
+            operation = new_operation_id()
+            return self._run(
+                steps.charge(resolved.entitlements, self._clock(), verb, what, n, operation=operation, **options)
+            )
+        account = resolved.entitlements.account
+        operation = producer.open(account)
+        try:
+            return self._run(
+                steps.charge(resolved.entitlements, self._clock(), verb, what, n, operation=operation, **options)
+            )
+        finally:
+            producer.close(account, operation)
 
     def _run(self, step: steps.Step[R]) -> R:
         if step.order is None:
@@ -500,6 +514,8 @@ class Enforcer:
         if steps.is_stale(answer):
             again = steps.repeat(step.order, answer, step.anchor)
             answer = steps.reject_stale(self._store.execute(again))
+        if self._producer is not None and type(answer) is Outcome and not answer.fallbacks:
+            self._producer.seen = answer.now
         return self._hooks.report(step, step.finish(answer, self._via), answer)
 
     def _reservation(

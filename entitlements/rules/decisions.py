@@ -21,6 +21,7 @@ from entitlements.model.instants import SECOND, to_datetime
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, LimitValue, Mode, OnOutage, Quota, Rate, Size
 from entitlements.model.reasons import Reason
 from entitlements.model.resolution import resolution_of
+from entitlements.model.sequence import is_sequence
 from entitlements.model.usage import Period, Usage
 
 if TYPE_CHECKING:
@@ -128,10 +129,11 @@ def refund_of(decision: Decision, *, rates: bool) -> Refund | None:
     comes_back = rates or not all(isinstance(facts_of(part).limit, Rate) for part in parts)
     if not decision.allowed or not comes_back or not taken:
         return None
-    taken_rates = tuple((part, line) for part, line in taken if isinstance(part.limit, Rate))
+    sequenced = is_sequence(receipt.operation)  # the store has no record of what such a charge took
+    units = tuple((part, line) for part, line in taken if sequenced or isinstance(part.limit, Rate))
     keyed = receipt.operation is not None and receipt.operation.startswith("k:")
-    charged_at = receipt.now if keyed and not receipt.degraded else None
-    return Refund(decision.account, receipt.operation, rates, taken_rates, receipt.scope, charged_at=charged_at)
+    charged_at = receipt.now if sequenced or (keyed and not receipt.degraded) else None
+    return Refund(decision.account, receipt.operation, rates, units, receipt.scope, charged_at=charged_at)
 
 
 def usage_of(entitlements: Entitlements, part: Part, line: Line) -> Usage:

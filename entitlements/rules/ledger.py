@@ -14,6 +14,7 @@ from entitlements.model.answers import Line, Outcome, Status
 from entitlements.model.charge import Charge, Part, Read, Verb
 from entitlements.model.instants import DAY, MINUTE
 from entitlements.model.limits import UNLIMITED, Allocation, Mode, Quota, Rate, Size
+from entitlements.model.sequence import is_sequence
 from entitlements.rules.counted_meters import AllocationMeter, QuotaMeter, QuotaPeriod, deny, quota_line, take_quota
 from entitlements.rules.meters import RateMeter, meter_of
 
@@ -141,6 +142,8 @@ def charge(ledger: Ledger, scoped: Ledger, order: Charge, now: int) -> Outcome:
 
 def recall(ledger: Ledger, order: Charge, now: int) -> Outcome:
     """Return the first outcome of a repeated charge, `UNKNOWN` without a record, or `REUSED`."""
+    if is_sequence(order.operation):  # in memory no outcome is ever unknown
+        return Outcome(Status.UNKNOWN, now)
     found = ledger.operation(order.operation, now) if order.operation else None
     if found is None:  # the record of a long reservation may have expired before the reservation
         booking = ledger.bookings.get(order.operation or "")
@@ -275,7 +278,7 @@ def _count_denied(ledger: Ledger, order: Charge, lines: tuple[Line, ...], now: i
 
 def _record_charge(ledger: Ledger, order: Charge, outcome: Outcome, now: int) -> Outcome:
     """Store the record of an operation, and the booking if it is a reservation."""
-    if order.operation is None:
+    if order.operation is None or is_sequence(order.operation):
         return outcome
     debits = tuple(
         Debit(part.limit.name, type(part.limit), line.taken, line.mark, order.holder)

@@ -18,6 +18,7 @@ from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Limit
 from entitlements.model.names import MAX_COUNT, check_count, check_id, shown
 from entitlements.model.reasons import Reason
 from entitlements.model.resolution import prepared_of, resolution_of
+from entitlements.model.sequence import is_sequence
 from entitlements.rules.explain import facts
 from entitlements.rules.periods import month_ends
 
@@ -128,7 +129,7 @@ def plan(
         verb: The kind of charge.
         wanted: Units by limit.
         now: The application's time, in microseconds; quotas carry the period ends around it.
-        operation: An operation id, for a charge that needs one and has no key.
+        operation: A sequence number or another operation id, for a charge that needs one and has no key.
         key: The caller's idempotency key.
         scope: The scope of limits with a `per`.
         ttl: For a reservation, microseconds until it lapses.
@@ -144,7 +145,7 @@ def plan(
     if not draft.parts or (draft.refused and key is None):
         return Plan(draft.limits, None)
     named = verb is not Verb.PEEK and (key is not None or draft.counted)
-    name = f"o:{operation}" if key is None else f"k:{key}"
+    name = f"k:{key}" if key is not None else operation if is_sequence(operation) else f"o:{operation}"
     charge = Charge(
         entitlements.account, draft.parts, verb, scope, name if named else None, key is not None, ttl, holder
     )

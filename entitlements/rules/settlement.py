@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from entitlements.model.answers import Outcome, Periods, Settled, Status, Totalled
+from entitlements.model.answers import Line, Outcome, Periods, Settled, Status, Totalled
 from entitlements.model.charge import Part, Read, ReadHistory, Refund, ResetRate, Settle, SetUsage
 from entitlements.model.limits import UNLIMITED, Allocation, Quota, Rate
+from entitlements.model.sequence import is_sequence
 from entitlements.rules.counted_meters import AllocationMeter, QuotaMeter, quota_line
 from entitlements.rules.ledger import (
     KEYED_OPERATION_TTL,
@@ -54,6 +55,8 @@ def refund(ledger: Ledger, scoped: Ledger, order: Refund, now: int) -> bool:
     if order.operation is None:
         units = [_refund_rate(ledger, scoped, part, line.taken, line.mark, now) for part, line in order.taken]
         return any(units)
+    if is_sequence(order.operation):
+        return _refund_sequence(ledger, scoped, order, now)
     operation = ledger.operation(order.operation, now)
     if operation is None or operation.ended or not operation.debits:
         return False
@@ -65,6 +68,35 @@ def refund(ledger: Ledger, scoped: Ledger, order: Refund, now: int) -> bool:
         ledger.drop(order.operation)
     operation.ended = bool(debits)
     return any(returned)
+
+
+def _refund_sequence(ledger: Ledger, scoped: Ledger, order: Refund, now: int) -> bool:
+    """Return what the receipt of a charge says that it took; a record says for ten minutes that this was done."""
+    id = f"refunded:{order.operation}"
+    is_old = order.charged_at is not None and now - order.charged_at >= OPERATION_TTL
+    debits = [
+        (part, line) for part, line in order.taken if line.taken and (order.rates or not isinstance(part.limit, Rate))
+    ]
+    if is_old or ledger.operation(id, now):
+        return False
+    returned = [_refund_part(ledger, scoped, order, part, line, now) for part, line in debits]
+    if debits:
+        record(ledger, id, Operation("", now + OPERATION_TTL, Outcome(Status.ADMITTED, now), ()), now)
+    return any(returned)
+
+
+def _refund_part(ledger: Ledger, scoped: Ledger, order: Refund, part: Part, line: Line, now: int) -> int:
+    """Return the units that a part took; return their number, without those of a period no longer kept."""
+    name = part.limit.name
+    if isinstance(part.limit, Quota):
+        meter = ledger.quotas.get(name)
+        if meter is None:
+            return 0
+        period = None if line.mark else meter.period_of(part, now, order.charged_at)  # promised without the store
+        return meter.refund(period.start if period else line.mark, line.taken)
+    if isinstance(part.limit, Allocation):
+        return ledger.allocations[name].refund(line.taken) if name in ledger.allocations else 0
+    return _refund_rate(ledger, scoped, part, line.taken, line.mark, now)
 
 
 def release(ledger: Ledger, limit: str, amount: int, now: int) -> int:

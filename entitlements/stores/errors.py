@@ -53,3 +53,15 @@ class Corrupt(StoreError):
     """A key of this store holds a value that the store did not write; nothing was changed."""
 
     undone = True
+
+
+class Late(StoreError):
+    """The order came after the store had dropped what it kept of its producer; this attempt changed nothing."""
+
+    def __init__(self, now: int) -> None:
+        super().__init__(
+            "the store keeps nothing of this process from when the charge was made, ten minutes ago or more;"
+            " an earlier attempt may have been carried out"
+        )
+        self.now = now
+        """The store's clock, in microseconds."""

@@ -46,12 +46,14 @@ class MemoryStore:
     Args:
         clock: Returns the time in microseconds; the system's clock by default.
         max_keys: Most records: one per account and one per scope. A record takes about 1.5 KB with
-            a sliding rate, and 0.8 KB more for each operation that it keeps (4,096 at most).
+            a sliding rate, and 0.8 KB more for each key, reservation and refund that it keeps (4,096 at most).
         when_full: Outcome of a new account's charge while no record is idle: `deny` or
             `allow`, both marked as degraded.
     """
 
     via = "memory"
+    recognises_sequences = True
+    """No outcome is ever unknown here, so a charge with a sequence keeps no record."""
 
     def __init__(
         self, clock: Clock = system_clock, *, max_keys: int = 100_000, when_full: Literal["deny", "allow"] = "deny"
@@ -199,6 +201,8 @@ class AsyncMemoryStore:
     Args:
         store: The store that counts.
     """
+
+    recognises_sequences = True
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store

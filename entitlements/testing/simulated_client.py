@@ -24,9 +24,12 @@ from entitlements.model.charge import (
 )
 from entitlements.model.instants import MINUTE
 from entitlements.model.limits import Algorithm, Limit, Quota, Rate
+from entitlements.model.sequence import is_sequence, sequence_id
 from entitlements.rules.periods import month_ends
 from entitlements.testing.order_templates import OrderTemplate
 from entitlements.testing.sample_limits import AGENTS, RATES
+
+_PRODUCER = "0" * 16
 
 
 @dataclass
@@ -93,7 +96,9 @@ class SimulatedClient:
         if verb is Verb.RESERVE and only_rates:
             verb = Verb.CONSUME
         self.operations += 1
-        operation: str | None = template.key or f"o:{self.operations}"
+        consumes = verb is Verb.CONSUME
+        own = sequence_id(_PRODUCER, self.operations) if consumes else f"o:{self.operations}"
+        operation: str | None = template.key or own
         if verb is Verb.PEEK or (template.key is None and only_rates):
             operation = None
         holder = template.holder if verb is Verb.ASSIGN else None
@@ -122,14 +127,19 @@ class SimulatedClient:
         taken = {part.limit.name: (part, line) for part, line in lines if isinstance(part.limit, Rate)}
         others = {rate.name: (Part(rate, 1), Line(True, 0)) for rate in RATES}
         rates = tuple({**others, **taken}.values())  # its id may stand for a later charge of other rates
+        if is_sequence(charge.operation):
+            rates = tuple(zip(charge.parts, outcome.lines, strict=True))
         rates = tuple(each for each in rates if self.exact or _is_durable(each[0].limit))
-        charged_at = outcome.now if charge.keyed and template.pick % 2 else None
+        dated = charge.keyed or is_sequence(charge.operation)
+        charged_at = outcome.now if dated and template.pick % 2 else None
         return Refund(self.account, charge.operation, template.flag, rates, charge.scope, charged_at=charged_at)
 
     def _repeat(self, template: OrderTemplate) -> Order:
         if not self.charges:
             return ReadHolders(self.account, AGENTS.name)
         charge = self.charges[-1 - template.pick % len(self.charges)][0]
+        if is_sequence(charge.operation):  # only a networked store ever gets it twice
+            return ReadHolders(self.account, AGENTS.name)
         return charge if charge.operation is None or template.kind == "again" else Recall(charge)
 
 

@@ -1052,9 +1052,9 @@ def test_a_hook_hears_of_operation_ids_that_had_to_go():
     """Beyond 4,096 live operations of one account the oldest are dropped, and a hook gets an event."""
     hook = RecordingHook()
     ent, _ = enforcer(hooks=(hook,))
-    first = ent.consume("maxim", "leads")
-    for _ in range(4096):
-        ent.consume("maxim", "leads")
+    first = ent.consume("maxim", "leads", key="first")
+    for number in range(4096):
+        ent.consume("maxim", "leads", key=f"{number}")
 
     assert (1, False) == (len(hook.of(OperationsDropped)), ent.refund(first))
 

@@ -70,12 +70,12 @@ def test_a_common_charge_has_the_script_of_its_shape():
     ends = month_ends(None, 0)
     sliding = encode_call(Charge("acme", (Part(API, 100),)), "ent")
     scoped = encode_call(Charge("acme", (Part(Rate("ip", HOUR, per="ip"), 9),), scope="1.2.3.4"), "ent")
-    whole = encode_call(Charge("acme", (Part(API, 100), Part(LEADS, 9, 1, ends)), operation="o:1"), "ent")
-    other = encode_call(Charge("beta", (Part(API, 1), Part(LEADS, 2, 3, ends)), operation="o:2"), "ent")
+    whole = encode_call(Charge("acme", (Part(API, 100), Part(LEADS, 9, 1, ends)), operation=f"s:{0:016x}:1"), "ent")
+    other = encode_call(Charge("beta", (Part(API, 1), Part(LEADS, 2, 3, ends)), operation=f"s:{0:016x}:2"), "ent")
 
     assert ("sliding", (b"ent1:{acme}",), 2) == (sliding.script.name, sliding.keys, len(sliding.args))
     assert (sliding.script, (b"ent1:{acme}:1.2.3.4",)) == (scoped.script, scoped.keys)
-    assert ("sliding+quota", (b"ent1:{acme}",), 6) == (whole.script.name, whole.keys, len(whole.args))
+    assert ("sliding+quota", (b"ent1:{acme}",), 5) == (whole.script.name, whole.keys, len(whole.args))
     assert whole.script is other.script
 
 

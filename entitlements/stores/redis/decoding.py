@@ -12,11 +12,13 @@ from entitlements.model import charge as orders
 from entitlements.model.answers import Answer, Line, Outcome, PeriodCount, Periods, Settled, Status, Totalled
 from entitlements.model.charge import Charge, Order
 from entitlements.model.limits import UNLIMITED, Size
+from entitlements.stores.errors import Late
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _STATUSES = (Status.ADMITTED, Status.REFUSED, Status.REPLAYED, Status.REUSED, Status.UNKNOWN, Status.STALE)
+_LATE = 6
 
 _WITH_LINES = _STATUSES[:3]
 _new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
@@ -81,6 +83,8 @@ def _charge_decoder(count: int) -> Callable[[Any], Outcome]:
 
 def _outcome(reply: bytes, parts: int) -> Outcome:
     code, now, forgotten, count = _OUTCOME.unpack_from(reply)
+    if code == _LATE:
+        raise Late(now)
     status, at = _STATUSES[code], _OUTCOME.size
     sizes_at = at + count * _LINE.size
     lines = tuple(_line(_LINE.unpack_from(reply, at + index * _LINE.size)) for index in range(count))

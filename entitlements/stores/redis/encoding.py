@@ -17,11 +17,13 @@ from entitlements.model.charge import Charge, Order, Part, Read, Recall, Verb
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import UNLIMITED, Algorithm, Limit, Mode, Quota, Rate
 from entitlements.model.names import MAX_COUNT
+from entitlements.model.sequence import is_sequence
 from entitlements.stores.orders import account_of, deadline_of
 from entitlements.stores.redis.decoding import decoder_of
 from entitlements.stores.redis.keys import account_key, scope_key
 from entitlements.stores.redis.scripts import CHARGE, COMMANDS, Script
 from entitlements.stores.redis.shapes import MOST_PARTS, shape_script
+from entitlements.stores.sequence import header_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +41,7 @@ _RATE = Struct(">qq")
 _ENDS = Struct(">qqqq")
 _CHARGE = Struct(">BBBq")
 _NUMBER = Struct(">q")
+_NO_DIGEST = bytes(16)
 _TAKEN = Struct(">qq")
 _AMOUNT = Struct(">qB")
 
@@ -132,7 +135,7 @@ def _encode_charge(order: Charge, namespace: str) -> Call:
     scoped = [scope is not None and isinstance(part.limit, Rate) and part.limit.per is not None for part in parts]
     args = [each for part in parts for each in (_field(part.limit), _encode_part(part))]
     if order.operation is not None:
-        args += (order.operation.encode(), _digest(order.fingerprint))
+        args.append(header_of(order))
     if all(scoped):  # the hash of the account takes no part
         key = scope_key(namespace, account, scope)  # type: ignore[arg-type]
         return Call(shape_script(tuple((_kind(part.limit), False) for part in parts)), (key,), tuple(args))
@@ -146,9 +149,11 @@ def encode_general(order: Charge, namespace: str) -> Call:
 
 
 def _has_shape(order: Charge) -> bool:
-    """Return True for a charge that the script of a shape carries out: it consumes now, and has neither key nor holder."""
-    is_plain = not order.keyed and order.holder is None and order.made_at is None
+    """Return True for a charge that the script of a shape carries out: it consumes rates now, or has a sequence."""
+    is_plain = order.holder is None and order.made_at is None
     if order.verb is not Verb.CONSUME or not is_plain or len(order.parts) > MOST_PARTS:
+        return False
+    if order.operation is not None and not is_sequence(order.operation):
         return False
     rates = [part.size for part in order.parts if isinstance(part.limit, Rate)]
     counts_only = all(size is not UNLIMITED and size != 0 for size in rates)
@@ -170,12 +175,15 @@ def _field(limit: Limit) -> bytes:
 
 
 def _charge_args(order: Charge, verb: int) -> tuple[bytes, ...]:
-    head = _CHARGE.pack(verb, order.keyed, _part_count(order.parts), order.ttl)
-    if order.operation is not None:
-        head += _digest(order.fingerprint) + (b"" if order.made_at is None else _NUMBER.pack(order.made_at))
+    operation = order.operation
+    sequenced = is_sequence(operation)
+    head = _CHARGE.pack(verb, 2 if sequenced else order.keyed, _part_count(order.parts), order.ttl)
+    if operation is not None:
+        head += _NO_DIGEST if sequenced else _digest(order.fingerprint)
+        head += b"" if order.made_at is None else _NUMBER.pack(order.made_at)
     return (
         head,
-        (order.operation or "").encode(),
+        header_of(order) if sequenced else (operation or "").encode(),
         (order.holder or "").encode(),
         *map(_encode_part, order.parts),
     )

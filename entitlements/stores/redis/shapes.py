@@ -26,18 +26,15 @@ MOST_PARTS = 6
 
 _FRAGMENTS = {1: "sliding", 2: "fixed", 3: "token_bucket", 4: "quota", 5: "allocation"}
 _RATES = (1, 2, 3)
-_NAME_AT = {1: 35, 2: 35, 3: 35, 4: 51, 5: 19}
-"""Position of the name in an encoded part."""
 _LINE = "Bi8i8i8i8i8i8i8"
 
 _FRAME = """\
 -- A charge of the shape {name}: see shapes.py.
 --
 -- KEYS[1]  key of the account, or of the scope if all parts are kept there; KEYS[2] key of the scope
--- ARGV     of each part its field and the part; then id and fingerprint of the operation, if quotas or allocations
---          are among them
+-- ARGV     of each part its field and the part; then the sequence, if quotas or allocations are among them
 do
-local call, table_unpack, unpack, pack, sub = redis.call, unpack, struct.unpack, struct.pack, string.sub
+local call, unpack, pack, sub = redis.call, struct.unpack, struct.pack, string.sub
 local MAX_COUNT = 9007199254740991
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -54,7 +51,7 @@ return pack('>Bi8I4B{format}', 1, now, 0, {count},
   {refused})
 until true
 local parts = {{ {parts} }}
-ARGV[2], ARGV[1], ARGV[3] = {id}, pack('>BBBi8', 2, 0, {count}, 0) .. {fingerprint}, ''
+ARGV[2], ARGV[1], ARGV[3] = {sequence}, pack('>BBBi8', 2, {recognised}, {count}, 0), ''
 for at = 1, {count} do ARGV[3 + at] = parts[at] end
 end
 """
@@ -70,19 +67,14 @@ def shape_script(shape: Shape) -> Script:
 def _parts_of(shape: Shape) -> dict[str, object]:
     """Return what fills the frame of a shape."""
     count = len(shape)
-    recorded = any(kind not in _RATES for kind, _ in shape)
+    counted = any(kind not in _RATES for kind, _ in shape)
     fragments = [_Fragment(_FRAGMENTS[kind], at, scoped=scoped) for at, (kind, scoped) in enumerate(shape, 1)]
     expiring = [
         _Fragment("expiry", at, scoped=scoped)
         for at, (kind, scoped) in enumerate(shape, 1)
-        if kind in _RATES and (scoped or not recorded)
+        if kind in _RATES and (scoped or not counted)
     ]
-    taken = ",\n  ".join(_all(fragments, "taken"))
-    record = (
-        [_Fragment("record", count, scoped=False, ID=2 * count + 1, COUNT=count, RECORDED=_recorded(shape, taken))]
-        if recorded
-        else []
-    )
+    sequence = [_Fragment("sequence", count, scoped=False, ID=2 * count + 1)] if counted else []
     ends = [
         f"if life_{home} then call('PEXPIRE', KEYS[{home}], life_{home}) end"
         for home in {each.home for each in expiring}
@@ -91,40 +83,28 @@ def _parts_of(shape: Shape) -> dict[str, object]:
     return {
         "count": count,
         "format": _LINE * count,
-        "evaluate": each(
-            [_reading(fragments, recorded=recorded), *_all(record, "evaluate"), *_all(fragments, "evaluate")]
-        ),
+        "evaluate": each([_reading(fragments, counted=counted), *_all([*sequence, *fragments], "evaluate")]),
         "fits": " and ".join(f"fits_{at}" for at in range(1, count + 1)),
-        "take": each(
-            [*_all(fragments, "take"), *_all(record, "take"), "local life_1, life_2", *_all(expiring, "take")]
-        ),
-        "write": each([_writing(fragments, record), *ends, *_all(record, "write")]),
-        "taken": taken,
+        "take": each([*_all([*fragments, *sequence], "take"), "local life_1, life_2", *_all(expiring, "take")]),
+        "write": each([_writing(fragments, sequence), *ends]),
+        "taken": ",\n  ".join(_all(fragments, "taken")),
         "refuse": each(_all(fragments, "refuse")),
         "refused": ",\n  ".join(_all(fragments, "refused")),
         "parts": ", ".join(f"ARGV[{2 * at}]" for at in range(1, count + 1)),
-        "id": f"ARGV[{2 * count + 1}]" if recorded else "''",
-        "fingerprint": f"ARGV[{2 * count + 2}]" if recorded else "''",
+        "sequence": f"ARGV[{2 * count + 1}]" if counted else "''",
+        "recognised": 2 if counted else 0,
     }
 
 
-def _recorded(shape: Shape, taken: str) -> str:
-    """Return the expression of what a record keeps of the parts: lines, sizes, and kind and name of each."""
-    count = len(shape)
-    sizes = ", ".join(f"{'size' if kind in _RATES else 'sized'}_{at}" for at, (kind, _) in enumerate(shape, 1))
-    names = [f"sub(part_{at}, {_NAME_AT[kind]})" for at, (kind, _) in enumerate(shape, 1)]
-    debits = [f" .. pack('>BB', {kind}, #{name}) .. {name}" for (kind, _), name in zip(shape, names, strict=True)]
-    return f"pack('>{_LINE * count}{'i8' * count}B', {taken}, {sizes}, {count}){''.join(debits)}"
-
-
-def _reading(fragments: list[_Fragment], *, recorded: bool) -> str:
+def _reading(fragments: list[_Fragment], *, counted: bool) -> str:
     """Return the code that reads the fields of all parts, with one command per hash."""
-    id = f"ARGV[{2 * len(fragments) + 1}]"
-    record = ["'b1'", "'m'", f"'O' .. {id}", f"'K' .. {id}", f"'B' .. {id}"] if recorded else []
-    lines = []
+    lines = [f"local producer = 's' .. sub(ARGV[{2 * len(fragments) + 1}], 1, 8)"] if counted else []
     for home in (1, 2):
         own = [each for each in fragments if each.home == home]
-        fields = [*(record if home == 1 else []), *[f"ARGV[{2 * each.at - 1}]" for each in own]]
+        fields = [
+            *(["'b1'", "producer"] if counted and home == 1 else []),
+            *[f"ARGV[{2 * each.at - 1}]" for each in own],
+        ]
         texts = [f"found_{home}[{at}]" for at in range(len(fields) - len(own) + 1, len(fields) + 1)]
         if len(fields) == 1:
             texts = [f"call('HGET', KEYS[{home}], {fields[0]})"]
@@ -138,13 +118,13 @@ def _reading(fragments: list[_Fragment], *, recorded: bool) -> str:
     return "\n".join(lines)
 
 
-def _writing(fragments: list[_Fragment], record: list[_Fragment]) -> str:
+def _writing(fragments: list[_Fragment], sequence: list[_Fragment]) -> str:
     """Return the code that writes the fields of all parts, with one command per hash."""
     lines = []
     for home in (1, 2):
         fields = [f"field_{each.at}, {each['value']}" for each in fragments if each.home == home]
         if home == 1:
-            fields += _all(record, "value")
+            fields += _all(sequence, "value")
         if fields:
             pairs = ",\n  ".join(fields)
             lines.append(f"call('HSET', KEYS[{home}], {pairs})")

@@ -50,6 +50,7 @@ class RedisStore:
     """
 
     via = "store"
+    recognises_sequences = True
 
     def __init__(
         self, store: Any, *, namespace: str = DEFAULT_NAMESPACE, max_connections: int = MAX_CONNECTIONS
@@ -102,6 +103,7 @@ class AsyncRedisStore:
     """
 
     via = "store"
+    recognises_sequences = True
 
     def __init__(
         self, store: Any, *, namespace: str = DEFAULT_NAMESPACE, max_connections: int = MAX_CONNECTIONS

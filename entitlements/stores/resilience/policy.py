@@ -21,13 +21,14 @@ from entitlements.model.answers import Outcome, Status
 from entitlements.model.charge import Charge, Refund, ResetRate
 from entitlements.model.events import BreakerChanged, OutcomeUnknown
 from entitlements.model.instants import SECOND
-from entitlements.stores.errors import Corrupt, Misconfigured, Overloaded, TimedOut, Unreachable
+from entitlements.stores.errors import Corrupt, Late, Misconfigured, Overloaded, TimedOut, Unreachable
 from entitlements.stores.orders import account_of, deadline_of, is_idempotent, shorten_deadline
 from entitlements.stores.resilience.circuit_breaker import CircuitBreaker, State
 from entitlements.stores.resilience.fallback import FallbackDecisions
 from entitlements.stores.resilience.outage_log import OutageLog
 from entitlements.stores.resilience.replay import JournalReplay
 from entitlements.stores.resilience.replay_journal import ReplayJournal
+from entitlements.stores.sequence import refresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -154,9 +155,14 @@ class OutagePolicy:
         self, order: Order, error: StoreError, permit: Permit, began: int, until: int, earliest: int = 0
     ) -> Course:
         """Repeat a failed order once if that is exact, else fall back."""
-        self.failed(order, error, permit, began)
+        if isinstance(error, Late):
+            self.breaker.succeeded(permit, self.clock())  # it replies
+            fresh = refresh(order, error.now)
+        else:
+            fresh = False
+            self.failed(order, error, permit, began)
         sent = not error.undone
-        if not sent or not self._may_repeat(order, began, until):
+        if not fresh and (not sent or not self._may_repeat(order, began, until)):
             return self._fall_back(order, error, sent=sent)
         began = self.clock()
         try:

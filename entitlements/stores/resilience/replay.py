@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 
 from entitlements.errors import StoreError
 from entitlements.model.answers import Outcome, Settled, Status
+from entitlements.model.charge import Charge
 from entitlements.model.events import Journalled
 from entitlements.model.instants import SECOND
 from entitlements.model.redaction import redact
-from entitlements.stores.errors import Corrupt, Overloaded
+from entitlements.model.sequence import is_sequence
+from entitlements.stores.errors import Corrupt, Late, Overloaded
 from entitlements.stores.orders import account_of, deadline_of, shorten_deadline
 from entitlements.stores.resilience.replay_queue import Turn
 
@@ -157,8 +159,10 @@ class JournalReplay:
                 kept = False
                 return False
             answer = yield order
+            if isinstance(order, Charge) and isinstance(answer, Outcome) and is_sequence(order.operation):
+                self._queue.note_taken(order, answer)  # before the refund may be taken out
             kept = False
-        except Corrupt:
+        except (Corrupt, Late):
             kept = False
             return False
         except StoreError as error:

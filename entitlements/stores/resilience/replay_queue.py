@@ -10,12 +10,14 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict, deque
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakMethod
 
 from entitlements.model.charge import Charge, Forget, Refund, Release, Settle, SetUsage, Unassign, Verb
 from entitlements.model.instants import HOUR, MINUTE
+from entitlements.model.sequence import is_sequence
+from entitlements.stores.sequence import hold, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -54,6 +56,8 @@ class JournalEntry:
     def is_too_old(self, now: int) -> bool:
         """Return True if the store may have carried the order out and forgotten that."""
         operation = self.order.operation if isinstance(self.order, Charge | Refund) else None
+        if is_sequence(operation):  # the store knows
+            return False
         kept = KEYED_REPEATABLE if operation is not None and operation.startswith("k:") else REPEATABLE
         return self.sent is not None and now - self.sent > kept
 
@@ -109,11 +113,19 @@ class ReplayQueue:
                 self._waiting.setdefault(entry.order.account, deque()).append(entry)
                 if isinstance(entry.order, Charge | Refund):
                     self._named[_name(entry.order)] = entry
+                hold(entry.order)
                 self.count += 1
             is_first = self.count == len(entries)
         if is_first:
             self._notify()
         return True
+
+    def note_taken(self, order: Charge, outcome: Outcome) -> None:
+        """Note in the refund that waits behind a charge what the charge took, now that the store has counted it."""
+        refund = self._named.get((Refund, order.account, order.operation))
+        if refund is not None and outcome.lines and isinstance(refund.order, Refund):
+            taken = tuple(zip(order.parts, outcome.lines, strict=True))
+            refund.order = replace(refund.order, taken=taken, charged_at=outcome.now)
 
     def find(self, account: str, operation: str | None) -> JournalEntry | None:
         """Return the charge of that operation that has not been replayed yet, or None."""
@@ -216,6 +228,7 @@ class ReplayQueue:
     def _forget(self, entry: JournalEntry) -> None:
         if isinstance(entry.order, Charge | Refund) and self._named.get(name := _name(entry.order)) is entry:
             del self._named[name]
+        settle(entry.order)
         self.count -= 1
 
     def _tidy(self, account: str) -> None:

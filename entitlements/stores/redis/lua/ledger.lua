@@ -1,19 +1,25 @@
 -- Charges: a translation of rules/ledger.py.
-local ADMITTED, REFUSED, REPLAYED, REUSED, UNKNOWN, STALE = 0, 1, 2, 3, 4, 5
 local PEEK, CONSUME, RESERVE, ASSIGN, READ, RECALL = 1, 2, 3, 4, 5, 6
 local read_charge, prefetch, pack_outcome, recall, evaluate, charge
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
--- Read a charge from ARGV[at] on: verb, keyed, count of parts, ttl, fingerprint, and when it was made if
--- that was without the store; id of the operation; holder; parts.
+-- Read a charge from ARGV[at] on. First come verb, how it is recognised (1: by a key, 2: by its sequence), count of
+-- all parts, ttl, fingerprint, and when it was made if that was without the store. Then come the id of the operation
+-- or its sequence, the holder, and the parts.
 function read_charge(at)
   local order, count, keyed = {}, 0, 0
   order.verb, keyed, count, order.ttl = unpack('>BBBi8', ARGV[at])
   order.keyed = keyed == 1
   order.fingerprint = sub(ARGV[at], 12, 27)
   order.made_at = #ARGV[at] > 27 and unpack('>i8', ARGV[at], 28) or nil
-  order.operation = ARGV[at + 1] ~= '' and ARGV[at + 1] or nil
+  if keyed == 2 then
+    local sequence = { producer = sub(ARGV[at + 1], 1, 8) }
+    sequence.number, sequence.floor, sequence.attempt, sequence.seen = unpack('>i8i8Bi8', ARGV[at + 1], 9)
+    order.sequence = sequence
+  elseif ARGV[at + 1] ~= '' then
+    order.operation = ARGV[at + 1]
+  end
   order.holder = ARGV[at + 2] ~= '' and ARGV[at + 2] or nil
   order.parts = {}
   for each = 1, count do
@@ -27,6 +33,8 @@ function prefetch(order)
   local fields, scoped = { 'm', 'b1' }, {}
   if order.operation then
     fields[3], fields[4] = 'O' .. order.operation, 'K' .. order.operation
+  elseif order.sequence then
+    fields[3] = 's' .. order.sequence.producer
   end
   for _, part in ipairs(order.parts) do
     local list = part.home == account and fields or scoped
@@ -121,9 +129,51 @@ local function count_denied(order, lines)
   end
 end
 
+-- Return the lines of a charge that was carried out at *moment*, as they are today, and its sizes; nil if the period
+-- ends are stale.
+local function recall_sequence(order, moment)
+  local lines, sizes = evaluate(order), {}
+  for at, part in ipairs(order.parts) do
+    local line = lines and lines[at]
+    if not line then
+      return nil
+    end
+    line.fits, line.retry_at, line.taken = true, nil, part.cost
+    if part.kind == QUOTA then
+      line.mark = period_of(part, order.made_at or moment).start
+    elseif is_rate(part.kind) then
+      line.mark = mark_at(part, moment)
+      line.taken = not part.unlimited and part.size ~= 0 and part.cost or 0
+    end
+    sizes[at] = pack('>i8', part.unlimited and -1 or part.size)
+  end
+  return pack_outcome(REPLAYED, lines) .. table.concat(sizes)
+end
+
+-- Return the outcome of a charge that is not new: a repeat, or one that comes late; nil for a new one.
+local function recall_number(order)
+  local moment = enter(order.sequence)
+  if not moment then
+    return nil
+  elseif moment == LATE then
+    return LATE, pack_outcome(LATE, {})
+  elseif moment > 0 then
+    local reply = recall_sequence(order, moment)
+    return reply and REPLAYED or STALE, reply or pack_outcome(STALE, {})
+  end
+  for _, part in ipairs(order.parts) do
+    if not part.unlimited then -- void; but what was promised without the store counts all the same
+      return LATE, pack_outcome(LATE, {})
+    end
+  end
+end
+
 -- _record_charge: record the debits under the id of the operation, and the reservation if it is one
 local function record_charge(order, lines)
-  if not order.operation or (order.verb == ASSIGN and lines[1].taken == 0) then
+  if order.sequence then
+    settle_number(order.sequence, now)
+    return 0
+  elseif not order.operation or (order.verb == ASSIGN and lines[1].taken == 0) then
     return 0
   end
   local packed, sizes, taken, booked = {}, {}, {}, {}
@@ -158,6 +208,11 @@ function charge(order)
     if status then
       return status, reply
     end
+  elseif order.sequence then
+    local status, reply = recall_number(order)
+    if status then
+      return status, reply
+    end
   end
   local counts = order.operation
   for _, part in ipairs(order.parts) do
@@ -180,6 +235,9 @@ function charge(order)
   end
   if not admitted then
     count_denied(order, lines)
+    if order.sequence and order.sequence.attempt > 1 then -- or the original would count, should it come later
+      settle_number(order.sequence, 0)
+    end
     return REFUSED, pack_outcome(REFUSED, lines)
   end
   for at, part in ipairs(order.parts) do

@@ -7,7 +7,7 @@
 --   3 token bucket  at, backlog in tokens and in token-microseconds below a token, size: 40 bytes;
 --                   then up to 32 lows of 20 bytes: instant, and a backlog as before, its tokens in 4 bytes
 -- A backlog in token-microseconds may exceed 2^53, so tokens and their remainder are kept apart.
-local peek_meter, take_meter, refund_meter
+local peek_meter, take_meter, refund_meter, mark_at
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
@@ -336,6 +336,12 @@ local function idle_at(meter)
     return (meter.index + 1) * meter.window
   end
   return math.min(MAX_COUNT, meter.at + (meter.high + 1) * (meter.window / meter.size) + 1)
+end
+
+-- Return the mark of a charge at *moment*.
+function mark_at(part, moment)
+  local width = part.kind == SLIDING and width_of(part.window) or part.kind == FIXED and part.window or 1
+  return moment - moment % width
 end
 
 -- RateMeter.peek

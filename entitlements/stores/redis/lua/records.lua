@@ -12,6 +12,7 @@
 --   a<allocation> anonymous and reserved units, number of holders, while there are any; u<allocation>:<holder> a holder
 --   O<id> K<id>   operation of the package, of a caller's key (idempotency.lua)
 --   o<n> k<n>     the same in order of arrival: time of expiry, and id
+--   s<producer>   sequence of a producer, S the list of producers (sequence.lua)
 --   B<id>         reservation; b<n> a heap of them by time of expiry and id; p<id> its place there
 --
 -- A record stays while it holds units. Otherwise it expires: not before its rates are idle and its operations

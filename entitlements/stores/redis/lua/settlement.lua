@@ -147,9 +147,38 @@ local function refund_debit(each, holder, rates)
   return back
 end
 
+-- _refund_sequence: give back what the receipt of a charge says that it took, once
+local function refund_sequence(id, with_rates, taken)
+  local returns, back = false, 0
+  local charged_at = #ARGV[3] > 1 and unpack('>i8', ARGV[3], 2) or now
+  if operation('refunded:' .. id) or now - charged_at >= OPERATION_TTL then
+    return 0
+  end
+  for _, each in ipairs(taken) do
+    local part = each.part
+    if each.amount ~= 0 and (with_rates or not is_rate(part.kind)) then
+      returns = true
+      if part.kind == QUOTA then
+        if each.mark == 0 then -- promised without the store
+          each.mark = (period_of(part, charged_at) or { start = 0 }).start
+        end
+        back = back + refund_quota(part.name, each.mark, each.amount)
+      elseif part.kind == ALLOCATION then
+        back = back + refund_allocation(part.name, each.amount)
+      else
+        back = back + refund_meter(part, each.amount, each.mark)
+      end
+    end
+  end
+  if returns then
+    record_operation('refunded:' .. id, false, now + OPERATION_TTL, string.rep('\0', 16) .. pack('>i8BB', now, 0, 0))
+  end
+  return back > 0 and 1 or 0
+end
+
 -- refund: give back what a charge took, once
 -- ARGV[2] id of the operation, or ''; ARGV[3] 1: refund rates too, then the time of the charge, if it is known;
--- ARGV[4] on: the rates
+-- ARGV[4] on: the rates, or all parts of a charge with a sequence
 local function refund()
   sweep()
   local id, with_rates, rates = ARGV[2], sub(ARGV[3], 1, 1) == '1', read_taken(4)
@@ -161,6 +190,9 @@ local function refund()
       end
     end
     return any
+  end
+  if sub(id, 1, 2) == 's:' then
+    return refund_sequence(id, with_rates, rates)
   end
   local found, field = operation(id)
   if not found or is_refunded(found) then
