@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import trade
+from deadlines import within_cpu_seconds
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -436,7 +437,7 @@ def test_no_bytes_raise_anything_but_an_account_error(content):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "accounts.csv")
         path.write_bytes(content)
-        with contextlib.suppress(AccountError):
+        with within_cpu_seconds(), contextlib.suppress(AccountError):
             CsvAccounts(path, policy=POLICY)
 
 

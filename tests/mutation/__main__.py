@@ -39,7 +39,7 @@ LIBRARIES = (
 )  # fmt: skip
 """Loaded once; the package itself is loaded by each child, changed."""
 LEAST_PATIENCE = 20.0
-"""Seconds after which a mutant counts as killed, or five times what the tests take without it."""
+"""Seconds after which a mutant counts as killed, or three times what the tests take without it."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,7 @@ def run(name: str, options: argparse.Namespace) -> list[Mutant]:
         _, status = os.waitpid(fork(lambda: work(None, 0, mutants), log), 0)
         if status:
             raise SystemExit(f"{name}: the tests fail without a mutant: {log.read_text(errors='replace')[-2000:]}")
-        patience = max(LEAST_PATIENCE, 5 * (time.monotonic() - began))
+        patience = max(LEAST_PATIENCE, 3 * (time.monotonic() - began))
         found = run_all(mutants, work, options.jobs, patience)
     outcomes = Counter(found.values())
     killed = outcomes["killed"] + outcomes["slow"]

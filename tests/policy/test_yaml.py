@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from deadlines import within_cpu_seconds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -335,7 +336,8 @@ def problems_of(read, what):
 def assert_loads_or_policy_error(file, data):
     file.write_bytes(data)
 
-    assert all(problem.cure and problem.problem for problem in problems_of(Policy.load, file))
+    with within_cpu_seconds():
+        assert all(problem.cure and problem.problem for problem in problems_of(Policy.load, file))
 
 
 @given(data=st.one_of(st.binary(), st.text().map(str.encode), st.text("{}[]:,-?&*!|>'\"%@`# \n\tab1.").map(str.encode)))
@@ -406,7 +408,8 @@ json_like = st.recursive(
 @MANY
 def test_any_mapping_parses_or_is_a_policy_error(mapping):
     """The same holds for Python values."""
-    assert all(("<mapping>", 0) == (each.file, each.line) for each in problems_of(Policy.parse, mapping))
+    with within_cpu_seconds():
+        assert all(("<mapping>", 0) == (each.file, each.line) for each in problems_of(Policy.parse, mapping))
 
 
 def test_a_mapping_that_contains_itself_ends_at_the_depth_of_files():
