@@ -83,6 +83,14 @@ def test_a_probe_that_ended_without_a_verdict_says_nothing_later_either():
     assert State.OPEN is breaker.state
 
 
+@pytest.mark.parametrize(("jitter", "fifths"), [(-1.0, 4), (0.0, 5), (1.0, 6)])
+def test_a_pause_is_a_fifth_longer_or_shorter_at_the_ends_of_its_jitter(jitter, fifths):
+    breaker = CircuitBreaker()
+    *_, change = [breaker.failed(breaker.acquire(NOW), NOW, jitter) for _ in range(5)]
+
+    assert FIRST_PAUSE * fifths // 5 == change.pause
+
+
 # --- Calls --------------------------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,15 @@ Three threads (`Enforcer`) or three tasks (`AsyncEnforcer`) repeat an operation 
 - Afterwards the store is used again, nothing waits in the journal, no reservation is open past its `ttl`, and no connection, task, thread or file is left.
 """
 
+TAIL = """\
+## Beside the table
+
+- `tests/faults/test_histories.py`: four processes of 16 tasks or threads charge the same accounts while faults come and go and calls are cut short; afterwards what was acknowledged is what is counted. The checker finds a planted read-then-write counter, a double application and a lost refund.
+- `tests/faults/test_cancellation.py`: of 20,000 operations on one loop almost half are cancelled; every answer goes to its caller, and nothing is left.
+- `tests/faults/test_topologies.py`: Sentinel failovers, nodes of a cluster killed, slots moved ([what can be lost](operations.md#what-can-be-lost)).
+- `tests/faults/test_late_originals.py`: one more difference. A charge whose first attempt is late, and whose repeat is refused because the limit is reached, takes units that are given back before the first attempt arrives.
+"""
+
 
 def pytest_addoption(parser):
     parser.addoption("--faults-table", help="write the table of faults to this file")
@@ -105,7 +114,7 @@ def page(cells):
             lines += [title, ""]
             lines += [f"- {_names(of)}: {reason}" for reason, of in reasons.items()]
             lines.append("")
-    return "\n".join(lines)
+    return "\n".join([*lines, TAIL])
 
 
 def _names(cells):
