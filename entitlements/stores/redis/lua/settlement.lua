@@ -118,7 +118,7 @@ local function read_operation(text)
   for index = 1, string.byte(text, at) or corrupt('O') do
     local each = {}
     local line = HEAD + 10 + (index - 1) * LINE
-    each.mark, each.amount = unpack('>i8i8', text, line + 33)
+    each.mark, each.amount = parse('O', '>i8i8', text, line + 33)
     taken[index] = each
   end
   at = at + 1
