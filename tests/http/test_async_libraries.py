@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
 import trio
 from flaky import AsyncFlaky
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
 
 from entitlements import AsyncEnforcer, Enforcer, MemoryStore, Policy
 from entitlements.http.asgi import EntitlementsMiddleware
+from entitlements.http.fastapi import consume
 from entitlements.http.routes import Route
 
 POLICY = Policy.load("policies/minimal.yaml")
@@ -166,3 +170,21 @@ async def test_a_refund_goes_on_when_its_caller_is_cancelled(valkey, cancelled):
 
 async def refund(enforcer, decision):
     return await enforcer.refund(decision)
+
+
+async def test_the_error_of_an_endpoint_leaves_a_cancelled_scope_and_its_dependency_refunds():
+    async def serve(enforcer):
+        """Enter the dependency of FastAPI as its exit stack does, and fail."""
+        request = HTTPConnection({"type": "http", "headers": [], "path": "/"})
+        dependency = asynccontextmanager(consume("leads", 3))(request, Response(), await enforcer.account("acme"))
+        async with dependency as decision:
+            assert decision.allowed
+            try:
+                await anyio.sleep(60)
+            finally:
+                raise LookupError("of the application")
+
+    async with AsyncEnforcer(POLICY, accounts=ACCOUNTS, store=Slow(MemoryStore()), expected_processes=1) as enforcer:
+        with pytest.raises(LookupError), anyio.move_on_after(0.05):
+            await serve(enforcer)
+        assert 0 == await used(enforcer)
