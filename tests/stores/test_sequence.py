@@ -6,8 +6,9 @@ import pytest
 from histories import ACCOUNT, Clock
 from injected_time import with_injected_time
 from strategies import NOW
+from topologies import wait_until
 
-from entitlements import Enforcer, Policy
+from entitlements import Enforcer, Policy, StoreError
 from entitlements.model.answers import Line, Status
 from entitlements.model.charge import Charge, Part, Read, Refund
 from entitlements.model.instants import MINUTE, SECOND
@@ -258,6 +259,41 @@ def test_a_decision_is_refunded_once_into_each_of_its_limits(valkey):
         with Enforcer(POLICY, accounts={ACCOUNT: "one"}, store=RedisStore(valkey.url)) as other:
             assert not other.refund(decision, rates=True)
         assert [0, 0, 0] == [enforcer.usage(ACCOUNT)[name].used for name in ("api", "leads", "agents")]
+
+
+def test_what_a_frozen_server_was_sent_counts_as_its_callers_were_told(valkey):
+    """Units that were allowed count once, also when their requests arrive late; refused ones and refunded ones do not."""
+    limits = {
+        "leads": {"kind": "quota", "on_outage": "allow", "deadline": "PT1S"},
+        "agents": {"kind": "allocation", "deadline": "PT1S"},
+    }
+    policy = Policy.parse({
+        "policy": {"version": "1"}, "limits": limits, "tiers": {"one": {"rank": 1, "limits": {"leads": 99, "agents": 9}}},
+    })  # fmt: skip
+    with Enforcer(policy, accounts={ACCOUNT: "one"}, store=valkey.url, expected_processes=1) as enforcer:
+
+        def used():
+            usage = enforcer.usage(ACCOUNT)
+            return usage["leads"].used, usage["agents"].used
+
+        assert enforcer.consume(ACCOUNT, {"leads": 2, "agents": 1}).via == "store"
+        valkey.stop()
+        promised = [enforcer.consume(ACCOUNT, "leads", 3) for _ in range(3)]
+        refused = enforcer.consume(ACCOUNT, {"leads": 1, "agents": 1})
+        valkey.cont()
+        wait_until(lambda: quietly(used) == (11, 1), "the journal is replayed")
+
+        assert ([True] * 3, False) == ([decision.allowed for decision in promised], refused.allowed)
+        assert ([True] * 3, [False] * 3) == tuple([enforcer.refund(each) for each in promised] for _ in range(2))
+        assert ((2, 1), {}) == (used(), enforcer._producer._open)
+
+
+def quietly(call):
+    """Return the result of a call, or None while the store fails."""
+    try:
+        return call()
+    except StoreError:
+        return None
 
 
 # --- The producer -------------------------------------------------------------------------------------------------
