@@ -748,6 +748,27 @@ def test_a_full_pool_is_no_failure_of_the_store(enforcer, store, how):
     assert 50 == len(store.asked)
 
 
+@pytest.mark.parametrize("how", ["silent", "refused"])
+def test_what_is_noticed_long_after_its_deadline_is_this_processs_stall(enforcer, store, how):
+    """A loop that is behind misses deadlines, those of calls that wait for a connection included."""
+    policy, now = policy_of(enforcer), [monotonic()]
+    policy.clock = lambda: now[0]
+
+    class Stalled:
+        via = "store"
+
+        def execute(self, order):
+            now[0] += 2 * deadline_of(order)
+            return store.execute(order)
+
+    enforcer._store._store._store = Stalled()
+    for _ in range(30):
+        store.how = how
+        assert enforcer.consume("acme", "mails").degraded
+        store.how, policy.breaker._replied_at = None, now[0]
+    assert policy.breaker.state is State.CLOSED
+
+
 def test_questions_that_only_the_store_can_answer_raise_and_ask_nothing_while_it_is_open(enforcer, store):
     store.how = "refused"
     for _ in range(5):

@@ -215,7 +215,7 @@ class OutagePolicy:
         """Return True if this process is at fault: its pool is full, or its loop stalled so that the timer fired late."""
         if isinstance(error, Overloaded):
             return True
-        if not isinstance(error, TimedOut):
+        if not isinstance(error, TimedOut | Unreachable):
             return False
         now, deadline = self.clock(), deadline_of(order)
         late = now - began - deadline
