@@ -20,16 +20,7 @@ def commands(client):
 
 
 @pytest.mark.parametrize("limit", ["leads", "seats"])
-@pytest.mark.parametrize(
-    "gives_back",
-    [
-        False,
-        pytest.param(True, marks=pytest.mark.xfail(
-            strict=True,
-            reason="a repeat that is refused leaves no mark, so its late original takes the units that were given back since",
-        )),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("gives_back", [False, True])
 def test_a_charge_that_was_refused_takes_nothing_when_its_original_arrives(valkey, limit, gives_back):
     options = {"accounts": ACCOUNTS, "expected_processes": 1}
     with (

@@ -58,11 +58,17 @@ class Target:
 
 _ENFORCER = ("rules", "enforcer/test_enforcer.py", "enforcer/test_usage.py", "stores/test_memory.py")
 _ROUTES = ("http/test_path_forms.py", "http/test_routes.py", "http/test_refusals.py")
-_OUTAGES = (
-    "stores/test_outage_policy.py",
-    "stores/test_circuit_breaker.py",
-    "stores/test_outage.py",
-    "stores/test_outage_refunds.py",
+_OUTAGES = tuple(
+    f"stores/test_{name}.py"
+    for name in (
+        "outage_policy",
+        "circuit_breaker",
+        "outage",
+        "outage_refunds",
+        "replay",
+        "replay_order",
+        "event_loops",
+    )
 )
 TARGETS = {
     "rules": Target(

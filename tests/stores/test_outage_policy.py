@@ -22,8 +22,8 @@ from entitlements.stores.resilience.outage_log import CALM, OutageLog
 NOW = 1_000 * SECOND
 POLICY = Policy.parse({
     "policy": {"version": "1"},
-    "limits": {"api": {"kind": "rate"}, "leads": {"kind": "quota"}},
-    "tiers": {"one": {"rank": 1, "limits": {"api": "10 per hour", "leads": 50}}},
+    "limits": {"api": {"kind": "rate"}, "leads": {"kind": "quota"}, "exports": {"kind": "quota", "on_outage": "allow"}},
+    "tiers": {"one": {"rank": 1, "limits": {"api": "10 per hour", "leads": 50, "exports": 9}}},
 })  # fmt: skip
 
 
@@ -145,6 +145,17 @@ def test_an_outage_is_over_once_the_breaker_has_closed_or_nothing_was_decided_he
 
     assert is_over == ("store x: recovered; 1 decided locally, 3 queued for replay, 0 lost" in caplog.text)
     assert is_over == (log.since is None)
+
+
+def test_closing_logs_how_many_orders_it_could_not_bring(enforcer, store, caplog):
+    store.how = "refused"
+    for _ in range(3):
+        assert enforcer.consume("acme", "exports").allowed
+    store.how = "corrupt"
+    enforcer.close()
+
+    assert "closed with 0 orders still queued for replay" in caplog.text
+    assert "3 lost before" in caplog.text
 
 
 def test_where_there_was_no_outage_none_is_over(caplog):
