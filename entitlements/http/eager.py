@@ -87,11 +87,10 @@ class FailedMiddleware:
     error: Exception
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer the start of the server with the error; raise it for a request."""
+        """Raise the error; the start of the server is also answered with it, as Starlette does."""
         if scope["type"] == "lifespan":
             await receive()
             await send({"type": "lifespan.startup.failed", "message": str(self.error)})
-            return
         raise self.error
 
 

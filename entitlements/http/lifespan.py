@@ -27,7 +27,7 @@ class LifespanMiddleware:
     Opens the enforcer's store when the server starts, and closes it when the application has shut down.
 
     A store that cannot be reached at startup is logged, and the application starts. An error that
-    a retry cannot fix, such as a wrong password or a server that runs trio, fails the startup. If the
+    a retry cannot fix, such as a wrong password or a server that runs trio, fails the startup and is raised. If the
     application returns without an answer, it does not implement the protocol, and the middleware
     answers for it. If it raises, or cannot start, its error or answer is passed on and the store is closed.
 
@@ -51,11 +51,10 @@ class LifespanMiddleware:
         try:
             await self.app(scope, lifespan.receive, lifespan.send)
             await lifespan.finish()
-        except BaseException as error:
+        except BaseException:
             with suppress(asyncio.CancelledError):  # of a cancel scope: the application's own error stands
                 await lifespan.close()
-            if not (lifespan.is_failed and isinstance(error, Exception)):
-                raise
+            raise
 
 
 class _LifespanChannel:
@@ -74,7 +73,7 @@ class _LifespanChannel:
         self._enforcer = enforcer
         self._is_open = False
         self._received = self._sent = ""
-        self.is_failed = False
+        self._error: Exception | None = None
 
     async def receive(self) -> Message:
         """Return the next event; open the store on startup."""
@@ -97,12 +96,12 @@ class _LifespanChannel:
                 return
             self._is_open = isinstance(error, StoreError)  # under trio there is nothing to close
             await self.send({"type": f"{STARTUP}.failed", "message": str(error)})
-            self.is_failed = True
+            self._error = error
             raise
 
     async def send(self, message: Message) -> None:
         """Send an answer; close the store before the last one, also if the application cannot start."""
-        if self.is_failed:
+        if self._error:
             return
         self._sent = message["type"]
         if self._sent != f"{STARTUP}.complete":
@@ -110,7 +109,9 @@ class _LifespanChannel:
         await self._send(message)
 
     async def finish(self) -> None:
-        """Answer the events that the application left unanswered."""
+        """Answer the events that the application left unanswered; raise the error that failed the startup."""
+        if self._error:
+            raise self._error
         if not self._sent:
             await self._answer(STARTUP)
         if self._sent == f"{STARTUP}.complete":

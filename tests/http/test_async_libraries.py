@@ -70,7 +70,8 @@ def test_a_server_that_runs_trio_does_not_start(enforcer):
 
         await app({"type": "lifespan"}, receive, send)
 
-    trio.run(start)
+    with pytest.raises(RuntimeError, match=ASYNCIO_ONLY):
+        trio.run(start)
     assert ["lifespan.startup.failed"] == [each["type"] for each in said]
     assert ASYNCIO_ONLY in said[0]["message"]
 

@@ -137,6 +137,18 @@ def starts(app, lifespan):
     return asyncio.run(starting())
 
 
+def failed_start(app, error, words):
+    """Run the lifespan of an application, which must raise; return what the server was told before."""
+    told = []
+
+    async def send(message):
+        told.append(message)
+
+    with pytest.raises(error, match=words):
+        asyncio.run(exchange(app, {"type": "lifespan.startup"}, type="lifespan", send=send))
+    return told
+
+
 @pytest.mark.parametrize("lifespan", ["auto", "on"])
 @pytest.mark.parametrize("kind", [Starlette, FastAPI])
 @pytest.mark.parametrize(("options", "error", "words"), WRONG)
@@ -147,7 +159,7 @@ def test_what_was_not_checked_keeps_a_server_from_starting(options, error, words
     wrong.add_middleware(EntitlementsMiddleware, **options)
 
     assert (True, False) == (starts(right, lifespan), starts(wrong, lifespan))
-    (told,) = asyncio.run(exchange(wrong, {"type": "lifespan.startup"}, type="lifespan"))
+    (told,) = failed_start(wrong, error, words)
     assert "lifespan.startup.failed" == told["type"]
     assert re.search(words, told["message"])
 
@@ -195,6 +207,47 @@ def test_a_real_server_does_not_start_with_a_wrong_option_and_says_why():
     assert b"identify None must be a callable" in ended.stderr
 
 
+CLIENT = """
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+from entitlements import AsyncEnforcer, Policy
+from entitlements.http.asgi import EntitlementsMiddleware
+from entitlements.http.eager import checked
+from entitlements.http.routes import Route
+app, inner, backend = FastAPI(), FastAPI(root_path="/api"), "asyncio"
+options = {"enforcer": AsyncEnforcer(Policy.load("policies/minimal.yaml"), accounts={}), "identify": lambda _: "pro"}
+CASE
+with TestClient(app, backend=backend):
+    print("started")
+"""
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        (
+            'app.add_middleware(EntitlementsMiddleware, **options, routes=[Route("/x", requires={"ssso"})])',
+            "did you mean 'sso'",
+        ),
+        (
+            'app.add_middleware(checked(EntitlementsMiddleware, **options, routes=[Route("/x")])); app.mount("/", inner)',
+            "has root_path='/api'",
+        ),
+        ('app.add_middleware(checked(EntitlementsMiddleware, **options)); backend = "trio"', "run on asyncio only"),
+        ('app = EntitlementsMiddleware(app, **options); backend = "trio"', "run on asyncio only"),
+    ],
+    ids=["unchecked", "prefix", "lasting-inside", "lasting-outside"],
+)
+def test_a_test_client_raises_the_cause_at_its_start(case, words):
+    ended = subprocess.run(
+        [sys.executable, "-c", CLIENT.replace("CASE", case)],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+    assert (1, "") == (ended.returncode, ended.stdout)
+    assert words in ended.stderr.splitlines()[-1]
+
+
 async def test_a_middleware_that_is_built_in_a_running_loop_raises_at_its_line():
     with pytest.raises(TypeError, match="identify None"):
         EntitlementsMiddleware(site(), enforcer=enforcer(), identify=None)
@@ -237,24 +290,24 @@ def test_the_server_is_told_once_why_it_cannot_start():
     app = site()
     app.add_middleware(checked(EntitlementsMiddleware, enforcer=enforcer, identify=lambda _: "pro"))
 
-    sent = asyncio.run(exchange(app, {"type": "lifespan.startup"}, type="lifespan"))
+    told = failed_start(app, Misconfigured, "there is no such database")
 
-    assert [{"type": "lifespan.startup.failed", "message": "there is no such database"}] == sent
+    assert [{"type": "lifespan.startup.failed", "message": "there is no such database"}] == told
 
 
-def test_an_application_that_tells_of_its_own_failure_then_is_not_passed_on():
+@pytest.mark.parametrize("returns", [False, True])
+def test_an_application_that_tells_of_its_own_failure_then_is_not_passed_on(returns):
     async def telling(scope, receive, send):
         try:
             await receive()
         except Exception as error:
             await send({"type": "lifespan.startup.failed", "message": repr(error)})
-            raise
+            if not returns:
+                raise
 
     app = EntitlementsMiddleware(telling, enforcer=unreachable(Misconfigured("no")), identify=lambda _: "pro")
 
-    sent = asyncio.run(exchange(app, {"type": "lifespan.startup"}, type="lifespan"))
-
-    assert [{"type": "lifespan.startup.failed", "message": "no"}] == sent
+    assert [{"type": "lifespan.startup.failed", "message": "no"}] == failed_start(app, Misconfigured, "no")
 
 
 def test_requests_that_the_store_fails_are_logged_without_a_traceback(caplog):
