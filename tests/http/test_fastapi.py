@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 from typing import Annotated
 
 import httpx
@@ -11,7 +13,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException
 from trade import policy
 from webserver import serving
 
-from entitlements import AsyncEnforcer, Decision, Denied, Enforcer, Entitlements
+from entitlements import AsyncEnforcer, Decision, Denied, Enforcer, Entitlements, Policy
 from entitlements.http.asgi import AccountMiddleware
 from entitlements.http.fastapi import (
     CurrentAccount,
@@ -23,6 +25,7 @@ from entitlements.http.fastapi import (
 )
 from entitlements.http.identify import api_key
 
+ROOT = Path(__file__).resolve().parents[2]
 KEYS = {"pro": "pro", "max": "max", "free": "free"}
 
 
@@ -179,3 +182,17 @@ def test_what_cannot_be_is_refused_where_it_is_written(make, words):
 def test_denied_is_what_raise_for_denied_raises():
     with pytest.raises(Denied):
         Enforcer(policy(), accounts={"pro": "pro"}).decide("pro", "sso").raise_for_denied()
+
+
+@pytest.mark.parametrize(("tier", "left"), [("free", 99), ("pro", "unlimited")])
+async def test_the_example_of_the_page_answers_accounts_with_and_without_a_limit(tier, left):
+    _, _, section = (ROOT / "docs/routes.md").read_text(encoding="utf-8").partition("\n## FastAPI\n")
+    example = {}
+    exec(re.search("^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[1], example)  # noqa: S102 - our page
+    enforcer = AsyncEnforcer(Policy.load(ROOT / "policies/minimal.yaml"), accounts={"acme": tier})
+    app = AccountMiddleware(example["api"], enforcer=enforcer, identify=lambda _: "acme")
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+        answer = await client.post("/leads")
+
+    assert (200, left) == (answer.status_code, answer.json()["remaining"])
