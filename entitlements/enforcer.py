@@ -267,6 +267,10 @@ class Enforcer:
             ttl: Seconds, or a timedelta, after which it lapses.
             key: An idempotency key; a repeat returns the first reservation.
 
+        Returns:
+            A reservation, to commit, to cancel or to enter with `with`. It is falsy where it was refused;
+            to enter or commit it then raises `Denied`.
+
         Raises:
             UnknownFeature, ValueError, KeyReused: As `consume`; also for rates alone.
             UnknownAccount: For an unknown account, unless `unknown_account` of the policy names a tier.

@@ -29,7 +29,8 @@ class Reservation:
     Units that are held for work that outlives a request; truthy when granted.
 
     As a context manager it commits all units when the block ends, and cancels when the
-    block raises. Entering a refused reservation raises `Denied`.
+    block raises. Entering a refused reservation raises `Denied`; the end of a block that
+    took longer than its ttl may raise `ReservationExpired`.
 
     Args:
         id: Its id, by which another process can finish it.
@@ -195,6 +196,12 @@ class AsyncReservation:
         if self._reserve is not None and not self._is_awaited:
             raise TypeError("a reservation was not awaited, so it has no truth value; write `await` before reserve()")
         return self._reserve is None and (self.decision is None or self.decision.allowed)
+
+    def __repr__(self) -> str:
+        """Return its id and its expiry."""
+        if self._reserve is not None:
+            return "<AsyncReservation not made>"
+        return f"<AsyncReservation {self.id!r} until {self.expires_at}>" if self else "<AsyncReservation refused>"
 
     def __await__(self) -> Generator[object, None, Self]:
         """Make the reservation, once, and return it."""

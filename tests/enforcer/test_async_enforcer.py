@@ -78,6 +78,17 @@ async def test_a_refused_reservation_cannot_be_entered():
     assert not await ent.reserve("petra", "leads", 11)
 
 
+async def test_the_repr_of_a_reservation_is_its_state():
+    ent, _ = make()
+    reservation = ent.reserve("petra", "leads", 4, ttl=60)
+    refused = await ent.reserve("petra", "leads", 11)
+
+    assert ("<AsyncReservation not made>", "<AsyncReservation refused>") == (repr(reservation), repr(refused))
+    await reservation
+    assert f"<AsyncReservation {reservation.id!r} until {START + timedelta(seconds=60)}>" == repr(reservation)
+    assert "<AsyncReservation 'o:1' until None>" == repr(ent.reservation("petra", "o:1"))
+
+
 async def test_a_reservation_is_finished_elsewhere_by_its_id():
     """A handle by id commits what another task reserved."""
     ent, _ = make()
