@@ -68,13 +68,14 @@ def _charge_decoder(count: int) -> Callable[[Any], Outcome]:
             if reply[0] or len(reply) != size:
                 return _outcome(reply, count)
             values = unpack(reply)
-            lines = tuple([
-                _new_tuple(Line, (True, values[at + 1], values[at + 2], None, values[at + 4], values[at + 5], values[at + 6]))
-                if values[at] == _WITHIN
-                else _line(values[at : at + 8])
-                for at in places
-            ])  # fmt: skip
-            return _new_tuple(Outcome, (status, values[1], lines, values[2], (), (), ""))
+            lines = []
+            for at in places:  # a comprehension is one call more
+                if values[at] == _WITHIN:
+                    used, reserved, resets_at, mark, taken = values[at + 1], values[at + 2], *values[at + 4 : at + 7]
+                    lines.append(_new_tuple(Line, (True, used, reserved, None, resets_at, mark, taken)))
+                else:
+                    lines.append(_line(values[at : at + 8]))
+            return _new_tuple(Outcome, (status, values[1], tuple(lines), values[2], (), (), ""))
         except (struct.error, TypeError, LookupError, ArithmeticError, ValueError) as error:
             raise _foreign("Charge", reply) from error
 
