@@ -154,6 +154,8 @@ def test_a_value_is_typed_by_how_it_is_written(text, expected):
     ("text", "problem"),
     [
         ("leads", "has no value; write leads=value"),
+        ("leads+5", "has no value; write leads=value"),
+        ("leads: 5", "has no value; write leads=value"),
         ("=5", "is not a name"),
         ("leads=", "cannot be written here"),
         ("leads=8,000", "groups its digits; write 8000"),
@@ -197,6 +199,25 @@ def test_a_grant_that_does_not_read_is_refused(text):
     """A grant adds whole units to something."""
     with pytest.raises((InvalidValue, AccountError)):
         read_grants(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "cure"),
+    [
+        ("frames=5", "frames+5"),
+        ("frames: 5", "frames+5"),
+        ("storage = 5 GB", "storage+5 GB"),
+        ("frames", "frames+500"),
+        ("frames=many", "frames+500"),
+    ],
+)
+def test_the_cure_of_a_grant_is_a_grant_of_the_same_limit(text, cure):
+    """Units that can be read stay; what the cure says to write can be read."""
+    with pytest.raises(InvalidValue) as error:
+        read_grants(text)
+
+    assert f"write {cure}" == error.value.cure
+    assert 1 == len(read_grants(cure))
 
 
 def test_a_change_is_a_tier_and_an_instant():

@@ -29,6 +29,7 @@ _GROUPED = re.compile(r"[0-9]{1,3}(?:[,_'][0-9]{3})+(?![0-9])")
 _TOKEN = re.compile(r'"(?:[^"]|"")*"|[^"();\r\n]+|["();\r\n]')
 _KEYWORD = re.compile(r"(from|until|by)\s+(.*)", re.IGNORECASE | re.DOTALL)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_PARTS = re.compile("([^+=:]*)([+=:]?)(.*)", re.DOTALL)
 _WORDS = {str(word): word for word in (UNLIMITED, NOT_INCLUDED)}
 
 
@@ -136,8 +137,8 @@ def read_value(text: str) -> object:
 
 
 def _override(item: str, notes: Notes, origin: str) -> Override:
-    name, equals, value = (part.strip() for part in item.partition("="))
-    if not equals:
+    name, sign, value = (part.strip() for part in _PARTS.findall(item)[0])
+    if sign != "=":
         raise InvalidValue(f"override {shown(item)} has no value", f"write {name or 'name'}=value")
     return Override(
         name,
@@ -150,10 +151,11 @@ def _override(item: str, notes: Notes, origin: str) -> Override:
 
 
 def _grant(item: str, notes: Notes) -> Grant:
-    name, _, amount = (part.strip() for part in item.partition("+"))
+    name, sign, amount = (part.strip() for part in _PARTS.findall(item)[0])
     units = parse_size(amount) if is_size(amount) else _count(amount)
-    if not units:
-        raise InvalidValue(f"grant {shown(item)} is not a limit and a count", f"write {name or 'leads'}+500")
+    if not units or sign != "+":
+        cure = f"write {name or 'leads'}+{amount if units else 500}"
+        raise InvalidValue(f"grant {shown(item)} is not a limit and a count", cure)
     reason = ", ".join(filter(None, (notes.reason, notes.author and f"by {notes.author}")))
     return Grant(name, units, starts=notes.starts, expires=notes.expires, reason=reason)
 
