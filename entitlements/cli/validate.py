@@ -45,15 +45,15 @@ def validate(
     """
     Show every problem of a policy.
 
-    Each problem is one line, `file:line: path: problem; cure`, and the last line counts
-    them. Exits with 1 if there are any; warnings count with --strict only.
+    Each problem is one line, `file:line: path: problem; cure`, and the last lines count
+    those of the policy and of the accounts. Exits with 1 if there are any; warnings count with --strict only.
     """
     from entitlements.cli.console import CliConsole
 
     path = policy_path(policy or path)
-    loaded, problems = _check(path, accounts)
-    errors = sum(each.severity is Severity.ERROR for each in problems)
-    warnings = len(problems) - errors
+    loaded, of_policy, of_accounts = _check(path, accounts)
+    problems = (*of_policy, *of_accounts)
+    errors, warnings = _counts(problems)
     is_valid = not errors and not (strict and warnings)
     console = CliConsole()
     report = {"path": path, "valid": is_valid, "errors": errors, "warnings": warnings}
@@ -61,7 +61,8 @@ def validate(
         lambda: report | {"problems": [asdict(each) for each in problems]},
         (
             *_problem_lines(problems, is_spaced=console.is_terminal),
-            _total(path, loaded, errors, warnings, is_valid=is_valid),
+            _total(path, of_policy, loaded, strict=strict),
+            *([_total(accounts, of_accounts, strict=strict)] if accounts and loaded else []),
         ),
         as_json=as_json,
     )
@@ -70,16 +71,16 @@ def validate(
     return ExitCode.YES if is_valid else ExitCode.NO
 
 
-def _check(path: str, accounts: str | None) -> tuple[Policy | None, tuple[Problem, ...]]:
-    """Return the policy, None if it is invalid, and the errors and warnings of all files."""
+def _check(path: str, accounts: str | None) -> tuple[Policy | None, tuple[Problem, ...], tuple[Problem, ...]]:
+    """Return the policy, None if it is invalid, its errors and warnings, and those of the accounts."""
     from entitlements.policy import Policy
 
     try:
         loaded = Policy.load(path)
     except PolicyError as error:
-        return None, error.problems
+        return None, error.problems, ()
     rows = open_accounts(accounts, loaded).problems if accounts else ()
-    return loaded, (*loaded.warnings, *rows)
+    return loaded, tuple(loaded.warnings), tuple(rows)
 
 
 def _problem_lines(problems: Sequence[Problem], *, is_spaced: bool) -> Iterator[str | Text]:
@@ -102,9 +103,18 @@ def _problem_line(problem: Problem) -> Text:
     return Text.assemble(*parts)
 
 
-def _total(path: str, loaded: Policy | None, errors: int, warnings: int, *, is_valid: bool) -> Text:
+def _counts(problems: Sequence[Problem]) -> tuple[int, int]:
+    """Return the number of errors, and of warnings."""
+    errors = sum(each.severity is Severity.ERROR for each in problems)
+    return errors, len(problems) - errors
+
+
+def _total(path: str, problems: Sequence[Problem], loaded: Policy | None = None, *, strict: bool) -> Text:
+    """Return the counts of the problems of *path*; of a valid policy, also of its parts."""
     from rich.text import Text
 
+    errors, warnings = _counts(problems)
+    is_valid = not errors and not (strict and warnings)
     counts = [format_count(number, noun) for number, noun in ((errors, "error"), (warnings, "warning")) if number]
     text = ", ".join(counts) or "fine"
     if loaded is not None and is_valid:

@@ -304,7 +304,7 @@ def test_validate_looks_at_accounts_too(folder, run_command):
     assert 1 == code
     assert "accounts.csv:8: trial_ends: " in out
     assert "accounts.csv:7: warning: tier: " in out
-    assert out.endswith("\npolicy.yaml: 1 error, 1 warning\n")
+    assert re.search(r"\npolicy\.yaml: fine; 4 tiers, .*\naccounts\.csv: 1 error, 1 warning\n$", out)
 
 
 def test_validate_of_a_missing_file_exits_with_4(run_command, tmp_path):
