@@ -38,7 +38,7 @@ def preview(
     """
     Show the effects of a change of tier.
 
-    Shows when it takes effect, the features, limits and services that change, and the
+    Shows when it takes effect, the features, limits and values that change, and the
     present usage that exceeds a new limit. Changes nothing.
     """
     from entitlements.cli.console import CliConsole
@@ -74,9 +74,9 @@ def _lines(policy: PolicyData, change: ChangePreview, *, is_counted: bool) -> It
     yield from _section("limits", [_limit_text(policy, each) for each in change.limits.values()])
     if not is_counted:
         yield "usage was not looked at: add --store URL"
-    yield from _section("services lost", _service_texts(change.services_lost))
-    yield from _section("services gained", _service_texts(change.services_gained))
-    yield from _section("services changed", _service_texts(change.services_changed))
+    yield from _section("values lost", _value_texts(change.services_lost))
+    yield from _section("values gained", _value_texts(change.services_gained))
+    yield from _section("values changed", _value_texts(change.services_changed))
     yield from _section("steps", change.process)
 
 
@@ -100,7 +100,7 @@ def _limit_text(policy: PolicyData, change: LimitChange) -> str:
     return f"{sizes}; {fate}" if fate else sizes
 
 
-def _service_texts(changes: Mapping[str, ValueChange]) -> list[str]:
+def _value_texts(changes: Mapping[str, ValueChange]) -> list[str]:
     def text(value: object) -> str:
         return "nothing" if value is NOT_INCLUDED else in_words(value)
 

@@ -103,6 +103,8 @@ def test_preview_shows_the_time_the_changes_and_the_steps(run_command):
         "  Notice of 60 days",
     ):
         assert line in lines
+    headings = [each for each in lines if each.startswith(("values", "services"))]
+    assert ["values lost:", "values gained:", "values changed:"] == headings
 
 
 def test_preview_may_be_wanted_later(run_command):
