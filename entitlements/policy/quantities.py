@@ -232,8 +232,10 @@ def _checked_count(number: int, written: object) -> int:
 def _not_a_size(definition: Quota | Allocation, text: str) -> InvalidValue:
     size = _SIZE.fullmatch(text)
     if size and size[2] in BYTE_UNITS:
-        cure = "write a whole number, or let the limit say unit: byte"
-        return InvalidValue(f"{shown(text)} is a size in bytes, and {definition.name} counts {definition.unit}s", cure)
+        cure = did_you_mean(definition.unit, ["byte"]) or "write a whole number, or let the limit say unit: byte"
+        return InvalidValue(
+            f"{shown(text)} is a size in bytes, and {definition.name} has unit {definition.unit!r}", cure
+        )
     if re.match(r"\s*[0-9]+\s*(/|per)", text[:_MAX_LENGTH]):
         kind = "a quota, counted per month" if isinstance(definition, Quota) else "an allocation, held until released"
         return InvalidValue(f"{shown(text)} names a window, and {definition.name} is {kind}", "write the number alone")

@@ -193,7 +193,7 @@ def test_the_value_of_an_override_has_the_type_of_its_name(name, raw, value):
         ),
         (
             {"overrides": [override("leads", "5 GB")]},
-            "override of 'leads': '5 GB' is a size in bytes, and leads counts leads; write a whole number, or let the limit say unit: byte",
+            "override of 'leads': '5 GB' is a size in bytes, and leads has unit 'lead'; write a whole number, or let the limit say unit: byte",
         ),
         (
             {"overrides": [override("api", "5 per minute")]},
