@@ -389,7 +389,7 @@ def test_another_policy_reads_the_same_file_anew(read):
             b"\nid;plan;teir;x\nacme;pro;;\n",
             ":2: no column 'tier'; did you mean 'teir'?; the headings are 'id', 'plan'",
         ),
-        (b"acme\n", ":1: no column 'id'; the headings are 'acme'"),
+        (b"acme\n", ":1: no column 'id'; the headings are 'acme'; name the column of the ids, such as id=\"account\""),
         (b"id,tier,Add-ons,add ons\n", ":1: the headings 'Add-ons' and 'add ons' are the same; rename one"),
     ],
 )

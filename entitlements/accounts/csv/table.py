@@ -80,5 +80,6 @@ def distinct_names(
     for name in needed:
         if name not in first:
             has = any_of([repr(heading) for heading in headings if heading.strip()]).replace(" or ", " and ")
-            raise AccountError(f"{where}: no column {name!r}{nearest(name, first)}; the headings are {has}")
+            cure = "" if name == "tier" else '; name the column of the ids, such as id="account"'
+            raise AccountError(f"{where}: no column {name!r}{nearest(name, first)}; the headings are {has}{cure}")
     return tuple(names)
