@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from entitlements.accounts.csv.columns import COLUMNS
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = [
@@ -37,6 +39,15 @@ def test_the_commands_of_the_first_page_name_files_that_there_are():
 
     assert ["policies/customer-tiers", "examples/accounts.csv"] == paths
     assert [] == [path for path in paths if not (ROOT / path).exists()]
+
+
+def test_a_page_lists_every_column_of_an_accounts_csv_with_an_example_that_can_be_read():
+    text = (ROOT / "docs" / "account-base.md").read_text(encoding="utf-8")
+    _, _, section = text.partition("\n## The columns of an accounts CSV\n")
+    rows = dict(re.findall(r"^\| `(\w+)` \| .+ \| `(.+)` \|$", section.partition("\n## ")[0], re.MULTILINE))
+
+    assert ["id", *COLUMNS] == list(rows)
+    assert all(read(rows[column], "a.csv, line 2") for column, read in COLUMNS.items())
 
 
 def test_the_first_page_lists_every_variable_of_the_environment_that_is_asked():
