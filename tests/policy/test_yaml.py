@@ -89,6 +89,38 @@ def test_what_cannot_be_read_is_one_problem_of_its_file(tmp_path, data, says):
     assert line.startswith(says)
 
 
+INDENT = "; indent with blanks, all keys of a mapping equally"
+QUOTE = "; correct what stands there; quote texts that hold any of : # [ ] { } & * ! | > % @"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "cure"),
+    [
+        ("tiers:\n  b: 1\n c: 2\n", 3, INDENT),
+        ("tiers:\n    b: 1\n  c: 2\n", 3, INDENT),
+        ("tiers:\n  b: 1\n    c: 2\n", 3, INDENT),
+        ("tiers:\n  - b: 1\n   c: 2\n", 3, INDENT),
+        ("tiers:\n  - b\n - c\n", 3, INDENT),
+        ("tiers:\n  - b\n  c: 1\n", 3, INDENT),
+        ("  tiers: 1\nb: 2\n", 2, INDENT),
+        ("tiers:\n\tb: 1\n", 2, INDENT),
+        ("tiers:\n  b: 1\n\tc: 2\n", 3, INDENT),
+        ("tiers: see: this\n", 1, QUOTE),
+        ("tiers:\n  b: see: this\n", 2, QUOTE),
+        ("tiers: 'x' y\n", 1, QUOTE),
+        ("tiers: %x\n", 1, QUOTE),
+        ("tiers: [1\n", 2, QUOTE),
+        ("tiers: 1\n]\n", 2, QUOTE),
+    ],
+)
+def test_the_cure_of_an_indentation_is_another_than_that_of_a_text(tmp_path, text, line, cure):
+    """A key at a column of no mapping, or a tab, needs blanks; quotes would not help."""
+    (problem,) = problems(tmp_path, text)
+
+    assert problem.startswith(f"a.yaml:{line}: not YAML: ")
+    assert problem.endswith(cure)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -43,6 +43,8 @@ def _reason(error: Exception, text: str) -> tuple[InvalidValue, int]:
     cure = "correct what stands there; quote texts that hold any of : # [ ] { } & * ! | > % @"
     if isinstance(error, MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
+        if mark and _is_indentation(str(error.problem), text[mark.index - mark.column : mark.index + 1]):
+            cure = "indent with blanks, all keys of a mapping equally"
         what = ", ".join(str(part) for part in (error.context, error.problem) if part)
         return InvalidValue(f"not YAML: {what}", cure), mark.line + 1 if mark else 0
     if isinstance(error, ReaderError):
@@ -51,6 +53,15 @@ def _reason(error: Exception, text: str) -> tuple[InvalidValue, int]:
             "remove it, or write it as an escape in double quotes",
         ), text.count("\n", 0, error.position) + 1
     return InvalidValue(f"not YAML: the parser gave up ({type(error).__name__})", cure), 0
+
+
+def _is_indentation(problem: str, line: str) -> bool:
+    """Return True if *problem* is an indentation; *line* ends with the character at which the parser stopped."""
+    before, at = line[:-1], line[-1:]
+    if problem.startswith("mapping values"):
+        return ":" not in before  # the first key of its line, where a text goes on
+    is_outside = problem.startswith(("expected <block end>", "expected '<document start>'")) and at not in "[]{},"
+    return at == "\t" or (is_outside and not before.strip())
 
 
 def _code(error: ReaderError) -> int:
