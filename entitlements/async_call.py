@@ -36,12 +36,35 @@ class AsyncCall(Coroutine[Any, Any, R]):
         Raises:
             TypeError: Always.
         """
-        name = getattr(self._coroutine, "__qualname__", "the coroutine")
         self._coroutine.close()
-        raise TypeError(f"{name}() was not awaited, so it has no truth value; write `await` before the call")
+        raise TypeError(f"{self._name}() was not awaited, so it has no truth value; write `await` before the call")
+
+    def __getattr__(self, name: str) -> Any:
+        """
+        Raise, because there is no result yet.
+
+        Raises:
+            AttributeError: Always.
+        """
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise AttributeError(f"{self._name}() was not awaited, so it has no {name!r}; write `await` before the call")
+
+    def __getitem__(self, key: object) -> Any:
+        """
+        Raise, because there is no result yet.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError(f"{self._name}() was not awaited, so it has no item {key!r}; write `await` before the call")
 
     def __repr__(self) -> str:
         return f"<AsyncCall of {self._coroutine!r}>"
+
+    @property
+    def _name(self) -> str:
+        return str(getattr(self._coroutine, "__qualname__", "the coroutine"))
 
     def __await__(self) -> Generator[Any, Any, R]:
         return self._coroutine.__await__()

@@ -183,7 +183,11 @@ def _counted(
     if line is None:
         return _static(limit_plan)
     replayed = outcome.status is Status.REPLAYED
-    facts = replace(limit_plan.facts, size=sizes[name]) if replayed else limit_plan.facts
+    facts = limit_plan.facts
+    if (
+        replayed and sizes[name] is not UNLIMITED
+    ):  # a charge from the journal has that size, and says nothing of the limit
+        facts = replace(facts, size=sizes[name])
     receipt = Receipt(
         via, outcome.now, limit_plan.cost, charge.operation, limit_plan.part, charge.scope, replayed=replayed
     )

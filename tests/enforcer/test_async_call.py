@@ -40,6 +40,30 @@ async def test_what_is_not_awaited_has_no_truth_value(enforcer, call, ask):
     assert 0 == (await enforcer.usage("pro"))["leads"].used
 
 
+@pytest.mark.parametrize(
+    ("use", "error", "says"),
+    [
+        (
+            lambda made: made.allowed,
+            AttributeError,
+            r"consume\(\) was not awaited, so it has no 'allowed'; write `await`",
+        ),
+        (
+            lambda made: made["leads"],
+            TypeError,
+            r"consume\(\) was not awaited, so it has no item 'leads'; write `await`",
+        ),
+    ],
+)
+async def test_what_is_not_awaited_has_no_attributes_and_no_items(enforcer, use, error, says):
+    made = enforcer.consume("pro", "leads")
+    with pytest.raises(error, match=says):
+        use(made)
+
+    assert not hasattr(made, "__setstate__")
+    assert 1 == (await made).used
+
+
 async def test_the_verbs_of_a_handle_have_none_either(enforcer):
     handle = await enforcer.account("pro")
     decision = await handle.consume("leads")

@@ -477,7 +477,10 @@ def test_a_key_takes_once_whether_it_is_repeated_during_the_outage_or_after(enfo
         enforcer.consume("acme", "exports", 3, key="import-1")
     store.how = None
     wait_out(enforcer)
-    assert enforcer.consume("acme", "exports", 2, key="import-1").replayed
+    again = enforcer.consume("acme", "exports", 2, key="import-1")
+    assert again.replayed
+    size = enforcer.entitlements("acme").limit("exports")
+    assert (size, size - 2, Reason.WITHIN_LIMIT) == (again.limit, again.remaining, again.reason)
     assert (2,) == used(store, "exports")
 
 
