@@ -1,4 +1,4 @@
-"""A record on a server stays while it holds units; otherwise it expires, and never before it is idle."""
+"""A record on a server stays while an allocation is in use; otherwise it expires, and never before it is idle."""
 
 import pytest
 from histories import ACCOUNT, Clock, TimedRedis, check_lifetime
@@ -48,6 +48,11 @@ class Records:
     def __call__(self, order):
         return self._store.execute(order)
 
+    def reserve(self, limit, ttl=HOUR):
+        """Reserve a unit, and return the name of the reservation."""
+        self.charge(limit, verb=Verb.RESERVE, ttl=ttl)
+        return f"o:{self._number}"
+
     def charge(self, limit, cost=1, verb=Verb.CONSUME, **named):
         self._number += 1
         ends = month_ends(None, self.now()) if isinstance(limit, Quota) else None
@@ -78,11 +83,8 @@ HELD = {
     "a holder": (
         lambda records: records.charge(AGENTS, verb=Verb.ASSIGN, holder="ann"), Unassign(ACCOUNT, "agents", "ann"),
     ),
-    "a reserved seat": (
-        lambda records: records.charge(AGENTS, verb=Verb.RESERVE, ttl=HOUR), Settle(ACCOUNT, "o:1", ()),
-    ),
-    "a reserved unit": (
-        lambda records: records.charge(LEADS, verb=Verb.RESERVE, ttl=HOUR), Settle(ACCOUNT, "o:1", None),
+    "a committed seat": (
+        lambda records: records(Settle(ACCOUNT, records.reserve(AGENTS), None)), Release(ACCOUNT, "agents", 1),
     ),
 }  # fmt: skip
 
@@ -97,6 +99,15 @@ def test_a_record_that_holds_something_stays_until_it_is_back(records, what):
     records(back)
 
     assert MINUTE < records.left() <= THIRTEEN_PERIODS
+
+
+@pytest.mark.parametrize("limit", [LEADS, AGENTS], ids=lambda limit: limit.name)
+@pytest.mark.parametrize("ttl", [HOUR, 500 * DAY])
+def test_a_record_outlives_its_reservations_and_expires_if_nothing_ends_them(records, limit, ttl):
+    records.reserve(limit, ttl)
+    records.charge(API)
+
+    assert ttl - MINUTE < records.left() <= max(2 * ttl, THIRTEEN_PERIODS) + SECOND
 
 
 def test_a_record_stays_while_any_of_its_allocations_holds_something(records):

@@ -196,12 +196,14 @@ function new_allocation()
   return { anonymous = 0, reserved = 0, holders = 0 }
 end
 
+-- The record stays while an allocation has units that nobody reserved: reservations lapse by themselves.
 function write_allocation(name, held)
-  local field, is_used = 'a' .. name, held.anonymous + held.reserved + held.holders > 0
-  if is_used ~= (get(account, field) and true or false) then
+  local stored, is_used = read_allocation(name), held.anonymous + held.holders > 0
+  if is_used ~= (stored and stored.anonymous + stored.holders > 0 or false) then
     count_in_use(is_used and 1 or -1)
   end
-  put(account, field, is_used and pack('>i8i8i8', held.anonymous, held.reserved, held.holders))
+  local is_empty = not is_used and held.reserved == 0
+  put(account, 'a' .. name, not is_empty and pack('>i8i8i8', held.anonymous, held.reserved, held.holders))
 end
 
 function holder_field(name, holder)

@@ -214,6 +214,7 @@ function add_booking(id, expires, taken)
   book_changed = true
   put(account, 'B' .. id, pack('>i8', expires) .. taken)
   rise(book.open, pack('>i8', expires) .. id)
+  keep_until(account, expires)
 end
 
 local function remove_booking(id)

@@ -15,8 +15,8 @@
 --   s<producer>   sequence of a producer, S the list of producers (sequence.lua)
 --   B<id>         reservation; b<n> a heap of them by time of expiry and id; p<id> its place there
 --
--- A record stays while it holds units. Otherwise it expires: not before its rates are idle and its operations
--- have expired, and not before 12 periods have passed since that of its last charge.
+-- A record stays while an allocation is in use. Otherwise it expires: not before its rates are idle, its operations
+-- have expired and its reservations have lapsed, and not before 12 periods have passed since that of its last charge.
 local pack, unpack, sub, table_unpack = struct.pack, struct.unpack, string.sub, unpack
 local MAX_COUNT = 9007199254740991 -- 2^53 - 1
 local HISTORY, LONGEST_PERIOD = 366 * 86400000000, 31 * 86400000000 -- 12 periods of a quota, and one
@@ -98,7 +98,7 @@ local function load_book()
         corrupt('m')
       end
     end
-    book.stayed = book.in_use + book.open > 0
+    book.stayed = book.in_use > 0
   end
   return book
 end
@@ -152,14 +152,14 @@ end
 local function flush()
   local stays, stayed = false, false
   if book then
-    stays, stayed = book.in_use + book.open > 0, book.stayed
+    stays, stayed = book.in_use > 0, book.stayed
     if stayed and not stays then
       local latest = now + LONGEST_PERIOD + HISTORY
       keep_until(account, latest, latest)
     end
   end
   if book_changed then
-    local is_empty = not stays and book.o_tail + book.k_tail == 0
+    local is_empty = book.in_use + book.open + book.o_tail + book.k_tail == 0
     put(account, 'm', not is_empty and pack('>I4I4i8i8I4i8i8I4', book.in_use, book.open,
       book.o_head, book.o_tail, book.o_count, book.k_head, book.k_tail, book.k_count))
   end
