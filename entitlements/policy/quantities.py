@@ -1,7 +1,7 @@
 """
 Parsers of quantities: `100 per hour`, `10 GB`, `24 hours`, `unlimited`.
 
-Rates follow the grammar of the `limits` library. All results are exact: whole numbers,
+Rates follow the grammar of the `limits` library, with the short units of durations too. All results are exact: whole numbers,
 integer microseconds, no floats.
 """
 
@@ -38,6 +38,7 @@ DURATION: Final = f"^(?:{_IN_WORDS.pattern}|{_ISO.pattern})$"
 """The pattern of durations, for the JSON Schema."""
 
 _UNITS = {"ms": "milliseconds", "s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
+_SHORT_WINDOW = re.compile(r"(?<![A-Za-z])(s|min|h|d)$")
 _NO_WINDOW = re.compile(r"(?:/|per)\s*0+\s*[a-z]", re.IGNORECASE)
 _WEEKS = re.compile(r"\s*([0-9]{1,10})\s*(?:/|per)\s*(?:([0-9]{1,3})\s*)?weeks?\s*", re.IGNORECASE)
 _SEPARATED = re.compile(r"[0-9]{1,3}(?:[,_'. ][0-9]{3})+(?![0-9])")
@@ -67,7 +68,7 @@ class RateSize(int):
 
 def parse_rate(text: str) -> tuple[int, int]:
     """
-    Return the units and the window (microseconds) of a rate such as `5 per 2 minutes`.
+    Return the units and the window (microseconds) of a rate such as `5 per 2 minutes` or `5 per 2 min`.
 
     Raises:
         ValueError: For a text that is not one rate, a window of 0, a window of a month or
@@ -77,7 +78,8 @@ def parse_rate(text: str) -> tuple[int, int]:
         number = re.sub("[^0-9]", "", found[0])
         raise InvalidValue(f"{shown(text)} has separators in its number", f"write '{number}{text[found.end() :][:20]}'")
     try:
-        items = parse_many(text) if len(text) <= _MAX_LENGTH else []
+        words = _SHORT_WINDOW.sub(lambda short: _UNITS[short[0]], text)
+        items = parse_many(words) if len(text) <= _MAX_LENGTH else []
     except ValueError:
         items = []
     if len(items) != 1 or _NO_WINDOW.search(text):
@@ -103,6 +105,8 @@ def parse_size(text: str) -> int:
         units = ", ".join(unit for unit in BYTE_UNITS if unit != "byte")
         raise InvalidValue(f"{shown(text)} is not a size", f"write a number and one of {units}, such as '100 GB'")
     size = Fraction(found[1]) * BYTE_UNITS[found[2]]
+    if 0 < size < 1:
+        raise InvalidValue(f"{shown(text)} is less than a byte", "write a whole number of bytes, such as 1 B")
     if size.denominator != 1:
         raise InvalidValue(f"{shown(text)} is not a whole number of bytes", f"write {round(size)} B")
     return _checked_count(int(size), text)

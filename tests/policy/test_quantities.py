@@ -74,6 +74,9 @@ def test_reading_a_text_raises_nothing_but_value_errors(text):
         ("10 per week", "write '10 per 7 days'"),
         ("10/2 weeks", "write '10 per 14 days'"),
         ("5 per 0 hours", "is not a rate"),
+        ("5 per 0 s", "is not a rate"),
+        ("5 per 500ms", "a window of seconds, minutes, hours or days"),
+        ("5 per 30 d", "write a quota"),
         ("5 per hour; 10 per day", "is not a rate"),
         ("-5 per hour", "is not a rate"),
         ("1.5 per hour", "is not a rate"),
@@ -90,6 +93,13 @@ def test_what_is_no_rate_says_what_to_write(text, says):
 
     assert says in str(error.value)
     assert len(str(error.value)) < 250
+
+
+@pytest.mark.parametrize(("short", "word"), [("s", "second"), ("min", "minute"), ("h", "hour"), ("d", "day")])
+@given(st.integers(1, 2**32 - 1), st.sampled_from(["/", " per "]), st.integers(1, 29), st.sampled_from(["", " "]))
+def test_a_rate_reads_the_short_units_of_durations(short, word, amount, per, windows, blank):
+    assert parse_rate(f"{amount}{per}{windows} {word}s") == parse_rate(f"{amount}{per}{windows}{blank}{short}")
+    assert parse_rate(f"{amount}{per}{word}") == parse_rate(f"{amount}{per}{short}")
 
 
 @pytest.mark.parametrize(
@@ -119,6 +129,19 @@ def test_a_size_is_a_whole_number_of_bytes(text, size):
 def test_what_is_no_size_is_refused(text):
     """A wrong case is not corrected: it may be another unit. A part of a byte is no size."""
     with pytest.raises(ValueError, match=r"GB|2\^53|whole number of bytes; write"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("0.5 B", "less than a byte; write a whole number of bytes, such as 1 B"),
+        ("0.0001 kB", "less than a byte"),
+        ("0.3 KiB", "write 307 B"),
+    ],
+)
+def test_the_cure_of_a_part_of_a_byte_is_a_size(text, says):
+    with pytest.raises(ValueError, match=says):
         parse_size(text)
 
 
