@@ -20,7 +20,7 @@ from entitlements.accounts.unknown_tiers import UnknownTierWarnings
 from entitlements.errors import AccountError, NotLoaded, UnknownAccount
 from entitlements.model.account import Account
 from entitlements.model.names import check_id
-from entitlements.model.policy import PolicyData
+from entitlements.model.policy import PolicyData, cure_of_order
 from entitlements.model.resolution import prepared_of, resolution_of
 from entitlements.policy.accounts import bind
 from entitlements.rules.resolve import resolve, resolve_unknown
@@ -118,7 +118,9 @@ def require_account(kept: ResolvedAccount) -> Account:
         UnknownAccount: For an unknown account, whatever `unknown_account` of the policy says.
     """
     if kept.account is None:
-        raise UnknownAccount(f"account {kept.entitlements.account!r}: there is no such account; add it first")
+        id = kept.entitlements.account
+        cure = cure_of_order(kept.entitlements.policy, id) or "; add it first"
+        raise UnknownAccount(f"account {id!r}: there is no such account{cure}")
     return bind(kept.entitlements.policy, kept.account)
 
 

@@ -149,9 +149,7 @@ class PolicyData:
         if name in self.features:
             return UnknownFeature(f"{name!r} is a feature; ask can(account, {name!r})")
         known = {"can": (*self.features, *self.limits), "limit": self.limits, "value": self.keys | self.nodes}
-        cure = nearest(name, known[asked])
-        if account in self.features or account in self.limits or account in self.keys:
-            cure = f"; {account!r}, given as the account, is a name of the policy: write the account first"
+        cure = cure_of_order(self, account) or nearest(name, known[asked])
         return UnknownFeature(f"policy {self.version} knows no {_WORDS[asked]} {name!r}{cure}")
 
     def _unknown_level(self, feature: Feature, level: str) -> UnknownFeature:
@@ -181,6 +179,13 @@ def level_answers(feature: Feature, has: str | None, *, switched_on: bool = Fals
     reached = feature.levels.index(has) if has not in (None, NO_LEVEL) else -1
     answers = {f"{feature.name}:{level}": at <= reached for at, level in enumerate(feature.levels)}
     return answers | {feature.name: reached >= 0}
+
+
+def cure_of_order(policy: PolicyData, account: str) -> str:
+    """Return the cure of arguments in the wrong order if *account* is a name of the policy, or ''."""
+    if account in policy.features or account in policy.limits or account in policy.keys:
+        return f"; {account!r}, given as the account, is a name of the policy: write the account first"
+    return ""
 
 
 def nodes_above(key: str) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from entitlements.errors import UnknownFeature
 from entitlements.model.charge import Charge, Part, Recall, Verb
 from entitlements.model.facts import Facts
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Limit, Mode, Quota, Rate, Size
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from entitlements.model.entitlements import Entitlements
-    from entitlements.model.policy import PolicyData
 
 Wanted = str | Mapping[str, int]
 """One limit's name, or several limits with the units of each."""
@@ -221,17 +221,22 @@ def check_scope(per: frozenset[str], scope: str | None) -> None:
             raise ValueError(f"scope {scope!r} has no use: none of these limits is declared `per` anything")
 
 
-def limit_named(policy: PolicyData, name: str, kinds: type | tuple[type, ...], verb: str) -> Limit:
+def limit_named(
+    entitlements: Entitlements, name: str, kinds: type | tuple[type, ...], verb: str, holder: str = ""
+) -> Limit:
     """
-    Return the limit *name*, checked to be of a kind that *verb* works on.
+    Return the limit *name*, checked to be of a kind that *verb* works on; *holder* is its third argument.
 
     Raises:
         UnknownFeature: For a name that is no limit.
         ValueError: For a limit of another kind.
     """
+    policy, account = entitlements.policy, entitlements.account
     limit = policy.limits.get(name) if isinstance(name, str) else None
     if limit is None:
-        raise policy.unknown(name, asked="limit")
+        error = policy.unknown(name, asked="limit", account=account)
+        swapped = holder and (holder in policy.limits or account in policy.limits)
+        raise UnknownFeature(f"{error}; write {verb}(account, limit, holder)") if swapped else error
     if not isinstance(limit, kinds):
         works = " and ".join(_KINDS[kind] for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
         raise ValueError(f"{verb} works on {works}; {name!r} is {_KINDS[type(limit)]}{_CURES.get(verb, '')}")

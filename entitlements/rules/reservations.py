@@ -30,7 +30,7 @@ def reserved_units(entitlements: Entitlements, what: Wanted, n: int) -> dict[str
         ValueError: For rates alone: rates are consumed and stay consumed.
     """
     wanted = wanted_units(what, n)
-    limits = {name: limit_named(entitlements.policy, name, (Rate, Quota, Allocation), "reserve") for name in wanted}
+    limits = {name: limit_named(entitlements, name, (Rate, Quota, Allocation), "reserve") for name in wanted}
     held = {name: units for name, units in wanted.items() if not isinstance(limits[name], Rate)}
     if not held:
         raise ValueError(f"{', '.join(wanted)}: a rate cannot be reserved; consume it")

@@ -17,7 +17,7 @@ from entitlements.model.entitlements import Entitlements
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.limits import NOT_INCLUDED, Rate
 from entitlements.model.names import MAX_COUNT, MAX_RATE
-from entitlements.model.policy import PolicyData, level_answers
+from entitlements.model.policy import PolicyData, cure_of_order, level_answers
 from entitlements.model.reasons import Reason, Verdict
 from entitlements.model.resolution import Resolution, TierSource
 from entitlements.model.tier import Tier
@@ -80,7 +80,8 @@ def resolve_unknown(
         UnknownAccount: If it is `raise`.
     """
     if policy.unknown_account == "raise":
-        raise UnknownAccount(f"account {id!r}: {why}; add it, or let unknown_account say deny or a tier")
+        cure = cure_of_order(policy, id) or "; add it, or let unknown_account say deny or a tier"
+        raise UnknownAccount(f"account {id!r}: {why}{cure}")
     tier = policy.tier(policy.unknown_account)
     if tier is None:
         nothing = FrozenDict(dict.fromkeys(next(iter(policy.answers.values()), {}), False))

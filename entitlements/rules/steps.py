@@ -137,7 +137,7 @@ def _is_constant(planned: Plan) -> bool:
 def assign(entitlements: Entitlements, now: int, limit: str, holder: str, operation: str) -> Step[Decision]:
     """Assign a unit of an allocation to *holder*; a holder who has one keeps it and takes no other."""
     check_id(holder, "holder")
-    limit_named(entitlements.policy, limit, Allocation, "assign")
+    limit_named(entitlements, limit, Allocation, "assign", holder)
     planned = plan(entitlements, Verb.ASSIGN, {limit: 1}, now, operation=operation, holder=holder)
     return _charging(entitlements, planned, Verb.ASSIGN)
 
@@ -145,7 +145,7 @@ def assign(entitlements: Entitlements, now: int, limit: str, holder: str, operat
 def unassign(entitlements: Entitlements, limit: str, holder: str) -> Step[bool]:
     """Take back the unit of *holder*."""
     check_id(holder, "holder")
-    limit_named(entitlements.policy, limit, Allocation, "unassign")
+    limit_named(entitlements, limit, Allocation, "unassign", holder)
     account = entitlements.account
     event = events.Unassigned(account, limit, holder)
     return Step(Unassign(account, limit, holder), _as_is, events=lambda was_held: [event] * bool(was_held))
@@ -154,7 +154,7 @@ def unassign(entitlements: Entitlements, limit: str, holder: str) -> Step[bool]:
 def release(entitlements: Entitlements, limit: str, amount: int) -> Step[int]:
     """Release anonymous units of an allocation."""
     check_count(amount, "amount")
-    limit_named(entitlements.policy, limit, Allocation, "release")
+    limit_named(entitlements, limit, Allocation, "release")
     account = entitlements.account
     return Step(
         Release(account, limit, amount),
@@ -165,14 +165,14 @@ def release(entitlements: Entitlements, limit: str, amount: int) -> Step[int]:
 
 def holders(entitlements: Entitlements, limit: str) -> Step[tuple[str, ...]]:
     """Read the holders of an allocation."""
-    limit_named(entitlements.policy, limit, Allocation, "holders")
+    limit_named(entitlements, limit, Allocation, "holders")
     return Step(ReadHolders(entitlements.account, limit), _as_is)
 
 
 def set_usage(entitlements: Entitlements, now: int, name: str, total: int) -> Step[Usage]:
     """Set the usage of a quota's running period, or of an allocation, to *total*."""
     check_count(total, f"usage of {shown(name)}", least=0)
-    limit = limit_named(entitlements.policy, name, (Quota, Allocation), "set_usage")
+    limit = limit_named(entitlements, name, (Quota, Allocation), "set_usage")
     part = part_of(entitlements, limit, total, now)
 
     def finish(answer: Totalled, _: str) -> Usage:
@@ -190,7 +190,7 @@ def set_usage(entitlements: Entitlements, now: int, name: str, total: int) -> St
 
 def reset(entitlements: Entitlements, now: int, name: str, scope: str | None) -> Step[None]:
     """Empty the meter of a rate."""
-    limit = limit_named(entitlements.policy, name, Rate, "reset")
+    limit = limit_named(entitlements, name, Rate, "reset")
     check_scope(per_of([limit]), scope)
     account = entitlements.account
     order = ResetRate(account, part_of(entitlements, limit, 1, now), scope)
@@ -217,7 +217,7 @@ def usage(entitlements: Entitlements, now: int, scope: str | None = None) -> Ste
 
 def history(entitlements: Entitlements, now: int, name: str) -> Step[tuple[Period, ...]]:
     """Read a quota's periods, newest first."""
-    limit = limit_named(entitlements.policy, name, Quota, "history")
+    limit = limit_named(entitlements, name, Quota, "history")
     part = part_of(entitlements, limit, 1, now)
     return Step(
         ReadHistory(entitlements.account, part),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entitlements import Account, AccountError, Enforcer, Override, Policy, UnknownFeature
+from entitlements import Account, AccountError, Enforcer, Override, Policy, UnknownAccount, UnknownFeature
 from entitlements.model.names import nearest
 
 NAMES = st.text("abcXYZ019._-", min_size=1, max_size=12).filter(
@@ -102,6 +102,41 @@ def test_arguments_in_the_wrong_order_are_named():
             UnknownFeature, match="given as the account, is a name of the policy: write the account first"
         ):
             ask("seatCount", "acme")
+
+
+@pytest.mark.parametrize("unknown_account", ["deny", "raise", "Free"])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda enforcer: enforcer.set_usage("seatCount", "acme", 3),
+        lambda enforcer: enforcer.release("seatCount", "acme"),
+        lambda enforcer: enforcer.holders("seatCount", "acme"),
+        lambda enforcer: enforcer.history("seatCount", "acme"),
+        lambda enforcer: enforcer.reset("API_calls", "acme"),
+        lambda enforcer: enforcer.reserve("seatCount", "acme"),
+        lambda enforcer: enforcer.assign("seatCount", "acme", "u1"),
+        lambda enforcer: enforcer.unassign("seatCount", "acme", "u1"),
+    ],
+)
+def test_a_limit_in_the_place_of_the_account_is_named_by_every_verb(ask, unknown_account):
+    policy = Policy.parse(
+        {
+            "policy": {"version": 1, "unknown_account": unknown_account},
+            "limits": {"API_calls": {"kind": "rate"}, "seatCount": {"kind": "allocation"}},
+            "tiers": {"Free": {"rank": 1, "limits": {"API_calls": "10 per hour", "seatCount": 1}}},
+        }
+    )
+
+    with pytest.raises((UnknownAccount, UnknownFeature), match="write the account first"):
+        ask(Enforcer(policy, accounts={"acme": "Free"}))
+
+
+@pytest.mark.parametrize("verb", ["assign", "unassign"])
+def test_a_limit_in_the_place_of_the_holder_is_told_the_order(verb):
+    enforcer = Enforcer(FLAGS, accounts={"acme": "Free"})
+
+    with pytest.raises(UnknownFeature, match=rf"write {verb}\(account, limit, holder\)"):
+        getattr(enforcer, verb)("acme", "u1", "seatCount")
 
 
 def test_what_is_no_name_is_refused_with_the_signs_of_names():
