@@ -20,7 +20,7 @@ from entitlements.model.display import in_words
 from entitlements.model.instants import DAY, HOUR, MINUTE
 from entitlements.model.names import shown
 from entitlements.tiering.support_clock import Span, SupportClock
-from entitlements.tiering.value_faults import ValueFault, unknown_key
+from entitlements.tiering.value_faults import ValueFault, misspelt, unknown_key
 
 NODE = "sla"
 SUPPORT_HOURS = "support-hours"
@@ -84,6 +84,8 @@ def sla_fault(key: str, value: object, zones: Zones) -> Iterator[ValueFault]:
                 yield ValueFault(key, f"{text} is not a clock", f"write one of {', '.join(CLOCKS)}")
         case [_, "name" | "example"] | [_, "response" | "resolution", "label"]:
             pass
+        case [word, *words] if words[0] in _OF_A_CLOCK and misspelt(word, ["clock"]):
+            yield ValueFault(key, f"nothing reads {f'{NODE}.{word}'!r}", "did you mean 'clock'?")
         case words:
             yield unknown_key(key, ".".join(words[1:]), _OF_A_LEVEL, f"the service level {words[0]!r}")
 

@@ -46,6 +46,9 @@ def problems_of(tmp_path, values, add_on=""):
         ("sla: {p1: {response: 4 hours, response-clock: suport-hours}}", "sla.p1.response-clock", "support-hours"),
         ("sla: {p1: {respnse: 4 hours}}", "sla.p1.respnse", "'response'"),
         ("sla: {p1: 4 hours}", "sla.p1", "response and resolution"),
+        ("sla: 1 hour", "sla", "p1: {response: 4 hours}"),
+        ("transition: 30 days", "transition", "notice: 30 days"),
+        (f"sla: {{{P1}, clok: {{{CLOCK}}}}}", "sla.clok.zone", "did you mean 'clock'?"),
         ("uptime: {guarantee: three nines}", "uptime.guarantee", "no-commitment"),
         ("uptime: {guarantee: 999}", "uptime.guarantee", "99.9"),
         ("uptime: {guarante: 99.9}", "uptime.guarante", "'guarantee'"),
@@ -86,6 +89,9 @@ def test_a_value_that_cannot_be_read_is_an_error_with_its_line_and_cure(tmp_path
         ("pricing: {minimum: $60000}", "write the number alone"),
         ('pricing: {minimum: "5.000,00 EUR"}', "write the number alone"),
         ("pricing: {range: {from: 500, to: 50}}", "exchange"),
+        ("sla: gold", "write keys below it, such as p1: {response: 4 hours}"),
+        ("health: 0.5", "write keys below it, such as weights: {usage: 30}"),
+        ("pricing: 10", "write keys below it, such as minimum: 500"),
     ],
 )
 def test_a_text_that_is_read_as_a_number_and_a_key_that_is_not_read_are_warnings(tmp_path, values, cure):

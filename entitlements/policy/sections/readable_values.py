@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, tzinfo
+from datetime import UTC, timedelta, tzinfo
 from decimal import Decimal
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from entitlements.model.criteria import AssignmentRules
+from entitlements.model.display import in_words
 from entitlements.model.names import shown
 from entitlements.model.tier import Tier
 from entitlements.policy.parts import TierPart
@@ -78,6 +79,14 @@ def pricing_fault(key: str, value: object) -> Iterator[ValueFault]:
 
 
 _NODES = (SLA, UPTIME, "health", "kpis", "pricing", TRANSITION)
+_BELOW = {
+    SLA: "p1: {response: 4 hours}",
+    "health": "weights: {usage: 30}",
+    "pricing": "minimum: 500",
+    TRANSITION: "notice: 30 days",
+}
+"""An example of a key below each node that is read by its keys alone."""
+
 _READ_BELOW = re.compile(
     r"guarantee$|credits|weights|measures|clock\.|[^.]+\.(response|resolution)|notice$|downgrade-to$"
 )
@@ -108,8 +117,9 @@ def value_faults(values: Mapping[str, object]) -> Iterator[ValueFault]:
     yield from health_faults(values)
     yield from pricing_faults(values)
     yield from term_faults(values)
-    for key in values:
+    for key, value in values.items():
         yield from _misspelt_node(key)
+        yield from _node_fault(key, value)
 
 
 def value_fault(key: str, value: object) -> Iterator[ValueFault]:
@@ -119,6 +129,7 @@ def value_fault(key: str, value: object) -> Iterator[ValueFault]:
     yield from uptime_fault(key, value)
     yield from health_fault(key, value)
     yield from pricing_fault(key, value)
+    yield from _node_fault(key, value)
 
 
 def time_zone(name: str) -> tzinfo:
@@ -146,6 +157,15 @@ def _has_time_zones() -> bool:
 
 def _is_read(key: str) -> bool:
     return key.partition(".")[0] in _NODES
+
+
+def _node_fault(key: str, value: object) -> Iterator[ValueFault]:
+    """Yield a warning if *value* stands where only keys below it are read, an error if it is a duration."""
+    if key in _BELOW and value is not None:
+        is_time = isinstance(value, timedelta)
+        text = repr(in_words(value)) if is_time else shown(value)
+        problem = f"{text} is ignored: {key!r} is read by the keys below it"
+        yield ValueFault(key, problem, f"write keys below it, such as {_BELOW[key]}", is_error=is_time)
 
 
 def _misspelt_node(key: str) -> Iterator[ValueFault]:
