@@ -167,6 +167,7 @@ class AsyncEnforcer:
 
     async def health(self, account: str | Account, measured: Mapping[str, object] | None = None) -> Health:
         """Return the health score of the account, by its tier's weights; see `Enforcer.health`."""
+        self._check_open()
         return advice.health(await self._resolve(account), measured)
 
     # -- how much, how fast ------------------------------------------------------------
@@ -289,6 +290,7 @@ class AsyncEnforcer:
 
     async def refresh(self, account: str | Account) -> None:
         """Drop the account's cached state in this process; the next call loads it again; see `Enforcer.refresh`."""
+        self._check_open()
         id = account_id(account)
         if self._accounts is not None:
             self._accounts.refresh(id)
@@ -296,10 +298,12 @@ class AsyncEnforcer:
 
     async def reload(self, policy: PolicyData) -> None:
         """Put another policy in force for all later calls; if the accounts fail under it, nothing changes; see `Enforcer.reload`."""
+        self._check_open()
         self._reload(policy)
 
     async def watch(self, path: str | PathLike[str], *, every: float | timedelta = 5) -> None:
         """Put the policy at *path* in force, now and whenever its files change; files are read in a thread."""
+        self._check_open()
         files = await asyncio.to_thread(PolicyFiles, path)
         clock = self._clock.clock if isinstance(self._clock, PollingClock) else self._clock
         watching = PollingClock(clock, every, lambda: self._look(files))

@@ -196,6 +196,7 @@ class Enforcer:
         Raises:
             AccountError: For a score that is no number from 0 to 100, or of an unknown component.
         """
+        self._check_open()
         return advice.health(self._resolve(account), measured)
 
     # -- how much, how fast ------------------------------------------------------------
@@ -396,6 +397,7 @@ class Enforcer:
 
     def refresh(self, account: str | Account) -> None:
         """Drop the account's cached state in this process; the next call loads it again."""
+        self._check_open()
         id = account_id(account)
         if self._accounts is not None:
             self._accounts.refresh(id)
@@ -403,6 +405,10 @@ class Enforcer:
 
     def reload(self, policy: PolicyData) -> None:
         """Put another policy in force for all later calls; if the accounts fail under it, nothing changes."""
+        self._check_open()
+        self._reload(policy)
+
+    def _reload(self, policy: PolicyData) -> None:
         # Accounts first: if they fail under it nothing has changed, and no old one is cached under it.
         self._accounts = open_accounts(self._accounts, policy=check_policy(policy))
         before = self._cache.reload(policy)
@@ -425,10 +431,11 @@ class Enforcer:
             PolicyError: If it is no valid policy now.
             ValueError: For an invalid time.
         """
+        self._check_open()
         files = PolicyFiles(path)
         clock = self._clock.clock if isinstance(self._clock, PollingClock) else self._clock
         watching = PollingClock(clock, every, lambda: self._look(files))
-        self.reload(files.policy)
+        self._reload(files.policy)
         self._clock = watching
 
     def close(self) -> None:
@@ -462,7 +469,11 @@ class Enforcer:
         """
         if self._outage is not None:
             self._outage.replay()
-        elif isinstance(self._store, ClosedStore):
+        self._check_open()
+
+    def _check_open(self) -> None:
+        """Raise `Closed` if the enforcer was closed."""
+        if isinstance(self._store, ClosedStore):
             self._store.refuse()
 
     def _look(self, files: PolicyFiles) -> None:
@@ -471,7 +482,7 @@ class Enforcer:
         files.deliver(partial(self._became, files.path))
 
     def _became(self, path: str, found: PolicyData | str) -> None:
-        problem = found if isinstance(found, str) else try_reload(found, self.reload)
+        problem = found if isinstance(found, str) else try_reload(found, self._reload)
         if problem is not None:
             self._hooks.reload_failed(path, problem)
 

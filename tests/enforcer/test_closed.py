@@ -26,6 +26,10 @@ VERBS = {
     "usage": lambda each: each.usage("acme"),
     "history": lambda each: each.history("acme", "leads"),
     "forget": lambda each: each.forget("acme"),
+    "health": lambda each: each.health("acme"),
+    "refresh": lambda each: each.refresh("acme"),
+    "reload": lambda each: each.reload(POLICY),
+    "watch": lambda each: each.watch("policies/minimal.yaml"),
 }
 every_verb = pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
 every_store = pytest.mark.parametrize("store", ["memory://", "given"])
