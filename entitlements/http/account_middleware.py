@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import isawaitable
 from typing import TYPE_CHECKING
 
 from entitlements.handles import AsyncBoundAccount, BoundAccount
@@ -11,7 +12,7 @@ from entitlements.http.eager import fails_at_start
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.refusals import check_on_denied, refuse
 from entitlements.http.startup_checks import startup_checked_send
-from entitlements.model.callables import is_async, takes
+from entitlements.model.callables import described_result, is_async, is_generator, takes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -61,7 +62,9 @@ class AccountMiddleware:
         self._problems = problems or Problems()
         self._enforcer = enforcer
         self._finder = AccountFinder(enforcer, identify, self._problems)
-        if exempt is not None and (not callable(exempt) or is_async(exempt) or not takes(exempt, {})):
+        if exempt is not None and (
+            not callable(exempt) or is_async(exempt) or is_generator(exempt) or not takes(exempt, {})
+        ):
             raise TypeError(
                 f"exempt {exempt!r} must be a plain function of the scope; a coroutine would exempt every request"
             )
@@ -76,7 +79,7 @@ class AccountMiddleware:
                 send = startup_checked_send(self.app, scope, send)
             await self.app(scope, receive, send)
             return
-        if self._exempt is not None and self._exempt(scope):
+        if self._exempt is not None and self._is_exempt(self._exempt(scope)):
             with serving(handle_of(scope)):
                 await self.app(scope, receive, send)
             return
@@ -88,6 +91,14 @@ class AccountMiddleware:
             found = loaded
         with serving(found):
             await self.app(scope, receive, send)
+
+    def _is_exempt(self, result: object) -> bool:
+        """Return the result of `exempt`; an awaitable, which is always true, raises `TypeError`."""
+        if isawaitable(result):
+            raise TypeError(
+                f"exempt: {described_result(self._exempt, result)}; write a plain function that returns a bool"
+            )
+        return bool(result)
 
 
 async def load_or_refuse(

@@ -16,7 +16,7 @@ from contextlib import suppress
 from entitlements.http.client_address import Address, client_address, forwarded_hops
 from entitlements.http.types import Scope, request_headers
 from entitlements.model.account import Account
-from entitlements.model.callables import takes
+from entitlements.model.callables import is_generator, takes
 from entitlements.model.names import check_id
 
 __all__ = ["Identify", "Identity", "Lookup", "api_key", "authenticated_user", "client_ip", "state_value"]
@@ -129,9 +129,7 @@ def check_identify(identify: object) -> None:
         raise TypeError(f"identify is {name} itself; call it, as in identify={name}(...)")
     if not takes(identify, {}):
         raise TypeError(f"identify {identify!r} cannot be called with the ASGI scope alone; {cure}")
-    if any(map(inspect.isgeneratorfunction, (identify, type(identify).__call__))) or any(
-        map(inspect.isasyncgenfunction, (identify, type(identify).__call__))
-    ):
+    if is_generator(identify) or any(map(inspect.isasyncgenfunction, (identify, type(identify).__call__))):
         raise TypeError(f"identify {identify!r} is a generator; return the account instead of yielding it")
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from entitlements.async_enforcer import AsyncEnforcer
-from entitlements.http.costs import BadRequest, check_scope_error, costs_of
+from entitlements.http.costs import BadRequest, check_scope_error, costs_of, scope_of
 from entitlements.http.fast_path import FastPath
 from entitlements.http.problems import check_switch
 from entitlements.http.rate_limit_headers import HeaderStyle, RateLimitHeaders
@@ -144,10 +144,10 @@ class RequestCharger:
             BadRequest: If a cost or a scope that was read from the request is missing or invalid.
             Exception: From a callable of the rule, or the store.
         """
-        costs = costs_of(route.consumes if consumes is None else consumes, scope, account.id)
+        costs = costs_of(route.consumes if consumes is None else consumes, scope, route, account.id)
         if not costs:
             return None
-        meter_scope = None if route.scope is None else route.scope(scope)
+        meter_scope = scope_of(route, scope, route)
         what, n = next(iter(costs.items())) if len(costs) == 1 else (costs, 1)  # a charge of one rate has a ready step
         try:
             if isinstance(self._enforcer, AsyncEnforcer):
@@ -185,8 +185,8 @@ class RequestCharger:
         denial = lowest_tier_denial(self._enforcer.policy, route.requires, {})
         if denial is not None:
             return denial
-        costs = costs_of(route.consumes, scope)
-        meter_scope = None if route.scope is None else route.scope(scope)
+        costs = costs_of(route.consumes, scope, route)
+        meter_scope = scope_of(route, scope, route)
         try:
             return lowest_tier_denial(self._enforcer.policy, (), costs, meter_scope)
         except ValueError as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from entitlements.model.callables import is_async, takes
+from entitlements.model.callables import is_async, is_generator, takes
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.names import check_count, nearest
 
@@ -116,5 +116,7 @@ def _check_callable(function: object, what: str) -> None:
         raise ValueError(f"{what} {function!r} must be a callable over the request, or None")
     if is_async(function):
         raise ValueError(f"{what} {function!r} is async, and what it returns is never awaited; write a plain function")
+    if is_generator(function):
+        raise ValueError(f"{what} {function!r} is a generator; write a plain function that returns the value")
     if not takes(function, None):
         raise ValueError(f"{what} {function!r} cannot be called with the request alone; give it one parameter")

@@ -96,10 +96,19 @@ def test_the_smaller_middlewares_can_be_checked_too():
         checked(RoutesMiddleware, enforcer=enforcer(), routes=[Route("/a", requires={"ssso"})])
 
 
-@pytest.mark.parametrize("exempt", [everything, lambda: True, "/healthz"])
+@pytest.mark.parametrize("exempt", [everything, lambda: True, "/healthz", lambda _: (yield)])
 def test_an_exempt_that_would_exempt_every_request_is_refused(exempt):
     with pytest.raises(TypeError, match=r"exempt .* must be a plain function of the scope"):
         AccountMiddleware(site(), enforcer=enforcer(), identify=lambda _: "pro", exempt=exempt)
+
+
+def test_an_exempt_whose_result_would_have_to_be_awaited_exempts_no_request():
+    app = AccountMiddleware(
+        site(), enforcer=enforcer(), identify=lambda _: None, exempt=lambda scope: everything(scope["path"])
+    )
+
+    with pytest.raises(TypeError, match=r"exempt: <function .*<lambda> .* returned an awaitable .*; write a plain"):
+        asyncio.run(exchange(app))
 
 
 @pytest.mark.parametrize("lifespan", ["auto", "on"])

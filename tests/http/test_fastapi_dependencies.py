@@ -162,7 +162,26 @@ def test_a_cost_that_a_program_gets_wrong_is_an_error_of_it(computed):
     site.app.get("/a", dependencies=[Depends(consume({"api": 1, "leads": computed}))])(lambda: 1)
 
     assert (500, 0) == (site.get("/a").status_code, site.used("api"))
-    with pytest.raises((TypeError, AttributeError), match=r"the cost of 'leads' came to|no attribute 'n'"):
+    with pytest.raises((TypeError, AttributeError), match=r"cost of 'leads': .* returned|no attribute 'n'"):
+        asyncio.run(exchange(site.app, path="/a"))
+
+
+async def one(_):
+    return 1
+
+
+@pytest.mark.parametrize(
+    ("charge", "named"),
+    [
+        (consume("leads", lambda request: one(request.url)), r"consume\(leads\): cost of 'leads'"),
+        (consume("per-ip", scope=lambda request: one(request.url)), r"consume\(per-ip\): scope="),
+    ],
+)
+def test_a_callable_that_returns_an_awaitable_is_named_with_its_route_and_the_cure(charge, named):
+    site = Site()
+    site.app.get("/a", dependencies=[Depends(charge)])(lambda: 1)
+
+    with pytest.raises(TypeError, match=rf"^GET /a: {named}: <function .*<lambda> .* returned an awaitable .*; write"):
         asyncio.run(exchange(site.app, path="/a"))
 
 

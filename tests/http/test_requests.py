@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import socket
 import threading
 
@@ -88,6 +89,33 @@ def test_a_rule_that_fails_lets_nobody_through():
     with Site(hello, default=Route(consumes={"leads": lambda _: 1 // 0})) as site:
         assert 503 == site.client.get("/").status_code
         assert site.settles_at((0, 0))
+
+
+async def one(_):
+    return 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "named"),
+    [
+        ({"consumes": {"leads": lambda scope: one(scope["path"])}}, "cost of 'leads'"),
+        ({"consumes": {"per-ip": 1}, "scope": lambda scope: one(scope["path"])}, "scope="),
+    ],
+)
+def test_a_callable_of_a_rule_that_returns_an_awaitable_is_named_with_its_route_and_the_cure(rule, named, caplog):
+    rules = [Route("/a", methods={"GET"}, **rule)]
+    app = EntitlementsMiddleware(
+        hello, enforcer=AsyncEnforcer(policy(), accounts={"pro": "pro"}), identify=lambda _: "pro", routes=rules
+    )
+
+    (start, *_) = asyncio.run(exchange(app, path="/a"))
+
+    assert 503 == start["status"]
+    assert re.search(
+        rf"route GET,HEAD /a: {named}: <function .*<lambda> .* returned an awaitable \(coroutine\), which is never awaited;"
+        r" write a plain function that returns",
+        caplog.text,
+    )
 
 
 def test_strange_paths_and_headers_are_no_500():

@@ -271,6 +271,12 @@ def test_an_async_cost_or_scope_is_refused_when_the_rule_is_built(build, functio
         build(function)
 
 
+def test_a_generator_is_refused_as_a_cost_or_scope():
+    for build in ({"consumes": {"api": lambda _: (yield 1)}}, {"scope": lambda _: (yield "a")}):
+        with pytest.raises(ValueError, match="is a generator; write a plain function"):
+            Route("/a", **build)
+
+
 @pytest.mark.parametrize("function", [lambda: 1, lambda one, two: one + two])
 def test_a_cost_or_scope_that_does_not_take_the_request_is_refused(function):
     with pytest.raises(ValueError, match="cannot be called with the request alone"):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastapi.requests import HTTPConnection, Request
 
-from entitlements.http.costs import check_scope_error, costs_of
+from entitlements.http.costs import check_scope_error, costs_of, scope_of
 from entitlements.http.fastapi.checks import endpoint_rules
 from entitlements.http.unknown_accounts import lowest_tier_denial
 
@@ -32,9 +32,11 @@ def charge_of(rule: Route, request: HTTPConnection, id: str | None) -> tuple[dic
 
     Raises:
         BadRequest: If the request has no valid cost.
-        TypeError: If a computed cost is not an int.
+        TypeError: If a computed cost is not an int, or a computed scope neither a str nor None.
     """
-    return costs_of(rule.consumes, request, id), None if rule.scope is None else rule.scope(request)
+    route = getattr(request.scope.get("route"), "path", "")  # an unknown account is refused before it is known
+    where = f"{request.scope.get('method', '')} {route}: {_name(rule)}".lstrip(": ")
+    return costs_of(rule.consumes, request, where, id), scope_of(rule, request, where)
 
 
 def endpoint_denial(routes: Sequence[BaseRoute], scope: Scope, policy: PolicyData) -> Decision | None:
@@ -81,4 +83,8 @@ def check_dependency_scope(error: ValueError, rule: Route, meter_scope: str | No
     Raises:
         BadRequest: As `check_scope_error`.
     """
-    check_scope_error(error, rule, meter_scope, f"consume({', '.join(rule.consumes)})")
+    check_scope_error(error, rule, meter_scope, _name(rule))
+
+
+def _name(rule: Route) -> str:
+    return f"consume({', '.join(rule.consumes)})"
