@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -121,7 +120,7 @@ def assign_base(
     found = tuple(segment(policy, accounts, by=by))
     results = {each.line: each for each in sorted(reader.results(found), key=lambda each: each.line)}
     records = progress(layout.records(), layout.lines, "checking")
-    add = "" if reader.sums else f", or add its rows up: --sum {measure}"
+    add = None if reader.sums else f", or add its rows up: --sum {measure}"
     served = directory_problems(policy, layout, columns, records, results, doubled=add)
     order = sorted((*reader.problems, *served), key=lambda each: each.line)
     guessed = [_guessed(layout)] if layout.guessed_at else []
@@ -238,11 +237,19 @@ class _BaseReader:
     def _cure(self, misfit: Misfit) -> str:
         """Return the cure of a cell, with the option if it is a number with a decimal comma."""
         criterion = self._criteria[misfit.criterion]
-        with suppress(ValueError):
-            if not criterion.decimal_comma and isinstance(misfit.value, str):
-                read_value(replace(criterion, decimal_comma=True), misfit.value, self._policy.currency)
-                return f"{misfit.cure}, or read decimal commas: --decimal-comma"
-        return misfit.cure
+        if criterion.decimal_comma or not isinstance(misfit.value, str):
+            return misfit.cure
+        fault, other = (self._fault(replace(criterion, decimal_comma=each), misfit.value) for each in (False, True))
+        is_notation = fault == f"{misfit.problem}; {misfit.cure}"  # and no currency that another cell states
+        return f"{misfit.cure}, or read decimal commas: --decimal-comma" if is_notation and not other else misfit.cure
+
+    def _fault(self, criterion: Criterion, value: str) -> str:
+        """Return what is wrong with a value; empty if nothing is."""
+        try:
+            read_value(criterion, value, self._policy.currency)
+        except ValueError as error:
+            return str(error)
+        return ""
 
     def _add_problem(self, line: int, path: str, problem: str, cure: str, severity: Severity = Severity.ERROR) -> None:
         self.problems.append(Problem(self._layout.file, line, path, problem, cure, severity))

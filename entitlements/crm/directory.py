@@ -27,7 +27,7 @@ def directory_problems(
     records: Iterable[Record],
     results: Mapping[int, RowResult],
     *,
-    doubled: str,
+    doubled: str | None,
 ) -> Iterator[Problem]:
     """
     Yield the problems that a directory of accounts has with the rows that have a tier.
@@ -38,7 +38,7 @@ def directory_problems(
         columns: The columns of the file.
         records: Its rows.
         results: The results of the rows, by line.
-        doubled: A second cure of an account with several rows, if there is one.
+        doubled: A second cure of an account with several rows; None if its rows are added up.
     """
     is_added = columns.tier >= columns.width
     headings = [*layout.names, *([TIER] if is_added else [])]
@@ -61,6 +61,8 @@ def directory_problems(
             cells = [layout.cell(record, at) for at in range(columns.width)] + [""] * is_added
             cells[columns.tier] = tier
             for fault in _faults(policy, reader, record.line, cells):
+                if fault.cure == ONE_ROW and doubled is None:
+                    continue  # every row of the account gets the tier of the sum
                 if fault.cure == ONE_ROW:
                     problem = f"{fault.problem}; both get a tier, only the first is looked up"
                     cure = f"give each account a name of its own{doubled}"
