@@ -128,12 +128,20 @@ def _networks(trusted: object) -> tuple[list[Network], bool]:
             trusts_unix = True
             continue
         try:
-            networks.append(ipaddress.ip_network(str(each)))
+            networks.append(_unwrapped(ipaddress.ip_network(str(each))))
         except ValueError as error:
             raise ValueError(
                 f"trusted_proxies: {each!r} is no network ({error}); write one, such as '10.0.0.0/8'"
             ) from None
     return networks, trusts_unix
+
+
+def _unwrapped(network: Network) -> Network:
+    """Return a network of IPv4 addresses that are written as IPv6 as IPv4, like `parse_address` its addresses."""
+    first = parse_address(str(network.network_address))
+    if network.version == 6 and network.prefixlen >= 96 and isinstance(first, ipaddress.IPv4Address):
+        return ipaddress.IPv4Network((int(first), network.prefixlen - 96))
+    return network
 
 
 def _has_peer(scope: Scope) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import ipaddress
 from types import SimpleNamespace
 
 import httpx
@@ -248,6 +249,18 @@ def test_clients_behind_a_nat64_are_told_apart():
 def test_networks_that_cannot_be_are_refused(trusted):
     with pytest.raises(ValueError, match="trusted_proxies"):
         client_ip(trusted_proxies=trusted)
+
+
+@given(st.ip_addresses(v=4), st.integers(0, 32), st.sampled_from(["::ffff:", "64:ff9b::"]), st.ip_addresses(v=4))
+def test_a_network_that_is_written_as_ipv6_trusts_the_proxies_of_its_ipv4_network(within, length, prefix, other):
+    plain = ipaddress.ip_network((within, length), strict=False)
+    written = client_ip(trusted_proxies=[f"{prefix}{plain.network_address}/{96 + length}"])
+    counted = client_ip(trusted_proxies=[str(plain)])
+
+    for proxy in (str(within), f"::ffff:{within}", str(other)):
+        asked = scope((b"x-forwarded-for", b"2001:db8::1"), client=(proxy, 1))
+        assert counted(asked) == written(asked)
+    assert "2001:db8::/64" == written(scope((b"x-forwarded-for", b"2001:db8::1"), client=(str(within), 1)))
 
 
 def test_clients_of_a_server_on_a_unix_socket_are_limited_by_their_address(tmp_path):
