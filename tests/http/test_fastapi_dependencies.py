@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from typing import Annotated
 
 import httpx
@@ -135,6 +136,12 @@ def test_below_a_mount_where_nobody_starts_it_what_there_is_not_is_named_at_the_
     assert 500 == site.get("/below/a").status_code
     with pytest.raises(UnknownFeature, match="did you mean 'sso'"):
         asyncio.run(exchange(site.app, path="/below/a"))
+
+
+@pytest.mark.parametrize("limit", [["up"], {"up"}, ("up", 1), None, {}, ""])
+def test_what_is_no_limit_to_consume_is_named_with_what_to_write(limit):
+    with pytest.raises(ValueError, match=re.escape(f"consume({limit!r}) must have the name of a limit, or a mapping")):
+        consume(limit)
 
 
 # -- what a request costs ------------------------------------------------------------------------

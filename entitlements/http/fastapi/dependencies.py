@@ -52,7 +52,7 @@ from entitlements.http.unknown_accounts import UNKNOWN_ACCOUNT_REFUSAL, lowest_t
 from entitlements.model.decision import Decision
 from entitlements.model.decision_fields import receipt_of
 from entitlements.model.entitlements import Entitlements
-from entitlements.model.names import check_count
+from entitlements.model.names import check_count, shown
 from entitlements.model.policy import PolicyData
 from entitlements.model.reasons import Reason
 
@@ -139,8 +139,11 @@ def consume(
         scope: Returns the scope of limits with a `per` from the request; None or an invalid id is a 400.
 
     Raises:
-        ValueError: If a number of units is invalid.
+        ValueError: If *limit* is neither a name nor a mapping, or empty, or a number of units is invalid.
     """
+    if not isinstance(limit, str | Mapping) or not limit:
+        what = f"consume({shown(limit)}) must have the name of a limit, or a mapping from limits to units"
+        raise ValueError(f"{what}; write consume('leads'), or consume({{'leads': 1}})")
     wanted = {limit: n} if isinstance(limit, str) else dict(limit)
     for name, units in wanted.items():
         if not callable(units):
