@@ -21,6 +21,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from entitlements.http.retry_after import (
     DEFAULT_RETRY,
@@ -128,7 +129,7 @@ class Problems:
 
     Raises:
         TypeError: If a URL is not a str, or *payment_required* not a bool.
-        ValueError: If a URL is no URI, *docs_url* has a fragment, or the cap is not an int of 0 or more.
+        ValueError: If a URL is no URI, has a scheme other than http and https or an invalid port, *docs_url* has a fragment, or the cap is not an int of 0 or more.
     """
 
     def __init__(
@@ -249,6 +250,13 @@ def _check_url(name: str, url: object) -> None:
         raise TypeError(f"{name} {shown(url)} must be a str, or None")
     if found := _NO_URI.search(_IPV6_HOST.sub(r"\1", url)):
         raise ValueError(f"{name} {shown(url)} holds {found[0]!r}, which no URI may; strip or percent-encode it")
+    cure = "write an https:// URL, or a path such as /docs"
+    try:
+        scheme, _ = urlsplit(url).scheme, urlsplit(url).port
+    except ValueError as error:
+        raise ValueError(f"{name} {shown(url)} is no URL ({error}); {cure}") from None
+    if scheme not in {"", "http", "https"}:
+        raise ValueError(f"{name} {shown(url)} has the scheme {scheme!r}; {cure}")
 
 
 def _remedy_clause(decision: Decision, verb: str) -> str:
