@@ -16,6 +16,7 @@ from entitlements.model.answers import Status
 from entitlements.model.charge import Charge, Part, Read, ReadHistory, Refund, Settle, SetUsage, Verb
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
 from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, Mode, Quota, Rate
+from entitlements.model.names import MAX_COUNT
 from entitlements.model.sequence import sequence_id
 from entitlements.rules.ledger import MAX_OPERATIONS, MAX_SWEPT_AT_ONCE, MAX_SWEPT_RESERVATIONS
 from entitlements.rules.periods import month_ends
@@ -305,6 +306,18 @@ def refund_beside_reservation(both):
     both(Read(ACCOUNT, (Part(LEADS, 10, 1, month_ends(None, NOW)),)))
 
 
+def reserved_nothing(both):
+    """Reserve a seat where no count goes further, and settle once the seats are all back."""
+    seats = Part(Allocation("agents"), UNLIMITED, MAX_COUNT)
+    both(SetUsage(ACCOUNT, seats))
+    for number in range(2):
+        both(Charge(ACCOUNT, (seats._replace(cost=1),), Verb.RESERVE, operation=f"o:{number}", ttl=MINUTE))
+    both(SetUsage(ACCOUNT, seats._replace(cost=0)))
+    both(Settle(ACCOUNT, "o:0", None))
+    both.clock.now += MINUTE
+    both(Read(ACCOUNT, (seats,)))
+
+
 def one_quota(both):
     """Charge one quota many times, mostly without a key, between other orders that change it."""
     chance, number, charges = random.Random(1), 0, []
@@ -381,6 +394,7 @@ STORIES = (
     other_law,
     refund_of_units_that_have_left,
     refund_beside_reservation,
+    reserved_nothing,
     one_quota,
     token_bucket,
     lapsing,

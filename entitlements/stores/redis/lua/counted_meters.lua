@@ -246,7 +246,7 @@ end
 
 -- AllocationMeter.settle
 function settle_allocation(name, reserved, kept)
-  local held = read_allocation(name) or corrupt('a' .. name)
+  local held = read_allocation(name) or reserved == 0 and new_allocation() or corrupt('a' .. name)
   held.reserved = held.reserved - reserved
   held.anonymous = held.anonymous + kept
   write_allocation(name, held)
