@@ -1,6 +1,5 @@
 """Settings of the property tests, the number of workers, `--quick`, and the fixtures of the helpers."""
 
-import gc
 import os
 import re
 from pathlib import Path
@@ -48,12 +47,6 @@ def pytest_collection_modifyitems(config, items):
         outside = [item for item in items if reaches_outside(item)]
         config.hook.pytest_deselected(items=outside)
         items[:] = [item for item in items if item not in set(outside)]
-
-
-def pytest_collection_finish(session):
-    """Leave what stays until the end out of Python's garbage collections: 6,000 tests and what they import."""
-    gc.collect()
-    gc.freeze()
 
 
 def reaches_outside(item):

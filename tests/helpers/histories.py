@@ -126,5 +126,7 @@ def check_lifetime(memory: MemoryStore, client, now: int, namespace: str = "ent"
         seconds, rest = client.time()
         expires = (seconds * 1000 + rest // 1000 + left - TIMES_MOVED) * 1000
         shown = [month_ends(None, quota.periods[0].end + 365 * DAY)[1] for quota in ledger.quotas.values()]
-        assert ledger.is_idle(expires + 2000) or expires > MAX_COUNT
+        # A bucket that needs more than 13 periods to refill is full again then, in a record that held units.
+        is_slow = any(meter.idle_at() > now + 397 * DAY for meter in ledger.rates.values())
+        assert ledger.is_idle(expires + 2000) or expires > MAX_COUNT or is_slow
         assert expires + 2000 >= max(shown, default=0)

@@ -58,12 +58,12 @@ class Oracle:
 
     @staticmethod
     def _level(log, size, now):
-        """Return what a bucket holds that drains at the present size since its last charge."""
-        level, last = Fraction(0), 0
-        for at, cost, of in log:
-            level = max(Fraction(0), level - Fraction(of * (at - last), WINDOW)) + cost
-            last = at
-        return max(Fraction(0), level - Fraction(size * (now - last), WINDOW))
+        """Return what a bucket holds that drains at the larger of its present size and that of its last charge."""
+        level, last, before = Fraction(0), 0, 0
+        for at, cost, of in [*log, (now, 0, size)]:
+            level = max(Fraction(0), level - Fraction(max(of, before) * (at - last), WINDOW)) + cost
+            last, before = at, of
+        return level
 
 
 def ends(now):

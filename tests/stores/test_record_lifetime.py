@@ -110,6 +110,15 @@ def test_a_record_outlives_its_reservations_and_expires_if_nothing_ends_them(rec
     assert ttl - MINUTE < records.left() <= max(2 * ttl, THIRTEEN_PERIODS) + SECOND
 
 
+def test_a_record_that_stayed_outlives_its_longest_reservation(records):
+    records.charge(AGENTS)
+    for days in (1, 900, 2):
+        records.reserve(LEADS, days * DAY)
+    records(Release(ACCOUNT, "agents", 1))
+
+    assert 899 * DAY < records.left() <= 900 * DAY + SECOND
+
+
 def test_a_record_stays_while_any_of_its_allocations_holds_something(records):
     records.charge(AGENTS, 2)
     records.charge(ROOMS, 2)

@@ -375,6 +375,25 @@ def lapsing(both):
         both(Settle(ACCOUNT, f"o:{59 - 3 * step}ü", None))
 
 
+def lapsing_together(both):
+    """Let more reservations lapse at once than are ended one by one."""
+    reserve(both, 0, MAX_SWEPT_RESERVATIONS + 6, lambda _: SECOND)
+    both.clock.now += 2 * SECOND
+    both(Read(ACCOUNT, HELD))
+
+
+def stepped_back_bucket(both):
+    """Step back by more than a window: what is refunded then is not bounded by lows of the former time."""
+    part = Part(Rate("exports", MINUTE, Algorithm.TOKEN_BUCKET, burst=60), 30, 5)
+    for _ in range(3):
+        both(Charge(ACCOUNT, (part,)))
+        both.clock.now += SECOND
+    both.clock.now -= 2 * MINUTE
+    line = both(Charge(ACCOUNT, (part,))).lines[0]
+    both(Refund(ACCOUNT, None, rates=True, taken=((part, line),)))
+    both(Charge(ACCOUNT, (part._replace(cost=60),), Verb.PEEK))
+
+
 def refunded_latest(both):
     """Refund everything of the latest bucket: what is left is free earlier than the bucket would be."""
     rate = Rate("api", HOUR)
@@ -398,6 +417,8 @@ STORIES = (
     one_quota,
     token_bucket,
     lapsing,
+    lapsing_together,
+    stepped_back_bucket,
 )
 
 
@@ -435,8 +456,6 @@ FAULTS = {
     "token bucket: a refund leaves the lows": ("if each.at > mark then\n      each.high", "if false then\n      each.high"),
     "token bucket: close lows stay": ("if is_less(32 * apart", "if false and is_less(32 * apart"),
     "token bucket: lows are merged that are not close": ("if apart < high or apart == high", "if true or apart == high"),
-    "token bucket: other lows are merged": ("if share > closest then", "if share >= closest then"),
-    "token bucket: a step back keeps the lows": ("if meter.at - now > meter.window then\n    meter.lows = {}", "if false then\n    meter.lows = {}"),
     "quota: a limit is not reached": ("part.cost <= part.size - period.used or part.unlimited", "part.cost < part.size - period.used or part.unlimited"),
     "quota: refusals are not counted": ("deny(part.period, part.cost)", ""),
     "quota: a new anchor moves the start": ("return { start = last.start, ends = chosen", "return { start = ends[1], ends = chosen"),

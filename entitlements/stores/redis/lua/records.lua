@@ -19,6 +19,7 @@
 -- have expired and its reservations have lapsed, and not before 12 periods have passed since that of its last charge.
 local pack, unpack, sub, table_unpack = struct.pack, struct.unpack, string.sub, unpack
 local MAX_COUNT = 9007199254740991 -- 2^53 - 1
+local MAX_READ = 2048 -- open reservations of which one call reads half
 local HISTORY, LONGEST_PERIOD = 366 * 86400000000, 31 * 86400000000 -- 12 periods of a quota, and one
 local account, scope = KEYS[1], KEYS[2] or KEYS[1]
 local seen, changed = { [account] = {}, [scope] = {} }, { [account] = {}, [scope] = {} }
@@ -148,13 +149,29 @@ local function flush_record(key, stays, has_stayed)
   end
 end
 
+-- The instant at which the last of the open reservations lapses: it is among the leaves of the heap.
+local function last_lapse()
+  if book.open > MAX_READ then
+    return MAX_COUNT
+  end
+  local leaves, last = {}, 0
+  for at = (book.open - book.open % 2) / 2 + 1, book.open do
+    leaves[#leaves + 1] = 'b' .. at
+  end
+  fetch(account, leaves)
+  for _, field in ipairs(leaves) do
+    last = math.max(last, (parse(field, '>i8', get(account, field))))
+  end
+  return last
+end
+
 -- Write what has changed.
 local function flush()
   local stays, stayed = false, false
   if book then
     stays, stayed = book.in_use > 0, book.stayed
     if stayed and not stays then
-      local latest = now + LONGEST_PERIOD + HISTORY
+      local latest = math.max(now + LONGEST_PERIOD + HISTORY, last_lapse())
       keep_until(account, latest, latest)
     end
   end
