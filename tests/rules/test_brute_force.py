@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -88,21 +89,22 @@ def charges(draw):
 @given(asked=st.lists(charges(), min_size=5, max_size=40))
 def test_a_charge_is_admitted_exactly_if_all_its_limits_have_room_for_it(request, kind, asked):
     clock, oracle = Clock(), Oracle()
-    if kind == "memory":
-        store = MemoryStore(clock)
-    else:
-        client = request.getfixturevalue("valkey").client()
-        client.flushdb()
-        store = TimedRedis(client, clock)
-    for number, (move, written, scope) in enumerate(asked):
-        clock.now += move
-        parts = tuple(
-            Part(LIMITS[name], size, cost, ends(clock.now) if name == "leads" else None) for name, size, cost in written
-        )
-        is_scoped = any(name == "per-user" for name, *_ in written)
-        only_rates = all(isinstance(part.limit, Rate) for part in parts)
-        charge = Charge(
-            "acme", parts, scope=scope if is_scoped else None, operation=None if only_rates else f"o:{number}"
-        )
+    with nullcontext() if kind == "memory" else request.getfixturevalue("valkey").client() as client:
+        if client is None:
+            store = MemoryStore(clock)
+        else:
+            client.flushdb()
+            store = TimedRedis(client, clock)
+        for number, (move, written, scope) in enumerate(asked):
+            clock.now += move
+            parts = tuple(
+                Part(LIMITS[name], size, cost, ends(clock.now) if name == "leads" else None)
+                for name, size, cost in written
+            )
+            is_scoped = any(name == "per-user" for name, *_ in written)
+            only_rates = all(isinstance(part.limit, Rate) for part in parts)
+            charge = Charge(
+                "acme", parts, scope=scope if is_scoped else None, operation=None if only_rates else f"o:{number}"
+            )
 
-        assert oracle.charge(parts, scope, clock.now) == (store.execute(charge).status is Status.ADMITTED)
+            assert oracle.charge(parts, scope, clock.now) == (store.execute(charge).status is Status.ADMITTED)
