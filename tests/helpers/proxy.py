@@ -55,7 +55,7 @@ class Proxy:
         self.hits = 0
         self._toxic, self._accepts = None, True
         self._to, self._scheme, self._chance = port, scheme, random.Random(seed)
-        self._tasks, self._passages = set(), set()
+        self._tasks, self._passages, self._writers = set(), set(), []
 
     def inject(self, kind, seconds=0.0, share=1.0, *, of=Toxic.of, times=None):
         """Let a toxic act from now on, so many times: on script calls, or on what contains the bytes *of*."""
@@ -86,14 +86,20 @@ class Proxy:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:  # also those that closed with bytes nobody took: the loop ends now
+            writer.transport.abort()
+        for _ in range(3):  # the loop closes the sockets of what was aborted in its next turns
+            await asyncio.sleep(0)
 
     async def _connected(self, reader, writer):
         self._tasks.add(asyncio.current_task())
+        self._writers.append(writer)
         passage = None
         try:
             if not self._accepts:
                 return
             passage = Passage(reader, writer, *await asyncio.open_connection("127.0.0.1", self._to))
+            self._writers.append(passage.server_writer)
             self._passages.add(passage)
             await asyncio.gather(self._up(passage), self._down(passage))
         except (OSError, asyncio.CancelledError):
