@@ -1,4 +1,4 @@
-"""Thousands of operations on one loop, half of them cancelled: nobody gets another's answer, and nothing is left."""
+"""Thousands of operations on one loop, half of them cancelled: each caller gets its own answer, and nothing leaks."""
 
 from __future__ import annotations
 

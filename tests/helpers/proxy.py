@@ -86,7 +86,7 @@ class Proxy:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for writer in self._writers:  # also those that closed with bytes nobody took: the loop ends now
+        for writer in self._writers:  # also those closed with unsent bytes, as the loop ends now
             writer.transport.abort()
         for _ in range(3):  # the loop closes the sockets of what was aborted in its next turns
             await asyncio.sleep(0)

@@ -52,7 +52,7 @@ HOLES = {
     "key freed without time": "a refund frees a key for messages from before it too",
     "no mark by key": "a repeat that is answered by its key leaves no mark",
     "no void by gone": "a repeated commit that finds its reservation gone leaves no mark",
-    "old commit": "a lapsed reservation is charged anew however long ago it lapsed",
+    "old commit": "a lapsed reservation is charged again however long ago it lapsed",
     "no ended": "a settled reservation leaves no record, so that a repeated commit charges again",
     "number shared": "a process that has died and started again goes on with the same producer id and numbers",
 }
@@ -61,7 +61,7 @@ HOLES = {
 
 @dataclass
 class Field:
-    """What the account keeps of one producer."""
+    """State that the account keeps of one producer."""
 
     born: int
     floor: int = 0

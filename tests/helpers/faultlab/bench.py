@@ -18,7 +18,7 @@ from faultlab.operations import ACCOUNTS, POLICY, WRITTEN
 
 
 class Bench:
-    """What one cell runs on; the cell adds its enforcer, its operation and what was told."""
+    """Server, policy and accounts of one cell; the cell adds its enforcer, its operation and the answers."""
 
     def __init__(self, server, url=None):
         self.server, self.url = server, url or server.url

@@ -1,4 +1,4 @@
-"""What callers were told: each call with its times, and the units that must be counted for it."""
+"""Answers that callers got: each call with its times, and the units that must be counted for it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Told:
         self.undone = defaultdict(int)
         """Units of refused charges that the store may count until they are undone."""
         self.holders = {}
-        """Whether a name holds a unit, by account, limit and name; None where that is open."""
+        """True if a name holds a unit, by account, limit and name; None where that is open."""
         self.totals = defaultdict(set)
         """Totals that may stand, by account and limit, where they were set."""
         self.keys = {}
