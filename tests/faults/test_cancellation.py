@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from itertools import count
 
 import pytest
 from faultlab.records import counted
@@ -18,7 +19,7 @@ TASKS, ACCOUNTS = 64, 100
 LEAST_COST = 1009
 """Costs are LEAST_COST and more, one for each account: what is used says whose it is."""
 MOST_TURNS = 12
-"""Turns of the loop after which a call is cancelled; an answer takes more of them."""
+"""Turns of the loop after which a call is cancelled; on a busy machine its answer may be there before."""
 TTL = 1.0
 
 POLICY = Policy.parse({
@@ -98,7 +99,10 @@ async def test_half_of_the_operations_are_cancelled_and_every_answer_goes_to_its
             callers = [Caller(enforcer, seed) for seed in range(TASKS)]
 
             async def work(caller):
-                for number in range(many // TASKS):
+                each = many // TASKS
+                for number in count():
+                    if number >= each and caller.made["cancelled"] >= each // 2:
+                        return
                     await caller.operate(number)
 
             async def disturb():
@@ -130,5 +134,4 @@ async def test_half_of_the_operations_are_cancelled_and_every_answer_goes_to_its
         assert [] == [answer for caller in callers for answer in caller.wrong]
         assert {0} == reserved
         assert [] == strange
-        assert made["cancelled"] > many * 2 // 5
         assert {asyncio.current_task()} == asyncio.all_tasks()
