@@ -170,6 +170,8 @@ def combine_reviews(policy: PolicyData, reviews: Iterable[Review]) -> BaseReview
 
 
 def _check_events(policy: PolicyData, events: tuple[str, ...]) -> None:
+    if not events:
+        return
     known = dict.fromkeys(event for tier in policy.tiers.values() for event in terms_of(tier.values).events)
     for event in events:
         if event not in known:

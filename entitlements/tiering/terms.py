@@ -14,7 +14,8 @@ from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.names import shown
@@ -23,8 +24,14 @@ from entitlements.tiering.value_faults import ValueFault, misspelt, unknown_key
 NODE = "transition"
 """The node of the transition values."""
 
+_BELOW = f"{NODE}."
+
 ABOVE = "-above"
 """Suffix of `upgrade.<criterion>-above`: a larger value is a trigger for an upgrade."""
+
+
+_Kind = type | Callable[[object], bool]
+"""The type of a term's value, or a check of it."""
 
 
 class Effect(StrEnum):
@@ -103,15 +110,36 @@ class Terms:
 
 def terms_of(values: Mapping[str, Any]) -> Terms:
     """
-    Return the terms in *values*, by dotted key.
+    Return the terms in *values*, by dotted key; those of a frozen table are read once.
 
     Raises:
         ValueError: With `key: problem; cure`, for the first invalid value.
     """
+    return _terms_of_table(_Table(values)) if isinstance(values, FrozenDict) else _read_terms(values)
+
+
+class _Table(NamedTuple):
+    """A frozen table of values, compared by identity: all accounts of a tier share one."""
+
+    values: FrozenDict[str, Any]
+
+    def __hash__(self) -> int:
+        return id(self.values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Table) and self.values is other.values
+
+
+@lru_cache(maxsize=256)
+def _terms_of_table(table: _Table) -> Terms:
+    return _read_terms(table.values)
+
+
+def _read_terms(values: Mapping[str, Any]) -> Terms:
     for fault in term_faults(values):
         if fault.is_error:
             raise ValueError(f"{fault.key}: {fault.problem}; {fault.cure}")
-    own = {key.removeprefix(f"{NODE}."): value for key, value in values.items() if key.startswith(f"{NODE}.")}
+    own = {key[len(_BELOW) :]: value for key, value in values.items() if key.startswith(_BELOW)}
     return Terms(
         own.get("notice") or timedelta(),
         own.get("downgrade-to"),
@@ -127,20 +155,29 @@ def terms_of(values: Mapping[str, Any]) -> Terms:
 
 def term_faults(values: Mapping[str, Any]) -> Iterator[ValueFault]:
     """Yield the faults of the terms in *values*; a key that is no term, nor a misspelt one, is a text for people."""
-    known = [pattern for patterns, _, _ in _KINDS for pattern in patterns]
     for key, value in values.items():
-        name = key.removeprefix(f"{NODE}.")
-        if name == key:
+        if not key.startswith(_BELOW):
             continue
-        for patterns, kind, cure in _KINDS:
-            if any(fnmatchcase(name, pattern) for pattern in patterns) and not _fits(value, kind):
+        name = key[len(_BELOW) :]
+        kinds, is_misspelt = _kinds_of(name)
+        for kind, cure in kinds:
+            if not _fits(value, kind):
                 yield ValueFault(key, f"{shown(value)} is not what it should be", cure)
-        if misspelt(name, known) and not any(fnmatchcase(name, pattern) for pattern in known):
-            yield unknown_key(key, name, known, "the transition terms")
+        if is_misspelt:
+            yield unknown_key(key, name, _PATTERNS, "the transition terms")
     for share in ("exceeded", "underused"):
         months, of = (values.get(f"{NODE}.{share}.{word}") for word in ("months", "of"))
         if _is_whole(months) and _is_whole(of) and months > of:  # type: ignore[operator]
             yield ValueFault(f"{NODE}.{share}.months", f"{months} of {of} months cannot be", "exchange the two")
+
+
+@lru_cache(maxsize=1024)
+def _kinds_of(name: str) -> tuple[tuple[tuple[_Kind, str], ...], bool]:
+    """Return the types or checks of the term *name* with their cures, and True if it is a misspelt one."""
+    kinds = tuple(
+        (kind, cure) for patterns, kind, cure in _KINDS if any(fnmatchcase(name, pattern) for pattern in patterns)
+    )
+    return kinds, not kinds and misspelt(name, _PATTERNS) is not None
 
 
 def _upgrade(own: Mapping[str, Any]) -> Upgrade:
@@ -150,7 +187,7 @@ def _upgrade(own: Mapping[str, Any]) -> Upgrade:
     above = {
         key.removeprefix("upgrade.").removesuffix(ABOVE): value
         for key, value in own.items()
-        if fnmatchcase(key, f"upgrade.*{ABOVE}")
+        if key.startswith("upgrade.") and key.endswith(ABOVE)
     }
     return Upgrade(
         to,
@@ -169,7 +206,7 @@ def _share(own: Mapping[str, Any], name: str) -> UsageThreshold | None:
     return UsageThreshold(percent, months, int(own.get(f"{name}.of", months)))
 
 
-def _fits(value: object, kind: type | Callable[[object], bool]) -> bool:
+def _fits(value: object, kind: _Kind) -> bool:
     return isinstance(value, kind) if isinstance(kind, type) else kind(value)
 
 
@@ -182,10 +219,12 @@ def _is_whole(value: object) -> bool:
 
 
 def _is_effect(value: object) -> bool:
-    return value in list(Effect)
+    return isinstance(value, str) and value in _EFFECTS
 
 
-_KINDS: tuple[tuple[tuple[str, ...], type | Callable[[object], bool], str], ...] = (
+_EFFECTS = frozenset(Effect)
+
+_KINDS: tuple[tuple[tuple[str, ...], _Kind, str], ...] = (
     (("notice", "upgrade.outreach"), timedelta, "write a duration, such as 30 days"),
     (("downgrade-to", "upgrade.to"), str, "write a tier"),
     (("downgrade-triggers", "process", "upgrade.triggers", "upgrade.process"), _is_texts, "write a list of texts"),
@@ -198,3 +237,5 @@ _KINDS: tuple[tuple[tuple[str, ...], type | Callable[[object], bool], str], ...]
     (("events.*",), _is_effect, f"write one of {', '.join(Effect)}"),
 )
 """Key patterns below `transition`, with the type or check of their values and the cure."""
+
+_PATTERNS = tuple(pattern for patterns, _, _ in _KINDS for pattern in patterns)

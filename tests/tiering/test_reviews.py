@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entitlements import Account, AsyncEnforcer, Change, Enforcer, FeatureRequests, Override, Policy, PolicyError, Trial
+from entitlements.model.instants import to_instant
 from entitlements.testing import FakeClock
 from entitlements.tiering.reviews import combine_reviews, review
-from entitlements.tiering.terms import terms_of
+from entitlements.tiering.terms import term_faults, terms_of
 from entitlements.tiering.triggers import Action, Cause, FeatureRequest
 
-POLICY = Policy.load(Path(__file__).resolve().parents[2] / "policies" / "customer-tiers")
+CUSTOMER_TIERS = Path(__file__).resolve().parents[2] / "policies" / "customer-tiers"
+POLICY = Policy.load(CUSTOMER_TIERS)
 START = datetime(2026, 7, 10, 12, tzinfo=UTC)
 VALUES = {"enterprise": 150_000, "mid-market": 50_000, "small-business": 12_000, "freemium": 0}
 LIMITS = {"mid-market": 100_000, "small-business": 5_000, "freemium": 100}
@@ -493,3 +497,37 @@ def test_every_account_comes_to_one_action_with_its_reasons(tier, attributes, us
     rank = POLICY.tiers[found.to].rank - POLICY.tiers[tier].rank if found.to else 0
     assert {Action.UPGRADE: rank > 0, Action.DOWNGRADE: rank < 0}.get(found.action, rank == 0)
     json.dumps(found.to_dict())
+
+
+# --- The cost of a review ---------------------------------------------------------------------------------------
+
+
+def calls_of(function, work):
+    """Return the number of calls of *function* during *work*."""
+    seen = []
+    sys.setprofile(lambda frame, event, _: seen.append(1) if event == "call" and frame.f_code is function else None)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return len(seen)
+
+
+def test_the_terms_of_a_tier_are_checked_once_for_all_of_its_accounts():
+    policy = Policy.load(CUSTOMER_TIERS)
+    who = [Account(f"a{n}", tier, attributes={"annual-value": 12_000}) for n in range(3) for tier in VALUES]
+
+    checks = calls_of(term_faults.__code__, lambda: [review(policy, each, now=to_instant(START)) for each in who])
+
+    assert checks == len(VALUES)
+
+
+def test_an_override_of_a_term_is_read_for_its_account_alone():
+    notice = Override("transition.notice", timedelta(days=7), reason="promise", author="Ann")
+    plain, special = account("mid-market"), account("mid-market")
+    special = replace(special, overrides=[notice])
+    downgraded = [
+        review(POLICY, each, now=to_instant(START), events=["less-usage"]) for each in (plain, special, plain)
+    ]
+
+    assert [each.notice.days for each in downgraded] == [60, 7, 60]
