@@ -1,8 +1,9 @@
 """
-Months of a quota's history: which ones count, and the usage in them.
+Months of a limit's history: which ones count, and the usage in them.
 
 A quota is exceeded in a month with a refusal, or in which `used` reached the policy's
-percentage of the limit. Finished months count. The running month counts as soon as it is
+percentage of the limit. An allocation is exceeded in a month with a refusal; being full is
+no excess, and its periods have no usage. Finished months count. The running month counts as soon as it is
 exceeded, because that cannot change any more. A month without a record had no usage,
 unless it is before the first record: then its usage is unknown.
 """
@@ -18,7 +19,7 @@ from entitlements.rules.periods import month_ends
 from entitlements.tiering.terms import UsageThreshold
 
 History = tuple[Period, ...]
-"""The periods of a quota, newest first."""
+"""The periods of a quota or an allocation, newest first."""
 
 
 def is_exceeded(period: Period, percent: Decimal = Decimal(100)) -> bool:

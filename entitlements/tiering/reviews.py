@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 
 from entitlements.model.account import Account
 from entitlements.model.conditions import CriterionValue
@@ -27,7 +28,7 @@ from entitlements.model.tier import Tier
 from entitlements.rules.resolve import resolve
 from entitlements.tiering import triggers
 from entitlements.tiering.assignment import Assignment, assign
-from entitlements.tiering.numbers import as_number
+from entitlements.tiering.numbers import as_number, percent
 from entitlements.tiering.preview import own_tier, without_trial
 from entitlements.tiering.terms import Terms, terms_of
 from entitlements.tiering.triggers import Action, Cause, FeatureRequest, MeasuredUsage, Trigger
@@ -80,6 +81,17 @@ class Distribution:
 
 
 @dataclass(frozen=True, slots=True)
+class FlagShare:
+    """The accounts of a tier with a known flag: their number, those with a yes, and these in percent."""
+
+    count: int
+    yes: int
+    percent: Decimal
+
+    to_dict = fields_in_json
+
+
+@dataclass(frozen=True, slots=True)
 class BaseReview:
     """
     The review of many accounts.
@@ -87,12 +99,13 @@ class BaseReview:
     Args:
         reviews: One per account, in order.
         actions: Number of accounts by tier and action, higher tiers first.
-        compared: For each tier, the distribution of each numeric criterion over its accounts.
+        compared: For each tier, the distribution of each numeric criterion over its accounts, and the share of
+            those that have each flag.
     """
 
     reviews: tuple[Review, ...]
     actions: Mapping[str, Mapping[Action, int]] = field(default_factory=dict)
-    compared: Mapping[str, Mapping[str, Distribution]] = field(default_factory=dict)
+    compared: Mapping[str, Mapping[str, Distribution | FlagShare]] = field(default_factory=dict)
 
     to_dict = fields_in_json
 
@@ -128,7 +141,7 @@ def review(
     contract = without_trial(policy, account, now)
     terms = terms_of(resolution_of(contract).values)
     assignment = assign(policy, account)
-    found = [
+    triggered = [
         *triggers.event_triggers(terms, names),
         *triggers.scheduled_triggers(policy, own, account, now),
         *triggers.usage_triggers(terms, entitlements, measured or MeasuredUsage(), now),
@@ -136,6 +149,7 @@ def review(
         *triggers.criterion_triggers(terms, assignment.criteria),
         *triggers.revenue_triggers(policy, own, assignment),
     ]
+    found = triggers.with_support(triggered)
     action, to = _choose_action(policy, own, terms, assignment, found)
     return Review(
         account.id,
@@ -242,9 +256,12 @@ def _unknown(
             yield f"{event} means nothing for {entitlements.tier}, which knows {', '.join(terms.events) or 'none'}"
 
 
-def _distributions(group: list[Review]) -> Iterator[tuple[str, Distribution]]:
+def _distributions(group: list[Review]) -> Iterator[tuple[str, Distribution | FlagShare]]:
     for name in group[0].assignment.criteria:
-        values = (as_number(each.assignment.criteria.get(name)) for each in group)
-        numbers = sorted(value for value in values if value is not None)
+        values = [each.assignment.criteria.get(name) for each in group]
+        numbers = sorted(number for value in values if (number := as_number(value)) is not None)
+        flags = [value for value in values if isinstance(value, bool)]
         if numbers:
             yield name, Distribution(len(numbers), numbers[0], numbers[(len(numbers) - 1) // 2], numbers[-1])
+        elif flags and (share := percent(sum(flags), len(flags))) is not None:
+            yield name, FlagShare(len(flags), sum(flags), share)

@@ -3,7 +3,7 @@ Transition terms of a tier: the values below `transition`, parsed.
 
 They are ordinary values of the tier, so an override of `transition.notice` gives one
 account its own notice period. `upgrade.<criterion>-above` names a criterion of the
-policy's section `assignment`.
+policy's section `assignment`; one that `upgrade.supporting` lists never decides alone.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ class Upgrade:
     Args:
         to: The id of the next higher tier; None without upgrade terms.
         above: Criterion to threshold; a larger value is a trigger.
+        supporting: The criteria of *above* that support other triggers and never decide alone.
         triggers: The triggers, as text.
         process: The steps, in order, as text.
         outreach: The time limit for contacting the customer; None without one.
@@ -75,6 +76,7 @@ class Upgrade:
 
     to: str | None = None
     above: Mapping[str, Decimal] = field(default_factory=dict)
+    supporting: tuple[str, ...] = ()
     triggers: tuple[str, ...] = ()
     process: tuple[str, ...] = ()
     outreach: timedelta | None = None
@@ -169,6 +171,11 @@ def term_faults(values: Mapping[str, Any]) -> Iterator[ValueFault]:
         months, of = (values.get(f"{NODE}.{share}.{word}") for word in ("months", "of"))
         if _is_whole(months) and _is_whole(of) and months > of:  # type: ignore[operator]
             yield ValueFault(f"{NODE}.{share}.months", f"{months} of {of} months cannot be", "exchange the two")
+    supporting = values.get(f"{NODE}.upgrade.supporting")
+    for at, name in enumerate(supporting if isinstance(supporting, tuple) else ()):
+        if f"{NODE}.upgrade.{name}{ABOVE}" not in values:
+            cure = f"write its bound: {name}{ABOVE}: 1"
+            yield ValueFault(f"{NODE}.upgrade.supporting", f"{shown(name)} has no bound to be above", cure, (at,))
 
 
 @lru_cache(maxsize=1024)
@@ -192,6 +199,7 @@ def _upgrade(own: Mapping[str, Any]) -> Upgrade:
     return Upgrade(
         to,
         FrozenDict(above),
+        own.get("upgrade.supporting", ()),
         own.get("upgrade.triggers", ()),
         own.get("upgrade.process", ()),
         own.get("upgrade.outreach"),
@@ -228,6 +236,7 @@ _KINDS: tuple[tuple[tuple[str, ...], _Kind, str], ...] = (
     (("notice", "upgrade.outreach"), timedelta, "write a duration, such as 30 days"),
     (("downgrade-to", "upgrade.to"), str, "write a tier"),
     (("downgrade-triggers", "process", "upgrade.triggers", "upgrade.process"), _is_texts, "write a list of texts"),
+    (("upgrade.supporting",), _is_texts, "write a list of criteria, such as [locations]"),
     ((f"upgrade.*{ABOVE}",), Decimal, "write a number"),
     (("approaching",), Decimal, "write a number of percent, such as 80"),
     (("exceeded.percent",), Decimal, "write a number of percent, such as 100"),

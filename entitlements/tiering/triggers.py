@@ -1,14 +1,14 @@
 """
 Triggers for a change of tier, each with its evidence.
 
-Usage comes from the counters of enforcement; `months` defines which months count. An
-allocation has no months: it is exceeded while it is full. Rates are not considered.
+Usage comes from the counters of enforcement; `months` defines which months count. A full
+allocation is at its limit, which is told and moves no account. Rates are not considered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -44,10 +44,12 @@ class Cause(StrEnum):
     """The cause of a trigger."""
 
     EXCEEDED = "exceeded"  # a limit, in as many months as the policy requires
-    APPROACHING = "approaching"  # a limit that is nearly used up
+    APPROACHING = "approaching"  # a quota that is nearly used up
+    AT_LIMIT = "at-limit"  # an allocation that is full
     UNDERUSED = "underused"  # every limit, in as many months as the policy requires
     REQUESTED = "requested"  # a feature that a higher tier has
     ABOVE = "above"  # a criterion above the policy's threshold
+    SUPPORTING = "supporting"  # such a criterion that never decides alone
     REVENUE = "revenue"  # the annual value belongs in another tier
     SIGNALS = "signals"  # other criteria vote for another tier
     EVENT = "event"  # an event in the customer's business
@@ -104,11 +106,14 @@ class MeasuredUsage:
 
     Args:
         usage: The present usage of each limit.
-        history: The periods of each quota, newest first.
+        history: The periods of each quota, and of each allocation with refusals, newest first.
     """
 
     usage: Mapping[str, Usage] = field(default_factory=dict)
     history: Mapping[str, tuple[Period, ...]] = field(default_factory=dict)
+
+
+_OPPORTUNITY = "upgrade opportunity: "
 
 
 def usage_triggers(terms: Terms, entitlements: Entitlements, measured: MeasuredUsage, now: int) -> Iterator[Trigger]:
@@ -119,6 +124,7 @@ def usage_triggers(terms: Terms, entitlements: Entitlements, measured: MeasuredU
         yield from exceeded
     if terms.approaching is not None and terms.upgrade.to is not None:
         yield from _approaching(terms.approaching, entitlements, measured, {each.name for each in exceeded})
+    yield from _at_limit(entitlements, measured)
     if terms.underused is not None:
         yield from _underused(terms.underused, entitlements, measured, now)
 
@@ -147,13 +153,28 @@ def request_triggers(entitlements: Entitlements, tier: Tier, requests: Iterable[
 
 
 def criterion_triggers(terms: Terms, known: Mapping[str, CriterionValue | None]) -> Iterator[Trigger]:
-    """Yield triggers for criteria above the tier's thresholds."""
+    """Yield triggers for criteria above the tier's thresholds; those that only support others are opportunities."""
     for name, bound in terms.upgrade.above.items():
         value = known.get(name)
         number = as_number(value)
         if number is not None and number > bound:
-            text = f"{name} {in_words(value)} is above {in_words(bound)}"
-            yield Trigger(Cause.ABOVE, Action.UPGRADE, name, text, {"value": value, "above": bound})
+            text, evidence = f"{name} {in_words(value)} is above {in_words(bound)}", {"value": value, "above": bound}
+            if name in terms.upgrade.supporting:
+                yield Trigger(Cause.SUPPORTING, Action.KEEP, name, f"{_OPPORTUNITY}{text}", evidence)
+            else:
+                yield Trigger(Cause.ABOVE, Action.UPGRADE, name, text, evidence)
+
+
+def with_support(found: list[Trigger]) -> list[Trigger]:
+    """Return triggers; the supporting ones speak for an upgrade if another one does."""
+    if not any(trigger.speaks_for is Action.UPGRADE for trigger in found):
+        return found
+    return [
+        replace(trigger, speaks_for=Action.UPGRADE, text=trigger.text.removeprefix(_OPPORTUNITY))
+        if trigger.cause is Cause.SUPPORTING
+        else trigger
+        for trigger in found
+    ]
 
 
 def revenue_triggers(policy: PolicyData, tier: Tier, assignment: Assignment) -> Iterator[Trigger]:
@@ -206,21 +227,19 @@ def _exceeded(
     share: UsageThreshold, entitlements: Entitlements, measured: MeasuredUsage, now: int
 ) -> Iterator[Trigger]:
     for name, limit in entitlements.policy.limits.items():
-        if isinstance(limit, Quota):
-            size = resolution_of(entitlements).limits.get(name)
-            periods = counted_months(share, measured.history.get(name, ()), resolution_of(entitlements).anchor, now)
-            over = [
-                period
-                for period in periods
-                if period is not None and _is_as_large(period, size) and is_exceeded(period, share.percent)
-            ]
-            if len(over) >= share.months:
-                text = f"{name} was exceeded in {len(over)} of the last {share.of} months"
-                months = [period.to_dict() for period in over]
-                yield Trigger(Cause.EXCEEDED, Action.UPGRADE, name, text, {"months": months})
-        elif isinstance(limit, Allocation) and (meter := measured.usage.get(name)) and _reaches(meter, share.percent):
-            text = f"{name} is full: {in_words(meter.used)} of {in_words(meter.limit)}"
-            yield Trigger(Cause.EXCEEDED, Action.UPGRADE, name, text, {"used": meter.used, "limit": meter.limit})
+        if not isinstance(limit, Quota | Allocation):
+            continue
+        size = resolution_of(entitlements).limits.get(name)
+        periods = counted_months(share, measured.history.get(name, ()), resolution_of(entitlements).anchor, now)
+        over = [
+            period
+            for period in periods
+            if period is not None and _is_as_large(period, size) and is_exceeded(period, share.percent)
+        ]
+        if len(over) >= share.months:
+            text = f"{name} was exceeded in {len(over)} of the last {share.of} months"
+            months = [period.to_dict() for period in over]
+            yield Trigger(Cause.EXCEEDED, Action.UPGRADE, name, text, {"months": months})
 
 
 def _is_as_large(period: Period, size: LimitValue | None) -> bool:
@@ -233,9 +252,17 @@ def _approaching(
 ) -> Iterator[Trigger]:
     for name, limit in entitlements.policy.limits.items():
         meter = measured.usage.get(name)
-        if isinstance(limit, Quota | Allocation) and meter and name not in exceeded and _reaches(meter, percent):
+        if isinstance(limit, Quota) and meter and name not in exceeded and _reaches(meter, percent):
             text = f"{name} is nearly used up: {in_words(meter.used)} of {in_words(meter.limit)}"
             yield Trigger(Cause.APPROACHING, Action.UPGRADE, name, text, {"used": meter.used, "limit": meter.limit})
+
+
+def _at_limit(entitlements: Entitlements, measured: MeasuredUsage) -> Iterator[Trigger]:
+    for name, limit in entitlements.policy.limits.items():
+        meter = measured.usage.get(name)
+        if isinstance(limit, Allocation) and meter and _reaches(meter, Decimal(100)):
+            text = f"{name} is at its limit: {in_words(meter.used)} of {in_words(meter.limit)}"
+            yield Trigger(Cause.AT_LIMIT, Action.KEEP, name, text, {"used": meter.used, "limit": meter.limit})
 
 
 def _underused(

@@ -161,7 +161,7 @@ def test_review_of_the_base(run_command):
         line for line in lines if line[:1] == ["millrace"]
     )[:7]
     assert [] == lines[47]
-    assert ["mid-market:", "1", "downgrade,", "11", "upgrade"] == lines[49]
+    assert ["mid-market:", "1", "downgrade,", "11", "keep"] == lines[49]
     assert "usage was not looked at: add --store URL" == out.splitlines()[-1]
 
 
@@ -205,6 +205,6 @@ def test_review_and_preview_read_usage_from_the_store(run_command, valkey):
     review = json.loads(run_command("review", "bluefinch", "--store", valkey.url, "--json")[1])
     plan = json.loads(run_command("preview", "bluefinch", "freemium", "--store", valkey.url, "--json")[1])
 
-    assert ("upgrade", "agents is full: 10 of 10") == (review["action"], review["reasons"][0]["text"])
+    assert ("keep", "agents is at its limit: 10 of 10") == (review["action"], review["reasons"][0]["text"])
     assert (["agents"], "kept", 7) == (plan["over"], plan["limits"]["agents"]["fate"], plan["limits"]["agents"]["over"])
     assert timedelta(days=30).total_seconds() == plan["notice"]

@@ -14,17 +14,19 @@ from hypothesis import strategies as st
 
 from entitlements import Account, AsyncEnforcer, Change, Enforcer, FeatureRequests, Override, Policy, PolicyError, Trial
 from entitlements.model.instants import to_instant
+from entitlements.model.usage import Period
 from entitlements.testing import FakeClock
-from entitlements.tiering.reviews import combine_reviews, review
+from entitlements.tiering.reviews import FlagShare, combine_reviews, review
 from entitlements.tiering.terms import term_faults, terms_of
-from entitlements.tiering.triggers import Action, Cause, FeatureRequest
+from entitlements.tiering.triggers import Action, Cause, FeatureRequest, MeasuredUsage
 
-CUSTOMER_TIERS = Path(__file__).resolve().parents[2] / "policies" / "customer-tiers"
+POLICIES = Path(__file__).resolve().parents[2] / "policies"
+CUSTOMER_TIERS = POLICIES / "customer-tiers"
 POLICY = Policy.load(CUSTOMER_TIERS)
 START = datetime(2026, 7, 10, 12, tzinfo=UTC)
 VALUES = {"enterprise": 150_000, "mid-market": 50_000, "small-business": 12_000, "freemium": 0}
 LIMITS = {"mid-market": 100_000, "small-business": 5_000, "freemium": 100}
-PATHS = [("freemium", "small-business", 2), ("small-business", "mid-market", 3), ("mid-market", "enterprise", 3)]
+PATHS = [("freemium", "small-business", 2), ("small-business", "mid-market", 3), ("mid-market", "enterprise", 1)]
 
 
 def account(tier, **attributes):
@@ -107,9 +109,43 @@ def test_the_running_month_counts_as_soon_as_it_is_exceeded():
     assert Action.UPGRADE == reviewed(account("freemium"), [100], set_now={"leads": 100}).action
 
 
-@pytest.mark.parametrize(("used", "action"), [(9, Action.KEEP), (10, Action.UPGRADE), (12, Action.UPGRADE)])
-def test_an_allocation_is_exceeded_while_it_is_full(used, action):
-    found = reviewed(account("small-business"), set_now={"agents": used})
+@pytest.mark.parametrize(
+    ("tier", "used", "is_full"),
+    [("freemium", 2, False), ("freemium", 3, True), ("small-business", 9, False), ("small-business", 12, True),
+     ("mid-market", 100, True)],
+)  # fmt: skip
+def test_a_full_allocation_is_at_its_limit_and_moves_no_account(tier, used, is_full):
+    """A freemium account with 3 of 3 agents is what the tier is for: being full is no excess."""
+    found = reviewed(account(tier), set_now={"agents": used})
+
+    assert (Action.KEEP, None, None) == (found.action, found.to, found.outreach)
+    assert [(Cause.AT_LIMIT, "agents")] * is_full == causes(found)
+
+
+def refusals(*months, limit=10):
+    """Return an allocation's periods with refusals in the months of 2026 by number, newest first."""
+    starts = [datetime(2026, month, 1, tzinfo=UTC) for month in sorted(months, reverse=True)]
+    return tuple(Period(at, (at + timedelta(days=31)).replace(day=1), 0, 2, limit) for at in starts)
+
+
+@pytest.mark.parametrize(
+    ("tier", "limit", "months", "action"),
+    [
+        ("freemium", 3, (5, 6), Action.UPGRADE),
+        ("freemium", 3, (6,), Action.KEEP),
+        ("freemium", 3, (4, 6), Action.KEEP),
+        ("freemium", 3, (6, 7), Action.UPGRADE),
+        ("small-business", 10, (4, 5, 6), Action.UPGRADE),
+        ("small-business", 10, (5, 6), Action.KEEP),
+        ("small-business", 3, (4, 5, 6), Action.KEEP),
+        ("mid-market", 100, (6,), Action.UPGRADE),
+        ("mid-market", 100, (5,), Action.KEEP),
+    ],
+)
+def test_an_allocation_is_exceeded_in_the_months_in_which_a_charge_was_refused(tier, limit, months, action):
+    """The review is in July; refusals under the smaller limit of a former tier do not count."""
+    measured = MeasuredUsage(history={"agents": refusals(*months, limit=limit)})
+    found = review(POLICY, account(tier), now=to_instant(START), measured=measured)
 
     assert action is found.action
     assert [(Cause.EXCEEDED, "agents")] * (action is Action.UPGRADE) == causes(found)
@@ -162,14 +198,26 @@ def test_a_request_for_what_the_tier_has_is_none():
     [
         ("small-business", "potential", 25_000, 25_001),
         ("mid-market", "potential_arr", "$100,000", "$100,000.01"),
-        ("mid-market", "locations", 1, 2),
-        ("mid-market", "departments", 1, 4),
     ],
 )
-def test_potential_value_and_locations_beyond_the_bound_are_an_upgrade(tier, attribute, below, above):
+def test_potential_value_beyond_the_bound_is_an_upgrade(tier, attribute, below, above):
     assert Action.KEEP is reviewed(account(tier, **{attribute: below})).action
     found = reviewed(account(tier, **{attribute: above}))
     assert (Action.UPGRADE, [Cause.ABOVE]) == (found.action, [cause for cause, _ in causes(found)])
+
+
+@pytest.mark.parametrize("attribute", ["locations", "departments"])
+def test_several_locations_or_departments_support_an_upgrade_and_never_decide(attribute):
+    """Mid-market itself is "single region or multiple states": alone they are an opportunity."""
+    alone = reviewed(account("mid-market", **{attribute: 3}))
+    beside = reviewed(account("mid-market", potential=130_000, **{attribute: 3}))
+    single = reviewed(account("mid-market", potential=130_000, **{attribute: 1}))
+
+    assert (Action.KEEP, [(Cause.SUPPORTING, attribute)]) == (alone.action, causes(alone))
+    assert f"upgrade opportunity: {attribute} 3 is above 1" == alone.reasons[0].text
+    assert (Action.UPGRADE, "enterprise") == (beside.action, beside.to)
+    assert {(Cause.ABOVE, "potential"), (Cause.SUPPORTING, attribute)} == set(causes(beside))
+    assert [(Cause.ABOVE, "potential")] == causes(single)
 
 
 @pytest.mark.parametrize(("used", "cause"), [(79, None), (80, Cause.APPROACHING), (99, Cause.APPROACHING)])
@@ -271,7 +319,7 @@ def test_revenue_that_belongs_in_another_tier_moves_there(tier, value, action, t
 
 
 def test_who_announces_a_smaller_commitment_moves_down_even_when_limits_are_exceeded():
-    found = reviewed(account("small-business"), set_now={"agents": 10}, events=["non-renewal"])
+    found = reviewed(account("small-business"), [5_000] * 3, events=["non-renewal"])
 
     assert Action.DOWNGRADE is found.action
     assert [Cause.EXCEEDED] == [other.cause for other in found.others]
@@ -354,6 +402,21 @@ def test_a_base_is_counted_and_compared_by_tier():
     json.dumps(whole.to_dict())
 
 
+def test_flags_are_compared_by_the_share_that_has_them():
+    """Of two accounts of tier 1 one renewed on time: 50 %. Of those of tier 3, none is known."""
+    policy = Policy.load(POLICIES / "second-funnel")
+    rows = [("tier-1", True), ("tier-1", "no"), ("tier-1", None), ("tier-2", "yes"), ("tier-3", None)]
+    accounts = [
+        Account(f"a{at}", tier, attributes={"arr": 5, **({} if flag is None else {"Renewed on time": flag})})
+        for at, (tier, flag) in enumerate(rows)
+    ]
+    whole = combine_reviews(policy, [review(policy, each, now=0) for each in accounts])
+
+    assert FlagShare(2, 1, Decimal("50.0")) == whole.compared["tier-1"]["renewed-on-time"]
+    assert FlagShare(1, 1, Decimal("100.0")) == whole.compared["tier-2"]["renewed-on-time"]
+    assert "renewed-on-time" not in whole.compared["tier-3"]
+
+
 def test_the_async_enforcer_and_the_bound_handles_say_the_same():
     who = account("small-business", potential=30_000)
 
@@ -432,6 +495,10 @@ def test_requests_are_bounded_and_can_be_forgotten():
         (
             {"events": {"merger": "panic"}},
             "transition.events.merger: 'panic' is not what it should be; write one of up",
+        ),
+        (
+            {"upgrade": {"to": "high", "supporting": ["value"]}},
+            "'value' has no bound to be above; write its bound: value-above: 1",
         ),
         ({"process": "by hand"}, "transition.process: 'by hand' is not what it should be; write a list of texts"),
     ],

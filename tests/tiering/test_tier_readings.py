@@ -5,6 +5,7 @@ Service levels are in `test_sla`, assignment in `test_assignment`, triggers and 
 `test_preview`, trials in `test_trials`.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +15,8 @@ import pytest
 from entitlements import UNLIMITED, Account, AccountError, Enforcer, Override, Policy, Reason, Trial
 from entitlements.testing import FakeClock
 
-POLICY = Policy.load(Path(__file__).resolve().parents[2] / "policies" / "customer-tiers")
+ROOT = Path(__file__).resolve().parents[2]
+POLICY = Policy.load(ROOT / "policies" / "customer-tiers")
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 TRYING = Account("trying", "freemium", trial=Trial("trial", NOW, NOW + timedelta(days=14)))
 FREE = Account("free", "freemium")
@@ -154,3 +156,13 @@ def test_a_brand_ambassador_is_a_grant_or_an_override_and_keeps_the_tier(enforce
         enforcer.entitlements(account).tier,
         enforcer.entitlements(account).limit("standard-reports"),
     )
+
+
+def test_every_reading_of_the_page_names_a_test_that_there_is():
+    page = (ROOT / "docs" / "readings.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| the text")]
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)` \|$", page, re.MULTILINE)
+    files = {file: (ROOT / "tests" / "tiering" / file).read_text(encoding="utf-8") for file, _ in named}
+
+    assert len(rows) == len(named) >= 30
+    assert [] == [(file, name) for file, name in named if f"def {name}(" not in files[file]]
