@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from entitlements.model.limits import Rate
 from entitlements.resolved_cache import require_account
 from entitlements.tiering import health as scores
 from entitlements.tiering import preview as previews
@@ -38,9 +39,9 @@ def plan_change(
     return previews.preview(resolved.entitlements.policy, account, to, now=now, usage=usage, at=at)
 
 
-def reviewed_quotas(resolved: ResolvedAccount) -> list[str]:
-    """Return the quotas whose history a review reads."""
-    return reviews.quota_names(resolved.entitlements.policy)
+def reviewed_limits(resolved: ResolvedAccount) -> list[str]:
+    """Return the quotas and allocations whose history a review reads."""
+    return [name for name, limit in resolved.entitlements.policy.limits.items() if not isinstance(limit, Rate)]
 
 
 def review(

@@ -340,7 +340,10 @@ class Enforcer:
 
     def history(self, account: str | Account, limit: str) -> tuple[Period, ...]:
         """Return a quota's periods, newest first, the running one included, 13 at most."""
-        return self._run(steps.history(self._known(account), self._clock(), limit))
+        return self._history(account, limit)
+
+    def _history(self, account: str | Account, limit: str, *, refusals: bool = False) -> tuple[Period, ...]:
+        return self._run(steps.history(self._known(account), self._clock(), limit, refusals=refusals))
 
     def forget(self, account: str | Account) -> None:
         """Delete every counter of a closed account, and its cached state here."""
@@ -385,7 +388,7 @@ class Enforcer:
         resolved = self._resolve(account)
         require_account(resolved)
         usage = self.usage(account)
-        history = {name: self.history(account, name) for name in advice.reviewed_quotas(resolved)}
+        history = {name: self._history(account, name, refusals=True) for name in advice.reviewed_limits(resolved)}
         return advice.review(resolved, usage, history, now=self._clock(), requests=requests, events=events)
 
     # -- upkeep ------------------------------------------------------------------------

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from entitlements.model.answers import Line
 
 Ends = tuple[int, int, int, int]
-"""Four boundaries of a quota's periods: (start, last end at or before the caller's now, next, next but one).
+"""Four boundaries of an account's periods: (start, last end at or before the caller's now, next, next but one).
 
 The last three are the ends that a store may choose; the first is the start of the first period."""
 
@@ -45,7 +45,8 @@ class Part(NamedTuple):
         limit: The definition.
         size: The account's present size of the limit; sent with every call.
         cost: Units to take, 1 to 2^53-1.
-        ends: For a quota, the period boundaries; else None.
+        ends: For a quota, the boundaries of its periods; for an allocation, those of the periods in which refusals are
+            counted, or None to count none; for a rate None.
     """
 
     limit: Limit

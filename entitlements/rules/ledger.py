@@ -71,6 +71,7 @@ class Ledger:
     rates: dict[str, RateMeter] = field(default_factory=dict)
     """By `Rate.meter_name`."""
     quotas: dict[str, QuotaMeter] = field(default_factory=dict)
+    """By name; the meter of an allocation's name counts its refusals."""
     allocations: dict[str, AllocationMeter] = field(default_factory=dict)
     bookings: dict[str, OpenReservation] = field(default_factory=dict)
     operations: dict[str, Operation] = field(default_factory=dict)
@@ -219,10 +220,13 @@ def _evaluate_part(ledger: Ledger, part: Part, holder: str | None, now: int, mad
         if part.size is UNLIMITED or part.size == 0:
             return Line(part.size is UNLIMITED, None if part.size else 0)
         return meter_of(ledger.rates, limit).peek(part.size, part.cost, now)
+    held = None
     if isinstance(limit, Allocation):
-        return (ledger.allocations.get(limit.name) or AllocationMeter()).peek(part, holder)
+        held = (ledger.allocations.get(limit.name) or AllocationMeter()).peek(part, holder)
+        if held.fits or part.ends is None:
+            return held
     period = (ledger.quotas.get(limit.name) or QuotaMeter()).period_of(part, now, made_at)
-    return None if period is None else quota_line(period, part)
+    return None if period is None else held or quota_line(period, part)
 
 
 def _take(ledger: Ledger, scoped: Ledger, order: Charge, lines: tuple[Line, ...], now: int) -> Iterator[Line]:
@@ -237,6 +241,8 @@ def _take(ledger: Ledger, scoped: Ledger, order: Charge, lines: tuple[Line, ...]
             yield take_quota(_period(target, part, now, order.made_at), part, reserve=reserve)
         else:
             meter = target.allocations.setdefault(limit.name, AllocationMeter())
+            if not line.fits and part.ends is not None:
+                deny(_period(target, part, now, order.made_at), part.cost)
             yield meter.take(part, order.holder, reserve=reserve)
 
 
@@ -262,7 +268,7 @@ def charge_rate(ledger: Ledger, part: Part, now: int) -> Outcome:
 
 
 def _period(ledger: Ledger, part: Part, now: int, made_at: int | None) -> QuotaPeriod:
-    """Return the period of a quota that counts a part, after storing it in the ledger."""
+    """Return the period that counts a part or its refusal, after storing it in the ledger."""
     meter = ledger.quotas.setdefault(part.limit.name, QuotaMeter())
     period = meter.period_of(part, now, made_at)
     assert period is not None
@@ -272,7 +278,7 @@ def _period(ledger: Ledger, part: Part, now: int, made_at: int | None) -> QuotaP
 
 def _count_denied(ledger: Ledger, order: Charge, lines: tuple[Line, ...], now: int) -> None:
     for part, line in zip(order.parts, lines, strict=True):
-        if isinstance(part.limit, Quota) and not line.fits:
+        if part.ends is not None and not line.fits:
             deny(_period(ledger, part, now, order.made_at), part.cost)
 
 

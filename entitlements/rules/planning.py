@@ -128,7 +128,7 @@ def plan(
         entitlements: The entitlements of the account.
         verb: The kind of charge.
         wanted: Units by limit.
-        now: The application's time, in microseconds; quotas carry the period ends around it.
+        now: The application's time, in microseconds; quotas and allocations carry the period ends around it.
         operation: A sequence number or another operation id, for a charge that needs one and has no key.
         key: The caller's idempotency key.
         scope: The scope of limits with a `per`.
@@ -250,7 +250,7 @@ _KINDS = {Rate: "a rate", Quota: "a quota", Allocation: "an allocation"}
 def part_of(entitlements: Entitlements, limit: Limit, cost: int, now: int) -> Part:
     """Return the part of a charge for *limit*; one that is not included has size 0."""
     size = resolution_of(entitlements).limits.get(limit.name, NOT_INCLUDED)
-    ends = month_ends(resolution_of(entitlements).anchor, now) if isinstance(limit, Quota) else None
+    ends = None if isinstance(limit, Rate) else month_ends(resolution_of(entitlements).anchor, now)
     return Part(limit, 0 if size is NOT_INCLUDED else size, cost, ends)
 
 

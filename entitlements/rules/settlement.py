@@ -151,7 +151,7 @@ def read(ledger: Ledger, scoped: Ledger, order: Read, now: int) -> Outcome:
 
 
 def history(ledger: Ledger, order: ReadHistory, now: int) -> Periods:
-    """Return a quota's periods, newest first, including the running one."""
+    """Return the periods of a quota, or of an allocation's refusals, newest first, including the running one."""
     sweep(ledger, now)
     part = order.part
     assert part.ends is not None

@@ -215,9 +215,9 @@ def usage(entitlements: Entitlements, now: int, scope: str | None = None) -> Ste
     return Step(Read(entitlements.account, parts, scope), finish, resolution_of(entitlements).anchor)
 
 
-def history(entitlements: Entitlements, now: int, name: str) -> Step[tuple[Period, ...]]:
-    """Read a quota's periods, newest first."""
-    limit = limit_named(entitlements, name, Quota, "history")
+def history(entitlements: Entitlements, now: int, name: str, *, refusals: bool = False) -> Step[tuple[Period, ...]]:
+    """Read a quota's periods, newest first; with *refusals* also those of an allocation, in which refusals count."""
+    limit = limit_named(entitlements, name, (Quota, Allocation) if refusals else Quota, "history")
     part = part_of(entitlements, limit, 1, now)
     return Step(
         ReadHistory(entitlements.account, part),

@@ -20,6 +20,7 @@ from entitlements.model.names import MAX_COUNT, MAX_RATE
 from entitlements.testing.sample_limits import AGENTS, LEADS, PETS, RATES, SCOPES, TRIALS
 
 _QUOTAS, _ALLOCATIONS = (LEADS, LEADS, TRIALS), (AGENTS, AGENTS, PETS)
+_COUNTED: tuple[Limit, ...] = (*_QUOTAS, *_ALLOCATIONS)
 _HOLDERS = ("ann", "zoë", "x:y")
 _KEYS = ("k:a", "k:b", "k:ü\x7f")
 
@@ -141,9 +142,8 @@ def order_templates(draw: st.DrawFn) -> OrderTemplate:
         case "refund" | "again" | "recall":
             fields |= {"pick": draw(_picks), "flag": draw(st.booleans())}
         case "set-usage" | "history":
-            limits: tuple[Limit, ...] = _QUOTAS if kind == "history" else (*_QUOTAS, *_ALLOCATIONS)
             cost = draw(st.sampled_from([0, 1, 3, 10, 100, MAX_COUNT]))
-            fields["parts"] = (Part(draw(st.sampled_from(limits)), draw(_sizes), cost),)
+            fields["parts"] = (Part(draw(st.sampled_from(_COUNTED)), draw(_sizes), cost),)
         case _:
             pass
     return OrderTemplate(kind, **fields)

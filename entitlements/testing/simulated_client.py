@@ -23,7 +23,7 @@ from entitlements.model.charge import (
     Verb,
 )
 from entitlements.model.instants import MINUTE
-from entitlements.model.limits import Algorithm, Limit, Quota, Rate
+from entitlements.model.limits import Algorithm, Limit, Rate
 from entitlements.model.sequence import is_sequence, sequence_id
 from entitlements.rules.periods import month_ends
 from entitlements.testing.order_templates import OrderTemplate
@@ -145,7 +145,7 @@ class SimulatedClient:
 
 def _dated(parts: tuple[Part, ...], template: OrderTemplate, now: int) -> tuple[Part, ...]:
     ends = month_ends(template.anchor, max(0, now + template.skew))
-    return tuple(part._replace(ends=ends) if isinstance(part.limit, Quota) else part for part in parts)
+    return tuple(part if isinstance(part.limit, Rate) else part._replace(ends=ends) for part in parts)
 
 
 def _scope(parts: tuple[Part, ...], template: OrderTemplate) -> str | None:

@@ -151,6 +151,32 @@ def test_an_allocation_is_exceeded_in_the_months_in_which_a_charge_was_refused(t
     assert [(Cause.EXCEEDED, "agents")] * (action is Action.UPGRADE) == causes(found)
 
 
+def test_refusals_of_an_allocation_are_counted_by_month_in_every_store(any_store):
+    """Refusals of consume, assign and reserve count in the month of the store's clock; a peek does not."""
+    exceeded = {"exceeded": {"percent": 100, "months": 1, "of": 1}, "upgrade": {"to": "high"}}
+    policy = Policy.parse({
+        "policy": {"version": 1},
+        "limits": {name: {"kind": "allocation", "deadline": "10 seconds"} for name in ("agents", "storage")},
+        "tiers": {"low": {"rank": 1, "limits": {"agents": 100, "storage": 9}, "values": {"transition": exceeded}},
+                  "high": {"rank": 2, "limits": {"agents": 1_000, "storage": 9}}},
+    })  # fmt: skip
+    who = Account("acme", "low")
+    with Enforcer(policy, store=any_store) as acme:
+        acme.set_usage(who, "agents", 100)
+        acme.set_usage(who, "storage", 5)
+        kept = acme.review(who)
+        assert not acme.peek(who, "agents").allowed
+        still = acme.review(who)
+        refused = [acme.consume(who, {"agents": 1, "storage": 1}), acme.assign(who, "agents", "ann"),
+                   acme.reserve(who, "agents", 2).decision]  # fmt: skip
+        found = acme.review(who)
+
+    assert [False] * 3 == [decision.allowed for decision in refused]
+    assert [Action.KEEP] * 2 == [kept.action, still.action]
+    assert [(Cause.EXCEEDED, "agents")] == causes(found)
+    assert [4] == [month["denied"] for month in found.reasons[0].evidence["months"]]
+
+
 def test_rates_do_not_count():
     clock = FakeClock(START)
     acme = Enforcer(POLICY, accounts={"acme": account("small-business")}, clock=clock).account("acme")

@@ -39,6 +39,7 @@ _MOST_PARTS = 255
 _PART = Struct(">BBqq")
 _RATE = Struct(">qq")
 _ENDS = Struct(">qqqq")
+_NO_ENDS = (0, 0, 0, 0)
 _CHARGE = Struct(">BBBq")
 _NUMBER = Struct(">q")
 _NO_DIGEST = bytes(16)
@@ -214,10 +215,7 @@ def _encode_part(part: Part) -> bytes:
         flags |= _SCOPED if limit.per else 0
         capacity = size if limit.burst is None or limit.algorithm is not Algorithm.TOKEN_BUCKET else limit.burst
         return _PART.pack(_LAWS[limit.algorithm], flags, size, cost) + _RATE.pack(limit.window, capacity) + name
-    if isinstance(limit, Quota):
-        assert ends is not None
-        return _PART.pack(_QUOTA, flags, size, cost) + _ENDS.pack(*ends) + name
-    return _PART.pack(_ALLOCATION, flags, size, cost) + name
+    return _PART.pack(_kind(limit), flags, size, cost) + _ENDS.pack(*(ends or _NO_ENDS)) + name
 
 
 def _settle_args(order: orders.Settle) -> tuple[str | None, tuple[bytes, ...]]:

@@ -27,15 +27,12 @@ local function read_part(text)
     part.window, part.capacity = unpack('>i8i8', text, 19)
     part.name = sub(text, 35)
     part.field = 'r' .. kind .. ':' .. part.window .. ':' .. part.name
-  elseif kind == QUOTA then
+  else
     local ends = {}
     ends[1], ends[2], ends[3], ends[4] = unpack('>i8i8i8i8', text, 19)
-    part.ends = ends
+    part.ends = ends[4] > 0 and ends or nil
     part.name = sub(text, 51)
-    part.field = 'q' .. part.name
-  else
-    part.name = sub(text, 19)
-    part.field = 'a' .. part.name
+    part.field = (kind == QUOTA and 'q' or 'a') .. part.name
   end
   return part
 end

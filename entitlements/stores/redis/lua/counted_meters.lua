@@ -42,7 +42,7 @@ end
 -- QuotaMeter.running: return the period that a call falls in, or nil if the ends are stale; write nothing
 function running_period(part, made_at)
   local now = made_at or now
-  local ends, last = part.ends, last_period(part.field)
+  local ends, last = part.ends, last_period('q' .. part.name)
   local floor, chosen = last and math.max(now, last.start) or now, nil
   for at = 2, 4 do
     if ends[at] > floor then
@@ -86,7 +86,7 @@ function period_of(part, made_at)
       return period
     end
   end
-  local last = last_period(part.field)
+  local last = last_period('q' .. part.name)
   return last and made_at < last.ends and last or running_period(part, made_at)
 end
 

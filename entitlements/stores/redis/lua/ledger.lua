@@ -82,7 +82,12 @@ local function evaluate_part(part, holder, made_at)
     end
     return peek_meter(part)
   elseif part.kind == ALLOCATION then
-    return peek_allocation(read_allocation(part.name) or new_allocation(), part, holder)
+    local line = peek_allocation(read_allocation(part.name) or new_allocation(), part, holder)
+    if line.fits or not part.ends then
+      return line
+    end
+    part.period = period_of(part, made_at)
+    return part.period and line
   end
   part.period = period_of(part, made_at)
   return part.period and quota_line(part.period, part)
@@ -113,6 +118,10 @@ local function take_part(order, part, line)
     write_period(part.name, part.period)
     return line
   end
+  if not line.fits and part.period then
+    deny(part.period, part.cost)
+    write_period(part.name, part.period)
+  end
   local held = read_allocation(part.name) or new_allocation()
   line = take_allocation(held, part, order.holder, reserve)
   write_allocation(part.name, held)
@@ -122,7 +131,7 @@ end
 -- _count_denied
 local function count_denied(order, lines)
   for at, part in ipairs(order.parts) do
-    if part.kind == QUOTA and not lines[at].fits then
+    if part.period and not lines[at].fits then
       deny(part.period, part.cost)
       write_period(part.name, part.period)
     end

@@ -8,7 +8,8 @@
 -- Fields (the first byte is the kind; a limit's name, an id or a number follows):
 --   m             bookkeeping: allocations in use, open reservations, then head, tail and length of two lists
 --   r<law>:<window>:<rate>  meter of a rate (meters.lua)
---   q<quota>      running period; h<quota> the periods before it, newest first (counted_meters.lua)
+--   q<quota>      running period; h<quota> the periods before it, newest first (counted_meters.lua);
+--                 the same of an allocation, for its refusals
 --   a<allocation> anonymous and reserved units, number of holders, while there are any; u<allocation>:<holder> a holder
 --   O<id> K<id>   operation of the package, of a caller's key (idempotency.lua)
 --   o<n> k<n>     the same in order of arrival: time of expiry, and id

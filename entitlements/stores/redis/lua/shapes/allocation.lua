@@ -6,9 +6,8 @@ local anonymous_N, reserved_N, holders_N = unpack('>i8i8i8', text_N)
 if anonymous_N < 0 or reserved_N < 0 or holders_N < 0 or anonymous_N > MAX_COUNT or reserved_N > MAX_COUNT
   or holders_N > MAX_COUNT then break end
 local used_N = math.min(MAX_COUNT, anonymous_N + reserved_N + holders_N)
-local sized_N = flags_N % 4 >= 2 and -1 or size_N
-local fits_N = sized_N == -1 or cost_N <= size_N - used_N
-if not fits_N and flags_N % 2 == 1 then break end -- in shadow mode
+local fits_N = flags_N % 4 >= 2 or cost_N <= size_N - used_N
+if not fits_N then break end -- the general code counts the refusal by month
 --@ take
 local taken_N = math.min(cost_N, MAX_COUNT - used_N)
 anonymous_N, used_N = anonymous_N + taken_N, used_N + taken_N
@@ -17,4 +16,4 @@ pack('>i8i8i8', anonymous_N, reserved_N, holders_N)
 --@ taken
 3, used_N, reserved_N, 0, 0, 0, taken_N, 0
 --@ refused
-fits_N and 3 or 2, used_N, reserved_N, 0, 0, 0, 0, 0
+3, used_N, reserved_N, 0, 0, 0, 0, 0
