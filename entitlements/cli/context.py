@@ -53,6 +53,7 @@ def open_context(
     tier: str | None = None,
     at: str | None = None,
     store: str | None = None,
+    key: str = "id",
 ) -> CommandContext:
     """
     Return the context for the account *id*, from the values of the options.
@@ -64,6 +65,7 @@ def open_context(
         tier: Replaces the account by any account of this tier.
         at: The instant; None for now.
         store: The URL of the store; None where no usage is needed.
+        key: The heading of the accounts' ids.
     """
     from entitlements.enforcer import Enforcer
 
@@ -71,7 +73,7 @@ def open_context(
         check_id(id, "ACCOUNT")
     now = parse_instant(at)
     loaded = open_policy(policy)
-    account = _account_of_tier(id, tier, loaded, now) if tier else _account_of_file(id, accounts, loaded)
+    account = _account_of_tier(id, tier, loaded, now) if tier else _account_of_file(id, accounts, loaded, key)
     enforcer = Enforcer(loaded, accounts={}, clock=lambda: now, store=store or "memory://")
     return CommandContext(account, enforcer, loaded, now)
 
@@ -101,10 +103,10 @@ def _account_of_tier(id: str, name: str, policy: Policy, now: int) -> Account:
     return Account(id, tier.trial.then, trial=Trial(tier.id, to_datetime(now), ends))
 
 
-def _account_of_file(id: str, given: str | None, policy: Policy) -> Account | str:
+def _account_of_file(id: str, given: str | None, policy: Policy, key: str) -> Account | str:
     """Return the account; its id, with a warning, if it is unknown and the policy gives unknown accounts a tier."""
     path = accounts_path(given)
-    file = open_accounts(path, policy)
+    file = open_accounts(path, policy, id=key)
     try:
         return find_account(id, path, file)
     except CommandError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
-from entitlements.errors import PolicyError
+from entitlements.errors import AccountError, PolicyError
 from entitlements.model.instants import to_datetime, to_instant
 from entitlements.model.names import nearest
 from entitlements.model.problem import Severity
@@ -59,9 +59,13 @@ def open_accounts(path: str, policy: PolicyData, *, id: str = "id") -> CsvAccoun
         AccountError: For a file that cannot be read at all.
     """
     from entitlements.accounts import CsvAccounts
+    from entitlements.accounts.csv.table import ID_CURE
 
     _mute("entitlements.accounts")
-    return CsvAccounts(path, id=id, policy=policy)
+    try:
+        return CsvAccounts(path, id=id, policy=policy)
+    except AccountError as error:
+        raise AccountError(str(error).replace(ID_CURE, "name the column of the ids: --id HEADING")) from None
 
 
 def store_url(given: str | None) -> str:

@@ -44,6 +44,9 @@ StoreOption = Annotated[
         help="The store that counts usage, such as redis://localhost:6379.",
     ),
 ]
+IdOption = Annotated[
+    str, typer.Option("--id", metavar="HEADING", help="The column of the file of accounts with their ids.")
+]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Count warnings as problems.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.", show_default=False)]

@@ -10,7 +10,16 @@ from entitlements.cli.context import open_context
 from entitlements.cli.exit_codes import ExitCode, usage_errors
 from entitlements.cli.formatting import format_limit, format_named, format_time
 from entitlements.cli.loading import parse_datetime
-from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, JsonOption, PolicyOption, StoreOption
+from entitlements.cli.options import (
+    AccountArgument,
+    AccountsOption,
+    AtOption,
+    IdOption,
+    JsonOption,
+    PolicyOption,
+    StoreOption,
+)
+from entitlements.cli.usage_source import NO_USAGE, UsageColumnOption, UsageOption, open_usage
 from entitlements.model.display import in_words
 from entitlements.model.limits import NOT_INCLUDED
 
@@ -27,6 +36,9 @@ def preview(
     *,
     policy: PolicyOption = None,
     accounts: AccountsOption = None,
+    id: IdOption = "id",
+    usage: UsageOption = None,
+    usage_column: UsageColumnOption = None,
     store: StoreOption = None,
     wanted: Annotated[
         str | None,
@@ -44,15 +56,16 @@ def preview(
     from entitlements.cli.console import CliConsole
     from entitlements.tiering.preview import preview as previewed
 
-    context = open_context(account, policy=policy, accounts=accounts, at=at, store=store)
+    context = open_context(account, policy=policy, accounts=accounts, at=at, key=id)
     customer = context.customer()
     start = parse_datetime(wanted, "--wanted")
     with usage_errors():
-        usage = context.enforcer.usage(customer) if store else None
-        change = previewed(context.policy, customer, tier, now=context.now, usage=usage, at=start)
+        source = open_usage(context.policy, context.now, usage=usage, store=store, columns=usage_column)
+        counted = source.measured(customer).usage if source else None
+        change = previewed(context.policy, customer, tier, now=context.now, usage=counted, at=start)
     CliConsole().write_answer(
-        lambda: change.to_dict() | {"usage": "counted" if store else "not looked at"},
-        _lines(context.policy, change, is_counted=store is not None),
+        lambda: change.to_dict() | {"usage": "counted" if source else "not looked at"},
+        _lines(context.policy, change, is_counted=source is not None),
         as_json=as_json,
     )
     return ExitCode.YES
@@ -73,7 +86,7 @@ def _lines(policy: PolicyData, change: ChangePreview, *, is_counted: bool) -> It
     yield from _section("held back by overrides", [_capping_text(policy, each) for each in change.capped])
     yield from _section("limits", [_limit_text(policy, each) for each in change.limits.values()])
     if not is_counted:
-        yield "usage was not looked at: add --store URL"
+        yield NO_USAGE
     yield from _section("values lost", _value_texts(change.services_lost))
     yield from _section("values gained", _value_texts(change.services_gained))
     yield from _section("values changed", _value_texts(change.services_changed))

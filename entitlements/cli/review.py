@@ -5,43 +5,55 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
 from entitlements.cli.context import find_account
 from entitlements.cli.exit_codes import CommandError, ExitCode
-from entitlements.cli.formatting import align_columns
+from entitlements.cli.formatting import align_columns, first_lines, format_time
 from entitlements.cli.loading import accounts_path, open_accounts, open_policy, parse_instant
-from entitlements.cli.options import AccountsOption, AtOption, JsonOption, PolicyOption, StoreOption
-from entitlements.model.display import in_words
+from entitlements.cli.options import AccountsOption, AtOption, IdOption, JsonOption, PolicyOption, StoreOption
+from entitlements.cli.usage_source import NO_USAGE, UsageColumnOption, UsageOption, UsageSource, open_usage
+from entitlements.errors import AccountError
+from entitlements.model.display import in_json, in_words
 from entitlements.model.problem import Severity
+from entitlements.tiering.criterion_values import attribute_name
+from entitlements.tiering.transition_cases import case_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from entitlements.enforcer import Enforcer
     from entitlements.model.account import Account
     from entitlements.policy import Policy
     from entitlements.tiering.reviews import BaseReview, Review
+    from entitlements.tiering.transition_cases import TransitionCase
+    from entitlements.tiering.triggers import FeatureRequest
 
 EVENTS = "events"
 """The column of the accounts that lists events in the account's business, separated by `;`."""
 
+REQUESTS = "requests"
+"""The column of the accounts that lists the features it was denied, separated by `;`: `sso; white-label=3`."""
+
+SHOWN = 10
+"""Remarks on a usage file that are listed; the rest is counted."""
+
 
 @dataclass(slots=True)
-class _Reviewer:
+class BaseReviewer:
     """
     Reviews accounts, and collects the problems of those that cannot be reviewed.
 
     Args:
         policy: The policy in force.
-        enforcer: Reads usage from the store; None without a store.
+        source: The measured usage; None if it is not looked at.
         now: The instant of the review, in microseconds since 1970.
         problems: One line for each account that cannot be reviewed.
     """
 
     policy: Policy
-    enforcer: Enforcer | None
+    source: UsageSource | None
     now: int
     problems: list[str] = field(default_factory=list)
 
@@ -49,18 +61,21 @@ class _Reviewer:
         """Return the reviews of accounts; *events* apply to each of them."""
         from entitlements.tiering.reviews import combine_reviews
 
-        reviews = [self._review(account, (*events, *_events(account))) for account in accounts]
+        reviews = [self.review(account, events) for account in accounts]
         return combine_reviews(self.policy, (each for each in reviews if each is not None))
 
-    def _review(self, account: Account, events: tuple[str, ...]) -> Review | None:
+    def review(self, account: Account, events: tuple[str, ...] = ()) -> Review | None:
+        """Return the review of an account; None, and a problem, if it cannot be reviewed."""
         from entitlements.errors import AccountError, UnknownAccount
         from entitlements.policy.accounts import bind
         from entitlements.tiering.reviews import review as reviewed
 
         try:
-            if self.enforcer:
-                return self.enforcer.review(account, events=events)
-            return reviewed(self.policy, bind(self.policy, account), now=self.now, events=events)
+            bound = bind(self.policy, account)
+            measured = self.source.measured(bound) if self.source else None
+            requests = _requests(account)
+            events = (*events, *map(attribute_name, _items(account, EVENTS)))
+            return reviewed(self.policy, bound, now=self.now, measured=measured, requests=requests, events=events)
         except (AccountError, UnknownAccount) as error:
             self.problems.append(str(error))
         except ValueError as error:
@@ -75,6 +90,9 @@ def review(
     *,
     policy: PolicyOption = None,
     accounts: AccountsOption = None,
+    id: IdOption = "id",
+    usage: UsageOption = None,
+    usage_column: UsageColumnOption = None,
     store: StoreOption = None,
     event: Annotated[
         list[str] | None,
@@ -86,49 +104,81 @@ def review(
     """
     Show which accounts should move to another tier, and why.
 
-    Considers revenue, usage of the last months, requests and events in the account's
-    business (the column `events`, or --event). Exits with 1 if an account cannot be reviewed.
+    Considers revenue, usage of the last months, requests (the column `requests`) and events
+    in the account's business (the column `events`, or --event). Exits with 1 if an account
+    cannot be reviewed, or the usage of one cannot be read.
     """
     from entitlements.cli.console import CliConsole, warn
-    from entitlements.enforcer import Enforcer
 
     if event and account is None:
         raise CommandError("--event is about one account; name it, or write a column `events`")
     now, loaded, path = parse_instant(at), open_policy(policy), accounts_path(accounts)
-    file = open_accounts(path, loaded)
-    enforcer = Enforcer(loaded, accounts={}, clock=lambda: now, store=store) if store else None
-    reviewer = _Reviewer(loaded, enforcer, now)
+    file = open_accounts(path, loaded, id=id)
+    source = open_usage(loaded, now, usage=usage, store=store, columns=usage_column)
+    reviewer = BaseReviewer(loaded, source, now)
     is_one = account is not None
     if account is None:
         reviewer.problems += [str(problem) for problem in file.problems if problem.severity is Severity.ERROR]
     base = reviewer.base(file if account is None else [find_account(account, path, file)], tuple(event or ()))
-    lines = map(_account_lines, base.reviews) if is_one else [_base_lines(base, is_counted=store is not None)]
+    if source is not None and source.file is not None:
+        remarks = source.remarks(file.ids())
+        reviewer.problems += map(str, source.file.problems)
+        warn(*first_lines(remarks, SHOWN, "… and {:,} more remarks on the usage: --json tells all"))
+    cases = {each.account: case for each in base.reviews if (case := case_of(loaded, each, now, ZoneInfo))}
+    lines = (
+        map(_account_lines, base.reviews, [cases.get(each.account) for each in base.reviews])
+        if is_one
+        else [_base_lines(base, cases, is_counted=source is not None)]
+    )
     CliConsole().write_answer(
-        lambda: _to_json(base, reviewer.problems, is_one=is_one), chain.from_iterable(lines), as_json=as_json
+        lambda: _to_json(base, cases, reviewer.problems, is_one=is_one), chain.from_iterable(lines), as_json=as_json
     )
     if is_one or not as_json:
-        warn(*reviewer.problems, style="red")
+        told = set() if source is None or source.file is None else set(map(str, source.file.problems))
+        warn(*(each for each in reviewer.problems if each not in told), style="red")
     return ExitCode.NO if reviewer.problems else ExitCode.YES
 
 
-def _events(account: Account) -> tuple[str, ...]:
-    """Return the events in the account's column of that name."""
-    from entitlements.tiering.criterion_values import attribute_name
-
-    cells = [str(value) for name, value in account.attributes.items() if attribute_name(name) == EVENTS]
-    return tuple(attribute_name(event) for cell in cells for event in cell.split(";") if event.strip())
+def _items(account: Account, column: str) -> list[str]:
+    """Return the items in the account's column of that name."""
+    cells = [str(value) for name, value in account.attributes.items() if attribute_name(name) == column]
+    return [item.strip() for cell in cells for item in cell.split(";") if item.strip()]
 
 
-def _to_json(base: BaseReview, problems: list[str], *, is_one: bool) -> dict[str, object]:
+def _requests(account: Account) -> list[FeatureRequest]:
+    """Return the features in the account's column of requests."""
+    from entitlements.tiering.triggers import FeatureRequest
+
+    requests = []
+    for item in _items(account, REQUESTS):
+        name, equals, times = item.partition("=")
+        if equals and not times.strip().isdecimal():
+            raise AccountError(f"account {account.id!r}: {REQUESTS}: {item!r} has no number of times; write {name}=3")
+        requests.append(FeatureRequest(name.strip(), int(times) if equals else 1))
+    return requests
+
+
+def _to_json(
+    base: BaseReview, cases: Mapping[str, TransitionCase], problems: list[str], *, is_one: bool
+) -> dict[str, object]:
+    whole = base.to_dict()
+    for each, written in zip(base.reviews, whole["reviews"], strict=True):  # type: ignore[call-overload]
+        case = cases.get(each.account)
+        written["effective"] = in_json(case and case.effective)
+        written["outreach_due"] = in_json(case and case.outreach_due)
     if is_one and base.reviews:
-        return base.reviews[0].to_dict()
-    return base.to_dict() | {"problems": problems}
+        return whole["reviews"][0]  # type: ignore[index,no-any-return]
+    return whole | {"problems": problems}
 
 
-def _account_lines(review: Review) -> Iterator[str]:
+def _account_lines(review: Review, case: TransitionCase | None) -> Iterator[str]:
     to = f" to {review.to}" if review.to else ""
     notice = f", after a notice of {in_words(review.notice)}" if review.notice else ""
     yield f"{review.account} ({review.tier}): {review.action}{to}{notice}"
+    if case is not None and case.effective > case.opened:
+        yield f"  {'effective':<9}  {format_time(case.effective)}"
+    if case is not None and case.outreach_due is not None:
+        yield f"  {'outreach':<9}  by {format_time(case.outreach_due)}"
     for heading, lines in (
         ("because", [reason.text for reason in review.reasons]),
         ("also", [f"{other.text} ({other.speaks_for})" for other in review.others]),
@@ -139,16 +189,35 @@ def _account_lines(review: Review) -> Iterator[str]:
             yield f"  {heading if at == 0 else '':<9}  {line}"
 
 
-def _base_lines(base: BaseReview, *, is_counted: bool) -> Iterator[str]:
-    yield from align_columns([("account", "tier", "action", "to", "because"), *map(_row, base.reviews)])
+def _base_lines(base: BaseReview, cases: Mapping[str, TransitionCase], *, is_counted: bool) -> Iterator[str]:
+    headings = ("account", "tier", "action", "to", "effective", "outreach by", "because")
+    yield from align_columns([headings, *(_row(each, cases.get(each.account)) for each in base.reviews)])
     yield ""
     for tier, actions in base.actions.items():
         yield f"{tier}: " + ", ".join(f"{count} {action}" for action, count in sorted(actions.items()))
+    yield from _compared_lines(base)
     if not is_counted:
-        yield "usage was not looked at: add --store URL"
+        yield NO_USAGE
 
 
-def _row(review: Review) -> tuple[str, str, str, str, str]:
+def _compared_lines(base: BaseReview) -> Iterator[str]:
+    """Yield the medians of each criterion by tier, and the shares of each flag."""
+    names = dict.fromkeys(name for compared in base.compared.values() for name in compared)
+    if names:
+        yield ""
+        rows = [("median of", *base.compared)]
+        rows += [(name, *(_middle(compared.get(name)) for compared in base.compared.values())) for name in names]
+        yield from align_columns(rows, right=True)
+
+
+def _middle(found: object) -> str:
+    share = getattr(found, "percent", None)
+    return f"{share} % yes" if share is not None else in_words(getattr(found, "middle", "?"))
+
+
+def _row(review: Review, case: TransitionCase | None) -> tuple[str, ...]:
     gap = review.assignment.gap
     reasons = [reason.text for reason in review.reasons] + ([gap.text] if gap else [])
-    return review.account, review.tier, review.action, review.to or "", "; ".join(reasons)
+    effective = f"{case.effective:%Y-%m-%d}" if case and case.effective > case.opened else ""
+    outreach = format_time(case.outreach_due) if case and case.outreach_due else ""
+    return review.account, review.tier, review.action, review.to or "", effective, outreach, "; ".join(reasons)

@@ -10,7 +10,7 @@ from entitlements.cli.context import find_account
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
 from entitlements.cli.formatting import align_columns, first_lines
 from entitlements.cli.loading import accounts_path, open_accounts, open_policy, parse_instant
-from entitlements.cli.options import AccountsOption, AtOption, JsonOption, PolicyOption
+from entitlements.cli.options import AccountsOption, AtOption, IdOption, JsonOption, PolicyOption
 from entitlements.model.display import in_json
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def services(
     ] = None,
     policy: PolicyOption = None,
     accounts: AccountsOption = None,
-    id: Annotated[str, typer.Option("--id", metavar="HEADING", help="The column of the file with their ids.")] = "id",
+    id: IdOption = "id",
     at: AtOption = None,
     as_json: JsonOption = False,
 ) -> int:

@@ -10,7 +10,15 @@ from entitlements.cli.context import open_context
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
 from entitlements.cli.formatting import format_time
 from entitlements.cli.loading import parse_datetime
-from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, JsonOption, PolicyOption, TierOption
+from entitlements.cli.options import (
+    AccountArgument,
+    AccountsOption,
+    AtOption,
+    IdOption,
+    JsonOption,
+    PolicyOption,
+    TierOption,
+)
 from entitlements.model.display import in_json, in_words
 from entitlements.model.instants import to_datetime
 
@@ -44,6 +52,7 @@ def sla(
     ] = None,
     policy: PolicyOption = None,
     accounts: AccountsOption = None,
+    id: IdOption = "id",
     tier: TierOption = None,
     at: AtOption = None,
     as_json: JsonOption = False,
@@ -58,7 +67,7 @@ def sla(
 
     if opened is None and (responded or resolved or paused):
         raise CommandError("--responded, --resolved and --paused need --opened, from which the time runs")
-    context = open_context(account, policy=policy, accounts=accounts, tier=tier, at=at)
+    context = open_context(account, policy=policy, accounts=accounts, tier=tier, at=at, key=id)
     level = context.enforcer.sla(context.account, priority)
     start = parse_datetime(opened, "--opened")
     answered = parse_datetime(responded, "--responded")

@@ -71,6 +71,8 @@ class Upgrade:
         supporting: The criteria of *above* that support other triggers and never decide alone.
         triggers: The triggers, as text.
         process: The steps, in order, as text.
+        owners: The role that does each step; the last steps may have none.
+        within: The time from the review in which each step is due; the last steps may have none.
         outreach: The time limit for contacting the customer; None without one.
     """
 
@@ -80,6 +82,8 @@ class Upgrade:
     triggers: tuple[str, ...] = ()
     process: tuple[str, ...] = ()
     outreach: timedelta | None = None
+    owners: tuple[str, ...] = ()
+    within: tuple[timedelta, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,8 @@ class Terms:
         underused: The usage that is a trigger for optimisation; None for never.
         approaching: The percentage of a limit that announces an upgrade; None for never.
         events: The effect of each event in a customer's business.
+        owners: The role that does each step of a downgrade; the last steps may have none.
+        within: The time from the review in which each step of a downgrade is due; the last steps may have none.
     """
 
     notice: timedelta = timedelta()
@@ -108,6 +114,8 @@ class Terms:
     underused: UsageThreshold | None = None
     approaching: Decimal | None = None
     events: Mapping[str, Effect] = field(default_factory=dict)
+    owners: tuple[str, ...] = ()
+    within: tuple[timedelta, ...] = ()
 
 
 def terms_of(values: Mapping[str, Any]) -> Terms:
@@ -152,6 +160,8 @@ def _read_terms(values: Mapping[str, Any]) -> Terms:
         _share(own, "underused"),
         own.get("approaching"),
         FrozenDict({key[7:]: Effect(value) for key, value in own.items() if key.startswith("events.")}),
+        own.get("process-owners", ()),
+        own.get("process-within", ()),
     )
 
 
@@ -171,6 +181,13 @@ def term_faults(values: Mapping[str, Any]) -> Iterator[ValueFault]:
         months, of = (values.get(f"{NODE}.{share}.{word}") for word in ("months", "of"))
         if _is_whole(months) and _is_whole(of) and months > of:  # type: ignore[operator]
             yield ValueFault(f"{NODE}.{share}.months", f"{months} of {of} months cannot be", "exchange the two")
+    for node in (_BELOW, f"{_BELOW}upgrade."):
+        steps = values.get(f"{node}process", ())
+        for word in ("process-owners", "process-within"):
+            each = values.get(f"{node}{word}", ())
+            if isinstance(each, tuple) and isinstance(steps, tuple) and len(each) > len(steps):
+                problem = f"{len(each)} are written for {len(steps)} steps of {node}process"
+                yield ValueFault(f"{node}{word}", problem, "write one for each step at most")
     supporting = values.get(f"{NODE}.upgrade.supporting")
     for at, name in enumerate(supporting if isinstance(supporting, tuple) else ()):
         if f"{NODE}.upgrade.{name}{ABOVE}" not in values:
@@ -203,6 +220,8 @@ def _upgrade(own: Mapping[str, Any]) -> Upgrade:
         own.get("upgrade.triggers", ()),
         own.get("upgrade.process", ()),
         own.get("upgrade.outreach"),
+        own.get("upgrade.process-owners", ()),
+        own.get("upgrade.process-within", ()),
     )
 
 
@@ -222,6 +241,10 @@ def _is_texts(value: object) -> bool:
     return isinstance(value, tuple) and all(isinstance(item, str) for item in value)
 
 
+def _is_durations(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(item, timedelta) for item in value)
+
+
 def _is_whole(value: object) -> bool:
     return isinstance(value, Decimal) and value == value.to_integral_value() and 1 <= value <= 12
 
@@ -236,6 +259,8 @@ _KINDS: tuple[tuple[tuple[str, ...], _Kind, str], ...] = (
     (("notice", "upgrade.outreach"), timedelta, "write a duration, such as 30 days"),
     (("downgrade-to", "upgrade.to"), str, "write a tier"),
     (("downgrade-triggers", "process", "upgrade.triggers", "upgrade.process"), _is_texts, "write a list of texts"),
+    (("process-owners", "upgrade.process-owners"), _is_texts, "write a role for each step, such as [CSM, Sales]"),
+    (("process-within", "upgrade.process-within"), _is_durations, "write a duration for each step, such as [24 hours]"),
     (("upgrade.supporting",), _is_texts, "write a list of criteria, such as [locations]"),
     ((f"upgrade.*{ABOVE}",), Decimal, "write a number"),
     (("approaching",), Decimal, "write a number of percent, such as 80"),

@@ -99,7 +99,7 @@ def test_preview_shows_the_time_the_changes_and_the_steps(run_command):
         "  api: 1,000 per hour -> 100 per hour",
         "  csm.ratio: 1:5 -> 1:20",
         "  reviews.monthly: yes -> no",
-        "usage was not looked at: add --store URL",
+        "usage was not looked at: add --usage FILE, or --store URL",
         "  Notice of 60 days",
     ):
         assert line in lines
@@ -145,10 +145,11 @@ def test_review_of_one_account(run_command):
     assert 0 == code
     assert [
         "rookhaven (small-business): downgrade to freemium, after a notice of 30 days",
+        "effective 2026-12-10 12:00 UTC",
         "because non-renewal speaks for a downgrade",
         "not known usage was not looked at",
         "steps Notice of 30 days",
-    ] == lines[:4]
+    ] == lines[:5]
 
 
 def test_review_of_the_base(run_command):
@@ -156,13 +157,13 @@ def test_review_of_the_base(run_command):
     lines = [line.split() for line in out.splitlines()]
 
     assert 0 == code
-    assert ["account", "tier", "action", "to", "because"] == lines[0]
-    assert ["millrace", "small-business", "downgrade", "freemium", "a", "change", "to"] == next(
+    assert ["account", "tier", "action", "to", "effective", "outreach", "by", "because"] == lines[0]
+    assert ["millrace", "small-business", "downgrade", "freemium", "2026-12-16", "a", "change"] == next(
         line for line in lines if line[:1] == ["millrace"]
     )[:7]
     assert [] == lines[47]
     assert ["mid-market:", "1", "downgrade,", "11", "keep"] == lines[49]
-    assert "usage was not looked at: add --store URL" == out.splitlines()[-1]
+    assert "usage was not looked at: add --usage FILE, or --store URL" == out.splitlines()[-1]
 
 
 def test_review_of_the_base_as_json(run_command):
@@ -208,3 +209,108 @@ def test_review_and_preview_read_usage_from_the_store(run_command, valkey):
     assert ("keep", "agents is at its limit: 10 of 10") == (review["action"], review["reasons"][0]["text"])
     assert (["agents"], "kept", 7) == (plan["over"], plan["limits"]["agents"]["fate"], plan["limits"]["agents"]["over"])
     assert timedelta(days=30).total_seconds() == plan["notice"]
+
+
+# --- An export as it is ------------------------------------------------------------------------------------------
+
+EXPORT = """Account ID,Tier,ARR,Agents,Requests,Events
+acme,freemium,$0,2,,
+globex,mid-market,"$50,000",40,sso=3,
+initech,mid-market,"$50,000",40,,less-usage
+"""
+USAGE = """account,month,leads,leads_denied,agents,storage_gb
+acme,2026-09,100,2,2,0.1
+acme,2026-10,100,5,2,0.1
+globex,2026-10,2000,0,40,5
+globex,2026-10,2000,0,40,5
+stray,2026-10,1,0,1,1
+"""
+
+
+@pytest.fixture
+def export(tmp_path, run_command):
+    """Return a function that runs a command on an export and its usage."""
+    (tmp_path / "export.csv").write_text(EXPORT, encoding="utf-8")
+    (tmp_path / "usage.csv").write_text(USAGE, encoding="utf-8")
+
+    def run(command, *argv, usage="usage.csv"):
+        source = ["--usage", usage] if usage else []
+        return run_command(command, *argv, "--accounts", "export.csv", "--id", "Account ID", "--at", AT, *source)
+
+    return run
+
+
+def test_review_reads_the_usage_of_a_file_and_shows_when_moves_take_effect(export):
+    """24 support hours from Tuesday 07:00 in New York, an hour before support opens, are Wednesday 20:00."""
+    code, out, err = export("review")
+    rows = {line.split()[0]: " ".join(line.split()) for line in out.splitlines() if line}
+
+    assert code == 1
+    assert rows["acme"].startswith("acme freemium upgrade small-business 2026-11-12 01:00 UTC leads was exceeded in 2")
+    assert rows["globex"] == "globex mid-market upgrade enterprise sso was asked for 3 times; enterprise has it"
+    assert rows["initech"].startswith("initech mid-market downgrade small-business 2027-01-09 less-usage")
+    assert "usage.csv:5: month: 'globex' has this month in line 4 already" in err
+    assert "usage.csv:6: warning: account: 'stray' is no account" in err
+
+
+def test_review_of_one_account_shows_notice_effective_date_and_outreach(export):
+    _, out, _ = export("review", "initech")
+    assert "downgrade to small-business, after a notice of 60 days" in out
+    assert "  effective  2027-01-09 12:00 UTC" in out
+
+    _, out, _ = export("review", "acme")
+    assert "  outreach   by 2026-11-12 01:00 UTC" in out
+
+
+def test_review_as_json_has_the_dates(export):
+    _, out, _ = export("review", "initech", "--json")
+
+    assert json.loads(out)["effective"] == "2027-01-09T12:00:00Z"
+    assert json.loads(out)["outreach_due"] is None
+
+
+def test_preview_reads_the_usage_of_a_file(export):
+    _, out, _ = export("preview", "globex", "small-business")
+
+    assert "agents: 100 -> 10; 30 over: kept" in out
+
+
+def test_assign_takes_signals_that_the_account_lacks_from_the_usage(export, tmp_path):
+    (tmp_path / "more.csv").write_text("account,month,leads\nglobex,2026-10,12000\n", encoding="utf-8")
+    _, out, _ = export("assign", "globex", usage="more.csv")
+
+    assert "leads 12,000 votes for enterprise" in out
+    assert "agents 40 votes for mid-market" in out
+
+
+def test_sla_finds_accounts_by_another_column(export):
+    code, out, _ = export("sla", "globex", "P1", usage=None)
+
+    assert (code, out.splitlines()[0]) == (0, "globex, on tier mid-market: p1, Critical, System down")
+
+
+def test_a_file_without_the_column_of_ids_names_the_option(run_command, tmp_path):
+    (tmp_path / "export.csv").write_text(EXPORT, encoding="utf-8")
+    code, _, err = run_command("review", "--accounts", "export.csv")
+
+    assert code == 4
+    assert "name the column of the ids: --id HEADING" in err
+
+
+def test_a_usage_file_without_months_names_the_option(export, tmp_path):
+    (tmp_path / "usage.csv").write_text("account,leads\nacme,3\n", encoding="utf-8")
+    code, _, err = export("review")
+
+    assert code == 4
+    assert (
+        "usage.csv: no column 'month'; the headings are 'account', 'leads'; name it: --usage-column month=HEADING"
+        in err
+    )
+
+
+def test_a_request_without_a_number_is_told(export, tmp_path):
+    (tmp_path / "export.csv").write_text(EXPORT.replace("sso=3", "sso=often"), encoding="utf-8")
+    code, _, err = export("review")
+
+    assert code == 1
+    assert "account 'globex': requests: 'sso=often' has no number of times; write sso=3" in err

@@ -12,6 +12,9 @@ from entitlements.errors import AccountError
 from entitlements.model.names import nearest
 from entitlements.policy.errors import any_of
 
+ID_CURE = 'name the column of the ids, such as id="account"'
+"""The cure of a file without the column of the ids."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -80,6 +83,6 @@ def distinct_names(
     for name in needed:
         if name not in first:
             has = any_of([repr(heading) for heading in headings if heading.strip()]).replace(" or ", " and ")
-            cure = "" if name == "tier" else '; name the column of the ids, such as id="account"'
+            cure = "" if name == "tier" else f"; {ID_CURE}"
             raise AccountError(f"{where}: no column {name!r}{nearest(name, first)}; the headings are {has}{cure}")
     return tuple(names)
