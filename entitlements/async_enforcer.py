@@ -19,12 +19,13 @@ from entitlements.async_call import require_asyncio, verbs_as_calls
 from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.handles import AsyncBoundAccount
 from entitlements.hooks import PERCENTS, Hooks
-from entitlements.model.answers import Outcome
+from entitlements.model.answers import Outcome, Status
 from entitlements.model.charge import Charge, Verb
 from entitlements.model.decision_fields import receipt_of
 from entitlements.model.events import Reloaded
 from entitlements.model.instants import check_duration
 from entitlements.model.policy import PolicyData
+from entitlements.model.resolution import resolution_of
 from entitlements.policy.watcher import PolicyFiles, PollingClock
 from entitlements.refunds import RefundGuard
 from entitlements.reservations import AsyncReservation, DetachedTasks
@@ -40,9 +41,8 @@ from entitlements.resolved_cache import (
     try_reload,
 )
 from entitlements.rules import reservations, steps
-from entitlements.stores import AsyncMemoryStore, guard_async_store, open_async_store
+from entitlements.stores import AsyncMemoryStore, guard_async_store, open_async_store, operation_ids
 from entitlements.stores.closed import PartlyClosedStore
-from entitlements.stores.sequence import Producer, SequencedStore
 from entitlements.tiering.sla import ServiceLevel, service_level
 from entitlements.tiering.uptime import Uptime, uptime
 
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from entitlements.model.tier import Value
     from entitlements.model.usage import Period, Usage
     from entitlements.ports import Accounts, AsyncAccounts, AsyncStore, Clock, Hook, Store
-    from entitlements.rules.planning import Wanted
+    from entitlements.rules.planning import PreparedCharge, Wanted
     from entitlements.tiering.changes import ChangePreview
     from entitlements.tiering.health import Health
     from entitlements.tiering.reviews import Review
@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     Cancel = Callable[[str], Coroutine[Any, Any, None]]
 
 R = TypeVar("R")
+
+_STALE = Status.STALE
 
 
 @verbs_as_calls
@@ -115,7 +117,7 @@ class AsyncEnforcer:
         self._refunded = RefundGuard()
         self._attends = self._hooks.enabled
         """True while an answer without the store takes more than itself: hooks, a store that is closed on a loop."""
-        self._producer = Producer() if isinstance(opened, SequencedStore) else None
+        self._numbers = operation_ids(opened)
         self._detached = DetachedTasks()
 
     def __repr__(self) -> str:
@@ -176,21 +178,44 @@ class AsyncEnforcer:
         self, account: str | Account, what: Wanted, n: int = 1, *, key: str | None = None, scope: str | None = None
     ) -> Decision:
         """Take units, all or nothing, in one round trip; see `Enforcer.consume`."""
-        if key is None and scope is None:
-            resolved = self._cache.by_id.get(account) if type(account) is str else None
-            if resolved is None or not resolved.since <= self._clock() < resolved.until:
-                resolved = await self._resolve(account)
-            step = steps.prepared(resolved.steps, what, n)
-            if step is None:
-                return await self._charge(resolved, Verb.CONSUME, what, n)
-            order: Charge | None = step.order  # type: ignore[assignment]
-            if order is None:
-                return await self._run(step)
-            answer = self._store.try_now(order)
+        if key is not None:
+            return await self._charge(await self._resolve(account), Verb.CONSUME, what, n, key=key, scope=scope)
+        now = self._clock()
+        resolved = self._cache.by_id.get(account) if type(account) is str else None
+        if resolved is None or not resolved.since <= now < resolved.until:
+            resolved = await self._resolve(account)
+        prepared = steps.prepared_charge(resolved.charges, what, n)
+        if prepared is None or not prepared.since <= now < prepared.until:
+            prepared = steps.prepare_charge(resolved.entitlements, now, what, n)
+        order = prepared.order
+        if scope is not None or prepared.per:
+            order = steps.scoped_charge(prepared, scope)
+        if order is None:
+            return await self._run(steps.known_decision(prepared))
+        if prepared.counted:
+            return await self._consume_counted(prepared, order, resolved.entitlements)
+        answer = self._store.try_now(order)
+        if answer is None:
+            answer = await self._store.submit(order)  # type: ignore[assignment]
+        return self._decided(prepared.decide(answer, self._via, None, scope), answer)  # type: ignore[arg-type]
+
+    async def _consume_counted(self, prepared: PreparedCharge, order: Charge, entitlements: Entitlements) -> Decision:
+        """Consume units of quotas or allocations, under an operation id."""
+        numbers = self._numbers
+        order = numbers.open(order)
+        try:
+            answer: Any = self._store.try_now(order)
             if answer is None:
-                answer = await self._store.submit(order)  # type: ignore[assignment]
-            return self._finish(step, answer)
-        return await self._charge(await self._resolve(account), Verb.CONSUME, what, n, key=key, scope=scope)
+                answer = await self._store.submit(order)
+            if answer[0] is _STALE:
+                again = steps.repeat(order, answer, resolution_of(entitlements).anchor)
+                answer = steps.reject_stale(await self._execute(again))
+            if not answer[5]:
+                numbers.seen = answer[1]
+            decision = prepared.decide(answer, self._via, order.operation, order.scope)
+        finally:
+            numbers.close(order)
+        return self._decided(decision, answer)
 
     async def peek(self, account: str | Account, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
         """Return the decision that `consume` would, and spend nothing; see `Enforcer.peek`."""
@@ -452,20 +477,10 @@ class AsyncEnforcer:
             return await self._run(step)
 
     async def _charge(self, resolved: ResolvedAccount, verb: Verb, what: Wanted, n: int, **options: Any) -> Decision:
-        producer = self._producer
-        if producer is None or verb is not Verb.CONSUME or options.get("key") is not None:
-            operation = new_operation_id()
-            return await self._run(
-                steps.charge(resolved.entitlements, self._clock(), verb, what, n, operation=operation, **options)
-            )
-        account = resolved.entitlements.account
-        operation = producer.open(account)
-        try:
-            return await self._run(
-                steps.charge(resolved.entitlements, self._clock(), verb, what, n, operation=operation, **options)
-            )
-        finally:
-            producer.close(account, operation)
+        operation = new_operation_id()
+        return await self._run(
+            steps.charge(resolved.entitlements, self._clock(), verb, what, n, operation=operation, **options)
+        )
 
     async def _run(self, step: steps.Step[R]) -> R:
         if step.order is None:
@@ -476,8 +491,8 @@ class AsyncEnforcer:
         if steps.is_stale(answer):
             again = steps.repeat(step.order, answer, step.anchor)
             answer = steps.reject_stale(await self._execute(again))
-        if self._producer is not None and type(answer) is Outcome and not answer.fallbacks:
-            self._producer.seen = answer.now
+        if type(answer) is Outcome and not answer.fallbacks:
+            self._numbers.seen = answer.now
         return self._hooks.report(step, step.finish(answer, self._via), answer)
 
     async def _execute(self, order: Order) -> Answer:
@@ -486,10 +501,11 @@ class AsyncEnforcer:
             return outcome
         return await self._store.submit(order)
 
-    def _finish(self, step: steps.Step[R], answer: Answer) -> R:
-        """Return the result of a prepared step, and report it to hooks."""
-        result = step.finish(answer, self._via)
-        return self._hooks.report(step, result, answer) if self._hooks.enabled else result
+    def _decided(self, decision: Decision, answer: Answer) -> Decision:
+        """Return a decision to consume, and report it to hooks."""
+        if self._hooks.enabled:
+            self._hooks.notify_decision("consume", decision, answer)
+        return decision
 
     def _settling(
         self, account: str | Account, held: Mapping[str, int] | None, lapses: Sequence[int] = ()

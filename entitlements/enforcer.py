@@ -17,12 +17,13 @@ from entitlements.accounts import open_accounts
 from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.handles import BoundAccount
 from entitlements.hooks import PERCENTS, Hooks
-from entitlements.model.answers import Outcome
+from entitlements.model.answers import Outcome, Status
 from entitlements.model.charge import Verb
 from entitlements.model.decision_fields import receipt_of
 from entitlements.model.events import Reloaded
 from entitlements.model.instants import check_duration
 from entitlements.model.policy import PolicyData
+from entitlements.model.resolution import resolution_of
 from entitlements.policy.watcher import PolicyFiles, PollingClock
 from entitlements.refunds import RefundGuard
 from entitlements.reservations import Reservation
@@ -38,9 +39,8 @@ from entitlements.resolved_cache import (
     try_reload,
 )
 from entitlements.rules import reservations, steps
-from entitlements.stores import guard_store, open_store, resilient_store
+from entitlements.stores import guard_store, open_store, operation_ids, resilient_store
 from entitlements.stores.closed import ClosedStore
-from entitlements.stores.sequence import Producer, SequencedStore
 from entitlements.tiering.sla import ServiceLevel, service_level
 from entitlements.tiering.uptime import Uptime, uptime
 
@@ -51,19 +51,22 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from entitlements.model.account import Account
+    from entitlements.model.charge import Charge
     from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
     from entitlements.model.limits import NotIncluded
     from entitlements.model.tier import Value
     from entitlements.model.usage import Period, Usage
     from entitlements.ports import Accounts, Clock, Hook, Store
-    from entitlements.rules.planning import Wanted
+    from entitlements.rules.planning import PreparedCharge, Wanted
     from entitlements.tiering.changes import ChangePreview
     from entitlements.tiering.health import Health
     from entitlements.tiering.reviews import Review
     from entitlements.tiering.triggers import FeatureRequest
 
 R = TypeVar("R")
+
+_STALE = Status.STALE
 
 
 class Enforcer:
@@ -105,7 +108,7 @@ class Enforcer:
         self._store = guard_store(opened, self._hooks.notify, expected_processes)
         self._via = self._store.via
         self._refunded = RefundGuard()
-        self._producer = Producer() if isinstance(opened, SequencedStore) else None
+        self._numbers = operation_ids(opened)
         self._outage = resilient_store(self._store)
         self._attends = self._hooks.enabled
         """True while an answer without the store takes more than itself: hooks, a journal that waits, a closed store."""
@@ -219,19 +222,45 @@ class Enforcer:
             ValueError: For invalid units, an invalid key or scope.
             KeyReused: For a key that stands for another charge of the account.
         """
-        if key is None and scope is None:
-            resolved = self._cache.by_id.get(account) if type(account) is str else None
-            if resolved is None or not resolved.since <= self._clock() < resolved.until:
-                resolved = self._resolve(account)
-            step = steps.prepared(resolved.steps, what, n)
-            if step is None:
-                return self._charge(resolved, Verb.CONSUME, what, n)
-            if step.order is None:
-                return self._run(step)
-            answer = self._store.execute(step.order)
-            decision = step.finish(answer, self._via)
-            return self._hooks.report(step, decision, answer) if self._hooks.enabled else decision
-        return self._charge(self._resolve(account), Verb.CONSUME, what, n, key=key, scope=scope)
+        if key is not None:
+            return self._charge(self._resolve(account), Verb.CONSUME, what, n, key=key, scope=scope)
+        now = self._clock()
+        resolved = self._cache.by_id.get(account) if type(account) is str else None
+        if resolved is None or not resolved.since <= now < resolved.until:
+            resolved = self._resolve(account)
+        prepared = steps.prepared_charge(resolved.charges, what, n)
+        if prepared is None or not prepared.since <= now < prepared.until:
+            prepared = steps.prepare_charge(resolved.entitlements, now, what, n)
+        order = prepared.order
+        if scope is not None or prepared.per:
+            order = steps.scoped_charge(prepared, scope)
+        if order is None:
+            return self._run(steps.known_decision(prepared))
+        if prepared.counted:
+            return self._consume_counted(prepared, order, resolved.entitlements)
+        answer = self._store.execute(order)
+        decision = prepared.decide(answer, self._via, None, scope)  # type: ignore[arg-type]
+        if self._hooks.enabled:
+            self._hooks.notify_decision("consume", decision, answer)
+        return decision
+
+    def _consume_counted(self, prepared: PreparedCharge, order: Charge, entitlements: Entitlements) -> Decision:
+        """Consume units of quotas or allocations, under an operation id."""
+        numbers = self._numbers
+        order = numbers.open(order)
+        try:
+            answer: Any = self._store.execute(order)
+            if answer[0] is _STALE:
+                again = steps.repeat(order, answer, resolution_of(entitlements).anchor)
+                answer = steps.reject_stale(self._store.execute(again))
+            if not answer[5]:
+                numbers.seen = answer[1]
+            decision = prepared.decide(answer, self._via, order.operation, order.scope)
+        finally:
+            numbers.close(order)
+        if self._hooks.enabled:
+            self._hooks.notify_decision("consume", decision, answer)
+        return decision
 
     def peek(self, account: str | Account, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
         """Return the decision that `consume` would, and spend nothing."""
@@ -508,20 +537,10 @@ class Enforcer:
         return require_known(self._resolve(account))
 
     def _charge(self, resolved: ResolvedAccount, verb: Verb, what: Wanted, n: int, **options: Any) -> Decision:
-        producer = self._producer
-        if producer is None or verb is not Verb.CONSUME or options.get("key") is not None:
-            operation = new_operation_id()
-            return self._run(
-                steps.charge(resolved.entitlements, self._clock(), verb, what, n, operation=operation, **options)
-            )
-        account = resolved.entitlements.account
-        operation = producer.open(account)
-        try:
-            return self._run(
-                steps.charge(resolved.entitlements, self._clock(), verb, what, n, operation=operation, **options)
-            )
-        finally:
-            producer.close(account, operation)
+        operation = new_operation_id()
+        return self._run(
+            steps.charge(resolved.entitlements, self._clock(), verb, what, n, operation=operation, **options)
+        )
 
     def _run(self, step: steps.Step[R]) -> R:
         if step.order is None:
@@ -532,8 +551,8 @@ class Enforcer:
         if steps.is_stale(answer):
             again = steps.repeat(step.order, answer, step.anchor)
             answer = steps.reject_stale(self._store.execute(again))
-        if self._producer is not None and type(answer) is Outcome and not answer.fallbacks:
-            self._producer.seen = answer.now
+        if type(answer) is Outcome and not answer.fallbacks:
+            self._numbers.seen = answer.now
         return self._hooks.report(step, step.finish(answer, self._via), answer)
 
     def _reservation(

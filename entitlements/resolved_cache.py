@@ -103,11 +103,11 @@ class ResolvedAccount:
     loaded_at: int
     fresh_for: int
     answers: Mapping[str, bool] = field(init=False)
-    steps: dict[str, Any] = field(init=False)
+    charges: dict[Any, Any] = field(init=False)
 
     def __post_init__(self) -> None:
         self.answers = resolution_of(self.entitlements).answers
-        self.steps = prepared_of(self.entitlements).steps
+        self.charges = prepared_of(self.entitlements).charges
 
 
 def require_account(kept: ResolvedAccount) -> Account:

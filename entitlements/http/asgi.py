@@ -133,14 +133,16 @@ class EntitlementsMiddleware:
         try:
             enforcer = self._fast_path.enforcer
             limit = route.single_limit
-            step = None if enforcer is None or limit is None else found._resolved.steps.get(limit)  # type: ignore[union-attr]
-            if enforcer is None or step is None or step.facts is None:
+            prepared = None if enforcer is None or limit is None else found._resolved.charges.get(limit)  # type: ignore[union-attr]
+            if enforcer is None or prepared is None or prepared.counted or prepared.order is None:
                 await self._routes._serve(scope, receive, send, route, found)
                 return
             try:
-                answer = await enforcer._execute(step.order)
-                headers = self._fast_path.headers(step.facts, answer)  # type: ignore[arg-type]  # of a charge
-                decision = enforcer._finish(step, answer) if headers is None else None
+                answer = await enforcer._execute(prepared.order)
+                headers = self._fast_path.headers(prepared.limits[0].facts, answer)  # type: ignore[arg-type]  # of a charge
+                decision = (
+                    enforcer._decided(prepared.decide(answer, enforcer._via), answer) if headers is None else None
+                )
             except Exception as error:  # noqa: BLE001 - a store failed: no request passes uncounted
                 await self._routes._refuse_error(scope, receive, send, route, found, error)
                 return

@@ -58,10 +58,10 @@ def lowest_tier_denial(
             return decision
     if not costs:
         return None
-    planned = plan(lowest, Verb.CONSUME, wanted_units(costs, 1), 0, scope=scope)
-    if not any(each.refuses for each in planned.limits):
+    limits = plan(lowest, Verb.CONSUME, wanted_units(costs, 1), 0, scope=scope).prepared.limits
+    if not any(each.refuses for each in limits):
         return None
-    decision = without_store(planned)
+    decision = without_store(limits)
     return decision if decision.reason in UNENTITLED else None
 
 

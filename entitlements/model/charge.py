@@ -8,12 +8,12 @@ All instants are integer microseconds since 1970 in UTC, on the store's clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from entitlements.model.limits import UNLIMITED, Limit, OnOutage, Rate, Size
+from entitlements.model.limits import Limit, OnOutage, Rate, Size
 from entitlements.model.prepared import Derived
 
 if TYPE_CHECKING:
@@ -73,9 +73,8 @@ class Charge:
         deadline: Time budget in microseconds; 0 takes the deadline of the limits.
         made_at: For a charge that was admitted without the store, the instant of that by the store's clock: its
             quotas count in the period of that instant. None for a charge that the store decides.
-        is_one_rate: True for a charge of one rate and nothing else, which keeps no record.
-        meter: For one rate that each process limits locally in an outage, the key of its meter.
-        derived: What stores derive once from a charge of one rate, which is made again and again; else None.
+        sequence: The open number of a charge whose operation id is a sequence number; opaque, and None for any other.
+        derived: What stores derive once from a charge that is made again and again.
     """
 
     account: str
@@ -88,18 +87,8 @@ class Charge:
     holder: str | None = None
     deadline: int = 0
     made_at: int | None = None
-    is_one_rate: bool = field(init=False, compare=False, repr=False)
-    meter: MeterKey | None = field(default=None, init=False, compare=False, repr=False)
-    derived: Derived | None = field(default=None, init=False, compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        alone = len(self.parts) == 1 and self.operation is None and self.verb is Verb.CONSUME
-        size = self.parts[0].size if alone else 0
-        one_rate = alone and size != 0 and size is not UNLIMITED and isinstance(self.parts[0].limit, Rate)
-        object.__setattr__(self, "is_one_rate", one_rate)
-        if one_rate:
-            object.__setattr__(self, "derived", Derived())
-            object.__setattr__(self, "meter", self.meter_of(self.parts[0]))
+    sequence: Any = field(default=None, compare=False, repr=False)
+    derived: Derived = field(default_factory=Derived, init=False, compare=False, repr=False)
 
     def meter_of(self, part: Part) -> MeterKey | None:
         """Return the meter key of a part that each process limits locally in an outage; else None."""
@@ -113,6 +102,31 @@ class Charge:
         """Return the content that an operation id stands for: verb, limits, amounts, scope, holder."""
         units = tuple([(part.limit.name, part.cost) for part in self.parts])
         return _fingerprint(self.verb.value, units, self.scope, self.holder)
+
+
+(
+    _set_account, _set_parts, _set_verb, _set_scope, _set_operation, _set_keyed, _set_ttl, _set_holder, _set_deadline,
+    _set_made_at, _set_sequence, _set_derived,
+) = [vars(Charge)[each.name].__set__ for each in fields(Charge)]  # fmt: skip  # an assignment would be refused
+_new = object.__new__
+
+
+def numbered(charge: Charge, operation: str, sequence: Any = None) -> Charge:
+    """Return a charge that consumes under an operation id, and shares what stores derive from it."""
+    new = _new(Charge)
+    _set_account(new, charge.account)
+    _set_parts(new, charge.parts)
+    _set_verb(new, Verb.CONSUME)
+    _set_scope(new, charge.scope)
+    _set_operation(new, operation)
+    _set_keyed(new, False)
+    _set_ttl(new, 0)
+    _set_holder(new, None)
+    _set_deadline(new, 0)
+    _set_made_at(new, None)
+    _set_derived(new, charge.derived)
+    _set_sequence(new, sequence)
+    return new
 
 
 @lru_cache(maxsize=1024, typed=True)  # an enum member equals its text but has another repr

@@ -12,16 +12,14 @@ class Prepared:
     """
     Prepared by `rules/` for one resolved account, and kept as long as its `Entitlements` are.
 
-    `facts` holds what decisions show of each name. `steps` holds, by limit, the steps that are the same at
-    every call. `drafts` holds what the plans of repeated charges share.
+    `facts` holds what decisions show of each name, `charges` what the charges of the same units share.
     """
 
-    __slots__ = ("drafts", "facts", "steps")
+    __slots__ = ("charges", "facts")
 
     def __init__(self) -> None:
         self.facts: dict[str, Facts] = {}
-        self.steps: dict[str, Any] = {}
-        self.drafts: dict[tuple[object, ...], Any] = {}
+        self.charges: dict[Any, Any] = {}
 
     def __reduce__(self) -> tuple[type[Prepared], tuple[()]]:
         """Leave the content out: it is derived again."""
@@ -30,17 +28,20 @@ class Prepared:
 
 class Derived:
     """
-    Derived from a charge that is made again and again, by the stores that it passes.
+    Derived from a charge by the stores that it passes, and shared by all charges that differ in their numbers only.
 
     `request` is the networked store's: the bytes that travel. `local` is the outage policy's: the charge of
-    this process's part of the rate. To all others both are opaque.
+    this process's part of the rates. `meters` is that policy's too: where each of those rates is counted.
+    `takes` is the memory store's: what is taken of which meter. To all others they are opaque.
     """
 
-    __slots__ = ("local", "request")
+    __slots__ = ("local", "meters", "request", "takes")
 
     def __init__(self) -> None:
         self.request: Any = None
         self.local: Any = None
+        self.meters: Any = None
+        self.takes: Any = None
 
     def __reduce__(self) -> tuple[type[Derived], tuple[()]]:
         """Leave the content out: it is derived again."""

@@ -9,33 +9,32 @@ would have been decided, and decides nothing.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from entitlements.errors import KeyReused
 from entitlements.model.answers import Fallback, Line, Outcome, Status, Totalled
-from entitlements.model.charge import Charge, Part, Recall, Refund
+from entitlements.model.charge import Part, Refund
 from entitlements.model.decision import Decision, new_decision
 from entitlements.model.decision_fields import facts_of, fields_of, is_enforced, line_of, parts_of, receipt_of
 from entitlements.model.facts import Facts, Receipt
 from entitlements.model.instants import SECOND, to_datetime
-from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, LimitValue, Mode, OnOutage, Quota, Rate, Size
+from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, LimitValue, Mode, OnOutage, Quota, Rate
 from entitlements.model.reasons import Reason
 from entitlements.model.resolution import resolution_of
 from entitlements.model.sequence import is_sequence
 from entitlements.model.usage import Period, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from entitlements.model.answers import PeriodCount
     from entitlements.model.entitlements import Entitlements
-    from entitlements.rules.planning import LimitPlan, Plan
+    from entitlements.rules.planning import LimitPlan
 
 _ALLOWING = frozenset({Reason.INCLUDED, Reason.WITHIN_LIMIT, Reason.UNLIMITED, Reason.OUTAGE_ALLOWED})
 _REFUSED = {Rate: Reason.RATE_LIMITED, Quota: Reason.QUOTA_EXCEEDED, Allocation: Reason.ALLOCATION_FULL}
-_ADMITTED, _NOT_ADMITTED, _WITHIN_LIMIT = Status.ADMITTED, Status.REFUSED, Reason.WITHIN_LIMIT
-_NO_FIT = Line(False, None)
+_ADMITTED, _NOT_ADMITTED = Status.ADMITTED, Status.REFUSED
+_FIT, _NO_FIT = Line(True, None), Line(False, None)
 _HERE = (Fallback.LOCAL,)
 _new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
 RETRY_UNAVAILABLE = SECOND
@@ -47,77 +46,134 @@ def about_feature(facts: Facts) -> Decision:
     return Decision(facts.reason in _ALLOWING, facts.reason, facts)
 
 
-def without_store(plan: Plan) -> Decision:
+def without_store(limits: tuple[LimitPlan, ...]) -> Decision:
     """Return the decision that the entitlements alone make."""
-    return _whole([_static(each) for each in plan.limits])
+    return _whole([_static(each) for each in limits])
 
 
-def decision_from_outcome(plan: Plan, outcome: Outcome, via: str) -> Decision:
+class _PlannedLimit(NamedTuple):
+    """One limit as all decisions about it have it: all but the line and the receipt."""
+
+    at: int
+    facts: Facts
+    cost: int
+    part: Part
+    within: Reason
+    refused: Reason
+    capacity: int
+    """0 for a limit without a share that could be left: unlimited, or of size 0."""
+    is_enforced: bool
+
+
+class DecisionBuilder:
     """
-    Return the decision that a store's outcome makes.
-
-    Raises:
-        KeyReused: If the charge's key stands for another charge.
-    """
-    charge = plan.order.charge if isinstance(plan.order, Recall) else plan.order
-    assert isinstance(charge, Charge)
-    via = outcome.via or via
-    if outcome.status is Status.UNKNOWN:
-        return without_store(plan)
-    if outcome.status is Status.REUSED:
-        raise KeyReused(
-            f"key {(charge.operation or '')[2:]!r} of account {charge.account!r} already stands for another charge;"
-            " a key names one verb with its limits, amounts and scope: use a new one"
-        )
-    if outcome.fallbacks:
-        return _degraded(plan, charge, outcome)
-    if not outcome.lines:
-        return _uncounted(plan, outcome, via)
-    if len(plan.limits) == 1 and outcome.status is not Status.REPLAYED:
-        return _whole([_counted_alone(plan.limits[0], charge, outcome, via)])
-    lines = dict(zip((part.limit.name for part in charge.parts), outcome.lines, strict=True))
-    sizes = dict(zip((part.limit.name for part in charge.parts), outcome.sizes, strict=False))
-    return _whole([_counted(limit_plan, charge, outcome, via, lines, sizes) for limit_plan in plan.limits])
-
-
-def decision_builder(plan: Plan) -> Callable[[Outcome, str], Decision]:
-    """Return the function that turns a store's outcome into the decision about *plan*."""
-    limit_plan = plan.limits[0]
-    if len(plan.limits) > 1 or not isinstance(limit_plan.part.limit, Rate) or not isinstance(plan.order, Charge):
-        return lambda outcome, via: decision_from_outcome(plan, outcome, via)
-    return _OneRate(plan, limit_plan, plan.order)
-
-
-class _OneRate:
-    """
-    The decisions of charges of one rate, with a short path for common outcomes.
+    Makes the decisions about charges of the same units of one account.
 
     One object holds all it needs: after other accounts' calls its memory is no longer in the processor's cache.
+
+    Args:
+        limits: The plan of each limit, in the caller's order.
+        parts: The parts of the charge.
     """
 
-    __slots__ = ("_cost", "_facts", "_is_limited", "_operation", "_part", "_plan", "_refused", "_scope")
+    __slots__ = ("_limits", "_only", "_parts", "_states")
 
-    def __init__(self, plan: Plan, limit_plan: LimitPlan, order: Charge) -> None:
-        self._plan = plan
-        self._facts, self._cost, self._part = limit_plan.facts, limit_plan.cost, limit_plan.part
-        self._operation, self._scope = order.operation, order.scope
-        self._is_limited = bool(limit_plan.facts.size) and limit_plan.facts.size is not UNLIMITED
-        self._refused = _reason(limit_plan.facts, _NO_FIT, limit_plan.cost)
+    def __init__(self, limits: tuple[LimitPlan, ...], parts: tuple[Part, ...]) -> None:
+        places = {part.limit.name: at for at, part in enumerate(parts)}
+        self._limits, self._parts = limits, parts
+        self._states = tuple(
+            _state_of(each, places[each.facts.feature]) if each.facts.feature in places else _static(each)
+            for each in limits
+        )  # fmt: skip
+        first = self._states[0]
+        self._only = first if len(limits) == 1 and isinstance(first, _PlannedLimit) and first.is_enforced else None
 
-    def __call__(self, outcome: Outcome, via: str) -> Decision:
+    def __call__(self, outcome: Outcome, via: str, operation: str | None = None, scope: str | None = None) -> Decision:
+        """
+        Return the decision that a store's outcome makes.
+
+        Args:
+            outcome: The outcome.
+            via: The path that answered, unless the outcome names it.
+            operation: The operation id of the charge.
+            scope: The scope of the charge.
+
+        Raises:
+            KeyReused: If the charge's key stands for another charge.
+        """
         status, now, lines, _, _, fallbacks, own = outcome
-        if status is _ADMITTED and self._is_limited and not fallbacks and lines[0].fits:
-            receipt = (via, now, self._cost, self._operation, self._part, self._scope, False, False)
-            return new_decision(True, _WITHIN_LIMIT, self._facts, _new_tuple(Receipt, receipt), lines[0], None)
-        if status is _NOT_ADMITTED and self._is_limited and not fallbacks:
-            receipt = (own or via, now, self._cost, self._operation, self._part, self._scope, False, False)
-            return new_decision(False, self._refused, self._facts, _new_tuple(Receipt, receipt), lines[0], None)
-        if fallbacks == _HERE and self._is_limited and (lines[0].fits or self._facts.limit.mode is not Mode.SHADOW):  # type: ignore[union-attr]
-            fits = lines[0].fits
-            here = ("local", now, self._cost, None, None, self._scope, True, False)
-            reason = _WITHIN_LIMIT if fits else self._refused
-            return new_decision(fits, reason, self._facts, _new_tuple(Receipt, here), lines[0], None)
-        return decision_from_outcome(self._plan, outcome, via)
+        if (status is not _ADMITTED and status is not _NOT_ADMITTED) or not lines:
+            return self._rare(outcome, via, operation, scope)
+        if self._only is not None and (not fallbacks or fallbacks == _HERE):
+            _, facts, cost, part, within, refused, _, _ = self._only
+            (line,) = lines
+            receipt: tuple[Any, ...] = (own or via, now, cost, operation, part, scope, False, False)
+            if fallbacks:
+                receipt = ("local", now, cost, None, None, scope, True, False)
+            fits = line[0]
+            return new_decision(fits, within if fits else refused, facts, _new_tuple(Receipt, receipt), line, None)
+        if fallbacks:
+            return self._degraded(outcome, operation, scope)
+        via = own or via
+        parts, least, share_of, found, refusing = [], 1, 1, None, []
+        for state in self._states:
+            if type(state) is Decision:  # known without the store
+                parts.append(state)
+                if found is None and state.allowed:
+                    found = fields_of(state)
+                continue
+            at, facts, cost, part, within, refused, capacity, is_enforced = state  # type: ignore[misc]
+            line = lines[at]
+            fits = line[0]
+            fields = (
+                fits, within if fits else refused, facts,
+                _new_tuple(Receipt, (via, now, cost, operation, part, scope, False, False)), line, None,
+            )  # fmt: skip
+            decision = new_decision(*fields)
+            parts.append(decision)
+            if not fits:
+                if is_enforced:
+                    refusing.append(decision)
+                continue
+            left, capacity = (max(0, capacity - line[1]), capacity) if capacity and line[1] is not None else (1, 1)
+            if found is None or left * share_of < least * capacity:
+                found, least, share_of = fields, left, capacity
+        if refusing:
+            return _with_parts(max(refusing, key=_wait), tuple(parts), allowed=False)
+        if found is None or len(parts) == 1:
+            return _whole(parts)
+        return new_decision(*found[:5], tuple(parts))
+
+    def _rare(self, outcome: Outcome, via: str, operation: str | None, scope: str | None) -> Decision:
+        """Return the decision about a charge that was made before, or not counted."""
+        status, via = outcome.status, outcome.via or via
+        if status is Status.UNKNOWN:
+            return without_store(self._limits)
+        if status is Status.REUSED:
+            raise KeyReused(
+                f"key {(operation or '')[2:]!r} of account {self._limits[0].facts.account!r} already stands for another"
+                " charge; a key names one verb with its limits, amounts and scope: use a new one"
+            )
+        if outcome.fallbacks:
+            return self._degraded(outcome, operation, scope)
+        if not outcome.lines:
+            return _uncounted(self._limits, outcome, via)
+        return _whole([
+            state if isinstance(state, Decision) else _replayed(state, outcome, via, operation, scope)
+            for state in self._states
+        ])  # fmt: skip
+
+    def _degraded(self, outcome: Outcome, operation: str | None, scope: str | None) -> Decision:
+        """Return the decision about a charge that was decided without the store."""
+        operation = operation if Fallback.JOURNAL in outcome.fallbacks else None
+        parts = [
+            state if isinstance(state, Decision) else _degraded_part(state, outcome, operation, scope)
+            for state in self._states
+        ]
+        whole = _whole(parts)
+        if whole.degraded or not whole.allowed:
+            return whole
+        return _with_parts(next(part for part in parts if part.degraded), tuple(parts), allowed=True)
 
 
 def refund_of(decision: Decision, *, rates: bool) -> Refund | None:
@@ -175,30 +231,25 @@ def _static(limit_plan: LimitPlan) -> Decision:
     return Decision(reason in _ALLOWING, reason, limit_plan.facts, Receipt("static", 0, limit_plan.cost))
 
 
-def _counted(
-    limit_plan: LimitPlan, charge: Charge, outcome: Outcome, via: str, lines: dict[str, Line], sizes: dict[str, Size]
-) -> Decision:
-    name = limit_plan.facts.feature
-    line = lines.get(name)
-    if line is None:
-        return _static(limit_plan)
-    replayed = outcome.status is Status.REPLAYED
-    facts = limit_plan.facts
-    if (
-        replayed and sizes[name] is not UNLIMITED
-    ):  # a charge from the journal has that size, and says nothing of the limit
-        facts = replace(facts, size=sizes[name])
-    receipt = Receipt(
-        via, outcome.now, limit_plan.cost, charge.operation, limit_plan.part, charge.scope, replayed=replayed
-    )
-    return Decision(line.fits, _reason(facts, line, limit_plan.cost), facts, receipt, line)
+def _state_of(limit_plan: LimitPlan, at: int) -> _PlannedLimit:
+    """Return what the decisions about the limit share whose part is at position *at*."""
+    facts, cost = limit_plan.facts, limit_plan.cost
+    size, limit = facts.size, facts.limit
+    assert limit is not None
+    capacity = 0 if size in (None, NOT_INCLUDED) else limit.capacity(size)
+    return _PlannedLimit(
+        at, facts, cost, limit_plan.part, _reason(facts, _FIT, cost), _reason(facts, _NO_FIT, cost),
+        capacity if isinstance(capacity, int) else 0, limit.mode is not Mode.SHADOW,
+    )  # fmt: skip
 
 
-def _counted_alone(limit_plan: LimitPlan, charge: Charge, outcome: Outcome, via: str) -> Decision:
-    """Return the decision about a charge of one limit, the common case."""
-    line = outcome.lines[0]
-    receipt = Receipt(via, outcome.now, limit_plan.cost, charge.operation, limit_plan.part, charge.scope)
-    return Decision(line.fits, _reason(limit_plan.facts, line, limit_plan.cost), limit_plan.facts, receipt, line)
+def _replayed(state: _PlannedLimit, outcome: Outcome, via: str, operation: str | None, scope: str | None) -> Decision:
+    """Return the decision about a part of a charge that was made before."""
+    facts, line, size = state.facts, outcome.lines[state.at], outcome.sizes[state.at]
+    if size is not UNLIMITED:  # a charge from the journal has that size, and says nothing of the limit
+        facts = replace(facts, size=size)
+    receipt = Receipt(via, outcome.now, state.cost, operation, state.part, scope, replayed=True)
+    return Decision(line.fits, _reason(facts, line, state.cost), facts, receipt, line)
 
 
 def _reason(facts: Facts, line: Line, cost: int) -> Reason:
@@ -211,34 +262,18 @@ def _reason(facts: Facts, line: Line, cost: int) -> Reason:
     return Reason.NEVER_FITS if cost > limit.capacity(size) else _REFUSED[type(limit)]
 
 
-def _degraded(plan: Plan, charge: Charge, outcome: Outcome) -> Decision:
-    """Return the decision about a charge that was decided without the store."""
-    found = {part.limit.name: at for at, part in enumerate(charge.parts)}
-    operation = charge.operation if Fallback.JOURNAL in outcome.fallbacks else None
-    parts = [
-        _static(limit_plan)
-        if limit_plan.facts.feature not in found
-        else _degraded_part(limit_plan, charge, outcome, operation, found[limit_plan.facts.feature])
-        for limit_plan in plan.limits
-    ]
-    whole = _whole(parts)
-    if whole.degraded or not whole.allowed:
-        return whole
-    return _with_parts(next(part for part in parts if part.degraded), tuple(parts), allowed=True)
-
-
-def _degraded_part(limit_plan: LimitPlan, charge: Charge, outcome: Outcome, operation: str | None, at: int) -> Decision:
-    facts, line, fallback = limit_plan.facts, outcome.lines[at], outcome.fallbacks[at]
+def _degraded_part(state: _PlannedLimit, outcome: Outcome, operation: str | None, scope: str | None) -> Decision:
+    facts, line, fallback = state.facts, outcome.lines[state.at], outcome.fallbacks[state.at]
     if fallback is Fallback.LOCAL:
-        reason = _reason(facts, line, limit_plan.cost)
+        reason = state.within if line.fits else state.refused
     elif fallback is Fallback.DENY:
         reason = Reason.STORE_UNAVAILABLE
     else:
         reason = Reason.UNLIMITED if facts.size is UNLIMITED else Reason.OUTAGE_ALLOWED
     in_journal = fallback is Fallback.JOURNAL
     receipt = Receipt(
-        "journal" if in_journal else "local", outcome.now, limit_plan.cost, operation,
-        limit_plan.part if in_journal else None, charge.scope,
+        "journal" if in_journal else "local", outcome.now, state.cost, operation,
+        state.part if in_journal else None, scope,
         degraded=True, replayed=outcome.status is Status.REPLAYED,
     )  # fmt: skip
     return Decision(line.fits, reason, facts, receipt, line)
@@ -252,14 +287,14 @@ def mode_of(decision: Decision) -> str:
     return OnOutage.LOCAL.value if counted else OnOutage.ALLOW.value
 
 
-def _uncounted(plan: Plan, outcome: Outcome, via: str) -> Decision:
+def _uncounted(limits: tuple[LimitPlan, ...], outcome: Outcome, via: str) -> Decision:
     """Return the decision about a charge that the store had no room to count."""
     allowed = outcome.status is Status.WAIVED
     reason = Reason.OUTAGE_ALLOWED if allowed else Reason.STORE_UNAVAILABLE
     line = Line(allowed, None, retry_at=None if allowed else outcome.now + RETRY_UNAVAILABLE)
     return _whole([
         Decision(allowed, reason, limit_plan.facts, Receipt(via, outcome.now, limit_plan.cost, degraded=True), line)
-        for limit_plan in plan.limits
+        for limit_plan in limits
     ])  # fmt: skip
 
 

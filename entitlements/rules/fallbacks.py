@@ -39,8 +39,6 @@ def share_of(size: int, processes: int) -> int:
 
 def fallbacks_of(order: Charge) -> tuple[Fallback, ...]:
     """Return the fallback of each part, if no part refuses the whole."""
-    if order.is_one_rate and order.meter is not None:
-        return _HERE
     return tuple([_fallback(part, order.verb) for part in order.parts])
 
 
@@ -116,7 +114,7 @@ def to_journal(order: Charge, outcome: Outcome) -> Charge | None:
     Quotas count in the period of *outcome*, also if the store replies in a later one.
     The operation id stays, so that a charge which had reached the store after all is recognised there.
     """
-    if order.is_one_rate or outcome.status is not Status.ADMITTED or order.verb is Verb.PEEK:
+    if outcome.status is not Status.ADMITTED or order.verb is Verb.PEEK:
         return None
     if all(isinstance(part.limit, Rate) for part in order.parts):
         return None

@@ -28,8 +28,6 @@ MAX_SWEPT_AT_ONCE = 1024
 MAX_SWEPT_RESERVATIONS = 64
 """Most lapsed reservations that one order ends of more open ones."""
 
-_new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
-
 
 @dataclass(slots=True)
 class Debit:
@@ -119,9 +117,6 @@ def charge(ledger: Ledger, scoped: Ledger, order: Charge, now: int) -> Outcome:
         order: The charge.
         now: The store's clock, in microseconds.
     """
-    if order.is_one_rate:
-        part = order.parts[0]
-        return charge_rate(scoped if part.limit.per else ledger, part, now)  # type: ignore[union-attr]
     if order.operation is not None:
         repeated = recall(ledger, order, now)
         if repeated.status is not Status.UNKNOWN:
@@ -254,17 +249,6 @@ def _take_rate(ledger: Ledger, part: Part, line: Line, now: int) -> Line:
     assert isinstance(rate, Rate)
     meter = ledger.rates[rate.meter_name] = meter_of(ledger.rates, rate)
     return meter.take(size, part.cost, now)
-
-
-def charge_rate(ledger: Ledger, part: Part, now: int) -> Outcome:
-    """Charge one rate and nothing else; such a charge has no record."""
-    rate, size, cost, _ = part
-    meter = meter_of(ledger.rates, rate)  # type: ignore[arg-type]
-    line = meter.try_take(size, cost, now)  # type: ignore[arg-type]
-    if line.fits:
-        ledger.rates[rate.meter_name] = meter  # type: ignore[union-attr]
-        return _new_tuple(Outcome, (Status.ADMITTED, now, (line,), 0, (), (), ""))
-    return Outcome(Status.ADMITTED if rate.mode is Mode.SHADOW else Status.REFUSED, now, (line,))
 
 
 def _period(ledger: Ledger, part: Part, now: int, made_at: int | None) -> QuotaPeriod:

@@ -9,8 +9,8 @@ and the store is not called. A charge with a caller's key is always looked up fi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from entitlements.errors import UnknownFeature
 from entitlements.model.charge import Charge, Part, Recall, Verb
@@ -19,7 +19,7 @@ from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Limit
 from entitlements.model.names import MAX_COUNT, check_count, check_id, shown
 from entitlements.model.reasons import Reason
 from entitlements.model.resolution import prepared_of, resolution_of
-from entitlements.model.sequence import is_sequence
+from entitlements.rules.decisions import DecisionBuilder
 from entitlements.rules.explain import facts
 from entitlements.rules.periods import month_ends
 
@@ -67,9 +67,9 @@ _OF_THE_ACCOUNT = (Reason.SUSPENDED, Reason.UNKNOWN_ACCOUNT)
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class PreparedCharge:
     """
-    The part of a plan that is the same for all charges of the same units.
+    A charge of certain units of one account, prepared once and made again and again.
 
     Args:
         limits: One plan per limit, in the caller's order.
@@ -77,8 +77,10 @@ class Draft:
         refused: The entitlements alone refuse the whole.
         counted: A part leaves a record in the store.
         per: The `per` of the limits that have one.
-        since: First instant at which the draft holds: period ends of quotas change.
+        since: First instant at which it holds: period ends of quotas change.
         until: First instant at which it no longer holds.
+        order: The charge that consumes the units, without a scope and an operation id; None if no store is needed.
+        decide: Makes the decision of the store's outcome, the path, the operation id and the scope.
     """
 
     limits: tuple[LimitPlan, ...]
@@ -88,10 +90,12 @@ class Draft:
     per: frozenset[str]
     since: int
     until: int
+    order: Charge | None
+    decide: DecisionBuilder = field(compare=False)
 
 
-DRAFTS = 8
-"""Most drafts kept of an account, one for each combination of limits and units."""
+MAX_PREPARED = 32
+"""Most prepared charges of an account, one for each combination of limits and units."""
 _FOREVER = 2**63
 
 
@@ -101,11 +105,11 @@ class Plan:
     The plan of one charge.
 
     Args:
-        limits: One plan per limit, in the caller's order.
+        prepared: What it shares with other charges.
         order: The order for the store: a charge, a lookup of its record, or None.
     """
 
-    limits: tuple[LimitPlan, ...]
+    prepared: PreparedCharge
     order: Charge | Recall | None
 
 
@@ -129,7 +133,7 @@ def plan(
         verb: The kind of charge.
         wanted: Units by limit.
         now: The application's time, in microseconds; quotas and allocations carry the period ends around it.
-        operation: A sequence number or another operation id, for a charge that needs one and has no key.
+        operation: Operation id for a charge that needs one and has no key.
         key: The caller's idempotency key.
         scope: The scope of limits with a `per`.
         ttl: For a reservation, microseconds until it lapses.
@@ -139,43 +143,53 @@ def plan(
         UnknownFeature: For a name that is no limit.
         ValueError: For a scope that is missing or has no use, or limits of two kinds of scope.
     """
-    draft = _draft(entitlements, wanted, now, keyed=key is not None)
-    if draft.per or scope is not None:
-        check_scope(draft.per, scope)
-    if not draft.parts or (draft.refused and key is None):
-        return Plan(draft.limits, None)
-    named = verb is not Verb.PEEK and (key is not None or draft.counted)
-    name = f"k:{key}" if key is not None else operation if is_sequence(operation) else f"o:{operation}"
+    prepared = prepare(entitlements, wanted, now, keyed=key is not None)
+    if prepared.per or scope is not None:
+        check_scope(prepared.per, scope)
+    if not prepared.parts or (prepared.refused and key is None):
+        return Plan(prepared, None)
+    named = verb is not Verb.PEEK and (key is not None or prepared.counted)
+    name = f"k:{key}" if key is not None else f"o:{operation}"
     charge = Charge(
-        entitlements.account, draft.parts, verb, scope, name if named else None, key is not None, ttl, holder
+        entitlements.account, prepared.parts, verb, scope, name if named else None, key is not None, ttl, holder
     )
-    return Plan(draft.limits, Recall(charge) if draft.refused else charge)
+    return Plan(prepared, Recall(charge) if prepared.refused else charge)
 
 
-def _draft(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *, keyed: bool) -> Draft:
-    """Return the draft for these units; it is kept until a period ends."""
-    drafts, which = prepared_of(entitlements).drafts, (keyed, *wanted.items())
-    draft: Draft | None = drafts.get(which)
-    if draft is None or not draft.since <= now < draft.until:
-        draft = _drafted(entitlements, wanted, now, keyed=keyed)
-        if len(drafts) >= DRAFTS:
-            drafts.clear()
-        drafts[which] = draft
-    return draft
+def prepare(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *, keyed: bool = False) -> PreparedCharge:
+    """Return the prepared charge of these units; it is kept until a period ends."""
+    kept, which = prepared_of(entitlements).charges, (keyed, *wanted.items())
+    found: PreparedCharge | None = kept.get(which)
+    if found is None or not found.since <= now < found.until:
+        found = _prepare(entitlements, wanted, now, keyed=keyed)
+        keep(kept, which, found)
+    return found
 
 
-def _drafted(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *, keyed: bool) -> Draft:
+def keep(kept: dict[Any, PreparedCharge], which: object, prepared: PreparedCharge) -> None:
+    """Keep a prepared charge under its units; a full dictionary is cleared."""
+    if len(kept) >= MAX_PREPARED:
+        kept.clear()
+    kept[which] = prepared
+
+
+def _prepare(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *, keyed: bool) -> PreparedCharge:
     limits = tuple(_limit_plan(entitlements, name, cost, now) for name, cost in wanted.items())
-    parts = sorted((each.part for each in limits if keyed or each.is_counted), key=lambda part: part.limit.name)
+    parts = tuple(
+        sorted((each.part for each in limits if keyed or each.is_counted), key=lambda part: part.limit.name)
+    )  # fmt: skip
     ends = next((each.part.ends for each in limits if each.part.ends is not None), None)
-    return Draft(
+    refused = any(each.refuses for each in limits)
+    return PreparedCharge(
         limits,
-        tuple(parts),
-        refused=any(each.refuses for each in limits),
+        parts,
+        refused,
         counted=any(not isinstance(part.limit, Rate) for part in parts),
         per=per_of([each.facts.limit for each in limits]),
         since=-_FOREVER if ends is None else ends[1],
         until=_FOREVER if ends is None else ends[2],
+        order=Charge(entitlements.account, parts) if parts and not refused else None,
+        decide=DecisionBuilder(limits, parts),
     )
 
 

@@ -20,6 +20,7 @@ from entitlements.model.charge import (
     Read,
     ReadHistory,
     ReadHolders,
+    Recall,
     Release,
     ResetRate,
     Settle,
@@ -33,7 +34,6 @@ from entitlements.model.names import check_count, check_id, shown
 from entitlements.model.resolution import prepared_of, resolution_of
 from entitlements.rules.decisions import (
     about_feature,
-    decision_builder,
     period_of,
     refund_of,
     total_set,
@@ -43,13 +43,16 @@ from entitlements.rules.decisions import (
 from entitlements.rules.explain import facts
 from entitlements.rules.planning import (
     Plan,
+    PreparedCharge,
     Wanted,
     charge_with_period_ends,
     check_scope,
+    keep,
     limit_named,
     part_of,
     per_of,
     plan,
+    prepare,
     wanted_units,
     with_period_ends,
 )
@@ -58,7 +61,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from entitlements.model.entitlements import Entitlements
-    from entitlements.model.facts import Facts
     from entitlements.model.usage import Period, Usage
 
 R = TypeVar("R")
@@ -80,7 +82,6 @@ class Step(Generic[R]):
         anchor: The account's anchor, for period ends that the store finds stale.
         verb: The verb's name if the result is a decision, for hooks.
         events: Makes the events of a result, other than decisions.
-        facts: The rate, if the step consumes one rate and nothing else.
         set_to: Makes of the store's answer the decision by which hooks see the thresholds that a new total crossed.
     """
 
@@ -89,7 +90,6 @@ class Step(Generic[R]):
     anchor: int | None = None
     verb: str = ""
     events: Callable[[R], Iterable[events.Event]] = _no_events
-    facts: Facts | None = None
     set_to: Callable[[Any], Decision] | None = None
 
 
@@ -115,23 +115,53 @@ def charge(
         check_id(key, "key")
     wanted = wanted_units(what, n)
     planned = plan(entitlements, verb, wanted, now, operation=operation, key=key, scope=scope, ttl=ttl)
-    step = _charging(entitlements, planned, verb)
-    plain = verb is Verb.CONSUME and key is None and scope is None and n == 1
-    if plain and isinstance(what, str) and _is_constant(planned):
-        if planned.order is not None:
-            step = replace(step, facts=planned.limits[0].facts)
-        prepared_of(entitlements).steps[what] = step
-    return step
+    return _charging(entitlements, planned, verb)
 
 
-def prepared(kept: dict[str, Step[Decision]], limit: Wanted, n: int) -> Step[Decision] | None:
-    """Return the kept step that consumes one unit of a rate, if there is one: it is the same at every call."""
-    return kept.get(limit) if type(n) is int and n == 1 and type(limit) is str else None
+def prepare_charge(entitlements: Entitlements, now: int, what: Wanted, n: int) -> PreparedCharge:
+    """Prepare the charge that consumes these units, and keep it for `prepared_charge`."""
+    prepared = prepare(entitlements, wanted_units(what, n), now)
+    which = _which(what, n)
+    if which is not None:
+        keep(prepared_of(entitlements).charges, which, prepared)
+    return prepared
 
 
-def _is_constant(planned: Plan) -> bool:
-    """Return True if a plan holds neither a time nor an operation id, as that of one rate does."""
-    return isinstance(planned.limits[0].facts.limit, Rate)
+def prepared_charge(kept: dict[Any, PreparedCharge], what: Wanted, n: int) -> PreparedCharge | None:
+    """Return the prepared charge of these units; None if there is none yet, or they may be invalid."""
+    if type(what) is str and type(n) is int and n == 1:
+        return kept.get(what)
+    try:
+        return kept.get(_which(what, n))
+    except TypeError:  # units that are no number
+        return None
+
+
+def _which(what: Wanted, n: int) -> object:
+    """Return the key of units, which differs for numbers of other types: True equals 1, and is no number of units."""
+    if type(n) is not int:
+        return None
+    if type(what) is str:
+        return what if n == 1 else (what, n)
+    if type(what) is dict and n == 1:
+        return (*what.items(), *map(type, what.values()))
+    return None
+
+
+def known_decision(prepared: PreparedCharge) -> Step[Decision]:
+    """Return the step to consume units of which the entitlements alone decide."""
+    return Step(None, lambda _, __: without_store(prepared.limits), verb=Verb.CONSUME.value)
+
+
+def scoped_charge(prepared: PreparedCharge, scope: str | None) -> Charge | None:
+    """
+    Return the charge that consumes units for a scope; None if no store is needed.
+
+    Raises:
+        ValueError: For a scope that is missing or has no use, or limits of two kinds of scope.
+    """
+    check_scope(prepared.per, scope)
+    return prepared.order and replace(prepared.order, scope=scope)
 
 
 def assign(entitlements: Entitlements, now: int, limit: str, holder: str, operation: str) -> Step[Decision]:
@@ -278,9 +308,15 @@ def reject_stale(answer: Answer) -> Answer:
 
 
 def _charging(entitlements: Entitlements, planned: Plan, verb: Verb) -> Step[Decision]:
-    if planned.order is None:
-        return Step(None, lambda _, __: without_store(planned), verb=verb.value)
-    return Step(planned.order, decision_builder(planned), resolution_of(entitlements).anchor, verb.value)
+    order, prepared = planned.order, planned.prepared
+    if order is None:
+        return Step(None, lambda _, __: without_store(prepared.limits), verb=verb.value)
+    charge = order.charge if isinstance(order, Recall) else order
+
+    def finish(outcome: Outcome, via: str) -> Decision:
+        return prepared.decide(outcome, via, charge.operation, charge.scope)
+
+    return Step(order, finish, resolution_of(entitlements).anchor, verb.value)
 
 
 def _as_is(answer: Any, _: str) -> Any:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from entitlements.ports import AsyncDispatcher, AsyncStore, Store
 from entitlements.stores.memory import AsyncMemoryStore, MemoryStore
+from entitlements.stores.sequence import Producer, RandomIds, SequencedStore, SettledNumbers
 from entitlements.stores.workers import check_processes, warn_if_divided
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from entitlements.model.events import Event
     from entitlements.ports import Clock
     from entitlements.stores.resilience.store import ResilientStore
+    from entitlements.stores.sequence import Numbering
 
 __all__ = ["AsyncMemoryStore", "MemoryStore"]
 
@@ -68,6 +70,13 @@ def open_async_store(store: str | Store | AsyncStore, clock: Clock) -> AsyncStor
         raise TypeError(f"{_kind(store)} {what}; AsyncEnforcer needs one with via, async execute and aclose")
     _check_given(store, clock)
     return store
+
+
+def operation_ids(store: Store | AsyncStore) -> Numbering:
+    """Return what gives the charges for a store their operation ids: numbers, if it recognises them."""
+    if isinstance(store, MemoryStore | AsyncMemoryStore):
+        return SettledNumbers()
+    return Producer() if isinstance(store, SequencedStore) else RandomIds()
 
 
 def guard_store(store: Store, tell: Callable[[Event], object], processes: int | None) -> Store:

@@ -22,6 +22,7 @@ from entitlements.rules import ledger as law
 from entitlements.rules.fallbacks import raise_meter
 from entitlements.rules.ledger import Ledger
 from entitlements.rules.orders import execute_order, scope_of
+from entitlements.rules.takes import take_if_fits, takes_of
 from entitlements.stores.orders import account_of
 
 if TYPE_CHECKING:
@@ -52,8 +53,6 @@ class MemoryStore:
     """
 
     via = "memory"
-    recognises_sequences = True
-    """No outcome is ever unknown here, so a charge with a sequence keeps no record."""
 
     def __init__(
         self, clock: Clock = system_clock, *, max_keys: int = 100_000, when_full: Literal["deny", "allow"] = "deny"
@@ -85,14 +84,13 @@ class MemoryStore:
         with self._lock:
             now = self._clock()
             if type(order) is Charge:
-                if order.is_one_rate and order.scope is None:
+                takes = order.derived.takes
+                if takes is None:
+                    takes = order.derived.takes = takes_of(order)
+                if takes and (order.operation is None or order.operation.startswith("s:")):  # without a record
                     found = self._rates.get(order.account) or self._counts.get(order.account)
-                    if found is not None:
-                        rate, size, cost, _ = order.parts[0]
-                        meter = found.rates.get(rate.meter_name)  # type: ignore[union-attr]
-                        if meter is not None and meter.rate is rate and (line := meter.try_take(size, cost, now))[0]:  # type: ignore[arg-type]
-                            return _new_tuple(Outcome, (_ADMITTED, now, (line,), 0, (), (), ""))
-                        return law.charge_rate(found, order.parts[0], now)  # a refusal has written nothing
+                    if found is not None and (lines := take_if_fits(found, takes, now)) is not None:
+                        return _new_tuple(Outcome, (_ADMITTED, now, lines, 0, (), (), ""))
                 return self._charge(order, now)
             return self._other(order, now)
 
@@ -201,8 +199,6 @@ class AsyncMemoryStore:
     Args:
         store: The store that counts.
     """
-
-    recognises_sequences = True
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store

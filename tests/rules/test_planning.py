@@ -1,4 +1,4 @@
-"""A plan from a cached draft equals one that is built from nothing."""
+"""A plan from a prepared charge equals one that is built from nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from entitlements.model.instants import DAY, MINUTE
 from entitlements.model.limits import Rate
 from entitlements.model.prepared import Prepared
 from entitlements.model.resolution import prepared_of, resolution_of
-from entitlements.rules.planning import DRAFTS, plan
+from entitlements.rules.planning import MAX_PREPARED, plan
 
 LIMITS = ("api", "leads", "mails", "seats")
 POLICY = Policy.parse({
@@ -40,8 +40,8 @@ asks = st.tuples(
 )
 
 
-def without_drafts(account):
-    """Return the entitlements with what is prepared for them, but for the drafts."""
+def without_charges(account):
+    """Return the entitlements with what is prepared for them, but for the charges."""
     prepared = Prepared()
     prepared.facts = prepared_of(account).facts
     return replace(account, _resolution=replace(resolution_of(account), prepared=prepared))
@@ -53,8 +53,8 @@ def test_a_plan_is_as_if_nothing_had_been_planned_before(anchor, now, asked):
     for move, wanted, key, verb in asked:
         now += move
         named = {"operation": "o", "key": key}
-        assert plan(without_drafts(account), verb, wanted, now, **named) == plan(account, verb, wanted, now, **named)
-        assert DRAFTS >= len(prepared_of(account).drafts)
+        assert plan(without_charges(account), verb, wanted, now, **named) == plan(account, verb, wanted, now, **named)
+        assert MAX_PREPARED >= len(prepared_of(account).charges)
 
 
 def test_what_a_charge_stands_for_does_not_hang_on_who_asked_first():

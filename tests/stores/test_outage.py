@@ -26,7 +26,7 @@ from entitlements.model import events
 from entitlements.model.answers import Outcome, Status
 from entitlements.model.charge import Charge, Part
 from entitlements.model.decision_fields import receipt_of
-from entitlements.rules.decisions import decision_from_outcome
+from entitlements.rules.decisions import DecisionBuilder
 from entitlements.stores.errors import Corrupt
 from entitlements.stores.orders import deadline_of
 from entitlements.stores.resilience.circuit_breaker import State
@@ -962,15 +962,17 @@ async def test_a_cancelled_trial_says_nothing_of_the_store_and_blocks_nobody():
 
 @pytest.mark.parametrize("limit", ["api", "burst", "shadow"])
 @pytest.mark.parametrize("processes", [1, 4])
-def test_the_short_way_of_one_rate_says_what_the_long_way_would(store, limit, processes):
+def test_the_short_way_of_one_limit_says_what_the_long_way_would(store, limit, processes):
     enforcer = Enforcer(POLICY, accounts={"acme": "one"}, store=store, expected_processes=processes)
     enforcer.consume("acme", limit)
-    step = enforcer._cache.by_id["acme"].steps[limit]
+    prepared = enforcer._cache.by_id["acme"].charges[limit]
+    decide_long = DecisionBuilder(prepared.limits, prepared.parts)
+    decide_long._only = None
     store.how = "refused"
     degraded = 0
     for _ in range(12):
-        outcome = enforcer._store.execute(step.order)
-        short, long = step.finish(outcome, "store"), decision_from_outcome(step.finish._plan, outcome, "store")
+        outcome = enforcer._store.execute(prepared.order)
+        short, long = prepared.decide(outcome, "store"), decide_long(outcome, "store")
         assert long.to_dict() == short.to_dict()
         assert receipt_of(long) == receipt_of(short)
         degraded += short.degraded

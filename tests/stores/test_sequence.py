@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import replace
+
 import pytest
 from histories import ACCOUNT, Clock
 from injected_time import with_injected_time
@@ -13,7 +16,7 @@ from entitlements.model.answers import Line, Status
 from entitlements.model.charge import Charge, Part, Read, Refund
 from entitlements.model.instants import MINUTE, SECOND
 from entitlements.model.limits import UNLIMITED, Allocation, Quota, Rate
-from entitlements.model.sequence import sequence_id, split_sequence
+from entitlements.model.sequence import sequence_id
 from entitlements.rules.periods import month_ends
 from entitlements.stores.errors import Late
 from entitlements.stores.redis import RedisStore
@@ -21,7 +24,7 @@ from entitlements.stores.redis.decoding import decoder_of
 from entitlements.stores.redis.encoding import encode_call
 from entitlements.stores.redis.keys import account_key
 from entitlements.stores.redis.scripts import make_script
-from entitlements.stores.sequence import _HEADER, Producer
+from entitlements.stores.sequence import _HEADER, Producer, header_of, hold, refresh, settle
 
 HERE, THERE = "a" * 16, "b" * 16
 LEADS, API, AGENTS = Quota("leads"), Rate("api", MINUTE), Allocation("agents")
@@ -43,7 +46,7 @@ class Wire:
         self.client.script_load(script.text)
         args = list(call.args)
         if header is not None:
-            args[1 if call.script.name == "charge" else -1] = header
+            args[-1] = header
         return decoder_of(order)(self.client.evalsha(script.sha, len(call.keys), *call.keys, *args, str(self.clock())))
 
     def charge(self, producer, number, *, floor=None, attempt=1, seen=None, size=2, cost=1):
@@ -285,7 +288,7 @@ def test_what_a_frozen_server_was_sent_counts_as_its_callers_were_told(valkey):
 
         assert ([True] * 3, False) == ([decision.allowed for decision in promised], refused.allowed)
         assert ([True] * 3, [False] * 3) == tuple([enforcer.refund(each) for each in promised] for _ in range(2))
-        assert ((2, 1), {}) == (used(), enforcer._producer._open)
+        assert ((2, 1), {}) == (used(), enforcer._numbers._open)
 
 
 def quietly(call):
@@ -299,45 +302,51 @@ def quietly(call):
 # --- The producer -------------------------------------------------------------------------------------------------
 
 
-def header_of(producer, operation):
+CHARGE, OTHER = (Charge(account, (Part(LEADS, 9, 1, ENDS),)) for account in (ACCOUNT, "other"))
+
+
+def next_header(charge):
     """Return number, floor, attempt and time of the next attempt."""
-    return _HEADER.unpack(producer.header(ACCOUNT, split_sequence(operation)[1]))[1:]
+    return _HEADER.unpack(header_of(charge))[1:]
 
 
 def test_the_floor_is_the_lowest_number_of_the_account_that_is_not_settled():
     producer = Producer()
-    first, second = producer.open(ACCOUNT), producer.open(ACCOUNT)
-    other = producer.open("other")
-    assert (2, 1) == header_of(producer, second)[:2]
-    producer.hold(ACCOUNT, first)  # by the journal
-    producer.close(ACCOUNT, first)
-    assert (2, 1) == header_of(producer, second)[:2]
-    producer.close(ACCOUNT, first)
-    assert (2, 2, 3) == header_of(producer, second)[:3]
-    assert 3 == _HEADER.unpack(producer.header("other", split_sequence(other)[1]))[2]
+    first, second, other = (producer.open(each) for each in (CHARGE, CHARGE, OTHER))
+    assert (2, 1) == next_header(second)[:2]
+    hold(first)  # by the journal
+    producer.close(first)
+    assert (2, 1) == next_header(second)[:2]
+    settle(first)
+    assert (2, 2, 3) == next_header(second)[:3]
+    assert (3, 3) == next_header(other)[:2]
 
 
 def test_attempts_keep_the_time_of_the_first_one():
     producer = Producer()
     producer.seen = 7
-    operation = producer.open(ACCOUNT)
+    charge = producer.open(CHARGE)
     producer.seen = 8
-    assert [(1, 7), (2, 7)] == [header_of(producer, operation)[2:] for _ in range(2)]
-    assert not producer.refresh(ACCOUNT, 1, 9)
+    assert [(1, 7), (2, 7)] == [next_header(each)[2:] for each in (charge, replace(charge, deadline=1))]
+    assert not refresh(charge, 9)
 
 
 def test_an_order_that_was_sent_once_and_came_late_is_sent_anew():
     producer = Producer()
     producer.seen = 7
-    operation = producer.open(ACCOUNT)
-    header_of(producer, operation)
-    assert producer.refresh(ACCOUNT, 1, 9)
-    assert (1, 9) == header_of(producer, operation)[2:]
+    charge = producer.open(CHARGE)
+    next_header(charge)
+    assert refresh(charge, 9)
+    assert (1, 9) == next_header(charge)[2:]
 
 
 def test_what_is_settled_leaves_nothing_in_the_process():
     producer = Producer()
     for number in range(100):
-        operation = producer.open(f"account {number}")
-        producer.close(f"account {number}", operation)
+        producer.close(producer.open(replace(CHARGE, account=f"account {number}")))
     assert {} == producer._open
+
+
+def test_a_charge_of_another_process_is_its_own_floor():
+    charge = pickle.loads(pickle.dumps(Producer().open(CHARGE)))  # noqa: S301 - our own bytes
+    assert (1, 1, 1) == next_header(charge)[:3]

@@ -43,6 +43,7 @@ _NO_ENDS = (0, 0, 0, 0)
 _CHARGE = Struct(">BBBq")
 _NUMBER = Struct(">q")
 _NO_DIGEST = bytes(16)
+_new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
 _TAKEN = Struct(">qq")
 _AMOUNT = Struct(">qB")
 
@@ -73,6 +74,7 @@ class Request(NamedTuple):
         decode: Decodes the reply, or raises `StoreError`.
         namespace: Prefix of the keys.
         loads: How often the script was loaded for it.
+        own: Arguments that follow, where this is what all charges of the same units share.
     """
 
     call: Call
@@ -81,32 +83,41 @@ class Request(NamedTuple):
     decode: Callable[[Any], Any]
     namespace: str = ""
     loads: int = 0
+    own: int = 0
 
 
 def encode_request(namespace: str, order: Order) -> Request:
-    """Return *order* encoded for keys that begin with *namespace*; a charge that is made again keeps its request."""
-    derived = order.derived if type(order) is Charge else None
-    if derived is None:
-        return _encode(order, namespace)
-    found: Request | None = derived.request
-    if found is None or found.namespace != namespace:
-        found = derived.request = _encode(order, namespace)
-    return found
+    """Return *order* encoded for keys that begin with *namespace*; charges of the same units share most of it."""
+    if type(order) is not Charge or (order.operation is not None and not is_sequence(order.operation)):
+        return _request(encode_call(order, namespace), order, namespace)  # nothing that other charges share
+    own, derived = () if order.operation is None else _own_args(order), order.derived
+    shared: Request | None = derived.request
+    if shared is None or shared[4] != namespace or shared[6] != len(own):
+        call = _shared_call(order, namespace)
+        shared = derived.request = _request(call, order, namespace, own=len(own))
+    if not own:
+        return shared
+    (script, keys, args), command, timeout, decode, _, _, _ = shared
+    for word in own:
+        command += b"$%d\r\n%b\r\n" % (len(word), word)
+    call = _new_tuple(Call, (script, keys, (*args, *own)))
+    return _new_tuple(Request, (call, command, timeout, decode, namespace, 0, 0))
 
 
-def pack_command(*words: bytes) -> bytes:
+def pack_command(*words: bytes, more: int = 0) -> bytes:
     """
-    Return a command in Redis's protocol: an array of bulk strings.
+    Return a command in Redis's protocol: an array of bulk strings, of which *more* follow.
 
     Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
     """
-    return b"*%d\r\n%b" % (len(words), b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]))
+    strings = b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
+    return b"*%d\r\n%b" % (len(words) + more, strings)
 
 
-def _encode(order: Order, namespace: str) -> Request:
-    call = encode_call(order, namespace)
-    command = pack_command(b"EVALSHA", call.script.sha, b"%d" % len(call.keys), *call.keys, *call.args)
-    return Request(call, command, _seconds(deadline_of(order)), decoder_of(order), namespace)
+def _request(call: Call, order: Order, namespace: str, *, own: int = 0) -> Request:
+    words = (b"EVALSHA", call.script.sha, b"%d" % len(call.keys), *call.keys, *call.args)
+    timeout = _seconds(deadline_of(order))
+    return Request(call, pack_command(*words, more=own), timeout, decoder_of(order), namespace, own=own)
 
 
 @lru_cache(maxsize=1024)
@@ -118,7 +129,8 @@ def _seconds(deadline: int) -> float:
 def encode_call(order: Order, namespace: str) -> Call:
     """Return the script call that carries out *order*."""
     if type(order) is Charge:
-        return _encode_charge(order, namespace)
+        shared = _shared_call(order, namespace)
+        return shared._replace(args=(*shared.args, *_own_args(order)))
     scope, args = _ARGS[type(order)](order)
     script = CHARGE if isinstance(order, Read | Recall) else COMMANDS
     return _make_call(script, namespace, account_of(order), scope, args)
@@ -129,24 +141,28 @@ def _make_call(script: Script, namespace: str, account: str, scope: str | None, 
     return Call(script, (key,) if scope is None else (key, scope_key(namespace, account, scope)), args)
 
 
-def _encode_charge(order: Charge, namespace: str) -> Call:
+def _own_args(order: Charge) -> tuple[bytes, ...]:
+    """Return the arguments of one charge alone, which follow those that it shares with others of the same units."""
+    return (header_of(order),) if is_sequence(order.operation) else ()
+
+
+def _shared_call(order: Charge, namespace: str) -> Call:
     if not _has_shape(order):
-        return encode_general(order, namespace)
+        return _make_call(CHARGE, namespace, order.account, order.scope, _charge_args(order, _VERBS[order.verb]))
     account, parts, scope = order.account, order.parts, order.scope
     scoped = [scope is not None and isinstance(part.limit, Rate) and part.limit.per is not None for part in parts]
-    args = [each for part in parts for each in (_field(part.limit), _encode_part(part))]
-    if order.operation is not None:
-        args.append(header_of(order))
+    args = tuple([each for part in parts for each in (_field(part.limit), _encode_part(part))])
     if all(scoped):  # the hash of the account takes no part
         key = scope_key(namespace, account, scope)  # type: ignore[arg-type]
-        return Call(shape_script(tuple((_kind(part.limit), False) for part in parts)), (key,), tuple(args))
+        return Call(shape_script(tuple((_kind(part.limit), False) for part in parts)), (key,), args)
     shape = tuple(zip([_kind(part.limit) for part in parts], scoped, strict=True))
-    return _make_call(shape_script(shape), namespace, account, scope if any(scoped) else None, tuple(args))
+    return _make_call(shape_script(shape), namespace, account, scope if any(scoped) else None, args)
 
 
 def encode_general(order: Charge, namespace: str) -> Call:
     """Return the call that carries out any charge, whatever its shape."""
-    return _make_call(CHARGE, namespace, order.account, order.scope, _charge_args(order, _VERBS[order.verb]))
+    args = _charge_args(order, _VERBS[order.verb])
+    return _make_call(CHARGE, namespace, order.account, order.scope, (*args, *_own_args(order)))
 
 
 def _has_shape(order: Charge) -> bool:
@@ -184,7 +200,7 @@ def _charge_args(order: Charge, verb: int) -> tuple[bytes, ...]:
         head += b"" if order.made_at is None else _NUMBER.pack(order.made_at)
     return (
         head,
-        header_of(order) if sequenced else (operation or "").encode(),
+        b"" if sequenced else (operation or "").encode(),
         (order.holder or "").encode(),
         *map(_encode_part, order.parts),
     )

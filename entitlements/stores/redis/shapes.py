@@ -50,9 +50,9 @@ end
 return pack('>Bi8I4B{format}', 1, now, 0, {count},
   {refused})
 until true
-local parts = {{ {parts} }}
-ARGV[2], ARGV[1], ARGV[3] = {sequence}, pack('>BBBi8', 2, {recognised}, {count}, 0), ''
-for at = 1, {count} do ARGV[3 + at] = parts[at] end
+local words = {{ {parts} }} -- as `read_charge` of ledger.lua reads them
+ARGV[1], ARGV[2], ARGV[3] = pack('>BBBi8', 2, {recognised}, {count}, 0), '', ''
+for at = 1, #words do ARGV[3 + at] = words[at] end
 end
 """
 
@@ -90,8 +90,7 @@ def _parts_of(shape: Shape) -> dict[str, object]:
         "taken": ",\n  ".join(_all(fragments, "taken")),
         "refuse": each(_all(fragments, "refuse")),
         "refused": ",\n  ".join(_all(fragments, "refused")),
-        "parts": ", ".join(f"ARGV[{2 * at}]" for at in range(1, count + 1)),
-        "sequence": f"ARGV[{2 * count + 1}]" if counted else "''",
+        "parts": ", ".join([f"ARGV[{2 * at}]" for at in range(1, count + 1)] + [f"ARGV[{2 * count + 1}]"] * counted),
         "recognised": 2 if counted else 0,
     }
 

@@ -9,7 +9,6 @@ from entitlements.model.charge import Charge, Recall, Refund, Settle
 from entitlements.model.instants import SECOND
 from entitlements.rules.fallbacks import (
     fallback_outcome,
-    fallbacks_of,
     mark_journalled,
     to_journal,
     undo_orders,
@@ -64,10 +63,10 @@ class FallbackDecisions:
         waiting = None if order.operation is None else self._journal.repeated(order)
         if waiting is not None:
             return waiting
-        now, fallbacks = self._local_limits.now(), fallbacks_of(order)
-        local, shared = self._local_limits.charge(order, fallbacks), self._local_limits.processes > 1
+        now, shared = self._local_limits.now(), self._local_limits.processes > 1
+        fallbacks, local = self._local_limits.charge(order)
         outcome = fallback_outcome(order, fallbacks, local, now, now + max(SECOND, pause), shared=shared)
-        if order.is_one_rate:  # rates are neither journalled nor undone
+        if order.operation is None:  # rates are neither journalled nor undone
             return outcome
         counted = to_journal(order, outcome)
         if counted is not None:

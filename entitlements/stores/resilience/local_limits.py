@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from entitlements.model.answers import Outcome
 from entitlements.model.charge import Charge, Part
 from entitlements.model.limits import Rate
-from entitlements.rules.fallbacks import local_charge
+from entitlements.rules.fallbacks import fallbacks_of, local_charge
 from entitlements.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from entitlements.model.answers import Fallback
+    from entitlements.model.answers import Fallback, Outcome
     from entitlements.model.charge import MeterKey, ResetRate
 
 MAX_SEEN = 50_000
@@ -62,13 +61,14 @@ class LocalLimits:
         self.clock_offset = at - now
         if len(self._recent) >= MAX_SEEN:
             self._previous, self._recent = self._recent, {}
-        if order.is_one_rate:
-            if order.meter is not None and lines and lines[0][1]:
-                self._recent[order.meter] = (lines[0][1], at)
-            return
-        for part, line in zip(order.parts, lines):  # noqa: B905 - some outcomes have no lines
-            if line.used and (meter := order.meter_of(part)):
-                self._recent[meter] = (line.used, at)
+        derived = order.derived
+        if derived.meters is None:
+            meters = [(place, order.meter_of(part)) for place, part in enumerate(order.parts)]
+            derived.meters = [(place, meter) for place, meter in meters if meter is not None]
+        if lines:
+            for place, meter in derived.meters:
+                if used := lines[place][1]:
+                    self._recent[meter] = (used, at)
 
     def reset(self, order: ResetRate) -> None:
         """Forget what is known here of a meter that was emptied."""
@@ -79,25 +79,18 @@ class LocalLimits:
         self._previous.pop(meter, None)
         self._meters.execute(order)
 
-    def charge(self, order: Charge, fallbacks: tuple[Fallback, ...]) -> Outcome | None:
-        """Return the outcome of the parts that are limited in this process; None if there are none."""
-        local = self._local(order, fallbacks)
+    def charge(self, order: Charge) -> tuple[tuple[Fallback, ...], Outcome | None]:
+        """Return the fallback of each part, and the outcome of those that are limited in this process, if any."""
+        derived = order.derived
+        if derived.local is None or derived.local[0] != self.processes:
+            fallbacks = fallbacks_of(order)
+            derived.local = (self.processes, fallbacks, local_charge(order, fallbacks, self.processes))
+        _, fallbacks, local = derived.local
         if local is None:
-            return None
+            return fallbacks, None
         for part in local.parts:
             self._resume(local, part)
-        outcome = self._meters.execute(local)
-        assert isinstance(outcome, Outcome)
-        return outcome
-
-    def _local(self, order: Charge, fallbacks: tuple[Fallback, ...]) -> Charge | None:
-        """Return the charge of what is limited here; one rate is charged again and again, so it carries its own."""
-        derived = order.derived
-        if derived is None:
-            return local_charge(order, fallbacks, self.processes)
-        if derived.local is None or derived.local[0] != self.processes:
-            derived.local = (self.processes, local_charge(order, fallbacks, self.processes))
-        return derived.local[1]  # type: ignore[no-any-return]
+        return fallbacks, self._meters.execute(local)  # type: ignore[return-value]  # of a charge
 
     def _resume(self, order: Charge, part: Part) -> None:
         meter = order.meter_of(part)

@@ -5,8 +5,8 @@ do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
 -- Read a charge from ARGV[at] on. First come verb, how it is recognised (1: by a key, 2: by its sequence), count of
--- all parts, ttl, fingerprint, and when it was made if that was without the store. Then come the id of the operation
--- or its sequence, the holder, and the parts.
+-- all parts, ttl, fingerprint, and when it was made if that was without the store. Then come the id of the operation,
+-- the holder, and the parts. What is the charge's own comes last: its sequence.
 function read_charge(at)
   local order, count, keyed = {}, 0, 0
   order.verb, keyed, count, order.ttl = unpack('>BBBi8', ARGV[at])
@@ -14,8 +14,9 @@ function read_charge(at)
   order.fingerprint = sub(ARGV[at], 12, 27)
   order.made_at = #ARGV[at] > 27 and unpack('>i8', ARGV[at], 28) or nil
   if keyed == 2 then
-    local sequence = { producer = sub(ARGV[at + 1], 1, 8) }
-    sequence.number, sequence.floor, sequence.attempt, sequence.seen = unpack('>i8i8Bi8', ARGV[at + 1], 9)
+    local text = ARGV[at + 3 + count]
+    local sequence = { producer = sub(text, 1, 8) }
+    sequence.number, sequence.floor, sequence.attempt, sequence.seen = unpack('>i8i8Bi8', text, 9)
     order.sequence = sequence
   elseif ARGV[at + 1] ~= '' then
     order.operation = ARGV[at + 1]
