@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from zoneinfo import ZoneInfo
 
 from entitlements import advice
-from entitlements.accounts import open_async_accounts
+from entitlements.accounts import AsyncCachedAccounts, open_async_accounts
 from entitlements.async_call import require_asyncio, verbs_as_calls
 from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.handles import AsyncBoundAccount
@@ -365,6 +365,8 @@ class AsyncEnforcer:
         if not isinstance(self._store, PartlyClosedStore):
             self._store, self._attends = PartlyClosedStore(self._store), True
         await self._store.aclose()
+        if isinstance(self._accounts, AsyncCachedAccounts):
+            await self._accounts.aclose()
 
     async def __aenter__(self) -> Self:
         """Return itself."""

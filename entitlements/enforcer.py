@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from zoneinfo import ZoneInfo
 
 from entitlements import advice
-from entitlements.accounts import open_accounts
+from entitlements.accounts import CachedAccounts, open_accounts
 from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.handles import BoundAccount
 from entitlements.hooks import PERCENTS, Hooks
@@ -75,8 +75,8 @@ class Enforcer:
 
     Args:
         policy: The policy in force.
-        accounts: `{id: tier | Account}`, a path to a CSV, anything with `find(id)`, or
-            None: then pass `Account` objects.
+        accounts: `{id: tier | Account}`, a path to a CSV, the URL of a database, anything with
+            `find(id)`, or None: then pass `Account` objects.
         store: `memory://`, or a store.
         clock: Returns the time in microseconds since 1970; the system's clock by default.
         hooks: Callables that take every event.
@@ -471,8 +471,10 @@ class Enforcer:
         self._clock = watching
 
     def close(self) -> None:
-        """Close the store's connections; a call of a verb raises `Closed` from then on."""
+        """Close the connections to the store, and to the database of a URL; a call of a verb raises `Closed` from then on."""
         self._store.close()
+        if isinstance(self._accounts, CachedAccounts):
+            self._accounts.close()
         if not isinstance(self._store, ClosedStore):
             self._store, self._outage, self._attends = ClosedStore(self._store), None, True
 

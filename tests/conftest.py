@@ -13,10 +13,10 @@ settings.register_profile("quick", parent=settings.get_profile("default"), max_e
 settings.register_profile("full", parent=settings.get_profile("default"), max_examples=2000)
 settings.load_profile("default")
 
-pytest_plugins = ["servers", "faultlab.report"]
+pytest_plugins = ["servers", "postgres", "faultlab.report"]
 
-OUTSIDE = ("benchmarks", "browser", "contests", "entitlements.cli", "faultlab", "httpx", "leads", "multiprocessing", "proxy",
-           "servers", "socket", "subprocess", "topologies", "webserver")  # fmt: skip
+OUTSIDE = ("benchmarks", "browser", "contests", "entitlements.cli", "faultlab", "httpx", "leads", "multiprocessing", "postgres",
+           "proxy", "servers", "socket", "subprocess", "topologies", "webserver")  # fmt: skip
 """Modules by which a test reaches a process, a server, a browser or a whole command."""
 IMPORT = re.compile(rf"^\s*(?:from|import) (?:{'|'.join(OUTSIDE)})\b", re.MULTILINE)
 CALLS = {"fork", "forked", "getfixturevalue"}

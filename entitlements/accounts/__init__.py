@@ -1,5 +1,5 @@
 """
-Sources of accounts: a mapping, a CSV file, or a source of your own.
+Sources of accounts: a mapping, a CSV file, a SQL database (`sql/`), or a source of your own.
 
 A source of your own is an object with one method, a blocking one for `Enforcer`:
 
@@ -28,7 +28,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from entitlements.accounts.cached import AsyncCachedAccounts, CachedAccounts
+from entitlements.accounts.cached import AsyncCachedAccounts, CachedAccounts, own_source
 from entitlements.accounts.csv.source import CsvAccounts
 from entitlements.accounts.loads import Loaded
 from entitlements.accounts.local import AsyncLocalAccounts, LocalAccounts
@@ -70,8 +70,8 @@ def open_accounts(
     Return the source for `Enforcer(accounts=...)`, with a cache where it needs one.
 
     Args:
-        accounts: `{id: tier | Account}`, a path to a CSV, anything with a blocking
-            `find(id)`, what this function returned before, or None.
+        accounts: `{id: tier | Account}`, a path to a CSV, the URL of a database, anything with a
+            blocking `find(id)`, what this function returned before, or None.
         policy: The policy in force, for sources that read differently under each.
         clock: The cache's clock, in monotonic microseconds.
         listener: Notified when a source behind a cache goes down, and when it recovers.
@@ -80,7 +80,7 @@ def open_accounts(
         TypeError: For an async source, and for anything else.
         AccountError: For a CSV that cannot be read.
     """
-    source = under_policy(_source(accounts, policy), policy)
+    source = under_policy(_source(accounts, policy, is_async=False), policy)
     if is_async(source):
         raise TypeError(f"accounts {accounts!r} has an async find; use AsyncEnforcer, or write a blocking one")
     if source is None or isinstance(source, LocalAccounts):
@@ -88,6 +88,8 @@ def open_accounts(
     if isinstance(source, StaticAccounts | CsvAccounts):
         return LocalAccounts(source)
     cached = source if isinstance(source, CachedAccounts) else CachedAccounts(source, clock=clock)
+    if is_database_url(accounts):
+        own_source(cached)
     if listener is not None:
         cached.listen(listener)
     return cached
@@ -101,7 +103,7 @@ def open_async_accounts(
     listener: Listener | None = None,
 ) -> AsyncCachedAccounts | AsyncLocalAccounts | None:
     """Return the source for `AsyncEnforcer(accounts=...)`; a source that may block runs in threads."""
-    source = under_policy(_source(accounts, policy), policy)
+    source = under_policy(_source(accounts, policy, is_async=True), policy)
     if source is None or isinstance(source, AsyncLocalAccounts):
         return source
     if isinstance(source, CachedAccounts | LocalAccounts):
@@ -110,15 +112,26 @@ def open_async_accounts(
         return AsyncLocalAccounts(source)
     source = source if is_async(source) else ThreadedAccounts(source)
     cached = source if isinstance(source, AsyncCachedAccounts) else AsyncCachedAccounts(source, clock=clock)
+    if is_database_url(accounts):
+        own_source(cached)
     if listener is not None:
         cached.listen(listener)
     return cached
 
 
-def _source(accounts: object, policy: PolicyData | None) -> Any:
-    """Return the source for a mapping or a path, or *accounts* itself if it is a source."""
+def is_database_url(accounts: object) -> bool:
+    """Return True for the URL of a database, which no path of a file is."""
+    return isinstance(accounts, str) and "://" in accounts
+
+
+def _source(accounts: object, policy: PolicyData | None, *, is_async: bool) -> Any:
+    """Return the source for a mapping, a path or a database URL, or *accounts* itself if it is a source."""
     if accounts is None:
         return None
+    if isinstance(accounts, str) and is_database_url(accounts):
+        from entitlements.accounts.sql import AsyncSqlAccounts, SqlAccounts
+
+        return (AsyncSqlAccounts if is_async else SqlAccounts)(accounts, policy=policy)
     if isinstance(accounts, str | os.PathLike):
         return CsvAccounts(accounts, policy=policy)
     if callable(getattr(accounts, "find", None)) and not isinstance(accounts, type | bytes | bytearray):
@@ -127,5 +140,5 @@ def _source(accounts: object, policy: PolicyData | None) -> Any:
         return StaticAccounts(accounts)
     raise TypeError(
         f"accounts {accounts!r} is a {type(accounts).__name__}; give {{id: tier or Account}}, the path of a CSV,"
-        " or an object with find(id)"
+        " the URL of a database, or an object with find(id)"
     )

@@ -35,6 +35,8 @@ _log = logging.getLogger("entitlements.accounts")
 class _Cache(Protocol):
     """A cache around a source, for threads or for event loops; it takes the functions below as its methods."""
 
+    _owns_source: bool
+    """True if the source was opened for this cache alone, and is closed with it."""
     _source: Any
     _entries: CacheEntries[Any]
 
@@ -114,6 +116,7 @@ class CachedAccounts:
     ) -> None:
         if is_async(source):
             raise TypeError(f"{source!r} is async; use AsyncCachedAccounts, in an AsyncEnforcer")
+        self._owns_source = False
         self._source = source
         self._entries: CacheEntries[Future[Loaded]] = CacheEntries(
             ttl=ttl,
@@ -157,6 +160,11 @@ class CachedAccounts:
                     raise
                 # The thread that was loading was interrupted: begin another load.
 
+    def close(self) -> None:
+        """Close the connections of a source that was opened for this cache; the next load opens others."""
+        if self._owns_source:
+            self._source.close_engine()  # type: ignore[attr-defined]
+
     def _carry_out(self, load: InFlightLoad[Future[Loaded]]) -> None:
         try:
             load.future.set_result(self._ask_source(load))
@@ -198,6 +206,7 @@ class AsyncCachedAccounts:
     ) -> None:
         if not is_async(source):
             raise TypeError(f"{source!r} blocks; wrap it: ThreadedAccounts(source)")
+        self._owns_source = False
         self._source = source
         self._timeout = load_within.total_seconds()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -234,6 +243,11 @@ class AsyncCachedAccounts:
             if not found.future.cancelled():
                 return found.future.result()
 
+    async def aclose(self) -> None:
+        """Close the connections that a source which was opened for this cache has on this loop."""
+        if self._owns_source:
+            await self._source.close_engine()  # type: ignore[attr-defined]
+
     def _begin(self, load: InFlightLoad[asyncio.Future[Loaded]], loop: asyncio.AbstractEventLoop) -> None:
         self._entries.drop_closed_loops()
         load.future.add_done_callback(_retrieve)
@@ -256,6 +270,11 @@ class AsyncCachedAccounts:
         except Exception as error:  # noqa: BLE001 - whatever a source raises, it has failed
             return _reported(self._entries.failed(load, error))
         return _reported(self._entries.succeeded(load, account))
+
+
+def own_source(cached: CachedAccounts | AsyncCachedAccounts) -> None:
+    """Let a cache close its source, which was opened for it alone."""
+    cached._owns_source = True  # noqa: SLF001 - defined above
 
 
 def _account(found: object, id: str, source: object) -> Account | None:

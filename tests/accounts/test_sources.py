@@ -221,7 +221,10 @@ def test_a_cache_for_threads_is_refused_under_an_event_loop():
 @pytest.mark.parametrize("value", [7, b"accounts.csv", ["acme"], lambda _: None, Blocking, object()])
 def test_anything_else_is_a_type_error_with_the_cure(open_any, value):
     """A class in place of its instance, a function in place of an object, bytes, a list."""
-    with pytest.raises(TypeError, match=r"give \{id: tier or Account\}, the path of a CSV, or an object with find"):
+    with pytest.raises(
+        TypeError,
+        match=r"give \{id: tier or Account\}, the path of a CSV, the URL of a database, or an object with find",
+    ):
         open_any(value)
 
 

@@ -207,6 +207,11 @@ class Rack:
         with self._watchdog.stdout as said:
             said.readline()
 
+    @property
+    def group(self):
+        """The process group of the servers."""
+        return self._watchdog.pid
+
     def start(self, kind, *lines, url="redis://127.0.0.1:{port}", listen=TCP, mode=(), environment=None):
         """Start another server of a *kind*, or of a binary, with *lines* in its configuration."""
         binary, written = binary_of(kind), (*listen, *lines)

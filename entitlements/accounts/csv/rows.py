@@ -125,7 +125,7 @@ class RowReader:
         if any(fault.severity is Severity.ERROR for fault in faults):
             return None
         try:
-            return Account(id, trial=_trial(fields), attributes=named, **fields)
+            return Account(id, trial=trial_of(fields), attributes=named, **fields)
         except InvalidValue as error:
             faults.append(RowFault.of("trial_ends", error))
         except AccountError as error:
@@ -199,7 +199,7 @@ CURES = frozenset({ONE_ROW, _ITS_ID, _ITS_TIER, _SEPARATORS, _EXTRA_CURE, TRIAL_
 """Cures that quote nothing of a row, and so may be logged."""
 
 
-def _trial(fields: dict[str, Any]) -> Trial | None:
+def trial_of(fields: dict[str, Any]) -> Trial | None:
     """Take the columns of a trial out of *fields*, and return the trial."""
     tier, starts, ends = (fields.pop(name, None) for name in ("trial_tier", "trial_starts", "trial_ends"))
     if ends is None and (tier or starts):
