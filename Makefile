@@ -39,7 +39,7 @@ help:
 	@echo 'make test       the test suite, in three minutes on two cores; its arguments for pytest:'
 	@echo '                make test ARGS="-k meters", make test ARGS="-n0 tests/rules/test_meters.py::test_name"'
 	@echo 'make quick      the tests without servers, processes and browsers, in twenty seconds'
-	@echo 'make coverage   how much of the package the tests run, line by line; fails below what it was'
+	@echo 'make coverage   make test, and how much of the package it runs, line by line; fails below what it was'
 	@echo 'make test-faults  every fault on every operation, on real servers; writes docs/faults.md; 20 minutes'
 	@echo 'make mutants    small changes in rules, resilience and Lua that tests must notice; a sample in 30 minutes'
 	@echo 'make test-full  the slow tests too, with many more examples for each property'
@@ -64,15 +64,9 @@ test: $(venv_stamp)
 quick: $(venv_stamp)
 	$(python) -m pytest --quick -n auto --dist worksteal -m 'not slow' $(ARGS)
 
-# Tracing doubles what tests compute, so a part of the suite is measured, with few examples of properties:
-# it leaves out programs, and the files that compare stores and servers at length.
-coverage: $(venv_stamp)
-	$(python) -m pytest -n auto --dist worksteal -m 'not slow' --hypothesis-profile=quick --cov $(UNTRACED) \
-	  $(ARGS) tests
-
-UNTRACED := --ignore=tests/project --ignore=tests/examples --ignore=tests/rules/test_any_window.py \
-  $(foreach name,compliance redis_equality redis_exactness redis_concurrency redis_failover hostile_memory \
-    outage_servers operating_redis servers,--ignore=tests/stores/test_$(name).py)
+# The tests that compute most are not traced: tests/conftest.py names them.
+coverage:
+	$(MAKE) test ARGS="--cov $(ARGS)"
 
 test-faults: $(venv_stamp)
 	$(python) -m pytest -n auto --dist worksteal -m faults --faults-table docs/faults.md $(ARGS) tests/faults

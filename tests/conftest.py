@@ -21,6 +21,13 @@ OUTSIDE = ("benchmarks", "browser", "contests", "entitlements.cli", "faultlab", 
 IMPORT = re.compile(rf"^\s*(?:from|import) (?:{'|'.join(OUTSIDE)})\b", re.MULTILINE)
 CALLS = {"fork", "forked", "getfixturevalue"}
 """Names by which a single test does so."""
+UNTRACED = re.compile(
+    r"tests/(?:project|examples|faults)/"
+    r"|tests/rules/test_any_window"
+    r"|tests/stores/test_(?:compliance|redis_equality|redis_exactness|redis_concurrency|redis_failover|hostile_memory"
+    r"|outage_servers|operating_redis|servers|shapes|sequence_model)\.py"
+)
+"""Tests of programs, and those that compare stores and servers at length: tracing doubles what they compute."""
 
 
 def pytest_addoption(parser):
@@ -42,7 +49,10 @@ def pytest_ignore_collect(collection_path: Path, config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Deselect the tests of `--quick` that start a server or a process by a fixture or a call."""
+    """Deselect the tests of `--quick` that start a server or a process by a fixture or a call; trace some tests only."""
+    for item in items:
+        if UNTRACED.search(item.nodeid):
+            item.add_marker("no_cover")
     if config.getoption("quick"):
         outside = [item for item in items if reaches_outside(item)]
         config.hook.pytest_deselected(items=outside)

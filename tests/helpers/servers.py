@@ -313,8 +313,13 @@ def rack():
 def patient_start_up(request, monkeypatch):
     """Leave a busy machine time for first connections, in the tests that start servers."""
     if "rack" in request.fixturenames:
-        for module in (deadlines, clients, cluster_pool, pipeline):
-            monkeypatch.setattr(module, "START_UP", 20.0)
+        set_start_up(monkeypatch, 20.0)
+
+
+def set_start_up(monkeypatch, seconds):
+    """Let first connections take so long in this test."""
+    for module in (deadlines, clients, cluster_pool, pipeline):
+        monkeypatch.setattr(module, "START_UP", seconds)
 
 
 @pytest.fixture

@@ -16,12 +16,13 @@ import redis
 import redis.asyncio
 from deadlines import LONG
 from redis.crc import key_slot
+from servers import set_start_up
 from topologies import SLOTS, wait_until
 
 from entitlements import StoreError
 from entitlements.model.answers import Status
 from entitlements.model.charge import Charge, Part, Read
-from entitlements.model.instants import HOUR
+from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Rate
 from entitlements.stores import open_async_store, open_store
 from entitlements.stores.errors import Broken, Corrupt, Rejected, Unreachable
@@ -71,9 +72,9 @@ def charged(url, order=CHARGE):
     return found
 
 
-def check_error(url, kind, *words):
+def check_error(url, kind, *words, order=CHARGE):
     """Check that both stores raise an error of this *kind* in these *words*."""
-    for error in charged(url):
+    for error in charged(url, order):
         assert isinstance(error, kind), error
         assert [word for word in words if word not in str(error)] == [], error
         assert "secret" not in str(error)
@@ -197,9 +198,11 @@ def test_a_stranger_who_speaks_no_redis_is_recognized():
         check_error(f"rediss://127.0.0.1:{port}", Unreachable, "does not speak TLS")
 
 
-def test_a_server_without_tls_is_told_from_one_that_is_not_there(valkey):
+def test_a_server_without_tls_is_told_from_one_that_is_not_there(valkey, monkeypatch):
+    set_start_up(monkeypatch, 4.0)
     url = valkey.url.replace("redis", "rediss")
-    check_error(url, Unreachable, "a server without TLS waits in silence", f"write {valkey.url}")
+    order = Charge("acme", (Part(Rate("api", HOUR, deadline=4 * SECOND), 100),))  # all of it is waited for, twice
+    check_error(url, Unreachable, "a server without TLS waits in silence", f"write {valkey.url}", order=order)
 
 
 def test_a_server_with_tls_is_told_from_one_that_is_not_there(tls_server):

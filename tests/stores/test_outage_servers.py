@@ -16,6 +16,7 @@ import httpx
 import pytest
 from contests import contest, outage_share
 from proxy import proxied
+from servers import set_start_up
 from topologies import wait_until
 from webserver import serving
 
@@ -35,12 +36,12 @@ from entitlements.testing import RecordingHook
 POLICY = Policy.parse({
     "policy": {"version": "7"},
     "limits": {
-        "api": {"kind": "rate", "deadline": "1 second"},
+        "api": {"kind": "rate", "deadline": "1 second"}, "patient": {"kind": "rate", "deadline": "3 seconds"},
         "leads": {"kind": "quota", "deadline": "1 second"},
         "exports": {"kind": "quota", "on_outage": "allow", "deadline": "1 second"},
     },
     "tiers": {"one": {"rank": 1, "limits": {
-        "api": "1000000 per hour", "leads": 100_000, "exports": 20,
+        "api": "1000000 per hour", "patient": "1000000 per hour", "leads": 100_000, "exports": 20,
     }}},
 })  # fmt: skip
 ACCOUNTS = {"acme": "one"}
@@ -264,7 +265,8 @@ def in_child(work):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_child_starts_with_an_empty_journal_free_locks_and_connections_of_its_own(valkey):
+def test_a_forked_child_starts_with_an_empty_journal_free_locks_and_connections_of_its_own(valkey, monkeypatch):
+    set_start_up(monkeypatch, 4.0)  # the child waits for all of it
     with Enforcer(POLICY, accounts=ACCOUNTS, store=valkey.url, expected_processes=1) as enforcer:
         enforcer.consume("acme", "leads")
         policy = enforcer._store._store.policy
@@ -320,11 +322,10 @@ async def test_a_stalled_event_loop_is_not_the_stores_failure(valkey):
         POLICY, accounts=ACCOUNTS, store=valkey.url, hooks=[hook], expected_processes=1
     ) as enforcer:
         await asyncio.gather(*(enforcer.consume("acme", "api") for _ in range(100)))
-        for _ in range(2):
-            calls = [asyncio.create_task(enforcer.consume("acme", "api")) for _ in range(100)]
-            await asyncio.sleep(0)
-            time.sleep(2.2)  # noqa: ASYNC251 - this is the stall, longer than twice the deadline
-            await asyncio.gather(*calls)
+        calls = [asyncio.create_task(enforcer.consume("acme", "patient")) for _ in range(100)]
+        await asyncio.sleep(0)
+        time.sleep(6.2)  # noqa: ASYNC251 - this is the stall, longer than twice the deadline
+        await asyncio.gather(*calls)
         assert [] == hook.of(events.BreakerChanged)
         assert not (await enforcer.consume("acme", "api")).degraded
 

@@ -495,9 +495,13 @@ FAULTS = {
 HARD = {
     "sliding: one too few buckets", "token bucket: a full bucket admits", "token bucket: the remainder of a drain is lost",
     "quota: refusals are not counted", "allocation: the last unit is refused", "refund: gives back twice",
-    "settle: a commit of less keeps all",
+    "settle: a commit of less keeps all", "settle: a commit of more than was reserved", "allocation: a holder counts twice",
+    "records: what holds none never expires", "records: what holds units still expires", "records: an allocation of several decides",
+    "records: a history expires early", "operations: any charge repeats any other", "operations: a record never expires",
+    "fixed: a limit is passed by one", "charge: not all or nothing", "sliding: the key expires too early",
+    "sliding: the key never expires",
 }  # fmt: skip
-"""Faults that only some hundred random histories find."""
+"""Faults that only many random histories find."""
 
 
 @pytest.mark.parametrize(

@@ -172,14 +172,13 @@ def full(policy):
         admin = bench.admin
         admin.config_set("maxmemory-policy", policy)
         admin.config_set("maxmemory", admin.info("memory")["used_memory"] + 100_000)
-        stored = 0
+        keys = [f"cache:{number}" for number in range(400)]
         with suppress(redis.exceptions.OutOfMemoryError):
-            for number in range(400):
-                admin.set(f"cache:{number}", "x" * 1000, ex=36_000)
-                stored += 1
+            for key in keys:
+                admin.set(key, "x" * 1000, ex=36_000)
         yield
         admin.config_set("maxmemory", 0)
-        admin.delete(*(f"cache:{number}" for number in range(stored)))
+        admin.delete(*keys)
 
     return enter
 
