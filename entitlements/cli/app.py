@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 
 from entitlements.cli.assign import assign
+from entitlements.cli.base.commands import base_commands
 from entitlements.cli.can import can
+from entitlements.cli.conversion import conversion
 from entitlements.cli.crm.commands import crm_commands
 from entitlements.cli.diff import diff
 from entitlements.cli.doctor.command import doctor
@@ -23,6 +25,8 @@ from entitlements.cli.schema import schema
 from entitlements.cli.services import services
 from entitlements.cli.sla import sla
 from entitlements.cli.tiers import tiers
+from entitlements.cli.trials import trials
+from entitlements.cli.uptime import uptime
 from entitlements.cli.usage import usage
 from entitlements.cli.validate import validate
 from entitlements.cli.value import value
@@ -40,7 +44,10 @@ COMMANDS = (
     review,
     services,
     sla,
+    uptime,
     health,
+    trials,
+    conversion,
     diff,
     doctor,
     schema,
@@ -78,6 +85,7 @@ def _app(*, is_styled: bool) -> typer.Typer:
     app.callback()(_root_options)
     for command in COMMANDS:
         app.command(epilog=epilog)(command)
+    app.add_typer(base_commands(epilog=epilog), name="base")
     app.add_typer(crm_commands(epilog=epilog), name="crm")
     return app
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from entitlements.crm.columns import Columns
-from entitlements.crm.dates import date_fault
 from entitlements.crm.directory import directory_problems
 from entitlements.crm.layout import Layout, Record
 from entitlements.crm.sums import combine_rows, summed_criteria
@@ -17,6 +16,7 @@ from entitlements.model.names import shown
 from entitlements.model.policy import PolicyData
 from entitlements.model.problem import Problem, Severity
 from entitlements.tiering.criterion_values import Misfit, read_attributes, read_value
+from entitlements.tiering.dates import date_fault
 from entitlements.tiering.segmentation import Segment, SegmentedAccount, measure_of, segment, summary
 
 Progress = Callable[[Iterable["Record"], int, str], Iterable["Record"]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from datetime import datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from enum import Enum
 from itertools import pairwise
@@ -51,7 +51,7 @@ def in_json(value: object) -> object:
     """
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, datetime):
+    if isinstance(value, date):
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, timedelta):
         seconds = value.total_seconds()

@@ -13,6 +13,7 @@ from entitlements.model.entitlements import Entitlements
 from entitlements.model.names import nearest, shown
 from entitlements.model.resolution import resolution_of
 from entitlements.tiering.criterion_values import attribute_name
+from entitlements.tiering.health_scales import SCALES, scale_fault, scale_faults
 from entitlements.tiering.numbers import check_number
 from entitlements.tiering.value_faults import (
     ValueFault,
@@ -28,6 +29,7 @@ __all__ = ["Component", "Health", "health"]
 _WEIGHTS = "health.weights."
 _MEASURES = "health.measures."
 _MOST = Decimal(100)
+_NUMBERS = frozenset({"health.trend-months", "health.risk.high-below", "health.risk.medium-below", "health.risk.fall"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +126,13 @@ def health_faults(values: Mapping[str, Any]) -> Iterator[ValueFault]:
     yield from faults
     if any(fault.is_error for fault in faults):
         return
+    yield from scale_faults(values)
     weights = _weights(values)
     if weights and not any(weights.values()):
         yield ValueFault(f"{_WEIGHTS}{next(iter(weights))}", "the weights are all 0: there is no score", "raise one")
     for key in values:
-        name = key.removeprefix(_MEASURES)
-        if name != key and name not in weights:
+        name = key.removeprefix(_MEASURES) if key.startswith(_MEASURES) else key.removeprefix(SCALES).partition(".")[0]
+        if key.startswith((_MEASURES, SCALES)) and name not in weights:
             yield unknown_key(key, name, weights, "the tier's health.weights")
 
 
@@ -152,9 +155,13 @@ def health_fault(key: str, value: object) -> Iterator[ValueFault]:
     elif key in {"health.weights", "health.measures"}:
         cure = f"write components below it, such as {{engagement: {'30' if key.endswith('weights') else '[Logins]'}}}"
         yield ValueFault(key, f"{shown(value)} names no component", cure)
+    elif key.startswith(SCALES):
+        yield from scale_fault(key, value)
+    elif key in _NUMBERS:
+        yield from number_fault(key, value, "50")
     elif key.startswith("health."):
         word = key.removeprefix("health.").partition(".")[0]
-        yield unknown_key(key, word, ("weights", "measures"), "the health score")
+        yield unknown_key(key, word, ("weights", "measures", "scales", "risk", "trend-months"), "the health score")
 
 
 def scores_in(entitlements: Entitlements, attributes: Mapping[str, object]) -> dict[str, object]:

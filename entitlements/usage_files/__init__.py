@@ -8,7 +8,7 @@ Begin with `reading.py` (`read_usage`). `columns` finds the limits and measures 
 from __future__ import annotations
 
 from entitlements.usage_files.columns import UsageColumns, choose_usage_columns
-from entitlements.usage_files.measured import measured_usage, measures_at
+from entitlements.usage_files.measured import last_active, measured_usage, measures_at
 from entitlements.usage_files.reading import UsageFile, UsageMonth, read_usage
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "UsageFile",
     "UsageMonth",
     "choose_usage_columns",
+    "last_active",
     "measured_usage",
     "measures_at",
     "read_usage",

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from calendar import monthrange
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.instants import to_datetime, to_instant
 from entitlements.model.limits import UNLIMITED, Allocation, LimitValue, Quota, Size
+from entitlements.model.policy import PolicyData
 from entitlements.model.resolution import resolution_of
 from entitlements.model.usage import Period, Usage
 from entitlements.rules.periods import month_ends
 from entitlements.tiering.triggers import MeasuredUsage
 from entitlements.usage_files.columns import UsagePart
-from entitlements.usage_files.reading import UsageMonth
+from entitlements.usage_files.reading import UsageFile, UsageMonth
 
 
 def measured_usage(entitlements: Entitlements, months: Sequence[UsageMonth], now: int) -> MeasuredUsage:
@@ -59,6 +61,29 @@ def measures_at(months: Sequence[UsageMonth], back: int = 0) -> Mapping[str, Dec
         if (newest.year - each.day.year) * 12 + newest.month - each.day.month >= back:
             return {name: value for (part, name), value in each.figures.items() if part is UsagePart.MEASURE}
     return {}
+
+
+def last_active(policy: PolicyData, file: UsageFile, today: date) -> Mapping[str, date | None]:
+    """
+    Return the last day on which an account may have used a quota; None for an account without any usage.
+
+    Args:
+        policy: The policy with the quotas.
+        file: The months of the accounts.
+        today: No day is later.
+    """
+    quotas = {name for name, limit in policy.limits.items() if isinstance(limit, Quota)}
+    return {id: _last_active(months, quotas, today) for id, months in file.months.items()}
+
+
+def _last_active(months: Sequence[UsageMonth], quotas: Collection[str], today: date) -> date | None:
+    for each in months:
+        if each.day <= today and any(
+            value > 0 for (part, name), value in each.figures.items() if part is UsagePart.USED and name in quotas
+        ):
+            last = monthrange(each.day.year, each.day.month)[1] if each.is_month else each.day.day
+            return min(today, each.day.replace(day=last))
+    return None
 
 
 def _span(month: UsageMonth, anchor: int | None) -> tuple[int, int]:

@@ -94,7 +94,7 @@ def read_usage(
     """
     headings, rows = _parquet(path) if is_parquet(path) else _csv(path)
     columns = choose_usage_columns(path, policy, headings, given, measures)
-    reader = _Reader(path, headings, columns)
+    reader = _UsageReader(path, headings, columns)
     for line, cells in rows:
         reader.read(line, cells)
     months = {
@@ -118,7 +118,7 @@ def _parquet(path: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     return headings, enumerate(rows, 1)
 
 
-class _Reader:
+class _UsageReader:
     """A reader of rows; it collects the months of each account, and the problems."""
 
     def __init__(self, file: str, headings: list[str], columns: UsageColumns) -> None:

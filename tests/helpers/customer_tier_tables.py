@@ -504,8 +504,35 @@ TRANSITIONS = {
     "transition.underused.months": (D(3), D(3), D(3), NO),
     "transition.underused.of": (D(3), D(3), D(3), NO),
 }
+
+
+def scale(zero: int, full: int) -> dict[str, D]:
+    """Return the scale of a measure: the figures that score 0 and 100."""
+    return {"zero": D(zero), "full": D(full)}
+
+
+EXAMPLES = {
+    "segment.service-budget": (D(250_000), D(200_000), D(120_000), D(12_000)),
+    "activities.abandonment-after": (NO, NO, NO, days(45)),
+    "health.trend-months": (D(3), D(3), D(3), NO),
+    "health.risk.high-below": (D(60), D(50), D(40), NO),
+    "health.risk.medium-below": (D(75), D(70), D(60), NO),
+    "health.risk.fall": (D(10), D(10), D(15), NO),
+    "health.scales.engagement.logins": (scale(0, 20), scale(0, 20), scale(0, 15), NO),
+    "health.scales.engagement.feature-usage": (scale(0, 80), scale(0, 80), scale(0, 70), NO),
+    "health.scales.success.kpi-achievement": (scale(0, 100), scale(0, 100), scale(0, 100), NO),
+    "health.scales.success.goal-attainment": (scale(0, 100), scale(0, 100), NO, NO),
+    "health.scales.satisfaction.csat": (scale(1, 5), scale(1, 5), scale(1, 5), NO),
+    "health.scales.satisfaction.nps": (scale(-100, 100), scale(-100, 100), scale(-100, 100), NO),
+    "health.scales.satisfaction.ticket-satisfaction": (scale(1, 5), NO, NO, NO),
+    "health.scales.financial.days-late": (scale(60, 0), scale(60, 0), scale(60, 0), NO),
+    "health.scales.financial.expansion": (scale(0, 20), NO, NO, NO),
+}
+"""Figures of ours, which the document does not give."""
+
 VALUES = (
-    SUMMARY
+    EXAMPLES
+    | SUMMARY
     | PROFILES
     | CUSTOMER_SUCCESS
     | SUPPORT

@@ -209,7 +209,7 @@ def test_every_command_in_backticks_has_a_help_page_with_its_options(capsys, mon
 
     def exists(_: Path, each: re.Match[str]) -> bool:
         words = each[1].split()
-        text = help_of(*words[:2] if words[0] == "crm" else words[:1])
+        text = help_of(*words[:2] if words[0] in {"base", "crm"} else words[:1])
         return text is not None and all(option in text for option in OPTION.findall(each[0]))
 
     assert [] == missing(COMMAND, exists, whole=True)

@@ -91,6 +91,11 @@ class CsvAccounts:
         row = self._sheet().rows.get(id)
         return None if row is None else row.account
 
+    def line(self, id: str, /) -> int:
+        """Return the line on which the row of an account begins; 0 if there is none."""
+        row = self._sheet().rows.get(id)
+        return 0 if row is None else row.line
+
     def ids(self) -> tuple[str, ...]:
         """Return the id of every account, in the order of the file."""
         return tuple(self._sheet().rows)

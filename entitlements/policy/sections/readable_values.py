@@ -88,7 +88,7 @@ _BELOW = {
 """An example of a key below each node that is read by its keys alone."""
 
 _READ_BELOW = re.compile(
-    r"guarantee$|credits|weights|measures|clock\.|[^.]+\.(response|resolution)|notice$|downgrade-to$"
+    r"guarantee$|credits|weights|measures|scales|clock\.|[^.]+\.(response|resolution)|notice$|downgrade-to$"
 )
 """The begin of keys below a node that the library reads."""
 
