@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     Cancel = Callable[[str], Coroutine[Any, Any, None]]
 
 R = TypeVar("R")
+MAX_READS = 250
+"""Most accounts whose usage is asked for at once."""
 
 _STALE = Status.STALE
 
@@ -278,6 +280,20 @@ class AsyncEnforcer:
     async def usage(self, account: str | Account, *, scope: str | None = None) -> dict[str, Usage]:
         """Return the usage of every limit of the account; with a scope, of the scope's limits as well; see `Enforcer.usage`."""
         return await self._run(steps.usage(await self._known(account), self._clock(), scope))
+
+    async def usage_of(
+        self, accounts: Iterable[str | Account], *, scope: str | None = None
+    ) -> dict[str, dict[str, Usage]]:
+        """Return the usage of many accounts by id, in few round trips; see `Enforcer.usage_of`."""
+        asked = {account_id(each): each for each in accounts}
+        ids = list(asked)
+        usages: dict[str, dict[str, Usage]] = {}
+        for at in range(0, len(ids), MAX_READS):
+            chunk = ids[at : at + MAX_READS]
+            known = await asyncio.gather(*(self._known(asked[id]) for id in chunk))
+            found = await asyncio.gather(*(self._run(steps.usage(each, self._clock(), scope)) for each in known))
+            usages.update(zip(chunk, found, strict=True))
+        return usages
 
     async def history(self, account: str | Account, limit: str) -> tuple[Period, ...]:
         """Return a quota's periods, newest first, the running one included, 13 at most; see `Enforcer.history`."""

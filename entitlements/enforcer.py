@@ -17,6 +17,7 @@ from entitlements.accounts import CachedAccounts, open_accounts
 from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.handles import BoundAccount
 from entitlements.hooks import PERCENTS, Hooks
+from entitlements.model.account import Account
 from entitlements.model.answers import Outcome, Status
 from entitlements.model.charge import Verb
 from entitlements.model.decision_fields import receipt_of
@@ -40,6 +41,7 @@ from entitlements.resolved_cache import (
 )
 from entitlements.rules import reservations, steps
 from entitlements.stores import guard_store, open_store, operation_ids, resilient_store
+from entitlements.stores.batch import execute_many
 from entitlements.stores.closed import ClosedStore
 from entitlements.tiering.sla import ServiceLevel, service_level
 from entitlements.tiering.uptime import Uptime, uptime
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
     from os import PathLike
     from types import TracebackType
 
-    from entitlements.model.account import Account
     from entitlements.model.charge import Charge
     from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
@@ -366,6 +367,27 @@ class Enforcer:
     def usage(self, account: str | Account, *, scope: str | None = None) -> dict[str, Usage]:
         """Return the usage of every limit of the account; with a scope, of the scope's limits as well."""
         return self._run(steps.usage(self._known(account), self._clock(), scope))
+
+    def usage_of(self, accounts: Iterable[str | Account], *, scope: str | None = None) -> dict[str, dict[str, Usage]]:
+        """
+        Return the usage of many accounts by id, in few round trips.
+
+        Args:
+            accounts: Ids, or `Account` objects.
+            scope: As for `usage`.
+
+        Raises:
+            UnknownAccount: As `usage`, for any of them.
+        """
+        asked = list(accounts)
+        if isinstance(self._accounts, CachedAccounts):
+            self._accounts.load_many([account_id(each) for each in asked if not isinstance(each, Account)])
+        read = {account_id(each): steps.usage(self._known(each), self._clock(), scope) for each in asked}
+        answers = execute_many(self._store, [step.order for step in read.values() if step.order is not None])
+        return {
+            id: self._run(step) if steps.is_stale(answer) else step.finish(answer, self._via)
+            for (id, step), answer in zip(read.items(), answers, strict=True)
+        }
 
     def history(self, account: str | Account, limit: str) -> tuple[Period, ...]:
         """Return a quota's periods, newest first, the running one included, 13 at most."""

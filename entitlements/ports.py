@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Sequence
 
     from entitlements.model.account import Account
     from entitlements.model.answers import Answer, Outcome
@@ -66,6 +66,15 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Close connections; counters stay."""
+        ...
+
+
+@runtime_checkable
+class BatchStore(Protocol):
+    """A `Store` that reads many records in few round trips, if it has `execute_many` as well."""
+
+    def execute_many(self, orders: Sequence[Order], /) -> Sequence[Answer]:
+        """Carry out orders that only read; return their answers in the same order; raises what `execute` raises."""
         ...
 
 

@@ -10,6 +10,7 @@ import asyncio
 import inspect
 import logging
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -22,7 +23,7 @@ from entitlements.accounts.when_down import RAISE
 from entitlements.clock import monotonic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from entitlements.accounts.when_down import Listener
     from entitlements.model.account import Account
@@ -159,6 +160,28 @@ class CachedAccounts:
                 if not found.future.cancelled():
                     raise
                 # The thread that was loading was interrupted: begin another load.
+
+    def load_many(self, ids: Sequence[str]) -> None:
+        """
+        Load accounts, together where the source has `find_many(ids)`; what fails is left to `load`.
+
+        A load that another thread has begun is not waited for.
+        """
+        find_many = getattr(self._source, "find_many", None)
+        missed = [id for id in dict.fromkeys(ids) if self._entries.fresh(id) is None]
+        if not callable(find_many) or len(missed) < 2:
+            return
+        asked = [self._entries.fresh_or_load(id, None, Future) for id in missed]
+        loads = [load for load, must_load in asked if must_load and isinstance(load, InFlightLoad)]
+        try:
+            with suppress(Exception):  # the loads end without an answer, and each caller begins its own
+                found = find_many([load.id for load in loads])
+                for load in loads:
+                    account = _account(found.get(load.id), load.id, self._source)
+                    load.future.set_result(_reported(self._entries.succeeded(load, account)))
+        finally:
+            for load in loads:
+                self._end(load)
 
     def close(self) -> None:
         """Close the connections of a source that was opened for this cache; the next load opens others."""

@@ -26,9 +26,10 @@ from entitlements.model.answers import Line, Outcome, Status
 from entitlements.model.charge import Charge, Read, ReadHistory, ReadHolders, Recall, Verb
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import Mode, Rate
+from entitlements.stores.batch import execute_many
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from entitlements.model.answers import Answer
     from entitlements.model.charge import Order, Part
@@ -188,6 +189,10 @@ class DenyCache:
         if type(answer) is Outcome and answer[0] is _REFUSED:
             denials.record(order, answer, sent)
         return answer
+
+    def execute_many(self, orders: Sequence[Order], /) -> Sequence[Answer]:
+        """Carry out orders that only read."""
+        return execute_many(self._store, orders)
 
     def _other(self, order: Order) -> Answer:
         """Carry out an order that is not a charge."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -64,6 +64,10 @@ class ClusterPool:
             self._slots.release()
         self._slots.answered_at = monotonic()
         return reply
+
+    def read(self, requests: Sequence[Request]) -> list[Any]:
+        """Send requests that only read, and return the replies; each goes to the node of its key."""
+        return [self.execute(request) for request in requests]
 
     def close(self) -> None:
         """Close every connection."""

@@ -77,6 +77,23 @@ class Connection:
                 return reply
             self._limit_wait(deadline)
 
+    def pipeline(self, commands: bytes, most: int, deadline: float) -> list[Any]:
+        """Send commands at once and return their replies; raises what `execute` raises."""
+        self._limit_wait(deadline)
+        self._socket.sendall(commands)
+        found: list[Any] = []
+        while len(found) < most:
+            reply = self._replies.gets()
+            if reply is INCOMPLETE:
+                self._limit_wait(deadline)
+                data = self._socket.recv(65_536)
+                if not data:
+                    raise ConnectionError("the server hung up")
+                self._replies.feed(data)
+            elif type(reply) is not PUSH:
+                found.append(reply)
+        return found
+
     def close(self) -> None:
         """Close the connection."""
         self.redis_connection.disconnect()

@@ -28,6 +28,8 @@ from entitlements.stores.redis.slots import Slots
 from entitlements.stores.redis.timed_connections import call_deadline, resolve_host
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from entitlements.stores.redis.encoding import Request
     from entitlements.stores.redis.url import Target
 
@@ -137,6 +139,32 @@ class ConnectionPool:
                 self._addresses = ()
             raise map_error(reply, self._shown) from reply
         return reply
+
+    def read(self, requests: Sequence[Request]) -> list[Any]:
+        """Send requests that only read in one round trip, and return the replies."""
+        if len(requests) == 1 or not self._is_connected:
+            return [self.execute(requests[0]), *(self.read(requests[1:]) if requests[1:] else ())]
+        timeout, replies = requests[0].timeout, []
+        connection, deadline = acquire_slot(self._slots, timeout, monotonic(), self._shown)
+        kept = None
+        try:
+            if connection is None or not connection.is_usable():
+                connection = self._open(connection, deadline)
+            replies = connection.pipeline(b"".join(request.command for request in requests), len(requests), deadline)
+            kept = connection
+        except ERRORS as error:
+            raise map_error(error, self._shown) from error
+        finally:
+            try:
+                if kept is None and connection is not None:
+                    connection.close()
+            finally:
+                self._slots.release(kept)
+        # What a server refuses for itself (a script that it lacks, a move) is sent again as a call of its own.
+        return [
+            self.execute(request) if isinstance(reply, Exception) else reply
+            for request, reply in zip(requests, replies, strict=True)
+        ]
 
     def close(self) -> None:
         """Close every connection that is not in use."""

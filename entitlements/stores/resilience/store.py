@@ -20,6 +20,7 @@ from entitlements.errors import StoreError
 from entitlements.model.answers import Outcome
 from entitlements.model.instants import SECOND
 from entitlements.ports import AsyncTransport
+from entitlements.stores.batch import execute_many
 from entitlements.stores.errors import Overloaded
 from entitlements.stores.resilience.attempts import CourseRun, FirstAttempt
 from entitlements.stores.resilience.local_limits import LocalLimits
@@ -31,7 +32,7 @@ from entitlements.stores.workers import processes_of
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from entitlements.model.answers import Answer
     from entitlements.model.charge import Charge, Order
@@ -91,6 +92,26 @@ class ResilientStore:
             policy.succeeded(order, answer, permit, policy.clock())
             return answer
         return self._run(course)
+
+    def execute_many(self, orders: Sequence[Order], /) -> Sequence[Answer]:
+        """
+        Carry out orders that only read.
+
+        Raises:
+            StoreError: If the store does not answer.
+        """
+        policy = self.policy
+        permit = policy.fast_permit(orders[0]) if orders else None
+        if permit is None:
+            return [self.execute(order) for order in orders]
+        began = policy.clock()
+        try:
+            answers = execute_many(self._store, orders)
+        except StoreError as error:
+            course = policy.recover(orders[0], error, permit, began)
+            return [self._run(course), *map(self.execute, orders[1:])]
+        policy.succeeded(orders[0], answers[0], permit, policy.clock())
+        return answers
 
     def _warn_once(self) -> None:
         """Warn that a call blocks an event loop, the first time."""
