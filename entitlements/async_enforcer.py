@@ -204,7 +204,7 @@ class AsyncEnforcer:
     async def _consume_counted(self, prepared: PreparedCharge, order: Charge, entitlements: Entitlements) -> Decision:
         """Consume units of quotas or allocations, under an operation id."""
         numbers = self._numbers
-        order = numbers.open(order)
+        order, operation = numbers.open(order)
         try:
             answer: Any = self._store.try_now(order)
             if answer is None:
@@ -214,7 +214,7 @@ class AsyncEnforcer:
                 answer = steps.reject_stale(await self._execute(again))
             if not answer[5]:
                 numbers.seen = answer[1]
-            decision = prepared.decide(answer, self._via, order.operation, order.scope)
+            decision = prepared.decide(answer, self._via, operation, order.scope)
         finally:
             numbers.close(order)
         return self._decided(decision, answer)

@@ -248,7 +248,7 @@ class Enforcer:
     def _consume_counted(self, prepared: PreparedCharge, order: Charge, entitlements: Entitlements) -> Decision:
         """Consume units of quotas or allocations, under an operation id."""
         numbers = self._numbers
-        order = numbers.open(order)
+        order, operation = numbers.open(order)
         try:
             answer: Any = self._store.execute(order)
             if answer[0] is _STALE:
@@ -256,7 +256,7 @@ class Enforcer:
                 answer = steps.reject_stale(self._store.execute(again))
             if not answer[5]:
                 numbers.seen = answer[1]
-            decision = prepared.decide(answer, self._via, order.operation, order.scope)
+            decision = prepared.decide(answer, self._via, operation, order.scope)
         finally:
             numbers.close(order)
         if self._hooks.enabled:

@@ -120,29 +120,29 @@ class DecisionBuilder:
             if type(state) is Decision:  # known without the store
                 parts.append(state)
                 if found is None and state.allowed:
-                    found = fields_of(state)
+                    found = state
                 continue
             at, facts, cost, part, within, refused, capacity, is_enforced = state  # type: ignore[misc]
             line = lines[at]
             fits = line[0]
-            fields = (
-                fits, within if fits else refused, facts,
-                _new_tuple(Receipt, (via, now, cost, operation, part, scope, False, False)), line, None,
-            )  # fmt: skip
-            decision = new_decision(*fields)
+            receipt = _new_tuple(Receipt, (via, now, cost, operation, part, scope, False, False))
+            decision = new_decision(fits, within if fits else refused, facts, receipt, line, None)
             parts.append(decision)
-            if not fits:
-                if is_enforced:
-                    refusing.append(decision)
-                continue
-            left, capacity = (max(0, capacity - line[1]), capacity) if capacity and line[1] is not None else (1, 1)
-            if found is None or left * share_of < least * capacity:
-                found, least, share_of = fields, left, capacity
+            if fits:
+                used = line[1]
+                if used is None or not capacity:
+                    left = capacity = 1
+                else:
+                    left = capacity - used if used < capacity else 0
+                if found is None or left * share_of < least * capacity:
+                    found, least, share_of = decision, left, capacity
+            elif is_enforced:
+                refusing.append(decision)
         if refusing:
             return _with_parts(max(refusing, key=_wait), tuple(parts), allowed=False)
         if found is None or len(parts) == 1:
             return _whole(parts)
-        return new_decision(*found[:5], tuple(parts))
+        return _with_parts(found, tuple(parts), allowed=True)
 
     def _rare(self, outcome: Outcome, via: str, operation: str | None, scope: str | None) -> Decision:
         """Return the decision about a charge that was made before, or not counted."""
@@ -312,7 +312,7 @@ def _with_parts(decision: Decision, parts: tuple[Decision, ...], *, allowed: boo
     """Return *decision* as the one about all *parts*; a shadow part that refuses alone still allows."""
     was_allowed, reason, facts, receipt, line, _ = fields_of(decision)
     if allowed == was_allowed:
-        return Decision(allowed, reason, facts, receipt, line, parts)
+        return new_decision(allowed, reason, facts, receipt, line, parts)
     line = line and line._replace(fits=True, retry_at=None)
     return Decision(allowed, Reason.WITHIN_LIMIT, facts, receipt, line, parts)
 

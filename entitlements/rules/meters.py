@@ -110,16 +110,24 @@ class Sliding:
     total: int = 0
     counts: list[int] = field(default_factory=lambda: [0] * RING)
     rate: Rate | None = field(default=None, compare=False, repr=False)
+    refusal: tuple[int, int, int, Line] | None = field(default=None, compare=False, repr=False)
+    """Bucket, size, cost and line of the latest refusal, which is the same until the counts or the bucket change."""
 
     def __post_init__(self) -> None:
         self.width = -(-self.window // SUB_BUCKETS)
 
     def peek(self, size: int, cost: int, now: int) -> Line:
         """Compare with the sum of the 61 buckets that end with the present one."""
+        kept = self.refusal
+        if kept is not None and kept[0] == now // self.width and kept[1] == size and kept[2] == cost:
+            return kept[3]
         bucket, used = self._look(now)
         fits = cost <= size - used
         retry_at = None if fits else self._fits_at(bucket, used, size, cost)
-        return Line(fits, used, 0, retry_at, self._empty_at(bucket, used, now), bucket * self.width)
+        line = _new_tuple(Line, (fits, used, 0, retry_at, self._empty_at(used, now), bucket * self.width, 0))
+        if not fits and used and bucket == now // self.width:
+            self.refusal = bucket, size, cost, line
+        return line
 
     def take(self, size: int, cost: int, now: int) -> Line:
         """Advance the ring to the present bucket and add to it."""
@@ -131,6 +139,7 @@ class Sliding:
         if not max(self.head, now // self.width) - RING < bucket <= self.head:
             return 0
         back = min(cost, self.counts[bucket % RING])
+        self.refusal = None
         self.counts[bucket % RING] -= back
         self.total -= back
         return back
@@ -140,13 +149,11 @@ class Sliding:
         width = self.width
         bucket = now // width
         if bucket == self.head and (used := self.total + cost) <= size:  # same bucket: nothing to clear
-            self.total = used
+            self.total, self.refusal = used, None
             self.counts[bucket % RING] += cost
             return _new_tuple(Line, (True, used, 0, None, (bucket + RING) * width, bucket * width, cost))
-        bucket, used = self._look(now)
-        if cost > size - used:
-            return self.peek(size, cost, now)
-        return self._add(bucket, used, cost)
+        line = self.peek(size, cost, now)
+        return self.take(size, cost, now) if line[0] else line
 
     def idle_at(self) -> int:
         """Return the instant at which the newest bucket has left every window."""
@@ -171,6 +178,7 @@ class Sliding:
         if bucket != self.head:
             self._advance(bucket)
         self.total = used = used + cost
+        self.refusal = None
         self.counts[bucket % RING] += cost
         width = self.width
         return Line(True, used, 0, None, (bucket + RING) * width, bucket * width, cost)
@@ -194,11 +202,13 @@ class Sliding:
                 return (at + RING) * self.width
         raise AssertionError("a cost within the limit fits once every bucket has left")
 
-    def _empty_at(self, bucket: int, used: int, now: int) -> int:
+    def _empty_at(self, used: int, now: int) -> int:
         """Return the instant at which the newest non-empty bucket has left; *now* if all are empty."""
         if used == 0:
             return now
-        newest = next(at for at in range(self.head, self.head - RING, -1) if self.counts[at % RING])
+        newest = self.head
+        while not self.counts[newest % RING]:
+            newest -= 1
         return (newest + RING) * self.width
 
 

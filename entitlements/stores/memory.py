@@ -22,16 +22,13 @@ from entitlements.rules import ledger as law
 from entitlements.rules.fallbacks import raise_meter
 from entitlements.rules.ledger import Ledger
 from entitlements.rules.orders import execute_order, scope_of
-from entitlements.rules.takes import take_if_fits, takes_of
+from entitlements.rules.prepared_charges import charge_prepared, takes_of
 from entitlements.stores.orders import account_of
 
 if TYPE_CHECKING:
     from entitlements.ports import Clock
 
 _log = logging.getLogger("entitlements.stores")
-
-_ADMITTED = Status.ADMITTED
-_new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
 
 _MAX_EXAMINED = 8
 """Records of each kind that one order examines for an idle one; the next order examines others."""
@@ -89,8 +86,8 @@ class MemoryStore:
                     takes = order.derived.takes = takes_of(order)
                 if takes and (order.operation is None or order.operation.startswith("s:")):  # without a record
                     found = self._rates.get(order.account) or self._counts.get(order.account)
-                    if found is not None and (lines := take_if_fits(found, takes, now)) is not None:
-                        return _new_tuple(Outcome, (_ADMITTED, now, lines, 0, (), (), ""))
+                    if found is not None and (outcome := charge_prepared(found, takes, now)) is not None:
+                        return outcome
                 return self._charge(order, now)
             return self._other(order, now)
 

@@ -40,8 +40,8 @@ class Numbering(Protocol):
     seen: int
     """The store's time in its latest answer; 0 before the first."""
 
-    def open(self, charge: Charge, /) -> Charge:
-        """Return a charge under a new operation id, which is not settled until `close`."""
+    def open(self, charge: Charge, /) -> tuple[Charge, str]:
+        """Return a charge as the store gets it, and its new operation id, which is not settled until `close`."""
         ...
 
     def close(self, charge: Charge, /) -> None:
@@ -53,9 +53,10 @@ class RandomIds:
 
     seen = 0
 
-    def open(self, charge: Charge, /) -> Charge:
-        """Return a charge under a new operation id."""
-        return numbered(charge, f"o:{secrets.token_hex(8)}")
+    def open(self, charge: Charge, /) -> tuple[Charge, str]:
+        """Return a charge under a new operation id, and that."""
+        operation = f"o:{secrets.token_hex(8)}"
+        return numbered(charge, operation), operation
 
     def close(self, charge: Charge, /) -> None:
         """Do nothing: the record says what was carried out."""
@@ -74,9 +75,9 @@ class SettledNumbers:
         """Become another producer, as in a forked child."""
         self._id, self._numbers = secrets.token_hex(8), count(1)
 
-    def open(self, charge: Charge, /) -> Charge:
-        """Return a charge under the next number."""
-        return numbered(charge, sequence_id(self._id, next(self._numbers)))
+    def open(self, charge: Charge, /) -> tuple[Charge, str]:
+        """Return a charge as it is, and the next number for its refund: the store needs none."""
+        return charge, sequence_id(self._id, next(self._numbers))
 
     def close(self, charge: Charge, /) -> None:
         """Do nothing."""
@@ -147,8 +148,8 @@ class Producer:
         self._name = self.id.hex()
         self.seen = 0
 
-    def open(self, charge: Charge, /) -> Charge:
-        """Return a charge under the next number, which is not settled until `close`."""
+    def open(self, charge: Charge, /) -> tuple[Charge, str]:
+        """Return a charge under the next number, which is not settled until `close`, and its operation id."""
         account = charge.account
         with self.lock:
             number = self._next
@@ -157,7 +158,8 @@ class Producer:
             if numbers is None:
                 numbers = self._open[account] = {}
             opened = numbers[number] = OpenNumber(self, account, numbers, number)
-        return numbered(charge, sequence_id(self._name, number), opened)
+        operation = sequence_id(self._name, number)
+        return numbered(charge, operation, opened), operation
 
     def close(self, charge: Charge, /) -> None:
         """Settle a charge, as far as its caller is concerned; the replay journal may hold it for longer."""

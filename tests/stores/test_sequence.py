@@ -312,7 +312,7 @@ def next_header(charge):
 
 def test_the_floor_is_the_lowest_number_of_the_account_that_is_not_settled():
     producer = Producer()
-    first, second, other = (producer.open(each) for each in (CHARGE, CHARGE, OTHER))
+    (first, _), (second, _), (other, _) = (producer.open(each) for each in (CHARGE, CHARGE, OTHER))
     assert (2, 1) == next_header(second)[:2]
     hold(first)  # by the journal
     producer.close(first)
@@ -325,7 +325,7 @@ def test_the_floor_is_the_lowest_number_of_the_account_that_is_not_settled():
 def test_attempts_keep_the_time_of_the_first_one():
     producer = Producer()
     producer.seen = 7
-    charge = producer.open(CHARGE)
+    charge, _ = producer.open(CHARGE)
     producer.seen = 8
     assert [(1, 7), (2, 7)] == [next_header(each)[2:] for each in (charge, replace(charge, deadline=1))]
     assert not refresh(charge, 9)
@@ -334,7 +334,7 @@ def test_attempts_keep_the_time_of_the_first_one():
 def test_an_order_that_was_sent_once_and_came_late_is_sent_anew():
     producer = Producer()
     producer.seen = 7
-    charge = producer.open(CHARGE)
+    charge, _ = producer.open(CHARGE)
     next_header(charge)
     assert refresh(charge, 9)
     assert (1, 9) == next_header(charge)[2:]
@@ -343,10 +343,11 @@ def test_an_order_that_was_sent_once_and_came_late_is_sent_anew():
 def test_what_is_settled_leaves_nothing_in_the_process():
     producer = Producer()
     for number in range(100):
-        producer.close(producer.open(replace(CHARGE, account=f"account {number}")))
+        charge, _ = producer.open(replace(CHARGE, account=f"account {number}"))
+        producer.close(charge)
     assert {} == producer._open
 
 
 def test_a_charge_of_another_process_is_its_own_floor():
-    charge = pickle.loads(pickle.dumps(Producer().open(CHARGE)))  # noqa: S301 - our own bytes
+    charge = pickle.loads(pickle.dumps(Producer().open(CHARGE)[0]))  # noqa: S301 - our own bytes
     assert (1, 1, 1) == next_header(charge)[:3]
