@@ -16,6 +16,7 @@ from entitlements.cli.conversion import conversion
 from entitlements.cli.crm.commands import crm_commands
 from entitlements.cli.diff import diff
 from entitlements.cli.doctor.command import doctor
+from entitlements.cli.due import due
 from entitlements.cli.exit_codes import MEANINGS, CommandError, exit_code_of
 from entitlements.cli.explain import explain
 from entitlements.cli.health import health
@@ -43,6 +44,7 @@ COMMANDS = (
     preview,
     review,
     services,
+    due,
     sla,
     uptime,
     health,

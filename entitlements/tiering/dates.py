@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime
 
 _NUMBERS = re.compile(r"(\d{1,4})([-/.])(\d{1,2})\2(\d{1,4})(?:[T ]\d{1,2}:\d{2}.*)?")
 _WORDED = re.compile(r"(?:(\d{1,2})\.?[ -]([a-z]{3,9})|([a-z]{3,9})\.? (\d{1,2}),?)(?:[ -](\d{2,4}))?", re.IGNORECASE)
@@ -35,22 +35,27 @@ def is_day_first(texts: Iterable[str]) -> bool | None:
     return found.pop() if len(found) == 1 else None
 
 
-def read_date(text: str, *, day_first: bool | None = None) -> date:
+def read_date(value: object, *, day_first: bool | None = None) -> date:
     """
     Return the date in a cell.
 
     Args:
-        text: The cell.
-        day_first: The order of the column; None if it is not known.
+        value: The cell: a text, or a date.
+        day_first: The order of the column; None if it is not known. Dates with dots have the day first.
 
     Raises:
         ValueError: With `problem; cure`, for anything but a date that exists, and a date with an unknown order.
     """
+    if isinstance(value, date):
+        return value.date() if isinstance(value, datetime) else value
+    text = str(value)
     if fault := date_fault(text):
         raise ValueError(f"{fault}; write a date such as 2027-01-31, or leave the cell empty")
     found = [_day(each) for each in _candidates(text.strip())]
     days = dict.fromkeys(day for day in found if day is not None)
     if len(days) > 1:
+        if "." in text:
+            day_first = True
         if day_first is None:
             raise ValueError(f"{text.strip()!r} may be {' or '.join(map(str, days))}; write 2027-01-31")
         return list(days)[day_first]

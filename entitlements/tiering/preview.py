@@ -45,7 +45,7 @@ from entitlements.tiering.changes import (
 from entitlements.tiering.differences import ChangeDirection, of_entitlements
 from entitlements.tiering.terms import NODE, Terms, terms_of
 
-NO_SERVICES = frozenset({NODE, "segment", "pricing", "kpis", "conversion-metrics", "health", "trial"})
+NO_SERVICES = frozenset({NODE, "segment", "pricing", "kpis", "conversion-metrics", "health", "trial", "schedule"})
 """Nodes of values that describe a tier and are not services for an account."""
 
 

@@ -98,14 +98,14 @@ class SupportClock:
         for begins, ends, offset in self._stretches(start):
             first, last = begins + offset, ends + offset
             for day in range(first // DAY - 1, (last - 1) // DAY + 1):  # the hours of the day before may reach into it
-                if not self._is_open(day):
+                if not self.is_open_on(day):
                     continue
                 for opens, closes in self._spans:
                     span = max(first, day * DAY + opens), min(last, day * DAY + closes)
                     if span[0] < span[1]:
                         yield span[0] - offset, span[1] - offset
 
-    def _is_open(self, day: int) -> bool:
+    def is_open_on(self, day: int) -> bool:
         """Return True if support has hours on *day*, days since 1970."""
         if (day + _THURSDAY) % 7 not in self.days or day in self.holidays:
             return False

@@ -9,8 +9,8 @@ from funnel_tables import EXAMPLE, HEADINGS
 
 from entitlements import AccountError, CsvAccounts, Enforcer, Policy
 from entitlements.cli import main
-from entitlements.crm.dates import date_fault
 from entitlements.model.problem import Severity
+from entitlements.tiering.dates import date_fault
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNNEL = ROOT / "policies" / "second-funnel"

@@ -20,6 +20,7 @@ from entitlements.policy.values import overlay
 from entitlements.policy.vocabulary import BuildContext
 from entitlements.policy.yaml.tree import Path
 from entitlements.tiering.health import health_fault, health_faults
+from entitlements.tiering.recurrences import schedule_faults
 from entitlements.tiering.sla_values import NODE as SLA
 from entitlements.tiering.sla_values import sla_fault, sla_faults
 from entitlements.tiering.terms import ABOVE, term_faults
@@ -117,6 +118,7 @@ def value_faults(values: Mapping[str, object]) -> Iterator[ValueFault]:
     yield from health_faults(values)
     yield from pricing_faults(values)
     yield from term_faults(values)
+    yield from schedule_faults(values)
     for key, value in values.items():
         yield from _misspelt_node(key)
         yield from _node_fault(key, value)
