@@ -26,6 +26,7 @@ from entitlements.cli.schema import schema
 from entitlements.cli.services import services
 from entitlements.cli.sla import sla
 from entitlements.cli.tiers import tiers
+from entitlements.cli.transitions.command import transitions
 from entitlements.cli.trials import trials
 from entitlements.cli.uptime import uptime
 from entitlements.cli.usage import usage
@@ -43,6 +44,7 @@ COMMANDS = (
     assign,
     preview,
     review,
+    transitions,
     services,
     due,
     sla,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 
 from entitlements.cli.crm import options as shared
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
+from entitlements.cli.files import write_atomically
 from entitlements.cli.options import JsonOption, PolicyOption
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def assign(
         assigned, moves, measure = _assign(loaded, by, options, sums or (), export, old)
     if output is not None:
         choices = WriteOptions(tier_column, reason_column, labels, explain, sort)
-        _write_atomically(output, write(loaded, assigned, choices, with_progress))
+        write_atomically(output, write(loaded, assigned, choices, with_progress))
     write_report(loaded, assigned, moves, measure, output=output, as_json=as_json)
     return ExitCode.NO if assigned.errors else ExitCode.YES
 
@@ -98,22 +98,3 @@ def _assign(
     before = options.read(old, rules, measure) if old else None
     assigned = assign_base(policy, layout, columns, by=by, sums=sums, progress=with_progress)
     return assigned, compare(policy, *before, assigned, measure) if before else None, measure
-
-
-def _write_atomically(path: str, pieces: Iterable[bytes]) -> None:
-    """Write a whole file or nothing; a reader sees the old file until the new one is complete."""
-    from secrets import token_hex
-
-    target = Path(path)
-    temporary = target.parent / f".{target.name}.{token_hex(8)}"
-    try:
-        with temporary.open("xb") as file:
-            file.writelines(pieces)
-        temporary.replace(target)
-    except OSError as error:
-        cause = error.strerror or str(error)
-        message = f"{path}: the file cannot be written ({cause}); name another one"
-        raise CommandError(message, ExitCode.UNREADABLE) from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
