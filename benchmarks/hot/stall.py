@@ -1,7 +1,7 @@
 """
-Effect of one pause of the event loop on a load: `python -m benchmarks.hot.stall [--rate 60000] [--pause 0.2]`.
+Effect of one pause of the event loop on a load: `python -m benchmarks.hot.stall [--rate 35000] [--pause 0.2]`.
 
-Calls start evenly for four seconds. After the first second the loop sleeps, and all calls that
+Calls start evenly for four seconds, by default at half the rate of a closed load of 512 tasks. After the first second the loop sleeps, and all calls that
 were due start at once. Beyond 10,000 waiting calls the process decides by itself, as
 `on_outage` says. For each half second the table shows the slowest decision of the calls that
 were due in it, and how many were made without the server. There are two runs: with Python's
@@ -42,7 +42,7 @@ def main() -> int:
     """Measure both, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hot.stall", description=__doc__.split("\n\n")[0])
     parser.add_argument("--kind", choices=KINDS, default="valkey-9")
-    parser.add_argument("--rate", type=float, default=60_000, help="calls a second")
+    parser.add_argument("--rate", type=float, help="calls a second; half the rate of a closed load by default")
     parser.add_argument("--pause", type=float, default=0.2, help="seconds")
     options = parser.parse_args()
     client, beside = machine.processors()
@@ -51,20 +51,29 @@ def main() -> int:
         server = rack.start(options.kind)
         machine.pin(server.pid, beside)
         machine.pin(os.getpid(), client)
+        rate = options.rate or asyncio.run(reached(server.url)) / 2
+        print(f"{rate:,.0f} calls a second\n")
         halves = " | ".join(f"{half / HALVES:g} s" for half in range(int(LASTS * HALVES)))
         print(
             f"| slowest decision in ms (made without the server) | {halves} | all |\n|---|{'--:|' * int(LASTS * HALVES + 1)}"
         )
         for name, threshold in (("collector as it is", None), ("`gc.freeze()`, `gc.set_threshold(10_000)`", 10_000)):
             server.reset()
-            found = asyncio.run(measured(server.url, options.rate, options.pause, threshold))
+            found = asyncio.run(measured(server.url, rate, options.pause, threshold))
             cells = [f"{1000 * slowest:.0f} ({alone:,})" for slowest, alone in found]
-            print(
-                f"| {name} | {' | '.join(cells)} | {sum(alone for _, alone in found):,} of {int(options.rate * LASTS):,} |"
-            )
+            print(f"| {name} | {' | '.join(cells)} | {sum(alone for _, alone in found):,} of {int(rate * LASTS):,} |")
     finally:
         rack.close()
     return 0
+
+
+async def reached(url):
+    """Return the calls per second that 512 tasks reach, each making the next as soon as it has its decision."""
+    case = OursAsync(Setting(url, PLENTY))
+    await case.open()
+    figures = await loads.closed(case, keys("turns"), tasks=512, seconds=1.0, warm=0.5)
+    await case.close()
+    return figures["rate"]
 
 
 async def measured(url, rate, pause, threshold):

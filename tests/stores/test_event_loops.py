@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import pairwise
 
 import pytest
 from deadlines import LONG, patient
@@ -21,8 +22,9 @@ from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Rate
 from entitlements.stores.errors import Overloaded, TimedOut
 from entitlements.stores.pending import PendingOrder
-from entitlements.stores.redis import AsyncRedisStore, RedisStore, deadlines, pipeline
-from entitlements.stores.redis.backlog import FASTEST, Backlog
+from entitlements.stores.redis import AsyncRedisStore, RedisStore, deadlines, pipeline, pipeline_protocol
+from entitlements.stores.redis.backlog import FASTEST, STALL, Backlog
+from entitlements.stores.redis.pipeline_protocol import MAX_REPLIES_PER_TURN
 from entitlements.testing import RecordingHook
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -224,9 +226,9 @@ async def test_callers_with_timeouts_of_their_own_do_not_hide_an_outage(request,
 def test_a_backlog_measures_the_pace_of_the_loop_and_forgets_it_with_its_end():
     backlog = Backlog()
     assert FASTEST == backlog.interval
-    for now in (10.0, 10.1, 10.3):
+    for now in (10.0, 10.01, 10.03, 60.0):  # at last the loop stood still
         backlog.count(100, now)
-    assert pytest.approx(0.3 / 200) == backlog.interval
+    assert pytest.approx((0.01 + 0.02 + STALL) / 300) == backlog.interval
     backlog.end()
     assert (FASTEST, None) == (backlog.interval, backlog.began)
 
@@ -248,6 +250,35 @@ async def test_a_call_that_cannot_be_resolved_in_time_is_refused_at_once_and_oth
     finally:
         valkey.cont()
     await asyncio.gather(*first, last)
+    await store.aclose()
+
+
+@pytest.mark.parametrize(("long_turn", "is_at_once"), [(-1, True), (10**12, False)])
+async def test_calls_that_wait_are_resolved_at_once_after_a_long_turn(valkey, monkeypatch, long_turn, is_at_once):
+    """New calls make turns long: a fixed number of replies in each would never catch up with them."""
+    monkeypatch.setattr(pipeline_protocol, "LONG_TURN", long_turn)
+    store = AsyncRedisStore(valkey.url)
+    await store.execute(charge())
+    in_flight = pipeline_of(store)._protocol.in_flight
+    valkey.stop()
+    try:
+        calls = [asyncio.create_task(store.execute(charge())) for _ in range(300)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    finally:
+        valkey.cont()
+    with valkey.client() as client:
+        for _ in range(6000):
+            if client.info("commandstats")["cmdstat_evalsha"]["calls"] >= 300:
+                break
+            time.sleep(0.01)  # noqa: ASYNC251 - the loop must not read meanwhile
+    waiting = [len(in_flight)]
+    while in_flight:
+        await asyncio.sleep(0)
+        waiting.append(len(in_flight))
+    most = max(before - after for before, after in pairwise(waiting))
+    assert is_at_once is (most > MAX_REPLIES_PER_TURN)
+    await asyncio.gather(*calls)
     await store.aclose()
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 MAX_REPLIES_PER_TURN = 128
 """Replies resolved per loop turn; larger batches survive a young pass of Python's garbage collector and cause full ones."""
+LONG_TURN = 10_000
+"""Microseconds of a turn after which all replies are resolved, so that new calls do not take the time of those that wait."""
 
 
 class Owner(Protocol):
@@ -64,7 +66,7 @@ class PipelineProtocol(asyncio.Protocol):
         self.takes_more = True
         """True while calls may be written: earlier ones go out, and the connection has not ended."""
         self._loop = asyncio.get_running_loop()
-        self._is_resolving = False
+        self._is_resolving, self._resolved_at = False, 0
         """True if more than `MAX_REPLIES_PER_TURN` replies came together and the rest waits for the next turn."""
         self._owner = owner
         self._replies = reader_of(connection)
@@ -147,7 +149,9 @@ class PipelineProtocol(asyncio.Protocol):
     def _resolve(self, most: int = MAX_REPLIES_PER_TURN) -> None:
         """Resolve *most* replies; the next ones in the loop's next turn, after the callers of these have run."""
         in_flight, next_reply, now = self.in_flight, self._replies.gets, monotonic_ns() // 1000
-        self._is_resolving = False
+        if self._is_resolving and now - self._resolved_at > LONG_TURN:
+            most = sys.maxsize
+        self._is_resolving, self._resolved_at = False, now
         backlog, replied = 0, False
         try:
             for _ in range(most):
