@@ -6,7 +6,8 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING
 
 from entitlements.handles import AsyncBoundAccount, BoundAccount
-from entitlements.http.account_lookup import AccountFinder, handle_of
+from entitlements.http.account_lookup import AccountFinder
+from entitlements.http.account_scope import handle_of
 from entitlements.http.current import ENFORCER, serving
 from entitlements.http.eager import fails_at_start
 from entitlements.http.problems import Problems, Refusal

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from entitlements.http.account_lookup import AccountFinder, check_enforcer, handle_of
+from entitlements.http.account_lookup import AccountFinder, check_enforcer
 from entitlements.http.account_middleware import HANDLE_TYPES, SERVED_TYPES, AccountMiddleware, load_or_refuse
+from entitlements.http.account_scope import handle_of
 from entitlements.http.current import ACCOUNT, serving
 from entitlements.http.eager import fails_at_start
 from entitlements.http.lifespan import LifespanMiddleware
@@ -144,10 +145,12 @@ class EntitlementsMiddleware:
                     enforcer._decided(prepared.decide(answer, enforcer._via), answer) if headers is None else None
                 )
             except Exception as error:  # noqa: BLE001 - a store failed: no request passes uncounted
-                await self._routes._refuse_error(scope, receive, send, route, found, error)
+                refusal = self._routes._admission.error_refusal(error, route, found)
+                await self._routes._refuse(scope, receive, send, refusal)
                 return
             if headers is None:
-                await self._routes._serve_decided(scope, receive, send, route, found, decision=decision)
+                verdict = self._routes._admission.verdict(decision, found, route, scope)
+                await self._routes._serve_decided(scope, receive, send, route, found, verdict)
             else:
                 await self.app(scope, receive, with_headers(send, headers))
         finally:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from entitlements.http.account_lookup import problems_of
+from entitlements.http.account_scope import problems_of
 from entitlements.http.error_refusals import REFUSED_ERRORS, error_headers, error_refusal
 from entitlements.http.header_middleware import RESPONSE_KEY, HeaderMiddleware
 from entitlements.http.problems import Problems, Refusal

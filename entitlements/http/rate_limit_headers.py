@@ -82,11 +82,11 @@ class RateLimitHeaders:
             return [header for decision in decisions for header in self.of(decision)]
         return [] if self._style is _NONE else self._of_parts([part for each in decisions for part in parts_of(each)])
 
-    def after_refund(self, decision: Decision, *, rates: bool) -> Headers:
+    def after_refund(self, decisions: Iterable[Decision], *, rates: bool) -> Headers:
         """Return the headers after a refund of quotas and allocations, and with *rates* of rates too."""
         if self._style is _NONE:
             return []
-        return self._of_parts([_after_refund(part, rates=rates) for part in parts_of(decision)])
+        return self._of_parts([_after_refund(part, rates=rates) for each in decisions for part in parts_of(each)])
 
     def _of_parts(self, parts: Sequence[Decision], refusal: Decision | None = None) -> Headers:
         style = self._style

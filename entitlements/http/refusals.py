@@ -77,10 +77,15 @@ async def refuse(
         except Exception as error:
             if started:
                 raise
-            traceback = redacted_traceback(error, None if refusal.decision is None else refusal.decision.account)
-            _log.error("on_denied failed; the problem document is sent instead\n%s", traceback)
+            log_denied_error(error, refusal)
     if not started:
         await _send_problem(send_with_headers, prefix, refusal, is_head=scope.get("method") == "HEAD")
+
+
+def log_denied_error(error: Exception, refusal: Refusal) -> None:
+    """Log the error of an `on_denied`, or of what it returned."""
+    traceback = redacted_traceback(error, None if refusal.decision is None else refusal.decision.account)
+    _log.error("on_denied failed; the problem document is sent instead\n%s", traceback)
 
 
 async def _custom_app(on_denied: OnDenied, scope: Scope, refusal: Refusal) -> App | None:

@@ -71,6 +71,23 @@ class Response:
             self.is_complete = True
 
 
+def text_headers(added: Headers, present: Iterable[str] = ()) -> list[tuple[str, str]]:
+    """
+    Return rate limit headers as text, for frameworks whose headers are text.
+
+    Args:
+        added: The headers of `RateLimitHeaders`.
+        present: Names of the headers of the response; if they describe a limit already, nothing is added.
+    """
+    if (
+        added
+        and added[0][0] in SINGLE_LIMIT_HEADERS
+        and added[0][0].decode("ascii") in {each.lower() for each in present}
+    ):
+        return []
+    return [(name.decode("ascii"), value.decode("latin-1")) for name, value in added]
+
+
 def with_headers(send: Send, headers: Headers) -> Send:
     """Return a `send` that adds *headers* to the start of a response, for charges that are never refunded."""
     if not headers:

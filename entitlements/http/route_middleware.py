@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from entitlements.http.account_lookup import HANDLE_KEY, check_enforcer, handle_of
+from entitlements.http.account_lookup import check_enforcer
 from entitlements.http.account_middleware import SERVED_TYPES
+from entitlements.http.account_scope import HANDLE_KEY, handle_of
+from entitlements.http.admission import Admission
 from entitlements.http.current import serving
 from entitlements.http.eager import fails_at_start
 from entitlements.http.problems import Problems, Refusal, check_switch
@@ -20,20 +21,17 @@ from entitlements.http.root_path import check_prefix, takes_empty_parameters
 from entitlements.http.routes import Route, RouteTable, route_of
 from entitlements.http.startup_checks import startup_checked_send
 from entitlements.model.decision_fields import fields_of
-from entitlements.model.resolution import resolution_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from entitlements.async_enforcer import AsyncEnforcer
     from entitlements.enforcer import Enforcer
+    from entitlements.http.admission import RequestVerdict
     from entitlements.http.current import Handle
     from entitlements.http.refusals import OnDenied
     from entitlements.http.types import App, Receive, Scope, Send
     from entitlements.model.decision import Decision
-    from entitlements.model.reasons import Reason
-
-_log = logging.getLogger("entitlements.http")
 
 
 class RoutesMiddleware:
@@ -83,7 +81,7 @@ class RoutesMiddleware:
         check_prefix(app, self._table)
         self._problems = problems or Problems()
         self._on_denied = check_on_denied(on_denied)
-        self._charger = RequestCharger(
+        self._admission = Admission(
             app,
             enforcer,
             refund_on=refund_on,
@@ -91,6 +89,7 @@ class RoutesMiddleware:
             style=HeaderStyle(headers),
             problems=self._problems,
         )
+        self._charger = RequestCharger(enforcer, self._admission)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
@@ -114,34 +113,16 @@ class RoutesMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, route: Route, account: Handle) -> None:
         """Serve a request of *account* that matches *route*."""
-        charger, decision, standing = self._charger, None, None
-        try:
-            for name in route.requires:
-                decision = account.decide(name)
-                if not decision.allowed:
-                    break
-            else:
-                if route.consumes:
-                    decision = await charger.charge(account, route, scope)
-                if decision is None:
-                    standing = resolution_of(account.entitlements()).refusal
-        except Exception as error:  # noqa: BLE001 - a store, a directory or a rule failed: no request passes uncounted
-            await self._refuse_error(scope, receive, send, route, account, error)
-            return
-        await self._serve_decided(scope, receive, send, route, account, decision=decision, standing=standing)
+        await self._serve_decided(
+            scope, receive, send, route, account, await self._charger.decide(account, route, scope)
+        )
 
     async def _serve_decided(
-        self, scope: Scope, receive: Receive, send: Send, route: Route, account: Handle, *,
-        decision: Decision | None, standing: Reason | None = None,
-    ) -> None:  # fmt: skip
-        """Serve a request that was decided; without a decision, *standing* refuses it if there is one."""
-        charger = self._charger
-        refused = standing if decision is None or fields_of(decision)[0] else decision
-        if refused is not None:
-            try:
-                refusal = charger.refusal(refused, route, scope)
-            except Exception as error:  # noqa: BLE001 - as above
-                refusal = charger.error_refusal(error, route, account)
+        self, scope: Scope, receive: Receive, send: Send, route: Route, account: Handle, verdict: RequestVerdict
+    ) -> None:
+        """Serve a request that was decided."""
+        charger, (decision, refusal) = self._charger, verdict
+        if refusal is not None:
             await self._refuse(scope, receive, send, refusal, decision)
             return
         if route.messages and scope["type"] == "websocket":
@@ -153,33 +134,27 @@ class RoutesMiddleware:
         if facts.limit is None:
             await self.app(scope, receive, send)
             return
-        if not charger.is_refundable(receipt):
-            await self.app(scope, receive, with_headers(send, charger.headers(decision)))
+        if not self._admission.is_refundable(receipt):
+            await self.app(scope, receive, with_headers(send, self._admission.headers(decision)))
             return
         response = charger.response(receive, send, decision)
         try:
             await self.app(scope, response.receive, response.send)
         except BaseException as error:
-            with suppress(asyncio.CancelledError):  # of a cancel scope: the application's own error stands
-                await charger.refund_if_failed(response, decision, error)
+            if self._admission.should_refund(response, error, cancelled=isinstance(error, asyncio.CancelledError)):
+                with suppress(asyncio.CancelledError):  # of a cancel scope: the application's own error stands
+                    await charger.refund(decision)
             raise
-        if charger.should_refund(response):
-            await charger.refund_if_failed(response, decision)
+        if self._admission.should_refund(response):
+            await charger.refund(decision)
 
     async def _refuse_path(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request of which another spelling of the path falls under another rule."""
-        _log.info("bad request: another spelling of the path falls under another rule")
         with serving(handle_of(scope)):
-            await self._refuse(scope, receive, send, self._problems.ambiguous_path())
-
-    async def _refuse_error(
-        self, scope: Scope, receive: Receive, send: Send, route: Route, account: Handle, error: Exception
-    ) -> None:
-        """Refuse a request whose decision failed with *error*."""
-        await self._refuse(scope, receive, send, self._charger.error_refusal(error, route, account))
+            await self._refuse(scope, receive, send, self._admission.ambiguous_path())
 
     async def _refuse(
         self, scope: Scope, receive: Receive, send: Send, refusal: Refusal, decision: Decision | None = None
     ) -> None:
-        headers = [] if decision is None else self._charger.headers(decision)
+        headers = [] if decision is None else self._admission.headers(decision)
         await refuse(scope, receive, send, refusal, headers=headers, on_denied=self._on_denied)

@@ -12,13 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-try:
-    from litestar import Request, Response
-except ModuleNotFoundError as error:
-    what = f"entitlements.integrations.litestar needs Litestar ({error}): pip install 'entitlements[litestar]'"
-    raise ModuleNotFoundError(what, name=error.name) from None
+from entitlements.extras import extra
 
-from entitlements.http.account_lookup import problems_of
+with extra("litestar", "Litestar", __name__):
+    from litestar import Request, Response
+
+from entitlements.http.account_scope import problems_of
 from entitlements.http.error_refusals import REFUSED_ERRORS, error_headers, error_refusal
 from entitlements.http.problems import Problems
 from entitlements.http.rate_limit_headers import HeaderStyle

@@ -9,11 +9,10 @@ Then `raise_for_denied()` in an endpoint is answered as the middleware answers a
 
 from __future__ import annotations
 
-try:
+from entitlements.extras import extra
+
+with extra("starlette", "Starlette", __name__):
     from starlette.applications import Starlette
-except ModuleNotFoundError as error:
-    what = f"entitlements.integrations.starlette needs Starlette ({error}): pip install 'entitlements[starlette]'"
-    raise ModuleNotFoundError(what, name=error.name) from None
 
 from entitlements.http.exception_handlers import install_handlers
 from entitlements.http.problems import Problems

@@ -15,6 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+import django_site  # noqa: F401 - the REST framework can be imported only in a project
+
 ROOT = Path(__file__).resolve().parents[2]
 LISTING = ROOT / "tests" / "project" / "public_api.txt"
 SPECIAL = {"__aenter__", "__await__", "__bool__", "__call__", "__enter__", "__init__"}

@@ -17,7 +17,7 @@ PROBED = ("stores", "http", "enforcer.py", "async_enforcer.py")
 LOG_METHODS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 
 PROBES_LEFT = 0
-TWICE_LEFT = {"Policy"}
+TWICE_LEFT = {"Entitlements", "EntitlementsMiddleware", "Policy"}  # one for each framework, by its conventions
 
 
 @cache

@@ -8,6 +8,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+import django_site  # noqa: F401 - the REST framework can be imported only in a project
 import pytest
 
 from entitlements.cli import main

@@ -22,39 +22,36 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
-try:
+from entitlements.extras import extra
+
+with extra("fastapi", "FastAPI", "entitlements.http.fastapi"):
     from fastapi import Depends, FastAPI, Response
     from fastapi.requests import HTTPConnection
-except ModuleNotFoundError as error:
-    what = f"entitlements.http.fastapi needs FastAPI ({error}): pip install 'entitlements[fastapi]'"
-    raise ModuleNotFoundError(what, name=error.name) from None
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from entitlements.errors import Denied
 from entitlements.handles import AsyncBoundAccount, BoundAccount
-from entitlements.http.account_lookup import handle_of, problems_of
+from entitlements.http.account_scope import handle_of, problems_of
+from entitlements.http.admission import ChargeCall, run_async, run_sync
 from entitlements.http.costs import BadRequest
 from entitlements.http.current import ENFORCER
-from entitlements.http.error_refusals import AccountRequired, UnknownAccountDenied
+from entitlements.http.endpoint_rules import consumption, decide_endpoint, requirement
+from entitlements.http.error_refusals import AccountRequired
 from entitlements.http.exception_handlers import install_handlers
-from entitlements.http.fastapi.charges import charge_denial, charge_of, check_dependency_scope, endpoint_denial
+from entitlements.http.fastapi.charges import dependency_denial, place_of
 from entitlements.http.fastapi.checks import RULE, check_dependencies
 from entitlements.http.header_middleware import HEADERS_KEY, RESPONSE_KEY
 from entitlements.http.problems import Problems, Refusal
 from entitlements.http.rate_limit_headers import HeaderStyle, rate_limit_headers
-from entitlements.http.routes import Route
 from entitlements.http.types import Scope, awaited
-from entitlements.http.unknown_accounts import UNKNOWN_ACCOUNT_REFUSAL, lowest_tier_denial
+from entitlements.http.unknown_accounts import UNKNOWN_ACCOUNT_REFUSAL
 from entitlements.model.decision import Decision
 from entitlements.model.decision_fields import receipt_of
 from entitlements.model.entitlements import Entitlements
-from entitlements.model.names import check_count, shown
 from entitlements.model.policy import PolicyData
-from entitlements.model.reasons import Reason
 
 _log = logging.getLogger("entitlements.http")
 
@@ -107,16 +104,12 @@ def require(*features: str) -> Callable[..., Awaitable[None]]:
     Raises:
         ValueError: If there are none, or one is not a str.
     """
-    if not features or not all(isinstance(each, str) for each in features):
-        raise ValueError("require() needs names of features, such as require('sso')")
+    rule = requirement(features)
 
     async def required(account: CurrentAccount) -> None:
-        for feature in features:
-            decision = account.decide(feature)
-            if not decision.allowed:
-                raise _denied(decision, lambda: lowest_tier_denial(account.entitlements().policy, features, {}))
+        run_sync(decide_endpoint(account, rule, None), _consume_nothing)
 
-    vars(required)[RULE] = Route(requires=features)
+    vars(required)[RULE] = rule
     return required
 
 
@@ -141,28 +134,14 @@ def consume(
     Raises:
         ValueError: If *limit* is neither a name nor a mapping, or empty, or a number of units is invalid.
     """
-    if not isinstance(limit, str | Mapping) or not limit:
-        what = f"consume({shown(limit)}) must have the name of a limit, or a mapping from limits to units"
-        raise ValueError(f"{what}; write consume('leads'), or consume({{'leads': 1}})")
-    wanted = {limit: n} if isinstance(limit, str) else dict(limit)
-    for name, units in wanted.items():
-        if not callable(units):
-            check_count(units, f"cost of {name!r}")
-
-    rule = Route(consumes=wanted, scope=scope)
+    rule = consumption(limit, n, scope)
 
     async def consumed(request: HTTPConnection, response: Response, account: CurrentAccount) -> AsyncIterator[Decision]:
-        charged, meter_scope = charge_of(rule, request, account.id)
-        try:
-            if charged:
-                decision: Decision = await awaited(account.consume(charged, scope=meter_scope))
-            else:
-                decision = account.decide(next(iter(wanted)))
-        except ValueError as error:
-            check_dependency_scope(error, rule, meter_scope)
-            raise
-        if not decision.allowed:
-            raise _denied(decision, lambda: charge_denial(rule, account.entitlements().policy, charged, meter_scope))
+        async def charge(call: ChargeCall) -> Decision:
+            return await awaited(account.consume(call.what, call.n, scope=call.scope))  # type: ignore[no-any-return]
+
+        decision = await run_async(decide_endpoint(account, rule, request, place_of(request)), charge)
+        assert decision is not None
         _add_headers(request, response, decision)
         try:
             yield decision
@@ -200,7 +179,7 @@ def install(
         renderer = problems or problems_of(scope)
         try:
             rooted = {**scope, "root_path": app.root_path} if app.root_path else scope
-            denial = endpoint_denial(app.routes, rooted, policy)
+            denial = dependency_denial(app.routes, rooted, policy)
         except BadRequest:
             return renderer.bad_request()
         return None if denial is None else replace(renderer.refused(denial), decision=None)
@@ -223,9 +202,8 @@ def _check_at_startup(app: FastAPI) -> None:
     app.router.lifespan_context = lifespan
 
 
-def _denied(decision: Decision, render: Callable[[], Decision | None]) -> Denied:
-    """Return the exception for a refused decision; *render* returns the denial to show an unknown account instead."""
-    return UnknownAccountDenied(decision, render()) if decision.reason is Reason.UNKNOWN_ACCOUNT else Denied(decision)
+def _consume_nothing(call: ChargeCall) -> NoReturn:
+    raise AssertionError(call)
 
 
 def _add_headers(request: HTTPConnection, response: Response, decision: Decision) -> None:
