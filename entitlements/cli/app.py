@@ -20,6 +20,7 @@ from entitlements.cli.due import due
 from entitlements.cli.exit_codes import MEANINGS, CommandError, exit_code_of
 from entitlements.cli.explain import explain
 from entitlements.cli.health import health
+from entitlements.cli.portfolio.command import portfolio
 from entitlements.cli.preview import preview
 from entitlements.cli.review import review
 from entitlements.cli.schema import schema
@@ -45,6 +46,7 @@ COMMANDS = (
     preview,
     review,
     transitions,
+    portfolio,
     services,
     due,
     sla,
