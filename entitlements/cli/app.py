@@ -9,17 +9,20 @@ from typing import Annotated
 
 import typer
 
+from entitlements.cli.account.commands import account_commands
 from entitlements.cli.assign import assign
 from entitlements.cli.base.commands import base_commands
 from entitlements.cli.can import can
 from entitlements.cli.conversion import conversion
 from entitlements.cli.crm.commands import crm_commands
 from entitlements.cli.diff import diff
+from entitlements.cli.directory import OPENED
 from entitlements.cli.doctor.command import doctor
 from entitlements.cli.due import due
 from entitlements.cli.exit_codes import MEANINGS, CommandError, exit_code_of
 from entitlements.cli.explain import explain
 from entitlements.cli.health import health
+from entitlements.cli.invalidate import invalidate
 from entitlements.cli.portfolio.command import portfolio
 from entitlements.cli.preview import preview
 from entitlements.cli.review import review
@@ -30,7 +33,7 @@ from entitlements.cli.tiers import tiers
 from entitlements.cli.transitions.command import transitions
 from entitlements.cli.trials import trials
 from entitlements.cli.uptime import uptime
-from entitlements.cli.usage import usage
+from entitlements.cli.usage_commands import usage_commands
 from entitlements.cli.validate import validate
 from entitlements.cli.value import value
 from entitlements.errors import EntitlementsError
@@ -41,7 +44,6 @@ COMMANDS = (
     can,
     explain,
     value,
-    usage,
     assign,
     preview,
     review,
@@ -54,6 +56,7 @@ COMMANDS = (
     health,
     trials,
     conversion,
+    invalidate,
     diff,
     doctor,
     schema,
@@ -71,6 +74,8 @@ def run(argv: Sequence[str] | None) -> int:
     except (CommandError, EntitlementsError) as error:
         _report(error)
         code = exit_code_of(error)
+    finally:
+        OPENED.close()
     _flush()
     return code
 
@@ -92,6 +97,8 @@ def _app(*, is_styled: bool) -> typer.Typer:
     for command in COMMANDS:
         app.command(epilog=epilog)(command)
     app.add_typer(base_commands(epilog=epilog), name="base")
+    app.add_typer(account_commands(epilog=epilog), name="account")
+    app.add_typer(usage_commands(epilog=epilog), name="usage")
     app.add_typer(crm_commands(epilog=epilog), name="crm")
     return app
 

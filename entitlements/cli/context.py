@@ -12,7 +12,7 @@ from entitlements.model.names import check_id, nearest
 from entitlements.model.problem import Severity
 
 if TYPE_CHECKING:
-    from entitlements.accounts import CsvAccounts
+    from entitlements.cli.directory import Directory
     from entitlements.enforcer import Enforcer
     from entitlements.model.account import Account
     from entitlements.policy import Policy
@@ -118,7 +118,7 @@ def _account_of_file(id: str, given: str | None, policy: Policy, key: str) -> Ac
         return id
 
 
-def find_account(id: str, path: str, file: CsvAccounts) -> Account:
+def find_account(id: str, path: str, file: Directory) -> Account:
     """Return the account *id* of a file; an error names the nearest spelling, and the first row that cannot be read."""
     account = file.find(id)
     if account is not None:

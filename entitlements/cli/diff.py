@@ -18,7 +18,7 @@ from entitlements.model.display import in_words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from entitlements.accounts import CsvAccounts
+    from entitlements.cli.directory import Directory
     from entitlements.enforcer import Enforcer
     from entitlements.model.account import Account
     from entitlements.policy import Policy
@@ -78,7 +78,7 @@ def diff(
 
 
 def _account_diffs(
-    before: Policy, after: Policy, file: CsvAccounts, store: str | None, now: int
+    before: Policy, after: Policy, file: Directory, store: str | None, now: int
 ) -> Iterator[AccountDiff]:
     """Yield the differences of each account that has any."""
     from entitlements.cli.console import with_progress

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from entitlements.accounts import CsvAccounts
+    from entitlements.cli.directory import Directory
     from entitlements.model.policy import PolicyData
     from entitlements.model.tier import Tier
     from entitlements.policy import Policy
@@ -30,7 +31,7 @@ def policy_path(given: str | None) -> str:
 
 def accounts_path(given: str | None) -> str:
     """Return the path of the accounts: the given one, or the default if it exists."""
-    cure = "add --accounts CSV, set ENTITLEMENTS_ACCOUNTS, or ask about a tier: --tier TIER"
+    cure = "add --accounts CSV or URL, set ENTITLEMENTS_ACCOUNTS, or ask about a tier: --tier TIER"
     return given or _existing(DEFAULT_ACCOUNTS, f"no accounts are given; {cure}")
 
 
@@ -51,7 +52,25 @@ def open_policy(given: str | None) -> Policy:
         raise CommandError(_first_problem(path, error), ExitCode.UNREADABLE) from None
 
 
-def open_accounts(path: str, policy: PolicyData, *, id: str = "id") -> CsvAccounts:
+def open_accounts(path: str, policy: PolicyData | None, *, id: str = "id") -> Directory:
+    """
+    Return the accounts that `--accounts` names, under *policy*: of a CSV file, a database or an object.
+
+    Raises:
+        AccountError: For a file that cannot be read at all.
+    """
+    from entitlements.accounts import is_database_url
+    from entitlements.cli.directory import SqlDirectory, is_object, open_object, open_sql
+
+    _mute("entitlements.accounts")
+    if is_database_url(path):
+        return SqlDirectory(open_sql(path, policy), policy)
+    if is_object(path) and not Path(path).exists():
+        return open_object(path, policy)
+    return open_csv(path, policy, id=id)
+
+
+def open_csv(path: str, policy: PolicyData | None, *, id: str = "id") -> CsvAccounts:
     """
     Return the accounts of a CSV file under *policy*.
 

@@ -21,9 +21,9 @@ AccountsOption = Annotated[
     str | None,
     typer.Option(
         "--accounts",
-        metavar="CSV",
+        metavar="CSV|URL|MODULE:OBJECT",
         envvar="ENTITLEMENTS_ACCOUNTS",
-        help="The file of accounts. Default: examples/accounts.csv, if it exists.",
+        help="The accounts: a CSV, the URL of a database, or an object. Default: examples/accounts.csv, if it exists.",
     ),
 ]
 TierOption = Annotated[

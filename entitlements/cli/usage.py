@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from entitlements.cli.context import CommandContext, open_context
-from entitlements.cli.exit_codes import ExitCode, usage_errors
-from entitlements.cli.loading import store_url
-from entitlements.cli.options import AccountArgument, AccountsOption, JsonOption, PolicyOption, StoreOption, TierOption
+from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
+from entitlements.cli.loading import accounts_path, open_accounts, open_policy, store_url
+from entitlements.cli.options import AccountsOption, JsonOption, PolicyOption, StoreOption, TierOption
 from entitlements.model.decision_fields import facts_of
 from entitlements.model.display import in_json
 from entitlements.model.limits import Quota
+from entitlements.model.problem import Severity
 
 if TYPE_CHECKING:
     from entitlements.cli.usage_meters import UsageMeter
@@ -20,8 +21,14 @@ if TYPE_CHECKING:
 
 
 def usage(
-    account: AccountArgument,
+    account: Annotated[
+        str | None, typer.Argument(metavar="ACCOUNT", help="The account's id; none with --all.", show_default=False)
+    ] = None,
     *,
+    is_base: Annotated[bool, typer.Option("--all", help="Show the limits of all accounts that are near.")] = False,
+    near: Annotated[
+        int, typer.Option("--near", metavar="PERCENT", min=0, max=100, help="With --all: from this used share on.")
+    ] = 0,
     store: StoreOption = None,
     scope: Annotated[
         str | None, typer.Option("--scope", help="Also show the limits kept for this scope (per ip, per user …).")
@@ -32,12 +39,17 @@ def usage(
     as_json: JsonOption = False,
 ) -> int:
     """
-    Show an account's meters as bars.
+    Show an account's meters as bars; correct them with `usage set`, `usage reset` and `usage release`.
 
     Shows of each limit the used and reserved part, its reset, and the effect of reaching
     it. A quota is projected to the end of its period in a straight line from the period's
-    start (not in the first hundredth of it). Nothing is spent.
+    start (not in the first hundredth of it). Nothing is spent. With --all, the limits of
+    all accounts are listed from the used share --near on.
     """
+    if (account is None) != is_base:
+        raise CommandError("name an ACCOUNT, or all of them: --all")
+    if account is None:
+        return _usage_of_base(near, policy, accounts, store_url(store), as_json=as_json)
     from entitlements.cli.console import CliConsole
     from entitlements.cli.usage_bars import usage_lines
 
@@ -49,6 +61,24 @@ def usage(
     lines = usage_lines(console, entitlements, scope, meters)
     console.write_answer(lambda: _to_json(entitlements, scope, meters), lines, as_json=as_json)
     return ExitCode.YES
+
+
+def _usage_of_base(near: int, policy: str | None, accounts: str | None, store: str, *, as_json: bool) -> int:
+    """List the limits of all accounts that are used for *near* percent or more."""
+    from entitlements.cli.console import CliConsole, warn
+    from entitlements.cli.usage_base import near_limits, near_lines
+    from entitlements.enforcer import Enforcer
+
+    loaded = open_policy(policy)
+    directory = open_accounts(accounts_path(accounts), loaded)
+    with Enforcer(loaded, accounts={}, store=store) as enforcer, usage_errors("--"):
+        found = list(near_limits(enforcer, loaded, directory, near))
+    problems = [str(each) for each in directory.problems if each.severity is Severity.ERROR]
+    said = {"near": near, "limits": [each.to_dict() for each in found], "problems": problems}
+    CliConsole().write_answer(lambda: said, near_lines(found), as_json=as_json)
+    if not as_json:
+        warn(*problems, style="red")
+    return ExitCode.NO if problems else ExitCode.YES
 
 
 def _meters(context: CommandContext, scope: str | None) -> tuple[UsageMeter, ...]:

@@ -23,7 +23,7 @@ LINK = re.compile(r"!?\[[^]]*\]\(([^)\s]+)\)|^\[[^]]+\]:\s*(\S+)|<img src=\"([^\
 PATH = re.compile(r"(?:[\w.*-]+/)*[\w.*-]+\.(?:py|md|lua|ya?ml|csv|toml|json|svg|html|css|lock)|(?:[\w.-]+/)+")
 MODULE = re.compile(r"\b(?:entitlements|benchmarks)(?:\.[A-Za-z_]\w*)+")
 TARGET = re.compile(r"(?:^|[\s`])make ([a-z][a-z-]*)")
-COMMAND = re.compile(r"(?:^|/)entitlements ([a-z]+(?: [a-z]+)?)(.*)")
+COMMAND = re.compile(r"(?:^|/)entitlements ([a-z]+(?: [a-z][a-z-]*)?)(.*)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 OF_USERS = {"try.py", "export.csv", "old.csv", "tiered.csv", "portfolio.html", "state.lua"}
@@ -199,6 +199,11 @@ def test_every_make_target_in_backticks_is_one_of_the_makefile():
     assert [] == missing(TARGET, lambda _, each: each[1] in targets)
 
 
+GROUPS = {"account", "base", "crm"}
+CORRECTIONS = (["set"], ["reset"], ["release"])
+"""Subcommands of `usage`, which is a command without them."""
+
+
 def test_every_command_in_backticks_has_a_help_page_with_its_options(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
 
@@ -210,7 +215,7 @@ def test_every_command_in_backticks_has_a_help_page_with_its_options(capsys, mon
 
     def exists(_: Path, each: re.Match[str]) -> bool:
         words = each[1].split()
-        text = help_of(*words[:2] if words[0] in {"base", "crm"} else words[:1])
+        text = help_of(*words[:2] if words[0] in GROUPS or words[1:2] in CORRECTIONS else words[:1])
         return text is not None and all(option in text for option in OPTION.findall(each[0]))
 
     assert [] == missing(COMMAND, exists, whole=True)

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from entitlements.accounts.sources import invalidator
 from entitlements.accounts.sql import schema, writing
 from entitlements.accounts.sql.batches import LoopBatches
 from entitlements.accounts.sql.engines import GRACE, is_lost, open_async_engine
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from entitlements.accounts.sql.edits import Edit
     from entitlements.accounts.sql.options import Invalidator
     from entitlements.accounts.sql.rows import AccountReader
-    from entitlements.accounts.sql.writing import Event, Order, Stored
+    from entitlements.accounts.sql.writing import Event, Noted, Order, Stored
     from entitlements.model.account import Account
     from entitlements.model.policy import PolicyData
 
@@ -182,8 +183,10 @@ class AsyncSqlAccounts(Settings, AccountVerbs[Awaitable["Account"], Awaitable["E
             await asyncio.sleep(pause(attempt))
         raise busy_error(order)
 
-    async def _change(self, id: str, action: str, edit: Edit, options: Mapping[str, Any]) -> Account:
-        stored = await self._store(self._order(id, action, edit, options), options)
+    async def _change(
+        self, id: str, action: str, edit: Edit, options: Mapping[str, Any], noted: Noted | None = None
+    ) -> Account:
+        stored = await self._store(self._order(id, action, edit, options, noted=noted), options)
         assert stored.account is not None
         return stored.account
 
@@ -197,5 +200,5 @@ class AsyncSqlAccounts(Settings, AccountVerbs[Awaitable["Account"], Awaitable["E
         )
         enforcer = self._enforcer_of(options)
         if enforcer is not None and not dry_run:
-            await getattr(enforcer, "invalidate", enforcer.refresh)(order.id)
+            await invalidator(enforcer)(order.id)
         return stored

@@ -17,7 +17,7 @@ from entitlements.accounts.sql.errors import ChangedMeanwhile, SchemaMismatch
 from entitlements.accounts.sql.options import CHANGE_OPTIONS
 from entitlements.accounts.sql.reading import Query, read_rows
 from entitlements.accounts.sql.rows import RowError, account_of, read_account
-from entitlements.accounts.sql.writing import Conflict, Event, Order
+from entitlements.accounts.sql.writing import Conflict, Event, Noted, Order
 from entitlements.errors import AccountError, EntitlementsError
 from entitlements.model.instants import check_moment
 from entitlements.model.problem import Problem
@@ -124,7 +124,16 @@ class Settings:
             )  # fmt: skip
         return error
 
-    def _order(self, id: str, action: str, edit: Edit, options: Mapping[str, Any], event: Event | None = None) -> Order:
+    def _order(
+        self,
+        id: str,
+        action: str,
+        edit: Edit,
+        options: Mapping[str, Any],
+        event: Event | None = None,
+        *,
+        noted: Noted | None = None,
+    ) -> Order:
         """Return the order of a verb from its options."""
         self._check_writable()
         if unknown := sorted(options.keys() - CHANGE_OPTIONS):
@@ -135,7 +144,8 @@ class Settings:
         scene = Scene(self._policy if enforcer is None else enforcer.policy, self._clock())
         if at is not None:
             scene = replace(scene, now=dated_back(at, scene.now, action))
-        return Order(id, action, edit, scene, options["reason"], options["author"], options.get("version"), event)
+        signed = options["reason"], options["author"], options.get("version")
+        return Order(id, action, edit, scene, *signed, event, noted or {})
 
     def _enforcer_of(self, options: Mapping[str, Any]) -> Invalidator | None:
         """Return the enforcer that invalidates the account after a change."""

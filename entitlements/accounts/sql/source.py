@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from entitlements._fork import renew_after_fork
+from entitlements.accounts.sources import invalidator
 from entitlements.accounts.sql import schema, writing
 from entitlements.accounts.sql.batches import ThreadBatches
 from entitlements.accounts.sql.engines import is_lost, open_engine
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from entitlements.accounts.sql.edits import Edit
     from entitlements.accounts.sql.options import Invalidator
     from entitlements.accounts.sql.rows import AccountReader
-    from entitlements.accounts.sql.writing import Event, Order, Stored
+    from entitlements.accounts.sql.writing import Event, Noted, Order, Stored
     from entitlements.model.account import Account
     from entitlements.model.policy import PolicyData
 
@@ -201,8 +202,10 @@ class SqlAccounts(Settings, AccountVerbs["Account", "EventOutcome"]):
             time.sleep(pause(attempt))
         raise busy_error(order)
 
-    def _change(self, id: str, action: str, edit: Edit, options: Mapping[str, Any]) -> Account:
-        stored = self._store(self._order(id, action, edit, options), options)
+    def _change(
+        self, id: str, action: str, edit: Edit, options: Mapping[str, Any], noted: Noted | None = None
+    ) -> Account:
+        stored = self._store(self._order(id, action, edit, options, noted=noted), options)
         assert stored.account is not None
         return stored.account
 
@@ -215,5 +218,5 @@ class SqlAccounts(Settings, AccountVerbs["Account", "EventOutcome"]):
         stored = self._transact(lambda connection: writing.carry_out(connection, order, shown), order, dry_run=dry_run)
         enforcer = self._enforcer_of(options)
         if enforcer is not None and not dry_run:
-            getattr(enforcer, "invalidate", enforcer.refresh)(order.id)
+            invalidator(enforcer)(order.id)
         return stored

@@ -14,6 +14,7 @@ from entitlements.model.account import Account, AccountStatus, Grant, Override
 
 if TYPE_CHECKING:
     from entitlements.accounts.sql.edits import Edit
+    from entitlements.accounts.sql.writing import Noted
     from entitlements.model.account import OverrideValue
 
 A = TypeVar("A")
@@ -38,7 +39,7 @@ class AccountVerbs(Generic[A, E]):
     is refused, `ChangedMeanwhile` for another version, and `AccountsUnavailable` if the database fails.
     """
 
-    def _change(self, id: str, action: str, edit: Edit, options: Mapping[str, Any]) -> A:
+    def _change(self, id: str, action: str, edit: Edit, options: Mapping[str, Any], noted: Noted | None = None) -> A:
         raise NotImplementedError
 
     def _apply(self, id: str, edit: Edit, event: Event, options: Mapping[str, Any]) -> E:
@@ -147,6 +148,18 @@ class AccountVerbs(Generic[A, E]):
     def close(self, id: str, **options: Unpack[Dated]) -> A:
         """Close an account: it is unknown from then on; its audit rows and its counters stay (`enforcer.forget`)."""
         return self._change(id, "close", edits.close(id), options)
+
+    def note(self, id: str, action: str, changed: Mapping[str, tuple[Any, Any]], **options: Unpack[Dated]) -> A:
+        """
+        Add an audit row about a change of what is kept elsewhere, such as usage; the account stays the same.
+
+        Args:
+            id: The account.
+            action: The name of the change.
+            changed: The parts that differ, each before and after.
+            **options: The arguments of every verb.
+        """
+        return self._change(id, action, edits.existing(id, lambda account, _: account), options, changed)
 
     def apply(
         self,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,10 @@ from entitlements.model.names import check_id, shown
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
+
+
+Noted = Mapping[str, tuple[Any, Any]]
+"""Parts that differ, each before and after."""
 
 
 class Conflict(Exception):
@@ -70,6 +75,7 @@ class Order:
         author: The person or program that makes it.
         version: The version at which the account must be; None for any.
         event: The outside event that it comes from, if any.
+        noted: Changes of what is kept elsewhere, for the audit row.
     """
 
     id: str
@@ -80,6 +86,7 @@ class Order:
     author: str
     version: int | None = None
     event: Event | None = None
+    noted: Noted = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         try:
@@ -179,7 +186,7 @@ def _write(connection: Connection, order: Order, before: StoredAccount | None, a
                 connection.execute(insert(table), [{"account": order.id, **row} for row in rows])
     changed = {
         part: {"before": in_json(_plain(was)), "after": in_json(_plain(now_is))}
-        for part, (was, now_is) in differences(old, after).items()
+        for part, (was, now_is) in {**differences(old, after), **order.noted}.items()
     }
     entry = {"account": order.id, "version": version, "at": now, "action": order.action, "reason": order.reason}
     entry |= {"author": order.author, "event": event and event.id, "changed": json.dumps(changed, default=str)}

@@ -9,7 +9,7 @@ import typer
 
 from entitlements.cli.exit_codes import ExitCode
 from entitlements.cli.formatting import first_lines
-from entitlements.cli.loading import accounts_path, open_accounts, open_policy, parse_instant
+from entitlements.cli.loading import accounts_path, open_csv, open_policy, parse_instant
 from entitlements.cli.usage_source import open_usage, parse_pairs
 from entitlements.model.instants import to_datetime
 from entitlements.model.problem import Severity
@@ -125,7 +125,7 @@ def load_base(
     from entitlements.tiering.criterion_values import attribute_name
 
     now, loaded, path = parse_instant(at), open_policy(policy), accounts_path(accounts)
-    file = open_accounts(path, loaded, id=id)
+    file = open_csv(path, loaded, id=id)
     known = tuple(account for account in file if loaded.tier(account.tier) is not None)
     pairs = parse_pairs("--column", columns, "renewal-date=HEADING")
     names = measure_names(loaded) if measures else ()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from entitlements.accounts import CsvAccounts
+    from entitlements.cli.directory import Directory
     from entitlements.cli.usage_source import UsageSource
     from entitlements.policy import Policy
     from entitlements.tiering.case_steps import CaseStep
@@ -109,7 +109,7 @@ def _done(steps: Sequence[CaseStep], pair: str, now: datetime) -> CaseStep:
 
 
 def _recommended(
-    policy: Policy, accounts: CsvAccounts, source: UsageSource | None, now: int
+    policy: Policy, accounts: Directory, source: UsageSource | None, now: int
 ) -> tuple[list[TransitionCase], list[str]]:
     """Return the cases that a review of all accounts opens, and the problems of the accounts."""
     from entitlements.cli.review import BaseReviewer

@@ -1,0 +1,31 @@
+"""`entitlements usage`: shows meters, and its subcommands correct them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from entitlements.cli.usage import usage
+from entitlements.cli.usage_changes import release, reset, set_usage
+
+
+class _UsageGroup(TyperGroup):
+    """A group whose command `show` may be left out."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `show` in front of arguments that name no subcommand."""
+        return super().parse_args(ctx, args if args and args[0] in self.commands else ["show", *args])
+
+
+def usage_commands(*, epilog: str) -> typer.Typer:
+    """Return the subcommands of `usage`."""
+    app = typer.Typer(
+        cls=_UsageGroup,
+        help="Show the meters of an account, or correct them (set, reset, release).",
+        add_completion=False,
+    )
+    for name, command in (("show", usage), ("set", set_usage), ("reset", reset), ("release", release)):
+        app.command(name, epilog=epilog)(command)
+    return app
