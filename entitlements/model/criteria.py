@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from entitlements.model.conditions import Between, Condition, CriterionValue, IsKnown, OneOf
+from entitlements.model.prepared import Memo
 
 
 class CriterionKind(StrEnum):
@@ -86,9 +87,11 @@ class AssignmentRules:
         criteria: By name, in the order of the files.
         rules: Ordered; the first that fits decides.
         signals: The bands of each criterion that votes, in the order of the files.
+        votes: What `tiering` has derived of the bands so far.
     """
 
     binding: str
     criteria: Mapping[str, Criterion] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     signals: Mapping[str, tuple[Band, ...]] = field(default_factory=dict)
+    votes: Memo = field(default_factory=Memo, init=False, repr=False, compare=False)

@@ -26,6 +26,23 @@ class Prepared:
         return (Prepared, ())
 
 
+class Memo(dict[Any, Any]):
+    """A memo of values derived from a frozen value, at most `LARGEST` of them; it lives as long as that value does."""
+
+    LARGEST = 50_000
+
+    __slots__ = ()
+
+    def __missing__(self, key: Any) -> None:
+        """Return None for what is not derived yet; make room where the memo is full."""
+        if len(self) >= self.LARGEST:
+            self.clear()
+
+    def __reduce__(self) -> tuple[type[Memo], tuple[()]]:
+        """Leave the content out: it is derived again."""
+        return (Memo, ())
+
+
 class Derived:
     """
     Derived from a charge by the stores that it passes, and shared by all charges that differ in their numbers only.

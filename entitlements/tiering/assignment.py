@@ -196,12 +196,27 @@ def _undecided(rule: str, missing: tuple[str, ...], misfits: tuple[Misfit, ...])
 def _votes(
     policy: PolicyData, rules: AssignmentRules, known: Mapping[str, CriterionValue], tier: str | None
 ) -> Iterator[Vote]:
-    for signal, bands in rules.signals.items():
-        fitting = [band for band in bands if holds(band.when, known) and _is_eligible(policy, band, tier)]
-        if fitting:
-            band = min(fitting, key=lambda band: _narrowness(policy, rules.criteria[signal], band, tier))
-            direction = None if tier is None else _direction(policy, band.tier, tier)
-            yield Vote(signal, known[signal], band.tier, describe_test(band.when), direction)
+    for signal in rules.signals:
+        value = known.get(signal)
+        key = signal, value, tier  # many accounts have the same value
+        found = rules.votes[key]
+        if found is None:
+            found = rules.votes[key] = _band_of(policy, rules, signal, known, tier)
+        if found:
+            voted, band, direction = found
+            yield Vote(signal, known[signal], voted, band, direction)
+
+
+def _band_of(
+    policy: PolicyData, rules: AssignmentRules, signal: str, known: Mapping[str, CriterionValue], tier: str | None
+) -> tuple[str, str, VoteDirection | None] | tuple[()]:
+    """Return the tier, text and direction of the band that the value of *signal* votes for; empty for none."""
+    bands = rules.signals[signal]
+    fitting = [band for band in bands if holds(band.when, known) and _is_eligible(policy, band, tier)]
+    if not fitting:
+        return ()
+    band = min(fitting, key=lambda band: _narrowness(policy, rules.criteria[signal], band, tier))
+    return band.tier, describe_test(band.when), None if tier is None else _direction(policy, band.tier, tier)
 
 
 def _narrowness(policy: PolicyData, criterion: Criterion, band: Band, tier: str | None) -> tuple[Decimal, int]:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
 
 from entitlements.model.conditions import CriterionValue
 from entitlements.model.criteria import Criterion, CriterionKind
@@ -114,6 +115,7 @@ def read_attributes(
     return FrozenDict(known), tuple(misfits)
 
 
+@lru_cache(maxsize=4096)
 def split_heading(name: str) -> tuple[str, str | None]:
     """Return a heading such as `ARR (EUR)` without its currency, and the currency; None if it names none."""
     found = _IN_HEADING.fullmatch(str(name))
@@ -140,6 +142,7 @@ def _stated_currencies(
     return stated
 
 
+@lru_cache(maxsize=4096)
 def attribute_name(name: str) -> str:
     """Return the name of an attribute in the form of criteria: lower case, words joined by `-`."""
     return re.sub(r"[\s_-]+", "-", str(name).strip().lower())
@@ -157,6 +160,18 @@ def read_value(criterion: Criterion, raw: object, currency: str | None = None) -
     Raises:
         ValueError: With `problem; cure`, for an invalid value.
     """
+    if isinstance(raw, str):
+        return _read_text(criterion, raw, currency)
+    return _read_value(criterion, raw, currency)
+
+
+@lru_cache(maxsize=65536)
+def _read_text(criterion: Criterion, raw: str, currency: str | None) -> CriterionValue:
+    """Return the value of a text; many accounts have the same one."""
+    return _read_value(criterion, raw, currency)
+
+
+def _read_value(criterion: Criterion, raw: object, currency: str | None) -> CriterionValue:
     match criterion.kind:
         case CriterionKind.WORD:
             return _word(raw)
@@ -176,6 +191,8 @@ def _agreed_value(
     stated: Mapping[str, str],
 ) -> tuple[CriterionValue | None, list[Misfit]]:
     """Return the value that all attributes of a criterion agree on; else None and the invalid attributes."""
+    if not found:
+        return None, []
     values: list[tuple[str, CriterionValue]] = []
     wrong: list[Misfit] = []
     for name, raw in found:

@@ -10,10 +10,11 @@ unless it is before the first record: then its usage is unknown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
+from functools import lru_cache
+from itertools import pairwise
 
-from entitlements.model.instants import to_instant
+from entitlements.model.instants import to_datetime, to_instant
 from entitlements.model.usage import Period
 from entitlements.rules.periods import month_ends
 from entitlements.tiering.terms import UsageThreshold
@@ -39,31 +40,38 @@ def finished_months(history: History, anchor: int | None, now: int, count: int) 
         now: Microseconds.
         count: Number of months.
     """
-    months: list[Period | None] = []
-    for start, end in _spans(anchor, now, count):
-        middle = (start + end) // 2
-        inside = (each for each in history if to_instant(each.start) <= middle < to_instant(each.end))
-        months.append(next(inside, None))
-    return months
+    found: list[Period | None] = [None] * count
+    spans = _spans(anchor, now, count)
+    for at, (start, end) in enumerate(spans if history else ()):
+        middle = to_datetime((start + end) // 2)
+        found[at] = next((each for each in history if each.start <= middle < each.end), None)
+    return found
 
 
 def counted_months(share: UsageThreshold, history: History, anchor: int | None, now: int) -> list[Period | None]:
     """Return the months that count: the finished ones, and the running one if it is exceeded."""
-    running = [each for each in history if to_instant(each.end) > now and is_exceeded(each, share.percent)][:1]
+    moment = to_datetime(now)
+    running = [each for each in history if each.end > moment and is_exceeded(each, share.percent)][:1]
     return [*running, *finished_months(history, anchor, now, share.of)][: share.of]
 
 
 def used_in_months(history: History, anchor: int | None, now: int, count: int) -> list[int | None]:
     """Return the units used in each of the last months; None before the first record."""
-    first = min((to_instant(each.start) for each in history), default=now)
+    if not history:
+        return [None] * count
+    first = to_instant(min(each.start for each in history))
     months = zip(finished_months(history, anchor, now, count), _spans(anchor, now, count), strict=True)
-    return [month.used if month else 0 if history and first < end else None for month, (_, end) in months]
+    return [month.used if month else 0 if first < end else None for month, (_, end) in months]
 
 
-def _spans(anchor: int | None, now: int, count: int) -> Iterator[tuple[int, int]]:
-    """Yield the start and end of the last *count* finished months, newest first."""
-    end = month_ends(anchor, now)[1]
+def _spans(anchor: int | None, now: int, count: int) -> tuple[tuple[int, int], ...]:
+    """Return the start and end of the last *count* finished months, newest first."""
+    return _spans_before(anchor, month_ends(anchor, now)[1], count)
+
+
+@lru_cache(maxsize=1024)
+def _spans_before(anchor: int | None, end: int, count: int) -> tuple[tuple[int, int], ...]:
+    ends = [end]
     for _ in range(count):
-        start = month_ends(anchor, end - 1)[1]
-        yield start, end
-        end = start
+        ends.append(month_ends(anchor, ends[-1] - 1)[1])
+    return tuple((start, end) for end, start in pairwise(ends))

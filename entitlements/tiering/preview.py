@@ -112,7 +112,8 @@ def own_tier(policy: PolicyData, account: Account, now: int) -> Tier:
     Raises:
         UnknownAccount: For a tier that the policy does not know.
     """
-    found = considered_tiers(policy, replace(account, trial=None), now, [])
+    untried = account if account.trial is None else replace(account, trial=None)
+    found = considered_tiers(policy, untried, now, [])
     if not found or found[0].verdict is not Verdict.WON:
         raise UnknownAccount(f"account {account.id!r}: tier {account.tier!r} is not in the policy; correct it")
     return found[0].tier

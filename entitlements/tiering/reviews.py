@@ -138,7 +138,7 @@ def review(
     _check_events(policy, names)
     own = own_tier(policy, account, now)
     entitlements = resolve(policy, account, now)
-    contract = without_trial(policy, account, now)
+    contract = entitlements if account.trial is None else without_trial(policy, account, now)
     terms = terms_of(resolution_of(contract).values)
     assignment = assign(policy, account)
     triggered = [

@@ -19,7 +19,7 @@ from entitlements.model.display import fields_in_json, in_words
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.instants import to_instant
-from entitlements.model.limits import Allocation, LimitValue, Quota
+from entitlements.model.limits import Allocation, LimitValue, Quota, Rate
 from entitlements.model.policy import PolicyData
 from entitlements.model.resolution import resolution_of
 from entitlements.model.tier import Tier
@@ -227,10 +227,11 @@ def _exceeded(
     share: UsageThreshold, entitlements: Entitlements, measured: MeasuredUsage, now: int
 ) -> Iterator[Trigger]:
     for name, limit in entitlements.policy.limits.items():
-        if not isinstance(limit, Quota | Allocation):
+        history = measured.history.get(name)
+        if not history or isinstance(limit, Rate):
             continue
         size = resolution_of(entitlements).limits.get(name)
-        periods = counted_months(share, measured.history.get(name, ()), resolution_of(entitlements).anchor, now)
+        periods = counted_months(share, history, resolution_of(entitlements).anchor, now)
         over = [
             period
             for period in periods
@@ -252,7 +253,7 @@ def _approaching(
 ) -> Iterator[Trigger]:
     for name, limit in entitlements.policy.limits.items():
         meter = measured.usage.get(name)
-        if isinstance(limit, Quota) and meter and name not in exceeded and _reaches(meter, percent):
+        if meter and isinstance(limit, Quota) and name not in exceeded and _reaches(meter, percent):
             text = f"{name} is nearly used up: {in_words(meter.used)} of {in_words(meter.limit)}"
             yield Trigger(Cause.APPROACHING, Action.UPGRADE, name, text, {"used": meter.used, "limit": meter.limit})
 
@@ -260,7 +261,7 @@ def _approaching(
 def _at_limit(entitlements: Entitlements, measured: MeasuredUsage) -> Iterator[Trigger]:
     for name, limit in entitlements.policy.limits.items():
         meter = measured.usage.get(name)
-        if isinstance(limit, Allocation) and meter and _reaches(meter, Decimal(100)):
+        if meter and isinstance(limit, Allocation) and _reaches(meter, Decimal(100)):
             text = f"{name} is at its limit: {in_words(meter.used)} of {in_words(meter.limit)}"
             yield Trigger(Cause.AT_LIMIT, Action.KEEP, name, text, {"used": meter.used, "limit": meter.limit})
 
@@ -272,7 +273,7 @@ def _underused(
     usage: dict[str, object] = {}
     for name, limit in entitlements.policy.limits.items():
         size = resolution_of(entitlements).limits.get(name)
-        if not isinstance(size, int) or size <= 0 or not isinstance(limit, Quota | Allocation):
+        if not isinstance(size, int) or size <= 0 or isinstance(limit, Rate):
             continue
         if isinstance(limit, Quota):
             months = used_in_months(measured.history.get(name, ()), resolution_of(entitlements).anchor, now, share.of)

@@ -6,17 +6,18 @@ from calendar import monthrange
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.instants import to_datetime, to_instant
-from entitlements.model.limits import UNLIMITED, Allocation, LimitValue, Quota, Size
+from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue, Quota, Rate, Size
 from entitlements.model.policy import PolicyData
 from entitlements.model.resolution import resolution_of
 from entitlements.model.usage import Period, Usage
 from entitlements.rules.periods import month_ends
 from entitlements.tiering.triggers import MeasuredUsage
 from entitlements.usage_files.columns import UsagePart
-from entitlements.usage_files.reading import UsageFile, UsageMonth
+from entitlements.usage_files.reading import Figures, UsageFile, UsageMonth
 
 
 def measured_usage(entitlements: Entitlements, months: Sequence[UsageMonth], now: int) -> MeasuredUsage:
@@ -31,24 +32,23 @@ def measured_usage(entitlements: Entitlements, months: Sequence[UsageMonth], now
         months: The account's months, newest first.
         now: Microseconds.
     """
-    anchor = resolution_of(entitlements).anchor
-    past = [(each, *_span(each, anchor)) for each in months]
-    past = [each for each in past if each[1] <= now]
+    resolution, moment = resolution_of(entitlements), to_datetime(now)
+    found = [(each.figures, *_span(resolution.anchor, each.day, each.is_month)) for each in months]
+    past = [each for each in found if each[1] <= moment]
     usage: dict[str, Usage] = {}
     history: dict[str, tuple[Period, ...]] = {}
     for name, limit in entitlements.policy.limits.items():
-        if not isinstance(limit, Quota | Allocation):
+        if isinstance(limit, Rate):
             continue
-        size = resolution_of(entitlements).limits.get(name, 0)
-        periods = tuple(_periods(name, past, size, is_quota=isinstance(limit, Quota)))
+        size, is_quota = resolution.limits.get(name, NOT_INCLUDED), isinstance(limit, Quota)
+        periods = tuple(_periods(name, past, _size(size), is_quota=is_quota))
         if periods:
             history[name] = periods
-        known = (each for each in past if (UsagePart.USED, name) in each[0].figures)
-        newest = next(known, None)
-        if newest is not None and (isinstance(limit, Allocation) or newest[2] > now):
-            used = int(newest[0].figures[UsagePart.USED, name])
-            ends = to_datetime(newest[2]) if isinstance(limit, Quota) else None
-            usage[name] = Usage(used, 0, size, _remaining(size, used), ends)
+        key = UsagePart.USED, name
+        newest = next((each for each in past if key in each[0]), None)
+        if newest is not None and (not is_quota or newest[2] > moment):
+            used = int(newest[0][key])
+            usage[name] = Usage(used, 0, size, _remaining(size, used), newest[2] if is_quota else None)
     return MeasuredUsage(usage, history)
 
 
@@ -86,25 +86,25 @@ def _last_active(months: Sequence[UsageMonth], quotas: Collection[str], today: d
     return None
 
 
-def _span(month: UsageMonth, anchor: int | None) -> tuple[int, int]:
-    """Return the first instant of the period of a row, and the first after it."""
-    day = to_instant(datetime(month.day.year, month.day.month, month.day.day, tzinfo=UTC))
-    _, start, end, after = month_ends(anchor, day)
-    return (end, after) if month.is_month and start < day else (start, end)
+@lru_cache(maxsize=16384)
+def _span(anchor: int | None, day: date, is_month: bool) -> tuple[datetime, datetime]:  # noqa: FBT001 - internal
+    """Return the first instant of the period of a row, and the first after it; many accounts share them."""
+    first = to_instant(datetime(day.year, day.month, day.day, tzinfo=UTC))
+    _, start, end, after = month_ends(anchor, first)
+    span = (end, after) if is_month and start < first else (start, end)
+    return to_datetime(span[0]), to_datetime(span[1])
 
 
 def _periods(
-    name: str, past: Sequence[tuple[UsageMonth, int, int]], size: LimitValue, *, is_quota: bool
+    name: str, past: Sequence[tuple[Figures, datetime, datetime]], size: Size, *, is_quota: bool
 ) -> Iterator[Period]:
     """Yield the periods of a quota, or those of an allocation with refusals; its periods have no usage."""
-    for month, start, end in past:
-        used = month.figures.get((UsagePart.USED, name))
-        denied = int(month.figures.get((UsagePart.DENIED, name), 0))
-        if (used is not None and is_quota) or denied:
-            then: Size = (
-                int(month.figures[UsagePart.SIZE, name]) if (UsagePart.SIZE, name) in month.figures else _size(size)
-            )
-            yield Period(to_datetime(start), to_datetime(end), int(used or 0) if is_quota else 0, denied, then)
+    used_key, denied_key, size_key = ((part, name) for part in (UsagePart.USED, UsagePart.DENIED, UsagePart.SIZE))
+    for figures, start, end in past:
+        used, denied = figures.get(used_key), int(figures.get(denied_key, 0))
+        if denied or (used is not None and is_quota):
+            then = int(figures[size_key]) if size_key in figures else size
+            yield Period(start, end, int(used or 0) if is_quota else 0, denied, then)
 
 
 def _size(size: LimitValue) -> Size:
