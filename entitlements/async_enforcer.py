@@ -201,23 +201,54 @@ class AsyncEnforcer:
             answer = await self._store.submit(order)  # type: ignore[assignment]
         return self._decided(prepared.decide(answer, self._via, None, scope), answer)  # type: ignore[arg-type]
 
-    async def _consume_counted(self, prepared: PreparedCharge, order: Charge, entitlements: Entitlements) -> Decision:
-        """Consume units of quotas or allocations, under an operation id."""
+    async def _consume_counted(
+        self,
+        prepared: PreparedCharge,
+        charge: Charge,
+        entitlements: Entitlements,
+        abandon: Callable[[Decision], object] | None = None,
+    ) -> Decision:
+        """
+        Consume units of quotas or allocations, under an operation id.
+
+        Args:
+            prepared: What the charge shares with others.
+            charge: The charge, without an operation id.
+            entitlements: The entitlements of the account.
+            abandon: Takes the decision if the caller is cancelled before; None drops it.
+        """
         numbers = self._numbers
-        order, operation = numbers.open(order)
+        order, operation = numbers.open(charge)
+        abandoned = abandon and partial(self._abandoned, prepared, order, abandon)
+        pending: Any = None
         try:
             answer: Any = self._store.try_now(order)
             if answer is None:
-                answer = await self._store.submit(order)
+                pending = self._store.submit(order, abandoned)
+                answer = await pending
             if answer[0] is _STALE:
                 again = steps.repeat(order, answer, resolution_of(entitlements).anchor)
                 answer = steps.reject_stale(await self._execute(again))
             if not answer[5]:
                 numbers.seen = answer[1]
             decision = prepared.decide(answer, self._via, operation, order.scope)
+        except asyncio.CancelledError:
+            if abandoned is not None and pending is not None:
+                numbers.hold(order)  # until it has ended
+                if not pending.cancelled():
+                    abandoned(pending.exception() or pending.result())
+            raise
         finally:
             numbers.close(order)
         return self._decided(decision, answer)
+
+    def _abandoned(
+        self, prepared: PreparedCharge, order: Charge, abandon: Callable[[Decision], object], ended: Answer | Exception
+    ) -> None:
+        """Pass on the decision of a charge whose caller was cancelled."""
+        self._numbers.close(order)
+        if type(ended) is Outcome and ended.lines:
+            abandon(prepared.decide(ended, self._via, order.operation, order.scope))
 
     async def peek(self, account: str | Account, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
         """Return the decision that `consume` would, and spend nothing; see `Enforcer.peek`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from entitlements.model.account import Account
     from entitlements.model.answers import Answer, Outcome
@@ -121,9 +121,15 @@ class AsyncDispatcher(Protocol):
         """Return the outcome of a charge without waiting; None if it must be submitted."""
         ...
 
-    def submit(self, order: Order, /) -> Awaitable[Answer]:
+    def submit(
+        self, order: Order, /, abandoned: Callable[[Answer | Exception], object] | None = None
+    ) -> Awaitable[Answer]:
         """
         Carry out one order; the result is awaited once.
+
+        Args:
+            order: The order.
+            abandoned: Takes what the order ends with if its caller has been cancelled; None drops it.
 
         Raises:
             StoreError: On await, for an order that only the store can answer.

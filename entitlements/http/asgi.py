@@ -108,6 +108,7 @@ class EntitlementsMiddleware:
             on_denied=on_denied,
         )
         self._fast_path = self._routes._charger.fast_path
+        self._abandon = self._routes._charger.abandon
         self._on_denied = check_on_denied(on_denied)
         self._lifespan = LifespanMiddleware(app, enforcer=enforcer)
 
@@ -132,18 +133,21 @@ class EntitlementsMiddleware:
             found = loaded
         token = ACCOUNT.set(found)
         try:
-            enforcer = self._fast_path.enforcer
-            limit = route.single_limit
-            prepared = None if enforcer is None or limit is None else found._resolved.charges.get(limit)  # type: ignore[union-attr]
-            if enforcer is None or prepared is None or prepared.counted or prepared.order is None:
+            path = self._fast_path
+            enforcer, prepared = path.enforcer, path.prepared(found, route)
+            if enforcer is None or prepared is None or prepared.order is None:
                 await self._routes._serve(scope, receive, send, route, found)
                 return
+            headers = None
             try:
-                answer = await enforcer._execute(prepared.order)
-                headers = self._fast_path.headers(prepared.limits[0].facts, answer)  # type: ignore[arg-type]  # of a charge
-                decision = (
-                    enforcer._decided(prepared.decide(answer, enforcer._via), answer) if headers is None else None
-                )
+                if prepared.counted:
+                    entitlements = found._resolved.entitlements  # type: ignore[union-attr]
+                    decision = await enforcer._consume_counted(prepared, prepared.order, entitlements, self._abandon)
+                else:
+                    answer = await enforcer._execute(prepared.order)
+                    headers = path.headers(prepared.limits[0].facts, answer)  # type: ignore[arg-type]  # of a charge
+                    if headers is None:
+                        decision = enforcer._decided(prepared.decide(answer, enforcer._via), answer)  # type: ignore[arg-type]
             except Exception as error:  # noqa: BLE001 - a store failed: no request passes uncounted
                 refusal = self._routes._admission.error_refusal(error, route, found)
                 await self._routes._refuse(scope, receive, send, refusal)

@@ -1,7 +1,8 @@
 """
-Fast path for one unit of one rate, the charge of most routes.
+Fast path of routes that charge the same for every request, and ask nothing else.
 
-The response headers are made from the store's outcome. No `Decision` is built when no hook and no refund reads it.
+The prepared charge of the account goes straight to the store. For rates alone the response headers are made from the
+store's outcome: no `Decision` is built when no hook and no refund reads it.
 """
 
 from __future__ import annotations
@@ -10,20 +11,24 @@ from typing import TYPE_CHECKING
 
 from entitlements.async_enforcer import AsyncEnforcer
 from entitlements.model.answers import Status
+from entitlements.rules.steps import prepared_charge
 
 if TYPE_CHECKING:
     from entitlements.enforcer import Enforcer
+    from entitlements.http.current import Handle
     from entitlements.http.rate_limit_headers import RateLimitHeaders
+    from entitlements.http.routes import Route
     from entitlements.http.types import Headers
     from entitlements.model.answers import Outcome
     from entitlements.model.facts import Facts
+    from entitlements.rules.planning import PreparedCharge
 
 _ADMITTED = Status.ADMITTED
 
 
 class FastPath:
     """
-    The enforcer and the response headers for a charge of one unit of one rate.
+    The enforcer and the response headers for charges that are the same at every request.
 
     Args:
         enforcer: The enforcer of the middleware.
@@ -33,11 +38,22 @@ class FastPath:
 
     def __init__(self, enforcer: AsyncEnforcer | Enforcer, headers: RateLimitHeaders, *, refund_rates: bool) -> None:
         self._limit_headers = headers.of_limit
+        self._needs_decision = refund_rates or not headers.supports_fast_path
         self.enforcer: AsyncEnforcer | None = None
-        """The enforcer to call; None if every charge needs a decision."""
-        needs_decision = refund_rates or not headers.supports_fast_path
-        if isinstance(enforcer, AsyncEnforcer) and not enforcer._has_hooks and not needs_decision:
+        """The enforcer to call; None for one that blocks."""
+        if isinstance(enforcer, AsyncEnforcer):
             self.enforcer = enforcer
+            self._needs_decision = self._needs_decision or enforcer._has_hooks
+
+    def prepared(self, found: Handle, route: Route) -> PreparedCharge | None:
+        """Return the charge of a route that was prepared for an account; None if it takes the ordinary path."""
+        charge, enforcer = route.fixed_charge, self.enforcer
+        if charge is None or enforcer is None:
+            return None
+        prepared = prepared_charge(found._resolved.charges, charge, 1)  # type: ignore[union-attr]
+        if prepared is None or not prepared.counted:
+            return prepared if prepared is not None and len(prepared.limits) == 1 and not self._needs_decision else None
+        return prepared if prepared.since <= enforcer._clock() < prepared.until else None
 
     def headers(self, facts: Facts, answer: Outcome) -> Headers | None:
         """Return the response headers for a unit that the store admitted; None if they take a decision."""

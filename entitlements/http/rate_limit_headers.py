@@ -90,12 +90,11 @@ class RateLimitHeaders:
 
     def _of_parts(self, parts: Sequence[Decision], refusal: Decision | None = None) -> Headers:
         style = self._style
+        if style is _DRAFT_11:
+            return self._of_counted(parts) or self._of_uncounted(parts)
         states = [each for each in map(self._state_of, parts) if each is not None]
         if not states:
-            return self._of_uncounted(parts) if style is _DRAFT_11 else []
-        if style is _DRAFT_11:
-            policies = b", ".join([each.encoded.policy[1] for each in states])
-            return [(b"ratelimit-policy", policies), (b"ratelimit", b", ".join(map(_encode_state, states)))]
+            return []
         refused = None if refusal is None else self._state_of(refusal)
         one = refused or min(states, key=_share_left)
         is_draft_06 = style is HeaderStyle.DRAFT_06
@@ -133,6 +132,19 @@ class RateLimitHeaders:
         if not 0 <= remaining <= MAX_INTEGER or seconds < 0:
             remaining, seconds = max(0, min(remaining, MAX_INTEGER)), max(0, seconds)
         return [policy, (b"ratelimit", b"%b%d;t=%d" % (prefix, remaining, seconds))]
+
+    def _of_counted(self, parts: Iterable[Decision]) -> Headers:
+        """Return the draft-11 headers of the limits that were counted; none if there are none."""
+        policies, states = [], []
+        for part in parts:
+            _, _, facts, receipt, line, _ = fields_of(part)
+            headers = () if line is None or line[1] is None else self.of_limit(facts, receipt[1], line)
+            if headers:
+                policies.append(headers[0][1])
+                states.append(headers[1][1])
+        if not states:
+            return []
+        return [(b"ratelimit-policy", b", ".join(policies)), (b"ratelimit", b", ".join(states))]
 
     def _of_uncounted(self, parts: Iterable[Decision]) -> Headers:
         """Return the headers of limits that were not counted: policies, and the state of an exhausted local share."""

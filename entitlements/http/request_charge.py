@@ -41,7 +41,7 @@ class RequestCharger:
         self._admission = admission
         self._refunds: set[asyncio.Future[None]] = set()
         self.fast_path = FastPath(enforcer, admission.encoder, refund_rates=admission.refund_rates)
-        """The fast path for one unit of one rate."""
+        """The fast path of routes that charge the same for every request."""
 
     def decide(self, account: Handle, route: Route, scope: Scope) -> Awaitable[RequestVerdict]:
         """Decide one request; if it is cancelled while the charge is pending, the charge is refunded."""
@@ -65,11 +65,14 @@ class RequestCharger:
             self._start(self._refund_cancelled(charge))
             raise
 
+    def abandon(self, decision: Decision) -> None:
+        """Refund a charge whose request was cancelled while it was pending."""
+        if decision.allowed and self._admission.is_refundable(receipt_of(decision)):
+            self._start(self._refund(decision))
+
     async def _refund_cancelled(self, charge: asyncio.Future[Decision]) -> None:
         with suppress(Exception):  # a failed charge has no decision to refund
-            decision = await charge
-            if decision.allowed and self._admission.is_refundable(receipt_of(decision)):
-                await self._refund(decision)
+            self.abandon(await charge)
 
     def response(self, receive: Receive, send: Send, decision: Decision) -> Response:
         """Return the response of a request whose charge is refundable."""

@@ -36,7 +36,8 @@ class Route:
         messages: Units of each limit that one message received on a websocket takes.
         scope: Computes the scope of a limit with a `per` from the ASGI scope; None if the request has none.
         exempt: True to pass requests without identifying the account, such as health checks.
-        single_limit: The limit, for a route that only consumes one unit of one limit without `scope`; else None.
+        fixed_charge: The limits that the route consumes, where that is the same for every request and all that the
+            route asks: the name of one, or units by name; else None.
 
     Raises:
         ValueError: For an argument that is invalid or contradicts another.
@@ -49,7 +50,7 @@ class Route:
     messages: Mapping[str, Cost] = field(default_factory=dict)
     scope: Callable[[Any], str | None] | None = None
     exempt: bool = False
-    single_limit: str | None = field(init=False, default=None, compare=False, repr=False)
+    fixed_charge: str | dict[str, int] | None = field(init=False, default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.methods is not None:
@@ -67,8 +68,10 @@ class Route:
                 " leave methods out"
             )
         asks_more = self.requires or self.messages or self.scope is not None
-        if not asks_more and list(self.consumes.values()) == [1]:
-            object.__setattr__(self, "single_limit", next(iter(self.consumes)))
+        units = {name: cost for name, cost in self.consumes.items() if not callable(cost) and cost}
+        if not asks_more and units and len(units) == len(self.consumes):
+            fixed = next(iter(units)) if list(units.values()) == [1] else units
+            object.__setattr__(self, "fixed_charge", fixed)
 
     def __str__(self) -> str:
         """Return `route GET /v1/leads`."""

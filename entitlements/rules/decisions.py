@@ -119,8 +119,6 @@ class DecisionBuilder:
         for state in self._states:
             if type(state) is Decision:  # known without the store
                 parts.append(state)
-                if found is None and state.allowed:
-                    found = state
                 continue
             at, facts, cost, part, within, refused, capacity, is_enforced = state  # type: ignore[misc]
             line = lines[at]
@@ -325,9 +323,13 @@ def _wait(part: Decision) -> tuple[bool, int]:
 
 
 def _least_left(parts: list[Decision]) -> Decision:
-    """Return the allowed part with the smallest share of its limit left, the first of several; shares are exact."""
+    """
+    Return the allowed part with the smallest share of its limit left; shares are exact.
+
+    Of several it is the first that a store has counted: its receipt names the operation, for a refund.
+    """
     found, least, of = None, 1, 1
-    for part in parts:
+    for part in sorted(parts, key=lambda part: line_of(part) is None):
         if not part.allowed:
             continue
         limit, remaining = part.limit, part.remaining

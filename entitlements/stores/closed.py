@@ -10,7 +10,7 @@ from entitlements.stores.errors import Closed
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from entitlements.model.answers import Answer, Outcome
     from entitlements.model.charge import Charge, Order
@@ -71,10 +71,12 @@ class PartlyClosedStore:
         self.check_open()
         return self._store.try_now(charge)
 
-    def submit(self, order: Order, /) -> Awaitable[Answer]:
+    def submit(
+        self, order: Order, /, abandoned: Callable[[Answer | Exception], object] | None = None
+    ) -> Awaitable[Answer]:
         """Carry out one order."""
         self.check_open()
-        return self._store.submit(order)
+        return self._store.submit(order, abandoned)
 
     async def open(self) -> None:
         """Open the store on this loop again."""

@@ -229,10 +229,12 @@ class AsyncDenyCache:
     def __repr__(self) -> str:
         return f"<AsyncDenyCache around {self._store!r}>"
 
-    def submit(self, order: Order, /) -> Awaitable[Answer]:
+    def submit(
+        self, order: Order, /, abandoned: Callable[[Answer | Exception], object] | None = None
+    ) -> Awaitable[Answer]:
         """Carry out one order; forget refusals that it may have made obsolete."""
         if type(order) is Charge or not self._denials.changes(order):
-            return self._store.submit(order)
+            return self._store.submit(order, abandoned)
         return self._drop_after(order)
 
     async def execute(self, order: Order, /) -> Answer:

@@ -210,7 +210,9 @@ class AsyncMemoryStore:
         """Carry out one order under the lock."""
         return self._store.execute(order)
 
-    submit = execute
+    async def submit(self, order: Order, /, abandoned: object = None) -> Answer:
+        """Carry out one order, as `execute` does."""
+        return self._store.execute(order)
 
     async def open(self) -> None:
         """Do nothing: there is no connection."""

@@ -13,7 +13,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
     from entitlements.errors import StoreError
     from entitlements.model.answers import Answer
@@ -47,6 +47,40 @@ class PendingOrder:
         future, self.future = self.future, ENDED
         if not future.done():
             future.set_exception(error)
+
+
+class AbandonableFuture:
+    """
+    The future of an order that goes on without its caller, and whose answer is wanted by another then.
+
+    Args:
+        future: What the caller awaits.
+        abandoned: Takes the answer or the error once the caller has been cancelled.
+    """
+
+    __slots__ = ("_abandoned", "_future")
+
+    def __init__(self, future: asyncio.Future[Any], abandoned: Callable[[Any], object]) -> None:
+        self._future, self._abandoned = future, abandoned
+
+    def done(self) -> bool:
+        """Return False for a caller that was cancelled: the answer is still wanted."""
+        return self._future.done() and not self._future.cancelled()
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop of the caller."""
+        return self._future.get_loop()
+
+    def add_done_callback(self, callback: object) -> None:
+        """Do nothing: the order goes on if its caller is cancelled."""
+
+    def set_result(self, answer: Any) -> None:
+        """Return the answer to the caller, or pass it on."""
+        (self._abandoned if self._future.cancelled() else self._future.set_result)(answer)
+
+    def set_exception(self, error: Exception) -> None:
+        """Raise the error in the caller, or pass it on."""
+        (self._abandoned if self._future.cancelled() else self._future.set_exception)(error)
 
 
 class Ended:

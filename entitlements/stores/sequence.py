@@ -44,6 +44,9 @@ class Numbering(Protocol):
         """Return a charge as the store gets it, and its new operation id, which is not settled until `close`."""
         ...
 
+    def hold(self, charge: Charge, /) -> None:
+        """Keep a charge unsettled until one more `close`."""
+
     def close(self, charge: Charge, /) -> None:
         """Settle a charge, as far as its caller is concerned; the replay journal may hold it for longer."""
 
@@ -58,8 +61,10 @@ class RandomIds:
         operation = f"o:{secrets.token_hex(8)}"
         return numbered(charge, operation), operation
 
-    def close(self, charge: Charge, /) -> None:
+    def hold(self, charge: Charge, /) -> None:
         """Do nothing: the record says what was carried out."""
+
+    close = hold
 
 
 class SettledNumbers:
@@ -79,18 +84,20 @@ class SettledNumbers:
         """Return a charge as it is, and the next number for its refund: the store needs none."""
         return charge, sequence_id(self._id, next(self._numbers))
 
-    def close(self, charge: Charge, /) -> None:
-        """Do nothing."""
+    def hold(self, charge: Charge, /) -> None:
+        """Do nothing: it is settled."""
+
+    close = hold
 
 
 class OpenNumber:
     """A number of an account that is not settled: who holds it, its attempts, and the store's time at the first."""
 
-    __slots__ = ("_id", "_number", "_numbers", "_producer", "account", "attempts", "holders", "seen")
+    __slots__ = ("_account", "_id", "_number", "_numbers", "_producer", "attempts", "holders", "seen")
 
     def __init__(self, producer: Producer, account: str, numbers: dict[int, OpenNumber], number: int) -> None:
         self._producer, self._id, self._numbers, self._number = producer, producer.id, numbers, number
-        self.account = account
+        self._account = account
         self.holders, self.attempts, self.seen = 1, 0, producer.seen or system_clock()
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
@@ -119,8 +126,8 @@ class OpenNumber:
             self.holders -= 1
             if not self.holders:
                 del numbers[self._number]
-                if not numbers:
-                    producer.forget(self.account, numbers)
+                if not numbers and producer.accounts.get(self._account) is numbers:  # not those of a parent process
+                    del producer.accounts[self._account]
 
     def refresh(self, now: int) -> bool:
         """Make the charge again as of the store's time *now*; return False if an earlier attempt may have been carried out."""
@@ -142,7 +149,7 @@ class Producer:
     def renew(self) -> None:
         """Become another producer, as in a forked child: the parent settles what it has sent."""
         self.lock = threading.Lock()
-        self._open: dict[str, dict[int, OpenNumber]] = {}
+        self.accounts: dict[str, dict[int, OpenNumber]] = {}
         self._next = 1
         self.id = secrets.token_bytes(8)
         self._name = self.id.hex()
@@ -154,21 +161,20 @@ class Producer:
         with self.lock:
             number = self._next
             self._next = number + 1
-            numbers = self._open.get(account)
+            numbers = self.accounts.get(account)
             if numbers is None:
-                numbers = self._open[account] = {}
+                numbers = self.accounts[account] = {}
             opened = numbers[number] = OpenNumber(self, account, numbers, number)
         operation = sequence_id(self._name, number)
         return numbered(charge, operation, opened), operation
 
+    def hold(self, charge: Charge, /) -> None:
+        """Keep a charge unsettled until one more `close`."""
+        charge.sequence.hold()
+
     def close(self, charge: Charge, /) -> None:
         """Settle a charge, as far as its caller is concerned; the replay journal may hold it for longer."""
         charge.sequence.close()
-
-    def forget(self, account: str, numbers: dict[int, OpenNumber]) -> None:
-        """Forget an account that has no open number; under `lock`."""
-        if self._open.get(account) is numbers:  # not those of a parent process
-            del self._open[account]
 
 
 def header_of(charge: Charge) -> bytes:

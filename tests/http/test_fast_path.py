@@ -70,3 +70,33 @@ def test_on_a_server_it_counts_once_for_each_request(valkey):
             return starts, (await enforcer.usage("pro"))["fixed"].used
 
     assert ([200] * 10 + [429] * 2, 10) == asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("consumes", [{"leads": 1}, {"api": 1, "leads": 2}], ids=["a quota", "a rate and a quota"])
+def test_a_request_that_is_cancelled_while_its_charge_is_pending_is_refunded(valkey, consumes):
+    """Each request is cancelled a step later than the one before: before its charge is sent, in flight, or answered."""
+    served = []
+
+    async def counted(scope, receive, send):
+        await hello(scope, receive, send)
+        served.append(scope["path"])
+
+    async def scenario():
+        async with AsyncEnforcer(policy(), accounts={"max": "max"}, store=valkey.url, expected_processes=1) as enforcer:
+            rule = Route(consumes=consumes)
+            app = EntitlementsMiddleware(counted, enforcer=enforcer, identify=lambda _: "max", default=rule)
+            await exchange(app)
+            for steps in range(40):
+                request = asyncio.create_task(exchange(app))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                request.cancel()
+                await asyncio.wait([request])
+            await asyncio.sleep(0.2)  # the answers arrive
+            while refunds := app._routes._charger._refunds:
+                await asyncio.wait(refunds)
+            assert {} == enforcer._numbers.accounts
+            return (await enforcer.usage("max"))["leads"].used
+
+    used = asyncio.run(scenario())
+    assert len(served) * consumes["leads"] == used

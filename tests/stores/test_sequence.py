@@ -264,6 +264,21 @@ def test_a_decision_is_refunded_once_into_each_of_its_limits(valkey):
         assert [0, 0, 0] == [enforcer.usage(ACCOUNT)[name].used for name in ("api", "leads", "agents")]
 
 
+@pytest.mark.parametrize("store", ["memory://", "valkey"])
+def test_a_refund_of_an_unlimited_rate_and_an_unlimited_quota_returns_the_units_of_the_quota(request, store):
+    """The decision is about the limit that was counted, also if another one comes first."""
+    tiers = {"one": {"rank": 1, "limits": {"api": "unlimited", "leads": "unlimited"}}}
+    policy = Policy.parse({
+        "policy": {"version": "1"}, "limits": {"api": {"kind": "rate"}, "leads": {"kind": "quota", "deadline": "PT10S"}}, "tiers": tiers,
+    })  # fmt: skip
+    url = request.getfixturevalue("valkey").url if store == "valkey" else store
+    with Enforcer(policy, accounts={ACCOUNT: "one"}, store=url, expected_processes=1) as enforcer:
+        decision = enforcer.consume(ACCOUNT, {"api": 1, "leads": 2})
+        assert ("leads", 2) == (decision.feature, enforcer.usage(ACCOUNT)["leads"].used)
+        assert [True, False] == [enforcer.refund(decision) for _ in range(2)]
+        assert 0 == enforcer.usage(ACCOUNT)["leads"].used
+
+
 def test_what_a_frozen_server_was_sent_counts_as_its_callers_were_told(valkey):
     """Units that were allowed count once, also when their requests arrive late; refused ones and refunded ones do not."""
     limits = {
@@ -288,7 +303,7 @@ def test_what_a_frozen_server_was_sent_counts_as_its_callers_were_told(valkey):
 
         assert ([True] * 3, False) == ([decision.allowed for decision in promised], refused.allowed)
         assert ([True] * 3, [False] * 3) == tuple([enforcer.refund(each) for each in promised] for _ in range(2))
-        assert ((2, 1), {}) == (used(), enforcer._numbers._open)
+        assert ((2, 1), {}) == (used(), enforcer._numbers.accounts)
 
 
 def quietly(call):
@@ -345,7 +360,7 @@ def test_what_is_settled_leaves_nothing_in_the_process():
     for number in range(100):
         charge, _ = producer.open(replace(CHARGE, account=f"account {number}"))
         producer.close(charge)
-    assert {} == producer._open
+    assert {} == producer.accounts
 
 
 def test_a_charge_of_another_process_is_its_own_floor():

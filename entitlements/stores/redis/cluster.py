@@ -23,7 +23,7 @@ from entitlements.stores.errors import Overloaded
 from entitlements.stores.pending import run_in_task
 from entitlements.stores.redis.clients import make_async_cluster, make_cluster
 from entitlements.stores.redis.deadlines import IDLE, START_UP, StartUp, fail_after
-from entitlements.stores.redis.encoding import Call, Request
+from entitlements.stores.redis.encoding import Request
 from entitlements.stores.redis.error_map import is_refused, map_error, unreachable
 from entitlements.stores.redis.pool import acquire_slot, check_version
 from entitlements.stores.redis.slots import AsyncSlots, SlotGrant, Slots
@@ -55,7 +55,7 @@ class ClusterPool:
         try:
             client = self._connected(deadline)
             with call_deadline(deadline):
-                reply = self._evaluate(client, request.call)
+                reply = self._evaluate(client, request)
         except StoreError:
             raise
         except Exception as error:
@@ -129,13 +129,13 @@ class ClusterPool:
             self._refresh_map = refresh
 
     @staticmethod
-    def _evaluate(client: Any, call: Call) -> Any:
+    def _evaluate(client: Any, request: Request) -> Any:
         try:
-            return client.execute_command(*_evalsha(call), **_RAW)
+            return client.execute_command(*_evalsha(request), **_RAW)
         except NoScriptError:
-            node = client.get_node_from_key(call.keys[0])
-            client.execute_command("SCRIPT LOAD", call.script.text, target_nodes=node)
-            return client.execute_command(*_eval(call), **_RAW)
+            node = client.get_node_from_key(request.call.keys[0])
+            client.execute_command("SCRIPT LOAD", request.call.script.text, target_nodes=node)
+            return client.execute_command(*_eval(request), **_RAW)
 
 
 class AsyncClusterPool:
@@ -172,7 +172,7 @@ class AsyncClusterPool:
             async with fail_after(timeout):
                 if not self._connected:
                     await self._connect()
-                reply = await self._evaluate(request.call)
+                reply = await self._evaluate(request)
         except StoreError:
             raise
         except Exception as error:
@@ -229,22 +229,23 @@ class AsyncClusterPool:
             if (reader := connection._reader) is not None and reader.at_eof():  # noqa: SLF001
                 await connection.disconnect(nowait=True)
 
-    async def _evaluate(self, call: Call) -> Any:
+    async def _evaluate(self, request: Request) -> Any:
         client: Any = self._client
-        await self._drop_ended(call.keys[0])
+        await self._drop_ended(request.call.keys[0])
         try:
-            return await client.execute_command(*_evalsha(call), **_RAW)
+            return await client.execute_command(*_evalsha(request), **_RAW)
         except NoScriptError:
-            node = client.get_node_from_key(call.keys[0])
-            await client.execute_command("SCRIPT LOAD", call.script.text, target_nodes=node)
-            return await client.execute_command(*_eval(call), **_RAW)
+            node = client.get_node_from_key(request.call.keys[0])
+            await client.execute_command("SCRIPT LOAD", request.call.script.text, target_nodes=node)
+            return await client.execute_command(*_eval(request), **_RAW)
 
 
-def _evalsha(call: Call) -> tuple[Any, ...]:
+def _evalsha(request: Request) -> tuple[Any, ...]:
     """Return a call as a command of redis-py."""
-    return ("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
+    call = request.call
+    return ("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args, *request.own)
 
 
-def _eval(call: Call) -> tuple[Any, ...]:
+def _eval(request: Request) -> tuple[Any, ...]:
     """Return a call that carries its script: the node to which a slot is moving may not have loaded it."""
-    return ("EVAL", call.script.text, *_evalsha(call)[2:])
+    return ("EVAL", request.call.script.text, *_evalsha(request)[2:])

@@ -68,13 +68,14 @@ class Request(NamedTuple):
     Encoded order.
 
     Args:
-        call: The script call.
-        command: The call in Redis's protocol.
+        call: The script call, which charges of the same units share.
+        command: The call in Redis's protocol, with its own arguments.
         timeout: In seconds.
         decode: Decodes the reply, or raises `StoreError`.
         namespace: Prefix of the keys.
         loads: How often the script was loaded for it.
-        own: Arguments that follow, where this is what all charges of the same units share.
+        own: Arguments of this order alone, which follow those of the call; () in what is shared.
+        more: How many of those follow, in what is shared.
     """
 
     call: Call
@@ -83,25 +84,28 @@ class Request(NamedTuple):
     decode: Callable[[Any], Any]
     namespace: str = ""
     loads: int = 0
-    own: int = 0
+    own: tuple[bytes, ...] = ()
+    more: int = 0
 
 
 def encode_request(namespace: str, order: Order) -> Request:
     """Return *order* encoded for keys that begin with *namespace*; charges of the same units share most of it."""
-    if type(order) is not Charge or (order.operation is not None and not is_sequence(order.operation)):
-        return _request(encode_call(order, namespace), order, namespace)  # nothing that other charges share
-    own, derived = () if order.operation is None else _own_args(order), order.derived
+    if type(order) is not Charge:
+        return _request(encode_call(order, namespace), order, namespace)
+    own = () if order.operation is None else _own_args(order)
+    if own is None:
+        return _request(encode_call(order, namespace), order, namespace)
+    derived = order.derived
     shared: Request | None = derived.request
-    if shared is None or shared[4] != namespace or shared[6] != len(own):
+    if shared is None or shared[4] != namespace or shared[7] != len(own):
         call = _shared_call(order, namespace)
-        shared = derived.request = _request(call, order, namespace, own=len(own))
+        shared = derived.request = _request(call, order, namespace, more=len(own))
     if not own:
         return shared
-    (script, keys, args), command, timeout, decode, _, _, _ = shared
+    call, command, timeout, decode, _, _, _, _ = shared
     for word in own:
         command += b"$%d\r\n%b\r\n" % (len(word), word)
-    call = _new_tuple(Call, (script, keys, (*args, *own)))
-    return _new_tuple(Request, (call, command, timeout, decode, namespace, 0, 0))
+    return _new_tuple(Request, (call, command, timeout, decode, namespace, 0, own, 0))
 
 
 def pack_command(*words: bytes, more: int = 0) -> bytes:
@@ -114,10 +118,10 @@ def pack_command(*words: bytes, more: int = 0) -> bytes:
     return b"*%d\r\n%b" % (len(words) + more, strings)
 
 
-def _request(call: Call, order: Order, namespace: str, *, own: int = 0) -> Request:
+def _request(call: Call, order: Order, namespace: str, *, more: int = 0) -> Request:
     words = (b"EVALSHA", call.script.sha, b"%d" % len(call.keys), *call.keys, *call.args)
     timeout = _seconds(deadline_of(order))
-    return Request(call, pack_command(*words, more=own), timeout, decoder_of(order), namespace, own=own)
+    return Request(call, pack_command(*words, more=more), timeout, decoder_of(order), namespace, more=more)
 
 
 @lru_cache(maxsize=1024)
@@ -130,7 +134,7 @@ def encode_call(order: Order, namespace: str) -> Call:
     """Return the script call that carries out *order*."""
     if type(order) is Charge:
         shared = _shared_call(order, namespace)
-        return shared._replace(args=(*shared.args, *_own_args(order)))
+        return shared._replace(args=(*shared.args, *(_own_args(order) or ())))
     scope, args = _ARGS[type(order)](order)
     script = CHARGE if isinstance(order, Read | Recall) else COMMANDS
     return _make_call(script, namespace, account_of(order), scope, args)
@@ -141,9 +145,17 @@ def _make_call(script: Script, namespace: str, account: str, scope: str | None, 
     return Call(script, (key,) if scope is None else (key, scope_key(namespace, account, scope)), args)
 
 
-def _own_args(order: Charge) -> tuple[bytes, ...]:
-    """Return the arguments of one charge alone, which follow those that it shares with others of the same units."""
-    return (header_of(order),) if is_sequence(order.operation) else ()
+def _own_args(order: Charge) -> tuple[bytes, ...] | None:
+    """
+    Return the arguments of one charge alone, which follow those that it shares with others of the same units.
+
+    None for a charge that shares nothing: it has a record under another operation id.
+    """
+    if order.sequence is not None:
+        return (order.sequence.header(),)
+    if order.operation is None:
+        return ()
+    return (header_of(order),) if is_sequence(order.operation) else None
 
 
 def _shared_call(order: Charge, namespace: str) -> Call:
@@ -162,7 +174,7 @@ def _shared_call(order: Charge, namespace: str) -> Call:
 def encode_general(order: Charge, namespace: str) -> Call:
     """Return the call that carries out any charge, whatever its shape."""
     args = _charge_args(order, _VERBS[order.verb])
-    return _make_call(CHARGE, namespace, order.account, order.scope, (*args, *_own_args(order)))
+    return _make_call(CHARGE, namespace, order.account, order.scope, (*args, *(_own_args(order) or ())))
 
 
 def _has_shape(order: Charge) -> bool:

@@ -22,6 +22,7 @@ from entitlements.model.instants import SECOND
 from entitlements.ports import AsyncTransport
 from entitlements.stores.batch import execute_many
 from entitlements.stores.errors import Overloaded
+from entitlements.stores.pending import AbandonableFuture
 from entitlements.stores.resilience.attempts import CourseRun, FirstAttempt
 from entitlements.stores.resilience.local_limits import LocalLimits
 from entitlements.stores.resilience.policy import OutagePolicy
@@ -199,20 +200,27 @@ class AsyncResilientStore:
     def try_now(self, _: Charge, /) -> None:
         """Return None: every charge is submitted."""
 
-    def submit(self, order: Order, /) -> Awaitable[Answer]:
+    def submit(
+        self, order: Order, /, abandoned: Callable[[Answer | Exception], object] | None = None
+    ) -> Awaitable[Answer]:
         """
         Carry out one order, or decide it without the store.
+
+        Args:
+            order: The order.
+            abandoned: Takes what the order ends with if its caller has been cancelled; None drops it.
 
         Raises:
             StoreError: On await, for an order that only the store can answer.
         """
         policy, future = self.policy, get_running_loop().create_future()
+        completed: Any = future if abandoned is None else AbandonableFuture(future, abandoned)
         permit = policy.fast_permit(order)
         if permit is None:
             self._replay_timer.start()
-            CourseRun(self, order, policy.course(order), future, policy.clock()).start()
+            CourseRun(self, order, policy.course(order), completed, policy.clock()).start()
             return future
-        attempt = FirstAttempt(self, order, permit, future)
+        attempt = FirstAttempt(self, order, permit, completed)
         try:
             self.transport.send(attempt)
         except Overloaded as error:
