@@ -326,11 +326,8 @@ class AsyncEnforcer:
             usages.update(zip(chunk, found, strict=True))
         return usages
 
-    async def history(self, account: str | Account, limit: str) -> tuple[Period, ...]:
+    async def history(self, account: str | Account, limit: str, *, refusals: bool = False) -> tuple[Period, ...]:
         """Return a quota's periods, newest first, the running one included, 13 at most; see `Enforcer.history`."""
-        return await self._history(account, limit)
-
-    async def _history(self, account: str | Account, limit: str, *, refusals: bool = False) -> tuple[Period, ...]:
         return await self._run(steps.history(await self._known(account), self._clock(), limit, refusals=refusals))
 
     async def forget(self, account: str | Account) -> None:
@@ -354,7 +351,7 @@ class AsyncEnforcer:
         resolved = await self._resolve(account)
         require_account(resolved)
         usage = await self.usage(account)
-        history = {name: await self._history(account, name, refusals=True) for name in advice.reviewed_limits(resolved)}
+        history = {name: await self.history(account, name, refusals=True) for name in advice.reviewed_limits(resolved)}
         return advice.review(resolved, usage, history, now=self._clock(), requests=requests, events=events)
 
     # -- upkeep ------------------------------------------------------------------------

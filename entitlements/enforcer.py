@@ -389,11 +389,15 @@ class Enforcer:
             for (id, step), answer in zip(read.items(), answers, strict=True)
         }
 
-    def history(self, account: str | Account, limit: str) -> tuple[Period, ...]:
-        """Return a quota's periods, newest first, the running one included, 13 at most."""
-        return self._history(account, limit)
+    def history(self, account: str | Account, limit: str, *, refusals: bool = False) -> tuple[Period, ...]:
+        """
+        Return a quota's periods, newest first, the running one included, 13 at most.
 
-    def _history(self, account: str | Account, limit: str, *, refusals: bool = False) -> tuple[Period, ...]:
+        Args:
+            account: An id, or an `Account`.
+            limit: The quota.
+            refusals: Accept an allocation too: its periods count what was refused (`denied`); `used` is 0.
+        """
         return self._run(steps.history(self._known(account), self._clock(), limit, refusals=refusals))
 
     def forget(self, account: str | Account) -> None:
@@ -439,7 +443,7 @@ class Enforcer:
         resolved = self._resolve(account)
         require_account(resolved)
         usage = self.usage(account)
-        history = {name: self._history(account, name, refusals=True) for name in advice.reviewed_limits(resolved)}
+        history = {name: self.history(account, name, refusals=True) for name in advice.reviewed_limits(resolved)}
         return advice.review(resolved, usage, history, now=self._clock(), requests=requests, events=events)
 
     # -- upkeep ------------------------------------------------------------------------

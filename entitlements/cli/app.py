@@ -13,6 +13,7 @@ from entitlements.cli.account.commands import account_commands
 from entitlements.cli.assign import assign
 from entitlements.cli.base.commands import base_commands
 from entitlements.cli.can import can
+from entitlements.cli.capacity import capacity
 from entitlements.cli.conversion import conversion
 from entitlements.cli.crm.commands import crm_commands
 from entitlements.cli.diff import diff
@@ -25,6 +26,7 @@ from entitlements.cli.health import health
 from entitlements.cli.invalidate import invalidate
 from entitlements.cli.portfolio.command import portfolio
 from entitlements.cli.preview import preview
+from entitlements.cli.quote import quote
 from entitlements.cli.review import review
 from entitlements.cli.schema import schema
 from entitlements.cli.services import services
@@ -51,6 +53,8 @@ COMMANDS = (
     portfolio,
     services,
     due,
+    capacity,
+    quote,
     sla,
     uptime,
     health,

@@ -112,13 +112,14 @@ def _of_file(policy: Policy, now: int, path: str, columns: list[str] | None, mea
 
 def _of_store(policy: Policy, now: int, url: str) -> UsageSource:
     from entitlements.enforcer import Enforcer
-    from entitlements.tiering.reviews import quota_names
+    from entitlements.model.limits import Rate
     from entitlements.tiering.triggers import MeasuredUsage
 
     enforcer = Enforcer(policy, accounts={}, clock=lambda: now, store=url)
+    counted = [name for name, limit in policy.limits.items() if not isinstance(limit, Rate)]
 
     def measured(account: Account) -> MeasuredUsage:
-        history = {name: tuple(enforcer.history(account, name)) for name in quota_names(policy)}
+        history = {name: enforcer.history(account, name, refusals=True) for name in counted}
         return MeasuredUsage(enforcer.usage(account), history)
 
     return UsageSource(measured)

@@ -12,12 +12,14 @@ from entitlements.model.instants import MICROSECOND
 from entitlements.model.limits import Allocation, Limit, NotIncluded, OnOutage, Quota, Rate
 from entitlements.model.policy import AddOn, Feature, PolicyData
 from entitlements.model.services import with_services
+from entitlements.model.tier import Tier
 from entitlements.policy.consistency import check_document, check_usage
 from entitlements.policy.inheritance import resolve_tiers
 from entitlements.policy.parts import PartReader, TierPart
 from entitlements.policy.report import Report
 from entitlements.policy.schema_models import AddOnShape, AllocationShape, Document, QuotaShape, RateShape
 from entitlements.policy.sections.assignment import read_assignment
+from entitlements.policy.sections.prices import check_prices, price_in_words
 from entitlements.policy.sections.readable_values import check_readable_values, check_transitions
 from entitlements.policy.sections.routes import read_routes
 from entitlements.policy.sections.segmentations import read_segmentations
@@ -70,6 +72,7 @@ def _fields(context: BuildContext) -> dict[str, Any]:
     assignment = read_assignment(context)
     check_readable_values(context, parts, add_ons, tiers)
     check_transitions(context, parts, tiers, assignment)
+    check_prices(context, parts, tiers)
     services = read_services(context, assignment)
     return {
         "assignment": assignment,
@@ -80,7 +83,7 @@ def _fields(context: BuildContext) -> dict[str, Any]:
         "features": FrozenDict(_features(document) | service_features(services)),
         "limits": FrozenDict({name: _with_window(limit, reader) for name, limit in limits.items()}),
         "add_ons": FrozenDict(
-            {name: _add_on(name, shape, add_ons[name], report) for name, shape in document.add_ons.items()}
+            {name: _add_on(name, shape, add_ons[name], report, tiers) for name, shape in document.add_ons.items()}
         ),
     }
 
@@ -106,7 +109,7 @@ def _with_window(limit: Limit, reader: PartReader) -> Limit:
     return limit
 
 
-def _add_on(name: str, shape: AddOnShape, part: TierPart, report: Report) -> AddOn:
+def _add_on(name: str, shape: AddOnShape, part: TierPart, report: Report, tiers: Mapping[str, Tier]) -> AddOn:
     """Return an add-on; it can only add, so `not-included` in it is an error."""
     path = ("add_ons", name)
     for key in set(part.values).difference(part.written):
@@ -118,7 +121,7 @@ def _add_on(name: str, shape: AddOnShape, part: TierPart, report: Report) -> Add
         levels=_additions(part.levels, (*path, "levels"), report),
         limits=_additions(part.limits, (*path, "limits"), report),
         values=FrozenDict({key: part.values[key] for key in part.written}),
-        price=shape.price or "",
+        price=shape.price or price_in_words(name, [tiers[id] for id in shape.tiers or tiers if id in tiers]),
         about=shape.about,
     )
 

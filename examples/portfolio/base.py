@@ -1,10 +1,8 @@
 """The base under review: three hundred invented accounts, their policy, and six months of usage."""
 
 import csv
-import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from entitlements import CsvAccounts, Enforcer, Policy
 from entitlements.testing import FakeClock
@@ -16,13 +14,8 @@ GB = 10**9
 
 
 def load_policy() -> Policy:
-    """Return the customer tiers with the services of the second funnel: the files of one folder are one policy."""
-    parts = [*(POLICIES / "customer-tiers").glob("*.yaml"), POLICIES / "second-funnel" / "catalogue.yaml"]
-    with TemporaryDirectory() as folder:
-        for part in parts:
-            shutil.copy(part, folder)
-        shutil.copy(HERE / "policy.yaml", Path(folder, "portfolio.yaml"))
-        return Policy.load(folder)
+    """Return the customer tiers, which carry the services too."""
+    return Policy.load(POLICIES / "customer-tiers")
 
 
 def load_accounts(policy: Policy) -> CsvAccounts:

@@ -428,6 +428,8 @@ TRANSITIONS = {
     "transition.upgrade.locations-above": (NO, D(1), NO, NO),
     "transition.upgrade.departments-above": (NO, D(1), NO, NO),
     "transition.upgrade.supporting": (NO, ("locations", "departments"), NO, NO),
+    "onboarding.customers-per-specialist": (D(1), D(4), NO, NO),
+    "support-cases.threshold": (D(5), NO, NO, NO),
     "schedule.reviews.weekly": ("Tactical check-in", "Check-in (month 1)", NO, NO),
     "schedule.reviews.monthly": ("Business review", "Business review", NO, NO),
     "schedule.reviews.quarterly": ("Strategic review", "Strategic review", NO, NO),

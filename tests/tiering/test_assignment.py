@@ -131,6 +131,19 @@ def test_what_no_tier_names_votes_for_none():
 # --- Answers ----------------------------------------------------------------------------------------------------
 
 
+COMPARED = (
+    "nps",
+    "csat",
+    "service-requests",
+    "open-cases",
+    "adoption",
+    "days-to-live",
+    "renewed-on-time",
+    "churn-risk",
+)
+"""Criteria that decide nothing and that a review compares."""
+
+
 def test_an_assignment_names_its_rule_every_criterion_and_every_vote():
     account = Account("acme", "freemium", attributes={"ARR": "$30,000", "agents": "140", "leads_per_month": "80"})
     assignment = assign(POLICY, account)
@@ -148,7 +161,7 @@ def test_an_assignment_names_its_rule_every_criterion_and_every_vote():
         "potential": None,
         "locations": None,
         "departments": None,
-    } == assignment.criteria
+    } | dict.fromkeys(COMPARED) == assignment.criteria
     assert [("agents", "enterprise", VoteDirection.HIGHER), ("leads", "freemium", VoteDirection.LOWER)] == [
         (vote.signal, vote.tier, vote.direction) for vote in assignment.votes
     ]

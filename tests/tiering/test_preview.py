@@ -132,7 +132,8 @@ def test_features_limits_and_services_before_and_after():
     assert {"team-collaboration", "early-access", "integrations:standard", "analytics", "branding"} < {
         *plan.features_lost
     }
-    assert () == plan.features_gained
+    assert {"service.automated-engagement", "service.self-guided-training"} == {*plan.features_gained}
+    assert "service.assigned-csm" in plan.features_lost
     assert (100_000, 5_000) == (plan.limits["leads"].before, plan.limits["leads"].after)
     assert (UNLIMITED, 10) == (plan.limits["standard-reports"].before, plan.limits["standard-reports"].after)
     assert ("1:5", "1:20") == (plan.services_changed["csm.ratio"].before, plan.services_changed["csm.ratio"].after)

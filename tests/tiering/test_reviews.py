@@ -170,11 +170,15 @@ def test_refusals_of_an_allocation_are_counted_by_month_in_every_store(any_store
         refused = [acme.consume(who, {"agents": 1, "storage": 1}), acme.assign(who, "agents", "ann"),
                    acme.reserve(who, "agents", 2).decision]  # fmt: skip
         found = acme.review(who)
+        (period,) = acme.history(who, "agents", refusals=True)
+        with pytest.raises(ValueError, match="history works on a quota"):
+            acme.history(who, "agents")
 
     assert [False] * 3 == [decision.allowed for decision in refused]
     assert [Action.KEEP] * 2 == [kept.action, still.action]
     assert [(Cause.EXCEEDED, "agents")] == causes(found)
     assert [4] == [month["denied"] for month in found.reasons[0].evidence["months"]]
+    assert (0, 4, 100) == (period.used, period.denied, period.limit)
 
 
 def test_rates_do_not_count():

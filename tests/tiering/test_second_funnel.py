@@ -30,7 +30,8 @@ from entitlements.tiering.segmentation import segment, segmentations
 from entitlements.tiering.service_costs import serve
 from entitlements.tiering.services import in_variant, tier_lines
 
-POLICY = Policy.load(Path(__file__).resolve().parents[2] / "policies" / "second-funnel")
+POLICIES = Path(__file__).resolve().parents[2] / "policies"
+POLICY = Policy.load(POLICIES / "second-funnel")
 START = datetime(2026, 11, 2, 15, tzinfo=UTC)
 NOW = to_instant(START)
 BY_NAME = {service.name: service for service in POLICY.services.catalogue.values()}
@@ -61,6 +62,13 @@ def test_the_later_stage_is_in_force_where_nothing_else_is_chosen():
 def test_a_service_is_defined(name, words):
     """Step 1."""
     assert [] == [word for word in words if word not in BY_NAME[name].about.lower()]
+
+
+def test_the_customer_tiers_have_the_same_catalogue():
+    other = POLICIES / "customer-tiers" / "catalogue.yaml"
+
+    assert (POLICIES / "second-funnel" / "catalogue.yaml").read_bytes() == other.read_bytes()
+    assert POLICY.services.catalogue == Policy.load(other.parent).services.catalogue
 
 
 def test_there_are_fifteen_services_besides_the_self_service():
