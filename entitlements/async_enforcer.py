@@ -24,6 +24,7 @@ from entitlements.model.charge import Charge, Verb
 from entitlements.model.decision_fields import receipt_of
 from entitlements.model.events import Reloaded
 from entitlements.model.instants import check_duration
+from entitlements.model.pickling import not_picklable
 from entitlements.model.policy import PolicyData
 from entitlements.model.resolution import resolution_of
 from entitlements.policy.watcher import PolicyFiles, PollingClock
@@ -77,6 +78,7 @@ MAX_READS = 250
 _STALE = Status.STALE
 
 
+@not_picklable("make one in each process, of the same policy, accounts and store")
 @verbs_as_calls
 class AsyncEnforcer:
     """

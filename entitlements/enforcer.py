@@ -23,6 +23,7 @@ from entitlements.model.charge import Verb
 from entitlements.model.decision_fields import receipt_of
 from entitlements.model.events import Reloaded
 from entitlements.model.instants import check_duration
+from entitlements.model.pickling import not_picklable
 from entitlements.model.policy import PolicyData
 from entitlements.model.resolution import resolution_of
 from entitlements.policy.watcher import PolicyFiles, PollingClock
@@ -70,6 +71,7 @@ R = TypeVar("R")
 _STALE = Status.STALE
 
 
+@not_picklable("make one in each process, of the same policy, accounts and store")
 class Enforcer:
     """
     Decides what accounts may do, how much, and how fast; safe from any thread.

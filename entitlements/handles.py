@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from entitlements.async_call import verbs_as_calls
+from entitlements.model.pickling import not_picklable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -57,6 +58,7 @@ def _of_async(
     return Bound(verb)
 
 
+@not_picklable("send its id, and call enforcer.account(id) there")
 class BoundAccount:
     """
     The verbs of an `Enforcer` for one account.
@@ -108,6 +110,7 @@ class BoundAccount:
         return self._enforcer.refund(decision, rates=rates)
 
 
+@not_picklable("send its id, and call enforcer.account(id) there")
 @verbs_as_calls
 class AsyncBoundAccount:
     """

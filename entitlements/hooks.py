@@ -41,7 +41,7 @@ class Hooks:
 
     Raises:
         TypeError: For anything that is not callable, and for an async callable.
-        ValueError: For a threshold that is not an int above 0.
+        ValueError: For a threshold that is not an int from 1 to 100.
     """
 
     def __init__(self, hooks: Iterable[Hook], thresholds: Iterable[int] = PERCENTS) -> None:
@@ -131,8 +131,8 @@ class Hooks:
 def _check_thresholds(thresholds: Iterable[int]) -> tuple[int, ...]:
     percents = tuple(thresholds) if isinstance(thresholds, Iterable) else (thresholds,)
     for each in percents:
-        if type(each) is not int or each < 1:
-            raise ValueError(f"threshold {each!r} is not a percentage of a limit; write thresholds=(80, 100)")
+        if type(each) is not int or not 1 <= each <= 100:
+            raise ValueError(f"threshold {each!r} is not a percentage of a limit, 1 to 100; write thresholds=(80, 100)")
     return tuple(sorted(set(percents)))
 
 

@@ -10,6 +10,7 @@ from entitlements.async_call import verbs_as_calls
 from entitlements.errors import StoreError
 from entitlements.model.decision_fields import receipt_of
 from entitlements.model.instants import to_datetime
+from entitlements.model.pickling import not_picklable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
@@ -24,6 +25,7 @@ __all__ = ["AsyncReservation", "Reservation"]
 R = TypeVar("R")
 
 
+@not_picklable("send account and id, and call enforcer.reservation(account, id) there")
 class Reservation:
     """
     Units that are held for work that outlives a request; truthy when granted.
@@ -136,6 +138,7 @@ class DetachedTasks:
             task.exception()  # the caller may have gone; asyncio would log it
 
 
+@not_picklable("send account and id, and call enforcer.reservation(account, id) there")
 @verbs_as_calls
 class AsyncReservation:
     """

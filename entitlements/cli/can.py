@@ -8,7 +8,15 @@ import typer
 
 from entitlements.cli.context import check_feature, open_context
 from entitlements.cli.exit_codes import ExitCode
-from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, JsonOption, PolicyOption, TierOption
+from entitlements.cli.options import (
+    AccountArgument,
+    AccountsOption,
+    AtOption,
+    IdOption,
+    JsonOption,
+    PolicyOption,
+    TierOption,
+)
 
 
 def can(
@@ -17,6 +25,7 @@ def can(
     *,
     policy: PolicyOption = None,
     accounts: AccountsOption = None,
+    id: IdOption = "id",
     tier: TierOption = None,
     at: AtOption = None,
     as_json: JsonOption = False,
@@ -30,7 +39,7 @@ def can(
     from entitlements.cli.console import CliConsole
     from entitlements.cli.sentences import decision_sentence
 
-    context = open_context(account, policy=policy, accounts=accounts, tier=tier, at=at)
+    context = open_context(account, policy=policy, accounts=accounts, tier=tier, at=at, key=id)
     check_feature(context.policy, feature, account)
     decision = context.enforcer.decide(context.account, feature)
     sentence = decision_sentence(decision, context.enforcer.entitlements(context.account))

@@ -12,7 +12,7 @@ import typer
 from entitlements.cli.exit_codes import CommandError, ExitCode
 from entitlements.cli.formatting import format_count, format_named
 from entitlements.cli.loading import check_store, open_accounts, open_policy, parse_instant
-from entitlements.cli.options import AtOption, JsonOption
+from entitlements.cli.options import AtOption, IdOption, JsonOption
 from entitlements.model.display import in_words
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def diff(
         str | None,
         typer.Option("--accounts", metavar="CSV", help="Also show the gains and losses of each account of this file."),
     ] = None,
+    id: IdOption = "id",
     store: Annotated[
         str | None,
         typer.Option(
@@ -65,7 +66,7 @@ def diff(
         raise CommandError("--store says what accounts use; add --accounts CSV")
     before, after, now = open_policy(old), open_policy(new), parse_instant(at)
     whole = policies(before, after)
-    file = open_accounts(accounts, before) if accounts else None
+    file = open_accounts(accounts, before, id=id) if accounts else None
     changed = [] if file is None else list(_account_diffs(before, after, file, store, now))
     lines = _policy_lines(whole, before, after)
     CliConsole().write_answer(

@@ -9,7 +9,15 @@ import typer
 from entitlements.cli.context import check_feature, open_context
 from entitlements.cli.exit_codes import ExitCode
 from entitlements.cli.formatting import align_columns, format_named, format_rate, format_time
-from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, JsonOption, PolicyOption, TierOption
+from entitlements.cli.options import (
+    AccountArgument,
+    AccountsOption,
+    AtOption,
+    IdOption,
+    JsonOption,
+    PolicyOption,
+    TierOption,
+)
 from entitlements.model.decision_fields import facts_of
 
 if TYPE_CHECKING:
@@ -33,6 +41,7 @@ def explain(
     *,
     policy: PolicyOption = None,
     accounts: AccountsOption = None,
+    id: IdOption = "id",
     tier: TierOption = None,
     at: AtOption = None,
     as_json: JsonOption = False,
@@ -45,7 +54,7 @@ def explain(
     """
     from entitlements.cli.console import CliConsole
 
-    context = open_context(account, policy=policy, accounts=accounts, tier=tier, at=at)
+    context = open_context(account, policy=policy, accounts=accounts, tier=tier, at=at, key=id)
     check_feature(context.policy, name, account)
     decision = context.enforcer.decide(context.account, name)
     console = CliConsole()

@@ -19,6 +19,7 @@ from entitlements.errors import AccountError
 from entitlements.model.display import in_json, in_words
 from entitlements.model.problem import Severity
 from entitlements.tiering.criterion_values import attribute_name
+from entitlements.tiering.terms import NODE
 from entitlements.tiering.transition_cases import case_of
 
 if TYPE_CHECKING:
@@ -56,6 +57,15 @@ class BaseReviewer:
     source: UsageSource | None
     now: int
     problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Refuse a policy by which every account would stay as it is."""
+        policy = self.policy
+        if policy.assignment is None and not any(key.startswith(f"{NODE}.") for key in policy.keys):
+            raise CommandError(
+                f"policy {policy.version} has no section `assignment` and no values below `{NODE}`, so there is nothing"
+                " to review by; write one of them (docs/tiering.md)"
+            )
 
     def base(self, accounts: Iterable[Account], events: tuple[str, ...] = ()) -> BaseReview:
         """Return the reviews of accounts; *events* apply to each of them."""

@@ -9,7 +9,7 @@ import typer
 from entitlements.cli.context import CommandContext, open_context
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
 from entitlements.cli.loading import accounts_path, open_accounts, open_policy, store_url
-from entitlements.cli.options import AccountsOption, JsonOption, PolicyOption, StoreOption, TierOption
+from entitlements.cli.options import AccountsOption, IdOption, JsonOption, PolicyOption, StoreOption, TierOption
 from entitlements.model.decision_fields import facts_of
 from entitlements.model.display import in_json
 from entitlements.model.limits import Quota
@@ -35,6 +35,7 @@ def usage(
     ] = None,
     policy: PolicyOption = None,
     accounts: AccountsOption = None,
+    id: IdOption = "id",
     tier: TierOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -49,11 +50,11 @@ def usage(
     if (account is None) != is_base:
         raise CommandError("name an ACCOUNT, or all of them: --all")
     if account is None:
-        return _usage_of_base(near, policy, accounts, store_url(store), as_json=as_json)
+        return _usage_of_base(near, policy, accounts, id, store_url(store), as_json=as_json)
     from entitlements.cli.console import CliConsole
     from entitlements.cli.usage_bars import usage_lines
 
-    context = open_context(account, policy=policy, accounts=accounts, tier=tier, store=store_url(store))
+    context = open_context(account, policy=policy, accounts=accounts, tier=tier, store=store_url(store), key=id)
     with context.enforcer, usage_errors("--"):
         meters = _meters(context, scope)
         entitlements = context.enforcer.entitlements(context.account)
@@ -63,14 +64,14 @@ def usage(
     return ExitCode.YES
 
 
-def _usage_of_base(near: int, policy: str | None, accounts: str | None, store: str, *, as_json: bool) -> int:
+def _usage_of_base(near: int, policy: str | None, accounts: str | None, id: str, store: str, *, as_json: bool) -> int:
     """List the limits of all accounts that are used for *near* percent or more."""
     from entitlements.cli.console import CliConsole, warn
     from entitlements.cli.usage_base import near_limits, near_lines
     from entitlements.enforcer import Enforcer
 
     loaded = open_policy(policy)
-    directory = open_accounts(accounts_path(accounts), loaded)
+    directory = open_accounts(accounts_path(accounts), loaded, id=id)
     with Enforcer(loaded, accounts={}, store=store) as enforcer, usage_errors("--"):
         found = list(near_limits(enforcer, loaded, directory, near))
     problems = [str(each) for each in directory.problems if each.severity is Severity.ERROR]
@@ -98,11 +99,15 @@ def _meters(context: CommandContext, scope: str | None) -> tuple[UsageMeter, ...
 
 
 def _to_json(entitlements: Entitlements, scope: str | None, meters: tuple[UsageMeter, ...]) -> dict[str, Any]:
+    from entitlements.cli.usage_meters import is_suspended, per_scope
+
     return {
         "account": entitlements.account,
         "tier": entitlements.tier,
         "policy": entitlements.policy.version,
+        "status": "suspended" if is_suspended(entitlements) else "active",
         "scope": scope,
+        "per_scope": per_scope(entitlements, scope),
         "limits": {each.limit.name: _meter_json(each) for each in meters},
     }
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from entitlements.cli.console import CliConsole
 from entitlements.cli.formatting import format_amount, format_limit, format_rate, format_time
 from entitlements.cli.sentences import add_on_text
-from entitlements.cli.usage_meters import UsageMeter, effect_of_full
+from entitlements.cli.usage_meters import UsageMeter, effect_of_full, is_suspended, per_scope
 from entitlements.cli.wrap import wrap_text
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Mode, OnOutage, Quota
@@ -37,6 +37,8 @@ def usage_lines(
     """
     tier = f"on tier {entitlements.tier}" if entitlements.tier else "has no tier that the policy knows"
     yield Text.assemble((entitlements.account, "bold"), f": {tier}{f', scope {scope}' if scope else ''}")
+    if is_suspended(entitlements):
+        yield Text("suspended: every charge is refused, whatever is left", "bold red")
     included = [each for each in meters if each.usage.limit is not NOT_INCLUDED]
     indent = max((len(each.limit.name) for each in included), default=0)
     room = console.wrap_width and max(20, console.wrap_width - indent - 2)
@@ -50,6 +52,9 @@ def usage_lines(
     missing = [each.limit.name for each in meters if each.usage.limit is NOT_INCLUDED]
     if missing:
         yield Text(f"not included: {', '.join(missing)}", "dim")
+    if hidden := per_scope(entitlements, scope):
+        names = ", ".join(f"{name} per {per}" for name, per in hidden.items())
+        yield Text(f"not shown, because it is counted for each scope: {names}; add --scope", "dim")
 
 
 def _bar(meter: UsageMeter, characters: BarCharacters) -> str:

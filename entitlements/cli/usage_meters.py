@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from entitlements.model.entitlements import Entitlements
 from entitlements.model.facts import Facts, Remedy
 from entitlements.model.instants import to_instant
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Algorithm, Limit, LimitValue, Mode, Quota, Rate
+from entitlements.model.reasons import Reason
+from entitlements.model.resolution import resolution_of
 from entitlements.model.usage import Usage
 
 EARLY = 100
@@ -82,6 +85,23 @@ def _remedy(facts: Facts, usage: Usage) -> tuple[Remedy | None, LimitValue | Non
     if not tiers and not add_ons:
         return None, None
     return Remedy(tiers[0][0] if tiers else None, add_ons[0][0] if add_ons else None), tiers[0][1] if tiers else None
+
+
+def is_suspended(entitlements: Entitlements) -> bool:
+    """Return True if every charge of the account is refused, whatever its limits."""
+    return resolution_of(entitlements).refusal is Reason.SUSPENDED
+
+
+def per_scope(entitlements: Entitlements, scope: str | None) -> dict[str, str]:
+    """Return the limits of the account that no scope is given for, and the `per` of each."""
+    if scope is not None:
+        return {}
+    limits = entitlements.policy.limits
+    return {
+        name: limit.per
+        for name, limit in limits.items()
+        if isinstance(limit, Rate) and limit.per and entitlements.limit(name)
+    }
 
 
 def effect_of_full(meter: UsageMeter) -> str:

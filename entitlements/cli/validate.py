@@ -12,7 +12,7 @@ import typer
 from entitlements.cli.exit_codes import ExitCode
 from entitlements.cli.formatting import format_count
 from entitlements.cli.loading import open_accounts, policy_path
-from entitlements.cli.options import JsonOption, StrictOption
+from entitlements.cli.options import IdOption, JsonOption, StrictOption
 from entitlements.errors import PolicyError
 from entitlements.model.problem import Severity
 
@@ -39,6 +39,7 @@ def validate(
     accounts: Annotated[
         str | None, typer.Option("--accounts", metavar="CSV", help="Also check a file of accounts under the policy.")
     ] = None,
+    id: IdOption = "id",
     strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> int:
@@ -51,7 +52,7 @@ def validate(
     from entitlements.cli.console import CliConsole
 
     path = policy_path(policy or path)
-    loaded, of_policy, of_accounts = _check(path, accounts)
+    loaded, of_policy, of_accounts = _check(path, accounts, id)
     problems = (*of_policy, *of_accounts)
     errors, warnings = _counts(problems)
     is_valid = not errors and not (strict and warnings)
@@ -71,7 +72,7 @@ def validate(
     return ExitCode.YES if is_valid else ExitCode.NO
 
 
-def _check(path: str, accounts: str | None) -> tuple[Policy | None, tuple[Problem, ...], tuple[Problem, ...]]:
+def _check(path: str, accounts: str | None, id: str) -> tuple[Policy | None, tuple[Problem, ...], tuple[Problem, ...]]:
     """Return the policy, None if it is invalid, its errors and warnings, and those of the accounts."""
     from entitlements.policy import Policy
 
@@ -79,7 +80,7 @@ def _check(path: str, accounts: str | None) -> tuple[Policy | None, tuple[Proble
         loaded = Policy.load(path)
     except PolicyError as error:
         return None, error.problems, ()
-    rows = open_accounts(accounts, loaded).problems if accounts else ()
+    rows = open_accounts(accounts, loaded, id=id).problems if accounts else ()
     return loaded, tuple(loaded.warnings), tuple(rows)
 
 

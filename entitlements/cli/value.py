@@ -10,7 +10,15 @@ import typer
 from entitlements.cli.context import check_key, open_context
 from entitlements.cli.exit_codes import ExitCode
 from entitlements.cli.formatting import format_named, format_no_commitment
-from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, JsonOption, PolicyOption, TierOption
+from entitlements.cli.options import (
+    AccountArgument,
+    AccountsOption,
+    AtOption,
+    IdOption,
+    JsonOption,
+    PolicyOption,
+    TierOption,
+)
 from entitlements.model.display import in_json, in_words
 from entitlements.model.limits import NOT_INCLUDED
 from entitlements.model.resolution import resolution_of
@@ -30,6 +38,7 @@ def value(
     *,
     policy: PolicyOption = None,
     accounts: AccountsOption = None,
+    id: IdOption = "id",
     tier: TierOption = None,
     at: AtOption = None,
     as_json: JsonOption = False,
@@ -42,7 +51,7 @@ def value(
     """
     from entitlements.cli.console import CliConsole
 
-    context = open_context(account, policy=policy, accounts=accounts, tier=tier, at=at)
+    context = open_context(account, policy=policy, accounts=accounts, tier=tier, at=at, key=id)
     check_key(context.policy, key, account)
     entitlements = context.enforcer.entitlements(context.account)
     found = entitlements.value(key)

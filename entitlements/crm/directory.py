@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from entitlements.accounts.csv.columns import COLUMNS
 from entitlements.accounts.csv.dialect import normalize_heading
-from entitlements.accounts.csv.policy_view import apply_to_account
-from entitlements.accounts.csv.rows import ONE_ROW, RowFault, RowReader
+from entitlements.accounts.csv.policy_view import apply_to_account, faults_of_part
+from entitlements.accounts.csv.rows import ONE_ROW, RowFault, RowReader, has_errors
 from entitlements.accounts.csv.table import Table, distinct_names
 from entitlements.crm.columns import TIER, Columns
 from entitlements.crm.layout import Layout, Record
@@ -75,7 +75,8 @@ def _faults(policy: PolicyData, reader: RowReader, line: int, cells: list[str]) 
     row, faults = reader.read(line, cells)
     yield from faults
     if row is not None:
-        yield from apply_to_account(policy, row.account)[1]
+        account = row.account
+        yield from faults_of_part(policy, account) if has_errors(faults) else apply_to_account(policy, account)[1]
 
 
 def _problem(file: str, line: int, fault: RowFault, written: Mapping[str, str]) -> Problem:

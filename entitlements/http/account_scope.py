@@ -9,6 +9,7 @@ from entitlements.errors import UnknownAccount
 from entitlements.http.identify import is_malformed_id
 from entitlements.http.problems import Problems
 from entitlements.model.account import Account
+from entitlements.model.names import shown
 from entitlements.model.redaction import redact, redacted_traceback
 
 if TYPE_CHECKING:
@@ -49,9 +50,17 @@ def problems_of(scope: Scope) -> Problems:
 
 
 def load_refusal(error: Exception, identity: object, problems: Problems) -> Refusal:
-    """Return the answer to an account that could not be loaded: 401 if it cannot be one, else as `lookup_refusal`."""
+    """
+    Return the answer to an account that could not be loaded: 401 if it cannot be one, else as `lookup_refusal`.
+
+    Raises:
+        TypeError: For an identity of a wrong type: another attempt would not help.
+    """
     if is_malformed_id(identity):
         return problems.account_required()
+    if not isinstance(identity, str | Account):
+        what = f"identify returned {shown(identity)}, of type {type(identity).__name__}"
+        raise TypeError(f"{what}; return the account's id as a str, an Account, or None") from None
     id = identity.id if isinstance(identity, Account) else identity
     return lookup_refusal(error, id if isinstance(id, str) else None, problems)
 

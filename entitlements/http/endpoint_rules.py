@@ -43,11 +43,14 @@ def consumption(limit: str | Mapping[str, Any], n: Any, scope: Callable[[Any], s
     Return the rule of `consume(limit, n, scope=scope)`.
 
     Raises:
-        ValueError: If *limit* is neither a name nor a mapping, or empty, or a number of units is invalid.
+        ValueError: If *limit* is neither a name nor a mapping, or empty, a number of units is invalid, or *n* is
+            given with a mapping.
     """
     if not isinstance(limit, str | Mapping) or not limit:
         what = f"consume({shown(limit)}) must have the name of a limit, or a mapping from limits to units"
         raise ValueError(f"{what}; write consume('leads'), or consume({{'leads': 1}})")
+    if not isinstance(limit, str) and n != 1:
+        raise ValueError(f"{shown(n)} is given with a mapping, which has its own units; leave it out")
     wanted = {limit: n} if isinstance(limit, str) else dict(limit)
     for name, units in wanted.items():
         if not callable(units):

@@ -8,13 +8,14 @@ tier, a trial that is too long) is checked where the account is read under a pol
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import FrozenInstanceError, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal, NoReturn
+from typing import Literal
 
 from entitlements.errors import AccountError
 from entitlements.model.frozen_dict import FrozenDict
+from entitlements.model.immutable import COPY, immutable
 from entitlements.model.instants import check_moment
 from entitlements.model.names import NAME, NAME_CURE, check_count, check_id, shown
 
@@ -29,6 +30,7 @@ class AccountStatus(StrEnum):
     SUSPENDED = "suspended"
 
 
+@immutable(COPY)
 @dataclass(frozen=True, slots=True)
 class Trial:
     """
@@ -52,6 +54,7 @@ class Trial:
         _check_span(self.starts, self.ends, f"trial of {self.tier!r}", end="ends", needed=True)
 
 
+@immutable(COPY)
 @dataclass(frozen=True, slots=True)
 class Override:
     """
@@ -85,6 +88,7 @@ class Override:
         _check_span(self.starts, self.expires, f"override of {self.name!r}")
 
 
+@immutable(COPY)
 @dataclass(frozen=True, slots=True)
 class Grant:
     """
@@ -113,6 +117,7 @@ class Grant:
         _check_span(self.starts, self.expires, f"grant of {self.limit!r}")
 
 
+@immutable(COPY)
 @dataclass(frozen=True, slots=True)
 class Change:
     """
@@ -134,6 +139,7 @@ class Change:
         _checked(check_moment, self.at, f"change to {self.tier!r}: at")
 
 
+@immutable(COPY)
 @dataclass(frozen=True, slots=True)
 class Account:
     """
@@ -193,17 +199,6 @@ class Account:
     def __hash__(self) -> int:
         """Hash the id and the tier; the mappings are not hashable."""
         return hash((self.id, self.tier))
-
-
-def _refuse_assignment(self: object, name: str, value: object) -> NoReturn:
-    kind = type(self).__name__
-    raise FrozenInstanceError(
-        f"{kind}.{name} cannot be changed to {shown(value)}; make a copy: dataclasses.replace(..., {name}=...)"
-    )
-
-
-for _kind in (Account, Trial, Override, Grant, Change):
-    _kind.__setattr__ = _refuse_assignment  # type: ignore[method-assign]
 
 
 def _checked(check: object, value: object, what: str) -> None:

@@ -18,6 +18,7 @@ from entitlements.model.decision_fields import Fields, facts_of, is_enforced, li
 from entitlements.model.display import attributes_in_json, in_json, in_words
 from entitlements.model.facts import STATIC, Considered, Facts, Receipt, Remedy
 from entitlements.model.frozen_dict import FrozenDict
+from entitlements.model.immutable import ANSWER
 from entitlements.model.instants import to_datetime, to_timedelta
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue, NotIncluded, Unlimited
 from entitlements.model.reasons import Reason
@@ -55,7 +56,11 @@ class Decision:
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         """Raise `AttributeError`: a decision is immutable."""
-        raise AttributeError(f"a decision cannot be changed, and {name!r} was to become {value!r}")
+        raise AttributeError(f"a decision cannot be changed, and {name!r} was to become {value!r}; {ANSWER}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        """Raise `AttributeError`: a decision is immutable."""
+        raise AttributeError(f"a decision cannot be changed, and {name!r} was to be deleted; {ANSWER}")
 
     def __reduce__(self) -> tuple[object, ...]:
         """Support pickling, which would otherwise set the slot."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from entitlements.model.immutable import ANSWER, immutable
 from entitlements.model.instants import to_datetime
 from entitlements.model.limits import NOT_INCLUDED, LimitValue, NotIncluded
 from entitlements.model.policy import NO_LEVEL, PolicyData
@@ -12,6 +13,7 @@ from entitlements.model.resolution import Resolution
 from entitlements.model.tier import Value
 
 
+@immutable(ANSWER)
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Entitlements:
     """

@@ -12,12 +12,14 @@ from typing import NamedTuple
 
 from entitlements.model.charge import Part
 from entitlements.model.display import in_words
+from entitlements.model.immutable import ANSWER, immutable
 from entitlements.model.limits import Limit, LimitValue
 from entitlements.model.reasons import Reason, Verdict
 
 __all__ = ["Considered", "Reason", "Remedy", "Verdict"]
 
 
+@immutable(ANSWER)
 @dataclass(frozen=True, slots=True)
 class Considered:
     """
@@ -41,6 +43,7 @@ class Considered:
         return f"{self.source} says {in_words(self.value)}: {self.verdict}{note}"
 
 
+@immutable(ANSWER)
 @dataclass(frozen=True, slots=True)
 class Remedy:
     """

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal
 
+from entitlements.model.immutable import FILES, immutable
 from entitlements.model.instants import SECOND
 
 
@@ -104,6 +105,7 @@ class Mode(StrEnum):
     SHADOW = "shadow"
 
 
+@immutable(FILES)
 @dataclass(frozen=True, slots=True)
 class Rate:
     """
@@ -146,6 +148,7 @@ class Rate:
         return self.burst if size != 0 and size is not UNLIMITED else size
 
 
+@immutable(FILES)
 @dataclass(frozen=True, slots=True)
 class Quota:
     """
@@ -172,6 +175,7 @@ class Quota:
     capacity = _whole_size
 
 
+@immutable(FILES)
 @dataclass(frozen=True, slots=True)
 class Allocation:
     """

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from entitlements.errors import UnknownFeature
 from entitlements.model.criteria import AssignmentRules
 from entitlements.model.frozen_dict import FrozenDict
+from entitlements.model.immutable import FILES, immutable
 from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue
 from entitlements.model.names import nearest, shown
 from entitlements.model.problem import Problem
@@ -27,6 +28,7 @@ NO_LEVEL = "none"
 _LONGEST_SHOWN = 200
 
 
+@immutable(FILES)
 @dataclass(frozen=True, slots=True)
 class Feature:
     """
@@ -43,6 +45,7 @@ class Feature:
     about: str = ""
 
 
+@immutable(FILES)
 @dataclass(frozen=True, slots=True)
 class AddOn:
     """
@@ -73,6 +76,7 @@ class AddOn:
         return not self.tiers or tier in self.tiers
 
 
+@immutable(FILES)
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PolicyData:
     """

@@ -8,6 +8,7 @@ from typing import Any
 
 from entitlements.model.callables import is_async, is_generator, takes
 from entitlements.model.frozen_dict import FrozenDict
+from entitlements.model.immutable import COPY, immutable
 from entitlements.model.names import check_count, nearest
 
 _METHODS = """
@@ -23,6 +24,7 @@ Cost = int | Callable[[Any], int]
 """Units, or a callable that computes them from the ASGI scope; 0 charges nothing."""
 
 
+@immutable(COPY)
 @dataclass(frozen=True, slots=True)
 class Route:
     """

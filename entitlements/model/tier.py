@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
+from entitlements.model.immutable import FILES, immutable
 from entitlements.model.limits import LimitValue
 
 Value = bool | str | Decimal | timedelta | tuple["Value", ...] | Mapping[str, "Value"] | None
 """A configuration value; None is *no commitment*, with its text under `<key>.label`."""
 
 
+@immutable(FILES)
 @dataclass(frozen=True, slots=True)
 class TrialTerms:
     """
@@ -31,6 +33,7 @@ class TrialTerms:
     then: str
 
 
+@immutable(FILES)
 @dataclass(frozen=True, slots=True)
 class Tier:
     """

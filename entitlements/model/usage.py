@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from entitlements.model.display import fields_in_json
+from entitlements.model.immutable import ANSWER, immutable
 from entitlements.model.limits import LimitValue, Size, Unlimited
 
 
+@immutable(ANSWER)
 @dataclass(frozen=True, slots=True)
 class Usage:
     """
@@ -33,6 +35,7 @@ class Usage:
     to_dict = fields_in_json
 
 
+@immutable(ANSWER)
 @dataclass(frozen=True, slots=True)
 class Period:
     """

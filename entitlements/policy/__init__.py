@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from entitlements.model.immutable import FILES, immutable
 from entitlements.model.policy import PolicyData
 from entitlements.policy.builder import build
 from entitlements.policy.report import Report
@@ -19,6 +20,7 @@ from entitlements.policy.yaml.files import read_files
 from entitlements.policy.yaml.mappings import read_mapping
 
 
+@immutable(FILES)
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Policy(PolicyData):
     """A policy loaded from files or from a mapping; its `warnings` are problems that do not prevent its use."""

@@ -134,8 +134,7 @@ def bind(policy: PolicyData, account: Account) -> Account:
         AccountError: For unknown names, values that cannot be read, and trials that the
             policy does not allow; one error lists all of them.
     """
-    problems = [*_name_problems(policy, account), *_tier_problems(policy, account), *_trial_problems(policy, account)]
-    overrides = tuple(_parsed(policy, override, problems) for override in account.overrides)
+    problems, overrides = _bound(policy, account)
     if problems:
         raise AccountError(f"account {account.id!r}: {'; also: '.join(problems)}")
     trial = account.trial
@@ -146,6 +145,17 @@ def bind(policy: PolicyData, account: Account) -> Account:
         changes=tuple(replace(change, tier=_id(policy, change.tier)) for change in account.changes),
         overrides=overrides,
     )
+
+
+def binding_problems(policy: PolicyData, account: Account) -> list[str]:
+    """Return every problem for which `bind` would raise, each as `problem; cure`."""
+    return _bound(policy, account)[0]
+
+
+def _bound(policy: PolicyData, account: Account) -> tuple[list[str], tuple[Override, ...]]:
+    """Return the problems of an account, and its overrides with their values parsed."""
+    problems = [*_name_problems(policy, account), *_tier_problems(policy, account), *_trial_problems(policy, account)]
+    return problems, tuple(_parsed(policy, override, problems) for override in account.overrides)
 
 
 def _id(policy: PolicyData, name: str) -> str:

@@ -41,12 +41,12 @@ def check_reservation_id(id: str) -> str:
     """
     Return *id* if it is a valid reservation id: a key or operation id with a prefix of two characters.
 
-    The empty id belongs to a refused reservation and is valid.
-
     Raises:
-        ValueError: For anything else.
+        ValueError: For anything else, and for the empty id of a reservation that was refused.
     """
-    return id if id == "" else check_id(id, "reservation id", most=MAX_ID + 2)
+    if id == "":
+        raise ValueError("reservation id '' is that of a refused reservation, which holds nothing; check it before")
+    return check_id(id, "reservation id", most=MAX_ID + 2)
 
 
 def commit(

@@ -18,6 +18,7 @@ from entitlements.clock import system_clock
 from entitlements.model.answers import Answer, Outcome, Settled, Status, Totalled
 from entitlements.model.charge import Charge, Forget, Order, Part, Settle, SetUsage, Verb
 from entitlements.model.limits import Rate
+from entitlements.model.pickling import not_picklable
 from entitlements.rules import ledger as law
 from entitlements.rules.fallbacks import raise_meter
 from entitlements.rules.ledger import Ledger
@@ -37,6 +38,7 @@ _Key = str | tuple[str, str]
 """Key of a record: an account, or an account and a scope."""
 
 
+@not_picklable("make one in each process, or share a redis:// store")
 class MemoryStore:
     """
     Store in the memory of this process.

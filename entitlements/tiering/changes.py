@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from entitlements.model.account import Account, Change
 from entitlements.model.display import attributes_in_json, fields_in_json, in_json
+from entitlements.model.immutable import ANSWER, immutable
 from entitlements.model.limits import LimitValue, NotIncluded
 from entitlements.model.tier import Value
 
@@ -92,6 +93,7 @@ class CappingOverride:
     to_dict = fields_in_json
 
 
+@immutable(ANSWER)
 @dataclass(frozen=True, slots=True)
 class ChangePreview:
     """

@@ -10,6 +10,7 @@ from typing import Any
 from entitlements.errors import AccountError
 from entitlements.model.display import attributes_in_json, fields_in_json
 from entitlements.model.entitlements import Entitlements
+from entitlements.model.immutable import ANSWER, immutable
 from entitlements.model.names import nearest, shown
 from entitlements.model.resolution import resolution_of
 from entitlements.tiering.criterion_values import attribute_name
@@ -52,6 +53,7 @@ class Component:
     to_dict = fields_in_json
 
 
+@immutable(ANSWER)
 @dataclass(frozen=True, slots=True)
 class Health:
     """

@@ -20,6 +20,7 @@ from entitlements.model.conditions import CriterionValue
 from entitlements.model.display import fields_in_json
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.frozen_dict import FrozenDict
+from entitlements.model.immutable import ANSWER, immutable
 from entitlements.model.limits import Quota
 from entitlements.model.names import nearest_or_all, shown
 from entitlements.model.policy import PolicyData
@@ -34,6 +35,7 @@ from entitlements.tiering.terms import Terms, terms_of
 from entitlements.tiering.triggers import Action, Cause, FeatureRequest, MeasuredUsage, Trigger
 
 
+@immutable(ANSWER)
 @dataclass(frozen=True, slots=True)
 class Review:
     """

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from entitlements.errors import UnknownFeature
 from entitlements.model.display import attributes_in_json, fields_in_json, in_words
 from entitlements.model.entitlements import Entitlements
+from entitlements.model.immutable import ANSWER, immutable
 from entitlements.model.instants import check_moment, to_datetime, to_timedelta
 from entitlements.model.limits import NOT_INCLUDED
 from entitlements.model.resolution import resolution_of
@@ -178,6 +179,7 @@ class Ticket:
         return self.response.breached or self.resolution.breached
 
 
+@immutable(ANSWER)
 @dataclass(frozen=True, slots=True)
 class ServiceLevel:
     """

@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
 from entitlements.model.entitlements import Entitlements
+from entitlements.model.immutable import ANSWER, immutable
 from entitlements.model.names import shown
 from entitlements.model.resolution import resolution_of
 from entitlements.tiering.numbers import check_number
@@ -49,6 +50,7 @@ class Credit:
     below: Decimal | None
 
 
+@immutable(ANSWER)
 @dataclass(frozen=True, slots=True)
 class Uptime:
     """

@@ -221,6 +221,22 @@ def test_everything_that_is_wrong_with_a_row_is_said_at_once(read):
     assert [2, 2, 2] == [problem.line for problem in accounts.problems]
 
 
+def test_everything_that_is_wrong_under_the_policy_is_said_at_once_too(read):
+    """Each item of a cell, and what the policy does not know of a row that cannot be read."""
+    accounts = read(
+        "id,tier,anchor,add_ons,overrides,grants,changes\n"
+        "acme,gold,32,radio; tv,x; leads=[; y=1; z=2,m+1; n+2; o+x,max at noon\n"
+        "b,pro,,radio; tv,y=1; z=2,m+1,lost at 2026-01-01\n",
+        policy=POLICY,
+    )
+
+    paths = ["anchor", "overrides", "overrides", "grants", "changes", "tier", "add_ons", "add_ons"]
+    assert paths == [each.path for each in accounts.problems if each.line == 2]
+    paths = ["add_ons", "add_ons", "overrides", "overrides", "grants", "changes"]
+    assert paths == [each.path for each in accounts.problems if each.line == 3]
+    assert all(each.problem and each.cure for each in accounts.problems)
+
+
 def test_the_first_of_two_rows_with_one_id_is_served(read):
     """All others are problems that name the line of the first, even where the first is bad."""
     accounts = read("id,tier,anchor\na,pro,\na,max,\nb,pro,99\nb,pro,\na,pro,\n")

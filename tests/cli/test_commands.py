@@ -1,5 +1,6 @@
 """The command line: answers on stdout, errors in one line on stderr, and stable exit codes."""
 
+import inspect
 import io
 import json
 import os
@@ -13,6 +14,7 @@ import pytest
 
 import entitlements.cli
 from entitlements.cli import main
+from entitlements.cli.app import COMMANDS
 from entitlements.cli.exit_codes import MEANINGS
 from entitlements.policy.schema import schema_text
 
@@ -86,6 +88,29 @@ def run_command(capsys):
         return code, *capsys.readouterr()
 
     return run
+
+
+def test_every_command_that_reads_accounts_takes_the_heading_of_their_ids():
+    options = {command.__name__: inspect.signature(command).parameters for command in COMMANDS}
+    reading = {name for name, each in options.items() if "accounts" in each}
+    assert {"can", "diff", "explain", "validate", "value"} < reading
+    assert reading == {name for name, each in options.items() if "id" in each}
+
+
+def test_accounts_are_found_by_the_heading_of_their_ids(folder, run_command):
+    (folder / "crm.csv").write_text("Name,tier\nAcme,pro\n", encoding="utf-8")
+    crm = ("--accounts", "crm.csv", "--id", "Name")
+    assert "yes: Acme has sso" in run_command("can", "Acme", "sso", *crm)[1]
+    assert "4 hours" in run_command("value", "Acme", "support.reply", *crm)[1]
+    assert 0 == run_command("explain", "Acme", "sso", *crm)[0]
+    assert 0 == run_command("validate", *crm)[0]
+    assert 0 == run_command("diff", "policy.yaml", "policy.yaml", *crm)[0]
+
+
+def test_a_review_with_nothing_to_review_by_is_refused(folder, run_command):
+    code, out, err = run_command("review")
+    assert (2, "") == (code, out)
+    assert "policy 7 has no section `assignment` and no values below `transition`" in err
 
 
 # --- can ----------------------------------------------------------------------------------------------------------
@@ -382,7 +407,7 @@ def test_without_accounts_the_error_names_the_cure(folder, monkeypatch, run_comm
     code, _, err = run_command("can", "acme", "sso")
 
     assert 2 == code
-    assert "add --accounts CSV, set ENTITLEMENTS_ACCOUNTS, or ask about a tier: --tier TIER" in err
+    assert "add --accounts CSV or URL, set ENTITLEMENTS_ACCOUNTS, or ask about a tier: --tier TIER" in err
 
 
 def test_an_unknown_account_has_the_tier_that_the_policy_gives_unknown_accounts(folder, run_command):

@@ -3,8 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entitlements.cli.usage_bars import ASCII_BAR, WIDTH, _bar
-from entitlements.cli.usage_meters import UsageMeter
+from entitlements import Account, Enforcer, Policy
+from entitlements.cli.console import CliConsole
+from entitlements.cli.usage_bars import ASCII_BAR, WIDTH, _bar, usage_lines
+from entitlements.cli.usage_meters import UsageMeter, meter_of
+from entitlements.model.decision_fields import facts_of
 from entitlements.model.limits import UNLIMITED, Allocation
 from entitlements.model.usage import Usage
 
@@ -30,3 +33,26 @@ def test_the_bar_of_0_of_0_is_empty_and_that_of_1_of_0_is_full():
 
 def test_an_unlimited_limit_has_an_empty_bar():
     assert "." * WIDTH == bar(UNLIMITED, 10**9)
+
+
+def lines(account, scope=None):
+    policy = Policy.parse({
+        "policy": {"version": "7"},
+        "limits": {"api": {"kind": "rate"}, "look-ups": {"kind": "rate", "per": "ip"}, "search": {"kind": "rate", "per": "user"}},
+        "tiers": {"one": {"rank": 1, "limits": {"api": "9 per hour", "look-ups": "5 per minute"}}},
+    })  # fmt: skip
+    enforcer = Enforcer(policy)
+    entitlements = enforcer.entitlements(account)
+    used = enforcer.usage(account, scope=scope)
+    meters = [meter_of(facts_of(enforcer.decide(account, name)), each, None, 0) for name, each in used.items()]
+    return [str(line) for line in usage_lines(CliConsole(), entitlements, scope, meters)]
+
+
+def test_a_suspended_account_is_said_to_be_refused_whatever_is_left():
+    told = "suspended: every charge is refused, whatever is left"
+    assert [False, True] == [told in lines(Account("acme", "one", status=each)) for each in ("active", "suspended")]
+
+
+def test_limits_of_scopes_are_named_if_no_scope_is_given():
+    told = "not shown, because it is counted for each scope: look-ups per ip; add --scope"
+    assert [True, False] == [told in lines(Account("acme", "one"), scope) for scope in (None, "10.0.0.1")]

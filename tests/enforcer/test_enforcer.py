@@ -1017,7 +1017,7 @@ def test_a_total_that_is_set_crosses_thresholds_as_a_charge_does(limit):
         assert 2 == len(found)
 
 
-@pytest.mark.parametrize("wrong", [0, -1, 80.0, True, "80", (80, None)])
+@pytest.mark.parametrize("wrong", [0, -1, 80.0, True, "80", (80, None), (101,)])
 def test_a_threshold_that_is_no_percentage_is_refused(wrong):
     with pytest.raises(ValueError, match=r"write thresholds=\(80, 100\)"):
         enforcer(thresholds=wrong if isinstance(wrong, tuple) else (wrong,))

@@ -1,8 +1,10 @@
 """Values travel: each can be pickled and copied, and means the same in another process."""
 
+import asyncio
 import copy
 import multiprocessing
 import pickle
+import re
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +16,7 @@ from entitlements import (
     NOT_INCLUDED,
     UNLIMITED,
     Account,
+    AsyncEnforcer,
     Change,
     Denied,
     Enforcer,
@@ -24,7 +27,10 @@ from entitlements import (
     Trial,
 )
 from entitlements.errors import EntitlementsError
+from entitlements.http.routes import Route
 from entitlements.model.frozen_dict import FrozenDict
+from entitlements.stores import MemoryStore
+from entitlements.stores.redis import AsyncRedisStore, RedisStore
 from entitlements.testing import FakeClock, RecordingHook
 
 POLICIES = Path(__file__).resolve().parents[2] / "policies"
@@ -142,11 +148,42 @@ def test_a_policy_goes_to_a_spawned_process_and_its_decisions_come_back():
     assert (True, "enterprise") == (decision.allowed, found.tier)
 
 
-@pytest.mark.parametrize(
-    ("value", "name"),
-    [(ACME, "tier"), (ACME.trial, "ends"), (ACME.overrides[0], "value"), (ACME.grants[0], "amount")],
-    ids=lambda value: type(value).__name__,
-)
-def test_a_frozen_value_says_how_to_change_it(value, name):
-    with pytest.raises(AttributeError, match=rf"make a copy: dataclasses\.replace\(\.\.\., {name}=\.\.\.\)"):
-        setattr(value, name, "other")
+ENFORCER = Enforcer(POLICY, accounts={"acme": ACME}, clock=FakeClock(NOW))
+FROZEN = [
+    *((value, name, "make a copy: dataclasses.replace(..., {}=...)") for value, name in [
+        (ACME, "tier"), (ACME.trial, "ends"), (ACME.overrides[0], "value"), (ACME.grants[0], "amount"),
+        (ACME.changes[0], "at"), (Route("/"), "path"),
+    ]),
+    *((value, name, "change the policy's files and load them again") for value, name in [
+        (POLICY, "version"), (POLICY.tiers["enterprise"], "rank"), (POLICY.limits["api"], "window"),
+        (POLICY.limits["leads"], "name"), (POLICY.limits["agents"], "mode"),
+    ]),
+    *((value, name, "it says what was found; ask again for what is so now") for value, name in [
+        (ENFORCER.usage("acme")["leads"], "used"), (ENFORCER.history("acme", "leads")[0], "denied"),
+        (ENFORCER.entitlements("acme"), "tier"), (ENFORCER.decide("acme", "sso"), "allowed"),
+        (ENFORCER.decide("acme", "sso").trace[0], "source"), (ENFORCER.review("acme"), "to"),
+        (ENFORCER.plan_change("acme", "freemium"), "to"), (ENFORCER.health("acme", {}), "score"),
+        (ENFORCER.uptime("acme"), "guaranteed"), (ENFORCER.sla("acme", "P1"), "response"),
+    ]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "name", "cure"), FROZEN, ids=lambda each: type(each).__name__)
+def test_a_frozen_value_says_how_to_change_it(value, name, cure):
+    for change in (lambda: setattr(value, name, "other"), lambda: delattr(value, name)):
+        with pytest.raises(AttributeError, match=re.escape(cure.format(name))):
+            change()
+
+
+def objects_of_a_process():
+    enforcer, loop = Enforcer(POLICY, accounts={"acme": ACME}), AsyncEnforcer(POLICY, accounts={"acme": ACME})
+    yield from (enforcer, loop, enforcer.account("acme"), asyncio.run(loop.account("acme")))
+    yield from (enforcer.reserve("acme", "leads"), loop.reserve("acme", "leads"))
+    yield from (MemoryStore(), RedisStore("redis://127.0.0.1:1"), AsyncRedisStore("redis://127.0.0.1:1"))
+
+
+@pytest.mark.parametrize("value", [*objects_of_a_process()], ids=lambda value: type(value).__name__)
+def test_what_belongs_to_a_process_says_what_to_send_instead(value):
+    for travel in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match=f"^{type(value).__name__} cannot be pickled or copied.*; (make|send)"):
+            travel(value)

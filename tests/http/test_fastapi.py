@@ -171,12 +171,20 @@ def test_the_openapi_names_the_headers_of_every_refusal_and_takes_a_relative_upg
         (lambda: require(5), "needs names"),
         (lambda: consume("leads", 0), "cost of 'leads' 0"),
         (lambda: consume({"leads": 1.5}), "1.5"),
+        (lambda: consume({"leads": 1}, 5), "5 is given with a mapping, which has its own units; leave it out"),
         (lambda: responses(418), "418 is no status of a refusal"),
     ],
 )
 def test_what_cannot_be_is_refused_where_it_is_written(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize(("maker", "call"), [(require, "require('sso')"), (consume, "consume('leads')")])
+def test_what_makes_a_dependency_is_none_itself(maker, call):
+    """FastAPI would take its parameters from the request, so that a client could name what it has."""
+    with pytest.raises(TypeError, match=re.escape(f"write Depends({call})")):
+        FastAPI().get("/", dependencies=[Depends(maker)])(lambda: None)
 
 
 def test_denied_is_what_raise_for_denied_raises():

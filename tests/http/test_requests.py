@@ -48,19 +48,33 @@ def test_identify_may_return_an_account_and_may_be_async():
         assert 200 == site.client.get("/").status_code
 
 
-@pytest.mark.parametrize("failing", ["raises", "hangs", "returns"])
+@pytest.mark.parametrize("failing", ["raises", "hangs"])
 def test_an_identify_that_fails_lets_nobody_through(failing):
     async def identify(scope):
         if failing == "raises":
             raise LookupError(scope["path"])
-        if failing == "hangs":
-            await asyncio.sleep(60)
-        return 42
+        await asyncio.sleep(60)
 
     with Site(hello, identify=identify) as site:
         response = site.client.get("/")
 
     assert (503, "1") == (response.status_code, response.headers["retry-after"])
+
+
+@pytest.mark.parametrize("found", [42, False, b"pro", ["pro"]])
+def test_what_identify_must_not_return_is_an_error_of_the_application(found):
+    """A 503 would say that another attempt may help."""
+
+    async def identify(_):
+        return found
+
+    for each in (identify, lambda _: found):
+        middleware = EntitlementsMiddleware(hello, enforcer=AsyncEnforcer(policy()), identify=each)
+        cure = f"identify returned {found!r}, of type {type(found).__name__}; return the account's id as a str"
+        with pytest.raises(TypeError, match=re.escape(cure)):
+            asyncio.run(exchange(middleware, path="/"))
+    with Site(hello, identify=identify) as site:
+        assert 500 == site.client.get("/").status_code
 
 
 @pytest.mark.parametrize("id", ["", "a\nb", "a\x00", "\ud800", "x" * 257])

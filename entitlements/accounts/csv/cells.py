@@ -8,10 +8,11 @@ parentheses. Nothing is guessed: a cell that cannot be read is an error with a c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from entitlements.errors import AccountError
 from entitlements.model.account import AccountStatus, Change, Grant, Override
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED
 from entitlements.model.names import shown
@@ -31,6 +32,8 @@ _KEYWORD = re.compile(r"(from|until|by)\s+(.*)", re.IGNORECASE | re.DOTALL)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _PARTS = re.compile("([^+=:]*)([+=:]?)(.*)", re.DOTALL)
 _WORDS = {str(word): word for word in (UNLIMITED, NOT_INCLUDED)}
+
+T = TypeVar("T")
 
 
 class Notes(NamedTuple):
@@ -78,7 +81,8 @@ def read_status(text: str) -> AccountStatus:
 def read_add_ons(text: str) -> dict[str, int]:
     """Return quantities by name: `phone-support; custom-reports=3`."""
     add_ons: dict[str, int] = {}
-    for item, notes in _items(text):
+
+    def read(item: str, notes: str | None) -> None:
         name, equals, quantity = (part.strip() for part in item.partition("="))
         if notes is not None:
             raise InvalidValue(f"add-on {name!r} has notes in parentheses", "leave them out")
@@ -87,6 +91,8 @@ def read_add_ons(text: str) -> dict[str, int]:
         if name in add_ons:
             raise InvalidValue(f"add-on {name!r} stands twice", f"write it once, with its quantity: {name}=2")
         add_ons[name] = _count(quantity) if equals else 1
+
+    _each(text, read)
     return add_ons
 
 
@@ -98,17 +104,17 @@ def read_overrides(text: str, origin: str) -> tuple[Override, ...]:
         text: The cell.
         origin: The reason of an override that gives none, such as `from a.csv, line 2`.
     """
-    return tuple(_override(item, _notes(notes or ""), origin) for item, notes in _items(text))
+    return _each(text, lambda item, notes: _override(item, _notes(notes or ""), origin))
 
 
 def read_grants(text: str) -> tuple[Grant, ...]:
     """Return grants: `leads+500 (goodwill, until 2026-12-31); agents+2`."""
-    return tuple(_grant(item, _notes(notes or "")) for item, notes in _items(text))
+    return _each(text, lambda item, notes: _grant(item, _notes(notes or "")))
 
 
 def read_changes(text: str) -> tuple[Change, ...]:
     """Return scheduled changes of tier: `mid-market at 2026-04-01`."""
-    return tuple(_change(item, notes) for item, notes in _items(text))
+    return _each(text, _change)
 
 
 def read_value(text: str) -> object:
@@ -165,6 +171,26 @@ def _change(item: str, notes: str | None) -> Change:
     if not at or not tier or notes is not None:
         raise InvalidValue(f"change {shown(item)} is not a tier and a date", "write mid-market at 2026-04-01")
     return Change(tier, at=read_moment(moment))
+
+
+def _each(text: str, read: Callable[[str, str | None], T]) -> tuple[T, ...]:
+    """
+    Return the items of a cell, each read from its text and its notes.
+
+    Raises:
+        InvalidValue, AccountError: For an item that cannot be read.
+        ExceptionGroup: For several.
+    """
+    found: list[T] = []
+    errors: list[ValueError] = []
+    for item, notes in _items(text):
+        try:
+            found.append(read(item, notes))
+        except (InvalidValue, AccountError) as error:
+            errors.append(error)
+    if errors:
+        raise errors[0] if len(errors) == 1 else ExceptionGroup("items that cannot be read", errors)
+    return tuple(found)
 
 
 def _count(text: str) -> int:

@@ -11,11 +11,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from entitlements.accounts.csv.rows import TRIAL_CURE, CsvRow, RowFault, Sheet
-from entitlements.errors import AccountError
 from entitlements.model.account import Account
 from entitlements.model.names import nearest, shown
 from entitlements.model.problem import Problem, Severity
-from entitlements.policy.accounts import bind
+from entitlements.policy.accounts import binding_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +36,8 @@ def apply_policy(policy: PolicyData, sheet: Sheet) -> Sheet:
         problems += (Problem(sheet.file, row.line, *fault) for fault in faults)
         if account is not None:
             rows[id] = row if account is row.account else CsvRow(row.line, account)
+    for row in sheet.faulty:
+        problems += (Problem(sheet.file, row.line, *fault) for fault in faults_of_part(policy, row.account))
     return Sheet(sheet.file, rows, tuple(sorted(problems, key=lambda problem: problem.line)))
 
 
@@ -45,8 +46,16 @@ def apply_to_account(policy: PolicyData, account: Account) -> tuple[Account | No
     resolved, faults = _resolve_tier(policy, account)
     if resolved is None:
         return None, faults
-    wrong = [fault for part in _BOUND if getattr(resolved, part) for fault in _binding_faults(policy, resolved, part)]
+    wrong = _all_binding_faults(policy, resolved)
     return None if wrong else resolved, faults + wrong
+
+
+def faults_of_part(policy: PolicyData, account: Account) -> list[RowFault]:
+    """Return the faults under *policy* of what can be read of an invalid row; nothing is said of its trial."""
+    tier = policy.tier(account.tier)
+    if tier is None:
+        return [_unknown_tier(policy, "tier", account.tier), *_all_binding_faults(policy, account)]
+    return _all_binding_faults(policy, account if tier.trial is None else replace(account, tier=tier.trial.then))
 
 
 def _resolve_tier(policy: PolicyData, account: Account) -> tuple[Account | None, list[RowFault]]:
@@ -67,12 +76,14 @@ def _resolve_tier(policy: PolicyData, account: Account) -> tuple[Account | None,
     return replace(account, trial=None), [RowFault("trial_ends", problem, cure, Severity.WARNING)]
 
 
+def _all_binding_faults(policy: PolicyData, account: Account) -> list[RowFault]:
+    return [fault for part in _BOUND if getattr(account, part) for fault in _binding_faults(policy, account, part)]
+
+
 def _binding_faults(policy: PolicyData, account: Account, part: str) -> Iterator[RowFault]:
-    """Yield the fault of a part of an account that cannot be bound to the policy: a bad name, value or trial."""
-    try:
-        bind(policy, Account(account.id, account.tier, **{part: getattr(account, part)}))
-    except AccountError as error:
-        said = str(error).removeprefix(f"account {account.id!r}: ")
+    """Yield the faults of a part of an account that cannot be bound to the policy: bad names, values or trials."""
+    alone = Account(account.id, account.tier, **{part: getattr(account, part)})
+    for said in binding_problems(policy, alone):
         problem, _, cure = said.rpartition("; ")
         yield RowFault("trial_tier" if part == "trial" else part, problem, cure)
 

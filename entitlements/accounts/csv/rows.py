@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -52,11 +52,13 @@ class Sheet:
         file: The file's name, as given.
         rows: The valid rows by account id, in the order of the file.
         problems: The problems in the order of the file; a row with an error is not in *rows*.
+        faulty: What can be read of rows with an error, so that a policy finds further ones.
     """
 
     file: str
     rows: Mapping[str, CsvRow]
     problems: tuple[Problem, ...]
+    faulty: tuple[CsvRow, ...] = ()
 
 
 def read_sheet(file: str, data: bytes, id: str, encoding: str | None = None, ignore: Collection[str] = ()) -> Sheet:
@@ -80,13 +82,16 @@ def read_sheet(file: str, data: bytes, id: str, encoding: str | None = None, ign
     table = read_table(file, data, (key, "tier"), encoding, ignored)
     reader = RowReader(file, key, table, ignored)
     rows: dict[str, CsvRow] = {}
+    faulty: list[CsvRow] = []
     problems = [Problem(file, table.guessed_at, *_GUESSED)] if table.guessed_at else []
     for line, cells in table.rows:
         row, faults = reader.read(line, cells)
         problems += (Problem(file, line, *fault) for fault in faults)
-        if row is not None:
+        if row is not None and has_errors(faults):
+            faulty.append(row)
+        elif row is not None:
             rows[row.account.id] = row
-    return Sheet(file, rows, tuple(problems))
+    return Sheet(file, rows, tuple(problems), tuple(faulty))
 
 
 class RowReader:
@@ -111,7 +116,7 @@ class RowReader:
         self._lines: dict[str, int] = {}
 
     def read(self, line: int, cells: list[str]) -> tuple[CsvRow | None, list[RowFault]]:
-        """Return a row, None if a fault makes it invalid, and its faults."""
+        """Return what can be read of a row, None if that makes no account, and its faults; an error makes it invalid."""
         faults = self._faults_of_width(cells)
         account = None if faults else self._account(line, cells, faults)
         return None if account is None else CsvRow(line, account), faults
@@ -122,15 +127,22 @@ class RowReader:
         named.pop("", None)  # a column without a heading, and so without content
         faults += self._faults_of_id(id, line)
         fields = self._fields(named, line, faults)
-        if any(fault.severity is Severity.ERROR for fault in faults):
-            return None
+        if has_errors(faults):
+            return self._readable_part(id, fields)
         try:
             return Account(id, trial=trial_of(fields), attributes=named, **fields)
         except InvalidValue as error:
             faults.append(RowFault.of("trial_ends", error))
         except AccountError as error:
             faults.append(RowFault.of(self._faulty_column(id, fields), error))
-        return None
+        return self._readable_part(id, fields)
+
+    def _readable_part(self, id: str, fields: dict[str, Any]) -> Account | None:
+        """Return the account without its trial, each part of which may be missing; None if it is invalid."""
+        try:
+            return Account(id, **{name: value for name, value in fields.items() if not name.startswith("trial_")})
+        except (AccountError, TypeError):
+            return None
 
     def _faulty_column(self, id: str, fields: dict[str, Any]) -> str:
         """Return the heading of the column that makes an account invalid; empty if none does so alone."""
@@ -152,6 +164,8 @@ class RowReader:
                     fields[name] = read(text, origin)
             except (InvalidValue, AccountError) as error:
                 faults.append(RowFault.of(self._headings[name], error))
+            except ExceptionGroup as several:
+                faults += (RowFault.of(self._headings[name], each) for each in several.exceptions)  # type: ignore[arg-type]
         if not fields.get("tier"):
             faults.append(RowFault(self._headings["tier"], "the cell is empty", _ITS_TIER))
         return fields
@@ -197,6 +211,11 @@ _EXTRA_CURE = "give the column a heading, or quote the cell that holds a separat
 
 CURES = frozenset({ONE_ROW, _ITS_ID, _ITS_TIER, _SEPARATORS, _EXTRA_CURE, TRIAL_CURE})
 """Cures that quote nothing of a row, and so may be logged."""
+
+
+def has_errors(faults: Iterable[RowFault]) -> bool:
+    """Return True if a fault makes its row invalid."""
+    return any(fault.severity is Severity.ERROR for fault in faults)
 
 
 def trial_of(fields: dict[str, Any]) -> Trial | None:

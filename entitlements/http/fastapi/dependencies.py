@@ -55,6 +55,20 @@ from entitlements.model.policy import PolicyData
 
 _log = logging.getLogger("entitlements.http")
 
+
+class _NotOfRequest:
+    """Metadata of a parameter that the application gives: FastAPI, which would read it from the request, gets an error."""
+
+    def __init__(self, call: str) -> None:
+        self._call = call
+
+    def __get_pydantic_core_schema__(self, *_: object) -> NoReturn:
+        name = self._call.partition("(")[0]
+        raise TypeError(f"Depends({name}) is no dependency, because {name}() returns one; write Depends({self._call})")
+
+
+RequiredFeature = Annotated[str, _NotOfRequest("require('sso')")]
+ChargedLimits = Annotated[str | Mapping[str, "Units"], _NotOfRequest("consume('leads')")]
 Handle = AsyncBoundAccount | BoundAccount
 Units = int | Callable[[HTTPConnection], int]
 """Units of a charge: a number, or a callable that computes it from the request; 0 charges nothing."""
@@ -94,7 +108,7 @@ CurrentEntitlements = Annotated[Entitlements, Depends(snapshot)]
 """The resolved entitlements of the account of the request: `entitlements: CurrentEntitlements`."""
 
 
-def require(*features: str) -> Callable[..., Awaitable[None]]:
+def require(*features: RequiredFeature) -> Callable[..., Awaitable[None]]:
     """
     Return a dependency that refuses accounts without every one of *features*.
 
@@ -114,7 +128,7 @@ def require(*features: str) -> Callable[..., Awaitable[None]]:
 
 
 def consume(
-    limit: str | Mapping[str, Units], n: Units = 1, *, scope: Callable[[HTTPConnection], str | None] | None = None
+    limit: ChargedLimits, n: Units = 1, *, scope: Callable[[HTTPConnection], str | None] | None = None
 ) -> Callable[..., AsyncIterator[Decision]]:
     """
     Return a dependency that charges units before the endpoint runs, and returns the decision.
@@ -132,7 +146,8 @@ def consume(
         scope: Returns the scope of limits with a `per` from the request; None or an invalid id is a 400.
 
     Raises:
-        ValueError: If *limit* is neither a name nor a mapping, or empty, or a number of units is invalid.
+        ValueError: If *limit* is neither a name nor a mapping, or empty, a number of units is invalid, or *n* is
+            given with a mapping.
     """
     rule = consumption(limit, n, scope)
 

@@ -13,6 +13,7 @@ from asyncio import get_running_loop
 from typing import TYPE_CHECKING, Any
 
 from entitlements._fork import renew_after_fork
+from entitlements.model.pickling import not_picklable
 from entitlements.stores.pending import PendingOrder
 from entitlements.stores.redis.cluster import AsyncClusterPool, ClusterPool
 from entitlements.stores.redis.encoding import encode_request
@@ -40,6 +41,7 @@ MAX_READS = 250
 """Most orders that are read in one round trip."""
 
 
+@not_picklable("make one in each process, of the same URL")
 class RedisStore:
     """
     Meters in Redis or Valkey, shared by every process that names the same server and namespace.
@@ -109,6 +111,7 @@ class RedisStore:
         return ClusterPool(self._target) if self._target.is_cluster else ConnectionPool(self._target, self._addresses)
 
 
+@not_picklable("make one in each process, of the same URL")
 class AsyncRedisStore:
     """
     `RedisStore` for event loops; it holds one set of connections per running loop.
