@@ -8,6 +8,7 @@ module-level `can` answer plain calls from the resolved accounts, and never do I
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -17,9 +18,11 @@ from entitlements import advice
 from entitlements.accounts import AsyncCachedAccounts, open_async_accounts
 from entitlements.async_call import require_asyncio, verbs_as_calls
 from entitlements.clock import check_clock, monotonic, system_clock
+from entitlements.errors import EntitlementsError
 from entitlements.handles import AsyncBoundAccount
 from entitlements.hooks import PERCENTS, Hooks
-from entitlements.model.answers import Outcome, Status
+from entitlements.invalidations import AccountCopies, AsyncInvalidationListener, log_unsent
+from entitlements.model.answers import Outcome, Outdated, Status
 from entitlements.model.charge import Charge, Verb
 from entitlements.model.decision_fields import receipt_of
 from entitlements.model.events import Reloaded
@@ -31,6 +34,7 @@ from entitlements.policy.watcher import PolicyFiles, PollingClock
 from entitlements.refunds import RefundGuard
 from entitlements.reservations import AsyncReservation, DetachedTasks
 from entitlements.resolved_cache import (
+    AccountOutdated,
     ResolvedAccount,
     ResolvedCache,
     account_id,
@@ -42,7 +46,14 @@ from entitlements.resolved_cache import (
     try_reload,
 )
 from entitlements.rules import reservations, steps
-from entitlements.stores import AsyncMemoryStore, guard_async_store, open_async_store, operation_ids
+from entitlements.stores import (
+    AsyncMemoryStore,
+    guard_async_store,
+    invalidation_sources,
+    keeps_versions,
+    open_async_store,
+    operation_ids,
+)
 from entitlements.stores.closed import PartlyClosedStore
 from entitlements.tiering.sla import ServiceLevel, service_level
 from entitlements.tiering.uptime import Uptime, uptime
@@ -111,7 +122,7 @@ class AsyncEnforcer:
         expected_processes: int | None = None,
         thresholds: Iterable[int] = PERCENTS,
     ) -> None:
-        self._cache = ResolvedCache(check_policy(policy))
+        check_policy(policy)
         self._clock = check_clock(clock or system_clock)
         self._hooks = Hooks(hooks, thresholds)
         self._accounts = open_async_accounts(accounts, policy=policy, clock=clock or monotonic, listener=self._hooks)
@@ -123,6 +134,11 @@ class AsyncEnforcer:
         """True while an answer without the store takes more than itself: hooks, a store that is closed on a loop."""
         self._numbers = operation_ids(opened)
         self._detached = DetachedTasks()
+        self._cache = ResolvedCache(policy, versioned=keeps_versions(opened))
+        self._copies = AccountCopies(self._cache, self._accounts, self._reload_account)
+        sources = [] if self._accounts is None else invalidation_sources(opened, self._accounts)
+        self._listener = AsyncInvalidationListener(sources, self._copies) if sources else None
+        self._reloads: set[asyncio.Task[object]] = set()
 
     def __repr__(self) -> str:
         """Return the policy and the store."""
@@ -183,7 +199,7 @@ class AsyncEnforcer:
     ) -> Decision:
         """Take units, all or nothing, in one round trip; see `Enforcer.consume`."""
         if key is not None:
-            return await self._charge(await self._resolve(account), Verb.CONSUME, what, n, key=key, scope=scope)
+            return await self._charge(account, Verb.CONSUME, what, n, key=key, scope=scope)
         now = self._clock()
         resolved = self._cache.by_id.get(account) if type(account) is str else None
         if resolved is None or not resolved.since <= now < resolved.until:
@@ -195,29 +211,37 @@ class AsyncEnforcer:
         if scope is not None or prepared.per:
             order = steps.scoped_charge(prepared, scope)
         if order is None:
+            if self._is_outdated(resolved, None):
+                return await self.consume(account, what, n, scope=scope)
             return await self._run(steps.known_decision(prepared))
         if prepared.counted:
-            return await self._consume_counted(prepared, order, resolved.entitlements)
-        answer = self._store.try_now(order)
+            counted = await self._consume_counted(prepared, order, resolved)
+            return await self.consume(account, what, n, scope=scope) if counted is None else counted
+        answer: Any = self._store.try_now(order)
         if answer is None:
-            answer = await self._store.submit(order)  # type: ignore[assignment]
-        return self._decided(prepared.decide(answer, self._via, None, scope), answer)  # type: ignore[arg-type]
+            answer = await self._store.submit(order)
+        if (type(answer) is not Outcome or answer[6]) and self._is_outdated(resolved, answer):
+            return await self.consume(account, what, n, scope=scope)
+        return self._decided(prepared.decide(answer, self._via, None, scope), answer)
 
     async def _consume_counted(
         self,
         prepared: PreparedCharge,
         charge: Charge,
-        entitlements: Entitlements,
+        resolved: ResolvedAccount,
         abandon: Callable[[Decision], object] | None = None,
-    ) -> Decision:
+    ) -> Decision | None:
         """
         Consume units of quotas or allocations, under an operation id.
 
         Args:
             prepared: What the charge shares with others.
             charge: The charge, without an operation id.
-            entitlements: The entitlements of the account.
+            resolved: The resolved account.
             abandon: Takes the decision if the caller is cancelled before; None drops it.
+
+        Returns:
+            The decision; None if the account is outdated, and nothing was written.
         """
         numbers = self._numbers
         order, operation = numbers.open(charge)
@@ -229,8 +253,10 @@ class AsyncEnforcer:
                 pending = self._store.submit(order, abandoned)
                 answer = await pending
             if answer[0] is _STALE:
-                again = steps.repeat(order, answer, resolution_of(entitlements).anchor)
+                again = steps.repeat(order, answer, resolution_of(resolved.entitlements).anchor)
                 answer = steps.reject_stale(await self._execute(again))
+            if (type(answer) is not Outcome or answer[6]) and self._is_outdated(resolved, answer):
+                return None
             if not answer[5]:
                 numbers.seen = answer[1]
             decision = prepared.decide(answer, self._via, operation, order.scope)
@@ -254,7 +280,7 @@ class AsyncEnforcer:
 
     async def peek(self, account: str | Account, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
         """Return the decision that `consume` would, and spend nothing; see `Enforcer.peek`."""
-        return await self._charge(await self._resolve(account), Verb.PEEK, what, n, scope=scope)
+        return await self._charge(account, Verb.PEEK, what, n, scope=scope)
 
     async def refund(self, decision: Decision, *, rates: bool = False) -> bool:
         """Refund what a decision took, once, into the period it was taken from, also if its caller is cancelled; see `Enforcer.refund`."""
@@ -274,7 +300,7 @@ class AsyncEnforcer:
         async def reserve() -> tuple[Decision, str, int]:
             resolved = await self._resolve(account)
             held.update(reservations.reserved_units(require_known(resolved), what, n))
-            decision = await self._charge(resolved, Verb.RESERVE, what, n, key=key, ttl=lasts)
+            decision = await self._charge(account, Verb.RESERVE, what, n, key=key, ttl=lasts)
             lapses[:] = [receipt_of(decision).now + lasts]
             return decision, receipt_of(decision).operation or "", lasts
 
@@ -288,7 +314,9 @@ class AsyncEnforcer:
     async def assign(self, account: str | Account, limit: str, holder: str) -> Decision:
         """Assign a unit of an allocation to *holder*; a holder who has one keeps it; see `Enforcer.assign`."""
         operation = new_operation_id()
-        return await self._run(steps.assign(await self.entitlements(account), self._clock(), limit, holder, operation))
+        return await self._decide_by(
+            account, lambda resolved: steps.assign(resolved.entitlements, self._clock(), limit, holder, operation)
+        )
 
     async def unassign(self, account: str | Account, limit: str, holder: str) -> bool:
         """Take back the unit of *holder*; return True if they held one; see `Enforcer.unassign`."""
@@ -312,7 +340,12 @@ class AsyncEnforcer:
 
     async def usage(self, account: str | Account, *, scope: str | None = None) -> dict[str, Usage]:
         """Return the usage of every limit of the account; with a scope, of the scope's limits as well; see `Enforcer.usage`."""
-        return await self._run(steps.usage(await self._known(account), self._clock(), scope))
+        return await self._usage(account, scope)
+
+    async def _usage(self, account: str | Account, scope: str | None) -> dict[str, Usage]:
+        return await self._decide_by(
+            account, lambda resolved: steps.usage(require_known(resolved), self._clock(), scope)
+        )
 
     async def usage_of(
         self, accounts: Iterable[str | Account], *, scope: str | None = None
@@ -323,8 +356,8 @@ class AsyncEnforcer:
         usages: dict[str, dict[str, Usage]] = {}
         for at in range(0, len(ids), MAX_READS):
             chunk = ids[at : at + MAX_READS]
-            known = await asyncio.gather(*(self._known(asked[id]) for id in chunk))
-            found = await asyncio.gather(*(self._run(steps.usage(each, self._clock(), scope)) for each in known))
+            await asyncio.gather(*(self._known(asked[id]) for id in chunk))
+            found = await asyncio.gather(*(self._usage(asked[id], scope) for id in chunk))
             usages.update(zip(chunk, found, strict=True))
         return usages
 
@@ -370,6 +403,15 @@ class AsyncEnforcer:
             self._accounts.refresh(id)
         self._cache.drop(id)
 
+    async def invalidate(self, account: str | Account) -> None:
+        """Drop the account's cached state in every process that shares the store: it has changed; see `Enforcer.invalidate`."""
+        await self.refresh(account)
+        if self._cache.is_versioned:
+            id = account_id(account)
+            answer = await self._run(steps.invalidate(id))
+            self._copies.learn(id, answer.version)
+            log_unsent(self._store, answer.failure)
+
     async def reload(self, policy: PolicyData) -> None:
         """Put another policy in force for all later calls; if the accounts fail under it, nothing changes; see `Enforcer.reload`."""
         self._check_open()
@@ -386,7 +428,7 @@ class AsyncEnforcer:
 
     def _reload(self, policy: PolicyData) -> None:
         # Accounts first: if they fail under it nothing has changed, and no old one is cached under it.
-        self._accounts = open_async_accounts(self._accounts, policy=check_policy(policy))
+        self._copies.accounts = self._accounts = open_async_accounts(self._accounts, policy=check_policy(policy))
         before = self._cache.reload(policy)
         self._hooks.notify(Reloaded(before.version, policy.version))
 
@@ -400,6 +442,9 @@ class AsyncEnforcer:
         """
         require_asyncio()
         await self._store.open()
+        if self._listener is not None:
+            self._listener.open()
+            await self._listener.connect()
 
     async def aclose(self) -> None:
         """
@@ -408,6 +453,8 @@ class AsyncEnforcer:
         A call of a verb on this loop raises `Closed` from then on, until `open` is awaited.
         """
         await self._detached.drain()
+        if self._listener is not None:
+            await self._listener.aclose()
         if not isinstance(self._store, PartlyClosedStore):
             self._store, self._attends = PartlyClosedStore(self._store), True
         await self._store.aclose()
@@ -510,11 +557,26 @@ class AsyncEnforcer:
         resolved = self._cache.by_id.get(account)
         if resolved is not None and resolved.since <= now < resolved.until:
             return resolved
+        id = account_id(account)
         if self._accounts is None:
-            raise no_accounts_error(account_id(account))
+            raise no_accounts_error(id)
+        if self._listener is not None:
+            await self._listener.connect()  # before the load, or a change in between would be missed
         epoch = self._cache.epoch
-        loaded = await self._accounts.load(account_id(account))
-        return self._cache.put(account, loaded.account, now, loaded.fresh_for, epoch)
+        version = self._cache.version(id)  # after the epoch
+        loaded = await self._accounts.load(id)
+        return self._cache.put(id, loaded.account, now, loaded.fresh_for, epoch, version)
+
+    def _reload_account(self, id: str) -> None:
+        """Load an account again in a task, so that plain calls see that it has changed."""
+
+        async def reload() -> None:
+            with suppress(EntitlementsError):  # the next call that is awaited raises it
+                await self._resolve(id)
+
+        task = asyncio.get_running_loop().create_task(reload())
+        self._reloads.add(task)  # the loop itself would let it be collected
+        task.add_done_callback(self._reloads.discard)
 
     async def _known(self, account: str | Account) -> Entitlements:
         """Return the entitlements of an account; raise `UnknownAccount` as `require_known` does."""
@@ -524,11 +586,34 @@ class AsyncEnforcer:
         with self._refunded.unclaim_if_undone(decision):
             return await self._run(step)
 
-    async def _charge(self, resolved: ResolvedAccount, verb: Verb, what: Wanted, n: int, **options: Any) -> Decision:
+    async def _charge(self, account: str | Account, verb: Verb, what: Wanted, n: int, **options: Any) -> Decision:
         operation = new_operation_id()
-        return await self._run(
-            steps.charge(resolved.entitlements, self._clock(), verb, what, n, operation=operation, **options)
+        return await self._decide_by(
+            account,
+            lambda resolved: steps.charge(
+                resolved.entitlements, self._clock(), verb, what, n, operation=operation, **options
+            ),
         )
+
+    async def _decide_by(self, account: str | Account, make: Callable[[ResolvedAccount], steps.Step[R]]) -> R:
+        """Run the step that *make* returns for the account; if that is outdated, for the account as it is now."""
+        while True:
+            resolved = await self._resolve(account)
+            step = make(resolved)
+            if step.order is not None or not self._is_outdated(resolved, None):
+                try:
+                    return await self._run(step)
+                except AccountOutdated as outdated:
+                    self._is_outdated(resolved, outdated.answer)
+
+    def _is_outdated(self, resolved: ResolvedAccount, answer: Answer) -> bool:
+        """Return True if a decision by the store, or without it, must be made again, for the account as it is now."""
+        if type(answer) is Outdated:
+            self._copies.learn(resolved.entitlements.account, answer.version, resolved.version)
+            return True
+        if self._listener is not None:  # no store has confirmed the account
+            self._listener.poll()
+        return resolved.is_invalidated
 
     async def _run(self, step: steps.Step[R]) -> R:
         if step.order is None:
@@ -539,6 +624,8 @@ class AsyncEnforcer:
         if steps.is_stale(answer):
             again = steps.repeat(step.order, answer, step.anchor)
             answer = steps.reject_stale(await self._execute(again))
+        if type(answer) is Outdated:
+            raise AccountOutdated(answer)
         if type(answer) is Outcome and not answer.fallbacks:
             self._numbers.seen = answer.now
         return self._hooks.report(step, step.finish(answer, self._via), answer)
@@ -560,8 +647,12 @@ class AsyncEnforcer:
     ) -> tuple[Commit, Cancel]:
         async def commit(id: str, n: int | Mapping[str, int] | None) -> None:
             lapses_at = lapses[0] if lapses else None
-            entitlements = await self.entitlements(account)
-            await self._run(reservations.commit(entitlements, self._clock(), id, held, n, lapses_at=lapses_at))
+            await self._decide_by(
+                account,
+                lambda resolved: reservations.commit(
+                    resolved.entitlements, self._clock(), id, held, n, lapses_at=lapses_at
+                ),
+            )
 
         async def cancel(id: str) -> None:
             await self._run(reservations.cancel(account_id(account), id))

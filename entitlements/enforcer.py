@@ -17,8 +17,9 @@ from entitlements.accounts import CachedAccounts, open_accounts
 from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.handles import BoundAccount
 from entitlements.hooks import PERCENTS, Hooks
+from entitlements.invalidations import INTERVAL, AccountCopies, InvalidationListener, log_unsent
 from entitlements.model.account import Account
-from entitlements.model.answers import Outcome, Status
+from entitlements.model.answers import Outcome, Outdated, Status
 from entitlements.model.charge import Verb
 from entitlements.model.decision_fields import receipt_of
 from entitlements.model.events import Reloaded
@@ -30,6 +31,8 @@ from entitlements.policy.watcher import PolicyFiles, PollingClock
 from entitlements.refunds import RefundGuard
 from entitlements.reservations import Reservation
 from entitlements.resolved_cache import (
+    FOREVER,
+    AccountOutdated,
     ResolvedAccount,
     ResolvedCache,
     account_id,
@@ -41,18 +44,26 @@ from entitlements.resolved_cache import (
     try_reload,
 )
 from entitlements.rules import reservations, steps
-from entitlements.stores import guard_store, open_store, operation_ids, resilient_store
+from entitlements.stores import (
+    guard_store,
+    invalidation_sources,
+    keeps_versions,
+    open_store,
+    operation_ids,
+    resilient_store,
+)
 from entitlements.stores.batch import execute_many
 from entitlements.stores.closed import ClosedStore
 from entitlements.tiering.sla import ServiceLevel, service_level
 from entitlements.tiering.uptime import Uptime, uptime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
     from os import PathLike
     from types import TracebackType
 
+    from entitlements.model.answers import Answer
     from entitlements.model.charge import Charge
     from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
@@ -103,18 +114,25 @@ class Enforcer:
         expected_processes: int | None = None,
         thresholds: Iterable[int] = PERCENTS,
     ) -> None:
-        self._cache = ResolvedCache(check_policy(policy))
+        check_policy(policy)
         self._clock = check_clock(clock or system_clock)
         self._hooks = Hooks(hooks, thresholds)
         self._accounts = open_accounts(accounts, policy=policy, clock=clock or monotonic, listener=self._hooks)
         opened = open_store(store, self._clock)
         self._store = guard_store(opened, self._hooks.notify, expected_processes)
         self._via = self._store.via
+        self._cache = ResolvedCache(policy, versioned=keeps_versions(opened))
+        self._copies = AccountCopies(self._cache, self._accounts)
+        sources = [] if self._accounts is None else invalidation_sources(opened, self._accounts)
+        self._listener = InvalidationListener(sources, self._copies) if sources else None
+        self._polls_at = 0 if sources else FOREVER
+        """Time of the next poll for accounts that others have invalidated, by `_clock`."""
         self._refunded = RefundGuard()
         self._numbers = operation_ids(opened)
         self._outage = resilient_store(self._store)
         self._attends = self._hooks.enabled
         """True while an answer without the store takes more than itself: hooks, a journal that waits, a closed store."""
+        self._attend()
         if self._outage is not None:
             self._outage.on_waiting(self._attend)
 
@@ -147,11 +165,12 @@ class Enforcer:
             AccountError: For an invalid account.
         """
         resolved = self._cache.by_id.get(account) if isinstance(account, str) else None
-        if resolved is None or not resolved.since <= self._clock() < resolved.until:
+        now = self._clock()
+        if resolved is None or not resolved.since <= now < resolved.until or now >= self._quick_until:
             resolved = self._resolve(account)
-        if self._attends:
-            self._replay()
-            return self._hooks.decided("can", steps.decide(resolved.entitlements, feature)).allowed
+            if self._attends:
+                self._replay()
+                return self._hooks.decided("can", steps.decide(resolved.entitlements, feature)).allowed
         try:
             return resolved.answers[feature]
         except (KeyError, TypeError):
@@ -226,10 +245,10 @@ class Enforcer:
             KeyReused: For a key that stands for another charge of the account.
         """
         if key is not None:
-            return self._charge(self._resolve(account), Verb.CONSUME, what, n, key=key, scope=scope)
+            return self._charge(account, Verb.CONSUME, what, n, key=key, scope=scope)
         now = self._clock()
         resolved = self._cache.by_id.get(account) if type(account) is str else None
-        if resolved is None or not resolved.since <= now < resolved.until:
+        if resolved is None or not resolved.since <= now < resolved.until or now >= self._polls_at:
             resolved = self._resolve(account)
         prepared = steps.prepared_charge(resolved.charges, what, n)
         if prepared is None or not prepared.since <= now < prepared.until:
@@ -238,24 +257,31 @@ class Enforcer:
         if scope is not None or prepared.per:
             order = steps.scoped_charge(prepared, scope)
         if order is None:
+            if self._is_outdated(resolved, None):
+                return self.consume(account, what, n, scope=scope)
             return self._run(steps.known_decision(prepared))
         if prepared.counted:
-            return self._consume_counted(prepared, order, resolved.entitlements)
+            counted = self._consume_counted(prepared, order, resolved)
+            return self.consume(account, what, n, scope=scope) if counted is None else counted
         answer = self._store.execute(order)
+        if (type(answer) is not Outcome or answer[6]) and self._is_outdated(resolved, answer):
+            return self.consume(account, what, n, scope=scope)
         decision = prepared.decide(answer, self._via, None, scope)  # type: ignore[arg-type]
         if self._hooks.enabled:
             self._hooks.notify_decision("consume", decision, answer)
         return decision
 
-    def _consume_counted(self, prepared: PreparedCharge, order: Charge, entitlements: Entitlements) -> Decision:
-        """Consume units of quotas or allocations, under an operation id."""
+    def _consume_counted(self, prepared: PreparedCharge, order: Charge, resolved: ResolvedAccount) -> Decision | None:
+        """Consume units of quotas or allocations, under an operation id; None if the account is outdated."""
         numbers = self._numbers
         order, operation = numbers.open(order)
         try:
             answer: Any = self._store.execute(order)
             if answer[0] is _STALE:
-                again = steps.repeat(order, answer, resolution_of(entitlements).anchor)
+                again = steps.repeat(order, answer, resolution_of(resolved.entitlements).anchor)
                 answer = steps.reject_stale(self._store.execute(again))
+            if (type(answer) is not Outcome or answer[6]) and self._is_outdated(resolved, answer):
+                return None
             if not answer[5]:
                 numbers.seen = answer[1]
             decision = prepared.decide(answer, self._via, operation, order.scope)
@@ -267,7 +293,7 @@ class Enforcer:
 
     def peek(self, account: str | Account, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
         """Return the decision that `consume` would, and spend nothing."""
-        return self._charge(self._resolve(account), Verb.PEEK, what, n, scope=scope)
+        return self._charge(account, Verb.PEEK, what, n, scope=scope)
 
     def refund(self, decision: Decision, *, rates: bool = False) -> bool:
         """
@@ -311,7 +337,7 @@ class Enforcer:
         lasts = check_duration(ttl, "ttl")
         resolved = self._resolve(account)
         held = reservations.reserved_units(require_known(resolved), what, n)
-        decision = self._charge(resolved, Verb.RESERVE, what, n, key=key, ttl=lasts)
+        decision = self._charge(account, Verb.RESERVE, what, n, key=key, ttl=lasts)
         return self._reservation(account, receipt_of(decision).operation or "", decision, lasts, held)
 
     def reservation(self, account: str | Account, id: str) -> Reservation:
@@ -326,7 +352,9 @@ class Enforcer:
     def assign(self, account: str | Account, limit: str, holder: str) -> Decision:
         """Assign a unit of an allocation to *holder*; a holder who has one keeps it."""
         operation = new_operation_id()
-        return self._run(steps.assign(self._resolve(account).entitlements, self._clock(), limit, holder, operation))
+        return self._decide_by(
+            account, lambda resolved: steps.assign(resolved.entitlements, self._clock(), limit, holder, operation)
+        )
 
     def unassign(self, account: str | Account, limit: str, holder: str) -> bool:
         """Take back the unit of *holder*; return True if they held one."""
@@ -368,7 +396,7 @@ class Enforcer:
 
     def usage(self, account: str | Account, *, scope: str | None = None) -> dict[str, Usage]:
         """Return the usage of every limit of the account; with a scope, of the scope's limits as well."""
-        return self._run(steps.usage(self._known(account), self._clock(), scope))
+        return self._decide_by(account, lambda resolved: steps.usage(require_known(resolved), self._clock(), scope))
 
     def usage_of(self, accounts: Iterable[str | Account], *, scope: str | None = None) -> dict[str, dict[str, Usage]]:
         """
@@ -383,12 +411,14 @@ class Enforcer:
         """
         asked = list(accounts)
         if isinstance(self._accounts, CachedAccounts):
+            if self._listener is not None:
+                self._listener.connect()
             self._accounts.load_many([account_id(each) for each in asked if not isinstance(each, Account)])
-        read = {account_id(each): steps.usage(self._known(each), self._clock(), scope) for each in asked}
-        answers = execute_many(self._store, [step.order for step in read.values() if step.order is not None])
+        read = {account_id(each): (each, steps.usage(self._known(each), self._clock(), scope)) for each in asked}
+        answers = execute_many(self._store, [step.order for _, step in read.values() if step.order is not None])
         return {
-            id: self._run(step) if steps.is_stale(answer) else step.finish(answer, self._via)
-            for (id, step), answer in zip(read.items(), answers, strict=True)
+            id: step.finish(answer, self._via) if steps.is_final(answer) else self.usage(account, scope=scope)
+            for (id, (account, step)), answer in zip(read.items(), answers, strict=True)
         }
 
     def history(self, account: str | Account, limit: str, *, refusals: bool = False) -> tuple[Period, ...]:
@@ -463,6 +493,27 @@ class Enforcer:
             self._accounts.refresh(id)
         self._cache.drop(id)
 
+    def invalidate(self, account: str | Account) -> None:
+        """
+        Drop the account's cached state in every process that shares the store: it has changed at its source.
+
+        From the return on, every charge is decided by the account as it is at its source. `can`, `decide` and `value`
+        of other processes follow within a moment, and at the latest after the account's time to live. With the memory
+        store, and with a store that keeps no versions, it does what `refresh` does.
+
+        Args:
+            account: An id, or an `Account`.
+
+        Raises:
+            StoreError: If the store cannot be reached: other processes follow after the account's time to live.
+        """
+        self.refresh(account)
+        if self._cache.is_versioned:
+            id = account_id(account)
+            answer = self._run(steps.invalidate(id))
+            self._copies.learn(id, answer.version)
+            log_unsent(self._store, answer.failure)
+
     def reload(self, policy: PolicyData) -> None:
         """Put another policy in force for all later calls; if the accounts fail under it, nothing changes."""
         self._check_open()
@@ -470,7 +521,7 @@ class Enforcer:
 
     def _reload(self, policy: PolicyData) -> None:
         # Accounts first: if they fail under it nothing has changed, and no old one is cached under it.
-        self._accounts = open_accounts(self._accounts, policy=check_policy(policy))
+        self._copies.accounts = self._accounts = open_accounts(self._accounts, policy=check_policy(policy))
         before = self._cache.reload(policy)
         self._hooks.notify(Reloaded(before.version, policy.version))
 
@@ -500,6 +551,10 @@ class Enforcer:
 
     def close(self) -> None:
         """Close the connections to the store, and to the database of a URL; a call of a verb raises `Closed` from then on."""
+        listener, self._listener, self._polls_at = self._listener, None, FOREVER
+        self._quick_until = 0
+        if listener is not None:
+            listener.close()
         self._store.close()
         if isinstance(self._accounts, CachedAccounts):
             self._accounts.close()
@@ -519,8 +574,9 @@ class Enforcer:
     # -- the shell ---------------------------------------------------------------------
 
     def _attend(self) -> None:
-        """Note whether the journal has something to replay."""
+        """Note whether the journal has something to replay, and the time up to which `can` only looks an answer up."""
         self._attends = self._hooks.enabled or (self._outage is not None and self._outage.waits)
+        self._quick_until = 0 if self._attends else self._polls_at
 
     def _replay(self) -> None:
         """
@@ -550,27 +606,58 @@ class Enforcer:
 
     def _resolve(self, account: str | Account) -> ResolvedAccount:
         """Return the resolved account, loaded if need be."""
-        now = self._clock()
+        now, cache = self._clock(), self._cache
+        if self._listener is not None and not now < self._polls_at <= now + INTERVAL:  # or the clock was set back
+            self._polls_at = now + INTERVAL
+            self._quick_until = 0 if self._attends else self._polls_at
+            self._listener.poll()
         if not isinstance(account, str):
-            return self._cache.resolve(account, now)
-        resolved = self._cache.by_id.get(account)
+            return cache.resolve(account, now)
+        resolved = cache.by_id.get(account)
         if resolved is not None and resolved.since <= now < resolved.until:
             return resolved
+        id = account_id(account)
         if self._accounts is None:
-            raise no_accounts_error(account_id(account))
-        epoch = self._cache.epoch
-        loaded = self._accounts.load(account_id(account))
-        return self._cache.put(account, loaded.account, now, loaded.fresh_for, epoch)
+            raise no_accounts_error(id)
+        if self._listener is not None:
+            self._listener.connect()  # before the load, or a change in between would be missed
+        epoch = cache.epoch
+        version = cache.version(id)  # after the epoch
+        loaded = self._accounts.load(id)
+        return cache.put(id, loaded.account, now, loaded.fresh_for, epoch, version)
 
     def _known(self, account: str | Account) -> Entitlements:
         """Return the entitlements of an account; raise `UnknownAccount` as `require_known` does."""
         return require_known(self._resolve(account))
 
-    def _charge(self, resolved: ResolvedAccount, verb: Verb, what: Wanted, n: int, **options: Any) -> Decision:
+    def _charge(self, account: str | Account, verb: Verb, what: Wanted, n: int, **options: Any) -> Decision:
         operation = new_operation_id()
-        return self._run(
-            steps.charge(resolved.entitlements, self._clock(), verb, what, n, operation=operation, **options)
+        return self._decide_by(
+            account,
+            lambda resolved: steps.charge(
+                resolved.entitlements, self._clock(), verb, what, n, operation=operation, **options
+            ),
         )
+
+    def _decide_by(self, account: str | Account, make: Callable[[ResolvedAccount], steps.Step[R]]) -> R:
+        """Run the step that *make* returns for the account; if that is outdated, for the account as it is now."""
+        while True:
+            resolved = self._resolve(account)
+            step = make(resolved)
+            if step.order is not None or not self._is_outdated(resolved, None):
+                try:
+                    return self._run(step)
+                except AccountOutdated as outdated:
+                    self._is_outdated(resolved, outdated.answer)
+
+    def _is_outdated(self, resolved: ResolvedAccount, answer: Answer) -> bool:
+        """Return True if a decision by the store, or without it, must be made again, for the account as it is now."""
+        if type(answer) is Outdated:
+            self._copies.learn(resolved.entitlements.account, answer.version, resolved.version)
+            return True
+        if self._listener is not None:  # no store has confirmed the account
+            self._listener.poll()
+        return resolved.is_invalidated
 
     def _run(self, step: steps.Step[R]) -> R:
         if step.order is None:
@@ -581,6 +668,8 @@ class Enforcer:
         if steps.is_stale(answer):
             again = steps.repeat(step.order, answer, step.anchor)
             answer = steps.reject_stale(self._store.execute(again))
+        if type(answer) is Outdated:
+            raise AccountOutdated(answer)
         if type(answer) is Outcome and not answer.fallbacks:
             self._numbers.seen = answer.now
         return self._hooks.report(step, step.finish(answer, self._via), answer)
@@ -590,10 +679,11 @@ class Enforcer:
     ) -> Reservation:
         def commit(n: int | Mapping[str, int] | None) -> None:
             lapses_at = receipt_of(decision).now + ttl if decision else None
-            self._run(
-                reservations.commit(
-                    self._resolve(account).entitlements, self._clock(), id, held, n, lapses_at=lapses_at
-                )
+            self._decide_by(
+                account,
+                lambda resolved: reservations.commit(
+                    resolved.entitlements, self._clock(), id, held, n, lapses_at=lapses_at
+                ),
             )
 
         return Reservation(id, decision, ttl, commit, lambda: self._run(reservations.cancel(account_id(account), id)))

@@ -104,6 +104,7 @@ class BoundAccount:
     review = _of(lambda enforcer: enforcer.review)
     forget = _of(lambda enforcer: enforcer.forget)
     refresh = _of(lambda enforcer: enforcer.refresh)
+    invalidate = _of(lambda enforcer: enforcer.invalidate)
 
     def refund(self, decision: Decision, *, rates: bool = False) -> bool:
         """`Enforcer.refund`: a decision names its account."""
@@ -180,4 +181,9 @@ class AsyncBoundAccount:
     async def refresh(self) -> None:
         """Drop the cached account and load it again."""
         await self._enforcer.refresh(self.account)
+        self._resolved = await self._enforcer._resolve(self.account)
+
+    async def invalidate(self) -> None:
+        """`AsyncEnforcer.invalidate` for this account, which is then loaded again."""
+        await self._enforcer.invalidate(self.account)
         self._resolved = await self._enforcer._resolve(self.account)

@@ -47,6 +47,68 @@ class AsyncAccounts(Protocol):
         ...
 
 
+class InvalidationFeed(Protocol):
+    """
+    Messages about accounts that were invalidated, over one connection.
+
+    A store or a source of accounts that has them is an `InvalidationSource`. The feed is used by one thread at a time,
+    and shared by no processes.
+    """
+
+    def connect(self, timeout: float) -> None:
+        """
+        Connect and subscribe, within *timeout* seconds; called in a thread for an event loop.
+
+        Raises:
+            Exception: Any, if that fails; it is logged, and tried again later.
+        """
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable once something has arrived."""
+        ...
+
+    def read(self) -> list[tuple[str, int | None]] | None:
+        """
+        Return what has arrived, without waiting: ids of accounts, each with its version, or None if it has none.
+
+        An empty list stands for any other sign of life, None for nothing at all.
+
+        Raises:
+            Exception: Any, if the connection has ended.
+        """
+        ...
+
+    def ping(self) -> None:
+        """Ask for a sign of life, without waiting for it."""
+
+    def close(self) -> None:
+        """Close the connection; `connect` may follow."""
+
+    def disown(self) -> None:
+        """Leave the connection to the parent, in a forked child; `connect` may follow."""
+
+
+@runtime_checkable
+class InvalidationSource(Protocol):
+    """A store, or a source of accounts, that tells other processes which accounts have changed."""
+
+    def invalidations(self) -> InvalidationFeed:
+        """Return a new feed, not connected yet."""
+        ...
+
+
+@runtime_checkable
+class VersionedStore(Protocol):
+    """
+    A store that keeps a version of each account.
+
+    It carries out `Invalidate`, and answers orders of another version with `Outdated`. With any other store
+    `invalidate` does what `refresh` does.
+    """
+
+    keeps_versions: bool
+
+
 @runtime_checkable
 class Store(Protocol):
     """Holds the meters: each order is decided and written atomically, all or nothing."""

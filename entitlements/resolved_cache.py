@@ -5,6 +5,9 @@ One entry per account. It expires at the earlier of the next change of its entit
 and the end of its account's time to live. Readers look into a plain dict without a lock.
 Writers hold the lock, and evict the oldest entries. A load during which the account was
 refreshed, or the policy reloaded, is answered but not cached.
+
+In front of a store that keeps versions, each entry has the version of its account that was known before the load
+began: its data are at least as new (`model/versions.py`). A version that is learned evicts what was loaded before.
 """
 
 from __future__ import annotations
@@ -22,12 +25,14 @@ from entitlements.model.account import Account
 from entitlements.model.names import check_id
 from entitlements.model.policy import PolicyData, cure_of_order
 from entitlements.model.resolution import prepared_of, resolution_of
+from entitlements.model.versions import LONGEST_USE, NO_VERSION
 from entitlements.policy.accounts import bind
 from entitlements.rules.resolve import resolve, resolve_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from entitlements.model.answers import Outdated
     from entitlements.model.entitlements import Entitlements
 
 FOREVER = 2**63
@@ -93,6 +98,7 @@ class ResolvedAccount:
         until: First instant at which they no longer do.
         loaded_at: When the account was loaded.
         fresh_for: Time to live of the account, from *loaded_at*.
+        version: The version of the account that was known before it was loaded; None if its charges carry none.
     """
 
     entitlements: Entitlements
@@ -102,6 +108,9 @@ class ResolvedAccount:
     until: int
     loaded_at: int
     fresh_for: int
+    version: int | None = None
+    is_invalidated: bool = field(default=False, init=False)
+    """True once the account is known to have changed at its source."""
     answers: Mapping[str, bool] = field(init=False)
     charges: dict[Any, Any] = field(init=False)
 
@@ -137,6 +146,14 @@ def require_known(kept: ResolvedAccount) -> Entitlements:
     return kept.entitlements
 
 
+class AccountOutdated(Exception):
+    """An order was not carried out, because its account is outdated; *answer* is the store's."""
+
+    def __init__(self, answer: Outdated) -> None:
+        super().__init__(answer)
+        self.answer = answer
+
+
 class ResolvedCache:
     """
     Resolved accounts, by id and by `Account` object.
@@ -145,10 +162,13 @@ class ResolvedCache:
         policy: The policy in force.
         max_size: Most entries of each kind, by id and by object; the oldest are evicted. An entry
             takes about 1 KB, and 1 KB more for each limit that its account was charged on.
+        versioned: Charges carry the versions of their accounts.
     """
 
-    def __init__(self, policy: PolicyData, *, max_size: int = 100_000) -> None:
+    def __init__(self, policy: PolicyData, *, max_size: int = 100_000, versioned: bool = False) -> None:
         self.policy = policy
+        self._versions: OrderedDict[str, int] | None = OrderedDict() if versioned else None
+        """The latest version of each account that was learned; the one learned longest ago comes first."""
         self.by_id: OrderedDict[str, ResolvedAccount] = OrderedDict()
         self._by_object: OrderedDict[str, ResolvedAccount] = OrderedDict()
         self._max_size = max_size
@@ -162,7 +182,18 @@ class ResolvedCache:
         """Return a counter of refreshes and reloads, to be read before a load."""
         return self._epoch
 
-    def put(self, id: str, account: Account | None, now: int, fresh_for: int, epoch: int) -> ResolvedAccount:
+    @property
+    def is_versioned(self) -> bool:
+        """True if charges carry the versions of their accounts."""
+        return self._versions is not None
+
+    def version(self, id: str) -> int | None:
+        """Return the version that is known of an account, to be read before a load, but after `epoch`."""
+        return None if self._versions is None else self._versions.get(id, NO_VERSION)
+
+    def put(
+        self, id: str, account: Account | None, now: int, fresh_for: int, epoch: int, version: int | None = None
+    ) -> ResolvedAccount:
         """
         Resolve a loaded account, and cache it unless a refresh or a reload came during the load.
 
@@ -172,17 +203,21 @@ class ResolvedCache:
             now: The application's clock.
             fresh_for: Microseconds until the account must be loaded again.
             epoch: `epoch` as it was before the load.
+            version: `version(id)` as it was before the load.
         """
-        kept = self._renewed(id, account, now, fresh_for)
+        fresh_for = min(fresh_for, LONGEST_USE)
+        kept = self._renewed(id, account, now, fresh_for, version)
         if kept is None:
-            kept = self._resolved(id, account, now, now + fresh_for, fresh_for, now)
+            kept = self._resolved(id, account, now, now + fresh_for, fresh_for, now, version=version)
         self._add(self.by_id, id, kept, epoch)
         return kept
 
-    def _renewed(self, id: str, account: Account | None, now: int, fresh_for: int) -> ResolvedAccount | None:
+    def _renewed(
+        self, id: str, account: Account | None, now: int, fresh_for: int, version: int | None
+    ) -> ResolvedAccount | None:
         """Return the cached entry with a new time to live; None if the account, the policy or the time changes it."""
         kept = self.by_id.get(id)
-        if kept is None or kept.account != account or not kept.since <= now:
+        if kept is None or kept.account != account or kept.version != version or not kept.since <= now:
             return None
         entitlements = kept.entitlements
         expires = resolution_of(entitlements).expires
@@ -190,7 +225,9 @@ class ResolvedCache:
         if entitlements.policy is not self.policy or now >= expires:
             return None
         until = min(now + fresh_for, expires)
-        return ResolvedAccount(entitlements, account, since=now, until=until, loaded_at=now, fresh_for=fresh_for)
+        return ResolvedAccount(
+            entitlements, account, since=now, until=until, loaded_at=now, fresh_for=fresh_for, version=version
+        )
 
     def resolve(self, account: Account, now: int) -> ResolvedAccount:
         """Return the entitlements of an `Account` that the caller holds; cached for as long as it is equal."""
@@ -210,7 +247,7 @@ class ResolvedCache:
             return newer
         if kept.since <= now < kept.until and kept.entitlements.policy is self.policy:
             return kept
-        return self._resolved(id, kept.account, now, FOREVER, kept.fresh_for, kept.loaded_at)
+        return self._resolved(id, kept.account, now, FOREVER, kept.fresh_for, kept.loaded_at, version=kept.version)
 
     def get_loaded(self, id: str, now: int) -> ResolvedAccount:
         """
@@ -230,7 +267,7 @@ class ResolvedCache:
                 f"account {account_id(id)!r} is not loaded here, and a plain call does no I/O;"
                 " await enforcer.account(id) first, or await enforcer.can(...)"
             )
-        return self._resolved(id, kept.account, now, now, kept.fresh_for, kept.loaded_at)
+        return self._resolved(id, kept.account, now, now, kept.fresh_for, kept.loaded_at, version=kept.version)
 
     def drop(self, id: str) -> None:
         """Evict the entries of *id*, and do not cache loads that have begun."""
@@ -238,6 +275,49 @@ class ResolvedCache:
             self._epoch += 1
             self.by_id.pop(id, None)
             self._by_object.pop(id, None)
+
+    def learn(self, id: str, version: int, known: int) -> bool:
+        """
+        Note the version of an account, and evict what was loaded before; the source's own copy was dropped already.
+
+        The entry stays for plain calls (`get_loaded`), which cannot load.
+
+        Args:
+            id: The account's id.
+            version: The version.
+            known: The version that was known before.
+
+        Returns:
+            False if another one has been learned meanwhile; then nothing changes.
+        """
+        assert self._versions is not None
+        with self._lock:
+            if self._versions.get(id, NO_VERSION) != known:
+                return False
+            self._versions.pop(id, None)
+            while len(self._versions) >= self._max_size:
+                self._versions.popitem(last=False)
+            self._versions[id] = version
+            self._epoch += 1  # last: a load that reads the new epoch and then the version reads the new version
+            self._expire(id)
+            return True
+
+    def expire(self, id: str) -> None:
+        """Have the next call load an account again; the entry stays for plain calls, which cannot load."""
+        with self._lock:
+            self._epoch += 1
+            self._expire(id)
+
+    def expire_all(self) -> None:
+        """Have the next call of each account load it again."""
+        with self._lock:
+            self._epoch += 1
+            for kept in self.by_id.values():
+                kept.until = kept.since  # in place, for handles that hold the entry
+
+    def _expire(self, id: str) -> None:
+        if (kept := self.by_id.get(id)) is not None:
+            kept.until, kept.is_invalidated = kept.since, True
 
     def reload(self, policy: PolicyData) -> PolicyData:
         """Put another policy in force, evict every entry, and return the former policy."""
@@ -254,16 +334,25 @@ class ResolvedCache:
         self._lock = threading.Lock()
 
     def _resolved(
-        self, id: str, account: Account | None, now: int, until: int, fresh_for: int, loaded_at: int
+        self,
+        id: str,
+        account: Account | None,
+        now: int,
+        until: int,
+        fresh_for: int,
+        loaded_at: int,
+        *,
+        version: int | None = None,
     ) -> ResolvedAccount:
         policy = self.policy
         entitlements = resolve_unknown(policy, id) if account is None else resolve(policy, bind(policy, account), now)
         if account is not None:
             self._unknown_tiers.check(policy, account.tier)
+        prepared_of(entitlements).version = version
         expires = resolution_of(entitlements).expires
         expires = until if expires is None else min(until, expires)
         return ResolvedAccount(
-            entitlements, account, since=now, until=expires, loaded_at=loaded_at, fresh_for=fresh_for
+            entitlements, account, since=now, until=expires, loaded_at=loaded_at, fresh_for=fresh_for, version=version
         )
 
     def _add(self, entries: OrderedDict[str, ResolvedAccount], id: str, kept: ResolvedAccount, epoch: int) -> None:

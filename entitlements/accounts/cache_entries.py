@@ -6,6 +6,7 @@ that no answer is used for longer than that. After it, the entry is *stale*: it 
 loaded again, and is used only where that fails (`stale-if-error` of RFC 5861).
 The absence of an account has a shorter time to live and is never used when stale.
 Where there is no stale entry, a default may stand in (`when_down`).
+Nothing is used for longer than a day after its load began: stores keep an invalidation for a little longer.
 
 For each id there is at most one load in flight per event loop, and one for all threads
 together. Callers that miss meanwhile wait for it. A refresh drops the entry and detaches
@@ -34,6 +35,7 @@ from entitlements.errors import AccountError, AccountsUnavailable
 from entitlements.model.events import AccountsBack, AccountsDown
 from entitlements.model.instants import MICROSECOND, SECOND
 from entitlements.model.redaction import digest, redact
+from entitlements.model.versions import LONGEST_USE
 
 if TYPE_CHECKING:
     from entitlements.accounts.when_down import Listener
@@ -80,9 +82,9 @@ class CacheEntries(Generic[F]):
         max_size: int,
         clock: Callable[[], int],
     ) -> None:
-        self._ttl = _microseconds(ttl, "ttl")
-        self._negative_ttl = _microseconds(negative_ttl, "negative_ttl")
-        self._max_stale = _microseconds(max_stale, "max_stale")
+        self._ttl = min(_microseconds(ttl, "ttl"), LONGEST_USE)
+        self._negative_ttl = min(_microseconds(negative_ttl, "negative_ttl"), LONGEST_USE)
+        self._max_stale = min(_microseconds(max_stale, "max_stale"), LONGEST_USE - self._ttl)
         self._when_down = check_when_down(when_down)
         self._fallback = describe_fallback(when_down, ttl + max_stale)
         if type(max_size) is not int or max_size < 1:
@@ -92,6 +94,8 @@ class CacheEntries(Generic[F]):
         self._failing: set[str | None] = set()
         """The ids of bad accounts whose stale entry is used; None while the source itself is down."""
         self._listeners: WeakSet[Listener] = WeakSet()
+        self._expired_at = -LONGEST_USE
+        """Entries whose load began before are stale."""
         self._reset()
 
     def _reset(self) -> None:
@@ -204,6 +208,13 @@ class CacheEntries(Generic[F]):
                 loads.pop(id, None)
             self._failing.discard(id)
 
+    def expire_all(self) -> None:
+        """Make all entries stale, and detach the loads in flight."""
+        with self._lock:
+            self._expired_at = self._clock()
+            for loads in self._loads.values():
+                loads.clear()
+
     def drop_closed_loops(self) -> None:
         """Drop the loads of event loops that are closed: they never end."""
         with self._lock:
@@ -223,7 +234,7 @@ class CacheEntries(Generic[F]):
     def _fresh(self, id: str) -> Loaded | None:
         entry, now = self._entry(id), self._clock()
         # A clock that was set back, against the rules, makes nothing last longer.
-        if entry is None or not entry.since <= now < entry.fresh_until:
+        if entry is None or not entry.since <= now < entry.fresh_until or entry.since < self._expired_at:
             return None
         return Loaded(entry.account, entry.fresh_until - now)
 

@@ -56,6 +56,11 @@ def _refresh(self: _Cache, id: str, /) -> None:
     self._entries.drop(id)
 
 
+def _expire_all(self: _Cache) -> None:
+    """Have every account loaded again; where that fails, the present entries are used as stale ones."""
+    self._entries.expire_all()
+
+
 def _with_policy(self: C, policy: PolicyData) -> C:
     """
     Return the source as it reads under *policy*, behind a new cache if that makes a difference.
@@ -130,6 +135,7 @@ class CachedAccounts:
 
     known = _known
     refresh = recheck = _refresh
+    expire_all = _expire_all
     with_policy = _with_policy
     listen = _listen
     __repr__ = repr_of_wrapper
@@ -244,6 +250,7 @@ class AsyncCachedAccounts:
 
     known = _known
     refresh = recheck = _refresh
+    expire_all = _expire_all
     with_policy = _with_policy
     listen = _listen
     __repr__ = repr_of_wrapper

@@ -45,6 +45,9 @@ class LocalAccounts:
         """Return the account and how long it may be kept."""
         return Loaded(self._source.find(id), self._ttl // MICROSECOND)
 
+    def expire_all(self) -> None:
+        """Do nothing: the source is asked at every load."""
+
     refresh = recheck = refresh_source
     with_policy = with_policy
     __repr__ = repr_of_wrapper
@@ -65,6 +68,9 @@ class AsyncLocalAccounts:
     async def load(self, id: str, /) -> Loaded:
         """Return the account and how long it may be kept."""
         return self._source.load(id)
+
+    def expire_all(self) -> None:
+        """Do nothing: the source is asked at every load."""
 
     refresh = recheck = refresh_source
     with_policy = with_policy

@@ -7,8 +7,6 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from entitlements.model.policy import PolicyData
 
 
@@ -23,11 +21,6 @@ def recheck(source: object, id: str) -> None:
     method = getattr(source, "recheck", None)
     if callable(method):
         method(id)
-
-
-def invalidator(enforcer: Any) -> Callable[[str], Any]:
-    """Return the verb of an enforcer that lets every process load an account again."""
-    return getattr(enforcer, "invalidate", enforcer.refresh)  # type: ignore[no-any-return]
 
 
 def under_policy(source: Any, policy: PolicyData | None) -> Any:

@@ -19,12 +19,11 @@ def invalidate(
 
     For accounts that were changed at their source by another program.
     """
-    from entitlements.accounts.sources import invalidator
     from entitlements.cli.console import CliConsole
     from entitlements.enforcer import Enforcer
 
     with Enforcer(open_policy(policy), accounts={}, store=store_url(store)) as enforcer, usage_errors():
-        invalidator(enforcer)(account)
+        enforcer.invalidate(account)
     CliConsole().write_answer(
         lambda: {"account": account, "invalidated": True}, [f"{account}: invalidated"], as_json=as_json
     )

@@ -24,6 +24,7 @@ from entitlements.http.root_path import takes_empty_parameters
 from entitlements.http.route_middleware import RoutesMiddleware
 from entitlements.http.routes import Route, RouteTable, route_of
 from entitlements.http.startup_checks import startup_checked_send
+from entitlements.model.answers import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -141,18 +142,24 @@ class EntitlementsMiddleware:
             headers = None
             try:
                 if prepared.counted:
-                    entitlements = found._resolved.entitlements  # type: ignore[union-attr]
-                    decision = await enforcer._consume_counted(prepared, prepared.order, entitlements, self._abandon)
+                    decision = await enforcer._consume_counted(prepared, prepared.order, found._resolved, self._abandon)  # type: ignore[union-attr]
+                    is_outdated = decision is None
                 else:
                     answer = await enforcer._execute(prepared.order)
-                    headers = path.headers(prepared.limits[0].facts, answer)  # type: ignore[arg-type]  # of a charge
-                    if headers is None:
-                        decision = enforcer._decided(prepared.decide(answer, enforcer._via), answer)  # type: ignore[arg-type]
+                    is_outdated = False
+                    if type(answer) is not Outcome or answer[6]:  # or refused here, without asking the store
+                        is_outdated = enforcer._is_outdated(found._resolved, answer)  # type: ignore[union-attr]
+                    if not is_outdated:
+                        headers = path.headers(prepared.limits[0].facts, answer)  # type: ignore[arg-type]  # of a charge
+                        if headers is None:
+                            decision = enforcer._decided(prepared.decide(answer, enforcer._via), answer)  # type: ignore[arg-type]
             except Exception as error:  # noqa: BLE001 - a store failed: no request passes uncounted
                 refusal = self._routes._admission.error_refusal(error, route, found)
                 await self._routes._refuse(scope, receive, send, refusal)
                 return
-            if headers is None:
+            if is_outdated:
+                await self._routes._serve(scope, receive, send, route, found)
+            elif headers is None:
                 verdict = self._routes._admission.verdict(decision, found, route, scope)
                 await self._routes._serve_decided(scope, receive, send, route, found, verdict)
             else:

@@ -96,6 +96,34 @@ class Outcome(NamedTuple):
     via: str = ""
 
 
+class Outdated(NamedTuple):
+    """
+    The answer to an order of another version than the account's: nothing was written.
+
+    Args:
+        version: The account's version.
+        now: The store's clock.
+    """
+
+    version: int
+    now: int
+
+
+class Invalidated(NamedTuple):
+    """
+    The answer to `Invalidate`.
+
+    Args:
+        version: The account's new version.
+        now: The store's clock.
+        failure: Why other processes got no message about it; empty if they did, or if the store sends none.
+    """
+
+    version: int
+    now: int
+    failure: str = ""
+
+
 class Settled(NamedTuple):
     """
     The answer to `Settle`.
@@ -159,4 +187,4 @@ class Periods(NamedTuple):
     now: int = 0
 
 
-Answer = Outcome | Settled | Totalled | Periods | tuple[str, ...] | bool | int | None
+Answer = Outcome | Outdated | Invalidated | Settled | Totalled | Periods | tuple[str, ...] | bool | int | None

@@ -73,6 +73,8 @@ class Charge:
         deadline: Time budget in microseconds; 0 takes the deadline of the limits.
         made_at: For a charge that was admitted without the store, the instant of that by the store's clock: its
             quotas count in the period of that instant. None for a charge that the store decides.
+        version: The version of the account that decides it (`versions.py`); None for an account of the caller's own,
+            and for what has been decided already: it is carried out whatever the version.
         sequence: The open number of a charge whose operation id is a sequence number; opaque, and None for any other.
         derived: What stores derive once from a charge that is made again and again.
     """
@@ -87,6 +89,7 @@ class Charge:
     holder: str | None = None
     deadline: int = 0
     made_at: int | None = None
+    version: int | None = None
     sequence: Any = field(default=None, compare=False, repr=False)
     derived: Derived = field(default_factory=Derived, init=False, compare=False, repr=False)
 
@@ -106,7 +109,7 @@ class Charge:
 
 (
     _set_account, _set_parts, _set_verb, _set_scope, _set_operation, _set_keyed, _set_ttl, _set_holder, _set_deadline,
-    _set_made_at, _set_sequence, _set_derived,
+    _set_made_at, _set_version, _set_sequence, _set_derived,
 ) = [vars(Charge)[each.name].__set__ for each in fields(Charge)]  # fmt: skip  # an assignment would be refused
 _new = object.__new__
 
@@ -124,6 +127,7 @@ def numbered(charge: Charge, operation: str, sequence: Any = None) -> Charge:
     _set_holder(new, None)
     _set_deadline(new, 0)
     _set_made_at(new, None)
+    _set_version(new, charge.version)
     _set_derived(new, charge.derived)
     _set_sequence(new, sequence)
     return new
@@ -236,11 +240,12 @@ class ResetRate:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read meters; the answer is an `Outcome` for a cost of 1 of every part."""
+    """Read meters; the answer is an `Outcome` for a cost of 1 of every part. *version* is as for a `Charge`."""
 
     account: str
     parts: tuple[Part, ...]
     scope: str | None = None
+    version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +266,14 @@ class ReadHolders:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Delete every counter of the account; the answer is None."""
+    """Delete every counter of the account; the answer is None. The version stays for as long as it is kept."""
+
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class Invalidate:
+    """Give the account a new version, because it has changed at its source; the answer is `Invalidated`."""
 
     account: str
 
@@ -279,4 +291,5 @@ Order = (
     | ReadHistory
     | ReadHolders
     | Forget
+    | Invalidate
 )

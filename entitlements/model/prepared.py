@@ -12,12 +12,14 @@ class Prepared:
     """
     Prepared by `rules/` for one resolved account, and kept as long as its `Entitlements` are.
 
-    `facts` holds what decisions show of each name, `charges` what the charges of the same units share.
+    `facts` holds what decisions show of each name, `charges` what the charges of the same units share. `version` is the
+    version of the account, which its charges carry; None if they are for any.
     """
 
-    __slots__ = ("charges", "facts")
+    __slots__ = ("charges", "facts", "version")
 
     def __init__(self) -> None:
+        self.version: int | None = None
         self.facts: dict[str, Facts] = {}
         self.charges: dict[Any, Any] = {}
 

@@ -122,8 +122,9 @@ def to_journal(order: Charge, outcome: Outcome) -> Charge | None:
 
 
 def uncapped(order: Charge, made_at: int | None = None) -> Charge:
-    """Return *order* with every part unlimited, under the same operation id, made at that instant."""
-    return replace(order, parts=tuple(part._replace(size=UNLIMITED) for part in order.parts), made_at=made_at)
+    """Return *order* with every part unlimited and for any version, under the same operation id, made at that instant."""
+    parts = tuple(part._replace(size=UNLIMITED) for part in order.parts)
+    return replace(order, parts=parts, made_at=made_at, version=None)
 
 
 def mark_journalled(order: Charge, outcome: Outcome) -> Outcome:

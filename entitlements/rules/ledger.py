@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from entitlements.model.answers import Line, Outcome, Status
+from entitlements.model.answers import Invalidated, Line, Outcome, Outdated, Status
 from entitlements.model.charge import Charge, Part, Read, Verb
 from entitlements.model.instants import DAY, MINUTE
 from entitlements.model.limits import UNLIMITED, Allocation, Mode, Quota, Rate, Size
 from entitlements.model.sequence import is_sequence
+from entitlements.model.versions import KEPT, NO_VERSION
 from entitlements.rules.counted_meters import AllocationMeter, QuotaMeter, QuotaPeriod, deny, quota_line, take_quota
 from entitlements.rules.meters import RateMeter, meter_of
 
@@ -76,6 +77,8 @@ class Ledger:
     keyed_operations: dict[str, Operation] = field(default_factory=dict)
     lapses_at: int | None = None
     """No open reservation lapses before this instant; None without open reservations."""
+    version: int = NO_VERSION
+    """The account's version; it counts for `KEPT` after the invalidation that it is the instant of."""
 
     @property
     def rates_only(self) -> bool:
@@ -91,7 +94,12 @@ class Ledger:
             and not any(held.anonymous or held.holders for held in self.allocations.values())
             and all(booking.expires <= now for booking in self.bookings.values())
             and all(operation.expires <= now for operation in operations)
+            and not self.keeps_version(now)
         )
+
+    def keeps_version(self, now: int) -> bool:
+        """Return True if the account was invalidated so lately that older accounts may be in use."""
+        return self.version != NO_VERSION and now < self.version + KEPT
 
     def operation(self, id: str, now: int) -> Operation | None:
         """Return the record of an operation; None if there is none or it has expired."""
@@ -107,9 +115,9 @@ class Ledger:
         self.keyed_operations.pop(id, None)
 
 
-def charge(ledger: Ledger, scoped: Ledger, order: Charge, now: int) -> Outcome:
+def charge(ledger: Ledger, scoped: Ledger, order: Charge, now: int) -> Outcome | Outdated:
     """
-    Charge an account: admit all parts or none; a repeat returns the first outcome.
+    Charge an account: admit all parts or none; a repeat returns the first outcome, whatever its version.
 
     Args:
         ledger: The account's ledger.
@@ -121,6 +129,8 @@ def charge(ledger: Ledger, scoped: Ledger, order: Charge, now: int) -> Outcome:
         repeated = recall(ledger, order, now)
         if repeated.status is not Status.UNKNOWN:
             return repeated
+    if (outdated := outdated_by(ledger, order, now)) is not None:
+        return outdated
     if order.operation is not None or not all(isinstance(part.limit, Rate) for part in order.parts):
         sweep(ledger, now)  # rates hold nothing that a lapsed reservation returns
     lines = evaluate(ledger, scoped, order, now)
@@ -134,6 +144,19 @@ def charge(ledger: Ledger, scoped: Ledger, order: Charge, now: int) -> Outcome:
         return Outcome(Status.REFUSED, now, lines)
     outcome = Outcome(Status.ADMITTED, now, tuple(_take(ledger, scoped, order, lines, now)))
     return _record_charge(ledger, order, outcome, now)
+
+
+def outdated_by(ledger: Ledger, order: Charge | Read, now: int) -> Outdated | None:
+    """Return the answer to an order of another version than the account's; None if it may be carried out."""
+    if order.version is None or order.version == ledger.version or not ledger.keeps_version(now):
+        return None
+    return Outdated(ledger.version, now)
+
+
+def invalidate(ledger: Ledger, now: int) -> Invalidated:
+    """Give the account a new version."""
+    ledger.version = max(now, ledger.version + 1)
+    return Invalidated(ledger.version, now)
 
 
 def recall(ledger: Ledger, order: Charge, now: int) -> Outcome:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from entitlements.errors import StoreError
 from entitlements.model.charge import (
     Charge,
+    Invalidate,
     Order,
     Read,
     ReadHistory,
@@ -20,7 +21,7 @@ from entitlements.model.charge import (
     Unassign,
 )
 from entitlements.rules import settlement
-from entitlements.rules.ledger import charge, recall
+from entitlements.rules.ledger import charge, invalidate, recall
 
 if TYPE_CHECKING:
     from entitlements.model.answers import Answer
@@ -71,5 +72,7 @@ def execute_order(ledger: Ledger, scoped: Ledger, order: Order, now: int) -> Ans
             return settlement.history(ledger, order, now)
         case ReadHolders():
             return settlement.holders(ledger, order.limit)
+        case Invalidate():
+            return invalidate(ledger, now)
         case _:
             raise StoreError(f"order {order!r} is of an unknown type")

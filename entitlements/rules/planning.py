@@ -151,8 +151,9 @@ def plan(
     named = verb is not Verb.PEEK and (key is not None or prepared.counted)
     name = f"k:{key}" if key is not None else f"o:{operation}"
     charge = Charge(
-        entitlements.account, prepared.parts, verb, scope, name if named else None, key is not None, ttl, holder
-    )
+        entitlements.account, prepared.parts, verb, scope, name if named else None, key is not None, ttl, holder,
+        version=prepared_of(entitlements).version,
+    )  # fmt: skip
     return Plan(prepared, Recall(charge) if prepared.refused else charge)
 
 
@@ -179,7 +180,7 @@ def _prepare(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *,
         sorted((each.part for each in limits if keyed or each.is_counted), key=lambda part: part.limit.name)
     )  # fmt: skip
     ends = next((each.part.ends for each in limits if each.part.ends is not None), None)
-    refused = any(each.refuses for each in limits)
+    refused, version = any(each.refuses for each in limits), prepared_of(entitlements).version
     return PreparedCharge(
         limits,
         parts,
@@ -188,7 +189,7 @@ def _prepare(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *,
         per=per_of([each.facts.limit for each in limits]),
         since=-_FOREVER if ends is None else ends[1],
         until=_FOREVER if ends is None else ends[2],
-        order=Charge(entitlements.account, parts) if parts and not refused else None,
+        order=Charge(entitlements.account, parts, version=version) if parts and not refused else None,
         decide=DecisionBuilder(limits, parts),
     )
 

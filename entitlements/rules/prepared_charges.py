@@ -50,6 +50,8 @@ def takes_of(charge: Charge) -> Takes | tuple[()]:
     """Return the units that a charge takes; () for one that `charge_prepared` never carries out."""
     if charge.verb != "consume" or charge.scope is not None or charge.made_at is not None or charge.holder is not None:
         return ()
+    if charge.version is not None:
+        return ()
     quotas, allocations, rates = [], [], []
     for at, (limit, size, cost, ends) in enumerate(charge.parts):
         most = MAX_COUNT if size is UNLIMITED else size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from entitlements.model.answers import Line, Outcome, Periods, Settled, Status, Totalled
+from entitlements.model.answers import Line, Outcome, Outdated, Periods, Settled, Status, Totalled
 from entitlements.model.charge import Part, Read, ReadHistory, Refund, ResetRate, Settle, SetUsage
 from entitlements.model.limits import UNLIMITED, Allocation, Quota, Rate
 from entitlements.model.sequence import is_sequence
@@ -17,13 +17,14 @@ from entitlements.rules.ledger import (
     end_booking,
     evaluate,
     ledger_of,
+    outdated_by,
     record,
     sweep,
 )
 from entitlements.rules.meters import meter_of
 
 
-def settle(ledger: Ledger, scoped: Ledger, order: Settle, now: int) -> Settled:
+def settle(ledger: Ledger, scoped: Ledger, order: Settle, now: int) -> Settled | Outdated:
     """
     Commit or cancel a reservation, once.
 
@@ -39,6 +40,8 @@ def settle(ledger: Ledger, scoped: Ledger, order: Settle, now: int) -> Settled:
     if order.recharge is None or (order.recharge_until is not None and now >= order.recharge_until):
         return Settled(done=False, now=now)
     outcome = charge(ledger, scoped, order.recharge, now)
+    if isinstance(outcome, Outdated):
+        return outcome
     if outcome.status in (Status.ADMITTED, Status.REPLAYED):
         _record_settled(ledger, order.reservation, now, now)
         return Settled(done=True, now=now)
@@ -143,8 +146,10 @@ def reset_rate(ledger: Ledger, order: ResetRate) -> None:
     ledger.rates.pop(order.part.limit.meter_name, None)
 
 
-def read(ledger: Ledger, scoped: Ledger, order: Read, now: int) -> Outcome:
+def read(ledger: Ledger, scoped: Ledger, order: Read, now: int) -> Outcome | Outdated:
     """Return the line of every part, without charging."""
+    if (outdated := outdated_by(ledger, order, now)) is not None:
+        return outdated
     sweep(ledger, now)
     lines = evaluate(ledger, scoped, order, now)
     return Outcome(Status.STALE, now) if lines is None else Outcome(Status.ADMITTED, now, lines)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from entitlements.errors import StoreError
 from entitlements.model import events
-from entitlements.model.answers import Answer, Line, Outcome, Periods, Settled, Status, Totalled
+from entitlements.model.answers import Answer, Invalidated, Line, Outcome, Outdated, Periods, Settled, Status, Totalled
 from entitlements.model.charge import (
     Charge,
     Forget,
+    Invalidate,
     Order,
     Read,
     ReadHistory,
@@ -242,7 +243,8 @@ def usage(entitlements: Entitlements, now: int, scope: str | None = None) -> Ste
         lines: Iterable[Line] = answer.lines
         return {part.limit.name: usage_of(entitlements, part, line) for part, line in zip(parts, lines, strict=True)}
 
-    return Step(Read(entitlements.account, parts, scope), finish, resolution_of(entitlements).anchor)
+    order = Read(entitlements.account, parts, scope, prepared_of(entitlements).version)
+    return Step(order, finish, resolution_of(entitlements).anchor)
 
 
 def history(entitlements: Entitlements, now: int, name: str, *, refusals: bool = False) -> Step[tuple[Period, ...]]:
@@ -261,6 +263,11 @@ def forget(account: str) -> Step[None]:
     return Step(Forget(account), _as_is, events=lambda _: [events.Forgotten(account)])
 
 
+def invalidate(account: str) -> Step[Invalidated]:
+    """Give the account a new version."""
+    return Step(Invalidate(account), _as_is)
+
+
 def refund(decision: Decision, *, rates: bool) -> Step[bool] | None:
     """Refund a decision; None if it took nothing that can be refunded."""
     if not isinstance(decision, Decision):
@@ -276,6 +283,11 @@ def is_stale(answer: Answer) -> bool:
     if type(answer) is Outcome:
         return answer.status is Status.STALE
     return isinstance(answer, Settled | Totalled | Periods) and answer.stale
+
+
+def is_final(answer: Answer) -> bool:
+    """Return True if a store's answer needs no repeat: neither period ends nor the account are outdated."""
+    return not is_stale(answer) and type(answer) is not Outdated
 
 
 def repeat(order: Order, answer: Answer, anchor: int | None) -> Order:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from entitlements.ports import AsyncDispatcher, AsyncStore, Store
+from entitlements.ports import AsyncDispatcher, AsyncStore, InvalidationSource, Store, VersionedStore
 from entitlements.stores.memory import AsyncMemoryStore, MemoryStore
 from entitlements.stores.sequence import Producer, RandomIds, SequencedStore, SettledNumbers
 from entitlements.stores.workers import check_processes, warn_if_divided
@@ -131,6 +131,27 @@ def guard_async_store(
     denials = Denials()
     resilient = AsyncResilientStore(store, tell=tell, processes=processes, on_refused=denials.record)
     return AsyncDenyCache(resilient, denials)
+
+
+def keeps_versions(store: object) -> bool:
+    """Return True if a store, or the one that it was put around, keeps versions of accounts."""
+    bare = _bare(store)
+    return isinstance(bare, VersionedStore) and bare.keeps_versions
+
+
+def invalidation_sources(*candidates: object) -> list[InvalidationSource]:
+    """Return the stores and sources of accounts among *candidates*, or below them, that have messages about changed accounts."""
+    return [bare for bare in map(_bare, candidates) if isinstance(bare, InvalidationSource)]
+
+
+def _bare(thing: Any) -> Any:
+    """Return the store or the source that wrappers of this package were put around."""
+    while type(thing).__module__.startswith("entitlements.") and not isinstance(thing, InvalidationSource):
+        inner = [vars(thing)[name] for name in ("_store", "transport", "_source") if name in vars(thing)]
+        if not inner:
+            break
+        thing = inner[0]
+    return thing
 
 
 def _is_embedded(store: object) -> bool:

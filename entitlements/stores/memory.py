@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Literal
 
 from entitlements._fork import renew_after_fork
 from entitlements.clock import system_clock
-from entitlements.model.answers import Answer, Outcome, Settled, Status, Totalled
-from entitlements.model.charge import Charge, Forget, Order, Part, Settle, SetUsage, Verb
+from entitlements.model.answers import Answer, Outcome, Outdated, Settled, Status, Totalled
+from entitlements.model.charge import Charge, Forget, Invalidate, Order, Part, Settle, SetUsage, Verb
 from entitlements.model.limits import Rate
 from entitlements.model.pickling import not_picklable
 from entitlements.rules import ledger as law
@@ -111,7 +111,7 @@ class MemoryStore:
         """Take a new lock in a forked child, where the old one may never be released."""
         self._lock = threading.Lock()
 
-    def _charge(self, order: Charge, now: int) -> Outcome:
+    def _charge(self, order: Charge, now: int) -> Outcome | Outdated:
         key, scope = order.account, order.scope
         scoped_key: _Key = key if scope is None else (key, scope)
         found = self._find(key)
@@ -136,16 +136,18 @@ class MemoryStore:
 
     def _other(self, order: Order, now: int) -> Answer:
         key = account_of(order)
+        found = self._find(key)
         if isinstance(order, Forget):
             self._rates.pop(key, None)
             self._counts.pop(key, None)
+            if found is not None and found.keeps_version(now):
+                self._place(key, Ledger(version=found.version))
             return None
-        found = self._find(key)
         ledger = found or Ledger()
         if found is None and isinstance(order, SetUsage | Settle) and not self._make_room(now, 1):
             return Totalled(None, full=True, now=now) if isinstance(order, SetUsage) else Settled(False, now=now)
         answer = self._carry_out(order, ledger, now)
-        if found or isinstance(order, SetUsage | Settle):
+        if found or isinstance(order, SetUsage | Settle | Invalidate):
             self._place(key, ledger)
         return answer
 
@@ -164,7 +166,7 @@ class MemoryStore:
         if not ledger.rates_only:
             self._rates.pop(key, None)
             self._counts[key] = ledger
-        elif ledger.rates or ledger.operations or ledger.keyed_operations:
+        elif ledger.rates or ledger.operations or ledger.keyed_operations or ledger.version:
             self._rates[key] = ledger
 
     def _make_room(self, now: int, newcomers: int, spared: tuple[_Key, ...] = ()) -> bool:

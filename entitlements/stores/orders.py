@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from entitlements.model.charge import (
     Charge,
+    Invalidate,
     Order,
     Part,
     Read,
@@ -21,7 +22,7 @@ from entitlements.model.instants import SECOND
 
 _DEADLINE = SECOND // 4
 """Deadline of an order without a limit's definition; it is the default of quotas and allocations."""
-_IDEMPOTENT = (Settle, SetUsage, ResetRate, Read, ReadHistory, ReadHolders, Recall)
+_IDEMPOTENT = (Settle, SetUsage, ResetRate, Read, ReadHistory, ReadHolders, Recall, Invalidate)
 
 
 def account_of(order: Order) -> str:

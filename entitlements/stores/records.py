@@ -36,7 +36,8 @@ def execute_order(order: Order, records: Mapping[str | None, Record], now: int) 
     Carry out one order on records, which it changes, and return the answer.
 
     Args:
-        order: Any order but `Forget`, for which a store deletes the account's own record.
+        order: Any order but `Forget`, for which a store deletes the account's own record. If `record.keeps_version(now)`
+            is True it keeps `Record(version=record.version)`.
         records: The record of each scope of `scopes_of(order)`.
         now: The store's clock, in microseconds.
 

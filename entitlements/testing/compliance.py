@@ -21,8 +21,10 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from entitlements.model.answers import Answer, Outcome, Status
 from entitlements.model.charge import Charge, Forget, Order, Part, Read, Verb
 from entitlements.model.limits import UNLIMITED
+from entitlements.model.versions import NO_VERSION
 from entitlements.ports import AsyncStore, Store
 from entitlements.rules.periods import month_ends
+from entitlements.stores import keeps_versions
 from entitlements.stores.memory import MemoryStore
 from entitlements.testing.fakes import FakeClock
 from entitlements.testing.order_templates import OrderTemplate, order_templates
@@ -55,7 +57,8 @@ class StoreStateMachine(RuleBasedStateMachine):
         self.clock = FakeClock(_START)
         self.store = self.open()
         self.reference = _ReferenceStore()
-        self.client = SimulatedClient(f"compliance-{uuid4().hex}")
+        versions = [NO_VERSION] if keeps_versions(self.store) else None
+        self.client = SimulatedClient(f"compliance-{uuid4().hex}", versions=versions)
         self.now = self.clock()
         self.check_usage()
         self.uses_our_clock = self.client.exact = self.now == self.clock()
@@ -163,6 +166,7 @@ class BlockingStore:
         self._runner = Runner()
         self._store = self._runner.run(_make_on_loop(make, clock))
         self.via = self._store.via
+        self.keeps_versions = keeps_versions(self._store)
 
     def execute(self, order: Order, /) -> Answer:
         """Execute one order."""

@@ -48,6 +48,7 @@ class OrderTemplate:
         flag: A settlement can charge again after expiry; a refund includes rates.
         scope: Scope of the limits with a `per`.
         late: Microseconds before which a charge was made without the store.
+        version: The version that a charge carries: 0 the account's, 1 an earlier one, None none.
     """
 
     kind: str
@@ -64,12 +65,13 @@ class OrderTemplate:
     flag: bool = False
     scope: str = SCOPES[0]
     late: int = 0
+    version: int | None = None
 
 
 _KINDS = (
     *["one-rate"] * 10, *["charge"] * 14, *["reserve"] * 10, *["assign"] * 6, *["settle"] * 12, *["refund"] * 8,
     *["again"] * 4, *["recall"] * 2, *["release"] * 2, *["unassign"] * 3, *["set-usage"] * 2, *["read"] * 4,
-    *["history"] * 2, *["reset"] * 2, "holders", "forget",
+    *["history"] * 2, *["reset"] * 2, *["invalidate"] * 2, "holders", "forget",
 )  # fmt: skip
 
 _rate_sizes = st.sampled_from([1, 3, 10, 10, 10, 100, MAX_RATE])
@@ -122,6 +124,7 @@ def order_templates(draw: st.DrawFn) -> OrderTemplate:
         "anchor": draw(_anchors),
         "skew": draw(_skews),
         "scope": draw(st.sampled_from(SCOPES)),
+        "version": draw(st.sampled_from([None, None, 0, 0, 0, 1])),
     }
     match kind:
         case "one-rate" | "reset":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from entitlements.model.answers import Answer, Line, Outcome, Status
+from entitlements.model.answers import Answer, Invalidated, Line, Outcome, Status
 from entitlements.model.charge import (
     Charge,
     Forget,
+    Invalidate,
     Order,
     Part,
     Read,
@@ -49,6 +50,8 @@ class SimulatedClient:
     charges: list[tuple[Charge, Outcome]] = field(default_factory=list)
     reservations: list[Charge] = field(default_factory=list)
     operations: int = 0
+    versions: list[int] | None = None
+    """The account's versions, the latest one last; None if the store keeps none."""
 
     def order(self, template: OrderTemplate, now: int) -> Order:
         """Return the order for a template, at the store's instant *now*."""
@@ -56,11 +59,14 @@ class SimulatedClient:
         dated = _dated(parts, template, now)
         match template.kind:
             case "one-rate":
-                return Charge(self.account, dated, scope=_scope(dated, template))
+                return Charge(self.account, dated, scope=_scope(dated, template), version=self._version(template))
             case "charge" | "reserve" | "assign":
                 return self._charge(dated, template, now)
             case "read":
-                return Read(self.account, tuple(part._replace(cost=1) for part in dated), _scope(dated, template))
+                read = tuple(part._replace(cost=1) for part in dated)
+                return Read(self.account, read, _scope(dated, template), self._version(template))
+            case "invalidate" if self.versions is not None:
+                return Invalidate(self.account)
             case "settle":
                 return self._settle(template, now)
             case "refund":
@@ -79,11 +85,15 @@ class SimulatedClient:
                 return ReadHistory(self.account, dated[0])
             case "holders":
                 return ReadHolders(self.account, dated[0].limit.name)
+            case "invalidate":
+                return ReadHolders(self.account, AGENTS.name)
             case _:
                 return Forget(self.account)
 
     def record(self, order: Order, answer: Answer) -> None:
-        """Record an admitted charge, for later templates to refer to."""
+        """Record an admitted charge and a version, for later templates to refer to."""
+        if isinstance(answer, Invalidated) and self.versions is not None:
+            self.versions.append(answer.version)
         if isinstance(order, Charge) and isinstance(answer, Outcome) and answer.status is Status.ADMITTED:
             if order.verb is not Verb.PEEK:
                 self.charges.append((order, answer))
@@ -106,7 +116,13 @@ class SimulatedClient:
         ttl = template.ttl if verb is Verb.RESERVE else 0
         made_at = max(0, now - template.late) if template.late and operation is not None else None
         scope = _scope(parts, template)
-        return Charge(self.account, parts, verb, scope, operation, keyed, ttl, holder, made_at=made_at)
+        version = self._version(template)
+        return Charge(self.account, parts, verb, scope, operation, keyed, ttl, holder, made_at=made_at, version=version)
+
+    def _version(self, template: OrderTemplate) -> int | None:
+        if self.versions is None or template.version is None:
+            return None
+        return self.versions[max(0, len(self.versions) - 1 - template.version)]
 
     def _settle(self, template: OrderTemplate, now: int) -> Settle:
         if not self.reservations:
@@ -116,7 +132,12 @@ class SimulatedClient:
         amounts = template.amounts if isinstance(template.amounts, int) else _amounts(template.amounts, held)
         retry = None
         if template.flag:
-            retry = Charge(self.account, _dated(held, template, now), operation=f"{reserved.operation}:retry")
+            retry = Charge(
+                self.account,
+                _dated(held, template, now),
+                operation=f"{reserved.operation}:retry",
+                version=self._version(template),
+            )
         return Settle(self.account, reserved.operation or "", amounts, retry)
 
     def _refund(self, template: OrderTemplate) -> Refund:

@@ -9,10 +9,11 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 from trade import policy
 
-from entitlements import AsyncEnforcer, Enforcer, Policy
+from entitlements import Account, AsyncEnforcer, Enforcer, Grant, Policy
 from entitlements.clock import system_clock
 from entitlements.model.answers import Status
 from entitlements.model.charge import Charge, Part
@@ -158,3 +159,131 @@ def outage_share(url, pid, rank, seen):
             decisions = list(threads.map(lambda _: enforcer.consume("acme", "api"), range(60)))
         admitted = sum(each.allowed for each in decisions)
     return admitted, used[-1] if used else 0
+
+
+# --- An account that changes --------------------------------------------------------------------------------------
+
+PLANS = Policy.parse({
+    "policy": {"version": "1"},
+    "features": {"sso": "Single sign-on."},
+    "limits": {
+        "api": {"kind": "rate", "deadline": "20 seconds"},
+        "ip": {"kind": "rate", "per": "ip", "deadline": "20 seconds"},
+        "leads": {"kind": "quota", "deadline": "20 seconds"},
+        "agents": {"kind": "allocation", "deadline": "20 seconds"},
+    },
+    "tiers": {
+        tier: {
+            "rank": rank,
+            "features": features,
+            "limits": {"api": f"{size} per hour", "ip": f"{size} per hour", "leads": size, "agents": size},
+        }
+        for rank, (tier, size, features) in enumerate([("low", 1_000_000, []), ("high", 2_000_000, ["sso"])])
+    },
+})  # fmt: skip
+
+
+class PlanFile:
+    """A source of accounts in a folder, which several processes share: the number of the plan stands in a file."""
+
+    def __init__(self, folder):
+        self._plan, self._returned = Path(folder, "plan"), Path(folder, "returned")
+        self.loads = 0
+
+    def find(self, id):
+        """Return the account: upgraded by every odd plan, and each limit raised by the number of the plan."""
+        self.loads += 1
+        plan = int(self._plan.read_text())
+        return Account(id, ("low", "high")[plan % 2], grants=[Grant(name, plan) for name in PLANS.limits])
+
+    def change(self, plan):
+        self._write(self._plan, plan)
+
+    def has_returned(self, plan):
+        """Note that `invalidate` has returned after a change."""
+        self._write(self._returned, plan)
+
+    @property
+    def returned(self):
+        return int(self._returned.read_text())
+
+    @staticmethod
+    def _write(path, plan):
+        path.with_suffix(".new").write_text(str(plan))
+        path.with_suffix(".new").rename(path)
+
+
+def plan_of(decision):
+    """Return the number of the plan by which a decision was made."""
+    return decision.limit % 1_000_000
+
+
+CHARGES = {
+    "rate": lambda enforcer, _: enforcer.consume("acme", "api"),
+    "quota": lambda enforcer, _: enforcer.consume("acme", "leads"),
+    "mixed": lambda enforcer, _: enforcer.consume("acme", {"api": 1, "leads": 1, "agents": 1}),
+    "scoped": lambda enforcer, _: enforcer.consume("acme", "ip", scope="1.2.3.4"),
+    "keyed": lambda enforcer, number: enforcer.consume("acme", "leads", key=f"{os.getpid()} {number}"),
+    "peek": lambda enforcer, _: enforcer.peek("acme", "leads"),
+    "assign": lambda enforcer, number: enforcer.assign("acme", "agents", f"{os.getpid()} {number}"),
+}
+"""Charges of every kind, each a function of the enforcer and of a number that is used once."""
+
+
+def charge_sync(url, folder, count):
+    """Charge so often while the account changes; return the charges that were decided by a plan that was invalidated."""
+    source, kinds = PlanFile(folder), list(CHARGES)
+    with Enforcer(PLANS, accounts=source, store=url, expected_processes=4) as enforcer:
+        enforcer.can("acme", "sso")
+        _gate.wait()
+        wrong = []
+        for number in range(count):
+            least, kind = source.returned, kinds[number % len(kinds)]
+            decision = CHARGES[kind](enforcer, number)
+            if plan_of(decision) < least or not decision.allowed or decision.degraded:
+                wrong.append((kind, least, plan_of(decision), decision.reason.name))
+    return wrong, source.loads
+
+
+def charge_async(url, folder, count):
+    """Do what `charge_sync` does, in eight tasks."""
+    source, kinds = PlanFile(folder), list(CHARGES)
+    wrong = []
+
+    async def task(enforcer, numbers):
+        for number in numbers:
+            least, kind = source.returned, kinds[number % len(kinds)]
+            decision = await CHARGES[kind](enforcer, number)
+            if plan_of(decision) < least or not decision.allowed or decision.degraded:
+                wrong.append((kind, least, plan_of(decision), decision.reason.name))
+
+    async def every():
+        async with AsyncEnforcer(PLANS, accounts=source, store=url, expected_processes=4) as enforcer:
+            await enforcer.can("acme", "sso")
+            await asyncio.to_thread(_gate.wait)
+            await asyncio.gather(*(task(enforcer, range(at, count, 8)) for at in range(8)))
+
+    asyncio.run(every())
+    return wrong, source.loads
+
+
+def charge_here(kind, *args):
+    return {"sync": charge_sync, "async": charge_async}[kind](*args)
+
+
+def changed_under_load(url, folder, *, charges, changes, pause):
+    """Charge in two sync and two async processes while the account changes; return what each found, and the changes."""
+    source = PlanFile(folder)
+    source.change(1)
+    source.has_returned(1)
+
+    def change():
+        with Enforcer(PLANS, accounts=source, store=url, expected_processes=4) as enforcer:
+            for plan in range(2, changes + 2):
+                source.change(plan)
+                enforcer.invalidate("acme")
+                source.has_returned(plan)
+                time.sleep(pause)
+
+    work = [(kind, url, str(folder), charges // 4) for kind in ("sync", "async", "sync", "async")]
+    return contest(charge_here, work, meanwhile=change)

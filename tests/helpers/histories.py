@@ -14,6 +14,7 @@ from entitlements.model.answers import Answer
 from entitlements.model.charge import Charge, Order
 from entitlements.model.instants import DAY
 from entitlements.model.names import MAX_COUNT
+from entitlements.model.versions import NO_VERSION
 from entitlements.rules.periods import month_ends
 from entitlements.stores import MemoryStore
 from entitlements.stores.redis.decoding import decoder_of
@@ -95,7 +96,7 @@ def play(history: list[OrderTemplate], client, change=lambda script: script) -> 
     clock = Clock()
     memory, server = MemoryStore(clock), TimedRedis(client, clock, change)
     general = TimedRedis(client, clock, change, namespace="general", general=True)
-    simulated = SimulatedClient(ACCOUNT)
+    simulated = SimulatedClient(ACCOUNT, versions=[NO_VERSION])
     for template in history:
         clock.now = max(0, clock.now + template.move)
         order = simulated.order(template, clock.now)

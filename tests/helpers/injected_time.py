@@ -9,7 +9,7 @@ _INJECTED = """\
 -- server's clock they live centuries longer.
 local injected, server, far = tonumber(table.remove(ARGV)), redis, 10000000000000
 local injected_ms = (injected - injected % 1000) / 1000
-local redis = { call = function(command, ...)
+local redis = { pcall = redis.pcall, call = function(command, ...)
   if command == 'TIME' then
     return { (injected - injected % 1000000) / 1000000, injected % 1000000 }
   elseif command == 'PTTL' then

@@ -73,9 +73,9 @@ def test_a_common_charge_has_the_script_of_its_shape():
     whole = encode_call(Charge("acme", (Part(API, 100), Part(LEADS, 9, 1, ends)), operation=f"s:{0:016x}:1"), "ent")
     other = encode_call(Charge("beta", (Part(API, 1), Part(LEADS, 2, 3, ends)), operation=f"s:{0:016x}:2"), "ent")
 
-    assert ("sliding", (b"ent1:{acme}",), 2) == (sliding.script.name, sliding.keys, len(sliding.args))
+    assert ("sliding", (b"ent1:{acme}",), 3) == (sliding.script.name, sliding.keys, len(sliding.args))
     assert (sliding.script, (b"ent1:{acme}:1.2.3.4",)) == (scoped.script, scoped.keys)
-    assert ("sliding+quota", (b"ent1:{acme}",), 5) == (whole.script.name, whole.keys, len(whole.args))
+    assert ("sliding+quota", (b"ent1:{acme}",), 6) == (whole.script.name, whole.keys, len(whole.args))
     assert whole.script is other.script
 
 

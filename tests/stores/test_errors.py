@@ -355,7 +355,7 @@ def test_a_cluster_of_6_2_runs_with_the_listed_rights(rack):
 def test_the_listed_rights_are_what_the_server_knows():
     assert (*COMMANDS, *CLUSTER_COMMANDS) == required_commands(cluster=True)
     assert (*COMMANDS, *DATABASE_COMMANDS) == required_commands(database=True)
-    assert ("~tenant1:*", "+hello", "+script|load") == acl_rules(
+    assert ("~tenant1:*", "&tenant1:invalidated", "+hello", "+script|load") == acl_rules(
         "tenant", (7, 0), ("hello", "client|setinfo", "script|load")
     )
     assert ("hello", "client", "sentinel") == known_commands((6, 2), SENTINEL_COMMANDS)

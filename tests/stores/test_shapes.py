@@ -10,10 +10,11 @@ from histories import ACCOUNT, Clock, TimedRedis, check_lifetime
 from strategies import NOW
 
 from entitlements.model.answers import Status
-from entitlements.model.charge import Charge, Part, Refund, Verb
+from entitlements.model.charge import Charge, Invalidate, Part, Refund, Verb
 from entitlements.model.instants import DAY, MINUTE, SECOND
 from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, Mode, Quota, Rate
 from entitlements.model.sequence import sequence_id
+from entitlements.model.versions import NO_VERSION
 from entitlements.rules.periods import month_ends
 from entitlements.stores import MemoryStore
 from entitlements.stores.redis.encoding import encode_call
@@ -71,7 +72,7 @@ def history(three, kinds, seed, length):
     shadow = [limit_of(kind, at, Mode.SHADOW) for at, kind in enumerate(kinds)]
     scope = SCOPE if any(kind.endswith("@") for kind in kinds) else None
     counted = any(not isinstance(limit, Rate) for limit in enforced)
-    charges = []
+    charges, versions = [], [NO_VERSION]
     for number in range(length):
         ends = month_ends(chance.choice([None, None, 15]), three.clock.now + chance.choice([0, 0, 0, 0, -40, 40]) * DAY)
         parts = tuple(
@@ -84,8 +85,11 @@ def history(three, kinds, seed, length):
             for at, limit in enumerate(enforced)
         )
         operation = sequence_id("0" * 16, number + 1) if counted else None
-        order = Charge(ACCOUNT, parts, scope=scope, operation=operation)
+        version = chance.choice([None, *versions[-1:] * 8, *versions[-2:-1]])
+        order = Charge(ACCOUNT, parts, scope=scope, operation=operation, version=version)
         what = chance.random()
+        if chance.random() < 0.05:
+            versions.append(three(Invalidate(ACCOUNT)).version)
         if what < 0.05 and counted:
             held = tuple(part for part in parts if not isinstance(part.limit, Rate))
             three(Charge(ACCOUNT, held, Verb.RESERVE, operation=f"r:{number}", ttl=3 * SECOND))
@@ -95,7 +99,7 @@ def history(three, kinds, seed, length):
             three(Refund(ACCOUNT, charge.operation, chance.random() < 0.5, tuple(lines), scope, charged_at=outcome.now))
         else:
             outcome = three(order)
-            charges += [(order, outcome)] * (outcome.status is Status.ADMITTED)
+            charges += [(order, outcome)] * (outcome[0] is Status.ADMITTED)
         three.clock.now += chance.choice([0, 1, SECOND, SECOND, SECOND, 2 * SECOND, 20 * SECOND, 61 * SECOND])
         three.clock.now += chance.choice([0] * 30 + [-SECOND, -2 * MINUTE, 11 * MINUTE, 20 * DAY])
 

@@ -11,7 +11,6 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from entitlements.accounts.sources import invalidator
 from entitlements.accounts.sql import schema, writing
 from entitlements.accounts.sql.batches import LoopBatches
 from entitlements.accounts.sql.engines import GRACE, is_lost, open_async_engine
@@ -200,5 +199,5 @@ class AsyncSqlAccounts(Settings, AccountVerbs[Awaitable["Account"], Awaitable["E
         )
         enforcer = self._enforcer_of(options)
         if enforcer is not None and not dry_run:
-            await invalidator(enforcer)(order.id)
+            await enforcer.invalidate(order.id)
         return stored

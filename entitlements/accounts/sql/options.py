@@ -21,8 +21,8 @@ class Invalidator(Protocol):
         """The policy in force, by which a change is checked."""
         ...
 
-    def refresh(self, account: str, /) -> Any:
-        """Drop what is cached of the account."""
+    def invalidate(self, account: str, /) -> Any:
+        """Have every process load the account again."""
         ...
 
 

@@ -10,7 +10,6 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from entitlements._fork import renew_after_fork
-from entitlements.accounts.sources import invalidator
 from entitlements.accounts.sql import schema, writing
 from entitlements.accounts.sql.batches import ThreadBatches
 from entitlements.accounts.sql.engines import is_lost, open_engine
@@ -218,5 +217,5 @@ class SqlAccounts(Settings, AccountVerbs["Account", "EventOutcome"]):
         stored = self._transact(lambda connection: writing.carry_out(connection, order, shown), order, dry_run=dry_run)
         enforcer = self._enforcer_of(options)
         if enforcer is not None and not dry_run:
-            invalidator(enforcer)(order.id)
+            enforcer.invalidate(order.id)
         return stored

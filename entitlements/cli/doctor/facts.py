@@ -64,6 +64,7 @@ class UserRights:
         user: Name of the user.
         missing: Commands that the store needs and the user may not run.
         keys: True if the user may access the keys of the namespace.
+        channel: True if the user may use the channel of the namespace.
         other_keys: True if the user may read keys outside of it; None if that is unknown.
         commands: The command rules that the server lists, `+hget` or `+@all`; None if the user may not read them.
         patterns: The key patterns that the server lists.
@@ -72,6 +73,7 @@ class UserRights:
     user: str
     missing: tuple[str, ...] = ()
     keys: bool = True
+    channel: bool = True
     other_keys: bool | None = None
     commands: tuple[str, ...] | None = None
     patterns: tuple[str, ...] = ()

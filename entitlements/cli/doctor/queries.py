@@ -6,6 +6,7 @@ The test charge writes one account with a random name, and deletes it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -24,8 +25,9 @@ from entitlements.model.instants import MINUTE, SECOND
 from entitlements.model.limits import Rate
 from entitlements.stores.redis.acl import known_commands, required_commands
 from entitlements.stores.redis.clients import make_cluster, make_pool
+from entitlements.stores.redis.deadlines import START_UP
 from entitlements.stores.redis.error_map import unreachable
-from entitlements.stores.redis.keys import account_key
+from entitlements.stores.redis.keys import account_key, channel_name
 from entitlements.stores.redis.scripts import CHARGE
 from entitlements.stores.redis.store import RedisStore
 from entitlements.stores.redis.url import Target, target_from_url
@@ -228,6 +230,7 @@ def _rights(client: redis.Redis, target: Target, version: tuple[int, int]) -> Us
         user,
         tuple(each for each, why in refusals.items() if why == "command"),
         "key" not in refusals.values(),
+        "channel" not in refusals.values(),
         None if refusals.get("hget") else other_keys is None,
         None if rule is None else (*rule.get("categories", ()), *rule.get("commands", ())),
         () if rule is None else tuple(_text(each).removeprefix("~") for each in rule.get("keys", ())),
@@ -235,18 +238,25 @@ def _rights(client: redis.Redis, target: Target, version: tuple[int, int]) -> Us
 
 
 def _refusal(client: redis.Redis, command: tuple[Any, ...], key: bytes, target: Target) -> str | None:
-    """Return `command` or `key`, whichever the server refuses to the user; None if it refuses neither."""
-    values = {_KEY: key, _DB: target.settings.get("db", 0)}
+    """Return `command`, `key` or `channel`, whichever the server refuses to the user; None if it refuses nothing."""
+    values = {_KEY: key, _DB: target.settings.get("db", 0), _CHANNEL: channel_name(target.namespace)}
+    words = [values.get(word, word) for word in command]
     try:
-        client.execute_command(*(values.get(word, word) for word in command))  # type: ignore[no-untyped-call]
+        if words[0] == "SUBSCRIBE":  # on a connection of its own, which can do nothing else afterwards
+            with client.pubsub() as subscriber:  # type: ignore[no-untyped-call]
+                subscriber.subscribe(*words[1:])
+                subscriber.get_message(timeout=START_UP)
+        else:
+            client.execute_command(*words)  # type: ignore[no-untyped-call]
     except NoPermissionError as error:
-        return "key" if any(word in str(error) for word in ("access a key", "access one of the keys")) else "command"
+        kinds = (kind for kind in ("key", "channel") if re.search(f"access (a|one of the) {kind}", str(error)))
+        return next(kinds, "command")
     except ResponseError:
         pass
     return None
 
 
-_KEY, _DB = object(), object()
+_KEY, _DB, _CHANNEL = object(), object(), object()
 _TEST_COMMANDS: dict[str, tuple[Any, ...]] = {
     "hello": ("HELLO",),
     "client|setinfo": ("CLIENT SETINFO", "LIB-NAME", "redis-py"),
@@ -260,10 +270,12 @@ _TEST_COMMANDS: dict[str, tuple[Any, ...]] = {
     "hmget": ("HMGET", _KEY, "r", "q"),
     "hset": ("HSET", _KEY, "r", ""),
     "hkeys": ("HKEYS", _KEY),
-    "hlen": ("HLEN", _KEY),
     "pttl": ("PTTL", _KEY),
     "persist": ("PERSIST", _KEY),
     "pexpire": ("PEXPIRE", _KEY, 1),
+    "publish": ("PUBLISH", _CHANNEL, b""),
+    "subscribe": ("SUBSCRIBE", _CHANNEL),
+    "ping": ("PING",),
     "hdel": ("HDEL", _KEY, "r"),
     "del": ("DEL", _KEY),
     "cluster|slots": ("CLUSTER SLOTS",),

@@ -153,11 +153,21 @@ def _acl(facts: StoreFacts, server: ServerFacts) -> Iterator[Judgement]:
     commands = acl.required_commands(cluster=facts.topology == "cluster", database=bool(facts.database))
     spare = _spare_rights(rights, server.version, commands, keys)
     user = f"user {rights.user}"
-    if rights.missing or not rights.keys:
+    if rights.missing or not rights.keys or not rights.channel:
+        channel = acl.channel_pattern(facts.namespace)
         lacks = [f"may not run {', '.join(rights.missing)}"] * bool(rights.missing)
         lacks += [f"may not touch the keys {keys}"] * (not rights.keys)
-        grants = [f"~{keys}"] * (not rights.keys) + [f"+{each}" for each in rights.missing]
-        yield PROBLEM, f"{user} {' and '.join(lacks)}", f"ACL SETUSER {rights.user} {' '.join(grants)}"
+        lacks += [f"may not use the channel {channel[1:]}"] * (not rights.channel)
+        grants = [f"~{keys}"] * (not rights.keys) + [channel] * (not rights.channel)
+        grants += [f"+{each}" for each in rights.missing]
+        charges = rights.keys and set(acl.MESSAGE_COMMANDS).issuperset(rights.missing)
+        if charges:
+            lacks[-1] += ": changed accounts reach `can` of other processes late"
+        yield (
+            WARNING if charges else PROBLEM,
+            f"{user} {' and '.join(lacks)}",
+            f"ACL SETUSER {rights.user} {' '.join(grants)}",
+        )
     elif spare:
         rules = " ".join(acl.acl_rules(facts.namespace, server.version, commands))
         cure = f"give the store a user of its own: ACL SETUSER entitlements on >PASSWORD {rules}"

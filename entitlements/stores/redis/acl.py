@@ -8,7 +8,7 @@ does not have: `client|setinfo` came with 7.2.
 
 from __future__ import annotations
 
-from entitlements.stores.redis.keys import LAYOUT
+from entitlements.stores.redis.keys import LAYOUT, channel_name
 
 Version = tuple[int, int]
 """Major and minor."""
@@ -17,10 +17,13 @@ OLDEST: Version = (6, 2)
 """Oldest Redis that can run the scripts; every Valkey can."""
 
 COMMANDS = (
-    "hello", "client|setinfo", "script|load", "evalsha", "time", "hget", "hmget", "hset", "hdel", "hkeys", "hlen", "del",
-    "pttl", "pexpire", "persist",
+    "hello", "client|setinfo", "script|load", "evalsha", "time", "hget", "hmget", "hset", "hdel", "hkeys", "del",
+    "pttl", "pexpire", "persist", "publish", "subscribe", "ping",
 )  # fmt: skip
 """Commands that every store runs, directly or inside its scripts."""
+
+MESSAGE_COMMANDS = ("publish", "subscribe", "ping")
+"""Those of them that pass invalidations on; without them charges are exact all the same."""
 
 CLUSTER_COMMANDS = ("cluster|slots", "command", "asking", "eval")
 """Further commands on a cluster: to find the node of a key, and to follow a slot that moves."""
@@ -31,7 +34,7 @@ DATABASE_COMMANDS = ("select",)
 SENTINEL_COMMANDS = ("hello", "client|setinfo", "sentinel|masters")
 """Commands that the user of the sentinels runs; sentinels have users of their own."""
 
-DOCTOR_COMMANDS = ("ping", "info", "config|get", "acl|whoami", "acl|getuser", "cluster|info")
+DOCTOR_COMMANDS = ("info", "config|get", "acl|whoami", "acl|getuser", "cluster|info")
 """Further commands of `entitlements doctor`, which skips those it may not run; the store needs none of them."""
 
 _SINCE: dict[str, Version] = {"client|setinfo": (7, 2)}
@@ -41,6 +44,11 @@ _SUBCOMMANDS_SINCE: Version = (7, 0)
 def key_pattern(namespace: str) -> str:
     """Return the pattern that matches all keys of a namespace, and no key of another."""
     return f"{namespace}{LAYOUT}:*"
+
+
+def channel_pattern(namespace: str) -> str:
+    """Return the rule that allows the channel of a namespace."""
+    return f"&{channel_name(namespace).decode()}"
 
 
 def required_commands(*, cluster: bool = False, database: bool = False) -> tuple[str, ...]:
@@ -57,5 +65,7 @@ def known_commands(version: Version, commands: tuple[str, ...]) -> tuple[str, ..
 
 
 def acl_rules(namespace: str, version: Version, commands: tuple[str, ...] = COMMANDS) -> tuple[str, ...]:
-    """Return the ACL rules, behind `ACL SETUSER name on >password`, that allow the keys of *namespace* and *commands*."""
-    return (f"~{key_pattern(namespace)}", *(f"+{each}" for each in known_commands(version, commands)))
+    """Return the ACL rules, behind `ACL SETUSER name on >password`, for keys and channel of *namespace* and *commands*."""
+    # Before 7.0 a new user may use every channel until that is taken back.
+    channels = ("resetchannels",) * (version < _SUBCOMMANDS_SINCE) + (channel_pattern(namespace),)
+    return (f"~{key_pattern(namespace)}", *channels, *(f"+{each}" for each in known_commands(version, commands)))

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from entitlements.errors import StoreError
 from entitlements.model import charge as orders
-from entitlements.model.answers import Answer, Line, Outcome, PeriodCount, Periods, Settled, Status, Totalled
+from entitlements.model.answers import (
+    Answer,
+    Invalidated,
+    Line,
+    Outcome,
+    Outdated,
+    PeriodCount,
+    Periods,
+    Settled,
+    Status,
+    Totalled,
+)
 from entitlements.model.charge import Charge, Order
 from entitlements.model.limits import UNLIMITED, Size
 from entitlements.stores.errors import Late
@@ -18,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _STATUSES = (Status.ADMITTED, Status.REFUSED, Status.REPLAYED, Status.REUSED, Status.UNKNOWN, Status.STALE)
-_LATE = 6
+_LATE, _OUTDATED = 6, 7
 
 _WITH_LINES = _STATUSES[:3]
 _new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
@@ -26,7 +37,10 @@ _new_tuple = tuple.__new__  # a named tuple's own constructor costs three times 
 _OUTCOME = Struct(">BqIB")
 _LINE = Struct(">Bqqqqqqq")
 _SETTLED = Struct(">BBq")
+_IS_OUTDATED = 2
+"""In place of True for stale."""
 _TOTALLED = Struct(">BBqq")
+_INVALIDATED = Struct(">qq")
 _PERIODS = Struct(">Bq")
 _PERIOD = Struct(">qqqqqq")
 _NUMBER = Struct(">q")
@@ -58,12 +72,12 @@ def _foreign(order: str, reply: object) -> StoreError:
 
 
 @lru_cache(maxsize=256)
-def _charge_decoder(count: int) -> Callable[[Any], Outcome]:
+def _charge_decoder(count: int) -> Callable[[Any], Outcome | Outdated]:
     """Return the decoder of charges of *count* parts; all such charges share it, so it stays in the processor's cache."""
     admitted = Struct(_OUTCOME.format + "Bqqqqqqq" * count)
     unpack, size, places, status = admitted.unpack, admitted.size, range(4, 4 + 8 * count, 8), Status.ADMITTED
 
-    def decode(reply: Any) -> Outcome:
+    def decode(reply: Any) -> Outcome | Outdated:
         try:
             if reply[0] or len(reply) != size:
                 return _outcome(reply, count)
@@ -82,10 +96,12 @@ def _charge_decoder(count: int) -> Callable[[Any], Outcome]:
     return decode
 
 
-def _outcome(reply: bytes, parts: int) -> Outcome:
+def _outcome(reply: bytes, parts: int) -> Outcome | Outdated:
     code, now, forgotten, count = _OUTCOME.unpack_from(reply)
     if code == _LATE:
         raise Late(now)
+    if code == _OUTDATED:
+        return Outdated(_NUMBER.unpack_from(reply, _OUTCOME.size)[0], now)
     status, at = _STATUSES[code], _OUTCOME.size
     sizes_at = at + count * _LINE.size
     lines = tuple(_line(_LINE.unpack_from(reply, at + index * _LINE.size)) for index in range(count))
@@ -125,8 +141,10 @@ def _size(number: int) -> Size:
     return UNLIMITED if number == -1 else number
 
 
-def _settled(_: orders.Settle, reply: bytes) -> Settled:
+def _settled(_: orders.Settle, reply: bytes) -> Settled | Outdated:
     done, stale, now = _SETTLED.unpack_from(reply)
+    if stale == _IS_OUTDATED:
+        return Outdated(_NUMBER.unpack_from(reply, _SETTLED.size)[0], now)
     excess = reply[_SETTLED.size :].decode() or None
     return Settled(bool(done), excess, bool(stale), now)
 
@@ -135,6 +153,11 @@ def _totalled(_: orders.SetUsage, reply: bytes) -> Totalled:
     has_line, stale, least, now = _TOTALLED.unpack_from(reply)
     line = _line(_LINE.unpack_from(reply, _TOTALLED.size)) if has_line else None
     return Totalled(line, least, bool(stale), now)
+
+
+def _invalidated(_: orders.Invalidate, reply: bytes) -> Invalidated:
+    version, now = _INVALIDATED.unpack_from(reply)
+    return Invalidated(version, now, reply[_INVALIDATED.size :].decode())
 
 
 def _periods(_: orders.ReadHistory, reply: bytes) -> Periods:
@@ -158,6 +181,7 @@ _DECODERS: dict[type, Callable[[Any, Any], Answer]] = {
     orders.ReadHistory: _periods,
     orders.ReadHolders: lambda _, reply: tuple(sorted(each.decode() for each in reply)),
     orders.Forget: lambda *_: None,
+    orders.Invalidate: _invalidated,
 }
 
 

@@ -34,6 +34,8 @@ _QUOTA, _ALLOCATION = 4, 5
 """Kinds, as in `lua/codec.lua`. Records hold these numbers, so a number never changes; the next law is 6."""
 _VERBS = {Verb.PEEK: 1, Verb.CONSUME: 2, Verb.RESERVE: 3, Verb.ASSIGN: 4}
 _READ, _RECALL = 5, 6
+_VERSIONED = 4
+"""Added to how a charge is recognised, if a version follows."""
 _MOST_PARTS = 255
 
 _PART = Struct(">BBqq")
@@ -163,8 +165,9 @@ def _shared_call(order: Charge, namespace: str) -> Call:
         return _make_call(CHARGE, namespace, order.account, order.scope, _charge_args(order, _VERBS[order.verb]))
     account, parts, scope = order.account, order.parts, order.scope
     scoped = [scope is not None and isinstance(part.limit, Rate) and part.limit.per is not None for part in parts]
-    args = tuple([each for part in parts for each in (_field(part.limit), _encode_part(part))])
-    if all(scoped):  # the hash of the account takes no part
+    words = [each for part in parts for each in (_field(part.limit), _encode_part(part))]
+    args = (*words, b"" if order.version is None else _NUMBER.pack(order.version))
+    if all(scoped) and order.version is None:  # the hash of the account takes no part
         key = scope_key(namespace, account, scope)  # type: ignore[arg-type]
         return Call(shape_script(tuple((_kind(part.limit), False) for part in parts)), (key,), args)
     shape = tuple(zip([_kind(part.limit) for part in parts], scoped, strict=True))
@@ -206,7 +209,7 @@ def _field(limit: Limit) -> bytes:
 def _charge_args(order: Charge, verb: int) -> tuple[bytes, ...]:
     operation = order.operation
     sequenced = is_sequence(operation)
-    head = _CHARGE.pack(verb, 2 if sequenced else order.keyed, _part_count(order.parts), order.ttl)
+    head = _head(order, verb, 2 if sequenced else order.keyed, order.ttl)
     if operation is not None:
         head += _NO_DIGEST if sequenced else _digest(order.fingerprint)
         head += b"" if order.made_at is None else _NUMBER.pack(order.made_at)
@@ -219,7 +222,14 @@ def _charge_args(order: Charge, verb: int) -> tuple[bytes, ...]:
 
 
 def _read_args(order: Read) -> tuple[bytes, ...]:
-    return (_CHARGE.pack(_READ, 0, _part_count(order.parts), 0), b"", b"", *map(_encode_part, order.parts))
+    return (_head(order, _READ, 0, 0), b"", b"", *map(_encode_part, order.parts))
+
+
+def _head(order: Charge | Read, verb: int, recognised: int, ttl: int) -> bytes:
+    count, version = _part_count(order.parts), order.version
+    if version is None:
+        return _CHARGE.pack(verb, recognised, count, ttl)
+    return _CHARGE.pack(verb, recognised + _VERSIONED, count, ttl) + _NUMBER.pack(version)
 
 
 def _part_count(parts: tuple[Part, ...]) -> int:
@@ -284,5 +294,6 @@ _ARGS: dict[type, Callable[[Any], tuple[str | None, tuple[bytes, ...]]]] = {
     orders.ReadHistory: lambda order: (None, (b"history", _encode_part(order.part))),
     orders.ReadHolders: lambda order: (None, (b"holders", order.limit.encode())),
     orders.Forget: lambda _: (None, (b"forget",)),
+    orders.Invalidate: lambda order: (None, (b"invalidate", order.account.encode())),
 }
 """Scope and arguments of every order but a charge."""

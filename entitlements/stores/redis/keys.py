@@ -2,7 +2,8 @@
 Key names of accounts and scopes in a networked store; `lua/records.lua` lists the fields.
 
 An account has one hash, `<namespace>1:{<account>}`. Each of its scopes has another,
-`<namespace>1:{<account>}:<scope>`, in the same slot.
+`<namespace>1:{<account>}:<scope>`, in the same slot. The channel `<namespace>1:invalidated` has the messages about
+accounts that were invalidated.
 
 The `1` after the namespace is the version of the layout, one character. A later layout takes
 the next version and needs three releases. The first reads both layouts and writes the old one.
@@ -52,6 +53,11 @@ def encode_id(id: str) -> str:
 def account_key(namespace: str, account: str) -> bytes:
     """Return the key of an account's hash."""
     return f"{namespace}{LAYOUT}:{{{encode_id(account)}}}".encode()
+
+
+def channel_name(namespace: str) -> bytes:
+    """Return the channel of the messages about accounts that were invalidated."""
+    return f"{namespace}{LAYOUT}:invalidated".encode()
 
 
 def scope_key(namespace: str, account: str, scope: str) -> bytes:

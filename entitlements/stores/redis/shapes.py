@@ -32,7 +32,8 @@ _FRAME = """\
 -- A charge of the shape {name}: see shapes.py.
 --
 -- KEYS[1]  key of the account, or of the scope if all parts are kept there; KEYS[2] key of the scope
--- ARGV     of each part its field and the part; then the sequence, if quotas or allocations are among them
+-- ARGV     of each part its field and the part; then the account's version, or '' for any; then the sequence, if quotas
+--          or allocations are among them
 do
 local call, unpack, pack, sub = redis.call, struct.unpack, struct.pack, string.sub
 local MAX_COUNT = 9007199254740991
@@ -50,8 +51,9 @@ end
 return pack('>Bi8I4B{format}', 1, now, 0, {count},
   {refused})
 until true
-local words = {{ {parts} }} -- as `read_charge` of ledger.lua reads them
-ARGV[1], ARGV[2], ARGV[3] = pack('>BBBi8', 2, {recognised}, {count}, 0), '', ''
+local words, version = {{ {parts} }}, ARGV[{version}] -- as `read_charge` of ledger.lua reads them
+ARGV[1] = pack('>BBBi8', 2, {recognised} + (version ~= '' and 4 or 0), {count}, 0) .. version
+ARGV[2], ARGV[3] = '', ''
 for at = 1, #words do ARGV[3 + at] = words[at] end
 end
 """
@@ -74,7 +76,7 @@ def _parts_of(shape: Shape) -> dict[str, object]:
         for at, (kind, scoped) in enumerate(shape, 1)
         if kind in _RATES and (scoped or not counted)
     ]
-    sequence = [_Fragment("sequence", count, scoped=False, ID=2 * count + 1)] if counted else []
+    sequence = [_Fragment("sequence", count, scoped=False, ID=2 * count + 2)] if counted else []
     ends = [
         f"if life_{home} then call('PEXPIRE', KEYS[{home}], life_{home}) end"
         for home in {each.home for each in expiring}
@@ -90,25 +92,29 @@ def _parts_of(shape: Shape) -> dict[str, object]:
         "taken": ",\n  ".join(_all(fragments, "taken")),
         "refuse": each(_all(fragments, "refuse")),
         "refused": ",\n  ".join(_all(fragments, "refused")),
-        "parts": ", ".join([f"ARGV[{2 * at}]" for at in range(1, count + 1)] + [f"ARGV[{2 * count + 1}]"] * counted),
+        "parts": ", ".join([f"ARGV[{2 * at}]" for at in range(1, count + 1)] + [f"ARGV[{2 * count + 2}]"] * counted),
+        "version": 2 * count + 1,
         "recognised": 2 if counted else 0,
     }
 
 
 def _reading(fragments: list[_Fragment], *, counted: bool) -> str:
     """Return the code that reads the fields of all parts, with one command per hash."""
-    lines = [f"local producer = 's' .. sub(ARGV[{2 * len(fragments) + 1}], 1, 8)"] if counted else []
+    lines, version = [], 2 * len(fragments) + 1
+    if counted:
+        lines.append(f"local producer = 's' .. sub(ARGV[{version + 1}], 1, 8)")
     for home in (1, 2):
         own = [each for each in fragments if each.home == home]
-        fields = [
-            *(["'b1'", "producer"] if counted and home == 1 else []),
-            *[f"ARGV[{2 * each.at - 1}]" for each in own],
-        ]
-        texts = [f"found_{home}[{at}]" for at in range(len(fields) - len(own) + 1, len(fields) + 1)]
+        first = ["'b1'", "producer"] if counted and home == 1 else []
+        fields = [*first, *[f"ARGV[{2 * each.at - 1}]" for each in own], *["'v'"] * (home == 1)]
+        texts = [f"found_{home}[{at}]" for at in range(len(first) + 1, len(fields) + 1)]
         if len(fields) == 1:
             texts = [f"call('HGET', KEYS[{home}], {fields[0]})"]
         elif fields:
             lines.append(f"local found_{home} = call('HMGET', KEYS[{home}], {', '.join(fields)})")
+        if home == 1:
+            kept = texts.pop()
+            lines.append(f"local version = {kept}\nif version and version ~= ARGV[{version}] then break end")
         lines += [
             f"local key_{each.at}, field_{each.at}, part_{each.at} ="
             f" KEYS[{home}], ARGV[{2 * each.at - 1}], ARGV[{2 * each.at}]\nlocal text_{each.at} = {text}"

@@ -17,6 +17,7 @@ from entitlements.model.pickling import not_picklable
 from entitlements.stores.pending import PendingOrder
 from entitlements.stores.redis.cluster import AsyncClusterPool, ClusterPool
 from entitlements.stores.redis.encoding import encode_request
+from entitlements.stores.redis.invalidations import RedisInvalidations
 from entitlements.stores.redis.pipeline import Pipeline
 from entitlements.stores.redis.pool import ConnectionPool, resolve_target
 from entitlements.stores.redis.url import (
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from entitlements.model.answers import Answer
     from entitlements.model.charge import Order
-    from entitlements.ports import Pending
+    from entitlements.ports import InvalidationFeed, Pending
 
 
 MAX_READS = 250
@@ -59,6 +60,7 @@ class RedisStore:
 
     via = "store"
     recognises_sequences = True
+    keeps_versions = True
 
     def __init__(
         self, store: Any, *, namespace: str = DEFAULT_NAMESPACE, max_connections: int = MAX_CONNECTIONS
@@ -99,6 +101,10 @@ class RedisStore:
         ]
         return [request.decode(reply) for request, reply in zip(requests, replies, strict=True)]
 
+    def invalidations(self) -> InvalidationFeed:
+        """Return the messages about accounts of this namespace that are invalidated; not connected yet."""
+        return RedisInvalidations(self._target, self._addresses)
+
     def close(self) -> None:
         """Close every connection that is not in use; counters stay in the server."""
         self._pool.close()
@@ -128,6 +134,7 @@ class AsyncRedisStore:
 
     via = "store"
     recognises_sequences = True
+    keeps_versions = True
 
     def __init__(
         self, store: Any, *, namespace: str = DEFAULT_NAMESPACE, max_connections: int = MAX_CONNECTIONS
@@ -168,6 +175,10 @@ class AsyncRedisStore:
         connection = self._connections.get(get_running_loop())
         if connection is not None:
             connection.expire()
+
+    def invalidations(self) -> InvalidationFeed:
+        """Return the messages about accounts of this namespace that are invalidated; not connected yet."""
+        return RedisInvalidations(self._target)
 
     async def open(self) -> None:
         """

@@ -91,6 +91,16 @@ class Target:
         return not self.hosts and self.kind != "unix"
 
 
+def single_targets(target: Target) -> list[Target]:
+    """Return each known server of a cluster as a target of its own; any other target itself."""
+    if not target.is_cluster:
+        return [target]
+    return [
+        replace(target, hosts=(), settings=target.settings | {"host": host, "port": port})
+        for host, port in target.hosts
+    ]
+
+
 def target_from_url(url: str, namespace: str = DEFAULT_NAMESPACE, max_connections: int = MAX_CONNECTIONS) -> Target:
     """
     Parse a store URL.

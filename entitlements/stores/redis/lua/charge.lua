@@ -9,9 +9,13 @@ if order.verb == RECALL then
   status, reply = recall(order)
   reply = reply or pack_outcome(UNKNOWN, {})
 elseif order.verb == READ then -- read of rules/settlement.py
-  sweep()
-  local lines = evaluate(order)
-  reply = lines and pack_outcome(ADMITTED, lines) or pack_outcome(STALE, {})
+  local lines
+  reply = outdated_by(order)
+  if not reply then
+    sweep()
+    lines = evaluate(order)
+  end
+  reply = reply or lines and pack_outcome(ADMITTED, lines) or pack_outcome(STALE, {})
 else
   status, reply = charge(order)
 end

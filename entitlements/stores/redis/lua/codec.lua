@@ -3,7 +3,7 @@
 --
 -- A line is a table: fits, used (nil: not counted), reserved, retry_at, resets_at, mark, taken.
 -- A token bucket's line holds the numbers from which Python computes these, which may exceed 2^53.
-local ADMITTED, REFUSED, REPLAYED, REUSED, UNKNOWN, STALE, LATE = 0, 1, 2, 3, 4, 5, 6
+local ADMITTED, REFUSED, REPLAYED, REUSED, UNKNOWN, STALE, LATE, OUTDATED = 0, 1, 2, 3, 4, 5, 6, 7
 local SHADOW, UNLIMITED, SCOPED = 1, 2, 4
 -- Kinds of limits. Records hold these numbers, so a number never changes; the next rate law is 6.
 local SLIDING, FIXED, TOKEN_BUCKET, QUOTA, ALLOCATION = 1, 2, 3, 4, 5

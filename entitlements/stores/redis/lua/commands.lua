@@ -5,6 +5,7 @@
 local orders = {
   settle = settle, refund = refund, release = release, unassign = unassign,
   set_usage = set_usage, reset_rate = reset_rate, history = history, holders = holders, forget = forget,
+  invalidate = invalidate,
 }
 local reply = orders[ARGV[1]]()
 flush()

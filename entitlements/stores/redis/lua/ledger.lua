@@ -1,18 +1,22 @@
 -- Charges: a translation of rules/ledger.py.
 local PEEK, CONSUME, RESERVE, ASSIGN, READ, RECALL = 1, 2, 3, 4, 5, 6
-local read_charge, prefetch, pack_outcome, recall, evaluate, charge
+local read_charge, prefetch, pack_outcome, outdated_by, recall, evaluate, charge
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
--- Read a charge from ARGV[at] on. First come verb, how it is recognised (1: by a key, 2: by its sequence), count of
--- all parts, ttl, fingerprint, and when it was made if that was without the store. Then come the id of the operation,
--- the holder, and the parts. What is the charge's own comes last: its sequence.
+-- Read a charge from ARGV[at] on. First come verb, how it is recognised (1: by a key, 2: by its sequence; 4 more if a
+-- version follows), count of all parts, ttl, version, fingerprint, and when it was made if that was without the store.
+-- Then come the id of the operation, the holder, and the parts. What is the charge's own comes last: its sequence.
 function read_charge(at)
   local order, count, keyed = {}, 0, 0
+  local rest = 12
   order.verb, keyed, count, order.ttl = unpack('>BBBi8', ARGV[at])
+  if keyed >= 4 then
+    keyed, order.version, rest = keyed - 4, sub(ARGV[at], 12, 19), 20
+  end
   order.keyed = keyed == 1
-  order.fingerprint = sub(ARGV[at], 12, 27)
-  order.made_at = #ARGV[at] > 27 and unpack('>i8', ARGV[at], 28) or nil
+  order.fingerprint = sub(ARGV[at], rest, rest + 15)
+  order.made_at = #ARGV[at] > rest + 15 and unpack('>i8', ARGV[at], rest + 16) or nil
   if keyed == 2 then
     local text = ARGV[at + 3 + count]
     local sequence = { producer = sub(text, 1, 8) }
@@ -41,6 +45,9 @@ function prefetch(order)
     local list = part.home == account and fields or scoped
     list[#list + 1] = part.field
   end
+  if order.version then
+    fields[#fields + 1] = 'v'
+  end
   if order.holder then
     fields[#fields + 1] = holder_field(order.parts[1].name, order.holder)
   end
@@ -55,6 +62,14 @@ function pack_outcome(status, lines, forgotten)
     packed[at] = pack_line(line)
   end
   return pack('>Bi8I4B', status, now, forgotten or 0, #lines) .. table.concat(packed)
+end
+
+-- outdated_by: return the answer to an order of another version than the account's; nil if it may be carried out
+function outdated_by(order)
+  local version = order.version and read_version()
+  if version and get(account, 'v') ~= order.version then
+    return pack_outcome(OUTDATED, {}) .. get(account, 'v')
+  end
 end
 
 -- recall: return the first outcome of a repeated charge, or REUSED; nil if it is no repeat
@@ -223,6 +238,10 @@ function charge(order)
     if status then
       return status, reply
     end
+  end
+  local outdated = outdated_by(order)
+  if outdated then
+    return OUTDATED, outdated
   end
   local counts = order.operation
   for _, part in ipairs(order.parts) do

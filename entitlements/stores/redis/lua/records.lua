@@ -14,6 +14,7 @@
 --   O<id> K<id>   operation of the package, of a caller's key (idempotency.lua)
 --   o<n> k<n>     the same in order of arrival: time of expiry, and id
 --   s<producer>   sequence of a producer, S the list of producers (sequence.lua)
+--   v             version of the account: the time of its last invalidation (`read_version`)
 --   B<id>         reservation; b<n> a heap of them by time of expiry and id; p<id> its place there
 --
 -- A record stays while an allocation is in use. Otherwise it expires: not before its rates are idle, its operations
@@ -22,6 +23,7 @@ local pack, unpack, sub, table_unpack = struct.pack, struct.unpack, string.sub, 
 local MAX_COUNT = 9007199254740991 -- 2^53 - 1
 local MAX_READ = 2048 -- open reservations of which one call reads half
 local HISTORY, LONGEST_PERIOD = 366 * 86400000000, 31 * 86400000000 -- 12 periods of a quota, and one
+local VERSION_KEPT = 90000000000 -- `KEPT` of model/versions.py
 local account, scope = KEYS[1], KEYS[2] or KEYS[1]
 local seen, changed = { [account] = {}, [scope] = {} }, { [account] = {}, [scope] = {} }
 local needed_until, wanted_until, assured_until = {}, {}, 0
@@ -80,6 +82,17 @@ local function fetch(key, fields)
       record[field] = values[at]
     end
   end
+end
+
+-- Return the version of the account while it is kept, else nil.
+local function read_version()
+  local text = get(account, 'v')
+  if not text then
+    return nil
+  end
+  local version = parse('v', '>i8', text)
+  check_numbers('v', version)
+  return now < version + VERSION_KEPT and version or nil
 end
 
 -- Bookkeeping, read on first use.

@@ -89,10 +89,13 @@ local function settle()
   if not ARGV[6] or now >= unpack('>i8', ARGV[5]) then
     return pack_settled(false)
   end
-  local status = charge(read_charge(6))
+  local status, reply = charge(read_charge(6))
   if status == ADMITTED or status == REPLAYED then
     record_settled(id, now)
     return pack_settled(true)
+  end
+  if status == OUTDATED then
+    return pack('>BBi8', 0, 2, now) .. sub(reply, 15)
   end
   return pack_settled(false, status == STALE)
 end
@@ -299,8 +302,31 @@ local function holders()
   return found
 end
 
--- Forget: a foreign value under the key is an error, and stays
+-- Forget: a foreign value under the key is an error, and stays; so does the version, for as long as it is kept
 local function forget()
-  redis.call('HLEN', account)
-  return redis.call('DEL', account)
+  local text = get(account, 'v')
+  redis.call('DEL', account)
+  if text and #text == 8 then
+    local expires = unpack('>i8', text) + VERSION_KEPT
+    if now < expires and expires <= now + 2 * VERSION_KEPT then
+      put(account, 'v', text)
+      keep_until(account, expires, expires)
+    end
+  end
+  return 1
+end
+
+-- Invalidate: ARGV[2] the account's id. Return the version, and why no message was sent, if that failed.
+local function invalidate()
+  local version = now
+  local text = get(account, 'v')
+  if text then
+    version = math.max(now, parse('v', '>i8', text) + 1)
+  end
+  check_numbers('v', version)
+  put(account, 'v', pack('>i8', version))
+  keep_until(account, version + VERSION_KEPT)
+  local channel = string.match(account, '^[^:]*:') .. 'invalidated'
+  local sent = redis.pcall('PUBLISH', channel, pack('>i8', version) .. ARGV[2])
+  return pack('>i8i8', version, now) .. (type(sent) == 'table' and sent.err or '')
 end
