@@ -31,7 +31,7 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-api test quick coverage test-faults mutants test-full lint format bench bench-full wheel api lock clean
+.PHONY: help demo demo-api test quick coverage test-faults mutants test-full lint format bench bench-full wheel compat api lock clean
 
 help:
 	@echo 'make demo       a tour of the library in one program'
@@ -48,6 +48,7 @@ help:
 	@echo 'make bench      the main benchmarks: in process, and on a Valkey beside floors and peers; some minutes'
 	@echo 'make bench-full every benchmark, on Redis and Valkey, and its plots; two hours'
 	@echo 'make wheel      build the wheel and try it away from the source'
+	@echo 'make compat     the suite with the lowest and the newest libraries, and beside others; half an hour'
 	@echo 'make api        list the public API in tests/project/public_api.txt, after a change of it'
 	@echo 'make lock       write uv.lock anew after a change in pyproject.toml'
 	@echo 'make clean      remove everything that make has built'
@@ -112,7 +113,11 @@ wheel: $(venv_stamp)
 	cp dist/*.whl tests/smoke/wheel_smoke.py "$$away" && \
 	$(uv) venv --quiet --python $(python) "$$away/venv" && \
 	$(uv) pip install --quiet --python "$$away/venv" "$$away"/*.whl && \
-	cd "$$away" && venv/bin/python -I wheel_smoke.py *.whl
+	cd "$$away" && venv/bin/python -I wheel_smoke.py *.whl && \
+	$(CURDIR)/$(uv) pip install --quiet --python venv "$$(ls *.whl)[cli]" && venv/bin/python -I wheel_smoke.py *.whl
+
+compat: $(venv_stamp)
+	$(python) tests/smoke/compat.py $(uv) $(ARGS)
 
 api: $(venv_stamp)
 	$(python) tests/helpers/public_api.py

@@ -49,6 +49,18 @@ class use:  # noqa: N801 - reads as a statement: use(enforcer), with use(enforce
         _default = self._former
 
 
+def default_enforcer() -> Enforcer | AsyncEnforcer:
+    """
+    Return the default enforcer of the process.
+
+    Raises:
+        NotLoaded: If none is set.
+    """
+    if _default is None:
+        raise NotLoaded("no default enforcer is set; call use(enforcer) when the process starts")
+    return _default
+
+
 def can(account: str | Account, feature: str) -> bool:
     """
     Return whether the account has a feature, by the default enforcer of the process.
@@ -60,9 +72,7 @@ def can(account: str | Account, feature: str) -> bool:
             that is not loaded here.
         UnknownFeature: For a name that the policy does not have.
     """
-    enforcer = _default
-    if enforcer is None:
-        raise NotLoaded("no default enforcer is set; call use(enforcer) when the process starts")
+    enforcer = default_enforcer()
     if isinstance(enforcer, AsyncEnforcer):
         return enforcer._can(enforcer._loaded(account), feature)
     return enforcer.can(account, feature)

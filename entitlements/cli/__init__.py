@@ -5,7 +5,7 @@ The command line: `entitlements COMMAND`, also `python -m entitlements COMMAND`.
 |---|---|
 | 0 | yes; fine; shown |
 | 1 | no: denied, not included, or problems found |
-| 2 | a wrong option, or an unknown tier, feature, limit or key |
+| 2 | a wrong option, or an unknown tier, feature, limit or key; typer or rich is not installed |
 | 3 | an unknown account |
 | 4 | the policy or the accounts cannot be read |
 | 5 | the store cannot be reached, or refuses to answer |
@@ -20,7 +20,10 @@ Begin with `app.py`. Each command has a file of its own, or a folder: `doctor/`,
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+
+from entitlements.extras import extra
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,6 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: The words after the program's name; None for those of the process.
     """
+    try:
+        with extra("cli", "typer and rich", "the command line"):
+            import rich  # noqa: F401 - to name the extra where they are missing
+            import typer  # noqa: F401
+    except ImportError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+
     from entitlements.cli.app import run
 
     return run(argv)

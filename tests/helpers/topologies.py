@@ -188,7 +188,10 @@ class Sentinels:
 
     def _knows(self, sentinel):
         """Return whether this *sentinel* is in touch with the other two and with a replica that is up to date."""
-        links = [each["master-link-status"] for each in self._ask(sentinel, "REPLICAS", SERVICE)]
+        replicas = self._ask(sentinel, "REPLICAS", SERVICE)
+        if replicas and isinstance(replicas[0], list):  # redis-py before 8 gives pairs
+            replicas = [dict(zip(each[::2], each[1::2], strict=True)) for each in replicas]
+        links = [each["master-link-status"] for each in replicas]
         return links == ["ok"] and self._ask(sentinel, "CKQUORUM", SERVICE).startswith("OK 3 ")
 
     @staticmethod

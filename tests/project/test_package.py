@@ -8,6 +8,8 @@ import sys
 import pytest
 
 import entitlements
+from entitlements import extras
+from entitlements.extras import extra
 
 
 def test_importing_the_package_imports_no_third_party_module():
@@ -32,6 +34,78 @@ def test_the_part_for_fastapi_says_what_to_install():
     assert 1 == done.returncode
     assert "entitlements.http.fastapi needs FastAPI" in done.stderr.splitlines()[-1]
     assert "pip install 'entitlements[fastapi]'" in done.stderr.splitlines()[-1]
+
+
+OPTIONAL = {"celery", "click", "django", "duckdb", "fastapi", "flask", "grpc", "icalendar", "litestar", "rest_framework", "rich",
+            "sqlalchemy", "starlette", "typer"}  # fmt: skip
+"""Libraries of extras."""
+NEED_THEM = ("entitlements.accounts.sql", "entitlements.cli.", "entitlements.columnar", "entitlements.http.exception_handlers",
+             "entitlements.http.fastapi", "entitlements.integrations.")  # fmt: skip
+"""Modules that need one."""
+
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+
+class Missing:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in OPTIONAL:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+import entitlements
+for module in pkgutil.walk_packages(entitlements.__path__, "entitlements.", onerror=lambda name: None):
+    if not module.name.startswith(NEED_THEM) and module.name != "entitlements.__main__":
+        importlib.import_module(module.name)
+"""
+
+
+def test_no_module_of_the_core_imports_a_library_of_an_extra():
+    script = f"OPTIONAL, NEED_THEM = {OPTIONAL!r}, {NEED_THEM!r}\n{IMPORT_ALL}"
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("module", "library", "line"),
+    [
+        ("entitlements.integrations.celery", "celery", "celery"),
+        ("entitlements.integrations.django", "django", "django"),
+        ("entitlements.integrations.flask", "flask", "flask"),
+        ("entitlements.integrations.grpc", "grpc", "grpc"),
+        ("entitlements.integrations.litestar", "litestar", "litestar"),
+        ("entitlements.integrations.starlette", "starlette", "starlette"),
+    ],
+)
+def test_a_library_that_is_missing_is_named_with_the_line_that_installs_it(module, library, line):
+    script = f"import sys; sys.modules[{library!r}] = None; import {module}"
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert 1 == done.returncode
+    assert f"pip install 'entitlements[{line}]'" in done.stderr.splitlines()[-1]
+    assert module in done.stderr.splitlines()[-1]
+
+
+def test_the_command_names_its_extra_in_one_line():
+    script = "import sys; sys.modules['typer'] = None; sys.argv = ['entitlements', 'tiers']; from entitlements.cli import main; sys.exit(main())"
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "error: the command line needs typer and rich" in done.stderr
+    assert done.stderr.endswith("pip install 'entitlements[cli]'\n")
+    assert 1 == done.stderr.count("\n")
+
+
+def test_a_version_below_the_floor_of_an_extra_is_named_with_the_floor(monkeypatch):
+    monkeypatch.setattr(extras, "requires", lambda _: ["flask>=99.1; extra == 'flask'", "flask>=1.0; extra == 'all'"])
+
+    told = r"^shop needs flask 99\.1 or newer, and \d[.\d]* is installed: pip install --upgrade"
+
+    with pytest.raises(ImportError, match=told), extra("flask", "Flask", "shop"):
+        import flask  # noqa: F401
 
 
 def test_every_public_name_loads_and_is_listed():

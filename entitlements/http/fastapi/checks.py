@@ -8,12 +8,18 @@ the process, and only a route knows its dependencies.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fastapi.routing import iter_route_contexts
+from fastapi import __version__ as fastapi_version
 from starlette.routing import Match, Mount
+
+try:
+    from fastapi.routing import iter_route_contexts
+except ImportError:  # before 0.144
+    iter_route_contexts = None  # type: ignore[assignment]
 
 from entitlements.http.routes import Route
 from entitlements.model.routes import METHODS
@@ -26,6 +32,8 @@ if TYPE_CHECKING:
 
     from entitlements.http.types import Scope
     from entitlements.model.policy import PolicyData
+
+_log = logging.getLogger("entitlements.http")
 
 RULE = "entitlements_rule"
 """Attribute of a dependency that holds its `Route`, a rule without a path."""
@@ -42,6 +50,13 @@ def check_dependencies(routes: Sequence[BaseRoute], policy: PolicyData) -> None:
     Raises:
         ValueError: If the policy does not define one; it lists all of them, each with a route.
     """
+    if iter_route_contexts is None:
+        _log.warning(
+            "FastAPI %s does not list its routes: the names in require() and consume() are not checked at the start;"
+            " FastAPI 0.144 or newer does",
+            fastapi_version,
+        )
+        return
     rules: dict[Callable[..., Any], Route] = {}
     for prefix, route in _routes_with_dependencies(routes):
         for call, rule in _rules_of(route.dependant):
@@ -53,7 +68,7 @@ def check_dependencies(routes: Sequence[BaseRoute], policy: PolicyData) -> None:
 
 def endpoint_rules(routes: Sequence[BaseRoute], scope: Scope) -> Iterator[Route]:
     """Yield the rules of the dependencies of a request's endpoint, in the order in which FastAPI runs them."""
-    for route in iter_route_contexts(routes):
+    for route in () if iter_route_contexts is None else iter_route_contexts(routes):
         match, found = route.matches(dict(scope))
         if match is Match.FULL:
             if isinstance(route.original_route, Mount):

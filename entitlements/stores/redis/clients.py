@@ -18,7 +18,6 @@ from redis.asyncio.sentinel import SentinelConnectionPool as AsyncSentinelConnec
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
 from redis.connection import ConnectionPool
-from redis.driver_info import DriverInfo
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
@@ -40,8 +39,18 @@ if TYPE_CHECKING:
 _CLASSES = {"redis": TimedConnection, "rediss": TimedSSLConnection, "unix": TimedUnixConnection}
 _TO_PRIMARY = {"redis": TimedSentinelConnection, "rediss": TimedSentinelSSLConnection}
 
-_DRIVER = DriverInfo()
-"""Name and version of redis-py, sent by each connection; made once, because reading the version opens files."""
+
+def _driver() -> dict[str, Any]:
+    """Return the setting that sends the name and the version of redis-py; redis-py before 7.2 knows them by itself."""
+    try:
+        from redis.driver_info import DriverInfo
+    except ModuleNotFoundError:
+        return {}
+    return {"driver_info": DriverInfo()}
+
+
+_DRIVER = _driver()
+"""The setting of every connection; made once, because reading the version opens files."""
 _UNBOUNDED = 2**31
 """Limit of a pool of redis-py; `Slots` limits the connections."""
 _NO_TIMEOUTS = {"socket_timeout": None, "socket_connect_timeout": None}
@@ -56,8 +65,7 @@ def _settings(retry: type[Retry | AsyncRetry] = Retry) -> dict[str, Any]:
         "decode_responses": False,
         "socket_timeout": START_UP,
         "socket_connect_timeout": START_UP,
-        "driver_info": _DRIVER,
-    }
+    } | _DRIVER
 
 
 def _sentinel_settings(target: Target, retry: type[Retry | AsyncRetry] = Retry) -> dict[str, Any]:

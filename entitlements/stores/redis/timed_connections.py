@@ -84,8 +84,9 @@ class TimedSocket:
         return getattr(self.bare, name)
 
     def recv_into(self, buffer: bytearray) -> int:
-        """Read what has arrived, or wait for it."""
-        _apply_deadline(self.bare, self._connection)
+        """Read what has arrived, or wait for it; redis-py before 8 also looks for data with a timeout of 0."""
+        if self.bare.gettimeout() != 0:
+            _apply_deadline(self.bare, self._connection)
         return int(self.bare.recv_into(buffer))
 
     def sendall(self, data: bytes) -> None:
