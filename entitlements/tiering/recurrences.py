@@ -18,7 +18,7 @@ from entitlements.model.names import nearest_or_all, shown
 from entitlements.tiering.cadences import CADENCES, MONTH_1, MONTH_1_DAYS, Cadence
 from entitlements.tiering.sla_values import CLOCK, Zones, support_clock
 from entitlements.tiering.support_clock import SupportClock
-from entitlements.tiering.value_faults import ValueFault, misspelt
+from entitlements.tiering.value_faults import ValueFault, misspelt, unknown_key
 
 NODE = "schedule"
 """The node of the values below which owners and business reviews are named."""
@@ -95,21 +95,54 @@ def owner_of(values: Mapping[str, Any], kind: DueKind, name: str) -> str:
 
 
 def schedule_faults(values: Mapping[str, Any]) -> Iterator[ValueFault]:
-    """Yield the faults of the cadences in *values*; a text that is no cadence, nor a misspelt one, is for people."""
-    touchpoints = values.get("touchpoints")
-    for at, each in enumerate(touchpoints if isinstance(touchpoints, tuple) else ()):
-        if not isinstance(each, Mapping) or not {"frequency", "activity"} <= each.keys():
-            cure = "write {frequency: monthly, activity: Business review}"
-            yield ValueFault("touchpoints", f"{shown(each)} is no touchpoint", cure, (at,))
-        elif each["frequency"] not in CADENCES:
-            text = str(each["frequency"])
-            cure = nearest_or_all(text, CADENCES).removeprefix("; ")
-            is_error = misspelt(text, CADENCES) is not None
-            yield ValueFault("touchpoints", f"{text!r} is no cadence", cure, (at, "frequency"), is_error=is_error)
+    """Yield the faults of cadences and owners in *values*; a text that is no cadence, nor a misspelt one, is for people."""
+    written = values.get("touchpoints")
+    touchpoints = written if isinstance(written, tuple) else ()
+    for at, each in enumerate(touchpoints):
+        yield from _touchpoint_faults(at, each)
     for key, text in values.items():
         is_cadence = key.startswith(ACTIVITIES) or key in ("transition.review", "support.on-site-visits")
         if is_cadence and isinstance(text, str) and text not in CADENCES and (close := misspelt(text, CADENCES)):
             yield ValueFault(key, f"{text!r} is no cadence", f"did you mean {close!r}?")
+        if key.startswith(f"{NODE}."):
+            yield from _schedule_fault(key, text, {str(each.get("activity")) for each in touchpoints if _is_row(each)})
+
+
+def _is_row(each: object) -> bool:
+    return isinstance(each, Mapping) and {"frequency", "activity"} <= each.keys()
+
+
+def _touchpoint_faults(at: int, each: Any) -> Iterator[ValueFault]:
+    if not _is_row(each):
+        cure = "write {frequency: monthly, activity: Business review}"
+        yield ValueFault("touchpoints", f"{shown(each)} is no touchpoint", cure, (at,))
+    elif each["frequency"] not in CADENCES:
+        text = str(each["frequency"])
+        cure = nearest_or_all(text, CADENCES).removeprefix("; ")
+        is_error = misspelt(text, CADENCES) is not None
+        yield ValueFault("touchpoints", f"{text!r} is no cadence", cure, (at, "frequency"), is_error=is_error)
+
+
+def _schedule_fault(key: str, value: object, activities: set[str]) -> Iterator[ValueFault]:
+    """Yield the fault of one value below `schedule`: an unknown touchpoint, kind or key."""
+    kinds = [kind.value for kind in DueKind]
+    match key.split(".")[1:]:
+        case ["reviews", _]:
+            if value not in activities:
+                cure = nearest_or_all(str(value), activities).removeprefix("; ") or "write the activity of a touchpoint"
+                yield ValueFault(key, f"{shown(value)} is no touchpoint of the tier", cure)
+        case ["owners", kind]:
+            if kind not in kinds:
+                yield ValueFault(key, f"{kind!r} is no kind of item", nearest_or_all(kind, kinds).removeprefix("; "))
+            elif not isinstance(value, str):
+                yield ValueFault(key, f"{shown(value)} is no role", "write a role, such as csm")
+        case ["exceptions"]:
+            for at, each in enumerate(value if isinstance(value, tuple) else (value,)):
+                if not isinstance(each, Mapping) or not {"item", "owner"} <= each.keys():
+                    cure = "write {item: Business review, owner: csm}"
+                    yield ValueFault(key, f"{shown(each)} names no item with its owner", cure, (at,))
+        case words:
+            yield unknown_key(key, ".".join(words), ("reviews", "owners", "exceptions"), "the schedule")
 
 
 def clock_of(values: Mapping[str, Any], zones: Zones) -> SupportClock | None:
