@@ -17,7 +17,7 @@ import pytest
 from servers import HOST, START_TIMEOUT, free_port
 
 FAST = (
-    "fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=60",
+    "fsync=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=60",
     "autovacuum=off", "max_wal_senders=4", "wal_level=replica", "hot_standby=on",
 )  # fmt: skip
 
@@ -98,6 +98,7 @@ class Postgres:
                 "select pg_terminate_backend(pid) from pg_stat_activity"
                 " where pid <> pg_backend_pid() and backend_type = 'client backend'"
             )
+            connection.execute("alter role app reset all")
             connection.execute("drop schema public cascade")
             connection.execute("create schema public")
 

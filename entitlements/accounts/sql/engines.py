@@ -132,12 +132,15 @@ def is_lost(error: Exception) -> bool:
 
 
 def is_conflict(error: Exception) -> bool:
-    """Return True for a transaction that another one got into the way of: nothing was written, and it may be repeated."""
+    """
+    Return True for a transaction that another one got into the way of: nothing was written, and it may be repeated.
+
+    SQLite says `already exists` to processes that create the tables together; PostgreSQL creates them under a lock.
+    """
     if not isinstance(error, DBAPIError):
         return False
-    return _state(error) in _SERIALIZATION or (
-        isinstance(error, FailedOperation) and "database is locked" in str(error.orig)
-    )
+    said = str(error.orig) if isinstance(error, FailedOperation) else ""
+    return _state(error) in _SERIALIZATION or "database is locked" in said or "already exists" in said
 
 
 def is_missing(error: Exception) -> bool:

@@ -9,5 +9,9 @@ class SchemaMismatch(AccountsUnavailable):
     """The database has no tables of this package, or tables of another version."""
 
 
+class Conflict(Exception):
+    """Another transaction changed what this one had read."""
+
+
 class ChangedMeanwhile(AccountError):
     """The account is not at the version that the caller expects; read it again, and decide again."""

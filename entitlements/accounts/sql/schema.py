@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, insert, inspect, select
+from sqlalchemy.exc import IntegrityError
 
-from entitlements.accounts.sql.errors import SchemaMismatch
+from entitlements.accounts.sql.errors import Conflict, SchemaMismatch
 from entitlements.accounts.sql.tables import SCHEMA, VERSION, metadata
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ def migrate(connection: Connection) -> tuple[int | None, int]:
     before = version_of(connection)
     if before is None:
         metadata.create_all(connection)
-        connection.execute(insert(SCHEMA).values(version=VERSION))
+        try:
+            connection.execute(insert(SCHEMA).values(version=VERSION))
+        except IntegrityError as error:  # another process has just done so: look again
+            raise Conflict from error
         return None, VERSION
     at = before
     while at in MIGRATIONS:

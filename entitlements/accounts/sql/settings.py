@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from entitlements.accounts.sql import schema
 from entitlements.accounts.sql.edits import Scene
 from entitlements.accounts.sql.engines import first_line, is_conflict, is_lost, is_missing, unavailable
-from entitlements.accounts.sql.errors import ChangedMeanwhile, SchemaMismatch
+from entitlements.accounts.sql.errors import ChangedMeanwhile, Conflict, SchemaMismatch
 from entitlements.accounts.sql.options import CHANGE_OPTIONS
 from entitlements.accounts.sql.reading import Query, read_rows
 from entitlements.accounts.sql.rows import RowError, account_of, read_account
-from entitlements.accounts.sql.writing import Conflict, Event, Noted, Order
+from entitlements.accounts.sql.writing import Event, Noted, Order
 from entitlements.errors import AccountError, EntitlementsError
 from entitlements.model.instants import check_moment
 from entitlements.model.problem import Problem

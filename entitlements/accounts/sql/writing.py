@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from entitlements.accounts.sql.audit import AuditEntry, EventOutcome
 from entitlements.accounts.sql.edits import Edit, Scene, checked, differences
-from entitlements.accounts.sql.errors import ChangedMeanwhile
+from entitlements.accounts.sql.errors import ChangedMeanwhile, Conflict
 from entitlements.accounts.sql.reading import read_rows
 from entitlements.accounts.sql.rows import StoredAccount, moment_of, read_account
 from entitlements.accounts.sql.tables import ACCOUNTS, ADD_ONS, AUDIT, CHANGES, EVENTS, GRANTS, OVERRIDES, TRIALS
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 
 Noted = Mapping[str, tuple[Any, Any]]
 """Parts that differ, each before and after."""
-
-
-class Conflict(Exception):
-    """Another transaction changed the account between our reading and our writing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,12 +212,25 @@ def test_tables_of_another_version_are_refused_with_the_cure(database, version, 
             act()
 
 
-def test_tables_are_created_once_by_processes_that_start_together(postgres):
+def test_tables_are_created_once_by_those_that_start_together(database):
     with ThreadPoolExecutor(5) as pool:
-        list(pool.map(lambda _: accounts_of(postgres.url(), timeout=30), range(5)))
+        sources = list(pool.map(lambda _: accounts_of(database, timeout=30), range(5)))
 
-    with postgres.connect() as connection:
-        assert [(1,)] == connection.execute("select version from entitlements_schema").fetchall()
+    for accounts in sources:
+        with accounts._engine.connect() as connection:
+            assert [(1,)] == connection.execute(text("select version from entitlements_schema")).fetchall()
+
+
+def test_a_url_without_a_driver_gets_one(postgres):
+    url = postgres.url().replace("+psycopg", "")
+    accounts_of(url).create("acme", "pro", **SIGNED)
+
+    async def ask():
+        async with AsyncEnforcer(policy(), accounts=url.replace("postgresql", "postgres")) as enforcer:
+            return await enforcer.can("acme", "leads")
+
+    with Enforcer(policy(), accounts=url) as enforcer:
+        assert [True, True] == [enforcer.can("acme", "leads"), asyncio.run(ask())]
 
 
 def test_older_tables_are_migrated_step_by_step(database, monkeypatch):
