@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,7 +25,7 @@ from entitlements.model.display import in_words
 from entitlements.model.limits import NOT_INCLUDED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from entitlements.model.policy import PolicyData
     from entitlements.tiering.changes import CappingOverride, ChangePreview, LimitChange, ValueChange
@@ -115,6 +116,8 @@ def _limit_text(policy: PolicyData, change: LimitChange) -> str:
 
 def _value_texts(changes: Mapping[str, ValueChange]) -> list[str]:
     def text(value: object) -> str:
+        if isinstance(value, tuple) and all(isinstance(each, Mapping) and "activity" in each for each in value):
+            return ", ".join(f"{each['activity']} ({each['frequency']})" for each in value)
         return "nothing" if value is NOT_INCLUDED else in_words(value)
 
     return [f"{key}: {text(change.before)} -> {text(change.after)}" for key, change in changes.items()]

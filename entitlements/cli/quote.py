@@ -110,8 +110,8 @@ def _yes(value: object) -> str:
     return "yes" if value is True else "no"
 
 
-_UNSHOWN = ("touchpoints", "onboarding.", "uptime.credits")
-"""The begin of values that are too long for a table, or only matter to new accounts; `--json` has them."""
+_UNSHOWN = ("touchpoints", "uptime.credits")
+"""Values that are too long for a table; `--json` has them."""
 
 
 def _money(amount: Decimal) -> str:

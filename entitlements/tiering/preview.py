@@ -45,8 +45,10 @@ from entitlements.tiering.changes import (
 from entitlements.tiering.differences import ChangeDirection, of_entitlements
 from entitlements.tiering.terms import NODE, Terms, terms_of
 
-NO_SERVICES = frozenset({NODE, "segment", "pricing", "kpis", "conversion-metrics", "health", "trial", "schedule"})
-"""Nodes of values that describe a tier and are not services for an account."""
+NO_SERVICES = frozenset({
+    NODE, "segment", "pricing", "kpis", "conversion-metrics", "health", "trial", "schedule", "onboarding", "support-cases",
+})  # fmt: skip
+"""Nodes of values that describe a tier, or are for new accounts, and are not services for an account that is live."""
 
 
 def preview(

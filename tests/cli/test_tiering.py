@@ -134,6 +134,14 @@ def test_review_of_one_account(run_command):
     ] == lines[:5]
 
 
+def test_preview_names_the_touchpoints_in_one_short_line(run_command):
+    _, out, _ = run_command("preview", "rookhaven", "mid-market", "--at", AT)
+    (line,) = [line for line in out.splitlines() if line.startswith("  touchpoints:")]
+
+    assert line.startswith("  touchpoints: Newsletter (monthly), Webinar (quarterly), Check-in (bi-annually)")
+    assert line.endswith("Executive review (bi-annually)")
+
+
 def test_review_of_the_base(run_command):
     code, out, _ = run_command("review", "--at", AT)
     lines = [line.split() for line in out.splitlines()]

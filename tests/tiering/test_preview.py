@@ -147,6 +147,15 @@ def test_features_limits_and_services_before_and_after():
     )
 
 
+@pytest.mark.parametrize(("tier", "to"), [("small-business", "mid-market"), ("enterprise", "mid-market")])
+def test_an_account_that_is_live_is_not_onboarded_again(tier, to):
+    plan = enforcer().plan_change(Account("acme", tier), to)
+    keys = {*plan.services_lost, *plan.services_gained, *plan.services_changed}
+
+    assert not {key for key in keys if key.startswith(("onboarding.", "schedule."))}
+    assert {"support.response", "touchpoints"} <= keys
+
+
 def test_what_the_account_bought_stays_bought():
     """An override stays in force on the new tier."""
     override = Override("sso", True, reason="contract", author="deal-desk")
