@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -55,6 +56,7 @@ from entitlements.stores import (
     operation_ids,
 )
 from entitlements.stores.closed import PartlyClosedStore
+from entitlements.stores.sequence import numbered_total
 from entitlements.tiering.sla import ServiceLevel, service_level
 from entitlements.tiering.uptime import Uptime, uptime
 
@@ -332,7 +334,9 @@ class AsyncEnforcer:
 
     async def set_usage(self, account: str | Account, limit: str, total: int) -> Usage:
         """Set the usage of a quota's running period, or of an allocation, to *total*; see `Enforcer.set_usage`."""
-        return await self._run(steps.set_usage(await self._known(account), self._clock(), limit, total))
+        step = steps.set_usage(await self._known(account), self._clock(), limit, total)
+        with numbered_total(self._numbers, step.order) as order:  # type: ignore[arg-type]
+            return await self._run(replace(step, order=order))
 
     async def reset(self, account: str | Account, limit: str, *, scope: str | None = None) -> None:
         """Empty the meter of a rate: all its units are available at once; see `Enforcer.reset`."""

@@ -7,6 +7,7 @@ store if the step has an order. It starts no thread.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -54,6 +55,7 @@ from entitlements.stores import (
 )
 from entitlements.stores.batch import execute_many
 from entitlements.stores.closed import ClosedStore
+from entitlements.stores.sequence import numbered_total
 from entitlements.tiering.sla import ServiceLevel, service_level
 from entitlements.tiering.uptime import Uptime, uptime
 
@@ -376,7 +378,9 @@ class Enforcer:
             UnknownFeature: For a name that is no limit.
             ValueError: For a rate, or a total below what is reserved or held by name.
         """
-        return self._run(steps.set_usage(self._known(account), self._clock(), limit, total))
+        step = steps.set_usage(self._known(account), self._clock(), limit, total)
+        with numbered_total(self._numbers, step.order) as order:  # type: ignore[arg-type]
+            return self._run(replace(step, order=order))
 
     def reset(self, account: str | Account, limit: str, *, scope: str | None = None) -> None:
         """

@@ -223,10 +223,19 @@ class Unassign:
 
 @dataclass(frozen=True, slots=True)
 class SetUsage:
-    """Set the total of a quota or an allocation to *part.cost*, which may be 0."""
+    """
+    Set the total of a quota or an allocation to *part.cost*, which may be 0.
+
+    Args:
+        account: The account.
+        part: The limit, with the total as its cost.
+        sequence: The open number of the order, by which the store drops an earlier total that comes later; opaque, and
+            None for a store that keeps none.
+    """
 
     account: str
     part: Part
+    sequence: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from struct import Struct
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from entitlements._fork import renew_after_fork
 from entitlements.clock import system_clock
-from entitlements.model.charge import Charge, numbered
+from entitlements.model.charge import Charge, SetUsage, numbered
 from entitlements.model.names import MAX_COUNT
 from entitlements.model.sequence import sequence_id, split_sequence
 
@@ -168,6 +171,11 @@ class Producer:
         operation = sequence_id(self._name, number)
         return numbered(charge, operation, opened), operation
 
+    def open_total(self, order: SetUsage, /) -> SetUsage:
+        """Return an order under the next number, which is not settled until its `sequence` is closed."""
+        charge, _ = self.open(Charge(order.account, (order.part,)))
+        return replace(order, sequence=charge.sequence)
+
     def hold(self, charge: Charge, /) -> None:
         """Keep a charge unsettled until one more `close`."""
         charge.sequence.hold()
@@ -175,6 +183,19 @@ class Producer:
     def close(self, charge: Charge, /) -> None:
         """Settle a charge, as far as its caller is concerned; the replay journal may hold it for longer."""
         charge.sequence.close()
+
+
+@contextmanager
+def numbered_total(numbers: Numbering, order: SetUsage) -> Iterator[SetUsage]:
+    """Number an order that sets a total, for the time of a block: what arrives later is not carried out."""
+    if not isinstance(numbers, Producer):
+        yield order
+        return
+    opened = numbers.open_total(order)
+    try:
+        yield opened
+    finally:
+        opened.sequence.close()
 
 
 def header_of(charge: Charge) -> bytes:
@@ -203,10 +224,10 @@ def settle(order: Order) -> None:
 
 
 def refresh(order: Order, now: int) -> bool:
-    """Return True if a charge that came too late cannot have been carried out, so that it may be sent again."""
+    """Return True if an order that came too late cannot have been carried out, so that it may be sent again."""
     opened = _opened(order)
     return opened is not None and opened.refresh(now)
 
 
 def _opened(order: Order) -> OpenNumber | None:
-    return order.sequence if isinstance(order, Charge) else None
+    return order.sequence if isinstance(order, Charge | SetUsage) else None

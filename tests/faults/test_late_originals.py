@@ -20,6 +20,24 @@ def commands(client):
 
 
 @pytest.mark.parametrize("limit", ["leads", "seats"])
+def test_a_total_is_not_set_when_it_arrives_after_a_later_one(valkey, limit):
+    with (
+        proxied(valkey.port) as proxy,
+        valkey.client() as client,
+        Enforcer(POLICY, store=proxy.url, accounts=ACCOUNTS, expected_processes=1) as enforcer,
+    ):
+        enforcer.set_usage(ACCOUNT, limit, 1)
+        proxy.inject("late original", LATE, times=1)
+        repeated = enforcer.set_usage(ACCOUNT, limit, 2)
+        last = enforcer.set_usage(ACCOUNT, limit, 3)
+        asked = commands(client)
+        wait_until(lambda: commands(client) > asked, "the late original")
+
+        assert 1 == proxy.hits
+        assert (2, 3, 3) == (repeated.used, last.used, enforcer.usage(ACCOUNT)[limit].used)
+
+
+@pytest.mark.parametrize("limit", ["leads", "seats"])
 @pytest.mark.parametrize("gives_back", [False, True])
 def test_a_charge_that_was_refused_takes_nothing_when_its_original_arrives(valkey, limit, gives_back):
     options = {"accounts": ACCOUNTS, "expected_processes": 1}

@@ -13,7 +13,7 @@ from topologies import wait_until
 
 from entitlements import Enforcer, Policy, StoreError
 from entitlements.model.answers import Line, Status
-from entitlements.model.charge import Charge, Part, Read, Refund
+from entitlements.model.charge import Charge, Part, Read, Refund, SetUsage
 from entitlements.model.instants import MINUTE, SECOND
 from entitlements.model.limits import UNLIMITED, Allocation, Quota, Rate
 from entitlements.model.sequence import sequence_id
@@ -30,6 +30,12 @@ HERE, THERE = "a" * 16, "b" * 16
 LEADS, API, AGENTS = Quota("leads"), Rate("api", MINUTE), Allocation("agents")
 ENDS = month_ends(None, NOW)
 LATE = "late"
+
+
+class HEADED:
+    """A sequence whose header the test sends itself."""
+
+    header = staticmethod(bytes)
 
 
 class Wire:
@@ -119,6 +125,30 @@ def test_a_first_attempt_that_is_refused_writes_nothing_of_its_sequence(wire):
     assert Status.REFUSED is wire.charge(HERE, 1)
     after = wire.client.hgetall(account_key("ent", ACCOUNT))
     assert {b"qleads"} == {field for field in after if after[field] != before.get(field)}
+
+
+@pytest.mark.parametrize("limit", [LEADS, AGENTS], ids=lambda limit: limit.name)
+def test_a_total_that_comes_after_a_later_one_is_not_set(wire, limit):
+    """Whatever was acknowledged last stays, and a repeat of it sets nothing that was charged since."""
+
+    def set_to(total, number, *, floor=None, attempt=1, seen=None):
+        part = Part(limit, 100, total, ENDS)
+        header = _HEADER.pack(bytes.fromhex(HERE), number, floor or number, attempt, seen or wire.clock.now)
+        try:
+            return wire.execute(SetUsage(ACCOUNT, part, HEADED), header).line.used
+        except Late:
+            return LATE
+
+    def used():
+        return wire.execute(Read(ACCOUNT, (Part(limit, 100, 1, ENDS),))).lines[0].used
+
+    assert 7 == set_to(7, 2)
+    assert (LATE, 7) == (set_to(3, 1), used())
+    assert 5 == set_to(5, 3)
+    wire.execute(Charge(ACCOUNT, (Part(limit, 100, 2, ENDS),)))
+    assert (7, 7) == (set_to(5, 3, attempt=2), used())
+    assert (LATE, 7) == (set_to(9, 4, seen=wire.clock.now - 60 * MINUTE), used())
+    assert 4 == wire.execute(SetUsage(ACCOUNT, Part(limit, 100, 4, ENDS))).line.used  # of a store without numbers
 
 
 def test_a_producer_that_comes_back_after_its_field_was_dropped_is_late_with_old_orders_only(wire):

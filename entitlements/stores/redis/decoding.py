@@ -149,8 +149,13 @@ def _settled(_: orders.Settle, reply: bytes) -> Settled | Outdated:
     return Settled(bool(done), excess, bool(stale), now)
 
 
+_LATE_TOTAL = 2
+
+
 def _totalled(_: orders.SetUsage, reply: bytes) -> Totalled:
     has_line, stale, least, now = _TOTALLED.unpack_from(reply)
+    if stale == _LATE_TOTAL:
+        raise Late(now)
     line = _line(_LINE.unpack_from(reply, _TOTALLED.size)) if has_line else None
     return Totalled(line, least, bool(stale), now)
 

@@ -275,6 +275,10 @@ def _encode_amount(name: str, amount: int) -> bytes:
     return _AMOUNT.pack(amount, len(raw)) + raw
 
 
+def _total_header(order: orders.SetUsage) -> tuple[bytes, ...]:
+    return () if order.sequence is None else (order.sequence.header(),)
+
+
 def _refund_args(order: orders.Refund) -> tuple[str | None, tuple[bytes, ...]]:
     rates = [_TAKEN.pack(line.taken, line.mark) + _encode_part(part) for part, line in order.taken]
     charged_at = b"" if order.charged_at is None else _NUMBER.pack(order.charged_at)
@@ -289,7 +293,7 @@ _ARGS: dict[type, Callable[[Any], tuple[str | None, tuple[bytes, ...]]]] = {
     orders.Refund: _refund_args,
     orders.Release: lambda order: (None, (b"release", order.limit.encode(), b"%d" % order.amount)),
     orders.Unassign: lambda order: (None, (b"unassign", order.limit.encode(), order.holder.encode())),
-    orders.SetUsage: lambda order: (None, (b"set_usage", _encode_part(order.part))),
+    orders.SetUsage: lambda order: (None, (b"set_usage", _encode_part(order.part), *_total_header(order))),
     orders.ResetRate: lambda order: (order.scope, (b"reset_rate", _encode_part(order.part))),
     orders.ReadHistory: lambda order: (None, (b"history", _encode_part(order.part))),
     orders.ReadHolders: lambda order: (None, (b"holders", order.limit.encode())),

@@ -18,10 +18,7 @@ function read_charge(at)
   order.fingerprint = sub(ARGV[at], rest, rest + 15)
   order.made_at = #ARGV[at] > rest + 15 and unpack('>i8', ARGV[at], rest + 16) or nil
   if keyed == 2 then
-    local text = ARGV[at + 3 + count]
-    local sequence = { producer = sub(text, 1, 8) }
-    sequence.number, sequence.floor, sequence.attempt, sequence.seen = unpack('>i8i8Bi8', text, 9)
-    order.sequence = sequence
+    order.sequence = read_sequence(ARGV[at + 3 + count])
   elseif ARGV[at + 1] ~= '' then
     order.operation = ARGV[at + 1]
   end

@@ -6,7 +6,7 @@
 -- The field s<producer> holds the times of its birth and of its last order, the floor, and for each number at or
 -- above the floor that was carried out or made void (4 bytes, modulo 2^32) the time, or 0. S lists the producers.
 local KEPT, SWEPT_PRODUCERS, ENTRY = 600000000, 64, 12
-local enter, settle_number
+local read_sequence, enter, settle_number
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
@@ -49,6 +49,12 @@ local function sweep_producers(producer)
     end
   end
   put(account, 'S', sub(ids, SWEPT_PRODUCERS * 8 + 1) .. table.concat(kept) .. producer)
+end
+
+function read_sequence(text)
+  local sequence = { producer = sub(text, 1, 8) }
+  sequence.number, sequence.floor, sequence.attempt, sequence.seen = unpack('>i8i8Bi8', text, 9)
+  return sequence
 end
 
 -- Return false for an order that is new, LATE for one that must not be carried out, or the time at which it was.

@@ -231,41 +231,59 @@ local function unassign()
   return remove_holder(ARGV[2], ARGV[3]) and 1 or 0
 end
 
--- Totalled
+-- Totalled; *stale* is 1 for period ends that are over, 2 for an order that comes late
 local function pack_totalled(line, least, stale)
-  return pack('>BBi8i8', line and 1 or 0, stale and 1 or 0, least, now) .. (line and pack_line(line) or '')
+  return pack('>BBi8i8', line and 1 or 0, stale or 0, least or 0, now) .. (line and pack_line(line) or '')
 end
 
--- set_usage: ARGV[2] the part, whose cost is the total
-local function set_usage()
-  sweep()
-  local part = read_part(ARGV[2])
-  if part.kind == ALLOCATION then
-    local held = read_allocation(part.name) or new_allocation()
-    local bound = held.holders + held.reserved -- AllocationMeter.floor
-    if part.cost < bound then
-      return pack_totalled(nil, bound)
-    end
-    local before = peek_allocation(held, part, nil).used
-    held.anonymous = part.cost - bound
-    write_allocation(part.name, held)
-    local line = peek_allocation(held, part, nil)
-    line.taken = math.max(0, part.cost - before)
-    return pack_totalled(line, 0)
+-- Set the total of an allocation, unless it *is_set* already.
+local function set_allocation(part, is_set)
+  local held = read_allocation(part.name) or new_allocation()
+  local before, bound = peek_allocation(held, part, nil), held.holders + held.reserved -- AllocationMeter.floor
+  if is_set then
+    return before
+  elseif part.cost < bound then
+    return nil, bound
   end
+  held.anonymous = part.cost - bound
+  write_allocation(part.name, held)
+  local line = peek_allocation(held, part, nil)
+  line.taken = math.max(0, part.cost - before.used)
+  return line
+end
+
+-- Set the total of a quota's running period, unless it *is_set* already.
+local function set_quota(part, is_set)
   local period = running_period(part)
   if not period then
-    return pack_totalled(nil, 0, true)
-  end
-  if part.cost < period.reserved then
-    return pack_totalled(nil, period.reserved)
+    return nil, 0, 1
+  elseif is_set then
+    return quota_line(period, part)
+  elseif part.cost < period.reserved then
+    return nil, period.reserved
   end
   local added = math.max(0, part.cost - period.used)
   period.used = part.cost
   write_period(part.name, period)
   local line = quota_line(period, part)
   line.taken = added
-  return pack_totalled(line, 0)
+  return line
+end
+
+-- set_usage: ARGV[2] the part, whose cost is the total; ARGV[3] the sequence of the order, if it has one. An order
+-- that was carried out is not carried out again, and a later one of its producer has settled it.
+local function set_usage()
+  sweep()
+  local part, sequence = read_part(ARGV[2]), ARGV[3] and read_sequence(ARGV[3])
+  local moment = sequence and enter(sequence)
+  if moment == LATE or moment == 0 then
+    return pack_totalled(nil, 0, 2)
+  end
+  local line, least, stale = (part.kind == ALLOCATION and set_allocation or set_quota)(part, moment)
+  if line and sequence and not moment then
+    settle_number(sequence, now)
+  end
+  return pack_totalled(line, least, stale)
 end
 
 -- reset_rate: ARGV[2] the part
