@@ -23,6 +23,7 @@ from entitlements.cli.due import due
 from entitlements.cli.exit_codes import MEANINGS, CommandError, exit_code_of
 from entitlements.cli.explain import explain
 from entitlements.cli.health import health
+from entitlements.cli.init import init
 from entitlements.cli.invalidate import invalidate
 from entitlements.cli.portfolio.command import portfolio
 from entitlements.cli.preview import preview
@@ -41,6 +42,7 @@ from entitlements.cli.value import value
 from entitlements.errors import EntitlementsError
 
 COMMANDS = (
+    init,
     validate,
     tiers,
     can,
@@ -92,7 +94,7 @@ def _app(*, is_styled: bool) -> typer.Typer:
         epilog=epilog,
         rich_markup_mode="rich" if is_styled else None,
         pretty_exceptions_enable=False,
-        add_completion=False,
+        add_completion=True,
         no_args_is_help=True,
         context_settings={"help_option_names": ["--help", "-h"]},
         result_callback=_exit,

@@ -12,8 +12,10 @@ from collections.abc import Awaitable, Callable, Collection, Generator, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
+from entitlements.errors import KeyReused
 from entitlements.http.costs import BadRequest, check_scope_error, costs_of, scope_of
 from entitlements.http.error_refusals import error_headers, error_refusal
+from entitlements.http.idempotency_key import idempotency_key
 from entitlements.http.problems import check_switch
 from entitlements.http.rate_limit_headers import HeaderStyle, RateLimitHeaders
 from entitlements.http.unknown_accounts import inner_refusal, lowest_tier_denial
@@ -48,6 +50,7 @@ class ChargeCall(NamedTuple):
     what: str | Mapping[str, int]
     n: int
     scope: str | None
+    key: str | None = None
 
 
 class RequestVerdict(NamedTuple):
@@ -110,9 +113,10 @@ class Admission:
         refund_rates: Refund units of rates too.
         style: Style of the rate limit headers.
         problems: Renders refusals.
+        reads_keys: Pass the `Idempotency-Key` of a request on as the key of its charge.
 
     Raises:
-        TypeError: If *refund_rates* is not a bool.
+        TypeError: If *refund_rates* or *reads_keys* is not a bool.
         TypeError: If *refund_on* is no collection.
         ValueError: If *refund_on* holds anything but HTTP statuses.
     """
@@ -126,6 +130,7 @@ class Admission:
         refund_rates: bool,
         style: HeaderStyle,
         problems: Problems,
+        reads_keys: bool = False,
     ) -> None:
         if isinstance(refund_on, str) or not isinstance(refund_on, Collection):
             raise TypeError(
@@ -135,6 +140,8 @@ class Admission:
         if wrong:
             raise ValueError(f"refund_on holds {wrong[0]!r}, which is no HTTP status")
         check_switch("refund_rates", refund_rates)
+        check_switch("idempotency_key", reads_keys)
+        self.reads_keys = reads_keys
         self._app = app
         self._enforcer = enforcer
         self._refund_on = frozenset(refund_on)
@@ -181,7 +188,8 @@ class Admission:
         meter_scope = scope_of(route, scope, route)
         what, n = next(iter(costs.items())) if len(costs) == 1 else (costs, 1)  # a charge of one rate has a ready step
         try:
-            return (yield ChargeCall(account.account, what, n, meter_scope))
+            key = idempotency_key(scope) if self.reads_keys else None
+            return (yield ChargeCall(account.account, what, n, meter_scope, key))
         except ValueError as error:
             check_scope_error(error, route, meter_scope)
             raise
@@ -244,6 +252,8 @@ class Admission:
         """Return the answer to *what* could not be decided: 400 for a bad request, else 503, which is logged."""
         if isinstance(error, BadRequest):
             return self.problems.bad_request()
+        if isinstance(error, KeyReused):
+            return self.problems.key_reused()
         _log.error("charge failed for %s; request refused with 503\n%s", what, redacted_traceback(error, account.id))
         return self.problems.unavailable()
 
@@ -257,7 +267,9 @@ class Admission:
         return error_refusal(error, self.problems), error_headers(error, self.style)
 
     def is_refundable(self, receipt: Receipt) -> bool:
-        """Return True if a failed request refunds the charge; one of rates alone stays spent by default."""
+        """Return True if a failed request refunds the charge; one of rates alone, and that of a repeat, stays spent."""
+        if self.reads_keys and receipt.replayed:
+            return False
         return receipt.operation is not None or self.refund_rates
 
     def has_refundable_limit(self, route: Route) -> bool:

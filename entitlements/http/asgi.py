@@ -61,6 +61,8 @@ class EntitlementsMiddleware:
         retry_after_cap: Seconds above which `Retry-After` is left out.
         on_denied: Returns the ASGI app that answers a refusal, or None for the problem document.
         normalise: Refuse a path (400) of which another spelling falls under a different rule.
+        idempotency_key: Charge a `POST` or `PATCH` once for each `Idempotency-Key` header. Only for applications that
+            answer a repeat from what they kept, as it passes for free.
 
     Raises:
         TypeError: If `identify` is not callable, the enforcer would block the loop, or an option has the wrong type.
@@ -85,6 +87,7 @@ class EntitlementsMiddleware:
         retry_after_cap: int = DEFAULT_RETRY_AFTER_CAP,
         on_denied: OnDenied | None = None,
         normalise: bool = True,
+        idempotency_key: bool = False,
     ) -> None:
         check_switch("normalise", normalise)
         problems = Problems(
@@ -107,6 +110,7 @@ class EntitlementsMiddleware:
             headers=headers,
             problems=problems,
             on_denied=on_denied,
+            idempotency_key=idempotency_key,
         )
         self._fast_path = self._routes._charger.fast_path
         self._abandon = self._routes._charger.abandon

@@ -34,14 +34,17 @@ class FastPath:
         enforcer: The enforcer of the middleware.
         headers: Encodes the headers of responses.
         refund_rates: Units of rates can be refunded, which takes a decision.
+        reads_keys: Requests name the keys of their charges, so none is prepared.
     """
 
-    def __init__(self, enforcer: AsyncEnforcer | Enforcer, headers: RateLimitHeaders, *, refund_rates: bool) -> None:
+    def __init__(
+        self, enforcer: AsyncEnforcer | Enforcer, headers: RateLimitHeaders, *, refund_rates: bool, reads_keys: bool
+    ) -> None:
         self._limit_headers = headers.of_limit
         self._needs_decision = refund_rates or not headers.supports_fast_path
         self.enforcer: AsyncEnforcer | None = None
-        """The enforcer to call; None for one that blocks."""
-        if isinstance(enforcer, AsyncEnforcer):
+        """The enforcer to call; None if no charge is prepared."""
+        if isinstance(enforcer, AsyncEnforcer) and not reads_keys:
             self.enforcer = enforcer
             self._needs_decision = self._needs_decision or enforcer._has_hooks
 

@@ -31,6 +31,7 @@ class MiddlewareOptions(TypedDict, total=False):
     retry_after_cap: int
     on_denied: Callable[[Any, Any], Any] | None
     normalise: bool
+    idempotency_key: bool
 
 
 def build_admission(
@@ -74,5 +75,6 @@ def build_admission(
         refund_rates=options.get("refund_rates", False),
         style=HeaderStyle(options.get("headers", HeaderStyle.DRAFT_11)),
         problems=problems,
+        reads_keys=options.get("idempotency_key", False),
     )
     return table, admission

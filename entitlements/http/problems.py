@@ -10,6 +10,7 @@ docs/routes.md lists the types, as section 4 of the RFC demands.
 | not included, level too low, limit 0, unknown account | 403 | `not-included` |
 | allocation full; a cost that can never fit | 403 | `limit-reached` |
 | suspended | 403 | `suspended` |
+| the key of a request that asked for something else | 422 | `key-reused` |
 | rate or quota used up | 429 | `quota-exceeded` |
 | store down, and the limit denies in an outage | 503 | `limits-unavailable` |
 """
@@ -64,6 +65,7 @@ PROBLEMS = {
     "not-included": (403, "Not included in the plan"),
     "limit-reached": (403, "Limit reached"),
     "suspended": (403, "The account is suspended"),
+    "key-reused": (422, "Idempotency key reused"),
     "quota-exceeded": (429, "Quota exceeded"),
     "limits-unavailable": (503, "Limits are unavailable"),
 }
@@ -167,6 +169,10 @@ class Problems:
     def ambiguous_path(self) -> Refusal:
         """Return the 400 for a path that another rule applies to in another spelling."""
         return self._refusal("bad-request", "The path of this request has another spelling; send it in its plain form.")
+
+    def key_reused(self) -> Refusal:
+        """Return the 422 for an `Idempotency-Key` that stands for another charge."""
+        return self._refusal("key-reused", "The Idempotency-Key belongs to another request; send a new one.")
 
     def unavailable(self, retry_after: int = DEFAULT_RETRY) -> Refusal:
         """Return the 503 for a request that could not be decided, with whole seconds until a retry."""

@@ -40,7 +40,9 @@ class RequestCharger:
         self._waits = isinstance(enforcer, AsyncEnforcer) and enforcer._may_wait
         self._admission = admission
         self._refunds: set[asyncio.Future[None]] = set()
-        self.fast_path = FastPath(enforcer, admission.encoder, refund_rates=admission.refund_rates)
+        self.fast_path = FastPath(
+            enforcer, admission.encoder, refund_rates=admission.refund_rates, reads_keys=admission.reads_keys
+        )
         """The fast path of routes that charge the same for every request."""
 
     def decide(self, account: Handle, route: Route, scope: Scope) -> Awaitable[RequestVerdict]:
@@ -52,10 +54,10 @@ class RequestCharger:
 
     async def consume(self, call: ChargeCall) -> Decision:
         """Make a charge."""
-        account, what, n, scope = call
+        account, what, n, scope, key = call
         if isinstance(self._enforcer, AsyncEnforcer):
-            return await self._enforcer.consume(account, what, n, scope=scope)
-        return self._enforcer.consume(account, what, n, scope=scope)
+            return await self._enforcer.consume(account, what, n, key=key, scope=scope)
+        return self._enforcer.consume(account, what, n, key=key, scope=scope)
 
     async def _protected(self, call: ChargeCall) -> Decision:
         charge = asyncio.ensure_future(self.consume(call))

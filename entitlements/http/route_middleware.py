@@ -49,6 +49,8 @@ class RoutesMiddleware:
         problems: Renders refusals.
         on_denied: Returns the ASGI app that answers a refusal, or None for the problem document.
         normalise: Refuse a path (400) of which another spelling falls under a different rule.
+        idempotency_key: Charge a `POST` or `PATCH` once for each `Idempotency-Key` header. Only for applications that
+            answer a repeat from what they kept, as it passes for free.
 
     Raises:
         ValueError: If a rule can never match, or names something that the policy does not define.
@@ -68,6 +70,7 @@ class RoutesMiddleware:
         problems: Problems | None = None,
         on_denied: OnDenied | None = None,
         normalise: bool = True,
+        idempotency_key: bool = False,
     ) -> None:
         check_switch("normalise", normalise)
         self.app = app
@@ -88,6 +91,7 @@ class RoutesMiddleware:
             refund_rates=refund_rates,
             style=HeaderStyle(headers),
             problems=self._problems,
+            reads_keys=idempotency_key,
         )
         self._charger = RequestCharger(enforcer, self._admission)
 

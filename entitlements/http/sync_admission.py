@@ -113,8 +113,8 @@ class SyncAdmission:
             return load_refusal(error, identity, problems)
 
     def _consume(self, call: ChargeCall) -> Decision:
-        account, what, n, scope = call
-        return self._enforcer.consume(account, what, n, scope=scope)
+        account, what, n, scope, key = call
+        return self._enforcer.consume(account, what, n, key=key, scope=scope)
 
 
 def check_sync_enforcer(enforcer: object) -> Enforcer:

@@ -8,7 +8,7 @@ The setting `ENTITLEMENTS`, and the enforcers of the process that it describes.
 | `STORE` | the URL of a store; `memory://` by default |
 | `HOOKS` | callables that take events, or their dotted paths |
 | `IDENTIFY` | returns the account of a scope, or its dotted path; `scope["django.request"]` is the request |
-| `ROUTES`, `DEFAULT`, `REFUND_ON`, `REFUND_RATES`, `HEADERS`, `DOCS_URL`, `UPGRADE_URL`, `PAYMENT_REQUIRED`, `RETRY_AFTER_CAP`, `ON_DENIED`, `NORMALISE` | the options of `EntitlementsMiddleware` of `entitlements.http.asgi` |
+| `ROUTES`, `DEFAULT`, `REFUND_ON`, `REFUND_RATES`, `HEADERS`, `DOCS_URL`, `UPGRADE_URL`, `PAYMENT_REQUIRED`, `RETRY_AFTER_CAP`, `ON_DENIED`, `NORMALISE`, `IDEMPOTENCY_KEY` | the options of `EntitlementsMiddleware` of `entitlements.http.asgi` |
 """
 
 from __future__ import annotations
