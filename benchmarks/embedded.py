@@ -33,7 +33,10 @@ ROWS = [
     Row("deny cache: refused again, whole Decision, no server asked", "denied", "base", "base", 50),
     Row("memory store: consume a sliding rate, whole Decision", "consume", "limits", "limits", 1),
     Row("  limits in memory: sliding counter, hit and stats", "limits", "base", "base"),
-    Row("memory store: consume a quota, with its operation id", "quota", "limits", "limits"),
+    Row("memory store: consume a quota", "quota", "consume", "one rate"),
+    Row("memory store: consume a rate and a quota", "two", "consume", "one rate", 3),
+    Row("memory store: consume a rate, a quota and seats", "three", "consume", "one rate"),
+    Row("memory store: a rate and a quota, refused again", "refused", "two", "an allowed one", 1.5),
     Row("  base: a function that does dict.get and a frozenset test", "base", "base", "base"),
 ]
 
@@ -59,6 +62,9 @@ def cases() -> dict[str, Callable[[int], None]]:
         "denied": _denying(policy),
         "consume": lambda loops: _consume(loops, policy, "api"),
         "quota": lambda loops: _consume(loops, policy, "leads"),
+        "two": lambda loops: _consume(loops, policy, {"api": 1, "leads": 1}),
+        "three": lambda loops: _consume(loops, policy, {"api": 1, "leads": 1, "agents": 1}),
+        "refused": lambda loops: _consume(loops, policy, {"api": 1, "leads": 1}, _NONE_LEFT),
         "limits": _limits,
     }
 
@@ -80,8 +86,8 @@ def _decision(loops, snapshot):
         Decision(True, Reason.WITHIN_LIMIT, known, Receipt("memory", 0, 1), line)
 
 
-def _consume(loops, policy, limit):
-    account = Account(ACCOUNT, "enterprise", overrides=(_MANY,))
+def _consume(loops, policy, limit, *more):
+    account = Account(ACCOUNT, "enterprise", overrides=(_MANY, *(more or _PLENTY)))
     enforcer = Enforcer(policy, accounts={ACCOUNT: account})
     for _ in range(loops):
         enforcer.consume(ACCOUNT, limit)
@@ -100,6 +106,8 @@ def _denying(policy):
 
 
 _ONCE = Override("api", "1 per hour", reason="used up at once", author="benchmark")
+_NONE_LEFT = Override("leads", 1, reason="used up at once", author="benchmark")
+_PLENTY = tuple(Override(each, 10**12, reason="never refused here", author="benchmark") for each in ("leads", "agents"))
 _MANY = Override("api", "4000000000 per hour", reason="never refused here", author="benchmark")
 
 

@@ -20,6 +20,7 @@ import pytest
 from contests import MEASURED, hammered, last_seat, skewed
 from servers import KINDS, Rack
 
+from entitlements import Enforcer, Policy
 from entitlements.model.charge import Charge, Part
 from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Rate
@@ -34,6 +35,14 @@ FULL = 65_000
 """Calls in each bucket of an account that is measured full."""
 MOST = 600
 """Bytes that an account may take by MEMORY USAGE."""
+MOST_OF_BOTH, MOST_OF_PROCESS = 900, 170
+"""Bytes of an account with a quota as well, and for each process that charges it."""
+PROCESSES, CHARGES = (1, 4, 16), (1, 100, 1_000)
+GROWN = Policy.parse({
+    "policy": {"version": "grown"},
+    "limits": {"api": {"kind": "rate", "deadline": "5 seconds"}, "leads": {"kind": "quota", "deadline": "5 seconds"}},
+    "tiers": {"one": {"rank": 1, "limits": {"api": "1000000 per hour", "leads": 1_000_000}}},
+})  # fmt: skip
 
 
 def main() -> int:
@@ -93,7 +102,26 @@ def _room(rack, kind, accounts):
     what = f"{accounts:,} accounts, {used:,} calls in each one's last hour"
     said = f"{min(each)} to {max(each)} B by MEMORY USAGE ({total:.0f} B of used_memory)"
     _line(what, said, max(each) <= MOST)
+    with server.client() as client:
+        for (processes, charges), size in growth(server.url, client).items():
+            what = f"a rate and a quota, {processes} processes, {charges:,} charges of each"
+            _line(what, f"{size:,} B by MEMORY USAGE", size <= MOST_OF_BOTH + MOST_OF_PROCESS * processes)
     rack.remove(server)
+
+
+def growth(url, client):
+    """Return the bytes of an account that is charged a rate and a quota, by processes and by charges of each."""
+    found = {}
+    for processes in PROCESSES:
+        account, before = f"grown-by-{processes}", 0
+        enforcers = [Enforcer(GROWN, accounts={account: "one"}, store=url) for _ in range(processes)]
+        for charges in CHARGES:
+            for enforcer in enforcers * (charges - before):
+                enforcer.consume(account, {"api": 1, "leads": 1})
+            before, found[processes, charges] = charges, client.memory_usage(account_key("ent", account), samples=0)
+        for enforcer in enforcers:
+            enforcer.close()
+    return found
 
 
 def key_of(number):

@@ -37,6 +37,18 @@ return {1, left, 0, after - now}
 """
 """A rate by one instant (GCRA) in as few commands as it takes to say what is left and when; no window is kept."""
 
+TWO = """
+local time = redis.call('TIME')
+local window, month = math.floor(time[1] / 3600), ARGV[3]
+local kept = redis.call('HMGET', KEYS[1], 'window', 'calls', 'month', 'leads')
+local calls = kept[1] == tostring(window) and tonumber(kept[2]) or 0
+local leads = kept[3] == month and tonumber(kept[4]) or 0
+if calls + 1 > tonumber(ARGV[1]) or leads + 1 > tonumber(ARGV[2]) then return {0, calls, leads} end
+redis.call('HSET', KEYS[1], 'window', window, 'calls', calls + 1, 'month', month, 'leads', leads + 1)
+return {1, calls + 1, leads + 1}
+"""
+"""A rate by fixed window and a quota by month, all or nothing, in as few commands; a repeat counts twice."""
+
 
 def words_of(account: str, limit: int, prefix: str = "floor") -> tuple[bytes, list[bytes | str]]:
     """Return our one-rate script, and the words after `EVALSHA` of the call that charges one unit to an account."""
@@ -195,6 +207,18 @@ class AsyncRedisScript(AsyncRedisPing):
         return words
 
 
+class AsyncRedisTwo(AsyncRedisPing):
+    """A script written by hand for a rate and a quota, by redis-py's own call."""
+
+    async def open(self):
+        await super().open()
+        self._sha = await self._client.script_load(TWO)
+
+    async def hit(self, account):
+        async with self._turn:
+            return (await self._client.evalsha(self._sha, 1, account, self.setting.limit, 10**12, "2026-11"))[0] == 1
+
+
 class Replies(asyncio.Protocol):
     """One connection; replies resolve the waiting calls in order."""
 
@@ -283,6 +307,7 @@ CASES = {
     "raw-gcra": RawGcra,
     "redis-ping-async": AsyncRedisPing,
     "redis-noop-async": AsyncRedisNoop,
+    "redis-two-async": AsyncRedisTwo,
     "redis-script-async": AsyncRedisScript,
     "protocol-script": ProtocolScript,
     "coalescing-script": CoalescingScript,

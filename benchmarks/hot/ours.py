@@ -10,15 +10,19 @@ from entitlements.stores.pending import PendingOrder
 
 
 def policy(setting):
-    """Return the policy: one sliding rate, by default 10,000 an hour, and a feature to ask for."""
+    """Return the policy: a sliding rate, by default 10,000 an hour, a quota, seats, and a feature to ask for."""
     per = "hour" if setting.seconds == HOUR else f"{setting.seconds} seconds"
     return Policy.parse({
         "policy": {"version": "hot"},
         "features": {"sso": "Single sign-on"},
-        "limits": {"api": {"kind": "rate", "deadline": "5 seconds"}},
+        "limits": {
+            "api": {"kind": "rate", "deadline": "5 seconds"},
+            "leads": {"kind": "quota", "deadline": "5 seconds"},
+            "seats": {"kind": "allocation", "deadline": "5 seconds"},
+        },
         "tiers": {
-            "small": {"rank": 1, "features": ["sso"], "limits": {"api": f"{SMALL} per {per}"}},
-            "large": {"rank": 2, "features": ["sso"], "limits": {"api": f"{setting.limit} per {per}"}},
+            "small": {"rank": 1, "features": ["sso"], "limits": {"api": f"{SMALL} per {per}", **COUNTED}},
+            "large": {"rank": 2, "features": ["sso"], "limits": {"api": f"{setting.limit} per {per}", **COUNTED}},
         },
     })  # fmt: skip
 
@@ -27,15 +31,19 @@ def _as_is(reply):
     return reply
 
 
+COUNTED = {"leads": 10**12, "seats": 10**12}
+TWO, THREE = {"api": 1, "leads": 1}, {"api": 1, "leads": 1, "seats": 1}
 ACCOUNTS = {f"a{number}": "large" for number in range(10_001)} | {f"s{number}": "small" for number in range(1_000)}
 
 
 class Ours(Case):
+    what = "api"
+
     def open(self):
         self.enforcer = Enforcer(policy(self.setting), accounts=ACCOUNTS, store=self.setting.url, expected_processes=1)
 
     def hit(self, account):
-        decision = self.enforcer.consume(account, "api")
+        decision = self.enforcer.consume(account, self.what)
         self.degraded += decision.degraded
         return decision.allowed
 
@@ -56,6 +64,7 @@ class OursStrict(Ours):
 
 class OursAsync(Case):
     asynchronous = True
+    what = "api"
 
     async def open(self):
         self.enforcer = AsyncEnforcer(
@@ -64,7 +73,7 @@ class OursAsync(Case):
         await self.enforcer.open()
 
     async def hit(self, account):
-        decision = await self.enforcer.consume(account, "api")
+        decision = await self.enforcer.consume(account, self.what)
         self.degraded += decision.degraded
         return decision.allowed
 
@@ -116,6 +125,30 @@ class OursCan(OursMemory):
         return self.enforcer.can(account, "sso")
 
 
+class OursTwo(Ours):
+    what = TWO
+
+
+class OursThree(Ours):
+    what = THREE
+
+
+class OursTwoAsync(OursAsync):
+    what = TWO
+
+
+class OursThreeAsync(OursAsync):
+    what = THREE
+
+
+class OursTwoMemory(OursMemory):
+    what = TWO
+
+
+class OursThreeMemory(OursMemory):
+    what = THREE
+
+
 CASES = {
     "ours": Ours,
     "ours-strict": OursStrict,
@@ -124,4 +157,10 @@ CASES = {
     "ours-ping-async": OursPingAsync,
     "ours-memory": OursMemory,
     "ours-can": OursCan,
+    "ours-two": OursTwo,
+    "ours-three": OursThree,
+    "ours-two-async": OursTwoAsync,
+    "ours-three-async": OursThreeAsync,
+    "ours-two-memory": OursTwoMemory,
+    "ours-three-memory": OursThreeMemory,
 }

@@ -94,6 +94,25 @@ class LimitsSlidingStatsAsync(LimitsFixedStatsAsync):
     strategy = "SlidingWindowCounterRateLimiter"
 
 
+class LimitsTwoAsync(LimitsFixedAsync):
+    """As many hits as our charge has limits: each is a trip of its own, and an earlier one stays if a later one refuses."""
+
+    others = 1
+
+    async def open(self):
+        from limits import RateLimitItemPerMonth
+
+        await super().open()
+        self.more = [RateLimitItemPerMonth(10**12, namespace=f"OTHER{number}") for number in range(self.others)]
+
+    async def hit(self, account):
+        return await super().hit(account) and all([await self.limiter.hit(item, account) for item in self.more])
+
+
+class LimitsThreeAsync(LimitsTwoAsync):
+    others = 2
+
+
 # -- throttled-py --------------------------------------------------------------------------
 
 
@@ -258,6 +277,8 @@ CASES = {
     "limits-fixed-stats": LimitsFixedStats,
     "limits-sliding": LimitsSliding,
     "limits-sliding-stats": LimitsSlidingStats,
+    "limits-two-async": LimitsTwoAsync,
+    "limits-three-async": LimitsThreeAsync,
     "limits-fixed-async": LimitsFixedAsync,
     "limits-fixed-stats-async": LimitsFixedStatsAsync,
     "limits-sliding-async": LimitsSlidingAsync,

@@ -5,7 +5,12 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-LOCAL = ("ours-memory", "ours-can")
+LOCAL = ("ours-memory", "ours-two-memory", "ours-three-memory", "ours-can")
+FLAGSHIP = (
+    "ours-async", "ours-two-async", "ours-three-async", "redis-two-async",
+    "limits-fixed-async", "limits-two-async", "limits-three-async",
+)  # fmt: skip
+"""The charge of a rate and a quota, and of seats too, beside the charge of the rate alone."""
 FLOORS = ("raw-ping", "raw-script", "raw-gcra", "redis-ping", "redis-noop", "redis-script")
 BLOCKING = (
     *FLOORS, "ours", "limits-fixed", "limits-fixed-stats", "limits-sliding-stats", "throttled", "pyrate", "halt",
@@ -50,6 +55,13 @@ WORDS = {
     "ours-strict-async": "**entitlements, asyncio, without the deny cache**",
     "ours-memory": "**entitlements, `consume`, memory store**",
     "ours-can": "**entitlements, `can`**",
+    "ours-two-memory": "**entitlements, a rate and a quota, memory store**",
+    "ours-three-memory": "**entitlements, a rate, a quota and seats, memory store**",
+    "ours-two-async": "**entitlements, a rate and a quota, asyncio**",
+    "ours-three-async": "**entitlements, a rate, a quota and seats, asyncio**",
+    "redis-two-async": "floor: a script for a rate and a quota, redis-py asyncio",
+    "limits-two-async": "limits fixed, two `hit`, asyncio",
+    "limits-three-async": "limits fixed, three `hit`, asyncio",
     "limits-fixed": "limits fixed, `hit`",
     "limits-fixed-stats": "limits fixed, `hit` + stats",
     "limits-sliding": "limits sliding counter, `hit`",
@@ -110,6 +122,10 @@ def quick(scale: float = 1.0) -> list[Section]:
         Section("sequential-async", "One after the other, asyncio", ASYNC, many, "protocol-script"),
         Section("local", "Without a server", LOCAL, ("--load", "local", "--many", str(int(100_000 * scale)))),
     ]
+    words = ("--load", "closed", "--limit", str(PLENTY), "--lasts", str(scale))
+    sections.append(
+        Section("flagship", "64 tasks: several limits in one charge", FLAGSHIP, words, FLAGSHIP[0], "throughput")
+    )
     sections += [_closed(f"closed-{tasks}", f"{tasks} tasks, 1,000 accounts", tasks, scale) for tasks in (64, 512)]
     for traffic, title in (("turns", "all admitted"), ("half", "half refused"), ("none", "all refused")):
         words = (*many, "--traffic", traffic)

@@ -52,7 +52,7 @@ class Decision:
         line: Line | None = None,
         parts: tuple[Decision, ...] | None = None,
     ) -> None:
-        _set_fields(self, (allowed, reason, facts, receipt, line, parts))
+        set_fields(self, (allowed, reason, facts, receipt, line, parts))
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         """Raise `AttributeError`: a decision is immutable."""
@@ -247,12 +247,12 @@ _KEYS = (
     "remaining", "retry_after", "resets_at", "valid_until", "degraded", "replayed",
 )  # fmt: skip
 
-_set_fields = Decision._fields.__set__  # type: ignore[misc, attr-defined]  # the slot descriptor, which bypasses __setattr__
+set_fields = Decision._fields.__set__  # type: ignore[misc, attr-defined]  # the slot descriptor, which bypasses __setattr__
 _new = object.__new__
 
 
 def new_decision(*fields: Any) -> Decision:
     """Return `Decision(*fields)` with all its arguments, in half the time."""
     decision = _new(Decision)
-    _set_fields(decision, fields)
+    set_fields(decision, fields)
     return decision

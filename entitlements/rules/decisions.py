@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from entitlements.errors import KeyReused
 from entitlements.model.answers import Fallback, Line, Outcome, Status, Totalled
 from entitlements.model.charge import Part, Refund
-from entitlements.model.decision import Decision, new_decision
+from entitlements.model.decision import Decision, new_decision, set_fields
 from entitlements.model.decision_fields import facts_of, fields_of, is_enforced, line_of, parts_of, receipt_of
 from entitlements.model.facts import Facts, Receipt
 from entitlements.model.instants import SECOND, to_datetime
@@ -23,6 +23,7 @@ from entitlements.model.reasons import Reason
 from entitlements.model.resolution import resolution_of
 from entitlements.model.sequence import is_sequence
 from entitlements.model.usage import Period, Usage
+from entitlements.rules.shared_values import shared
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,6 +37,7 @@ _REFUSED = {Rate: Reason.RATE_LIMITED, Quota: Reason.QUOTA_EXCEEDED, Allocation:
 _ADMITTED, _NOT_ADMITTED = Status.ADMITTED, Status.REFUSED
 _FIT, _NO_FIT = Line(True, None), Line(False, None)
 _HERE = (Fallback.LOCAL,)
+_new = object.__new__
 _new_tuple = tuple.__new__  # a named tuple's own constructor costs three times as much
 RETRY_UNAVAILABLE = SECOND
 """The `retry_after` of a charge that the store could not count, in microseconds."""
@@ -51,11 +53,10 @@ def without_store(limits: tuple[LimitPlan, ...]) -> Decision:
     return _whole([_static(each) for each in limits])
 
 
-class _PlannedLimit(NamedTuple):
-    """One limit as all decisions about it have it: all but the line and the receipt."""
+class _LimitTerms(NamedTuple):
+    """One limit as the decisions of all accounts have it for which it has the same size."""
 
     at: int
-    facts: Facts
     cost: int
     part: Part
     within: Reason
@@ -76,17 +77,19 @@ class DecisionBuilder:
         parts: The parts of the charge.
     """
 
-    __slots__ = ("_limits", "_only", "_parts", "_states")
+    __slots__ = ("_known", "_limits", "_only", "_terms")
 
     def __init__(self, limits: tuple[LimitPlan, ...], parts: tuple[Part, ...]) -> None:
         places = {part.limit.name: at for at, part in enumerate(parts)}
-        self._limits, self._parts = limits, parts
-        self._states = tuple(
-            _state_of(each, places[each.facts.feature]) if each.facts.feature in places else _static(each)
-            for each in limits
+        self._limits = limits
+        self._terms = shared(tuple(_terms_of(each, places.get(each.facts.feature)) for each in limits))
+        """Of each limit; None for one that is not part of the charge."""
+        self._known: tuple[Any, ...] = tuple(
+            each.facts if terms else _static(each) for each, terms in zip(limits, self._terms, strict=True)
         )  # fmt: skip
-        first = self._states[0]
-        self._only = first if len(limits) == 1 and isinstance(first, _PlannedLimit) and first.is_enforced else None
+        """Of each limit its facts, or the decision that the entitlements alone make."""
+        first = self._terms[0]
+        self._only = first if len(limits) == 1 and first and first.is_enforced else None
 
     def __call__(self, outcome: Outcome, via: str, operation: str | None = None, scope: str | None = None) -> Decision:
         """
@@ -105,7 +108,8 @@ class DecisionBuilder:
         if (status is not _ADMITTED and status is not _NOT_ADMITTED) or not lines:
             return self._rare(outcome, via, operation, scope)
         if self._only is not None and (not fallbacks or fallbacks == _HERE):
-            _, facts, cost, part, within, refused, _, _ = self._only
+            _, cost, part, within, refused, _, _ = self._only
+            facts = self._known[0]
             (line,) = lines
             receipt: tuple[Any, ...] = (own or via, now, cost, operation, part, scope, False, False)
             if fallbacks:
@@ -115,16 +119,18 @@ class DecisionBuilder:
         if fallbacks:
             return self._degraded(outcome, operation, scope)
         via = own or via
-        parts, least, share_of, found, refusing = [], 1, 1, None, []
-        for state in self._states:
-            if type(state) is Decision:  # known without the store
-                parts.append(state)
+        parts: list[Decision] = []
+        least, share_of, found, refusing = 1, 1, None, []
+        for terms, facts in zip(self._terms, self._known):  # noqa: B905 - as long, and a keyword takes longer
+            if terms is None:
+                parts.append(facts)
                 continue
-            at, facts, cost, part, within, refused, capacity, is_enforced = state  # type: ignore[misc]
+            at, cost, part, within, refused, capacity, is_enforced = terms
             line = lines[at]
             fits = line[0]
             receipt = _new_tuple(Receipt, (via, now, cost, operation, part, scope, False, False))
-            decision = new_decision(fits, within if fits else refused, facts, receipt, line, None)
+            decision = _new(Decision)
+            set_fields(decision, (fits, within if fits else refused, facts, receipt, line, None))
             parts.append(decision)
             if fits:
                 used = line[1]
@@ -157,16 +163,16 @@ class DecisionBuilder:
         if not outcome.lines:
             return _uncounted(self._limits, outcome, via)
         return _whole([
-            state if isinstance(state, Decision) else _replayed(state, outcome, via, operation, scope)
-            for state in self._states
+            _replayed(terms, facts, outcome, via, operation, scope) if terms else facts
+            for terms, facts in zip(self._terms, self._known, strict=True)
         ])  # fmt: skip
 
     def _degraded(self, outcome: Outcome, operation: str | None, scope: str | None) -> Decision:
         """Return the decision about a charge that was decided without the store."""
         operation = operation if Fallback.JOURNAL in outcome.fallbacks else None
         parts = [
-            state if isinstance(state, Decision) else _degraded_part(state, outcome, operation, scope)
-            for state in self._states
+            _degraded_part(terms, facts, outcome, operation, scope) if terms else facts
+            for terms, facts in zip(self._terms, self._known, strict=True)
         ]
         whole = _whole(parts)
         if whole.degraded or not whole.allowed:
@@ -229,25 +235,29 @@ def _static(limit_plan: LimitPlan) -> Decision:
     return Decision(reason in _ALLOWING, reason, limit_plan.facts, Receipt("static", 0, limit_plan.cost))
 
 
-def _state_of(limit_plan: LimitPlan, at: int) -> _PlannedLimit:
-    """Return what the decisions about the limit share whose part is at position *at*."""
+def _terms_of(limit_plan: LimitPlan, at: int | None) -> _LimitTerms | None:
+    """Return the terms of the limit whose part is at position *at*; None without a part."""
+    if at is None:
+        return None
     facts, cost = limit_plan.facts, limit_plan.cost
     size, limit = facts.size, facts.limit
     assert limit is not None
     capacity = 0 if size in (None, NOT_INCLUDED) else limit.capacity(size)
-    return _PlannedLimit(
-        at, facts, cost, limit_plan.part, _reason(facts, _FIT, cost), _reason(facts, _NO_FIT, cost),
+    return _LimitTerms(
+        at, cost, limit_plan.part, _reason(facts, _FIT, cost), _reason(facts, _NO_FIT, cost),
         capacity if isinstance(capacity, int) else 0, limit.mode is not Mode.SHADOW,
     )  # fmt: skip
 
 
-def _replayed(state: _PlannedLimit, outcome: Outcome, via: str, operation: str | None, scope: str | None) -> Decision:
+def _replayed(
+    terms: _LimitTerms, facts: Facts, outcome: Outcome, via: str, operation: str | None, scope: str | None
+) -> Decision:
     """Return the decision about a part of a charge that was made before."""
-    facts, line, size = state.facts, outcome.lines[state.at], outcome.sizes[state.at]
+    line, size = outcome.lines[terms.at], outcome.sizes[terms.at]
     if size is not UNLIMITED:  # a charge from the journal has that size, and says nothing of the limit
         facts = replace(facts, size=size)
-    receipt = Receipt(via, outcome.now, state.cost, operation, state.part, scope, replayed=True)
-    return Decision(line.fits, _reason(facts, line, state.cost), facts, receipt, line)
+    receipt = Receipt(via, outcome.now, terms.cost, operation, terms.part, scope, replayed=True)
+    return Decision(line.fits, _reason(facts, line, terms.cost), facts, receipt, line)
 
 
 def _reason(facts: Facts, line: Line, cost: int) -> Reason:
@@ -260,18 +270,20 @@ def _reason(facts: Facts, line: Line, cost: int) -> Reason:
     return Reason.NEVER_FITS if cost > limit.capacity(size) else _REFUSED[type(limit)]
 
 
-def _degraded_part(state: _PlannedLimit, outcome: Outcome, operation: str | None, scope: str | None) -> Decision:
-    facts, line, fallback = state.facts, outcome.lines[state.at], outcome.fallbacks[state.at]
+def _degraded_part(
+    terms: _LimitTerms, facts: Facts, outcome: Outcome, operation: str | None, scope: str | None
+) -> Decision:
+    line, fallback = outcome.lines[terms.at], outcome.fallbacks[terms.at]
     if fallback is Fallback.LOCAL:
-        reason = state.within if line.fits else state.refused
+        reason = terms.within if line.fits else terms.refused
     elif fallback is Fallback.DENY:
         reason = Reason.STORE_UNAVAILABLE
     else:
         reason = Reason.UNLIMITED if facts.size is UNLIMITED else Reason.OUTAGE_ALLOWED
     in_journal = fallback is Fallback.JOURNAL
     receipt = Receipt(
-        "journal" if in_journal else "local", outcome.now, state.cost, operation,
-        state.part if in_journal else None, scope,
+        "journal" if in_journal else "local", outcome.now, terms.cost, operation,
+        terms.part if in_journal else None, scope,
         degraded=True, replayed=outcome.status is Status.REPLAYED,
     )  # fmt: skip
     return Decision(line.fits, reason, facts, receipt, line)
@@ -317,7 +329,7 @@ def _with_parts(decision: Decision, parts: tuple[Decision, ...], *, allowed: boo
 
 def _wait(part: Decision) -> tuple[bool, int]:
     """Sort key of refusals: one that never fits comes above any wait, then the longer wait."""
-    line = line_of(part)
+    line = fields_of(part)[4]
     retry_at = line.retry_at if line else None
     return retry_at is None, retry_at or 0
 

@@ -22,6 +22,7 @@ from entitlements.model.resolution import prepared_of, resolution_of
 from entitlements.rules.decisions import DecisionBuilder
 from entitlements.rules.explain import facts
 from entitlements.rules.periods import month_ends
+from entitlements.rules.shared_values import shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -176,9 +177,8 @@ def keep(kept: dict[Any, PreparedCharge], which: object, prepared: PreparedCharg
 
 def _prepare(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *, keyed: bool) -> PreparedCharge:
     limits = tuple(_limit_plan(entitlements, name, cost, now) for name, cost in wanted.items())
-    parts = tuple(
-        sorted((each.part for each in limits if keyed or each.is_counted), key=lambda part: part.limit.name)
-    )  # fmt: skip
+    counted = [each.part for each in limits if keyed or each.is_counted]
+    parts = shared(tuple(sorted(counted, key=lambda part: part.limit.name)))
     ends = next((each.part.ends for each in limits if each.part.ends is not None), None)
     refused, version = any(each.refuses for each in limits), prepared_of(entitlements).version
     return PreparedCharge(
@@ -284,7 +284,8 @@ def _limit_plan(entitlements: Entitlements, name: str, cost: int, now: int) -> L
     if limit is None:
         raise entitlements.policy.unknown(name, asked="limit", account=entitlements.account)
     known = facts(entitlements, name)
-    return LimitPlan(known, cost, _known(known, limit, cost), part_of(entitlements, limit, cost, now))
+    part = shared(part_of(entitlements, limit, cost, now))
+    return LimitPlan(known, cost, _known(known, limit, cost), part)
 
 
 def _known(known: Facts, limit: Limit, cost: int) -> Reason | None:

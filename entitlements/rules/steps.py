@@ -57,6 +57,7 @@ from entitlements.rules.planning import (
     wanted_units,
     with_period_ends,
 )
+from entitlements.rules.shared_values import shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -122,7 +123,7 @@ def charge(
 def prepare_charge(entitlements: Entitlements, now: int, what: Wanted, n: int) -> PreparedCharge:
     """Prepare the charge that consumes these units, and keep it for `prepared_charge`."""
     prepared = prepare(entitlements, wanted_units(what, n), now)
-    which = _which(what, n)
+    which = shared(_which(what, n))
     if which is not None:
         keep(prepared_of(entitlements).charges, which, prepared)
     return prepared

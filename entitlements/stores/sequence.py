@@ -113,7 +113,8 @@ class OpenNumber:
         with producer.lock:
             if not self.holders:
                 return _HEADER.pack(self._id, number, number, _MOST_ATTEMPTS, producer.seen)
-            self.attempts = attempts = min(self.attempts + 1, _MOST_ATTEMPTS)
+            attempts = self.attempts + 1 if self.attempts < _MOST_ATTEMPTS else _MOST_ATTEMPTS
+            self.attempts = attempts
             floor = next(iter(self._numbers))
         return _HEADER.pack(self._id, number, floor, attempts, self.seen)
 

@@ -64,7 +64,7 @@ class LocalLimits:
         derived = order.derived
         if derived.meters is None:
             meters = [(place, order.meter_of(part)) for place, part in enumerate(order.parts)]
-            derived.meters = [(place, meter) for place, meter in meters if meter is not None]
+            derived.meters = tuple([(place, meter) for place, meter in meters if meter is not None])
         if lines:
             for place, meter in derived.meters:
                 if used := lines[place][1]:
