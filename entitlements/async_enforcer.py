@@ -22,7 +22,9 @@ from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.errors import EntitlementsError
 from entitlements.handles import AsyncBoundAccount
 from entitlements.hooks import PERCENTS, Hooks
-from entitlements.invalidations import AccountCopies, AsyncInvalidationListener, log_unsent
+from entitlements.invalidations.async_listener import AsyncInvalidationListener
+from entitlements.invalidations.copies import AccountCopies
+from entitlements.invalidations.subscription import log_unsent
 from entitlements.model.answers import Outcome, Outdated, Status
 from entitlements.model.charge import Charge, Verb
 from entitlements.model.decision_fields import receipt_of

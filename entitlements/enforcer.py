@@ -18,7 +18,9 @@ from entitlements.accounts import CachedAccounts, open_accounts
 from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.handles import BoundAccount
 from entitlements.hooks import PERCENTS, Hooks
-from entitlements.invalidations import INTERVAL, AccountCopies, InvalidationListener, log_unsent
+from entitlements.invalidations.copies import AccountCopies
+from entitlements.invalidations.listener import INTERVAL, InvalidationListener
+from entitlements.invalidations.subscription import log_unsent
 from entitlements.model.account import Account
 from entitlements.model.answers import Outcome, Outdated, Status
 from entitlements.model.charge import Verb

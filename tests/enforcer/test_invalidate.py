@@ -13,6 +13,8 @@ from topologies import wait_until
 
 from entitlements import Account, AsyncEnforcer, Enforcer, Policy, StoreError, can, use
 from entitlements.accounts import CachedAccounts
+from entitlements.cli import main
+from entitlements.errors import AccountsUnavailable
 from entitlements.http.asgi import EntitlementsMiddleware
 from entitlements.http.routes import Route
 from entitlements.model.charge import Invalidate
@@ -496,6 +498,40 @@ async def test_a_closed_loop_leaves_no_connection_and_no_task(valkey, source):
     assert before == len(asyncio.all_tasks())
     with valkey.client() as admin:
         await asyncio.to_thread(until, lambda: not admin.client_list(_type="pubsub"))
+
+
+def test_the_command_line_invalidates_an_account(valkey, source, tmp_path, capsys):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "policy: {version: '1'}\nlimits: {api: {kind: rate}}\ntiers: {one: {rank: 1, limits: {api: 1 per hour}}}\n"
+    )
+    with Enforcer(PLANS, accounts=source, store=valkey.url, expected_processes=1) as there:
+        assert 1 == plan_of(there.consume("acme", "leads"))
+        source.change(2)
+        assert 0 == main(["invalidate", "acme", "--policy", str(policy), "--store", valkey.url])
+        assert 2 == plan_of(there.consume("acme", "leads"))
+    assert "acme: invalidated" in capsys.readouterr().out
+
+
+def test_an_account_that_was_invalidated_is_not_served_from_before_while_its_source_fails(valkey, tmp_path):
+    class Failing(PlanFile):
+        fails = False
+
+        def find(self, id):
+            if self.fails:
+                raise ConnectionError("the database is away")
+            return super().find(id)
+
+    source = Failing(tmp_path)
+    source.change(1)
+    with pair(source, valkey.url, deaf(valkey)) as (here, there):
+        source.fails = True
+        here.invalidate("acme")
+        with pytest.raises(AccountsUnavailable):
+            there.consume("acme", "leads")
+        source.fails = False
+        source.change(2)
+        assert 2 == plan_of(there.consume("acme", "leads"))
 
 
 def test_the_documented_rights_let_messages_through(acl_server, source):

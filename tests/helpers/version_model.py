@@ -21,7 +21,7 @@ from random import Random
 from entitlements import Account, Policy
 from entitlements.accounts.cache_entries import CacheEntries
 from entitlements.accounts.loads import Loaded
-from entitlements.invalidations import AccountCopies
+from entitlements.invalidations.copies import AccountCopies
 from entitlements.model.answers import Outdated
 from entitlements.model.charge import Charge, Forget, Invalidate
 from entitlements.model.instants import HOUR, MINUTE, SECOND

@@ -100,6 +100,18 @@ def test_any_server_of_a_cluster_passes_invalidations_on(cluster):
         feed.close()
 
 
+def test_a_cluster_is_reached_by_any_node_once_the_one_of_the_url_is_gone(cluster):
+    with proxied(cluster.nodes[0].port, scheme="redis+cluster") as proxy:
+        feed = RedisStore(proxy.url).invalidations()
+        feed.connect(WAIT)
+        feed.close()
+        proxy.refuse()
+        feed.connect(WAIT)
+    with closing(RedisStore(cluster.url)) as store:
+        assert invalidated(store, "acme") == heard(feed)
+    feed.close()
+
+
 def test_the_documented_rights_are_enough(acl_server):
     family = tuple(int(each) for each in acl_server.version.split(".")[:2])
     check(acl_server.user(*acl_rules("ent", family)))

@@ -7,6 +7,7 @@ serves, and no slot that moves matters. A message is the account's version (8 by
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import sample
 from ssl import SSLWantReadError
 from struct import Struct
@@ -43,6 +44,8 @@ class RedisInvalidations:
 
     def __init__(self, target: Target, addresses: tuple[str, ...] = ()) -> None:
         self._target, self._addresses = target, addresses
+        self._hosts = target.hosts
+        """Sentinels, or the nodes of a cluster as they are known."""
         self._channel = channel_name(target.namespace)
         self._connection: Any = None
         self._replies: hiredis.Reader | None = None
@@ -62,7 +65,7 @@ class RedisInvalidations:
             StoreError: If that fails.
         """
         until, error = monotonic() + timeout, None
-        targets = single_targets(self._target)
+        targets = single_targets(replace(self._target, hosts=self._hosts))
         for target in sample(targets, len(targets)):
             try:
                 return self._subscribe(target, until)
@@ -77,6 +80,8 @@ class RedisInvalidations:
         try:
             with call_deadline(until, 1 + len(target.hosts)):
                 connection.connect()
+                if self._target.is_cluster:
+                    self._learn_nodes(connection)
                 connection.send_command("SUBSCRIBE", self._channel, check_health=False)
                 reply = connection.read_response(disable_decoding=True, push_request=True)
             if not isinstance(reply, list) or reply[0] != b"subscribe":
@@ -90,6 +95,13 @@ class RedisInvalidations:
             for sentinel in sentinel_clients(pool):
                 sentinel.close()
         self._connection, self._replies = connection, reader_of(connection)
+
+    def _learn_nodes(self, connection: Any) -> None:
+        """Note the nodes of a cluster: those of the URL may be gone at the next connection."""
+        connection.send_command("CLUSTER SLOTS", check_health=False)
+        slots = connection.read_response(disable_decoding=True)
+        found = {(node[0].decode(), node[1]) for slot in slots for node in slot[2:] if node[0]}
+        self._hosts = tuple(dict.fromkeys((*self._target.hosts, *sorted(found))))
 
     def fileno(self) -> int:
         """Return the descriptor of the connection."""
