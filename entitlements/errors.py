@@ -8,7 +8,7 @@ network. A denial is a value (`Decision`); `Denied` exists for callers who prefe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Denied(EntitlementsError):
         super().__init__(decision.explanation)
         self.decision = decision
 
-    def __reduce__(self) -> tuple[type[Denied], tuple[Decision]]:
+    def __reduce__(self) -> tuple[type[Denied], tuple[Any, ...]]:
         """Pickle the constructor's argument; the default would pickle the message."""
         return (Denied, (self.decision,))
 

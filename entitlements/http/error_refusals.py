@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from entitlements.errors import AccountError, AccountsUnavailable, Denied, StoreError
 from entitlements.http.costs import BadRequest
@@ -30,6 +30,10 @@ class UnknownAccountDenied(Denied):
     def __init__(self, decision: Decision, rendered: Decision | None) -> None:
         super().__init__(decision)
         self.rendered = rendered
+
+    def __reduce__(self) -> tuple[type[Denied], tuple[Any, ...]]:
+        """Pickle the constructor's arguments."""
+        return (UnknownAccountDenied, (self.decision, self.rendered))
 
 
 REFUSED_ERRORS: tuple[type[Exception], ...] = (

@@ -26,7 +26,9 @@ from entitlements import (
     PolicyError,
     Trial,
 )
+from entitlements.accounts.sql.rows import RowError
 from entitlements.errors import EntitlementsError
+from entitlements.http.error_refusals import UnknownAccountDenied
 from entitlements.http.routes import Route
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.stores import MemoryStore
@@ -130,6 +132,10 @@ def test_an_exception_crosses_processes(kind):
     made = {
         Denied: lambda: Denied(Enforcer(POLICY).decide(Account("a", "freemium"), "sso")),
         PolicyError: lambda: PolicyError(POLICY.warnings),
+        RowError: lambda: RowError("acme", "accounts", "acme", "tier", "there is no such tier; write another"),
+        UnknownAccountDenied: lambda: UnknownAccountDenied(
+            Enforcer(POLICY, accounts={}).decide("a", "sso"), Enforcer(POLICY).decide(Account("a", "freemium"), "sso")
+        ),
     }.get(kind, lambda: kind("what happened; the cure"))()
 
     for other in travelled(made):

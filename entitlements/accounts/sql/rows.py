@@ -61,6 +61,10 @@ class RowError(AccountError):
         super().__init__(f"account {id!r}: {where}: {problem}")
         self.id, self.table, self.key, self.column, self.problem = id, table, key, column, problem
 
+    def __reduce__(self) -> tuple[type[RowError], tuple[str, ...]]:
+        """Pickle the constructor's arguments; the default would pickle the message."""
+        return (RowError, (self.id, self.table, self.key, self.column, self.problem))
+
 
 def read_account(id: str, rows: Rows) -> StoredAccount:
     """

@@ -59,12 +59,13 @@ def test_a_miss_on_postgresql_is_one_statement_for_the_server_too(postgres):
 
 def test_a_thousand_misses_at_once_are_few_statements_on_a_loop(async_database):
     async def run():
-        accounts = AsyncSqlAccounts(async_database)
+        accounts = AsyncSqlAccounts(async_database, timeout=60)
         await accounts.create_tables()
         for number in range(3):
             await accounts.create(f"a{number}", "pro", **SIGNED)
         seen = statements_of(accounts._engine().sync_engine)
-        async with AsyncEnforcer(policy(), accounts=accounts) as enforcer:
+        cached = AsyncCachedAccounts(accounts, load_within=timedelta(minutes=1))
+        async with AsyncEnforcer(policy(), accounts=cached) as enforcer:
             handles = await asyncio.gather(*(enforcer.entitlements(f"a{number}") for number in range(1000)))
         await accounts.close_engine()
         return [each.tier for each in handles], len(seen)

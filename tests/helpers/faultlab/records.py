@@ -24,18 +24,18 @@ def counted(client, account, limit, namespace="ent"):
     """Return what the server counts of a limit; rates are sliding, and nothing of them has left the window."""
     fields = client.hgetall(key_of(account, namespace))
     name = limit.encode()
+    if content := fields.get(b"a" + name):  # an allocation has a `q` too, of its refusals by month
+        anonymous, reserved, holders = struct.unpack(">3q", content)
+        prefix = b"u" + name + b":"
+        named = frozenset(each[len(prefix) :].decode() for each in fields if each.startswith(prefix))
+        assert holders == len(named), f"{limit} counts {holders} holders and lists {sorted(named)}"
+        return Counted(anonymous + reserved + holders, reserved, named)
+    if content := fields.get(b"q" + name):
+        _, _, _, used, reserved, _ = struct.unpack(">6q", content)
+        return Counted(used, reserved)
     for field, content in fields.items():
         if field.startswith(b"r1:") and field.split(b":", 2)[2] == name:
             return Counted(struct.unpack_from(">qqI", content)[2])
-        if field == b"q" + name:
-            _, _, _, used, reserved, _ = struct.unpack(">6q", content)
-            return Counted(used, reserved)
-        if field == b"a" + name:
-            anonymous, reserved, holders = struct.unpack(">3q", content)
-            prefix = b"u" + name + b":"
-            named = frozenset(each[len(prefix) :].decode() for each in fields if each.startswith(prefix))
-            assert holders == len(named), f"{limit} counts {holders} holders and lists {sorted(named)}"
-            return Counted(anonymous + reserved + holders, reserved, named)
     return Counted()
 
 
