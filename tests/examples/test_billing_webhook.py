@@ -275,7 +275,7 @@ def workers(tmp_path, postgres, valkey):
         )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
     try:
-        until = time.monotonic() + 120
+        until = time.monotonic() + 300
         while True:
             with contextlib.suppress(httpx.TransportError):
                 if httpx.get(f"{url}/healthz").status_code == 200:
@@ -306,7 +306,7 @@ def test_once_the_webhook_is_answered_no_worker_decides_by_the_old_plan(tmp_path
         for each in threads:
             each.start()
         try:
-            for number in range(1, 13):
+            for number in range(1, 7):
                 price, tier = (("price_mid_monthly", "mid-market"), ("price_small_monthly", "small-business"))[
                     number % 2 == 0
                 ]
@@ -315,7 +315,7 @@ def test_once_the_webhook_is_answered_no_worker_decides_by_the_old_plan(tmp_path
                 plans.append((sent, time.monotonic(), tier))
                 seen = len(charges)
                 until = time.monotonic() + 60
-                while len(charges) < seen + 60 and time.monotonic() < until:
+                while len(charges) < seen + 40 and time.monotonic() < until:
                     time.sleep(0.01)
         finally:
             over.set()
@@ -323,7 +323,7 @@ def test_once_the_webhook_is_answered_no_worker_decides_by_the_old_plan(tmp_path
                 each.join(60)
     assert 2 == len({worker for _, _, _, worker in charges})
     wrong = [(began, tier) for began, ended, tier, _ in charges if tier not in possible(plans, began, ended)]
-    assert ([], True) == (wrong, len(charges) > 12 * 60)
+    assert ([], True) == (wrong, len(charges) > 6 * 40)
 
 
 def possible(plans, began, ended):
