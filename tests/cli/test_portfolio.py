@@ -2,7 +2,7 @@
 
 import base64
 import re
-import shutil
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -16,15 +16,9 @@ AT = "2026-11-02T09:00Z"
 
 
 @pytest.fixture(scope="module")
-def policy(tmp_path_factory):
+def policy():
     """Return the policy of the example base."""
-    folder = tmp_path_factory.mktemp("policy")
-    for part in (ROOT / "policies" / "customer-tiers").glob("*.yaml"):
-        shutil.copy(part, folder)
-    if not any("catalogue:" in part.read_text(encoding="utf-8") for part in folder.glob("*.yaml")):
-        shutil.copy(ROOT / "policies" / "second-funnel" / "catalogue.yaml", folder)
-    shutil.copy(EXAMPLE / "policy.yaml", folder / "portfolio.yaml")
-    return str(folder)
+    return str(ROOT / "policies" / "customer-tiers")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +48,13 @@ def test_the_figures_at_the_top_are_those_of_the_base(page):
 def test_every_section_is_there(page):
     ids = re.findall(r'<section id="([\w-]+)">', page[0].read_text(encoding="ascii"))
 
-    assert {"due", "moves", "money", "risks", "unknown"} <= set(ids)
+    assert {"due", "moves", "capacity", "money", "risks", "unknown"} <= set(ids)
+
+
+def test_capacity_is_by_the_ratios_of_the_tiers_now_and_after_the_moves(page):
+    """14 enterprise accounts at 1:1, 52 at 1:5 and 122 at 1:20 need 14 + 11 + 7 = 32."""
+    assert "32 customer success managers by the ratios of the tiers" in text_of(page)
+    assert "Tier 2 \N{EN DASH} Mid-Market 52 10\N{EN DASH}20 1:5 11" in unescape(text_of(page))
 
 
 def test_moves_have_their_reasons_and_times(page):
@@ -86,16 +86,21 @@ def test_text_of_files_is_escaped(policy, tmp_path):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in path.read_text(encoding="ascii")
 
 
-def test_a_base_without_services_usage_and_dates_is_shown_without_them(tmp_path, capsys):
-    (tmp_path / "accounts.csv").write_text("id,tier\nx,pro\n", encoding="utf-8")
+SMALL = """
+policy: {version: 1}
+assignment:
+  binding: annual-value
+  criteria: {annual-value: {kind: amount, least: 0}}
+  rules: [{tier: pro, when: {annual-value: {from: 1000}}}, {tier: free}]
+tiers: {pro: {rank: 2}, free: {rank: 1}}
+"""
+
+
+def test_a_base_without_services_usage_and_dates_is_shown_without_them(tmp_path):
+    (tmp_path / "policy.yaml").write_text(SMALL, encoding="utf-8")
+    (tmp_path / "accounts.csv").write_text("id,tier,annual-value\nx,pro,2000\n", encoding="utf-8")
     path = tmp_path / "page.html"
-    argv = [
-        "portfolio",
-        "--policy",
-        str(ROOT / "policies" / "minimal.yaml"),
-        "--accounts",
-        str(tmp_path / "accounts.csv"),
-    ]
+    argv = ["portfolio", "--policy", str(tmp_path / "policy.yaml"), "--accounts", str(tmp_path / "accounts.csv")]
     main([*argv, "--at", AT, "-o", str(path)])
     source = path.read_text(encoding="ascii")
 

@@ -15,6 +15,7 @@ from entitlements.policy.sections.readable_values import time_zone
 from entitlements.tiering.base.abandonment import Abandonment, abandonment
 from entitlements.tiering.base.profit import BaseProfit, profit
 from entitlements.tiering.base.renewals import Renewals, renewals
+from entitlements.tiering.capacity import Capacity, capacity
 from entitlements.tiering.due_lists import DueList, due_list
 from entitlements.tiering.reviews import BaseReview, combine_reviews
 from entitlements.tiering.service_costs import AccountServices, ServiceFit, serve_base
@@ -55,6 +56,8 @@ class PortfolioFindings:
         renewals: The renewals of the next 90 days.
         quiet: The accounts that have gone quiet.
         due: What is due this week.
+        people: The people that the base needs.
+        planned: The people that it needs after the recommended moves.
         problems: What cannot be read, and what is not known.
     """
 
@@ -71,6 +74,8 @@ class PortfolioFindings:
     renewals: Renewals
     quiet: Abandonment
     due: DueList
+    people: Capacity
+    planned: Capacity
     problems: tuple[str, ...]
 
     @property
@@ -119,6 +124,9 @@ def find(loaded: LoadedBase, source: UsageSource | None, *, id: str = "id") -> P
     loaded.remarks += missing
     told = "\n".join(loaded.problems)
     loaded.problems += [str(fault) for fault in faults if f"{fault.file}:{fault.line}: " not in told]
+    closing = {each.account for each in moves if each.action is Action.CLOSE}
+    staying = [account for account in loaded.accounts if account.id not in closing]
+    targets = {each.account: each.to for each in moves if each.to is not None}
     active = last_active(policy, loaded.usage, loaded.today) if loaded.usage is not None else {}
     seen = len(loaded.problems)
     health = tuple(healths(loaded))
@@ -137,5 +145,7 @@ def find(loaded: LoadedBase, source: UsageSource | None, *, id: str = "id") -> P
         renewals(base, today=loaded.today, within=RENEWAL_DAYS),
         abandonment(policy, base, today=loaded.today, active=active),
         week,
+        capacity(policy, loaded.accounts, now=loaded.now, engagements=engagements),
+        capacity(policy, staying, now=loaded.now, engagements=engagements, moves=targets),
         (*loaded.problems, *loaded.remarks),
     )

@@ -9,9 +9,10 @@ from decimal import Decimal
 from html import escape
 from typing import TYPE_CHECKING
 
-from entitlements.cli.portfolio.svg import BarPart, ChartColumn, columns, stacked_bars
+from entitlements.cli.portfolio.svg import BarPair, BarPart, ChartColumn, columns, paired_bars, stacked_bars
 from entitlements.model.display import in_words
 from entitlements.tiering.base.health import Risk
+from entitlements.tiering.capacity import PlanFit
 from entitlements.tiering.recurrences import AUTOMATION, DueKind
 from entitlements.tiering.triggers import Action
 
@@ -69,6 +70,10 @@ def lead(text: str) -> str:
 def chip(word: str) -> str:
     """Return a word on a coloured ground."""
     return f'<span class="chip {escape(word)}">{escape(word)}</span>'
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
 
 
 def _keep(text: str) -> str:
@@ -196,6 +201,47 @@ def _move(found: PortfolioFindings, review: Review) -> list[str]:
     reasons = "<br>".join(escape(reason.text) for reason in review.reasons)
     pays = amount(found.rows[review.account].pays)
     return [account_cell(found, review.account), move, pays, _keep("<br>".join(times)), reasons]
+
+
+def people(found: PortfolioFindings) -> Parts:
+    """Return the people that each tier needs, now and after the recommended moves, against its plan."""
+    later = {each.tier: each for each in found.planned.tiers}
+    rows, pairs = [], []
+    for each in found.people.tiers:
+        least, most = each.planned
+        plan = "" if most is None and least is None else f"{_count(least)}\N{EN DASH}{_count(most)}"
+        above = each.fit is PlanFit.ABOVE
+        count = f'<span class="chip late">{each.customers:,}</span>' if above else f"{each.customers:,}"
+        after = later.get(each.tier)
+        per = "" if each.per_csm is None else f"1:{each.per_csm}"
+        figures = [f"{each.csms:,}", "" if after is None else f"{after.csms:,}"]
+        onboarding = "?" if each.onboarding is None else f"{each.onboarding:,}"
+        rows.append(
+            [
+                tier_cell(found, each.tier),
+                count,
+                plan,
+                per,
+                *figures,
+                f"{each.technical_account_managers:,}",
+                onboarding,
+            ]
+        )
+        name = found.policy.tiers[each.tier].name
+        text = f"{each.csms:,} now" if after is None else f"{each.csms:,} now, {after.csms:,} after the moves"
+        pairs.append(BarPair(name, each.csms, None if after is None else after.csms, text))
+    totals = [f"{found.people.csms:,}", f"{found.planned.csms:,}", f"{found.people.technical_account_managers:,}"]
+    rows.append(["All", f"{len(found.rows):,}", "", "", *totals, ""])
+    headings = ("Tier", "Accounts", "Planned", "Ratio", "CSMs", "After moves", "Technical managers", "In onboarding")
+    warnings = "".join(f"<li>{escape(each)}</li>" for each in found.people.warnings)
+    return [
+        lead(
+            f"{found.people.csms:,} customer success managers by the ratios of the tiers, {found.planned.csms:,} after the moves."
+        ),
+        paired_bars(pairs, "Customer success managers by tier, now and after the moves"),
+        table(headings, rows, numbers=range(1, 8), whole=True),
+        f"<ul>{warnings}</ul>" if warnings else "",
+    ]
 
 
 def money(found: PortfolioFindings) -> Parts:
@@ -360,6 +406,7 @@ def unknowns(found: PortfolioFindings) -> Parts:
 SECTIONS: tuple[tuple[str, str, Callable[[PortfolioFindings], Parts]], ...] = (
     ("due", "Due this week", due),
     ("moves", "Moves", moves),
+    ("capacity", "Capacity", people),
     ("money", "Money", money),
     ("risks", "Risks", risks),
     ("unknown", "What is not known", unknowns),
