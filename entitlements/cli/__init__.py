@@ -22,8 +22,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-
-from entitlements.extras import extra
+from importlib.util import find_spec
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,12 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: The words after the program's name; None for those of the process.
     """
-    try:
-        with extra("cli", "typer and rich", "the command line"):
-            import rich  # noqa: F401 - to name the extra where they are missing
-            import typer  # noqa: F401
-    except ImportError as error:
-        sys.stderr.write(f"error: {error}\n")
+    if find_spec("typer") is None or find_spec("rich") is None:  # rich is imported only by commands that need it
+        sys.stderr.write("error: the command line needs typer and rich: pip install 'entitlements[cli]'\n")
         return 2
 
     from entitlements.cli.app import run

@@ -16,13 +16,17 @@ from entitlements.extras import extra
 
 with extra("litestar", "Litestar", __name__):
     from litestar import Request, Response
+    from litestar.connection import ASGIConnection
+    from litestar.handlers import BaseRouteHandler
 
-from entitlements.http.account_scope import problems_of
-from entitlements.http.error_refusals import REFUSED_ERRORS, error_headers, error_refusal
+from entitlements.http.account_scope import handle_of, problems_of
+from entitlements.http.current import current_account
+from entitlements.http.endpoint_rules import decide_endpoint, requirement
+from entitlements.http.error_refusals import REFUSED_ERRORS, AccountRequired, error_headers, error_refusal
 from entitlements.http.problems import Problems
 from entitlements.http.rate_limit_headers import HeaderStyle
 
-__all__ = ["exception_handlers"]
+__all__ = ["current_account", "exception_handlers", "requires"]
 
 Handler = Callable[[Request[Any, Any, Any], Exception], Response[bytes]]
 
@@ -53,3 +57,24 @@ def exception_handlers(
         return Response(refusal.content, status_code=refusal.status, media_type=media_type, headers=texts)
 
     return dict.fromkeys(REFUSED_ERRORS, handle)
+
+
+def requires(*features: str) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]:
+    """
+    Return a guard that refuses accounts without every one of *features*: `@get("/sso", guards=[requires("sso")])`.
+
+    Args:
+        features: Names of features, `feature:level`, or limits.
+
+    Raises:
+        ValueError: If there are none, or one is not a str.
+    """
+    rule = requirement(features)
+
+    def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        account = handle_of(connection.scope)  # type: ignore[arg-type]  # a TypedDict is a dict
+        if account is None:
+            raise AccountRequired(f"{handler} needs the account: put EntitlementsMiddleware around the application")
+        next(decide_endpoint(account, rule, connection), None)
+
+    return guard

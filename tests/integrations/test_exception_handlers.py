@@ -29,7 +29,7 @@ from entitlements.http.fastapi import require
 from entitlements.http.identify import api_key
 from entitlements.http.problems import Problems
 from entitlements.http.routes import Route as Rule
-from entitlements.integrations.litestar import exception_handlers
+from entitlements.integrations.litestar import exception_handlers, requires
 from entitlements.integrations.starlette import install
 
 PROBLEMS = Problems(upgrade_url="https://example.com/plans", payment_required=True)
@@ -151,6 +151,22 @@ def test_without_options_of_their_own_handlers_follow_those_of_the_middleware(bu
 
     assert (402, "https://example.com/docs#not-included") == (denied[0], denied[2]["type"])
     assert "https://example.com/plans" == denied[2]["upgrade_url"]
+
+
+def test_a_guard_of_litestar_refuses_as_the_middleware_does():
+    @lite.get("/own/{rest:str}", guards=[requires("sso")])
+    async def own() -> str:
+        return "here"
+
+    app = lite.Litestar([own], exception_handlers=exception_handlers(), openapi_config=None)
+    ruled = EntitlementsMiddleware(litestar(), **rule_options(None, "draft-11"))
+
+    (refused,) = answers(EntitlementsMiddleware(app, **rule_options(None, "draft-11")), "/own/sso")
+    (allowed,) = answers(EntitlementsMiddleware(app, **rule_options(None, "draft-11")), "/own/sso", key="x")
+    (nobody,) = answers(app, "/own/sso")
+
+    assert answers(ruled, "/ruled/sso")[0] == refused
+    assert (403, 200, 401) == (refused[0], allowed[0], nobody[0])
 
 
 @pytest.mark.parametrize("build", [starlette, litestar])
