@@ -105,9 +105,9 @@ def silence(stream: Any) -> None:
     os.close(null)
 
 
-def with_progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """Yield *items*; a terminal on stderr shows a progress bar meanwhile if there are many."""
+def with_progress(items: Iterable[T], total: int, what: str, *, at_least: int = _PROGRESS_FROM) -> Iterator[T]:
+    """Yield *items*; a terminal on stderr shows a progress bar meanwhile if there are more than *at_least*."""
     from rich.progress import track
 
-    is_shown = total > _PROGRESS_FROM and sys.stderr.isatty()
+    is_shown = total > at_least and sys.stderr.isatty()
     yield from track(items, what, total, console=Console(stderr=True), transient=True) if is_shown else items

@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 import typer
 
 from entitlements.cli.context import find_account
-from entitlements.cli.exit_codes import CommandError, ExitCode
+from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
 from entitlements.cli.formatting import align_columns, first_lines, format_time
-from entitlements.cli.loading import accounts_path, open_accounts, open_policy, parse_instant
+from entitlements.cli.loading import accounts_path, open_accounts, open_policy, parse_instant, policy_path
 from entitlements.cli.options import AccountsOption, AtOption, IdOption, JsonOption, PolicyOption, StoreOption
-from entitlements.cli.usage_source import NO_USAGE, UsageColumnOption, UsageOption, UsageSource, open_usage
+from entitlements.cli.usage_source import NO_USAGE, UsageColumnOption, UsageOption, UsageSource, open_usage, parse_pairs
 from entitlements.errors import AccountError
 from entitlements.model.display import in_json, in_words
 from entitlements.model.problem import Severity
@@ -109,6 +109,11 @@ def review(
         typer.Option("--event", metavar="EVENT", help="An event in the account's business; may be repeated."),
     ] = None,
     at: AtOption = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="CSV", help="Write the reviews of all accounts into a file; resumable."),
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", metavar="N", help="With --output: processes.", min=1)] = 2,
     as_json: JsonOption = False,
 ) -> int:
     """
@@ -117,8 +122,28 @@ def review(
     Considers revenue, usage of the last months, requests (the column `requests`) and events
     in the account's business (the column `events`, or --event). Exits with 1 if an account
     cannot be reviewed, or the usage of one cannot be read.
+
+    With --output a base of any size is reviewed in several processes. An interrupted run goes
+    on where it was when it is started again.
     """
     from entitlements.cli.console import CliConsole, warn
+
+    if output is not None:
+        if account is not None or store or event or (usage is not None and "://" in usage):
+            raise CommandError(
+                "--output is about all accounts, with usage of a file; leave ACCOUNT, --event and stores out"
+            )
+        return _write_all(
+            policy,
+            accounts,
+            output,
+            id=id,
+            usage=usage,
+            columns=usage_column,
+            at=at,
+            workers=workers,
+            as_json=as_json,
+        )
 
     if event and account is None:
         raise CommandError("--event is about one account; name it, or write a column `events`")
@@ -147,6 +172,54 @@ def review(
         told = set() if source is None or source.file is None else set(map(str, source.file.problems))
         warn(*(each for each in reviewer.problems if each not in told), style="red")
     return ExitCode.NO if reviewer.problems else ExitCode.YES
+
+
+def _write_all(
+    policy: str | None,
+    accounts: str | None,
+    output: str,
+    *,
+    id: str,
+    usage: str | None,
+    columns: list[str] | None,
+    at: str | None,
+    workers: int,
+    as_json: bool,
+) -> int:
+    """Write the reviews of all accounts into a file, and show their number by tier and action."""
+    from entitlements.cli.bulk_review.run import review_in_bulk
+    from entitlements.cli.console import CliConsole, warn
+
+    loaded, path = open_policy(policy), policy_path(policy)
+    given = parse_pairs("--usage-column", columns, "leads=HEADING")
+    with usage_errors("--usage-column: "):
+        found = review_in_bulk(
+            loaded,
+            path,
+            accounts_path(accounts),
+            output,
+            id=id,
+            now=parse_instant(at),
+            is_now_given=at is not None,
+            usage=usage,
+            usage_columns=given,
+            workers=workers,
+        )
+    tiers = sorted({tier for tier, _ in found.counts}, key=lambda tier: -loaded.tiers[tier].rank)
+    by_tier = {
+        tier: {action: n for (each, action), n in sorted(found.counts.items()) if each == tier} for tier in tiers
+    }
+    lines = [
+        f"{tier}: " + ", ".join(f"{n:,} {action}" for action, n in counts.items()) for tier, counts in by_tier.items()
+    ]
+    lines.append(f"written: {output}" + (f" ({found.resumed} chunks were finished before)" if found.resumed else ""))
+    CliConsole().write_answer(
+        lambda: {"actions": by_tier, "problems": found.problems, "remarks": found.remarks}, lines, as_json=as_json
+    )
+    if not as_json:
+        warn(*found.remarks)
+        warn(*first_lines(found.problems, SHOWN, "… and {:,} more problems: --json tells all"), style="red")
+    return ExitCode.NO if found.problems else ExitCode.YES
 
 
 def _items(account: Account, column: str) -> list[str]:

@@ -42,6 +42,9 @@ def in_words(value: object) -> str:
     return str(value)
 
 
+_PLAIN = frozenset({str, int, float, bool})
+
+
 def in_json(value: object) -> object:
     """
     Return *value* as a type that `json.dumps` accepts.
@@ -49,6 +52,8 @@ def in_json(value: object) -> object:
     Times become ISO 8601 in UTC, durations seconds, whole decimals ints and other decimals
     floats. Sizes become ints, "unlimited" or "not-included".
     """
+    if value is None or type(value) in _PLAIN:
+        return value
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, date):

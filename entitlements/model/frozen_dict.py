@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -22,3 +22,15 @@ class FrozenDict(dict[K, V]):
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
+
+
+class TableKey(NamedTuple):
+    """A frozen table as the key of a cache, compared by identity: all accounts of a tier share its tables."""
+
+    table: FrozenDict[str, Any]
+
+    def __hash__(self) -> int:
+        return id(self.table)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TableKey) and self.table is other.table

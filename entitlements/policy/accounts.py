@@ -134,6 +134,10 @@ def bind(policy: PolicyData, account: Account) -> Account:
         AccountError: For unknown names, values that cannot be read, and trials that the
             policy does not allow; one error lists all of them.
     """
+    named = account.add_ons or account.overrides or account.grants or account.changes or account.trial
+    tier = policy.tiers.get(account.tier)
+    if not named and tier is not None and tier.trial is None:
+        return account  # nothing to look up, and the tier has its id
     problems, overrides = _bound(policy, account)
     if problems:
         raise AccountError(f"account {account.id!r}: {'; also: '.join(problems)}")

@@ -15,9 +15,9 @@ from decimal import Decimal
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
-from entitlements.model.frozen_dict import FrozenDict
+from entitlements.model.frozen_dict import FrozenDict, TableKey
 from entitlements.model.names import shown
 from entitlements.tiering.value_faults import ValueFault, misspelt, unknown_key
 
@@ -125,24 +125,12 @@ def terms_of(values: Mapping[str, Any]) -> Terms:
     Raises:
         ValueError: With `key: problem; cure`, for the first invalid value.
     """
-    return _terms_of_table(_Table(values)) if isinstance(values, FrozenDict) else _read_terms(values)
-
-
-class _Table(NamedTuple):
-    """A frozen table of values, compared by identity: all accounts of a tier share one."""
-
-    values: FrozenDict[str, Any]
-
-    def __hash__(self) -> int:
-        return id(self.values)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Table) and self.values is other.values
+    return _terms_of_table(TableKey(values)) if isinstance(values, FrozenDict) else _read_terms(values)
 
 
 @lru_cache(maxsize=256)
-def _terms_of_table(table: _Table) -> Terms:
-    return _read_terms(table.values)
+def _terms_of_table(table: TableKey) -> Terms:
+    return _read_terms(table.table)
 
 
 def _read_terms(values: Mapping[str, Any]) -> Terms:

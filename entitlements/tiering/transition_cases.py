@@ -9,16 +9,18 @@ the tier that the account moves to, or of its own tier; a longer one on the cale
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from entitlements.model.display import fields_in_json
+from entitlements.model.frozen_dict import FrozenDict, TableKey
 from entitlements.model.instants import MICROSECOND, to_datetime
 from entitlements.model.policy import PolicyData
-from entitlements.model.tier import Value
+from entitlements.tiering.recurrences import clock_of
 from entitlements.tiering.reviews import Review
-from entitlements.tiering.sla_values import CLOCK, Zones, support_clock
+from entitlements.tiering.sla_values import Zones
 from entitlements.tiering.terms import terms_of
 from entitlements.tiering.triggers import Action, Cause
 
@@ -87,7 +89,7 @@ def case_of(policy: PolicyData, review: Review, now: int, zones: Zones) -> Trans
     """
     if review.action is Action.KEEP:
         return None
-    tables = [policy.tiers[tier].values for tier in (review.to, review.tier) if tier is not None]
+    tables = tuple(_key(policy, tier) for tier in (review.to, review.tier) if tier is not None)
     scheduled = next((each.evidence["at"] for each in review.reasons if each.cause is Cause.SCHEDULED), None)
     effective = scheduled if isinstance(scheduled, datetime) else to_datetime(now + review.notice // MICROSECOND)
     outreach = None if review.outreach is None else to_datetime(_after(tables, review.outreach, now, zones))
@@ -106,7 +108,7 @@ def case_of(policy: PolicyData, review: Review, now: int, zones: Zones) -> Trans
 
 
 def _steps(
-    policy: PolicyData, review: Review, tables: list[Mapping[str, Value]], now: int, zones: Zones
+    policy: PolicyData, review: Review, tables: tuple[TableKey, ...], now: int, zones: Zones
 ) -> Iterator[TransitionStep]:
     terms = terms_of(policy.tiers[review.tier].values)
     told = terms.upgrade if review.action is Action.UPGRADE else terms
@@ -115,9 +117,15 @@ def _steps(
         yield TransitionStep(at + 1, text, told.owners[at] if at < len(told.owners) else "", due)
 
 
-def _after(tables: list[Mapping[str, Value]], time: timedelta, start: int, zones: Zones) -> int:
+def _key(policy: PolicyData, tier: str) -> TableKey:
+    values = policy.tiers[tier].values
+    return TableKey(values if isinstance(values, FrozenDict) else FrozenDict(values))
+
+
+@lru_cache(maxsize=4096)
+def _after(tables: tuple[TableKey, ...], time: timedelta, start: int, zones: Zones) -> int:
     """Return the instant after *time*: on the first support clock of *tables* if it is short, else on the calendar."""
     length = time // MICROSECOND
-    clocks = (values for values in tables if any(key.startswith(f"{CLOCK}.") for key in values))
-    values = next(clocks, None) if time <= _SHORT else None
-    return start + length if values is None or not length else support_clock(values, zones).add(start, length)
+    clocks = (clock for key in tables if (clock := clock_of(key.table, zones)) is not None)
+    clock = next(clocks, None) if time <= _SHORT else None
+    return start + length if clock is None or not length else clock.add(start, length)

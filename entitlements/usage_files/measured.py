@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -41,7 +41,7 @@ def measured_usage(entitlements: Entitlements, months: Sequence[UsageMonth], now
         if isinstance(limit, Rate):
             continue
         size, is_quota = resolution.limits.get(name, NOT_INCLUDED), isinstance(limit, Quota)
-        periods = tuple(_periods(name, past, _size(size), is_quota=is_quota))
+        periods = _periods(name, past, _size(size), is_quota=is_quota)
         if periods:
             history[name] = periods
         key = UsagePart.USED, name
@@ -59,7 +59,7 @@ def measures_at(months: Sequence[UsageMonth], back: int = 0) -> Mapping[str, Dec
     newest = months[0].day
     for each in months:
         if (newest.year - each.day.year) * 12 + newest.month - each.day.month >= back:
-            return {name: value for (part, name), value in each.figures.items() if part is UsagePart.MEASURE}
+            return {name: Decimal(value) for (part, name), value in each.figures.items() if part is UsagePart.MEASURE}
     return {}
 
 
@@ -97,14 +97,16 @@ def _span(anchor: int | None, day: date, is_month: bool) -> tuple[datetime, date
 
 def _periods(
     name: str, past: Sequence[tuple[Figures, datetime, datetime]], size: Size, *, is_quota: bool
-) -> Iterator[Period]:
-    """Yield the periods of a quota, or those of an allocation with refusals; its periods have no usage."""
-    used_key, denied_key, size_key = ((part, name) for part in (UsagePart.USED, UsagePart.DENIED, UsagePart.SIZE))
+) -> tuple[Period, ...]:
+    """Return the periods of a quota, or those of an allocation with refusals; its periods have no usage."""
+    used_key, denied_key, size_key = (UsagePart.USED, name), (UsagePart.DENIED, name), (UsagePart.SIZE, name)
+    periods = []
     for figures, start, end in past:
-        used, denied = figures.get(used_key), int(figures.get(denied_key, 0))
-        if denied or (used is not None and is_quota):
+        denied = int(figures.get(denied_key, 0))
+        if denied or (is_quota and used_key in figures):
             then = int(figures[size_key]) if size_key in figures else size
-            yield Period(start, end, int(used or 0) if is_quota else 0, denied, then)
+            periods.append(Period(start, end, int(figures.get(used_key, 0)) if is_quota else 0, denied, then))
+    return tuple(periods)
 
 
 def _size(size: LimitValue) -> Size:

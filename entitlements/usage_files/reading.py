@@ -23,7 +23,7 @@ _MONTH = re.compile(r"([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?(?:[T ].*)?")
 _COUNT = Criterion("count", CriterionKind.AMOUNT, (), least=Decimal(0))
 _FIGURE = Criterion("figure", CriterionKind.AMOUNT, ())
 
-Figures = Mapping[tuple[UsagePart, str], Decimal]
+Figures = Mapping[tuple[UsagePart, str], Decimal | int]
 """The figures of a row, by the meaning of their column and its limit or measure."""
 
 
@@ -64,12 +64,14 @@ class UsageFile:
 
     def strangers(self, known: Collection[str]) -> tuple[Problem, ...]:
         """Return a warning for each account of the file that is not one of *known*."""
-        cure = "add it to the accounts, or correct its id"
-        return tuple(
-            Problem(self.file, months[-1].line, "account", f"{shown(id)} is no account", cure, Severity.WARNING)
-            for id, months in self.months.items()
-            if id not in known
-        )
+        unknown = ((id, min(each.line for each in months)) for id, months in self.months.items() if id not in known)
+        return tuple(stranger(self.file, id, line) for id, line in unknown)
+
+
+def stranger(file: str, id: str, line: int) -> Problem:
+    """Return the warning for an account of a usage file that is none of the base."""
+    cure = "add it to the accounts, or correct its id"
+    return Problem(file, line, "account", f"{shown(id)} is no account", cure, Severity.WARNING)
 
 
 def read_usage(
@@ -94,7 +96,7 @@ def read_usage(
     """
     headings, rows = _parquet(path) if is_parquet(path) else _csv(path)
     columns = choose_usage_columns(path, policy, headings, given, measures)
-    reader = _UsageReader(path, headings, columns)
+    reader = UsageReader(path, headings, columns)
     for line, cells in rows:
         reader.read(line, cells)
     months = {
@@ -118,7 +120,7 @@ def _parquet(path: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     return headings, enumerate(rows, 1)
 
 
-class _UsageReader:
+class UsageReader:
     """A reader of rows; it collects the months of each account, and the problems."""
 
     def __init__(self, file: str, headings: list[str], columns: UsageColumns) -> None:
@@ -145,10 +147,14 @@ class _UsageReader:
             return
         months = self.months.setdefault(id, {})
         if day in months:
-            problem = f"{shown(id)} has this month in line {months[day].line} already, which counts"
-            self._add(line, self._headings[self._columns.month], problem, "keep one row for each account and month")
+            self.report_second(id, line, months[day].line)
             return
         months[day] = UsageMonth(line, day, is_month, figures)
+
+    def report_second(self, id: str, line: int, first: int) -> None:
+        """Report a second row of a month, which does not count."""
+        problem = f"{shown(id)} has this month in line {first} already, which counts"
+        self._add(line, self._headings[self._columns.month], problem, "keep one row for each account and month")
 
     def _day(self, line: int, text: str) -> tuple[date | None, bool]:
         found = _MONTH.fullmatch(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from entitlements.accounts.csv.columns import COLUMNS
@@ -103,9 +104,17 @@ class RowReader:
         key: The name of the column with the accounts' ids.
         table: The headings.
         ignored: Names of columns that are attributes only.
+        first_lines: The lines of ids that were read before.
     """
 
-    def __init__(self, file: str, key: str, table: Table, ignored: frozenset[str]) -> None:
+    def __init__(
+        self,
+        file: str,
+        key: str,
+        table: Table,
+        ignored: frozenset[str],
+        first_lines: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         self._file = file
         self._key = key
         self._names = table.names
@@ -113,7 +122,7 @@ class RowReader:
         self._readers = {
             name: read for name, read in COLUMNS.items() if name in table.names and name != key and name not in ignored
         }
-        self._lines: dict[str, int] = {}
+        self._lines = dict(first_lines)
 
     def read(self, line: int, cells: list[str]) -> tuple[CsvRow | None, list[RowFault]]:
         """Return what can be read of a row, None if that makes no account, and its faults; an error makes it invalid."""
