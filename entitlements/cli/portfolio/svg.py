@@ -7,7 +7,7 @@ from html import escape
 from typing import NamedTuple
 
 WIDTH = 1000
-_LEFT = 170
+_LEFT = 200
 
 
 class BarPart(NamedTuple):
