@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import pytest
-from contests import CHARGES, PLANS, PlanFile, changed_under_load, plan_of
+from contests import CHARGES, PLANS, PlanFile, changed_under_load, invalidate, plan_of
 from topologies import wait_until
 
 from entitlements import Account, AsyncEnforcer, Enforcer, Policy, StoreError, can, use
@@ -67,7 +67,7 @@ def pair(source, url, other=None):
 
 def change(source, enforcer, plan):
     source.change(plan)
-    enforcer.invalidate("acme")
+    invalidate(enforcer, "acme")
 
 
 def trips(server):
@@ -206,7 +206,7 @@ def test_a_charge_that_was_promised_in_an_outage_counts_whatever_has_changed(val
         valkey.cont()
         with Enforcer(policy, accounts=source, store=valkey.url, expected_processes=1) as here:
             source.tier = "high"
-            here.invalidate("acme")
+            invalidate(here, "acme")
             until(lambda: there.can("acme", "leads") and here.usage("acme")["leads"].used == 6)
 
 
@@ -306,7 +306,7 @@ def test_an_answer_without_the_store_follows_at_the_next_call(valkey, size):
     ):
         before = there.consume("acme", "api")
         source.tier = "high"
-        here.invalidate("acme")
+        invalidate(here, "acme")
         until(lambda: there.consume("acme", "api").limit != before.limit)
 
 
@@ -320,7 +320,7 @@ def test_a_refusal_that_is_kept_follows_at_the_next_call(valkey):
             pass
         assert "deny-cache" == there.consume("acme", "api").via
         source.tier = "high"
-        here.invalidate("acme")
+        invalidate(here, "acme")
         until(lambda: there.consume("acme", "api").allowed)
 
 
@@ -526,7 +526,7 @@ def test_an_account_that_was_invalidated_is_not_served_from_before_while_its_sou
     source.change(1)
     with pair(source, valkey.url, deaf(valkey)) as (here, there):
         source.fails = True
-        here.invalidate("acme")
+        invalidate(here, "acme")
         with pytest.raises(AccountsUnavailable):
             there.consume("acme", "leads")
         source.fails = False
