@@ -307,6 +307,10 @@ async def test_a_connection_is_given_up_for_its_silence_and_not_for_calls_that_c
 # --- Errors that nobody knows -------------------------------------------------------------------------------------
 
 
+MOST = 2**20
+"""Bytes that are handed on together: more than a script has."""
+
+
 class Gateway:
     """A proxy that hands calls on, and answers some of them with an error of its own after the server has worked."""
 
@@ -314,11 +318,11 @@ class Gateway:
         self._port, self.fails = port, 0
 
     async def _passed(self, reader, writer):
-        answers, there = await asyncio.open_connection("127.0.0.1", self._port)
+        answers, there = await asyncio.open_connection("127.0.0.1", self._port, limit=MOST)
         try:
-            while asked := await reader.read(65536):
+            while asked := await reader.read(MOST):
                 there.write(asked)
-                reply = await answers.read(65536)
+                reply = await answers.read(MOST)
                 if b"EVALSHA" in asked and not reply.startswith(b"-") and self.fails:
                     self.fails -= 1
                     reply = b"-ERR upstream failure\r\n"
@@ -329,7 +333,7 @@ class Gateway:
 
     def run(self, started, stop):
         async def main():
-            server = await asyncio.start_server(self._passed, "127.0.0.1", 0)
+            server = await asyncio.start_server(self._passed, "127.0.0.1", 0, limit=MOST)
             self.url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             started.set()
             await asyncio.to_thread(stop.wait)
