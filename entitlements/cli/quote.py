@@ -9,7 +9,7 @@ import typer
 from entitlements.cli.context import open_context
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
 from entitlements.cli.formatting import align_columns, format_named
-from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, JsonOption, PolicyOption
+from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, IdOption, JsonOption, PolicyOption
 from entitlements.tiering.differences import EntitlementKind
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def quote(
     to: Annotated[str | None, typer.Option("--to", metavar="TIER", help="Quote for a move to this tier too.")] = None,
     policy: PolicyOption = None,
     accounts: AccountsOption = None,
+    id: IdOption = "id",
     at: AtOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -48,7 +49,7 @@ def quote(
 
     if not items and to is None:
         raise CommandError("a quote needs an item or --to TIER; entitlements tiers shows the add-ons")
-    context = open_context(account, policy=policy, accounts=accounts, at=at)
+    context = open_context(account, policy=policy, accounts=accounts, at=at, key=id)
     with usage_errors():
         found = quoted(context.policy, context.customer(), _items(items or []), now=context.now, to=to)
     CliConsole().write_answer(found.to_dict, _lines(found, context.policy), as_json=as_json)

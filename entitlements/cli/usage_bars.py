@@ -54,7 +54,8 @@ def usage_lines(
         yield Text(f"not included: {', '.join(missing)}", "dim")
     if hidden := per_scope(entitlements, scope):
         names = ", ".join(f"{name} per {per}" for name, per in hidden.items())
-        yield Text(f"not shown, because it is counted for each scope: {names}; add --scope", "dim")
+        line = f"not shown, because it is counted for each scope: {names}; add --scope"
+        yield from (Text(each, "dim") for each in wrap_text(line, console.wrap_width, "  "))
 
 
 def _bar(meter: UsageMeter, characters: BarCharacters) -> str:

@@ -34,7 +34,7 @@ ANSWER_WITHIN = 5.0  # seconds; a provider gives up soon after, and sends the ev
 SECRET = os.environ["BILLING_SECRET"].encode()
 
 policy = Policy.load(os.environ.get("POLICY", HERE.parents[1] / "policies" / "customer-tiers"))
-accounts = AsyncSqlAccounts(os.environ["ACCOUNTS"])
+accounts = AsyncSqlAccounts(os.environ["ACCOUNTS"], timeout=float(os.environ.get("ACCOUNTS_TIMEOUT", "2")))
 enforcer = AsyncEnforcer(policy, accounts=accounts, store=os.environ["ENTITLEMENTS_STORE"])
 
 

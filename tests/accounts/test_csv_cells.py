@@ -1,6 +1,5 @@
 """Parsers of the cells of a CSV file of accounts."""
 
-import contextlib
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -239,8 +238,10 @@ def test_a_change_that_does_not_read_is_refused(text):
 @given(st.sampled_from(sorted(COLUMNS)), st.text() | st.text('ab=+;()",. \n1unti l2026-x', max_size=40))
 def test_no_cell_raises_anything_but_what_is_wrong_with_it(column, text):
     """Whatever stands in a cell, reading it gives a value, or says why not and what to write."""
-    with contextlib.suppress(InvalidValue, AccountError):
+    try:
         COLUMNS[column](text, "somewhere")
+    except* (InvalidValue, AccountError):
+        pass
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

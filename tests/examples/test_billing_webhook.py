@@ -84,6 +84,7 @@ def endpoint(tmp_path, url, store="memory://"):
     (tmp_path / "policy.yaml").write_text(POLICY, encoding="utf-8")
     environment = {
         "BILLING_SECRET": SECRET, "ACCOUNTS": url, "ENTITLEMENTS_STORE": store, "POLICY": str(tmp_path / "policy.yaml"),
+        "ACCOUNTS_TIMEOUT": "20",
     }  # fmt: skip
     os.environ |= environment
     try:
@@ -265,7 +266,7 @@ def workers(tmp_path, postgres, valkey):
     (tmp_path / "policy.yaml").write_text(POLICY, encoding="utf-8")
     environment = {
         "BILLING_SECRET": SECRET, "ACCOUNTS": postgres.url("asyncpg"), "ENTITLEMENTS_STORE": valkey.url,
-        "POLICY": str(tmp_path / "policy.yaml"), "WEB_CONCURRENCY": "2",
+        "POLICY": str(tmp_path / "policy.yaml"), "WEB_CONCURRENCY": "2", "ACCOUNTS_TIMEOUT": "20",
     }  # fmt: skip
     port = free_port()
     with (tmp_path / "log").open("wb") as log:

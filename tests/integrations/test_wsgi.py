@@ -208,7 +208,7 @@ def test_the_address_of_the_client_is_found_behind_a_proxy_and_without_one():
     assert "401 Unauthorized" == call(app, REMOTE_ADDR="")[0]
 
 
-@pytest.mark.parametrize("failing", ["raises", "awaitable", "wrong"])
+@pytest.mark.parametrize("failing", ["raises", "awaitable"])
 def test_an_identify_that_fails_lets_no_request_through(failing):
     async def coroutine():
         return "pro"
@@ -216,13 +216,19 @@ def test_an_identify_that_fails_lets_no_request_through(failing):
     def identify(scope):
         if failing == "raises":
             raise LookupError(scope["path"])
-        return coroutine() if failing == "awaitable" else 42
+        return coroutine()
 
     app, _ = gated(hello, identify=identify)
     with contextlib.suppress(RuntimeWarning):
         status, headers, _ = call(app)
 
     assert ("503 Service Unavailable", "1") == (status, dict(headers)["retry-after"])
+
+
+def test_an_identify_that_returns_no_account_and_no_id_is_a_mistake_that_is_named():
+    app, _ = gated(hello, identify=lambda _: 42)
+    with pytest.raises(TypeError, match="identify returned 42"):
+        call(app)
 
 
 @pytest.mark.parametrize("answer", [None, hello, 42, "raises"])
