@@ -142,6 +142,7 @@ def test_down_a_tier_stands_in_where_when_down_names_one(client, postgres):
     assert "free" == accounts.tier("other")
 
 
+@pytest.mark.slow  # its times are short for a machine that runs the whole suite beside it
 def test_frozen_a_call_ends_in_time_and_the_stale_account_stands_in(client, postgres, in_time):
     accounts = client()
     assert "pro" == accounts.tier("acme")
