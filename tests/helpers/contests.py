@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -240,38 +241,50 @@ CHARGES = {
 """Charges of every kind, each a function of the enforcer and of a number that is used once."""
 
 
-def charge_sync(url, folder, count):
-    """Charge so often while the account changes; return the charges that were decided by a plan that was invalidated."""
+def charge_sync(url, folder, least, last):
+    """
+    Charge while the account changes; return the charges that were decided by a plan that was invalidated, and the loads.
+
+    Args:
+        url: The store.
+        folder: Of the `PlanFile`.
+        least: Charges that are made.
+        last: The plan after which it may end: a fast process goes on until all changes are made.
+    """
     source, kinds = PlanFile(folder), list(CHARGES)
     with Enforcer(PLANS, accounts=source, store=url, expected_processes=4) as enforcer:
         enforcer.can("acme", "sso")
         _gate.wait()
         wrong = []
-        for number in range(count):
-            least, kind = source.returned, kinds[number % len(kinds)]
+        for number in count():
+            known, kind = source.returned, kinds[number % len(kinds)]
+            if number >= least and known >= last:
+                break
             decision = CHARGES[kind](enforcer, number)
-            if plan_of(decision) < least or not decision.allowed or decision.degraded:
-                wrong.append((kind, least, plan_of(decision), decision.reason.name))
+            if plan_of(decision) < known or not decision.allowed or decision.degraded:
+                wrong.append((kind, known, plan_of(decision), decision.reason.name))
     return wrong, source.loads
 
 
-def charge_async(url, folder, count):
+def charge_async(url, folder, least, last):
     """Do what `charge_sync` does, in eight tasks."""
     source, kinds = PlanFile(folder), list(CHARGES)
     wrong = []
 
     async def task(enforcer, numbers):
         for number in numbers:
-            least, kind = source.returned, kinds[number % len(kinds)]
+            known, kind = source.returned, kinds[number % len(kinds)]
+            if number >= least and known >= last:
+                break
             decision = await CHARGES[kind](enforcer, number)
-            if plan_of(decision) < least or not decision.allowed or decision.degraded:
-                wrong.append((kind, least, plan_of(decision), decision.reason.name))
+            if plan_of(decision) < known or not decision.allowed or decision.degraded:
+                wrong.append((kind, known, plan_of(decision), decision.reason.name))
 
     async def every():
         async with AsyncEnforcer(PLANS, accounts=source, store=url, expected_processes=4) as enforcer:
             await enforcer.can("acme", "sso")
             await asyncio.to_thread(_gate.wait)
-            await asyncio.gather(*(task(enforcer, range(at, count, 8)) for at in range(8)))
+            await asyncio.gather(*(task(enforcer, count(at, 8)) for at in range(8)))
 
     asyncio.run(every())
     return wrong, source.loads
@@ -295,5 +308,5 @@ def changed_under_load(url, folder, *, charges, changes, pause):
                 source.has_returned(plan)
                 time.sleep(pause)
 
-    work = [(kind, url, str(folder), charges // 4) for kind in ("sync", "async", "sync", "async")]
+    work = [(kind, url, str(folder), charges // 4, changes + 1) for kind in ("sync", "async", "sync", "async")]
     return contest(charge_here, work, meanwhile=change)
