@@ -13,13 +13,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
+from entitlements.extras import extra
 from entitlements.model.display import in_words
 from entitlements.tiering.schedule import DueItem
 
-try:
+with extra("calendar", "icalendar", __name__):
     from icalendar import Calendar, Event
-except ImportError as error:
-    raise ImportError("the calendar needs icalendar: pip install 'entitlements[calendar]'") from error
 
 _ONE_DAY = timedelta(days=1)
 

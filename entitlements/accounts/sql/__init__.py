@@ -16,11 +16,10 @@ audit row, `batches` joins loads that are made at once, and `engines` opens URLs
 
 from __future__ import annotations
 
-try:
-    import sqlalchemy  # noqa: F401 - the error below names what to install
-except ModuleNotFoundError as error:
-    what = f"entitlements.accounts.sql needs SQLAlchemy ({error}): pip install 'entitlements[sql]'"
-    raise ModuleNotFoundError(what, name=error.name) from None
+from entitlements.extras import extra
+
+with extra("sql", "SQLAlchemy", __name__):
+    import sqlalchemy  # noqa: F401 - named here, before the modules below need it
 
 from entitlements.accounts.sql.async_source import AsyncSqlAccounts
 from entitlements.accounts.sql.audit import AuditEntry, EventOutcome

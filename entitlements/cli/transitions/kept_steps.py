@@ -40,8 +40,10 @@ class KeptSteps(Protocol):
 def open_steps_of(path: str) -> KeptSteps:
     """Return the steps of a CSV file, or of the database that a URL names."""
     if "://" in path:
-        from entitlements.cli.transitions.step_table import StepTable
-
+        try:
+            from entitlements.cli.transitions.step_table import StepTable
+        except ImportError as error:
+            raise AccountError(str(error)) from None
         return StepTable(path)
     return StepFile(path)
 

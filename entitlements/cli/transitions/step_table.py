@@ -7,12 +7,11 @@ from typing import Any
 
 from entitlements.cli.transitions.kept_steps import COLUMNS, cells_of, read_steps
 from entitlements.errors import AccountError
+from entitlements.extras import extra
 from entitlements.tiering.case_steps import CaseStep
 
-try:
+with extra("sql", "SQLAlchemy", __name__):
     import sqlalchemy as sql
-except ImportError:  # pragma: no cover - the message is the same as that of accounts in SQL
-    raise AccountError("cases in a database need SQLAlchemy; install it: pip install 'entitlements[sql]'") from None
 
 TIMEOUT = 10.0
 """Seconds that a statement may take."""
