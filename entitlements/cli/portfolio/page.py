@@ -6,7 +6,8 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from entitlements.cli.portfolio.sections import SECTIONS, amount, tiles
+from entitlements.cli.portfolio.pieces import amount
+from entitlements.cli.portfolio.sections import SECTIONS, tiles
 
 if TYPE_CHECKING:
     from entitlements.cli.portfolio.findings import PortfolioFindings

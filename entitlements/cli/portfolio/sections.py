@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from html import escape
 from typing import TYPE_CHECKING
 
+from entitlements.cli.portfolio.pieces import (
+    SHOWN,
+    Parts,
+    account_cell,
+    amount,
+    chip,
+    counted,
+    first,
+    keep,
+    kind_of,
+    lead,
+    more,
+    table,
+    tier_cell,
+)
 from entitlements.cli.portfolio.svg import BarPair, BarPart, ChartColumn, columns, paired_bars, stacked_bars
 from entitlements.model.display import in_words
 from entitlements.tiering.base.health import Risk
@@ -19,86 +34,6 @@ from entitlements.tiering.triggers import Action
 if TYPE_CHECKING:
     from entitlements.cli.portfolio.findings import PortfolioFindings
     from entitlements.tiering.reviews import Review
-
-SHOWN = 15
-"""Rows of a table; the rest is counted."""
-
-Parts = list[str]
-
-
-def amount(value: Decimal | int | None) -> str:
-    """Return a whole amount; `?` if it is not known."""
-    return "?" if value is None else f"{value:,.0f}"
-
-
-def table(
-    headings: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iterable[int] = (), whole: bool = False
-) -> str:
-    """
-    Return a table.
-
-    Args:
-        headings: Plain text.
-        rows: Cells in HTML.
-        numbers: The columns that are aligned to the right.
-        whole: The last row is a total.
-    """
-    right = set(numbers)
-    kinds = [' class="n"' if at in right else "" for at in range(len(headings))]
-    head = "".join(f"<th{kind}>{escape(text)}</th>" for kind, text in zip(kinds, headings, strict=True))
-    body = ["".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True)) for row in rows]
-    last = len(body) - 1
-    lines = "".join(f"<tr{' class=whole' if whole and at == last else ''}>{row}</tr>" for at, row in enumerate(body))
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
-
-
-def first(rows: Sequence[Sequence[str]], count: int = SHOWN) -> Sequence[Sequence[str]]:
-    """Return the first rows."""
-    return rows[:count]
-
-
-def more(count: int, what: str, shown: int = SHOWN) -> Parts:
-    """Return a line on the rows that are not shown."""
-    return [f'<p class="more">… and {count - shown:,} more {escape(what)}</p>'] if count > shown else []
-
-
-def lead(text: str) -> str:
-    """Return the sentence below a heading."""
-    return f'<p class="lead">{escape(text)}</p>'
-
-
-def chip(word: str) -> str:
-    """Return a word on a coloured ground."""
-    return f'<span class="chip {escape(word)}">{escape(word)}</span>'
-
-
-def _count(value: int | None) -> str:
-    return "" if value is None else f"{value:,}"
-
-
-def _keep(text: str) -> str:
-    return f'<span class="keep">{text}</span>' if text else ""
-
-
-def tier_cell(found: PortfolioFindings, tier: str | None) -> str:
-    """Return the name of a tier with its colour."""
-    if tier is None or tier not in found.policy.tiers:
-        return ""
-    return f'<span class="tier {kind_of(found, tier)}">{escape(found.policy.tiers[tier].name)}</span>'
-
-
-def kind_of(found: PortfolioFindings, tier: str) -> str:
-    """Return the class of a tier's colour: by its place among the tiers that have accounts."""
-    order = list(found.tiers)
-    return f"t{min(order.index(tier), 4)}" if tier in order else "t3"
-
-
-def account_cell(found: PortfolioFindings, account: str) -> str:
-    """Return an account's name with its id."""
-    row = found.rows.get(account)
-    name = row.name if row is not None else account
-    small = f'<small class="keep">{escape(account)}</small>' if name != account else ""
-    return f"{escape(name)}{small}"
 
 
 def tiles(found: PortfolioFindings) -> str:
@@ -135,12 +70,12 @@ def due(found: PortfolioFindings) -> Parts:
     bars = [ChartColumn(f"{day:%a %d %b}", counts[day], f"{counts[day]:,}" if counts[day] else "") for day in days]
     rows = [
         [
-            _keep(f"{item.date:%a %d %b}"),
+            keep(f"{item.date:%a %d %b}"),
             account_cell(found, item.account),
             tier_cell(found, item.tier),
             escape(item.name),
-            _keep(escape(item.audience or "")),
-            _keep(escape(item.format or ("" if item.duration is None else in_words(item.duration)))),
+            keep(escape(item.audience or "")),
+            keep(escape(item.format or ("" if item.duration is None else in_words(item.duration)))),
             escape(item.owner),
         ]
         for item in sorted(dates, key=lambda item: (_PROMPT.get(item.kind, 0), item.date, item.account))
@@ -200,7 +135,7 @@ def _move(found: PortfolioFindings, review: Review) -> list[str]:
         move += f'<br><span class="keep">\N{RIGHTWARDS ARROW} {tier_cell(found, review.to)}</span>'
     reasons = "<br>".join(escape(reason.text) for reason in review.reasons)
     pays = amount(found.rows[review.account].pays)
-    return [account_cell(found, review.account), move, pays, _keep("<br>".join(times)), reasons]
+    return [account_cell(found, review.account), move, pays, keep("<br>".join(times)), reasons]
 
 
 def people(found: PortfolioFindings) -> Parts:
@@ -209,7 +144,7 @@ def people(found: PortfolioFindings) -> Parts:
     rows, pairs = [], []
     for each in found.people.tiers:
         least, most = each.planned
-        plan = "" if most is None and least is None else f"{_count(least)}\N{EN DASH}{_count(most)}"
+        plan = "" if most is None and least is None else f"{counted(least)}\N{EN DASH}{counted(most)}"
         above = each.fit is PlanFit.ABOVE
         count = f'<span class="chip late">{each.customers:,}</span>' if above else f"{each.customers:,}"
         after = later.get(each.tier)
