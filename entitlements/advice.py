@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from entitlements.model.limits import Rate
-from entitlements.resolved_cache import require_account
+from entitlements.resolved_account import require_account
 from entitlements.tiering import health as scores
 from entitlements.tiering import preview as previews
 from entitlements.tiering import reviews
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from entitlements.model.usage import Period, Usage
-    from entitlements.resolved_cache import ResolvedAccount
+    from entitlements.resolved_account import ResolvedAccount
     from entitlements.tiering.changes import ChangePreview
     from entitlements.tiering.health import Health
     from entitlements.tiering.reviews import Review

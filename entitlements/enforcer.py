@@ -33,19 +33,15 @@ from entitlements.model.resolution import resolution_of
 from entitlements.policy.watcher import PolicyFiles, PollingClock
 from entitlements.refunds import RefundGuard
 from entitlements.reservations import Reservation
-from entitlements.resolved_cache import (
-    FOREVER,
+from entitlements.resolved_account import (
     AccountOutdated,
     ResolvedAccount,
-    ResolvedCache,
     account_id,
-    check_policy,
-    new_operation_id,
     no_accounts_error,
     require_account,
     require_known,
-    try_reload,
 )
+from entitlements.resolved_cache import FOREVER, ResolvedCache, check_policy, new_operation_id, try_reload
 from entitlements.rules import reservations, steps
 from entitlements.stores import (
     guard_store,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from entitlements.model.entitlements import Entitlements
     from entitlements.model.limits import NotIncluded
     from entitlements.model.tier import Value
-    from entitlements.resolved_cache import ResolvedAccount
+    from entitlements.resolved_account import ResolvedAccount
 
 __all__ = ["AsyncBoundAccount", "BoundAccount"]
 
