@@ -234,7 +234,7 @@ async def test_the_async_enforcer_refuses_the_same():
 
 @pytest.mark.parametrize("kind", [Enforcer, AsyncEnforcer])
 def test_the_id_of_a_refused_reservation_is_none(kind):
-    """What it named would be truthy, and its commit would charge nothing."""
+    """An empty id makes no reservation: a truthy one would charge nothing at its commit."""
     enforcer = kind(POLICY, accounts={"acme": "one"})
     with pytest.raises(ValueError, match="reservation id '' is that of a refused reservation"):
         enforcer.reservation("acme", "")

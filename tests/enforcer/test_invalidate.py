@@ -415,7 +415,7 @@ def test_a_memory_store_is_refreshed(source):
 
 
 class Plain:
-    """A store of somebody's own that keeps no versions."""
+    """Custom store that keeps no versions."""
 
     via = "store"
 

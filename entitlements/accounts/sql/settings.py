@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -45,7 +46,7 @@ MAX_REPORTED = 1000
 """Damaged rows that are remembered as logged."""
 
 
-class Settings:
+class Settings(ABC):
     """The settings and the pure half of both sources."""
 
     def __init__(
@@ -68,8 +69,8 @@ class Settings:
     _is_async = False
 
     @property
-    def _url(self) -> URL:
-        raise NotImplementedError
+    @abstractmethod
+    def _url(self) -> URL: ...
 
     @property
     def _shown(self) -> str:
@@ -172,9 +173,9 @@ class Settings:
         other._begin()  # noqa: SLF001 - a copy of this
         return other
 
+    @abstractmethod
     def _begin(self) -> None:
         """Make what a copy must have for itself."""
-        raise NotImplementedError
 
 
 def dated_back(at: Any, now: int, action: str) -> int:

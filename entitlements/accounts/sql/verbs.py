@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
@@ -23,7 +24,7 @@ E = TypeVar("E")
 """The result of `apply`: an `EventOutcome`, or an awaitable of it."""
 
 
-class AccountVerbs(Generic[A, E]):
+class AccountVerbs(ABC, Generic[A, E]):
     """
     The verbs of `SqlAccounts` and `AsyncSqlAccounts`, which awaits them.
 
@@ -39,11 +40,13 @@ class AccountVerbs(Generic[A, E]):
     is refused, `ChangedMeanwhile` for another version, and `AccountsUnavailable` if the database fails.
     """
 
-    def _change(self, id: str, action: str, edit: Edit, options: Mapping[str, Any], noted: Noted | None = None) -> A:
-        raise NotImplementedError
+    @abstractmethod
+    def _change(
+        self, id: str, action: str, edit: Edit, options: Mapping[str, Any], noted: Noted | None = None
+    ) -> A: ...
 
-    def _apply(self, id: str, edit: Edit, event: Event, options: Mapping[str, Any]) -> E:
-        raise NotImplementedError
+    @abstractmethod
+    def _apply(self, id: str, edit: Edit, event: Event, options: Mapping[str, Any]) -> E: ...
 
     def create(self, account: str | Account, tier: str | None = None, **options: Unpack[Created]) -> A:
         """
