@@ -46,6 +46,7 @@ from entitlements.resolved_account import (
 )
 from entitlements.resolved_cache import ResolvedCache, check_policy, new_operation_id, try_reload
 from entitlements.rules import reservations, steps
+from entitlements.rules.stale_answers import is_stale, reject_stale, with_fresh_ends
 from entitlements.stores import (
     AsyncMemoryStore,
     guard_async_store,
@@ -254,8 +255,8 @@ class AsyncEnforcer:
                 pending = self._store.submit(order, abandoned)
                 answer = await pending
             if answer[0] is _STALE:
-                again = steps.repeat(order, answer, resolution_of(resolved.entitlements).anchor)
-                answer = steps.reject_stale(await self._execute(again))
+                again = with_fresh_ends(order, answer, resolution_of(resolved.entitlements).anchor)
+                answer = reject_stale(await self._execute(again))
             if (type(answer) is not Outcome or answer[6]) and self._is_outdated(resolved, answer):
                 return None
             if not answer[5]:
@@ -624,9 +625,9 @@ class AsyncEnforcer:
                 self._check_open()
             return self._hooks.report(step, step.finish(None, "static"), None)
         answer = await self._execute(step.order)
-        if steps.is_stale(answer):
-            again = steps.repeat(step.order, answer, step.anchor)
-            answer = steps.reject_stale(await self._execute(again))
+        if is_stale(answer):
+            again = with_fresh_ends(step.order, answer, step.anchor)
+            answer = reject_stale(await self._execute(again))
         if type(answer) is Outdated:
             raise AccountOutdated(answer)
         if type(answer) is Outcome and not answer.fallbacks:

@@ -43,6 +43,7 @@ from entitlements.resolved_account import (
 )
 from entitlements.resolved_cache import FOREVER, ResolvedCache, check_policy, new_operation_id, try_reload
 from entitlements.rules import reservations, steps
+from entitlements.rules.stale_answers import is_final, is_stale, reject_stale, with_fresh_ends
 from entitlements.stores import (
     guard_store,
     invalidation_sources,
@@ -278,8 +279,8 @@ class Enforcer:
         try:
             answer: Any = self._store.execute(order)
             if answer[0] is _STALE:
-                again = steps.repeat(order, answer, resolution_of(resolved.entitlements).anchor)
-                answer = steps.reject_stale(self._store.execute(again))
+                again = with_fresh_ends(order, answer, resolution_of(resolved.entitlements).anchor)
+                answer = reject_stale(self._store.execute(again))
             if (type(answer) is not Outcome or answer[6]) and self._is_outdated(resolved, answer):
                 return None
             if not answer[5]:
@@ -419,7 +420,7 @@ class Enforcer:
         read = {account_id(each): (each, steps.usage(self._known(each), self._clock(), scope)) for each in asked}
         answers = execute_many(self._store, [step.order for _, step in read.values() if step.order is not None])
         return {
-            id: step.finish(answer, self._via) if steps.is_final(answer) else self.usage(account, scope=scope)
+            id: step.finish(answer, self._via) if is_final(answer) else self.usage(account, scope=scope)
             for (id, (account, step)), answer in zip(read.items(), answers, strict=True)
         }
 
@@ -667,9 +668,9 @@ class Enforcer:
                 self._replay()
             return self._hooks.report(step, step.finish(None, "static"), None)
         answer = self._store.execute(step.order)
-        if steps.is_stale(answer):
-            again = steps.repeat(step.order, answer, step.anchor)
-            answer = steps.reject_stale(self._store.execute(again))
+        if is_stale(answer):
+            again = with_fresh_ends(step.order, answer, step.anchor)
+            answer = reject_stale(self._store.execute(again))
         if type(answer) is Outdated:
             raise AccountOutdated(answer)
         if type(answer) is Outcome and not answer.fallbacks:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from entitlements.errors import StoreError
 from entitlements.model import events
-from entitlements.model.answers import Answer, Invalidated, Line, Outcome, Outdated, Periods, Settled, Status, Totalled
+from entitlements.model.answers import Invalidated, Line, Outcome, Totalled
 from entitlements.model.charge import (
     Charge,
     Forget,
@@ -24,7 +24,6 @@ from entitlements.model.charge import (
     Recall,
     Release,
     ResetRate,
-    Settle,
     SetUsage,
     Unassign,
     Verb,
@@ -46,7 +45,6 @@ from entitlements.rules.planning import (
     Plan,
     PreparedCharge,
     Wanted,
-    charge_with_period_ends,
     check_scope,
     keep,
     limit_named,
@@ -55,7 +53,6 @@ from entitlements.rules.planning import (
     plan,
     prepare,
     wanted_units,
-    with_period_ends,
 )
 from entitlements.rules.shared_values import shared
 
@@ -277,47 +274,6 @@ def refund(decision: Decision, *, rates: bool) -> Step[bool] | None:
     if order is None:
         return None
     return Step(order, _as_is, events=lambda back: [events.Refunded(decision)] * bool(back))
-
-
-def is_stale(answer: Answer) -> bool:
-    """Return True if the store found the period ends of an order stale."""
-    if type(answer) is Outcome:
-        return answer.status is Status.STALE
-    return isinstance(answer, Settled | Totalled | Periods) and answer.stale
-
-
-def is_final(answer: Answer) -> bool:
-    """Return True if a store's answer needs no repeat: neither period ends nor the account are outdated."""
-    return not is_stale(answer) and type(answer) is not Outdated
-
-
-def repeat(order: Order, answer: Answer, anchor: int | None) -> Order:
-    """Return a stale order with the period ends around the store's time."""
-    assert isinstance(answer, Outcome | Settled | Totalled | Periods)
-    now = answer.now
-    match order:
-        case Charge():
-            return charge_with_period_ends(order, anchor, now)
-        case Read():
-            return replace(order, parts=tuple(with_period_ends(part, anchor, now) for part in order.parts))
-        case SetUsage() | ReadHistory():
-            return replace(order, part=with_period_ends(order.part, anchor, now))
-        case Settle() if order.recharge is not None:
-            return replace(order, recharge=charge_with_period_ends(order.recharge, anchor, now))
-        case _:
-            raise StoreError(f"the store calls {order!r} stale, which carries no period ends")
-
-
-def reject_stale(answer: Answer) -> Answer:
-    """
-    Return the answer to a repeated order.
-
-    Raises:
-        StoreError: If the store calls it stale a second time.
-    """
-    if is_stale(answer):
-        raise StoreError("the store's clock moved by months between two calls; look after its clock")
-    return answer
 
 
 def _charging(entitlements: Entitlements, planned: Plan, verb: Verb) -> Step[Decision]:
