@@ -75,6 +75,14 @@ def post(client, document, *, secret=SECRET, at=None, header=None):
     return client.post("/webhooks/billing", content=body, headers=headers)
 
 
+def deliver(client, document):
+    """Send a signed event as a provider does: again as long as it is answered by 503."""
+    until = time.monotonic() + 300
+    while (answer := post(client, document)).status_code == 503 and time.monotonic() < until:
+        time.sleep(0.1)
+    return answer
+
+
 # --- One worker -----------------------------------------------------------------------------------------------------
 
 
@@ -239,7 +247,7 @@ def test_no_signature_passes_but_the_right_one(signatures, body, header):
 
 def test_a_database_that_is_away_is_told_in_time_and_the_event_can_come_again(tmp_path, postgres, valkey):
     with endpoint(tmp_path, postgres.url("asyncpg"), valkey.url) as (client, accounts):
-        assert 200 == post(client, event("created")).status_code
+        assert 200 == deliver(client, event("created")).status_code
         upgrade = event("updated", "price_mid_monthly", at=START + 1)
         for fail, mend in ((postgres.stop, postgres.cont), (postgres.kill, postgres.start)):
             fail()
@@ -250,7 +258,7 @@ def test_a_database_that_is_away_is_told_in_time_and_the_event_can_come_again(tm
                 answer.json()["outcome"],
                 answer.headers["retry-after"],
             )
-        answers = [post(client, upgrade) for _ in range(2)]
+        answers = [deliver(client, upgrade) for _ in range(2)]
 
         assert [200, 200] == [each.status_code for each in answers]
         assert "mid-market" == accounts.find("acme").tier
@@ -302,7 +310,7 @@ def test_once_the_webhook_is_answered_no_worker_decides_by_the_old_plan(tmp_path
                     charges.append((began, time.monotonic(), answer["tier"], answer["worker"]))
 
     with workers(tmp_path, postgres, valkey) as url, httpx.Client(base_url=url, timeout=60) as client:
-        assert 200 == post(client, event("created", "price_small_monthly")).status_code
+        assert 200 == deliver(client, event("created", "price_small_monthly")).status_code
         threads = [threading.Thread(target=charge, args=[url]) for _ in range(4)]
         for each in threads:
             each.start()
@@ -312,7 +320,8 @@ def test_once_the_webhook_is_answered_no_worker_decides_by_the_old_plan(tmp_path
                     number % 2 == 0
                 ]
                 sent = time.monotonic()
-                assert "applied" == post(client, event("updated", price, at=START + number)).json()["outcome"]
+                answer = deliver(client, event("updated", price, at=START + number))
+                assert answer.json()["outcome"] in {"applied", "repeated"}, answer.text
                 plans.append((sent, time.monotonic(), tier))
                 seen = len(charges)
                 until = time.monotonic() + 200

@@ -142,6 +142,9 @@ def test_a_restart_forgets_what_is_not_in_the_append_only_file(rack, lines, left
     for _ in range(7):
         store.execute(Charge("acme", (Part(API, 100),)))
     store.close()
+    if "appendonly yes" in lines:
+        with server.client() as client:  # a write waits in the process while an fsync of an earlier one goes on
+            assert client.waitaof(1, 0, 60_000)[0] == 1
     server.restart()
     again = RedisStore(server.url)
 
