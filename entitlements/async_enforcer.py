@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from entitlements.tiering.triggers import FeatureRequest
 
     Commit = Callable[[str, int | Mapping[str, int] | None], Awaitable[None]]
-    Cancel = Callable[[str], Coroutine[Any, Any, None]]
+    Cancel = Callable[..., Coroutine[Any, Any, None]]
 
 R = TypeVar("R")
 MAX_READS = 250
@@ -658,7 +658,7 @@ class AsyncEnforcer:
                 ),
             )
 
-        async def cancel(id: str) -> None:
-            await self._run(reservations.cancel(account_id(account), id))
+        async def cancel(id: str, *, given_up: bool = False) -> None:
+            await self._run(reservations.cancel(account_id(account), id, given_up=given_up))
 
         return commit, cancel

@@ -50,7 +50,7 @@ class Reservation:
         decision: Decision | None,
         ttl: int,
         commit: Callable[[int | Mapping[str, int] | None], None],
-        cancel: Callable[[], None],
+        cancel: Callable[[], object],
     ) -> None:
         self.id = id
         self.decision = decision
@@ -145,7 +145,7 @@ class AsyncReservation:
     `Reservation` for an event loop; it is made when it is first awaited or entered.
 
     No unit stays held by a caller that is cancelled. If it is cancelled while the reservation is made, that
-    goes on and is then cancelled; with an idempotency key it is left to the caller, who gets it by the key.
+    goes on and is then cancelled, unless another caller was given it by the same idempotency key.
     What ends a reservation goes on as well.
 
     Args:
@@ -173,7 +173,7 @@ class AsyncReservation:
         self,
         reserve: Callable[[], Coroutine[Any, Any, tuple[Decision, str, int]]] | None,
         commit: Callable[[str, int | Mapping[str, int] | None], Awaitable[None]],
-        cancel: Callable[[str], Coroutine[Any, Any, None]],
+        cancel: Callable[..., Coroutine[Any, Any, None]],
         *,
         tasks: DetachedTasks,
         id: str = "",
@@ -231,11 +231,11 @@ class AsyncReservation:
         return self
 
     def _abandon(self, making: asyncio.Task[tuple[Decision, str, int]]) -> None:
-        """Cancel a reservation whose caller has gone; one with a key is found again by its caller."""
+        """Give up a reservation whose caller has gone."""
         if not making.cancelled() and making.exception() is None:
             _, id, _ = making.result()
-            if id and not id.startswith("k:"):
-                self._tasks.start(self._cancel(id))
+            if id:
+                self._tasks.start(self._cancel(id, given_up=True))
 
     async def _end(self, end: Callable[[], Awaitable[None]]) -> None:
         """End the reservation, unless an earlier call that goes on does."""

@@ -132,7 +132,8 @@ class Settled(NamedTuple):
         done: True if the units are settled, now or by an earlier call; False if the
             reservation is gone and could not be charged again.
         excess: A limit with an amount above the reserved one, or one that was not reserved;
-            `*` for a bare int with several limits. Nothing was settled.
+            `*` for a bare int with several limits. Nothing was settled; of a reservation that was given up (*done*),
+            `*` means that another caller keeps it.
         stale: The period ends of `recharge` are past; nothing was settled, repeat with `now`.
         now: The store's clock.
     """

@@ -168,6 +168,8 @@ class Settle:
         recharge_until: First instant at which `recharge` must not be charged any more, because the
             record that the reservation was settled may have expired; None for never.
         deadline: Time budget in microseconds; 0 for the default.
+        given_up: True to cancel for a caller that left before it had the reservation: another caller that was given
+            it by the same key keeps it.
     """
 
     account: str
@@ -176,6 +178,7 @@ class Settle:
     recharge: Charge | None = None
     recharge_until: int | None = None
     deadline: int = 0
+    given_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)

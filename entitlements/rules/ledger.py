@@ -29,6 +29,9 @@ MAX_SWEPT_AT_ONCE = 1024
 MAX_SWEPT_RESERVATIONS = 64
 """Most lapsed reservations that one order ends of more open ones."""
 
+MAX_CALLERS = 255
+"""Most further callers of a reservation that are counted."""
+
 
 @dataclass(slots=True)
 class Debit:
@@ -53,6 +56,8 @@ class Operation:
     keyed: bool = False
     ended: bool = False
     """True once a refund has returned the units."""
+    callers: int = 0
+    """Callers that were given a reservation by its key, after the first."""
 
 
 @dataclass(slots=True)
@@ -169,6 +174,8 @@ def recall(ledger: Ledger, order: Charge, now: int) -> Outcome:
         return Outcome(Status.REUSED if booking and now < booking.expires else Status.UNKNOWN, now)
     if found.fingerprint != order.fingerprint:
         return Outcome(Status.REUSED, now)
+    if order.operation in ledger.bookings:
+        found.callers = min(found.callers + 1, MAX_CALLERS)
     return found.outcome._replace(status=Status.REPLAYED, sizes=found.sizes)
 
 

@@ -95,10 +95,15 @@ def commit(
     return Step(order, finish, resolution_of(entitlements).anchor, events=lambda _: [event])
 
 
-def cancel(account: str, reservation: str) -> Step[None]:
-    """Return the step that cancels a reservation: all its units are returned; a settled one does not change."""
+def cancel(account: str, reservation: str, *, given_up: bool = False) -> Step[bool]:
+    """
+    Return the step that cancels a reservation: all its units are returned; a settled one does not change.
+
+    With *given_up* it stays for another caller that was given it by the same key; the result is False then.
+    """
     event = events.Settlement(account, reservation, ())
-    return Step(Settle(account, reservation, ()), lambda *_: None, events=lambda _: [event])
+    order = Settle(account, reservation, (), given_up=given_up)
+    return Step(order, lambda answer, _: answer.excess is None, events=lambda is_cancelled: [event] * is_cancelled)
 
 
 def _amounts(held: Mapping[str, int] | None, n: object) -> tuple[tuple[str, int], ...] | int | None:

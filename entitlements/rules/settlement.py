@@ -33,6 +33,10 @@ def settle(ledger: Ledger, scoped: Ledger, order: Settle, now: int) -> Settled |
     """
     booking = ledger.bookings.get(order.reservation)
     if booking and now < booking.expires:
+        operation = ledger.operation(order.reservation, now) if order.given_up else None
+        if operation and operation.callers:
+            operation.callers -= 1
+            return Settled(done=True, excess="*", now=now)
         return _settle_open(ledger, order, booking.expires, now)
     sweep(ledger, now)
     if ledger.operation(f"ended:{order.reservation}", now) or _commits_nothing(order):

@@ -64,4 +64,6 @@ def is_idempotent(order: Order) -> bool:
     """Return whether executing *order* twice has the same effect as once."""
     if isinstance(order, Charge | Refund):
         return order.operation is not None
+    if isinstance(order, Settle) and order.given_up:
+        return False
     return isinstance(order, _IDEMPOTENT)

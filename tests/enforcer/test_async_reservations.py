@@ -143,6 +143,42 @@ async def test_a_commit_that_is_cancelled_is_made_and_not_followed_by_a_cancel(e
     assert (10, 0) == await held(ent)
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_with_a_key_no_unit_stays_held_either_and_the_key_reserves_again(ent, turns):
+    for _ in range(3):
+        task = asyncio.ensure_future(ent.reserve("acme", "seats", 3, ttl=3600, key="job").__aenter__())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await cancelled(task)
+
+    assert (0, 0) == await held(ent)
+    async with ent.reserve("acme", "seats", 3, ttl=3600, key="job") as again:
+        assert not again.decision.replayed
+    assert (3, 0) == await held(ent)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("leave", [(0,), (1,), (0, 1), (1, 0), (0, 2), (0, 1, 2)], ids=str)
+async def test_callers_that_leave_take_a_reservation_from_no_other_that_has_its_key(server, leave, shared):
+    """Each of three processes is given the reservation; those that leave give it up, the others commit it."""
+    with server.client() as client:
+        client.flushdb()
+    urls = [server.url if shared else "memory://"] * 3
+    made = [AsyncEnforcer(POLICY, accounts={"acme": "one"}, store=url, expected_processes=1) for url in urls]
+    given = [await made[at * shared].reserve("acme", "seats", 3, ttl=3600, key="job") for at in range(3)]
+    assert [False, True, True] == [each.decision.replayed for each in given]
+    for at in leave:
+        await given[at]._cancel(given[at].id, given_up=True)
+    stays = [given[at] for at in range(3) if at not in leave]
+    assert (3 if stays else 0) == (await held(made[0]))[1]
+    for each in stays:
+        await each.commit()
+
+    assert (3 if stays else 0, 0) == await held(made[0])
+    for each in made:
+        await each.aclose()
+
+
 async def test_with_a_key_the_callers_repeat_gets_the_reservation(ent):
     reservation = ent.reserve("acme", "seats", 3, ttl=3600, key="job")
     task = asyncio.ensure_future(reservation.__aenter__())

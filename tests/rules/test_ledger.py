@@ -101,6 +101,8 @@ class Model:
     kept: dict[str, Kept] = field(default_factory=dict)
     settled: dict[str, int] = field(default_factory=dict)
     """id: expiry of the record."""
+    callers: dict[str, int] = field(default_factory=dict)
+    """id: callers who were given a reservation by its key, after the first."""
 
     def lapse(self, now: int) -> None:
         for id in [id for id, (expires, *_) in self.reserved.items() if expires <= now]:
@@ -172,6 +174,7 @@ class Model:
         """Charge; return the status, and for each part fits, used, reserved and taken."""
         if kept := self.alive(order.operation, now):
             same = content(kept.order) == content(order)
+            self.give(order.operation, same)
             return (Status.REPLAYED, kept.lines) if same else (Status.REUSED, [])
         self.lapse(now)
         if order.operation in self.reserved:
@@ -188,12 +191,16 @@ class Model:
             units = {part.limit.name: part.cost for part in order.parts if part.limit is not API}
             self.reserved[order.operation] = (now + order.ttl, units, self.month(now))
             self.settled.pop(order.operation, None)
+            self.callers.pop(order.operation, None)
         lines = [(True, *self.stands(part, now), units) for part, units in zip(order.parts, taken, strict=True)]
         if order.operation and (order.holder is None or taken[0]):
             lives = DAY if order.keyed else 10 * MINUTE
             marks = {"api": self.head, "leads": self.month(now)}
             self.kept[order.operation] = Kept(order, now + lives, lines, marks)
         return Status.ADMITTED, lines
+
+    def give(self, id: str, same: bool) -> None:
+        self.callers[id] = self.callers.get(id, 0) + (same and id in self.reserved)
 
     def refund(self, order: Refund, kept: Kept | None, tag: str) -> bool | None:
         """Return True if units were returned; None if only rate units could be, which may have left the window."""
@@ -340,6 +347,7 @@ class Account(RuleBasedStateMachine):
             expected = Status.REUSED if order.operation in self.model.reserved else Status.UNKNOWN
         else:
             expected = Status.REPLAYED if content(kept.order) == content(order) else Status.REUSED
+            self.model.give(order.operation, expected is Status.REPLAYED)
         assert expected == answer.status
 
     @rule(holder=holders, gives=st.booleans())
@@ -359,8 +367,9 @@ class Account(RuleBasedStateMachine):
         data=st.data(),
         committed=st.none() | st.dictionaries(st.sampled_from(["leads", "agents"]), shares),
         again=st.booleans(),
+        given_up=st.booleans(),
     )
-    def settle(self, data: st.DataObject, committed: dict[str, int] | None, again: bool) -> None:
+    def settle(self, data: st.DataObject, committed: dict[str, int] | None, again: bool, given_up: bool) -> None:
         order, now = data.draw(st.sampled_from(self.reserved()[::-1][:3])), self.clock.now
         id = order.operation
         asked = {part.limit.name: part.cost for part in order.parts if part.limit is not API}
@@ -370,8 +379,13 @@ class Account(RuleBasedStateMachine):
             parts = tuple(self.part(LIMITS[name], amount) for name, amount in wanted.items())
             recharge = Charge(ACCOUNT, parts, operation=f"{id}:recharge")
         amounts = None if committed is None else tuple(committed.items())
-        answer = self.store.execute(Settle(ACCOUNT, id, amounts, recharge))
+        given_up = given_up and committed == {}
+        answer = self.store.execute(Settle(ACCOUNT, id, amounts, recharge, given_up=given_up))
         if id in self.model.reserved and now < self.model.reserved[id][0]:
+            if given_up and self.model.callers.get(id) and self.model.alive(id, now):
+                self.model.callers[id] -= 1
+                assert Settled(True, "*", now=now) == answer
+                return
             lapses, held = self.model.reserved[id][:2]
             excess = next((name for name, amount in (committed or {}).items() if amount > held.get(name, 0)), None)
             assert Settled(excess is None, excess, now=now) == answer

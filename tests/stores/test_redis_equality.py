@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from strategies import NOW
 
 from entitlements.model.answers import Status
-from entitlements.model.charge import Charge, Part, Read, ReadHistory, Refund, Settle, SetUsage, Verb
+from entitlements.model.charge import Charge, Part, Read, ReadHistory, Recall, Refund, Settle, SetUsage, Verb
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
 from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, Mode, Quota, Rate
 from entitlements.model.names import MAX_COUNT
@@ -159,6 +159,25 @@ def test_a_key_that_reserves_and_cancels_again_and_again_takes_one_place_in_the_
     with valkey.client() as client:
         *_, tail, count = struct.unpack(">IIqqIqqI", client.hget(account_key("ent", ACCOUNT), "m"))
     assert (1, 1) == (tail, count)
+
+
+@pytest.mark.parametrize("given", [1, 2, 4, 300])
+def test_a_reservation_is_cancelled_once_all_its_callers_have_given_it_up(both, given):
+    """At most 255 callers after the first are counted: a record has one byte for them."""
+    reserving = leads(3, verb=Verb.RESERVE, operation="k:job", keyed=True, ttl=HOUR)
+    both(reserving)
+    for number in range(1, given):
+        assert Status.REPLAYED is both(Recall(reserving) if number % 2 else reserving).status
+    kept = min(given, 256) - 1
+
+    left = [both(Settle(ACCOUNT, "k:job", (), given_up=True)) for _ in range(kept)]
+
+    assert {"*"} >= {each.excess for each in left}
+    assert 3 == both(Read(ACCOUNT, reserving.parts)).lines[0].reserved
+    assert both(Settle(ACCOUNT, "k:job", (), given_up=True)).excess is None
+    assert (0, 0) == both(Read(ACCOUNT, reserving.parts)).lines[0][1:3]
+    assert Status.ADMITTED is both(reserving).status
+    assert both(Settle(ACCOUNT, "k:job", (), given_up=True)).excess is None  # no caller of the former one is counted
 
 
 def test_one_call_moves_past_few_of_the_places_that_dropped_operations_leave(both, valkey):

@@ -258,7 +258,9 @@ def _encode_part(part: Part) -> bytes:
 
 def _settle_args(order: orders.Settle) -> tuple[str | None, tuple[bytes, ...]]:
     amounts = order.amounts
-    if amounts is None:
+    if order.given_up:
+        mode, written = b"3", b""
+    elif amounts is None:
         mode, written = b"0", b""
     elif isinstance(amounts, int):
         mode, written = b"1", _NUMBER.pack(amounts)

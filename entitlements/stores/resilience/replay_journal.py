@@ -119,6 +119,8 @@ class ReplayJournal:
         Its units are charged above the limit, if need be, where the reservation has lapsed by then: however long
         ago, unless the store may have settled it before (*sent*).
         """
+        if order.given_up and sent:  # one more caller would lose it
+            return None
         certain = order.recharge is not None or order.amounts == ()
         if not certain and self.queue.find(order.account, order.reservation) is None:
             return None

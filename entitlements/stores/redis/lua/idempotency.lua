@@ -1,13 +1,13 @@
 -- Operations and reservations of rules/ledger.py, in fields of one hash.
 --
--- An operation: time of expiry, 1 if it was refunded (1 byte), number in its list, fingerprint (16 bytes);
+-- An operation: time of expiry, 1 if it was refunded, or the further callers of a reservation (1 byte), number in its list, fingerprint (16 bytes);
 -- the outcome: time, count of parts (1 byte), lines, sizes (8 bytes each, -1: unlimited);
 -- the debits: count (1 byte), then of each the kind (1 byte), length of the name (1 byte) and name;
 -- the holder, up to the end.
 -- A reservation: time of expiry, then of each part the kind, amount, mark, length of the name and name.
 local OPERATION_TTL, KEYED_OPERATION_TTL = 600000000, 86400000000
 local HEAD = 33
-local operation, is_refunded, set_refunded, drop_operation, record_operation, add_booking, booking, end_booking, sweep
+local operation, is_refunded, set_refunded, callers, add_callers, drop_operation, record_operation, add_booking, booking, end_booking, sweep
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
@@ -28,8 +28,8 @@ function operation(id)
   if #text < HEAD + 9 or #text < HEAD + 9 + string.byte(text, HEAD + 9) * (LINE + 8) then
     corrupt(sub(field, 1, 1))
   end
-  local expires, ended, number = unpack('>i8Bi8', text)
-  check_numbers(sub(field, 1, 1), expires - 1, 1 - ended, number)
+  local expires, _, number = unpack('>i8Bi8', text)
+  check_numbers(sub(field, 1, 1), expires - 1, number)
   if now >= expires then
     return nil
   end
@@ -43,6 +43,15 @@ end
 
 function set_refunded(text, field)
   put(account, field, sub(text, 1, 8) .. '\1' .. sub(text, 10))
+end
+
+-- Operation.callers: of a reservation, the callers that were given it by its key after the first
+function callers(text)
+  return string.byte(text, 9)
+end
+
+function add_callers(text, field, more)
+  put(account, field, sub(text, 1, 8) .. string.char(math.min(callers(text) + more, 255)) .. sub(text, 10))
 end
 
 -- The dictionaries `operations` and `keyed_operations`, each a list of fields o<n> or k<n> from

@@ -71,7 +71,7 @@ end
 
 -- recall: return the first outcome of a repeated charge, or REUSED; nil if it is no repeat
 function recall(order)
-  local found = operation(order.operation)
+  local found, field = operation(order.operation)
   if not found then
     local expires = booking(order.operation) -- a long reservation may outlive its record
     if expires and now < expires then
@@ -81,6 +81,9 @@ function recall(order)
   end
   if sub(found, 18, HEAD) ~= order.fingerprint then
     return REUSED, pack_outcome(REUSED, {})
+  end
+  if booking(order.operation) then
+    add_callers(found, field, 1)
   end
   local moment, count = unpack('>i8B', found, HEAD + 1)
   local lines = HEAD + 10

@@ -74,12 +74,21 @@ local function settle_open(id, booked, lapses, mode, text)
 end
 
 -- settle: commit or cancel a reservation, once
--- ARGV[2] id; ARGV[3] 0: all, 1: one amount, 2: amounts by limit; ARGV[4] the amounts;
+-- ARGV[2] id; ARGV[3] 0: all, 1: one amount, 2: amounts by limit, 3: given up; ARGV[4] the amounts;
 -- ARGV[5] time up to which a lapsed reservation is charged again; ARGV[6] on: that charge
 local function settle()
   local id, mode, text = ARGV[2], tonumber(ARGV[3]), ARGV[4]
   local expires, booked = booking(id)
+  local found, field = nil, nil
+  if mode == 3 then
+    mode = 2
+    found, field = operation(id)
+  end
   if expires and now < expires then
+    if found and callers(found) > 0 then
+      add_callers(found, field, -1)
+      return pack_settled(true, false, '*')
+    end
     return settle_open(id, booked, expires, mode, text)
   end
   sweep()
