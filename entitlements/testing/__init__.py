@@ -1,11 +1,13 @@
-"""Test helpers for users: a fake clock, a recording hook, and the compliance suite of stores."""
+"""Test helpers for users: a fake clock, a recording hook, `assert_denied`, and the compliance suite of stores."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from entitlements.testing.denials import assert_denied
 from entitlements.testing.fakes import FakeClock, RecordingHook
+from entitlements.testing.faulty_store import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from entitlements.ports import AsyncStore, Store
 
-__all__ = ["FakeClock", "RecordingHook", "async_store_compliance", "store_compliance"]
+__all__ = ["FakeClock", "Fault", "RecordingHook", "assert_denied", "async_store_compliance", "store_compliance"]
 
 
 def store_compliance(make: Callable[[FakeClock], Store]) -> type[TestCase]:

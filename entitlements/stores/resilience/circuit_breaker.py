@@ -175,6 +175,11 @@ class CircuitBreaker:
             self._probe_at = now
             return Transition(State.HALF_OPEN, State.OPEN)
 
+    def probe_now(self) -> None:
+        """End the pause of an open breaker: the next call probes the store."""
+        with self._lock:
+            self._probe_at = 0
+
     def pause(self, now: int) -> int:
         """Return the microseconds until a call may probe the store; 0 while the breaker is closed."""
         return 0 if self.state is State.CLOSED else max(0, self._probe_at - now)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from entitlements.model.answers import Answer
     from entitlements.model.charge import Charge, Order
     from entitlements.model.events import Event
-    from entitlements.ports import AsyncStore, Store
+    from entitlements.ports import AsyncStore, Clock, Store
     from entitlements.stores.resilience.policy import Course
 
 _log = logging.getLogger("entitlements.stores")
@@ -55,17 +55,23 @@ class ResilientStore:
         store: The store that counts.
         tell: Takes events: degraded states, unknown outcomes, the replay journal.
         processes: How many processes share the limits; None reads `WEB_CONCURRENCY`.
+        clock: The clock of the outage policy, for tests; the system's clocks by default.
 
     Raises:
         ValueError: For a number of processes below 1.
     """
 
     def __init__(
-        self, store: Store, *, tell: Callable[[Event], object] = lambda _: None, processes: int | None = None
+        self,
+        store: Store,
+        *,
+        tell: Callable[[Event], object] = lambda _: None,
+        processes: int | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._store = store
         self.via = store.via
-        self.policy = _policy_of(store, tell, processes)
+        self.policy = _policy_of(store, tell, processes, clock)
         self._has_warned = False
 
     def __repr__(self) -> str:
@@ -172,6 +178,7 @@ class AsyncResilientStore:
         tell: Takes events.
         processes: How many processes share the limits; None reads `WEB_CONCURRENCY`.
         on_refused: Takes each refused charge, its outcome, and when it was sent in monotonic microseconds.
+        clock: As for `ResilientStore`.
 
     Raises:
         ValueError: For a number of processes below 1.
@@ -184,11 +191,12 @@ class AsyncResilientStore:
         tell: Callable[[Event], object] = lambda _: None,
         processes: int | None = None,
         on_refused: Callable[[Order, Outcome, int], object] = lambda *_: None,
+        clock: Clock | None = None,
     ) -> None:
         self.transport: AsyncTransport = store if isinstance(store, AsyncTransport) else TaskTransport(store)
         self.on_refused = on_refused
         self.via = store.via
-        self.policy = _policy_of(store, tell, processes)
+        self.policy = _policy_of(store, tell, processes, clock)
         self.policy.on_open = self.transport.expire
         self._replay_timer = ReplayTimer(self.policy, self._run)
         self._closed_at: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
@@ -272,8 +280,10 @@ def _complete(future: asyncio.Future[Any], policy: OutagePolicy, order: Order, e
         future.set_exception(raised)
 
 
-def _policy_of(store: object, tell: Callable[[Event], object], processes: int | None) -> OutagePolicy:
-    limits = LocalLimits(processes_of(processes), monotonic, system_clock())
-    policy = OutagePolicy(f"store {store!r}", limits, tell, monotonic)
+def _policy_of(
+    store: object, tell: Callable[[Event], object], processes: int | None, clock: Clock | None
+) -> OutagePolicy:
+    passing, now = clock or monotonic, clock or system_clock
+    policy = OutagePolicy(f"store {store!r}", LocalLimits(processes_of(processes), passing, now()), tell, passing)
     renew_after_fork(policy)
     return policy
