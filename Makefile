@@ -82,6 +82,7 @@ lint: $(venv_stamp)
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
 	$(python) -m mypy entitlements $(wildcard tests/typing/*.py)
+	.venv/bin/pyright --warnings
 	.venv/bin/lint-imports --no-logo
 	$(python) -m pytest -q -n 0 tests/project/test_prose.py
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from zoneinfo import ZoneInfo
 
 from entitlements import advice
@@ -85,6 +85,8 @@ if TYPE_CHECKING:
     Cancel = Callable[..., Coroutine[Any, Any, None]]
 
 R = TypeVar("R")
+T = TypeVar("T")
+D = TypeVar("D")
 MAX_READS = 250
 """Most accounts whose usage is asked for at once."""
 
@@ -169,9 +171,18 @@ class AsyncEnforcer:
         """Return the answer to `can` with its reason, source, remedy and trace; never calls the store; see `Enforcer.decide`."""
         return self._hooks.decided("decide", steps.decide(await self.entitlements(account), feature))
 
-    async def value(self, account: str | Account, key: str) -> Value | NotIncluded:
+    @overload
+    async def value(self, account: str | Account, key: str) -> Value | NotIncluded: ...
+    @overload
+    async def value(self, account: str | Account, key: str, kind: type[T]) -> T | None: ...
+    @overload
+    async def value(self, account: str | Account, key: str, kind: type[T], *, default: D) -> T | D: ...
+    async def value(
+        self, account: str | Account, key: str, kind: type[T] | None = None, *, default: D | None = None
+    ) -> Value | NotIncluded | T | D | None:
         """Return a configuration value of the account's tier; see `Entitlements.value`; see `Enforcer.value`."""
-        return (await self.entitlements(account)).value(key)
+        found = await self.entitlements(account)
+        return found.value(key) if kind is None else found.value(key, kind, default=default)
 
     async def entitlements(self, account: str | Account) -> Entitlements:
         """Return everything that is resolved for the account, as of now; see `Enforcer.entitlements`."""

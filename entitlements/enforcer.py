@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from zoneinfo import ZoneInfo
 
 from entitlements import advice
@@ -79,6 +79,8 @@ if TYPE_CHECKING:
     from entitlements.tiering.triggers import FeatureRequest
 
 R = TypeVar("R")
+T = TypeVar("T")
+D = TypeVar("D")
 
 _STALE = Status.STALE
 
@@ -181,9 +183,18 @@ class Enforcer:
         """Return the answer to `can` with its reason, source, remedy and trace; never calls the store."""
         return self._hooks.decided("decide", steps.decide(self.entitlements(account), feature))
 
-    def value(self, account: str | Account, key: str) -> Value | NotIncluded:
+    @overload
+    def value(self, account: str | Account, key: str) -> Value | NotIncluded: ...
+    @overload
+    def value(self, account: str | Account, key: str, kind: type[T]) -> T | None: ...
+    @overload
+    def value(self, account: str | Account, key: str, kind: type[T], *, default: D) -> T | D: ...
+    def value(
+        self, account: str | Account, key: str, kind: type[T] | None = None, *, default: D | None = None
+    ) -> Value | NotIncluded | T | D | None:
         """Return a configuration value of the account's tier; see `Entitlements.value`."""
-        return self.entitlements(account).value(key)
+        found = self.entitlements(account)
+        return found.value(key) if kind is None else found.value(key, kind, default=default)
 
     def entitlements(self, account: str | Account) -> Entitlements:
         """Return everything that is resolved for the account, as of now."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from entitlements.async_call import verbs_as_calls
 from entitlements.model.pickling import not_picklable
@@ -25,6 +25,8 @@ __all__ = ["AsyncBoundAccount", "BoundAccount"]
 E = TypeVar("E")
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
+D = TypeVar("D")
 
 
 class Bound(Generic[E, P, R]):
@@ -82,8 +84,20 @@ class BoundAccount:
         """`Enforcer.can` for this account."""
         return self._enforcer.can(self.account, feature)
 
+    @overload
+    def value(self, key: str) -> Value | NotIncluded: ...
+    @overload
+    def value(self, key: str, kind: type[T]) -> T | None: ...
+    @overload
+    def value(self, key: str, kind: type[T], *, default: D) -> T | D: ...
+    def value(
+        self, key: str, kind: type[T] | None = None, *, default: D | None = None
+    ) -> Value | NotIncluded | T | D | None:
+        """`Enforcer.value` for this account."""
+        found = self.entitlements()
+        return found.value(key) if kind is None else found.value(key, kind, default=default)
+
     decide = _of(lambda enforcer: enforcer.decide)
-    value = _of(lambda enforcer: enforcer.value)
     entitlements = _of(lambda enforcer: enforcer.entitlements)
     sla = _of(lambda enforcer: enforcer.sla)
     uptime = _of(lambda enforcer: enforcer.uptime)
@@ -146,9 +160,18 @@ class AsyncBoundAccount:
         """Return the decision of `AsyncEnforcer.decide`, without I/O."""
         return self._enforcer._decide(self.entitlements(), feature)
 
-    def value(self, key: str) -> Value | NotIncluded:
+    @overload
+    def value(self, key: str) -> Value | NotIncluded: ...
+    @overload
+    def value(self, key: str, kind: type[T]) -> T | None: ...
+    @overload
+    def value(self, key: str, kind: type[T], *, default: D) -> T | D: ...
+    def value(
+        self, key: str, kind: type[T] | None = None, *, default: D | None = None
+    ) -> Value | NotIncluded | T | D | None:
         """Return the value of `AsyncEnforcer.value`, without I/O."""
-        return self.entitlements().value(key)
+        found = self.entitlements()
+        return found.value(key) if kind is None else found.value(key, kind, default=default)
 
     def entitlements(self) -> Entitlements:
         """Return the account's entitlements, resolved again if the clock or the policy has moved on."""

@@ -14,6 +14,7 @@ from entitlements.cli.assign import assign
 from entitlements.cli.base.commands import base_commands
 from entitlements.cli.can import can
 from entitlements.cli.capacity import capacity
+from entitlements.cli.codegen import codegen
 from entitlements.cli.conversion import conversion
 from entitlements.cli.crm.commands import crm_commands
 from entitlements.cli.diff import diff
@@ -66,6 +67,7 @@ COMMANDS = (
     diff,
     doctor,
     schema,
+    codegen,
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar, overload
 
 from entitlements.model.immutable import ANSWER, immutable
 from entitlements.model.instants import to_datetime
@@ -11,6 +12,10 @@ from entitlements.model.limits import NOT_INCLUDED, LimitValue, NotIncluded
 from entitlements.model.policy import NO_LEVEL, PolicyData
 from entitlements.model.resolution import Resolution
 from entitlements.model.tier import Value
+from entitlements.model.typed_values import as_kind
+
+T = TypeVar("T")
+D = TypeVar("D")
 
 
 @immutable(ANSWER)
@@ -70,17 +75,38 @@ class Entitlements:
             raise self.policy.unknown(name, asked="limit", account=self.account)
         return self._resolution.limits.get(name, NOT_INCLUDED)
 
-    def value(self, key: str) -> Value | NotIncluded:
+    @overload
+    def value(self, key: str) -> Value | NotIncluded: ...
+    @overload
+    def value(self, key: str, kind: type[T]) -> T | None: ...
+    @overload
+    def value(self, key: str, kind: type[T], *, default: D) -> T | D: ...
+    def value(
+        self, key: str, kind: type[T] | None = None, *, default: D | None = None
+    ) -> Value | NotIncluded | T | D | None:
         """
         Return a configuration value, the dict below an inner node, or a feature's level.
 
+        Args:
+            key: A key, an inner node, or a feature with levels.
+            kind: bool, str, int (whole numbers), float, Decimal, timedelta, tuple or dict: the only type that may come.
+            default: With *kind*, returned for *no commitment*, and where the value is not included.
+
         Returns:
-            bool, str, Decimal, timedelta, a tuple, a dict, None for *no commitment*
-            (its text is under `<key>.label`), or `NOT_INCLUDED`.
+            With *kind*, a value of that type, or *default*. Without it bool, str, Decimal, timedelta, a tuple,
+            a dict, None for *no commitment* (its text is under `<key>.label`), or `NOT_INCLUDED`.
 
         Raises:
             UnknownFeature: For a key that no tier and no add-on of the policy has.
+            TypeError: For a value that is not of *kind*.
         """
+        found = self._value(key)
+        if kind is None:
+            return found
+        typed = as_kind(key, found, kind)
+        return default if typed is None else typed
+
+    def _value(self, key: str) -> Value | NotIncluded:
         policy = self.policy
         if not isinstance(key, str):
             raise policy.unknown(key, asked="value", account=self.account)

@@ -44,7 +44,7 @@ def _compile(entitlements: Entitlements, name: str) -> Facts:
     return Facts(
         account=entitlements.account,
         policy=policy.version,
-        feature=name,
+        feature=str(name),  # a member of an enum too
         tier=entitlements.tier,
         source=winner or _tier_source(entitlements),
         trace=(*considered, *_considered_tiers(entitlements, base, winner)),

@@ -1,0 +1,224 @@
+"""
+Enforcers as type checkers see them once the names of a policy are known.
+
+`entitlements codegen POLICY -o names.py` writes a module with the names of a policy as types. Its `typed(enforcer)`
+returns the enforcer as one of these Protocols, so that a misspelt name is an error of the type checker. Nothing
+changes when the program runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from entitlements.model.account import Account
+    from entitlements.model.decision import Decision
+    from entitlements.model.entitlements import Entitlements
+    from entitlements.model.limits import NotIncluded
+    from entitlements.model.tier import Value
+    from entitlements.model.usage import Period, Usage
+    from entitlements.reservations import AsyncReservation, Reservation
+
+__all__ = ["TypedAsyncEnforcer", "TypedCan", "TypedEnforcer"]
+
+F_contra = TypeVar("F_contra", bound=str, contravariant=True)
+"""Names that `can` and `decide` know: features, `feature:level`, limits."""
+L_contra = TypeVar("L_contra", bound=str, contravariant=True)
+"""Names of limits."""
+V_contra = TypeVar("V_contra", bound=str, contravariant=True)
+"""Keys of values, inner nodes, and features with levels."""
+T = TypeVar("T")
+D = TypeVar("D")
+
+
+class TypedCan(Protocol[F_contra]):
+    """The module-level `can` for the names of one policy."""
+
+    def __call__(self, account: str | Account, feature: F_contra) -> bool:
+        """Return whether the account has a feature, by the default enforcer of the process."""
+        ...
+
+
+class TypedEnforcer(Protocol[F_contra, L_contra, V_contra]):
+    """The verbs of an `Enforcer` that take a name, for the names of one policy; `Enforcer` documents them."""
+
+    def can(self, account: str | Account, feature: F_contra) -> bool:
+        """See `Enforcer.can`."""
+        ...
+
+    def decide(self, account: str | Account, feature: F_contra) -> Decision:
+        """See `Enforcer.decide`."""
+        ...
+
+    @overload
+    def value(self, account: str | Account, key: V_contra) -> Value | NotIncluded: ...
+    @overload
+    def value(self, account: str | Account, key: V_contra, kind: type[T]) -> T | None: ...
+    @overload
+    def value(self, account: str | Account, key: V_contra, kind: type[T], *, default: D) -> T | D: ...
+
+    def entitlements(self, account: str | Account) -> Entitlements:
+        """See `Enforcer.entitlements`."""
+        ...
+
+    def consume(
+        self,
+        account: str | Account,
+        what: L_contra | Mapping[L_contra, int],
+        n: int = 1,
+        *,
+        key: str | None = None,
+        scope: str | None = None,
+    ) -> Decision:
+        """See `Enforcer.consume`."""
+        ...
+
+    def peek(
+        self, account: str | Account, what: L_contra | Mapping[L_contra, int], n: int = 1, *, scope: str | None = None
+    ) -> Decision:
+        """See `Enforcer.peek`."""
+        ...
+
+    def refund(self, decision: Decision, *, rates: bool = False) -> bool:
+        """See `Enforcer.refund`."""
+        ...
+
+    def reserve(
+        self,
+        account: str | Account,
+        what: L_contra | Mapping[L_contra, int],
+        n: int = 1,
+        *,
+        ttl: float | timedelta = 60,
+        key: str | None = None,
+    ) -> Reservation:
+        """See `Enforcer.reserve`."""
+        ...
+
+    def assign(self, account: str | Account, limit: L_contra, holder: str) -> Decision:
+        """See `Enforcer.assign`."""
+        ...
+
+    def unassign(self, account: str | Account, limit: L_contra, holder: str) -> bool:
+        """See `Enforcer.unassign`."""
+        ...
+
+    def release(self, account: str | Account, limit: L_contra, amount: int = 1) -> int:
+        """See `Enforcer.release`."""
+        ...
+
+    def holders(self, account: str | Account, limit: L_contra) -> tuple[str, ...]:
+        """See `Enforcer.holders`."""
+        ...
+
+    def set_usage(self, account: str | Account, limit: L_contra, total: int) -> Usage:
+        """See `Enforcer.set_usage`."""
+        ...
+
+    def reset(self, account: str | Account, limit: L_contra, *, scope: str | None = None) -> None:
+        """See `Enforcer.reset`."""
+        ...
+
+    def usage(self, account: str | Account, *, scope: str | None = None) -> dict[str, Usage]:
+        """See `Enforcer.usage`."""
+        ...
+
+    def history(self, account: str | Account, limit: L_contra, *, refusals: bool = False) -> tuple[Period, ...]:
+        """See `Enforcer.history`."""
+        ...
+
+
+class TypedAsyncEnforcer(Protocol[F_contra, L_contra, V_contra]):
+    """The verbs of an `AsyncEnforcer` that take a name, for the names of one policy; `Enforcer` documents them."""
+
+    def can(self, account: str | Account, feature: F_contra) -> Coroutine[Any, Any, bool]:
+        """See `Enforcer.can`."""
+        ...
+
+    def decide(self, account: str | Account, feature: F_contra) -> Coroutine[Any, Any, Decision]:
+        """See `Enforcer.decide`."""
+        ...
+
+    @overload
+    def value(self, account: str | Account, key: V_contra) -> Coroutine[Any, Any, Value | NotIncluded]: ...
+    @overload
+    def value(self, account: str | Account, key: V_contra, kind: type[T]) -> Coroutine[Any, Any, T | None]: ...
+    @overload
+    def value(
+        self, account: str | Account, key: V_contra, kind: type[T], *, default: D
+    ) -> Coroutine[Any, Any, T | D]: ...
+
+    def entitlements(self, account: str | Account) -> Coroutine[Any, Any, Entitlements]:
+        """See `Enforcer.entitlements`."""
+        ...
+
+    def consume(
+        self,
+        account: str | Account,
+        what: L_contra | Mapping[L_contra, int],
+        n: int = 1,
+        *,
+        key: str | None = None,
+        scope: str | None = None,
+    ) -> Coroutine[Any, Any, Decision]:
+        """See `Enforcer.consume`."""
+        ...
+
+    def peek(
+        self, account: str | Account, what: L_contra | Mapping[L_contra, int], n: int = 1, *, scope: str | None = None
+    ) -> Coroutine[Any, Any, Decision]:
+        """See `Enforcer.peek`."""
+        ...
+
+    def refund(self, decision: Decision, *, rates: bool = False) -> Coroutine[Any, Any, bool]:
+        """See `Enforcer.refund`."""
+        ...
+
+    def reserve(
+        self,
+        account: str | Account,
+        what: L_contra | Mapping[L_contra, int],
+        n: int = 1,
+        *,
+        ttl: float | timedelta = 60,
+        key: str | None = None,
+    ) -> AsyncReservation:
+        """See `Enforcer.reserve`."""
+        ...
+
+    def assign(self, account: str | Account, limit: L_contra, holder: str) -> Coroutine[Any, Any, Decision]:
+        """See `Enforcer.assign`."""
+        ...
+
+    def unassign(self, account: str | Account, limit: L_contra, holder: str) -> Coroutine[Any, Any, bool]:
+        """See `Enforcer.unassign`."""
+        ...
+
+    def release(self, account: str | Account, limit: L_contra, amount: int = 1) -> Coroutine[Any, Any, int]:
+        """See `Enforcer.release`."""
+        ...
+
+    def holders(self, account: str | Account, limit: L_contra) -> Coroutine[Any, Any, tuple[str, ...]]:
+        """See `Enforcer.holders`."""
+        ...
+
+    def set_usage(self, account: str | Account, limit: L_contra, total: int) -> Coroutine[Any, Any, Usage]:
+        """See `Enforcer.set_usage`."""
+        ...
+
+    def reset(self, account: str | Account, limit: L_contra, *, scope: str | None = None) -> Coroutine[Any, Any, None]:
+        """See `Enforcer.reset`."""
+        ...
+
+    def usage(self, account: str | Account, *, scope: str | None = None) -> Coroutine[Any, Any, dict[str, Usage]]:
+        """See `Enforcer.usage`."""
+        ...
+
+    def history(
+        self, account: str | Account, limit: L_contra, *, refusals: bool = False
+    ) -> Coroutine[Any, Any, tuple[Period, ...]]:
+        """See `Enforcer.history`."""
+        ...
