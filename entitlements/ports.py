@@ -92,8 +92,8 @@ class InvalidationFeed(Protocol):
 class InvalidationSource(Protocol):
     """A store, or a source of accounts, that tells other processes which accounts have changed."""
 
-    def invalidations(self) -> InvalidationFeed:
-        """Return a new feed, not connected yet."""
+    def invalidations(self) -> InvalidationFeed | None:
+        """Return a new feed, not connected yet; None if there are no messages."""
         ...
 
 

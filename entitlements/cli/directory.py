@@ -135,7 +135,7 @@ def open_sql(url: str, policy: PolicyData | None) -> SqlAccounts:
         from entitlements.accounts.sql import SqlAccounts
 
         with usage_errors("--"):
-            accounts = SqlAccounts(url, policy=policy)
+            accounts = SqlAccounts(url, policy=policy, listen=False)
     except ModuleNotFoundError as error:
         raise CommandError(
             f"--accounts {url.partition(':')[0]}://…: {error}; install the driver of the database"

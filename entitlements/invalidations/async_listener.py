@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakSet, ref
 
 from entitlements._fork import renew_after_fork
-from entitlements.invalidations.subscription import SILENCE, TIMEOUT, Subscription
+from entitlements.invalidations.subscription import SILENCE, TIMEOUT, Subscription, subscriptions
 
 if TYPE_CHECKING:
     from entitlements.invalidations.copies import AccountCopies
@@ -72,9 +72,7 @@ class AsyncInvalidationListener:
         if found is None:
             receiver = self._receiver()
             assert receiver is not None
-            found = self._loops[loop] = [
-                _LoopSubscription(Subscription(source.invalidations(), receiver)) for source in self._sources
-            ]
+            found = self._loops[loop] = list(map(_LoopSubscription, subscriptions(self._sources, receiver)))
         return found
 
 

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from entitlements._fork import renew_after_fork
-from entitlements.invalidations.subscription import TIMEOUT, Subscription
+from entitlements.invalidations.subscription import TIMEOUT, Subscription, subscriptions
 from entitlements.model.instants import SECOND
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class InvalidationListener:
     """
 
     def __init__(self, sources: list[InvalidationSource], receiver: AccountCopies) -> None:
-        self._subscriptions = [Subscription(source.invalidations(), receiver) for source in sources]
+        self._subscriptions = subscriptions(sources, receiver)
         self.renew()
         renew_after_fork(self)
 

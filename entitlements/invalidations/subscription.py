@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from entitlements.invalidations.copies import AccountCopies
-    from entitlements.ports import InvalidationFeed
+    from entitlements.ports import InvalidationFeed, InvalidationSource
 
 TIMEOUT = 0.25
 """Seconds for a connection; a call that loads an account may wait for it."""
@@ -105,6 +105,12 @@ class Subscription:
         """Leave the connection to the parent, in a forked child."""
         self.feed.disown()
         self.is_connected, self.retry_at = False, 0.0
+
+
+def subscriptions(sources: list[InvalidationSource], receiver: AccountCopies) -> list[Subscription]:
+    """Return a subscription to each source that has messages."""
+    feeds = [source.invalidations() for source in sources]
+    return [Subscription(feed, receiver) for feed in feeds if feed is not None]
 
 
 def log_unsent(store: object, failure: str) -> None:

@@ -19,6 +19,8 @@ from entitlements.accounts import AsyncCachedAccounts, CachedAccounts
 from entitlements.accounts.sql import AsyncSqlAccounts
 from entitlements.model.events import AccountsBack, AccountsDown
 
+pytestmark = pytest.mark.faults
+TABLE = "The database of accounts"
 SOON = 30
 """Seconds within which a call that is limited to two must have ended, however busy the machine is."""
 
@@ -29,7 +31,7 @@ class Threads:
     def __init__(self, url, timeout=2, **options):
         self.events = []
         self._accounts = SqlAccounts(url, timeout=timeout)
-        source = CachedAccounts(self._accounts, ttl=timedelta(0), **options)
+        source = CachedAccounts(self._accounts, **{"ttl": timedelta(0)} | options)
         self._enforcer = Enforcer(policy(), accounts=source, hooks=[self.events.append])
 
     def create(self, id, tier):
@@ -57,7 +59,7 @@ class Loop:
         self.events = []
         self._runner = asyncio.Runner()
         self._accounts = AsyncSqlAccounts(url, timeout=timeout)
-        source = AsyncCachedAccounts(self._accounts, ttl=timedelta(0), **options)
+        source = AsyncCachedAccounts(self._accounts, **{"ttl": timedelta(0)} | options)
         self._enforcer = AsyncEnforcer(policy(), accounts=source, hooks=[self.events.append])
 
     def _run(self, call):
@@ -118,6 +120,7 @@ def kinds(events):
     return [type(event) for event in events if isinstance(event, AccountsDown | AccountsBack)]
 
 
+@pytest.mark.fault_row(TABLE, "down: the stale account stands in, others are refused")
 def test_down_the_stale_account_stands_in_and_others_are_refused(client, postgres):
     accounts = client()
     assert "pro" == accounts.tier("acme")
@@ -136,6 +139,7 @@ def test_down_the_stale_account_stands_in_and_others_are_refused(client, postgre
     assert [AccountsDown, AccountsBack] == kinds(accounts.events)
 
 
+@pytest.mark.fault_row(TABLE, "down: the tier of `when_down` stands in")
 def test_down_a_tier_stands_in_where_when_down_names_one(client, postgres):
     accounts = client(when_down="free")
     postgres.kill()
@@ -143,6 +147,7 @@ def test_down_a_tier_stands_in_where_when_down_names_one(client, postgres):
     assert "free" == accounts.tier("other")
 
 
+@pytest.mark.fault_row(TABLE, "frozen: calls end in time, the stale account stands in")
 def test_frozen_a_call_ends_in_time_and_the_stale_account_stands_in(client, postgres, in_time):
     accounts = client()
     assert "pro" == accounts.tier("acme")
@@ -163,6 +168,7 @@ def test_frozen_a_call_ends_in_time_and_the_stale_account_stands_in(client, post
     assert "max" == accounts.set_tier("acme", "max").tier
 
 
+@pytest.mark.fault_row(TABLE, "slow: the server ends the statement, the stale account stands in")
 def test_slow_a_statement_is_ended_by_the_server_and_the_stale_account_stands_in(client, postgres, in_time):
     accounts = client()
     assert "pro" == accounts.tier("acme")
@@ -180,6 +186,7 @@ def test_slow_a_statement_is_ended_by_the_server_and_the_stale_account_stands_in
     assert "max" == accounts.set_tier("acme", "max").tier
 
 
+@pytest.mark.fault_row(TABLE, "restarted: nobody notices")
 def test_restarted_nobody_notices(client, postgres):
     """Connections that broke while they were idle are replaced: no stale account, no error, no event."""
     accounts = client()
@@ -194,6 +201,28 @@ def test_restarted_nobody_notices(client, postgres):
     assert [4, 3, 2, 1] == accounts.versions("acme")
 
 
+@pytest.mark.fault_row(TABLE, "messages lost: the next connection has every account loaded again")
+def test_messages_that_are_lost_cost_until_the_next_connection_and_the_next_one_comes_by_itself(client, postgres):
+    """The time to live is an hour; the connection that listens is ended, and the account changed meanwhile."""
+    accounts = client(ttl=timedelta(hours=1))
+    assert "pro" == accounts.tier("acme")
+    writer = SqlAccounts(postgres.url())
+    with postgres.connect() as admin:
+        until = time.monotonic() + SOON
+        while not admin.execute(ENDED).rowcount and time.monotonic() < until:
+            accounts.tier("acme")
+    writer.set_tier("acme", "max", **SIGNED)
+    until = time.monotonic() + 4 * SOON
+    while accounts.tier("acme") != "max" and time.monotonic() < until:
+        accounts.tier(f"other-{time.monotonic()}")  # a load looks after the connection
+    assert "max" == accounts.tier("acme")
+    writer.close_engine()
+
+
+ENDED = "select pg_terminate_backend(pid) from pg_stat_activity where query like 'LISTEN %'"
+
+
+@pytest.mark.fault_row(TABLE, "deadlock: a change is made once")
 def test_deadlocked_a_change_is_made_once(client, postgres):
     """
     Another transaction holds the audit and waits for the account, while ours holds the account and waits for the audit.
@@ -229,6 +258,7 @@ def waiting(connection):
     return connection.execute("select count(*) from pg_locks where not granted").fetchone()[0]
 
 
+@pytest.mark.fault_row(TABLE, "replica that lags: the account of before, until it has caught up")
 def test_a_replica_that_lags_gives_the_account_of_before_until_it_has_caught_up(rack, postgres):
     """So it is documented: read from the primary."""
     writer = SqlAccounts(postgres.url())
@@ -254,6 +284,7 @@ def test_a_replica_that_lags_gives_the_account_of_before_until_it_has_caught_up(
     rack.remove(standby)
 
 
+@pytest.mark.fault_row(TABLE, "frozen, 20 threads: all end")
 def test_a_source_whose_threads_wait_for_a_frozen_database_frees_all_of_them(postgres, in_time):
     accounts = SqlAccounts(postgres.url(), timeout=1)
     accounts.create_tables()

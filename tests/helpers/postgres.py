@@ -67,7 +67,11 @@ class Postgres:
         self.cont()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGQUIT)
-        self.process.wait(60)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:  # a process that was frozen between two of its signals may stay
+            self._signal(signal.SIGKILL)
+            self.process.wait(60)
 
     def restart(self):
         """Kill the server, and start it again on the same port."""

@@ -49,6 +49,7 @@ class AsyncSqlAccounts(Settings, AccountVerbs[Awaitable["Account"], Awaitable["E
         enforcer: An `AsyncEnforcer`, which invalidates an account after each change.
         timeout: As for `SqlAccounts`.
         clock: As for `SqlAccounts`.
+        listen: As for `SqlAccounts`.
 
     Raises:
         TypeError: For an engine that blocks.
@@ -67,8 +68,9 @@ class AsyncSqlAccounts(Settings, AccountVerbs[Awaitable["Account"], Awaitable["E
         enforcer: Invalidator | None = None,
         timeout: float | timedelta = TIMEOUT,
         clock: Callable[[], int] = system_clock,
+        listen: bool | str = True,
     ) -> None:
-        super().__init__(query, account, policy, enforcer, clock)
+        super().__init__(query, account, policy, enforcer, clock, listen=listen)
         self._timeout = check_duration(timeout, "timeout") / SECOND
         if isinstance(engine, Engine):
             raise TypeError("the engine blocks; use SqlAccounts, or create_async_engine")

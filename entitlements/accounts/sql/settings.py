@@ -15,6 +15,7 @@ from entitlements.accounts.sql import schema
 from entitlements.accounts.sql.edits import Scene
 from entitlements.accounts.sql.engines import first_line, is_conflict, is_lost, is_missing, unavailable
 from entitlements.accounts.sql.errors import ChangedMeanwhile, Conflict, SchemaMismatch
+from entitlements.accounts.sql.notifications import feed_of
 from entitlements.accounts.sql.options import CHANGE_OPTIONS
 from entitlements.accounts.sql.reading import Query, read_rows
 from entitlements.accounts.sql.rows import RowError, account_of, read_account
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from entitlements.accounts.sql.rows import AccountReader
     from entitlements.model.account import Account
     from entitlements.model.policy import PolicyData
+    from entitlements.ports import InvalidationFeed
 
 _log = logging.getLogger("entitlements.accounts")
 
@@ -56,6 +58,8 @@ class Settings(ABC):
         policy: PolicyData | None,
         enforcer: Any,
         clock: Callable[[], int],
+        *,
+        listen: bool | str,
     ) -> None:
         if account is not None and query is None:
             raise ValueError("account= reads the rows of a query of yours; give query= as well")
@@ -64,6 +68,7 @@ class Settings(ABC):
         self._policy = policy
         self._enforcer = enforcer
         self._clock = clock
+        self._listen = listen
         self._reported: set[tuple[str, str, str]] = set()
 
     _is_async = False
@@ -79,6 +84,10 @@ class Settings(ABC):
     def __repr__(self) -> str:
         """Return the class and the database."""
         return f"{type(self).__name__}({self._shown!r})"
+
+    def invalidations(self) -> InvalidationFeed | None:
+        """Return a new feed of the accounts that other processes change; None where the database has none."""
+        return feed_of(self._url, listen=self._listen)
 
     def _check_writable(self) -> None:
         if self._query is not None:

@@ -63,6 +63,8 @@ class SqlAccounts(Settings, AccountVerbs["Account", "EventOutcome"]):
         enforcer: Invalidates an account after each change.
         timeout: Seconds, or a timedelta, that a statement may take, where a URL is given; an engine has its own.
         clock: Returns the time in microseconds since 1970.
+        listen: Whether an enforcer hears of changed accounts by `LISTEN`, on PostgreSQL with psycopg; or a connection
+            string of libpq to listen by, where that needs more than the URL: a password, the primary of a replica.
 
     Raises:
         TypeError: For an engine of an event loop.
@@ -79,8 +81,9 @@ class SqlAccounts(Settings, AccountVerbs["Account", "EventOutcome"]):
         enforcer: Invalidator | None = None,
         timeout: float | timedelta = TIMEOUT,
         clock: Callable[[], int] = system_clock,
+        listen: bool | str = True,
     ) -> None:
-        super().__init__(query, account, policy, enforcer, clock)
+        super().__init__(query, account, policy, enforcer, clock, listen=listen)
         seconds = check_duration(timeout, "timeout") / SECOND
         if isinstance(engine, AsyncEngine):
             raise TypeError("the engine is for event loops; use AsyncSqlAccounts, or create_engine")

@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from entitlements.accounts.sql.audit import AuditEntry, EventOutcome
 from entitlements.accounts.sql.edits import Edit, Scene, checked, differences
 from entitlements.accounts.sql.errors import ChangedMeanwhile, Conflict
+from entitlements.accounts.sql.notifications import notify
 from entitlements.accounts.sql.reading import read_rows
 from entitlements.accounts.sql.rows import StoredAccount, moment_of, read_account
 from entitlements.accounts.sql.tables import ACCOUNTS, ADD_ONS, AUDIT, CHANGES, EVENTS, GRANTS, OVERRIDES, TRIALS
@@ -187,6 +188,7 @@ def _write(connection: Connection, order: Order, before: StoredAccount | None, a
     entry = {"account": order.id, "version": version, "at": now, "action": order.action, "reason": order.reason}
     entry |= {"author": order.author, "event": event and event.id, "changed": json.dumps(changed, default=str)}
     connection.execute(insert(AUDIT).values(entry))
+    notify(connection, order.id)
 
 
 def _parts(account: Account | None) -> list[tuple[Table, str, list[dict[str, Any]]]]:

@@ -48,13 +48,15 @@ class Collector:
     """Collects the outcome of every cell; with several workers it does so in the process that directs them."""
 
     def __init__(self, path):
-        self._path, self._cells = path, {}
+        self._path, self._cells, self._rows = path, {}, {}
 
     def pytest_runtest_logreport(self, report):
         properties = dict(report.user_properties)
+        outcome = "passed" if report.passed else "not run" if report.skipped else "differs"
+        if "row" in properties and (report.when == "call" or not report.passed):
+            self._rows[tuple(properties["row"])] = outcome
         if "cell" not in properties or report.when == "teardown":
             return
-        outcome = "passed" if report.passed else "not run" if report.skipped else "differs"
         reason = getattr(report, "wasxfail", "") or (report.longrepr[2] if outcome == "not run" else "")
         if hasattr(report, "wasxfail"):
             outcome = "differs"
@@ -62,11 +64,15 @@ class Collector:
 
     def pytest_sessionfinish(self):
         if self._cells:
-            self._path.write_text(page(self._cells), encoding="utf-8")
+            self._path.write_text(page(self._cells, self._rows), encoding="utf-8")
 
 
-def page(cells):
-    """Return the page; *cells* has outcome, reason and figures by fault, operation and mode."""
+def page(cells, tests=()):
+    """
+    Return the page.
+
+    *cells* has outcome, reason and figures by fault, operation and mode; *tests* the outcome by table, fault and client.
+    """
     counts = Counter(outcome for outcome, _, _ in cells.values())
     from faultlab.faults import FAULTS  # here, because every run of pytest loads this plugin
     from faultlab.operations import OPERATIONS
@@ -114,7 +120,20 @@ def page(cells):
             lines += [title, ""]
             lines += [f"- {_names(of)}: {reason}" for reason, of in reasons.items()]
             lines.append("")
-    return "\n".join([*lines, TAIL])
+    return "\n".join([*lines, *_tables(dict(tests)), TAIL])
+
+
+def _tables(rows):
+    """Return the tables of databases, in which every test is a row and each kind of client a column."""
+    lines = []
+    for table in sorted({table for table, _, _ in rows}):
+        clients = sorted({client for name, _, client in rows if name == table})
+        lines += [f"## {table}", "", "| fault | " + " | ".join(clients) + " |", "|---" * (len(clients) + 1) + "|"]
+        for fault in sorted({fault for name, fault, _ in rows if name == table}):
+            marks = [MARKS.get(rows.get((table, fault, client)), "-") for client in clients]
+            lines.append(f"| {fault} | " + " | ".join(marks) + " |")
+        lines.append("")
+    return lines
 
 
 def _names(cells):
