@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from entitlements.model.display import in_words
-from entitlements.model.limits import NOT_INCLUDED, Limit, Quota, Rate
+from entitlements.model.limits import NOT_INCLUDED, Limit, Quota, Rate, Unlimited
+from entitlements.model.overage import Included
 
 if TYPE_CHECKING:
     from entitlements.model.policy import PolicyData
@@ -22,6 +23,13 @@ def format_limit(limit: Limit, size: object) -> str:
     """Return the size of a limit: `60 per minute, at most 5 at once`, `10 GB`, `not included`."""
     if not isinstance(size, int) or isinstance(size, bool):
         return NOT_INCLUDED_TEXT if size is NOT_INCLUDED else in_words(size)
+    if isinstance(size, Included):
+        beyond = (
+            "overage beyond"
+            if isinstance(size.overage, Unlimited)
+            else f"{format_amount(limit, size.overage)} more as overage"
+        )
+        return f"{format_rate(limit, int(size))} included, {beyond}"
     capacity = limit.capacity(size)
     burst = "" if capacity == size else f", at most {in_words(capacity)} at once"
     return f"{format_rate(limit, size)}{burst}"

@@ -13,6 +13,7 @@ from entitlements.cli.usage_meters import UsageMeter, effect_of_full, is_suspend
 from entitlements.cli.wrap import wrap_text
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Mode, OnOutage, Quota
+from entitlements.model.overage import overage_of
 from entitlements.model.policy import PolicyData
 
 WIDTH = 20
@@ -89,13 +90,16 @@ def _counts(meter: UsageMeter) -> str:
     share = "" if meter.share is None else f" ({_percent(meter.share)})"
     reserved = f", {format_amount(limit, usage.reserved)} of it reserved" if usage.reserved else ""
     of = " used, " if usage.limit is UNLIMITED else " of "
+    over = f", {format_amount(limit, usage.overage)} of it overage" if usage.overage else ""
     left = f", {format_amount(limit, usage.remaining)} left" if isinstance(usage.remaining, int) and usage.limit else ""
-    return f"{format_amount(limit, usage.used)}{of}{size}{share}{reserved}{left}"
+    return f"{format_amount(limit, usage.used)}{of}{size}{share}{reserved}{over}{left}"
 
 
 def _size(meter: UsageMeter) -> str:
     """Return the size of the limit: `60 per minute`; of a token bucket, `5 at once, 60 per minute`."""
     limit, at_once = meter.limit, meter.usage.limit
+    if overage_of(meter.size):
+        return format_limit(limit, meter.size)
     if not isinstance(at_once, int) or not isinstance(meter.size, int) or at_once == meter.size:
         return format_limit(limit, at_once)
     return f"{format_amount(limit, at_once)} at once, {format_rate(limit, meter.size)}"

@@ -9,6 +9,7 @@ from entitlements.model.entitlements import Entitlements
 from entitlements.model.facts import Facts, Remedy
 from entitlements.model.instants import to_instant
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Algorithm, Limit, LimitValue, Mode, Quota, Rate
+from entitlements.model.overage import overage_of
 from entitlements.model.reasons import Reason
 from entitlements.model.resolution import resolution_of
 from entitlements.model.usage import Usage
@@ -111,6 +112,9 @@ def effect_of_full(meter: UsageMeter) -> str:
         return "never refused"
     if limit.mode is Mode.SHADOW:
         return "goes on (shadow mode: measured, never refused)"
+    if overage := overage_of(meter.size):
+        more = "any number more" if overage is UNLIMITED else f"{overage:,} more"
+        return f"{more} as overage"
     if not size:
         return "always refused"
     if isinstance(limit, Quota):

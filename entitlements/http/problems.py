@@ -296,6 +296,7 @@ def _figures(decision: Decision) -> dict[str, object]:
     wait = decision.retry_after
     figures: dict[str, object] = {
         "limit": in_json(decision.limit), "used": decision.used, "remaining": in_json(decision.remaining),
+        "overage": decision.overage,
         "resets_at": _resets_at(decision), "retry_after": None if wait is None else seconds_to_wait(decision),
     }  # fmt: skip
     if _KINDS[decision.reason] == "quota-exceeded":

@@ -19,6 +19,7 @@ from entitlements.model.decision_fields import fields_of, parts_of
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import Mode, Quota, Rate
 from entitlements.model.names import NAME
+from entitlements.model.overage import included_of
 from entitlements.model.reasons import Reason
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ class _LimitState(NamedTuple):
 
 def _encode_limit(facts: Facts) -> _EncodedLimit | None:
     """Return the constant part of a limit's headers; None if it has none, such as a limit in shadow mode."""
-    definition, size = facts.limit, facts.size
+    definition, size = facts.limit, None if facts.size is None else included_of(facts.size)
     if not isinstance(definition, Rate | Quota) or type(size) is not int or definition.mode is Mode.SHADOW:
         return None
     limit = definition.capacity(size)

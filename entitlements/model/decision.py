@@ -21,6 +21,7 @@ from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.immutable import ANSWER
 from entitlements.model.instants import to_datetime, to_timedelta
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue, NotIncluded, Unlimited
+from entitlements.model.overage import at_once, overage_of
 from entitlements.model.reasons import Reason
 from entitlements.model.remedies import remedy_of
 
@@ -127,7 +128,7 @@ class Decision:
 
     @property
     def limit(self) -> LimitValue | None:
-        """The account's size of the limit; None if the decision is not about a limit."""
+        """The account's size of the limit, with overage the included amount; None if it is not about a limit."""
         facts = facts_of(self)
         if facts.limit is None or facts.size is None or facts.size is NOT_INCLUDED:
             return facts.size
@@ -140,8 +141,15 @@ class Decision:
         return line.used if line else None
 
     @property
+    def overage(self) -> int:
+        """Units in use beyond the limit after the call, where it has overage or they were allowed; else 0."""
+        limit, used = self.limit, self.used
+        has_overage = self.reason is Reason.OVERAGE or overage_of(facts_of(self).size)
+        return max(0, used - limit) if has_overage and isinstance(limit, int) and used is not None else 0
+
+    @property
     def remaining(self) -> int | Unlimited | None:
-        """Units left after the call, 0 if the limit is not included; None if no store was asked."""
+        """Units left of the limit after the call, 0 if it is not included; None if no store was asked."""
         limit, line = self.limit, line_of(self)
         if limit is NOT_INCLUDED or limit == 0:
             return 0
@@ -191,9 +199,10 @@ class Decision:
         """One sentence for people: the account, the answer, the reason and the remedy."""
         text = f"account {self.account!r} {self._action()}: {self.reason}"
         if self.limit is not None and self.used is not None:
-            text += f", {in_words(self.used)} of {in_words(self.limit)} used"
+            beyond = f", {in_words(self.overage)} of them overage" if self.overage else ""
+            text += f", {in_words(self.used)} of {in_words(self.limit)} used{beyond}"
         elif self.reason is Reason.NEVER_FITS and self.limit is not None:
-            text += f", {in_words(self.limit)} at most"
+            text += f", {in_words(self._at_once())} at most"
         if self.retry_after is not None:
             text += f", again in {in_words(self.retry_after)}"
         remedy = self.remedy
@@ -205,6 +214,13 @@ class Decision:
             )
             text += f"; {' or '.join(remedies)} would allow it"
         return text
+
+    def _at_once(self) -> object:
+        """Return the most units that one charge can take."""
+        facts = facts_of(self)
+        if facts.limit is None or facts.size is None or isinstance(facts.size, NotIncluded):
+            return self.limit
+        return at_once(facts.limit, facts.size)
 
     def _action(self) -> str:
         cost = receipt_of(self).cost
@@ -244,7 +260,7 @@ class Decision:
 
 _KEYS = (
     "account", "policy", "allowed", "reason", "feature", "tier", "source", "via", "limit", "used",
-    "remaining", "retry_after", "resets_at", "valid_until", "degraded", "replayed",
+    "overage", "remaining", "retry_after", "resets_at", "valid_until", "degraded", "replayed",
 )  # fmt: skip
 
 set_fields = Decision._fields.__set__  # type: ignore[misc, attr-defined]  # the slot descriptor, which bypasses __setattr__

@@ -10,6 +10,8 @@ from enum import Enum
 from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
+from entitlements.model.overage import Included
+
 
 @runtime_checkable
 class HasDict(Protocol):
@@ -33,6 +35,9 @@ def in_words(value: object) -> str:
         return _duration(value)
     if isinstance(value, Enum):
         return str(value.value)
+    if isinstance(value, Included):
+        beyond = f"{value.overage:,} more as overage" if isinstance(value.overage, int) else "overage beyond"
+        return f"{int(value):,} included, {beyond}"
     if isinstance(value, int | Decimal):
         return f"{value:,}"
     if isinstance(value, Mapping):

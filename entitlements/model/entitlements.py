@@ -8,7 +8,8 @@ from typing import TypeVar, overload
 
 from entitlements.model.immutable import ANSWER, immutable
 from entitlements.model.instants import to_datetime
-from entitlements.model.limits import NOT_INCLUDED, LimitValue, NotIncluded
+from entitlements.model.limits import NOT_INCLUDED, LimitValue, NotIncluded, Unlimited
+from entitlements.model.overage import included_of, overage_of
 from entitlements.model.policy import NO_LEVEL, PolicyData
 from entitlements.model.resolution import Resolution
 from entitlements.model.tier import Value
@@ -66,14 +67,24 @@ class Entitlements:
 
     def limit(self, name: str) -> LimitValue:
         """
-        Return the size of a limit: an int, `UNLIMITED` or `NOT_INCLUDED`.
+        Return the size of a limit: an int, `UNLIMITED` or `NOT_INCLUDED`; with overage the included amount.
 
         Raises:
             UnknownFeature: For a name that is not a limit of the policy.
         """
         if name not in self.policy.limits:
             raise self.policy.unknown(name, asked="limit", account=self.account)
-        return self._resolution.limits.get(name, NOT_INCLUDED)
+        return included_of(self._resolution.limits.get(name, NOT_INCLUDED))
+
+    def overage(self, name: str) -> int | Unlimited:
+        """
+        Return the units of a limit that are allowed beyond the included ones; 0 without overage.
+
+        Raises:
+            UnknownFeature: For a name that is not a limit of the policy.
+        """
+        self.limit(name)
+        return overage_of(self._resolution.limits.get(name))
 
     @overload
     def value(self, key: str) -> Value | NotIncluded: ...

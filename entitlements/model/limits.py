@@ -24,8 +24,8 @@ def _format_word(word: str, format_spec: str) -> str:
 
 
 def _whole_size(_: object, size: Size) -> Size:
-    """Return the units that can be taken at once under *size*: all of them."""
-    return size
+    """Return the units that *size* includes, as a plain number; all of them can be taken at once."""
+    return int(size) if isinstance(size, int) else size
 
 
 class Unlimited(StrEnum):  # a str, so that json.dumps writes "unlimited"

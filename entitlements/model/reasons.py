@@ -6,10 +6,11 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """The reason of a decision, a closed set: four allow, nine refuse."""
+    """The reason of a decision, a closed set: five allow, nine refuse."""
 
     INCLUDED = "included"
     WITHIN_LIMIT = "within-limit"
+    OVERAGE = "overage"
     UNLIMITED = "unlimited"
     OUTAGE_ALLOWED = "outage-allowed"
     NOT_INCLUDED = "not-included"

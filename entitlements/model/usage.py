@@ -20,10 +20,11 @@ class Usage:
         used: Units used, including reserved ones; None if they are not counted
             (an unlimited rate).
         reserved: Units reserved.
-        limit: The account's size of the limit.
+        limit: The account's size of the limit; with overage the included amount.
         remaining: max(0, limit - used); 0 if not included.
         resets_at: Aware UTC. For a rate, the instant at which everything is available again;
             for a quota, the end of the period; None for an allocation.
+        overage: Units used beyond the limit, where it has overage; else 0.
     """
 
     used: int | None
@@ -31,6 +32,7 @@ class Usage:
     limit: LimitValue
     remaining: int | Unlimited
     resets_at: datetime | None
+    overage: int = 0
 
     to_dict = fields_in_json
 
@@ -46,7 +48,8 @@ class Period:
         end: Aware UTC, the first instant after it.
         used: Units used, including reserved ones.
         denied: Units refused.
-        limit: The limit at the last charge of the period.
+        limit: The limit at the last charge of the period; with overage the included amount.
+        overage: Units used beyond the limit, where it had overage; else 0.
     """
 
     start: datetime
@@ -54,5 +57,6 @@ class Period:
     used: int
     denied: int
     limit: Size
+    overage: int = 0
 
     to_dict = fields_in_json

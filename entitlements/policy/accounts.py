@@ -24,6 +24,7 @@ from entitlements.model.names import MAX_RATE, did_you_mean, nearest_or_all, sho
 from entitlements.model.policy import NO_LEVEL, AddOn, Feature, PolicyData
 from entitlements.model.tier import Tier, Value
 from entitlements.policy.errors import InvalidValue, any_of
+from entitlements.policy.overage import has_overage, read_overage
 from entitlements.policy.quantities import RateSize, is_duration, parse_duration, read_limit
 from entitlements.policy.sections.readable_values import value_fault
 from entitlements.policy.yaml.scalars import is_number, typed_scalar
@@ -63,7 +64,7 @@ def read_override(policy: PolicyData, name: str, raw: object) -> object:
 
 
 def _read_limit(limit: Limit, raw: object) -> LimitValue:
-    size = read_limit(limit, raw)
+    size = read_overage(limit, raw) if has_overage(raw) else read_limit(limit, raw)
     if isinstance(limit, Rate) and isinstance(size, int) and limit.window:
         return RateSize(size, limit.window)
     return size

@@ -10,12 +10,14 @@ class InvalidValue(ValueError):
     Args:
         problem: What is wrong, naming the value.
         cure: What to write instead.
+        path: The keys below the value at which it is wrong.
     """
 
-    def __init__(self, problem: str, cure: str) -> None:
+    def __init__(self, problem: str, cure: str, *, path: tuple[str, ...] = ()) -> None:
         super().__init__(problem, cure)
         self.problem = problem
         self.cure = cure
+        self.path = path
 
     def __str__(self) -> str:
         """Return `problem; cure`."""

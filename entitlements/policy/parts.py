@@ -9,6 +9,7 @@ from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, NotInclud
 from entitlements.model.names import shown
 from entitlements.model.tier import Value
 from entitlements.policy.errors import InvalidValue
+from entitlements.policy.overage import has_overage, read_overage
 from entitlements.policy.quantities import read_size, window_in_words
 from entitlements.policy.schema_models import AddOnShape, TierShape
 from entitlements.policy.values import read_values
@@ -97,6 +98,9 @@ class PartReader:
             if ("limits", name, "unit") in self._report.faulty:  # bytes or not: it decides how the size is read
                 continue
             try:
+                if has_overage(raw):
+                    found[name] = read_overage(self._definitions[name], raw)
+                    continue
                 found[name], window = read_size(self._definitions[name], raw)
                 if window is not None:
                     self._check_window(at, raw, window)

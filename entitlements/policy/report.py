@@ -45,6 +45,8 @@ class Report:
 
     def add(self, path: Path, error: ValueError, *, location: Location | None = None) -> None:
         """Report an error that was raised or returned for *path*."""
+        if isinstance(error, InvalidValue):
+            path = (*path, *error.path)
         self.faulty.update((path, path[:2]))
         if self.complete or not isinstance(error, MissingValue):
             self._record(path, error, location, Severity.ERROR)

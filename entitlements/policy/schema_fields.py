@@ -57,9 +57,17 @@ _DURATION = {
     "pattern": DURATION,
     "examples": ["14 days", "50 ms", "PT2H"],
 }
+_AMOUNT = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}]}
+_OVERAGE = {
+    "type": "object",
+    "description": "Units that are included, and what happens beyond: allow, or at most so many more.",
+    "properties": {"included": _AMOUNT, "overage": _AMOUNT},
+    "required": ["included", "overage"],
+    "additionalProperties": False,
+}
 _SIZE = {
-    "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}],
-    "examples": ["100 per hour", 5000, "10 GB", "unlimited", "not-included"],
+    "anyOf": [*_AMOUNT["anyOf"], _OVERAGE],
+    "examples": ["100 per hour", 5000, "10 GB", "unlimited", "not-included", {"included": 5000, "overage": "allow"}],
 }
 
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]

@@ -15,7 +15,8 @@ from typing import cast
 from entitlements.errors import AccountError
 from entitlements.model.account import Account, Grant, Override
 from entitlements.model.facts import Considered
-from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue
+from entitlements.model.limits import NOT_INCLUDED, LimitValue
+from entitlements.model.overage import Included, added_sizes, times
 from entitlements.model.policy import AddOn, PolicyData
 from entitlements.model.reasons import Verdict
 from entitlements.model.tier import Tier
@@ -96,8 +97,8 @@ def resolve_name(policy: PolicyData, tier: Tier, name: str, sources: list[Source
 
 
 def _without_window(value: object) -> object:
-    """Return a size as a plain int, without the window that an override may have written with it."""
-    return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    """Return a size without the window that an override may have written with it."""
+    return int(value) if isinstance(value, int) and not isinstance(value, bool | Included) else value
 
 
 def tier_value(policy: PolicyData, tier: Tier, name: str) -> object:
@@ -110,18 +111,14 @@ def tier_value(policy: PolicyData, tier: Tier, name: str) -> object:
 
 
 def raised_limit(base: LimitValue, amount: LimitValue) -> LimitValue:
-    """Return *base* plus *amount*: unlimited stays unlimited, not included counts as 0."""
-    if base is UNLIMITED or amount is UNLIMITED:
-        return UNLIMITED
-    if amount is NOT_INCLUDED:
-        return base
-    return amount if base is NOT_INCLUDED else base + amount
+    """Return *base* plus *amount*, with the overage of both."""
+    return added_sizes(base, amount)
 
 
 def _of_add_on(add_on: AddOn, quantity: int, tier: Tier) -> Iterator[tuple[str, Source]]:
     offered = add_on.offered_to(tier.id)
     inactive, note = (None, f"quantity {quantity}") if offered else (Verdict.NOT_OFFERED, f"not offered to {tier.id}")
-    limits = {name: amount if amount is UNLIMITED else amount * quantity for name, amount in add_on.limits.items()}
+    limits = {name: times(amount, quantity) for name, amount in add_on.limits.items()}
     bundle: dict[str, object] = {
         **dict.fromkeys(sorted(add_on.features), True),
         **add_on.levels,

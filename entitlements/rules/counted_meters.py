@@ -4,8 +4,9 @@ Counters of quotas and allocations: exact, and never above the limit.
 A quota counts by period. Its running period ends when its stored end has passed. Until
 then a call may move the end (a new anchor) but never the start, and resets nothing. An
 allocation counts held units: anonymous ones, named holders and open reservations. An
-unlimited count stops at 2^53-1. Every comparison is `cost <= limit - used`, so no sum
-exceeds the integers that a double holds exactly.
+unlimited count stops at 2^53-1. Every comparison is `cost <= most - used`, so no sum
+exceeds the integers that a double holds exactly. The most of a limit is its size, or with
+overage what is included and the overage together (`model/overage.py`).
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from entitlements.model.answers import Line, PeriodCount
 from entitlements.model.charge import Ends, Part
 from entitlements.model.limits import UNLIMITED, Size
 from entitlements.model.names import MAX_COUNT
+from entitlements.model.overage import most_of, recorded
 
 KEPT_PERIODS = 13
 """Periods that a quota keeps, including the running one: a year and the month before it."""
 
 
 def as_count(size: Size) -> int:
-    """Return *size* as an int; unlimited is the largest count."""
-    return MAX_COUNT if size is UNLIMITED else size
+    """Return the most units of *size* as an int, with its overage; unlimited is the largest count."""
+    most = most_of(size)
+    return MAX_COUNT if most is UNLIMITED else most
 
 
 @dataclass(slots=True)
@@ -39,7 +42,7 @@ class QuotaPeriod:
 
     def count(self) -> PeriodCount:
         """Return the period's entry in a history."""
-        return PeriodCount(self.start, self.end, self.used, self.denied, self.size)
+        return PeriodCount(self.start, self.end, self.used, self.denied, recorded(self.size))
 
 
 @dataclass(slots=True)
@@ -113,8 +116,9 @@ class QuotaMeter:
 
 def quota_line(period: QuotaPeriod, part: Part) -> Line:
     """Return the line for the part's cost in *period*, without counting it."""
-    fits = part.cost <= as_count(part.size) - period.used or part.size is UNLIMITED
-    waits = not fits and part.cost <= as_count(part.size)
+    most = as_count(part.size)
+    fits = part.cost <= most - period.used or most_of(part.size) is UNLIMITED
+    waits = not fits and part.cost <= most
     return Line(fits, period.used, period.reserved, period.end if waits else None, period.end, period.start)
 
 
@@ -154,7 +158,8 @@ class AllocationMeter:
 
     def peek(self, part: Part, holder: str | None) -> Line:
         """Return the line for the part's cost, without counting it; a holder of a unit needs no other."""
-        fits = holder in self.holders or part.size is UNLIMITED or part.cost <= part.size - self.used
+        most = most_of(part.size)
+        fits = holder in self.holders or most is UNLIMITED or part.cost <= most - self.used
         return Line(fits, self.used, self.reserved)
 
     def take(self, part: Part, holder: str | None, *, reserve: bool) -> Line:

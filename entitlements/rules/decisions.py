@@ -19,6 +19,7 @@ from entitlements.model.decision_fields import facts_of, fields_of, is_enforced,
 from entitlements.model.facts import Facts, Receipt
 from entitlements.model.instants import SECOND, to_datetime
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, LimitValue, Mode, OnOutage, Quota, Rate
+from entitlements.model.overage import Included, at_once, units_beyond
 from entitlements.model.reasons import Reason
 from entitlements.model.resolution import resolution_of
 from entitlements.model.sequence import is_sequence
@@ -32,9 +33,12 @@ if TYPE_CHECKING:
     from entitlements.model.entitlements import Entitlements
     from entitlements.rules.planning import LimitPlan
 
-_ALLOWING = frozenset({Reason.INCLUDED, Reason.WITHIN_LIMIT, Reason.UNLIMITED, Reason.OUTAGE_ALLOWED})
+_ALLOWING = frozenset({
+    Reason.INCLUDED, Reason.WITHIN_LIMIT, Reason.OVERAGE, Reason.UNLIMITED, Reason.OUTAGE_ALLOWED,
+})  # fmt: skip
 _REFUSED = {Rate: Reason.RATE_LIMITED, Quota: Reason.QUOTA_EXCEEDED, Allocation: Reason.ALLOCATION_FULL}
 _ADMITTED, _NOT_ADMITTED = Status.ADMITTED, Status.REFUSED
+_OVERAGE = Reason.OVERAGE
 _FIT, _NO_FIT = Line(True, None), Line(False, None)
 _HERE = (Fallback.LOCAL,)
 _new = object.__new__
@@ -64,6 +68,7 @@ class _LimitTerms(NamedTuple):
     capacity: int
     """0 for a limit without a share that could be left: unlimited, or of size 0."""
     is_enforced: bool
+    has_overage: bool
 
 
 class DecisionBuilder:
@@ -89,7 +94,7 @@ class DecisionBuilder:
         )  # fmt: skip
         """Of each limit its facts, or the decision that the entitlements alone make."""
         first = self._terms[0]
-        self._only = first if len(limits) == 1 and first and first.is_enforced else None
+        self._only = first if len(limits) == 1 and first and first.is_enforced and not first.has_overage else None
 
     def __call__(self, outcome: Outcome, via: str, operation: str | None = None, scope: str | None = None) -> Decision:
         """
@@ -108,7 +113,7 @@ class DecisionBuilder:
         if (status is not _ADMITTED and status is not _NOT_ADMITTED) or not lines:
             return self._rare(outcome, via, operation, scope)
         if self._only is not None and (not fallbacks or fallbacks == _HERE):
-            _, cost, part, within, refused, _, _ = self._only
+            _, cost, part, within, refused, _, _, _ = self._only
             facts = self._known[0]
             (line,) = lines
             receipt: tuple[Any, ...] = (own or via, now, cost, operation, part, scope, False, False)
@@ -125,16 +130,19 @@ class DecisionBuilder:
             if terms is None:
                 parts.append(facts)
                 continue
-            at, cost, part, within, refused, capacity, is_enforced = terms
+            at, cost, part, within, refused, capacity, is_enforced, has_overage = terms
             line = lines[at]
             fits = line[0]
             receipt = _new_tuple(Receipt, (via, now, cost, operation, part, scope, False, False))
             decision = _new(Decision)
-            set_fields(decision, (fits, within if fits else refused, facts, receipt, line, None))
+            reason = _within(within, part, line, operation) if has_overage and fits else within if fits else refused
+            set_fields(decision, (fits, reason, facts, receipt, line, None))
             parts.append(decision)
             if fits:
                 used = line[1]
-                if used is None or not capacity:
+                if reason is _OVERAGE:  # it has less than nothing left
+                    left, capacity = -1, 1
+                elif used is None or not capacity:
                     left = capacity = 1
                 else:
                     left = capacity - used if used < capacity else 0
@@ -203,12 +211,15 @@ def usage_of(entitlements: Entitlements, part: Part, line: Line) -> Usage:
         return Usage(line.used, line.reserved, NOT_INCLUDED, 0, _moment(line.resets_at))
     size = part.limit.capacity(part.size)
     remaining = UNLIMITED if size is UNLIMITED else max(0, size - (line.used or 0))
-    return Usage(line.used, line.reserved, size, remaining, _moment(line.resets_at))
+    overage = units_beyond(limit, line.used)
+    return Usage(line.used, line.reserved, size, remaining, _moment(line.resets_at), overage)
 
 
 def period_of(count: PeriodCount) -> Period:
     """Return the public value of one period of a quota."""
-    return Period(to_datetime(count.start), to_datetime(count.end), count.used, count.denied, count.size)
+    start, end, used, denied, size = count
+    limit = int(size) if isinstance(size, int) else size
+    return Period(to_datetime(start), to_datetime(end), used, denied, limit, units_beyond(size, used))
 
 
 def total_set(facts: Facts, answer: Totalled, total: int) -> Decision:
@@ -245,8 +256,15 @@ def _terms_of(limit_plan: LimitPlan, at: int | None) -> _LimitTerms | None:
     capacity = 0 if size in (None, NOT_INCLUDED) else limit.capacity(size)
     return _LimitTerms(
         at, cost, limit_plan.part, _reason(facts, _FIT, cost), _reason(facts, _NO_FIT, cost),
-        capacity if isinstance(capacity, int) else 0, limit.mode is not Mode.SHADOW,
+        capacity if isinstance(capacity, int) else 0, limit.mode is not Mode.SHADOW, type(size) is Included,
     )  # fmt: skip
+
+
+def _within(within: Reason, part: Part, line: Line, operation: str | None) -> Reason:
+    """Return the reason of a part that fits a limit with overage; a peek, which has no operation, adds its cost."""
+    used = line.used or 0
+    after = used + part.cost if operation is None and not line.taken else used
+    return _OVERAGE if isinstance(part.size, int) and after > part.size else within
 
 
 def _replayed(
@@ -257,7 +275,10 @@ def _replayed(
     if size is not UNLIMITED:  # a charge from the journal has that size, and says nothing of the limit
         facts = replace(facts, size=size)
     receipt = Receipt(via, outcome.now, terms.cost, operation, terms.part, scope, replayed=True)
-    return Decision(line.fits, _reason(facts, line, terms.cost), facts, receipt, line)
+    reason = _reason(facts, line, terms.cost)
+    if line.fits and units_beyond(size, line.used):
+        reason = Reason.OVERAGE
+    return Decision(line.fits, reason, facts, receipt, line)
 
 
 def _reason(facts: Facts, line: Line, cost: int) -> Reason:
@@ -267,7 +288,7 @@ def _reason(facts: Facts, line: Line, cost: int) -> Reason:
         return Reason.UNLIMITED if size is UNLIMITED else Reason.WITHIN_LIMIT
     if not size:
         return Reason.NOT_INCLUDED
-    return Reason.NEVER_FITS if cost > limit.capacity(size) else _REFUSED[type(limit)]
+    return Reason.NEVER_FITS if cost > at_once(limit, size) else _REFUSED[type(limit)]
 
 
 def _degraded_part(
@@ -345,7 +366,9 @@ def _least_left(parts: list[Decision]) -> Decision:
         if not part.allowed:
             continue
         limit, remaining = part.limit, part.remaining
-        if not isinstance(limit, int) or not isinstance(remaining, int) or not limit:
+        if part.reason is _OVERAGE:
+            remaining, limit = -1, 1
+        elif not isinstance(limit, int) or not isinstance(remaining, int) or not limit:
             remaining = limit = 1
         if found is None or remaining * of < least * limit:
             found, least, of = part, remaining, limit

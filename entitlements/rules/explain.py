@@ -7,6 +7,7 @@ from typing import cast
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.facts import Considered, Facts
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue
+from entitlements.model.overage import at_once
 from entitlements.model.policy import AddOn, PolicyData
 from entitlements.model.reasons import Reason, Verdict
 from entitlements.model.resolution import TierSource, prepared_of, resolution_of
@@ -118,7 +119,7 @@ def _size(entitlements: Entitlements, tier: Tier, name: str) -> LimitValue:
     size = tier.limits.get(name, NOT_INCLUDED)
     for each in applied:
         size = raised_limit(size, cast("LimitValue", each.value))
-    return size if size is NOT_INCLUDED else limit.capacity(size)
+    return size if size is NOT_INCLUDED else at_once(limit, size)
 
 
 def _applies_on(policy: PolicyData, tier: Tier, considered: Considered) -> bool:
@@ -142,7 +143,7 @@ def _add_ons_with(entitlements: Entitlements, name: str) -> list[tuple[str, Limi
 def _with_add_on(entitlements: Entitlements, add_on: AddOn, name: str) -> LimitValue | None:
     if name in add_on.limits:
         size = raised_limit(resolution_of(entitlements).limits.get(name, NOT_INCLUDED), add_on.limits[name])
-        return size if size is NOT_INCLUDED else entitlements.policy.limits[name].capacity(size)
+        return size if size is NOT_INCLUDED else at_once(entitlements.policy.limits[name], size)
     return UNLIMITED if _includes(entitlements.policy, add_on, name) else None
 
 

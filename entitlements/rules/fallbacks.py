@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from entitlements.model.answers import Fallback, Line, Outcome, Status
 from entitlements.model.charge import Charge, Part, Refund, Settle, Verb
 from entitlements.model.limits import UNLIMITED, Mode, OnOutage, Rate
+from entitlements.model.overage import most_of, uncapped_size
 from entitlements.rules.meters import meter_of
 
 if TYPE_CHECKING:
@@ -122,8 +123,8 @@ def to_journal(order: Charge, outcome: Outcome) -> Charge | None:
 
 
 def uncapped(order: Charge, made_at: int | None = None) -> Charge:
-    """Return *order* with every part unlimited and for any version, under the same operation id, made at that instant."""
-    parts = tuple(part._replace(size=UNLIMITED) for part in order.parts)
+    """Return *order* without a bound and for any version, under the same operation id, made at that instant."""
+    parts = tuple(part._replace(size=uncapped_size(part.size)) for part in order.parts)
     return replace(order, parts=parts, made_at=made_at, version=None)
 
 
@@ -174,7 +175,7 @@ def raise_meter(ledger: Ledger, part: Part, used: int, at: int) -> None:
 
 def _fallback(part: Part, verb: Verb) -> Fallback:
     limit = part.limit
-    if part.size is UNLIMITED or limit.on_outage is _ON_ALLOW:
+    if most_of(part.size) is UNLIMITED or limit.on_outage is _ON_ALLOW:
         return _ALLOW if isinstance(limit, Rate) or verb is Verb.PEEK else _JOURNAL
     return _LOCAL if limit.on_outage is _ON_LOCAL else _DENY
 

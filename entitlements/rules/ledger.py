@@ -14,6 +14,7 @@ from entitlements.model.answers import Invalidated, Line, Outcome, Outdated, Sta
 from entitlements.model.charge import Charge, Part, Read, Verb
 from entitlements.model.instants import DAY, MINUTE
 from entitlements.model.limits import UNLIMITED, Allocation, Mode, Quota, Rate, Size
+from entitlements.model.overage import recorded
 from entitlements.model.sequence import is_sequence
 from entitlements.model.versions import KEPT, NO_VERSION
 from entitlements.rules.counted_meters import AllocationMeter, QuotaMeter, QuotaPeriod, deny, quota_line, take_quota
@@ -317,7 +318,7 @@ def _record_charge(ledger: Ledger, order: Charge, outcome: Outcome, now: int) ->
         ledger.lapses_at = min(expires, ledger.lapses_at or expires)
         debits = ()
     expires = now + (KEYED_OPERATION_TTL if order.keyed else OPERATION_TTL)
-    sizes = tuple(part.size for part in order.parts)
+    sizes = tuple(recorded(part.size) for part in order.parts)
     operation = Operation(order.fingerprint, expires, outcome, debits, sizes, order.keyed)
     return outcome._replace(forgotten=record(ledger, order.operation, operation, now))
 

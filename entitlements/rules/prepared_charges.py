@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from entitlements.model.answers import Line, Outcome, Status
 from entitlements.model.limits import UNLIMITED, Mode, Quota, Rate
 from entitlements.model.names import MAX_COUNT
-from entitlements.rules.counted_meters import AllocationMeter, deny
+from entitlements.rules.counted_meters import AllocationMeter, as_count, deny
 
 if TYPE_CHECKING:
     from entitlements.model.charge import Charge, Ends
@@ -54,7 +54,7 @@ def takes_of(charge: Charge) -> Takes | tuple[()]:
         return ()
     quotas, allocations, rates = [], [], []
     for at, (limit, size, cost, ends) in enumerate(charge.parts):
-        most = MAX_COUNT if size is UNLIMITED else size
+        most = as_count(size)
         if isinstance(limit, Quota):
             assert ends is not None
             quotas.append((at, limit.name, size, most, cost, ends))
@@ -81,7 +81,7 @@ def charge_prepared(ledger: Ledger, takes: Takes, now: int) -> Outcome | None:
         if period is None:
             return None
         within = cost <= most - period.used
-        if not within and size is UNLIMITED:
+        if not within and most == MAX_COUNT:
             return None
         fits = fits and within
         periods.append((at, period, size, most, cost, within))
@@ -93,7 +93,7 @@ def charge_prepared(ledger: Ledger, takes: Takes, now: int) -> Outcome | None:
         within = cost <= most - used
         if not within:
             refusals = months and _running(ledger.quotas.get(name), months, now)
-            if refusals is None or size is UNLIMITED:
+            if refusals is None or most == MAX_COUNT:
                 return None
         fits = fits and within
         held.append((at, meter, used, cost, size, refusals))

@@ -17,6 +17,7 @@ from entitlements.model.entitlements import Entitlements
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.limits import NOT_INCLUDED, Rate
 from entitlements.model.names import MAX_COUNT, MAX_RATE
+from entitlements.model.overage import overage_of
 from entitlements.model.policy import PolicyData, cure_of_order, level_answers
 from entitlements.model.reasons import Reason, Verdict
 from entitlements.model.resolution import Resolution, TierSource
@@ -131,7 +132,11 @@ def _merged(table: Mapping[str, T], resolved: Mapping[str, ResolvedName], names:
 def _check_sizes(policy: PolicyData, account: Account, resolved: Mapping[str, ResolvedName]) -> None:
     for name, decided in resolved.items():
         most = MAX_RATE if isinstance(policy.limits.get(name), Rate) else MAX_COUNT
-        if name in policy.limits and isinstance(decided.value, int) and decided.value > most:
+        if (
+            name in policy.limits
+            and isinstance(decided.value, int)
+            and int(decided.value) > most - bool(overage_of(decided.value))
+        ):
             raise AccountError(
                 f"account {account.id!r}: {name!r} comes to {decided.value} with its add-ons and grants;"
                 f" at most {most} can be counted, lower them or override it with UNLIMITED"

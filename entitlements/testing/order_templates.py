@@ -17,6 +17,7 @@ from entitlements.model.charge import Part, Verb
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
 from entitlements.model.limits import UNLIMITED, Limit, Rate, Size
 from entitlements.model.names import MAX_COUNT, MAX_RATE
+from entitlements.model.overage import Included
 from entitlements.testing.sample_limits import AGENTS, LEADS, PETS, RATES, SCOPES, TRIALS
 
 _QUOTAS, _ALLOCATIONS = (LEADS, LEADS, TRIALS), (AGENTS, AGENTS, PETS)
@@ -75,7 +76,9 @@ _KINDS = (
 )  # fmt: skip
 
 _rate_sizes = st.sampled_from([1, 3, 10, 10, 10, 100, MAX_RATE])
-_sizes: st.SearchStrategy[Size] = st.sampled_from([0, 3, 10, 10, 10, 100, UNLIMITED, MAX_COUNT])
+_sizes: st.SearchStrategy[Size] = st.sampled_from(
+    [0, 3, 10, 10, 10, 100, UNLIMITED, MAX_COUNT, Included(3, 4), Included(10, UNLIMITED), Included(0, 10)]
+)
 _extremes: st.SearchStrategy[Size] = st.sampled_from([0, UNLIMITED])
 _costs = st.sampled_from([1, 1, 1, 1, 1, 2, 2, 3, 3, 5, 10, 11, 100, MAX_RATE, MAX_RATE + 1, MAX_COUNT])
 _moves = st.sampled_from([

@@ -43,7 +43,7 @@ class LimitChange:
         before: Its size the instant before the change.
         after: Its size from the change on.
         used: Units used now; None if they are not counted.
-        over: Units used now above the new size.
+        over: Units used now above the new size and its overage.
         fate: The effect on the units in use.
         text: The same in one sentence.
     """

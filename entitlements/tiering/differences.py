@@ -9,6 +9,7 @@ from enum import StrEnum
 from entitlements.model.display import attributes_in_json
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import NOT_INCLUDED
+from entitlements.model.overage import overage_of
 from entitlements.model.policy import NO_LEVEL, PolicyData
 from entitlements.model.resolution import Resolution, resolution_of
 from entitlements.model.tier import Tier
@@ -103,7 +104,7 @@ def _differences(policy: PolicyData, before: Entries, after: Entries) -> tuple[D
 
 
 def _direction(policy: PolicyData, kind: EntitlementKind, name: str, before: object, after: object) -> ChangeDirection:
-    amounts = [_amount(policy, kind, name, each) for each in (before, after)]
+    amounts = [(_amount(policy, kind, name, each), overage_of(each)) for each in (before, after)]
     if amounts[0] == amounts[1]:
         return ChangeDirection.CHANGED
     return ChangeDirection.GAINED if amounts[1] > amounts[0] else ChangeDirection.LOST

@@ -24,8 +24,9 @@ from entitlements.model.display import in_words
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.instants import MICROSECOND, check_moment, to_datetime, to_instant
-from entitlements.model.limits import NOT_INCLUDED, Allocation, Limit, LimitValue, NotIncluded, Quota
+from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Limit, LimitValue, NotIncluded, Quota
 from entitlements.model.names import nearest_or_all, shown
+from entitlements.model.overage import most_of, units_beyond
 from entitlements.model.policy import NO_LEVEL, PolicyData
 from entitlements.model.reasons import Verdict
 from entitlements.model.resolution import resolution_of
@@ -199,9 +200,10 @@ def _limits(
     policy: PolicyData, before: Entitlements, after: Entitlements, usage: Mapping[str, Usage], effective: int
 ) -> dict[str, LimitChange]:
     return {
-        name: _limit_change(limit, before.limit(name), after.limit(name), usage.get(name), effective)
+        name: _limit_change(limit, had, has, usage.get(name), effective)
         for name, limit in policy.limits.items()
-        if before.limit(name) != after.limit(name)
+        for had, has in [[resolution_of(each).limits.get(name, NOT_INCLUDED) for each in (before, after)]]
+        if had != has
     }
 
 
@@ -209,13 +211,16 @@ def _limit_change(
     limit: Limit, before: LimitValue, after: LimitValue, meter: Usage | None, effective: int
 ) -> LimitChange:
     used = meter.used if meter else None
-    room = after if isinstance(after, int) else 0 if after is NOT_INCLUDED else None
-    over = 0 if used is None or room is None else max(0, used - room)
+    room = 0 if isinstance(after, NotIncluded) else most_of(after)
+    over = 0 if used is None or room is UNLIMITED else max(0, used - room)
     ends = to_instant(meter.resets_at) if meter and meter.resets_at else None
     fate = _fate(limit, over=over, resets=ends is not None and ends <= effective)
     if fate is UsageOutcome.RESET:
         over = 0
-    return LimitChange(limit.name, before, after, used, over, fate, _sentence(limit, before, after, over, fate))
+    text = _sentence(limit, before, after, over, fate)
+    if beyond := units_beyond(after, used):
+        text += f"; {beyond:,} of those in use are overage there"
+    return LimitChange(limit.name, before, after, used, over, fate, text)
 
 
 def _fate(limit: Limit, *, over: int, resets: bool) -> UsageOutcome:

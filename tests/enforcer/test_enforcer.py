@@ -1121,9 +1121,14 @@ def test_sentences_are_written_for_people():
         ent.decide("petra", "sso").explanation
     )
     assert "unlimited" == f"{UNLIMITED:,}"
-    assert {"used": 10, "reserved": 0, "limit": 10, "remaining": 0, "resets_at": "2026-04-01T00:00:00Z"} == (
-        ent.usage("petra")["leads"].to_dict()
-    )
+    assert {
+        "used": 10,
+        "reserved": 0,
+        "limit": 10,
+        "remaining": 0,
+        "resets_at": "2026-04-01T00:00:00Z",
+        "overage": 0,
+    } == (ent.usage("petra")["leads"].to_dict())
 
 
 def test_a_value_that_was_bought_takes_the_label_of_the_missing_commitment_with_it():

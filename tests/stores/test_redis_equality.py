@@ -17,6 +17,7 @@ from entitlements.model.charge import Charge, Part, Read, ReadHistory, Recall, R
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
 from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, Mode, Quota, Rate
 from entitlements.model.names import MAX_COUNT
+from entitlements.model.overage import Included
 from entitlements.model.sequence import sequence_id
 from entitlements.rules.ledger import MAX_OPERATIONS, MAX_SWEPT_AT_ONCE, MAX_SWEPT_RESERVATIONS
 from entitlements.rules.periods import month_ends
@@ -342,7 +343,7 @@ def one_quota(both):
     chance, number, charges = random.Random(1), 0, []
     for _ in range(1_500):
         mode = Mode.SHADOW if chance.random() < 0.2 else Mode.ENFORCE
-        size = chance.choice([5, 20, 20, 20, UNLIMITED])
+        size = chance.choice([5, 20, 20, Included(15, 5), UNLIMITED])
         ends = month_ends(
             chance.choice([None, None, None, 15]), both.clock.now + chance.choice([0, 0, 0, 0, -40, 40]) * DAY
         )
@@ -475,7 +476,8 @@ FAULTS = {
     "token bucket: a refund leaves the lows": ("if each.at > mark then\n      each.high", "if false then\n      each.high"),
     "token bucket: close lows stay": ("if is_less(32 * apart", "if false and is_less(32 * apart"),
     "token bucket: lows are merged that are not close": ("if apart < high or apart == high", "if true or apart == high"),
-    "quota: a limit is not reached": ("part.cost <= part.size - period.used or part.unlimited", "part.cost < part.size - period.used or part.unlimited"),
+    "quota: a limit is not reached": ("part.cost <= part.most - period.used or part.unlimited", "part.cost < part.most - period.used or part.unlimited"),
+    "quota: overage is refused": ("part.cost <= part.most - period.used or part.unlimited", "part.cost <= part.size - period.used or part.unlimited"),
     "quota: refusals are not counted": ("deny(part.period, part.cost)", ""),
     "quota: a new anchor moves the start": ("return { start = last.start, ends = chosen", "return { start = ends[1], ends = chosen"),
     "quota: stale ends are taken": ("if not chosen or now < ends[1] then", "if not chosen then"),
@@ -484,15 +486,16 @@ FAULTS = {
     "shape: a full bucket admits": ("cost_1 == capacity_1 - high_1 and low_1 == 0", "cost_1 == capacity_1 - high_1"),
     "shape: a bucket keeps higher lows": ("if high < high_1 or high == high_1 and low < low_1 then", "if true then"),
     "shape: close lows stay": ("if apart < high or apart == high and below < low then", "if false then"),
-    "shape: a quota is passed": ("sized_1 == -1 or cost_1 <= size_1 - used_1", "sized_1 == -1 or used_1 < size_1"),
-    "shape: an allocation is passed": ("sized_1 == -1 or cost_1 <= size_1 - used_1\nif not fits_1 and flags_1 % 2 == 1 then break end -- in shadow mode\nif fits", "true\nif fits"),
+    "shape: a quota is passed": ("flags_1 % 4 >= 2 or cost_1 <= most_1 - used_1", "flags_1 % 4 >= 2 or used_1 < most_1"),
+    "shape: overage of a quota is refused": ("flags_1 % 4 >= 2 or cost_1 <= most_1 - used_1", "flags_1 % 4 >= 2 or cost_1 <= size_1 - used_1"),
+    "shape: an allocation is passed": ("flags_1 % 4 >= 2 or cost_1 <= most_1 - used_1\nif not fits_1 and flags_1 % 2 == 1 then break end -- in shadow mode\nif fits", "true\nif fits"),
     "shape: a shadow limit refuses": ("if not fits_1 and flags_1 % 2 == 1 then break end", ""),
     "shape: refusals are not counted": ("denied_1 = math.min(MAX_COUNT, denied_1 + cost_1)", ""),
     "shape: lapsed reservations stay": ("or unpack('>i8', lapsing) <= now", ""),
     "shape: a period has no end": ("or ends_1 <= now", ""),
     "shape: another end is not written": (" or ends_1 ~= (now < second_1 and second_1 or now < third_1 and third_1 or fourth_1)", " or now >= fourth_1"),
     "allocation: a holder counts twice": ("if not get(account, field) then", "if true then"),
-    "allocation: the last unit is refused": ("part.cost <= part.size - allocation_used(held)", "part.cost < part.size - allocation_used(held)"),
+    "allocation: the last unit is refused": ("part.cost <= part.most - allocation_used(held)", "part.cost < part.most - allocation_used(held)"),
     "charge: not all or nothing": ("admitted = admitted and (lines[at].fits or part.shadow)", "admitted = lines[at].fits or part.shadow"),
     "charge: a shadow limit refuses": ("(lines[at].fits or part.shadow)", "lines[at].fits"),
     "charge: lapsed reservations stay": ("    sweep()\n  end\n  local lines", "  end\n  local lines"),

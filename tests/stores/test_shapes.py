@@ -13,6 +13,7 @@ from entitlements.model.answers import Status
 from entitlements.model.charge import Charge, Invalidate, Part, Refund, Verb
 from entitlements.model.instants import DAY, MINUTE, SECOND
 from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, Mode, Quota, Rate
+from entitlements.model.overage import Included
 from entitlements.model.sequence import sequence_id
 from entitlements.model.versions import NO_VERSION
 from entitlements.rules.periods import month_ends
@@ -24,6 +25,8 @@ from entitlements.stores.redis.scripts import CHARGE
 SCOPE = "ann"
 KINDS = [*Algorithm, *[f"{algorithm}@" for algorithm in Algorithm], "quota", "allocation"]
 """Kinds of parts; `@`: kept for a scope."""
+UNUSUAL = [UNLIMITED, Included(4, 3), Included(0, 9), Included(4, UNLIMITED)]
+"""Sizes of quotas and allocations that are no plain number."""
 UNSCOPED = [*Algorithm, "quota", "allocation"]
 
 
@@ -78,7 +81,7 @@ def history(three, kinds, seed, length):
         parts = tuple(
             Part(
                 shadow[at] if chance.random() < 0.1 else limit,
-                UNLIMITED if not isinstance(limit, Rate) and chance.random() < 0.1 else chance.choice([4, 9, 9, 9]),
+                chance.choice([4, 9, 9, 9] if isinstance(limit, Rate) or chance.random() < 0.8 else UNUSUAL),
                 chance.choice([1, 1, 2, 3, 10]) if chance.random() < 0.3 else 1,
                 ends if isinstance(limit, Quota) else None,
             )

@@ -30,6 +30,7 @@ _GROUPED = re.compile(r"[0-9]{1,3}(?:[,_'][0-9]{3})+(?![0-9])")
 _TOKEN = re.compile(r'"(?:[^"]|"")*"|[^"();\r\n]+|["();\r\n]')
 _KEYWORD = re.compile(r"(from|until|by)\s+(.*)", re.IGNORECASE | re.DOTALL)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_OVERAGE = re.compile(r"\{\s*included:([^,{}]+),\s*overage:([^,{}]+)\}")
 _PARTS = re.compile("([^+=:]*)([+=:]?)(.*)", re.DOTALL)
 _WORDS = {str(word): word for word in (UNLIMITED, NOT_INCLUDED)}
 
@@ -122,11 +123,13 @@ def read_value(text: str) -> object:
     Return a value; its type follows from its spelling as in a policy, and in quotes it is a text.
 
     `true` and `false`, numbers, durations, `unlimited` and `not-included` become values.
-    Anything else stays a str (`standard`, `20000 per hour`, `100 GB`); the policy reads it
-    where it is applied.
+    `{included: 5000, overage: allow}` is a size with overage. Anything else stays a str
+    (`standard`, `20000 per hour`, `100 GB`); the policy reads it where it is applied.
     """
     if text.startswith('"'):
         return _unquoted(text)
+    if found := _OVERAGE.fullmatch(text):
+        return {"included": read_value(found[1].strip()), "overage": read_value(found[2].strip())}
     if not text or text[0] in "[{":
         raise InvalidValue(f"value {shown(text)} cannot be written here", "write one value; quote it if it is a text")
     if found := _GROUPED.match(text):

@@ -16,9 +16,10 @@ from entitlements.errors import AccountError
 from entitlements.model.account import Account, AccountStatus, Change, Grant, Override, Trial
 from entitlements.model.display import in_words
 from entitlements.model.instants import check_moment, to_datetime, to_instant
-from entitlements.model.limits import UNLIMITED
+from entitlements.model.limits import NOT_INCLUDED, UNLIMITED
 from entitlements.model.names import check_count, nearest_or_all, shown
 from entitlements.model.policy import PolicyData
+from entitlements.model.resolution import resolution_of
 from entitlements.policy.accounts import bind, read_override
 from entitlements.rules.resolve import resolve
 from entitlements.tiering.preview import preview
@@ -138,7 +139,7 @@ def _check_needed(policy: PolicyData, without: Account, wanted: Override, now: i
         at = "" if isinstance(error, AccountError) else f"account {without.id!r}: override of {wanted.name!r}: "
         raise AccountError(f"{at}{error}") from None
     if wanted.name in policy.limits:
-        has: object = entitlements.limit(wanted.name)
+        has: object = resolution_of(entitlements).limits.get(wanted.name, NOT_INCLUDED)
     elif wanted.name in policy.features:
         found = policy.features[wanted.name]
         has = entitlements.value(wanted.name) if found.levels else entitlements.can(wanted.name)

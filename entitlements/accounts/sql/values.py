@@ -13,7 +13,9 @@ from entitlements.errors import AccountError
 from entitlements.model.instants import MICROSECOND
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED
 from entitlements.model.names import shown
+from entitlements.model.overage import Included
 from entitlements.policy.errors import InvalidValue
+from entitlements.policy.overage import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as MappingOf
@@ -30,6 +32,8 @@ def write_value(name: str, value: object) -> str:
     try:
         if text is not None:
             read = read_value(text)
+            if isinstance(value, Included):
+                value = value.to_dict()
             if read == value and isinstance(read, bool) == isinstance(value, bool):
                 return text
     except InvalidValue:
@@ -42,6 +46,9 @@ def write_value(name: str, value: object) -> str:
 def _text(value: object) -> str | None:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Mapping | Included):
+        size = value.to_dict() if isinstance(value, Included) else dict(value)
+        return f"{{included: {size['included']}, overage: {size['overage']}}}" if [*size] == [*KEYS] else None
     if value is UNLIMITED or value is NOT_INCLUDED or isinstance(value, int | Decimal):
         return str(int(value) if type(value) is not int and isinstance(value, int) else value)
     if isinstance(value, timedelta):

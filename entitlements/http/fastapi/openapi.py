@@ -38,6 +38,7 @@ _MEMBERS: dict[str, dict[str, Any]] = {
     "limit": {"type": ["integer", "string"]},
     "used": {"type": ["integer", "null"]},
     "remaining": {"type": ["integer", "string", "null"]},
+    "overage": {"type": "integer"},
     "resets_at": {"type": ["string", "null"], "format": "date-time"},
     "retry_after": {"type": ["integer", "null"]},
     "violated-policies": {"type": "array", "items": {"type": "string"}},

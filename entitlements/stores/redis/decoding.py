@@ -23,6 +23,7 @@ from entitlements.model.answers import (
 )
 from entitlements.model.charge import Charge, Order
 from entitlements.model.limits import UNLIMITED, Size
+from entitlements.model.overage import Included
 from entitlements.stores.errors import Late
 
 if TYPE_CHECKING:
@@ -138,6 +139,8 @@ def _bucket_line(packed: tuple[int, ...]) -> Line:
 
 
 def _size(number: int) -> Size:
+    if number < -1:
+        return Included(-2 - number, UNLIMITED)
     return UNLIMITED if number == -1 else number
 
 

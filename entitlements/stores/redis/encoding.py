@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from entitlements.model import charge as orders
 from entitlements.model.charge import Charge, Order, Part, Read, Recall, Verb
 from entitlements.model.instants import SECOND
-from entitlements.model.limits import UNLIMITED, Algorithm, Limit, Mode, Quota, Rate
+from entitlements.model.limits import UNLIMITED, Algorithm, Limit, Mode, Quota, Rate, Size
 from entitlements.model.names import MAX_COUNT
+from entitlements.model.overage import Included, most_of
 from entitlements.model.sequence import is_sequence
 from entitlements.stores.orders import account_of, deadline_of
 from entitlements.stores.redis.decoding import decoder_of
@@ -40,7 +41,8 @@ _MOST_PARTS = 255
 
 _PART = Struct(">BBqq")
 _RATE = Struct(">qq")
-_ENDS = Struct(">qqqq")
+_ENDS = Struct(">qqqqq")
+"""The ends of a part's periods, and the most units that its size allows in all."""
 _NO_ENDS = (0, 0, 0, 0)
 _CHARGE = Struct(">BBBq")
 _NUMBER = Struct(">q")
@@ -246,14 +248,21 @@ def _digest(fingerprint: str) -> bytes:
 def _encode_part(part: Part) -> bytes:
     limit, size, cost, ends = part
     flags = _SHADOW if limit.mode is Mode.SHADOW else 0
-    if size is UNLIMITED:
-        flags, size = flags | _UNLIMITED, MAX_COUNT
-    name = limit.name.encode()
+    name, most = limit.name.encode(), most_of(size)
+    if most is UNLIMITED:
+        flags, most = flags | _UNLIMITED, MAX_COUNT
     if isinstance(limit, Rate):
-        flags |= _SCOPED if limit.per else 0
+        flags, size = flags | (_SCOPED if limit.per else 0), most
         capacity = size if limit.burst is None or limit.algorithm is not Algorithm.TOKEN_BUCKET else limit.burst
         return _PART.pack(_LAWS[limit.algorithm], flags, size, cost) + _RATE.pack(limit.window, capacity) + name
-    return _PART.pack(_kind(limit), flags, size, cost) + _ENDS.pack(*(ends or _NO_ENDS)) + name
+    return _PART.pack(_kind(limit), flags, _recorded(size), cost) + _ENDS.pack(*(ends or _NO_ENDS), most) + name
+
+
+def _recorded(size: Size) -> int:
+    """Return a size as records hold it: -1 for unlimited, -2 less the included amount for one with overage."""
+    if size is UNLIMITED:
+        return -1
+    return -2 - int(size) if type(size) is Included else size
 
 
 def _settle_args(order: orders.Settle) -> tuple[str | None, tuple[bytes, ...]]:

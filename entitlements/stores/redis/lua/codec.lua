@@ -2,6 +2,8 @@
 -- the other ends.
 --
 -- A line is a table: fits, used (nil: not counted), reserved, retry_at, resets_at, mark, taken.
+-- A size is recorded as -1 if it is unlimited, as -2 less what is included if it has overage. `most` are all units that
+-- a quota or an allocation allows.
 -- A token bucket's line holds the numbers from which Python computes these, which may exceed 2^53.
 local ADMITTED, REFUSED, REPLAYED, REUSED, UNKNOWN, STALE, LATE, OUTDATED = 0, 1, 2, 3, 4, 5, 6, 7
 local SHADOW, UNLIMITED, SCOPED = 1, 2, 4
@@ -24,14 +26,15 @@ local function read_part(text)
     home = has(flags, SCOPED) and scope or account,
   }
   if is_rate(kind) then
+    part.recorded = part.unlimited and -1 or size
     part.window, part.capacity = unpack('>i8i8', text, 19)
     part.name = sub(text, 35)
     part.field = 'r' .. kind .. ':' .. part.window .. ':' .. part.name
   else
     local ends = {}
-    ends[1], ends[2], ends[3], ends[4] = unpack('>i8i8i8i8', text, 19)
-    part.ends = ends[4] > 0 and ends or nil
-    part.name = sub(text, 51)
+    ends[1], ends[2], ends[3], ends[4], part.most = unpack('>i8i8i8i8i8', text, 19)
+    part.ends, part.recorded = ends[4] > 0 and ends or nil, size
+    part.name = sub(text, 59)
     part.field = (kind == QUOTA and 'q' or 'a') .. part.name
   end
   return part

@@ -1,6 +1,6 @@
 -- Quotas and allocations: a translation of rules/counted_meters.py.
 --
--- A period takes 48 bytes: start, end, size (-1: unlimited), used, reserved, denied.
+-- A period takes 48 bytes: start, end, size as recorded (codec.lua), used, reserved, denied.
 -- An allocation takes 24 bytes: anonymous units, reserved units, number of holders. It has none when all are 0.
 local KEPT_PERIODS, PERIOD = 13, 48
 local read_period, pack_period, get_list, running_period, period_of, write_period, settle_quota, refund_quota, quota_line,
@@ -56,9 +56,8 @@ function running_period(part, made_at)
   if not chosen or now < ends[1] then
     return nil
   end
-  local size = part.unlimited and -1 or part.size
   if last and now < last.ends then
-    return { start = last.start, ends = chosen, size = size, used = last.used, reserved = last.reserved,
+    return { start = last.start, ends = chosen, size = part.recorded, used = last.used, reserved = last.reserved,
       denied = last.denied }
   end
   local start = ends[1]
@@ -70,7 +69,7 @@ function running_period(part, made_at)
   if last then
     start = math.max(start, last.ends)
   end
-  return { start = start, ends = chosen, size = size, used = 0, reserved = 0, denied = 0 }
+  return { start = start, ends = chosen, size = part.recorded, used = 0, reserved = 0, denied = 0 }
 end
 
 -- QuotaMeter.period_of
@@ -151,8 +150,8 @@ function refund_quota(name, start, amount)
 end
 
 function quota_line(period, part)
-  local fits = part.cost <= part.size - period.used or part.unlimited
-  local waits = not fits and part.cost <= part.size
+  local fits = part.cost <= part.most - period.used or part.unlimited
+  local waits = not fits and part.cost <= part.most
   return {
     fits = fits, used = period.used, reserved = period.reserved, retry_at = waits and period.ends or nil,
     resets_at = period.ends, mark = period.start, taken = 0,
@@ -218,7 +217,7 @@ end
 -- AllocationMeter.peek
 function peek_allocation(held, part, holder)
   local holds = holder and get(account, holder_field(part.name, holder))
-  local fits = holds or part.unlimited or part.cost <= part.size - allocation_used(held)
+  local fits = holds or part.unlimited or part.cost <= part.most - allocation_used(held)
   return { fits = fits and true or false, used = allocation_used(held), reserved = held.reserved, taken = 0 }
 end
 

@@ -1,7 +1,7 @@
 -- Operations and reservations of rules/ledger.py, in fields of one hash.
 --
 -- An operation: time of expiry, 1 if it was refunded, or the further callers of a reservation (1 byte), number in its list, fingerprint (16 bytes);
--- the outcome: time, count of parts (1 byte), lines, sizes (8 bytes each, -1: unlimited);
+-- the outcome: time, count of parts (1 byte), lines, sizes (8 bytes each, as recorded);
 -- the debits: count (1 byte), then of each the kind (1 byte), length of the name (1 byte) and name;
 -- the holder, up to the end.
 -- A reservation: time of expiry, then of each part the kind, amount, mark, length of the name and name.

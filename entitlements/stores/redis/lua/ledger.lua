@@ -170,7 +170,7 @@ local function recall_sequence(order, moment)
       line.mark = mark_at(part, moment)
       line.taken = not part.unlimited and part.size ~= 0 and part.cost or 0
     end
-    sizes[at] = pack('>i8', part.unlimited and -1 or part.size)
+    sizes[at] = pack('>i8', part.recorded)
   end
   return pack_outcome(REPLAYED, lines) .. table.concat(sizes)
 end
@@ -205,7 +205,7 @@ local function record_charge(order, lines)
   for at, part in ipairs(order.parts) do
     local line, name = lines[at], pack('>Bc0', #part.name, part.name)
     packed[at] = pack_line(line)
-    sizes[at] = pack('>i8', part.unlimited and -1 or part.size)
+    sizes[at] = pack('>i8', part.recorded)
     taken[at] = pack('>B', part.kind) .. name
     if not is_rate(part.kind) then
       booked[#booked + 1] = pack('>Bi8i8', part.kind, line.taken, line.mark or 0) .. name
