@@ -526,11 +526,6 @@ class AsyncEnforcer:
         return self._hooks.decided(verb, steps.decide(entitlements, feature))
 
     @property
-    def _has_hooks(self) -> bool:
-        """True if decisions are reported to hooks."""
-        return self._hooks.enabled
-
-    @property
     def _may_wait(self) -> bool:
         """True if a charge may have to wait for the store; the embedded store never does."""
         return not isinstance(self._store, AsyncMemoryStore)

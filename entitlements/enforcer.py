@@ -496,8 +496,7 @@ class Enforcer:
 
     def account(self, account: str | Account) -> BoundAccount:
         """Return a handle: the same verbs, bound to one account."""
-        self._resolve(account)
-        return BoundAccount(self, account)
+        return BoundAccount(self, account, self._resolve(account))
 
     def refresh(self, account: str | Account) -> None:
         """Drop the account's cached state in this process; the next call loads it again."""

@@ -68,12 +68,14 @@ class BoundAccount:
     Args:
         enforcer: The enforcer.
         account: The account, or its id.
+        resolved: Its resolved state at the time.
     """
 
-    __slots__ = ("_enforcer", "account", "id")
+    __slots__ = ("_enforcer", "_resolved", "account", "id")
 
-    def __init__(self, enforcer: Enforcer, account: str | Account) -> None:
+    def __init__(self, enforcer: Enforcer, account: str | Account, resolved: ResolvedAccount) -> None:
         self._enforcer = enforcer
+        self._resolved = resolved
         self.account = account
         self.id = account if isinstance(account, str) else account.id
 

@@ -7,7 +7,7 @@ unchanged, and nothing is buffered. A charge is refunded when its request fails.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from entitlements.http.account_lookup import AccountFinder, check_enforcer
 from entitlements.http.account_middleware import HANDLE_TYPES, SERVED_TYPES, AccountMiddleware, load_or_refuse
@@ -146,17 +146,17 @@ class EntitlementsMiddleware:
             headers = None
             try:
                 if prepared.counted:
-                    decision = await enforcer._consume_counted(prepared, prepared.order, found._resolved, self._abandon)  # type: ignore[union-attr]
+                    decision = await enforcer._consume_counted(prepared, prepared.order, found._resolved, self._abandon)
                     is_outdated = decision is None
                 else:
-                    answer = await enforcer._execute(prepared.order)
+                    answer: Any = await enforcer._execute(prepared.order)
                     is_outdated = False
                     if type(answer) is not Outcome or answer[6]:  # or refused here, without asking the store
-                        is_outdated = enforcer._is_outdated(found._resolved, answer)  # type: ignore[union-attr]
+                        is_outdated = enforcer._is_outdated(found._resolved, answer)
                     if not is_outdated:
-                        headers = path.headers(prepared.limits[0].facts, answer)  # type: ignore[arg-type]  # of a charge
+                        headers = path.headers(prepared.limits[0].facts, answer)
                         if headers is None:
-                            decision = enforcer._decided(prepared.decide(answer, enforcer._via), answer)  # type: ignore[arg-type]
+                            decision = enforcer._decided(prepared.decide(answer, enforcer._via), answer)
             except Exception as error:  # noqa: BLE001 - a store failed: no request passes uncounted
                 refusal = self._routes._admission.error_refusal(error, route, found)
                 await self._routes._refuse(scope, receive, send, refusal)

@@ -7,13 +7,13 @@ store's outcome: no `Decision` is built when no hook and no refund reads it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from entitlements.async_enforcer import AsyncEnforcer
 from entitlements.model.answers import Status
 from entitlements.rules.steps import prepared_charge
 
 if TYPE_CHECKING:
+    from entitlements.async_enforcer import AsyncEnforcer
     from entitlements.enforcer import Enforcer
     from entitlements.http.current import Handle
     from entitlements.http.rate_limit_headers import RateLimitHeaders
@@ -23,37 +23,35 @@ if TYPE_CHECKING:
     from entitlements.model.facts import Facts
     from entitlements.rules.planning import PreparedCharge
 
+E = TypeVar("E", "AsyncEnforcer", "Enforcer")
+
 _ADMITTED = Status.ADMITTED
 
 
-class FastPath:
+class FastPath(Generic[E]):
     """
     The enforcer and the response headers for charges that are the same at every request.
 
     Args:
-        enforcer: The enforcer of the middleware.
+        enforcer: The enforcer of the middleware; None if it calls another kind.
         headers: Encodes the headers of responses.
         refund_rates: Units of rates can be refunded, which takes a decision.
         reads_keys: Requests name the keys of their charges, so none is prepared.
     """
 
-    def __init__(
-        self, enforcer: AsyncEnforcer | Enforcer, headers: RateLimitHeaders, *, refund_rates: bool, reads_keys: bool
-    ) -> None:
+    def __init__(self, enforcer: E | None, headers: RateLimitHeaders, *, refund_rates: bool, reads_keys: bool) -> None:
         self._limit_headers = headers.of_limit
-        self._needs_decision = refund_rates or not headers.supports_fast_path
-        self.enforcer: AsyncEnforcer | None = None
+        self.enforcer: E | None = None if reads_keys else enforcer
         """The enforcer to call; None if no charge is prepared."""
-        if isinstance(enforcer, AsyncEnforcer) and not reads_keys:
-            self.enforcer = enforcer
-            self._needs_decision = self._needs_decision or enforcer._has_hooks
+        has_hooks = enforcer is not None and enforcer._hooks.enabled
+        self._needs_decision = refund_rates or has_hooks or not headers.supports_fast_path
 
     def prepared(self, found: Handle, route: Route) -> PreparedCharge | None:
         """Return the charge of a route that was prepared for an account; None if it takes the ordinary path."""
         charge, enforcer = route.fixed_charge, self.enforcer
         if charge is None or enforcer is None:
             return None
-        prepared = prepared_charge(found._resolved.charges, charge, 1)  # type: ignore[union-attr]
+        prepared = prepared_charge(found._resolved.charges, charge, 1)
         if prepared is None or not prepared.counted:
             return prepared if prepared is not None and len(prepared.limits) == 1 and not self._needs_decision else None
         return prepared if prepared.since <= enforcer._clock() < prepared.until else None

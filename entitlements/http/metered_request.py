@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from entitlements.http.account_scope import handle_of
+from entitlements.http.account_scope import HANDLE_KEY
 from entitlements.http.error_refusals import AccountRequired
 from entitlements.model.decision_fields import fields_of, receipt_of
 
@@ -25,11 +25,14 @@ class MeteredRequest:
         scope: Its scope; it has the handle of the account.
         decision: The decision by its route.
         refusal: The answer, if it is refused.
+        headers: The rate limit headers of a charge that is never refunded, where no decision was made.
     """
 
     __slots__ = (
         "_charges",
         "_decision",
+        "_headers",
+        "account",
         "admission",
         "is_complete",
         "is_disconnected",
@@ -40,12 +43,21 @@ class MeteredRequest:
     )
 
     def __init__(
-        self, admission: Admission, scope: Scope, decision: Decision | None = None, refusal: Refusal | None = None
+        self,
+        admission: Admission,
+        scope: Scope,
+        decision: Decision | None = None,
+        refusal: Refusal | None = None,
+        headers: Headers | None = None,
     ) -> None:
         self.admission = admission
         self.scope = scope
         self.refusal = refusal
+        outer = scope.get(HANDLE_KEY)
+        self.account: Handle | None = None if outer is None else outer[1]
+        """The account; None for a request without one."""
         self._decision = decision
+        self._headers: Headers = headers or []
         self._charges: list[Decision] = []
         self.status: int | None = None
         self.is_complete = False
@@ -53,11 +65,6 @@ class MeteredRequest:
         self.is_followed = False  # its body is made later, and settles it at its end
         if decision is not None and refusal is None:
             self.add(decision)
-
-    @property
-    def account(self) -> Handle | None:
-        """The account; None for a request without one."""
-        return handle_of(self.scope)
 
     def require_account(self) -> Handle:
         """
@@ -88,7 +95,9 @@ class MeteredRequest:
         self.status = status
         if self.refusal is not None:
             return [] if self._decision is None else self.admission.headers(self._decision)
-        return self.admission.response_headers(self._charges, status) if self._charges else []
+        if not self._charges:
+            return self._headers
+        return [*self._headers, *self.admission.response_headers(self._charges, status)]
 
     def take_refunds(self, raised: BaseException | None = None, *, cancelled: bool = False) -> list[Decision]:
         """Return the charges to refund, once, now that the request has ended; none if it did not fail."""

@@ -40,9 +40,10 @@ class RequestCharger:
         self._waits = isinstance(enforcer, AsyncEnforcer) and enforcer._may_wait
         self._admission = admission
         self._refunds: set[asyncio.Future[None]] = set()
-        self.fast_path = FastPath(
-            enforcer, admission.encoder, refund_rates=admission.refund_rates, reads_keys=admission.reads_keys
-        )
+        self.fast_path: FastPath[AsyncEnforcer] = FastPath(
+            enforcer if isinstance(enforcer, AsyncEnforcer) else None,
+            admission.encoder, refund_rates=admission.refund_rates, reads_keys=admission.reads_keys,
+        )  # fmt: skip
         """The fast path of routes that charge the same for every request."""
 
     def decide(self, account: Handle, route: Route, scope: Scope) -> Awaitable[RequestVerdict]:

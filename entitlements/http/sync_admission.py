@@ -11,12 +11,14 @@ from entitlements.enforcer import Enforcer
 from entitlements.http.account_scope import attach, attached, load_refusal, lookup_refusal
 from entitlements.http.admission import log_refund_error, run_sync
 from entitlements.http.endpoint_rules import decide_endpoint
+from entitlements.http.fast_path import FastPath
 from entitlements.http.identify import check_identify
 from entitlements.http.metered_request import MeteredRequest
 from entitlements.http.middleware_options import MiddlewareOptions, build_admission
 from entitlements.http.problems import Refusal
 from entitlements.http.refusals import check_on_denied, log_denied_error
 from entitlements.http.routes import route_of
+from entitlements.model.answers import Outcome
 from entitlements.model.callables import described_result, is_async
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from entitlements.http.routes import Route
     from entitlements.http.types import Scope
     from entitlements.model.decision import Decision
+    from entitlements.rules.planning import PreparedCharge
 
 
 class SyncAdmission:
@@ -53,6 +56,10 @@ class SyncAdmission:
         self._identify = identify
         self._on_denied = check_on_denied(options.pop("on_denied", None))
         self._table, self.admission = build_admission(app, enforcer, **options)
+        self._fast_path = FastPath(
+            enforcer, self.admission.encoder,
+            refund_rates=self.admission.refund_rates, reads_keys=self.admission.reads_keys,
+        )  # fmt: skip
 
     def admit(self, scope: Scope) -> MeteredRequest:
         """Find the account of a request and decide it."""
@@ -65,7 +72,37 @@ class SyncAdmission:
         found = attached(scope, self._enforcer, self._identify) or self._find(scope)
         if isinstance(found, Refusal):
             return MeteredRequest(admission, scope, refusal=found)
+        prepared = self._fast_path.prepared(found, route)
+        if prepared is not None and prepared.order is not None:
+            admitted = self._admit_prepared(found, route, scope, prepared)
+            if admitted is not None:
+                return admitted
         return MeteredRequest(admission, scope, *run_sync(admission.decide(found, route, scope), self._consume))
+
+    def _admit_prepared(
+        self, found: Handle, route: Route, scope: Scope, prepared: PreparedCharge
+    ) -> MeteredRequest | None:
+        """Decide a request by the prepared charge of its route; None if the account is outdated."""
+        enforcer, path, admission, order = self._enforcer, self._fast_path, self.admission, prepared.order
+        assert order is not None
+        try:
+            if prepared.counted:
+                decision = enforcer._consume_counted(prepared, order, found._resolved)
+                if decision is None:
+                    return None
+            else:
+                answer: Any = enforcer._store.execute(order)
+                if (type(answer) is not Outcome or answer[6]) and enforcer._is_outdated(found._resolved, answer):
+                    return None
+                headers = path.headers(prepared.limits[0].facts, answer)
+                if headers is not None:
+                    return MeteredRequest(admission, scope, headers=headers)
+                decision = prepared.decide(answer, enforcer._via)
+                if enforcer._hooks.enabled:
+                    enforcer._hooks.notify_decision("consume", decision, answer)
+        except Exception as error:  # noqa: BLE001 - a store failed: no request passes uncounted
+            return MeteredRequest(admission, scope, refusal=admission.error_refusal(error, route, found))
+        return MeteredRequest(admission, scope, *admission.verdict(decision, found, route, scope))
 
     def charge(self, request: MeteredRequest, rule: Route, given: Any, where: str = "") -> Decision | None:
         """
@@ -101,7 +138,7 @@ class SyncAdmission:
         problems = self.admission.problems
         try:
             identity = self._identify(scope)
-            if inspect.isawaitable(identity):
+            if type(identity) is not str and inspect.isawaitable(identity):
                 raise TypeError(f"identify: {described_result(self._identify, identity)}; write a plain function")  # noqa: TRY301
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - any error refuses the request
             return lookup_refusal(error, None, problems)

@@ -113,7 +113,7 @@ class _Installed:
     def before(self) -> flask.typing.ResponseReturnValue | None:
         """Admit the request; return the answer if it is refused."""
         self._check_views()
-        environ = flask.request.environ
+        environ = _environ()
         request = self.admission.admit(scope_of_environ(environ))
         environ.setdefault(REQUESTS_KEY, []).append((self, request, ACCOUNT.get()))
         ACCOUNT.set(request.account)
@@ -135,17 +135,21 @@ class _Installed:
 
     def teardown(self, error: BaseException | None) -> None:
         """Refund the charges if the request failed; those of a body that is made later wait for its end."""
-        found = flask.request.environ.get(REQUESTS_KEY, [])
-        for each in [each for each in found if each[0] is self]:
+        found = _environ().get(REQUESTS_KEY, [])
+        for each in tuple(found):
+            owner, request, outer = each
+            if owner is not self:
+                continue
             found.remove(each)
-            _, request, outer = each
             ACCOUNT.set(outer)
             if error is not None or not request.waits_for_body:
                 self.admission.settle(request, error)
 
     def _request(self) -> MeteredRequest | None:
-        found = flask.request.environ.get(REQUESTS_KEY, [])
-        return next((request for owner, request, _ in found if owner is self), None)
+        for owner, request, _ in _environ().get(REQUESTS_KEY, ()):
+            if owner is self:
+                return request  # type: ignore[no-any-return]
+        return None
 
     def _check_views(self) -> None:
         """Check the names in the decorators of all views, once."""
@@ -221,8 +225,13 @@ def _decorator(rule: Route) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 def _is_iterated(response: flask.Response) -> bool:
     """Return True if the body of a response is made later; Werkzeug drops those of HEAD, 204 and 304 unseen."""
-    is_dropped = flask.request.method == "HEAD" or response.status_code in {204, 304}
-    return response.is_streamed and not response.direct_passthrough and not is_dropped
+    if not response.is_streamed or response.direct_passthrough:
+        return False
+    return flask.request.method != "HEAD" and response.status_code not in {204, 304}
+
+
+def _environ() -> dict[str, Any]:
+    return flask.request._get_current_object().environ  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001 - as Flask's documentation does
 
 
 def _place() -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Unpack
 
 from entitlements.http.current import ACCOUNT, current_account
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from entitlements.http.identify import Identify
 
 __all__ = ["EntitlementsMiddleware", "current_account"]
+
+_NAME = itemgetter(0)
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
@@ -64,7 +67,7 @@ class EntitlementsMiddleware:
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
             added = request.headers(int(status[:3]))
             if added:
-                headers = [*headers, *text_headers(added, (name for name, _ in headers))]
+                headers = [*headers, *text_headers(added, map(_NAME, headers))]
             return start_response(status, headers, *exc_info)
 
         token = ACCOUNT.set(request.account)
