@@ -103,6 +103,7 @@ bench-full: $(venv_stamp)
 	$(python) -m benchmarks.http_peers
 	$(python) -m benchmarks.middleware --app raw
 	$(python) -m benchmarks.middleware
+	$(python) -m benchmarks.doors
 	$(python) -m benchmarks.exactness
 	$(python) -m benchmarks.outage --plot docs/outage.svg
 	$(python) -m benchmarks.loss
