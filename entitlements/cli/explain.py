@@ -89,7 +89,7 @@ def _facts(decision: Decision, policy: PolicyData) -> Iterator[tuple[str, str]]:
     yield "tier", decision.tier or "none"
     yield "source", decision.source
     if not decision.allowed:
-        yield "remedy", remedy_text(decision.remedy, policy) if decision.remedy else "none"
+        yield "remedy", remedy_text(decision.remedy) if decision.remedy else "none"
     yield "policy", decision.policy
     yield "valid until", format_time(decision.valid_until) if decision.valid_until else "nothing is due to change"
 
@@ -124,7 +124,9 @@ def _row(decision: Decision, considered: Considered, policy: PolicyData, mark: s
 
     name = decision.feature.partition(":")[0]
     value = format_named(policy, name, considered.value)
-    if considered.source.startswith(("grant:", "add-on:")) and name in policy.limits:
+    kind, _, source = considered.source.partition(":")
+    sets = kind == "add-on" and name in policy.add_ons[source].sets
+    if kind in {"grant", "add-on"} and name in policy.limits and not sets:
         number = considered.value
         value = f"+{format_rate(policy.limits[name], number) if isinstance(number, int) else value}"
     has_won = considered.verdict is Verdict.WON

@@ -10,7 +10,6 @@ from entitlements.model.decision_fields import facts_of
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.facts import Remedy
 from entitlements.model.limits import NOT_INCLUDED
-from entitlements.model.policy import PolicyData
 from entitlements.model.reasons import Reason
 from entitlements.model.resolution import resolution_of
 
@@ -26,21 +25,13 @@ def decision_sentence(decision: Decision, entitlements: Entitlements) -> Text:
     verdict = ("yes", "bold green") if decision.allowed else ("no", "bold red")
     remedy = decision.remedy
     is_known = decision.reason is not Reason.UNKNOWN_ACCOUNT  # an unknown account has no tier to change
-    cure = f"; {remedy_text(remedy, entitlements.policy)}" if remedy and is_known else ""
+    cure = f"; {remedy_text(remedy)}" if remedy and is_known else ""
     return Text.assemble(verdict, ": ", _reason(decision, entitlements), cure)
 
 
-def remedy_text(remedy: Remedy, policy: PolicyData) -> str:
+def remedy_text(remedy: Remedy) -> str:
     """Return the remedy in words: `tier enterprise or add-on phone-support (500 per year) has it`."""
-    sources = [f"tier {remedy.tier}"] if remedy.tier else []
-    sources += [add_on_text(remedy.add_on, policy)] if remedy.add_on else []
-    return f"{' or '.join(sources)} has it"
-
-
-def add_on_text(name: str, policy: PolicyData) -> str:
-    """Return an add-on with its price, if it has one."""
-    price = policy.add_ons[name].price
-    return f"add-on {name} ({price})" if price else f"add-on {name}"
+    return f"{' or '.join(remedy.ways(str, prices=True))} has it"
 
 
 def _reason(decision: Decision, entitlements: Entitlements) -> str:

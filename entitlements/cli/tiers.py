@@ -11,7 +11,7 @@ import typer
 from entitlements.cli.exit_codes import CommandError, ExitCode
 from entitlements.cli.loading import open_policy
 from entitlements.cli.options import JsonOption, PolicyOption
-from entitlements.model.names import nearest
+from entitlements.model.names import nearest, nearest_or_all
 
 if TYPE_CHECKING:
     from entitlements.cli.matrix.model import Matrix
@@ -46,25 +46,38 @@ def tiers(
             " such as support; may be repeated.",
         ),
     ] = None,
+    line: Annotated[
+        str | None, typer.Option("--line", metavar="NAME", help="Show the tiers of this product line only.")
+    ] = None,
+    retired: Annotated[
+        bool, typer.Option("--retired", help="Show also what is not sold any more, where a tier is retired.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """
     Compare the tiers of a policy.
 
-    Shows limits, features, values and add-ons side by side, the highest tier first.
+    Shows limits, features, values and add-ons side by side, the highest tier first. Retired tiers and add-ons are left
+    out.
     """
     from entitlements.cli.console import CliConsole
-    from entitlements.cli.matrix.comparison import matrix_of
+    from entitlements.cli.matrix.comparison import matrix_of, ranked_tiers
     from entitlements.cli.matrix.to_html import to_html
     from entitlements.cli.matrix.to_json import to_json
     from entitlements.cli.matrix.to_markdown import to_markdown
     from entitlements.cli.matrix.to_text import to_text
 
     loaded = open_policy(policy)
-    matrix = _select(matrix_of(loaded), section or ())
+    lines = list(dict.fromkeys(tier.line for tier in loaded.tiers.values()))
+    if line is not None and line not in lines:
+        raise CommandError(
+            f"--line {line!r} is no line of policy {loaded.version}{nearest_or_all(line, filter(None, lines))}"
+        )
+    shown = ranked_tiers(loaded, line=line, retired=retired)
+    matrix = _select(matrix_of(loaded, shown), section or ())
     console = CliConsole()
     if as_json or form == "json":
-        console.write_json(to_json(loaded, matrix.sections))
+        console.write_json(to_json(loaded, matrix.sections, shown))
     elif form == "table":
         console.write_lines(to_text(matrix, console.wrap_width, is_ascii=console.is_ascii))
     else:

@@ -126,6 +126,6 @@ def _meter_json(meter: UsageMeter) -> dict[str, Any]:
             "says": effect_of_full(meter),
             "mode": limit.mode.value,
             "on_outage": limit.on_outage.value,
-            "remedy": remedy and {"tier": remedy.tier, "add_on": remedy.add_on, "limit": in_json(meter.more)},
+            "remedy": remedy and {**remedy.to_dict(), "limit": in_json(meter.more)},
         },
     }

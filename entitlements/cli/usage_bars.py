@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from rich.text import Text
 
 from entitlements.cli.console import CliConsole
 from entitlements.cli.formatting import format_amount, format_limit, format_rate, format_time
-from entitlements.cli.sentences import add_on_text
 from entitlements.cli.usage_meters import UsageMeter, effect_of_full, is_suspended, per_scope
 from entitlements.cli.wrap import wrap_text
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Mode, OnOutage, Quota
 from entitlements.model.overage import overage_of
-from entitlements.model.policy import PolicyData
 
 WIDTH = 20
 BarCharacters = tuple[str, str, str]
@@ -48,7 +47,7 @@ def usage_lines(
         first, *rest = wrap_text(_counts(each), room and room - len(bar) - 2)
         yield Text.assemble((f"{each.limit.name:<{indent}}", "bold"), "  ", (bar, _style(each)), f"  {first}")
         yield from (Text(" " * (indent + len(bar) + 4) + line) for line in rest)
-        for detail in _details(each, entitlements.policy):
+        for detail in _details(each):
             yield from (Text(" " * (indent + 2) + line, "dim") for line in wrap_text(detail, room, "  "))
     missing = [each.limit.name for each in meters if each.usage.limit is NOT_INCLUDED]
     if missing:
@@ -110,7 +109,7 @@ def _percent(share: float) -> str:
     return f"{int(share * 100):,} %"
 
 
-def _details(meter: UsageMeter, policy: PolicyData) -> Iterator[str]:
+def _details(meter: UsageMeter) -> Iterator[str]:
     """Yield the reset with the projection, then the effect of reaching the limit with its remedies."""
     limit, usage = meter.limit, meter.usage
     if usage.resets_at is not None and usage.limit and (isinstance(limit, Quota) or usage.used):
@@ -118,15 +117,17 @@ def _details(meter: UsageMeter, policy: PolicyData) -> Iterator[str]:
         projection = "" if meter.projected is None else f"; projected then: {_projection(meter)}"
         yield f"{event} {format_time(usage.resets_at)}{projection}"
     label = "at 100 %: " if usage.limit and usage.limit is not UNLIMITED else ""
-    yield "; ".join((f"{label}{effect_of_full(meter)}", *_remedies(meter, policy), *_outage(meter)))
+    yield "; ".join((f"{label}{effect_of_full(meter)}", *_remedies(meter), *_outage(meter)))
 
 
-def _remedies(meter: UsageMeter, policy: PolicyData) -> Iterator[str]:
+def _remedies(meter: UsageMeter) -> Iterator[str]:
     """Yield the tier and the add-on that have more of the limit."""
     if meter.remedy and meter.remedy.tier and meter.more is not None:
-        yield f"tier {meter.remedy.tier} has {format_limit(meter.limit, meter.more)}"
+        (tier,) = replace(meter.remedy, add_on=None).ways(str, prices=True)
+        yield f"{tier} has {format_limit(meter.limit, meter.more)}"
     if meter.remedy and meter.remedy.add_on:
-        yield f"{add_on_text(meter.remedy.add_on, policy)} adds some"
+        (add_on,) = replace(meter.remedy, tier=None).ways(str, prices=True)
+        yield f"{add_on} adds some"
 
 
 def _outage(meter: UsageMeter) -> Iterator[str]:

@@ -11,6 +11,7 @@ from entitlements.model.instants import to_instant
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Algorithm, Limit, LimitValue, Mode, Quota, Rate
 from entitlements.model.overage import overage_of
 from entitlements.model.reasons import Reason
+from entitlements.model.remedies import cheapest
 from entitlements.model.resolution import resolution_of
 from entitlements.model.usage import Usage
 
@@ -79,13 +80,8 @@ def _remedy(facts: Facts, usage: Usage) -> tuple[Remedy | None, LimitValue | Non
     if facts.is_final or usage.limit is UNLIMITED:
         return None, None
     least = max(usage.limit if isinstance(usage.limit, int) else 0, usage.used or 0)
-    tiers, add_ons = (
-        [(name, size) for name, size in sources if size is not NOT_INCLUDED and size > least]
-        for sources in (facts.tiers, facts.add_ons)
-    )
-    if not tiers and not add_ons:
-        return None, None
-    return Remedy(tiers[0][0] if tiers else None, add_ons[0][0] if add_ons else None), tiers[0][1] if tiers else None
+    tier = next((each for each in facts.tiers if each.size is not NOT_INCLUDED and each.size > least), None)
+    return cheapest(tier, facts.add_ons, [(facts.add_ons, least + 1)]), tier and tier.size
 
 
 def is_suspended(entitlements: Entitlements) -> bool:

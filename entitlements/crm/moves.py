@@ -139,7 +139,9 @@ def _move(policy: PolicyData, result: RowResult, was: str, value: CriterionValue
     if (was or None) == after:
         return None
     higher, lower = policy.tiers.get(after or ""), policy.tiers.get(was)
-    up = None if higher is None or lower is None or higher.rank == lower.rank else higher.rank > lower.rank
+    up = None
+    if higher is not None and lower is not None and (higher.is_above(lower) or lower.is_above(higher)):
+        up = higher.is_above(lower)
     segmented = result.segmented
     return Move(result.account, result.line, was or None, after, up, value, segmented.value, result.reason)
 

@@ -267,8 +267,10 @@ def _check_url(name: str, url: object) -> None:
 
 def _remedy_clause(decision: Decision, verb: str) -> str:
     remedy = decision.remedy
-    ways = [] if remedy is None else [each for each in (remedy.tier, remedy.add_on) if each]
-    return f"; {' or '.join(ways)} {verb}" if ways else ""
+    if remedy is None:
+        return ""
+    add_on = f"{remedy.quantity} of {remedy.add_on}" if remedy.quantity > 1 else remedy.add_on
+    return f"; {' or '.join(each for each in (remedy.tier, add_on) if each)} {verb}"
 
 
 def _exceeded(decision: Decision) -> str:

@@ -48,7 +48,8 @@ def lowest_tier_denial(
     Raises:
         ValueError: If the charge is invalid.
     """
-    tier = min((tier for tier in policy.tiers.values() if not tier.trial), key=lambda tier: tier.rank, default=None)
+    sold = [tier for tier in policy.tiers.values() if tier.is_sold]
+    tier = min(sold, key=lambda tier: tier.rank, default=None)
     if tier is None:
         return None
     lowest = resolve(policy, Account("lowest", tier.id), 0)

@@ -183,7 +183,7 @@ class Decision:
 
     @property
     def remedy(self) -> Remedy | None:
-        """The lowest tier and the first add-on that would have allowed the whole charge; None if there is neither."""
+        """The lowest tier and the cheapest add-on that would have allowed the whole charge; None if there is neither."""
         if self.allowed or self.reason in (Reason.SUSPENDED, Reason.STORE_UNAVAILABLE):
             return None
         parts = self._fields[5]
@@ -209,10 +209,7 @@ class Decision:
         if self.reason is Reason.UNKNOWN_ACCOUNT:
             text += "".join(f", {each.note}" for each in self.trace if each.note)
         elif remedy:
-            remedies = [f"tier {remedy.tier!r}"] * bool(remedy.tier) + [f"add-on {remedy.add_on!r}"] * bool(
-                remedy.add_on
-            )
-            text += f"; {' or '.join(remedies)} would allow it"
+            text += f"; {' or '.join(remedy.ways())} would allow it"
         return text
 
     def _at_once(self) -> object:
@@ -243,7 +240,7 @@ class Decision:
         """Return a dict for `json.dumps`: times in ISO 8601 UTC, durations in seconds."""
         whole = attributes_in_json(self, _KEYS)
         remedy = self.remedy
-        whole["remedy"] = remedy and {"tier": remedy.tier, "add_on": remedy.add_on}
+        whole["remedy"] = remedy and remedy.to_dict()
         whole["trace"] = [
             {"source": each.source, "value": in_json(each.value), "verdict": each.verdict.value, "note": each.note}
             for each in self.trace

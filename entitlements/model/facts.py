@@ -7,8 +7,10 @@ once. A `Receipt` has the details of one call.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from decimal import Decimal
+from typing import Literal, NamedTuple
 
 from entitlements.model.charge import Part
 from entitlements.model.display import in_words
@@ -47,15 +49,81 @@ class Considered:
 @dataclass(frozen=True, slots=True)
 class Remedy:
     """
-    The cheapest ways to get a refused charge allowed.
+    The cheapest ways that are sold to get a refused charge allowed.
 
     Args:
         tier: The lowest higher tier that would have allowed it, or None.
-        add_on: The first add-on offered to the account that would have allowed it, or None.
+        add_on: The cheapest add-on offered to the account that would have allowed it, or None; the first of those
+            without a price.
+        quantity: The quantity of the add-on to buy.
+        also: The add-ons that it requires and that the account does not have.
+        tier_price: The price of the tier, as text; empty if the policy has none.
+        add_on_price: The price of one unit of the add-on, likewise.
+        cheaper: `tier` or `add_on`, the way that costs less in a year; None if that is not known.
     """
 
     tier: str | None
     add_on: str | None
+    quantity: int = 1
+    also: tuple[str, ...] = ()
+    tier_price: str = ""
+    add_on_price: str = ""
+    cheaper: Literal["tier", "add_on"] | None = None
+
+    def ways(self, name: Callable[[str], str] = repr, *, prices: bool = False) -> list[str]:
+        """
+        Return the tier and the add-on in words, the cheaper one first.
+
+        Args:
+            name: Returns a name as it is to be shown.
+            prices: Add the prices.
+        """
+        found = [f"tier {name(self.tier)}{_in_brackets(self.tier_price, shown=prices)}"] if self.tier else []
+        if self.add_on:
+            count = f"{self.quantity} of " if self.quantity > 1 else ""
+            rest = f" with {' and '.join(map(name, self.also))}" if self.also else ""
+            found.append(f"{count}add-on {name(self.add_on)}{rest}{_in_brackets(self.add_on_price, shown=prices)}")
+        return found[::-1] if self.cheaper == "add_on" else found
+
+    def to_dict(self) -> dict[str, object]:
+        """Return a dict for `json.dumps`; beyond tier and add-on it has what is known."""
+        known: dict[str, object] = {"tier": self.tier, "add_on": self.add_on}
+        known |= {"quantity": self.quantity} if self.quantity > 1 else {}
+        rest = {"also": list(self.also), "tier_price": self.tier_price, "add_on_price": self.add_on_price}
+        return known | {key: value for key, value in (rest | {"cheaper": self.cheaper}).items() if value}
+
+
+def _in_brackets(price: str, *, shown: bool) -> str:
+    return f" ({price})" if shown and price else ""
+
+
+class Offer(NamedTuple):
+    """
+    A tier or an add-on that is sold to an account, and the units of one name that the account would then have.
+
+    Args:
+        name: The tier or the add-on.
+        size: The units at once, with the least quantity; `UNLIMITED` for a feature.
+        price: The price of one unit, as text; empty without one.
+        yearly: The price of one unit in a year; None if it is not known.
+        quantity: The least quantity to buy.
+        adds: The units that each further one adds.
+        step: The number of further ones that can be bought at a time.
+        most: The largest quantity to buy; None for any.
+        also: The add-ons to be bought with it.
+        also_yearly: Their price in a year; None if it is not known.
+    """
+
+    name: str
+    size: LimitValue
+    price: str = ""
+    yearly: Decimal | None = None
+    quantity: int = 1
+    adds: int = 0
+    step: int = 1
+    most: int | None = None
+    also: tuple[str, ...] = ()
+    also_yearly: Decimal | None = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,8 +142,8 @@ class Facts:
         limit: The definition, if the name is a limit; else None.
         size: The account's size of the limit; None if the name is not a limit.
         valid_until: First instant at which any of this may change; None for never.
-        tiers: Higher tiers that have it, lowest first, each with the size the account would have there.
-        add_ons: Add-ons that give more, each with the size the account would then have.
+        tiers: Higher tiers that have it, lowest first.
+        add_ons: Add-ons that give more.
         is_final: True if an override decided, so that no tier and no add-on changes it.
     """
 
@@ -89,8 +157,8 @@ class Facts:
     limit: Limit | None = None
     size: LimitValue | None = None
     valid_until: int | None = None
-    tiers: tuple[tuple[str, LimitValue], ...] = ()
-    add_ons: tuple[tuple[str, LimitValue], ...] = ()
+    tiers: tuple[Offer, ...] = ()
+    add_ons: tuple[Offer, ...] = ()
     is_final: bool = False
 
 

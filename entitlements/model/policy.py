@@ -60,6 +60,13 @@ class AddOn:
         values: Configuration values that replace the tier's.
         price: Its price, as text.
         about: One sentence for people.
+        sets: Sizes that replace the tier's, whatever its quantity.
+        requires: The add-ons that an account must have with it.
+        excludes: The add-ons that an account must not have with it.
+        at_least: The least quantity.
+        at_most: The largest quantity; None for any.
+        step: The number of which the quantity is a multiple.
+        retired: True if it is not sold any more: accounts with it keep it, and nothing recommends it.
     """
 
     name: str
@@ -70,6 +77,13 @@ class AddOn:
     values: Mapping[str, Value] = field(default_factory=dict)
     price: str = ""
     about: str = ""
+    sets: Mapping[str, LimitValue] = field(default_factory=dict)
+    requires: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    at_least: int = 1
+    at_most: int | None = None
+    step: int = 1
+    retired: bool = False
 
     def offered_to(self, tier: str) -> bool:
         """Return True if accounts of *tier* can buy it."""

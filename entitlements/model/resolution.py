@@ -47,6 +47,7 @@ class Resolution:
         adjustments: The add-ons, grants and overrides that were considered for a name, and
             the source that won; only for names that they mention.
         prepared: What `rules/` has derived from these values so far.
+        add_ons: The quantity of each add-on of the account.
     """
 
     in_force: Tier | None
@@ -61,6 +62,7 @@ class Resolution:
     note: str = ""
     adjustments: Mapping[str, tuple[str | None, tuple[Considered, ...]]] = field(default_factory=dict)
     prepared: Prepared = field(default_factory=Prepared, repr=False)
+    add_ons: Mapping[str, int] = field(default_factory=dict)
 
 
 resolution_of: Callable[[Entitlements], Resolution] = attrgetter("_resolution")

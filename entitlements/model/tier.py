@@ -50,6 +50,8 @@ class Tier:
         values: Configuration values by dotted key, leaves only.
         trial: The terms if it is a trial plan; else None.
         origins: The tier that defines each name, for explanations.
+        line: The product line that it is part of; ranks compare tiers of one line only.
+        retired: True if it is not sold any more: accounts in it keep it, and nothing recommends it.
     """
 
     id: str
@@ -62,3 +64,18 @@ class Tier:
     values: Mapping[str, Value] = field(default_factory=dict)
     trial: TrialTerms | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
+    line: str = ""
+    retired: bool = False
+
+    @property
+    def is_sold(self) -> bool:
+        """True if an account can move to it: it is neither retired nor a trial plan."""
+        return not self.retired and self.trial is None
+
+    def is_above(self, other: Tier) -> bool:
+        """Return True if it is a higher tier of the same product line."""
+        return self.line == other.line and self.rank > other.rank
+
+    def is_at_least(self, other: Tier) -> bool:
+        """Return True if it is of the same or a higher rank in the same product line."""
+        return self.line == other.line and self.rank >= other.rank

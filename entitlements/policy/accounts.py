@@ -28,6 +28,7 @@ from entitlements.policy.overage import has_overage, read_overage
 from entitlements.policy.quantities import RateSize, is_duration, parse_duration, read_limit
 from entitlements.policy.sections.readable_values import value_fault
 from entitlements.policy.yaml.scalars import is_number, typed_scalar
+from entitlements.rules.add_ons import rule_problems
 
 
 def read_override(policy: PolicyData, name: str, raw: object) -> object:
@@ -186,6 +187,7 @@ def _name_problems(policy: PolicyData, account: Account) -> Iterator[str]:
     for name in account.add_ons:
         if name not in policy.add_ons:
             yield f"{name!r} is no add-on{nearest_or_all(name, policy.add_ons)}"
+    yield from rule_problems(policy, account.add_ons)
     for grant in account.grants:
         if grant.limit not in policy.limits:
             yield f"grant names {grant.limit!r}, which is no limit{nearest_or_all(grant.limit, policy.limits)}"
@@ -211,10 +213,12 @@ def _trial_problems(policy: PolicyData, account: Account) -> Iterator[str]:
     tried = policy.tier(trial.tier) if trial else None
     if not trial or not tried:
         return
-    if own and tried.rank < own.rank:
+    if own and not tried.is_at_least(own):
+        side = "below" if tried.line == own.line else "in another line than"
+        line = f" of line {own.line!r}" if own.line else ""
         yield (
-            f"trial of {trial.tier!r} is below the account's own tier {own.id!r}, and a trial takes nothing away;"
-            f" let it try a tier of rank {own.rank} or higher"
+            f"trial of {trial.tier!r} is {side} the account's own tier {own.id!r}, and a trial takes nothing away;"
+            f" let it try a tier{line} of rank {own.rank} or higher"
         )
     if tried.trial and trial.starts:
         terms, length = tried.trial, to_instant(trial.ends) - to_instant(trial.starts)

@@ -18,6 +18,7 @@ from entitlements.policy.inheritance import resolve_tiers
 from entitlements.policy.parts import PartReader, TierPart
 from entitlements.policy.report import Report
 from entitlements.policy.schema_models import AddOnShape, AllocationShape, Document, QuotaShape, RateShape
+from entitlements.policy.sections.add_ons import check_add_ons
 from entitlements.policy.sections.assignment import read_assignment
 from entitlements.policy.sections.prices import check_prices, price_in_words
 from entitlements.policy.sections.readable_values import check_readable_values, check_transitions
@@ -72,6 +73,7 @@ def _fields(context: BuildContext) -> dict[str, Any]:
     assignment = read_assignment(context)
     check_readable_values(context, parts, add_ons, tiers)
     check_transitions(context, parts, tiers, assignment)
+    check_add_ons(context, add_ons, tiers)
     check_prices(context, parts, tiers)
     services = read_services(context, assignment)
     return {
@@ -123,6 +125,13 @@ def _add_on(name: str, shape: AddOnShape, part: TierPart, report: Report, tiers:
         values=FrozenDict({key: part.values[key] for key in part.written}),
         price=shape.price or price_in_words(name, [tiers[id] for id in shape.tiers or tiers if id in tiers]),
         about=shape.about,
+        sets=_additions(part.sets, (*path, "limits"), report),
+        requires=tuple(shape.requires),
+        excludes=tuple(shape.excludes),
+        at_least=shape.at_least or shape.step,
+        at_most=shape.at_most,
+        step=shape.step,
+        retired=shape.retired,
     )
 
 

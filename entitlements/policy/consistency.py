@@ -158,6 +158,8 @@ def _fallback_error(context: BuildContext, id: str, shape: TierShape, then: str)
     if then in context.vocabulary.trials:
         return InvalidValue(f"{then!r} is a trial plan too", "name a tier that remains")
     after = context.document.tiers.get(then)
+    if after and after.line != shape.line:
+        return InvalidValue(f"{then!r} is in another product line", f"name a tier of line {shape.line or 'none'!r}")
     if after and after.rank is not None and shape.rank is not None and after.rank > shape.rank:
         return InvalidValue(f"{then!r} has a higher rank than the trial", "let the trial have at least that rank")
     return None
@@ -167,7 +169,10 @@ def _name_lists(root: Branch) -> Iterator[Path]:
     """Find the lists in which a name may stand only once."""
     yield from (("levels", name) for name in keys_of(root, "levels"))
     yield from (("assignment", "criteria", name, "attributes") for name in keys_of(root, "assignment", "criteria"))
-    for section, lists in (("tiers", ("features", "without", "aliases")), ("add_ons", ("features", "tiers"))):
+    for section, lists in (
+        ("tiers", ("features", "without", "aliases")),
+        ("add_ons", ("features", "tiers", "requires", "excludes")),
+    ):
         yield from ((section, id, each) for id in keys_of(root, section) for each in lists)
     routes = node_at(root, ("routes",))
     count = len(routes.nodes) if isinstance(routes, Items) else 0

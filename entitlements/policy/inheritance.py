@@ -130,6 +130,8 @@ def _tier(id: str, shape: TierShape, part: TierPart, base: Tier) -> Tier:
         values=FrozenDict(values),
         trial=_trial_terms(shape.trial) if shape.trial else None,
         origins=FrozenDict({name: by for name, by in {**base.origins, **own}.items() if name in names}),
+        line=shape.line or "",
+        retired=shape.retired,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, NotIncluded
 from entitlements.model.names import shown
@@ -15,6 +16,14 @@ from entitlements.policy.schema_models import AddOnShape, TierShape
 from entitlements.policy.values import read_values
 from entitlements.policy.vocabulary import BuildContext
 from entitlements.policy.yaml.tree import Path, node_at
+
+CHANGES = ("adds", "sets")
+"""The words by which an add-on says what it does to a limit."""
+
+
+def _names_change(shape: TierShape | AddOnShape, size: object) -> TypeGuard[Mapping[str, object]]:
+    """Return True if an add-on writes a size below a word of `CHANGES`."""
+    return isinstance(shape, AddOnShape) and isinstance(size, Mapping) and any(word in size for word in CHANGES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,7 @@ class TierPart:
         limits: The size of each limit, `NOT_INCLUDED` likewise.
         values: The values by dotted key, `NOT_INCLUDED` likewise.
         paths: The path of each value key.
+        sets: The size of each limit that an add-on sets in place of the tier's.
     """
 
     features: frozenset[str]
@@ -35,6 +45,7 @@ class TierPart:
     limits: Mapping[str, LimitValue]
     values: Mapping[str, Value | NotIncluded]
     paths: Mapping[str, Path]
+    sets: Mapping[str, LimitValue]
 
     @property
     def written(self) -> list[str]:
@@ -64,13 +75,28 @@ class PartReader:
     def part(self, path: Path, shape: TierShape | AddOnShape) -> TierPart:
         """Return the contents of the tier or add-on at *path*."""
         values = read_values(node_at(self._root, (*path, "values")), (*path, "values"), self._report)
+        limits = {name: size for name, size in shape.limits.items() if not _names_change(shape, size)}
+        changes = {word: self._changes(path, shape, word) for word in CHANGES}
         return TierPart(
             self._features((*path, "features"), shape.features),
             self._levels(path, shape.levels),
-            self._limits(path, shape.limits),
+            {**self._limits(path, limits), **changes["adds"]},
             {key: value for key, (value, _) in values.items()},
             {key: at for key, (_, at) in values.items()},
+            changes["sets"],
         )
+
+    def _changes(self, path: Path, shape: TierShape | AddOnShape, word: str) -> dict[str, LimitValue]:
+        """Return the sizes of an add-on that are written below *word*; report a limit with more than one word."""
+        found: dict[str, object] = {}
+        for name, size in shape.limits.items():
+            if _names_change(shape, size) and word in size:
+                if len(size) == 1:
+                    found[name] = size[word]
+                elif word == next(iter(size)):
+                    cure = "write one of the two, such as {adds: 5} or {sets: 500}"
+                    self._report.error((*path, "limits", name), f"{name!r} says {', '.join(size)}", cure)
+        return self._limits(path, found, word)
 
     def _features(self, path: Path, names: list[str]) -> frozenset[str]:
         return frozenset(name for name in names if self._is_known(self._report.item(path, name), name, "features"))
@@ -89,10 +115,10 @@ class PartReader:
                 found[name] = level
         return found
 
-    def _limits(self, path: Path, sizes: Mapping[str, object]) -> dict[str, LimitValue]:
+    def _limits(self, path: Path, sizes: Mapping[str, object], *below: str) -> dict[str, LimitValue]:
         found: dict[str, LimitValue] = {}
         for name, raw in sizes.items():
-            at = (*path, "limits", name)
+            at = (*path, "limits", name, *below)
             if not self._is_known(at, name, "limits") or name not in self._definitions:
                 continue
             if ("limits", name, "unit") in self._report.faulty:  # bytes or not: it decides how the size is read

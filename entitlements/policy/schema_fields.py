@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from entitlements.model.names import NAME, shown
+from entitlements.model.names import MAX_COUNT, NAME, shown
 from entitlements.policy.errors import InvalidValue
 from entitlements.policy.quantities import DURATION, parse_duration
 
@@ -70,6 +70,17 @@ _SIZE = {
     "examples": ["100 per hour", 5000, "10 GB", "unlimited", "not-included", {"included": 5000, "overage": "allow"}],
 }
 
+_CHANGE = {
+    "anyOf": [
+        *_SIZE["anyOf"],
+        *(
+            {"type": "object", "properties": {word: _SIZE}, "required": [word], "additionalProperties": False}
+            for word in ("adds", "sets")
+        ),
+    ],
+    "examples": [*_SIZE["examples"], {"sets": 500}],
+}
+
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
 LevelNames = Annotated[list[Name], Field(min_length=2, json_schema_extra={"uniqueItems": True})]
@@ -78,6 +89,8 @@ UniqueTexts = Annotated[list[Text], Field(json_schema_extra={"uniqueItems": True
 VersionField = Annotated[Text, BeforeValidator(_as_text), WithJsonSchema({"type": ["string", "integer"]})]
 Duration = Annotated[timedelta, BeforeValidator(_as_duration), WithJsonSchema(_DURATION)]
 SizeField = Annotated[Any, WithJsonSchema(_SIZE)]
+ChangeField = Annotated[Any, WithJsonSchema(_CHANGE)]
+Quantity = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 ValueField = Annotated[Any, WithJsonSchema({"x-ref": "Value"})]  # becomes a $ref in schema.py
 
 Number = Annotated[Any, BeforeValidator(_as_number), WithJsonSchema({"type": "number"})]

@@ -130,7 +130,7 @@ class TierShape(_Bundle):
     """Other ids that accounts may carry."""
 
     extends: fields.Name | None = None
-    """The parent: features add up; levels, limits and values replace. Not inherited: name, aliases, rank, trial."""
+    """The parent: features add up; levels, limits and values replace. Not inherited: name, aliases, rank, trial, line, retired."""
 
     without: fields.UniqueNames = Field([])
     """Inherited names to drop: features, limits, value keys or whole groups of values."""
@@ -140,6 +140,12 @@ class TierShape(_Bundle):
 
     trial: TrialShape | None = None
     """Only for a trial plan."""
+
+    line: fields.Name | None = None
+    """Product line; ranks compare tiers of one line only."""
+
+    retired: bool = False
+    """Not sold any more: accounts in it keep it, and nothing recommends it."""
 
 
 class AddOnShape(_Bundle):
@@ -151,11 +157,29 @@ class AddOnShape(_Bundle):
     tiers: fields.UniqueNames = Field([])
     """The tiers whose accounts can buy it; default: all."""
 
-    limits: dict[fields.Name, fields.SizeField] = Field({})
-    """Units added for each one bought."""
+    limits: dict[fields.Name, fields.ChangeField] = Field({})
+    """Units added for each one bought; {sets: 500} replaces the tier's size."""
 
     price: fields.Text | None = None
     """Price as a text: 500 per year."""
+
+    requires: fields.UniqueNames = Field([])
+    """Add-ons that an account must have with it."""
+
+    excludes: fields.UniqueNames = Field([])
+    """Add-ons that an account must not have with it."""
+
+    at_least: fields.Quantity | None = None
+    """Least quantity; default: the step."""
+
+    at_most: fields.Quantity | None = None
+    """Largest quantity; default: any."""
+
+    step: fields.Quantity = 1
+    """The quantity is a multiple of it."""
+
+    retired: bool = False
+    """Not sold any more: accounts with it keep it, and nothing recommends it."""
 
 
 class RouteShape(Shape):

@@ -52,9 +52,14 @@ def _is_sound(id: str, document: Document, report: Report) -> bool:
 
 
 def _adjacent_ranks(tiers: list[Tier]) -> Iterator[tuple[list[Tier], list[Tier]]]:
-    """Return the tiers of each rank with those of the next higher rank; comparing these pairs is enough."""
-    ranked = sorted(tiers, key=lambda tier: tier.rank)
-    return pairwise(list(group) for _, group in groupby(ranked, key=lambda tier: tier.rank))
+    """
+    Yield the tiers of each rank with those of the next higher rank in their product line.
+
+    Comparing these pairs is enough. Retired tiers are left out: new ones are not made to fit them.
+    """
+    for line in dict.fromkeys(tier.line for tier in tiers):
+        ranked = sorted((tier for tier in tiers if tier.line == line and not tier.retired), key=lambda tier: tier.rank)
+        yield from pairwise(list(group) for _, group in groupby(ranked, key=lambda tier: tier.rank))
 
 
 def _amount(document: Document, tier: Tier, name: str) -> int | Unlimited:

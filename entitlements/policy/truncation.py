@@ -71,4 +71,5 @@ def _size(item: Any, name: str) -> int:
 
 
 def _names(bundle: Tier | AddOn) -> set[str]:
-    return {*bundle.features, *bundle.levels, *bundle.limits, *bundle.values}
+    sets = bundle.sets if isinstance(bundle, AddOn) else ()
+    return {*bundle.features, *bundle.levels, *bundle.limits, *bundle.values, *sets}

@@ -132,3 +132,10 @@ class BuildContext:
         """Report *name* at *path* unless it is the id of a tier."""
         if error := self.vocabulary.unknown_tier(name):
             self.report.add(path, error)
+
+    def check_sold_tier(self, path: Path, name: str) -> None:
+        """Report *name* at *path* unless it is the id of a tier; warn if that tier is retired."""
+        self.check_tier(path, name)
+        shape = self.document.tiers.get(name)
+        if shape is not None and shape.retired:
+            self.report.warn(path, f"{name!r} is retired, and nothing recommends it", "name a tier that is sold")

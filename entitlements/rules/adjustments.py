@@ -1,9 +1,10 @@
 """
 Adjustments of what a tier gives: add-ons, grants and overrides.
 
-An override in force is final. Otherwise the other sources raise the tier's value. A limit
-grows by each add-on (times its quantity) and each grant, a level becomes the highest one,
-a switch is turned on, and a configuration value is replaced by the last add-on with it.
+An override in force is final. Otherwise the other sources raise the tier's value. Add-ons that
+set a limit replace the tier's size by the largest that they set. A limit grows by each other
+add-on (times its quantity) and each grant, a level becomes the highest one, a switch is turned
+on, and a configuration value is replaced by the last add-on with it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import cast
 from entitlements.errors import AccountError
 from entitlements.model.account import Account, Grant, Override
 from entitlements.model.facts import Considered
-from entitlements.model.limits import NOT_INCLUDED, LimitValue
-from entitlements.model.overage import Included, added_sizes, times
+from entitlements.model.limits import NOT_INCLUDED, LimitValue, Size
+from entitlements.model.overage import Included, added_sizes, most_of, times
 from entitlements.model.policy import AddOn, PolicyData
 from entitlements.model.reasons import Verdict
 from entitlements.model.tier import Tier
@@ -33,12 +34,14 @@ class Source:
         value: The value that it adds or sets.
         inactive: The verdict if it is not in force; None if it is.
         note: A note for people.
+        replaces: True if an add-on sets a limit, in place of the tier.
     """
 
     source: str
     value: object
     inactive: Verdict | None
     note: str
+    replaces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +85,16 @@ def resolve_name(policy: PolicyData, tier: Tier, name: str, sources: list[Source
     Raises:
         AccountError: For two overrides in force.
     """
-    value, winner = _raised_value(policy, tier, name, sources)
+    value, winner = raised_value(policy, tier, name, sources)
     finals = [each for each in sources if _is_final(each) and each.inactive is None]
     if len(finals) > 1:
         raise AccountError(f"two overrides of {name!r} are in force; keep one, or end one before the other begins")
     final = finals[0] if finals else None
     if final is not None:
         value, winner = _without_window(final.value), final.source
+    base = _replacing(sources)
     trace = tuple(
-        Considered(each.source, each.value, each.inactive or _verdict(each, final, winner), each.note)
+        Considered(each.source, each.value, each.inactive or _verdict(each, final, winner, base), each.note)
         for each in sources
     )
     return ResolvedName(value, winner, trace)
@@ -127,6 +131,8 @@ def _of_add_on(add_on: AddOn, quantity: int, tier: Tier) -> Iterator[tuple[str, 
     }
     for name, value in bundle.items():
         yield name, Source(f"add-on:{add_on.name}", value, inactive, note)
+    for name, size in add_on.sets.items():
+        yield name, Source(f"add-on:{add_on.name}", size, inactive, f"{note}, in place of the tier's", replaces=True)
 
 
 def _timed(source: str, value: object, timed: Grant | Override, note: str, now: int, edges: list[int]) -> Source:
@@ -134,14 +140,21 @@ def _timed(source: str, value: object, timed: Grant | Override, note: str, now: 
     return Source(source, value, inactive, ", ".join(filter(None, (note, format_span(timed.starts, timed.expires)))))
 
 
-def _raised_value(policy: PolicyData, tier: Tier, name: str, sources: list[Source]) -> tuple[object, str | None]:
+def raised_value(policy: PolicyData, tier: Tier, name: str, sources: list[Source]) -> tuple[object, str | None]:
     """Return the tier's value raised by the add-ons and grants in force, and the last source that raised it."""
-    value, winner = tier_value(policy, tier, name), None
+    base = _replacing(sources)
+    value, winner = (tier_value(policy, tier, name), None) if base is None else (base.value, base.source)
     for each in sources:
-        if each.inactive is None and not _is_final(each):
+        if each.inactive is None and not each.replaces and not _is_final(each):
             higher = _higher(policy, name, value, each.value)
             value, winner = (value, winner) if higher == value else (higher, each.source)
     return value, winner
+
+
+def _replacing(sources: list[Source]) -> Source | None:
+    """Return the source that sets the largest size in place of the tier's; None if none sets it."""
+    setting = [each for each in sources if each.replaces and each.inactive is None]
+    return max(setting, key=lambda each: most_of(cast("Size", each.value)), default=None)
 
 
 def _higher(policy: PolicyData, name: str, value: object, other: object) -> object:
@@ -158,7 +171,8 @@ def _is_final(source: Source) -> bool:
     return source.source.startswith("override:")
 
 
-def _verdict(each: Source, final: Source | None, winner: str | None) -> Verdict:
+def _verdict(each: Source, final: Source | None, winner: str | None, base: Source | None) -> Verdict:
     if each is final or (final is None and each.source == winner):
         return Verdict.WON
-    return Verdict.LOST if final is not None or not each.source.startswith(("add-on:", "grant:")) else Verdict.RAISED
+    is_used = each is base if each.replaces else each.source.startswith(("add-on:", "grant:"))
+    return Verdict.RAISED if is_used and final is None else Verdict.LOST

@@ -67,6 +67,7 @@ def resolve(policy: PolicyData, account: Account, now: int) -> Entitlements:
         _merged(tier.values, resolved, policy.keys),
         tuple(tiers),
         adjustments=FrozenDict({name: (each.winner, each.trace) for name, each in resolved.items()}),
+        add_ons=account.add_ons,
     )
     return Entitlements(account.id, policy, tables)
 

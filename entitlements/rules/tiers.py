@@ -38,7 +38,7 @@ def considered_tiers(policy: PolicyData, account: Account, now: int, edges: list
         return own
     verdict = span_verdict(trial.starts, trial.ends, now, edges)
     winner = own[0].tier if own and own[0].verdict is Verdict.WON else None
-    if verdict is None and winner and tier.rank < winner.rank:
+    if verdict is None and winner and not tier.is_at_least(winner):
         verdict = Verdict.LOST
     span = format_span(trial.starts, trial.ends)
     if verdict is not None:

@@ -242,12 +242,13 @@ def _breadth(criterion: Criterion, test: Between | OneOf | IsKnown) -> Decimal:
 
 
 def _direction(policy: PolicyData, voted: str, assigned: str) -> VoteDirection:
-    difference = policy.tiers[voted].rank - policy.tiers[assigned].rank
-    return VoteDirection.HIGHER if difference > 0 else VoteDirection.LOWER if difference < 0 else VoteDirection.SAME
+    for_tier, own = policy.tiers[voted], policy.tiers[assigned]
+    lower = VoteDirection.LOWER if own.is_above(for_tier) else VoteDirection.SAME
+    return VoteDirection.HIGHER if for_tier.is_above(own) else lower
 
 
 def _hint(policy: PolicyData, votes: tuple[Vote, ...], direction: VoteDirection) -> Hint | None:
-    pointing = [vote for vote in votes if vote.direction is direction]
+    pointing = [vote for vote in votes if vote.direction is direction and policy.tiers[vote.tier].is_sold]
     if not pointing:
         return None
     sign = 1 if direction is VoteDirection.HIGHER else -1

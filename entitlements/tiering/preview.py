@@ -173,9 +173,7 @@ def _target(policy: PolicyData, to: str) -> Tier:
 def _direction(own: Tier, to: Tier) -> MoveDirection:
     if own.id == to.id:
         return MoveDirection.NOWHERE
-    return (
-        MoveDirection.UP if to.rank > own.rank else MoveDirection.DOWN if to.rank < own.rank else MoveDirection.SIDEWAYS
-    )
+    return MoveDirection.UP if to.is_above(own) else MoveDirection.DOWN if own.is_above(to) else MoveDirection.SIDEWAYS
 
 
 def _process(terms: Terms, way: MoveDirection) -> tuple[str, ...]:

@@ -21,6 +21,8 @@ from entitlements.model.names import check_count, nearest_or_all
 from entitlements.model.policy import NO_LEVEL, AddOn, PolicyData
 from entitlements.model.resolution import resolution_of
 from entitlements.model.tier import Tier, Value
+from entitlements.rules.add_ons import rule_problems
+from entitlements.rules.prices import ADDITIONAL, TIMES_A_YEAR
 from entitlements.rules.resolve import resolve
 from entitlements.tiering.criterion_values import read_attributes
 from entitlements.tiering.differences import Difference, of_entitlements
@@ -31,7 +33,6 @@ from entitlements.tiering.services import value_of
 SERVICE = "service."
 """The begin of the name of a service of the catalogue: `service.training`."""
 
-_TIMES_A_YEAR = {"year": 1, "quarter": 4, "month": 12}
 _CENT = Decimal("0.01")
 
 
@@ -139,17 +140,19 @@ def quote(policy: PolicyData, account: Account, items: Mapping[str, int], *, now
         to: The tier to move to, by its id or alias; by default the account's own.
 
     Raises:
-        ValueError: For an unknown item or tier, or a quantity below 1.
+        ValueError: For an unknown or retired item or tier, a quantity below 1, or add-ons that break a rule of theirs.
         UnknownAccount: For an account with an unknown tier.
     """
     own = own_tier(policy, account, now)
-    tier = own if to is None else _target(policy, to)
+    tier = own if to is None else _target(policy, to, own)
     add_ons = {name: check_count(count, f"quantity of {name}") for name, count in items.items()}
     bought = {name: count for name, count in add_ons.items() if not name.startswith(SERVICE)}
-    _check_known(policy, bought)
+    _check_known(policy, bought, account)
     before = resolve(policy, replace(account, trial=None), now)
     totals = {name: account.add_ons.get(name, 0) + bought.get(name, 0) for name in {**account.add_ons, **bought}}
     kept = {name: count for name, count in totals.items() if policy.add_ons[name].offered_to(tier.id)}
+    if broken := list(rule_problems(policy, kept)):
+        raise ValueError("; also: ".join(broken))
     after = resolve(policy, replace(account, tier=tier.id, trial=None, changes=(), add_ons=kept), now)
     values, pays = resolution_of(after).values, _paid(policy, account)
     least = as_number(values.get("pricing.annual-minimum"))
@@ -174,16 +177,18 @@ def quote(policy: PolicyData, account: Account, items: Mapping[str, int], *, now
     )
 
 
-def _target(policy: PolicyData, name: str) -> Tier:
+def _target(policy: PolicyData, name: str, own: Tier) -> Tier:
     tier = policy.tier(name)
-    if tier is None or tier.trial:
-        problem = "is a trial plan" if tier else f"is no tier of policy {policy.version}"
-        paid = [id for id, each in policy.tiers.items() if not each.trial]
-        raise ValueError(f"{name!r} {problem}{nearest_or_all(name, paid)}")
+    if tier is None or not (tier.is_sold or tier is own):
+        problem = "is not sold any more" if tier else f"is no tier of policy {policy.version}"
+        problem = "is a trial plan" if tier and tier.trial else problem
+        raise ValueError(
+            f"{name!r} {problem}{nearest_or_all(name, [t.id for t in policy.tiers.values() if t.is_sold])}"
+        )
     return tier
 
 
-def _check_known(policy: PolicyData, bought: Mapping[str, int]) -> None:
+def _check_known(policy: PolicyData, bought: Mapping[str, int], account: Account) -> None:
     for name in bought:
         if name not in policy.add_ons:
             known = [
@@ -191,6 +196,8 @@ def _check_known(policy: PolicyData, bought: Mapping[str, int]) -> None:
                 *(f"{SERVICE}{id}" for id in (policy.services.catalogue if policy.services else ())),
             ]
             raise ValueError(f"{name!r} is nothing that policy {policy.version} sells{nearest_or_all(name, known)}")
+        if policy.add_ons[name].retired and name not in account.add_ons:
+            raise ValueError(f"{name!r} is not sold any more; only accounts that have it keep it")
 
 
 def _paid(policy: PolicyData, account: Account) -> Decimal | None:
@@ -224,7 +231,7 @@ def _line(
 ) -> QuoteLine:
     if name.startswith(SERVICE):
         return _service_line(policy, name, count)
-    key = f"pricing.additional.{name}"
+    key = f"{ADDITIONAL}{name}"
     if not policy.add_ons[name].offered_to(tier.id):
         amount = Decimal(0) if _includes(tier, policy.add_ons[name]) else None
         note = _absence(policy, tier, name)
@@ -238,7 +245,7 @@ def _line(
             name, about, count, None, None, percent, Recurrent.YEARLY, amount, f"{percent} % of the annual fee"
         )
     unit = per if isinstance(per, str) else None
-    times = _TIMES_A_YEAR.get(unit or "")
+    times = TIMES_A_YEAR.get(unit or "")
     due = Recurrent.ONCE if times is None else Recurrent.YEARLY
     amount = None if price is None else price * count * (times or 1)
     return QuoteLine(name, about, count, price, unit, None, due, amount, note)
@@ -270,7 +277,7 @@ def _unknown(lines: list[QuoteLine]) -> Iterator[str]:
 def _includes(tier: Tier, add_on: AddOn) -> bool:
     """Return True if a tier has itself what an add-on gives to others."""
     has_values = all(tier.values.get(key) not in _NOT_HAD for key in add_on.values)
-    has_limits = all(tier.limits.get(name, 0) for name in add_on.limits)
+    has_limits = all(tier.limits.get(name, 0) for name in (*add_on.limits, *add_on.sets))
     return has_values and has_limits and add_on.features <= tier.features
 
 

@@ -226,9 +226,10 @@ def _target(policy: PolicyData, own: Tier, terms: Terms, assignment: Assignment,
     if action in _STAYING:
         return None
     assigned = policy.tiers[assignment.tier] if assignment.tier else own
-    if action is Action.UPGRADE:
-        return assigned.id if assigned.rank > own.rank else terms.upgrade.to
-    return assigned.id if assigned.rank < own.rank else terms.down_to
+    if assigned.is_sold and (assigned.is_above(own) if action is Action.UPGRADE else own.is_above(assigned)):
+        return assigned.id
+    to = terms.upgrade.to if action is Action.UPGRADE else terms.down_to
+    return to if to is None or policy.tiers[to].is_sold else None
 
 
 def _process(terms: Terms, action: Action) -> tuple[str, ...]:

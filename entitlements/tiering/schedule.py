@@ -192,13 +192,13 @@ class _Book:
 
     def changes(self, spans: tuple[TierSpan, ...]) -> Iterator[DueItem]:
         """Yield the day of each scheduled change, and of a downgrade the last day of its notice before it."""
-        ranks = {id: tier.rank for id, tier in self._policy.tiers.items()}
+        tiers = self._policy.tiers
         for before, after in pairwise(spans):
             if any(each.at.astimezone(self.zone).date() == after.since for each in self._account.changes):
                 values = self._values_of(before.tier, max(before.since, self._since))
                 yield self._item(after.since, DueKind.CHANGE, f"Change to {after.tier}", after.tier, values)
                 notice = terms_of(values).notice
-                if notice and ranks[after.tier] < ranks[before.tier]:
+                if notice and tiers[before.tier].is_above(tiers[after.tier]):
                     name = f"Last day of notice before the change to {after.tier}"
                     yield self._item(after.since - notice, DueKind.NOTICE, name, before.tier, values)
 

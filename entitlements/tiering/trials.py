@@ -80,8 +80,9 @@ def start_trial(
     if state is not None and state.phase is not Phase.OVER:
         raise AccountError(f"account {account.id!r}: a trial of {state.tier!r} is {state.phase} until {state.ends}")
     own = own_tier(policy, account, now)
-    if tried.rank < own.rank:
-        raise AccountError(f"account {account.id!r}: {tried.id!r} is below its own tier {own.id!r}; nothing to try")
+    if not tried.is_at_least(own):
+        side = "below" if tried.line == own.line else "in another line than"
+        raise AccountError(f"account {account.id!r}: {tried.id!r} is {side} its own tier {own.id!r}; nothing to try")
     duration = _length(tried, length)
     return replace(account, trial=Trial(tried.id, to_datetime(now), to_datetime(now + duration)))
 

@@ -136,7 +136,7 @@ def request_triggers(entitlements: Entitlements, tier: Tier, requests: Iterable[
         having = [
             other
             for other in policy.tiers.values()
-            if other.rank > tier.rank and not other.trial and answers[other.id].get(request.feature)
+            if other.is_above(tier) and other.is_sold and answers[other.id].get(request.feature)
         ]
         if not having or resolution_of(entitlements).answers.get(request.feature):
             continue
@@ -183,8 +183,8 @@ def revenue_triggers(policy: PolicyData, tier: Tier, assignment: Assignment) -> 
         return
     assigned = policy.tiers[assignment.tier]
     binding = policy.assignment.binding
-    if assigned.rank != tier.rank:
-        action = Action.UPGRADE if assigned.rank > tier.rank else Action.DOWNGRADE
+    if assigned.is_sold and (assigned.is_above(tier) or tier.is_above(assigned)):
+        action = Action.UPGRADE if assigned.is_above(tier) else Action.DOWNGRADE
         text = f"{binding} belongs in {assigned.id}: {assignment.because}"
         evidence = {binding: assignment.criteria.get(binding), "tier": assigned.id}
         yield Trigger(Cause.REVENUE, action, binding, text, evidence)
@@ -199,8 +199,8 @@ def scheduled_triggers(policy: PolicyData, tier: Tier, account: Account, now: in
     """Yield triggers for scheduled changes of tier in the future, the next one first."""
     for change in sorted(account.changes, key=lambda change: change.at):
         to = policy.tier(change.tier)
-        if to is not None and to_instant(change.at) > now and to.rank != tier.rank:
-            action = Action.UPGRADE if to.rank > tier.rank else Action.DOWNGRADE
+        if to is not None and to_instant(change.at) > now and (to.is_above(tier) or tier.is_above(to)):
+            action = Action.UPGRADE if to.is_above(tier) else Action.DOWNGRADE
             text = f"a change to {to.id} is scheduled for {change.at:%Y-%m-%d}"
             yield Trigger(Cause.SCHEDULED, action, to.id, text, {"tier": to.id, "at": change.at})
 

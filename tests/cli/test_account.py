@@ -22,6 +22,7 @@ tiers:
   taste: {rank: 2, extends: pro, trial: {of: 14 days, then: free}}
 add_ons:
   more-leads: {limits: {leads: 50}}
+  support: {features: [sso], excludes: [more-leads]}
 """
 SIGNED = ("--reason", "a reason", "--author", "ann")
 
@@ -271,3 +272,13 @@ def test_an_account_is_invalidated_by_hand(run, valkey):
     assert (0, "acme: invalidated\n", "") == run("invalidate", "acme", "--store", valkey.url)
     assert 2 == run("invalidate", "acme")[0]
     assert 0 == run("account", "create", "acme", "free", "--store", valkey.url, *SIGNED)[0]
+
+
+def test_an_add_on_that_breaks_a_rule_is_refused_with_its_cure(run):
+    run("account", "create", "acme", "free", *SIGNED)
+    run("account", "add-on", "acme", "more-leads", *SIGNED)
+
+    code, _, err = run("account", "add-on", "acme", "support", *SIGNED)
+
+    said = "the add-ons 'more-leads' and 'support' exclude each other; take one of the two away"
+    assert (2, True, {"more-leads": 1}) == (code, said in " ".join(err.split()), dict(stored().add_ons))

@@ -421,7 +421,9 @@ def test_a_remedy_names_the_add_on_that_would_help():
 
     one, three = ent.consume("petra", "agents", 1).remedy, ent.consume("petra", "agents", 3).remedy
 
-    assert (("max", "more-agents"), ("max", None)) == ((one.tier, one.add_on), (three.tier, three.add_on))
+    assert (("max", "more-agents", 1), ("max", "more-agents", 2)) == (
+        (one.tier, one.add_on, one.quantity), (three.tier, three.add_on, three.quantity)
+    )  # fmt: skip
 
 
 def test_a_trial_replaces_the_tier_and_ends_by_the_clock():

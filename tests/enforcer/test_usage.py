@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import starmap
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from servers import free_port
 from entitlements import NOT_INCLUDED, UNLIMITED, Enforcer, Policy, Usage
 from entitlements.cli import main
 from entitlements.cli.usage_meters import EARLY, effect_of_full, meter_of
-from entitlements.model.facts import Facts, Remedy
+from entitlements.model.facts import Facts, Offer, Remedy
 from entitlements.model.instants import to_instant
 from entitlements.model.limits import Algorithm, Allocation, Mode, Quota, Rate
 from entitlements.model.reasons import Reason
@@ -106,7 +107,8 @@ def test_what_happens_at_the_limit_follows_from_its_kind_and_mode(limit, size, s
 )
 def test_the_remedy_has_more_than_both_the_limit_and_what_is_used(count, size, tier, add_on):
     ways = facts(
-        tiers=(("same", 100), ("none", NOT_INCLUDED), ("mid", 500), ("top", UNLIMITED)), add_ons=(("more", 120),)
+        tiers=tuple(starmap(Offer, (("same", 100), ("none", NOT_INCLUDED), ("mid", 500), ("top", UNLIMITED)))),
+        add_ons=(Offer("more", 120),),
     )
     meter = meter_of(ways, used(count, size), None, 0)
 

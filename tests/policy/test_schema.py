@@ -84,6 +84,8 @@ DOUBLES = {
     ("tiers", "*", "without"): {"tiers": {"free": {"rank": 1}, "pro": {"rank": 2, "without": ["sso", "sso"]}}},
     ("add_ons", "*", "features"): {"add_ons": {"more": {"features": ["sso", "sso"]}}},
     ("add_ons", "*", "tiers"): {"add_ons": {"more": {"features": ["sso"], "tiers": ["free", "free"]}}},
+    ("add_ons", "*", "requires"): {"add_ons": {"more": {"features": ["sso"], "requires": ["base", "base"]}}},
+    ("add_ons", "*", "excludes"): {"add_ons": {"more": {"features": ["sso"], "excludes": ["base", "base"]}}},
     ("routes", "*", "methods"): {"routes": [{"path": "/a", "methods": ["GET", "GET"]}]},
     ("routes", "*", "requires"): {"routes": [{"path": "/a", "requires": ["sso", "sso"]}]},
     ("assignment", "criteria", "*", "attributes"): {

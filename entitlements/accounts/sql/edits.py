@@ -114,7 +114,7 @@ def _is_below(policy: PolicyData | None, tier: str, other: str) -> bool:
     if policy is None:
         return False
     lower, higher = policy.tier(tier), policy.tier(other)
-    return lower is not None and higher is not None and lower.rank < higher.rank
+    return lower is not None and higher is not None and not lower.is_at_least(higher)
 
 
 def override(id: str, wanted: Override) -> Edit:

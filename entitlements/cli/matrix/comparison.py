@@ -14,31 +14,52 @@ from entitlements.model.policy import NO_LEVEL, AddOn, Feature, PolicyData
 from entitlements.model.tier import Tier
 
 
-def matrix_of(policy: PolicyData) -> Matrix:
-    """Return the comparison of all tiers of *policy*."""
-    tiers = ranked_tiers(policy)
+def matrix_of(policy: PolicyData, tiers: Sequence[Tier] | None = None) -> Matrix:
+    """Return the comparison of *tiers*; of all that are sold by default."""
+    tiers = ranked_tiers(policy) if tiers is None else tiers
     sections = [
         _section(SectionKind.LIMITS, [_of_limit(limit, tiers) for limit in policy.limits.values()]),
         _section(SectionKind.FEATURES, [_of_feature(feature, tiers) for feature in policy.features.values()]),
         *value_sections(tiers),
-        _section(SectionKind.ADD_ONS, [_of_add_on(add_on, tiers) for add_on in policy.add_ons.values()]),
+        _section(SectionKind.ADD_ONS, [_of_add_on(add_on, tiers) for add_on in shown_add_ons(policy, tiers)]),
     ]
-    columns = tuple(Column(tier.id, tier.name, _terms(tier)) for tier in tiers)
+    columns = tuple(Column(tier.id, tier.name, _note(tier)) for tier in tiers)
     return Matrix(policy.version, policy.currency, columns, tuple(each for each in sections if each.rows))
 
 
-def ranked_tiers(policy: PolicyData) -> list[Tier]:
-    """Return the tiers from the highest rank to the lowest; a trial plan follows the tiers of its rank."""
-    return sorted(policy.tiers.values(), key=lambda tier: (-tier.rank, tier.trial is not None))
+def ranked_tiers(policy: PolicyData, *, line: str | None = None, retired: bool = False) -> list[Tier]:
+    """
+    Return the tiers by product line, each from the highest rank to the lowest; a trial plan follows those of its rank.
+
+    Args:
+        policy: The policy.
+        line: The only line to return; None for all.
+        retired: Also return the tiers that are not sold any more.
+    """
+    lines = list(dict.fromkeys(tier.line for tier in policy.tiers.values()))
+    found = [tier for tier in policy.tiers.values() if line in (None, tier.line) and (retired or not tier.retired)]
+    return sorted(found, key=lambda tier: (lines.index(tier.line), -tier.rank, tier.trial is not None))
+
+
+def shown_add_ons(policy: PolicyData, tiers: Sequence[Tier]) -> list[AddOn]:
+    """Return the add-ons that are offered to one of *tiers*; retired ones only if retired tiers are shown."""
+    retired = any(tier.retired for tier in tiers)
+    every = len(tiers) == len(policy.tiers)
+    return [
+        add_on
+        for add_on in policy.add_ons.values()
+        if (retired or not add_on.retired) and (every or any(add_on.offered_to(tier.id) for tier in tiers))
+    ]
 
 
 def _section(kind: SectionKind, rows: Sequence[MatrixRow]) -> Section:
     return Section(kind.value, tuple(rows), kind)
 
 
-def _terms(tier: Tier) -> str:
+def _note(tier: Tier) -> str:
     terms = tier.trial
-    return f"trial, {in_words(to_timedelta(terms.default))}, then {terms.then}" if terms else ""
+    trial = f"trial, {in_words(to_timedelta(terms.default))}, then {terms.then}" if terms else ""
+    return ", ".join(filter(None, (tier.line, trial, "retired" if tier.retired else "")))
 
 
 def _of_limit(limit: Limit, tiers: Sequence[Tier]) -> MatrixRow:

@@ -94,7 +94,7 @@ class Column:
     Args:
         id: The tier's id in the policy.
         name: The tier's name for people.
-        note: The terms of a trial plan; empty for other tiers.
+        note: The product line, and the terms of a trial plan; empty without them.
     """
 
     id: str

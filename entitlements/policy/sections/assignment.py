@@ -108,7 +108,7 @@ def read_rules(
 
 def _rule(shape: RuleShape, path: Path, criteria: Mapping[str, Criterion], context: BuildContext) -> Rule | None:
     if shape.tier is not None:
-        context.check_tier((*path, "tier"), shape.tier)
+        context.check_sold_tier((*path, "tier"), shape.tier)
     elif (*path, "tier") not in context.report.faulty:
         context.report.missing((*path, "tier"), "the rule has no tier", "write tier: <the tier of those that fit>")
     when = ALWAYS if shape.when is None else read_condition(shape.when, (*path, "when"), criteria, context.report)
@@ -139,7 +139,7 @@ def _bands(
 
 def _band(tier: str, test: Any, criterion: Criterion, context: BuildContext) -> Band | None:
     path = (SECTION, "signals", criterion.name, tier)
-    context.check_tier(path, tier)
+    context.check_sold_tier(path, tier)
     read = read_test(test, path, criterion, context.report)
     if isinstance(read, IsKnown) and not read.known:
         cure = "write known: true where any value will do"

@@ -6,31 +6,26 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from entitlements.model.policy import AddOn
 from entitlements.model.tier import Tier
 from entitlements.policy.parts import TierPart
 from entitlements.policy.vocabulary import BuildContext
+from entitlements.rules.prices import ADDITIONAL, add_on_price
 from entitlements.tiering.numbers import as_number
 
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
-_ADDITIONAL = "pricing.additional."
 _LEAST = ("pricing.components.platform-fee.minimum", "segment.annual-value.from")
 """Values that say the same as `pricing.annual-minimum`."""
 
 
 def price_in_words(name: str, tiers: Sequence[Tier]) -> str:
     """Return the prices that tiers have for an add-on: `200 per session on basic, 500 per session on plus`."""
-    texts: list[tuple[str, str]] = []
-    for tier in tiers:
-        price, percent = (as_number(tier.values.get(f"{_ADDITIONAL}{name}.{word}")) for word in ("price", "percent"))
-        per, plus, of = (tier.values.get(f"{_ADDITIONAL}{name}.{word}") for word in ("per", "plus", "of"))
-        if price is not None:
-            texts.append((tier.id, f"{price}{f' per {per}' if per else ''}{f', plus {plus}' if plus else ''}"))
-        elif percent is not None:
-            base = f" of the {of}" if of and not texts else ""
-            texts.append((tier.id, f"{percent} %{base}"))
+    texts = [(tier.id, text) for tier in tiers if (text := add_on_price(AddOn(name), tier).text)]
     if len({text for _, text in texts}) == 1 and len(texts) == len(tiers):
         return texts[0][1]
-    return ", ".join(f"{text} on {id}" for id, text in texts)
+    _, of, base = texts[0][1].partition(" of the ") if texts else ("", "", "")
+    others = [(id, text.removesuffix(of + base)) for id, text in texts[1:]]
+    return ", ".join(f"{text} on {id}" for id, text in [*texts[:1], *others])
 
 
 def check_prices(context: BuildContext, parts: Mapping[str, TierPart], tiers: Mapping[str, Tier]) -> None:
@@ -45,7 +40,7 @@ def check_prices(context: BuildContext, parts: Mapping[str, TierPart], tiers: Ma
             text = add_on.price or ""
             numbers = {Decimal(found.replace(",", "")) for found in _NUMBER.findall(text)}
             for word in ("price", "percent"):
-                key = f"{_ADDITIONAL}{name}.{word}"
+                key = f"{ADDITIONAL}{name}.{word}"
                 price = as_number(tier.values.get(key))
                 if price is not None and numbers and price not in numbers:
                     _warn(context, parts, tier, id, key, f"{price:,} is not in the price of the add-on, {text!r}")

@@ -53,9 +53,12 @@ def _check_target(context: BuildContext, path: Path, id: str, key: str, to: str,
     sign, side = _DIRECTIONS[key]
     if error := context.vocabulary.unknown_tier(to):
         context.report.add(path, error)
-    elif id in tiers and to in tiers and sign * (tiers[to].rank - tiers[id].rank) <= 0:
-        cure = f"name a tier of a rank {side} {tiers[id].rank}"
-        context.report.error(path, f"{to!r} is not {side} {id!r}", cure)
+    elif id in tiers and to in tiers:
+        own, other = tiers[id], tiers[to]
+        if not (other.is_above(own) if sign > 0 else own.is_above(other)):
+            line = f" in line {own.line!r}" if own.line else ""
+            context.report.error(path, f"{to!r} is not {side} {id!r}", f"name a tier of a rank {side} {own.rank}{line}")
+        context.check_sold_tier(path, to)
 
 
 _PRICING = "pricing."

@@ -156,6 +156,48 @@ def test_a_closed_account_can_be_created_again_and_keeps_its_audit(database):
     assert ["create", "close", "create"] == [entry.action for entry in accounts.audit("acme")]
 
 
+def test_add_ons_that_break_a_rule_are_refused(database):
+    rules = Policy.parse({
+        "policy": {"version": 1}, "features": {"sso": "Single sign-on"}, "tiers": {"free": {"rank": 1}},
+        "add_ons": {
+            "base": {"features": ["sso"]},
+            "packs": {"features": ["sso"], "requires": ["base"], "step": 2},
+            "other": {"features": ["sso"], "excludes": ["base"]},
+        },
+    })  # fmt: skip
+    accounts = accounts_of(database, policy=rules)
+    accounts.create("acme", "free", **SIGNED)
+    accounts.add_on("acme", "base", **SIGNED)
+    accounts.add_on("acme", "packs", 4, **SIGNED)
+
+    for name, quantity, said in (
+        ("base", 0, "add-on 'packs' requires 'base'; add 'base' as well, or take 'packs' away"),
+        ("packs", 3, "quantity 3 of add-on 'packs' cannot be bought; buy 2 or more in steps of 2, such as 2 or 4"),
+        ("other", 1, "the add-ons 'base' and 'other' exclude each other; take one of the two away"),
+    ):
+        with pytest.raises(AccountError) as error:
+            accounts.add_on("acme", name, quantity, **SIGNED)
+        assert f"account 'acme': {said}" == str(error.value)
+    assert {"base": 1, "packs": 4} == dict(accounts.find("acme").add_ons)
+
+
+def test_a_stored_account_that_breaks_a_rule_is_bad_and_can_be_mended(database):
+    accounts = accounts_of(database)
+    accounts.create("acme", "free", add_ons={"packs": 1}, **SIGNED)
+    rules = Policy.parse({
+        "policy": {"version": 1}, "features": {"sso": "Single sign-on"}, "tiers": {"free": {"rank": 1}},
+        "add_ons": {"base": {"features": ["sso"]}, "packs": {"features": ["sso"], "requires": ["base"]}},
+    })  # fmt: skip
+    later = accounts_of(database, policy=rules)
+
+    with pytest.raises(AccountError, match="add-on 'packs' requires 'base'; add 'base' as well"):
+        Enforcer(rules, accounts=later).can("acme", "sso")
+    later.suspend("acme", **SIGNED)
+    later.add_on("acme", "base", **SIGNED)
+
+    assert {"packs": 1, "base": 1} == dict(later.find("acme").add_ons)
+
+
 MISTAKES = [
     (lambda a: a.create("acme", "pro", **SIGNED), "account 'acme' exists, in tier 'pro'; use set_tier"),
     (lambda a: a.create("other", "prp", **SIGNED), "tier 'prp' is not in the policy; did you mean 'pro'"),
