@@ -46,6 +46,7 @@ from entitlements.resolved_account import (
 )
 from entitlements.resolved_cache import ResolvedCache, check_policy, new_operation_id, try_reload
 from entitlements.rules import reservations, steps
+from entitlements.rules.scopes import MAX_SCOPES, check_page, forget_scopes, holds_units, scoped_limit, scopes_after
 from entitlements.rules.stale_answers import is_stale, reject_stale, with_fresh_ends
 from entitlements.stores import (
     AsyncMemoryStore,
@@ -71,7 +72,7 @@ if TYPE_CHECKING:
     from entitlements.model.charge import Order
     from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
-    from entitlements.model.limits import NotIncluded
+    from entitlements.model.limits import Limit, NotIncluded
     from entitlements.model.tier import Value
     from entitlements.model.usage import Period, Usage
     from entitlements.ports import Accounts, AsyncAccounts, AsyncStore, Clock, Hook, Store
@@ -303,7 +304,14 @@ class AsyncEnforcer:
         return await self._detached.run(self._refund(decision, step))
 
     def reserve(
-        self, account: str | Account, what: Wanted, n: int = 1, *, ttl: float | timedelta = 60, key: str | None = None
+        self,
+        account: str | Account,
+        what: Wanted,
+        n: int = 1,
+        *,
+        ttl: float | timedelta = 60,
+        key: str | None = None,
+        scope: str | None = None,
     ) -> AsyncReservation:
         """Hold units of quotas and allocations for work that outlives a request; see `Enforcer.reserve`."""
         lasts = check_duration(ttl, "ttl")
@@ -313,9 +321,9 @@ class AsyncEnforcer:
         async def reserve() -> tuple[Decision, str, int]:
             resolved = await self._resolve(account)
             held.update(reservations.reserved_units(require_known(resolved), what, n))
-            decision = await self._charge(account, Verb.RESERVE, what, n, key=key, ttl=lasts)
+            decision = await self._charge(account, Verb.RESERVE, what, n, key=key, scope=scope, ttl=lasts)
             lapses[:] = [receipt_of(decision).now + lasts]
-            return decision, receipt_of(decision).operation or "", lasts
+            return decision, reservations.reservation_id(receipt_of(decision).operation, scope), lasts
 
         return AsyncReservation(reserve, *self._settling(account, held, lapses), tasks=self._detached)
 
@@ -324,28 +332,29 @@ class AsyncEnforcer:
         id = reservations.check_reservation_id(id)
         return AsyncReservation(None, *self._settling(account, None), tasks=self._detached, id=id)
 
-    async def assign(self, account: str | Account, limit: str, holder: str) -> Decision:
+    async def assign(self, account: str | Account, limit: str, holder: str, *, scope: str | None = None) -> Decision:
         """Assign a unit of an allocation to *holder*; a holder who has one keeps it; see `Enforcer.assign`."""
         operation = new_operation_id()
         return await self._decide_by(
-            account, lambda resolved: steps.assign(resolved.entitlements, self._clock(), limit, holder, operation)
+            account,
+            lambda resolved: steps.assign(resolved.entitlements, self._clock(), limit, holder, operation, scope),
         )
 
-    async def unassign(self, account: str | Account, limit: str, holder: str) -> bool:
+    async def unassign(self, account: str | Account, limit: str, holder: str, *, scope: str | None = None) -> bool:
         """Take back the unit of *holder*; return True if they held one; see `Enforcer.unassign`."""
-        return await self._run(steps.unassign(await self._known(account), limit, holder))
+        return await self._run(steps.unassign(await self._known(account), limit, holder, scope))
 
-    async def release(self, account: str | Account, limit: str, amount: int = 1) -> int:
+    async def release(self, account: str | Account, limit: str, amount: int = 1, *, scope: str | None = None) -> int:
         """Release anonymous units of an allocation; return how many were released; see `Enforcer.release`."""
-        return await self._run(steps.release(await self._known(account), limit, amount))
+        return await self._run(steps.release(await self._known(account), limit, amount, scope))
 
-    async def holders(self, account: str | Account, limit: str) -> tuple[str, ...]:
+    async def holders(self, account: str | Account, limit: str, *, scope: str | None = None) -> tuple[str, ...]:
         """Return the holders of an allocation, sorted; see `Enforcer.holders`."""
-        return await self._run(steps.holders(await self._known(account), limit))
+        return await self._run(steps.holders(await self._known(account), limit, scope))
 
-    async def set_usage(self, account: str | Account, limit: str, total: int) -> Usage:
+    async def set_usage(self, account: str | Account, limit: str, total: int, *, scope: str | None = None) -> Usage:
         """Set the usage of a quota's running period, or of an allocation, to *total*; see `Enforcer.set_usage`."""
-        step = steps.set_usage(await self._known(account), self._clock(), limit, total)
+        step = steps.set_usage(await self._known(account), self._clock(), limit, total, scope)
         with numbered_total(self._numbers, step.order) as order:  # type: ignore[arg-type]
             return await self._run(replace(step, order=order))
 
@@ -376,14 +385,43 @@ class AsyncEnforcer:
             usages.update(zip(chunk, found, strict=True))
         return usages
 
-    async def history(self, account: str | Account, limit: str, *, refusals: bool = False) -> tuple[Period, ...]:
+    async def history(
+        self, account: str | Account, limit: str, *, refusals: bool = False, scope: str | None = None
+    ) -> tuple[Period, ...]:
         """Return a quota's periods, newest first, the running one included, 13 at most; see `Enforcer.history`."""
-        return await self._run(steps.history(await self._known(account), self._clock(), limit, refusals=refusals))
+        return await self._run(
+            steps.history(await self._known(account), self._clock(), limit, refusals=refusals, scope=scope)
+        )
 
-    async def forget(self, account: str | Account) -> None:
-        """Delete every counter of a closed account, and its cached state here; see `Enforcer.forget`."""
+    async def scopes(
+        self, account: str | Account, limit: str | None = None, *, after: str | None = None, size: int = MAX_SCOPES
+    ) -> tuple[str, ...]:
+        """Return scopes of the account that have a counter, in the order of their names: one page; see `Enforcer.scopes`."""
+        check_page(after, size)
+        counted = None if limit is None else scoped_limit(await self._known(account), limit)
+        found: list[str] = []
+        last = after
+        while len(found) < size:
+            page = await self._run(scopes_after(account_id(account), last, size))
+            found += page.scopes if counted is None else await self._holding(account, counted, page.scopes)
+            last = page.after
+            if last is None:
+                break
+        return tuple(found[:size])
+
+    async def _holding(self, account: str | Account, limit: Limit, scopes: tuple[str, ...]) -> list[str]:
+        """Return those of the scopes that hold units of a limit."""
+        known = await self._known(account)
+        read = [self._run(holds_units(known, self._clock(), limit, scope)) for scope in scopes]
+        return [scope for scope, holds in zip(scopes, await asyncio.gather(*read), strict=True) if holds]
+
+    async def forget(self, account: str | Account, *, scope: str | None = None) -> None:
+        """Delete every counter of a closed account, or of a scope of it; see `Enforcer.forget`."""
         id = account_id(account)
-        await self._run(steps.forget(id))
+        if scope is None:
+            while scopes := (await self._run(scopes_after(id))).scopes:
+                await self._run(forget_scopes(id, scopes))
+        await self._run(steps.forget(id, scope))
         await self.refresh(id)
 
     # -- moving between tiers ------------------------------------------------------------

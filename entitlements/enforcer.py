@@ -43,6 +43,7 @@ from entitlements.resolved_account import (
 )
 from entitlements.resolved_cache import FOREVER, ResolvedCache, check_policy, new_operation_id, try_reload
 from entitlements.rules import reservations, steps
+from entitlements.rules.scopes import MAX_SCOPES, check_page, forget_scopes, holds_units, scoped_limit, scopes_after
 from entitlements.rules.stale_answers import is_final, is_stale, reject_stale, with_fresh_ends
 from entitlements.stores import (
     guard_store,
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
     from entitlements.model.charge import Charge
     from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
-    from entitlements.model.limits import NotIncluded
+    from entitlements.model.limits import Limit, NotIncluded
     from entitlements.model.tier import Value
     from entitlements.model.usage import Period, Usage
     from entitlements.ports import Accounts, Clock, Hook, Store
@@ -326,7 +327,14 @@ class Enforcer:
             return self._run(step)
 
     def reserve(
-        self, account: str | Account, what: Wanted, n: int = 1, *, ttl: float | timedelta = 60, key: str | None = None
+        self,
+        account: str | Account,
+        what: Wanted,
+        n: int = 1,
+        *,
+        ttl: float | timedelta = 60,
+        key: str | None = None,
+        scope: str | None = None,
     ) -> Reservation:
         """
         Hold units of quotas and allocations for work that outlives a request.
@@ -337,6 +345,7 @@ class Enforcer:
             n: Units of a single limit.
             ttl: Seconds, or a timedelta, after which it lapses.
             key: An idempotency key; a repeat returns the first reservation.
+            scope: For limits with a `per`, the scope whose units are held.
 
         Returns:
             A reservation, to commit, to cancel or to enter with `with`. It is falsy where it was refused;
@@ -349,8 +358,9 @@ class Enforcer:
         lasts = check_duration(ttl, "ttl")
         resolved = self._resolve(account)
         held = reservations.reserved_units(require_known(resolved), what, n)
-        decision = self._charge(account, Verb.RESERVE, what, n, key=key, ttl=lasts)
-        return self._reservation(account, receipt_of(decision).operation or "", decision, lasts, held)
+        decision = self._charge(account, Verb.RESERVE, what, n, key=key, scope=scope, ttl=lasts)
+        id = reservations.reservation_id(receipt_of(decision).operation, scope)
+        return self._reservation(account, id, decision, lasts, held)
 
     def reservation(self, account: str | Account, id: str) -> Reservation:
         """
@@ -361,26 +371,27 @@ class Enforcer:
         """
         return self._reservation(account, reservations.check_reservation_id(id), None, 0, None)
 
-    def assign(self, account: str | Account, limit: str, holder: str) -> Decision:
+    def assign(self, account: str | Account, limit: str, holder: str, *, scope: str | None = None) -> Decision:
         """Assign a unit of an allocation to *holder*; a holder who has one keeps it."""
         operation = new_operation_id()
         return self._decide_by(
-            account, lambda resolved: steps.assign(resolved.entitlements, self._clock(), limit, holder, operation)
+            account,
+            lambda resolved: steps.assign(resolved.entitlements, self._clock(), limit, holder, operation, scope),
         )
 
-    def unassign(self, account: str | Account, limit: str, holder: str) -> bool:
+    def unassign(self, account: str | Account, limit: str, holder: str, *, scope: str | None = None) -> bool:
         """Take back the unit of *holder*; return True if they held one."""
-        return self._run(steps.unassign(self._known(account), limit, holder))
+        return self._run(steps.unassign(self._known(account), limit, holder, scope))
 
-    def release(self, account: str | Account, limit: str, amount: int = 1) -> int:
+    def release(self, account: str | Account, limit: str, amount: int = 1, *, scope: str | None = None) -> int:
         """Release anonymous units of an allocation; return how many were released."""
-        return self._run(steps.release(self._known(account), limit, amount))
+        return self._run(steps.release(self._known(account), limit, amount, scope))
 
-    def holders(self, account: str | Account, limit: str) -> tuple[str, ...]:
+    def holders(self, account: str | Account, limit: str, *, scope: str | None = None) -> tuple[str, ...]:
         """Return the holders of an allocation, sorted."""
-        return self._run(steps.holders(self._known(account), limit))
+        return self._run(steps.holders(self._known(account), limit, scope))
 
-    def set_usage(self, account: str | Account, limit: str, total: int) -> Usage:
+    def set_usage(self, account: str | Account, limit: str, total: int, *, scope: str | None = None) -> Usage:
         """
         Set the usage of a quota's running period, or of an allocation, to *total*.
 
@@ -388,7 +399,7 @@ class Enforcer:
             UnknownFeature: For a name that is no limit.
             ValueError: For a rate, or a total below what is reserved or held by name.
         """
-        step = steps.set_usage(self._known(account), self._clock(), limit, total)
+        step = steps.set_usage(self._known(account), self._clock(), limit, total, scope)
         with numbered_total(self._numbers, step.order) as order:  # type: ignore[arg-type]
             return self._run(replace(step, order=order))
 
@@ -435,7 +446,9 @@ class Enforcer:
             for (id, (account, step)), answer in zip(read.items(), answers, strict=True)
         }
 
-    def history(self, account: str | Account, limit: str, *, refusals: bool = False) -> tuple[Period, ...]:
+    def history(
+        self, account: str | Account, limit: str, *, refusals: bool = False, scope: str | None = None
+    ) -> tuple[Period, ...]:
         """
         Return a quota's periods, newest first, the running one included, 13 at most.
 
@@ -443,13 +456,66 @@ class Enforcer:
             account: An id, or an `Account`.
             limit: The quota.
             refusals: Accept an allocation too: its periods count what was refused (`denied`); `used` is 0.
+            scope: For a quota with a `per`, the scope whose periods are read.
         """
-        return self._run(steps.history(self._known(account), self._clock(), limit, refusals=refusals))
+        return self._run(steps.history(self._known(account), self._clock(), limit, refusals=refusals, scope=scope))
 
-    def forget(self, account: str | Account) -> None:
-        """Delete every counter of a closed account, and its cached state here."""
+    def scopes(
+        self, account: str | Account, limit: str | None = None, *, after: str | None = None, size: int = MAX_SCOPES
+    ) -> tuple[str, ...]:
+        """
+        Return scopes of the account that have a counter, in the order of their names: one page of them.
+
+        A page of fewer than *size* is the last one. It takes a round trip for each *size* scopes that it looks at, and
+        with a limit a second one.
+
+        Args:
+            account: An id, or an `Account`.
+            limit: Only scopes that hold units of this limit now; without it also those of which a history is kept.
+            after: The last scope of the page before; None for the first page.
+            size: Most scopes, 1 to 250.
+
+        Raises:
+            UnknownFeature: For a name that is no limit.
+            UnknownAccount: With a limit, as `usage`.
+            ValueError: For a limit without a `per`, or an invalid size.
+        """
+        check_page(after, size)
+        counted = None if limit is None else scoped_limit(self._known(account), limit)
+        found: list[str] = []
+        last = after
+        while len(found) < size:
+            page = self._run(scopes_after(account_id(account), last, size))
+            found += page.scopes if counted is None else self._holding(account, counted, page.scopes)
+            last = page.after
+            if last is None:
+                break
+        return tuple(found[:size])
+
+    def _holding(self, account: str | Account, limit: Limit, scopes: tuple[str, ...]) -> list[str]:
+        """Return those of the scopes that hold units of a limit."""
+        known, now = self._known(account), self._clock()
+        read = [holds_units(known, now, limit, scope) for scope in scopes]
+        answers = execute_many(self._store, [step.order for step in read if step.order is not None])
+        return [
+            scope
+            for scope, step, answer in zip(scopes, read, answers, strict=True)
+            if (step.finish(answer, self._via) if is_final(answer) else self._run(step))
+        ]
+
+    def forget(self, account: str | Account, *, scope: str | None = None) -> None:
+        """
+        Delete every counter of a closed account with those of its scopes, and its cached state here.
+
+        Args:
+            account: An id, or an `Account`.
+            scope: Only the counters of this scope; the account stays.
+        """
         id = account_id(account)
-        self._run(steps.forget(id))
+        if scope is None:
+            while scopes := self._run(scopes_after(id)).scopes:
+                self._run(forget_scopes(id, scopes))
+        self._run(steps.forget(id, scope))
         self.refresh(id)
 
     # -- moving between tiers ------------------------------------------------------------

@@ -118,6 +118,7 @@ class BoundAccount:
     history = _of(lambda enforcer: enforcer.history)
     plan_change = _of(lambda enforcer: enforcer.plan_change)
     review = _of(lambda enforcer: enforcer.review)
+    scopes = _of(lambda enforcer: enforcer.scopes)
     forget = _of(lambda enforcer: enforcer.forget)
     refresh = _of(lambda enforcer: enforcer.refresh)
     invalidate = _of(lambda enforcer: enforcer.invalidate)
@@ -197,6 +198,7 @@ class AsyncBoundAccount:
     history = _of_async(lambda enforcer: enforcer.history)
     plan_change = _of_async(lambda enforcer: enforcer.plan_change)
     review = _of_async(lambda enforcer: enforcer.review)
+    scopes = _of_async(lambda enforcer: enforcer.scopes)
     forget = _of_async(lambda enforcer: enforcer.forget)
 
     def refund(self, decision: Decision, *, rates: bool = False) -> Coroutine[Any, Any, bool]:

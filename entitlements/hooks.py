@@ -116,9 +116,9 @@ class Hooks:
             self._notify_threshold(percent, part)
 
     def _notify_threshold(self, percent: int, part: Decision) -> None:
-        """Report a threshold once per account, limit, period and size."""
+        """Report a threshold once per account, scope, limit, period and size."""
         period = part.resets_at
-        key = (part.account, part.feature, percent, period, part.limit)
+        key = (part.account, part.scope, part.feature, percent, period, part.limit)
         with self._lock:
             reported = key in self._thresholds and period is not None
             self._thresholds[key] = None

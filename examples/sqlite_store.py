@@ -17,7 +17,8 @@ from tempfile import TemporaryDirectory
 
 from entitlements import Enforcer, Policy
 from entitlements.clock import system_clock
-from entitlements.model.charge import Forget
+from entitlements.model.answers import ScopePage
+from entitlements.model.charge import Forget, ReadScopes
 from entitlements.model.instants import SECOND
 from entitlements.stores.errors import Broken, Unreachable
 from entitlements.stores.records import Record, account_of, deadline_of, execute_order, scopes_of
@@ -59,8 +60,13 @@ class SqliteStore:
     def _carry_out(self, database, order):
         account = account_of(order)
         if isinstance(order, Forget):
-            save(database, account, None, Record())
+            for scope in (None,) if order.scopes is None else order.scopes:
+                save(database, account, scope, Record())
             return None
+        if isinstance(order, ReadScopes):
+            query = "select scope from records where account = ? and scope > ? order by scope limit ?"
+            names = [name for (name,) in database.execute(query, (account, order.after, order.most))]
+            return ScopePage(tuple(names), names[-1] if len(names) == order.most else None)
         records = {scope: load(database, account, scope) for scope in scopes_of(order)}
         answer = execute_order(order, records, self._clock())
         for scope, record in records.items():

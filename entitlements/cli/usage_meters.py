@@ -94,11 +94,7 @@ def per_scope(entitlements: Entitlements, scope: str | None) -> dict[str, str]:
     if scope is not None:
         return {}
     limits = entitlements.policy.limits
-    return {
-        name: limit.per
-        for name, limit in limits.items()
-        if isinstance(limit, Rate) and limit.per and entitlements.limit(name)
-    }
+    return {name: limit.per for name, limit in limits.items() if limit.per and entitlements.limit(name)}
 
 
 def effect_of_full(meter: UsageMeter) -> str:

@@ -188,4 +188,19 @@ class Periods(NamedTuple):
     now: int = 0
 
 
-Answer = Outcome | Outdated | Invalidated | Settled | Totalled | Periods | tuple[str, ...] | bool | int | None
+class ScopePage(NamedTuple):
+    """
+    The answer to `ReadScopes`.
+
+    Args:
+        scopes: In the order of their names.
+        after: The last scope that was examined, after which the next page begins; None at the end.
+    """
+
+    scopes: tuple[str, ...]
+    after: str | None = None
+
+
+Answer = (
+    Outcome | Outdated | Invalidated | Settled | Totalled | Periods | ScopePage | tuple[str, ...] | bool | int | None
+)

@@ -170,6 +170,7 @@ class Settle:
         deadline: Time budget in microseconds; 0 for the default.
         given_up: True to cancel for a caller that left before it had the reservation: another caller that was given
             it by the same key keeps it.
+        scope: The scope of the reservation, if limits with a `per` are among its own.
     """
 
     account: str
@@ -179,6 +180,7 @@ class Settle:
     recharge_until: int | None = None
     deadline: int = 0
     given_up: bool = False
+    scope: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,7 @@ class Release:
     account: str
     limit: str
     amount: int
+    scope: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +225,7 @@ class Unassign:
     account: str
     limit: str
     holder: str
+    scope: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,11 +238,13 @@ class SetUsage:
         part: The limit, with the total as its cost.
         sequence: The open number of the order, by which the store drops an earlier total that comes later; opaque, and
             None for a store that keeps none.
+        scope: The scope, if the limit has a `per`.
     """
 
     account: str
     part: Part
     sequence: Any = field(default=None, compare=False, repr=False)
+    scope: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +272,7 @@ class ReadHistory:
 
     account: str
     part: Part
+    scope: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,13 +281,38 @@ class ReadHolders:
 
     account: str
     limit: str
+    scope: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadScopes:
+    """
+    Read the scopes of an account that have a record; the answer is a `ScopePage`.
+
+    Args:
+        account: The account.
+        after: Only scopes after this one, in the order of their names; "" for all.
+        most: Most scopes of the answer.
+    """
+
+    account: str
+    after: str = ""
+    most: int = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Delete every counter of the account; the answer is None. The version stays for as long as it is kept."""
+    """
+    Delete counters; the answer is None.
+
+    Args:
+        account: The account.
+        scopes: The scopes whose counters are deleted; None for those of the account itself. The version of the account
+            stays for as long as it is kept.
+    """
 
     account: str
+    scopes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +334,7 @@ Order = (
     | Read
     | ReadHistory
     | ReadHolders
+    | ReadScopes
     | Forget
     | Invalidate
 )

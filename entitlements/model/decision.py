@@ -117,6 +117,12 @@ class Decision:
         return receipt_of(self).via
 
     @property
+    def scope(self) -> str | None:
+        """The scope whose meter was charged; None for a limit without a `per`, and if no store was asked."""
+        limit = facts_of(self).limit
+        return receipt_of(self).scope if limit is not None and limit.per else None
+
+    @property
     def degraded(self) -> bool:
         """True if the decision was made without the store, because it was unreachable."""
         return self._fields[3][6]

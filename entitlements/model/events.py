@@ -32,11 +32,20 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """A reservation was settled; *committed* has the units of each limit and is empty if it was cancelled."""
+    """
+    A reservation was settled.
+
+    Args:
+        account: The account.
+        reservation: Its id.
+        committed: The units of each limit; empty if it was cancelled.
+        scope: The scope of its limits with a `per`; None if it was made without one.
+    """
 
     account: str
     reservation: str
     committed: tuple[tuple[str, int], ...]
+    scope: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +57,32 @@ class Refunded:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """Anonymous units of an allocation were released."""
+    """Anonymous units of an allocation were released; *scope* is None for an allocation of the account."""
 
     account: str
     limit: str
     amount: int
+    scope: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Unassigned:
-    """A holder's unit of an allocation was released."""
+    """A holder's unit of an allocation was released; *scope* is None for an allocation of the account."""
 
     account: str
     limit: str
     holder: str
+    scope: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UsageSet:
-    """The total of a limit was set by `set_usage`."""
+    """The total of a limit was set by `set_usage`; *scope* is None for a limit of the account."""
 
     account: str
     limit: str
     usage: Usage
+    scope: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +96,10 @@ class RateReset:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """Every counter of an account was deleted."""
+    """Every counter of an account was deleted, or with *scope* those of a scope of it."""
 
     account: str
+    scope: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

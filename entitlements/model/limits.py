@@ -162,6 +162,7 @@ class Quota:
         deadline: Microseconds a decision may wait for the store.
         on_outage: The answer while the store is unreachable.
         mode: `SHADOW` measures and never refuses.
+        per: The kind of scope that has its own meter, such as `user`; None for the account.
     """
 
     name: str
@@ -171,6 +172,7 @@ class Quota:
     deadline: int = SECOND // 4
     on_outage: OnOutage = OnOutage.DENY
     mode: Mode = Mode.ENFORCE
+    per: str | None = None
 
     capacity = _whole_size
 
@@ -188,6 +190,7 @@ class Allocation:
         deadline: Microseconds a decision may wait for the store.
         on_outage: The answer while the store is unreachable.
         mode: `SHADOW` measures and never refuses.
+        per: The kind of scope that has its own meter, such as `user`; None for the account.
     """
 
     name: str
@@ -196,6 +199,7 @@ class Allocation:
     deadline: int = SECOND // 4
     on_outage: OnOutage = OnOutage.DENY
     mode: Mode = Mode.ENFORCE
+    per: str | None = None
 
     capacity = _whole_size
 

@@ -41,6 +41,9 @@ class _LimitShape(Shape):
     mode: Annotated[Mode, Field(strict=False)] = Mode.ENFORCE
     """shadow counts and never refuses."""
 
+    per: fields.Name | None = None
+    """Counts separately for each of these, such as ip or user, in addition to the account's own limits."""
+
 
 class RateShape(_LimitShape):
     """Limit of units in a window of time; the window is part of the sizes."""
@@ -54,9 +57,6 @@ class RateShape(_LimitShape):
 
     burst: int | None = Field(None, ge=1, le=MAX_RATE)
     """Capacity of a token bucket; default: the rate."""
-
-    per: fields.Name | None = None
-    """Counts separately for each of these, such as ip, in addition to the account's own limits."""
 
     on_outage: Annotated[OnOutage, Field(strict=False)] = OnOutage.LOCAL
     """Behavior while the store does not answer; local counts in the process."""

@@ -84,7 +84,6 @@ def _contains(parent: Any, step: str | int) -> bool:
 
 _KINDS: dict[str, type[Shape]] = {"rate": RateShape, "quota": QuotaShape, "allocation": AllocationShape}
 _ONLY_RATES = {
-    "per": "only a rate can be kept per something",
     "burst": "only a rate, a token bucket, has a burst",
     "algorithm": "only a rate has an algorithm",
 }

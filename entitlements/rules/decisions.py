@@ -222,9 +222,11 @@ def period_of(count: PeriodCount) -> Period:
     return Period(to_datetime(start), to_datetime(end), used, denied, limit, units_beyond(size, used))
 
 
-def total_set(facts: Facts, answer: Totalled, total: int) -> Decision:
+def total_set(facts: Facts, answer: Totalled, total: int, scope: str | None) -> Decision:
     """Return the decision that says what a limit holds after its usage was set to *total*."""
-    return Decision(True, Reason.WITHIN_LIMIT, facts, Receipt("store", answer.now, total), answer.line, None)
+    return Decision(
+        True, Reason.WITHIN_LIMIT, facts, Receipt("store", answer.now, total, scope=scope), answer.line, None
+    )
 
 
 def crossed(decision: Decision, percents: tuple[int, ...]) -> list[tuple[int, Decision]]:

@@ -55,7 +55,7 @@ def local_charge(order: Charge, fallbacks: tuple[Fallback, ...], processes: int)
     if not parts:
         return None
     takes = order.verb is not Verb.PEEK and not any(map(_refuses, order.parts, fallbacks))
-    scoped = any(isinstance(part.limit, Rate) and part.limit.per for part in parts)
+    scoped = any(part.limit.per for part in parts)
     verb = Verb.CONSUME if takes else Verb.PEEK
     return Charge(order.account, parts, verb, order.scope if scoped else None)
 
@@ -158,8 +158,8 @@ def undo_orders(order: Charge) -> tuple[Charge | Refund | Settle, ...]:
         return ()
     deadline = max(part.limit.deadline for part in order.parts)
     if order.verb is Verb.RESERVE:
-        return (Settle(order.account, order.operation, (), deadline=deadline),)
-    return uncapped(order), Refund(order.account, order.operation, deadline=deadline)
+        return (Settle(order.account, order.operation, (), deadline=deadline, scope=order.scope),)
+    return uncapped(order), Refund(order.account, order.operation, scope=order.scope, deadline=deadline)
 
 
 def raise_meter(ledger: Ledger, part: Part, used: int, at: int) -> None:

@@ -43,6 +43,8 @@ class Debit:
     amount: int
     mark: int
     holder: str | None = None
+    scoped: bool = False
+    """True if the ledger of the scope counts them."""
 
 
 @dataclass(slots=True)
@@ -132,13 +134,16 @@ def charge(ledger: Ledger, scoped: Ledger, order: Charge, now: int) -> Outcome |
         now: The store's clock, in microseconds.
     """
     if order.operation is not None:
-        repeated = recall(ledger, order, now)
+        repeated = recall(ledger, scoped, order, now)
         if repeated.status is not Status.UNKNOWN:
             return repeated
     if (outdated := outdated_by(ledger, order, now)) is not None:
         return outdated
-    if order.operation is not None or not all(isinstance(part.limit, Rate) for part in order.parts):
+    counted = [part.limit for part in order.parts if not isinstance(part.limit, Rate)]
+    if order.operation is not None or counted:
         sweep(ledger, now)  # rates hold nothing that a lapsed reservation returns
+    if scoped is not ledger and any(limit.per for limit in counted):
+        sweep(scoped, now)
     lines = evaluate(ledger, scoped, order, now)
     if lines is None:
         return Outcome(Status.STALE, now)
@@ -146,10 +151,10 @@ def charge(ledger: Ledger, scoped: Ledger, order: Charge, now: int) -> Outcome |
     if order.verb is Verb.PEEK:
         return Outcome(Status.ADMITTED if admitted else Status.REFUSED, now, lines)
     if not admitted:
-        _count_denied(ledger, order, lines, now)
+        _count_denied(ledger, scoped, order, lines, now)
         return Outcome(Status.REFUSED, now, lines)
     outcome = Outcome(Status.ADMITTED, now, tuple(_take(ledger, scoped, order, lines, now)))
-    return _record_charge(ledger, order, outcome, now)
+    return _record_charge(ledger, scoped, order, outcome, now)
 
 
 def outdated_by(ledger: Ledger, order: Charge | Read, now: int) -> Outdated | None:
@@ -165,17 +170,17 @@ def invalidate(ledger: Ledger, now: int) -> Invalidated:
     return Invalidated(ledger.version, now)
 
 
-def recall(ledger: Ledger, order: Charge, now: int) -> Outcome:
+def recall(ledger: Ledger, scoped: Ledger, order: Charge, now: int) -> Outcome:
     """Return the first outcome of a repeated charge, `UNKNOWN` without a record, or `REUSED`."""
     if is_sequence(order.operation):  # in memory no outcome is ever unknown
         return Outcome(Status.UNKNOWN, now)
     found = ledger.operation(order.operation, now) if order.operation else None
+    is_open = open_booking(ledger, scoped, order.operation or "", now) is not None
     if found is None:  # the record of a long reservation may have expired before the reservation
-        booking = ledger.bookings.get(order.operation or "")
-        return Outcome(Status.REUSED if booking and now < booking.expires else Status.UNKNOWN, now)
+        return Outcome(Status.REUSED if is_open else Status.UNKNOWN, now)
     if found.fingerprint != order.fingerprint:
         return Outcome(Status.REUSED, now)
-    if order.operation in ledger.bookings:
+    if is_open:
         found.callers = min(found.callers + 1, MAX_CALLERS)
     return found.outcome._replace(status=Status.REPLAYED, sizes=found.sizes)
 
@@ -203,6 +208,13 @@ def sweep(ledger: Ledger, now: int) -> None:
     ledger.lapses_at = min((booking.expires for booking in ledger.bookings.values()), default=None)
 
 
+def sweep_both(ledger: Ledger, scoped: Ledger, now: int) -> None:
+    """End lapsed reservations of an account and of a scope of it."""
+    sweep(ledger, now)
+    if scoped is not ledger:
+        sweep(scoped, now)
+
+
 def end_booking(ledger: Ledger, id: str, kept: dict[str, int]) -> None:
     """End the reservation *id*; *kept* units of each limit stay used."""
     for debit in ledger.bookings.pop(id).debits:
@@ -211,6 +223,15 @@ def end_booking(ledger: Ledger, id: str, kept: dict[str, int]) -> None:
             ledger.quotas[debit.limit].settle(debit.mark, debit.amount, amount)
         else:
             ledger.allocations[debit.limit].settle(debit.amount, amount)
+
+
+def open_booking(ledger: Ledger, scoped: Ledger, id: str, now: int) -> OpenReservation | None:
+    """Return an open reservation with its debits in both ledgers; None if there is none."""
+    homes = (ledger,) if scoped is ledger else (ledger, scoped)
+    found = [home.bookings[id] for home in homes if id in home.bookings and now < home.bookings[id].expires]
+    if not found:
+        return None
+    return OpenReservation(found[0].expires, tuple(debit for each in found for debit in each.debits))
 
 
 def record(ledger: Ledger, id: str, operation: Operation, now: int) -> int:
@@ -237,7 +258,7 @@ def record(ledger: Ledger, id: str, operation: Operation, now: int) -> int:
 
 def ledger_of(part: Part, ledger: Ledger, scoped: Ledger) -> Ledger:
     """Return the ledger that counts a part: the scope's for a limit with a `per`."""
-    return scoped if isinstance(part.limit, Rate) and part.limit.per else ledger
+    return scoped if part.limit.per else ledger
 
 
 def _evaluate_part(ledger: Ledger, part: Part, holder: str | None, now: int, made_at: int | None) -> Line | None:
@@ -291,36 +312,45 @@ def _period(ledger: Ledger, part: Part, now: int, made_at: int | None) -> QuotaP
     return period
 
 
-def _count_denied(ledger: Ledger, order: Charge, lines: tuple[Line, ...], now: int) -> None:
+def _count_denied(ledger: Ledger, scoped: Ledger, order: Charge, lines: tuple[Line, ...], now: int) -> None:
     for part, line in zip(order.parts, lines, strict=True):
         if part.ends is not None and not line.fits:
-            deny(_period(ledger, part, now, order.made_at), part.cost)
+            deny(_period(ledger_of(part, ledger, scoped), part, now, order.made_at), part.cost)
 
 
-def _record_charge(ledger: Ledger, order: Charge, outcome: Outcome, now: int) -> Outcome:
+def _record_charge(ledger: Ledger, scoped: Ledger, order: Charge, outcome: Outcome, now: int) -> Outcome:
     """Store the record of an operation, and the booking if it is a reservation."""
     if order.operation is None or is_sequence(order.operation):
         return outcome
     debits = tuple(
-        Debit(part.limit.name, type(part.limit), line.taken, line.mark, order.holder)
+        Debit(part.limit.name, type(part.limit), line.taken, line.mark, order.holder, bool(part.limit.per))
         for part, line in zip(order.parts, outcome.lines, strict=True)
     )
     if order.verb is Verb.ASSIGN and not outcome.lines[0].taken:
         return outcome
     if order.verb is Verb.RESERVE:
         expires = now + order.ttl
-        if order.operation in ledger.bookings:
-            end_booking(ledger, order.operation, {})
         ledger.drop(f"ended:{order.operation}")
-        ledger.bookings[order.operation] = OpenReservation(
-            expires, tuple(each for each in debits if each.kind is not Rate)
-        )
-        ledger.lapses_at = min(expires, ledger.lapses_at or expires)
+        for home in (ledger,) if scoped is ledger else (ledger, scoped):
+            booked = tuple(
+                debit for part, debit in zip(order.parts, debits, strict=True)
+                if debit.kind is not Rate and ledger_of(part, ledger, scoped) is home
+            )  # fmt: skip
+            _book(home, order.operation, OpenReservation(expires, booked))
         debits = ()
     expires = now + (KEYED_OPERATION_TTL if order.keyed else OPERATION_TTL)
     sizes = tuple(recorded(part.size) for part in order.parts)
     operation = Operation(order.fingerprint, expires, outcome, debits, sizes, order.keyed)
     return outcome._replace(forgotten=record(ledger, order.operation, operation, now))
+
+
+def _book(ledger: Ledger, id: str, booking: OpenReservation) -> None:
+    """Keep the part of a reservation that holds units of this ledger, in the place of an earlier one."""
+    if id in ledger.bookings:
+        end_booking(ledger, id, {})
+    if booking.debits:
+        ledger.bookings[id] = booking
+        ledger.lapses_at = min(booking.expires, ledger.lapses_at or booking.expires)
 
 
 def _drop_expired(kept: dict[str, Operation], now: int) -> None:

@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 
 def scope_of(order: Order) -> str | None:
     """Return the scope of which an order needs the ledger, in addition to that of its account; None for none."""
-    if isinstance(order, Settle):
-        return None if order.recharge is None else order.recharge.scope
-    return getattr(order, "scope", None)
+    return order.charge.scope if isinstance(order, Recall) else getattr(order, "scope", None)
 
 
 def execute_order(ledger: Ledger, scoped: Ledger, order: Order, now: int) -> Answer:
@@ -42,7 +40,7 @@ def execute_order(ledger: Ledger, scoped: Ledger, order: Order, now: int) -> Ans
     Args:
         ledger: The account's ledger.
         scoped: That of the order's scope; the same one without a scope.
-        order: Any order but `Forget`, which takes the ledger itself.
+        order: Any order but `Forget` and `ReadScopes`, which work on the set of ledgers.
         now: The store's clock, in microseconds.
 
     Raises:
@@ -52,7 +50,7 @@ def execute_order(ledger: Ledger, scoped: Ledger, order: Order, now: int) -> Ans
         case Charge():
             return charge(ledger, scoped, order, now)
         case Recall():
-            return recall(ledger, order.charge, now)
+            return recall(ledger, scoped, order.charge, now)
         case Read():
             return settlement.read(ledger, scoped, order, now)
         case Settle():
@@ -60,18 +58,18 @@ def execute_order(ledger: Ledger, scoped: Ledger, order: Order, now: int) -> Ans
         case Refund():
             return settlement.refund(ledger, scoped, order, now)
         case SetUsage():
-            return settlement.set_usage(ledger, order, now)
+            return settlement.set_usage(scoped, order, now)
         case ResetRate():
             settlement.reset_rate(scoped, order)
             return None
         case Release():
-            return settlement.release(ledger, order.limit, order.amount, now)
+            return settlement.release(scoped, order.limit, order.amount, now)
         case Unassign():
-            return settlement.unassign(ledger, order.limit, order.holder, now)
+            return settlement.unassign(scoped, order.limit, order.holder, now)
         case ReadHistory():
-            return settlement.history(ledger, order, now)
+            return settlement.history(scoped, order, now)
         case ReadHolders():
-            return settlement.holders(ledger, order.limit)
+            return settlement.holders(scoped, order.limit)
         case Invalidate():
             return invalidate(ledger, now)
         case _:

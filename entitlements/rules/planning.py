@@ -221,7 +221,7 @@ def _checked(units: object, name: object) -> int:
 
 def per_of(limits: Iterable[Limit | None]) -> frozenset[str]:
     """Return the `per` of those limits that have one."""
-    return frozenset(limit.per for limit in limits if isinstance(limit, Rate) and limit.per)
+    return frozenset(limit.per for limit in limits if limit is not None and limit.per)
 
 
 def check_scope(per: frozenset[str], scope: str | None) -> None:

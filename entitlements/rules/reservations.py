@@ -17,7 +17,7 @@ from entitlements.model.limits import Allocation, Quota, Rate
 from entitlements.model.names import MAX_ID, check_count, check_id, shown
 from entitlements.model.resolution import resolution_of
 from entitlements.rules.ledger import OPERATION_TTL
-from entitlements.rules.planning import Wanted, limit_named, plan, wanted_units
+from entitlements.rules.planning import Wanted, limit_named, per_of, plan, wanted_units
 from entitlements.rules.steps import Step
 
 
@@ -37,16 +37,30 @@ def reserved_units(entitlements: Entitlements, what: Wanted, n: int) -> dict[str
     return held
 
 
+def reservation_id(operation: str | None, scope: str | None) -> str:
+    """Return the id of a reservation: its operation id, after the scope if it has one; "" for one that was refused."""
+    return operation or "" if scope is None or not operation else f"@{len(scope)}:{scope}:{operation}"
+
+
+def split_reservation_id(id: str) -> tuple[str, str | None]:
+    """Return the operation id of a reservation and its scope, if it has one."""
+    length, _, rest = id[1:].partition(":")
+    if not id.startswith("@") or not (length.isascii() and length.isdigit() and len(length) < 4):
+        return id, None
+    size = int(length)
+    return (rest[size + 1 :], rest[:size]) if rest[size : size + 1] == ":" else (id, None)
+
+
 def check_reservation_id(id: str) -> str:
     """
-    Return *id* if it is a valid reservation id: a key or operation id with a prefix of two characters.
+    Return *id* if it is a valid reservation id: a key or operation id with a prefix of two characters, and its scope.
 
     Raises:
         ValueError: For anything else, and for the empty id of a reservation that was refused.
     """
     if id == "":
         raise ValueError("reservation id '' is that of a refused reservation, which holds nothing; check it before")
-    return check_id(id, "reservation id", most=MAX_ID + 2)
+    return check_id(id, "reservation id", most=2 * MAX_ID + 8)
 
 
 def commit(
@@ -75,9 +89,10 @@ def commit(
     """
     amounts = _amounts(held, n)
     kept = _kept(held, amounts)
-    recharge = None if held is None else _recharge(entitlements, now, reservation, kept)
+    operation, scope = split_reservation_id(reservation)
+    recharge = None if held is None else _recharge(entitlements, now, operation, kept, scope)
     until = None if lapses_at is None else lapses_at + OPERATION_TTL
-    order = Settle(entitlements.account, reservation, amounts, recharge, until)
+    order = Settle(entitlements.account, operation, amounts, recharge, until, scope=scope)
 
     def finish(answer: Settled, _: str) -> None:
         if answer.excess is not None:
@@ -91,7 +106,7 @@ def commit(
                 " could not be charged again; reserve again, with a longer ttl"
             )
 
-    event = events.Settlement(entitlements.account, reservation, tuple(kept.items()))
+    event = events.Settlement(entitlements.account, reservation, tuple(kept.items()), scope)
     return Step(order, finish, resolution_of(entitlements).anchor, events=lambda _: [event])
 
 
@@ -101,8 +116,9 @@ def cancel(account: str, reservation: str, *, given_up: bool = False) -> Step[bo
 
     With *given_up* it stays for another caller that was given it by the same key; the result is False then.
     """
-    event = events.Settlement(account, reservation, ())
-    order = Settle(account, reservation, (), given_up=given_up)
+    operation, scope = split_reservation_id(reservation)
+    event = events.Settlement(account, reservation, (), scope)
+    order = Settle(account, operation, (), given_up=given_up, scope=scope)
     return Step(order, lambda answer, _: answer.excess is None, events=lambda is_cancelled: [event] * is_cancelled)
 
 
@@ -138,9 +154,12 @@ def _kept(held: Mapping[str, int] | None, amounts: tuple[tuple[str, int], ...] |
     return {name: units for name, units in amounts if units}
 
 
-def _recharge(entitlements: Entitlements, now: int, reservation: str, kept: dict[str, int]) -> Charge | None:
+def _recharge(
+    entitlements: Entitlements, now: int, operation: str, kept: dict[str, int], scope: str | None
+) -> Charge | None:
     """Return the charge that takes *kept* again; None if the resolution alone refuses it."""
     if not kept:
         return None
-    order = plan(entitlements, Verb.CONSUME, kept, now, operation=f"{reservation}:recharge").order
+    scope = scope if per_of(entitlements.policy.limits.get(name) for name in kept) else None
+    order = plan(entitlements, Verb.CONSUME, kept, now, operation=f"{operation}:recharge", scope=scope).order
     return order if isinstance(order, Charge) else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from entitlements.model.limits import Rate
 from entitlements.model.policy import PolicyData
 from entitlements.model.routes import Route
 from entitlements.rules.path_forms import is_unusual, normal_forms, without_end_slash
@@ -139,7 +138,7 @@ def unknown_names(route: Route, policy: PolicyData) -> list[str]:
     for table in (route.consumes, route.messages):
         limits = [policy.limits.get(name) for name in table]
         wrong += [f"{route}: {policy.unknown(name, asked='limit')}" for name in table if name not in policy.limits]
-        scopes = {limit.per for limit in limits if isinstance(limit, Rate) and limit.per}
+        scopes = {limit.per for limit in limits if limit is not None and limit.per}
         if len(scopes) > 1:
             wrong.append(f"{route}: limits per {' and per '.join(sorted(scopes))} cannot stand in one charge")
         if scopes and route.scope is None:

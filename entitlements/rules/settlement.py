@@ -12,14 +12,17 @@ from entitlements.rules.ledger import (
     OPERATION_TTL,
     Debit,
     Ledger,
+    OpenReservation,
     Operation,
     charge,
     end_booking,
     evaluate,
     ledger_of,
+    open_booking,
     outdated_by,
     record,
     sweep,
+    sweep_both,
 )
 from entitlements.rules.meters import meter_of
 
@@ -31,14 +34,14 @@ def settle(ledger: Ledger, scoped: Ledger, order: Settle, now: int) -> Settled |
     A reservation that was settled before does not change. One that has lapsed is charged
     again with the order's `recharge`. Without `recharge`, or if that charge is refused, it is gone.
     """
-    booking = ledger.bookings.get(order.reservation)
-    if booking and now < booking.expires:
+    booking = open_booking(ledger, scoped, order.reservation, now)
+    if booking is not None:
         operation = ledger.operation(order.reservation, now) if order.given_up else None
         if operation and operation.callers:
             operation.callers -= 1
             return Settled(done=True, excess="*", now=now)
-        return _settle_open(ledger, order, booking.expires, now)
-    sweep(ledger, now)
+        return _settle_open(ledger, scoped, order, booking, now)
+    sweep_both(ledger, scoped, now)
     if ledger.operation(f"ended:{order.reservation}", now) or _commits_nothing(order):
         return Settled(done=True, now=now)
     if order.recharge is None or (order.recharge_until is not None and now >= order.recharge_until):
@@ -58,7 +61,7 @@ def refund(ledger: Ledger, scoped: Ledger, order: Refund, now: int) -> bool:
 
     A caller's key is free afterwards: the next charge with it counts.
     """
-    sweep(ledger, now)
+    sweep_both(ledger, scoped, now)
     if order.operation is None:
         units = [_refund_rate(ledger, scoped, part, line.taken, line.mark, now) for part, line in order.taken]
         return any(units)
@@ -94,15 +97,15 @@ def _refund_sequence(ledger: Ledger, scoped: Ledger, order: Refund, now: int) ->
 
 def _refund_part(ledger: Ledger, scoped: Ledger, order: Refund, part: Part, line: Line, now: int) -> int:
     """Return the units that a part took; return their number, without those of a period no longer kept."""
-    name = part.limit.name
+    name, home = part.limit.name, ledger_of(part, ledger, scoped)
     if isinstance(part.limit, Quota):
-        meter = ledger.quotas.get(name)
+        meter = home.quotas.get(name)
         if meter is None:
             return 0
         period = None if line.mark else meter.period_of(part, now, order.charged_at)  # promised without the store
         return meter.refund(period.start if period else line.mark, line.taken)
     if isinstance(part.limit, Allocation):
-        return ledger.allocations[name].refund(line.taken) if name in ledger.allocations else 0
+        return home.allocations[name].refund(line.taken) if name in home.allocations else 0
     return _refund_rate(ledger, scoped, part, line.taken, line.mark, now)
 
 
@@ -154,7 +157,7 @@ def read(ledger: Ledger, scoped: Ledger, order: Read, now: int) -> Outcome | Out
     """Return the line of every part, without charging."""
     if (outdated := outdated_by(ledger, order, now)) is not None:
         return outdated
-    sweep(ledger, now)
+    sweep_both(ledger, scoped, now)
     lines = evaluate(ledger, scoped, order, now)
     return Outcome(Status.STALE, now) if lines is None else Outcome(Status.ADMITTED, now, lines)
 
@@ -178,16 +181,18 @@ def holders(ledger: Ledger, limit: str) -> tuple[str, ...]:
     return tuple(sorted(meter.holders)) if meter else ()
 
 
-def _settle_open(ledger: Ledger, order: Settle, lapses: int, now: int) -> Settled:
-    booked = {each.limit: each.amount for each in ledger.bookings[order.reservation].debits}
+def _settle_open(ledger: Ledger, scoped: Ledger, order: Settle, booking: OpenReservation, now: int) -> Settled:
+    booked = {each.limit: each.amount for each in booking.debits}
     amounts = _amounts(order, booked)
     excess = next((name for name, amount in amounts.items() if amount > booked.get(name, 0)), None)
     if excess is not None:
         return Settled(done=False, excess=excess, now=now)
-    end_booking(ledger, order.reservation, amounts)
+    for home in (ledger, scoped):
+        if order.reservation in home.bookings:
+            end_booking(home, order.reservation, amounts)
     if order.amounts == ():  # cancelled: the key may reserve again
         ledger.drop(order.reservation)
-    _record_settled(ledger, order.reservation, lapses, now)
+    _record_settled(ledger, order.reservation, booking.expires, now)
     return Settled(done=True, now=now)
 
 
@@ -222,12 +227,14 @@ def _record_settled(ledger: Ledger, id: str, lapses: int, now: int) -> None:
 
 def _refund_debit(ledger: Ledger, scoped: Ledger, order: Refund, debit: Debit, now: int) -> int:
     """Return a debit's units; return their number, without those released since or of a period no longer kept."""
+    home = scoped if debit.scoped else ledger
     if debit.kind is Quota:
-        return ledger.quotas[debit.limit].refund(debit.mark, debit.amount)
+        meter = home.quotas.get(debit.limit)
+        return meter.refund(debit.mark, debit.amount) if meter else 0
     if debit.kind is Allocation:
         if debit.holder is not None:
-            return int(_remove_holder(ledger, debit.limit, debit.holder))
-        return ledger.allocations[debit.limit].refund(debit.amount)
+            return int(_remove_holder(home, debit.limit, debit.holder))
+        return home.allocations[debit.limit].refund(debit.amount) if debit.limit in home.allocations else 0
     return sum(  # an unlimited rate, or a full one in shadow mode, took nothing
         _refund_rate(ledger, scoped, part, debit.amount, debit.mark, now)
         for part, _ in order.taken

@@ -163,45 +163,48 @@ def scoped_charge(prepared: PreparedCharge, scope: str | None) -> Charge | None:
     return prepared.order and replace(prepared.order, scope=scope)
 
 
-def assign(entitlements: Entitlements, now: int, limit: str, holder: str, operation: str) -> Step[Decision]:
+def assign(
+    entitlements: Entitlements, now: int, limit: str, holder: str, operation: str, scope: str | None
+) -> Step[Decision]:
     """Assign a unit of an allocation to *holder*; a holder who has one keeps it and takes no other."""
     check_id(holder, "holder")
     limit_named(entitlements, limit, Allocation, "assign", holder)
-    planned = plan(entitlements, Verb.ASSIGN, {limit: 1}, now, operation=operation, holder=holder)
+    planned = plan(entitlements, Verb.ASSIGN, {limit: 1}, now, operation=operation, scope=scope, holder=holder)
     return _charging(entitlements, planned, Verb.ASSIGN)
 
 
-def unassign(entitlements: Entitlements, limit: str, holder: str) -> Step[bool]:
+def unassign(entitlements: Entitlements, limit: str, holder: str, scope: str | None) -> Step[bool]:
     """Take back the unit of *holder*."""
     check_id(holder, "holder")
-    limit_named(entitlements, limit, Allocation, "unassign", holder)
+    check_scope(per_of([limit_named(entitlements, limit, Allocation, "unassign", holder)]), scope)
     account = entitlements.account
-    event = events.Unassigned(account, limit, holder)
-    return Step(Unassign(account, limit, holder), _as_is, events=lambda was_held: [event] * bool(was_held))
+    event = events.Unassigned(account, limit, holder, scope)
+    return Step(Unassign(account, limit, holder, scope), as_is, events=lambda was_held: [event] * bool(was_held))
 
 
-def release(entitlements: Entitlements, limit: str, amount: int) -> Step[int]:
+def release(entitlements: Entitlements, limit: str, amount: int, scope: str | None) -> Step[int]:
     """Release anonymous units of an allocation."""
     check_count(amount, "amount")
-    limit_named(entitlements, limit, Allocation, "release")
+    check_scope(per_of([limit_named(entitlements, limit, Allocation, "release")]), scope)
     account = entitlements.account
     return Step(
-        Release(account, limit, amount),
-        _as_is,
-        events=lambda released: [events.Released(account, limit, released)] * bool(released),
+        Release(account, limit, amount, scope),
+        as_is,
+        events=lambda released: [events.Released(account, limit, released, scope)] * bool(released),
     )
 
 
-def holders(entitlements: Entitlements, limit: str) -> Step[tuple[str, ...]]:
+def holders(entitlements: Entitlements, limit: str, scope: str | None) -> Step[tuple[str, ...]]:
     """Read the holders of an allocation."""
-    limit_named(entitlements, limit, Allocation, "holders")
-    return Step(ReadHolders(entitlements.account, limit), _as_is)
+    check_scope(per_of([limit_named(entitlements, limit, Allocation, "holders")]), scope)
+    return Step(ReadHolders(entitlements.account, limit, scope), as_is)
 
 
-def set_usage(entitlements: Entitlements, now: int, name: str, total: int) -> Step[Usage]:
+def set_usage(entitlements: Entitlements, now: int, name: str, total: int, scope: str | None) -> Step[Usage]:
     """Set the usage of a quota's running period, or of an allocation, to *total*."""
     check_count(total, f"usage of {shown(name)}", least=0)
     limit = limit_named(entitlements, name, (Quota, Allocation), "set_usage")
+    check_scope(per_of([limit]), scope)
     part = part_of(entitlements, limit, total, now)
 
     def finish(answer: Totalled, _: str) -> Usage:
@@ -211,9 +214,9 @@ def set_usage(entitlements: Entitlements, now: int, name: str, total: int) -> St
 
     account = entitlements.account
     return Step(
-        SetUsage(account, part), finish, resolution_of(entitlements).anchor,
-        events=lambda usage: [events.UsageSet(account, name, usage)],
-        set_to=lambda answer: total_set(facts(entitlements, name), answer, total),
+        SetUsage(account, part, scope=scope), finish, resolution_of(entitlements).anchor,
+        events=lambda usage: [events.UsageSet(account, name, usage, scope)],
+        set_to=lambda answer: total_set(facts(entitlements, name), answer, total, scope),
     )  # fmt: skip
 
 
@@ -223,16 +226,12 @@ def reset(entitlements: Entitlements, now: int, name: str, scope: str | None) ->
     check_scope(per_of([limit]), scope)
     account = entitlements.account
     order = ResetRate(account, part_of(entitlements, limit, 1, now), scope)
-    return Step(order, _as_is, events=lambda _: [events.RateReset(account, name, scope)])
+    return Step(order, as_is, events=lambda _: [events.RateReset(account, name, scope)])
 
 
 def usage(entitlements: Entitlements, now: int, scope: str | None = None) -> Step[dict[str, Usage]]:
     """Read every meter of the account, and with a scope those of the scope as well."""
-    limits = [
-        limit
-        for limit in entitlements.policy.limits.values()
-        if scope is not None or not (isinstance(limit, Rate) and limit.per)
-    ]
+    limits = [limit for limit in entitlements.policy.limits.values() if scope is not None or not limit.per]
     if scope is not None:
         check_id(scope, "scope")
     parts = tuple(part_of(entitlements, limit, 1, now) for limit in limits)
@@ -245,25 +244,31 @@ def usage(entitlements: Entitlements, now: int, scope: str | None = None) -> Ste
     return Step(order, finish, resolution_of(entitlements).anchor)
 
 
-def history(entitlements: Entitlements, now: int, name: str, *, refusals: bool = False) -> Step[tuple[Period, ...]]:
+def history(
+    entitlements: Entitlements, now: int, name: str, *, refusals: bool = False, scope: str | None = None
+) -> Step[tuple[Period, ...]]:
     """Read a quota's periods, newest first; with *refusals* also those of an allocation, in which refusals count."""
     limit = limit_named(entitlements, name, (Quota, Allocation) if refusals else Quota, "history")
+    check_scope(per_of([limit]), scope)
     part = part_of(entitlements, limit, 1, now)
     return Step(
-        ReadHistory(entitlements.account, part),
+        ReadHistory(entitlements.account, part, scope),
         lambda answer, _: tuple(period_of(count) for count in answer.counts),
         resolution_of(entitlements).anchor,
     )
 
 
-def forget(account: str) -> Step[None]:
-    """Delete every counter of the account."""
-    return Step(Forget(account), _as_is, events=lambda _: [events.Forgotten(account)])
+def forget(account: str, scope: str | None = None) -> Step[None]:
+    """Delete every counter of the account itself, or of a scope of it."""
+    if scope is not None:
+        check_id(scope, "scope")
+    order = Forget(account, None if scope is None else (scope,))
+    return Step(order, as_is, events=lambda _: [events.Forgotten(account, scope)])
 
 
 def invalidate(account: str) -> Step[Invalidated]:
     """Give the account a new version."""
-    return Step(Invalidate(account), _as_is)
+    return Step(Invalidate(account), as_is)
 
 
 def refund(decision: Decision, *, rates: bool) -> Step[bool] | None:
@@ -273,7 +278,7 @@ def refund(decision: Decision, *, rates: bool) -> Step[bool] | None:
     order = refund_of(decision, rates=rates)
     if order is None:
         return None
-    return Step(order, _as_is, events=lambda back: [events.Refunded(decision)] * bool(back))
+    return Step(order, as_is, events=lambda back: [events.Refunded(decision)] * bool(back))
 
 
 def _charging(entitlements: Entitlements, planned: Plan, verb: Verb) -> Step[Decision]:
@@ -288,7 +293,8 @@ def _charging(entitlements: Entitlements, planned: Plan, verb: Verb) -> Step[Dec
     return Step(order, finish, resolution_of(entitlements).anchor, verb.value)
 
 
-def _as_is(answer: Any, _: str) -> Any:
+def as_is(answer: Any, _: str) -> Any:
+    """Return the store's answer, which is the verb's result."""
     return answer
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from entitlements._fork import renew_after_fork
 from entitlements.clock import monotonic
 from entitlements.model.answers import Line, Outcome, Status
-from entitlements.model.charge import Charge, Read, ReadHistory, ReadHolders, Recall, Verb
+from entitlements.model.charge import Charge, Read, ReadHistory, ReadHolders, ReadScopes, Recall, Verb
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import Mode, Rate
 from entitlements.stores.batch import execute_many
@@ -281,8 +281,8 @@ def _is_of(meter: _RateRefusals, part: Part) -> bool:
 
 def _key(order: Charge, part: Part) -> RateKey:
     limit = part.limit
-    return limit.name, order.scope if isinstance(limit, Rate) and limit.per else None
+    return limit.name, order.scope if limit.per else None
 
 
-_READS = frozenset({Read, ReadHistory, ReadHolders, Recall})
+_READS = frozenset({Read, ReadHistory, ReadHolders, ReadScopes, Recall})
 """Orders that change nothing."""

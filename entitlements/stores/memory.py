@@ -11,14 +11,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
+from heapq import nsmallest
 from typing import TYPE_CHECKING, Literal
 
 from entitlements._fork import renew_after_fork
 from entitlements.clock import system_clock
-from entitlements.model.answers import Answer, Outcome, Outdated, Settled, Status, Totalled
-from entitlements.model.charge import Charge, Forget, Invalidate, Order, Part, Settle, SetUsage, Verb
-from entitlements.model.limits import Rate
+from entitlements.model.answers import Answer, Outcome, Outdated, ScopePage, Settled, Status, Totalled
+from entitlements.model.charge import Charge, Forget, Order, Part, ReadScopes, Settle, SetUsage, Verb
 from entitlements.model.pickling import not_picklable
+from entitlements.model.sequence import is_sequence
 from entitlements.rules import ledger as law
 from entitlements.rules.fallbacks import raise_meter
 from entitlements.rules.ledger import Ledger
@@ -67,6 +68,8 @@ class MemoryStore:
         """Records that hold only rates, which are idle sooner; the one examined longest ago comes first."""
         self._counts: OrderedDict[_Key, Ledger] = OrderedDict()
         """All other records, in the same order."""
+        self._scopes: dict[str, set[str]] = {}
+        """The scopes of each account that have a record."""
         self._was_full = False
         self._lock = threading.Lock()
         renew_after_fork(self)
@@ -135,26 +138,58 @@ class MemoryStore:
         return Outcome(self._when_full, now)
 
     def _other(self, order: Order, now: int) -> Answer:
-        key = account_of(order)
+        key, scope = account_of(order), scope_of(order)
         found = self._find(key)
+        if isinstance(order, ReadScopes):
+            return self._read_scopes(order, now)
         if isinstance(order, Forget):
-            self._rates.pop(key, None)
-            self._counts.pop(key, None)
-            if found is not None and found.keeps_version(now):
-                self._place(key, Ledger(version=found.version))
+            self._forget(order, now)
             return None
-        ledger = found or Ledger()
-        if found is None and isinstance(order, SetUsage | Settle) and not self._make_room(now, 1):
+        scoped_key: _Key = key if scope is None else (key, scope)
+        found_scoped = found if scope is None else self._find(scoped_key)
+        newcomers = (found is None) + (scope is not None and found_scoped is None)
+        if (
+            newcomers
+            and isinstance(order, SetUsage | Settle)
+            and not self._make_room(now, newcomers, (key, scoped_key))
+        ):
             return Totalled(None, full=True, now=now) if isinstance(order, SetUsage) else Settled(False, now=now)
-        answer = self._carry_out(order, ledger, now)
-        if found or isinstance(order, SetUsage | Settle | Invalidate):
-            self._place(key, ledger)
+        ledger = found or Ledger()
+        scoped = ledger if scope is None else found_scoped or Ledger()
+        answer = execute_order(ledger, scoped, order, now)
+        self._place(key, ledger)
+        if scoped is not ledger:
+            self._place(scoped_key, scoped)
         return answer
 
-    def _carry_out(self, order: Order, ledger: Ledger, now: int) -> Answer:
-        scope = scope_of(order)
-        scoped = ledger if scope is None else self._find((account_of(order), scope)) or Ledger()
-        return execute_order(ledger, scoped, order, now)
+    def _read_scopes(self, order: ReadScopes, now: int) -> ScopePage:
+        """Return scopes of an account; each page takes time for all of them."""
+        kept = self._scopes.get(order.account, ())
+        later = (each for each in kept if each > order.after and not self._holds_nothing((order.account, each), now))
+        page = nsmallest(order.most, later)
+        return ScopePage(tuple(page), page[-1] if len(page) == order.most else None)
+
+    def _holds_nothing(self, key: _Key, now: int) -> bool:
+        ledger = self._find(key)
+        return ledger is None or (not ledger.quotas and ledger.is_idle(now))
+
+    def _forget(self, order: Forget, now: int) -> None:
+        if order.scopes is not None:
+            for scope in order.scopes:
+                self._drop((order.account, scope))
+            return
+        found = self._find(order.account)
+        self._drop(order.account)
+        if found is not None and found.keeps_version(now):
+            self._place(order.account, Ledger(version=found.version))
+
+    def _drop(self, key: _Key) -> None:
+        self._rates.pop(key, None)
+        self._counts.pop(key, None)
+        if isinstance(key, tuple) and (scopes := self._scopes.get(key[0])):
+            scopes.discard(key[1])
+            if not scopes:
+                del self._scopes[key[0]]
 
     def _find(self, key: _Key) -> Ledger | None:
         return self._rates.get(key) or self._counts.get(key)
@@ -168,6 +203,10 @@ class MemoryStore:
             self._counts[key] = ledger
         elif ledger.rates or ledger.operations or ledger.keyed_operations or ledger.version:
             self._rates[key] = ledger
+        else:
+            return
+        if isinstance(key, tuple):
+            self._scopes.setdefault(key[0], set()).add(key[1])
 
     def _make_room(self, now: int, newcomers: int, spared: tuple[_Key, ...] = ()) -> bool:
         """Evict idle records until *newcomers* fit; a record that stays is examined last again."""
@@ -180,7 +219,7 @@ class MemoryStore:
                 if key in spared or not records[key].is_idle(now):
                     records.move_to_end(key)
                     continue
-                del records[key]
+                self._drop(key)
                 excess -= 1
                 if excess == 0:
                     return True
@@ -189,8 +228,8 @@ class MemoryStore:
 
 def _counts_in_account(order: Charge) -> bool:
     """Return whether a charge writes the record of the account, and not only that of its scope."""
-    per_scope = all(isinstance(part.limit, Rate) and part.limit.per for part in order.parts)
-    return order.scope is None or order.operation is not None or not per_scope
+    has_record = order.operation is not None and not is_sequence(order.operation)
+    return order.scope is None or has_record or not all(part.limit.per for part in order.parts)
 
 
 class AsyncMemoryStore:

@@ -12,6 +12,7 @@ from entitlements.model.charge import (
     Read,
     ReadHistory,
     ReadHolders,
+    ReadScopes,
     Recall,
     Refund,
     ResetRate,
@@ -22,7 +23,7 @@ from entitlements.model.instants import SECOND
 
 _DEADLINE = SECOND // 4
 """Deadline of an order without a limit's definition; it is the default of quotas and allocations."""
-_IDEMPOTENT = (Settle, SetUsage, ResetRate, Read, ReadHistory, ReadHolders, Recall, Invalidate)
+_IDEMPOTENT = (Settle, SetUsage, ResetRate, Read, ReadHistory, ReadHolders, ReadScopes, Recall, Invalidate)
 
 
 def account_of(order: Order) -> str:

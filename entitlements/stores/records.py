@@ -36,8 +36,9 @@ def execute_order(order: Order, records: Mapping[str | None, Record], now: int) 
     Carry out one order on records, which it changes, and return the answer.
 
     Args:
-        order: Any order but `Forget`, for which a store deletes the account's own record. If `record.keeps_version(now)`
-            is True it keeps `Record(version=record.version)`.
+        order: Any order but `Forget`, for which a store deletes the account's own record, or those of its `scopes`, and
+            `ReadScopes`, for which it lists them. If `record.keeps_version(now)` is True it keeps
+            `Record(version=record.version)` of the account's own.
         records: The record of each scope of `scopes_of(order)`.
         now: The store's clock, in microseconds.
 

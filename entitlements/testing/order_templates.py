@@ -18,9 +18,9 @@ from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
 from entitlements.model.limits import UNLIMITED, Limit, Rate, Size
 from entitlements.model.names import MAX_COUNT, MAX_RATE
 from entitlements.model.overage import Included
-from entitlements.testing.sample_limits import AGENTS, LEADS, PETS, RATES, SCOPES, TRIALS
+from entitlements.testing.sample_limits import AGENTS, CALLS, LEADS, PETS, RATES, SCOPES, SEATS, TRIALS
 
-_QUOTAS, _ALLOCATIONS = (LEADS, LEADS, TRIALS), (AGENTS, AGENTS, PETS)
+_QUOTAS, _ALLOCATIONS = (LEADS, LEADS, TRIALS, CALLS), (AGENTS, AGENTS, PETS, SEATS)
 _COUNTED: tuple[Limit, ...] = (*_QUOTAS, *_ALLOCATIONS)
 _HOLDERS = ("ann", "zoë", "x:y")
 _KEYS = ("k:a", "k:b", "k:ü\x7f")
@@ -72,7 +72,7 @@ class OrderTemplate:
 _KINDS = (
     *["one-rate"] * 10, *["charge"] * 14, *["reserve"] * 10, *["assign"] * 6, *["settle"] * 12, *["refund"] * 8,
     *["again"] * 4, *["recall"] * 2, *["release"] * 2, *["unassign"] * 3, *["set-usage"] * 2, *["read"] * 4,
-    *["history"] * 2, *["reset"] * 2, *["invalidate"] * 2, "holders", "forget",
+    *["history"] * 2, *["reset"] * 2, *["invalidate"] * 2, "holders", "forget", "forget-scope",
 )  # fmt: skip
 
 _rate_sizes = st.sampled_from([1, 3, 10, 10, 10, 100, MAX_RATE])

@@ -25,4 +25,5 @@ RATES = (
 )
 LEADS, TRIALS = Quota("leads", deadline=_DEADLINE), Quota("trials", mode=Mode.SHADOW, deadline=_DEADLINE)
 AGENTS, PETS = Allocation("agents", deadline=_DEADLINE), Allocation("pets", mode=Mode.SHADOW, deadline=_DEADLINE)
+CALLS, SEATS = Quota("calls", per="ip", deadline=_DEADLINE), Allocation("seats", per="ip", deadline=_DEADLINE)
 SCOPES = ("10.0.0.1", "β")

@@ -74,17 +74,19 @@ class SimulatedClient:
             case "again" | "recall":
                 return self._repeat(template)
             case "release":
-                return Release(self.account, dated[0].limit.name, template.pick)
+                return Release(self.account, dated[0].limit.name, template.pick, _scope(dated, template))
             case "unassign":
-                return Unassign(self.account, dated[0].limit.name, template.holder)
+                return Unassign(self.account, dated[0].limit.name, template.holder, _scope(dated, template))
             case "set-usage":
-                return SetUsage(self.account, dated[0])
+                return SetUsage(self.account, dated[0], scope=_scope(dated, template))
             case "reset":
                 return ResetRate(self.account, dated[0], _scope(dated, template))
             case "history":
-                return ReadHistory(self.account, dated[0])
+                return ReadHistory(self.account, dated[0], _scope(dated, template))
             case "holders":
-                return ReadHolders(self.account, dated[0].limit.name)
+                return ReadHolders(self.account, dated[0].limit.name, _scope(dated, template))
+            case "forget-scope":
+                return Forget(self.account, (template.scope,))
             case "invalidate":
                 return ReadHolders(self.account, AGENTS.name)
             case _:
@@ -135,10 +137,11 @@ class SimulatedClient:
             retry = Charge(
                 self.account,
                 _dated(held, template, now),
+                scope=reserved.scope,
                 operation=f"{reserved.operation}:retry",
                 version=self._version(template),
             )
-        return Settle(self.account, reserved.operation or "", amounts, retry)
+        return Settle(self.account, reserved.operation or "", amounts, retry, scope=reserved.scope)
 
     def _refund(self, template: OrderTemplate) -> Refund:
         if not self.charges:
@@ -170,7 +173,7 @@ def _dated(parts: tuple[Part, ...], template: OrderTemplate, now: int) -> tuple[
 
 
 def _scope(parts: tuple[Part, ...], template: OrderTemplate) -> str | None:
-    return template.scope if any(isinstance(part.limit, Rate) and part.limit.per for part in parts) else None
+    return template.scope if any(part.limit.per for part in parts) else None
 
 
 def _amounts(which: str, held: tuple[Part, ...]) -> tuple[tuple[str, int], ...] | None:

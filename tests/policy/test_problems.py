@@ -133,7 +133,6 @@ def test_the_sound_policy_has_no_problem(tmp_path):
             "p.yaml:9: limits.leads.on_outage",
             "write allow or deny",
         ),
-        (("{kind: quota}", "{kind: quota, per: ip}"), "p.yaml:9: limits.leads.per", "only a rate can be kept per"),
         (("{kind: quota}", "{kind: quota, burst: 5}"), "p.yaml:9: limits.leads.burst", "has a burst; leave it out"),
         (("{kind: quota}", "{kind: quota, period: day}"), "p.yaml:9: limits.leads.period", "'100 per day'"),
         (("{kind: quota}", "{kind: quota, period: week}"), "p.yaml:9: limits.leads.period", "'100 per 7 days'"),

@@ -426,7 +426,41 @@ def refunded_latest(both):
         both(Charge(ACCOUNT, (Part(rate, 100, cost),), verb))
 
 
+def scopes(both):
+    """Charge, reserve, refund and settle for an account and two scopes of it, with and without a record."""
+    mine, theirs = Quota("calls", per="user"), Allocation("seats", per="user")
+    chance, number, charges, held = random.Random(3), 0, [], []
+    for _ in range(600):
+        number, scope = number + 1, chance.choice(["ann", "bob"])
+        ends = month_ends(None, both.clock.now)
+        parts = (
+            Part(LEADS, 60, 1, ends),
+            Part(mine, chance.choice([9, 9, UNLIMITED]), chance.randint(1, 2), ends),
+            Part(theirs, 6, 1, ends),
+        )
+        parts = tuple(part for part in parts if part.limit is mine or chance.random() < 0.6)
+        kind = chance.random()
+        if kind < 0.5:
+            id = chance.choice([sequence_id("0" * 16, number), f"k:{number}", f"o:{number}"])
+            order = Charge(ACCOUNT, parts, scope=scope, operation=id, keyed=id[0] == "k")
+            charges.append((order, both(order)))
+        elif kind < 0.65:
+            held.append(Charge(ACCOUNT, parts, Verb.RESERVE, scope, f"o:{number}", ttl=20 * SECOND))
+            both(held[-1])
+        elif kind < 0.8 and held:
+            order = held.pop(chance.randrange(len(held)))
+            both(Settle(ACCOUNT, order.operation, chance.choice([None, ()]), scope=order.scope))
+        elif kind < 0.9 and charges:
+            order, outcome = charges.pop()
+            taken = tuple(zip(order.parts, outcome.lines, strict=True)) if order.operation[0] == "s" else ()
+            both(Refund(ACCOUNT, order.operation, taken=taken, scope=order.scope))
+        else:
+            both(Read(ACCOUNT, parts, scope))
+        both.clock.now += chance.choice([0, SECOND, 5 * SECOND, 20 * SECOND])
+
+
 STORIES = (
+    scopes,
     full_ring,
     refunded_latest,
     step_back,
@@ -494,11 +528,14 @@ FAULTS = {
     "shape: lapsed reservations stay": ("or unpack('>i8', lapsing) <= now", ""),
     "shape: a period has no end": ("or ends_1 <= now", ""),
     "shape: another end is not written": (" or ends_1 ~= (now < second_1 and second_1 or now < third_1 and third_1 or fourth_1)", " or now >= fourth_1"),
-    "allocation: a holder counts twice": ("if not get(account, field) then", "if true then"),
+    "allocation: a holder counts twice": ("if not get(part.home, field) then", "if true then"),
     "allocation: the last unit is refused": ("part.cost <= part.most - allocation_used(held)", "part.cost < part.most - allocation_used(held)"),
     "charge: not all or nothing": ("admitted = admitted and (lines[at].fits or part.shadow)", "admitted = lines[at].fits or part.shadow"),
     "charge: a shadow limit refuses": ("(lines[at].fits or part.shadow)", "lines[at].fits"),
-    "charge: lapsed reservations stay": ("    sweep()\n  end\n  local lines", "  end\n  local lines"),
+    "charge: lapsed reservations stay": ("    sweep(account)\n  end\n  if order.counts_scoped", "  end\n  if order.counts_scoped"),
+    "charge: lapsed reservations of a scope stay": ("  if order.counts_scoped then\n    sweep(scope)\n  end\n", ""),
+    "scope: a booking holds units of the account": ("if text ~= '' then\n        add_booking(home,", "if text ~= '' then\n        add_booking(account,"),
+    "scope: a debit forgets its scope": ("part.kind + (part.home ~= account and 64 or 0)", "part.kind"),
     "operations: a repeat is charged again": ("if now >= expires then\n    return nil", "if true then\n    return nil"),
     "operations: a record never expires": ("if now >= expires then\n    return nil", "if false then\n    return nil"),
     "operations: any charge repeats any other": ("if sub(found, 18, HEAD) ~= order.fingerprint then", "if false then"),
@@ -507,9 +544,9 @@ FAULTS = {
     "sweep: of equal reservations one counts": ("each.amount = each.amount * count", ""),
     "sweep: those that stay are no heap": ("return one[1] < other[1] or", "return one[1] > other[1] or"),
     "settle: a commit of more than was reserved": ("if each[2] > (held[each[1]] or 0) then", "if false then"),
-    "records: what holds units still expires": ("redis.call('PERSIST', account)", ""),
+    "records: what holds units still expires": ("redis.call('PERSIST', key)", ""),
     "records: what holds none never expires": ("if stayed and not stays then", "if false then"),
-    "records: an allocation of several decides": ("count_in_use(is_used and 1 or -1)", "load_book().in_use = is_used and 1 or 0\n    book_changed = true"),
+    "records: an allocation of several decides": ("count_in_use(home, is_used and 1 or -1)", "load_book(home).in_use = is_used and 1 or 0\n    load_book(home).changed = true"),
     "records: a history expires early": ("period.ends + HISTORY", "period.ends"),
 }  # fmt: skip
 

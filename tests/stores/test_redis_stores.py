@@ -240,6 +240,12 @@ def every_order():
     ip = Part(PER_IP, 100)
     quota, agents = Part(LEADS, 100, 3, ends), Part(AGENTS, 100, 2)
     booked = Charge("acme", (quota, agents), Verb.RESERVE, operation="o:b", ttl=MINUTE)
+    seats = Part(Allocation("seats", per="ip", deadline=SECOND), 100, 2)
+    scoped = [
+        Charge("acme", (quota, seats), Verb.RESERVE, "1.2.3.4", "o:c", ttl=MINUTE), orders.Settle("acme", "o:c", scope="1.2.3.4"),
+        Charge("acme", (quota, seats), scope="1.2.3.4", operation=sequence_id("0" * 16, 1)),
+        orders.ReadScopes("acme"), orders.Release("acme", "seats", 4, "1.2.3.4"), orders.Forget("acme", ("1.2.3.4",)),
+    ]  # fmt: skip
     return [
         one(), Charge("acme", (ip,), scope="1.2.3.4"), Charge("acme", (ip, quota), scope="1.2.3.4", operation="o:1"),
         Charge("acme", (Part(FIXED, 9),)), five(), five(), orders.Recall(five()), booked,
@@ -247,14 +253,14 @@ def every_order():
         Charge("acme", (Part(AGENTS, 9),), Verb.ASSIGN, operation="o:2", holder="ann"),
         orders.Unassign("acme", "agents", "ann"), orders.Release("acme", "agents", 1),
         orders.SetUsage("acme", Part(LEADS, 9, 4, ends)), orders.ResetRate("acme", ip, "1.2.3.4"), Read("acme", (ip, quota, agents), "1.2.3.4"),
-        orders.ReadHistory("acme", quota), orders.ReadHolders("acme", "agents"), orders.Invalidate("acme"), orders.Forget("acme"),
+        orders.ReadHistory("acme", quota), orders.ReadHolders("acme", "agents"), orders.Invalidate("acme"), *scoped, orders.Forget("acme"),
     ]  # fmt: skip
 
 
 def test_every_order_runs_with_the_documented_rights_and_touches_only_its_keys(acl_server):
     family = tuple(int(each) for each in acl_server.version.split(".")[:2])
     _, *commands = acl_rules("ent", family)
-    url = acl_server.user("~ent1:{acme}", "~ent1:{acme}:1.2.3.4", *commands)
+    url = acl_server.user("~ent1:{acme}", "~ent1:{acme}:1.2.3.4", "~ent1:{acme}::scopes", *commands)
     store = RedisStore(url)
 
     answers = [store.execute(order) for order in every_order()]

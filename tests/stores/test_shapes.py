@@ -23,7 +23,7 @@ from entitlements.stores.redis.keys import account_key, scope_key
 from entitlements.stores.redis.scripts import CHARGE
 
 SCOPE = "ann"
-KINDS = [*Algorithm, *[f"{algorithm}@" for algorithm in Algorithm], "quota", "allocation"]
+KINDS = [*Algorithm, *[f"{algorithm}@" for algorithm in Algorithm], "quota", "allocation", "quota@", "allocation@"]
 """Kinds of parts; `@`: kept for a scope."""
 UNUSUAL = [UNLIMITED, Included(4, 3), Included(0, 9), Included(4, UNLIMITED)]
 """Sizes of quotas and allocations that are no plain number."""
@@ -32,14 +32,15 @@ UNSCOPED = [*Algorithm, "quota", "allocation"]
 
 def limit_of(kind, at, mode=Mode.ENFORCE):
     """Return the limit at position *at* of a shape."""
-    name = f"{kind.rstrip('@')}-{at}"
+    kind, per = kind.removesuffix("@"), "user" if kind.endswith("@") else None
+    name = f"{kind}-{at}"
     if kind == "quota":
-        return Quota(name, mode=mode)
+        return Quota(name, mode=mode, per=per)
     if kind == "allocation":
-        return Allocation(name, mode=mode)
-    algorithm = Algorithm(kind.rstrip("@"))
+        return Allocation(name, mode=mode, per=per)
+    algorithm = Algorithm(kind)
     burst = 7 if algorithm is Algorithm.TOKEN_BUCKET else None
-    return Rate(name, MINUTE, algorithm, burst, per="user" if kind.endswith("@") else None, mode=mode)
+    return Rate(name, MINUTE, algorithm, burst, per=per, mode=mode)
 
 
 class Three:
@@ -95,7 +96,8 @@ def history(three, kinds, seed, length):
             versions.append(three(Invalidate(ACCOUNT)).version)
         if what < 0.05 and counted:
             held = tuple(part for part in parts if not isinstance(part.limit, Rate))
-            three(Charge(ACCOUNT, held, Verb.RESERVE, operation=f"r:{number}", ttl=3 * SECOND))
+            held_for = scope if any(part.limit.per for part in held) else None
+            three(Charge(ACCOUNT, held, Verb.RESERVE, held_for, operation=f"r:{number}", ttl=3 * SECOND))
         elif what < 0.15 and charges:
             charge, outcome = chance.choice(charges)
             lines = zip(charge.parts, outcome.lines, strict=True)

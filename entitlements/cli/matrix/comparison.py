@@ -9,7 +9,7 @@ from entitlements.cli.matrix.model import ABSENT, Cell, CellKind, Column, Matrix
 from entitlements.cli.matrix.value_sections import value_sections
 from entitlements.model.display import in_words
 from entitlements.model.instants import to_timedelta
-from entitlements.model.limits import NOT_INCLUDED, Limit, Mode, Rate
+from entitlements.model.limits import NOT_INCLUDED, Limit, Mode
 from entitlements.model.policy import NO_LEVEL, AddOn, Feature, PolicyData
 from entitlements.model.tier import Tier
 
@@ -68,7 +68,7 @@ def _of_limit(limit: Limit, tiers: Sequence[Tier]) -> MatrixRow:
         size = tier.limits.get(limit.name, NOT_INCLUDED)
         kind = CellKind.NO if size == 0 else CellKind.HAS
         cells.append(ABSENT if size is NOT_INCLUDED else Cell((format_limit(limit, size),), kind))
-    notes = [f"per {limit.per}"] if isinstance(limit, Rate) and limit.per else []
+    notes = [f"per {limit.per}"] if limit.per else []
     notes += ["shadow"] if limit.mode is Mode.SHADOW else []
     label = f"{limit.name} ({', '.join(notes)})" if notes else limit.name
     return MatrixRow(limit.name, label, 0, tuple(cells), limit.about)

@@ -55,7 +55,7 @@ def _limit(limit: Limit, tiers: Sequence[Tier]) -> dict[str, object]:
         "unit": limit.unit,
         "about": limit.about,
         "window": in_json(to_timedelta(limit.window)) if isinstance(limit, Rate) else None,
-        "per": limit.per if isinstance(limit, Rate) else None,
+        "per": limit.per,
         "period": limit.period if isinstance(limit, Quota) else None,
         "mode": limit.mode.value,
         "tiers": {tier.id: in_json(tier.limits.get(limit.name, NOT_INCLUDED)) for tier in tiers},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from entitlements.model.limits import Limit, Rate
+from entitlements.model.limits import Limit
 from entitlements.model.routes import Route
 from entitlements.policy.errors import InvalidValue, MissingValue
 from entitlements.policy.schema_models import RouteShape
@@ -50,7 +50,7 @@ def _check_names(context: BuildContext, path: Path, shape: RouteShape, limits: M
         for name in costs:
             error = context.vocabulary.unknown(name, "limits")
             limit = limits.get(name)
-            if error is None and isinstance(limit, Rate) and limit.per:
+            if error is None and limit is not None and limit.per:
                 cure = "write this route in Python, with scope="
                 error = InvalidValue(f"a limit per {limit.per} needs to be told which", cure)
             if error is not None:

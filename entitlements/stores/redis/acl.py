@@ -18,7 +18,7 @@ OLDEST: Version = (6, 2)
 
 COMMANDS = (
     "hello", "client|setinfo", "script|load", "evalsha", "time", "hget", "hmget", "hset", "hdel", "hkeys", "del",
-    "pttl", "pexpire", "persist", "publish", "subscribe", "ping",
+    "pttl", "pexpire", "persist", "zadd", "zrem", "zrange", "zcard", "publish", "subscribe", "ping",
 )  # fmt: skip
 """Commands that every store runs, directly or inside its scripts."""
 

@@ -17,6 +17,7 @@ from entitlements.model.answers import (
     Outdated,
     PeriodCount,
     Periods,
+    ScopePage,
     Settled,
     Status,
     Totalled,
@@ -177,6 +178,11 @@ def _periods(_: orders.ReadHistory, reply: bytes) -> Periods:
     return Periods(counts, bool(stale), now)
 
 
+def _scope_page(_: orders.ReadScopes, reply: list[bytes]) -> ScopePage:
+    after, *scopes = [each.decode() for each in reply]
+    return ScopePage(tuple(scopes), after or None)
+
+
 _DECODERS: dict[type, Callable[[Any, Any], Answer]] = {
     orders.Recall: lambda order, reply: _outcome(reply, len(order.charge.parts)),
     orders.Read: lambda order, reply: _outcome(reply, len(order.parts)),
@@ -188,6 +194,7 @@ _DECODERS: dict[type, Callable[[Any, Any], Answer]] = {
     orders.ResetRate: lambda *_: None,
     orders.ReadHistory: _periods,
     orders.ReadHolders: lambda _, reply: tuple(sorted(each.decode() for each in reply)),
+    orders.ReadScopes: _scope_page,
     orders.Forget: lambda *_: None,
     orders.Invalidate: _invalidated,
 }

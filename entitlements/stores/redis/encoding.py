@@ -21,7 +21,7 @@ from entitlements.model.overage import Included, most_of
 from entitlements.model.sequence import is_sequence
 from entitlements.stores.orders import account_of, deadline_of
 from entitlements.stores.redis.decoding import decoder_of
-from entitlements.stores.redis.keys import account_key, scope_key
+from entitlements.stores.redis.keys import account_key, index_key, scope_key
 from entitlements.stores.redis.scripts import CHARGE, COMMANDS, Script
 from entitlements.stores.redis.shapes import MOST_PARTS, shape_script
 from entitlements.stores.sequence import header_of
@@ -58,7 +58,7 @@ class Call(NamedTuple):
 
     Args:
         script: The script.
-        keys: Key of the account and, if the order names a scope, key of the scope.
+        keys: Key of the account and, if the order names a scope, the keys of the scope and of the index of scopes.
         args: Encoded order.
     """
 
@@ -139,14 +139,30 @@ def encode_call(order: Order, namespace: str) -> Call:
     if type(order) is Charge:
         shared = _shared_call(order, namespace)
         return shared._replace(args=(*shared.args, *(_own_args(order) or ())))
+    if isinstance(order, orders.ReadScopes) or (isinstance(order, orders.Forget) and order.scopes is not None):
+        return _index_call(order, namespace)
     scope, args = _ARGS[type(order)](order)
     script = CHARGE if isinstance(order, Read | Recall) else COMMANDS
-    return _make_call(script, namespace, account_of(order), scope, args)
+    call = _make_call(script, namespace, account_of(order), scope, args)
+    return call if scope is None else call._replace(args=(*args, scope.encode()))
 
 
 def _make_call(script: Script, namespace: str, account: str, scope: str | None, args: tuple[bytes, ...]) -> Call:
     key = account_key(namespace, account)
-    return Call(script, (key,) if scope is None else (key, scope_key(namespace, account, scope)), args)
+    if scope is None:
+        return Call(script, (key,), args)
+    return Call(script, (key, scope_key(namespace, account, scope), index_key(namespace, account)), args)
+
+
+def _index_call(order: orders.ReadScopes | orders.Forget, namespace: str) -> Call:
+    """Return the call of an order about the scopes of an account, which names all keys that it may touch."""
+    key, index = account_key(namespace, order.account), index_key(namespace, order.account)
+    if isinstance(order, orders.ReadScopes):
+        return Call(COMMANDS, (key, key, index), (b"scopes", order.after.encode(), b"%d" % order.most, b""))
+    first, *others = order.scopes or ()
+    keys = [scope_key(namespace, order.account, scope) for scope in (first, *others)]
+    names = [scope.encode() for scope in (*others, first)]
+    return Call(COMMANDS, (key, keys[0], index, *keys[1:]), (b"forget_scopes", *names))
 
 
 def _own_args(order: Charge) -> tuple[bytes, ...] | None:
@@ -166,14 +182,13 @@ def _shared_call(order: Charge, namespace: str) -> Call:
     if not _has_shape(order):
         return _make_call(CHARGE, namespace, order.account, order.scope, _charge_args(order, _VERBS[order.verb]))
     account, parts, scope = order.account, order.parts, order.scope
-    scoped = [scope is not None and isinstance(part.limit, Rate) and part.limit.per is not None for part in parts]
+    scoped = [scope is not None and part.limit.per is not None for part in parts]
     words = [each for part in parts for each in (_field(part.limit), _encode_part(part))]
     args = (*words, b"" if order.version is None else _NUMBER.pack(order.version))
-    if all(scoped) and order.version is None:  # the hash of the account takes no part
-        key = scope_key(namespace, account, scope)  # type: ignore[arg-type]
-        return Call(shape_script(tuple((_kind(part.limit), False) for part in parts)), (key,), args)
     shape = tuple(zip([_kind(part.limit) for part in parts], scoped, strict=True))
-    return _make_call(shape_script(shape), namespace, account, scope if any(scoped) else None, args)
+    if scope is None or not any(scoped):
+        return _make_call(shape_script(shape), namespace, account, None, args)
+    return _make_call(shape_script(shape), namespace, account, scope, (*args, scope.encode()))
 
 
 def encode_general(order: Charge, namespace: str) -> Call:
@@ -208,7 +223,8 @@ def _field(limit: Limit) -> bytes:
     return (("q" if isinstance(limit, Quota) else "a") + limit.name).encode()
 
 
-def _charge_args(order: Charge, verb: int) -> tuple[bytes, ...]:
+def _charge_args(order: Charge, verb: int, *, named: bool = True) -> tuple[bytes, ...]:
+    """Return the arguments of a charge; *named* with its scope."""
     operation = order.operation
     sequenced = is_sequence(operation)
     head = _head(order, verb, 2 if sequenced else order.keyed, order.ttl)
@@ -220,6 +236,7 @@ def _charge_args(order: Charge, verb: int) -> tuple[bytes, ...]:
         b"" if sequenced else (operation or "").encode(),
         (order.holder or "").encode(),
         *map(_encode_part, order.parts),
+        *(() if order.scope is None or not named else (order.scope.encode(),)),
     )
 
 
@@ -248,11 +265,12 @@ def _digest(fingerprint: str) -> bytes:
 def _encode_part(part: Part) -> bytes:
     limit, size, cost, ends = part
     flags = _SHADOW if limit.mode is Mode.SHADOW else 0
+    flags |= _SCOPED if limit.per else 0
     name, most = limit.name.encode(), most_of(size)
     if most is UNLIMITED:
         flags, most = flags | _UNLIMITED, MAX_COUNT
     if isinstance(limit, Rate):
-        flags, size = flags | (_SCOPED if limit.per else 0), most
+        size = most
         capacity = size if limit.burst is None or limit.algorithm is not Algorithm.TOKEN_BUCKET else limit.burst
         return _PART.pack(_LAWS[limit.algorithm], flags, size, cost) + _RATE.pack(limit.window, capacity) + name
     return _PART.pack(_kind(limit), flags, _recorded(size), cost) + _ENDS.pack(*(ends or _NO_ENDS), most) + name
@@ -275,10 +293,10 @@ def _settle_args(order: orders.Settle) -> tuple[str | None, tuple[bytes, ...]]:
         mode, written = b"1", _NUMBER.pack(amounts)
     else:
         mode, written = b"2", b"".join(_encode_amount(name, amount) for name, amount in amounts)
-    recharge = () if order.recharge is None else _charge_args(order.recharge, _VERBS[order.recharge.verb])
+    retry = order.recharge
+    recharge = () if retry is None else _charge_args(retry, _VERBS[retry.verb], named=False)
     until = _NUMBER.pack(MAX_COUNT if order.recharge_until is None else order.recharge_until)
-    scope = order.recharge.scope if order.recharge else None
-    return scope, (b"settle", order.reservation.encode(), mode, written, until, *recharge)
+    return order.scope, (b"settle", order.reservation.encode(), mode, written, until, *recharge)
 
 
 def _encode_amount(name: str, amount: int) -> bytes:
@@ -286,8 +304,9 @@ def _encode_amount(name: str, amount: int) -> bytes:
     return _AMOUNT.pack(amount, len(raw)) + raw
 
 
-def _total_header(order: orders.SetUsage) -> tuple[bytes, ...]:
-    return () if order.sequence is None else (order.sequence.header(),)
+def _total_args(order: orders.SetUsage) -> tuple[str | None, tuple[bytes, ...]]:
+    header = () if order.sequence is None else (order.sequence.header(),)
+    return order.scope, (b"set_usage", _encode_part(order.part), *header)
 
 
 def _refund_args(order: orders.Refund) -> tuple[str | None, tuple[bytes, ...]]:
@@ -299,15 +318,15 @@ def _refund_args(order: orders.Refund) -> tuple[str | None, tuple[bytes, ...]]:
 
 _ARGS: dict[type, Callable[[Any], tuple[str | None, tuple[bytes, ...]]]] = {
     Read: lambda order: (order.scope, _read_args(order)),
-    Recall: lambda order: (order.charge.scope, _charge_args(order.charge, _RECALL)),
+    Recall: lambda order: (order.charge.scope, _charge_args(order.charge, _RECALL, named=False)),
     orders.Settle: _settle_args,
     orders.Refund: _refund_args,
-    orders.Release: lambda order: (None, (b"release", order.limit.encode(), b"%d" % order.amount)),
-    orders.Unassign: lambda order: (None, (b"unassign", order.limit.encode(), order.holder.encode())),
-    orders.SetUsage: lambda order: (None, (b"set_usage", _encode_part(order.part), *_total_header(order))),
+    orders.Release: lambda order: (order.scope, (b"release", order.limit.encode(), b"%d" % order.amount)),
+    orders.Unassign: lambda order: (order.scope, (b"unassign", order.limit.encode(), order.holder.encode())),
+    orders.SetUsage: _total_args,
     orders.ResetRate: lambda order: (order.scope, (b"reset_rate", _encode_part(order.part))),
-    orders.ReadHistory: lambda order: (None, (b"history", _encode_part(order.part))),
-    orders.ReadHolders: lambda order: (None, (b"holders", order.limit.encode())),
+    orders.ReadHistory: lambda order: (order.scope, (b"history", _encode_part(order.part))),
+    orders.ReadHolders: lambda order: (order.scope, (b"holders", order.limit.encode())),
     orders.Forget: lambda _: (None, (b"forget",)),
     orders.Invalidate: lambda order: (None, (b"invalidate", order.account.encode())),
 }

@@ -2,7 +2,7 @@
 Key names of accounts and scopes in a networked store; `lua/records.lua` lists the fields.
 
 An account has one hash, `<namespace>1:{<account>}`. Each of its scopes has another,
-`<namespace>1:{<account>}:<scope>`, in the same slot. The channel `<namespace>1:invalidated` has the messages about
+`<namespace>1:{<account>}:<scope>`, in the same slot, and the index of the scopes is `<namespace>1:{<account>}::scopes`. The channel `<namespace>1:invalidated` has the messages about
 accounts that were invalidated.
 
 The `1` after the namespace is the version of the layout, one character. A later layout takes
@@ -58,6 +58,11 @@ def account_key(namespace: str, account: str) -> bytes:
 def channel_name(namespace: str) -> bytes:
     """Return the channel of the messages about accounts that were invalidated."""
     return f"{namespace}{LAYOUT}:invalidated".encode()
+
+
+def index_key(namespace: str, account: str) -> bytes:
+    """Return the key of the index of an account's scopes, which is no key of a scope: an encoded id has no colon."""
+    return f"{namespace}{LAYOUT}:{{{encode_id(account)}}}::scopes".encode()
 
 
 def scope_key(namespace: str, account: str, scope: str) -> bytes:

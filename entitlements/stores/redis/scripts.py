@@ -14,7 +14,7 @@ from importlib.resources import files
 MAX_LOADS = 10
 """Most times that one call loads its script: another client may flush it before it runs."""
 
-_LEDGER = ("records", "codec", "meters", "counted_meters", "idempotency", "sequence", "ledger")
+_LEDGER = ("scope_index", "records", "codec", "meters", "counted_meters", "idempotency", "sequence", "ledger")
 
 
 @dataclass(frozen=True, slots=True)

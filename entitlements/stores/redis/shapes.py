@@ -31,9 +31,9 @@ _LINE = "Bi8i8i8i8i8i8i8"
 _FRAME = """\
 -- A charge of the shape {name}: see shapes.py.
 --
--- KEYS[1]  key of the account, or of the scope if all parts are kept there; KEYS[2] key of the scope
--- ARGV     of each part its field and the part; then the account's version, or '' for any; then the sequence, if quotas
---          or allocations are among them
+-- KEYS[1]  key of the account; if parts are kept for a scope, KEYS[2] the key of the scope, KEYS[3] that of the index
+-- ARGV     of each part its field and the part; then the account's version, or '' for any; then the scope, if parts are
+--          kept for one; then the sequence, if quotas or allocations are among them
 do
 local call, unpack, pack, sub = redis.call, struct.unpack, struct.pack, string.sub
 local MAX_COUNT = 9007199254740991
@@ -59,6 +59,13 @@ end
 """
 
 
+_ENTER = f"""\
+if life_2 then
+{read_text("scope_index")}
+  enter_scope(KEYS[3], NAME, now + life_2 * 1000, false, now)
+end"""
+
+
 @cache
 def shape_script(shape: Shape) -> Script:
     """Return the script for charges of a shape."""
@@ -69,43 +76,57 @@ def shape_script(shape: Shape) -> Script:
 def _parts_of(shape: Shape) -> dict[str, object]:
     """Return what fills the frame of a shape."""
     count = len(shape)
-    counted = any(kind not in _RATES for kind, _ in shape)
+    counting = {scoped for kind, scoped in shape if kind not in _RATES}  # such a record outlives its rates
+    counted, has_scope = bool(counting), any(scoped for _, scoped in shape)
+    version = 2 * count + 1
+    own = [f"ARGV[{version + at}]" for at in range(1, has_scope + counted + 1)]
     fragments = [_Fragment(_FRAGMENTS[kind], at, scoped=scoped) for at, (kind, scoped) in enumerate(shape, 1)]
     expiring = [
         _Fragment("expiry", at, scoped=scoped)
         for at, (kind, scoped) in enumerate(shape, 1)
-        if kind in _RATES and (scoped or not counted)
+        if kind in _RATES and scoped not in counting
     ]
-    sequence = [_Fragment("sequence", count, scoped=False, ID=2 * count + 2)] if counted else []
+    sequence = [_Fragment("sequence", count, scoped=False, ID=version + has_scope + 1)] if counted else []
+    if counting == {True}:
+        expiring.append(_Fragment("sequence_expiry", count, scoped=False))
     ends = [
         f"if life_{home} then call('PEXPIRE', KEYS[{home}], life_{home}) end"
         for home in {each.home for each in expiring}
     ]
+    if any(each.home == 2 for each in expiring):
+        ends.append(_ENTER.replace("NAME", own[0]))
     each = "\n".join
     return {
         "count": count,
         "format": _LINE * count,
-        "evaluate": each([_reading(fragments, counted=counted), *_all([*sequence, *fragments], "evaluate")]),
+        "evaluate": each([_reading(fragments, counting, own[-1:]), *_all([*sequence, *fragments], "evaluate")]),
         "fits": " and ".join(f"fits_{at}" for at in range(1, count + 1)),
         "take": each([*_all([*fragments, *sequence], "take"), "local life_1, life_2", *_all(expiring, "take")]),
         "write": each([_writing(fragments, sequence), *ends]),
         "taken": ",\n  ".join(_all(fragments, "taken")),
         "refuse": each(_all(fragments, "refuse")),
         "refused": ",\n  ".join(_all(fragments, "refused")),
-        "parts": ", ".join([f"ARGV[{2 * at}]" for at in range(1, count + 1)] + [f"ARGV[{2 * count + 2}]"] * counted),
-        "version": 2 * count + 1,
+        "parts": ", ".join([*[f"ARGV[{2 * at}]" for at in range(1, count + 1)], *own]),
+        "version": version,
         "recognised": 2 if counted else 0,
     }
 
 
-def _reading(fragments: list[_Fragment], *, counted: bool) -> str:
-    """Return the code that reads the fields of all parts, with one command per hash."""
+def _reading(fragments: list[_Fragment], counting: set[bool], sequence: list[str]) -> str:
+    """
+    Return the code that reads the fields of all parts, with one command per hash.
+
+    Args:
+        fragments: Those of the parts.
+        counting: Of each home that holds quotas or allocations, whether it is the scope.
+        sequence: Where the sequence is, if there are quotas or allocations.
+    """
     lines, version = [], 2 * len(fragments) + 1
-    if counted:
-        lines.append(f"local producer = 's' .. sub(ARGV[{version + 1}], 1, 8)")
+    if counting:
+        lines.append(f"local producer = 's' .. sub({sequence[0]}, 1, 8)")
     for home in (1, 2):
         own = [each for each in fragments if each.home == home]
-        first = ["'b1'", "producer"] if counted and home == 1 else []
+        first = ["'b1'", "producer"] if counting and home == 1 else ["'b1'"] if home == 2 and True in counting else []
         fields = [*first, *[f"ARGV[{2 * each.at - 1}]" for each in own], *["'v'"] * (home == 1)]
         texts = [f"found_{home}[{at}]" for at in range(len(first) + 1, len(fields) + 1)]
         if len(fields) == 1:
@@ -115,6 +136,10 @@ def _reading(fragments: list[_Fragment], *, counted: bool) -> str:
         if home == 1:
             kept = texts.pop()
             lines.append(f"local version = {kept}\nif version and version ~= ARGV[{version}] then break end")
+        elif first:
+            lines.append(
+                "local lapses = found_2[1]\nif lapses and (#lapses < 9 or unpack('>i8', lapses) <= now) then break end"
+            )
         lines += [
             f"local key_{each.at}, field_{each.at}, part_{each.at} ="
             f" KEYS[{home}], ARGV[{2 * each.at - 1}], ARGV[{2 * each.at}]\nlocal text_{each.at} = {text}"

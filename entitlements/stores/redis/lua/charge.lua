@@ -1,6 +1,6 @@
 -- Charge, Read and Recall.
 --
--- KEYS[1]  key of the account; KEYS[2] key of the scope, if there is one
+-- KEYS[1]  key of the account; KEYS[2] key of the scope, KEYS[3] that of the index of scopes, if there is one
 -- ARGV     as `read_charge` of ledger.lua reads it
 local order = read_charge(1)
 prefetch(order)
@@ -12,7 +12,7 @@ elseif order.verb == READ then -- read of rules/settlement.py
   local lines
   reply = outdated_by(order)
   if not reply then
-    sweep()
+    sweep_both()
     lines = evaluate(order)
   end
   reply = reply or lines and pack_outcome(ADMITTED, lines) or pack_outcome(STALE, {})

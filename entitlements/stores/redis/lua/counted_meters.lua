@@ -7,7 +7,7 @@ local read_period, pack_period, get_list, running_period, period_of, write_perio
   take_quota, deny, read_allocation, new_allocation, write_allocation, holder_field, peek_allocation, take_allocation,
   settle_allocation, refund_allocation, remove_holder
 do
-local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
+local pack, unpack, sub, get, put, now = pack, unpack, sub, get, put, now
 
 function read_period(field, text, at)
   local period = {}
@@ -23,16 +23,16 @@ function pack_period(period)
 end
 
 -- Return a list of records of *size* bytes each, or false if there is none.
-function get_list(field, size)
-  local text = get(account, field)
+function get_list(home, field, size)
+  local text = get(home, field)
   if text and (#text == 0 or #text % size ~= 0 or #text > KEPT_PERIODS * size) then
     corrupt(field)
   end
   return text
 end
 
-local function last_period(field)
-  local text = get_list(field, PERIOD)
+local function last_period(home, field)
+  local text = get_list(home, field, PERIOD)
   if text and #text ~= PERIOD then
     corrupt(field)
   end
@@ -42,7 +42,7 @@ end
 -- QuotaMeter.running: return the period that a call falls in, or nil if the ends are stale; write nothing
 function running_period(part, made_at)
   local now = made_at or now
-  local ends, last = part.ends, last_period('q' .. part.name)
+  local ends, last = part.ends, last_period(part.home, 'q' .. part.name)
   local floor, chosen = last and math.max(now, last.start) or now, nil
   for at = 2, 4 do
     if ends[at] > floor then
@@ -78,71 +78,71 @@ function period_of(part, made_at)
     return running_period(part)
   end
   local field = 'h' .. part.name
-  local older = get_list(field, PERIOD) or ''
+  local older = get_list(part.home, field, PERIOD) or ''
   for at = #older - PERIOD + 1, 1, -PERIOD do
     local period = read_period(field, older, at)
     if made_at < period.ends then
       return period
     end
   end
-  local last = last_period('q' .. part.name)
+  local last = last_period(part.home, 'q' .. part.name)
   return last and made_at < last.ends and last or running_period(part, made_at)
 end
 
 -- QuotaMeter.find: apply *change* to a period and write it
-local function change_period(name, start, change)
-  local period = last_period('q' .. name)
+local function change_period(home, name, start, change)
+  local period = last_period(home, 'q' .. name)
   if period and period.start == start then
     change(period)
-    put(account, 'q' .. name, pack_period(period))
+    put(home, 'q' .. name, pack_period(period))
     return
   end
-  local older = get_list('h' .. name, PERIOD)
+  local older = get_list(home, 'h' .. name, PERIOD)
   for at = 1, older and #older or 0, PERIOD do
     period = read_period('h' .. name, older, at)
     if period.start == start then
       change(period)
-      put(account, 'h' .. name, sub(older, 1, at - 1) .. pack_period(period) .. sub(older, at + PERIOD))
+      put(home, 'h' .. name, sub(older, 1, at - 1) .. pack_period(period) .. sub(older, at + PERIOD))
       return
     end
   end
 end
 
 -- QuotaMeter.write
-function write_period(name, period)
-  local text = get(account, 'q' .. name)
+function write_period(home, name, period)
+  local text = get(home, 'q' .. name)
   local stored = text and read_period('q' .. name, text)
   if stored and period.start < stored.start then
-    change_period(name, period.start, function(kept)
+    change_period(home, name, period.start, function(kept)
       kept.used, kept.reserved, kept.denied = period.used, period.reserved, period.denied
     end)
     return
   end
   if stored and stored.start ~= period.start then
-    local older = text .. (get_list('h' .. name, PERIOD) or '')
-    put(account, 'h' .. name, sub(older, 1, (KEPT_PERIODS - 1) * PERIOD))
+    local older = text .. (get_list(home, 'h' .. name, PERIOD) or '')
+    put(home, 'h' .. name, sub(older, 1, (KEPT_PERIODS - 1) * PERIOD))
   end
-  put(account, 'q' .. name, pack_period(period))
+  put(home, 'q' .. name, pack_period(period))
   local last = period.ends + HISTORY
   if stored and stored.start == period.start and stored.ends == period.ends then
-    assured_until = math.max(assured_until, last)
+    assured_until[home] = math.max(assured_until[home] or 0, last)
   else
-    keep_until(account, last, last)
+    keep_until(home, last, last)
   end
 end
 
 -- QuotaMeter.settle
-function settle_quota(name, start, reserved, kept)
-  change_period(name, start, function(period)
+function settle_quota(home, name, start, reserved, kept)
+  change_period(home, name, start, function(period)
     period.reserved = period.reserved - reserved
     period.used = period.used - (reserved - kept)
   end)
 end
 
 -- QuotaMeter.refund
-function refund_quota(name, start, amount)
+function refund_quota(home, name, start, amount)
   local back = 0
-  change_period(name, start, function(period)
+  change_period(home, name, start, function(period)
     back = math.min(amount, period.used - period.reserved)
     period.used = period.used - back
   end)
@@ -177,8 +177,8 @@ function take_quota(period, part, reserve)
 end
 
 -- AllocationMeter, or nil
-function read_allocation(name)
-  local text = get(account, 'a' .. name)
+function read_allocation(home, name)
+  local text = get(home, 'a' .. name)
   if not text then
     return nil
   end
@@ -196,13 +196,13 @@ function new_allocation()
 end
 
 -- The record stays while an allocation has units that nobody reserved: reservations lapse by themselves.
-function write_allocation(name, held)
-  local stored, is_used = read_allocation(name), held.anonymous + held.holders > 0
+function write_allocation(home, name, held)
+  local stored, is_used = read_allocation(home, name), held.anonymous + held.holders > 0
   if is_used ~= (stored and stored.anonymous + stored.holders > 0 or false) then
-    count_in_use(is_used and 1 or -1)
+    count_in_use(home, is_used and 1 or -1)
   end
   local is_empty = not is_used and held.reserved == 0
-  put(account, 'a' .. name, not is_empty and pack('>i8i8i8', held.anonymous, held.reserved, held.holders))
+  put(home, 'a' .. name, not is_empty and pack('>i8i8i8', held.anonymous, held.reserved, held.holders))
 end
 
 function holder_field(name, holder)
@@ -216,7 +216,7 @@ end
 
 -- AllocationMeter.peek
 function peek_allocation(held, part, holder)
-  local holds = holder and get(account, holder_field(part.name, holder))
+  local holds = holder and get(part.home, holder_field(part.name, holder))
   local fits = holds or part.unlimited or part.cost <= part.most - allocation_used(held)
   return { fits = fits and true or false, used = allocation_used(held), reserved = held.reserved, taken = 0 }
 end
@@ -226,8 +226,8 @@ function take_allocation(held, part, holder, reserve)
   local line = peek_allocation(held, part, holder)
   if holder then
     local field = holder_field(part.name, holder)
-    if not get(account, field) then
-      put(account, field, '1')
+    if not get(part.home, field) then
+      put(part.home, field, '1')
       held.holders = held.holders + 1
       line.taken = 1
     end
@@ -244,34 +244,34 @@ function take_allocation(held, part, holder, reserve)
 end
 
 -- AllocationMeter.settle
-function settle_allocation(name, reserved, kept)
-  local held = read_allocation(name) or reserved == 0 and new_allocation() or corrupt('a' .. name)
+function settle_allocation(home, name, reserved, kept)
+  local held = read_allocation(home, name) or reserved == 0 and new_allocation() or corrupt('a' .. name)
   held.reserved = held.reserved - reserved
   held.anonymous = held.anonymous + kept
-  write_allocation(name, held)
+  write_allocation(home, name, held)
 end
 
 -- AllocationMeter.refund
-function refund_allocation(name, amount)
-  local held = read_allocation(name)
+function refund_allocation(home, name, amount)
+  local held = read_allocation(home, name)
   if not held then
     return 0
   end
   local released = math.min(amount, held.anonymous)
   held.anonymous = held.anonymous - released
-  write_allocation(name, held)
+  write_allocation(home, name, held)
   return released
 end
 
 -- Remove a holder; return whether it held a unit.
-function remove_holder(name, holder)
-  local held, field = read_allocation(name), holder_field(name, holder)
-  if not held or not get(account, field) then
+function remove_holder(home, name, holder)
+  local held, field = read_allocation(home, name), holder_field(name, holder)
+  if not held or not get(home, field) then
     return false
   end
-  put(account, field, false)
+  put(home, field, false)
   held.holders = held.holders - 1
-  write_allocation(name, held)
+  write_allocation(home, name, held)
   return true
 end
 end

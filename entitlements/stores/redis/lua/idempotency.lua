@@ -2,12 +2,15 @@
 --
 -- An operation: time of expiry, 1 if it was refunded, or the further callers of a reservation (1 byte), number in its list, fingerprint (16 bytes);
 -- the outcome: time, count of parts (1 byte), lines, sizes (8 bytes each, as recorded);
--- the debits: count (1 byte), then of each the kind (1 byte), length of the name (1 byte) and name;
+-- the debits: count (1 byte), then of each the kind (1 byte, 64 more if the record of the scope counts it), length of
+-- the name (1 byte) and name;
 -- the holder, up to the end.
--- A reservation: time of expiry, then of each part the kind, amount, mark, length of the name and name.
+-- A reservation: time of expiry, then of each part the kind, amount, mark, length of the name and name. Its units of the
+-- scope are in the scope's record, under the same id.
 local OPERATION_TTL, KEYED_OPERATION_TTL = 600000000, 86400000000
 local HEAD = 33
-local operation, is_refunded, set_refunded, callers, add_callers, drop_operation, record_operation, add_booking, booking, end_booking, sweep
+local operation, is_refunded, set_refunded, callers, add_callers, drop_operation, record_operation, add_booking, booking,
+  end_booking, sweep, sweep_both
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
@@ -63,7 +66,7 @@ local LISTS = {
 
 -- Return the oldest entry; move the head past holes, but not past many in one call. Return nil if no entry is found.
 local function oldest(letter)
-  local list = LISTS[letter]
+  local list, book = LISTS[letter], load_book(account)
   for _ = 0, SKIPPED_HOLES do
     if book[list.head] >= book[list.tail] then
       return nil
@@ -73,24 +76,24 @@ local function oldest(letter)
       return entry
     end
     book[list.head] = book[list.head] + 1
-    book_changed = true
+    book.changed = true
   end
   return nil
 end
 
 -- Remove an entry from its list.
 local function remove_entry(letter, number)
-  local list = LISTS[letter]
+  local list, book = LISTS[letter], load_book(account)
   put(account, letter .. number, false)
   if number == book[list.tail] - 1 then
     book[list.tail] = number
   end
   book[list.count] = book[list.count] - 1
-  book_changed = true
+  book.changed = true
 end
 
 local function drop_oldest(letter)
-  local list = LISTS[letter]
+  local list, book = LISTS[letter], load_book(account)
   local field = letter .. book[list.head]
   put(account, list.record .. sub(get(account, field), 9), false)
   put(account, field, false)
@@ -116,7 +119,7 @@ end
 
 -- record: keep an operation; return how many ids were dropped before they expired
 function record_operation(id, keyed, expires, rest)
-  load_book()
+  local book = load_book(account)
   drop_expired('o')
   drop_expired('k')
   local letter = keyed and 'k' or 'o'
@@ -144,7 +147,7 @@ function record_operation(id, keyed, expires, rest)
     drop_oldest(victim)
     forgotten = forgotten + 1
   end
-  book_changed = true
+  book.changed = true
   keep_until(account, expires)
   return forgotten
 end
@@ -154,7 +157,6 @@ function drop_operation(id)
   for letter, list in pairs(LISTS) do
     local text = get(account, list.record .. id)
     if text then
-      load_book()
       local _, _, number = parse(list.record, '>i8Bi8', text)
       put(account, list.record .. id, false)
       remove_entry(letter, number)
@@ -174,76 +176,77 @@ local function before(one, other)
   return #one < #other
 end
 
-local function place(at, entry)
-  put(account, 'b' .. at, entry)
-  put(account, 'p' .. sub(entry, 9), tostring(at))
+local function place(key, at, entry)
+  put(key, 'b' .. at, entry)
+  put(key, 'p' .. sub(entry, 9), tostring(at))
 end
 
-local function entry_at(at)
-  local entry = get(account, 'b' .. at)
+local function entry_at(key, at)
+  local entry = get(key, 'b' .. at)
   if not entry or #entry < 9 or unpack('>i8', entry) < 1 then
     corrupt('b')
   end
   return entry
 end
 
-local function rise(at, entry)
+local function rise(key, at, entry)
   while at > 1 do
     local parent = (at - at % 2) / 2
-    local above = entry_at(parent)
+    local above = entry_at(key, parent)
     if not before(entry, above) then
       break
     end
-    place(at, above)
+    place(key, at, above)
     at = parent
   end
-  place(at, entry)
+  place(key, at, entry)
 end
 
-local function sink(at, entry)
+local function sink(key, at, entry)
+  local book = load_book(key)
   while at * 2 <= book.open do
     local child = at * 2
-    local below = entry_at(child)
-    if child < book.open and before(entry_at(child + 1), below) then
+    local below = entry_at(key, child)
+    if child < book.open and before(entry_at(key, child + 1), below) then
       child = child + 1
-      below = entry_at(child)
+      below = entry_at(key, child)
     end
     if not before(below, entry) then
       break
     end
-    place(at, below)
+    place(key, at, below)
     at = child
   end
-  place(at, entry)
+  place(key, at, entry)
 end
 
-function add_booking(id, expires, taken)
-  load_book()
+function add_booking(key, id, expires, taken)
+  local book = load_book(key)
   book.open = book.open + 1
-  book_changed = true
-  put(account, 'B' .. id, pack('>i8', expires) .. taken)
-  rise(book.open, pack('>i8', expires) .. id)
-  keep_until(account, expires)
+  book.changed = true
+  put(key, 'B' .. id, pack('>i8', expires) .. taken)
+  rise(key, book.open, pack('>i8', expires) .. id)
+  keep_until(key, expires)
 end
 
-local function remove_booking(id)
-  load_book()
-  local at, last = tonumber(get(account, 'p' .. id)), entry_at(book.open)
+local function remove_booking(key, id)
+  local book = load_book(key)
+  local at, last = tonumber(get(key, 'p' .. id)), entry_at(key, book.open)
   if not at or at > book.open then
     corrupt('p')
   end
-  put(account, 'b' .. book.open, false)
-  put(account, 'p' .. id, false)
-  put(account, 'B' .. id, false)
+  put(key, 'b' .. book.open, false)
+  put(key, 'p' .. id, false)
+  put(key, 'B' .. id, false)
   book.open = book.open - 1
-  book_changed = true
+  book.changed = true
   if at > book.open then
     return
   end
-  if at > 1 and before(last, entry_at((at - at % 2) / 2)) then
-    rise(at, last)
+  if at > 1 and before(last, entry_at(key, (at - at % 2) / 2)) then
+    rise(key, at, last)
   else
-    sink(at, last)
+    sink(key, at, last)
   end
 end
 
@@ -259,9 +262,9 @@ local function read_parts(text, at)
   return taken
 end
 
--- Return the time at which a reservation lapses, and its parts; or nil.
-function booking(id)
-  local text = get(account, 'B' .. id)
+-- Return the time at which a reservation lapses, and its parts in a record; or nil.
+function booking(key, id)
+  local text = get(key, 'B' .. id)
   if not text then
     return nil
   end
@@ -271,32 +274,33 @@ function booking(id)
 end
 
 -- Of the units that a reservation holds of a limit, *kept* ones stay used.
-local function settle_units(each, kept)
+local function settle_units(key, each, kept)
   if each.kind == QUOTA then
-    settle_quota(each.name, each.mark, each.amount, kept)
+    settle_quota(key, each.name, each.mark, each.amount, kept)
   else
-    settle_allocation(each.name, each.amount, kept)
+    settle_allocation(key, each.name, each.amount, kept)
   end
 end
 
 -- end_booking: end a reservation; of each limit, the amount in *kept* stays used
-function end_booking(id, kept)
-  local _, taken = booking(id)
-  remove_booking(id)
+function end_booking(key, id, kept)
+  local _, taken = booking(key, id)
+  remove_booking(key, id)
   for _, each in ipairs(taken) do
-    settle_units(each, math.min(each.amount, kept[each.name] or 0))
+    settle_units(key, each, math.min(each.amount, kept[each.name] or 0))
   end
 end
 
 -- End all lapsed reservations of up to MAX_SWEPT_AT_ONCE open ones: equal ones are read and written as one.
-local function sweep_all()
+local function sweep_all(key)
+  local book = load_book(key)
   local fields, staying, lapsed, equal = {}, {}, {}, {}
   for at = 1, book.open do
     fields[at] = 'b' .. at
   end
-  fetch(account, fields)
+  fetch(key, fields)
   for at = 1, book.open do
-    local entry = entry_at(at)
+    local entry = entry_at(key, at)
     local expires = unpack('>i8', entry)
     if expires > now then
       staying[#staying + 1] = { expires, entry }
@@ -304,17 +308,17 @@ local function sweep_all()
       lapsed[#lapsed + 1] = 'B' .. sub(entry, 9)
     end
   end
-  fetch(account, lapsed)
+  fetch(key, lapsed)
   for _, field in ipairs(lapsed) do
-    local parts = sub(get(account, field) or corrupt('b'), 9)
+    local parts = sub(get(key, field) or corrupt('b'), 9)
     equal[parts] = (equal[parts] or 0) + 1
-    put(account, field, false)
-    put(account, 'p' .. sub(field, 2), false)
+    put(key, field, false)
+    put(key, 'p' .. sub(field, 2), false)
   end
   for text, count in pairs(equal) do
     for _, each in ipairs(read_parts(text, 1)) do
       each.amount = each.amount * count
-      settle_units(each, 0)
+      settle_units(key, each, 0)
     end
   end
   table.sort(staying, function(one, other) -- a sorted list is a heap
@@ -322,33 +326,40 @@ local function sweep_all()
   end)
   for at = 1, book.open do
     if staying[at] then
-      place(at, staying[at][2])
+      place(key, at, staying[at][2])
     else
-      put(account, 'b' .. at, false)
+      put(key, 'b' .. at, false)
     end
   end
   book.open = #staying
-  book_changed = true
+  book.changed = true
 end
 
 -- sweep: end lapsed reservations: all of up to MAX_SWEPT_AT_ONCE open ones, else the earliest MAX_SWEPT_RESERVATIONS
-function sweep()
+function sweep(key)
   local all
   for number = 1, MAX_SWEPT_RESERVATIONS do
-    local first = get(account, 'b1') and entry_at(1)
+    local first = get(key, 'b1') and entry_at(key, 1)
     if not first or unpack('>i8', first) > now then
       return
     end
     if number == 1 then
-      all = load_book().open <= MAX_SWEPT_AT_ONCE
+      all = load_book(key).open <= MAX_SWEPT_AT_ONCE
     end
     if all and number > FEW then
-      return sweep_all()
+      return sweep_all(key)
     end
-    if not get(account, 'B' .. sub(first, 9)) then
+    if not get(key, 'B' .. sub(first, 9)) then
       corrupt('b')
     end
-    end_booking(sub(first, 9), {})
+    end_booking(key, sub(first, 9), {})
+  end
+end
+
+function sweep_both()
+  sweep(account)
+  if scope ~= account then
+    sweep(scope)
   end
 end
 end

@@ -1,12 +1,13 @@
 -- Charges: a translation of rules/ledger.py.
 local PEEK, CONSUME, RESERVE, ASSIGN, READ, RECALL = 1, 2, 3, 4, 5, 6
-local read_charge, prefetch, pack_outcome, outdated_by, recall, evaluate, charge
+local read_charge, prefetch, pack_outcome, outdated_by, open_booking, recall, evaluate, charge
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
 -- Read a charge from ARGV[at] on. First come verb, how it is recognised (1: by a key, 2: by its sequence; 4 more if a
 -- version follows), count of all parts, ttl, version, fingerprint, and when it was made if that was without the store.
--- Then come the id of the operation, the holder, and the parts. What is the charge's own comes last: its sequence.
+-- Then come the id of the operation, the holder, the parts, and the scope if there is one. The sequence, which is the
+-- charge's own, comes last.
 function read_charge(at)
   local order, count, keyed = {}, 0, 0
   local rest = 12
@@ -17,22 +18,29 @@ function read_charge(at)
   order.keyed = keyed == 1
   order.fingerprint = sub(ARGV[at], rest, rest + 15)
   order.made_at = #ARGV[at] > rest + 15 and unpack('>i8', ARGV[at], rest + 16) or nil
+  local after = at + 3 + count
+  if scope ~= account and not scope_name then
+    scope_name, after = ARGV[after], after + 1
+  end
   if keyed == 2 then
-    order.sequence = read_sequence(ARGV[at + 3 + count])
+    order.sequence = read_sequence(ARGV[after])
   elseif ARGV[at + 1] ~= '' then
     order.operation = ARGV[at + 1]
   end
   order.holder = ARGV[at + 2] ~= '' and ARGV[at + 2] or nil
   order.parts = {}
   for each = 1, count do
-    order.parts[each] = read_part(ARGV[at + 2 + each])
+    local part = read_part(ARGV[at + 2 + each])
+    order.parts[each] = part
+    order.counts = order.counts or not is_rate(part.kind)
+    order.counts_scoped = order.counts_scoped or not is_rate(part.kind) and part.home ~= account
   end
   return order
 end
 
 -- Read all fields that a charge needs with one command per hash.
 function prefetch(order)
-  local fields, scoped = { 'm', 'b1' }, {}
+  local fields, scoped = { 'm', 'b1' }, order.counts_scoped and { 'm', 'b1' } or {}
   if order.operation then
     fields[3], fields[4] = 'O' .. order.operation, 'K' .. order.operation
   elseif order.sequence then
@@ -46,7 +54,8 @@ function prefetch(order)
     fields[#fields + 1] = 'v'
   end
   if order.holder then
-    fields[#fields + 1] = holder_field(order.parts[1].name, order.holder)
+    local list = order.parts[1].home == account and fields or scoped
+    list[#list + 1] = holder_field(order.parts[1].name, order.holder)
   end
   fetch(account, fields)
   fetch(scope, scoped)
@@ -69,12 +78,27 @@ function outdated_by(order)
   end
 end
 
+-- open_booking: return the time at which an open reservation lapses, and its parts in both records; or nil
+function open_booking(id)
+  local expires, booked = booking(account, id)
+  if scope ~= account then
+    local lapses, taken = booking(scope, id)
+    for _, each in ipairs(taken or {}) do
+      booked = booked or {}
+      booked[#booked + 1] = each
+    end
+    expires = expires or lapses
+  end
+  if expires and now < expires then
+    return expires, booked
+  end
+end
+
 -- recall: return the first outcome of a repeated charge, or REUSED; nil if it is no repeat
 function recall(order)
   local found, field = operation(order.operation)
   if not found then
-    local expires = booking(order.operation) -- a long reservation may outlive its record
-    if expires and now < expires then
+    if open_booking(order.operation) then -- a long reservation may outlive its record
       return REUSED, pack_outcome(REUSED, {})
     end
     return nil
@@ -82,7 +106,7 @@ function recall(order)
   if sub(found, 18, HEAD) ~= order.fingerprint then
     return REUSED, pack_outcome(REUSED, {})
   end
-  if booking(order.operation) then
+  if open_booking(order.operation) then
     add_callers(found, field, 1)
   end
   local moment, count = unpack('>i8B', found, HEAD + 1)
@@ -98,7 +122,7 @@ local function evaluate_part(part, holder, made_at)
     end
     return peek_meter(part)
   elseif part.kind == ALLOCATION then
-    local line = peek_allocation(read_allocation(part.name) or new_allocation(), part, holder)
+    local line = peek_allocation(read_allocation(part.home, part.name) or new_allocation(), part, holder)
     if line.fits or not part.ends then
       return line
     end
@@ -131,16 +155,16 @@ local function take_part(order, part, line)
     return take_meter(part)
   elseif part.kind == QUOTA then
     line = take_quota(part.period, part, reserve)
-    write_period(part.name, part.period)
+    write_period(part.home, part.name, part.period)
     return line
   end
   if not line.fits and part.period then
     deny(part.period, part.cost)
-    write_period(part.name, part.period)
+    write_period(part.home, part.name, part.period)
   end
-  local held = read_allocation(part.name) or new_allocation()
+  local held = read_allocation(part.home, part.name) or new_allocation()
   line = take_allocation(held, part, order.holder, reserve)
-  write_allocation(part.name, held)
+  write_allocation(part.home, part.name, held)
   return line
 end
 
@@ -149,7 +173,7 @@ local function count_denied(order, lines)
   for at, part in ipairs(order.parts) do
     if part.period and not lines[at].fits then
       deny(part.period, part.cost)
-      write_period(part.name, part.period)
+      write_period(part.home, part.name, part.period)
     end
   end
 end
@@ -201,23 +225,27 @@ local function record_charge(order, lines)
   elseif not order.operation or (order.verb == ASSIGN and lines[1].taken == 0) then
     return 0
   end
-  local packed, sizes, taken, booked = {}, {}, {}, {}
+  local packed, sizes, taken, booked = {}, {}, {}, { [account] = '', [scope] = '' }
   for at, part in ipairs(order.parts) do
     local line, name = lines[at], pack('>Bc0', #part.name, part.name)
     packed[at] = pack_line(line)
     sizes[at] = pack('>i8', part.recorded)
-    taken[at] = pack('>B', part.kind) .. name
+    taken[at] = pack('>B', part.kind + (part.home ~= account and 64 or 0)) .. name
     if not is_rate(part.kind) then
-      booked[#booked + 1] = pack('>Bi8i8', part.kind, line.taken, line.mark or 0) .. name
+      booked[part.home] = booked[part.home] .. pack('>Bi8i8', part.kind, line.taken, line.mark or 0) .. name
     end
   end
   local count = #order.parts
   if order.verb == RESERVE then
-    if booking(order.operation) then
-      end_booking(order.operation, {})
-    end
     drop_operation('ended:' .. order.operation)
-    add_booking(order.operation, now + order.ttl, table.concat(booked))
+    for home, text in pairs(booked) do
+      if booking(home, order.operation) then
+        end_booking(home, order.operation, {})
+      end
+      if text ~= '' then
+        add_booking(home, order.operation, now + order.ttl, text)
+      end
+    end
     count, taken = 0, {}
   end
   local expires = now + (order.keyed and KEYED_OPERATION_TTL or OPERATION_TTL)
@@ -243,12 +271,11 @@ function charge(order)
   if outdated then
     return OUTDATED, outdated
   end
-  local counts = order.operation
-  for _, part in ipairs(order.parts) do
-    counts = counts or not is_rate(part.kind)
+  if order.operation or order.counts then -- rates hold nothing that a lapsed reservation returns
+    sweep(account)
   end
-  if counts then -- rates hold nothing that a lapsed reservation returns
-    sweep()
+  if order.counts_scoped then
+    sweep(scope)
   end
   local lines = evaluate(order)
   if not lines then

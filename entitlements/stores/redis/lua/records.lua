@@ -17,6 +17,8 @@
 --   v             version of the account: the time of its last invalidation (`read_version`)
 --   B<id>         reservation; b<n> a heap of them by time of expiry and id; p<id> its place there
 --
+-- The index of the scopes of an account is a sorted set, in the order of its members (`enter_scope`).
+--
 -- A record stays while an allocation is in use. Otherwise it expires: not before its rates are idle, its operations
 -- have expired and its reservations have lapsed, and not before 12 periods have passed since that of its last charge.
 local pack, unpack, sub, table_unpack = struct.pack, struct.unpack, string.sub, unpack
@@ -24,9 +26,9 @@ local MAX_COUNT = 9007199254740991 -- 2^53 - 1
 local MAX_READ = 2048 -- open reservations of which one call reads half
 local HISTORY, LONGEST_PERIOD = 366 * 86400000000, 31 * 86400000000 -- 12 periods of a quota, and one
 local VERSION_KEPT = 90000000000 -- `KEPT` of model/versions.py
-local account, scope = KEYS[1], KEYS[2] or KEYS[1]
+local account, scope, scope_name = KEYS[1], KEYS[2] or KEYS[1], nil
 local seen, changed = { [account] = {}, [scope] = {} }, { [account] = {}, [scope] = {} }
-local needed_until, wanted_until, assured_until = {}, {}, 0
+local needed_until, wanted_until, assured_until = {}, {}, {}
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
@@ -95,12 +97,14 @@ local function read_version()
   return now < version + VERSION_KEPT and version or nil
 end
 
--- Bookkeeping, read on first use.
-local book, book_changed
-local function load_book()
+-- Bookkeeping of each record, read on first use.
+local books = {}
+local function load_book(key)
+  local book = books[key]
   if not book then
     book = { in_use = 0, open = 0, o_head = 0, o_tail = 0, o_count = 0, k_head = 0, k_tail = 0, k_count = 0 }
-    local text = get(account, 'm')
+    books[key] = book
+    local text = get(key, 'm')
     if text then
       if #text ~= 48 then
         corrupt('m')
@@ -119,9 +123,10 @@ local function load_book()
 end
 
 -- Count an allocation that comes into use (1) or is no longer (-1).
-local function count_in_use(change)
-  load_book().in_use = book.in_use + change
-  book_changed = true
+local function count_in_use(key, change)
+  local book = load_book(key)
+  book.in_use = book.in_use + change
+  book.changed = true
 end
 
 -- Keep the record of *key* at least until *instant*; until *wanted* if its expiry must be set for that.
@@ -158,13 +163,15 @@ local function flush_record(key, stays, has_stayed)
   end
   write_all('HSET', key, set)
   write_all('HDEL', key, deleted)
-  if life then
-    redis.call('PEXPIRE', key, life)
+  local lives = life and redis.call('PEXPIRE', key, life) == 1
+  if key ~= account and (lives or #deleted > 0 and redis.call('PTTL', key) == -2) then
+    enter_scope(KEYS[3], scope_name, lives and now + life * 1000 or 0, false, now)
   end
 end
 
--- The instant at which the last of the open reservations lapses: it is among the leaves of the heap.
-local function last_lapse()
+-- The instant at which the last of the open reservations of a record lapses: it is among the leaves of the heap.
+local function last_lapse(key)
+  local book = books[key]
   if book.open > MAX_READ then
     return MAX_COUNT
   end
@@ -172,33 +179,40 @@ local function last_lapse()
   for at = (book.open - book.open % 2) / 2 + 1, book.open do
     leaves[#leaves + 1] = 'b' .. at
   end
-  fetch(account, leaves)
+  fetch(key, leaves)
   for _, field in ipairs(leaves) do
-    last = math.max(last, (parse(field, '>i8', get(account, field))))
+    last = math.max(last, (parse(field, '>i8', get(key, field))))
   end
   return last
 end
 
--- Write what has changed.
-local function flush()
-  local stays, stayed = false, false
+-- Write what has changed in one record.
+local function flush_key(key)
+  local book, stays, stayed = books[key], false, false
   if book then
     stays, stayed = book.in_use > 0, book.stayed
     if stayed and not stays then
-      local latest = math.max(now + LONGEST_PERIOD + HISTORY, last_lapse())
-      keep_until(account, latest, latest)
+      local latest = math.max(now + LONGEST_PERIOD + HISTORY, last_lapse(key))
+      keep_until(key, latest, latest)
+    end
+    if book.changed then
+      local is_empty = book.in_use + book.open + book.o_tail + book.k_tail == 0
+      put(key, 'm', not is_empty and pack('>I4I4i8i8I4i8i8I4', book.in_use, book.open,
+        book.o_head, book.o_tail, book.o_count, book.k_head, book.k_tail, book.k_count))
     end
   end
-  if book_changed then
-    local is_empty = book.in_use + book.open + book.o_tail + book.k_tail == 0
-    put(account, 'm', not is_empty and pack('>I4I4i8i8I4i8i8I4', book.in_use, book.open,
-      book.o_head, book.o_tail, book.o_count, book.k_head, book.k_tail, book.k_count))
-  end
-  flush_record(account, stays or not stayed and (needed_until[account] or 0) <= assured_until, stayed)
+  flush_record(key, stays or not stayed and (needed_until[key] or 0) <= (assured_until[key] or 0), stayed)
   if stays and not stayed then
-    redis.call('PERSIST', account)
+    redis.call('PERSIST', key)
+    if key ~= account then
+      enter_scope(KEYS[3], scope_name, 0, true, now)
+    end
   end
+end
+
+local function flush()
+  flush_key(account)
   if scope ~= account then
-    flush_record(scope)
+    flush_key(scope)
   end
 end

@@ -97,6 +97,6 @@ function settle_number(sequence, moment)
   end
   put(account, field, pack('>i8i8i8', born, now, floor) .. table.concat(kept)
     .. pack('>I4i8', sequence.number % 4294967296, moment))
-  keep_until(account, now + KEPT)
+  keep_until(account, now + 2 * KEPT, now + 2 * KEPT) -- shapes/sequence_expiry.lua extends it once in KEPT
 end
 end

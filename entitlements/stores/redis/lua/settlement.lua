@@ -65,7 +65,11 @@ local function settle_open(id, booked, lapses, mode, text)
     end
     kept[each[1]] = each[2]
   end
-  end_booking(id, kept)
+  for home in pairs(seen) do
+    if booking(home, id) then
+      end_booking(home, id, kept)
+    end
+  end
   if mode == 2 and #text == 0 then -- cancelled: the key may reserve again
     drop_operation(id)
   end
@@ -78,20 +82,20 @@ end
 -- ARGV[5] time up to which a lapsed reservation is charged again; ARGV[6] on: that charge
 local function settle()
   local id, mode, text = ARGV[2], tonumber(ARGV[3]), ARGV[4]
-  local expires, booked = booking(id)
+  local expires, booked = open_booking(id)
   local found, field = nil, nil
   if mode == 3 then
     mode = 2
     found, field = operation(id)
   end
-  if expires and now < expires then
+  if expires then
     if found and callers(found) > 0 then
       add_callers(found, field, -1)
       return pack_settled(true, false, '*')
     end
     return settle_open(id, booked, expires, mode, text)
   end
-  sweep()
+  sweep_both()
   if is_settled(id) or commits_nothing(mode, text) then
     return pack_settled(true)
   end
@@ -136,6 +140,10 @@ local function read_operation(text)
   at = at + 1
   for _, each in ipairs(taken) do
     each.kind, each.name, at = parse('O', '>BBc0', text, at)
+    each.home = account
+    if each.kind >= 64 then
+      each.kind, each.home = each.kind - 64, scope
+    end
   end
   return taken, at <= #text and sub(text, at) or nil
 end
@@ -143,12 +151,12 @@ end
 -- _refund_debit
 local function refund_debit(each, holder, rates)
   if each.kind == QUOTA then
-    return refund_quota(each.name, each.mark, each.amount)
+    return refund_quota(each.home, each.name, each.mark, each.amount)
   elseif each.kind == ALLOCATION then
     if holder then
-      return remove_holder(each.name, holder) and 1 or 0
+      return remove_holder(each.home, each.name, holder) and 1 or 0
     end
-    return refund_allocation(each.name, each.amount)
+    return refund_allocation(each.home, each.name, each.amount)
   end
   local back = 0
   for _, rate in ipairs(rates) do
@@ -174,9 +182,9 @@ local function refund_sequence(id, with_rates, taken)
         if each.mark == 0 then -- promised without the store
           each.mark = (period_of(part, charged_at) or { start = 0 }).start
         end
-        back = back + refund_quota(part.name, each.mark, each.amount)
+        back = back + refund_quota(part.home, part.name, each.mark, each.amount)
       elseif part.kind == ALLOCATION then
-        back = back + refund_allocation(part.name, each.amount)
+        back = back + refund_allocation(part.home, part.name, each.amount)
       else
         back = back + refund_meter(part, each.amount, each.mark)
       end
@@ -192,7 +200,7 @@ end
 -- ARGV[2] id of the operation, or ''; ARGV[3] 1: refund rates too, then the time of the charge, if it is known;
 -- ARGV[4] on: the rates, or all parts of a charge with a sequence
 local function refund()
-  sweep()
+  sweep_both()
   local id, with_rates, rates = ARGV[2], sub(ARGV[3], 1, 1) == '1', read_taken(4)
   if id == '' then -- rates alone: there is no record
     local any = 0
@@ -230,14 +238,14 @@ end
 
 -- release: ARGV[2] the limit, ARGV[3] the amount
 local function release()
-  sweep()
-  return refund_allocation(ARGV[2], tonumber(ARGV[3]))
+  sweep(scope)
+  return refund_allocation(scope, ARGV[2], tonumber(ARGV[3]))
 end
 
 -- unassign: ARGV[2] the limit, ARGV[3] the holder
 local function unassign()
-  sweep()
-  return remove_holder(ARGV[2], ARGV[3]) and 1 or 0
+  sweep(scope)
+  return remove_holder(scope, ARGV[2], ARGV[3]) and 1 or 0
 end
 
 -- Totalled; *stale* is 1 for period ends that are over, 2 for an order that comes late
@@ -247,7 +255,7 @@ end
 
 -- Set the total of an allocation, unless it *is_set* already.
 local function set_allocation(part, is_set)
-  local held = read_allocation(part.name) or new_allocation()
+  local held = read_allocation(scope, part.name) or new_allocation()
   local before, bound = peek_allocation(held, part, nil), held.holders + held.reserved -- AllocationMeter.floor
   if is_set then
     return before
@@ -255,7 +263,7 @@ local function set_allocation(part, is_set)
     return nil, bound
   end
   held.anonymous = part.cost - bound
-  write_allocation(part.name, held)
+  write_allocation(scope, part.name, held)
   local line = peek_allocation(held, part, nil)
   line.taken = math.max(0, part.cost - before.used)
   return line
@@ -273,7 +281,7 @@ local function set_quota(part, is_set)
   end
   local added = math.max(0, part.cost - period.used)
   period.used = part.cost
-  write_period(part.name, period)
+  write_period(scope, part.name, period)
   local line = quota_line(period, part)
   line.taken = added
   return line
@@ -282,7 +290,7 @@ end
 -- set_usage: ARGV[2] the part, whose cost is the total; ARGV[3] the sequence of the order, if it has one. An order
 -- that was carried out is not carried out again, and a later one of its producer has settled it.
 local function set_usage()
-  sweep()
+  sweep(scope)
   local part, sequence = read_part(ARGV[2]), ARGV[3] and read_sequence(ARGV[3])
   local moment = sequence and enter(sequence)
   if moment == LATE or moment == 0 then
@@ -304,24 +312,24 @@ end
 
 -- history: ARGV[2] the part
 local function history()
-  sweep()
+  sweep(scope)
   local part = read_part(ARGV[2])
   local period = running_period(part)
   if not period then
     return pack('>Bi8', 1, now)
   end
-  local text = get(account, 'q' .. part.name)
+  local text = get(scope, 'q' .. part.name)
   if text and read_period('q' .. part.name, text).start == period.start then
     text = ''
   end
-  local older = (text or '') .. (get_list('h' .. part.name, PERIOD) or '')
+  local older = (text or '') .. (get_list(scope, 'h' .. part.name, PERIOD) or '')
   return pack('>Bi8', 0, now) .. pack_period(period) .. sub(older, 1, (KEPT_PERIODS - 1) * PERIOD)
 end
 
 -- holders: ARGV[2] the limit
 local function holders()
   local prefix, found = 'u' .. ARGV[2] .. ':', {}
-  for _, field in ipairs(redis.call('HKEYS', account)) do
+  for _, field in ipairs(redis.call('HKEYS', scope)) do
     if sub(field, 1, #prefix) == prefix then
       found[#found + 1] = sub(field, #prefix + 1)
     end
@@ -341,6 +349,34 @@ local function forget()
     end
   end
   return 1
+end
+
+-- Forget scopes: the first scope as for any order, KEYS[4] on and ARGV[2] on the others
+local function forget_scopes()
+  for at, name in ipairs({ scope_name, table_unpack(ARGV, 2) }) do
+    redis.call('DEL', KEYS[at == 1 and 2 or at + 2])
+    enter_scope(KEYS[3], name, 0, false, now)
+  end
+  return 1
+end
+
+-- Read the scopes: ARGV[2] the one after which they begin, ARGV[3] most of them. Return the last that was examined, or ''
+-- at the end, and then the scopes.
+local function scopes()
+  local after, most = ARGV[2], tonumber(ARGV[3])
+  local found = { '' }
+  local from = after == '' and '[\2' or '(' .. after .. '\1'
+  for _, member in ipairs(redis.call('ZRANGE', KEYS[3], from, '+', 'BYLEX', 'LIMIT', 0, most)) do
+    local at = string.find(member, '\0', 1, true) or corrupt('scopes')
+    most, found[1] = most - 1, sub(member, 1, at - 1)
+    if parse('scopes', '>i8', member, at + 1) > now then
+      found[#found + 1] = found[1]
+    end
+  end
+  if most > 0 then
+    found[1] = ''
+  end
+  return found
 end
 
 -- Invalidate: ARGV[2] the account's id. Return the version, and why no message was sent, if that failed.

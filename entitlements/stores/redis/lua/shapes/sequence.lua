@@ -4,7 +4,7 @@ local lapsing, known = found_1[1], found_1[2]
 if lapsing and (#lapsing < 9 or unpack('>i8', lapsing) <= now) then break end
 local number, floor, attempt, seen = unpack('>i8i8Bi8', ARGV[ID], 9)
 if not known or #known < 24 or #known % 12 ~= 0 or #known > 12000 or attempt > 1 then break end
-local born, _, least = unpack('>i8i8i8', known)
+local born, last, least = unpack('>i8i8i8', known)
 if born < 0 or seen + 600000000 <= born or number < least or least < 0 or born > MAX_COUNT then break end
 local entry = pack('>I4', number % 4294967296)
 if string.find(known, entry, 25, true) then break end
