@@ -28,7 +28,7 @@ from entitlements.invalidations.subscription import log_unsent
 from entitlements.model.answers import Outcome, Outdated, Status
 from entitlements.model.charge import Charge, Verb
 from entitlements.model.decision_fields import receipt_of
-from entitlements.model.events import Reloaded
+from entitlements.model.events import AccountInvalidated, Reloaded
 from entitlements.model.instants import check_duration
 from entitlements.model.pickling import not_picklable
 from entitlements.model.policy import PolicyData
@@ -140,7 +140,7 @@ class AsyncEnforcer:
         self._numbers = operation_ids(opened)
         self._detached = DetachedTasks()
         self._cache = ResolvedCache(policy, versioned=keeps_versions(opened))
-        self._copies = AccountCopies(self._cache, self._accounts, self._reload_account)
+        self._copies = AccountCopies(self._cache, self._accounts, self._reload_account, tell=self._hooks.notify)
         sources = [] if self._accounts is None else invalidation_sources(opened, self._accounts)
         self._listener = AsyncInvalidationListener(sources, self._copies) if sources else None
         self._reloads: set[asyncio.Task[object]] = set()
@@ -464,6 +464,8 @@ class AsyncEnforcer:
             answer = await self._run(steps.invalidate(id))
             self._copies.learn(id, answer.version)
             log_unsent(self._store, answer.failure)
+        else:
+            self._hooks.notify(AccountInvalidated(account_id(account)))
 
     async def reload(self, policy: PolicyData) -> None:
         """Put another policy in force for all later calls; if the accounts fail under it, nothing changes; see `Enforcer.reload`."""

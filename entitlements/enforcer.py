@@ -25,7 +25,7 @@ from entitlements.model.account import Account
 from entitlements.model.answers import Outcome, Outdated, Status
 from entitlements.model.charge import Verb
 from entitlements.model.decision_fields import receipt_of
-from entitlements.model.events import Reloaded
+from entitlements.model.events import AccountInvalidated, Reloaded
 from entitlements.model.instants import check_duration
 from entitlements.model.pickling import not_picklable
 from entitlements.model.policy import PolicyData
@@ -126,7 +126,7 @@ class Enforcer:
         self._store = guard_store(opened, self._hooks.notify, expected_processes)
         self._via = self._store.via
         self._cache = ResolvedCache(policy, versioned=keeps_versions(opened))
-        self._copies = AccountCopies(self._cache, self._accounts)
+        self._copies = AccountCopies(self._cache, self._accounts, tell=self._hooks.notify)
         sources = [] if self._accounts is None else invalidation_sources(opened, self._accounts)
         self._listener = InvalidationListener(sources, self._copies) if sources else None
         self._polls_at = 0 if sources else FOREVER
@@ -592,6 +592,8 @@ class Enforcer:
             answer = self._run(steps.invalidate(id))
             self._copies.learn(id, answer.version)
             log_unsent(self._store, answer.failure)
+        else:
+            self._hooks.notify(AccountInvalidated(account_id(account)))
 
     def reload(self, policy: PolicyData) -> None:
         """Put another policy in force for all later calls; if the accounts fail under it, nothing changes."""

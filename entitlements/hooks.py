@@ -55,6 +55,7 @@ class Hooks:
                     f"hook {hook!r} is async, and would never be awaited; write a plain one that puts to a queue"
                 )
         self.enabled = bool(self._hooks)
+        self._observers: tuple[Hook, ...] = ()
         self._thresholds: OrderedDict[object, None] = OrderedDict()
         self.renew()
         renew_after_fork(self)
@@ -63,9 +64,20 @@ class Hooks:
         """Replace the lock; called in a forked child too, where the old one may be held for ever."""
         self._lock = threading.Lock()
 
+    def observe(self, observer: Hook) -> None:
+        """Call *observer* too with every event that is no decision; decisions are as quick as without it."""
+        self._observers = (*self._observers, observer)
+
+    def ignore(self, observer: Hook) -> None:
+        """Call *observer* no longer."""
+        self._observers = tuple(each for each in self._observers if each != observer)
+
     def notify(self, event: Event) -> None:
-        """Call every hook with *event*; an exception of a hook is logged and dropped."""
-        for hook in self._hooks:
+        """Call every hook and observer with *event*; an exception of a hook is logged and dropped."""
+        self._send(event, (*self._hooks, *self._observers))
+
+    def _send(self, event: Event, hooks: tuple[Hook, ...]) -> None:
+        for hook in hooks:
             try:
                 hook(event)
             except Exception as error:  # noqa: BLE001 - whatever a hook raises, the decision stands
@@ -102,9 +114,9 @@ class Hooks:
 
     def notify_decision(self, verb: str, decision: Decision, answer: Answer = None) -> None:
         """Report a decision, the thresholds that it crossed, and the operation ids that the store dropped for it."""
-        self.notify(Decided(verb, decision))
+        self._send(Decided(verb, decision), self._hooks)
         if decision.degraded:
-            self.notify(Degraded(verb, mode_of(decision), decision))
+            self._send(Degraded(verb, mode_of(decision), decision), self._hooks)
         dropped = getattr(answer, "forgotten", 0)
         if dropped:
             self.notify(OperationsDropped(decision.account, dropped))

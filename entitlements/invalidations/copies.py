@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from entitlements.model.events import AccountInvalidated
 from entitlements.model.versions import NO_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from entitlements.model.events import Event
     from entitlements.resolved_cache import ResolvedCache
 
 
@@ -30,12 +32,18 @@ class AccountCopies:
         cache: The resolved accounts.
         accounts: The source; None if there is none.
         reload: Loads an account that is in use again, for plain calls, which cannot load.
+        tell: Takes events.
     """
 
     def __init__(
-        self, cache: ResolvedCache, accounts: Copies | None, reload: Callable[[str], object] = lambda _: None
+        self,
+        cache: ResolvedCache,
+        accounts: Copies | None,
+        reload: Callable[[str], object] = lambda _: None,
+        *,
+        tell: Callable[[Event], object] = lambda _: None,
     ) -> None:
-        self._cache, self._reload = cache, reload
+        self._cache, self._reload, self._tell = cache, reload, tell
         self.accounts = accounts
         """The source under the policy in force."""
 
@@ -58,6 +66,7 @@ class AccountCopies:
                 return False
             self._refresh(id)  # first: what carries the version must have been loaded after this
             if self._cache.learn(id, version, known):
+                self._tell(AccountInvalidated(id))
                 return True
 
     def on_invalidated(self, id: str, version: int | None) -> None:
@@ -65,6 +74,7 @@ class AccountCopies:
         if version is None:
             self._refresh(id)
             self._cache.expire(id)
+            self._tell(AccountInvalidated(id))
         elif not self.learn(id, version):
             return
         if id in self._cache.by_id:
@@ -75,6 +85,7 @@ class AccountCopies:
         if self.accounts is not None:
             self.accounts.expire_all()
         self._cache.expire_all()
+        self._tell(AccountInvalidated(None))
 
     def _refresh(self, id: str) -> None:
         if self.accounts is not None:

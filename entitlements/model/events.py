@@ -103,6 +103,18 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountInvalidated:
+    """
+    Loaded accounts were dropped because they have changed at their source, here or in another process.
+
+    Args:
+        account: The account's id; None for every account, where messages may have been lost.
+    """
+
+    account: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class OperationsDropped:
     """Operation ids were dropped because an account had too many; a later repeat of one is a new charge."""
 
@@ -210,6 +222,7 @@ Event = (
     | UsageSet
     | RateReset
     | Forgotten
+    | AccountInvalidated
     | OperationsDropped
     | Reloaded
     | Degraded

@@ -27,6 +27,9 @@ from entitlements.rules.tiers import considered_tiers
 
 T = TypeVar("T")
 
+UNKNOWN = "unknown account: "
+"""Begins the note of a tier that the policy gives to unknown accounts."""
+
 
 def resolve(policy: PolicyData, account: Account, now: int) -> Entitlements:
     """
@@ -89,7 +92,7 @@ def resolve_unknown(
         nothing = FrozenDict(dict.fromkeys(next(iter(policy.answers.values()), {}), False))
         unknown = Resolution(None, Reason.UNKNOWN_ACCOUNT, expires, None, nothing, {}, {}, {}, note=why)
         return Entitlements(id, policy, unknown)
-    source = TierSource(f"tier:{tier.id}", tier, Verdict.WON, f"unknown account: {why}")
+    source = TierSource(f"tier:{tier.id}", tier, Verdict.WON, f"{UNKNOWN}{why}")
     tables = (policy.answers[tier.id], tier.limits, tier.levels, tier.values)
     return Entitlements(id, policy, Resolution(tier, None, expires, None, *tables, (source,)))
 

@@ -36,8 +36,8 @@ def test_the_part_for_fastapi_says_what_to_install():
     assert "pip install 'entitlements[fastapi]'" in done.stderr.splitlines()[-1]
 
 
-OPTIONAL = {"celery", "click", "django", "duckdb", "fastapi", "flask", "grpc", "icalendar", "litestar", "rest_framework", "rich",
-            "sqlalchemy", "starlette", "typer"}  # fmt: skip
+OPTIONAL = {"celery", "click", "django", "duckdb", "fastapi", "flask", "grpc", "icalendar", "litestar", "openfeature", "opentelemetry", "prometheus_client", "rest_framework", "rich",
+            "sqlalchemy", "starlette", "typer", "uvicorn"}  # fmt: skip
 """Libraries of extras."""
 NEED_THEM = ("entitlements.accounts.sql", "entitlements.cli.", "entitlements.columnar", "entitlements.http.exception_handlers",
              "entitlements.http.fastapi", "entitlements.integrations.")  # fmt: skip
@@ -75,6 +75,7 @@ def test_no_module_of_the_core_imports_a_library_of_an_extra():
         ("entitlements.integrations.flask", "flask", "flask"),
         ("entitlements.integrations.grpc", "grpc", "grpc"),
         ("entitlements.integrations.litestar", "litestar", "litestar"),
+        ("entitlements.integrations.openfeature", "openfeature", "openfeature"),
         ("entitlements.integrations.starlette", "starlette", "starlette"),
     ],
 )
