@@ -267,7 +267,7 @@ class AsyncEnforcer:
                 pending = self._store.submit(order, abandoned)
                 answer = await pending
             if answer[0] is _STALE:
-                again = with_fresh_ends(order, answer, resolution_of(resolved.entitlements).anchor)
+                again = with_fresh_ends(order, answer, resolution_of(resolved.entitlements).calendar)
                 answer = reject_stale(await self._execute(again))
             if (type(answer) is not Outcome or answer[6]) and self._is_outdated(resolved, answer):
                 return None
@@ -672,7 +672,7 @@ class AsyncEnforcer:
             return self._hooks.report(step, step.finish(None, "static"), None)
         answer = await self._execute(step.order)
         if is_stale(answer):
-            again = with_fresh_ends(step.order, answer, step.anchor)
+            again = with_fresh_ends(step.order, answer, step.calendar)
             answer = reject_stale(await self._execute(again))
         if type(answer) is Outdated:
             raise AccountOutdated(answer)

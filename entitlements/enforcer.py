@@ -291,7 +291,7 @@ class Enforcer:
         try:
             answer: Any = self._store.execute(order)
             if answer[0] is _STALE:
-                again = with_fresh_ends(order, answer, resolution_of(resolved.entitlements).anchor)
+                again = with_fresh_ends(order, answer, resolution_of(resolved.entitlements).calendar)
                 answer = reject_stale(self._store.execute(again))
             if (type(answer) is not Outcome or answer[6]) and self._is_outdated(resolved, answer):
                 return None
@@ -747,7 +747,7 @@ class Enforcer:
             return self._hooks.report(step, step.finish(None, "static"), None)
         answer = self._store.execute(step.order)
         if is_stale(answer):
-            again = with_fresh_ends(step.order, answer, step.anchor)
+            again = with_fresh_ends(step.order, answer, step.calendar)
             answer = reject_stale(self._store.execute(again))
         if type(answer) is Outdated:
             raise AccountOutdated(answer)

@@ -10,7 +10,9 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, TypeVar
 
 from entitlements._fork import renew_after_fork
+from entitlements.model.decision_fields import facts_of
 from entitlements.model.events import Decided, Degraded, OperationsDropped, ReloadFailed, Threshold
+from entitlements.model.limits import Allocation
 from entitlements.model.redaction import redacted_traceback
 from entitlements.rules.decisions import crossed, mode_of
 
@@ -132,7 +134,7 @@ class Hooks:
         period = part.resets_at
         key = (part.account, part.scope, part.feature, percent, period, part.limit)
         with self._lock:
-            reported = key in self._thresholds and period is not None
+            reported = key in self._thresholds and not isinstance(facts_of(part).limit, Allocation)
             self._thresholds[key] = None
             while len(self._thresholds) > _MAX_THRESHOLDS:
                 self._thresholds.popitem(last=False)

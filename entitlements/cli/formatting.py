@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from entitlements.model.display import in_words
-from entitlements.model.limits import NOT_INCLUDED, Limit, Quota, Rate, Unlimited
+from entitlements.model.limits import NOT_INCLUDED, Limit, PeriodLength, Quota, Rate, Unlimited
 from entitlements.model.overage import Included
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def align_columns(rows: Sequence[Sequence[str]], *, right: bool = False) -> Iter
 
 def _per(limit: Limit) -> str:
     if isinstance(limit, Quota):
-        return f" per {limit.period}"
+        return " in total" if limit.period == PeriodLength.LIFETIME else f" per {limit.period}"
     if not isinstance(limit, Rate) or not limit.window:
         return ""
     from entitlements.policy.quantities import window_in_words

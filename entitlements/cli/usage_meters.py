@@ -8,7 +8,17 @@ from datetime import datetime
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.facts import Facts, Remedy
 from entitlements.model.instants import to_instant
-from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Algorithm, Limit, LimitValue, Mode, Quota, Rate
+from entitlements.model.limits import (
+    NOT_INCLUDED,
+    UNLIMITED,
+    Algorithm,
+    Limit,
+    LimitValue,
+    Mode,
+    PeriodLength,
+    Quota,
+    Rate,
+)
 from entitlements.model.overage import overage_of
 from entitlements.model.reasons import Reason
 from entitlements.model.remedies import cheapest
@@ -110,7 +120,7 @@ def effect_of_full(meter: UsageMeter) -> str:
     if not size:
         return "always refused"
     if isinstance(limit, Quota):
-        return "refused until the period ends"
+        return "refused for good" if limit.period == PeriodLength.LIFETIME else "refused until the period ends"
     if not isinstance(limit, Rate):
         return "nothing more until some is released"
     return {

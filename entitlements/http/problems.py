@@ -285,7 +285,8 @@ def _exceeded(decision: Decision) -> str:
         return f"All of {decision.feature!r} is in use{_remedy_clause(decision, 'has more')}."
     if decision.degraded:
         return f"{decision.feature!r} is counted apart for the moment, and the share of this server is used up."
-    return f"All of {decision.feature!r} is used up for now{_remedy_clause(decision, 'has more')}."
+    for_now = "" if decision.retry_after is None else " for now"
+    return f"All of {decision.feature!r} is used up{for_now}{_remedy_clause(decision, 'has more')}."
 
 
 def _resets_at(decision: Decision) -> object:

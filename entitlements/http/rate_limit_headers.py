@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from entitlements.http.retry_after import clock_offset
 from entitlements.model.decision import Decision
 from entitlements.model.decision_fields import fields_of, parts_of
-from entitlements.model.instants import SECOND
+from entitlements.model.instants import NEVER, SECOND
 from entitlements.model.limits import Mode, Quota, Rate
 from entitlements.model.names import NAME
 from entitlements.model.overage import included_of
@@ -132,6 +132,8 @@ class RateLimitHeaders:
         remaining, seconds = limit - used, -((now - ((resets_at if retry_at is None else retry_at) or 0)) // SECOND)
         if not 0 <= remaining <= MAX_INTEGER or seconds < 0:
             remaining, seconds = max(0, min(remaining, MAX_INTEGER)), max(0, seconds)
+            if resets_at is None and isinstance(facts.limit, Quota):  # for a lifetime
+                return [policy, (b"ratelimit", b"%b%d" % (prefix, remaining))]
         return [policy, (b"ratelimit", b"%b%d;t=%d" % (prefix, remaining, seconds))]
 
     def _of_counted(self, parts: Iterable[Decision]) -> Headers:
@@ -170,7 +172,10 @@ class RateLimitHeaders:
         if encoded is None:
             return None
         remaining = max(0, min(encoded.limit - line.used, MAX_INTEGER))
-        return _limit_state(encoded, remaining, receipt, line.resets_at if line.retry_at is None else line.retry_at)
+        until = line.resets_at if line.retry_at is None else line.retry_at
+        if until is None and isinstance(facts.limit, Quota):  # for a lifetime
+            until = NEVER
+        return _limit_state(encoded, remaining, receipt, until)
 
     def _encoded_of(self, facts: Facts) -> _EncodedLimit | None:
         return self._encoded[facts] if facts in self._encoded else self._encode(facts)

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Literal
 
 from entitlements.errors import AccountError
+from entitlements.model.calendars import Anchor, checked_anchor
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.immutable import COPY, immutable
 from entitlements.model.instants import check_moment
@@ -149,8 +150,10 @@ class Account:
         id: 1 to 256 characters without control characters; opaque, never normalised.
         tier: The tier that remains when everything temporary has ended.
         trial: Replaces the tier while it runs.
-        anchor: Day of the month, 1 to 31, on which quota periods begin (00:00 UTC; the
-            last day of shorter months); None means calendar months.
+        anchor: Beginning of the months and years of quotas: a day of the month, 1 to 31 (at midnight; for a
+            year in January), or an aware datetime, which counts to the second. A month that is too short begins
+            on its last day. None means those of the calendar.
+        time_zone: IANA name of the time zone whose midnight counts; None means the policy's.
         add_ons: Bought bundles of the policy, name to quantity.
         overrides: Final values for single names; at most one in force per name.
         grants: Raised limits.
@@ -165,7 +168,8 @@ class Account:
     id: str
     tier: str
     trial: Trial | None = field(default=None, kw_only=True)
-    anchor: int | None = field(default=None, kw_only=True)
+    anchor: Anchor | None = field(default=None, kw_only=True)
+    time_zone: str | None = field(default=None, kw_only=True)
     add_ons: Mapping[str, int] = field(default_factory=dict, kw_only=True)
     overrides: Sequence[Override] = field(default=(), kw_only=True)
     grants: Sequence[Grant] = field(default=(), kw_only=True)
@@ -179,8 +183,11 @@ class Account:
         _check_tier(self.tier, f"{at}tier")
         if self.trial is not None:
             _check_kind(self.trial, Trial, f"{at}trial")
-        if self.anchor is not None and (type(self.anchor) is not int or not 1 <= self.anchor <= 31):
-            raise AccountError(f"{at}anchor {self.anchor!r} must be a day of the month, 1 to 31")
+        if self.anchor is not None:
+            object.__setattr__(self, "anchor", checked_anchor(self.anchor, f"{at}anchor"))
+        if self.time_zone is not None and (not isinstance(self.time_zone, str) or not self.time_zone):
+            cure = "write its IANA name, such as 'Europe/Berlin'"
+            raise AccountError(f"{at}time_zone {shown(self.time_zone)} is not the name of a time zone; {cure}")
         object.__setattr__(self, "add_ons", _frozen_mapping(self.add_ons, f"{at}add_ons"))
         for name, quantity in self.add_ons.items():
             _check_name(name, f"{at}add-on")

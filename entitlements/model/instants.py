@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from entitlements.model.names import shown
+from entitlements.model.names import MAX_COUNT, shown
 
 __all__ = ["to_datetime", "to_instant", "to_timedelta"]
 
@@ -14,6 +14,8 @@ SECOND = 1_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+NEVER = MAX_COUNT
+"""The end of a period that does not end: the last instant that a store can count, in the year 2255."""
 _FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 _LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 

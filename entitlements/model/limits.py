@@ -90,6 +90,16 @@ class Algorithm(StrEnum):
     TOKEN_BUCKET = "token-bucket"
 
 
+class PeriodLength(StrEnum):
+    """The length of a quota's periods: days and weeks of the calendar, months and years from the account's anchor."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    YEAR = "year"
+    LIFETIME = "lifetime"
+
+
 class OnOutage(StrEnum):
     """The answer of a limit while the store is unreachable."""
 
@@ -152,11 +162,11 @@ class Rate:
 @dataclass(frozen=True, slots=True)
 class Quota:
     """
-    A quota: at most so many units in a calendar month, or from anchor to anchor.
+    A quota: at most so many units in a period.
 
     Args:
         name: The limit's name in the policy.
-        period: `month`, the only one.
+        period: The length of a period; a lifetime never ends.
         unit: One unit's name, for people.
         about: One sentence for people.
         deadline: Microseconds a decision may wait for the store.
@@ -166,7 +176,7 @@ class Quota:
     """
 
     name: str
-    period: str = "month"
+    period: PeriodLength = PeriodLength.MONTH
     unit: str = "unit"
     about: str = ""
     deadline: int = SECOND // 4

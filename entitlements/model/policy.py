@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 
 from entitlements.errors import UnknownFeature
+from entitlements.model.calendars import ZoneFinder, utc_only
 from entitlements.model.criteria import AssignmentRules
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.immutable import FILES, immutable
@@ -104,6 +106,8 @@ class PolicyData:
         add_ons: By name, in the order of the files.
         unknown_account: `deny`, `raise`, or the id of the tier for unknown accounts.
         currency: The currency of every money value.
+        time_zone: The time zone whose midnight counts, for accounts without one of their own.
+        zones: Finds the time zones that accounts name.
         warnings: Warnings of the validator.
         assignment: The rules that assign tiers; None if the files have none.
         routes: The rules of API routes, in order; empty if the files have none.
@@ -123,6 +127,8 @@ class PolicyData:
     routes: tuple[Route, ...] = ()
     services: Services | None = None
     segmentations: Mapping[str, Segmentation] = field(default_factory=dict)
+    time_zone: tzinfo = UTC
+    zones: ZoneFinder = utc_only
     keys: frozenset[str] = field(init=False, repr=False)
     nodes: frozenset[str] = field(init=False, repr=False)
     ids: Mapping[str, str] = field(init=False, repr=False)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from entitlements.model.calendars import Calendar
 from entitlements.model.facts import Considered
 from entitlements.model.limits import LimitValue
 from entitlements.model.prepared import Prepared
@@ -37,7 +38,7 @@ class Resolution:
         refusal: The reason if everything is refused (suspended, unknown account); else None.
         expires: First instant at which any of this may change by the clock, in
             microseconds; None for never.
-        anchor: The day on which the account's quota periods begin; None for the first.
+        calendar: The calendar by which the account's periods begin.
         answers: The answer of `can` for every name and every `feature:level`.
         limits: The size of each limit; an absent one is not included.
         levels: The level of each feature with levels.
@@ -53,7 +54,7 @@ class Resolution:
     in_force: Tier | None
     refusal: Reason | None
     expires: int | None
-    anchor: int | None
+    calendar: Calendar
     answers: Mapping[str, bool]
     limits: Mapping[str, LimitValue]
     levels: Mapping[str, str]

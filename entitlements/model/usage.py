@@ -23,7 +23,7 @@ class Usage:
         limit: The account's size of the limit; with overage the included amount.
         remaining: max(0, limit - used); 0 if not included.
         resets_at: Aware UTC. For a rate, the instant at which everything is available again;
-            for a quota, the end of the period; None for an allocation.
+            for a quota, the end of the period; None for an allocation, and for a quota for a lifetime.
         overage: Units used beyond the limit, where it has overage; else 0.
     """
 
@@ -45,7 +45,7 @@ class Period:
 
     Args:
         start: Aware UTC, the first instant.
-        end: Aware UTC, the first instant after it.
+        end: Aware UTC, the first instant after it; None for a lifetime, which begins in 1970.
         used: Units used, including reserved ones.
         denied: Units refused.
         limit: The limit at the last charge of the period; with overage the included amount.
@@ -53,7 +53,7 @@ class Period:
     """
 
     start: datetime
-    end: datetime
+    end: datetime | None
     used: int
     denied: int
     limit: Size

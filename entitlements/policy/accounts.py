@@ -138,7 +138,7 @@ def bind(policy: PolicyData, account: Account) -> Account:
     """
     named = account.add_ons or account.overrides or account.grants or account.changes or account.trial
     tier = policy.tiers.get(account.tier)
-    if not named and tier is not None and tier.trial is None:
+    if not named and account.time_zone is None and tier is not None and tier.trial is None:
         return account  # nothing to look up, and the tier has its id
     problems, overrides = _bound(policy, account)
     if problems:
@@ -193,6 +193,11 @@ def _name_problems(policy: PolicyData, account: Account) -> Iterator[str]:
             yield f"grant names {grant.limit!r}, which is no limit{nearest_or_all(grant.limit, policy.limits)}"
         elif isinstance(policy.limits[grant.limit], Rate) and grant.amount > MAX_RATE:
             yield f"grant of {grant.amount} {grant.limit!r} is above the largest rate; write at most {MAX_RATE}"
+    if account.time_zone is not None:
+        try:
+            policy.zones(account.time_zone)
+        except ValueError as error:
+            yield f"time_zone {error}"
 
 
 def _tier_problems(policy: PolicyData, account: Account) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC
 from typing import Any, TypeVar
 
 from entitlements.errors import PolicyError
@@ -27,6 +28,7 @@ from entitlements.policy.sections.segmentations import read_segmentations
 from entitlements.policy.sections.services import read_services, service_features
 from entitlements.policy.size_limits import check_size
 from entitlements.policy.tier_warnings import check_tiers
+from entitlements.policy.time_zones import find_zone
 from entitlements.policy.validation import validate
 from entitlements.policy.vocabulary import BuildContext, collect_vocabulary
 from entitlements.policy.yaml.tree import Branch, Path
@@ -53,6 +55,8 @@ def build(kind: type[P], root: Branch, report: Report) -> P:
         version=document.policy.version or "",
         unknown_account=document.policy.unknown_account,
         currency=document.policy.currency,
+        time_zone=document.policy.time_zone or UTC,
+        zones=find_zone,
         warnings=report.problems,
         **fields,
     )

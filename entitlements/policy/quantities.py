@@ -86,7 +86,7 @@ def parse_rate(text: str) -> tuple[int, int]:
         raise _not_a_rate(text)
     amount, window = items[0].amount, items[0].get_expiry() * SECOND
     if window >= MONTH:
-        cure = "write a quota, whose only period is a month: kind: quota, and the number alone"
+        cure = "write a quota: kind: quota, its period, such as period: month, and the number alone"
         raise InvalidValue(f"{shown(text)} spans a month or more, and a rate less", cure)
     if amount > MAX_RATE:
         raise InvalidValue(f"{shown(text)} is above the largest rate, {MAX_RATE}", "write less, or unlimited")
@@ -241,7 +241,11 @@ def _not_a_size(definition: Quota | Allocation, text: str) -> InvalidValue:
             f"{shown(text)} is a size in bytes, and {definition.name} has unit {definition.unit!r}", cure
         )
     if re.match(r"\s*[0-9]+\s*(/|per)", text[:_MAX_LENGTH]):
-        kind = "a quota, counted per month" if isinstance(definition, Quota) else "an allocation, held until released"
+        kind = (
+            f"a quota, counted per {definition.period}"
+            if isinstance(definition, Quota)
+            else "an allocation, held until released"
+        )
         return InvalidValue(f"{shown(text)} names a window, and {definition.name} is {kind}", "write the number alone")
     return InvalidValue(f"{shown(text)} is not a size", did_you_mean(text, _WORDS) or f"write {_example(definition)}")
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from entitlements.model.names import MAX_COUNT, NAME, shown
 from entitlements.policy.errors import InvalidValue
 from entitlements.policy.quantities import DURATION, parse_duration
+from entitlements.policy.time_zones import find_zone
 
 
 def _as_text(value: object) -> object:
@@ -88,6 +89,7 @@ UniqueNames = Annotated[list[Name], Field(json_schema_extra={"uniqueItems": True
 UniqueTexts = Annotated[list[Text], Field(json_schema_extra={"uniqueItems": True})]
 VersionField = Annotated[Text, BeforeValidator(_as_text), WithJsonSchema({"type": ["string", "integer"]})]
 Duration = Annotated[timedelta, BeforeValidator(_as_duration), WithJsonSchema(_DURATION)]
+TimeZone = Annotated[Any, BeforeValidator(find_zone), WithJsonSchema({"type": "string", "examples": ["Europe/Berlin"]})]
 SizeField = Annotated[Any, WithJsonSchema(_SIZE)]
 ChangeField = Annotated[Any, WithJsonSchema(_CHANGE)]
 Quantity = Annotated[int, Field(ge=1, le=MAX_COUNT)]

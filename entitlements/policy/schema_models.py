@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from entitlements.model.limits import Algorithm, Mode, OnOutage
+from entitlements.model.limits import Algorithm, Mode, OnOutage, PeriodLength
 from entitlements.model.names import MAX_RATE
 from entitlements.policy import schema_fields as fields
 from entitlements.policy.schema_fields import Shape
@@ -29,6 +29,9 @@ class Head(Shape):
 
     currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")] = "USD"
     """Currency of all amounts of money, three letters."""
+
+    time_zone: fields.TimeZone | None = None
+    """Time zone whose midnight counts in the periods of quotas, as an IANA name; default: UTC. An account may have its own."""
 
 
 class _LimitShape(Shape):
@@ -69,8 +72,8 @@ class QuotaShape(_LimitShape):
     unit: fields.Text = "unit"
     """One unit's name, for people."""
 
-    period: Literal["month"] = "month"
-    """A calendar month, or from anchor to anchor."""
+    period: Annotated[PeriodLength, Field(strict=False)] = PeriodLength.MONTH
+    """day, week (from Monday), month, year or lifetime; a month and a year begin at the account's anchor, if it has one."""
 
     on_outage: Literal["allow", "deny"] = "deny"
     """Behavior while the store does not answer."""

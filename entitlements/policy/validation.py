@@ -15,6 +15,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from entitlements.model.limits import PeriodLength
 from entitlements.model.names import NAME_CURE, did_you_mean, shown
 from entitlements.policy.errors import InvalidValue, MissingValue, any_of
 from entitlements.policy.report import Report
@@ -87,8 +88,8 @@ _ONLY_RATES = {
     "burst": "only a rate, a token bucket, has a burst",
     "algorithm": "only a rate has an algorithm",
 }
-_WINDOWS = {"week": "7 days", **{each: each for each in ("second", "minute", "hour", "day")}}
-"""The window of a rate for periods that quotas do not have."""
+_WINDOWS = ("second", "minute", "hour")
+"""Windows that only rates have."""
 
 _TEXT_CURES = {
     "price": "write it in words, such as 500 per year",
@@ -194,9 +195,14 @@ def _not_a_choice(error: ErrorDetails) -> InvalidValue:
     if path[-1] == "on_outage" and value == "local":
         return InvalidValue("only a rate can go on locally while the store is gone", "write allow or deny")
     if path[-1] == "period":
-        window = _WINDOWS.get(str(value))
-        rate = f"write kind: rate, and sizes such as '100 per {window}'" if window else "nothing is counted for longer"
-        return InvalidValue(f"{shown(value)} is not a period that quotas have", f"write month; {rate}")
+        rate = (
+            f"; a rate counts by the {value}: kind: rate, and sizes such as '100 per {value}'"
+            if value in _WINDOWS
+            else ""
+        )
+        periods = [each.value for each in PeriodLength]
+        cure = did_you_mean(value, periods) or f"write {any_of(periods)}{rate}"
+        return InvalidValue(f"{shown(value)} is not a period that quotas have", cure)
     choices = re.findall("'([^']*)'", error["ctx"]["expected"])
     return InvalidValue(f"{shown(value)} is not one of its words", _choose_from(value, choices))
 

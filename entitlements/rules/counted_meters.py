@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from entitlements.model.answers import Line, PeriodCount
 from entitlements.model.charge import Ends, Part
+from entitlements.model.instants import NEVER
 from entitlements.model.limits import UNLIMITED, Size
 from entitlements.model.names import MAX_COUNT
 from entitlements.model.overage import most_of, recorded
@@ -119,7 +120,8 @@ def quota_line(period: QuotaPeriod, part: Part) -> Line:
     most = as_count(part.size)
     fits = part.cost <= most - period.used or most_of(part.size) is UNLIMITED
     waits = not fits and part.cost <= most
-    return Line(fits, period.used, period.reserved, period.end if waits else None, period.end, period.start)
+    end = None if period.end == NEVER else period.end
+    return Line(fits, period.used, period.reserved, end if waits else None, end, period.start)
 
 
 def take_quota(period: QuotaPeriod, part: Part, *, reserve: bool) -> Line:

@@ -17,7 +17,7 @@ from entitlements.model.charge import Part, Refund
 from entitlements.model.decision import Decision, new_decision, set_fields
 from entitlements.model.decision_fields import facts_of, fields_of, is_enforced, line_of, parts_of, receipt_of
 from entitlements.model.facts import Facts, Receipt
-from entitlements.model.instants import SECOND, to_datetime
+from entitlements.model.instants import NEVER, SECOND, to_datetime
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, LimitValue, Mode, OnOutage, Quota, Rate
 from entitlements.model.overage import Included, at_once, units_beyond
 from entitlements.model.reasons import Reason
@@ -219,7 +219,8 @@ def period_of(count: PeriodCount) -> Period:
     """Return the public value of one period of a quota."""
     start, end, used, denied, size = count
     limit = int(size) if isinstance(size, int) else size
-    return Period(to_datetime(start), to_datetime(end), used, denied, limit, units_beyond(size, used))
+    ends = None if end == NEVER else to_datetime(end)
+    return Period(to_datetime(start), ends, used, denied, limit, units_beyond(size, used))
 
 
 def total_set(facts: Facts, answer: Totalled, total: int, scope: str | None) -> Decision:

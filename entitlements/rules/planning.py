@@ -21,12 +21,13 @@ from entitlements.model.reasons import Reason
 from entitlements.model.resolution import prepared_of, resolution_of
 from entitlements.rules.decisions import DecisionBuilder
 from entitlements.rules.explain import facts
-from entitlements.rules.periods import month_ends
+from entitlements.rules.periods import ends_of
 from entitlements.rules.shared_values import shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from entitlements.model.calendars import Calendar
     from entitlements.model.entitlements import Entitlements
 
 Wanted = str | Mapping[str, int]
@@ -179,7 +180,7 @@ def _prepare(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *,
     limits = tuple(_limit_plan(entitlements, name, cost, now) for name, cost in wanted.items())
     counted = [each.part for each in limits if keyed or each.is_counted]
     parts = shared(tuple(sorted(counted, key=lambda part: part.limit.name)))
-    ends = next((each.part.ends for each in limits if each.part.ends is not None), None)
+    ends = [each.part.ends for each in limits if each.part.ends is not None]
     refused, version = any(each.refuses for each in limits), prepared_of(entitlements).version
     return PreparedCharge(
         limits,
@@ -187,8 +188,8 @@ def _prepare(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *,
         refused,
         counted=any(not isinstance(part.limit, Rate) for part in parts),
         per=per_of([each.facts.limit for each in limits]),
-        since=-_FOREVER if ends is None else ends[1],
-        until=_FOREVER if ends is None else ends[2],
+        since=max((each[1] for each in ends), default=-_FOREVER),
+        until=min((each[2] for each in ends), default=_FOREVER),
         order=Charge(entitlements.account, parts, version=version) if parts and not refused else None,
         decide=DecisionBuilder(limits, parts),
     )
@@ -265,18 +266,18 @@ _KINDS = {Rate: "a rate", Quota: "a quota", Allocation: "an allocation"}
 def part_of(entitlements: Entitlements, limit: Limit, cost: int, now: int) -> Part:
     """Return the part of a charge for *limit*; one that is not included has size 0."""
     size = resolution_of(entitlements).limits.get(limit.name, NOT_INCLUDED)
-    ends = None if isinstance(limit, Rate) else month_ends(resolution_of(entitlements).anchor, now)
+    ends = None if isinstance(limit, Rate) else ends_of(limit, resolution_of(entitlements).calendar, now)
     return Part(limit, 0 if size is NOT_INCLUDED else size, cost, ends)
 
 
-def with_period_ends(part: Part, anchor: int | None, now: int) -> Part:
+def with_period_ends(part: Part, calendar: Calendar, now: int) -> Part:
     """Return *part* with the period ends around *now*."""
-    return part if part.ends is None else part._replace(ends=month_ends(anchor, now))
+    return part if part.ends is None else part._replace(ends=ends_of(part.limit, calendar, now))
 
 
-def charge_with_period_ends(charge: Charge, anchor: int | None, now: int) -> Charge:
+def charge_with_period_ends(charge: Charge, calendar: Calendar, now: int) -> Charge:
     """Return *charge* with the period ends around *now*."""
-    return replace(charge, parts=tuple(with_period_ends(part, anchor, now) for part in charge.parts))
+    return replace(charge, parts=tuple(with_period_ends(part, calendar, now) for part in charge.parts))
 
 
 def _limit_plan(entitlements: Entitlements, name: str, cost: int, now: int) -> LimitPlan:

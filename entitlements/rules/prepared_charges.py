@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from entitlements.model.answers import Line, Outcome, Status
+from entitlements.model.instants import NEVER
 from entitlements.model.limits import UNLIMITED, Mode, Quota, Rate
 from entitlements.model.names import MAX_COUNT
 from entitlements.rules.counted_meters import AllocationMeter, as_count, deny
@@ -84,7 +85,7 @@ def charge_prepared(ledger: Ledger, takes: Takes, now: int) -> Outcome | None:
         if not within and most == MAX_COUNT:
             return None
         fits = fits and within
-        periods.append((at, period, size, most, cost, within))
+        periods.append((at, period, size, most, cost, within, None if period.end == NEVER else period.end))
     for at, name, size, most, cost, months in allocations:
         meter = ledger.allocations.get(name)
         if meter is None:
@@ -116,8 +117,8 @@ def charge_prepared(ledger: Ledger, takes: Takes, now: int) -> Outcome | None:
         if not fits and shadow:
             return None
     if not fits:
-        for at, period, size, most, cost, within in periods:
-            start, end, used = period.start, period.end, period.used
+        for at, period, size, most, cost, within, end in periods:
+            start, used = period.start, period.used
             if not within:
                 period.size = size
                 deny(period, cost)
@@ -129,9 +130,9 @@ def charge_prepared(ledger: Ledger, takes: Takes, now: int) -> Outcome | None:
                 deny(refusals, cost)
             lines[at] = _new_tuple(Line, (refusals is None, used, meter.reserved, None, None, 0, 0))
         return _new_tuple(Outcome, (_REFUSED, now, tuple(lines), 0, (), (), ""))
-    for at, period, size, _, cost, _ in periods:
+    for at, period, size, _, cost, _, end in periods:
         period.size, period.used = size, (used := period.used + cost)
-        lines[at] = _new_tuple(Line, (True, used, period.reserved, None, period.end, period.start, cost))
+        lines[at] = _new_tuple(Line, (True, used, period.reserved, None, end, period.start, cost))
     for at, meter, used, cost, _, _ in held:
         meter.anonymous += cost
         lines[at] = _new_tuple(Line, (True, used + cost, meter.reserved, None, None, 0, cost))

@@ -107,7 +107,7 @@ def commit(
             )
 
     event = events.Settlement(entitlements.account, reservation, tuple(kept.items()), scope)
-    return Step(order, finish, resolution_of(entitlements).anchor, events=lambda _: [event])
+    return Step(order, finish, resolution_of(entitlements).calendar, events=lambda _: [event])
 
 
 def cancel(account: str, reservation: str, *, given_up: bool = False) -> Step[bool]:

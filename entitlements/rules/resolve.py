@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from entitlements.errors import AccountError, UnknownAccount
 from entitlements.model.account import Account, AccountStatus
+from entitlements.model.calendars import Calendar, anchored
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.limits import NOT_INCLUDED, Rate
@@ -63,7 +64,7 @@ def resolve(policy: PolicyData, account: Account, now: int) -> Entitlements:
         tier,
         refusal,
         min(edges, default=None),
-        account.anchor,
+        calendar_of(policy, account),
         _answers(policy, tier, resolved, refused=refusal is not None),
         _merged(tier.limits, resolved, policy.limits),
         _merged(tier.levels, resolved, {each.name for each in policy.features.values() if each.levels}),
@@ -73,6 +74,21 @@ def resolve(policy: PolicyData, account: Account, now: int) -> Entitlements:
         add_ons=account.add_ons,
     )
     return Entitlements(account.id, policy, tables)
+
+
+def calendar_of(policy: PolicyData, account: Account) -> Calendar:
+    """
+    Return the calendar by which the periods of an account begin.
+
+    Raises:
+        AccountError: For a time zone that does not exist.
+    """
+    if account.time_zone is None:
+        return anchored(account.anchor, policy.time_zone)
+    try:
+        return anchored(account.anchor, policy.zones(account.time_zone))
+    except ValueError as error:
+        raise AccountError(f"account {account.id!r}: time_zone {error}") from None
 
 
 def resolve_unknown(
@@ -90,11 +106,13 @@ def resolve_unknown(
     tier = policy.tier(policy.unknown_account)
     if tier is None:
         nothing = FrozenDict(dict.fromkeys(next(iter(policy.answers.values()), {}), False))
-        unknown = Resolution(None, Reason.UNKNOWN_ACCOUNT, expires, None, nothing, {}, {}, {}, note=why)
+        unknown = Resolution(
+            None, Reason.UNKNOWN_ACCOUNT, expires, Calendar(policy.time_zone), nothing, {}, {}, {}, note=why
+        )
         return Entitlements(id, policy, unknown)
     source = TierSource(f"tier:{tier.id}", tier, Verdict.WON, f"{UNKNOWN}{why}")
     tables = (policy.answers[tier.id], tier.limits, tier.levels, tier.values)
-    return Entitlements(id, policy, Resolution(tier, None, expires, None, *tables, (source,)))
+    return Entitlements(id, policy, Resolution(tier, None, expires, Calendar(policy.time_zone), *tables, (source,)))
 
 
 def _answers(

@@ -55,4 +55,4 @@ def scoped_limit(entitlements: Entitlements, name: str) -> Limit:
 def holds_units(entitlements: Entitlements, now: int, limit: Limit, scope: str) -> Step[bool]:
     """Read whether units of a limit are used or reserved in a scope."""
     order = Read(entitlements.account, (part_of(entitlements, limit, 1, now),), scope)
-    return Step(order, lambda answer, _: bool(answer.lines[0].used), resolution_of(entitlements).anchor)
+    return Step(order, lambda answer, _: bool(answer.lines[0].used), resolution_of(entitlements).calendar)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from entitlements.errors import StoreError
 from entitlements.model.answers import Answer, Outcome, Outdated, Periods, Settled, Status, Totalled
+from entitlements.model.calendars import Calendar
 from entitlements.model.charge import Charge, Order, Read, ReadHistory, Settle, SetUsage
 from entitlements.rules.planning import charge_with_period_ends, with_period_ends
 
@@ -22,19 +23,19 @@ def is_final(answer: Answer) -> bool:
     return not is_stale(answer) and type(answer) is not Outdated
 
 
-def with_fresh_ends(order: Order, answer: Answer, anchor: int | None) -> Order:
+def with_fresh_ends(order: Order, answer: Answer, calendar: Calendar) -> Order:
     """Return a stale order with the period ends around the store's time."""
     assert isinstance(answer, Outcome | Settled | Totalled | Periods)
     now = answer.now
     match order:
         case Charge():
-            return charge_with_period_ends(order, anchor, now)
+            return charge_with_period_ends(order, calendar, now)
         case Read():
-            return replace(order, parts=tuple(with_period_ends(part, anchor, now) for part in order.parts))
+            return replace(order, parts=tuple(with_period_ends(part, calendar, now) for part in order.parts))
         case SetUsage() | ReadHistory():
-            return replace(order, part=with_period_ends(order.part, anchor, now))
+            return replace(order, part=with_period_ends(order.part, calendar, now))
         case Settle() if order.recharge is not None:
-            return replace(order, recharge=charge_with_period_ends(order.recharge, anchor, now))
+            return replace(order, recharge=charge_with_period_ends(order.recharge, calendar, now))
         case _:
             raise StoreError(f"the store calls {order!r} stale, which carries no period ends")
 
@@ -47,5 +48,5 @@ def reject_stale(answer: Answer) -> Answer:
         StoreError: If the store calls it stale a second time.
     """
     if is_stale(answer):
-        raise StoreError("the store's clock moved by months between two calls; look after its clock")
+        raise StoreError("the store's clock moved by whole periods between two calls; look after its clock")
     return answer

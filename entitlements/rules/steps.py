@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from entitlements.errors import StoreError
 from entitlements.model import events
 from entitlements.model.answers import Invalidated, Line, Outcome, Totalled
+from entitlements.model.calendars import UTC_CALENDAR, Calendar
 from entitlements.model.charge import (
     Charge,
     Forget,
@@ -78,7 +79,7 @@ class Step(Generic[R]):
         order: The order for the store; None if the store is not called.
         finish: Makes the verb's result of the store's answer (None without an order) and
             the name of the path that answered.
-        anchor: The account's anchor, for period ends that the store finds stale.
+        calendar: The account's calendar, for period ends that the store finds stale.
         verb: The verb's name if the result is a decision, for hooks.
         events: Makes the events of a result, other than decisions.
         set_to: Makes of the store's answer the decision by which hooks see the thresholds that a new total crossed.
@@ -86,7 +87,7 @@ class Step(Generic[R]):
 
     order: Order | None
     finish: Callable[[Any, str], R]
-    anchor: int | None = None
+    calendar: Calendar = UTC_CALENDAR
     verb: str = ""
     events: Callable[[R], Iterable[events.Event]] = _no_events
     set_to: Callable[[Any], Decision] | None = None
@@ -214,7 +215,7 @@ def set_usage(entitlements: Entitlements, now: int, name: str, total: int, scope
 
     account = entitlements.account
     return Step(
-        SetUsage(account, part, scope=scope), finish, resolution_of(entitlements).anchor,
+        SetUsage(account, part, scope=scope), finish, resolution_of(entitlements).calendar,
         events=lambda usage: [events.UsageSet(account, name, usage, scope)],
         set_to=lambda answer: total_set(facts(entitlements, name), answer, total, scope),
     )  # fmt: skip
@@ -241,7 +242,7 @@ def usage(entitlements: Entitlements, now: int, scope: str | None = None) -> Ste
         return {part.limit.name: usage_of(entitlements, part, line) for part, line in zip(parts, lines, strict=True)}
 
     order = Read(entitlements.account, parts, scope, prepared_of(entitlements).version)
-    return Step(order, finish, resolution_of(entitlements).anchor)
+    return Step(order, finish, resolution_of(entitlements).calendar)
 
 
 def history(
@@ -254,7 +255,7 @@ def history(
     return Step(
         ReadHistory(entitlements.account, part, scope),
         lambda answer, _: tuple(period_of(count) for count in answer.counts),
-        resolution_of(entitlements).anchor,
+        resolution_of(entitlements).calendar,
     )
 
 
@@ -290,7 +291,7 @@ def _charging(entitlements: Entitlements, planned: Plan, verb: Verb) -> Step[Dec
     def finish(outcome: Outcome, via: str) -> Decision:
         return prepared.decide(outcome, via, charge.operation, charge.scope)
 
-    return Step(order, finish, resolution_of(entitlements).anchor, verb.value)
+    return Step(order, finish, resolution_of(entitlements).calendar, verb.value)
 
 
 def as_is(answer: Any, _: str) -> Any:

@@ -19,16 +19,17 @@ from uuid import uuid4
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from entitlements.model.answers import Answer, Outcome, Status
+from entitlements.model.calendars import UTC_CALENDAR
 from entitlements.model.charge import Charge, Forget, Order, Part, Read, Verb
-from entitlements.model.limits import UNLIMITED
+from entitlements.model.limits import UNLIMITED, Quota, Size
 from entitlements.model.versions import NO_VERSION
 from entitlements.ports import AsyncStore, Store
-from entitlements.rules.periods import month_ends
+from entitlements.rules.periods import ends_of
 from entitlements.stores import keeps_versions
 from entitlements.stores.memory import MemoryStore
 from entitlements.testing.fakes import FakeClock
 from entitlements.testing.order_templates import OrderTemplate, order_templates
-from entitlements.testing.sample_limits import AGENTS, LEADS, PETS, RATES, SCOPES, TRIALS
+from entitlements.testing.sample_limits import AGENTS, DAILY, LEADS, LIFELONG, PETS, RATES, SCOPES, TRIALS, YEARLY
 from entitlements.testing.simulated_client import SimulatedClient
 
 _START = datetime(2026, 11, 2, 15, 4, 5, 678_901, tzinfo=UTC)
@@ -92,9 +93,10 @@ class StoreStateMachine(RuleBasedStateMachine):
 
     def read(self) -> tuple[Read, Answer]:
         """Read every quota and allocation, and a rate of each name, in one scope."""
-        ends = month_ends(None, self.now)
         rates = {rate.name: Part(rate, 10) for rate in reversed(RATES)}
-        counts = (Part(LEADS, 10, 1, ends), Part(TRIALS, UNLIMITED, 1, ends), Part(AGENTS, 10), Part(PETS, UNLIMITED))
+        quotas: dict[Quota, Size] = {LEADS: 10, TRIALS: UNLIMITED, DAILY: 10, YEARLY: 10, LIFELONG: 10}
+        counts = [Part(each, size, 1, ends_of(each, UTC_CALENDAR, self.now)) for each, size in quotas.items()]
+        counts += (Part(AGENTS, 10), Part(PETS, UNLIMITED))
         order = Read(self.client.account, (*rates.values(), *counts), SCOPES[0])
         answer = self.store.execute(order)
         self.now = _instant_of(answer) or self.now

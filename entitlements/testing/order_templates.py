@@ -18,9 +18,21 @@ from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
 from entitlements.model.limits import UNLIMITED, Limit, Rate, Size
 from entitlements.model.names import MAX_COUNT, MAX_RATE
 from entitlements.model.overage import Included
-from entitlements.testing.sample_limits import AGENTS, CALLS, LEADS, PETS, RATES, SCOPES, SEATS, TRIALS
+from entitlements.testing.sample_limits import (
+    AGENTS,
+    CALLS,
+    DAILY,
+    LEADS,
+    LIFELONG,
+    PETS,
+    RATES,
+    SCOPES,
+    SEATS,
+    TRIALS,
+    YEARLY,
+)
 
-_QUOTAS, _ALLOCATIONS = (LEADS, LEADS, TRIALS, CALLS), (AGENTS, AGENTS, PETS, SEATS)
+_QUOTAS, _ALLOCATIONS = (LEADS, LEADS, TRIALS, CALLS, DAILY, YEARLY, LIFELONG), (AGENTS, AGENTS, PETS, SEATS)
 _COUNTED: tuple[Limit, ...] = (*_QUOTAS, *_ALLOCATIONS)
 _HOLDERS = ("ann", "zoë", "x:y")
 _KEYS = ("k:a", "k:b", "k:ü\x7f")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
-from entitlements.model.limits import Algorithm, Allocation, Mode, Quota, Rate
+from entitlements.model.limits import Algorithm, Allocation, Mode, PeriodLength, Quota, Rate
 from entitlements.model.names import MAX_RATE
 
 _DEADLINE = 10 * SECOND
@@ -22,6 +22,10 @@ RATES = (
     Rate("soft-bucket", MINUTE, Algorithm.TOKEN_BUCKET, mode=Mode.SHADOW, deadline=_DEADLINE),
     Rate("ip", MINUTE, per="ip", deadline=_DEADLINE),
     Rate("ip-fixed", SECOND, Algorithm.FIXED, per="ip", deadline=_DEADLINE),
+)
+DAILY, YEARLY, LIFELONG = (
+    Quota(f"per-{length}", length, deadline=_DEADLINE)
+    for length in (PeriodLength.DAY, PeriodLength.YEAR, PeriodLength.LIFETIME)
 )
 LEADS, TRIALS = Quota("leads", deadline=_DEADLINE), Quota("trials", mode=Mode.SHADOW, deadline=_DEADLINE)
 AGENTS, PETS = Allocation("agents", deadline=_DEADLINE), Allocation("pets", mode=Mode.SHADOW, deadline=_DEADLINE)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC
 
 from entitlements.model.answers import Answer, Invalidated, Line, Outcome, Status
+from entitlements.model.calendars import anchored
 from entitlements.model.charge import (
     Charge,
     Forget,
@@ -26,7 +28,7 @@ from entitlements.model.charge import (
 from entitlements.model.instants import MINUTE
 from entitlements.model.limits import Algorithm, Limit, Rate
 from entitlements.model.sequence import is_sequence, sequence_id
-from entitlements.rules.periods import month_ends
+from entitlements.rules.periods import ends_of
 from entitlements.testing.order_templates import OrderTemplate
 from entitlements.testing.sample_limits import AGENTS, RATES
 
@@ -168,8 +170,11 @@ class SimulatedClient:
 
 
 def _dated(parts: tuple[Part, ...], template: OrderTemplate, now: int) -> tuple[Part, ...]:
-    ends = month_ends(template.anchor, max(0, now + template.skew))
-    return tuple(part if isinstance(part.limit, Rate) else part._replace(ends=ends) for part in parts)
+    calendar, at = anchored(template.anchor, UTC), max(0, now + template.skew)
+    return tuple(
+        part if isinstance(part.limit, Rate) else part._replace(ends=ends_of(part.limit, calendar, at))
+        for part in parts
+    )
 
 
 def _scope(parts: tuple[Part, ...], template: OrderTemplate) -> str | None:

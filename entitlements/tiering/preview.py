@@ -216,6 +216,8 @@ def _limit_change(
     if fate is UsageOutcome.RESET:
         over = 0
     text = _sentence(limit, before, after, over, fate)
+    if fate is UsageOutcome.REFUSED and meter and not meter.resets_at:  # a lifetime
+        text = text.removesuffix(" until the period ends")
     if beyond := units_beyond(after, used):
         text += f"; {beyond:,} of those in use are overage there"
     return LimitChange(limit.name, before, after, used, over, fate, text)

@@ -19,13 +19,14 @@ from entitlements.model.display import fields_in_json, in_words
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.instants import to_instant
-from entitlements.model.limits import Allocation, LimitValue, Quota, Rate
+from entitlements.model.limits import Allocation, LimitValue, PeriodLength, Quota, Rate
 from entitlements.model.policy import PolicyData
 from entitlements.model.resolution import resolution_of
 from entitlements.model.tier import Tier
 from entitlements.model.usage import Period, Usage
+from entitlements.rules.periods import period_length
 from entitlements.tiering.assignment import Assignment
-from entitlements.tiering.months import counted_months, is_exceeded, used_in_months
+from entitlements.tiering.counted_periods import counted_periods, is_exceeded, used_in_periods
 from entitlements.tiering.numbers import as_number
 from entitlements.tiering.terms import Effect, Terms, UsageThreshold
 
@@ -231,14 +232,17 @@ def _exceeded(
         if not history or isinstance(limit, Rate):
             continue
         size = resolution_of(entitlements).limits.get(name)
-        periods = counted_months(share, history, resolution_of(entitlements).anchor, now)
+        length = period_length(limit)
+        periods = counted_periods(share, history, length, resolution_of(entitlements).calendar, now)
         over = [
             period
             for period in periods
             if period is not None and _is_as_large(period, size) and is_exceeded(period, share.percent)
         ]
-        if len(over) >= share.months:
-            text = f"{name} was exceeded in {len(over)} of the last {share.of} months"
+        if len(over) >= (share.months if length != PeriodLength.LIFETIME else 1):
+            text = f"{name} was exceeded in {len(over)} of the last {share.of} {length}s"
+            if length == PeriodLength.LIFETIME:
+                text = f"{name}, which never resets, was exceeded"
             months = [period.to_dict() for period in over]
             yield Trigger(Cause.EXCEEDED, Action.UPGRADE, name, text, {"months": months})
 
@@ -276,7 +280,10 @@ def _underused(
         if not isinstance(size, int) or size <= 0 or isinstance(limit, Rate):
             continue
         if isinstance(limit, Quota):
-            months = used_in_months(measured.history.get(name, ()), resolution_of(entitlements).anchor, now, share.of)
+            if limit.period == PeriodLength.LIFETIME:
+                continue  # no period of it ever ends
+            history = measured.history.get(name, ())
+            months = used_in_periods(history, limit.period, resolution_of(entitlements).calendar, now, share.of)
             low = [used for used in months if used is not None and used * 100 <= size * share.percent]
             if len(low) < share.months:
                 return

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from calendar import monthrange
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
 
+from entitlements.model.calendars import Calendar
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.instants import to_datetime, to_instant
-from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue, Quota, Rate, Size
+from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue, PeriodLength, Quota, Rate, Size
 from entitlements.model.policy import PolicyData
 from entitlements.model.resolution import resolution_of
 from entitlements.model.usage import Period, Usage
-from entitlements.rules.periods import month_ends
+from entitlements.rules.periods import period_ends, period_length
 from entitlements.tiering.triggers import MeasuredUsage
 from entitlements.usage_files.columns import UsagePart
 from entitlements.usage_files.reading import Figures, UsageFile, UsageMonth
+
+_Counted = tuple[Figures, datetime, datetime]
+"""The figures of a row, with the start and the end of the period that they belong to."""
 
 
 def measured_usage(entitlements: Entitlements, months: Sequence[UsageMonth], now: int) -> MeasuredUsage:
     """
     Return the usage of an account as a store would have counted it.
 
-    A month is the period that begins in it, a day the period that contains it. The present usage of an
+    A month is the period that begins in it, a day the period that contains it. Rows of months say nothing about a
+    quota of other periods. The present usage of an
     allocation is that of the newest month up to *now*; that of a quota is known if the running period has a row.
 
     Args:
@@ -33,14 +38,24 @@ def measured_usage(entitlements: Entitlements, months: Sequence[UsageMonth], now
         now: Microseconds.
     """
     resolution, moment = resolution_of(entitlements), to_datetime(now)
-    found = [(each.figures, *_span(resolution.anchor, each.day, each.is_month)) for each in months]
-    past = [each for each in found if each[1] <= moment]
+    past_of: dict[PeriodLength, list[_Counted]] = {}
     usage: dict[str, Usage] = {}
     history: dict[str, tuple[Period, ...]] = {}
     for name, limit in entitlements.policy.limits.items():
         if isinstance(limit, Rate):
             continue
-        size, is_quota = resolution.limits.get(name, NOT_INCLUDED), isinstance(limit, Quota)
+        size, is_quota, length = (
+            resolution.limits.get(name, NOT_INCLUDED),
+            isinstance(limit, Quota),
+            period_length(limit),
+        )
+        if length not in past_of:
+            past_of[length] = [
+                (each.figures, *span)
+                for each in months
+                if (span := _span(length, resolution.calendar, each.day, each.is_month)) and span[0] <= moment
+            ]
+        past = past_of[length]
         periods = _periods(name, past, _size(size), is_quota=is_quota)
         if periods:
             history[name] = periods
@@ -87,17 +102,22 @@ def _last_active(months: Sequence[UsageMonth], quotas: Collection[str], today: d
 
 
 @lru_cache(maxsize=16384)
-def _span(anchor: int | None, day: date, is_month: bool) -> tuple[datetime, datetime]:  # noqa: FBT001 - internal
+def _span(
+    length: PeriodLength,
+    calendar: Calendar,
+    day: date,
+    is_month: bool,  # noqa: FBT001 - internal
+) -> tuple[datetime, datetime] | None:
     """Return the first instant of the period of a row, and the first after it; many accounts share them."""
-    first = to_instant(datetime(day.year, day.month, day.day, tzinfo=UTC))
-    _, start, end, after = month_ends(anchor, first)
+    if length == PeriodLength.LIFETIME or (is_month and length != PeriodLength.MONTH):
+        return None
+    first = to_instant(datetime(day.year, day.month, day.day, tzinfo=calendar.zone))
+    _, start, end, after = period_ends(length, calendar, first)
     span = (end, after) if is_month and start < first else (start, end)
     return to_datetime(span[0]), to_datetime(span[1])
 
 
-def _periods(
-    name: str, past: Sequence[tuple[Figures, datetime, datetime]], size: Size, *, is_quota: bool
-) -> tuple[Period, ...]:
+def _periods(name: str, past: Sequence[_Counted], size: Size, *, is_quota: bool) -> tuple[Period, ...]:
     """Return the periods of a quota, or those of an allocation with refusals; its periods have no usage."""
     used_key, denied_key, size_key = (UsagePart.USED, name), (UsagePart.DENIED, name), (UsagePart.SIZE, name)
     periods = []

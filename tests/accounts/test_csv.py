@@ -244,7 +244,7 @@ def test_the_first_of_two_rows_with_one_id_is_served(read):
     assert {"a": "pro"} == tiers(accounts)
     assert [
         "3: id: 'a' stands in line 2 already; keep one row for each account",
-        "4: anchor: '99' is not a day of the month; write 1 to 31, or leave the cell empty",
+        "4: anchor: '99' is not a day of the month; write 1 to 31, an instant such as 2026-01-31T12:30:00Z, or leave the cell empty",
         "5: id: 'b' stands in line 4 already; keep one row for each account",
         "6: id: 'a' stands in line 2 already; keep one row for each account",
     ] == problems(accounts)

@@ -61,9 +61,9 @@ def test_any_other_way_to_write_a_date_is_refused(text):
         read_moment(text)
 
 
-def test_an_anchor_is_a_day_of_the_month():
-    """From 1 to 31."""
-    assert [1, 31] == [read_anchor("1"), read_anchor("31")]
+def test_an_anchor_is_a_day_of_the_month_or_an_instant():
+    instant = datetime(2026, 1, 31, 11, 30, 15, tzinfo=UTC)
+    assert [1, 31, instant] == [read_anchor("1"), read_anchor("31"), read_anchor("2026-01-31T12:30:15+01:00")]
 
 
 @pytest.mark.parametrize("text", ["0", "32", "-1", "1.5", "first", "٣"])

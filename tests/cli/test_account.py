@@ -41,7 +41,7 @@ def run(tmp_path, monkeypatch, capsys):
         code = main(argv)
         return code, *capsys.readouterr()
 
-    assert (0, "tables of version 1: created\n", "") == run("account", "migrate")
+    assert (0, "tables of version 2: created\n", "") == run("account", "migrate")
     return run
 
 

@@ -12,7 +12,7 @@ from strategies import NOW
 
 from entitlements.model.answers import Answer
 from entitlements.model.charge import Charge, Order
-from entitlements.model.instants import DAY
+from entitlements.model.instants import DAY, NEVER
 from entitlements.model.names import MAX_COUNT
 from entitlements.model.versions import NO_VERSION
 from entitlements.rules.periods import month_ends
@@ -126,7 +126,8 @@ def check_lifetime(memory: MemoryStore, client, now: int, namespace: str = "ent"
         assert left >= 0
         seconds, rest = client.time()
         expires = (seconds * 1000 + rest // 1000 + left - TIMES_MOVED) * 1000
-        shown = [month_ends(None, quota.periods[0].end + 365 * DAY)[1] for quota in ledger.quotas.values()]
+        ends = [quota.periods[0].end for quota in ledger.quotas.values()]
+        shown = [month_ends(None, end + 365 * DAY)[1] if end < NEVER else NEVER for end in ends]
         # A bucket that needs more than 13 periods to refill is full again then, in a record that held units.
         is_slow = any(meter.idle_at() > now + 397 * DAY for meter in ledger.rates.values())
         assert ledger.is_idle(expires + 2000) or expires > MAX_COUNT or is_slow

@@ -21,7 +21,8 @@ FULL = Account(
     "acme",
     "pro",
     trial=Trial("max", START, START + timedelta(days=14)),
-    anchor=15,
+    anchor=datetime(2024, 1, 31, 12, 30, 15, tzinfo=UTC),
+    time_zone="Europe/Berlin",
     add_ons={"support": 1, "reports": 3},
     overrides=[
         Override("leads", 8000, reason="promise", author="ops", expires=START + timedelta(days=300)),

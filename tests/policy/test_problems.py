@@ -134,12 +134,12 @@ def test_the_sound_policy_has_no_problem(tmp_path):
             "write allow or deny",
         ),
         (("{kind: quota}", "{kind: quota, burst: 5}"), "p.yaml:9: limits.leads.burst", "has a burst; leave it out"),
-        (("{kind: quota}", "{kind: quota, period: day}"), "p.yaml:9: limits.leads.period", "'100 per day'"),
-        (("{kind: quota}", "{kind: quota, period: week}"), "p.yaml:9: limits.leads.period", "'100 per 7 days'"),
+        (("{kind: quota}", "{kind: quota, period: hour}"), "p.yaml:9: limits.leads.period", "'100 per hour'"),
+        (("{kind: quota}", "{kind: quota, period: Yearly}"), "p.yaml:9: limits.leads.period", "did you mean 'year'?"),
         (
-            ("{kind: quota}", "{kind: quota, period: year}"),
+            ("{kind: quota}", "{kind: quota, period: quarter}"),
             "p.yaml:9: limits.leads.period",
-            "write month; nothing is counted for longer",
+            "write day, week, month, year or lifetime",
         ),
         (
             ("{kind: allocation, unit: byte}", "{kind: allocation, unit: byte, on_outage: local}"),

@@ -3,10 +3,11 @@
 import pytest
 from histories import ACCOUNT, Clock, TimedRedis, check_lifetime
 
+from entitlements.model.calendars import UTC_CALENDAR
 from entitlements.model.charge import Charge, Part, Release, Settle, SetUsage, Unassign, Verb
-from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
-from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, Quota, Rate
-from entitlements.rules.periods import month_ends
+from entitlements.model.instants import DAY, HOUR, MINUTE, NEVER, SECOND
+from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, PeriodLength, Quota, Rate
+from entitlements.rules.periods import month_ends, period_ends
 from entitlements.stores import MemoryStore
 from entitlements.stores.redis import RedisStore
 from entitlements.stores.redis.keys import account_key
@@ -67,6 +68,24 @@ def test_a_quota_expires_thirteen_periods_after_its_last_charge_and_not_before_i
     end = month_ends(None, records.now())[2]
     shown = month_ends(None, end + 366 * DAY)[1]
     assert shown - records.now() - SECOND <= records.left() <= THIRTEEN_PERIODS
+
+
+@pytest.mark.parametrize("length", [PeriodLength.YEAR, PeriodLength.LIFETIME])
+def test_a_long_period_outlives_an_allocation_that_is_used_and_given_back(records, length):
+    """A record that holds units does not expire; from the release on it must live for as long as the period."""
+    now = records.now()
+    ends = period_ends(length, UTC_CALENDAR, now)
+    for limit, part in ((AGENTS, None), (Quota("long", length, deadline=LONG), ends), (AGENTS, None)):
+        records(Charge(ACCOUNT, (Part(limit, 10, 1, part),), operation=f"o:{limit.name}{part}"))
+    assert records.left() is None
+
+    records(Release(ACCOUNT, "agents", 2))
+
+    assert (
+        min(ends[2] + 366 * DAY, NEVER) - now - MINUTE
+        <= records.left()
+        <= max(ends[2] - now + 366 * DAY, THIRTEEN_PERIODS)
+    )
 
 
 def test_a_total_of_a_quota_expires_too(records):

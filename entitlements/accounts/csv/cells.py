@@ -14,10 +14,12 @@ from typing import NamedTuple, TypeVar
 
 from entitlements.errors import AccountError
 from entitlements.model.account import AccountStatus, Change, Grant, Override
+from entitlements.model.calendars import Anchor
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED
 from entitlements.model.names import shown
 from entitlements.policy.errors import InvalidValue
 from entitlements.policy.quantities import is_duration, is_size, parse_duration, parse_size
+from entitlements.policy.time_zones import find_zone
 from entitlements.policy.yaml.scalars import typed_scalar
 
 _MOMENT = re.compile(
@@ -64,11 +66,20 @@ def read_moment(text: str) -> datetime:
         raise InvalidValue(f"{shown(text)} does not exist ({error})", cure) from None
 
 
-def read_anchor(text: str) -> int:
-    """Return the day of the month on which quota periods begin."""
+def read_anchor(text: str) -> Anchor:
+    """Return the day of the month on which quota periods begin, or the instant at which one began."""
+    if _MOMENT.fullmatch(text):
+        return read_moment(text)
     if not 1 <= _count(text) <= 31:
-        raise InvalidValue(f"{shown(text)} is not a day of the month", "write 1 to 31, or leave the cell empty")
+        cure = "write 1 to 31, an instant such as 2026-01-31T12:30:00Z, or leave the cell empty"
+        raise InvalidValue(f"{shown(text)} is not a day of the month", cure)
     return int(text)
+
+
+def read_time_zone(text: str) -> str:
+    """Return the IANA name of a time zone."""
+    find_zone(text)
+    return text
 
 
 def read_status(text: str) -> AccountStatus:

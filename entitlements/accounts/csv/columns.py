@@ -12,6 +12,7 @@ from entitlements.accounts.csv.cells import (
     read_moment,
     read_overrides,
     read_status,
+    read_time_zone,
 )
 
 CellReader = Callable[[str, str], object]
@@ -23,6 +24,7 @@ COLUMNS: dict[str, CellReader] = {
     "trial_starts": lambda text, _: read_moment(text),
     "trial_ends": lambda text, _: read_moment(text),
     "anchor": lambda text, _: read_anchor(text),
+    "time_zone": lambda text, _: read_time_zone(text),
     "add_ons": lambda text, _: read_add_ons(text),
     "overrides": read_overrides,
     "grants": lambda text, _: read_grants(text),

@@ -36,7 +36,8 @@ class CsvAccounts:
     | column | what it holds |
     |---|---|
     | `trial_tier`, `trial_starts`, `trial_ends` | a trial; without a tier it is one of the row's own, which must be a trial plan |
-    | `anchor` | the day of the month on which quota periods begin, 1 to 31 |
+    | `anchor` | the day of the month on which quota periods begin, 1 to 31, or an instant at which one began |
+    | `time_zone` | an IANA name: the time zone whose midnight counts in quota periods |
     | `status` | `active` or `suspended` |
     | `add_ons` | `phone-support; custom-reports=3` |
     | `overrides` | `leads=8000 (renewal promise, by Ann, until 2026-12-31); sso=true` |

@@ -275,6 +275,17 @@ def _problem(policy: PolicyData, account: Account) -> str:
 
 def differences(before: Account | None, after: Account | None) -> Mapping[str, tuple[Any, Any]]:
     """Return the parts of an account that differ, each before and after; those that are not empty where one is None."""
-    parts = ("tier", "status", "trial", "anchor", "add_ons", "overrides", "grants", "changes", "attributes")
+    parts = (
+        "tier",
+        "status",
+        "trial",
+        "anchor",
+        "time_zone",
+        "add_ons",
+        "overrides",
+        "grants",
+        "changes",
+        "attributes",
+    )
     pairs = {part: (before and getattr(before, part), after and getattr(after, part)) for part in parts}
     return {part: (was, now) for part, (was, now) in pairs.items() if was != now and (was or now)}

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Required
 
     from entitlements.model.account import Change, Grant, Override, Trial
+    from entitlements.model.calendars import Anchor
     from entitlements.model.policy import PolicyData
 
 
@@ -60,7 +61,8 @@ class Created(Dated, total=False):
     """Arguments of `create`: with an id and a tier, the other parts of an `Account`."""
 
     trial: Trial | None
-    anchor: Any
+    anchor: Anchor | None
+    time_zone: str | None
     add_ons: Mapping[str, int]
     overrides: Sequence[Override]
     grants: Sequence[Grant]

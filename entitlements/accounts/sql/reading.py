@@ -42,7 +42,10 @@ class _Part(NamedTuple):
 
 
 _PARTS = (
-    _Part(ACCOUNTS, ("tier", "status", "anchor", "attributes", None, "version", "event_order", "closed", "event_at")),
+    _Part(
+        ACCOUNTS,
+        ("tier", "status", "anchor", "attributes", "time_zone", "version", "event_order", "closed", "event_at"),
+    ),
     _Part(TRIALS, ("tier", None, None, None, None, None, None, "starts", "ends")),
     _Part(OVERRIDES, ("name", "value", "reason", "author", None, None, None, "starts", "expires")),
     _Part(GRANTS, ("name", "reason", None, None, None, "amount", None, "starts", "expires")),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from entitlements.accounts.csv.cells import read_moment, read_status, read_value
+from entitlements.accounts.csv.cells import read_anchor, read_moment, read_status, read_time_zone, read_value
 from entitlements.accounts.csv.columns import COLUMNS
 from entitlements.accounts.csv.dialect import normalize_heading
 from entitlements.accounts.csv.policy_view import apply_to_account
@@ -116,7 +116,8 @@ def read_account(id: str, rows: Rows) -> StoredAccount:
     fields.update(
         {
             "status": cell(ACCOUNTS.name, root, "status", read_status),
-            "anchor": cell(ACCOUNTS.name, root, "anchor", lambda text: COLUMNS["anchor"](text, "")),
+            "anchor": cell(ACCOUNTS.name, root, "anchor", read_anchor),
+            "time_zone": cell(ACCOUNTS.name, root, "time_zone", read_time_zone),
             "overrides": part(OVERRIDES.name, override),
             "grants": part(GRANTS.name, grant),
             "changes": part(CHANGES.name, lambda row: Change(row["tier"], **moments(CHANGES.name, row, "at"))),

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, insert, inspect, select
+from sqlalchemy import func, insert, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
 from entitlements.accounts.sql.errors import Conflict, SchemaMismatch
-from entitlements.accounts.sql.tables import SCHEMA, VERSION, metadata
+from entitlements.accounts.sql.tables import ACCOUNTS, SCHEMA, VERSION, metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sqlalchemy import Connection
 
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {}
+
+def _add_time_zone(connection: Connection) -> None:
+    """Migrate version 1: accounts get a time zone."""
+    connection.execute(text(f"ALTER TABLE {ACCOUNTS.name} ADD COLUMN time_zone TEXT"))
+
+
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _add_time_zone}
 """For each older version of the tables, the function that makes the next version of them."""
 
 MISSING = "{url} lacks tables of entitlements of this version ({said}); make them: entitlements account migrate --accounts {url}"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect
     from sqlalchemy.types import TypeEngine
 
-VERSION = 1
+VERSION = 2
 """Version of the tables."""
 
 
@@ -62,6 +62,7 @@ ACCOUNTS = Table(
     Column("tier", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("anchor", Text),
+    Column("time_zone", Text),
     Column("attributes", Text),
     Column("version", BigInteger, nullable=False),
     Column("created", Instant, nullable=False),

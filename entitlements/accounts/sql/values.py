@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,15 @@ from entitlements.policy.overage import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as MappingOf
+
+    from entitlements.model.calendars import Anchor
+
+
+def write_anchor(anchor: Anchor | None) -> str | None:
+    """Return the text that a CSV has for an anchor; an instant is written to the second."""
+    if isinstance(anchor, datetime):
+        return anchor.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+    return None if anchor is None else str(anchor)
 
 
 def write_value(name: str, value: object) -> str:

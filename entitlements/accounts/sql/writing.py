@@ -18,7 +18,7 @@ from entitlements.accounts.sql.notifications import notify
 from entitlements.accounts.sql.reading import read_rows
 from entitlements.accounts.sql.rows import StoredAccount, moment_of, read_account
 from entitlements.accounts.sql.tables import ACCOUNTS, ADD_ONS, AUDIT, CHANGES, EVENTS, GRANTS, OVERRIDES, TRIALS
-from entitlements.accounts.sql.values import write_attributes, write_value
+from entitlements.accounts.sql.values import write_anchor, write_attributes, write_value
 from entitlements.errors import AccountError
 from entitlements.model.account import Account
 from entitlements.model.display import in_json
@@ -160,8 +160,8 @@ def _write(connection: Connection, order: Order, before: StoredAccount | None, a
     version = (before.version if before else 0) + 1
     root: dict[str, Any] = {"version": version, "changed": now, "closed": now if after is None else None}
     if after is not None:
-        anchor = after.anchor
-        root |= {"tier": after.tier, "status": str(after.status), "anchor": None if anchor is None else str(anchor)}
+        root |= {"tier": after.tier, "status": str(after.status), "anchor": write_anchor(after.anchor)}
+        root["time_zone"] = after.time_zone
         root["attributes"] = write_attributes(after.attributes)
     if event is not None:
         root |= {"event_at": event.at, "event_order": event.order}

@@ -94,7 +94,7 @@ def migrate(*, accounts: DatabaseOption = None, as_json: JsonOption = False) -> 
 
 def _lines(account: Account) -> Iterator[str]:
     yield f"{account.id}: tier {account.tier}, {account.status}"
-    for name in ("trial", "anchor", "add_ons", "overrides", "grants", "changes", "attributes"):
+    for name in ("trial", "anchor", "time_zone", "add_ons", "overrides", "grants", "changes", "attributes"):
         value: Any = getattr(account, name)
         if value not in (None, (), {}):
             yield f"  {name}: {in_text(value)}"

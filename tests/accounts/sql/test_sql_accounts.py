@@ -59,7 +59,8 @@ accounts_in_full = st.builds(
     Account,
     texts,
     texts,
-    anchor=st.none() | st.integers(1, 31),
+    anchor=st.none() | st.integers(1, 31) | moments,
+    time_zone=st.sampled_from([None, "UTC", "America/Sao_Paulo"]),
     add_ons=st.dictionaries(names, st.integers(1, 2**53 - 1), max_size=3),
     overrides=st.lists(
         st.builds(Override, names, values, reason=texts, author=texts, expires=st.none() | moments), max_size=3

@@ -192,13 +192,13 @@ def test_a_database_without_tables_is_refused_with_the_command(database):
         accounts.find("acme")
     with pytest.raises(SchemaMismatch):
         accounts.create("acme", "pro", **SIGNED)
-    assert (None, 1) == accounts.migrate()
-    assert (1, 1) == accounts.migrate()
+    assert (None, 2) == accounts.migrate()
+    assert (2, 2) == accounts.migrate()
     assert accounts.find("acme") is None
 
 
 @pytest.mark.parametrize(
-    ("version", "cure"), [(0, "entitlements account migrate --accounts "), (2, "upgrade entitlements here")]
+    ("version", "cure"), [(0, "entitlements account migrate --accounts "), (3, "upgrade entitlements here")]
 )
 def test_tables_of_another_version_are_refused_with_the_cure(database, version, cure):
     accounts = accounts_of(database)
@@ -209,7 +209,7 @@ def test_tables_of_another_version_are_refused_with_the_cure(database, version, 
         lambda: accounts.find("acme"), accounts.create_tables, accounts.migrate,
         lambda: accounts.create("acme", "pro", **SIGNED), lambda: Enforcer(policy(), accounts=accounts).can("acme", "leads"),
     ):  # fmt: skip
-        with pytest.raises(AccountsUnavailable, match=f"are of version {version}, and 1 is needed; {cure}"):
+        with pytest.raises(AccountsUnavailable, match=f"are of version {version}, and 2 is needed; {cure}"):
             act()
 
 
@@ -219,7 +219,7 @@ def test_tables_are_created_once_by_those_that_start_together(database):
 
     for accounts in sources:
         with accounts._engine.connect() as connection:
-            assert [(1,)] == connection.execute(text("select version from entitlements_schema")).fetchall()
+            assert [(2,)] == connection.execute(text("select version from entitlements_schema")).fetchall()
 
 
 def test_a_url_without_a_driver_gets_one(postgres):
@@ -234,25 +234,19 @@ def test_a_url_without_a_driver_gets_one(postgres):
         assert [True, True] == [enforcer.can("acme", "leads"), asyncio.run(ask())]
 
 
-def test_older_tables_are_migrated_step_by_step(database, monkeypatch):
-    """There is one version yet: a step is put in front of it."""
-    from entitlements.accounts.sql import schema
-
+def test_older_tables_are_migrated_step_by_step(database):
     accounts = accounts_of(database)
+    accounts.create("globex", "pro", **SIGNED)
     with accounts._engine.begin() as connection:
-        connection.execute(text("alter table entitlements_grants drop column reason"))
-        connection.execute(text("update entitlements_schema set version = 0"))
-
-    def step(connection):
-        connection.execute(text("alter table entitlements_grants add column reason text not null default ''"))
-
+        connection.execute(text("alter table entitlements_accounts drop column time_zone"))
+        connection.execute(text("update entitlements_schema set version = 1"))
     with pytest.raises(SchemaMismatch, match="lacks tables of entitlements"):
-        accounts.find("acme")
-    monkeypatch.setattr(schema, "MIGRATIONS", {0: step})
+        accounts.find("globex")
 
-    assert (0, 1) == accounts.migrate()
+    assert (1, 2) == accounts.migrate()
+
     accounts.create(FULL, **SIGNED)
-    assert FULL == accounts.find("acme")
+    assert [FULL, None] == [accounts.find("acme"), accounts.find("globex").time_zone]
 
 
 # --- URLs, event loops, engines --------------------------------------------------------------------------------------

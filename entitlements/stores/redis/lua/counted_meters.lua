@@ -123,11 +123,14 @@ function write_period(home, name, period)
     put(home, 'h' .. name, sub(older, 1, (KEPT_PERIODS - 1) * PERIOD))
   end
   put(home, 'q' .. name, pack_period(period))
-  local last = period.ends + HISTORY
+  local last = math.min(period.ends + HISTORY, MAX_COUNT)
   if stored and stored.start == period.start and stored.ends == period.ends then
     assured_until[home] = math.max(assured_until[home] or 0, last)
   else
     keep_until(home, last, last)
+    if period.ends > now + LONG_PERIOD then
+      put(home, 'e', pack('>i8', math.max(last, last_need(home))))
+    end
   end
 end
 
@@ -152,9 +155,10 @@ end
 function quota_line(period, part)
   local fits = part.cost <= part.most - period.used or part.unlimited
   local waits = not fits and part.cost <= part.most
+  local ends = period.ends ~= NEVER and period.ends or nil
   return {
-    fits = fits, used = period.used, reserved = period.reserved, retry_at = waits and period.ends or nil,
-    resets_at = period.ends, mark = period.start, taken = 0,
+    fits = fits, used = period.used, reserved = period.reserved, retry_at = waits and ends or nil,
+    resets_at = ends, mark = period.start, taken = 0,
   }
 end
 

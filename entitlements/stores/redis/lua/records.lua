@@ -15,6 +15,7 @@
 --   o<n> k<n>     the same in order of arrival: time of expiry, and id
 --   s<producer>   sequence of a producer, S the list of producers (sequence.lua)
 --   v             version of the account: the time of its last invalidation (`read_version`)
+--   e             time until which a quota of a long period needs the record (counted_meters.lua)
 --   B<id>         reservation; b<n> a heap of them by time of expiry and id; p<id> its place there
 --
 -- The index of the scopes of an account is a sorted set, in the order of its members (`enter_scope`).
@@ -24,7 +25,8 @@
 local pack, unpack, sub, table_unpack = struct.pack, struct.unpack, string.sub, unpack
 local MAX_COUNT = 9007199254740991 -- 2^53 - 1
 local MAX_READ = 2048 -- open reservations of which one call reads half
-local HISTORY, LONGEST_PERIOD = 366 * 86400000000, 31 * 86400000000 -- 12 periods of a quota, and one
+local HISTORY, LONG_PERIOD = 366 * 86400000000, 31 * 86400000000 -- 12 months of a quota, and one
+local NEVER = MAX_COUNT -- the end of a lifetime
 local VERSION_KEPT = 90000000000 -- `KEPT` of model/versions.py
 local account, scope, scope_name = KEYS[1], KEYS[2] or KEYS[1], nil
 local seen, changed = { [account] = {}, [scope] = {} }, { [account] = {}, [scope] = {} }
@@ -186,13 +188,21 @@ local function last_lapse(key)
   return last
 end
 
+-- The instant until which a quota of a long period needs the record of *key*.
+local function last_need(key)
+  local text = get(key, 'e')
+  local instant = text and parse('e', '>i8', text) or 0
+  check_numbers('e', instant)
+  return instant
+end
+
 -- Write what has changed in one record.
 local function flush_key(key)
   local book, stays, stayed = books[key], false, false
   if book then
     stays, stayed = book.in_use > 0, book.stayed
     if stayed and not stays then
-      local latest = math.max(now + LONGEST_PERIOD + HISTORY, last_lapse(key))
+      local latest = math.max(now + LONG_PERIOD + HISTORY, last_lapse(key), last_need(key))
       keep_until(key, latest, latest)
     end
     if book.changed then

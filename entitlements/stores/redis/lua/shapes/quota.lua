@@ -14,9 +14,10 @@ used_N = used_N + taken_N
 --@ value
 pack('>i8i8i8i8i8i8', start_N, ends_N, size_N, used_N, reserved_N, denied_N)
 --@ taken
-11, used_N, reserved_N, 0, ends_N, start_N, taken_N, 0
+ends_N ~= MAX_COUNT and 11 or 3, used_N, reserved_N, 0, ends_N, start_N, taken_N, 0
 --@ refuse
 local shown_N = fits_N and 11 or cost_N <= most_N and 14 or 10
+if ends_N == MAX_COUNT then shown_N = fits_N and 3 or 2 end -- a lifetime
 if not fits_N then
   denied_N = math.min(MAX_COUNT, denied_N + cost_N)
   call('HSET', key_N, field_N, pack('>i8i8i8i8i8i8', start_N, ends_N, size_N, used_N, reserved_N, denied_N))
