@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from entitlements.model.limits import Rate
+from entitlements.model.policy import counted_limits
 from entitlements.resolved_account import require_account
 from entitlements.tiering import health as scores
 from entitlements.tiering import preview as previews
@@ -41,7 +41,7 @@ def plan_change(
 
 def reviewed_limits(resolved: ResolvedAccount) -> list[str]:
     """Return the quotas and allocations whose history a review reads."""
-    return [name for name, limit in resolved.entitlements.policy.limits.items() if not isinstance(limit, Rate)]
+    return counted_limits(resolved.entitlements.policy)
 
 
 def review(

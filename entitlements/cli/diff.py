@@ -106,11 +106,11 @@ def _written_usage(policy: Policy, account: Account) -> dict[str, int]:
     """Return the columns that are named like a quota or an allocation and hold a whole number."""
     from entitlements.cli.console import warn
     from entitlements.model.criteria import Criterion, CriterionKind
-    from entitlements.model.limits import Rate
+    from entitlements.model.policy import counted_limits
     from entitlements.tiering.criterion_values import attribute_name, read_attributes
 
-    limits = (name for name, limit in policy.limits.items() if not isinstance(limit, Rate))
-    counts = {name: Criterion(name, CriterionKind.COUNT, (attribute_name(name),), Decimal(0)) for name in limits}
+    names = counted_limits(policy)
+    counts = {name: Criterion(name, CriterionKind.COUNT, (attribute_name(name),), Decimal(0)) for name in names}
     known, misfits = read_attributes(counts, account.attributes, account.id)
     warn(*map(str, misfits))
     return {name: used for name, used in known.items() if isinstance(used, int)}

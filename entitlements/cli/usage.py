@@ -91,8 +91,9 @@ def _meters(context: CommandContext, scope: str | None) -> tuple[UsageMeter, ...
     meters = []
     for name, each in enforcer.usage(account, scope=scope).items():
         start = None
-        if isinstance(context.policy.limits[name], Quota) and each.used:
-            newest = enforcer.history(account, name)[:1]
+        limit = context.policy.limits[name]
+        if isinstance(limit, Quota) and each.used:
+            newest = enforcer.history(account, name, scope=scope if limit.per else None)[:1]
             start = newest[0].start if newest and newest[0].end == each.resets_at else None
         meters.append(meter_of(facts_of(enforcer.decide(account, name)), each, start, system_clock()))
     return tuple(meters)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Correction = tuple[str, str, str | None, Callable[..., object]]
 """Name, limit and scope of a correction, and the call that makes it, of an enforcer and an account."""
+ScopeOption = Annotated[
+    str | None, typer.Option("--scope", help="The scope (an ip, a user …) of a limit that is kept for one.")
+]
 LimitArgument = Annotated[str, typer.Argument(metavar="LIMIT", help="A limit.", show_default=False)]
 
 
@@ -49,17 +52,19 @@ def _correct(
             correct(enforcer, context.account)
         after = before if dry_run else _usage(context, limit, scope)
     said: dict[str, Any] = {
-        "account": account, "limit": limit, "action": action, "reason": reason, "author": author, "dry_run": dry_run,
+        "account": account, "limit": limit, "scope": scope, "action": action, "reason": reason, "author": author, "dry_run": dry_run,
         "before": before.to_dict(), "after": after.to_dict(), "audited": False,
     }  # fmt: skip
     path = accounts_path(accounts)
     directory = open_accounts(path, context.policy)
     if isinstance(directory, SqlDirectory) and not dry_run:
-        parts = {limit: (before.used, after.used)}
+        name = limit if scope is None else f"{limit} of {scope}"
+        parts = {name: (before.used, after.used)}
         directory.accounts.note(account, action, parts, reason=reason, author=author, at=moment)
         said["audited"] = True
     would = "would be corrected" if dry_run else "used"
-    line = f"{account}: {limit} {would}: {_used(before)}" + ("" if dry_run else f" -> {_used(after)}")
+    of = "" if scope is None else f" of {scope}"
+    line = f"{account}: {limit}{of} {would}: {_used(before)}" + ("" if dry_run else f" -> {_used(after)}")
     CliConsole().write_answer(lambda: said, [line], as_json=as_json)
     return ExitCode.YES
 
@@ -71,18 +76,18 @@ _correction = with_options(CHANGE_OPTIONS | {"accounts": (AccountsOption, None)}
 def set_usage(
     limit: LimitArgument,
     total: Annotated[int, typer.Argument(metavar="TOTAL", help="Units in use from now on.", show_default=False)],
+    *,
+    scope: ScopeOption = None,
 ) -> Correction:
     """Set the usage of a quota's running period, or of an allocation."""
-    return "set_usage", limit, None, lambda enforcer, found: enforcer.set_usage(found, limit, total)
+    return "set_usage", limit, scope, lambda enforcer, found: enforcer.set_usage(found, limit, total, scope=scope)
 
 
 @_correction
 def reset(
     limit: LimitArgument,
     *,
-    scope: Annotated[
-        str | None, typer.Option("--scope", help="The scope (an ip, a user …) of a rate that has one.")
-    ] = None,
+    scope: ScopeOption = None,
 ) -> Correction:
     """Empty the meter of a rate: all its units are available at once."""
     return "reset", limit, scope, lambda enforcer, found: enforcer.reset(found, limit, scope=scope)
@@ -92,9 +97,11 @@ def reset(
 def release(
     limit: LimitArgument,
     amount: Annotated[int, typer.Argument(metavar="[AMOUNT]", help="Units to release.")] = 1,
+    *,
+    scope: ScopeOption = None,
 ) -> Correction:
     """Release units of an allocation that no holder has by name."""
-    return "release", limit, None, lambda enforcer, found: enforcer.release(found, limit, amount)
+    return "release", limit, scope, lambda enforcer, found: enforcer.release(found, limit, amount, scope=scope)
 
 
 def _usage(context: CommandContext, limit: str, scope: str | None) -> Usage:

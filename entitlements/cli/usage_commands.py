@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -9,6 +10,7 @@ from typer.core import TyperGroup
 
 from entitlements.cli.usage import usage
 from entitlements.cli.usage_changes import release, reset, set_usage
+from entitlements.cli.usage_scopes import scopes
 
 
 class _UsageGroup(TyperGroup):
@@ -23,9 +25,16 @@ def usage_commands(*, epilog: str) -> typer.Typer:
     """Return the subcommands of `usage`."""
     app = typer.Typer(
         cls=_UsageGroup,
-        help="Show the meters of an account, or correct them (set, reset, release).",
+        help="Show the meters of an account or its scopes, or correct them (set, reset, release).",
         add_completion=False,
     )
-    for name, command in (("show", usage), ("set", set_usage), ("reset", reset), ("release", release)):
+    commands: dict[str, Callable[..., int]] = {
+        "show": usage,
+        "scopes": scopes,
+        "set": set_usage,
+        "reset": reset,
+        "release": release,
+    }
+    for name, command in commands.items():
         app.command(name, epilog=epilog)(command)
     return app

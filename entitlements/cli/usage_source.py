@@ -112,11 +112,11 @@ def _of_file(policy: Policy, now: int, path: str, columns: list[str] | None, mea
 
 def _of_store(policy: Policy, now: int, url: str) -> UsageSource:
     from entitlements.enforcer import Enforcer
-    from entitlements.model.limits import Rate
+    from entitlements.model.policy import counted_limits
     from entitlements.tiering.triggers import MeasuredUsage
 
     enforcer = Enforcer(policy, accounts={}, clock=lambda: now, store=url)
-    counted = [name for name, limit in policy.limits.items() if not isinstance(limit, Rate)]
+    counted = counted_limits(policy)
 
     def measured(account: Account) -> MeasuredUsage:
         history = {name: enforcer.history(account, name, refusals=True) for name in counted}

@@ -16,7 +16,7 @@ from entitlements.model.calendars import ZoneFinder, utc_only
 from entitlements.model.criteria import AssignmentRules
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.immutable import FILES, immutable
-from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue
+from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, Rate
 from entitlements.model.names import nearest, shown
 from entitlements.model.problem import Problem
 from entitlements.model.routes import Route
@@ -216,3 +216,8 @@ def nodes_above(key: str) -> list[str]:
     """Return the inner nodes above a dotted key: `a.b.c` has `a` and `a.b`."""
     words = key.split(".")
     return [".".join(words[:depth]) for depth in range(1, len(words))]
+
+
+def counted_limits(policy: PolicyData) -> list[str]:
+    """Return the names of the account's own quotas and allocations, not of those that are kept per scope."""
+    return [name for name, limit in policy.limits.items() if not isinstance(limit, Rate) and not limit.per]

@@ -23,7 +23,7 @@ from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.immutable import ANSWER, immutable
 from entitlements.model.limits import Quota
 from entitlements.model.names import nearest_or_all, shown
-from entitlements.model.policy import PolicyData
+from entitlements.model.policy import PolicyData, counted_limits
 from entitlements.model.resolution import resolution_of
 from entitlements.model.tier import Tier
 from entitlements.rules.resolve import resolve
@@ -169,8 +169,8 @@ def review(
 
 
 def quota_names(policy: PolicyData) -> list[str]:
-    """Return the names of the quotas, which have a history."""
-    return [name for name, limit in policy.limits.items() if isinstance(limit, Quota)]
+    """Return the names of the account's own quotas, which have a history."""
+    return [name for name in counted_limits(policy) if isinstance(policy.limits[name], Quota)]
 
 
 def combine_reviews(policy: PolicyData, reviews: Iterable[Review]) -> BaseReview:

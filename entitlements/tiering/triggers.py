@@ -277,7 +277,7 @@ def _underused(
     usage: dict[str, object] = {}
     for name, limit in entitlements.policy.limits.items():
         size = resolution_of(entitlements).limits.get(name)
-        if not isinstance(size, int) or size <= 0 or isinstance(limit, Rate):
+        if not isinstance(size, int) or size <= 0 or isinstance(limit, Rate) or limit.per:
             continue
         if isinstance(limit, Quota):
             if limit.period == PeriodLength.LIFETIME:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from entitlements.errors import AccountError
-from entitlements.model.limits import Allocation, Limit, Quota
+from entitlements.model.limits import Limit
 from entitlements.model.names import nearest_or_all
-from entitlements.model.policy import PolicyData
+from entitlements.model.policy import PolicyData, counted_limits
 from entitlements.policy.quantities import BYTE_UNITS
 from entitlements.tiering.criterion_values import attribute_name
 
@@ -88,7 +88,7 @@ def choose_usage_columns(
         AccountError: Without a column of accounts or months, and for a heading that the file does not have.
         ValueError: For a name in *given* that is no limit, measure, `account` or `month`.
     """
-    limits = {name: limit for name, limit in policy.limits.items() if isinstance(limit, Quota | Allocation)}
+    limits = {name: policy.limits[name] for name in counted_limits(policy)}
     names = _names(limits, measures)
     chosen = {} if given is None else {attribute_name(name): heading for name, heading in given.items()}
     for name in chosen:

@@ -241,6 +241,39 @@ def test_usage_is_corrected_with_an_audit_row(run, valkey):
     assert ["reset", "release", "set_usage", "create"] == [line.split("  ")[2].split(" by")[0] for line in lines]
 
 
+def test_usage_of_a_scope_is_shown_listed_and_corrected(run, valkey, tmp_path):
+    run("account", "create", "acme", "free", *SIGNED)
+    text = POLICY
+    (tmp_path / "scoped.yaml").write_text(
+        text.replace(
+            "limits:\n", "limits:\n  drafts: {kind: quota, per: user}\n  slots: {kind: allocation, per: user}\n", 1
+        ).replace("limits: {", "limits: {drafts: 5, slots: 3, "),
+        encoding="utf-8",
+    )
+    store = ("--store", valkey.url, "--policy", str(tmp_path / "scoped.yaml"))
+
+    assert (0, "acme: drafts of ann used: 0 -> 4\n", "") == run(
+        "usage", "set", "acme", "drafts", "4", "--scope", "ann", *store, *SIGNED
+    )
+    assert 0 == run("usage", "set", "acme", "slots", "2", "--scope", "bob", *store, *SIGNED)[0]
+    assert (
+        "acme: slots of bob used: 2 -> 1\n"
+        == run("usage", "release", "acme", "slots", "--scope", "bob", *store, *SIGNED)[1]
+    )
+    assert "ann\nbob\n" == run("usage", "scopes", "acme", *store)[1]
+    assert ["bob"] == json.loads(run("usage", "scopes", "acme", "slots", "--json", *store)[1])["scopes"]
+    assert "bob\n" == run("usage", "scopes", "acme", "--after", "ann", *store)[1]
+    assert 4 == json.loads(run("usage", "acme", "--scope", "ann", "--json", *store)[1])["limits"]["drafts"]["used"]
+    assert "drafts of ann" in run("account", "audit", "acme")[1]
+    for argv in (
+        ("set", "acme", "drafts", "4"),
+        ("set", "acme", "leads", "4", "--scope", "ann"),
+        ("scopes", "acme", "leads"),
+    ):
+        code, _, err = run("usage", *argv, *store, *(SIGNED if argv[0] == "set" else ()))
+        assert (2, True) == (code, "scope" in err), err
+
+
 def test_usage_of_one_account_is_shown_as_ever(run, valkey):
     run("account", "create", "set", "free", *SIGNED)
 

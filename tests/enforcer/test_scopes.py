@@ -218,6 +218,13 @@ def test_a_shadow_limit_of_a_scope_counts_and_never_refuses(enforcer):
     assert (3, 2) == (period.used, period.denied)
 
 
+def test_reviews_and_previews_are_about_the_limits_of_the_account(enforcer):
+    enforcer.consume("acme", {"leads": 18, "user-leads": 1}, scope="ann")
+
+    assert "user-leads" not in str(enforcer.review("acme").to_dict())
+    assert {"acme": {"api", "leads", "agents"}} == {id: set(each) for id, each in enforcer.usage_of(["acme"]).items()}
+
+
 def test_events_name_the_scope():
     events = []
     with Enforcer(POLICY, accounts=ACCOUNTS, hooks=[events.append], thresholds=(80,)) as enforcer:

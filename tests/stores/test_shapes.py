@@ -130,6 +130,36 @@ def test_a_shape_of_three_parts_is_equal_to_the_general_script(valkey, first):
             history(Three(client), kinds, 0, 25)
 
 
+SCOPED = [
+    ("sliding", "quota", "quota@"), ("sliding@", "quota", "quota@"), ("quota@", "quota@", "sliding"),
+    ("allocation@", "quota@", "fixed"), ("allocation", "allocation@", "token-bucket@"), ("sliding@", "sliding", "quota@"),
+    ("allocation@", "quota", "allocation"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kinds", SCOPED, ids="+".join)
+def test_a_shape_of_three_parts_of_an_account_and_a_scope_is_equal_to_the_general_script(valkey, kinds):
+    with valkey.client() as client:
+        for seed in range(3):
+            history(Three(client), kinds, seed, 60)
+
+
+def test_a_charge_of_an_account_and_a_scope_is_one_trip_with_one_read_and_one_write_of_each(server):
+    ends = month_ends(None, NOW)
+    parts = tuple(
+        Part(limit_of(kind, 0), 100, 1, ends if "quota" in kind else None) for kind in ("quota", "quota@", "sliding")
+    )
+    with server.client() as client:
+        timed = TimedRedis(client, Clock())
+        for number in range(3):
+            client.config_resetstat()
+            timed.execute(Charge(ACCOUNT, parts, scope=SCOPE, operation=sequence_id("0" * 16, number + 1)))
+        commands = {name.removeprefix("cmdstat_"): each["calls"] for name, each in client.info("commandstats").items()}
+
+    counts = {name: calls for name, calls in commands.items() if not name.startswith("config")}
+    assert {"evalsha": 1, "time": 1, "hmget": 2, "hset": 2} == {"time": 1} | counts
+
+
 @pytest.mark.parametrize(
     "kinds", [("sliding",), ("quota", "sliding"), ("allocation", "quota", "sliding")], ids="+".join
 )
