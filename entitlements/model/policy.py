@@ -182,7 +182,8 @@ class PolicyData:
         if level in feature.levels:
             asked = f"{feature.name}:{level}"
             return UnknownFeature(f"{asked!r} is a level of a feature; ask can(account, {asked!r})")
-        return UnknownFeature(f"{feature.name!r} has no level {level!r}; its levels are {', '.join(feature.levels)}")
+        cure = f"its levels are {', '.join(feature.levels)}{nearest(level, feature.levels)}"
+        return UnknownFeature(f"{feature.name!r} has no level {level!r}; {cure}")
 
     def _answers(self, tier: Tier) -> dict[str, bool]:
         """Return the answer of `can` for every name, under *tier* alone."""

@@ -15,7 +15,7 @@ from typing import Final, Self
 from limits import parse_many
 
 from entitlements.model.instants import DAY, HOUR, MICROSECOND, MINUTE, SECOND
-from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Limit, LimitValue, Quota, Rate
+from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Limit, LimitValue, PeriodLength, Quota, Rate
 from entitlements.model.names import MAX_COUNT, MAX_RATE, did_you_mean, shown
 from entitlements.policy.errors import InvalidValue
 
@@ -241,11 +241,10 @@ def _not_a_size(definition: Quota | Allocation, text: str) -> InvalidValue:
             f"{shown(text)} is a size in bytes, and {definition.name} has unit {definition.unit!r}", cure
         )
     if re.match(r"\s*[0-9]+\s*(/|per)", text[:_MAX_LENGTH]):
-        kind = (
-            f"a quota, counted per {definition.period}"
-            if isinstance(definition, Quota)
-            else "an allocation, held until released"
-        )
+        kind = "an allocation, held until released"
+        if isinstance(definition, Quota):
+            is_once = definition.period == PeriodLength.LIFETIME
+            kind = "a quota for a lifetime" if is_once else f"a quota, counted per {definition.period}"
         return InvalidValue(f"{shown(text)} names a window, and {definition.name} is {kind}", "write the number alone")
     return InvalidValue(f"{shown(text)} is not a size", did_you_mean(text, _WORDS) or f"write {_example(definition)}")
 

@@ -69,8 +69,9 @@ def month_ends(day: int | None, now: int) -> Ends:
 def _ends_in(length: PeriodLength, calendar: Calendar, hour: int) -> tuple[Ends, Ends]:
     """Return the ends at the beginning of an hour, counted from 1970, and those after a boundary within it."""
     now = hour * HOUR
+    is_day = length == PeriodLength.DAY  # and may have been left out
     number = _number(length, to_datetime(now).astimezone(calendar.zone).date())
-    near = sorted({_boundary(length, calendar, number + step) for step in range(-3, 5)})
+    near = sorted({_boundary(length, calendar, number + step) for step in range(-2 - is_day, 4 + is_day)})
     at = bisect_right(near, now) - 2
     return (near[at], near[at + 1], near[at + 2], near[at + 3]), (
         near[at + 1],
@@ -102,12 +103,11 @@ def _boundary(length: PeriodLength, calendar: Calendar, number: int) -> int:
 
 def _first_instant(wall: datetime, calendar: Calendar) -> int:
     """Return the first instant at which the clocks show *wall* or a later time."""
-    if calendar.zone is UTC:
-        return to_instant(wall.replace(tzinfo=UTC))
-    first = to_instant(wall.replace(tzinfo=calendar.zone))
-    if _shown_at(first, calendar) == wall:
-        return first
-    before, after = to_instant(wall.replace(tzinfo=calendar.zone, fold=1)) // SECOND, first // SECOND
+    first = wall.replace(tzinfo=calendar.zone)
+    second = first.replace(fold=1)
+    if first.utcoffset() >= second.utcoffset():  # type: ignore[operator]  # a time that is skipped: PEP 495
+        return to_instant(first)
+    before, after = to_instant(second) // SECOND, to_instant(first) // SECOND
     while before < after:  # the clocks jump over it between the two
         middle = (before + after) // 2
         before, after = (before, middle) if _shown_at(middle * SECOND, calendar) >= wall else (middle + 1, after)

@@ -1,11 +1,17 @@
 """Quotas by the day, week, month, year and for a lifetime, from the policy to every store."""
 
+import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from webserver import exchange, hello
 
 from entitlements import Account, AccountError, AsyncEnforcer, Enforcer, Override, Policy, PolicyError, Reason
+from entitlements.http.asgi import EntitlementsMiddleware
+from entitlements.http.routes import Route
+from entitlements.model.events import Threshold
 from entitlements.testing import FakeClock
 
 PERIODS = ("day", "week", "month", "year", "lifetime")
@@ -162,6 +168,76 @@ def test_a_quota_keeps_thirteen_periods_of_its_own(clock):
 
     assert 13 == len(found)
     assert {timedelta(days=1)} == {each.end - each.start for each in found}
+
+
+# --- Where a reset is shown ------------------------------------------------------------------------------------------
+
+
+def responses(consumes, count, **options):
+    """Return status, headers and problem of some requests that consume a unit each."""
+    enforcer = AsyncEnforcer(policy(), accounts={"acme": "pro"})
+    app = EntitlementsMiddleware(
+        hello, enforcer=enforcer, identify=lambda _: "acme", default=Route(consumes=consumes), **options
+    )
+
+    async def ask():
+        async with enforcer:
+            return [await exchange(app) for _ in range(count)]
+
+    for start, *rest in asyncio.run(ask()):
+        body = b"".join(each.get("body", b"") for each in rest)
+        yield start["status"], dict(start["headers"]), json.loads(body) if start["status"] != 200 else None
+
+
+def test_headers_and_problems_of_a_lifetime_name_no_reset():
+    *_, (_, told, _), (status, headers, problem) = responses({"lifetime": 1}, 4)
+
+    assert (b'"lifetime";q=3', b'"lifetime";r=0') == (told[b"ratelimit-policy"], told[b"ratelimit"])
+    assert (429, b'"lifetime";r=0') == (status, headers[b"ratelimit"])
+    assert b"retry-after" not in headers
+    assert (None, None, 3) == (problem["resets_at"], problem["retry_after"], problem["limit"])
+    assert "All of 'lifetime' is used up." in problem["detail"]
+
+
+@pytest.mark.parametrize(("style", "prefix"), [("draft-06", b"ratelimit"), ("x-ratelimit", b"x-ratelimit")])
+def test_older_headers_of_a_lifetime_name_a_reset_that_is_centuries_away(style, prefix):
+    ((_, headers, _),) = responses({"lifetime": 1}, 1, headers=style)
+
+    assert (b"3", b"2") == (headers[prefix + b"-limit"], headers[prefix + b"-remaining"])
+    assert int(headers[prefix + b"-reset"]) > 200 * 365 * 24 * 3600
+
+
+def test_a_quota_by_the_day_resets_within_one():
+    ((_, headers, _),) = responses({"day": 1}, 1)
+
+    _, _, seconds = headers[b"ratelimit"].rpartition(b";t=")
+    assert 0 <= int(seconds) <= 24 * 3600
+
+
+def test_the_threshold_of_a_lifetime_is_reported_once(clock):
+    seen = []
+    with Enforcer(policy(), accounts={"acme": "pro"}, clock=clock, hooks=[seen.append]) as enforcer:
+        for _ in range(3):
+            decision = enforcer.consume("acme", "lifetime", 3)
+            clock.advance(timedelta(days=400))
+            enforcer.refund(decision)
+            enforcer.set_usage("acme", "lifetime", 0)
+
+    assert [80, 100] == [each.percent for each in seen if isinstance(each, Threshold)]
+
+
+def test_a_smaller_tier_says_of_a_lifetime_that_nothing_comes_back(clock):
+    written = Policy.parse({
+        "policy": {"version": "1"},
+        "limits": {"day": {"kind": "quota", "period": "day"}, "lifetime": {"kind": "quota", "period": "lifetime"}},
+        "tiers": {each: {"rank": size, "limits": {"day": size, "lifetime": size}} for each, size in (("free", 1), ("pro", 9))},
+    })  # fmt: skip
+    with Enforcer(written, accounts={"acme": "pro"}, clock=clock) as enforcer:
+        enforcer.consume("acme", {"day": 5, "lifetime": 5})
+        found = {name: each.text for name, each in enforcer.plan_change("acme", "free").limits.items()}
+
+    assert "nothing more until the period ends" in found["day"]
+    assert found["lifetime"].endswith("4 over: nothing more")
 
 
 # --- What cannot be read ---------------------------------------------------------------------------------------------

@@ -78,7 +78,8 @@ def test_the_case_of_a_name_counts():
         ("sso", "did you mean 'SSO'?"),
         ("CUSTOM_REPORTS", "did you mean 'custom_reports'?"),
         ("api_calls", "did you mean 'API_calls'?"),
-        ("Analytics:basic_1", "its levels are none, Basic_1, PRO.2"),
+        ("Analytics:basic_1", "its levels are none, Basic_1, PRO.2; did you mean 'Basic_1'?"),
+        ("analytics:Basic_1", "did you mean 'Analytics'?"),
     ],
 )
 def test_a_name_in_another_case_is_suggested(asked, cure):
@@ -86,6 +87,20 @@ def test_a_name_in_another_case_is_suggested(asked, cure):
         Enforcer(FLAGS, accounts={"acme": "Free"}).can("acme", asked)
 
     assert cure in str(error.value)
+
+
+def test_names_that_differ_in_case_alone_are_counted_apart_on_every_store(any_store):
+    sizes = {"Leads_1": 3, "leads_1": 5, "LEADS_1": 7}
+    limits = {name: {"kind": "quota", "deadline": "10 seconds"} for name in sizes}
+    policy = Policy.parse(
+        {"policy": {"version": 1}, "limits": limits, "tiers": {"Pro_1": {"rank": 1, "limits": sizes}}}
+    )
+    with Enforcer(policy, accounts={"acme": "Pro_1"}, store=any_store) as enforcer:
+        assert enforcer.consume("acme", {"Leads_1": 3, "leads_1": 2, "LEADS_1": 1})
+        assert not enforcer.consume("acme", "Leads_1")
+        assert {"Leads_1": 3, "leads_1": 2, "LEADS_1": 1} == {
+            name: usage.used for name, usage in enforcer.usage("acme").items()
+        }
 
 
 @given(NAMES)
