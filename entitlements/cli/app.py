@@ -24,6 +24,7 @@ from entitlements.cli.due import due
 from entitlements.cli.exit_codes import MEANINGS, CommandError, exit_code_of
 from entitlements.cli.explain import explain
 from entitlements.cli.health import health
+from entitlements.cli.import_commands import import_commands
 from entitlements.cli.init import init
 from entitlements.cli.invalidate import invalidate
 from entitlements.cli.portfolio.command import portfolio
@@ -108,6 +109,7 @@ def _app(*, is_styled: bool) -> typer.Typer:
     app.add_typer(account_commands(epilog=epilog), name="account")
     app.add_typer(usage_commands(epilog=epilog), name="usage")
     app.add_typer(crm_commands(epilog=epilog), name="crm")
+    app.add_typer(import_commands(epilog=epilog), name="import")
     return app
 
 
