@@ -234,10 +234,11 @@ def crossed(decision: Decision, percents: tuple[int, ...]) -> list[tuple[int, De
     """Return each part of an allowed decision that crossed a share of its limit, with the share."""
     found = []
     for part in parts_of(decision):
-        line, limit = line_of(part), part.limit
-        if line is None or line.used is None or not line.taken or not isinstance(limit, int):
+        line = line_of(part)
+        if line is None or not line.taken or isinstance(facts_of(part).limit, Rate):
             continue
-        if isinstance(facts_of(part).limit, Rate) or part.replayed:
+        limit = part.limit
+        if line.used is None or not isinstance(limit, int) or part.replayed:
             continue
         before = line.used - line.taken
         found += [(each, part) for each in percents if before * 100 < each * limit <= line.used * 100]

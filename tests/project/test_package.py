@@ -76,6 +76,8 @@ def test_no_module_of_the_core_imports_a_library_of_an_extra():
         ("entitlements.integrations.grpc", "grpc", "grpc"),
         ("entitlements.integrations.litestar", "litestar", "litestar"),
         ("entitlements.integrations.openfeature", "openfeature", "openfeature"),
+        ("entitlements.integrations.opentelemetry", "opentelemetry", "otel"),
+        ("entitlements.integrations.prometheus", "prometheus_client", "prometheus"),
         ("entitlements.integrations.starlette", "starlette", "starlette"),
     ],
 )

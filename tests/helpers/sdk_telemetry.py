@@ -1,0 +1,44 @@
+"""The hook for OpenTelemetry on the real SDK, which exports into memory."""
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from entitlements.integrations.opentelemetry import OpenTelemetryHook
+
+
+class Telemetry:
+    """A hook on the SDK, and what it has exported."""
+
+    def __init__(self, **options):
+        self.reader, self.exporter = InMemoryMetricReader(), InMemorySpanExporter()
+        self.meters, self.tracers = MeterProvider([self.reader]), TracerProvider()
+        self.tracers.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.tracer = self.tracers.get_tracer("test")
+        self.hook = OpenTelemetryHook(self.meters, **options)
+
+    def points(self, name):
+        """Return the points of a metric: attributes and values."""
+        data = self.reader.get_metrics_data()
+        metrics = [
+            metric for resource in data.resource_metrics for scope in resource.scope_metrics for metric in scope.metrics
+        ]
+        return [
+            (dict(point.attributes), point.value)
+            for metric in metrics
+            if metric.name == f"entitlements.{name}"
+            for point in metric.data.data_points
+        ]
+
+    def value(self, name, **attributes):
+        return sum(value for found, value in self.points(name) if attributes.items() <= found.items())
+
+    def events(self):
+        """Return the events of all spans that have ended."""
+        return [event for span in self.exporter.get_finished_spans() for event in span.events]
+
+    def close(self):
+        self.meters.shutdown()
+        self.tracers.shutdown()
