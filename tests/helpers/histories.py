@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -12,19 +12,22 @@ from strategies import NOW
 
 from entitlements.model.answers import Answer
 from entitlements.model.charge import Charge, Order
-from entitlements.model.instants import DAY, NEVER
+from entitlements.model.instants import DAY, MINUTE, NEVER
 from entitlements.model.names import MAX_COUNT
 from entitlements.model.versions import NO_VERSION
+from entitlements.rules.ledger import Ledger
 from entitlements.rules.periods import month_ends
 from entitlements.stores import MemoryStore
 from entitlements.stores.redis.decoding import decoder_of
 from entitlements.stores.redis.encoding import encode_call, encode_general
-from entitlements.stores.redis.keys import account_key
+from entitlements.stores.redis.keys import account_key, index_key, scope_key
 from entitlements.stores.redis.scripts import Script
 from entitlements.testing.order_templates import OrderTemplate, order_templates
+from entitlements.testing.sample_limits import SCOPES
 from entitlements.testing.simulated_client import SimulatedClient
 
 ACCOUNT = "acme"
+SCOPES_OF_HISTORIES = (*SCOPES, "ann", "bob")
 TIMES_MOVED = 10**13
 """Milliseconds that the scripts on injected time add to every expiry."""
 
@@ -37,8 +40,11 @@ class Clock:
     """A clock that a history moves, in microseconds."""
 
     now: int = NOW
+    latest: int = 0
+    """The latest time that was read: what has expired by then is gone, also if the clock steps back."""
 
     def __call__(self) -> int:
+        self.latest = max(self.latest, self.now)
         return self.now
 
 
@@ -103,15 +109,27 @@ def play(history: list[OrderTemplate], client, change=lambda script: script) -> 
         expected = memory.execute(order)
         answer, other = server.execute(order), general.execute(order)
         yield order, expected, other if answer == expected else answer
-        check_lifetime(memory, client, clock.now)
-        check_lifetime(memory, client, clock.now, "general")
+        check_lifetime(memory, client, clock)
+        check_lifetime(memory, client, clock, "general")
         simulated.record(order, expected)
 
 
-def check_lifetime(memory: MemoryStore, client, now: int, namespace: str = "ent") -> None:
+def check_lifetime(memory: MemoryStore, client, clock: Clock, namespace: str = "ent") -> None:
     """Check that a record stays while it holds units, and else expires once it is idle and its history is over."""
-    ledger = memory._find(ACCOUNT)
-    key = account_key(namespace, ACCOUNT)
+    _check_record(memory._find(ACCOUNT), client, account_key(namespace, ACCOUNT), clock.now)
+    entries = {}
+    for member in client.zrange(index_key(namespace, ACCOUNT), 0, -1):
+        name, end, ends = member.partition(b"\0")
+        if name and end:
+            entries[name.decode()] = int.from_bytes(ends)
+    for scope in SCOPES_OF_HISTORIES:
+        key = scope_key(namespace, ACCOUNT, scope)
+        _check_record(memory._find((ACCOUNT, scope)), client, key, clock.now)
+        _check_entry(client, key, entries.get(scope), clock.latest)
+    _check_index(client, index_key(namespace, ACCOUNT), entries.values(), clock.latest)
+
+
+def _check_record(ledger: Ledger | None, client, key: bytes, now: int) -> None:
     left = client.pttl(key)
     if ledger is None:  # nothing is held: the record of a server may be there for longer, but it expires
         assert left != -1
@@ -124,11 +142,39 @@ def check_lifetime(memory: MemoryStore, client, now: int, namespace: str = "ent"
         assert ledger.is_idle(now)
     else:
         assert left >= 0
-        seconds, rest = client.time()
-        expires = (seconds * 1000 + rest // 1000 + left - TIMES_MOVED) * 1000
+        expires = _expiry(client, left)
         ends = [quota.periods[0].end for quota in ledger.quotas.values()]
         shown = [month_ends(None, end + 365 * DAY)[1] if end < NEVER else NEVER for end in ends]
         # A bucket that needs more than 13 periods to refill is full again then, in a record that held units.
         is_slow = any(meter.idle_at() > now + 397 * DAY for meter in ledger.rates.values())
         assert ledger.is_idle(expires + 2000) or expires > MAX_COUNT or is_slow
         assert expires + 2000 >= max(shown, default=0)
+
+
+def _check_entry(client, key: bytes, entry: int | None, latest: int) -> None:
+    """Check that a scope is in the index up to when its record expires, and while it stays."""
+    left = client.pttl(key)
+    expires = _expiry(client, left)
+    if left == -1:
+        assert entry == MAX_COUNT
+    elif left >= 0 and expires > latest:
+        assert entry is not None
+        assert expires <= entry + MINUTE  # the time is read after the time that is left
+    elif left == -2:
+        assert entry is None or entry < MAX_COUNT
+
+
+def _check_index(client, key: bytes, entries: Collection[int], latest: int) -> None:
+    """Check that the index outlives its entries, and stays only while one does."""
+    left = client.pttl(key)
+    if MAX_COUNT in entries:
+        assert left == -1
+    else:
+        assert left != -1
+        assert all(ends <= latest or ends <= _expiry(client, left) + MINUTE for ends in entries)
+
+
+def _expiry(client, left: int) -> int:
+    """Return when a key expires on the injected clock, in microseconds."""
+    seconds, rest = client.time()
+    return (seconds * 1000 + rest // 1000 + left - TIMES_MOVED) * 1000

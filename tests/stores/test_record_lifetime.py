@@ -170,4 +170,4 @@ def test_a_rate_that_is_charged_for_years_never_expires_before_it_is_idle(valkey
                 orders.append(Release(ACCOUNT, "agents", 1))
             for order in orders:
                 assert memory.execute(order) == server.execute(order)
-                check_lifetime(memory, client, clock.now)
+                check_lifetime(memory, client, clock)

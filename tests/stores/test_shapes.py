@@ -57,7 +57,7 @@ class Three:
         assert expected == self.general.execute(order)
         assert expected == self.shapes.execute(order)
         assert self.records("general") == self.records("ent")
-        check_lifetime(self.memory, self.client, self.clock.now)
+        check_lifetime(self.memory, self.client, self.clock)
         return expected
 
     def records(self, namespace):
