@@ -24,6 +24,7 @@ from entitlements.testing.sample_limits import (
     DAILY,
     LEADS,
     LIFELONG,
+    LIFELONG_BEFORE,
     PETS,
     RATES,
     SCOPES,
@@ -32,7 +33,8 @@ from entitlements.testing.sample_limits import (
     YEARLY,
 )
 
-_QUOTAS, _ALLOCATIONS = (LEADS, LEADS, TRIALS, CALLS, DAILY, YEARLY, LIFELONG), (AGENTS, AGENTS, PETS, SEATS)
+_QUOTAS = (LEADS, LEADS, TRIALS, CALLS, DAILY, LIFELONG_BEFORE, YEARLY, LIFELONG)
+_ALLOCATIONS = (AGENTS, AGENTS, PETS, SEATS)
 _COUNTED: tuple[Limit, ...] = (*_QUOTAS, *_ALLOCATIONS)
 _HOLDERS = ("ann", "zoë", "x:y")
 _KEYS = ("k:a", "k:b", "k:ü\x7f")

@@ -27,6 +27,8 @@ DAILY, YEARLY, LIFELONG = (
     Quota(f"per-{length}", length, deadline=_DEADLINE)
     for length in (PeriodLength.DAY, PeriodLength.YEAR, PeriodLength.LIFETIME)
 )
+LIFELONG_BEFORE = Quota(DAILY.name, PeriodLength.LIFETIME, deadline=_DEADLINE)
+"""The quota of the day as another version of a policy has it."""
 LEADS, TRIALS = Quota("leads", deadline=_DEADLINE), Quota("trials", mode=Mode.SHADOW, deadline=_DEADLINE)
 AGENTS, PETS = Allocation("agents", deadline=_DEADLINE), Allocation("pets", mode=Mode.SHADOW, deadline=_DEADLINE)
 CALLS, SEATS = Quota("calls", per="ip", deadline=_DEADLINE), Allocation("seats", per="ip", deadline=_DEADLINE)

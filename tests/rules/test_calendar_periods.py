@@ -13,6 +13,7 @@ from wall_clock import boundaries
 from entitlements.model.calendars import anchored
 from entitlements.model.instants import HOUR, NEVER, SECOND, to_datetime, to_instant
 from entitlements.model.limits import Allocation, PeriodLength, Quota, Rate
+from entitlements.rules.counted_meters import QuotaMeter, QuotaPeriod
 from entitlements.rules.periods import ends_of, period_ends
 
 ZONES = (
@@ -30,6 +31,7 @@ ANCHORS = tuple(map(datetime.fromisoformat, (
     "2024-02-29 02:30:15", "2023-01-31", "2023-03-30 23:59:59", "2022-10-29 01:15", "2011-12-30 00:00:01", "2020-06-01",
 )))  # fmt: skip
 LENGTHS = tuple(each for each in PeriodLength if each != PeriodLength.LIFETIME)
+INSTANTS = st.integers(*(to_instant(datetime(year, 1, 1, tzinfo=UTC)) for year in (2000, 2025)))
 zones, lengths, anchors = map(st.sampled_from, (ZONES, LENGTHS, ANCHORS))
 
 
@@ -59,12 +61,7 @@ def test_thirty_years_of_periods_are_those_of_the_calendar(zone, length):
             assert expected == computed(zone, length, anchor, found[at + 1] - 1)
 
 
-@given(
-    zones,
-    lengths,
-    anchors,
-    st.integers(to_instant(datetime(2000, 1, 1, tzinfo=UTC)), to_instant(datetime(2025, 1, 1, tzinfo=UTC))),
-)
+@given(zones, lengths, anchors, INSTANTS)
 def test_any_instant_lies_in_the_period_of_the_calendar(zone, length, anchor, now):
     assert walked(zone, length, anchor, now) == computed(zone, length, anchor, now)
 
@@ -75,6 +72,31 @@ def test_so_does_an_instant_near_a_boundary(zone, length, anchor, which, beside)
     now = found[2 + which * (len(found) - 6) // 27] + beside
 
     assert walked(zone, length, anchor, now) == computed(zone, length, anchor, now)
+
+
+@given(zones, lengths, anchors, INSTANTS, st.integers(-2 * HOUR, 2 * HOUR))
+def test_a_client_whose_clock_is_hours_off_picks_the_period_of_the_stores_clock(zone, length, anchor, now, skew):
+    def running(asked_at):
+        return QuotaMeter().running(computed(zone, length, anchor, asked_at), 100, now)
+
+    _, start, end, _ = walked(zone, length, anchor, now)
+    assert QuotaPeriod(start, end, 100) == running(now) == running(now + skew)
+
+
+@given(zones, anchors, st.lists(st.tuples(st.sampled_from(PeriodLength), st.integers(0, 40 * 24 * HOUR)), max_size=8))
+def test_another_length_moves_the_end_of_the_running_period_and_resets_nothing(zone, anchor, changes):
+    meter, now, used = QuotaMeter(), to_instant(datetime(2011, 12, 1, tzinfo=UTC)), 0
+    for length, step in changes:
+        before = meter.periods[0] if meter.periods else None
+        now += step
+        period = meter.running(computed(zone, length, anchor, now), 100, now)
+        runs_on = before is not None and now < before.end
+        used = used + 1 if runs_on else 1
+        period.used += 1
+        meter.write(period)
+        assert period.start <= now < period.end
+        assert (used, before.start if runs_on else period.start) == (period.used, period.start)
+        assert before is None or runs_on or before.end <= period.start
 
 
 def hours(zone, *day):
