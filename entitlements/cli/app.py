@@ -27,6 +27,7 @@ from entitlements.cli.health import health
 from entitlements.cli.import_commands import import_commands
 from entitlements.cli.init import init
 from entitlements.cli.invalidate import invalidate
+from entitlements.cli.policy_tests import run_policy_tests
 from entitlements.cli.portfolio.command import portfolio
 from entitlements.cli.preview import preview
 from entitlements.cli.quote import quote
@@ -105,6 +106,7 @@ def _app(*, is_styled: bool) -> typer.Typer:
     app.callback()(_root_options)
     for command in COMMANDS:
         app.command(epilog=epilog)(command)
+    app.command(name="test", epilog=epilog)(run_policy_tests)
     app.add_typer(base_commands(epilog=epilog), name="base")
     app.add_typer(account_commands(epilog=epilog), name="account")
     app.add_typer(usage_commands(epilog=epilog), name="usage")
