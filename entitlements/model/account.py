@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Literal
 
 from entitlements.errors import AccountError
-from entitlements.model.calendars import Anchor, checked_anchor
+from entitlements.model.calendars import checked_anchor
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.immutable import COPY, immutable
 from entitlements.model.instants import check_moment
@@ -168,7 +168,7 @@ class Account:
     id: str
     tier: str
     trial: Trial | None = field(default=None, kw_only=True)
-    anchor: Anchor | None = field(default=None, kw_only=True)
+    anchor: int | datetime | None = field(default=None, kw_only=True)
     time_zone: str | None = field(default=None, kw_only=True)
     add_ons: Mapping[str, int] = field(default_factory=dict, kw_only=True)
     overrides: Sequence[Override] = field(default=(), kw_only=True)

@@ -48,6 +48,24 @@ def lines(account, scope=None):
     return [str(line) for line in usage_lines(CliConsole(), entitlements, scope, meters)]
 
 
+def test_a_quota_for_a_lifetime_has_no_reset_and_is_refused_for_good():
+    policy = Policy.parse({
+        "policy": {"version": "7"}, "limits": {"credits": {"kind": "quota", "period": "lifetime"}},
+        "tiers": {"one": {"rank": 1, "limits": {"credits": 9}}},
+    })  # fmt: skip
+    with Enforcer(policy, accounts={"acme": "one"}) as enforcer:
+        enforcer.consume("acme", "credits", 3)
+        usage = enforcer.usage("acme")["credits"]
+        meter = meter_of(
+            facts_of(enforcer.decide("acme", "credits")), usage, enforcer.history("acme", "credits")[0].start, 0
+        )
+        told = [str(line) for line in usage_lines(CliConsole(), enforcer.entitlements("acme"), None, [meter])]
+
+    assert any("9 in total" in line for line in told)
+    assert any("at 100 %: refused for good" in line for line in told)
+    assert not any("period ends" in line or "projected" in line for line in told)
+
+
 def test_a_suspended_account_is_said_to_be_refused_whatever_is_left():
     told = "suspended: every charge is refused, whatever is left"
     assert [False, True] == [told in lines(Account("acme", "one", status=each)) for each in ("active", "suspended")]

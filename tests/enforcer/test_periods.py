@@ -125,6 +125,28 @@ def test_periods_of_every_length_are_counted_on_every_store(any_store):
             assert newest.start <= datetime.now(UTC)
 
 
+def test_a_lifetime_is_kept_for_each_scope(any_store):
+    written = Policy.parse({
+        "policy": {"version": "1"},
+        "limits": {
+            "credits": {"kind": "quota", "period": "lifetime", "per": "user", **LONG},
+            "rooms": {"kind": "allocation", "per": "user", **LONG},
+        },
+        "tiers": {"pro": {"rank": 1, "limits": {"credits": 2, "rooms": 2}}},
+    })  # fmt: skip
+    with Enforcer(written, accounts={"acme": "pro"}, store=any_store) as enforcer:
+        for user in ("ann", "bob"):
+            assert enforcer.consume("acme", {"credits": 2, "rooms": 1}, scope=user)
+            assert not enforcer.consume("acme", "credits", scope=user)
+            assert 1 == enforcer.release("acme", "rooms", 1, scope=user)
+            (period,) = enforcer.history("acme", "credits", scope=user)
+            assert (2, 1, None) == (period.used, period.denied, period.end)
+        assert ("ann", "bob") == tuple(enforcer.scopes("acme"))
+        enforcer.forget("acme", scope="ann")
+        assert ("bob",) == tuple(enforcer.scopes("acme"))
+        assert [0, 2] == [enforcer.usage("acme", scope=user)["credits"].used for user in ("ann", "bob")]
+
+
 async def test_an_event_loop_counts_them_too(any_store):
     if isinstance(any_store, str):
         async with AsyncEnforcer(policy(), accounts={"acme": "pro"}, store=any_store) as enforcer:
