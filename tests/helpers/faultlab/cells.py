@@ -14,7 +14,7 @@ from time import monotonic
 from entitlements import AsyncEnforcer, Enforcer
 from faultlab.heartbeat import Heartbeat
 from faultlab.judge import Verdict, judge
-from faultlab.operations import ACCOUNT, TTL, Actor, drive
+from faultlab.operations import ACCOUNT, TTL, USERS, Actor, drive
 from faultlab.told import Told
 
 WORKERS = 3
@@ -97,7 +97,7 @@ def _threads(fault, operation, bench, told, window):
         list(pool.map(finish, actors))
     if operation.finish:
         drive(operation.finish(actors[0]))
-    time.sleep(TTL + fault.late if operation.name == "reservation" else fault.late)
+    time.sleep(TTL + fault.late if operation.name.startswith("reservation") else fault.late)
     window.recovered &= drive(recover(actors[0], time.sleep))
     drive(sweep(actors[0], time.sleep))
     enforcer.close()
@@ -149,7 +149,7 @@ async def _tasks(fault, operation, bench, told, window, beat):
     await asyncio.gather(*map(finish, actors))
     if operation.finish:
         await operation.finish(actors[0])
-    await asyncio.sleep(TTL + fault.late if operation.name == "reservation" else fault.late)
+    await asyncio.sleep(TTL + fault.late if operation.name.startswith("reservation") else fault.late)
     window.recovered &= await recover(actors[0], asyncio.sleep)
     await sweep(actors[0], asyncio.sleep)
     await enforcer.aclose()
@@ -196,10 +196,11 @@ async def recover(actor, sleep):
 async def sweep(actor, sleep):
     """Read what is used, which ends reservations that have lapsed; a connection of before may be dead still."""
     until = monotonic() + PATIENCE
-    while await actor.call("usage", ACCOUNT) is None and monotonic() < until:
-        paused = sleep(0.02)
-        if paused is not None:
-            await paused
+    for user in USERS:
+        while await actor.call("usage", ACCOUNT, scope=user) is None and monotonic() < until:
+            paused = sleep(0.02)
+            if paused is not None:
+                await paused
 
 
 def footprint():

@@ -6,13 +6,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from entitlements import EntitlementsError, Reason
-from faultlab.operations import ACCOUNT, DEADLINE, RATES, SIZES
+from faultlab.operations import ACCOUNT, DEADLINE, RATES, SIZES, USERS
 from faultlab.records import counted, open_reservations
 
 SLACK = 0.01
 """Seconds above its deadlines that a call may take, beside the time in which the machine held it up."""
 INFINITE = float("inf")
-LIMIT_KINDS = {"api": "rate", "leads": "quota", "exports": "quota", "seats": "allocation", "storage": "allocation"}
+LIMIT_KINDS = {"api": "rate", "leads": "quota", "exports": "quota", "seats": "allocation", "storage": "allocation",
+               "mine": "quota", "desks": "allocation"}  # fmt: skip
 
 
 @dataclass
@@ -61,8 +62,9 @@ def judge(fault, operation, told, bench, window, beat, leaks):
         verdict.add("told and counted", *_counts(fault, told, bench, account, limit))
     if not fault.loses and fault.counts:
         verdict.add("told and counted", *told.mistakes[:5])
-    if operation.name == "reservation" and not fault.loses:
-        stuck = open_reservations(bench.admin, ACCOUNT)
+    if operation.name.startswith("reservation") and not fault.loses:
+        records = (ACCOUNT, *(f"{ACCOUNT}:{user}" for user in USERS))
+        stuck = sum(open_reservations(bench.admin, record) for record in records)
         verdict.add("stuck", *([f"{stuck} reservations are still open past their ttl"] if stuck else []))
     return verdict
 

@@ -16,6 +16,8 @@ DEADLINE = 0.25
 TTL = 1.5
 """Seconds that a reservation of the lab lives."""
 ACCOUNT, RATE, QUOTA, SEATS, EXPORTS = "acme", 80, 60, 40, 10
+USERS, MINE, DESKS = ("ann", "bob"), 25, 15
+"""Scopes of the account, which share its quota, and the sizes of the limits that each has to itself."""
 PRIVATE = tuple(f"worker-{number}" for number in range(4))
 """Accounts that one worker each has to itself."""
 
@@ -28,18 +30,21 @@ WRITTEN = {
         "exports": {"kind": "quota", "deadline": "250 ms", "on_outage": "allow"},
         "seats": {"kind": "allocation", "deadline": "250 ms"},
         "storage": {"kind": "allocation", "deadline": "250 ms"},
+        "mine": {"kind": "quota", "per": "user", "deadline": "250 ms"},
+        "desks": {"kind": "allocation", "per": "user", "deadline": "250 ms"},
     },
     "tiers": {"one": {"rank": 1, "features": ["sso"], "limits": {
-        "api": f"{RATE} per hour", "leads": QUOTA, "exports": EXPORTS, "seats": SEATS, "storage": 10**6,
+        "api": f"{RATE} per hour", "leads": QUOTA, "exports": EXPORTS, "seats": SEATS, "storage": 10**6, "mine": MINE, "desks": DESKS,
     }}},
 }  # fmt: skip
 POLICY = Policy.parse(WRITTEN)
 CROWDED = tuple(f"crowd-{number}" for number in range(8))
 """Accounts of histories, each shared by some workers of each process."""
 ACCOUNTS = dict.fromkeys((ACCOUNT, *PRIVATE, *CROWDED), "one")
-SIZES = {"api": RATE, "leads": QUOTA, "seats": SEATS}
+SIZES = {"api": RATE, "leads": QUOTA, "seats": SEATS, "mine": MINE, "desks": DESKS}
 """Limits that hold whatever happens; `exports` says `on_outage: allow`, and may be passed by what it lets through."""
 RATES = {"api"}
+PER_USER = {"mine", "desks"}
 
 
 class Actor:
@@ -79,13 +84,14 @@ class Actor:
         self.told.note(verb, began, result)
         return result
 
-    async def charge(self, wanted, *, account=None):
+    async def charge(self, wanted, *, account=None, scope=None):
         """Consume units without a key and note them; return the decision, or None."""
         account = account or self.account
         wanted = {wanted: 1} if isinstance(wanted, str) else wanted
-        decision = await self.call("consume", account, wanted)
+        named = {} if scope is None else {"scope": scope}
+        decision = await self.call("consume", account, wanted, **named)
         for limit, units in wanted.items():
-            self.note_charge(account, limit, units, decision)
+            self.note_charge(record_of(account, limit, scope), limit, units, decision)
         return decision
 
     def note_charge(self, account, limit, units, decision):
@@ -125,6 +131,11 @@ class Actor:
             return None
         self.told.note("request", began, sent[0]["status"])
         return sent[0]["status"]
+
+
+def record_of(account, limit, scope=None):
+    """Return the record that counts a limit: the account, or the account and the scope."""
+    return f"{account}:{scope}" if limit in PER_USER else account
 
 
 def drive(story):
@@ -193,23 +204,47 @@ async def mixed(actor, number):
     await actor.charge({"api": 1, "leads": 1})
 
 
+async def per_user(actor, number):
+    """Charge a rate and a quota of the account, and a quota of a user; refund every third charge."""
+    user = USERS[(actor.worker + number) % len(USERS)]
+    wanted = {"api": 1, "leads": 1, "mine": 1}
+    decision = await actor.charge(wanted, scope=user)
+    if decision and number % 3 == 0:
+        back = await actor.call("refund", decision)
+        for limit in ("leads", "mine"):
+            record = record_of(actor.account, limit, user)
+            actor.told.add(record, limit, -1 if back in {True, None} else 0, -1 if back else 0)
+            actor.told.grant(record, limit, -1 if back else 0)
+
+
+async def reservation_per_user(actor, number):
+    """Reserve units of the account's quota and of a user's limits; commit all, one unit of each quota, or nothing."""
+    held, kept = {"leads": 2, "mine": 2, "desks": 1}, {"leads": 1, "mine": 1}
+    await reserve(actor, number, held, kept, USERS[(actor.worker + number) % len(USERS)])
+
+
 async def reservation(actor, number):
     """Reserve two units of a quota and a seat; commit all, one unit, or nothing."""
-    held = {"leads": 2, "seats": 1}
-    reserved = await actor.call("reserve", actor.account, held, ttl=TTL)
+    await reserve(actor, number, {"leads": 2, "seats": 1}, {"leads": 1})
+
+
+async def reserve(actor, number, held, some, scope=None):
+    """Reserve units, and commit all of them, some, or none."""
+    named = {} if scope is None else {"scope": scope}
+    reserved = await actor.call("reserve", actor.account, held, ttl=TTL, **named)
     if not reserved:
         return
     for limit, units in held.items():
-        actor.told.grant(actor.account, limit, units)
-    kept = ({"leads": 2, "seats": 1}, {"leads": 1}, {})[number % 3]
-    arguments = (("commit",), ("commit", {"leads": 1}), ("cancel",))[number % 3]
+        actor.told.grant(record_of(actor.account, limit, scope), limit, units)
+    kept = (held, some, {})[number % 3]
+    arguments = (("commit",), ("commit", some), ("cancel",))[number % 3]
     await actor.call(*arguments, of=reserved)
     expired = isinstance(actor.error, ReservationExpired)
     for limit, reserved_units in held.items():
-        units = kept.get(limit, 0)
-        actor.told.add(actor.account, limit, 0 if actor.error else units, 0 if expired else units)
-        actor.told.committed[actor.account, limit] += units
-        actor.told.grant(actor.account, limit, (0 if actor.error else units) - reserved_units)
+        units, record = kept.get(limit, 0), record_of(actor.account, limit, scope)
+        actor.told.add(record, limit, 0 if actor.error else units, 0 if expired else units)
+        actor.told.committed[record, limit] += units
+        actor.told.grant(record, limit, (0 if actor.error else units) - reserved_units)
 
 
 async def seats_by_name(actor, number):
@@ -302,7 +337,9 @@ OPERATIONS = {
         Operation("quota, allow", allowed_quota),
         Operation("quota, keyed", keyed_quota, finish=repeat_keys),
         Operation("mixed", mixed),
+        Operation("mixed, per user", per_user),
         Operation("reservation", reservation),
+        Operation("reservation, per user", reservation_per_user),
         Operation("seats by name", seats_by_name),
         Operation("refund", refund),
         Operation("release", release),

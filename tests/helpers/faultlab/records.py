@@ -16,8 +16,9 @@ class Counted:
 
 
 def key_of(account, namespace="ent"):
-    """Return the key of an account whose id needs no encoding."""
-    return f"{namespace}1:{{{account}}}"
+    """Return the key of an account, or of an account and a scope with a colon between; no id needs encoding."""
+    account, colon, scope = account.partition(":")
+    return f"{namespace}1:{{{account}}}{colon}{scope}"
 
 
 def counted(client, account, limit, namespace="ent"):
