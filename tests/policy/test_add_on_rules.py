@@ -150,3 +150,21 @@ def test_a_line_that_there_is_not_is_told(tmp_path, capsys):
     assert "--line 'viewers' is no line of policy 1; did you mean 'viewer'?" in " ".join(
         capsys.readouterr().err.split()
     )
+
+
+def test_the_comparison_names_the_rules_of_an_add_on(tmp_path, capsys):
+    text = (
+        "add_ons:\n"
+        "  base: {about: The base, features: [sso], excludes: [other]}\n"
+        "  packs: {limits: {seats: 5}, requires: [base], step: 4, at_most: 12}\n"
+        "  other: {limits: {seats: 1}, at_least: 2}\n"
+    )
+    (tmp_path / "policy.yaml").write_text(BASE + text, encoding="utf-8")
+
+    assert 0 == main(["tiers", "--policy", str(tmp_path / "policy.yaml"), "--format", "html"])
+    page = capsys.readouterr().out
+
+    assert all(
+        f"<small>{about}</small>" in page
+        for about in ("The base; not with other", "requires base; 4 to 12 in steps of 4", "2 or more")
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from entitlements.cli.formatting import format_limit
 from entitlements.cli.matrix.model import ABSENT, Cell, CellKind, Column, Matrix, MatrixRow, Section, SectionKind
@@ -90,4 +90,16 @@ def _of_level(level: str | None) -> Cell:
 
 def _of_add_on(add_on: AddOn, tiers: Sequence[Tier]) -> MatrixRow:
     cells = [Cell((add_on.price or "yes",)) if add_on.offered_to(tier.id) else ABSENT for tier in tiers]
-    return MatrixRow(add_on.name, add_on.name, 0, tuple(cells), add_on.about)
+    about = "; ".join(filter(None, (add_on.about, *_rules(add_on))))
+    return MatrixRow(add_on.name, add_on.name, 0, tuple(cells), about)
+
+
+def _rules(add_on: AddOn) -> Iterator[str]:
+    """Yield the rules by which an add-on is sold."""
+    if add_on.requires:
+        yield f"requires {', '.join(add_on.requires)}"
+    if add_on.excludes:
+        yield f"not with {', '.join(add_on.excludes)}"
+    if add_on.at_least > 1 or add_on.at_most is not None or add_on.step > 1:
+        most = " or more" if add_on.at_most is None else f" to {add_on.at_most}"
+        yield f"{add_on.at_least}{most}{f' in steps of {add_on.step}' if add_on.step > 1 else ''}"
