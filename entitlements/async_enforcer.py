@@ -135,7 +135,7 @@ class AsyncEnforcer:
         self._store = guard_async_store(opened, self._hooks.notify, expected_processes)
         self._via = self._store.via
         self._refunded = RefundGuard()
-        self._attends = self._hooks.enabled
+        self._attends = self._hooks.listens
         """True while an answer without the store takes more than itself: hooks, a store that is closed on a loop."""
         self._numbers = operation_ids(opened)
         self._detached = DetachedTasks()
@@ -259,7 +259,7 @@ class AsyncEnforcer:
         """
         numbers = self._numbers
         order, operation = numbers.open(charge)
-        abandoned = abandon and partial(self._abandoned, prepared, order, abandon)
+        abandoned = partial(self._abandoned, prepared, order, abandon) if abandon or self._hooks.records else None
         pending: Any = None
         try:
             answer: Any = self._store.try_now(order)
@@ -285,12 +285,19 @@ class AsyncEnforcer:
         return self._decided(decision, answer)
 
     def _abandoned(
-        self, prepared: PreparedCharge, order: Charge, abandon: Callable[[Decision], object], ended: Answer | Exception
+        self,
+        prepared: PreparedCharge,
+        order: Charge,
+        abandon: Callable[[Decision], object] | None,
+        ended: Answer | Exception,
     ) -> None:
-        """Pass on the decision of a charge whose caller was cancelled."""
+        """Record and pass on the decision of a charge whose caller was cancelled."""
         self._numbers.close(order)
         if type(ended) is Outcome and ended.lines:
-            abandon(prepared.decide(ended, self._via, order.operation, order.scope))
+            decision = prepared.decide(ended, self._via, order.operation, order.scope)
+            self._hooks.record(None, ended, decision)
+            if abandon is not None:
+                abandon(decision)
 
     async def peek(self, account: str | Account, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
         """Return the decision that `consume` would, and spend nothing; see `Enforcer.peek`."""
@@ -670,9 +677,14 @@ class AsyncEnforcer:
             if self._attends:
                 self._check_open()
             return self._hooks.report(step, step.finish(None, "static"), None)
-        answer = await self._execute(step.order)
+        if self._hooks.records:  # also what a cancelled caller has ordered
+            return await self._detached.run(self._carry_out(step, step.order))
+        return await self._carry_out(step, step.order)
+
+    async def _carry_out(self, step: steps.Step[R], order: Order) -> R:
+        answer = await self._execute(order)
         if is_stale(answer):
-            again = with_fresh_ends(step.order, answer, step.calendar)
+            again = with_fresh_ends(order, answer, step.calendar)
             answer = reject_stale(await self._execute(again))
         if type(answer) is Outdated:
             raise AccountOutdated(answer)
@@ -689,7 +701,7 @@ class AsyncEnforcer:
     def _decided(self, decision: Decision, answer: Answer) -> Decision:
         """Return a decision to consume, and report it to hooks."""
         if self._hooks.enabled:
-            self._hooks.notify_decision("consume", decision, answer)
+            self._hooks.consumed(decision, answer)
         return decision
 
     def _settling(

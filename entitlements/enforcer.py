@@ -134,7 +134,7 @@ class Enforcer:
         self._refunded = RefundGuard()
         self._numbers = operation_ids(opened)
         self._outage = resilient_store(self._store)
-        self._attends = self._hooks.enabled
+        self._attends = self._hooks.listens
         """True while an answer without the store takes more than itself: hooks, a journal that waits, a closed store."""
         self._attend()
         if self._outage is not None:
@@ -281,7 +281,7 @@ class Enforcer:
             return self.consume(account, what, n, scope=scope)
         decision = prepared.decide(answer, self._via, None, scope)  # type: ignore[arg-type]
         if self._hooks.enabled:
-            self._hooks.notify_decision("consume", decision, answer)
+            self._hooks.consumed(decision, answer)
         return decision
 
     def _consume_counted(self, prepared: PreparedCharge, order: Charge, resolved: ResolvedAccount) -> Decision | None:
@@ -301,7 +301,7 @@ class Enforcer:
         finally:
             numbers.close(order)
         if self._hooks.enabled:
-            self._hooks.notify_decision("consume", decision, answer)
+            self._hooks.consumed(decision, answer)
         return decision
 
     def peek(self, account: str | Account, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
@@ -656,7 +656,7 @@ class Enforcer:
 
     def _attend(self) -> None:
         """Note whether the journal has something to replay, and the time up to which `can` only looks an answer up."""
-        self._attends = self._hooks.enabled or (self._outage is not None and self._outage.waits)
+        self._attends = self._hooks.listens or (self._outage is not None and self._outage.waits)
         self._quick_until = 0 if self._attends else self._polls_at
 
     def _replay(self) -> None:

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 from entitlements._fork import renew_after_fork
 from entitlements.model.decision_fields import facts_of
-from entitlements.model.events import Decided, Degraded, OperationsDropped, ReloadFailed, Threshold
+from entitlements.model.events import Decided, Degraded, OperationsDropped, Refunded, ReloadFailed, Threshold
 from entitlements.model.limits import Allocation
 from entitlements.model.redaction import redacted_traceback
+from entitlements.ports import OrderHook
 from entitlements.rules.decisions import crossed, mode_of
 
 if TYPE_CHECKING:
     from entitlements.model.answers import Answer
+    from entitlements.model.charge import Order
     from entitlements.model.decision import Decision
     from entitlements.model.events import Event
     from entitlements.ports import Hook
@@ -38,7 +40,7 @@ class Hooks:
     The hooks of one enforcer; *enabled* is False when there are none.
 
     Args:
-        hooks: Any callables that take one event.
+        hooks: Any callables that take one event; an `OrderHook` takes orders instead.
         thresholds: Percentages of a limit at which a `Threshold` event is sent.
 
     Raises:
@@ -50,14 +52,20 @@ class Hooks:
         self._percents = _check_thresholds(thresholds)
         if not isinstance(hooks, Iterable) or not all(callable(hook) for hook in hooks):
             raise TypeError(f"hooks {hooks!r} must be a sequence of callables; write hooks=(hook,)")
-        self._hooks = tuple(hooks)
-        for hook in self._hooks:
+        given = tuple(hooks)
+        for hook in given:
             if iscoroutinefunction(hook) or iscoroutinefunction(type(hook).__call__):
                 raise TypeError(
                     f"hook {hook!r} is async, and would never be awaited; write a plain one that puts to a queue"
                 )
-        self.enabled = bool(self._hooks)
+        self._hooks = tuple(hook for hook in given if not isinstance(hook, OrderHook))
+        self._recorders = tuple(hook for hook in given if isinstance(hook, OrderHook))
         self._observers: tuple[Hook, ...] = ()
+        self.enabled = bool(given)
+        self.listens = bool(self._hooks)
+        """True if hooks take events."""
+        self.records = bool(self._recorders)
+        """True if hooks take orders."""
         self._thresholds: OrderedDict[object, None] = OrderedDict()
         self.renew()
         renew_after_fork(self)
@@ -97,22 +105,53 @@ class Hooks:
         )  # fmt: skip
         self.notify(ReloadFailed(path, problem))
 
+    def record(self, order: Order | None, answer: Answer, decision: Decision | None) -> None:
+        """Call every `OrderHook`; an exception of one is logged and dropped."""
+        for hook in self._recorders:
+            try:
+                hook.record_order(order, answer, decision)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._record_failed(hook, type(order).__name__, error, getattr(order, "account", None))
+
+    @staticmethod
+    def _record_failed(hook: OrderHook, kind: str, error: Exception, account: str | None) -> None:
+        trace = redacted_traceback(error, account)
+        _log.error("hook %r failed on %s; the decision stands\n%s", hook, kind, trace, extra={"hook": repr(hook)})
+
     def decided(self, verb: str, decision: Decision) -> Decision:
         """Report a decision that no store was asked for, and return it."""
-        if self.enabled:
+        if self.listens:
             self.notify_decision(verb, decision)
         return decision
+
+    def consumed(self, decision: Decision, answer: Answer) -> None:
+        """Report a decision to consume, which the store made."""
+        for hook in self._recorders:
+            try:
+                hook.record_order(None, answer, decision)
+            except Exception as error:  # noqa: BLE001 - whatever a hook raises, the decision stands
+                self._record_failed(hook, "a charge", error, decision.account)
+        if self.listens:
+            self.notify_decision("consume", decision, answer)
 
     def report(self, step: Step[R], result: R, answer: Answer) -> R:
         """Report the result of a step and its events, and return the result."""
         if self.enabled:
-            if step.verb:
-                self.notify_decision(step.verb, result, answer)  # type: ignore[arg-type]
-            for event in step.events(result):
-                self.notify(event)
-            if step.set_to is not None:
-                self._notify_crossed(step.set_to(answer))
+            events = tuple(step.events(result))
+            if self.records and step.order is not None:
+                refunded = next((event.decision for event in events if isinstance(event, Refunded)), None)
+                self.record(step.order, answer, result if step.verb else refunded)  # type: ignore[arg-type]
+            if self.listens:
+                self._notify_step(step, result, answer, events)
         return result
+
+    def _notify_step(self, step: Step[R], result: R, answer: Answer, events: Iterable[Event]) -> None:
+        if step.verb:
+            self.notify_decision(step.verb, result, answer)  # type: ignore[arg-type]
+        for event in events:
+            self.notify(event)
+        if step.set_to is not None:
+            self._notify_crossed(step.set_to(answer))
 
     def notify_decision(self, verb: str, decision: Decision, answer: Answer = None) -> None:
         """Report a decision, the thresholds that it crossed, and the operation ids that the store dropped for it."""

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from entitlements.model.account import Account
     from entitlements.model.answers import Answer, Outcome
     from entitlements.model.charge import Charge, Order
+    from entitlements.model.decision import Decision
     from entitlements.model.events import Event
 
 
@@ -27,6 +28,30 @@ class Hook(Protocol):
     def __call__(self, event: Event, /) -> object:
         """Take notice of one frozen event."""
         ...
+
+
+@runtime_checkable
+class OrderHook(Protocol):
+    """
+    A hook that takes the orders of an enforcer with their answers, in place of events; a ledger is one.
+
+    It is called in the caller's thread or loop after each order that the store has answered, so it must not wait. Its
+    errors are logged and dropped.
+    """
+
+    def __call__(self, event: Event, /) -> object:
+        """Take one event; an enforcer does not call it."""
+        ...
+
+    def record_order(self, order: Order | None, answer: Answer, decision: Decision | None, /) -> None:
+        """
+        Take notice of one order.
+
+        Args:
+            order: The order; None for a charge that consumes without a key, of which *decision* tells everything.
+            answer: The answer to it.
+            decision: The decision that a charge led to, or that was refunded; else None.
+        """
 
 
 @runtime_checkable

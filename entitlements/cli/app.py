@@ -27,6 +27,7 @@ from entitlements.cli.health import health
 from entitlements.cli.import_commands import import_commands
 from entitlements.cli.init import init
 from entitlements.cli.invalidate import invalidate
+from entitlements.cli.ledger.commands import ledger_commands
 from entitlements.cli.policy_tests import run_policy_tests
 from entitlements.cli.portfolio.command import portfolio
 from entitlements.cli.preview import preview
@@ -110,6 +111,7 @@ def _app(*, is_styled: bool) -> typer.Typer:
     app.add_typer(base_commands(epilog=epilog), name="base")
     app.add_typer(account_commands(epilog=epilog), name="account")
     app.add_typer(usage_commands(epilog=epilog), name="usage")
+    app.add_typer(ledger_commands(epilog=epilog), name="ledger")
     app.add_typer(crm_commands(epilog=epilog), name="crm")
     app.add_typer(import_commands(epilog=epilog), name="import")
     return app

@@ -40,7 +40,7 @@ OPTIONAL = {"celery", "click", "django", "duckdb", "fastapi", "flask", "grpc", "
             "sqlalchemy", "starlette", "typer", "uvicorn"}  # fmt: skip
 """Libraries of extras."""
 NEED_THEM = ("entitlements.accounts.sql", "entitlements.cli.", "entitlements.columnar", "entitlements.http.exception_handlers",
-             "entitlements.http.fastapi", "entitlements.integrations.")  # fmt: skip
+             "entitlements.http.fastapi", "entitlements.integrations.", "entitlements.ledger")  # fmt: skip
 """Modules that need one."""
 
 IMPORT_ALL = """

@@ -199,7 +199,7 @@ def test_every_make_target_in_backticks_is_one_of_the_makefile():
     assert [] == missing(TARGET, lambda _, each: each[1] in targets)
 
 
-GROUPS = {"account", "base", "crm"}
+GROUPS = {"account", "base", "crm", "ledger"}
 CORRECTIONS = (["set"], ["reset"], ["release"])
 """Subcommands of `usage`, which is a command without them."""
 

@@ -29,21 +29,22 @@ _SERIALIZATION = {"40001", "40P01"}  # serialization_failure, deadlock_detected
 _MISSING = {"42P01", "42703"}  # undefined_table, undefined_column
 
 
-def open_engine(url: str | URL, timeout: float) -> Engine:
+def open_engine(url: str | URL, timeout: float, what: str = "accounts") -> Engine:
     """
-    Return an engine whose statements take at most *timeout* seconds.
+    Return an engine whose statements take at most *timeout* seconds; errors say *what* it is for.
 
     Raises:
         ValueError: For a URL that names no database, or a driver for event loops.
         ModuleNotFoundError: For a driver that is not installed.
     """
-    target = _target(url, {"postgresql": "psycopg"})
+    target = _target(url, {"postgresql": "psycopg"}, what)
     try:
         engine = create_engine(target, **_options(target, timeout))
     except (InvalidRequestError, NoSuchModuleError, ArgumentError) as error:
-        raise ValueError(f"accounts {target.render_as_string()}: {error}; write postgresql+psycopg://…") from None
+        raise ValueError(f"{what} {target.render_as_string()}: {error}; write postgresql+psycopg://…") from None
     if engine.dialect.is_async:
-        raise ValueError(f"accounts {target.render_as_string()}: the driver is for event loops; use AsyncEnforcer")
+        cure = "use AsyncEnforcer" if what == "accounts" else "write postgresql+psycopg://… or sqlite:///…"
+        raise ValueError(f"{what} {target.render_as_string()}: the driver is for event loops; {cure}")
     if target.get_driver_name() == "psycopg":
         event.listen(engine, "do_connect", _connect_within(timeout + GRACE))
     return engine
@@ -59,12 +60,12 @@ def open_async_engine(url: str | URL, timeout: float) -> AsyncEngine:
         raise ValueError(message) from None
 
 
-def _target(url: str | URL, drivers: dict[str, str]) -> URL:
+def _target(url: str | URL, drivers: dict[str, str], what: str = "accounts") -> URL:
     """Return the URL with a driver, where it names none."""
     try:
         target = make_url(url)
     except ArgumentError:
-        raise ValueError("accounts: the URL is no database URL; write one such as postgresql://user@host/db") from None
+        raise ValueError(f"{what}: the URL is no database URL; write one such as postgresql://user@host/db") from None
     if target.drivername == "postgres":
         target = target.set(drivername="postgresql")
     driver = drivers.get(target.drivername)

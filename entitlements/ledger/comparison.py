@@ -1,0 +1,215 @@
+"""
+Comparison of counters with the ledger, at one instant of the store's clock.
+
+The counters of an account are read at an instant *t* of the store. What the ledger adds up to at *t* is what they must
+be: later entries do not matter, so charges may go on meanwhile. Entries reach the ledger within a moment (`settle`),
+for which the comparison waits. Refunds and releases have no instant of the store's own, only that of their reply, so
+an account with one of them around *t* is read again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from entitlements.ledger import reading
+from entitlements.ledger.balances import Balance, HeldBalance, Key, PeriodBalance
+from entitlements.ledger.counters import Counters, HeldCount, QuotaCount, read_counters
+from entitlements.ledger.entries import Entry, is_uncertain
+from entitlements.ledger.errors import AccountBusy
+from entitlements.model.display import fields_in_json
+from entitlements.model.instants import SECOND, to_datetime
+from entitlements.rules.counted_meters import KEPT_PERIODS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from entitlements.ports import Store
+
+Counts = Mapping[str, Callable[[str], int]]
+"""By limit, a function that counts what an account holds in a database of the application."""
+
+_ATTEMPTS = 5
+_MOMENT = SECOND // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """
+    A counter that differs from the ledger, or from a count of the application.
+
+    Args:
+        account: The account.
+        limit: The limit.
+        what: `used`, `reserved`, `holders`, `period` (a past one) or `count`.
+        store: The value in the store: units, or the holders that the ledger does not know.
+        ledger: The value by the ledger: units, or the holders that the store does not know.
+        counted: The application's count; None unless *what* is `count`.
+        period: The first instant of the quota's period, aware UTC; else None.
+    """
+
+    account: str
+    limit: str
+    what: str
+    store: int | tuple[str, ...]
+    ledger: int | tuple[str, ...]
+    counted: int | None = None
+    period: datetime | None = None
+
+    to_dict = fields_in_json
+
+    def __str__(self) -> str:
+        """Return one line for people."""
+        when = f" in the period of {self.period.isoformat()}" if self.period else ""
+        if self.what == "holders":
+            extra = (
+                [f"unknown to the ledger: {', '.join(self.store)}"]
+                if isinstance(self.store, tuple) and self.store
+                else []
+            )
+            gone = [f"missing: {', '.join(self.ledger)}"] if isinstance(self.ledger, tuple) and self.ledger else []
+            return f"{self.account}: holders of {self.limit}: {'; '.join(extra + gone)}"
+        told = f", {self.counted} counted" if self.counted is not None else ""
+        what = "used" if self.what in ("period", "count") else self.what
+        return (
+            f"{self.account}: {self.limit}{when}: {self.store} {what} in the store, {self.ledger} by the ledger{told}"
+        )
+
+
+@dataclass(slots=True)
+class Compared:
+    """An account's counters and its balance at the same instant, and what differs."""
+
+    balance: Balance
+    counters: Counters
+    drifts: list[Drift]
+
+
+def compare(
+    engine: Engine,
+    store: Store,
+    accounts: Iterable[Sequence[str]],
+    *,
+    settle: float,
+    counts: Counts | None = None,
+    limits: Mapping[str, str] | None = None,
+    flush: Callable[[], None] = lambda: None,
+) -> Iterator[Compared]:
+    """
+    Compare accounts, page by page.
+
+    Args:
+        engine: The engine of the ledger.
+        store: The store.
+        accounts: Pages of ids.
+        settle: Seconds within which entries reach the ledger.
+        counts: Counts of the application.
+        limits: Kinds of further limits.
+        flush: Writes what this process has recorded.
+
+    Raises:
+        AccountBusy: For an account whose units come back without pause.
+    """
+    with engine.connect() as connection:
+        known = reading.limits_of(connection) | dict(limits or {}) | _missing_kinds(counts, limits)
+    for page in accounts:
+        left = list(page)
+        for _ in range(_ATTEMPTS):
+            counters = read_counters(store, left, known)
+            read = int(time.time() * SECOND)
+            flush()
+            if settle:
+                time.sleep(settle)
+                flush()
+            took = int(time.time() * SECOND) - read
+            busy = []
+            with engine.connect() as connection:
+                cuts = {id: each.now for id, each in counters.items()}
+                for balance, later in reading.balances(connection, list(counters), cuts):
+                    found = counters[balance.account]
+                    if _is_busy(later, found.now, took):
+                        busy.append(balance.account)
+                    else:
+                        yield Compared(balance, found, differences(balance, found, counts))
+            left = busy
+            if not left:
+                break
+        else:
+            raise AccountBusy(
+                f"account {left[0]!r} gets units back without pause, so that its counters have no instant to compare at;"
+                " pause its refunds and releases, or try again"
+            )
+
+
+def _missing_kinds(counts: Counts | None, limits: Mapping[str, str] | None) -> dict[str, str]:
+    return {} if limits else dict.fromkeys(counts or {}, "allocation")
+
+
+def _is_busy(later: list[Entry], cut: int, took: int) -> bool:
+    """Return True if an entry may have been carried out on the other side of the cut than its instant says."""
+    return any(is_uncertain(entry.kind) and entry.at <= cut + max(_MOMENT, took // 2) for entry in later)
+
+
+def differences(balance: Balance, counters: Counters, counts: Counts | None = None) -> list[Drift]:
+    """Return what differs between an account's counters and its balance."""
+    found: list[Drift] = []
+    id = balance.account
+    for limit, quota in counters.quotas.items():
+        found += _quota_drifts(id, limit, balance.quotas.get((limit, ""), {}), quota, counters.now)
+    for limit, held in counters.held.items():
+        found += _held_drifts(id, limit, balance.held.get((limit, ""), HeldBalance()), held)
+    for limit, count in (counts or {}).items():
+        counted = count(id)
+        store, ledger = used_now(limit, balance, counters)
+        if counted != store or counted != ledger:
+            found.append(Drift(id, limit, "count", store, ledger, counted))
+    return found
+
+
+def used_now(limit: str, balance: Balance, counters: Counters) -> tuple[int, int]:
+    """Return the present usage of a limit in the store and by the ledger."""
+    key: Key = (limit, "")
+    if limit in counters.quotas:
+        quota = counters.quotas[limit]
+        running = running_period(balance.quotas.get(key, {}), counters.now)
+        store = 0 if quota.start is None else quota.used.get(quota.start, 0)
+        return store, 0 if running is None else running.used
+    held = counters.held.get(limit, HeldCount())
+    return held.used, balance.held.get(key, HeldBalance()).used
+
+
+def running_period(periods: Mapping[int, PeriodBalance], now: int) -> PeriodBalance | None:
+    """Return the period of a quota that runs; None if none has begun."""
+    newest = max(periods.values(), key=lambda period: period.start, default=None)
+    return newest if newest is not None and newest.end > now else None
+
+
+def _quota_drifts(
+    id: str, limit: str, periods: Mapping[int, PeriodBalance], quota: QuotaCount, now: int
+) -> Iterator[Drift]:
+    running = running_period(periods, now)
+    current = quota.start if quota.start is not None else (running.start if running else None)
+    kept = sorted({*periods, *quota.used}, reverse=True)[:KEPT_PERIODS]
+    for start in kept:
+        period = periods.get(start)
+        store, ledger = quota.used.get(start, 0), period.used if period else 0
+        if store != ledger:
+            what = "used" if start == current else "period"
+            yield Drift(id, limit, what, store, ledger, period=to_datetime(start))
+    reserved = sum(period.reserved for period in periods.values() if period.start == current)
+    if reserved != quota.reserved:
+        when = None if current is None else to_datetime(current)
+        yield Drift(id, limit, "reserved", quota.reserved, reserved, period=when)
+
+
+def _held_drifts(id: str, limit: str, held: HeldBalance, count: HeldCount) -> Iterator[Drift]:
+    if held.used != count.used:
+        yield Drift(id, limit, "used", count.used, held.used)
+    if held.reserved != count.reserved:
+        yield Drift(id, limit, "reserved", count.reserved, held.reserved)
+    extra, missing = set(count.holders) - set(held.holders), set(held.holders) - set(count.holders)
+    if extra or missing:
+        yield Drift(id, limit, "holders", tuple(sorted(extra)), tuple(sorted(missing)))

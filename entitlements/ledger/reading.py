@@ -1,0 +1,141 @@
+"""Reads of the ledger: entries by account, balances, and the writers whose last entries may be missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from sqlalchemy import and_, func, or_, select, union
+
+from entitlements.ledger.balances import Balance
+from entitlements.ledger.entries import Entry
+from entitlements.ledger.tables import BALANCES, ENTRIES, WRITERS
+from entitlements.model.display import fields_in_json
+from entitlements.model.instants import SECOND, to_datetime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sqlalchemy import Connection
+
+PAGE = 500
+"""Accounts of one statement."""
+
+COLUMNS = [ENTRIES.c[name] for name in Entry._fields]
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """
+    A writer that has not ended in order: what it recorded last may be missing from the ledger.
+
+    Args:
+        writer: Its id.
+        host: The host that it ran on.
+        pid: Its process.
+        written: All that it recorded before is in the ledger. Aware UTC, by its clock.
+        age: Seconds that an order waits at most while the database keeps up: if the process was killed, what it
+            recorded in its last *age* seconds is missing.
+        pending: Orders that waited when it wrote last.
+        lost: Orders that found its queue full, or that the database refused.
+    """
+
+    writer: str
+    host: str
+    pid: int
+    written: datetime
+    age: float
+    pending: int
+    lost: int
+
+    to_dict = fields_in_json
+
+    def __str__(self) -> str:
+        """Return one line for people."""
+        more = "".join(
+            f", {number} {what}" for number, what in ((self.pending, "waited then"), (self.lost, "lost")) if number
+        )
+        return (
+            f"writer {self.writer} ({self.host}, process {self.pid}): written up to {self.written.isoformat()}; "
+            f"the last {self.age:g} s before its end are missing if it was killed{more}"
+        )
+
+
+def tails(connection: Connection, except_for: str) -> tuple[Tail, ...]:
+    """Return the writers, but one, that have not ended in order or have lost entries, the latest first."""
+    is_open = or_(WRITERS.c.closed.is_(None), WRITERS.c.lost > 0)
+    query = select(WRITERS).where(is_open, WRITERS.c.id != except_for).order_by(WRITERS.c.written.desc())
+    return tuple(
+        Tail(row.id, row.host, row.pid, to_datetime(row.written), row.age / SECOND, row.pending, row.lost)
+        for row in connection.execute(query)
+    )
+
+
+def account_pages(connection: Connection) -> Iterator[list[str]]:
+    """Yield the ids of all accounts of the ledger, in pages."""
+    last = ""
+    known = union(select(ENTRIES.c.account), select(BALANCES.c.account)).subquery()
+    while True:
+        query = select(known.c.account).where(known.c.account > last).order_by(known.c.account).limit(PAGE)
+        page = list(connection.execute(query).scalars())
+        if not page:
+            return
+        yield page
+        last = page[-1]
+
+
+def limits_of(connection: Connection) -> dict[str, str]:
+    """Return the kind of every limit that has entries."""
+    query = select(ENTRIES.c.limit_name, ENTRIES.c.limit_kind).where(ENTRIES.c.limit_kind.is_not(None)).distinct()
+    return {row.limit_name: row.limit_kind for row in connection.execute(query)}
+
+
+def balances(
+    connection: Connection, accounts: Sequence[str], until: dict[str, int] | int | None = None, *, watch: bool = False
+) -> Iterator[tuple[Balance, list[Entry]]]:
+    """
+    Yield the balance of each account, and the entries after its cut.
+
+    Args:
+        connection: A connection.
+        accounts: Ids, at most a page of them.
+        until: The cut: entries after that instant are not added. One for all, one of each account, or None.
+        watch: Add up months as well.
+    """
+    stored = {row.account: row for row in connection.execute(select(BALANCES).where(BALANCES.c.account.in_(accounts)))}
+    query = (
+        select(*COLUMNS).where(ENTRIES.c.account.in_(accounts)).order_by(ENTRIES.c.account, ENTRIES.c.at, ENTRIES.c.id)
+    )
+    rows = (Entry(*row) for row in connection.execute(query.execution_options(yield_per=5000)))
+    found = {id: list(entries) for id, entries in groupby(rows, lambda entry: entry.account)}
+    for id in accounts:
+        kept = stored.get(id)
+        cut = until.get(id) if isinstance(until, dict) else until
+        balance = Balance.read(id, kept.state) if kept is not None else Balance(id)
+        balance.since = kept.at if kept is not None else 0
+        balance.watches = watch
+        mine = found.get(id, [])
+        at = len(mine) if cut is None else next((i for i, entry in enumerate(mine) if entry.at > cut), len(mine))
+        balance.add(mine[:at])
+        if cut is not None:
+            balance.lapse(cut)
+        yield balance, mine[at:]
+
+
+def since(connection: Connection, start: int, end: int | None, after: int, size: int) -> list[tuple[int, Entry, str]]:
+    """Return a page of entries by id: those of [start, end) whose id is above *after*."""
+    bounds = [ENTRIES.c.at >= start, ENTRIES.c.id > after, *([ENTRIES.c.at < end] if end is not None else [])]
+    query = select(ENTRIES.c.id, ENTRIES.c.writer, *COLUMNS).where(and_(*bounds)).order_by(ENTRIES.c.id).limit(size)
+    return [(row[0], Entry(*row[2:]), row[1]) for row in connection.execute(query)]
+
+
+def count_entries(connection: Connection) -> int:
+    """Return the number of entries."""
+    return connection.execute(select(func.count()).select_from(ENTRIES)).scalar_one()
+
+
+def known(ids: Iterable[str]) -> list[str]:
+    """Return ids, each once, in order."""
+    return list(dict.fromkeys(ids))
