@@ -94,27 +94,28 @@ class TypedEnforcer(Protocol[F_contra, L_contra, V_contra]):
         *,
         ttl: float | timedelta = 60,
         key: str | None = None,
+        scope: str | None = None,
     ) -> Reservation:
         """See `Enforcer.reserve`."""
         ...
 
-    def assign(self, account: str | Account, limit: L_contra, holder: str) -> Decision:
+    def assign(self, account: str | Account, limit: L_contra, holder: str, *, scope: str | None = None) -> Decision:
         """See `Enforcer.assign`."""
         ...
 
-    def unassign(self, account: str | Account, limit: L_contra, holder: str) -> bool:
+    def unassign(self, account: str | Account, limit: L_contra, holder: str, *, scope: str | None = None) -> bool:
         """See `Enforcer.unassign`."""
         ...
 
-    def release(self, account: str | Account, limit: L_contra, amount: int = 1) -> int:
+    def release(self, account: str | Account, limit: L_contra, amount: int = 1, *, scope: str | None = None) -> int:
         """See `Enforcer.release`."""
         ...
 
-    def holders(self, account: str | Account, limit: L_contra) -> tuple[str, ...]:
+    def holders(self, account: str | Account, limit: L_contra, *, scope: str | None = None) -> tuple[str, ...]:
         """See `Enforcer.holders`."""
         ...
 
-    def set_usage(self, account: str | Account, limit: L_contra, total: int) -> Usage:
+    def set_usage(self, account: str | Account, limit: L_contra, total: int, *, scope: str | None = None) -> Usage:
         """See `Enforcer.set_usage`."""
         ...
 
@@ -126,8 +127,16 @@ class TypedEnforcer(Protocol[F_contra, L_contra, V_contra]):
         """See `Enforcer.usage`."""
         ...
 
-    def history(self, account: str | Account, limit: L_contra, *, refusals: bool = False) -> tuple[Period, ...]:
+    def history(
+        self, account: str | Account, limit: L_contra, *, refusals: bool = False, scope: str | None = None
+    ) -> tuple[Period, ...]:
         """See `Enforcer.history`."""
+        ...
+
+    def scopes(
+        self, account: str | Account, limit: L_contra | None = None, *, after: str | None = None, size: int = 250
+    ) -> tuple[str, ...]:
+        """See `Enforcer.scopes`."""
         ...
 
 
@@ -185,27 +194,38 @@ class TypedAsyncEnforcer(Protocol[F_contra, L_contra, V_contra]):
         *,
         ttl: float | timedelta = 60,
         key: str | None = None,
+        scope: str | None = None,
     ) -> AsyncReservation:
         """See `Enforcer.reserve`."""
         ...
 
-    def assign(self, account: str | Account, limit: L_contra, holder: str) -> Coroutine[Any, Any, Decision]:
+    def assign(
+        self, account: str | Account, limit: L_contra, holder: str, *, scope: str | None = None
+    ) -> Coroutine[Any, Any, Decision]:
         """See `Enforcer.assign`."""
         ...
 
-    def unassign(self, account: str | Account, limit: L_contra, holder: str) -> Coroutine[Any, Any, bool]:
+    def unassign(
+        self, account: str | Account, limit: L_contra, holder: str, *, scope: str | None = None
+    ) -> Coroutine[Any, Any, bool]:
         """See `Enforcer.unassign`."""
         ...
 
-    def release(self, account: str | Account, limit: L_contra, amount: int = 1) -> Coroutine[Any, Any, int]:
+    def release(
+        self, account: str | Account, limit: L_contra, amount: int = 1, *, scope: str | None = None
+    ) -> Coroutine[Any, Any, int]:
         """See `Enforcer.release`."""
         ...
 
-    def holders(self, account: str | Account, limit: L_contra) -> Coroutine[Any, Any, tuple[str, ...]]:
+    def holders(
+        self, account: str | Account, limit: L_contra, *, scope: str | None = None
+    ) -> Coroutine[Any, Any, tuple[str, ...]]:
         """See `Enforcer.holders`."""
         ...
 
-    def set_usage(self, account: str | Account, limit: L_contra, total: int) -> Coroutine[Any, Any, Usage]:
+    def set_usage(
+        self, account: str | Account, limit: L_contra, total: int, *, scope: str | None = None
+    ) -> Coroutine[Any, Any, Usage]:
         """See `Enforcer.set_usage`."""
         ...
 
@@ -218,7 +238,13 @@ class TypedAsyncEnforcer(Protocol[F_contra, L_contra, V_contra]):
         ...
 
     def history(
-        self, account: str | Account, limit: L_contra, *, refusals: bool = False
+        self, account: str | Account, limit: L_contra, *, refusals: bool = False, scope: str | None = None
     ) -> Coroutine[Any, Any, tuple[Period, ...]]:
         """See `Enforcer.history`."""
+        ...
+
+    def scopes(
+        self, account: str | Account, limit: L_contra | None = None, *, after: str | None = None, size: int = 250
+    ) -> Coroutine[Any, Any, tuple[str, ...]]:
+        """See `Enforcer.scopes`."""
         ...

@@ -34,6 +34,7 @@ from entitlements.cli.preview import preview
 from entitlements.cli.quote import quote
 from entitlements.cli.review import review
 from entitlements.cli.schema import schema
+from entitlements.cli.serve import serve
 from entitlements.cli.services import services
 from entitlements.cli.sla import sla
 from entitlements.cli.tiers import tiers
@@ -71,6 +72,7 @@ COMMANDS = (
     doctor,
     schema,
     codegen,
+    serve,
 )
 
 
