@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from entitlements.tiering.reviews import Review
     from entitlements.tiering.triggers import FeatureRequest
 
-    Commit = Callable[[str, int | Mapping[str, int] | None], Awaitable[None]]
+    Commit = Callable[[str, int | Mapping[str, int] | None], Awaitable[Decision]]
     Cancel = Callable[..., Coroutine[Any, Any, None]]
 
 R = TypeVar("R")
@@ -320,7 +320,7 @@ class AsyncEnforcer:
         key: str | None = None,
         scope: str | None = None,
     ) -> AsyncReservation:
-        """Hold units of quotas and allocations for work that outlives a request; see `Enforcer.reserve`."""
+        """Hold units for work that outlives a request; see `Enforcer.reserve`."""
         lasts = check_duration(ttl, "ttl")
         held: dict[str, int] = {}
         lapses: list[int] = []
@@ -707,9 +707,9 @@ class AsyncEnforcer:
     def _settling(
         self, account: str | Account, held: Mapping[str, int] | None, lapses: Sequence[int] = ()
     ) -> tuple[Commit, Cancel]:
-        async def commit(id: str, n: int | Mapping[str, int] | None) -> None:
+        async def commit(id: str, n: int | Mapping[str, int] | None) -> Decision:
             lapses_at = lapses[0] if lapses else None
-            await self._decide_by(
+            return await self._decide_by(
                 account,
                 lambda resolved: reservations.commit(
                     resolved.entitlements, self._clock(), id, held, n, lapses_at=lapses_at

@@ -337,11 +337,11 @@ class Enforcer:
         scope: str | None = None,
     ) -> Reservation:
         """
-        Hold units of quotas and allocations for work that outlives a request.
+        Hold units for work that outlives a request, such as an estimate that the commit settles.
 
         Args:
             account: An id, or an `Account`.
-            what: A limit's name, or `{limit: units}`; rates among them are consumed.
+            what: A limit's name, or `{limit: units}`. Units of rates are taken at once, and settled by the commit.
             n: Units of a single limit.
             ttl: Seconds, or a timedelta, after which it lapses.
             key: An idempotency key; a repeat returns the first reservation.
@@ -352,7 +352,7 @@ class Enforcer:
             to enter or commit it then raises `Denied`.
 
         Raises:
-            UnknownFeature, ValueError, KeyReused: As `consume`; also for rates alone.
+            UnknownFeature, ValueError, KeyReused: As `consume`.
             UnknownAccount: For an unknown account, unless `unknown_account` of the policy names a tier.
         """
         lasts = check_duration(ttl, "ttl")
@@ -758,9 +758,9 @@ class Enforcer:
     def _reservation(
         self, account: str | Account, id: str, decision: Decision | None, ttl: int, held: Mapping[str, int] | None
     ) -> Reservation:
-        def commit(n: int | Mapping[str, int] | None) -> None:
+        def commit(n: int | Mapping[str, int] | None) -> Decision:
             lapses_at = receipt_of(decision).now + ttl if decision else None
-            self._decide_by(
+            return self._decide_by(
                 account,
                 lambda resolved: reservations.commit(
                     resolved.entitlements, self._clock(), id, held, n, lapses_at=lapses_at

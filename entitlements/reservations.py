@@ -42,14 +42,14 @@ class Reservation:
         cancel: Ends it and keeps none.
     """
 
-    __slots__ = ("_cancel", "_commit", "_ended", "decision", "expires_at", "id")
+    __slots__ = ("_cancel", "_commit", "_ended", "_settled", "decision", "expires_at", "id")
 
     def __init__(
         self,
         id: str,
         decision: Decision | None,
         ttl: int,
-        commit: Callable[[int | Mapping[str, int] | None], None],
+        commit: Callable[[int | Mapping[str, int] | None], Decision],
         cancel: Callable[[], object],
     ) -> None:
         self.id = id
@@ -58,6 +58,7 @@ class Reservation:
         self._commit = commit
         self._cancel = cancel
         self._ended = not id  # refused, or never counted
+        self._settled = None if id else decision
 
     def __bool__(self) -> bool:
         """Return whether the units were granted."""
@@ -67,23 +68,31 @@ class Reservation:
         """Return its id and its expiry."""
         return f"<Reservation {self.id!r} until {self.expires_at}>" if self else "<Reservation refused>"
 
-    def commit(self, n: int | Mapping[str, int] | None = None) -> None:
+    def commit(self, n: int | Mapping[str, int] | None = None) -> Decision:
         """
-        Keep *n* of the units, or all, and return the rest; a second call does nothing.
+        Settle the units: *n* are used, or all that were reserved; a second call does nothing.
+
+        Less than was reserved returns the rest. More than was reserved counts too, above the limit if need be,
+        because the work is done.
 
         Args:
-            n: None for all, an int where one limit was reserved, else units by limit
-                (a limit left out keeps none).
+            n: None for all, an int where one limit was reserved, or one beside rates, else units by limit. A rate
+                left out stays as it was taken, another limit left out keeps none.
+
+        Returns:
+            The decision, allowed, with what is used and left; its reason is `OVERAGE` above a limit. A second call
+            returns the first one's.
 
         Raises:
-            ValueError: For more than was reserved.
+            ValueError: For a limit that was not reserved, or units that are no int from 0 to 2^53-1.
             ReservationExpired: Where it has expired and the units cannot be charged again.
             Denied: Where it was never granted.
         """
         _raise_if_denied(self.decision)
-        if not self._ended:
-            self._commit(n)
+        if self._settled is None:
+            self._settled = self._commit(None if self._ended else n)  # after a cancel, the store changes nothing
             self._ended = True
+        return self._settled
 
     def cancel(self) -> None:
         """Return all units; do nothing if the reservation has ended."""
@@ -163,6 +172,7 @@ class AsyncReservation:
         "_is_awaited",
         "_lock",
         "_reserve",
+        "_settled",
         "_tasks",
         "decision",
         "expires_at",
@@ -172,7 +182,7 @@ class AsyncReservation:
     def __init__(
         self,
         reserve: Callable[[], Coroutine[Any, Any, tuple[Decision, str, int]]] | None,
-        commit: Callable[[str, int | Mapping[str, int] | None], Awaitable[None]],
+        commit: Callable[[str, int | Mapping[str, int] | None], Awaitable[Decision]],
         cancel: Callable[..., Coroutine[Any, Any, None]],
         *,
         tasks: DetachedTasks,
@@ -188,6 +198,7 @@ class AsyncReservation:
         self._commit = commit
         self._cancel = cancel
         self._ended = reserve is None and not id
+        self._settled: Decision | None = None
 
     def __bool__(self) -> bool:
         """
@@ -228,6 +239,7 @@ class AsyncReservation:
                 self._reserve = None
                 self.expires_at = _expiry(self.decision, ttl)
                 self._ended = not self.id  # refused, or never counted
+                self._settled = self.decision if self._ended else None
         return self
 
     def _abandon(self, making: asyncio.Task[tuple[Decision, str, int]]) -> None:
@@ -237,28 +249,34 @@ class AsyncReservation:
             if id:
                 self._tasks.start(self._cancel(id, given_up=True))
 
-    async def _end(self, end: Callable[[], Awaitable[None]]) -> None:
+    async def _end(self, end: Callable[[], Awaitable[None]], has_ended: Callable[[], bool]) -> None:
         """End the reservation, unless an earlier call that goes on does."""
 
         async def ending() -> None:
             async with self._lock:
-                if not self._ended:
+                if not has_ended():
                     await end()
                     self._ended = True
 
-        if not self._ended:
+        if not has_ended():
             await self._tasks.run(ending())
 
-    async def commit(self, n: int | Mapping[str, int] | None = None) -> None:
-        """Keep *n* of the units, or all; arguments and exceptions are those of `Reservation.commit`."""
+    async def commit(self, n: int | Mapping[str, int] | None = None) -> Decision:
+        """Settle the units; arguments, result and exceptions are those of `Reservation.commit`."""
+
+        async def settle() -> None:
+            self._settled = await self._commit(self.id, None if self._ended else n)
+
         await self._made()
         _raise_if_denied(self.decision)
-        await self._end(lambda: self._commit(self.id, n))
+        await self._end(settle, lambda: self._settled is not None)  # after a cancel, the store changes nothing
+        assert self._settled is not None
+        return self._settled
 
     async def cancel(self) -> None:
         """Return all units; do nothing if the reservation is not made or has ended."""
         if self._reserve is None:
-            await self._end(lambda: self._cancel(self.id))
+            await self._end(lambda: self._cancel(self.id), lambda: self._ended)
 
     async def __aenter__(self) -> Self:
         """Make the reservation and return it, or raise `Denied`."""

@@ -124,6 +124,21 @@ class Invalidated(NamedTuple):
     failure: str = ""
 
 
+class SettledUnits(NamedTuple):
+    """
+    The units of one limit that a commit kept.
+
+    Args:
+        limit: Its name.
+        kept: Units that stay used; the record of a rate without a meter keeps none.
+        line: The meter after the commit; `taken` are the units beyond what was reserved.
+    """
+
+    limit: str
+    kept: int
+    line: Line
+
+
 class Settled(NamedTuple):
     """
     The answer to `Settle`.
@@ -131,17 +146,23 @@ class Settled(NamedTuple):
     Args:
         done: True if the units are settled, now or by an earlier call; False if the
             reservation is gone and could not be charged again.
-        excess: A limit with an amount above the reserved one, or one that was not reserved;
+        excess: A limit that was not reserved;
             `*` for a bare int with several limits. Nothing was settled; of a reservation that was given up (*done*),
             `*` means that another caller keeps it.
         stale: The period ends of `recharge` are past; nothing was settled, repeat with `now`.
         now: The store's clock.
+        units: The units of each limit that a commit kept; empty if it was cancelled, or lapsed with nothing to keep.
+        replayed: It was settled by an earlier call, which `now` and `units` tell of.
+        queued: The store does not reply; what the caller keeps waits in the replay journal.
     """
 
     done: bool
     excess: str | None = None
     stale: bool = False
     now: int = 0
+    units: tuple[SettledUnits, ...] = ()
+    replayed: bool = False
+    queued: bool = False
 
 
 class Totalled(NamedTuple):

@@ -161,8 +161,8 @@ class Settle:
     Args:
         account: The account that reserved.
         reservation: The reservation's id.
-        amounts: Units to commit by limit, from 0 to the reserved amount; a bare int for a
-            single limit. None commits all, () cancels.
+        amounts: Units to commit by limit, also more than was reserved; a bare int for a single limit, or the only
+            one that is no rate. A rate that is left out stays as it was taken. None commits all, () cancels.
         recharge: The charge to make if the reservation has lapsed; None if the caller does not
             know it, or cancels.
         recharge_until: First instant at which `recharge` must not be charged any more, because the

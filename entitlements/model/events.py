@@ -38,14 +38,16 @@ class Settlement:
     Args:
         account: The account.
         reservation: Its id.
-        committed: The units of each limit; empty if it was cancelled.
+        committed: The units that each limit keeps; empty if it was cancelled.
         scope: The scope of its limits with a `per`; None if it was made without one.
+        decision: What `commit` returned; None if it was cancelled.
     """
 
     account: str
     reservation: str
     committed: tuple[tuple[str, int], ...]
     scope: str | None = None
+    decision: Decision | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,12 +98,13 @@ class QuotaMeter:
         """Return the period that began at *start*; None if it is no longer kept."""
         return next((period for period in self.periods if period.start == start), None)
 
-    def settle(self, start: int, reserved: int, kept: int) -> None:
-        """End a reservation of *reserved* units in the period of *start*; *kept* of them stay used."""
+    def settle(self, start: int, reserved: int, kept: int) -> QuotaPeriod | None:
+        """End a reservation of *reserved* units in the period of *start*; *kept* are used. Return the period, if it is kept."""
         period = self.find(start)
         if period:
             period.reserved -= reserved
-            period.used -= reserved - kept
+            period.used = min(MAX_COUNT, period.used - reserved + kept)
+        return period
 
     def refund(self, start: int, amount: int) -> int:
         """Subtract up to *amount* unreserved units from the period of *start*; return the number subtracted."""
@@ -177,9 +178,9 @@ class AllocationMeter:
         return Line(line.fits, self.used, self.reserved, taken=taken)
 
     def settle(self, reserved: int, kept: int) -> None:
-        """End a reservation of *reserved* units; *kept* of them stay held."""
+        """End a reservation of *reserved* units; *kept* are held."""
         self.reserved -= reserved
-        self.anonymous += kept
+        self.anonymous += min(kept, MAX_COUNT - self.used)
 
     def refund(self, amount: int) -> int:
         """Release up to *amount* anonymous units; return the number released."""

@@ -54,7 +54,7 @@ def about_feature(facts: Facts) -> Decision:
 
 def without_store(limits: tuple[LimitPlan, ...]) -> Decision:
     """Return the decision that the entitlements alone make."""
-    return _whole([_static(each) for each in limits])
+    return whole_decision([_static(each) for each in limits])
 
 
 class _LimitTerms(NamedTuple):
@@ -153,7 +153,7 @@ class DecisionBuilder:
         if refusing:
             return _with_parts(max(refusing, key=_wait), tuple(parts), allowed=False)
         if found is None or len(parts) == 1:
-            return _whole(parts)
+            return whole_decision(parts)
         return _with_parts(found, tuple(parts), allowed=True)
 
     def _rare(self, outcome: Outcome, via: str, operation: str | None, scope: str | None) -> Decision:
@@ -170,7 +170,7 @@ class DecisionBuilder:
             return self._degraded(outcome, operation, scope)
         if not outcome.lines:
             return _uncounted(self._limits, outcome, via)
-        return _whole([
+        return whole_decision([
             _replayed(terms, facts, outcome, via, operation, scope) if terms else facts
             for terms, facts in zip(self._terms, self._known, strict=True)
         ])  # fmt: skip
@@ -182,7 +182,7 @@ class DecisionBuilder:
             _degraded_part(terms, facts, outcome, operation, scope) if terms else facts
             for terms, facts in zip(self._terms, self._known, strict=True)
         ]
-        whole = _whole(parts)
+        whole = whole_decision(parts)
         if whole.degraded or not whole.allowed:
             return whole
         return _with_parts(next(part for part in parts if part.degraded), tuple(parts), allowed=True)
@@ -327,13 +327,13 @@ def _uncounted(limits: tuple[LimitPlan, ...], outcome: Outcome, via: str) -> Dec
     allowed = outcome.status is Status.WAIVED
     reason = Reason.OUTAGE_ALLOWED if allowed else Reason.STORE_UNAVAILABLE
     line = Line(allowed, None, retry_at=None if allowed else outcome.now + RETRY_UNAVAILABLE)
-    return _whole([
+    return whole_decision([
         Decision(allowed, reason, limit_plan.facts, Receipt(via, outcome.now, limit_plan.cost, degraded=True), line)
         for limit_plan in limits
     ])  # fmt: skip
 
 
-def _whole(parts: list[Decision]) -> Decision:
+def whole_decision(parts: list[Decision]) -> Decision:
     """Return the decision of all parts together."""
     only = parts[0]
     if len(parts) == 1 and (only.allowed or is_enforced(only)):

@@ -8,7 +8,7 @@ one at a time. A networked store runs a translation of them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from entitlements.model.answers import Invalidated, Line, Outcome, Outdated, Status
 from entitlements.model.charge import Charge, Part, Read, Verb
@@ -45,6 +45,8 @@ class Debit:
     holder: str | None = None
     scoped: bool = False
     """True if the ledger of the scope counts them."""
+    part: Part | None = None
+    """Of a reserved rate its part, whose meter is settled."""
 
 
 @dataclass(slots=True)
@@ -204,7 +206,7 @@ def sweep(ledger: Ledger, now: int) -> None:
     most = MAX_SWEPT_AT_ONCE if len(ledger.bookings) <= MAX_SWEPT_AT_ONCE else MAX_SWEPT_RESERVATIONS
     lapsed = sorted((booking.expires, id) for id, booking in ledger.bookings.items() if booking.expires <= now)
     for _, id in lapsed[:most]:
-        end_booking(ledger, id, {})
+        end_booking(ledger, id)
     ledger.lapses_at = min((booking.expires for booking in ledger.bookings.values()), default=None)
 
 
@@ -215,14 +217,13 @@ def sweep_both(ledger: Ledger, scoped: Ledger, now: int) -> None:
         sweep(scoped, now)
 
 
-def end_booking(ledger: Ledger, id: str, kept: dict[str, int]) -> None:
-    """End the reservation *id*; *kept* units of each limit stay used."""
+def end_booking(ledger: Ledger, id: str) -> None:
+    """End the reservation *id*, which has lapsed: its units are returned, but those of rates, which leave with their window."""
     for debit in ledger.bookings.pop(id).debits:
-        amount = min(debit.amount, kept.get(debit.limit, 0))
         if debit.kind is Quota:
-            ledger.quotas[debit.limit].settle(debit.mark, debit.amount, amount)
-        else:
-            ledger.allocations[debit.limit].settle(debit.amount, amount)
+            ledger.quotas[debit.limit].settle(debit.mark, debit.amount, 0)
+        elif debit.kind is Allocation:
+            ledger.allocations[debit.limit].settle(debit.amount, 0)
 
 
 def open_booking(ledger: Ledger, scoped: Ledger, id: str, now: int) -> OpenReservation | None:
@@ -333,9 +334,10 @@ def _record_charge(ledger: Ledger, scoped: Ledger, order: Charge, outcome: Outco
         ledger.drop(f"ended:{order.operation}")
         for home in (ledger,) if scoped is ledger else (ledger, scoped):
             booked = tuple(
-                debit for part, debit in zip(order.parts, debits, strict=True)
-                if debit.kind is not Rate and ledger_of(part, ledger, scoped) is home
-            )  # fmt: skip
+                replace(debit, part=part) if debit.kind is Rate else debit
+                for part, debit in zip(order.parts, debits, strict=True)
+                if ledger_of(part, ledger, scoped) is home
+            )
             _book(home, order.operation, OpenReservation(expires, booked))
         debits = ()
     expires = now + (KEYED_OPERATION_TTL if order.keyed else OPERATION_TTL)
@@ -347,7 +349,7 @@ def _record_charge(ledger: Ledger, scoped: Ledger, order: Charge, outcome: Outco
 def _book(ledger: Ledger, id: str, booking: OpenReservation) -> None:
     """Keep the part of a reservation that holds units of this ledger, in the place of an earlier one."""
     if id in ledger.bookings:
-        end_booking(ledger, id, {})
+        end_booking(ledger, id)
     if booking.debits:
         ledger.bookings[id] = booking
         ledger.lapses_at = min(booking.expires, ledger.lapses_at or booking.expires)

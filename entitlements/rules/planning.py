@@ -145,12 +145,13 @@ def plan(
         UnknownFeature: For a name that is no limit.
         ValueError: For a scope that is missing or has no use, or limits of two kinds of scope.
     """
-    prepared = prepare(entitlements, wanted, now, keyed=key is not None)
+    reserves = verb is Verb.RESERVE
+    prepared = prepare(entitlements, wanted, now, keyed=key is not None or reserves)
     if prepared.per or scope is not None:
         check_scope(prepared.per, scope)
     if not prepared.parts or (prepared.refused and key is None):
         return Plan(prepared, None)
-    named = verb is not Verb.PEEK and (key is not None or prepared.counted)
+    named = verb is not Verb.PEEK and (key is not None or prepared.counted or reserves)
     name = f"k:{key}" if key is not None else f"o:{operation}"
     charge = Charge(
         entitlements.account, prepared.parts, verb, scope, name if named else None, key is not None, ttl, holder,

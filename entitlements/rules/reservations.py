@@ -6,16 +6,18 @@ A lapsed reservation is charged again when it is committed, if the caller knows 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from entitlements.errors import ReservationExpired
 from entitlements.model import events
 from entitlements.model.answers import Settled
 from entitlements.model.charge import Charge, Settle, Verb
+from entitlements.model.decision import Decision
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import Allocation, Quota, Rate
 from entitlements.model.names import MAX_ID, check_count, check_id, shown
 from entitlements.model.resolution import resolution_of
+from entitlements.rules.commit_decisions import commit_decision, committed_units
 from entitlements.rules.ledger import OPERATION_TTL
 from entitlements.rules.planning import Wanted, limit_named, per_of, plan, wanted_units
 from entitlements.rules.steps import Step
@@ -23,18 +25,16 @@ from entitlements.rules.steps import Step
 
 def reserved_units(entitlements: Entitlements, what: Wanted, n: int) -> dict[str, int]:
     """
-    Return the units by limit that a reservation holds: those of quotas and allocations.
+    Return the units by limit that a reservation holds.
 
     Raises:
         UnknownFeature: For a name that is not a limit.
-        ValueError: For rates alone: rates are consumed and stay consumed.
+        ValueError: For units that are no int from 1 to 2^53-1.
     """
     wanted = wanted_units(what, n)
-    limits = {name: limit_named(entitlements, name, (Rate, Quota, Allocation), "reserve") for name in wanted}
-    held = {name: units for name, units in wanted.items() if not isinstance(limits[name], Rate)}
-    if not held:
-        raise ValueError(f"{', '.join(wanted)}: a rate cannot be reserved; consume it")
-    return held
+    for name in wanted:
+        limit_named(entitlements, name, (Rate, Quota, Allocation), "reserve")
+    return wanted
 
 
 def reservation_id(operation: str | None, scope: str | None) -> str:
@@ -71,12 +71,12 @@ def commit(
     n: object,
     *,
     lapses_at: int | None = None,
-) -> Step[None]:
+) -> Step[Decision]:
     """
-    Return the step that commits a reservation: some or all of its units stay used.
+    Return the step that commits a reservation: so many units are used, also more than were reserved.
 
     Args:
-        entitlements: The account's present entitlements, for charging a lapsed reservation again.
+        entitlements: The account's present entitlements, for the decision and for charging a lapsed reservation again.
         now: The application's clock.
         reservation: The reservation's id.
         held: The reserved units by limit; None if the caller does not know them.
@@ -85,29 +85,35 @@ def commit(
             later on its units cannot be charged again.
 
     Raises:
-        ValueError: For amounts above the reserved ones.
+        ValueError: For amounts below 0 or above 2^53-1, and for limits that were not reserved.
     """
-    amounts = _amounts(held, n)
-    kept = _kept(held, amounts)
+    rates = {name for name, limit in entitlements.policy.limits.items() if isinstance(limit, Rate)}
+    amounts = _amounts(held, n, rates)
+    kept = {} if held is None else _kept(held, amounts, rates)
     operation, scope = split_reservation_id(reservation)
-    recharge = None if held is None else _recharge(entitlements, now, operation, kept, scope)
+    recharge = None if held is None else _recharge(entitlements, now, operation, held, kept, scope)
     until = None if lapses_at is None else lapses_at + OPERATION_TTL
     order = Settle(entitlements.account, operation, amounts, recharge, until, scope=scope)
 
-    def finish(answer: Settled, _: str) -> None:
+    def finish(answer: Settled, via: str) -> Decision:
         if answer.excess is not None:
-            less = (
-                "several limits; pass {name: units}" if answer.excess == "*" else f"less of {answer.excess!r}, or none"
-            )
-            raise ValueError(f"commit of {n!r}: reservation {reservation!r} holds {less}")
+            holds = "several limits; pass {name: units}" if answer.excess == "*" else f"no {answer.excess!r}"
+            raise ValueError(f"commit of {n!r}: reservation {reservation!r} holds {holds}")
         if not answer.done:
             raise ReservationExpired(
                 f"reservation {reservation!r} of account {entitlements.account!r} is gone, and its units"
                 " could not be charged again; reserve again, with a longer ttl"
             )
+        return commit_decision(entitlements, answer, kept, via)
 
-    event = events.Settlement(entitlements.account, reservation, tuple(kept.items()), scope)
-    return Step(order, finish, resolution_of(entitlements).calendar, events=lambda _: [event])
+    def settled(decision: Decision) -> list[events.Event]:
+        if decision.replayed:
+            return []
+        committed = committed_units(decision)
+        return [events.Settlement(entitlements.account, reservation, committed, scope, decision)]
+
+    calendar = resolution_of(entitlements).calendar
+    return Step(order, finish, calendar, events=settled, set_to=lambda answer: finish(answer, ""))
 
 
 def cancel(account: str, reservation: str, *, given_up: bool = False) -> Step[bool]:
@@ -122,44 +128,58 @@ def cancel(account: str, reservation: str, *, given_up: bool = False) -> Step[bo
     return Step(order, lambda answer, _: answer.excess is None, events=lambda is_cancelled: [event] * is_cancelled)
 
 
-def _amounts(held: Mapping[str, int] | None, n: object) -> tuple[tuple[str, int], ...] | int | None:
-    """Return the amounts of a `Settle` order, checked against the reserved units if they are known."""
+def _amounts(
+    held: Mapping[str, int] | None, n: object, rates: Container[str]
+) -> tuple[tuple[str, int], ...] | int | None:
+    """Return the amounts of a `Settle` order, checked against the reserved limits if they are known."""
     if n is None:
         return None
     if isinstance(n, Mapping):
         amounts = {name: check_count(units, f"commit of {shown(name)}", least=0) for name, units in n.items()}
-    else:
-        units = check_count(n, "commit", least=0)
-        if held is None:
-            return units
-        if len(held) > 1:
-            raise ValueError(f"commit of {n!r}: several limits are reserved; pass {{name: units}} for {list(held)}")
-        amounts = dict.fromkeys(held, units)
-    if held is not None:
-        _check_within(held, amounts)
-    return tuple(amounts.items())
+        unknown = [name for name in amounts if held is not None and name not in held]
+        if unknown:
+            holds = ", ".join(held or ())
+            raise ValueError(f"commit of {shown(unknown[0])}: the reservation holds none of it, it holds {holds}")
+        return tuple(amounts.items())
+    units = check_count(n, "commit", least=0)
+    if held is None:
+        return units
+    names = [name for name in held if name not in rates or len(held) == 1]
+    if len(names) != 1:
+        raise ValueError(f"commit of {n!r}: several limits are reserved; pass {{name: units}} for {list(held)}")
+    return ((names[0], units),)
 
 
-def _check_within(held: Mapping[str, int], amounts: Mapping[str, int]) -> None:
-    for name, units in amounts.items():
-        if name not in held:
-            raise ValueError(f"commit of {shown(name)}: the reservation holds none of it, it holds {', '.join(held)}")
-        if units > held[name]:
-            raise ValueError(f"commit of {units} of {name!r}: only {held[name]} are reserved; consume the rest")
-
-
-def _kept(held: Mapping[str, int] | None, amounts: tuple[tuple[str, int], ...] | int | None) -> dict[str, int]:
+def _kept(
+    held: Mapping[str, int], amounts: tuple[tuple[str, int], ...] | int | None, rates: Container[str]
+) -> dict[str, int]:
+    """Return the units that a commit keeps of each limit: a rate that it leaves out stays as it was taken."""
     if amounts is None or isinstance(amounts, int):
-        return dict(held or {})
-    return {name: units for name, units in amounts if units}
+        return dict(held)
+    left_out = {name: units for name, units in held.items() if name in rates and amounts}
+    return {name: units for name, units in (left_out | dict(amounts)).items() if units}
 
 
 def _recharge(
-    entitlements: Entitlements, now: int, operation: str, kept: dict[str, int], scope: str | None
+    entitlements: Entitlements,
+    now: int,
+    operation: str,
+    held: Mapping[str, int],
+    kept: Mapping[str, int],
+    scope: str | None,
 ) -> Charge | None:
-    """Return the charge that takes *kept* again; None if the resolution alone refuses it."""
+    """
+    Return the charge that takes *kept* again; None if the resolution alone refuses it, or nothing is kept.
+
+    Of a rate it takes what is beyond the reserved units: those were taken, and leave with their window.
+    """
     if not kept:
         return None
-    scope = scope if per_of(entitlements.policy.limits.get(name) for name in kept) else None
-    order = plan(entitlements, Verb.CONSUME, kept, now, operation=f"{operation}:recharge", scope=scope).order
+    limits, id = entitlements.policy.limits, f"{operation}:recharge"
+    wanted = {name: n - held[name] if isinstance(limits.get(name), Rate) else n for name, n in kept.items()}
+    wanted = {name: n for name, n in wanted.items() if n > 0}
+    if not wanted:
+        return Charge(entitlements.account, (), operation=id)
+    scope = scope if per_of(limits.get(name) for name in wanted) else None
+    order = plan(entitlements, Verb.CONSUME, wanted, now, operation=id, scope=scope).order
     return order if isinstance(order, Charge) else None

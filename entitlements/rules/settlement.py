@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from entitlements.model.answers import Line, Outcome, Outdated, Periods, Settled, Status, Totalled
+from entitlements.model.answers import Line, Outcome, Outdated, Periods, Settled, SettledUnits, Status, Totalled
 from entitlements.model.charge import Part, Read, ReadHistory, Refund, ResetRate, Settle, SetUsage
 from entitlements.model.limits import UNLIMITED, Allocation, Quota, Rate
 from entitlements.model.sequence import is_sequence
@@ -15,7 +15,6 @@ from entitlements.rules.ledger import (
     OpenReservation,
     Operation,
     charge,
-    end_booking,
     evaluate,
     ledger_of,
     open_booking,
@@ -25,6 +24,7 @@ from entitlements.rules.ledger import (
     sweep_both,
 )
 from entitlements.rules.meters import meter_of
+from entitlements.rules.settled_units import settle_units
 
 
 def settle(ledger: Ledger, scoped: Ledger, order: Settle, now: int) -> Settled | Outdated:
@@ -42,7 +42,11 @@ def settle(ledger: Ledger, scoped: Ledger, order: Settle, now: int) -> Settled |
             return Settled(done=True, excess="*", now=now)
         return _settle_open(ledger, scoped, order, booking, now)
     sweep_both(ledger, scoped, now)
-    if ledger.operation(f"ended:{order.reservation}", now) or _commits_nothing(order):
+    if ended := ledger.operation(f"ended:{order.reservation}", now):
+        names = [each.limit for each in ended.debits]
+        units = tuple(map(SettledUnits, names, [each.amount for each in ended.debits], ended.outcome.lines))
+        return Settled(done=True, now=ended.outcome.now, units=units, replayed=True)
+    if _commits_nothing(order):
         return Settled(done=True, now=now)
     if order.recharge is None or (order.recharge_until is not None and now >= order.recharge_until):
         return Settled(done=False, now=now)
@@ -50,8 +54,10 @@ def settle(ledger: Ledger, scoped: Ledger, order: Settle, now: int) -> Settled |
     if isinstance(outcome, Outdated):
         return outcome
     if outcome.status in (Status.ADMITTED, Status.REPLAYED):
-        _record_settled(ledger, order.reservation, now, now)
-        return Settled(done=True, now=now)
+        parts = zip(order.recharge.parts, outcome.lines, strict=True)
+        units = tuple(SettledUnits(part.limit.name, part.cost, line) for part, line in parts)
+        _record_settled(ledger, order.reservation, units, now, now)
+        return Settled(done=True, now=now, units=units)
     return Settled(done=False, stale=outcome.status is Status.STALE, now=now)
 
 
@@ -182,28 +188,38 @@ def holders(ledger: Ledger, limit: str) -> tuple[str, ...]:
 
 
 def _settle_open(ledger: Ledger, scoped: Ledger, order: Settle, booking: OpenReservation, now: int) -> Settled:
-    booked = {each.limit: each.amount for each in booking.debits}
-    amounts = _amounts(order, booked)
-    excess = next((name for name, amount in amounts.items() if amount > booked.get(name, 0)), None)
+    amounts = _amounts(order, booking.debits)
+    excess = next((name for name in amounts if all(name != each.limit for each in booking.debits)), None)
     if excess is not None:
         return Settled(done=False, excess=excess, now=now)
     for home in (ledger, scoped):
-        if order.reservation in home.bookings:
-            end_booking(home, order.reservation, amounts)
+        home.bookings.pop(order.reservation, None)
+    homes = [scoped if each.scoped else ledger for each in booking.debits]
+    units = tuple(
+        SettledUnits(each.limit, amounts[each.limit], settle_units(home, each, amounts[each.limit], now))
+        for home, each in zip(homes, booking.debits, strict=True)
+    )
     if order.amounts == ():  # cancelled: the key may reserve again
         ledger.drop(order.reservation)
-    _record_settled(ledger, order.reservation, booking.expires, now)
-    return Settled(done=True, now=now)
+        units = ()
+    _record_settled(ledger, order.reservation, units, booking.expires, now)
+    return Settled(done=True, now=now, units=units)
 
 
-def _amounts(order: Settle, booked: dict[str, int]) -> dict[str, int]:
-    """Return the units to commit by limit; a bare int is for the only reserved limit."""
-    if order.amounts is None:
-        return booked
-    if isinstance(order.amounts, int):
-        only = next(iter(booked)) if len(booked) == 1 else "*"
-        return {only: order.amounts}
-    return dict(order.amounts)
+def _amounts(order: Settle, debits: tuple[Debit, ...]) -> dict[str, int]:
+    """
+    Return the units to commit by limit.
+
+    A bare int is for the only limit, or for the only one that is no rate. A rate that is left out stays as it was
+    taken, any other limit keeps nothing.
+    """
+    if order.amounts is None or order.amounts == ():
+        return {each.limit: 0 if order.amounts == () else each.amount for each in debits}
+    amounts = {each.limit: each.amount if each.kind is Rate else 0 for each in debits}
+    if not isinstance(order.amounts, int):
+        return amounts | dict(order.amounts)
+    names = [each.limit for each in debits if each.kind is not Rate or len(debits) == 1]
+    return amounts | {names[0] if len(names) == 1 else "*": order.amounts}
 
 
 def _commits_nothing(order: Settle) -> bool:
@@ -212,7 +228,7 @@ def _commits_nothing(order: Settle) -> bool:
     return order.amounts is not None and not any(amount for _, amount in order.amounts)
 
 
-def _record_settled(ledger: Ledger, id: str, lapses: int, now: int) -> None:
+def _record_settled(ledger: Ledger, id: str, units: tuple[SettledUnits, ...], lapses: int, now: int) -> None:
     """
     Store a record that a reservation is settled.
 
@@ -222,7 +238,9 @@ def _record_settled(ledger: Ledger, id: str, lapses: int, now: int) -> None:
     expires = max(now, lapses) + OPERATION_TTL
     if id.startswith("k:"):
         expires = max(expires, now + KEYED_OPERATION_TTL)
-    record(ledger, f"ended:{id}", Operation("", expires, Outcome(Status.ADMITTED, now), ()), now)
+    outcome = Outcome(Status.ADMITTED, now, tuple(each.line for each in units))
+    debits = tuple(Debit(each.limit, Quota, each.kept, 0) for each in units)
+    record(ledger, f"ended:{id}", Operation("", expires, outcome, debits), now)
 
 
 def _refund_debit(ledger: Ledger, scoped: Ledger, order: Refund, debit: Debit, now: int) -> int:

@@ -82,7 +82,7 @@ class Step(Generic[R]):
         calendar: The account's calendar, for period ends that the store finds stale.
         verb: The verb's name if the result is a decision, for hooks.
         events: Makes the events of a result, other than decisions.
-        set_to: Makes of the store's answer the decision by which hooks see the thresholds that a new total crossed.
+        set_to: Makes of the store's answer the decision by which hooks see the thresholds that a new total, or a commit, crossed.
     """
 
     order: Order | None

@@ -104,7 +104,7 @@ _anchors = st.sampled_from([None, None, None, 15, 31])
 _skews = st.sampled_from([0, 0, 0, 0, HOUR, -HOUR, 20 * DAY, -20 * DAY, 70 * DAY, -70 * DAY])
 _picks = st.sampled_from([0, 0, 0, 1, 2, 4])
 _ttls = st.sampled_from([1, SECOND, MINUTE, MINUTE, HOUR, 2 * DAY])
-_committed: st.SearchStrategy[Amounts] = st.sampled_from(["all", "none", "half", 0, 1, 2, 3, "foreign"])
+_committed: st.SearchStrategy[Amounts] = st.sampled_from(["all", "none", "half", "more", "one", 0, 1, 2, 3, "foreign"])
 
 
 @st.composite

@@ -27,6 +27,7 @@ from entitlements.model.charge import (
 )
 from entitlements.model.instants import MINUTE
 from entitlements.model.limits import Algorithm, Limit, Rate
+from entitlements.model.names import MAX_COUNT
 from entitlements.model.sequence import is_sequence, sequence_id
 from entitlements.rules.periods import ends_of
 from entitlements.testing.order_templates import OrderTemplate
@@ -107,13 +108,14 @@ class SimulatedClient:
     def _charge(self, parts: tuple[Part, ...], template: OrderTemplate, now: int) -> Charge:
         only_rates = all(isinstance(part.limit, Rate) for part in parts)
         verb = Verb.ASSIGN if template.kind == "assign" else template.verb
-        if verb is Verb.RESERVE and only_rates:
+        lasting = all(_is_durable(part.limit) for part in parts if isinstance(part.limit, Rate))
+        if verb is Verb.RESERVE and not (self.exact or lasting):  # a commit would return units that have drained
             verb = Verb.CONSUME
         self.operations += 1
         consumes = verb is Verb.CONSUME
         own = sequence_id(_PRODUCER, self.operations) if consumes else f"o:{self.operations}"
         operation: str | None = template.key or own
-        if verb is Verb.PEEK or (template.key is None and only_rates):
+        if verb is Verb.PEEK or (template.key is None and only_rates and verb is Verb.CONSUME):
             operation = None
         holder = template.holder if verb is Verb.ASSIGN else None
         keyed = operation is not None and template.key is not None
@@ -132,8 +134,8 @@ class SimulatedClient:
         if not self.reservations:
             return Settle(self.account, "o:unknown", None)
         reserved = self.reservations[-1 - template.pick % len(self.reservations)]
-        held = tuple(part for part in reserved.parts if not isinstance(part.limit, Rate))
-        amounts = template.amounts if isinstance(template.amounts, int) else _amounts(template.amounts, held)
+        held, which = reserved.parts, template.amounts
+        amounts = which if isinstance(which, int) else _amounts(which, held)
         retry = None
         if template.flag:
             retry = Charge(
@@ -185,7 +187,8 @@ def _amounts(which: str, held: tuple[Part, ...]) -> tuple[tuple[str, int], ...] 
     if which == "all":
         return None
     half = tuple((part.limit.name, part.cost // 2) for part in held)
-    return {"none": (), "half": half, "foreign": (("other", 1),)}[which]
+    more = tuple((part.limit.name, min(MAX_COUNT, part.cost + 1 + at)) for at, part in enumerate(held))
+    return {"none": (), "half": half, "more": more, "one": more[:1], "foreign": (("other", 1),)}[which]
 
 
 def _is_bucket(limit: Limit) -> bool:

@@ -780,8 +780,8 @@ def test_another_process_finishes_a_reservation_by_its_id():
     ent, clock = enforcer()
     committed, lapsed = ent.reserve("petra", "leads", 2), ent.reserve("petra", "leads", 2, ttl=1)
     elsewhere = ent.reservation("petra", committed.id)
-    with pytest.raises(ValueError, match="holds less"):
-        ent.reservation("petra", committed.id).commit(3)
+    with pytest.raises(ValueError, match="holds no 'agents'"):
+        ent.reservation("petra", committed.id).commit({"agents": 1})
 
     elsewhere.commit(1)
     ent.reservation("petra", committed.id).commit(1)
@@ -819,15 +819,16 @@ def test_a_reservation_outlives_a_downgrade():
     assert (3, 0) == fields(ent.usage("x")["agents"], "used", "remaining")
 
 
-def test_a_rate_in_a_reservation_is_consumed_and_stays_consumed():
-    """Rates are never reserved: with a quota they are spent, alone they are an error."""
+def test_a_rate_in_a_reservation_comes_back_when_that_is_cancelled():
+    """A rate's units are taken at once; a commit that names other limits only leaves them taken."""
     ent, _ = enforcer()
 
-    ent.reserve("petra", {"api": 2, "leads": 1}).cancel()
-
+    held = ent.reserve("petra", {"api": 2, "leads": 1})
+    assert (2, 1) == (ent.usage("petra")["api"].used, ent.usage("petra")["leads"].reserved)
+    held.cancel()
+    assert (0, 0) == (ent.usage("petra")["api"].used, ent.usage("petra")["leads"].used)
+    ent.reserve("petra", {"api": 2, "leads": 1}).commit(0)
     assert (2, 0) == (ent.usage("petra")["api"].used, ent.usage("petra")["leads"].used)
-    with pytest.raises(ValueError, match="a rate cannot be reserved"):
-        ent.reserve("petra", "api")
 
 
 def test_a_keyed_reservation_repeats_as_the_same_one():

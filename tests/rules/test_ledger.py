@@ -106,17 +106,26 @@ class Model:
 
     def lapse(self, now: int) -> None:
         for id in [id for id, (expires, *_) in self.reserved.items() if expires <= now]:
-            self.end(id, {})
+            self.end(id, {"api": self.reserved[id][1].get("api", 0)}, now)
 
-    def end(self, id: str, committed: dict[str, int]) -> None:
-        _, units, month = self.reserved.pop(id)
+    def end(self, id: str, committed: dict[str, int], now: int) -> None:
+        _, units, month, tag = self.reserved.pop(id)
         for name, amount in units.items():
             stays = committed.get(name, 0)
-            if name == "leads":
+            if name == "api":
+                self.settle_calls(amount, stays, now, tag)
+            elif name == "leads":
                 self.months[month].reserved -= amount
                 self.months[month].used += stays - amount
             else:
                 self.anonymous += stays
+
+    def settle_calls(self, amount: int, stays: int, now: int, tag: str) -> None:
+        if amount and stays < amount:
+            self.calls = [(at, stays if each == tag else units, each) for at, units, each in self.calls]
+        elif amount and stays > amount:
+            self.head = self.bucket(now)
+            self.calls.append((self.head, stays - amount, ""))
 
     def bucket(self, now: int) -> int:
         return max(self.head, now // width_of(MINUTE))
@@ -125,7 +134,7 @@ class Model:
         return max([ends_around(None, now)[1], *self.months])
 
     def held(self) -> tuple[int, int]:
-        reserved = sum(units.get("agents", 0) for _, units, _ in self.reserved.values())
+        reserved = sum(units.get("agents", 0) for _, units, *_ in self.reserved.values())
         return self.anonymous + len(self.holders) + reserved, reserved
 
     def stands(self, part: Part, now: int) -> tuple[int | None, int]:
@@ -188,8 +197,9 @@ class Model:
             return status, [(fit, *self.stands(part, now), 0) for part, fit in zip(order.parts, fits, strict=True)]
         taken = [self.take(part, order, now, tag) for part in order.parts]
         if order.verb is Verb.RESERVE:
-            units = {part.limit.name: part.cost for part in order.parts if part.limit is not API}
-            self.reserved[order.operation] = (now + order.ttl, units, self.month(now))
+            units = {part.limit.name: units for part, units in zip(order.parts, taken, strict=True)}
+            units |= {part.limit.name: part.cost for part in order.parts if part.limit is not API}
+            self.reserved[order.operation] = (now + order.ttl, units, self.month(now), tag)
             self.settled.pop(order.operation, None)
             self.callers.pop(order.operation, None)
         lines = [(True, *self.stands(part, now), units) for part, units in zip(order.parts, taken, strict=True)]
@@ -320,7 +330,7 @@ class Account(RuleBasedStateMachine):
         operation = None if nameless else self.operation(key)
         self.charge(Charge(ACCOUNT, parts, Verb.CONSUME, None, operation, key is not None))
 
-    @rule(costs=several.filter(lambda costs: set(costs) != {"api"}), key=names, ttl=ttls)
+    @rule(costs=several, key=names, ttl=ttls)
     def reserve(self, costs: dict[str, int], key: str | None, ttl: int) -> None:
         parts = tuple(self.part(LIMITS[name], cost) for name, cost in costs.items())
         self.charge(Charge(ACCOUNT, parts, Verb.RESERVE, None, self.operation(key), key is not None, ttl))
@@ -365,7 +375,7 @@ class Account(RuleBasedStateMachine):
     @precondition(lambda self: self.reserved())
     @rule(
         data=st.data(),
-        committed=st.none() | st.dictionaries(st.sampled_from(["leads", "agents"]), shares),
+        committed=st.none() | st.dictionaries(st.sampled_from(["leads", "agents", "api"]), shares),
         again=st.booleans(),
         given_up=st.booleans(),
     )
@@ -387,23 +397,27 @@ class Account(RuleBasedStateMachine):
                 assert Settled(True, "*", now=now) == answer
                 return
             lapses, held = self.model.reserved[id][:2]
-            excess = next((name for name, amount in (committed or {}).items() if amount > held.get(name, 0)), None)
-            assert Settled(excess is None, excess, now=now) == answer
+            excess = next((name for name in committed or {} if name not in held), None)
+            kept = held if not committed else dict.fromkeys(held, 0) | {"api": held.get("api", 0)} | committed
+            kept = {name: kept[name] for name in held}
+            assert (excess is None, excess) == answer[:2]
             if excess is None:
-                self.model.end(id, held if committed is None else committed)
+                assert (kept if committed != {} else {}) == {each.limit: each.kept for each in answer.units}
+                self.model.end(id, {} if committed == {} else kept, now)
+                self.most = max(self.most, self.model.held()[0])
                 self.model.settled[id] = settled_record_expiry(id, max(now, lapses), now)
                 if committed == {}:
                     self.model.kept.pop(id, None)
             return
         self.model.lapse(now)
-        done = not wanted or now < self.model.settled.get(id, 0)
+        done = (not wanted and committed is not None) or now < self.model.settled.get(id, 0)
         if not done and recharge:
             self.serial += 1
             status, _ = self.model.answer(recharge, now, f"#{self.serial}")
             done = status in (Status.ADMITTED, Status.REPLAYED)
             if done:
                 self.model.settled[id] = settled_record_expiry(id, now, now)
-        assert Settled(done, now=now) == answer
+        assert (done, None) == answer[:2]
 
     def reserved(self) -> list[Charge]:
         latest = {order.operation: order for order, *_ in self.made if order.operation}
@@ -829,7 +843,8 @@ def test_what_is_reserved_is_used_until_it_is_settled(books):
     books.reserve("o:r", books.part(LEADS, 6), books.part(AGENTS, 4))
 
     assert [(6, 6), (4, 4)] == [(books.used(limit), books.reserved(limit)) for limit in (LEADS, AGENTS)]
-    assert Settled(True, now=NOW) == books.settle("o:r", (("leads", 5), ("agents", 1)))
+    settled = books.settle("o:r", (("leads", 5), ("agents", 1)))
+    assert (True, [("leads", 5), ("agents", 1)]) == (settled.done, [each[:2] for each in settled.units])
     assert [(5, 0), (1, 0)] == [(books.used(limit), books.reserved(limit)) for limit in (LEADS, AGENTS)]
 
 
@@ -841,11 +856,8 @@ def test_a_commit_keeps_what_it_says_and_gives_the_rest_back(books, amounts, sta
     assert (stays, 0) == (books.used(LEADS), books.reserved(LEADS))
 
 
-@pytest.mark.parametrize(
-    ("amounts", "excess"),
-    [((("leads", 7),), "leads"), ((("agents", 1), ("leads", 1), ("api", 1)), "api"), (3, "*")],
-)
-def test_a_commit_above_what_was_reserved_settles_nothing(books, amounts, excess):
+@pytest.mark.parametrize(("amounts", "excess"), [((("agents", 1), ("leads", 1), ("api", 1)), "api"), (3, "*")])
+def test_a_commit_of_what_was_not_reserved_settles_nothing(books, amounts, excess):
     books.reserve("o:r", books.part(LEADS, 6), books.part(AGENTS, 4))
 
     assert Settled(False, excess, now=NOW) == books.settle("o:r", amounts)
@@ -944,11 +956,12 @@ def test_a_commit_counts_in_the_period_in_which_it_was_reserved(books):
     assert [10, 5] == [each.used for each in books.execute(ReadHistory(ACCOUNT, books.part(LEADS))).counts]
 
 
-def test_a_rate_of_a_reservation_is_consumed_and_stays_consumed(books):
+@pytest.mark.parametrize(("amounts", "api", "leads"), [((), 0, 0), (None, 5, 6), (9, 5, 9), ((("api", 3),), 3, 0)])
+def test_a_rate_of_a_reservation_is_settled_with_it_or_stays_as_it_was_taken(books, amounts, api, leads):
     books.reserve("o:r", books.part(API, 5), books.part(LEADS, 6))
-    books.settle("o:r", ())
+    books.settle("o:r", amounts)
 
-    assert (5, 0) == (books.used(API), books.used(LEADS))
+    assert (api, leads) == (books.used(API), books.used(LEADS))
 
 
 def test_a_reservation_outlives_a_limit_that_is_lowered(books):

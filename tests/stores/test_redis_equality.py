@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import struct
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from histories import ACCOUNT, Clock, TimedRedis, histories, play
@@ -338,6 +339,43 @@ def reserved_nothing(both):
     both(Read(ACCOUNT, (seats,)))
 
 
+def settle_up_and_down(both):
+    """Reserve of every law, of the account and of a scope, and commit less, more, one of them, all and nothing; repeat it."""
+    both.clock.now = NOW // HOUR * HOUR
+    rates = [
+        Rate(f"{law}-{per}", MINUTE, law, 50 if law is Algorithm.TOKEN_BUCKET else None, per=per)
+        for law in Algorithm for per in (None, "user")
+    ]  # fmt: skip
+    shadow = Rate("shadow", MINUTE, mode=Mode.SHADOW)
+    limits = [*rates, LEADS, Quota("user-leads", per="user"), AGENTS]
+    amounts = [None, (), 3, 0, *[tuple((limit.name, n) for limit in limits) for n in (0, 2, 5, 9, 2**33)]]
+    amounts += [((limit.name, n),) for limit in limits for n in (1, 7)]
+    for number, committed in enumerate(amounts):
+        parts = tuple(
+            Part(limit, 40, 5, None if isinstance(limit, Rate | Allocation) else month_ends(None, both.clock.now))
+            for limit in limits
+        )
+        id = f"o:{number}"
+        both(Charge(ACCOUNT, parts, Verb.RESERVE, "ann", operation=id, ttl=MINUTE))
+        both.clock.now += (number % 3) * SECOND
+        for _ in range(2):
+            both(Settle(ACCOUNT, id, committed, scope="ann"))
+        both(Read(ACCOUNT, parts, "ann"))
+        both.clock.now += 2 * MINUTE
+    both(Charge(ACCOUNT, (Part(shadow, 1, 5), Part(rates[0], UNLIMITED, 5)), Verb.RESERVE, operation="o:s", ttl=MINUTE))
+    both(Settle(ACCOUNT, "o:s", (("shadow", 7), (rates[0].name, 9))))
+    late = Charge(ACCOUNT, (Part(rates[0], 40, 5), Part(LEADS, 400, 5, month_ends(None, both.clock.now))), Verb.RESERVE, operation="o:late", ttl=SECOND)  # fmt: skip
+    both(late)
+    both.clock.now += MINUTE
+    again = replace(late, verb=Verb.CONSUME, operation="o:late:recharge", ttl=0)
+    for _ in range(2):
+        both(Settle(ACCOUNT, "o:late", ((LEADS.name, 9),), again))
+    both(Charge(ACCOUNT, late.parts, Verb.RESERVE, operation="o:gone", ttl=SECOND))
+    both.clock.now += MINUTE
+    both(Settle(ACCOUNT, "o:gone", None, Charge(ACCOUNT, (), operation="o:gone:recharge")))
+    both(Settle(ACCOUNT, "o:none", None))
+
+
 def one_quota(both):
     """Charge one quota many times, mostly without a key, between other orders that change it."""
     chance, number, charges = random.Random(1), 0, []
@@ -468,6 +506,7 @@ STORIES = (
     refund_of_units_that_have_left,
     refund_beside_reservation,
     reserved_nothing,
+    settle_up_and_down,
     one_quota,
     token_bucket,
     lapsing,
@@ -540,10 +579,14 @@ FAULTS = {
     "operations: a record never expires": ("if now >= expires then\n    return nil", "if false then\n    return nil"),
     "operations: any charge repeats any other": ("if sub(found, 18, HEAD) ~= order.fingerprint then", "if false then"),
     "refund: gives back twice": ("    set_refunded(found, field)\n", ""),
-    "settle: a commit of less keeps all": ("math.min(each.amount, kept[each.name] or 0)", "kept[each.name] and each.amount or 0"),
+    "settle: a commit of less keeps all": ("settle_units(each.home, each, amounts[each.name])", "settle_units(each.home, each, math.max(each.amount, amounts[each.name]))"),
     "sweep: of equal reservations one counts": ("each.amount = each.amount * count", ""),
     "sweep: those that stay are no heap": ("return one[1] < other[1] or", "return one[1] > other[1] or"),
-    "settle: a commit of more than was reserved": ("if each[2] > (held[each[1]] or 0) then", "if false then"),
+    "settle: a commit of more counts no more": ("settle_units(each.home, each, amounts[each.name])", "settle_units(each.home, each, math.min(each.amount, amounts[each.name]))"),
+    "settle: a rate keeps what is given back": ("if kept < each.amount then\n    refund_meter", "if false then\n    refund_meter"),
+    "settle: a rate takes no more": ("    if extra > 0 then\n      part.cost = extra", "    if false then\n      part.cost = extra"),
+    "settle: a rate that is left out gives back": ("(mode == 1 or text ~= '')", "false"),
+    "settle: a repeat tells nothing": ("return pack('>BBi8B', 3, 0, moment, 0) .. table.concat(packed)", "return pack_settled(true)"),
     "records: what holds units still expires": ("redis.call('PERSIST', key)", ""),
     "records: what holds none never expires": ("if stayed and not stays then", "if false then"),
     "records: an allocation of several decides": ("count_in_use(home, is_used and 1 or -1)", "load_book(home).in_use = is_used and 1 or 0\n    load_book(home).changed = true"),
@@ -554,7 +597,7 @@ FAULTS = {
 HARD = {
     "sliding: one too few buckets", "token bucket: a full bucket admits", "token bucket: the remainder of a drain is lost",
     "quota: refusals are not counted", "allocation: the last unit is refused", "refund: gives back twice",
-    "settle: a commit of less keeps all", "settle: a commit of more than was reserved", "allocation: a holder counts twice",
+    "settle: a commit of less keeps all", "settle: a commit of more counts no more", "allocation: a holder counts twice",
     "records: what holds none never expires", "records: what holds units still expires", "records: an allocation of several decides",
     "records: a history expires early", "operations: any charge repeats any other", "operations: a record never expires",
     "fixed: a limit is passed by one", "charge: not all or nothing", "sliding: the key expires too early",

@@ -19,6 +19,7 @@ from entitlements.model.answers import (
     Periods,
     ScopePage,
     Settled,
+    SettledUnits,
     Status,
     Totalled,
 )
@@ -146,11 +147,23 @@ def _size(number: int) -> Size:
 
 
 def _settled(_: orders.Settle, reply: bytes) -> Settled | Outdated:
-    done, stale, now = _SETTLED.unpack_from(reply)
+    flags, stale, now = _SETTLED.unpack_from(reply)
     if stale == _IS_OUTDATED:
         return Outdated(_NUMBER.unpack_from(reply, _SETTLED.size)[0], now)
-    excess = reply[_SETTLED.size :].decode() or None
-    return Settled(bool(done), excess, bool(stale), now)
+    excess, at = _name(reply, _SETTLED.size)
+    units = []
+    while at < len(reply):
+        name, at = _name(reply, at)
+        (kept,), line = _NUMBER.unpack_from(reply, at), _line(_LINE.unpack_from(reply, at + 8))
+        units.append(SettledUnits(name, kept, line))
+        at += 8 + _LINE.size
+    return Settled(bool(flags & 1), excess or None, bool(stale), now, tuple(units), bool(flags & 2))
+
+
+def _name(reply: bytes, at: int) -> tuple[str, int]:
+    """Return the name at a position, behind its length in one byte, and the position behind it."""
+    end = at + 1 + reply[at]
+    return reply[at + 1 : end].decode(), end
 
 
 _LATE_TOTAL = 2

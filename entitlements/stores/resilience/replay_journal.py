@@ -128,7 +128,7 @@ class ReplayJournal:
         if order.recharge is not None:
             until = order.recharge_until if sent else None
             order = replace(order, recharge=uncapped(order.recharge, now), recharge_until=until)
-        return Settled(done=True, now=now) if self.append(JournalEntry(order)) else None
+        return Settled(done=True, now=now, queued=True) if self.append(JournalEntry(order)) else None
 
     def _refund_waiting(self, order: Refund) -> bool | None:
         """

@@ -89,13 +89,13 @@ function period_of(part, made_at)
   return last and made_at < last.ends and last or running_period(part, made_at)
 end
 
--- QuotaMeter.find: apply *change* to a period and write it
+-- QuotaMeter.find: apply *change* to a period, write it and return it
 local function change_period(home, name, start, change)
   local period = last_period(home, 'q' .. name)
   if period and period.start == start then
     change(period)
     put(home, 'q' .. name, pack_period(period))
-    return
+    return period
   end
   local older = get_list(home, 'h' .. name, PERIOD)
   for at = 1, older and #older or 0, PERIOD do
@@ -103,7 +103,7 @@ local function change_period(home, name, start, change)
     if period.start == start then
       change(period)
       put(home, 'h' .. name, sub(older, 1, at - 1) .. pack_period(period) .. sub(older, at + PERIOD))
-      return
+      return period
     end
   end
 end
@@ -136,9 +136,9 @@ end
 
 -- QuotaMeter.settle
 function settle_quota(home, name, start, reserved, kept)
-  change_period(home, name, start, function(period)
+  return change_period(home, name, start, function(period)
     period.reserved = period.reserved - reserved
-    period.used = period.used - (reserved - kept)
+    period.used = math.min(MAX_COUNT, period.used - reserved + kept)
   end)
 end
 
@@ -251,8 +251,9 @@ end
 function settle_allocation(home, name, reserved, kept)
   local held = read_allocation(home, name) or reserved == 0 and new_allocation() or corrupt('a' .. name)
   held.reserved = held.reserved - reserved
-  held.anonymous = held.anonymous + kept
+  held.anonymous = held.anonymous + math.min(kept, MAX_COUNT - allocation_used(held))
   write_allocation(home, name, held)
+  return allocation_used(held), held.reserved
 end
 
 -- AllocationMeter.refund

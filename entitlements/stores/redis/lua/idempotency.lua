@@ -5,12 +5,13 @@
 -- the debits: count (1 byte), then of each the kind (1 byte, 64 more if the record of the scope counts it), length of
 -- the name (1 byte) and name;
 -- the holder, up to the end.
--- A reservation: time of expiry, then of each part the kind, amount, mark, length of the name and name. Its units of the
--- scope are in the scope's record, under the same id.
+-- A reservation: time of expiry, then of each part the kind, amount, mark, length of the name and name, and of a rate
+-- the window and the size, 0 if it has no meter. Its units of the scope are in the scope's record, under the same id.
+-- The operation of a settled reservation has the lines of what was kept, and in place of sizes the units.
 local OPERATION_TTL, KEYED_OPERATION_TTL = 600000000, 86400000000
 local HEAD = 33
 local operation, is_refunded, set_refunded, callers, add_callers, drop_operation, record_operation, add_booking, booking,
-  end_booking, sweep, sweep_both
+  remove_booking, end_booking, settle_units, sweep, sweep_both
 do
 local pack, unpack, sub, get, put, account, now = pack, unpack, sub, get, put, account, now
 
@@ -229,7 +230,7 @@ function add_booking(key, id, expires, taken)
   keep_until(key, expires)
 end
 
-local function remove_booking(key, id)
+function remove_booking(key, id)
   local book = load_book(key)
   local at, last = tonumber(get(key, 'p' .. id)), entry_at(key, book.open)
   if not at or at > book.open then
@@ -256,6 +257,10 @@ local function read_parts(text, at)
   while at <= #text do -- each part takes 18 bytes at least
     local each = {}
     each.kind, each.amount, each.mark, each.name, at = parse('B', '>Bi8i8Bc0', text, at)
+    if is_rate(each.kind) then
+      each.window, each.size, at = parse('B', '>i8i8', text, at)
+      check_numbers('B', each.window, each.size)
+    end
     check_numbers('B', each.amount)
     taken[#taken + 1] = each
   end
@@ -270,24 +275,73 @@ function booking(key, id)
   end
   local expires = parse('B', '>i8', text)
   check_numbers('B', expires - 1)
-  return expires, read_parts(text, 9)
+  local taken = read_parts(text, 9)
+  for _, each in ipairs(taken) do
+    each.home = key
+  end
+  return expires, taken
 end
 
--- Of the units that a reservation holds of a limit, *kept* ones stay used.
-local function settle_units(key, each, kept)
-  if each.kind == QUOTA then
-    settle_quota(key, each.name, each.mark, each.amount, kept)
+-- _settle_rate of rules/settled_units.py
+local function settle_rate(key, each, kept)
+  if each.size == 0 then
+    return { fits = true, taken = 0 }
+  end
+  local part = {
+    kind = each.kind, size = each.size, cost = 1, window = each.window, capacity = each.size, name = each.name,
+    home = key, field = 'r' .. each.kind .. ':' .. each.window .. ':' .. each.name,
+  }
+  local extra = 0
+  if kept < each.amount then
+    refund_meter(part, each.amount - kept, each.mark)
   else
-    settle_allocation(key, each.name, each.amount, kept)
+    local line = peek_meter(part)
+    local used = line.used or line.bucket.high + (line.bucket.low > 0 and 1 or 0)
+    extra = math.min(kept - each.amount, math.max(0, 4294967295 - used))
+    if extra > 0 then
+      part.cost = extra
+      take_meter(part)
+      part.cost = 1
+    end
+  end
+  local line = peek_meter(part)
+  line.fits, line.retry_at, line.taken = true, nil, extra
+  return line
+end
+
+-- settle_units of rules/settled_units.py
+function settle_units(key, each, kept)
+  if is_rate(each.kind) then
+    return settle_rate(key, each, kept)
+  end
+  local line = { fits = true, taken = math.max(0, kept - each.amount) }
+  if each.kind == ALLOCATION then
+    line.used, line.reserved = settle_allocation(key, each.name, each.amount, kept)
+    return line
+  end
+  local period = settle_quota(key, each.name, each.mark, each.amount, kept)
+  if not period then
+    return { fits = true, taken = 0 }
+  end
+  line.used, line.reserved, line.resets_at, line.mark = period.used, period.reserved, period.ends, period.start
+  return line
+end
+
+-- Return what a lapsed reservation holds of a limit; a rate's units leave with their window.
+local function return_units(key, each)
+  if each.kind == QUOTA then
+    settle_quota(key, each.name, each.mark, each.amount, 0)
+  elseif each.kind == ALLOCATION then
+    settle_allocation(key, each.name, each.amount, 0)
   end
 end
 
--- end_booking: end a reservation; of each limit, the amount in *kept* stays used
-function end_booking(key, id, kept)
+-- end_booking: end a reservation that has lapsed
+function end_booking(key, id)
   local _, taken = booking(key, id)
   remove_booking(key, id)
   for _, each in ipairs(taken) do
-    settle_units(key, each, math.min(each.amount, kept[each.name] or 0))
+    return_units(key, each)
   end
 end
 
@@ -318,7 +372,7 @@ local function sweep_all(key)
   for text, count in pairs(equal) do
     for _, each in ipairs(read_parts(text, 1)) do
       each.amount = each.amount * count
-      settle_units(key, each, 0)
+      return_units(key, each)
     end
   end
   table.sort(staying, function(one, other) -- a sorted list is a heap
@@ -352,7 +406,7 @@ function sweep(key)
     if not get(key, 'B' .. sub(first, 9)) then
       corrupt('b')
     end
-    end_booking(key, sub(first, 9), {})
+    end_booking(key, sub(first, 9))
   end
 end
 

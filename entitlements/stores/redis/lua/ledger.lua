@@ -231,16 +231,15 @@ local function record_charge(order, lines)
     packed[at] = pack_line(line)
     sizes[at] = pack('>i8', part.recorded)
     taken[at] = pack('>B', part.kind + (part.home ~= account and 64 or 0)) .. name
-    if not is_rate(part.kind) then
-      booked[part.home] = booked[part.home] .. pack('>Bi8i8', part.kind, line.taken, line.mark or 0) .. name
-    end
+    local rate = is_rate(part.kind) and pack('>i8i8', part.window, part.unlimited and 0 or part.size) or ''
+    booked[part.home] = booked[part.home] .. pack('>Bi8i8', part.kind, line.taken, line.mark or 0) .. name .. rate
   end
   local count = #order.parts
   if order.verb == RESERVE then
     drop_operation('ended:' .. order.operation)
     for home, text in pairs(booked) do
       if booking(home, order.operation) then
-        end_booking(home, order.operation, {})
+        end_booking(home, order.operation)
       end
       if text ~= '' then
         add_booking(home, order.operation, now + order.ttl, text)

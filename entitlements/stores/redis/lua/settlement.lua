@@ -1,80 +1,111 @@
 -- Orders after a charge: a translation of rules/settlement.py.
 
--- Settled
-local function pack_settled(done, stale, excess)
-  return pack('>BBi8', done and 1 or 0, stale and 1 or 0, now) .. (excess or '')
+-- Settled; *units* are {name, kept, line}, packed if they come from a record
+local function pack_settled(done, stale, excess, units)
+  local packed = {}
+  for at, each in ipairs(units or {}) do
+    packed[at] = pack('>Bc0i8', #each[1], each[1], each[2]) .. (type(each[3]) == 'string' and each[3] or pack_line(each[3]))
+  end
+  return pack('>BBi8Bc0', done and 1 or 0, stale and 1 or 0, now, #(excess or ''), excess or '') .. table.concat(packed)
 end
 
--- Return whether a reservation is settled.
-local function is_settled(id)
-  return operation('ended:' .. id)
+-- Return the answer to a commit of a reservation that is settled, from its record; nil if it is not.
+local function recall_settled(id)
+  local found = operation('ended:' .. id)
+  if not found then
+    return nil
+  end
+  local moment, count = unpack('>i8B', found, HEAD + 1)
+  local lines, at = HEAD + 10, HEAD + 11 + count * (LINE + 8)
+  local packed = {}
+  for index = 1, count do
+    local kept = sub(found, lines + count * LINE + (index - 1) * 8, lines + count * LINE + index * 8 - 1)
+    local _, name
+    _, name, at = parse('O', '>BBc0', found, at)
+    packed[index] = pack('>Bc0', #name, name) .. kept .. sub(found, lines + (index - 1) * LINE, lines + index * LINE - 1)
+  end
+  return pack('>BBi8B', 3, 0, moment, 0) .. table.concat(packed)
 end
 
 -- _record_settled: record that a reservation is settled
-local function record_settled(id, lapses)
+local function record_settled(id, lapses, units)
   local expires = math.max(now, lapses) + OPERATION_TTL
   if sub(id, 1, 2) == 'k:' then
     expires = math.max(expires, now + KEYED_OPERATION_TTL)
   end
-  local nothing = string.rep('\0', 16) .. pack('>i8BB', now, 0, 0)
-  record_operation('ended:' .. id, false, expires, nothing)
+  local lines, kept, names = {}, {}, {}
+  for at, each in ipairs(units) do
+    lines[at] = type(each[3]) == 'string' and each[3] or pack_line(each[3])
+    kept[at], names[at] = pack('>i8', each[2]), pack('>BBc0', QUOTA, #each[1], each[1])
+  end
+  record_operation('ended:' .. id, false, expires, string.rep('\0', 16) .. pack('>i8B', now, #units)
+    .. table.concat(lines) .. table.concat(kept) .. pack('>B', #units) .. table.concat(names))
 end
 
--- _amounts: return the amounts to commit, as a list of {name, amount}
+-- Return the amounts that an order gives, as a list of {name, amount}; an amount without a name is of `*`.
+local function given_amounts(mode, text)
+  local given, at = {}, 1
+  if mode == 1 then
+    given[1] = { '*', (unpack('>i8', text)) }
+  end
+  while mode == 2 and at <= #text do
+    local amount, name
+    amount, name, at = unpack('>i8Bc0', text, at)
+    given[#given + 1] = { name, amount }
+  end
+  return given
+end
+
+-- _amounts: return the amounts to commit by limit, and a limit that is not reserved
 local function read_amounts(mode, text, booked)
-  local amounts = {}
-  if mode == 0 then
-    for at, each in ipairs(booked) do
-      amounts[at] = { each.name, each.amount }
+  local amounts, names = {}, {}
+  for _, each in ipairs(booked) do
+    amounts[each.name] = (mode == 0 or is_rate(each.kind) and (mode == 1 or text ~= '')) and each.amount or 0
+    if not is_rate(each.kind) or #booked == 1 then
+      names[#names + 1] = each.name
     end
-  elseif mode == 1 then
-    amounts[1] = { #booked == 1 and booked[1].name or '*', (unpack('>i8', text)) }
-  else
-    local at = 1
-    while at <= #text do
-      local amount, name
-      amount, name, at = unpack('>i8Bc0', text, at)
-      amounts[#amounts + 1] = { name, amount }
+  end
+  for _, each in ipairs(given_amounts(mode, text)) do
+    local name = mode == 1 and #names == 1 and names[1] or each[1]
+    if not amounts[name] then
+      return nil, name
     end
+    amounts[name] = each[2]
   end
   return amounts
 end
 
 -- _commits_nothing
 local function commits_nothing(mode, text)
-  if mode == 0 then
-    return false
-  end
-  for _, each in ipairs(read_amounts(mode, text, {})) do
+  for _, each in ipairs(given_amounts(mode, text)) do
     if each[2] ~= 0 then
       return false
     end
   end
-  return true
+  return mode ~= 0
 end
 
 -- _settle_open
 local function settle_open(id, booked, lapses, mode, text)
-  local held, kept = {}, {}
-  for _, each in ipairs(booked) do
-    held[each.name] = each.amount
+  local amounts, excess = read_amounts(mode, text, booked)
+  if excess then
+    return pack_settled(false, false, excess)
   end
-  for _, each in ipairs(read_amounts(mode, text, booked)) do
-    if each[2] > (held[each[1]] or 0) then
-      return pack_settled(false, false, each[1])
-    end
-    kept[each[1]] = each[2]
-  end
+  local units = {}
   for home in pairs(seen) do
     if booking(home, id) then
-      end_booking(home, id, kept)
+      remove_booking(home, id)
     end
+  end
+  for at, each in ipairs(booked) do
+    units[at] = { each.name, amounts[each.name], settle_units(each.home, each, amounts[each.name]) }
   end
   if mode == 2 and #text == 0 then -- cancelled: the key may reserve again
     drop_operation(id)
+    units = {}
   end
-  record_settled(id, lapses)
-  return pack_settled(true)
+  record_settled(id, lapses, units)
+  return pack_settled(true, false, nil, units)
 end
 
 -- settle: commit or cancel a reservation, once
@@ -96,16 +127,22 @@ local function settle()
     return settle_open(id, booked, expires, mode, text)
   end
   sweep_both()
-  if is_settled(id) or commits_nothing(mode, text) then
-    return pack_settled(true)
+  local settled = recall_settled(id)
+  if settled or commits_nothing(mode, text) then
+    return settled or pack_settled(true)
   end
   if not ARGV[6] or now >= unpack('>i8', ARGV[5]) then
     return pack_settled(false)
   end
-  local status, reply = charge(read_charge(6))
+  local order = read_charge(6)
+  local status, reply = charge(order)
   if status == ADMITTED or status == REPLAYED then
-    record_settled(id, now)
-    return pack_settled(true)
+    local units = {}
+    for at, part in ipairs(order.parts) do
+      units[at] = { part.name, part.cost, sub(reply, 15 + (at - 1) * LINE, 14 + at * LINE) }
+    end
+    record_settled(id, now, units)
+    return pack_settled(true, false, nil, units)
   end
   if status == OUTDATED then
     return pack('>BBi8', 0, 2, now) .. sub(reply, 15)
