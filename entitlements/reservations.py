@@ -70,13 +70,13 @@ class Reservation:
 
     def commit(self, n: int | Mapping[str, int] | None = None) -> Decision:
         """
-        Settle the units: *n* are used, or all that were reserved; a second call does nothing.
+        Settle the units: *n* are used, or all that were reserved; a second call changes nothing.
 
         Less than was reserved returns the rest. More than was reserved counts too, above the limit if need be,
         because the work is done.
 
         Args:
-            n: None for all, an int where one limit was reserved, or one beside rates, else units by limit. A rate
+            n: None for all, an int where one limit was reserved, or one that is no rate, else units by limit. A rate
                 left out stays as it was taken, another limit left out keeps none.
 
         Returns:

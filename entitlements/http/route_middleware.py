@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from entitlements.http.account_lookup import check_enforcer
 from entitlements.http.account_middleware import SERVED_TYPES
 from entitlements.http.account_scope import HANDLE_KEY, handle_of
-from entitlements.http.admission import Admission
+from entitlements.http.admission import Admission, run_async
 from entitlements.http.current import serving
 from entitlements.http.eager import fails_at_start
 from entitlements.http.problems import Problems, Refusal, check_switch
@@ -19,6 +19,7 @@ from entitlements.http.request_charge import RequestCharger
 from entitlements.http.response import with_headers
 from entitlements.http.root_path import check_prefix, takes_empty_parameters
 from entitlements.http.routes import Route, RouteTable, route_of
+from entitlements.http.settling import RequestReservation
 from entitlements.http.startup_checks import startup_checked_send
 from entitlements.model.decision_fields import fields_of
 
@@ -117,9 +118,32 @@ class RoutesMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, route: Route, account: Handle) -> None:
         """Serve a request of *account* that matches *route*."""
+        if route.settles:
+            await self._serve_reserved(scope, receive, send, route, account)
+            return
         await self._serve_decided(
             scope, receive, send, route, account, await self._charger.decide(account, route, scope)
         )
+
+    async def _serve_reserved(self, scope: Scope, receive: Receive, send: Send, route: Route, account: Handle) -> None:
+        """Serve a request whose units are reserved, and settle them by its response."""
+        reserved = RequestReservation(self._enforcer, route)
+        decision, refusal = await run_async(self._admission.decide(account, route, scope), reserved.reserve)
+        if refusal is not None:
+            await self._refuse(scope, receive, send, refusal, decision)
+            return
+        if decision is None or fields_of(decision)[2].limit is None:
+            await self.app(scope, receive, send)
+            return
+        reserved.attach(scope)
+        response = self._charger.response(receive, send, decision)
+        try:
+            await self.app(scope, response.receive, reserved.recorded(response.send))
+        except BaseException as error:
+            cancelled = isinstance(error, asyncio.CancelledError)
+            await reserved.settle(failed=self._admission.should_refund(response, error, cancelled=cancelled))
+            raise
+        await reserved.settle(failed=self._admission.should_refund(response))
 
     async def _serve_decided(
         self, scope: Scope, receive: Receive, send: Send, route: Route, account: Handle, verdict: RequestVerdict

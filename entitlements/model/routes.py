@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from entitlements.model.callables import is_async, is_generator, takes
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.immutable import COPY, immutable
+from entitlements.model.instants import check_duration
 from entitlements.model.names import check_count, nearest
 
 _METHODS = """
@@ -19,6 +21,9 @@ M-SEARCH NOTIFY PURGE SOURCE SUBSCRIBE UNSUBSCRIBE
 """
 METHODS = frozenset(_METHODS.split())
 """The methods of IANA's HTTP Method Registry, and in the last line those that servers parse without registration."""
+
+Settles = Callable[[int, Mapping[str, str]], Mapping[str, int] | None]
+"""Computes the units used, by limit, from the status and the headers of a response; None for the estimate."""
 
 Cost = int | Callable[[Any], int]
 """Units, or a callable that computes them from the ASGI scope; 0 charges nothing."""
@@ -38,6 +43,10 @@ class Route:
         messages: Units of each limit that one message received on a websocket takes.
         scope: Computes the scope of a limit with a `per` from the ASGI scope; None if the request has none.
         exempt: True to pass requests without identifying the account, such as health checks.
+        settles: Makes the units that it consumes an estimate: they are reserved, and settled after the response. A
+            callable over its status and its headers (names in lower case) returns the units used by limit, or None
+            for the estimate; True leaves it to the endpoint, which commits `request.state.reservation`.
+        ttl: Seconds, or a timedelta, after which what was reserved lapses.
         fixed_charge: The limits that the route consumes, where that is the same for every request and all that the
             route asks: the name of one, or units by name; else None.
 
@@ -52,6 +61,8 @@ class Route:
     messages: Mapping[str, Cost] = field(default_factory=dict)
     scope: Callable[[Any], str | None] | None = None
     exempt: bool = False
+    settles: Settles | bool = False
+    ttl: float | timedelta = 60
     fixed_charge: str | dict[str, int] | None = field(init=False, default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -69,7 +80,9 @@ class Route:
                 f"{self} can never match a websocket, whose messages it charges: its handshake is a GET;"
                 " leave methods out"
             )
-        asks_more = self.requires or self.messages or self.scope is not None
+        if self.settles is not False:
+            _check_settles(self)
+        asks_more = self.requires or self.messages or self.scope is not None or self.settles
         units = {name: cost for name, cost in self.consumes.items() if not callable(cost) and cost}
         if not asks_more and units and len(units) == len(self.consumes):
             fixed = next(iter(units)) if list(units.values()) == [1] else units
@@ -79,6 +92,19 @@ class Route:
         """Return `route GET /v1/leads`."""
         methods = ",".join(sorted(self.methods)) + " " if self.methods else ""
         return f"route {methods}{'*' if self.path is None else self.path}"
+
+
+def _check_settles(route: Route) -> None:
+    """Check that a route has an estimate to settle, and a callable that can."""
+    if not route.consumes:
+        raise ValueError(f"{route} settles, and consumes nothing; write consumes={{limit: estimate}}")
+    check_duration(route.ttl, f"{route}: ttl")
+    if route.settles is True:
+        return
+    if not callable(route.settles) or not takes(route.settles, 200, {}):
+        raise ValueError(f"{route}: settles= {route.settles!r} must be True, or a callable over a status and headers")
+    if is_async(route.settles) or is_generator(route.settles):
+        raise ValueError(f"{route}: settles= {route.settles!r} is never awaited; write a plain function")
 
 
 def _methods(methods: Collection[str]) -> frozenset[str]:

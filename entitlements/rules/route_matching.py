@@ -161,7 +161,14 @@ def _differ(one: Route, other: Route) -> bool:
 
 
 def _content(route: Route) -> tuple[object, ...]:
-    return frozenset(route.requires), dict(route.consumes), dict(route.messages), route.scope, route.exempt
+    return (
+        frozenset(route.requires),
+        dict(route.consumes),
+        dict(route.messages),
+        route.scope,
+        route.exempt,
+        route.settles,
+    )
 
 
 def _covering_routes(later: Route, before: list[Route]) -> list[Route]:

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from entitlements.model.answers import Answer, Outcome, Status
+from entitlements.model.answers import Answer, Outcome, Settled, Status
 from entitlements.model.calendars import UTC_CALENDAR
 from entitlements.model.charge import Charge, Forget, Order, Part, Read, Verb
 from entitlements.model.limits import UNLIMITED, Quota, Size
@@ -157,6 +157,8 @@ class _ReferenceStore:
 def _instant_of(answer: Answer) -> int | None:
     """Return the instant of the decision; None if the answer has none, or that of the first call of a repeat."""
     if isinstance(answer, Outcome) and answer.status is Status.REPLAYED:
+        return None
+    if isinstance(answer, Settled) and answer.replayed:
         return None
     return getattr(answer, "now", None)
 
