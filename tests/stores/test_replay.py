@@ -21,10 +21,14 @@ POLICY = Policy.parse({
     "limits": {
         "api": {"kind": "rate"},
         "exports": {"kind": "quota", "on_outage": "allow"},
+        "daily": {"kind": "quota", "period": "day", "on_outage": "allow"},
+        "credits": {"kind": "quota", "period": "lifetime", "on_outage": "allow"},
         "rooms": {"kind": "allocation", "on_outage": "allow"},
         "none": {"kind": "rate"},
     },
-    "tiers": {"one": {"rank": 1, "features": ["sso"], "limits": {"api": "1000 per hour", "exports": 50, "rooms": 9}}},
+    "tiers": {"one": {"rank": 1, "features": ["sso"], "limits": {
+        "api": "1000 per hour", "exports": 50, "daily": 50, "credits": 50, "rooms": 9,
+    }}},
 })  # fmt: skip
 ACCOUNTS = {"acme": "one", "globex": "one"}
 WITHOUT_STORE = {
@@ -188,26 +192,48 @@ async def test_a_replay_that_is_under_way_when_the_store_is_closed_counts_once()
 # --- Periods ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("anchor", [None, 31])
-@pytest.mark.parametrize("charged_before", [False, True])
-@pytest.mark.parametrize("later", [timedelta(days=1), timedelta(days=40), timedelta(days=100)])
-def test_units_count_in_the_period_in_which_they_were_allowed(anchor, charged_before, later):
+def after_an_outage(account, limit, later, *, charged_before):
+    """Return the decision about units that were allowed in an outage, and the enforcer after it."""
     clock = FakeClock(datetime(2026, 1, 30, 23, tzinfo=UTC))
     store = Flaky(MemoryStore(clock))
-    account = Account("acme", "one", anchor=anchor)
     enforcer = made(store, clock=clock.__call__)
     if charged_before:
-        enforcer.consume(account, "exports", 2)
+        enforcer.consume(account, limit, 2)
     policy_of(enforcer)._local_limits.clock_offset = clock() - policy_of(enforcer).clock()  # as its last reply has told
     store.how = "refused"
-    assert enforcer.consume(account, "exports", 5).via == "journal"
+    decision = enforcer.consume(account, limit, 5)
+    assert decision.via == "journal"
     store.how = None
     clock.advance(later + timedelta(days=1))
     policy_of(enforcer).breaker._probe_at = 0
-    now, *before = enforcer.history(account, "exports")
+    return decision, enforcer
+
+
+@pytest.mark.parametrize("charged_before", [False, True])
+@pytest.mark.parametrize("later", [timedelta(days=1), timedelta(days=40), timedelta(days=100)])
+@pytest.mark.parametrize(
+    ("limit", "parts"),
+    [("exports", {}), ("exports", {"anchor": 31}), ("daily", {}), ("daily", {"time_zone": "Asia/Tokyo"})],
+)
+def test_units_count_in_the_period_in_which_they_were_allowed(limit, parts, charged_before, later):
+    account = Account("acme", "one", **parts)
+    _, enforcer = after_an_outage(account, limit, later, charged_before=charged_before)
+
+    now, *before = enforcer.history(account, limit)
+
     assert 0 == now.used
     assert [5 + 2 * charged_before] == [each.used for each in before]
     assert before[0].start <= datetime(2026, 1, 30, 23, tzinfo=UTC) < before[0].end
+
+
+@pytest.mark.parametrize("charged_before", [False, True])
+def test_units_of_a_lifetime_are_replayed_and_given_back(charged_before):
+    account, refunded_after = Account("acme", "one"), timedelta(seconds=-86_390)
+    decision, enforcer = after_an_outage(account, "credits", refunded_after, charged_before=charged_before)
+
+    assert 5 + 2 * charged_before == enforcer.usage(account)["credits"].used
+    assert enforcer.refund(decision)
+    assert [(2 * charged_before, None)] == [(each.used, each.end) for each in enforcer.history(account, "credits")]
 
 
 @pytest.mark.parametrize("away", [timedelta(minutes=1), timedelta(hours=3), timedelta(days=60)])
