@@ -119,6 +119,8 @@ def _written_usage(policy: Policy, account: Account) -> dict[str, int]:
 def _policy_lines(whole: PolicyDiff, before: Policy, after: Policy) -> Iterator[str]:
     if not whole:
         yield f"policies {whole.before} and {whole.after} say the same of every tier and limit"
+    if whole.time_zone:
+        yield "time zone: {} -> {}; running periods end at another midnight".format(*whole.time_zone)
     yield from map(_limit_line, whole.limits)
     for tier in whole.tiers:
         yield f"tier {tier.tier}{'' if tier.differences else f': {tier.presence}'}"

@@ -10,7 +10,7 @@ from entitlements.errors import AccountError, UnknownAccount
 from entitlements.model.account import Account, Override
 from entitlements.model.display import attributes_in_json, fields_in_json
 from entitlements.model.entitlements import Entitlements
-from entitlements.model.limits import Limit, Rate, Size
+from entitlements.model.limits import Limit, PeriodLength, Rate, Size
 from entitlements.model.policy import PolicyData
 from entitlements.model.resolution import resolution_of
 from entitlements.tiering.differences import ChangeDirection, Difference, EntitlementKind, of_entitlements, of_tiers
@@ -20,6 +20,9 @@ Resolve = Callable[[PolicyData, Account], Entitlements]
 
 RESTARTING_FIELDS = ("kind", "algorithm", "window")
 """Parts of a definition whose change resets the limit's meters."""
+
+
+_PERIODS: Mapping[object, int] = {each: at for at, each in enumerate(PeriodLength, 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,12 @@ class LimitDiff:
     changes: Mapping[str, tuple[object, object]]
 
     to_dict = fields_in_json
+
+    @property
+    def lengthens(self) -> bool:
+        """True if a quota has longer periods: the same units must last longer."""
+        before, after = (_PERIODS.get(each, 0) for each in self.changes.get("period", (None, None)))
+        return 0 < before < after
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,30 +138,32 @@ class PolicyDiff:
         after: The version of the new policy.
         tiers: The tiers that change, those of the new policy first.
         limits: The limits with another definition.
+        time_zone: The time zones before and after, by their names; None if they are the same.
     """
 
     before: str
     after: str
     tiers: tuple[TierDiff, ...]
     limits: tuple[LimitDiff, ...]
+    time_zone: tuple[str, str] | None = None
 
     @property
     def takes_away(self) -> bool:
-        """True if a tier loses anything or is removed, or if a meter is reset."""
+        """True if a tier loses anything or is removed, if a meter is reset, or if a period becomes longer."""
         less = any(
             tier.presence == "removed" or any(each.direction is ChangeDirection.LOST for each in tier.differences)
             for tier in self.tiers
             if tier.presence != "added"
         )
-        return less or any(each.restarts or each.presence == "removed" for each in self.limits)
+        return less or any(each.restarts or each.lengthens or each.presence == "removed" for each in self.limits)
 
     def __bool__(self) -> bool:
         """Return True if anything differs."""
-        return bool(self.tiers or self.limits)
+        return bool(self.tiers or self.limits or self.time_zone)
 
     def to_dict(self) -> dict[str, object]:
         """Return a dict for `json.dumps`."""
-        return attributes_in_json(self, ("before", "after", "takes_away", "tiers", "limits"))
+        return attributes_in_json(self, ("before", "after", "takes_away", "tiers", "limits", "time_zone"))
 
 
 def diff(old: PolicyData, new: PolicyData) -> PolicyDiff:
@@ -164,6 +175,7 @@ def diff(old: PolicyData, new: PolicyData) -> PolicyDiff:
         new.version,
         tuple(each for each in tiers if each.differences or each.presence != "changed"),
         tuple(each for each in limits if each.changes or each.presence != "changed"),
+        None if str(old.time_zone) == str(new.time_zone) else (str(old.time_zone), str(new.time_zone)),
     )
 
 

@@ -109,6 +109,34 @@ def test_a_definition_that_changes_says_whether_meters_start_anew(limit, becomes
     assert (limit, restarts) == (found.limit, found.restarts)
 
 
+@pytest.mark.parametrize(
+    ("period", "takes_away"), [("day", False), ("week", False), ("year", True), ("lifetime", True)]
+)
+def test_a_longer_period_takes_away_and_no_period_starts_a_meter_anew(period, takes_away):
+    """It was a month."""
+    new = changed()
+    new["limits"]["leads"]["period"] = period
+
+    whole = diff(OLD, Policy.parse(new))
+
+    (found,) = whole.limits
+    assert ({"period": ("month", period)}, False, takes_away) == (found.changes, found.restarts, whole.takes_away)
+
+
+def test_a_time_zone_that_changes_is_told_and_takes_nothing_away(files, capsys):
+    new = changed()
+    new["policy"]["time_zone"] = "Asia/Tokyo"
+    files(new)
+
+    whole = diff(OLD, Policy.parse(new))
+    code = main(["diff", "old.yaml", "new.yaml"])
+
+    assert (True, False, ("UTC", "Asia/Tokyo")) == (bool(whole), whole.takes_away, whole.time_zone)
+    assert (0, "time zone: UTC -> Asia/Tokyo; running periods end at another midnight\n") == (
+        code, capsys.readouterr().out,
+    )  # fmt: skip
+
+
 def test_a_window_that_changes_starts_anew():
     new = changed()
     for tier in new["tiers"].values():
