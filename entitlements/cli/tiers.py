@@ -57,8 +57,8 @@ def tiers(
     """
     Compare the tiers of a policy.
 
-    Shows limits, features, values and add-ons side by side, the highest tier first. Retired tiers and add-ons are left
-    out.
+    Shows limits, features, values and add-ons side by side, the highest tier first. Each product line has a table of
+    its own. Retired tiers and add-ons are left out.
     """
     from entitlements.cli.console import CliConsole
     from entitlements.cli.matrix.comparison import matrix_of, ranked_tiers
@@ -73,23 +73,32 @@ def tiers(
         raise CommandError(
             f"--line {line!r} is no line of policy {loaded.version}{nearest_or_all(line, filter(None, lines))}"
         )
-    shown = ranked_tiers(loaded, line=line, retired=retired)
-    matrix = _select(matrix_of(loaded, shown), section or ())
+    compared = [ranked_tiers(loaded, line=each, retired=retired) for each in (lines if line is None else [line])]
+    if not any(compared):
+        raise CommandError(f"policy {loaded.version} sells none of these tiers any more; add --retired")
+    matrices = _select([matrix_of(loaded, each) for each in compared if each], section or ())
     console = CliConsole()
     if as_json or form == "json":
-        console.write_json(to_json(loaded, matrix.sections, shown))
-    elif form == "table":
-        console.write_lines(to_text(matrix, console.wrap_width, is_ascii=console.is_ascii))
+        sections = [each for matrix in matrices for each in matrix.sections]
+        console.write_json(to_json(loaded, sections, [tier for each in compared for tier in each]))
+    elif form == "html":
+        console.write(to_html(matrices))
+    elif form == "markdown":
+        console.write("\n".join(map(to_markdown, matrices)))
     else:
-        console.write(to_markdown(matrix) if form == "markdown" else to_html(matrix))
+        for matrix in matrices:
+            console.write_lines(to_text(matrix, console.wrap_width, is_ascii=console.is_ascii))
     return ExitCode.YES
 
 
-def _select(matrix: Matrix, names: Sequence[str]) -> Matrix:
-    """Return the matrix with the sections of these names; with all of them if there are no names."""
-    known = [section.name for section in matrix.sections]
+def _select(matrices: Sequence[Matrix], names: Sequence[str]) -> list[Matrix]:
+    """Return the comparisons with the sections of these names; with all of them if there are no names."""
+    known = list(dict.fromkeys(section.name for matrix in matrices for section in matrix.sections))
     for name in names:
         if name not in known:
             cure = f"{nearest(name, known)}; the sections are {', '.join(known) or 'none'}"
-            raise CommandError(f"--section {name!r} is not in policy {matrix.version}{cure}")
-    return replace(matrix, sections=tuple(each for each in matrix.sections if not names or each.name in names))
+            raise CommandError(f"--section {name!r} is not in policy {matrices[0].version}{cure}")
+    return [
+        replace(matrix, sections=tuple(each for each in matrix.sections if not names or each.name in names))
+        for matrix in matrices
+    ]

@@ -168,3 +168,27 @@ def test_the_comparison_names_the_rules_of_an_add_on(tmp_path, capsys):
         f"<small>{about}</small>" in page
         for about in ("The base; not with other", "requires base; 4 to 12 in steps of 4", "2 or more")
     )
+
+
+def test_each_line_is_compared_in_a_table_of_its_own(tmp_path, capsys):
+    (tmp_path / "policy.yaml").write_text(BASE + SOLD, encoding="utf-8")
+    shown = {}
+    for form in ("table", "markdown", "html"):
+        assert 0 == main(["tiers", "--policy", str(tmp_path / "policy.yaml"), "--format", form])
+        shown[form] = capsys.readouterr().out
+
+    assert "line viewer\n" in shown["table"]
+    assert "| `seats` | 100 | 10 |" in shown["markdown"]
+    assert "# Tiers of viewer, policy 1" in shown["markdown"]
+    assert "| `seats` | 1 |" in shown["markdown"]
+    assert 2 == shown["html"].count("<table>") == shown["html"].count('<th scope="row">seats</th>')
+    assert "<h2>Tiers of viewer, policy 1</h2>" in shown["html"]
+
+
+def test_a_policy_whose_tiers_are_all_retired_says_how_to_see_them(tmp_path, capsys):
+    text = BASE.replace("{rank: 1,", "{rank: 1, retired: true,").replace("{rank: 2,", "{rank: 2, retired: true,")
+    (tmp_path / "policy.yaml").write_text(text, encoding="utf-8")
+
+    assert 2 == main(["tiers", "--policy", str(tmp_path / "policy.yaml")])
+    assert "policy 1 sells none of these tiers any more; add --retired" in " ".join(capsys.readouterr().err.split())
+    assert 0 == main(["tiers", "--policy", str(tmp_path / "policy.yaml"), "--retired"])

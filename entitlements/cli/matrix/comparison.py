@@ -15,7 +15,7 @@ from entitlements.model.tier import Tier
 
 
 def matrix_of(policy: PolicyData, tiers: Sequence[Tier] | None = None) -> Matrix:
-    """Return the comparison of *tiers*; of all that are sold by default."""
+    """Return the comparison of *tiers*, which are of one product line; of all that are sold by default."""
     tiers = ranked_tiers(policy) if tiers is None else tiers
     sections = [
         _section(SectionKind.LIMITS, [_of_limit(limit, tiers) for limit in policy.limits.values()]),
@@ -24,7 +24,8 @@ def matrix_of(policy: PolicyData, tiers: Sequence[Tier] | None = None) -> Matrix
         _section(SectionKind.ADD_ONS, [_of_add_on(add_on, tiers) for add_on in shown_add_ons(policy, tiers)]),
     ]
     columns = tuple(Column(tier.id, tier.name, _note(tier)) for tier in tiers)
-    return Matrix(policy.version, policy.currency, columns, tuple(each for each in sections if each.rows))
+    line = tiers[0].line if tiers else ""
+    return Matrix(policy.version, policy.currency, columns, tuple(each for each in sections if each.rows), line)
 
 
 def ranked_tiers(policy: PolicyData, *, line: str | None = None, retired: bool = False) -> list[Tier]:
@@ -59,7 +60,7 @@ def _section(kind: SectionKind, rows: Sequence[MatrixRow]) -> Section:
 def _note(tier: Tier) -> str:
     terms = tier.trial
     trial = f"trial, {in_words(to_timedelta(terms.default))}, then {terms.then}" if terms else ""
-    return ", ".join(filter(None, (tier.line, trial, "retired" if tier.retired else "")))
+    return ", ".join(filter(None, (trial, "retired" if tier.retired else "")))
 
 
 def _of_limit(limit: Limit, tiers: Sequence[Tier]) -> MatrixRow:

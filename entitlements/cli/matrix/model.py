@@ -94,7 +94,7 @@ class Column:
     Args:
         id: The tier's id in the policy.
         name: The tier's name for people.
-        note: The product line, and the terms of a trial plan; empty without them.
+        note: The terms of a trial plan, and `retired`; empty for other tiers.
     """
 
     id: str
@@ -112,12 +112,19 @@ class Matrix:
         currency: Currency of all amounts of money.
         columns: The tiers, highest rank first.
         sections: Limits, features, the values by their first word, add-ons.
+        line: The product line of the tiers; empty for those without a name.
     """
 
     version: str
     currency: str
     columns: tuple[Column, ...]
     sections: tuple[Section, ...]
+    line: str = ""
+
+    @property
+    def title(self) -> str:
+        """The heading of the comparison."""
+        return f"Tiers{f' of {self.line}' if self.line else ''}, policy {self.version}"
 
     @property
     def kinds(self) -> frozenset[CellKind]:

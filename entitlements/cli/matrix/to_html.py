@@ -7,32 +7,44 @@ a transfer does not matter. It follows the reader's light or dark scheme, and pr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files
 
 from entitlements.cli.matrix.model import Cell, CellKind, Column, Matrix, MatrixRow, Section
 
 
-def to_html(matrix: Matrix) -> str:
-    """Return the page; all text of the policy is escaped."""
-    return "\n".join(_page(matrix)).encode("ascii", "xmlcharrefreplace").decode("ascii") + "\n"
+def to_html(matrices: Sequence[Matrix]) -> str:
+    """Return the page, with a table for each comparison; all text of the policy is escaped."""
+    return "\n".join(_page(matrices)).encode("ascii", "xmlcharrefreplace").decode("ascii") + "\n"
 
 
-def _page(matrix: Matrix) -> Iterator[str]:
-    title = f"Tiers, policy {escape(matrix.version)}"
+def _page(matrices: Sequence[Matrix]) -> Iterator[str]:
+    first = matrices[0]
     yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>{title}</title>\n<style>\n{_style()}</style>\n</head>\n<body>"
-    yield f"<header><h1>{title}</h1><p>{_legend(matrix)}</p></header>"
+    yield f"<title>{escape(first.title)}</title>\n<style>\n{_style()}</style>\n</head>\n<body>"
+    yield f"<header><h1>{escape(first.title)}</h1><p>{_legend(first)}</p></header>"
+    sections = [(f"s{at}", each) for at, each in enumerate(each for matrix in matrices for each in matrix.sections)]
     yield "<nav>"
-    yield from (f'<a href="#s{at}">{escape(each.name)}</a>' for at, each in enumerate(matrix.sections))
-    yield '</nav>\n<main tabindex="0">\n<table>\n<thead><tr><td></td>'
+    yield from (f'<a href="#{anchor}">{escape(each.name)}</a>' for anchor, each in sections)
+    yield '</nav>\n<main tabindex="0">'
+    at = 0
+    for matrix in matrices:
+        yield from _table(matrix, sections[at : at + len(matrix.sections)], is_first=matrix is first)
+        at += len(matrix.sections)
+    yield "</main>\n</body>\n</html>"
+
+
+def _table(matrix: Matrix, sections: Sequence[tuple[str, Section]], *, is_first: bool) -> Iterator[str]:
+    if not is_first:
+        yield f"<h2>{escape(matrix.title)}</h2>"
+    yield "<table>\n<thead><tr><td></td>"
     yield from map(_column, matrix.columns)
     yield "</tr></thead>"
-    for at, section in enumerate(matrix.sections):
-        yield from _section(section, at, len(matrix.columns))
-    yield "</table>\n</main>\n</body>\n</html>"
+    for anchor, section in sections:
+        yield from _section(section, anchor, len(matrix.columns))
+    yield "</table>"
 
 
 def _style() -> str:
@@ -50,8 +62,8 @@ def _column(column: Column) -> str:
     return f'<th scope="col">{escape(column.name)}{"".join(f"<small>{escape(each)}</small>" for each in small)}</th>'
 
 
-def _section(section: Section, at: int, width: int) -> Iterator[str]:
-    heading = f'<th scope="rowgroup" id="s{at}">{escape(section.name)}</th>'
+def _section(section: Section, anchor: str, width: int) -> Iterator[str]:
+    heading = f'<th scope="rowgroup" id="{anchor}">{escape(section.name)}</th>'
     yield f'<tbody>\n<tr>{heading}<td colspan="{width}"></td></tr>'
     for row in section.rows:
         yield _row(row, width)

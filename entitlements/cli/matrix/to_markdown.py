@@ -12,7 +12,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>&|~#])")
 
 def to_markdown(matrix: Matrix) -> str:
     """Return the page; all text of the policy is escaped."""
-    lines = [f"# Tiers, policy {_escape(matrix.version)}", "", f"Amounts in {matrix.currency}. — is not included."]
+    lines = [f"# {_escape(matrix.title)}", "", f"Amounts in {matrix.currency}. — is not included."]
     if CellKind.OPEN in matrix.kinds:
         lines[-1] += " A text in italics is no commitment."
     for section in matrix.sections:

@@ -63,7 +63,8 @@ def to_text(matrix: Matrix, width: int | None, *, is_ascii: bool) -> list[Text]:
     if legend and (width is None or cell_len(one_line) <= width):
         legend = [one_line]
     legend.append(f"policy {matrix.version}, amounts in {matrix.currency}")
-    return [*lines, *(Text(line, "dim") for line in legend)]
+    heading = [Text(f"line {matrix.line}", "bold"), Text()] if matrix.line else []
+    return [*heading, *lines, *(Text(line, "dim") for line in legend)]
 
 
 def _blocks(matrix: Matrix, width: int | None) -> Iterator[Matrix]:
