@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from entitlements.ledger import reading
 from entitlements.ledger.balances import Balance, HeldBalance, Key, PeriodBalance
-from entitlements.ledger.counters import Counters, HeldCount, QuotaCount, read_counters
+from entitlements.ledger.counters import Counters, HeldCount, QuotaCount, read_counters, read_scopes
 from entitlements.ledger.entries import Entry, is_uncertain
 from entitlements.ledger.errors import AccountBusy
 from entitlements.model.display import fields_in_json
@@ -49,6 +49,7 @@ class Drift:
         ledger: The value by the ledger: units, or the holders that the store does not know.
         counted: The application's count; None unless *what* is `count`.
         period: The first instant of the quota's period, aware UTC; else None.
+        scope: The scope of a limit with a `per`; None for a limit of the account.
     """
 
     account: str
@@ -58,12 +59,14 @@ class Drift:
     ledger: int | tuple[str, ...]
     counted: int | None = None
     period: datetime | None = None
+    scope: str | None = None
 
     to_dict = fields_in_json
 
     def __str__(self) -> str:
         """Return one line for people."""
-        when = f" in the period of {self.period.isoformat()}" if self.period else ""
+        when = f" of {self.scope}" if self.scope else ""
+        when += f" in the period of {self.period.isoformat()}" if self.period else ""
         if self.what == "holders":
             extra = (
                 [f"unknown to the ledger: {', '.join(self.store)}"]
@@ -71,7 +74,7 @@ class Drift:
                 else []
             )
             gone = [f"missing: {', '.join(self.ledger)}"] if isinstance(self.ledger, tuple) and self.ledger else []
-            return f"{self.account}: holders of {self.limit}: {'; '.join(extra + gone)}"
+            return f"{self.account}: holders of {self.limit}{when}: {'; '.join(extra + gone)}"
         told = f", {self.counted} counted" if self.counted is not None else ""
         what = "used" if self.what in ("period", "count") else self.what
         return (
@@ -114,11 +117,13 @@ def compare(
         AccountBusy: For an account whose units come back without pause.
     """
     with engine.connect() as connection:
-        known = reading.limits_of(connection) | dict(limits or {}) | _missing_kinds(counts, limits)
+        known = reading.limits_of(connection)
+    for name, kind in {**dict.fromkeys(counts or {}, "allocation"), **(limits or {})}.items():
+        known.setdefault((name, False), kind)
     for page in accounts:
         left = list(page)
         for _ in range(_ATTEMPTS):
-            counters = read_counters(store, left, known)
+            counters = read_counters(store, _wanted(engine, store, left, known))
             read = int(time.time() * SECOND)
             flush()
             if settle:
@@ -127,7 +132,7 @@ def compare(
             took = int(time.time() * SECOND) - read
             busy = []
             with engine.connect() as connection:
-                cuts = {id: each.now for id, each in counters.items()}
+                cuts = {id: each.cuts for id, each in counters.items()}
                 for balance, later in reading.balances(connection, list(counters), cuts):
                     found = counters[balance.account]
                     if _is_busy(later, found.now, took):
@@ -144,8 +149,22 @@ def compare(
             )
 
 
-def _missing_kinds(counts: Counts | None, limits: Mapping[str, str] | None) -> dict[str, str]:
-    return {} if limits else dict.fromkeys(counts or {}, "allocation")
+def _wanted(
+    engine: Engine, store: Store, accounts: Sequence[str], known: Mapping[tuple[str, bool], str]
+) -> dict[str, list[tuple[Key, str]]]:
+    """Return the limits and scopes to read of each account; those of scopes, where any limit has some."""
+    counted = {each: kind for each, kind in known.items() if kind != "rate"}
+    wanted: dict[str, list[tuple[Key, str]]] = {
+        id: [((name, ""), kind) for (name, has_scope), kind in counted.items() if not has_scope] for id in accounts
+    }
+    scoped = [(name, kind) for (name, has_scope), kind in counted.items() if has_scope]
+    if scoped:
+        with engine.connect() as connection:
+            scopes = reading.scopes_of(connection, accounts)
+        for id in accounts:
+            for scope in sorted(scopes.get(id, set()) | read_scopes(store, id)):
+                wanted[id] += [((name, scope), kind) for name, kind in scoped]
+    return wanted
 
 
 def _is_busy(later: list[Entry], cut: int, took: int) -> bool:
@@ -157,10 +176,10 @@ def differences(balance: Balance, counters: Counters, counts: Counts | None = No
     """Return what differs between an account's counters and its balance."""
     found: list[Drift] = []
     id = balance.account
-    for limit, quota in counters.quotas.items():
-        found += _quota_drifts(id, limit, balance.quotas.get((limit, ""), {}), quota, counters.now)
-    for limit, held in counters.held.items():
-        found += _held_drifts(id, limit, balance.held.get((limit, ""), HeldBalance()), held)
+    for key, quota in counters.quotas.items():
+        found += _quota_drifts(id, key, balance.quotas.get(key, {}), quota, counters.now)
+    for key, held in counters.held.items():
+        found += _held_drifts(id, key, balance.held.get(key, HeldBalance()), held)
     for limit, count in (counts or {}).items():
         counted = count(id)
         store, ledger = used_now(limit, balance, counters)
@@ -172,12 +191,12 @@ def differences(balance: Balance, counters: Counters, counts: Counts | None = No
 def used_now(limit: str, balance: Balance, counters: Counters) -> tuple[int, int]:
     """Return the present usage of a limit in the store and by the ledger."""
     key: Key = (limit, "")
-    if limit in counters.quotas:
-        quota = counters.quotas[limit]
+    if key in counters.quotas:
+        quota = counters.quotas[key]
         running = running_period(balance.quotas.get(key, {}), counters.now)
         store = 0 if quota.start is None else quota.used.get(quota.start, 0)
         return store, 0 if running is None else running.used
-    held = counters.held.get(limit, HeldCount())
+    held = counters.held.get(key, HeldCount())
     return held.used, balance.held.get(key, HeldBalance()).used
 
 
@@ -188,8 +207,9 @@ def running_period(periods: Mapping[int, PeriodBalance], now: int) -> PeriodBala
 
 
 def _quota_drifts(
-    id: str, limit: str, periods: Mapping[int, PeriodBalance], quota: QuotaCount, now: int
+    id: str, key: Key, periods: Mapping[int, PeriodBalance], quota: QuotaCount, now: int
 ) -> Iterator[Drift]:
+    limit, scope = key[0], key[1] or None
     running = running_period(periods, now)
     current = quota.start if quota.start is not None else (running.start if running else None)
     kept = sorted({*periods, *quota.used}, reverse=True)[:KEPT_PERIODS]
@@ -198,18 +218,19 @@ def _quota_drifts(
         store, ledger = quota.used.get(start, 0), period.used if period else 0
         if store != ledger:
             what = "used" if start == current else "period"
-            yield Drift(id, limit, what, store, ledger, period=to_datetime(start))
+            yield Drift(id, limit, what, store, ledger, period=to_datetime(start), scope=scope)
     reserved = sum(period.reserved for period in periods.values() if period.start == current)
     if reserved != quota.reserved:
         when = None if current is None else to_datetime(current)
-        yield Drift(id, limit, "reserved", quota.reserved, reserved, period=when)
+        yield Drift(id, limit, "reserved", quota.reserved, reserved, period=when, scope=scope)
 
 
-def _held_drifts(id: str, limit: str, held: HeldBalance, count: HeldCount) -> Iterator[Drift]:
+def _held_drifts(id: str, key: Key, held: HeldBalance, count: HeldCount) -> Iterator[Drift]:
+    limit, scope = key[0], key[1] or None
     if held.used != count.used:
-        yield Drift(id, limit, "used", count.used, held.used)
+        yield Drift(id, limit, "used", count.used, held.used, scope=scope)
     if held.reserved != count.reserved:
-        yield Drift(id, limit, "reserved", count.reserved, held.reserved)
+        yield Drift(id, limit, "reserved", count.reserved, held.reserved, scope=scope)
     extra, missing = set(count.holders) - set(held.holders), set(held.holders) - set(count.holders)
     if extra or missing:
-        yield Drift(id, limit, "holders", tuple(sorted(extra)), tuple(sorted(missing)))
+        yield Drift(id, limit, "holders", tuple(sorted(extra)), tuple(sorted(missing)), scope=scope)

@@ -7,16 +7,17 @@ from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, func, or_, select, union
+from sqlalchemy import and_, or_, select, union
 
 from entitlements.ledger.balances import Balance
 from entitlements.ledger.entries import Entry
 from entitlements.ledger.tables import BALANCES, ENTRIES, WRITERS
 from entitlements.model.display import fields_in_json
 from entitlements.model.instants import SECOND, to_datetime
+from entitlements.model.names import MAX_COUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -86,14 +87,31 @@ def account_pages(connection: Connection) -> Iterator[list[str]]:
         last = page[-1]
 
 
-def limits_of(connection: Connection) -> dict[str, str]:
-    """Return the kind of every limit that has entries."""
-    query = select(ENTRIES.c.limit_name, ENTRIES.c.limit_kind).where(ENTRIES.c.limit_kind.is_not(None)).distinct()
-    return {row.limit_name: row.limit_kind for row in connection.execute(query)}
+def limits_of(connection: Connection) -> dict[tuple[str, bool], str]:
+    """Return the kind of every limit that has entries, by its name and by whether they have a scope."""
+    has_scope = ENTRIES.c.scope.is_not(None)
+    query = select(ENTRIES.c.limit_name, has_scope, ENTRIES.c.limit_kind).where(ENTRIES.c.limit_kind.is_not(None))
+    return {(name, bool(scoped)): kind for name, scoped, kind in connection.execute(query.distinct())}
+
+
+def scopes_of(connection: Connection, accounts: Sequence[str]) -> dict[str, set[str]]:
+    """Return the scopes of accounts that have entries, or a balance from closed months."""
+    query = select(ENTRIES.c.account, ENTRIES.c.scope).where(ENTRIES.c.account.in_(accounts))
+    found: dict[str, set[str]] = {}
+    for account, scope in connection.execute(query.where(ENTRIES.c.scope.is_not(None)).distinct()):
+        found.setdefault(account, set()).add(scope)
+    for row in connection.execute(select(BALANCES).where(BALANCES.c.account.in_(accounts))):
+        balance = Balance.read(row.account, row.state)
+        found.setdefault(row.account, set()).update(key[1] for key in (*balance.quotas, *balance.held) if key[1])
+    return found
 
 
 def balances(
-    connection: Connection, accounts: Sequence[str], until: dict[str, int] | int | None = None, *, watch: bool = False
+    connection: Connection,
+    accounts: Sequence[str],
+    until: Mapping[str, Mapping[str, int]] | int | None = None,
+    *,
+    watch: bool = False,
 ) -> Iterator[tuple[Balance, list[Entry]]]:
     """
     Yield the balance of each account, and the entries after its cut.
@@ -101,7 +119,8 @@ def balances(
     Args:
         connection: A connection.
         accounts: Ids, at most a page of them.
-        until: The cut: entries after that instant are not added. One for all, one of each account, or None.
+        until: The cut: entries after that instant are not added. One for all, one of each scope of each account ("" is
+            the account itself), or None.
         watch: Add up months as well.
     """
     stored = {row.account: row for row in connection.execute(select(BALANCES).where(BALANCES.c.account.in_(accounts)))}
@@ -112,16 +131,17 @@ def balances(
     found = {id: list(entries) for id, entries in groupby(rows, lambda entry: entry.account)}
     for id in accounts:
         kept = stored.get(id)
-        cut = until.get(id) if isinstance(until, dict) else until
         balance = Balance.read(id, kept.state) if kept is not None else Balance(id)
         balance.since = kept.at if kept is not None else 0
         balance.watches = watch
+        cuts = {"": until} if isinstance(until, int) else (until or {}).get(id, {})
+        last = max(cuts.values(), default=MAX_COUNT)
         mine = found.get(id, [])
-        at = len(mine) if cut is None else next((i for i, entry in enumerate(mine) if entry.at > cut), len(mine))
-        balance.add(mine[:at])
-        if cut is not None:
-            balance.lapse(cut)
-        yield balance, mine[at:]
+        before = [entry for entry in mine if entry.at <= cuts.get(entry.scope or "", last)]
+        balance.add(before)
+        if cuts:
+            balance.lapse(min(cuts.values()))
+        yield balance, mine[len(before) :] if len(cuts) < 2 else [entry for entry in mine if entry not in set(before)]
 
 
 def since(connection: Connection, start: int, end: int | None, after: int, size: int) -> list[tuple[int, Entry, str]]:
@@ -129,13 +149,3 @@ def since(connection: Connection, start: int, end: int | None, after: int, size:
     bounds = [ENTRIES.c.at >= start, ENTRIES.c.id > after, *([ENTRIES.c.at < end] if end is not None else [])]
     query = select(ENTRIES.c.id, ENTRIES.c.writer, *COLUMNS).where(and_(*bounds)).order_by(ENTRIES.c.id).limit(size)
     return [(row[0], Entry(*row[2:]), row[1]) for row in connection.execute(query)]
-
-
-def count_entries(connection: Connection) -> int:
-    """Return the number of entries."""
-    return connection.execute(select(func.count()).select_from(ENTRIES)).scalar_one()
-
-
-def known(ids: Iterable[str]) -> list[str]:
-    """Return ids, each once, in order."""
-    return list(dict.fromkeys(ids))

@@ -31,7 +31,7 @@ from entitlements.model.instants import NEVER, to_instant
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from entitlements.ledger.balances import Balance
+    from entitlements.ledger.balances import Balance, Key
     from entitlements.model.charge import Ends, Order
     from entitlements.ports import Store
 
@@ -74,15 +74,18 @@ def restore(store: Store, compared: Compared) -> tuple[list[Drift], list[Drift]]
     balance, counters = compared.balance, compared.counters
     for each in _past(balance, counters):
         store.execute(each)
-    stuck: dict[str, int] = {}
+    stuck: dict[Key, int] = {}
     for order in _reservations(balance, counters):
         answer = store.execute(order)
         if isinstance(answer, Outcome) and answer.status is not Status.ADMITTED:
             for part in order.parts:
-                stuck[part.limit.name] = stuck.get(part.limit.name, 0) + part.cost
+                key = part.limit.name, (order.scope or "") if part.limit.per else ""
+                stuck[key] = stuck.get(key, 0) + part.cost
     for each in _present(balance, counters, stuck):
         store.execute(each)
-    left = [each for each in compared.drifts if each.limit in stuck or _stays(each, balance, counters)]
+    left = [
+        each for each in compared.drifts if (each.limit, each.scope or "") in stuck or _stays(each, balance, counters)
+    ]
     return [each for each in compared.drifts if each not in left], left
 
 
@@ -91,8 +94,9 @@ def _stays(drift: Drift, balance: Balance, counters: Counters) -> bool:
     if drift.what == "reserved":
         return isinstance(drift.store, int) and isinstance(drift.ledger, int) and drift.store > drift.ledger
     if drift.period is not None:
-        quota, start = counters.quotas[drift.limit], to_instant(drift.period)
-        return not _can_count(start, quota, running_period(balance.quotas.get((drift.limit, ""), {}), counters.now))
+        key, start = (drift.limit, drift.scope or ""), to_instant(drift.period)
+        running = running_period(balance.quotas.get(key, {}), counters.now)
+        return not _can_count(start, counters.quotas[key], running)
     return drift.what == "count"
 
 
@@ -105,44 +109,44 @@ def _can_count(start: int, quota: QuotaCount, running: PeriodBalance | None) -> 
 
 def _reservations(balance: Balance, counters: Counters) -> Iterator[Charge]:
     """Yield the orders that make the reservations again that a store lacks."""
-    ends: dict[str, Ends] = {}
-    for (limit, _), periods in balance.quotas.items():
+    ends: dict[Key, Ends] = {}
+    for key, periods in balance.quotas.items():
         running = running_period(periods, counters.now)
         if running is not None:
-            ends[limit] = (running.start, running.start, running.end, min(running.end + 1, NEVER))
+            ends[key] = (running.start, running.start, running.end, min(running.end + 1, NEVER))
     for id, booking in balance.bookings.items():
-        is_open = all(part.start is None or part.key[0] in ends for part in booking.parts)
+        is_open = all(part.start is None or part.key in ends for part in booking.parts)
         if is_open and _is_missing(booking, balance, counters):
             yield reserve_again(balance.account, id, booking, ends, counters.now)
 
 
 def _past(balance: Balance, counters: Counters) -> Iterator[Order]:
     """Yield the orders that set periods that are over, the oldest first: a store adds periods at the end."""
-    for limit, quota in counters.quotas.items():
-        periods = balance.quotas.get((limit, ""), {})
+    for key, quota in counters.quotas.items():
+        periods = balance.quotas.get(key, {})
         running = running_period(periods, counters.now)
         for start in sorted({*periods, *quota.used} - {_current(quota, running)}):
             period = periods.get(start, PeriodBalance(start, _end_after(start, periods)))
             units = period.used - period.reserved - quota.used.get(start, 0)
             if units and _can_count(start, quota, running):
-                yield adjust_quota(balance.account, limit, period, units, counters.now)
+                yield adjust_quota(balance.account, key, period, units, counters.now)
 
 
-def _present(balance: Balance, counters: Counters, stuck: Mapping[str, int]) -> Iterator[Order]:
+def _present(balance: Balance, counters: Counters, stuck: Mapping[Key, int]) -> Iterator[Order]:
     """Yield the orders that set running periods and allocations; units of reservations that are *stuck* count as used."""
-    for limit, quota in counters.quotas.items():
-        periods = balance.quotas.get((limit, ""), {})
+    for key, quota in counters.quotas.items():
+        periods = balance.quotas.get(key, {})
         running = running_period(periods, counters.now)
         start = _current(quota, running)
         if start is None or not _can_count(start, quota, running):
             continue
         period = periods.get(start, PeriodBalance(start, counters.now + 1))
-        wanted = period.used - period.reserved + stuck.get(limit, 0)
+        wanted = period.used - period.reserved + stuck.get(key, 0)
         units = wanted - (quota.used.get(start, 0) - quota.reserved)
         if units:
-            yield adjust_quota(balance.account, limit, period, units, counters.now)
-    for limit, held in counters.held.items():
-        yield from _held_orders(balance, limit, held, stuck.get(limit, 0))
+            yield adjust_quota(balance.account, key, period, units, counters.now)
+    for key, held in counters.held.items():
+        yield from _held_orders(balance, key, held, stuck.get(key, 0))
 
 
 def _current(quota: QuotaCount, running: PeriodBalance | None) -> int | None:
@@ -150,25 +154,24 @@ def _current(quota: QuotaCount, running: PeriodBalance | None) -> int | None:
     return quota.start if quota.start is not None else (running.start if running else None)
 
 
-def _held_orders(balance: Balance, limit: str, count: HeldCount, stuck: int) -> Iterator[Order]:
-    held = balance.held.get((limit, ""), HeldBalance())
+def _held_orders(balance: Balance, key: Key, count: HeldCount, stuck: int) -> Iterator[Order]:
+    held = balance.held.get(key, HeldBalance())
     for holder in set(count.holders) - set(held.holders):
-        yield adjust_holder(balance.account, limit, holder, holds=False)
+        yield adjust_holder(balance.account, key, holder, holds=False)
     for holder in held.holders:
         if holder not in count.holders:
-            yield adjust_holder(balance.account, limit, holder, holds=True)
+            yield adjust_holder(balance.account, key, holder, holds=True)
     if held.anonymous + stuck != count.anonymous:
-        yield adjust_held(balance.account, limit, held.anonymous + stuck - count.anonymous)
+        yield adjust_held(balance.account, key, held.anonymous + stuck - count.anonymous)
 
 
 def _is_missing(booking: Booking, balance: Balance, counters: Counters) -> bool:
     """Return True if a store has fewer units reserved than the ledger, of a limit of this reservation."""
     for part in booking.parts:
-        limit = part.key[0]
         if part.start is None:
-            stored, wanted = counters.held[limit].reserved, balance.held[part.key].reserved
+            stored, wanted = counters.held[part.key].reserved, balance.held[part.key].reserved
         else:
-            stored = counters.quotas[limit].reserved
+            stored = counters.quotas[part.key].reserved
             wanted = sum(period.reserved for period in balance.quotas[part.key].values())
         if stored < wanted:
             return True

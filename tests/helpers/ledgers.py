@@ -19,17 +19,31 @@ WRITTEN = {
             "trials": {"kind": "quota", "mode": "shadow"},
             "agents": {"kind": "allocation"},
             "storage": {"kind": "allocation"},
+            "exports": {"kind": "quota", "per": "project"},
+            "desks": {"kind": "allocation", "per": "project"},
+            "seats-ever": {"kind": "quota", "period": "lifetime"},
         }
     ),
     "tiers": {
         "pro": {
             "rank": 1,
-            "limits": {"api": "1000000 per hour", "leads": 60, "trials": 5, "agents": 12, "storage": 10**6},
+            "limits": {
+                "api": "1000000 per hour",
+                "leads": 60,
+                "trials": 5,
+                "agents": 12,
+                "storage": 10**6,
+                "exports": 20,
+                "desks": 5,
+                "seats-ever": 500,
+            },
         }
     },
 }
 ACCOUNTS = ("acme", "globex", "żółć")
-COUNTED = ("leads", "trials", "agents", "storage")
+COUNTED = ("leads", "trials", "agents", "storage", "seats-ever")
+SCOPED = ("exports", "desks")
+PROJECTS = ("p1", "żó/2")
 
 
 def policy():
@@ -72,6 +86,25 @@ class History:
         what = self._chance.choice([{"leads": 3}, {"api": 1, "leads": 2}, {"api": 2}, {"agents": 1}, {"trials": 2}])
         decision = self.enforcer.consume(account, what)
         self._decisions += [decision] * bool(decision)
+
+    def _scoped(self, account):
+        project = self._chance.choice(PROJECTS)
+        verb = self._chance.randrange(6)
+        if verb < 2:
+            what = self._chance.choice([{"leads": 1, "exports": 2}, {"desks": 1}, {"api": 1, "exports": 1, "desks": 1}])
+            decision = self.enforcer.consume(account, what, scope=project)
+            self._decisions += [decision] * bool(decision)
+        elif verb == 2:
+            self.enforcer.assign(account, "desks", f"user-{self._chance.randrange(4)}", scope=project)
+        elif verb == 3:
+            self.enforcer.unassign(account, "desks", f"user-{self._chance.randrange(4)}", scope=project)
+        elif verb == 4:
+            self.enforcer.release(account, "desks", 1, scope=project)
+        else:
+            self.enforcer.set_usage(account, "exports", self._chance.randrange(20), scope=project)
+
+    def _ever(self, account):
+        self.enforcer.consume(account, "seats-ever", 2)
 
     def _keyed(self, account):
         self._keys += self._chance.random() < 0.7
@@ -130,7 +163,16 @@ class History:
 VERBS = (
     [History._consume] * 6
     + [History._reserve, History._settle, History._refund] * 2
-    + [History._keyed, History._assign, History._unassign, History._release, History._set, History._forget]
+    + [History._scoped] * 4
+    + [
+        History._ever,
+        History._keyed,
+        History._assign,
+        History._unassign,
+        History._release,
+        History._set,
+        History._forget,
+    ]
 )
 
 
@@ -141,6 +183,10 @@ def counters(enforcer, accounts=ACCOUNTS):
         usage = enforcer.usage(account)
         found[account] = {name: (usage[name].used, usage[name].reserved) for name in COUNTED}
         found[account]["holders"] = enforcer.holders(account, "agents")
+        for project in PROJECTS:
+            usage = enforcer.usage(account, scope=project)
+            found[account][project] = {name: (usage[name].used, usage[name].reserved) for name in SCOPED}
+            found[account][project]["holders"] = enforcer.holders(account, "desks", scope=project)
     return found
 
 
