@@ -251,6 +251,8 @@ class Decision:
             {"source": each.source, "value": in_json(each.value), "verdict": each.verdict.value, "note": each.note}
             for each in self.trace
         ]
+        if self.scope is not None:
+            whole["scope"] = self.scope
         parts = self._fields[5]
         if parts is not None:
             whole["parts"] = {part.feature: part.to_dict() for part in parts}

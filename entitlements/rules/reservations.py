@@ -96,7 +96,7 @@ def commit(
     order = Settle(entitlements.account, operation, amounts, recharge, until, scope=scope)
 
     def finish(answer: Settled, via: str) -> Decision:
-        if answer.excess is not None:
+        if answer.excess is not None and held is None:  # else a server has evicted the record of the scope
             holds = "several limits; pass {name: units}" if answer.excess == "*" else f"no {answer.excess!r}"
             raise ValueError(f"commit of {n!r}: reservation {reservation!r} holds {holds}")
         if not answer.done:

@@ -18,9 +18,9 @@ from uuid import uuid4
 
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from entitlements.model.answers import Answer, Outcome, Settled, Status
+from entitlements.model.answers import Answer, Outcome, ScopePage, Settled, Status
 from entitlements.model.calendars import UTC_CALENDAR
-from entitlements.model.charge import Charge, Forget, Order, Part, Read, Verb
+from entitlements.model.charge import Charge, Forget, Order, Part, Read, ReadScopes, Verb
 from entitlements.model.limits import UNLIMITED, Quota, Size
 from entitlements.model.versions import NO_VERSION
 from entitlements.ports import AsyncStore, Store
@@ -29,7 +29,19 @@ from entitlements.stores import keeps_versions
 from entitlements.stores.memory import MemoryStore
 from entitlements.testing.fakes import FakeClock
 from entitlements.testing.order_templates import OrderTemplate, order_templates
-from entitlements.testing.sample_limits import AGENTS, DAILY, LEADS, LIFELONG, PETS, RATES, SCOPES, TRIALS, YEARLY
+from entitlements.testing.sample_limits import (
+    AGENTS,
+    CALLS,
+    DAILY,
+    LEADS,
+    LIFELONG,
+    PETS,
+    RATES,
+    SCOPES,
+    SEATS,
+    TRIALS,
+    YEARLY,
+)
 from entitlements.testing.simulated_client import SimulatedClient
 
 _START = datetime(2026, 11, 2, 15, 4, 5, 678_901, tzinfo=UTC)
@@ -113,9 +125,34 @@ class StoreStateMachine(RuleBasedStateMachine):
         right = " or ".join({repr(each): None for each in expected})
         raise AssertionError(f"asked {order!r}\nat {instants}\nthe laws say {right}\nthe store says {answer!r}")
 
+    def check_scopes(self) -> None:
+        """Check that the scopes with units are listed in pages, in order, and are forgotten."""
+        account = self.client.account
+        listed: list[str] = []
+        after: str | None = ""
+        while after is not None:
+            page = self.store.execute(ReadScopes(account, after, 1))
+            assert isinstance(page, ScopePage), f"the store answers {page!r} to ReadScopes"
+            listed, after = [*listed, *page.scopes], page.after
+        assert listed == sorted(set(listed)), f"the scopes {listed} are not in order"
+        held = {scope for scope in SCOPES if self._used_in(scope)}
+        assert held <= set(listed), f"the scopes {sorted(held)} hold units, and {listed} are listed"
+        self.store.execute(Forget(account, SCOPES))
+        left = self.store.execute(ReadScopes(account))
+        assert left == ScopePage(()), f"{left} are listed after all scopes are forgotten"
+        assert not any(map(self._used_in, SCOPES)), "units are used in a scope that is forgotten"
+
+    def _used_in(self, scope: str) -> bool:
+        """Return True if units of a quota or an allocation are used in a scope."""
+        parts = Part(CALLS, 10, 1, ends_of(CALLS, UTC_CALENDAR, self.now)), Part(SEATS, 10)
+        outcome = self.store.execute(Read(self.client.account, parts, scope))
+        assert isinstance(outcome, Outcome)
+        return any(line.used for line in outcome.lines)
+
     def teardown(self) -> None:
         """Delete the account, also after a failure, and close the store."""
         try:
+            self.check_scopes()
             self.store.execute(Forget(self.client.account))
         finally:
             self.store.close()

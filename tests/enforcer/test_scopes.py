@@ -13,6 +13,7 @@ from entitlements.model.events import Forgotten, Released, Settlement, Threshold
 from entitlements.rules.reservations import reservation_id, split_reservation_id
 from entitlements.rules.scopes import MAX_SCOPES
 from entitlements.stores import MemoryStore
+from entitlements.stores.redis.keys import scope_key
 
 LONG = {"deadline": "10 seconds"}
 POLICY = Policy.parse({
@@ -126,6 +127,18 @@ def test_a_reservation_that_has_lapsed_is_charged_again_for_its_scope():
     assert (1, 1) == used(enforcer, "leads", "user-leads", scope="ann")
     with pytest.raises(ReservationExpired):
         enforcer.reservation("acme", reservation_id("o:never", "ann")).commit()
+
+
+def test_a_reservation_whose_scope_was_evicted_is_gone(valkey):
+    with valkey.client() as client, Enforcer(POLICY, accounts=ACCOUNTS, store=valkey.url) as enforcer:
+        client.flushdb()
+        reserved = enforcer.reserve("acme", {"leads": 2, "user-leads": 2}, scope="ann")
+        client.delete(scope_key("ent", "acme", "ann"))
+
+        with pytest.raises(ReservationExpired):
+            reserved.commit({"leads": 1, "user-leads": 1})
+        reserved.cancel()
+        assert (0, 0) == used(enforcer, "leads", "user-leads", scope="ann")
 
 
 @pytest.mark.parametrize("scope", [None, "a", "12:a", "@1:a:k:x", "x" * 256, "é@:"])
@@ -248,10 +261,30 @@ def test_events_name_the_scope():
 
 
 def test_the_async_verbs_take_a_scope(server):
+    with server.client() as client:
+        client.flushdb()
+    use_async_verbs(server.url)
+
+
+def test_a_cluster_keeps_the_scopes_of_an_account_in_its_slot(cluster):
+    cluster.reset()
+    use_async_verbs(cluster.url)
+    with Enforcer(POLICY, accounts=ACCOUNTS, store=cluster.url) as enforcer:
+        for scope in ("ann", "bob"):
+            assert enforcer.consume("acme", BOTH, scope=scope)
+        reserved = enforcer.reserve("acme", {"leads": 1, "devices": 2}, scope="bob")
+        enforcer.reservation("acme", reserved.id).commit()
+        assert (5, 2, 2) == used(enforcer, "leads", "user-leads", "devices", scope="bob")
+        assert ("bob",) == enforcer.scopes("acme", "devices")
+        enforcer.forget("acme")
+        assert () == enforcer.scopes("acme")
+
+
+def use_async_verbs(url):
+    """Use every verb that takes a scope, on an event loop."""
+
     async def main():
-        with server.client() as client:
-            client.flushdb()
-        async with AsyncEnforcer(POLICY, accounts=ACCOUNTS, store=server.url) as enforcer:
+        async with AsyncEnforcer(POLICY, accounts=ACCOUNTS, store=url) as enforcer:
             acme = await enforcer.account("acme")
             assert await acme.consume(BOTH, scope="ann")
             assert await acme.assign("devices", "phone", scope="bob")
