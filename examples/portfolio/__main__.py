@@ -1,21 +1,25 @@
 """
-Quarterly review of a base of accounts, as tables and as one HTML page.
+Review of a whole base: three hundred invented accounts with six months of usage, as one HTML page.
 
     python examples/portfolio [--html portfolio.html]
 """
 
 import argparse
+import sys
 from pathlib import Path
 
-from findings import find
-from page import page
-from terminal import show
+from entitlements.cli import main
+
+HERE = Path(__file__).resolve().parent
+BASE = [
+    "--policy", str(HERE.parents[1] / "policies" / "customer-tiers"),
+    "--accounts", str(HERE / "accounts.csv"), "--id", "Account ID",
+    "--usage", str(HERE / "usage.csv"), "--at", "2026-11-02",
+]  # fmt: skip
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Review the portfolio, as tables and as an HTML page.")
-    parser.add_argument("--html", type=Path, default=Path("portfolio.html"), help="path of the HTML page")
+    parser = argparse.ArgumentParser(description="Review the portfolio.")
+    parser.add_argument("--html", default="portfolio.html", help="path of the HTML page")
     options = parser.parse_args()
-    found = find()
-    options.html.write_text(page(found), encoding="utf-8")
-    show(found)
-    print(f"\nThe same as a page: {options.html}")
+    codes = [main(["review", *BASE]), main(["portfolio", *BASE, "-o", options.html])]
+    sys.exit(max(codes))
