@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 from entitlements.cli.account.commands import account_commands
 from entitlements.cli.assign import assign
@@ -21,6 +23,7 @@ from entitlements.cli.diff import diff
 from entitlements.cli.directory import OPENED
 from entitlements.cli.doctor.command import doctor
 from entitlements.cli.due import due
+from entitlements.cli.examples import epilogs
 from entitlements.cli.exit_codes import MEANINGS, CommandError, exit_code_of
 from entitlements.cli.explain import explain
 from entitlements.cli.health import health
@@ -81,7 +84,7 @@ def run(argv: Sequence[str] | None) -> int:
     _escape_unencodable()
     code = 0
     try:
-        _app(is_styled=_is_styled())(args=argv, prog_name="entitlements")
+        _program(is_styled=_is_styled())(args=argv, prog_name="entitlements")
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 0
     except (CommandError, EntitlementsError) as error:
@@ -93,12 +96,13 @@ def run(argv: Sequence[str] | None) -> int:
     return code
 
 
-def _app(*, is_styled: bool) -> typer.Typer:
+@cache
+def _program(*, is_styled: bool) -> Any:
     """Return the program; its help is boxed and coloured if *is_styled*."""
-    epilog = _epilog(is_styled=is_styled)
+    epilog = epilogs({code.value: meaning for code, meaning in MEANINGS.items()}, is_styled=is_styled)
     app = typer.Typer(
         help="Show what the tiers of a policy include, and what an account may do.",
-        epilog=epilog,
+        epilog=epilog(""),
         rich_markup_mode="rich" if is_styled else None,
         pretty_exceptions_enable=False,
         add_completion=True,
@@ -108,15 +112,15 @@ def _app(*, is_styled: bool) -> typer.Typer:
     )
     app.callback()(_root_options)
     for command in COMMANDS:
-        app.command(epilog=epilog)(command)
-    app.command(name="test", epilog=epilog)(run_policy_tests)
+        app.command(epilog=epilog(command.__name__))(command)
+    app.command(name="test", epilog=epilog("test"))(run_policy_tests)
     app.add_typer(base_commands(epilog=epilog), name="base")
     app.add_typer(account_commands(epilog=epilog), name="account")
     app.add_typer(usage_commands(epilog=epilog), name="usage")
     app.add_typer(ledger_commands(epilog=epilog), name="ledger")
     app.add_typer(crm_commands(epilog=epilog), name="crm")
     app.add_typer(import_commands(epilog=epilog), name="import")
-    return app
+    return get_command(app)
 
 
 def _show_version(requested: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
@@ -138,11 +142,6 @@ def _root_options(
 
 def _exit(code: int, **_options: object) -> None:
     raise typer.Exit(code)
-
-
-def _epilog(*, is_styled: bool) -> str:
-    lines = ["Exit codes:", *(f"  {code.value}  {meaning}" for code, meaning in MEANINGS.items())]
-    return "\n".join(lines if is_styled else ["\b", *lines])  # \b keeps click from joining the lines
 
 
 def _is_styled() -> bool:

@@ -44,6 +44,7 @@ def assign(
     usage if the account has no such attribute. Exits with 1 if no tier can be assigned.
     """
     from entitlements.cli.console import CliConsole
+    from entitlements.cli.styles import HEADING, PROBLEM, headed
     from entitlements.tiering.assignment import assign as assigned
     from entitlements.tiering.assignment import explain
 
@@ -53,7 +54,8 @@ def assign(
     if source is not None:
         customer = with_usage(context.policy, customer, source.measured(customer))
     assignment = assigned(context.policy, customer)
-    CliConsole().write_answer(assignment.to_dict, explain(assignment), as_json=as_json)
+    lines = headed(explain(assignment), PROBLEM if assignment.gap else HEADING)
+    CliConsole().write_answer(assignment.to_dict, lines, as_json=as_json)
     return ExitCode.NO if assignment.gap else ExitCode.YES
 
 

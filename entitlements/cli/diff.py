@@ -60,6 +60,7 @@ def diff(
     longer needed. Exits with 1 if anything is lost, so that a build can stop.
     """
     from entitlements.cli.console import CliConsole
+    from entitlements.cli.styles import style_by_sign, styled
     from entitlements.tiering.policy_diff import diff as policies
 
     if store and not accounts:
@@ -71,7 +72,7 @@ def diff(
     lines = _policy_lines(whole, before, after)
     CliConsole().write_answer(
         lambda: whole.to_dict() | ({} if file is None else {"accounts": [each.to_dict() for each in changed]}),
-        lines if file is None else chain(lines, _account_lines(changed, before, after)),
+        styled(lines if file is None else chain(lines, _account_lines(changed, before, after)), style_by_sign),
         as_json=as_json,
     )
     loses = whole.takes_away or any(each.loses or each.over for each in changed)

@@ -13,16 +13,17 @@ from entitlements.cli.exit_codes import CommandError, ExitCode
 from entitlements.cli.options import JsonOption
 
 if TYPE_CHECKING:
+    from entitlements.cli.examples import Epilog
     from entitlements.pricing2yaml import Imported, Omission
 
 _SUFFIXES = {".yaml", ".yml"}
 
 
-def import_commands(*, epilog: str) -> typer.Typer:
+def import_commands(*, epilog: Epilog) -> typer.Typer:
     """Return the subcommands of `import`."""
     app = typer.Typer(help="Make policies from other formats.", no_args_is_help=True, add_completion=False)
     app.callback()(lambda: None)
-    app.command(epilog=epilog)(pricing2yaml)
+    app.command(epilog=epilog("import pricing2yaml"))(pricing2yaml)
     return app
 
 

@@ -27,6 +27,8 @@ from entitlements.model.limits import NOT_INCLUDED
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from rich.text import Text
+
     from entitlements.model.policy import PolicyData
     from entitlements.tiering.changes import CappingOverride, ChangePreview, LimitChange, ValueChange
 
@@ -55,6 +57,7 @@ def preview(
     present usage that exceeds a new limit. Changes nothing.
     """
     from entitlements.cli.console import CliConsole
+    from entitlements.cli.styles import headed
     from entitlements.tiering.preview import preview as previewed
 
     context = open_context(account, policy=policy, accounts=accounts, at=at, key=id)
@@ -66,13 +69,15 @@ def preview(
         change = previewed(context.policy, customer, tier, now=context.now, usage=counted, at=start)
     CliConsole().write_answer(
         lambda: change.to_dict() | {"usage": "counted" if source else "not looked at"},
-        _lines(context.policy, change, is_counted=source is not None),
+        headed(_lines(context.policy, change, is_counted=source is not None)),
         as_json=as_json,
     )
     return ExitCode.YES
 
 
-def _lines(policy: PolicyData, change: ChangePreview, *, is_counted: bool) -> Iterator[str]:
+def _lines(policy: PolicyData, change: ChangePreview, *, is_counted: bool) -> Iterator[str | Text]:
+    from entitlements.cli.styles import CHANGE, GAIN, LOSS
+
     heading = f"{change.account}: {change.from_tier} to {change.to_tier}"
     replaced = [f"instead of the change to {each.tier} at {format_time(each.at)}" for each in change.replaces]
     if change.from_tier == change.to_tier:
@@ -82,23 +87,25 @@ def _lines(policy: PolicyData, change: ChangePreview, *, is_counted: bool) -> It
     notice = f" (notice of {in_words(change.notice)})" if change.notice else ""
     yield f"{heading}: {change.way}, takes effect {format_time(change.effective)}{notice}"
     yield from replaced
-    yield from _section("loses", change.features_lost)
-    yield from _section("gains", change.features_gained)
-    yield from _section("held back by overrides", [_capping_text(policy, each) for each in change.capped])
+    yield from _section("loses", change.features_lost, LOSS)
+    yield from _section("gains", change.features_gained, GAIN)
+    yield from _section("held back by overrides", [_capping_text(policy, each) for each in change.capped], CHANGE)
     yield from _section("limits", [_limit_text(policy, each) for each in change.limits.values()])
     if not is_counted:
         yield NO_USAGE
-    yield from _section("values lost", _value_texts(change.services_lost))
-    yield from _section("values gained", _value_texts(change.services_gained))
+    yield from _section("values lost", _value_texts(change.services_lost), LOSS)
+    yield from _section("values gained", _value_texts(change.services_gained), GAIN)
     yield from _section("values changed", _value_texts(change.services_changed))
     yield from _section("steps", change.process)
 
 
-def _section(heading: str, items: Iterable[object]) -> Iterator[str]:
+def _section(heading: str, items: Iterable[object], style: str = "") -> Iterator[str | Text]:
+    from entitlements.cli.styles import HEADING, styled
+
     lines = [f"  {item}" for item in items]
     if lines:
-        yield f"{heading}:"
-        yield from lines
+        yield from styled([f"{heading}:"], lambda _: HEADING)
+        yield from styled(lines, lambda _: style)
 
 
 def _capping_text(policy: PolicyData, each: CappingOverride) -> str:

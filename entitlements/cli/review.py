@@ -25,6 +25,8 @@ from entitlements.tiering.transition_cases import case_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from rich.text import Text
+
     from entitlements.model.account import Account
     from entitlements.policy import Policy
     from entitlements.tiering.reviews import BaseReview, Review
@@ -127,6 +129,7 @@ def review(
     on where it was when it is started again.
     """
     from entitlements.cli.console import CliConsole, warn
+    from entitlements.cli.styles import headed, style_of_action
 
     if output is not None:
         if account is not None or store or event or (usage is not None and "://" in usage):
@@ -161,7 +164,7 @@ def review(
         warn(*first_lines(remarks, SHOWN, "… and {:,} more remarks on the usage: --json tells all"))
     cases = {each.account: case for each in base.reviews if (case := case_of(loaded, each, now, ZoneInfo))}
     lines = (
-        map(_account_lines, base.reviews, [cases.get(each.account) for each in base.reviews])
+        [headed(_account_lines(each, cases.get(each.account)), style_of_action(each.action)) for each in base.reviews]
         if is_one
         else [_base_lines(base, cases, is_counted=source is not None)]
     )
@@ -272,9 +275,13 @@ def _account_lines(review: Review, case: TransitionCase | None) -> Iterator[str]
             yield f"  {heading if at == 0 else '':<9}  {line}"
 
 
-def _base_lines(base: BaseReview, cases: Mapping[str, TransitionCase], *, is_counted: bool) -> Iterator[str]:
+def _base_lines(base: BaseReview, cases: Mapping[str, TransitionCase], *, is_counted: bool) -> Iterator[str | Text]:
+    from entitlements.cli.styles import HEADING, style_of_action, styled
+
     headings = ("account", "tier", "action", "to", "effective", "outreach by", "because")
-    yield from align_columns([headings, *(_row(each, cases.get(each.account)) for each in base.reviews)])
+    rows = align_columns([headings, *(_row(each, cases.get(each.account)) for each in base.reviews)])
+    styles = iter([HEADING, *(style_of_action(each.action) for each in base.reviews)])
+    yield from styled(rows, lambda _: next(styles))
     yield ""
     for tier, actions in base.actions.items():
         yield f"{tier}: " + ", ".join(f"{count} {action}" for action, count in sorted(actions.items()))

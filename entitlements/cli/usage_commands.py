@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
@@ -11,6 +11,9 @@ from typer.core import TyperGroup
 from entitlements.cli.usage import usage
 from entitlements.cli.usage_changes import release, reset, set_usage
 from entitlements.cli.usage_scopes import scopes
+
+if TYPE_CHECKING:
+    from entitlements.cli.examples import Epilog
 
 
 class _UsageGroup(TyperGroup):
@@ -21,7 +24,7 @@ class _UsageGroup(TyperGroup):
         return super().parse_args(ctx, args if args and args[0] in self.commands else ["show", *args])
 
 
-def usage_commands(*, epilog: str) -> typer.Typer:
+def usage_commands(*, epilog: Epilog) -> typer.Typer:
     """Return the subcommands of `usage`."""
     app = typer.Typer(
         cls=_UsageGroup,
@@ -36,5 +39,5 @@ def usage_commands(*, epilog: str) -> typer.Typer:
         "release": release,
     }
     for name, command in commands.items():
-        app.command(name, epilog=epilog)(command)
+        app.command(name, epilog=epilog(f"usage {name}"))(command)
     return app

@@ -157,7 +157,9 @@ def test_accounts_are_shown_and_listed_with_their_audit(run):
 def test_every_question_takes_the_database(run):
     run("account", "create", "acme", "free", *SIGNED)
 
-    assert (1, "no: acme does not have sso, on tier free; tier pro has it\n") == run("can", "acme", "sso")[:2]
+    assert (1, "no: acme does not have sso, on tier free; tier pro or add-on support has it\n") == run(
+        "can", "acme", "sso"
+    )[:2]
     assert 0 == run("review", "--json")[0]
     assert 0 == run("validate", "--accounts", "sqlite:///accounts.db")[0]
     accounts = SqlAccounts("sqlite:///accounts.db")

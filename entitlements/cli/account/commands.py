@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from entitlements.cli.account import changes, views
 
+if TYPE_CHECKING:
+    from entitlements.cli.examples import Epilog
 
-def account_commands(*, epilog: str) -> typer.Typer:
+
+def account_commands(*, epilog: Epilog) -> typer.Typer:
     """Return the subcommands of `account`."""
     app = typer.Typer(
         help="Show accounts, and change those in a database: each change with a reason, an author and its audit row.",
@@ -29,5 +34,5 @@ def account_commands(*, epilog: str) -> typer.Typer:
         ("audit", views.audit),
         ("migrate", views.migrate),
     ):
-        app.command(name, epilog=epilog)(command)
+        app.command(name, epilog=epilog(f"account {name}"))(command)
     return app

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from entitlements.cli.base.abandoned import abandoned
@@ -11,8 +13,11 @@ from entitlements.cli.base.money import money
 from entitlements.cli.base.questions import questions
 from entitlements.cli.base.renewals import renewals
 
+if TYPE_CHECKING:
+    from entitlements.cli.examples import Epilog
 
-def base_commands(*, epilog: str) -> typer.Typer:
+
+def base_commands(*, epilog: Epilog) -> typer.Typer:
     """Return the group of the commands."""
     app = typer.Typer(
         help="Reports on all accounts: renewals, churn, money, questions, comparisons, abandonment.",
@@ -20,5 +25,5 @@ def base_commands(*, epilog: str) -> typer.Typer:
         rich_markup_mode=None,
     )
     for command in (renewals, churn, money, questions, compare, abandoned):
-        app.command(epilog=epilog)(command)
+        app.command(epilog=epilog(f"base {command.__name__}"))(command)
     return app
