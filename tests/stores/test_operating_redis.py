@@ -59,8 +59,8 @@ def test_the_page_names_what_is_needed_besides(commands):
 
 
 def test_the_page_counts_the_commands():
-    assert "one key pattern, one channel and seventeen commands" in PAGE
-    assert 17 == len(COMMANDS)
+    assert "one key pattern, one channel and twenty-one commands" in PAGE
+    assert 21 == len(COMMANDS)
 
 
 def test_users_of_sentinels_need_what_the_page_says(sentinel):
