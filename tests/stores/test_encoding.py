@@ -74,7 +74,10 @@ def test_a_common_charge_has_the_script_of_its_shape():
     other = encode_call(Charge("beta", (Part(API, 1), Part(LEADS, 2, 3, ends)), operation=f"s:{0:016x}:2"), "ent")
 
     assert ("sliding", (b"ent1:{acme}",), 3) == (sliding.script.name, sliding.keys, len(sliding.args))
-    assert (sliding.script, (b"ent1:{acme}:1.2.3.4",)) == (scoped.script, scoped.keys)
+    assert ("sliding@", (b"ent1:{acme}", b"ent1:{acme}:1.2.3.4", b"ent1:{acme}::scopes")) == (
+        scoped.script.name,
+        scoped.keys,
+    )
     assert ("sliding+quota", (b"ent1:{acme}",), 6) == (whole.script.name, whole.keys, len(whole.args))
     assert whole.script is other.script
 
@@ -99,8 +102,9 @@ def test_every_other_charge_is_one_call_of_the_general_script(charge):
 def test_a_scope_declares_its_key():
     parts = (Part(Rate("ip", HOUR, per="ip"), 9), Part(API, 100))
 
-    assert 2 == len(encode_call(Charge("acme", parts, scope="1.2.3.4"), "ent").keys)
-    assert 2 == len(encode_call(Read("acme", parts, "1.2.3.4"), "ent").keys)
+    keys = b"ent1:{acme}", b"ent1:{acme}:1.2.3.4", b"ent1:{acme}::scopes"
+    assert keys == encode_call(Charge("acme", parts, scope="1.2.3.4"), "ent").keys
+    assert keys == encode_call(Read("acme", parts, "1.2.3.4"), "ent").keys
 
 
 def test_an_order_may_take_as_long_as_the_slowest_of_its_limits():

@@ -326,15 +326,23 @@ class Gateway:
 
     async def _passed(self, reader, writer):
         answers, there = await asyncio.open_connection("127.0.0.1", self._port, limit=MOST)
-        try:
-            while asked := await reader.read(MOST):
-                there.write(asked)
-                reply = await answers.read(MOST)
+        asked = bytearray()
+
+        async def answer():
+            while reply := await answers.read(MOST):
                 if b"EVALSHA" in asked and not reply.startswith(b"-") and self.fails:
                     self.fails -= 1
                     reply = b"-ERR upstream failure\r\n"
+                asked.clear()
                 writer.write(reply)
+
+        answering = asyncio.ensure_future(answer())
+        try:
+            while part := await reader.read(MOST):  # a script comes in several
+                asked.extend(part)
+                there.write(part)
         finally:
+            answering.cancel()
             there.close()
             writer.close()
 

@@ -210,7 +210,7 @@ def test_no_collection_grows_with_the_number_of_ids(small):
 
 def test_keys_and_period_ends_are_remembered_up_to_a_bound():
     assert 65_536 == encode_id.cache_info().maxsize
-    assert 4096 == periods._ends_on.cache_info().maxsize
+    assert 4096 == periods._ends_in.cache_info().maxsize
 
 
 def test_a_store_full_of_what_must_not_be_forgotten_takes_no_newcomers(small):
