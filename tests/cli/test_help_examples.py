@@ -63,8 +63,11 @@ def test_the_examples_run_as_they_stand(folder, valkey, monkeypatch, capsys):
         for example in examples:
             line = example.replace("redis://localhost:6379", valkey.url)
             line = line.replace("postgresql://user@host/db", "sqlite:///shop.db")
-            code = main(shlex.split(line))
-            said = capsys.readouterr()
+            for _ in range(20):
+                code = main(shlex.split(line))
+                said = capsys.readouterr()
+                if code != 5:  # a busy machine may not answer within a limit's deadline
+                    break
             if code not in {0, 1}:
                 failed.append((example, code, said.err))
 
