@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from entitlements.cli.ledger import counters, entries
 
+if TYPE_CHECKING:
+    from entitlements.cli.examples import Epilog
 
-def ledger_commands(*, epilog: str) -> typer.Typer:
+
+def ledger_commands(*, epilog: Epilog) -> typer.Typer:
     """Return the subcommands of `ledger`."""
     app = typer.Typer(
         help="Show usage from a ledger, compare counters with it, and rebuild lost ones.",
@@ -22,5 +27,5 @@ def ledger_commands(*, epilog: str) -> typer.Typer:
         ("export", entries.export),
         ("close-months", entries.close_months),
     ):
-        app.command(name, epilog=epilog)(command)
+        app.command(name, epilog=epilog(f"ledger {name}"))(command)
     return app
