@@ -23,6 +23,8 @@ from entitlements.model.redaction import digest
 from entitlements.testing import FakeClock, Fault
 from entitlements.testing.faulty_store import FaultyStore
 
+register = getattr(api, "set_provider_and_wait", api.set_provider)
+"""Waits until the provider is initialised, as `set_provider` does before 0.10 of the SDK."""
 SECRET = "acme-of-secrets"
 ACCOUNTS = {
     "frida": "free",
@@ -53,7 +55,7 @@ def of(account, **attributes):
 @contextlib.contextmanager
 def registered(provider):
     """Register a provider, and yield its client; `client.heard` records its events."""
-    api.set_provider_and_wait(provider)
+    register(provider)
     client = api.get_client()
     client.heard = []
     handlers = {
@@ -238,15 +240,17 @@ def test_no_account_stands_in_what_an_evaluation_returns(client):
 
 
 def test_a_provider_before_its_policy_is_loaded_is_not_ready(enforcer):
-    loaded, made = threading.Event(), []
+    asked, loaded = threading.Event(), threading.Event()
 
     def make():
+        asked.set()
         loaded.wait(60)
-        made.append(enforcer)
         return enforcer
 
     provider = EntitlementsProvider(make)
-    api.set_provider(provider)
+    starting = threading.Thread(target=register, args=(provider,), daemon=True)
+    starting.start()
+    asked.wait(60)
     client = api.get_client()
     try:
         details = client.get_boolean_details("chat", False, of("petra"))
@@ -256,6 +260,7 @@ def test_a_provider_before_its_policy_is_loaded_is_not_ready(enforcer):
         eventually(lambda: client.get_boolean_value("chat", False, of("petra")))
     finally:
         loaded.set()
+        starting.join(60)
         api.shutdown()
         api.clear_providers()
 
