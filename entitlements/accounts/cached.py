@@ -320,7 +320,12 @@ def _account(found: object, id: str, source: object) -> Account | None:
 def _reported(result: LoadResult) -> Loaded:
     """Write the log message of *result* and send its event, then return its answer or raise it."""
     if result.message:
-        _log.log(logging.INFO if result.recovered else logging.WARNING, "%s", result.message)
+        _log.log(
+            logging.INFO if result.recovered else logging.WARNING,
+            "%s",
+            result.message,
+            extra={"problem": result.message},
+        )
     if result.event is not None:
         for listener in result.listeners:
             listener.notify(result.event)

@@ -68,7 +68,12 @@ def load_refusal(error: Exception, identity: object, problems: Problems) -> Refu
 def lookup_refusal(error: BaseException, id: str | None, problems: Problems) -> Refusal:
     """Return the answer to a lookup that failed: 401 for an account that is unknown, else 503, which is logged."""
     if isinstance(error, UnknownAccount):
-        _log.warning("request refused: %s", redact(str(error), id or ""))
+        problem = redact(str(error), id or "")
+        _log.warning("request refused: %s", problem, extra={"problem": problem})
         return problems.account_required()
-    _log.error("account lookup failed; request refused with 503\n%s", redacted_traceback(error, id))
+    _log.error(
+        "account lookup failed; request refused with 503\n%s",
+        redacted_traceback(error, id),
+        extra={"error": type(error).__name__},
+    )
     return problems.unavailable()

@@ -254,7 +254,12 @@ class Admission:
             return self.problems.bad_request()
         if isinstance(error, KeyReused):
             return self.problems.key_reused()
-        _log.error("charge failed for %s; request refused with 503\n%s", what, redacted_traceback(error, account.id))
+        _log.error(
+            "charge failed for %s; request refused with 503\n%s",
+            what,
+            redacted_traceback(error, account.id),
+            extra={"charge": what, "error": type(error).__name__},
+        )
         return self.problems.unavailable()
 
     def ambiguous_path(self) -> Refusal:
@@ -310,4 +315,8 @@ class Admission:
 
 def log_refund_error(error: Exception, account: Any) -> None:
     """Log the error of a refund; the response stays as it is."""
-    _log.error("refund of a failed request failed\n%s", redacted_traceback(error, account))
+    _log.error(
+        "refund of a failed request failed\n%s",
+        redacted_traceback(error, account),
+        extra={"error": type(error).__name__},
+    )

@@ -46,13 +46,18 @@ def _units(name: str, cost: Any, request: Any, where: object, id: str | None) ->
     try:
         units = cost(request)
     except (ValueError, LookupError) as error:  # as int(request.query_params["n"]) raises
-        _log.warning("bad request: the cost of %r could not be read\n%s", name, redacted_traceback(error, id))
+        _log.warning(
+            "bad request: the cost of %r could not be read\n%s",
+            name,
+            redacted_traceback(error, id),
+            extra={"limit": name, "error": type(error).__name__},
+        )
         raise BadRequest from error
     if type(units) is not int:
         what = f"{where}: cost of {name!r}: {described_result(cost, units)}"
         raise TypeError(f"{what}; write a plain function that returns an int, 0 or more")
     if not 0 <= units <= MAX_COUNT:
-        _log.warning("bad request: the cost of %r came to %s", name, shown(units))
+        _log.warning("bad request: the cost of %r came to %s", name, shown(units), extra={"limit": name})
         raise BadRequest
     return units
 
@@ -92,5 +97,5 @@ def check_scope_error(error: ValueError, rule: Route, meter_scope: object, where
         BadRequest: If the value is None, or a str that is no valid id.
     """
     if rule.scope is not None and (meter_scope is None or is_malformed_id(meter_scope)):
-        _log.info("bad request: %s: scope= gave no valid id", where or rule)
+        _log.info("bad request: %s: scope= gave no valid id", where or rule, extra={"route": str(where or rule)})
         raise BadRequest from error

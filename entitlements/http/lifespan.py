@@ -92,7 +92,7 @@ class _LifespanChannel:
                 await self._enforcer.open()
         except (StoreError, RuntimeError) as error:
             if isinstance(error, StoreError) and not error.lasts:
-                _log.warning("store unreachable at startup: %s", error)
+                _log.warning("store unreachable at startup: %s", error, extra={"problem": str(error)})
                 return
             self._is_open = isinstance(error, StoreError)  # under trio there is nothing to close
             await self.send({"type": f"{STARTUP}.failed", "message": str(error)})

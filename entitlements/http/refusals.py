@@ -85,7 +85,9 @@ async def refuse(
 def log_denied_error(error: Exception, refusal: Refusal) -> None:
     """Log the error of an `on_denied`, or of what it returned."""
     traceback = redacted_traceback(error, None if refusal.decision is None else refusal.decision.account)
-    _log.error("on_denied failed; the problem document is sent instead\n%s", traceback)
+    _log.error(
+        "on_denied failed; the problem document is sent instead\n%s", traceback, extra={"error": type(error).__name__}
+    )
 
 
 async def _custom_app(on_denied: OnDenied, scope: Scope, refusal: Refusal) -> App | None:

@@ -84,7 +84,8 @@ class RequestReservation:
         except Exception as error:  # noqa: BLE001 - any error of the store; the reservation lapses
             decision = held and held.decision
             account = decision.account if decision else ""
-            _log.error("settling of %s failed\n%s", self._route, redacted_traceback(error, account))
+            trace = redacted_traceback(error, account)
+            _log.error("settling of %s failed\n%s", self._route, trace, extra={"route": str(self._route)})
 
     def _used(self) -> Mapping[str, int] | None:
         """Return the units that the request used; None for the estimate, also where `settles` fails."""
@@ -97,13 +98,21 @@ class RequestReservation:
             used = settles(self._status, self._headers)
         except Exception as error:  # noqa: BLE001 - a callable of the rule
             text = redacted_traceback(error, decision.account)
-            _log.error("%s: settles failed, and the estimate counts\n%s", self._route, text)
+            _log.error(
+                "%s: settles failed, and the estimate counts\n%s", self._route, text, extra={"route": str(self._route)}
+            )
             return None
         if used is None:
             return None
         if not isinstance(used, Mapping) or not used.keys() <= self._route.consumes.keys():
             limits = ", ".join(self._route.consumes)
             what = described_result(settles, used)
-            _log.error("%s: %s; return units by limit, of %s. The estimate counts", self._route, what, limits)
+            _log.error(
+                "%s: %s; return units by limit, of %s. The estimate counts",
+                self._route,
+                what,
+                limits,
+                extra={"route": str(self._route)},
+            )
             return None
         return {name: receipt_of(part).cost for name, part in decision.parts.items()} | dict(used)

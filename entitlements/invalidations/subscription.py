@@ -53,7 +53,7 @@ class Subscription:
     def connected(self, now: float) -> None:
         """Note that the feed has connected: what was sent before is lost."""
         if self._is_reported:
-            _log.info("%r: subscribed to invalidations again", self.feed)
+            _log.info("%r: subscribed to invalidations again", self.feed, extra={"feed": repr(self.feed)})
         self.is_connected, self._is_reported = True, False
         self._heard_at, self._asked_at, self._pause = now, None, PAUSES[0]
         if (receiver := self._receiver()) is not None:
@@ -68,6 +68,7 @@ class Subscription:
             _log.warning(
                 "%r: not subscribed to invalidations, so can, decide and value see a changed account once its time to"
                 " live is over; charges see it at once: %s", self.feed, error,
+                extra={"feed": repr(self.feed), "problem": str(error)},
             )  # fmt: skip
 
     def poll(self, now: float, release: Callable[[], object] = lambda: None) -> None:
@@ -119,4 +120,5 @@ def log_unsent(store: object, failure: str) -> None:
         _log.warning(
             "%r: no message about an invalidated account was sent, so can, decide and value of other processes follow"
             " after its time to live; allow the store's user +publish and the channel: %s", store, failure,
+            extra={"store": repr(store), "problem": str(failure)},
         )  # fmt: skip

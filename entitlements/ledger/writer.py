@@ -241,7 +241,9 @@ class LedgerWriter:
             raise LedgerUnavailable(f"ledger {self._shown}: {_first_line(error)}") from error
         self._row = row
         if self._failure is not None:
-            _log.warning("ledger %s recovered; %d orders wait", self._shown, self.pending)
+            _log.warning(
+                "ledger %s recovered; %d orders wait", self._shown, self.pending, extra={"waiting": self.pending}
+            )
         self._failure, self._pause = None, 0.0
 
     def _insert_batch(self, connection: Connection, batch: list[str]) -> None:
@@ -260,7 +262,7 @@ class LedgerWriter:
                     self._write_one_by_one(part, failed)
             return
         self._lose(len(batch))
-        _log.error("ledger %s refuses an entry, which is lost: %s", self._shown, _first_line(error))
+        _log.error("ledger %s refuses an entry, which is lost: %s", self._shown, _first_line(error), extra={"lost": 1})
 
     def _failed(self, error: Exception) -> None:
         if self._failure is None:

@@ -134,7 +134,11 @@ class MemoryStore:
         """Return the outcome of a charge that finds no room; the first is logged."""
         if not self._was_full:
             self._was_full = True
-            _log.warning("the memory store holds %d records and is full; raise max_keys, or share a Redis", len(self))
+            _log.warning(
+                "the memory store holds %d records and is full; raise max_keys, or share a Redis",
+                len(self),
+                extra={"records": len(self)},
+            )
         return Outcome(self._when_full, now)
 
     def _other(self, order: Order, now: int) -> Answer:

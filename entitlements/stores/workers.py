@@ -48,7 +48,11 @@ def processes_of(expected: int | None) -> int:
     if count := _count(said):
         return count
     why = f"WEB_CONCURRENCY {said!r} is no number of processes" if said else "expected_processes is not set"
-    _warn_once("%s; assuming 1 process while the store is away: pass expected_processes=, or set WEB_CONCURRENCY", why)
+    _warn_once(
+        "%s; assuming 1 process while the store is away: pass expected_processes=, or set WEB_CONCURRENCY",
+        why,
+        problem=why,
+    )
     return 1
 
 
@@ -58,7 +62,7 @@ def warn_if_divided(expected: int | None) -> None:
         if count > 1:
             _warn_once(
                 "%s is %d, but memory:// counts in each process by itself, so the limits hold %d times over;"
-                " use a store that the processes share, such as redis://", name, count, count,
+                " use a store that the processes share, such as redis://", name, count, count, setting=name, expected_processes=count,
             )  # fmt: skip
             return
 
@@ -80,7 +84,7 @@ def _count(text: str) -> int:
 _warned: set[str] = set()
 
 
-def _warn_once(line: str, *values: object) -> None:
+def _warn_once(line: str, *values: object, **facts: object) -> None:
     if line not in _warned:
         _warned.add(line)
-        _log.warning(line, *values)
+        _log.warning(line, *values, extra=facts)

@@ -153,12 +153,16 @@ class CsvFile:
         if str(error) != str(self.stale_because):
             # A new error: the traceback of this one would keep the bytes of the file in memory.
             self.stale_because = AccountError(str(error))
-            _log.warning("accounts are served from the last good version of their file: %s", error)
+            _log.warning(
+                "accounts are served from the last good version of their file: %s",
+                error,
+                extra={"accounts_path": self.path, "problem": str(error)},
+            )
 
     def _recover(self) -> None:
         if self.stale_because is not None:
             self.stale_because = None
-            _log.info("accounts are served from %s as it is now", self.path)
+            _log.info("accounts are served from %s as it is now", self.path, extra={"accounts_path": self.path})
 
 
 def _unreadable(path: str, error: Exception) -> AccountError:

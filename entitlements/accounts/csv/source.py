@@ -164,9 +164,16 @@ def _warn(file: str, problems: Sequence[Problem]) -> None:
         _log.warning(
             "%s: %s rows from being served, the first at %s; entitlements validate POLICY --accounts %s says more",
             file, "1 problem keeps" if len(bad) == 1 else f"{len(bad)} problems keep",
-            ": ".join(part for part in where if part), file,
+            ": ".join(part for part in where if part), file, extra={"accounts_path": file, "problems": len(bad)},
         )  # fmt: skip
     blank = [problem for problem in problems if problem.cure == BLANKS]
     if blank:
         ids = "1 id begins or ends" if len(blank) == 1 else f"{len(blank)} ids begin or end"
-        _log.warning("%s:%s: %s with blanks, and need them to be found; %s", file, blank[0].line, ids, BLANKS)
+        _log.warning(
+            "%s:%s: %s with blanks, and need them to be found; %s",
+            file,
+            blank[0].line,
+            ids,
+            BLANKS,
+            extra={"accounts_path": file, "line": blank[0].line},
+        )

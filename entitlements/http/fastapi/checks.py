@@ -55,6 +55,7 @@ def check_dependencies(routes: Sequence[BaseRoute], policy: PolicyData) -> None:
             "FastAPI %s does not list its routes: the names in require() and consume() are not checked at the start;"
             " FastAPI 0.144 or newer does",
             fastapi_version,
+            extra={"fastapi_version": fastapi_version},
         )
         return
     rules: dict[Callable[..., Any], Route] = {}

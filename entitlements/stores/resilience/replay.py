@@ -173,7 +173,13 @@ class JournalReplay:
         except Exception as error:  # noqa: BLE001 - an order that no store takes must not fail the call that carries it
             kept = False
             text = redact(str(error), account_of(order))
-            _log.error("%s: a queued %s is lost: %s", self._store, type(order).__name__, text)
+            _log.error(
+                "%s: a queued %s is lost: %s",
+                self._store,
+                type(order).__name__,
+                text,
+                extra={"store": self._store, "order": type(order).__name__, "problem": text},
+            )
             return False
         except BaseException:  # cancelled, possibly applied
             entry.sent = entry.sent or began
