@@ -86,6 +86,9 @@ def _facts(decision: Decision, policy: PolicyData) -> Iterator[tuple[str, str]]:
     yield "reason", decision.reason.value
     if facts_of(decision).size is not None:
         yield "limit", format_named(policy, decision.feature, facts_of(decision).size)
+        limit = facts_of(decision).limit
+        if limit is not None and limit.per:
+            yield "per", f"{limit.per}: each has a meter of its own"
     yield "tier", decision.tier or "none"
     yield "source", decision.source
     if not decision.allowed:

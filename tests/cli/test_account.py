@@ -267,6 +267,7 @@ def test_usage_of_a_scope_is_shown_listed_and_corrected(run, valkey, tmp_path):
     assert "bob\n" == run("usage", "scopes", "acme", "--after", "ann", *store)[1]
     assert 4 == json.loads(run("usage", "acme", "--scope", "ann", "--json", *store)[1])["limits"]["drafts"]["used"]
     assert "drafts of ann" in run("account", "audit", "acme")[1]
+    assert "user: each has a meter of its own" in run("explain", "acme", "drafts", *store[2:])[1]
     for argv in (
         ("set", "acme", "drafts", "4"),
         ("set", "acme", "leads", "4", "--scope", "ann"),
