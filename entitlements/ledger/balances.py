@@ -230,7 +230,7 @@ class Balance:
                 self._end(part, amounts.get(part.key[0], 0), first.at)
         elif lapsed is not None:
             for row in rows:
-                if row.limit_kind is not None and row.units:
+                if row.limit_kind in ("quota", "allocation") and row.units:
                     self._charge_again(row, row.units)
 
     def _end(self, part: Held, kept: int, at: int) -> None:

@@ -186,7 +186,8 @@ class EntryBuilder:
             case Charge() | Recall():
                 self._charged(order.charge if isinstance(order, Recall) else order, answer, decision, found)
             case Settle() if isinstance(answer, Settled) and answer.done and answer.excess is None:
-                found = self._settled(order, answer.now or self._store_time(here))
+                at = answer.now or self._store_time(here)
+                found = self._committed(order, answer, at) if answer.units else self._settled(order, at)
             case Refund() if decision is not None:
                 self._refunded(order, decision, self._store_time(here), found)
             case Release(account=account, limit=limit) if isinstance(answer, int) and answer:
@@ -217,6 +218,26 @@ class EntryBuilder:
             self._consumed(decision, found, "assign", holder=order.holder)
         elif order.verb is Verb.CONSUME:
             self._consumed(decision, found)
+
+    def _committed(self, order: Settle, answer: Settled, at: int) -> list[Entry]:
+        """Return the entries of what a commit kept, as the store told it."""
+        parts = {part.limit.name: part for part in (order.recharge.parts if order.recharge else ())}
+        name, found = short(f"settle:{order.reservation}@{at}"), []
+        for limit, kept, line in answer.units:
+            part = parts.get(limit)
+            if part is not None and isinstance(part.limit, Rate):
+                if line.taken and not answer.replayed:
+                    self._add_rate(order.account, limit, line.taken, at)
+                continue
+            starts, ends = _period_of(part.limit, part, line, at) if part else (None, None)
+            found.append(
+                Entry(
+                    order.account, name, "commit", limit, KINDS[type(part.limit)] if part else None,
+                    _scope_of(part.limit, order.scope) if part else None, None, kept, at, starts, ends,
+                    _text(part.size) if part else None, None, order.reservation,
+                )
+            )  # fmt: skip
+        return found
 
     def _settled(self, order: Settle, at: int) -> list[Entry]:
         id = order.reservation

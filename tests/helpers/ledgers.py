@@ -151,7 +151,7 @@ class History:
             elif kind == 1:
                 found.commit({name: self._chance.randrange(units + 1) for name, units in what.items() if name != "api"})
             elif kind == 2 and len(what) == 1:
-                found.commit(1)
+                found.commit(self._chance.choice([1, 7]))
             else:
                 found.commit()
 

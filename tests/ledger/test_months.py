@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledgers import ACCOUNTS, History, counters, enforcer, ledger_in
 from sqlalchemy import func, select
@@ -72,6 +72,7 @@ def test_closed_months_say_what_they_said_and_counters_are_rebuilt_from_them(tra
     assert expected == counters(app)
 
 
+@settings(max_examples=10)
 @given(st.integers(0, 2**32))
 def test_closing_changes_no_balance(seed):
     clock = FakeClock(START)
