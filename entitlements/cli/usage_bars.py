@@ -134,7 +134,7 @@ def _outage(meter: UsageMeter) -> Iterator[str]:
     """Yield the decision during an outage of the store; it never refuses a charge that no limit would refuse."""
     if not meter.usage.limit:
         return
-    is_unchecked = meter.usage.limit is UNLIMITED or meter.limit.mode is Mode.SHADOW
+    is_unchecked = UNLIMITED in (meter.usage.limit, overage_of(meter.size)) or meter.limit.mode is Mode.SHADOW
     yield f"without the store: {'allowed' if is_unchecked else OUTAGES[meter.limit.on_outage]}"
 
 

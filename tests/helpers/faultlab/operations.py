@@ -218,26 +218,27 @@ async def per_user(actor, number):
 
 
 async def reservation_per_user(actor, number):
-    """Reserve units of the account's quota and of a user's limits; commit all, one unit of each quota, or nothing."""
+    """Reserve units of the account's quota and of a user's limits; commit all, one unit of each quota, more, or nothing."""
     held, kept = {"leads": 2, "mine": 2, "desks": 1}, {"leads": 1, "mine": 1}
     await reserve(actor, number, held, kept, USERS[(actor.worker + number) % len(USERS)])
 
 
 async def reservation(actor, number):
-    """Reserve two units of a quota and a seat; commit all, one unit, or nothing."""
+    """Reserve two units of a quota and a seat; commit all, one unit, more, or nothing."""
     await reserve(actor, number, {"leads": 2, "seats": 1}, {"leads": 1})
 
 
 async def reserve(actor, number, held, some, scope=None):
-    """Reserve units, and commit all of them, some, or none."""
+    """Reserve units, and commit all of them, some, none, or more."""
     named = {} if scope is None else {"scope": scope}
     reserved = await actor.call("reserve", actor.account, held, ttl=TTL, **named)
     if not reserved:
         return
     for limit, units in held.items():
         actor.told.grant(record_of(actor.account, limit, scope), limit, units)
-    kept = (held, some, {})[number % 3]
-    arguments = (("commit",), ("commit", some), ("cancel",))[number % 3]
+    more = {limit: units + 1 for limit, units in held.items()}
+    kept = (held, some, {}, more)[number % 4]
+    arguments = (("commit",), ("commit", some), ("cancel",), ("commit", more))[number % 4]
     await actor.call(*arguments, of=reserved)
     expired = isinstance(actor.error, ReservationExpired)
     for limit, reserved_units in held.items():
