@@ -10,6 +10,7 @@ import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
+import django_site  # noqa: F401 - the REST framework can be imported only in a project
 import pytest
 
 from entitlements import AsyncEnforcer, Enforcer, Policy
