@@ -135,8 +135,9 @@ class Balance:
             self._set(row, key, units)
         elif row.kind == "refund":
             self._refund(row, key, units)
-        elif row.kind == "release":
-            self._take_back(key, units, row.at)
+        elif row.kind == "release":  # so many as the store has released
+            self.held.setdefault(key, HeldBalance()).anonymous -= units
+            self._watch(key, "allocation", row.at, -units)
         elif row.kind == "unassign":
             self._unassign(key, row.holder or "", row.at)
         elif row.limit_kind == "quota":

@@ -84,8 +84,12 @@ class EntryBuilder:
     def __init__(self, writer: str) -> None:
         self._writer = writer
         self._numbers = count(1)
-        self._delays: deque[int] = deque(maxlen=16)
-        """Differences between this clock and the store's in late answers: at least what a reply takes."""
+        self._delays: deque[int] = deque(maxlen=4096)
+        """
+        Differences between this clock and the store's in late answers: at least what a reply takes.
+
+        Many, because a busy process takes long for most replies, and then an order would seem to be older than it is.
+        """
         self._rates: dict[tuple[str, str, int], list[int]] = {}
         self._templates: dict[tuple[int, int, int | None], tuple[Facts, str]] = {}
 
