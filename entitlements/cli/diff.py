@@ -16,7 +16,7 @@ from entitlements.cli.options import AtOption, IdOption, JsonOption
 from entitlements.model.display import in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from entitlements.cli.directory import Directory
     from entitlements.enforcer import Enforcer
@@ -123,17 +123,27 @@ def _policy_lines(whole: PolicyDiff, before: Policy, after: Policy) -> Iterator[
     if whole.time_zone:
         yield "time zone: {} -> {}; running periods end at another midnight".format(*whole.time_zone)
     yield from map(_limit_line, whole.limits)
+    for add_on in whole.add_ons:
+        yield f"add-on {add_on.add_on}: {_changes_text(add_on.changes) or add_on.presence}"
     for tier in whole.tiers:
-        yield f"tier {tier.tier}{'' if tier.differences else f': {tier.presence}'}"
+        sale = _changes_text(tier.sale) if tier.presence == "changed" else tier.presence
+        yield f"tier {tier.tier}{f': {sale}' if sale else ''}"
         yield from (f"  {_difference_line(each, before, after)}" for each in tier.differences)
 
 
 def _limit_line(limit: LimitDiff) -> str:
     if limit.presence != "changed":
         return f"limit {limit.limit}: {limit.presence}"
-    parts = (f"{name} {in_words(old)} -> {in_words(new)}" for name, (old, new) in limit.changes.items())
     restart = "; its meters start anew" if limit.restarts else ""
-    return f"limit {limit.limit}: {', '.join(parts)}{restart}"
+    return f"limit {limit.limit}: {_changes_text(limit.changes)}{restart}"
+
+
+def _changes_text(changes: Mapping[str, tuple[object, object]]) -> str:
+    return ", ".join(f"{name} {_text(old)} -> {_text(new)}" for name, (old, new) in changes.items())
+
+
+def _text(value: object) -> str:
+    return "none" if value in ((), "", None) or value == {} else in_words(value)
 
 
 def _difference_line(each: Difference, before: Policy, after: Policy) -> str:

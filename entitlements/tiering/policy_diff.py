@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import cast
 
 from entitlements.errors import AccountError, UnknownAccount
@@ -17,6 +17,9 @@ from entitlements.tiering.differences import ChangeDirection, Difference, Entitl
 
 Resolve = Callable[[PolicyData, Account], Entitlements]
 """Resolves an account under a policy, at the instant of the comparison."""
+
+_SALE_FIELDS = ("rank", "line", "retired")
+"""Parts of a tier that say how it is sold."""
 
 RESTARTING_FIELDS = ("kind", "algorithm", "window")
 """Parts of a definition whose change resets the limit's meters."""
@@ -34,11 +37,13 @@ class TierDiff:
         tier: Its id.
         presence: `added`, `removed`, or `changed`.
         differences: Its differences by name.
+        sale: The changes of its rank, its product line and whether it is sold, each as (before, after).
     """
 
     tier: str
     presence: str
     differences: tuple[Difference, ...]
+    sale: Mapping[str, tuple[object, object]] = field(default_factory=dict)
 
     to_dict = fields_in_json
 
@@ -67,6 +72,24 @@ class LimitDiff:
         """True if a quota has longer periods: the same units must last longer."""
         before, after = (_PERIODS.get(each, 0) for each in self.changes.get("period", (None, None)))
         return 0 < before < after
+
+
+@dataclass(frozen=True, slots=True)
+class AddOnDiff:
+    """
+    The change of an add-on.
+
+    Args:
+        add_on: Its name.
+        presence: `added`, `removed`, or `changed`.
+        changes: The changed parts of it, each as (before, after).
+    """
+
+    add_on: str
+    presence: str
+    changes: Mapping[str, tuple[object, object]]
+
+    to_dict = fields_in_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +162,7 @@ class PolicyDiff:
         tiers: The tiers that change, those of the new policy first.
         limits: The limits with another definition.
         time_zone: The time zones before and after, by their names; None if they are the same.
+        add_ons: The add-ons that change.
     """
 
     before: str
@@ -146,36 +170,40 @@ class PolicyDiff:
     tiers: tuple[TierDiff, ...]
     limits: tuple[LimitDiff, ...]
     time_zone: tuple[str, str] | None = None
+    add_ons: tuple[AddOnDiff, ...] = ()
 
     @property
     def takes_away(self) -> bool:
-        """True if a tier loses anything or is removed, if a meter is reset, or if a period becomes longer."""
+        """True if a tier loses anything, if one or an add-on is removed, a meter reset, or a period made longer."""
         less = any(
             tier.presence == "removed" or any(each.direction is ChangeDirection.LOST for each in tier.differences)
             for tier in self.tiers
             if tier.presence != "added"
         )
+        less = less or any(each.presence == "removed" for each in self.add_ons)
         return less or any(each.restarts or each.lengthens or each.presence == "removed" for each in self.limits)
 
     def __bool__(self) -> bool:
         """Return True if anything differs."""
-        return bool(self.tiers or self.limits or self.time_zone)
+        return bool(self.tiers or self.limits or self.time_zone or self.add_ons)
 
     def to_dict(self) -> dict[str, object]:
         """Return a dict for `json.dumps`."""
-        return attributes_in_json(self, ("before", "after", "takes_away", "tiers", "limits", "time_zone"))
+        return attributes_in_json(self, ("before", "after", "takes_away", "tiers", "limits", "time_zone", "add_ons"))
 
 
 def diff(old: PolicyData, new: PolicyData) -> PolicyDiff:
     """Return the differences of *new* from *old*."""
     tiers = [_tier_diff(old, new, id) for id in dict.fromkeys((*new.tiers, *old.tiers))]
     limits = [_limit_diff(old, new, name) for name in dict.fromkeys((*new.limits, *old.limits))]
+    add_ons = [_add_on_diff(old, new, name) for name in dict.fromkeys((*new.add_ons, *old.add_ons))]
     return PolicyDiff(
         old.version,
         new.version,
-        tuple(each for each in tiers if each.differences or each.presence != "changed"),
+        tuple(each for each in tiers if each.differences or each.sale or each.presence != "changed"),
         tuple(each for each in limits if each.changes or each.presence != "changed"),
         None if str(old.time_zone) == str(new.time_zone) else (str(old.time_zone), str(new.time_zone)),
+        tuple(each for each in add_ons if each.changes or each.presence != "changed"),
     )
 
 
@@ -220,7 +248,25 @@ def _tier_diff(old: PolicyData, new: PolicyData, id: str) -> TierDiff:
     before, after = old.tiers.get(id), new.tiers.get(id)
     if before is None or after is None:
         return TierDiff(id, "added" if before is None else "removed", ())
-    return TierDiff(id, "changed", of_tiers((old, before), (new, after)))
+    return TierDiff(id, "changed", of_tiers((old, before), (new, after)), _changes(before, after, _SALE_FIELDS))
+
+
+def _add_on_diff(old: PolicyData, new: PolicyData, name: str) -> AddOnDiff:
+    before, after = old.add_ons.get(name), new.add_ons.get(name)
+    if before is None or after is None:
+        return AddOnDiff(name, "added" if before is None else "removed", {})
+    parts = [each.name for each in fields(before) if each.name not in {"name", "about"}]
+    return AddOnDiff(name, "changed", _changes(before, after, parts))
+
+
+def _changes(before: object, after: object, parts: Iterable[str]) -> dict[str, tuple[object, object]]:
+    """Return the named parts that differ, each as (before, after)."""
+    values = {part: (_listed(getattr(before, part)), _listed(getattr(after, part))) for part in parts}
+    return {part: pair for part, pair in values.items() if pair[0] != pair[1]}
+
+
+def _listed(value: object) -> object:
+    return tuple(sorted(value)) if isinstance(value, frozenset) else value
 
 
 def _limit_diff(old: PolicyData, new: PolicyData, name: str) -> LimitDiff:

@@ -137,6 +137,28 @@ def test_a_time_zone_that_changes_is_told_and_takes_nothing_away(files, capsys):
     )  # fmt: skip
 
 
+def test_what_is_sold_is_told_and_an_add_on_that_goes_takes_away(files, capsys):
+    new = changed(max={"rank": 9, "retired": True})
+    first, second, *_ = new["add_ons"]
+    new["add_ons"][first] |= {"at_most": 7, "price": "5 per month"}
+    whole = diff(OLD, Policy.parse(new))
+    assert (False, {"rank": (3, 9), "retired": (False, True)}) == (whole.takes_away, dict(whole.tiers[0].sale))
+    assert [(first, "changed", {"price", "at_most"})] == [(e.add_on, e.presence, {*e.changes}) for e in whole.add_ons]
+    new["add_ons"]["another"] = new["add_ons"].pop(second)
+    files(new)
+
+    whole = diff(OLD, Policy.parse(new))
+    code = main(["diff", "old.yaml", "new.yaml"])
+    said = capsys.readouterr().out
+
+    assert (True, 1) == (whole.takes_away, code)
+    assert f"add-on {second}: removed\n" in said
+    assert "add-on another: added\n" in said
+    assert "tier max: rank 3 -> 9, retired no -> yes\n" in said
+    assert f"add-on {first}: " in said
+    assert "at_most none -> 7" in said
+
+
 def test_a_window_that_changes_starts_anew():
     new = changed()
     for tier in new["tiers"].values():
