@@ -70,7 +70,7 @@ def test_counters_of_another_history_are_set_to_those_of_the_ledger(seed, other)
             strange.set_usage(account, "leads", max(other % 50, strange.usage(account)["leads"].reserved))
             strange.unassign(account, "agents", "user-1")
 
-        ledger.rebuild(None, store, settle=0)
+        ledger.rebuild(None, store, settle=0, limits={"agents": "allocation", "leads": "quota"})
 
         assert expected == counters(app)
 

@@ -1,6 +1,5 @@
 """Usage files: what is read from them, what is reported, and that a review of them is that of the counters."""
 
-import sys
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -170,14 +169,10 @@ def test_accounts_of_the_file_that_are_unknown_are_named(usage_of):
 
 
 def test_a_review_of_the_file_is_the_review_of_the_counters_it_was_written_from(tmp_path):
-    sys.path.insert(0, str(ROOT / "examples" / "portfolio"))
-    try:
-        from base import HERE, load_policy
-    finally:
-        sys.path.pop(0)
-    policy = load_policy()
-    accounts = CsvAccounts(HERE / "accounts.csv", id="Account ID", policy=policy)
-    heading, *rows = (HERE / "usage.csv").read_text(encoding="utf-8").splitlines()
+    portfolio = ROOT / "examples" / "portfolio"
+    policy = Policy.load(ROOT / "policies" / "customer-tiers")
+    accounts = CsvAccounts(portfolio / "accounts.csv", id="Account ID", policy=policy)
+    heading, *rows = (portfolio / "usage.csv").read_text(encoding="utf-8").splitlines()
     others = "custom-dashboards,standard-reports,custom-reports"  # the counters hold none of these
     text = "\n".join([f"{heading},{others}", *(f"{row},0,0,0" for row in rows)])
     (tmp_path / "usage.csv").write_text(text, encoding="utf-8")

@@ -245,7 +245,8 @@ async def reserve(actor, number, held, some, scope=None):
         units, record = kept.get(limit, 0), record_of(actor.account, limit, scope)
         actor.told.add(record, limit, 0 if actor.error else units, 0 if expired else units)
         actor.told.committed[record, limit] += units
-        actor.told.grant(record, limit, (0 if actor.error else units) - reserved_units)
+        granted = 0 if actor.error else min(units, reserved_units)  # what is above it may pass the limit
+        actor.told.grant(record, limit, granted - reserved_units)
 
 
 async def seats_by_name(actor, number):
