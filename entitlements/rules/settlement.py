@@ -193,7 +193,9 @@ def _settle_open(ledger: Ledger, scoped: Ledger, order: Settle, booking: OpenRes
     if excess is not None:
         return Settled(done=False, excess=excess, now=now)
     for home in (ledger, scoped):
-        home.bookings.pop(order.reservation, None)
+        kept = home.bookings.get(order.reservation)
+        if kept is not None and now < kept.expires:  # a lapsed one is left to `sweep`, which returns its units
+            del home.bookings[order.reservation]
     homes = [scoped if each.scoped else ledger for each in booking.debits]
     units = tuple(
         SettledUnits(each.limit, amounts[each.limit], settle_units(home, each, amounts[each.limit], now))

@@ -182,6 +182,22 @@ def test_a_reservation_is_cancelled_once_all_its_callers_have_given_it_up(both, 
     assert both(Settle(ACCOUNT, "k:job", (), given_up=True)).excess is None  # no caller of the former one is counted
 
 
+def test_a_lapsed_reservation_of_a_scope_is_no_part_of_a_later_one_with_its_key(both):
+    """Nobody has swept the scope meanwhile: its units are returned once somebody does."""
+    mine, ends = Quota("mine", per="user"), month_ends(None, both.clock.now)
+    of_scope = Charge(
+        ACCOUNT, (Part(mine, 9, 3, ends),), Verb.RESERVE, "ann", operation="k:job", keyed=True, ttl=MINUTE
+    )
+    both(of_scope)
+    both.clock.now += 2 * DAY
+    both(Charge(ACCOUNT, (Part(AGENTS, 9, 2),), Verb.RESERVE, operation="k:job", keyed=True, ttl=HOUR))
+
+    settled = both(Settle(ACCOUNT, "k:job", 1, scope="ann"))
+
+    assert [("agents", 1)] == [each[:2] for each in settled.units]
+    assert (0, 0) == both(Read(ACCOUNT, (Part(mine, 9, 1, ends),), "ann")).lines[0][1:3]
+
+
 def test_one_call_moves_past_few_of_the_places_that_dropped_operations_leave(both, valkey):
     """Others come in between, so that each dropped key leaves a hole."""
     both(leads(1, operation="k:first", keyed=True))

@@ -80,18 +80,17 @@ end
 
 -- open_booking: return the time at which an open reservation lapses, and its parts in both records; or nil
 function open_booking(id)
-  local expires, booked = booking(account, id)
-  if scope ~= account then
-    local lapses, taken = booking(scope, id)
-    for _, each in ipairs(taken or {}) do
-      booked = booked or {}
-      booked[#booked + 1] = each
+  local expires, booked = nil, {}
+  for at, home in ipairs({ account, scope }) do
+    local lapses, taken = booking(home, id)
+    if lapses and now < lapses and (at == 1 or home ~= account) then -- a lapsed one is left to `sweep`
+      expires = expires or lapses
+      for _, each in ipairs(taken) do
+        booked[#booked + 1] = each
+      end
     end
-    expires = expires or lapses
   end
-  if expires and now < expires then
-    return expires, booked
-  end
+  return expires, booked
 end
 
 -- recall: return the first outcome of a repeated charge, or REUSED; nil if it is no repeat

@@ -93,7 +93,8 @@ local function settle_open(id, booked, lapses, mode, text)
   end
   local units = {}
   for home in pairs(seen) do
-    if booking(home, id) then
+    local expires = booking(home, id)
+    if expires and now < expires then
       remove_booking(home, id)
     end
   end
