@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from entitlements.async_call import verbs_as_calls
+from entitlements.async_call import require_asyncio, verbs_as_calls
 from entitlements.errors import StoreError
 from entitlements.model.decision_fields import receipt_of
 from entitlements.model.instants import to_datetime
@@ -224,6 +224,7 @@ class AsyncReservation:
     async def _made(self) -> Self:
         """Make the reservation, unless it is made; after an exception the next call tries again."""
         self._is_awaited = True
+        require_asyncio()
         async with self._lock:
             if self._reserve is not None:
                 making = self._tasks.start(self._reserve())

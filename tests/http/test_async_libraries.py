@@ -45,8 +45,8 @@ def served(enforcer, app=hello):
 @pytest.mark.parametrize("store", ["memory://", "redis://127.0.0.1:1"])
 @pytest.mark.parametrize("verb", [
     lambda each: each.can("acme", "sso"), lambda each: each.consume("acme", "leads"),
-    lambda each: each.account("acme"), lambda each: each.open(),
-], ids=["can", "consume", "account", "open"])  # fmt: skip
+    lambda each: each.account("acme"), lambda each: each.open(), lambda each: each.reserve("acme", "leads"),
+], ids=["can", "consume", "account", "open", "reserve"])  # fmt: skip
 def test_an_async_enforcer_says_that_it_runs_on_asyncio_only(store, verb):
     enforcer = AsyncEnforcer(POLICY, accounts=ACCOUNTS, store=store, expected_processes=1)
 
