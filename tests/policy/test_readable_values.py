@@ -69,6 +69,13 @@ def problems_of(tmp_path, values, add_on=""):
         ("health: {weights: {usage: 30}, measures: {usag: [Logins]}}", "health.measures.usag", "'usage'"),
         ("kpis: Logins", "kpis", "a list"),
         ("transition: {notce: 30 days}", "transition.notce", "'notice'"),
+        ("pricing: {anual-minimum: 25000}", "pricing.anual-minimum", "'annual-minimum'"),
+        ("pricing: {annual-minimum: -25000}", "pricing.annual-minimum", "0 or more"),
+        ("prising: {annual-minimum: 25000}", "prising.annual-minimum", "'pricing'"),
+        ("Pricing: {annual-minimum: 25000}", "Pricing.annual-minimum", "'pricing'"),
+        ("pricing: {aditional: {phone: {price: 5}}}", "pricing.aditional.phone.price", "'additional'"),
+        ("pricing: {additional: {phone: {prise: 5}}}", "pricing.additional.phone.prise", "'price'"),
+        ("pricing: {additional: {phone: {price: 5, per: monthly}}}", "pricing.additional.phone.per", "write month"),
     ],
 )
 def test_a_value_that_cannot_be_read_is_an_error_with_its_line_and_cure(tmp_path, values, path, cure):
@@ -88,6 +95,7 @@ def test_a_value_that_cannot_be_read_is_an_error_with_its_line_and_cure(tmp_path
         ("uptime: {guarantee: 99.9, dashboard: public}", "move it out of 'uptime'"),
         ("pricing: {minimum: $60000}", "write the number alone"),
         ('pricing: {minimum: "5.000,00 EUR"}', "write the number alone"),
+        ("pricing: {annual-minimum: 25.000 USD a year}", "write the number alone"),
         ("pricing: {range: {from: 500, to: 50}}", "exchange"),
         ("sla: gold", "write keys below it, such as p1: {response: 4 hours}"),
         ("health: 0.5", "write keys below it, such as weights: {usage: 30}"),

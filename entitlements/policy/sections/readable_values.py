@@ -62,6 +62,11 @@ def _check_target(context: BuildContext, path: Path, id: str, key: str, to: str,
 
 
 _PRICING = "pricing."
+_PRICING_KEYS = ("annual-minimum", "typical-range", "components", "additional", "price", "percent", "per", "plus", "of")
+"""Keys that are read directly below the node of prices; others are the policy's own."""
+_PRICE_KEYS = ("price", "percent", "per", "plus", "of")
+"""Keys that are read below an add-on or a service of `additional`."""
+_PERIODS = {"monthly": "month", "quarterly": "quarter", "yearly": "year", "annually": "year", "annual": "year"}
 _AMOUNT = re.compile(r"\s*(?:[A-Z]{3}|[$€£¥])?\s*-?[0-9][0-9.,' \u00a0\u202f]*\s*(?:[A-Z]{3}|[$€£¥%])?\s*")
 
 
@@ -76,10 +81,22 @@ def pricing_faults(values: Mapping[str, Any]) -> Iterator[ValueFault]:
 
 
 def pricing_fault(key: str, value: object) -> Iterator[ValueFault]:
-    """Yield a warning if the value is an amount that is written as a text."""
-    if key.startswith(_PRICING) and isinstance(value, str) and _AMOUNT.fullmatch(value):
+    """Yield the faults of one price: a misspelt key, an amount below 0 or written as a text, and `per: monthly`."""
+    if not key.startswith(_PRICING):
+        return
+    _, first, *rest = key.split(".")
+    word, known = (rest[1], _PRICE_KEYS) if first == "additional" and len(rest) > 1 else (first, _PRICING_KEYS)
+    if word not in known and (close := misspelt(word, known)):
+        yield ValueFault(key, f"nothing reads {word!r} there", f"did you mean {close!r}?")
+    if isinstance(value, Decimal) and value < 0:
+        yield ValueFault(key, f"{value} is below 0", "write 0 or more")
+    if isinstance(value, str) and (
+        _AMOUNT.fullmatch(value) or (word == "annual-minimum" and re.search("[0-9]", value))
+    ):
         cure = "write the number alone, such as 60000 or 49.90, in the policy's currency"
         yield ValueFault(key, f"{shown(value)} is a text, not a number", cure, is_error=False)
+    if key.endswith(".per") and isinstance(value, str) and (period := _PERIODS.get(value.lower())):
+        yield ValueFault(key, f"{value!r} is no period, so the price is due once", f"write {period}")
 
 
 _NODES = (SLA, UPTIME, "health", "kpis", "pricing", TRANSITION)
@@ -93,6 +110,7 @@ _BELOW = {
 
 _READ_BELOW = re.compile(
     r"guarantee$|credits|weights|measures|scales|clock\.|[^.]+\.(response|resolution)|notice$|downgrade-to$"
+    r"|annual-minimum$|additional\.[^.]+\.(price|percent)$"
 )
 """The begin of keys below a node that the library reads."""
 
