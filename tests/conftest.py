@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 
 # `make quick` tries few examples, `make test` some, `make test-full` many.
 # No deadline: a shared machine pauses at random, and a pause is no defect of ours.
-settings.register_profile("default", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("quick", parent=settings.get_profile("default"), max_examples=10)
 settings.register_profile("full", parent=settings.get_profile("default"), max_examples=2000)
 settings.load_profile("default")

@@ -26,7 +26,8 @@ def cells():
             for mode in operation.modes:
                 if mode in modes:
                     alternate = mode == modes[number % len(modes)]
-                    is_quick = fault.name == QUICK_FAULT or (operation.name == QUICK_OPERATION and alternate)
+                    sampled = operation.name == QUICK_OPERATION and alternate and number % 4 < 2
+                    is_quick = fault.name == QUICK_FAULT or sampled
                     marks = [] if is_quick else [pytest.mark.slow]
                     if reason := KNOWN.get((fault.name, operation.name, mode)):
                         marks.append(pytest.mark.xfail(strict=True, reason=reason))
