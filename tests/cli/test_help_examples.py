@@ -59,6 +59,7 @@ def folder(tmp_path, monkeypatch, valkey):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_examples_run_as_they_stand(folder, valkey, monkeypatch, capsys):
     failed = []
     for command, examples in EXAMPLES.items():
