@@ -96,7 +96,9 @@ def test_any_server_of_a_cluster_passes_invalidations_on(cluster):
     with closing(RedisStore(cluster.url)) as store:
         sent = invalidated(store, *(f"a{number}" for number in range(20)))
     for feed in feeds:
-        assert sorted(sent) == sorted(heard(feed, 20))
+        seen = set()
+        while not seen >= set(sent):  # an order whose reply is late is sent again, with a message of its own
+            seen |= set(heard(feed, 1))
         feed.close()
 
 
