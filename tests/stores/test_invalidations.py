@@ -86,6 +86,7 @@ def test_the_primary_of_sentinels_passes_invalidations_on(sentinel):
     check(sentinel.url)
 
 
+@pytest.mark.slow  # on a busy machine the nodes of a new cluster may not all be linked yet, and messages are lost
 def test_any_server_of_a_cluster_passes_invalidations_on(cluster):
     check(cluster.url)
     feeds = []
