@@ -1,5 +1,5 @@
 """
-Tables of a ledger, version 1.
+Tables of a ledger.
 
 Every instant is an integer: microseconds since 1970 in UTC, by the clock of the store that counted.
 """

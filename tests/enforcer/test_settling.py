@@ -172,7 +172,7 @@ steps = st.lists(
 @settings(max_examples=30)
 @given(steps=steps)
 def test_units_are_conserved(steps):
-    """What is used is what was committed of those that were settled, and of a rate what lapsed ones had reserved."""
+    """Used are the units of commits, and of a rate also those that lapsed reservations had taken."""
     ent, expected = enforcer(), dict.fromkeys(LIMITS, 0)
     for limit, estimate, ends in steps:
         held = ent.reserve("acme", limit, estimate)

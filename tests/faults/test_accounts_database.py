@@ -187,7 +187,7 @@ def test_slow_a_statement_is_ended_by_the_server_and_the_stale_account_stands_in
 
 
 @pytest.mark.slow  # on a busy machine a call now and then meets the server while it starts
-@pytest.mark.fault_row(TABLE, "restarted: nobody notices")
+@pytest.mark.fault_row(TABLE, "restarted: no error, no event, no stale account")
 def test_restarted_nobody_notices(client, postgres):
     """Connections that broke while they were idle are replaced: no stale account, no error, no event."""
     accounts = client(timeout=SOON)

@@ -70,11 +70,11 @@ PLANTED = {
     "a period has another start": lambda app, _: setattr(quota(app).periods[0], "start", quota(app).periods[0].start - 1),
     "the account's record is gone": lambda app, _: app._store._counts.pop("acme"),
     "a reservation is gone": lambda app, _: setattr(quota(app).periods[0], "reserved", 0),
-    "a reservation is there that nobody made": lambda app, _: setattr(quota(app).periods[0], "reserved", 8),
+    "a reservation is there without an entry": lambda app, _: setattr(quota(app).periods[0], "reserved", 8),
     "an allocation holds too much": lambda app, _: setattr(record(app).allocations["agents"], "anonymous", 9),
     "an allocation holds too little": lambda app, _: setattr(record(app).allocations["agents"], "anonymous", 0),
     "an allocation's counter is gone": lambda app, _: record(app).allocations.pop("agents"),
-    "a holder is there that nobody assigned": lambda app, _: record(app).allocations["agents"].holders.add("ghost"),
+    "a holder is there without an entry": lambda app, _: record(app).allocations["agents"].holders.add("ghost"),
     "a holder is gone": lambda app, _: record(app).allocations["agents"].holders.discard("ann"),
     "a holder has another's unit": lambda app, _: (
         record(app).allocations["agents"].holders.symmetric_difference_update({"ann", "ghost"})
@@ -100,7 +100,7 @@ PLANTED = {
 }  # fmt: skip
 
 STAY = {"a quota's counter is gone", "a reservation is gone", "a past period is gone", "a period has another start"}
-"""What no order of a store sets right, and a rebuild says so; the loss of a whole record is none of them."""
+"""Drifts that no order of a store sets right, and that a rebuild lists; the loss of a whole record is none of them."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Tables of this package, version 1; every instant is stored in UTC."""
+"""Tables of this package; every instant is stored in UTC."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class Recorder(Hook):
 
 
 class World:
-    """What one scenario has set up and seen."""
+    """The flags, the provider and the results of one scenario."""
 
     def __init__(self):
         self.client, self.calls, self.attributes, self.options = api.get_client(), [], {}, None
@@ -289,7 +289,7 @@ def context_unmodified(world):
 
 @then("the evaluation details should be immutable")
 def details_immutable(world):
-    """What one caller does to its details changes no other's."""
+    """Details that a caller changes are its own: another evaluation returns others."""
     first = dict(world.details.flag_metadata)
     world.details.flag_metadata["source"] = "changed"
     assert first == world.ask(world.kind, world.key, world.default).flag_metadata
