@@ -6,8 +6,8 @@ A ledger of usage in a SQL database, from which lost counters are rebuilt.
     ledger.rebuild(None, "redis://cache")
     ledger.drift(store="redis://cache", counts={"agents": count_agents})
 
-Begin with `sql_ledger.py` (`SqlLedger`). `entries` turns orders into rows, `writer` writes them in batches,
-`balances` adds rows up to what the counters must hold, `counters` reads a store, `comparison` finds what differs,
+Begin with `sql_ledger.py` (`SqlLedger`). `entry_builder` turns orders into `entries`, `writer` writes them in batches,
+`balances` adds them up to what the counters must hold, `counters` reads a store, `comparison` finds what differs,
 `restoration` sets it right, `months` adds up usage by month and closes months, `export` writes files.
 """
 

@@ -10,68 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from itertools import groupby
 from operator import attrgetter
 
+from entitlements.ledger.balance_parts import Booking, Held, HeldBalance, Key, MonthBalance, PeriodBalance, month_of
 from entitlements.ledger.entries import Entry
-from entitlements.model.instants import SECOND
-from entitlements.model.names import MAX_COUNT
-
-Key = tuple[str, str]
-"""A limit and its scope; the scope is empty for a limit of the account."""
-
-
-@dataclass(slots=True)
-class PeriodBalance:
-    """One period of a quota; *used* includes *reserved*."""
-
-    start: int
-    end: int
-    used: int = 0
-    reserved: int = 0
-    size: str | None = None
-
-
-@dataclass(slots=True)
-class HeldBalance:
-    """The units of an allocation."""
-
-    anonymous: int = 0
-    reserved: int = 0
-    holders: list[str] = field(default_factory=list)
-
-    @property
-    def used(self) -> int:
-        """All held units."""
-        return min(MAX_COUNT, self.anonymous + self.reserved + len(self.holders))
-
-
-@dataclass(slots=True)
-class Held:
-    """Units that a reservation holds of one limit; *start* is that of the quota's period, None for an allocation."""
-
-    key: Key
-    units: int
-    start: int | None
-
-
-@dataclass(slots=True)
-class Booking:
-    """A reservation: open, or lapsed and waiting for a late commit."""
-
-    expires: int
-    parts: list[Held]
-
-
-@dataclass(slots=True)
-class MonthBalance:
-    """The units of a limit in a calendar month (UTC); for an allocation the highest total, and the last one."""
-
-    limit_kind: str
-    units: int = 0
-    peak: int = 0
-    held: int = 0
 
 
 @dataclass(slots=True)
@@ -322,8 +265,3 @@ def _amounts(rows: list[Entry], booking: Booking) -> dict[str, int]:
     if first.limit_name:
         return {row.limit_name: row.units or 0 for row in rows}
     return dict.fromkeys(booked, first.units or 0)
-
-
-def month_of(at: int) -> str:
-    """Return the calendar month (UTC) of an instant, such as `2026-11`."""
-    return datetime.fromtimestamp(at // SECOND, UTC).strftime("%Y-%m")

@@ -16,7 +16,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from entitlements.ledger import reading
-from entitlements.ledger.balances import Balance, HeldBalance, Key, PeriodBalance
+from entitlements.ledger.balance_parts import HeldBalance, Key, PeriodBalance
+from entitlements.ledger.balances import Balance
 from entitlements.ledger.counters import Counters, HeldCount, QuotaCount, read_counters, read_scopes
 from entitlements.ledger.entries import Entry, is_uncertain
 from entitlements.ledger.errors import AccountBusy

@@ -30,7 +30,7 @@ from entitlements.model.sequence import sequence_id
 from entitlements.stores.batch import execute_many
 
 if TYPE_CHECKING:
-    from entitlements.ledger.balances import Booking, Key, PeriodBalance
+    from entitlements.ledger.balance_parts import Booking, Key, PeriodBalance
     from entitlements.model.answers import Answer
     from entitlements.model.charge import Order
     from entitlements.ports import Store

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, insert, select
 
 from entitlements.ledger import reading
-from entitlements.ledger.balances import Balance, MonthBalance, month_of
+from entitlements.ledger.balance_parts import MonthBalance, month_of
+from entitlements.ledger.balances import Balance
 from entitlements.ledger.tables import BALANCES, ENTRIES, MONTHS
 from entitlements.model.display import fields_in_json
 from entitlements.model.instants import to_instant

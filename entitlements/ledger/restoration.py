@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from entitlements.ledger.balances import Booking, HeldBalance, PeriodBalance
+from entitlements.ledger.balance_parts import Booking, HeldBalance, PeriodBalance
 from entitlements.ledger.comparison import Compared, Drift, running_period
 from entitlements.ledger.counters import (
     Counters,
@@ -31,7 +31,8 @@ from entitlements.model.instants import NEVER, to_instant
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from entitlements.ledger.balances import Balance, Key
+    from entitlements.ledger.balance_parts import Key
+    from entitlements.ledger.balances import Balance
     from entitlements.model.charge import Ends, Order
     from entitlements.ports import Store
 

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from entitlements.accounts.sql.engines import first_line, open_engine
 from entitlements.clock import system_clock
 from entitlements.ledger import export, months, reading, tables
-from entitlements.ledger.balances import month_of
+from entitlements.ledger.balance_parts import month_of
 from entitlements.ledger.comparison import Compared, Counts, Drift, compare
 from entitlements.ledger.errors import LedgerMismatch, LedgerUnavailable
 from entitlements.ledger.months import MonthlyUsage

@@ -23,7 +23,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from entitlements._fork import renew_after_fork
-from entitlements.ledger.entries import Entry, EntryBuilder, Recorded
+from entitlements.ledger.entries import Entry
+from entitlements.ledger.entry_builder import EntryBuilder, Recorded
 from entitlements.ledger.errors import LedgerMismatch, LedgerUnavailable
 from entitlements.ledger.tables import create
 from entitlements.model.decision_fields import fields_of
