@@ -10,8 +10,8 @@ from entitlements.model.decision_fields import parts_of, receipt_of
 from entitlements.model.facts import Facts, Receipt
 from entitlements.model.limits import UNLIMITED
 from entitlements.model.reasons import Reason
-from entitlements.rules.decisions import whole_decision
 from entitlements.rules.explain import facts
+from entitlements.rules.whole_decisions import whole_decision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

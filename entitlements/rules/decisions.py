@@ -1,10 +1,4 @@
-"""
-Decision building: the pure half after the store.
-
-The deciding part of a refusal is the one with the longest wait; a *never* beats any wait. The deciding part
-of an admission is the one with the smallest share of its limit left. A shadow part shows in `parts` what
-would have been decided, and decides nothing.
-"""
+"""Decision building: the pure half after the store; `whole_decisions.py` joins the decisions of several limits."""
 
 from __future__ import annotations
 
@@ -15,22 +9,17 @@ from entitlements.errors import KeyReused
 from entitlements.model.answers import Fallback, Line, Outcome, Status, Totalled
 from entitlements.model.charge import Part, Refund
 from entitlements.model.decision import Decision, new_decision, set_fields
-from entitlements.model.decision_fields import facts_of, fields_of, is_enforced, line_of, parts_of, receipt_of
+from entitlements.model.decision_fields import facts_of, line_of, parts_of, receipt_of
 from entitlements.model.facts import Facts, Receipt
-from entitlements.model.instants import NEVER, SECOND, to_datetime
-from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, LimitValue, Mode, OnOutage, Quota, Rate
+from entitlements.model.instants import SECOND
+from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Mode, OnOutage, Quota, Rate
 from entitlements.model.overage import Included, at_once, units_beyond
 from entitlements.model.reasons import Reason
-from entitlements.model.resolution import resolution_of
 from entitlements.model.sequence import is_sequence
-from entitlements.model.usage import Period, Usage
 from entitlements.rules.shared_values import shared
+from entitlements.rules.whole_decisions import wait_of, whole_decision, with_parts
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from entitlements.model.answers import PeriodCount
-    from entitlements.model.entitlements import Entitlements
     from entitlements.rules.planning import LimitPlan
 
 _ALLOWING = frozenset({
@@ -151,10 +140,10 @@ class DecisionBuilder:
             elif is_enforced:
                 refusing.append(decision)
         if refusing:
-            return _with_parts(max(refusing, key=_wait), tuple(parts), allowed=False)
+            return with_parts(max(refusing, key=wait_of), tuple(parts), allowed=False)
         if found is None or len(parts) == 1:
             return whole_decision(parts)
-        return _with_parts(found, tuple(parts), allowed=True)
+        return with_parts(found, tuple(parts), allowed=True)
 
     def _rare(self, outcome: Outcome, via: str, operation: str | None, scope: str | None) -> Decision:
         """Return the decision about a charge that was made before, or not counted."""
@@ -185,7 +174,7 @@ class DecisionBuilder:
         whole = whole_decision(parts)
         if whole.degraded or not whole.allowed:
             return whole
-        return _with_parts(next(part for part in parts if part.degraded), tuple(parts), allowed=True)
+        return with_parts(next(part for part in parts if part.degraded), tuple(parts), allowed=True)
 
 
 def refund_of(decision: Decision, *, rates: bool) -> Refund | None:
@@ -202,25 +191,6 @@ def refund_of(decision: Decision, *, rates: bool) -> Refund | None:
     keyed = receipt.operation is not None and receipt.operation.startswith("k:")
     charged_at = receipt.now if sequenced or (keyed and not receipt.degraded) else None
     return Refund(decision.account, receipt.operation, rates, units, receipt.scope, charged_at=charged_at)
-
-
-def usage_of(entitlements: Entitlements, part: Part, line: Line) -> Usage:
-    """Return the public value of one meter."""
-    limit: LimitValue = resolution_of(entitlements).limits.get(part.limit.name, NOT_INCLUDED)
-    if limit is NOT_INCLUDED:
-        return Usage(line.used, line.reserved, NOT_INCLUDED, 0, _moment(line.resets_at))
-    size = part.limit.capacity(part.size)
-    remaining = UNLIMITED if size is UNLIMITED else max(0, size - (line.used or 0))
-    overage = units_beyond(limit, line.used)
-    return Usage(line.used, line.reserved, size, remaining, _moment(line.resets_at), overage)
-
-
-def period_of(count: PeriodCount) -> Period:
-    """Return the public value of one period of a quota."""
-    start, end, used, denied, size = count
-    limit = int(size) if isinstance(size, int) else size
-    ends = None if end == NEVER else to_datetime(end)
-    return Period(to_datetime(start), ends, used, denied, limit, units_beyond(size, used))
 
 
 def total_set(facts: Facts, answer: Totalled, total: int, scope: str | None) -> Decision:
@@ -331,53 +301,3 @@ def _uncounted(limits: tuple[LimitPlan, ...], outcome: Outcome, via: str) -> Dec
         Decision(allowed, reason, limit_plan.facts, Receipt(via, outcome.now, limit_plan.cost, degraded=True), line)
         for limit_plan in limits
     ])  # fmt: skip
-
-
-def whole_decision(parts: list[Decision]) -> Decision:
-    """Return the decision of all parts together."""
-    only = parts[0]
-    if len(parts) == 1 and (only.allowed or is_enforced(only)):
-        return only
-    refusing = [part for part in parts if not part.allowed and is_enforced(part)]
-    deciding = max(refusing, key=_wait) if refusing else _least_left(parts)
-    return _with_parts(deciding, tuple(parts), allowed=not refusing)
-
-
-def _with_parts(decision: Decision, parts: tuple[Decision, ...], *, allowed: bool) -> Decision:
-    """Return *decision* as the one about all *parts*; a shadow part that refuses alone still allows."""
-    was_allowed, reason, facts, receipt, line, _ = fields_of(decision)
-    if allowed == was_allowed:
-        return new_decision(allowed, reason, facts, receipt, line, parts)
-    line = line and line._replace(fits=True, retry_at=None)
-    return Decision(allowed, Reason.WITHIN_LIMIT, facts, receipt, line, parts)
-
-
-def _wait(part: Decision) -> tuple[bool, int]:
-    """Sort key of refusals: one that never fits comes above any wait, then the longer wait."""
-    line = fields_of(part)[4]
-    retry_at = line.retry_at if line else None
-    return retry_at is None, retry_at or 0
-
-
-def _least_left(parts: list[Decision]) -> Decision:
-    """
-    Return the allowed part with the smallest share of its limit left; shares are exact.
-
-    Of several it is the first that a store has counted: its receipt names the operation, for a refund.
-    """
-    found, least, of = None, 1, 1
-    for part in sorted(parts, key=lambda part: line_of(part) is None):
-        if not part.allowed:
-            continue
-        limit, remaining = part.limit, part.remaining
-        if part.reason is _OVERAGE:
-            remaining, limit = -1, 1
-        elif not isinstance(limit, int) or not isinstance(remaining, int) or not limit:
-            remaining = limit = 1
-        if found is None or remaining * of < least * limit:
-            found, least, of = part, remaining, limit
-    return found or parts[0]
-
-
-def _moment(instant: int | None) -> datetime | None:
-    return None if instant is None else to_datetime(instant)

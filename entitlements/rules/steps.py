@@ -33,14 +33,7 @@ from entitlements.model.decision import Decision
 from entitlements.model.limits import Allocation, Quota, Rate
 from entitlements.model.names import check_count, check_id, shown
 from entitlements.model.resolution import prepared_of, resolution_of
-from entitlements.rules.decisions import (
-    about_feature,
-    period_of,
-    refund_of,
-    total_set,
-    usage_of,
-    without_store,
-)
+from entitlements.rules.decisions import about_feature, refund_of, total_set, without_store
 from entitlements.rules.explain import facts
 from entitlements.rules.planning import (
     Plan,
@@ -56,6 +49,7 @@ from entitlements.rules.planning import (
     wanted_units,
 )
 from entitlements.rules.shared_values import shared
+from entitlements.rules.usage_values import period_of, usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
