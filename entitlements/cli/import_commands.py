@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from entitlements.cli.exit_codes import CommandError, ExitCode
+from entitlements.cli.groups import command_group
 from entitlements.cli.options import JsonOption
 
 if TYPE_CHECKING:
@@ -21,10 +22,8 @@ _SUFFIXES = {".yaml", ".yml"}
 
 def import_commands(*, epilog: Epilog) -> typer.Typer:
     """Return the subcommands of `import`."""
-    app = typer.Typer(help="Make policies from other formats.", no_args_is_help=True, add_completion=False)
-    app.callback()(lambda: None)
-    app.command(epilog=epilog("import pricing2yaml"))(pricing2yaml)
-    return app
+    about = "Make policies from other formats."
+    return command_group("import", about, {"pricing2yaml": pricing2yaml}, epilog, no_args_is_help=True)
 
 
 def pricing2yaml(

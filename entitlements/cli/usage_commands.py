@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
+from entitlements.cli.groups import command_group
 from entitlements.cli.usage import usage
 from entitlements.cli.usage_changes import release, reset, set_usage
 from entitlements.cli.usage_scopes import scopes
@@ -26,11 +27,6 @@ class _UsageGroup(TyperGroup):
 
 def usage_commands(*, epilog: Epilog) -> typer.Typer:
     """Return the subcommands of `usage`."""
-    app = typer.Typer(
-        cls=_UsageGroup,
-        help="Show the meters of an account or its scopes, or correct them (set, reset, release).",
-        add_completion=False,
-    )
     commands: dict[str, Callable[..., int]] = {
         "show": usage,
         "scopes": scopes,
@@ -38,6 +34,5 @@ def usage_commands(*, epilog: Epilog) -> typer.Typer:
         "reset": reset,
         "release": release,
     }
-    for name, command in commands.items():
-        app.command(name, epilog=epilog(f"usage {name}"))(command)
-    return app
+    about = "Show the meters of an account or its scopes, or correct them (set, reset, release)."
+    return command_group("usage", about, commands, epilog, cls=_UsageGroup)

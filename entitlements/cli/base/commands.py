@@ -12,6 +12,7 @@ from entitlements.cli.base.compare import compare
 from entitlements.cli.base.money import money
 from entitlements.cli.base.questions import questions
 from entitlements.cli.base.renewals import renewals
+from entitlements.cli.groups import command_group
 
 if TYPE_CHECKING:
     from entitlements.cli.examples import Epilog
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
 
 def base_commands(*, epilog: Epilog) -> typer.Typer:
     """Return the group of the commands."""
-    app = typer.Typer(
-        help="Reports on all accounts: renewals, churn, money, questions, comparisons, abandonment.",
-        no_args_is_help=True,
-        rich_markup_mode=None,
-    )
-    for command in (renewals, churn, money, questions, compare, abandoned):
-        app.command(epilog=epilog(f"base {command.__name__}"))(command)
-    return app
+    commands = {each.__name__: each for each in (renewals, churn, money, questions, compare, abandoned)}
+    about = "Reports on all accounts: renewals, churn, money, questions, comparisons, abandonment."
+    return command_group("base", about, commands, epilog, no_args_is_help=True, rich_markup_mode=None)

@@ -8,6 +8,7 @@ import typer
 
 from entitlements.cli.crm.assign import assign
 from entitlements.cli.crm.formula import formula
+from entitlements.cli.groups import command_group
 
 if TYPE_CHECKING:
     from entitlements.cli.examples import Epilog
@@ -15,11 +16,6 @@ if TYPE_CHECKING:
 
 def crm_commands(*, epilog: Epilog) -> typer.Typer:
     """Return the subcommands of `crm`."""
-    app = typer.Typer(
-        help="Tiers for a CRM's export, and the rule as a CRM formula.",
-        no_args_is_help=True,
-        add_completion=False,
-    )
-    for command in (assign, formula):
-        app.command(epilog=epilog(f"crm {command.__name__}"))(command)
-    return app
+    commands = {each.__name__: each for each in (assign, formula)}
+    about = "Tiers for a CRM's export, and the rule as a CRM formula."
+    return command_group("crm", about, commands, epilog, no_args_is_help=True)

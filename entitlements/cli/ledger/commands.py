@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import typer
 
+from entitlements.cli.groups import command_group
 from entitlements.cli.ledger import counters, entries
 
 if TYPE_CHECKING:
@@ -14,18 +16,13 @@ if TYPE_CHECKING:
 
 def ledger_commands(*, epilog: Epilog) -> typer.Typer:
     """Return the subcommands of `ledger`."""
-    app = typer.Typer(
-        help="Show usage from a ledger, compare counters with it, and rebuild lost ones.",
-        no_args_is_help=True,
-        add_completion=False,
-    )
-    for name, command in (
-        ("rebuild", counters.rebuild),
-        ("drift", counters.drift),
-        ("writers", counters.writers),
-        ("usage", entries.usage),
-        ("export", entries.export),
-        ("close-months", entries.close_months),
-    ):
-        app.command(name, epilog=epilog(f"ledger {name}"))(command)
-    return app
+    commands: dict[str, Callable[..., int]] = {
+        "rebuild": counters.rebuild,
+        "drift": counters.drift,
+        "writers": counters.writers,
+        "usage": entries.usage,
+        "export": entries.export,
+        "close-months": entries.close_months,
+    }
+    about = "Show usage from a ledger, compare counters with it, and rebuild lost ones."
+    return command_group("ledger", about, commands, epilog, no_args_is_help=True)
