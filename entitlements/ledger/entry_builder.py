@@ -49,6 +49,8 @@ class EntryBuilder:
 
         Many, because a busy process takes long for most replies, and then an order would seem to be older than it is.
         """
+        self._least = 0
+        """The shortest of them."""
         self._rates: dict[tuple[str, str, int], list[int]] = {}
         self._templates: dict[tuple[int, int, int | None], tuple[Facts, str]] = {}
 
@@ -265,13 +267,16 @@ class EntryBuilder:
 
     def _store_time(self, here: int) -> int:
         """Return the store's time of an order whose answer has none: never before it was carried out."""
-        return here - min(self._delays, default=0)
+        return here - self._least
 
     def _note_delay(self, recorded: Recorded) -> None:
         answer = recorded.answer
         now = answer.now if isinstance(answer, Outcome | Settled | Totalled) else 0
         if now and not (isinstance(answer, Outcome) and answer.status is Status.REPLAYED):
-            self._delays.append(recorded.at - now)
+            delays, delay = self._delays, recorded.at - now
+            leaves = delays[0] if len(delays) == delays.maxlen else None
+            delays.append(delay)
+            self._least = min(delays) if leaves == self._least or len(delays) == 1 else min(self._least, delay)
 
 
 def _in_json(entry: tuple[object, ...]) -> str:
