@@ -97,9 +97,7 @@ class SyncAdmission:
                 headers = path.headers(prepared.limits[0].facts, answer)
                 if headers is not None:
                     return MeteredRequest(admission, scope, headers=headers)
-                decision = prepared.decide(answer, enforcer._via)
-                if enforcer._hooks.enabled:
-                    enforcer._hooks.notify_decision("consume", decision, answer)
+                decision = prepared.decide(answer, enforcer._via)  # with hooks a rate alone takes the ordinary path
         except Exception as error:  # noqa: BLE001 - a store failed: no request passes uncounted
             return MeteredRequest(admission, scope, refusal=admission.error_refusal(error, route, found))
         return MeteredRequest(admission, scope, *admission.verdict(decision, found, route, scope))

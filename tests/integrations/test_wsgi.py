@@ -21,6 +21,8 @@ from entitlements import Account, AsyncEnforcer, Enforcer, NotLoaded
 from entitlements.http.identify import api_key, client_ip
 from entitlements.http.routes import Route
 from entitlements.integrations.wsgi import EntitlementsMiddleware, current_account
+from entitlements.ledger import SqlLedger
+from entitlements.model.events import Decided
 
 ROUTE = Route(consumes={"api": 1, "leads": 1})
 
@@ -33,6 +35,24 @@ def gated(app, rules=None, **options):
     counting = enforcer()
     options = {"identify": api_key(KEYS), "default": ROUTE} | options
     return EntitlementsMiddleware(app, enforcer=counting, routes=rules or [], **options), counting
+
+
+@pytest.mark.parametrize("consumes", [{"api": 1}, {"api": 1, "leads": 1}], ids=["a rate", "a rate and a quota"])
+def test_hooks_and_a_ledger_hear_of_each_charge_once(consumes):
+    """Also where the charge of a route was prepared and goes straight to the store."""
+    heard = []
+    with (
+        SqlLedger("sqlite://") as ledger,
+        Enforcer(policy(), accounts={"pro": "pro"}, hooks=[heard.append, ledger]) as counting,
+    ):
+        options = {"identify": api_key(KEYS), "default": Route(consumes=consumes)}
+        app = EntitlementsMiddleware(hello, enforcer=counting, **options)
+        for _ in range(3):
+            assert call(app)[0].startswith("200")
+        entered = {each.limit: each.units for each in ledger.usage()}
+
+    assert 3 == sum(isinstance(each, Decided) for each in heard)
+    assert dict.fromkeys(consumes, 3) == entered
 
 
 def used(counting):
