@@ -2,21 +2,22 @@
 Admission of requests: the decision about a request, in code that knows no framework and does no I/O.
 
 `Admission.decide` is a generator: it yields the charge that the store has to decide, and returns a `RequestVerdict`.
-`run_sync` and `run_async` carry it out. Every middleware, on threads and on event loops, is a shell around it.
+`run_sync` and `run_async` of `questions.py` carry it out. Every middleware, on threads and on event loops, is a shell around it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Generator, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from entitlements.errors import KeyReused
 from entitlements.http.costs import BadRequest, check_scope_error, costs_of, scope_of
 from entitlements.http.error_refusals import error_headers, error_refusal
 from entitlements.http.idempotency_key import idempotency_key
 from entitlements.http.problems import check_switch
+from entitlements.http.questions import ChargeCall
 from entitlements.http.rate_limit_headers import HeaderStyle, RateLimitHeaders
 from entitlements.http.unknown_accounts import inner_refusal, lowest_tier_denial
 from entitlements.model.decision_fields import fields_of
@@ -32,25 +33,13 @@ if TYPE_CHECKING:
     from entitlements.enforcer import Enforcer
     from entitlements.http.current import Handle
     from entitlements.http.problems import Problems, Refusal
+    from entitlements.http.questions import Question
     from entitlements.http.routes import Cost, Route
     from entitlements.http.types import Headers, Scope
-    from entitlements.model.account import Account
     from entitlements.model.decision import Decision
     from entitlements.model.facts import Receipt
 
-T = TypeVar("T")
-
 _log = logging.getLogger("entitlements.http")
-
-
-class ChargeCall(NamedTuple):
-    """The arguments of `consume` for the charge of a request or a message."""
-
-    account: str | Account
-    what: str | Mapping[str, int]
-    n: int
-    scope: str | None
-    key: str | None = None
 
 
 class RequestVerdict(NamedTuple):
@@ -60,46 +49,12 @@ class RequestVerdict(NamedTuple):
     refusal: Refusal | None
 
 
-Question = Generator[ChargeCall, "Decision", T]
-"""A decision in progress: yields charges, takes their decisions."""
-
-
 class ResponseProgress(Protocol):
     """The progress of a response: its status, None before it has started, and its end."""
 
     status: int | None
     is_complete: bool
     is_disconnected: bool
-
-
-def run_sync(question: Question[T], consume: Callable[[ChargeCall], Decision]) -> T:
-    """Carry out a question with a blocking *consume*."""
-    try:
-        call = next(question)
-        while True:
-            try:
-                decision = consume(call)
-            except Exception as error:  # noqa: BLE001 - the question says what an error means
-                call = question.throw(error)
-            else:
-                call = question.send(decision)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
-
-
-async def run_async(question: Question[T], consume: Callable[[ChargeCall], Awaitable[Decision]]) -> T:
-    """Carry out a question with an async *consume*."""
-    try:
-        call = next(question)
-        while True:
-            try:
-                decision = await consume(call)
-            except Exception as error:  # noqa: BLE001 - as above
-                call = question.throw(error)
-            else:
-                call = question.send(decision)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
 
 
 class Admission:

@@ -6,11 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Unpack
 
 from entitlements.http.account_lookup import AccountFinder, check_enforcer
-from entitlements.http.admission import run_async
 from entitlements.http.endpoint_rules import decide_endpoint
 from entitlements.http.metered_request import MeteredRequest
 from entitlements.http.middleware_options import MiddlewareOptions, build_admission
 from entitlements.http.problems import Refusal
+from entitlements.http.questions import run_async
 from entitlements.http.refusals import check_on_denied, log_denied_error
 from entitlements.http.request_charge import RequestCharger
 from entitlements.http.routes import route_of

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from entitlements.errors import Denied
-from entitlements.http.admission import ChargeCall
 from entitlements.http.costs import check_scope_error, costs_of, scope_of
 from entitlements.http.error_refusals import UnknownAccountDenied
+from entitlements.http.questions import ChargeCall
 from entitlements.http.routes import Route
 from entitlements.http.unknown_accounts import lowest_tier_denial
 from entitlements.model.names import check_count, shown
@@ -17,8 +17,8 @@ from entitlements.model.reasons import Reason
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from entitlements.http.admission import Question
     from entitlements.http.current import Handle
+    from entitlements.http.questions import Question
     from entitlements.model.decision import Decision
     from entitlements.model.policy import PolicyData
 

@@ -7,8 +7,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from entitlements.async_enforcer import AsyncEnforcer
-from entitlements.http.admission import log_refund_error, run_async
+from entitlements.http.admission import log_refund_error
 from entitlements.http.fast_path import FastPath
+from entitlements.http.questions import run_async
 from entitlements.http.response import Response
 from entitlements.http.types import awaited
 from entitlements.http.websocket_messages import MeteredMessages
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from entitlements.enforcer import Enforcer
-    from entitlements.http.admission import Admission, ChargeCall, RequestVerdict
+    from entitlements.http.admission import Admission, RequestVerdict
     from entitlements.http.current import Handle
+    from entitlements.http.questions import ChargeCall
     from entitlements.http.routes import Route
     from entitlements.http.types import Receive, Scope, Send
     from entitlements.model.decision import Decision

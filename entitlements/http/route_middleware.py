@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from entitlements.http.account_lookup import check_enforcer
 from entitlements.http.account_middleware import SERVED_TYPES
 from entitlements.http.account_scope import HANDLE_KEY, handle_of
-from entitlements.http.admission import Admission, run_async
+from entitlements.http.admission import Admission
 from entitlements.http.current import serving
 from entitlements.http.eager import fails_at_start
 from entitlements.http.problems import Problems, Refusal, check_switch
+from entitlements.http.questions import run_async
 from entitlements.http.rate_limit_headers import HeaderStyle
 from entitlements.http.refusals import check_on_denied, refuse
 from entitlements.http.request_charge import RequestCharger

@@ -22,7 +22,7 @@ from entitlements.model.redaction import redacted_traceback
 if TYPE_CHECKING:
     from entitlements.async_enforcer import AsyncEnforcer
     from entitlements.enforcer import Enforcer
-    from entitlements.http.admission import ChargeCall
+    from entitlements.http.questions import ChargeCall
     from entitlements.http.routes import Route
     from entitlements.http.types import Message, Scope, Send
     from entitlements.model.decision import Decision

@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING, Any, Unpack
 from entitlements.async_enforcer import AsyncEnforcer
 from entitlements.enforcer import Enforcer
 from entitlements.http.account_scope import attach, attached, load_refusal, lookup_refusal
-from entitlements.http.admission import log_refund_error, run_sync
+from entitlements.http.admission import log_refund_error
 from entitlements.http.endpoint_rules import decide_endpoint
 from entitlements.http.fast_path import FastPath
 from entitlements.http.identify import check_identify
 from entitlements.http.metered_request import MeteredRequest
 from entitlements.http.middleware_options import MiddlewareOptions, build_admission
 from entitlements.http.problems import Refusal
+from entitlements.http.questions import run_sync
 from entitlements.http.refusals import check_on_denied, log_denied_error
 from entitlements.http.routes import route_of
 from entitlements.model.answers import Outcome
 from entitlements.model.callables import described_result, is_async
 
 if TYPE_CHECKING:
-    from entitlements.http.admission import ChargeCall
     from entitlements.http.current import Handle
     from entitlements.http.identify import Identify
+    from entitlements.http.questions import ChargeCall
     from entitlements.http.routes import Route
     from entitlements.http.types import Scope
     from entitlements.model.decision import Decision

@@ -35,7 +35,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from entitlements.handles import AsyncBoundAccount, BoundAccount
 from entitlements.http.account_scope import handle_of, problems_of
-from entitlements.http.admission import ChargeCall, run_async, run_sync
 from entitlements.http.costs import BadRequest
 from entitlements.http.current import ENFORCER
 from entitlements.http.endpoint_rules import consumption, decide_endpoint, requirement
@@ -45,6 +44,7 @@ from entitlements.http.fastapi.charges import dependency_denial, place_of
 from entitlements.http.fastapi.checks import RULE, check_dependencies
 from entitlements.http.header_middleware import HEADERS_KEY, RESPONSE_KEY
 from entitlements.http.problems import Problems, Refusal
+from entitlements.http.questions import ChargeCall, run_async, run_sync
 from entitlements.http.rate_limit_headers import HeaderStyle, rate_limit_headers
 from entitlements.http.types import Scope, awaited
 from entitlements.http.unknown_accounts import UNKNOWN_ACCOUNT_REFUSAL
