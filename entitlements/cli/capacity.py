@@ -8,8 +8,8 @@ import typer
 
 from entitlements.cli.base.loading import ColumnOption, load_base
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
-from entitlements.cli.formatting import align_columns
 from entitlements.cli.options import AccountsOption, AtOption, IdOption, JsonOption, PolicyOption
+from entitlements.presentation.formatting import align_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

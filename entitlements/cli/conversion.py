@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from entitlements.cli.exit_codes import CommandError, ExitCode
-from entitlements.cli.formatting import first_lines
 from entitlements.cli.loading import open_policy
 from entitlements.cli.options import JsonOption, PolicyOption
 from entitlements.cli.usage_source import parse_pairs
 from entitlements.errors import AccountError
 from entitlements.model.display import in_words
 from entitlements.model.names import nearest_or_all
+from entitlements.presentation.formatting import first_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

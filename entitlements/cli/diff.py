@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from entitlements.cli.exit_codes import CommandError, ExitCode
-from entitlements.cli.formatting import format_count, format_named
 from entitlements.cli.loading import check_store, open_accounts, open_policy, parse_instant
 from entitlements.cli.options import AtOption, IdOption, JsonOption
 from entitlements.model.display import in_words
+from entitlements.presentation.formatting import format_count, format_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,12 +13,12 @@ import typer
 
 from entitlements.cli.context import find_account
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
-from entitlements.cli.formatting import align_columns, format_count
 from entitlements.cli.loading import accounts_path, open_accounts, open_policy, parse_instant
 from entitlements.cli.options import AccountsOption, AtOption, IdOption, JsonOption, PolicyOption
 from entitlements.model.display import in_words
 from entitlements.model.instants import to_datetime
 from entitlements.model.problem import Severity
+from entitlements.presentation.formatting import align_columns, format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

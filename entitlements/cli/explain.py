@@ -8,7 +8,6 @@ import typer
 
 from entitlements.cli.context import check_feature, open_context
 from entitlements.cli.exit_codes import ExitCode
-from entitlements.cli.formatting import align_columns, format_named, format_rate, format_time
 from entitlements.cli.options import (
     AccountArgument,
     AccountsOption,
@@ -19,6 +18,7 @@ from entitlements.cli.options import (
     TierOption,
 )
 from entitlements.model.decision_fields import facts_of
+from entitlements.presentation.formatting import align_columns, format_named, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ def _lines(console: CliConsole, decision: Decision, entitlements: Entitlements) 
 
 def _facts(decision: Decision, policy: PolicyData) -> Iterator[tuple[str, str]]:
     """Yield the facts of the decision that the sentence leaves out."""
-    from entitlements.cli.sentences import remedy_text
+    from entitlements.presentation.sentences import remedy_text
 
     yield "reason", decision.reason.value
     if facts_of(decision).size is not None:
@@ -124,13 +124,8 @@ def _trace_lines(console: CliConsole, decision: Decision, policy: PolicyData) ->
 
 def _row(decision: Decision, considered: Considered, policy: PolicyData, mark: str) -> TraceRow:
     from entitlements.model.reasons import Verdict
+    from entitlements.presentation.sentences import considered_text
 
-    name = decision.feature.partition(":")[0]
-    value = format_named(policy, name, considered.value)
-    kind, _, source = considered.source.partition(":")
-    sets = kind == "add-on" and name in policy.add_ons[source].sets
-    if kind in {"grant", "add-on"} and name in policy.limits and not sets:
-        number = considered.value
-        value = f"+{format_rate(policy.limits[name], number) if isinstance(number, int) else value}"
+    value = considered_text(policy, decision.feature.partition(":")[0], considered)
     has_won = considered.verdict is Verdict.WON
     return mark if has_won else "", considered.source, value, considered.verdict.value, considered.note

@@ -9,7 +9,6 @@ import typer
 
 from entitlements.cli.context import open_context
 from entitlements.cli.exit_codes import ExitCode, usage_errors
-from entitlements.cli.formatting import format_limit, format_named, format_time
 from entitlements.cli.loading import parse_datetime
 from entitlements.cli.options import (
     AccountArgument,
@@ -23,6 +22,7 @@ from entitlements.cli.options import (
 from entitlements.cli.usage_source import NO_USAGE, UsageColumnOption, UsageOption, open_usage
 from entitlements.model.display import in_words
 from entitlements.model.limits import NOT_INCLUDED
+from entitlements.presentation.formatting import format_limit, format_named, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

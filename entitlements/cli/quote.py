@@ -8,8 +8,8 @@ import typer
 
 from entitlements.cli.context import open_context
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
-from entitlements.cli.formatting import align_columns, format_named
 from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, IdOption, JsonOption, PolicyOption
+from entitlements.presentation.formatting import align_columns, format_named
 from entitlements.tiering.differences import EntitlementKind
 
 if TYPE_CHECKING:

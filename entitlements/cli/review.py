@@ -11,13 +11,13 @@ import typer
 
 from entitlements.cli.context import find_account
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
-from entitlements.cli.formatting import align_columns, first_lines, format_time
 from entitlements.cli.loading import accounts_path, open_accounts, open_policy, parse_instant, policy_path
 from entitlements.cli.options import AccountsOption, AtOption, IdOption, JsonOption, PolicyOption, StoreOption
 from entitlements.cli.usage_source import NO_USAGE, UsageColumnOption, UsageOption, UsageSource, open_usage, parse_pairs
 from entitlements.errors import AccountError
 from entitlements.model.display import in_json, in_words
 from entitlements.model.problem import Severity
+from entitlements.presentation.formatting import align_columns, first_lines, format_time
 from entitlements.tiering.criterion_values import attribute_name
 from entitlements.tiering.terms import NODE
 from entitlements.tiering.transition_cases import case_of

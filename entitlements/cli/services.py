@@ -8,10 +8,10 @@ import typer
 
 from entitlements.cli.context import find_account
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
-from entitlements.cli.formatting import align_columns, first_lines
 from entitlements.cli.loading import accounts_path, open_accounts, open_policy, parse_instant
 from entitlements.cli.options import AccountsOption, AtOption, IdOption, JsonOption, PolicyOption
 from entitlements.model.display import in_json
+from entitlements.presentation.formatting import align_columns, first_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

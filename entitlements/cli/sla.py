@@ -8,7 +8,6 @@ import typer
 
 from entitlements.cli.context import open_context
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
-from entitlements.cli.formatting import format_time
 from entitlements.cli.loading import parse_datetime
 from entitlements.cli.options import (
     AccountArgument,
@@ -21,6 +20,7 @@ from entitlements.cli.options import (
 )
 from entitlements.model.display import in_json, in_words
 from entitlements.model.instants import to_datetime
+from entitlements.presentation.formatting import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

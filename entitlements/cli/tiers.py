@@ -14,7 +14,7 @@ from entitlements.cli.options import JsonOption, PolicyOption
 from entitlements.model.names import nearest, nearest_or_all
 
 if TYPE_CHECKING:
-    from entitlements.cli.matrix.model import Matrix
+    from entitlements.presentation.matrix.model import Matrix
 
 FORMATS = ("table", "markdown", "html", "json")
 
@@ -61,11 +61,11 @@ def tiers(
     its own. Retired tiers and add-ons are left out.
     """
     from entitlements.cli.console import CliConsole
-    from entitlements.cli.matrix.comparison import matrix_of, ranked_tiers
     from entitlements.cli.matrix.to_html import to_html
     from entitlements.cli.matrix.to_json import to_json
     from entitlements.cli.matrix.to_markdown import to_markdown
     from entitlements.cli.matrix.to_text import to_text
+    from entitlements.presentation.matrix.comparison import matrix_of, ranked_tiers
 
     loaded = open_policy(policy)
     lines = list(dict.fromkeys(tier.line for tier in loaded.tiers.values()))

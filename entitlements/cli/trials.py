@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from entitlements.cli.base.loading import load_base
-from entitlements.cli.formatting import align_columns, format_time
 from entitlements.cli.options import AccountsOption, AtOption, IdOption, JsonOption, PolicyOption
 from entitlements.errors import AccountError
 from entitlements.model.display import in_json
+from entitlements.presentation.formatting import align_columns, format_time
 
 if TYPE_CHECKING:
     from entitlements.tiering.trials import TrialState

@@ -8,7 +8,6 @@ import typer
 
 from entitlements.cli.context import open_context
 from entitlements.cli.exit_codes import ExitCode, usage_errors
-from entitlements.cli.formatting import format_no_commitment
 from entitlements.cli.options import (
     AccountArgument,
     AccountsOption,
@@ -19,6 +18,7 @@ from entitlements.cli.options import (
     TierOption,
 )
 from entitlements.model.display import in_json, in_words
+from entitlements.presentation.formatting import format_no_commitment
 
 
 def uptime(

@@ -16,8 +16,8 @@ from entitlements.model.limits import Quota
 from entitlements.model.problem import Severity
 
 if TYPE_CHECKING:
-    from entitlements.cli.usage_meters import UsageMeter
     from entitlements.model.entitlements import Entitlements
+    from entitlements.presentation.usage_meters import UsageMeter
 
 
 def usage(
@@ -84,8 +84,8 @@ def _usage_of_base(near: int, policy: str | None, accounts: str | None, id: str,
 
 def _meters(context: CommandContext, scope: str | None) -> tuple[UsageMeter, ...]:
     """Return the meters in the order of the policy; takes one round trip, and one for each quota that is used."""
-    from entitlements.cli.usage_meters import meter_of
     from entitlements.clock import system_clock
+    from entitlements.presentation.usage_meters import meter_of
 
     enforcer, account = context.enforcer, context.account
     meters = []
@@ -100,7 +100,7 @@ def _meters(context: CommandContext, scope: str | None) -> tuple[UsageMeter, ...
 
 
 def _to_json(entitlements: Entitlements, scope: str | None, meters: tuple[UsageMeter, ...]) -> dict[str, Any]:
-    from entitlements.cli.usage_meters import is_suspended, per_scope
+    from entitlements.presentation.usage_meters import is_suspended, per_scope
 
     return {
         "account": entitlements.account,
@@ -114,7 +114,7 @@ def _to_json(entitlements: Entitlements, scope: str | None, meters: tuple[UsageM
 
 
 def _meter_json(meter: UsageMeter) -> dict[str, Any]:
-    from entitlements.cli.usage_meters import effect_of_full
+    from entitlements.presentation.usage_meters import effect_of_full
 
     limit, remedy = meter.limit, meter.remedy
     return {

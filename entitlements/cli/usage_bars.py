@@ -8,12 +8,12 @@ from dataclasses import replace
 from rich.text import Text
 
 from entitlements.cli.console import CliConsole
-from entitlements.cli.formatting import format_amount, format_limit, format_rate, format_time
-from entitlements.cli.usage_meters import UsageMeter, effect_of_full, is_suspended, per_scope
 from entitlements.cli.wrap import wrap_text
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Mode, OnOutage, Quota
 from entitlements.model.overage import overage_of
+from entitlements.presentation.formatting import format_amount, format_limit, format_rate, format_time
+from entitlements.presentation.usage_meters import UsageMeter, effect_of_full, is_suspended, per_scope
 
 WIDTH = 20
 BarCharacters = tuple[str, str, str]

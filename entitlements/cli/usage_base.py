@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from entitlements.cli.formatting import align_columns, format_amount
-from entitlements.cli.usage_meters import UsageMeter
+from entitlements.presentation.formatting import align_columns, format_amount
+from entitlements.presentation.usage_meters import UsageMeter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from entitlements.cli.exit_codes import ExitCode
-from entitlements.cli.formatting import format_count
 from entitlements.cli.loading import open_accounts, policy_path
 from entitlements.cli.options import IdOption, JsonOption, StrictOption
 from entitlements.errors import PolicyError
 from entitlements.model.problem import Severity
+from entitlements.presentation.formatting import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence, Sized

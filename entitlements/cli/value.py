@@ -9,7 +9,6 @@ import typer
 
 from entitlements.cli.context import check_key, open_context
 from entitlements.cli.exit_codes import ExitCode
-from entitlements.cli.formatting import format_named, format_no_commitment
 from entitlements.cli.options import (
     AccountArgument,
     AccountsOption,
@@ -22,6 +21,7 @@ from entitlements.cli.options import (
 from entitlements.model.display import in_json, in_words
 from entitlements.model.limits import NOT_INCLUDED
 from entitlements.model.resolution import resolution_of
+from entitlements.presentation.formatting import format_named, format_no_commitment
 
 if TYPE_CHECKING:
     from entitlements.model.entitlements import Entitlements

@@ -35,7 +35,7 @@ def _compile(entitlements: Entitlements, name: str) -> Facts:
     included = entitlements.can(name)  # raises for an unknown name
     policy, base = entitlements.policy, name.partition(":")[0]
     resolution = resolution_of(entitlements)
-    winner, considered = resolution.adjustments.get(base, (None, ()))
+    winner, trace = considered(entitlements, base)
     limit = policy.limits.get(name)
     final = winner is not None and winner.startswith("override:")
     return Facts(
@@ -44,7 +44,7 @@ def _compile(entitlements: Entitlements, name: str) -> Facts:
         feature=str(name),  # a member of an enum too
         tier=entitlements.tier,
         source=winner or _tier_source(entitlements),
-        trace=(*considered, *_considered_tiers(entitlements, base, winner)),
+        trace=trace,
         reason=resolution.refusal or (Reason.INCLUDED if included else _refusal_reason(entitlements, name)),
         limit=limit,
         size=resolution.limits.get(name, NOT_INCLUDED) if limit else None,
@@ -53,6 +53,18 @@ def _compile(entitlements: Entitlements, name: str) -> Facts:
         add_ons=() if final else tuple(add_on_offers(entitlements, name)),
         is_final=final,
     )
+
+
+def considered(entitlements: Entitlements, name: str) -> tuple[str | None, tuple[Considered, ...]]:
+    """
+    Return the override, grant or add-on that decides about *name*, if one does, and every source that was considered.
+
+    Args:
+        entitlements: The resolved snapshot.
+        name: A feature, a limit or a value key.
+    """
+    winner, found = resolution_of(entitlements).adjustments.get(name, (None, ()))
+    return winner, (*found, *_considered_tiers(entitlements, name, winner))
 
 
 def _tier_source(entitlements: Entitlements) -> str:

@@ -9,8 +9,8 @@ import pytest
 from entitlements import Account, Enforcer, Policy
 from entitlements.cli.console import CliConsole
 from entitlements.cli.usage_bars import usage_lines
-from entitlements.cli.usage_meters import meter_of
 from entitlements.model.decision_fields import facts_of
+from entitlements.presentation.usage_meters import meter_of
 
 POLICY = """\
 policy: {{version: {version}}}

@@ -10,10 +10,10 @@ from markdown_it import MarkdownIt
 from rich.cells import cell_len
 
 from entitlements.cli import main
-from entitlements.cli.matrix.comparison import matrix_of
-from entitlements.cli.matrix.model import CellKind
 from entitlements.cli.wrap import wrap_text
 from entitlements.policy import Policy
+from entitlements.presentation.matrix.comparison import matrix_of
+from entitlements.presentation.matrix.model import CellKind
 
 POLICIES = Path(__file__).resolve().parents[2] / "policies"
 CUSTOMER_TIERS = str(POLICIES / "customer-tiers")

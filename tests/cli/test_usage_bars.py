@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from entitlements import Account, Enforcer, Policy
 from entitlements.cli.console import CliConsole
 from entitlements.cli.usage_bars import ASCII_BAR, WIDTH, _bar, usage_lines
-from entitlements.cli.usage_meters import UsageMeter, meter_of
 from entitlements.model.decision_fields import facts_of
 from entitlements.model.limits import UNLIMITED, Allocation
 from entitlements.model.usage import Usage
+from entitlements.presentation.usage_meters import UsageMeter, meter_of
 
 COUNTS = st.integers(0, 2**53 - 1) | st.integers(0, 50)
 

@@ -16,11 +16,11 @@ from servers import free_port
 
 from entitlements import NOT_INCLUDED, UNLIMITED, Enforcer, Policy, Usage
 from entitlements.cli import main
-from entitlements.cli.usage_meters import EARLY, effect_of_full, meter_of
 from entitlements.model.facts import Facts, Offer, Remedy
 from entitlements.model.instants import to_instant
 from entitlements.model.limits import Algorithm, Allocation, Mode, Quota, Rate
 from entitlements.model.reasons import Reason
+from entitlements.presentation.usage_meters import EARLY, effect_of_full, meter_of
 from entitlements.rules.periods import month_ends
 
 START, END = datetime(2026, 4, 1, tzinfo=UTC), datetime(2026, 5, 1, tzinfo=UTC)

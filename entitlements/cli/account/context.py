@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from entitlements.cli.directory import OPENED, require_tables
 from entitlements.cli.exit_codes import CommandError, ExitCode
 from entitlements.cli.loading import accounts_path, open_accounts, open_policy, parse_datetime
 from entitlements.errors import AccountError
+from entitlements.presentation.accounts import in_text, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,29 +93,3 @@ def _lines(id: str, changed: Mapping[str, tuple[Any, Any]], after: Account | Non
     yield f"{id}: {'would change' if dry_run else 'changed'}"
     for name, (was, now) in changed.items():
         yield f"  {name}: {in_text(was)} -> {in_text(now)}"
-
-
-def plain(value: Any) -> Any:
-    """Return an account, or a part of one, as `json.dumps` takes it."""
-    from entitlements.model.display import in_json
-
-    if isinstance(value, tuple):
-        return [plain(each) for each in value]
-    if hasattr(value, "__dataclass_fields__"):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
-    return in_json(value)
-
-
-def in_text(value: Any) -> str:
-    """Return a part of an account in one line."""
-    from entitlements.model.display import in_words
-
-    if value is None or value in ((), {}):
-        return "none"
-    if isinstance(value, tuple):
-        return "; ".join(map(in_text, value))
-    if hasattr(value, "__dataclass_fields__"):
-        parts = [(each.name, getattr(value, each.name)) for each in fields(value)]
-        (_, first), *rest = parts
-        return ", ".join([str(first), *(f"{name} {in_words(part)}" for name, part in rest if part not in {None, ""})])
-    return in_words(value)

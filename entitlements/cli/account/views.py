@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from entitlements.cli.account.context import in_text, plain
 from entitlements.cli.account.options import DatabaseOption
 from entitlements.cli.context import find_account
 from entitlements.cli.exit_codes import ExitCode
-from entitlements.cli.formatting import align_columns, format_time
 from entitlements.cli.loading import accounts_path, open_accounts, open_policy
 from entitlements.cli.options import AccountArgument, AccountsOption, JsonOption, PolicyOption
+from entitlements.presentation.accounts import in_text, plain
+from entitlements.presentation.formatting import align_columns, format_time
 
 if TYPE_CHECKING:
     from entitlements.accounts.sql import AuditEntry

@@ -6,8 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from entitlements.cli.base.loading import LoadedBase, load_base
-from entitlements.cli.formatting import align_columns, first_lines
 from entitlements.errors import AccountError, PolicyError
+from entitlements.presentation.formatting import align_columns, first_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from entitlements.cli.exit_codes import ExitCode
-from entitlements.cli.formatting import first_lines
 from entitlements.cli.loading import accounts_path, open_csv, open_policy, parse_instant
 from entitlements.cli.usage_source import open_usage, parse_pairs
 from entitlements.model.instants import to_datetime
 from entitlements.model.problem import Severity
+from entitlements.presentation.formatting import first_lines
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

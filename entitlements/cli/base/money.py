@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from entitlements.cli.base.loading import ColumnOption, load_base
 from entitlements.cli.exit_codes import ExitCode, usage_errors
-from entitlements.cli.formatting import align_columns
 from entitlements.cli.options import AccountsOption, AtOption, IdOption, JsonOption, PolicyOption
 from entitlements.model.display import in_words
+from entitlements.presentation.formatting import align_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from entitlements.cli.base.loading import ColumnOption, load_base
-from entitlements.cli.formatting import align_columns, first_lines
 from entitlements.cli.options import AccountsOption, AtOption, IdOption, JsonOption, PolicyOption
 from entitlements.model.display import in_words
+from entitlements.presentation.formatting import align_columns, first_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from entitlements.accounts.csv.policy_view import apply_to_account, faults_of_part
 from entitlements.accounts.csv.rows import RowReader, has_errors
 from entitlements.cli.bulk_review.parts import Parts
-from entitlements.cli.formatting import format_time
 from entitlements.cli.review import BaseReviewer
 from entitlements.cli.usage_source import UsageSource
 from entitlements.model.problem import Problem, Severity
 from entitlements.policy import Policy
 from entitlements.policy.sections.readable_values import time_zone
+from entitlements.presentation.formatting import format_time
 from entitlements.rules.resolve import resolve
 from entitlements.tiering.transition_cases import case_of
 from entitlements.usage_files.columnar import UsageTable, open_table

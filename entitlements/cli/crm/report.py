@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from entitlements.cli.console import CliConsole, warn
-from entitlements.cli.formatting import align_columns, first_lines
 from entitlements.crm import Assigned, Moves
 from entitlements.model.display import in_words
 from entitlements.model.problem import Severity
 from entitlements.policy import Policy
+from entitlements.presentation.formatting import align_columns, first_lines
 
 SHOWN = 20
 """Names and problems that are listed; JSON lists all of them."""

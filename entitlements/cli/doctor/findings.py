@@ -8,7 +8,7 @@ from dataclasses import replace
 from entitlements.cli.doctor.facts import FindingSeverity, Judgement, StoreFacts, StoreFinding
 from entitlements.cli.doctor.round_trips import judge
 from entitlements.cli.doctor.server_checks import SERVER_CHECKS
-from entitlements.cli.formatting import format_count
+from entitlements.presentation.formatting import format_count
 from entitlements.stores.redis.acl import SENTINEL_COMMANDS
 
 FINE, _, WARNING, PROBLEM = FindingSeverity

@@ -11,7 +11,7 @@ from typing import Any
 
 from entitlements.cli.doctor.facts import FindingSeverity, Judgement, ServerFacts, StoreFacts, UserRights
 from entitlements.cli.doctor.round_trips import format_micros, judge
-from entitlements.cli.formatting import format_count
+from entitlements.presentation.formatting import format_count
 from entitlements.stores.redis import acl
 
 FINE, UNKNOWN, WARNING, PROBLEM = FindingSeverity

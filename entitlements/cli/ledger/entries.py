@@ -8,10 +8,10 @@ import typer
 
 from entitlements.cli.exit_codes import CommandError, ExitCode
 from entitlements.cli.files import write_atomically
-from entitlements.cli.formatting import align_columns
 from entitlements.cli.ledger.context import LedgerOption, SomeAccountArgument, opened_ledger
 from entitlements.cli.loading import parse_datetime
 from entitlements.cli.options import JsonOption
+from entitlements.presentation.formatting import align_columns
 
 if TYPE_CHECKING:
     from entitlements.ledger import MonthlyUsage

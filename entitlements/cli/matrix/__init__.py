@@ -1,6 +1,1 @@
-"""
-The comparison matrix of a policy: its tiers side by side.
-
-Begin with `comparison.py`, which builds the `model`; `value_sections` builds the rows of the
-values. `to_text`, `to_markdown`, `to_html` and `to_json` format it.
-"""
+"""Formats of the comparison matrix of a policy: text, Markdown, HTML and JSON."""

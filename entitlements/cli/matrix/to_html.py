@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files
 
-from entitlements.cli.matrix.model import Cell, CellKind, Column, Matrix, MatrixRow, Section
+from entitlements.presentation.matrix.model import Cell, CellKind, Column, Matrix, MatrixRow, Section
 
 
 def to_html(matrices: Sequence[Matrix]) -> str:

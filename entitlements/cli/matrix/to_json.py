@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from entitlements.cli.matrix.comparison import shown_add_ons
-from entitlements.cli.matrix.model import Section, SectionKind
 from entitlements.model.display import in_json
 from entitlements.model.instants import to_timedelta
 from entitlements.model.limits import NOT_INCLUDED, Limit, Quota, Rate
 from entitlements.model.policy import AddOn, Feature, PolicyData
 from entitlements.model.tier import Tier
+from entitlements.presentation.matrix.comparison import shown_add_ons
+from entitlements.presentation.matrix.model import Section, SectionKind
 
 
 def to_json(policy: PolicyData, sections: Collection[Section], tiers: Sequence[Tier]) -> dict[str, object]:

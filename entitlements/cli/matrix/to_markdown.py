@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from entitlements.cli.matrix.model import Cell, CellKind, Matrix, Section
+from entitlements.presentation.matrix.model import Cell, CellKind, Matrix, Section
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>&|~#])")
 

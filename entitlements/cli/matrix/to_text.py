@@ -15,8 +15,8 @@ from itertools import zip_longest
 from rich.cells import cell_len
 from rich.text import Text
 
-from entitlements.cli.matrix.model import Cell, CellKind, Column, Matrix, MatrixRow, Section
 from entitlements.cli.wrap import wrap_text
+from entitlements.presentation.matrix.model import Cell, CellKind, Column, Matrix, MatrixRow, Section
 
 GAP = 2
 NARROWEST = 9

@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 import typer
 
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
-from entitlements.cli.formatting import align_columns, first_lines, format_time
 from entitlements.cli.loading import accounts_path, open_accounts, open_policy, parse_instant
 from entitlements.cli.options import AccountsOption, AtOption, IdOption, JsonOption, PolicyOption, StoreOption
 from entitlements.cli.usage_source import UsageColumnOption, UsageOption, open_usage
 from entitlements.model.instants import to_datetime
 from entitlements.model.problem import Severity
+from entitlements.presentation.formatting import align_columns, first_lines, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from entitlements.cli.formatting import NOT_INCLUDED_TEXT
+from entitlements.presentation.formatting import NOT_INCLUDED_TEXT
 
 
 class CellKind(StrEnum):

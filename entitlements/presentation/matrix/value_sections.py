@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from entitlements.cli.formatting import RANGE_WORDS, format_range
-from entitlements.cli.matrix.model import ABSENT, BLANK, Cell, CellKind, MatrixRow, Section, SectionKind
 from entitlements.model.display import in_words
 from entitlements.model.tier import Tier
+from entitlements.presentation.formatting import RANGE_WORDS, format_range
+from entitlements.presentation.matrix.model import ABSENT, BLANK, Cell, CellKind, MatrixRow, Section, SectionKind
 
 _RANGE = {*RANGE_WORDS, "open-ended", "default"}
 _LABEL = "label"

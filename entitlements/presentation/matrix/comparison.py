@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from entitlements.cli.formatting import format_limit
-from entitlements.cli.matrix.model import ABSENT, Cell, CellKind, Column, Matrix, MatrixRow, Section, SectionKind
-from entitlements.cli.matrix.value_sections import value_sections
 from entitlements.model.display import in_words
 from entitlements.model.instants import to_timedelta
 from entitlements.model.limits import NOT_INCLUDED, Limit, Mode
 from entitlements.model.policy import NO_LEVEL, AddOn, Feature, PolicyData
 from entitlements.model.tier import Tier
+from entitlements.presentation.formatting import format_limit
+from entitlements.presentation.matrix.model import (
+    ABSENT,
+    Cell,
+    CellKind,
+    Column,
+    Matrix,
+    MatrixRow,
+    Section,
+    SectionKind,
+)
+from entitlements.presentation.matrix.value_sections import value_sections
 
 
 def matrix_of(policy: PolicyData, tiers: Sequence[Tier] | None = None) -> Matrix:
