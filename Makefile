@@ -31,7 +31,7 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-api test quick coverage test-faults mutants test-full lint format bench bench-full wheel compat api lock clean
+.PHONY: help demo demo-api test quick coverage test-faults mutants test-full lint format bench bench-full docs docs-serve wheel compat api lock clean
 
 help:
 	@echo 'make demo       a tour of the library in one program'
@@ -47,6 +47,8 @@ help:
 	@echo 'make format     let ruff mend what it can'
 	@echo 'make bench      the main benchmarks: in process, and on a Valkey beside floors and peers; some minutes'
 	@echo 'make bench-full every benchmark, on Redis and Valkey, and its plots; two hours'
+	@echo 'make docs       build the site in build/site; a warning or a broken link fails'
+	@echo 'make docs-serve show the site on http://127.0.0.1:8000, and again after each change of a page'
 	@echo 'make wheel      build the wheel and try it away from the source'
 	@echo 'make compat     the suite with the lowest and the newest libraries, and beside others; half an hour'
 	@echo 'make api        list the public API in tests/project/public_api.txt, after a change of it'
@@ -107,6 +109,12 @@ bench-full: $(venv_stamp)
 	$(python) -m benchmarks.exactness
 	$(python) -m benchmarks.outage --plot docs/outage.svg
 	$(python) -m benchmarks.loss
+
+docs: $(venv_stamp)
+	$(python) -m tools.docs.site build
+
+docs-serve: $(venv_stamp)
+	$(python) -m tools.docs.site serve
 
 wheel: $(venv_stamp)
 	rm -rf dist

@@ -6,15 +6,11 @@ from pathlib import Path
 import pytest
 
 from entitlements.accounts.csv.columns import COLUMNS
+from tools.docs.pages import project_pages
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PAGES = [
-    page
-    for folder in ("", "docs", "policies", "examples", "benchmarks")
-    for page in sorted((ROOT / folder).glob("*.md"))
-    if EXAMPLE.search(page.read_text(encoding="utf-8"))
-]
+PAGES = [page for page in project_pages() if EXAMPLE.search(page.read_text(encoding="utf-8"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

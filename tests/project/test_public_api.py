@@ -19,7 +19,7 @@ def test_the_public_api_is_what_is_listed():
     assert LISTING.read_text(encoding="utf-8").splitlines() == listing().splitlines(), CURE
 
 
-@pytest.mark.parametrize("pattern", ["README.md", "docs/*.md", "policies/*.md", "examples/**/*.py"])
+@pytest.mark.parametrize("pattern", ["README.md", "docs/**/*.md", "policies/*.md", "examples/**/*.py"])
 def test_the_documentation_imports_from_public_modules(pattern):
     found = {match.groups() for path in ROOT.glob(pattern) for match in IMPORT.finditer(path.read_text("utf-8"))}
     public = set(public_modules())

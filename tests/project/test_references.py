@@ -40,7 +40,11 @@ def found(*suffixes: str) -> list[Path]:
 
 
 PAGES = found(".md")
-CODE = [path for path in found(".py") if path.relative_to(ROOT).parts[0] in {"entitlements", "examples", "benchmarks"}]
+CODE = [
+    path
+    for path in found(".py")
+    if path.relative_to(ROOT).parts[0] in {"entitlements", "examples", "benchmarks", "tools"}
+]
 LUA = found(".lua")
 
 

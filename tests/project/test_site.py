@@ -1,0 +1,46 @@
+"""The site: its navigation, its strict build, its links and its search."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tools.docs import pages, site
+
+ROOT = Path(__file__).resolve().parents[2]
+NAVIGATION = re.findall(
+    r"^ +- (?:[^\n]*: )?(\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE
+)
+
+
+def test_the_navigation_names_every_page_once():
+    shown = {"README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"}
+    wanted = [page.relative_to(ROOT).as_posix() for page in pages.project_pages()]
+    wanted = [page for page in wanted if page in shown or page.startswith("docs/") or page.count("/") == 1]
+
+    assert sorted(NAVIGATION) == sorted(wanted)
+
+
+def test_a_link_to_code_leads_to_a_page_that_shows_it(tmp_path):
+    pages.stage(tmp_path)
+
+    assert "](sqlite_store.py.md)" in (tmp_path / "examples" / "README.md").read_text(encoding="utf-8")
+    assert "```python\n" in (tmp_path / "examples" / "sqlite_store.py.md").read_text(encoding="utf-8")
+    assert "](../policies/second-funnel/README.md)" in (tmp_path / "docs" / "account-base.md").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_a_link_of_the_site_that_leads_nowhere_is_found(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "index.html").write_text('<h1 id="top"></h1><a href="../b/#top"></a><img src="no.svg">')
+    (tmp_path / "b.html").write_text('<a href="a/#top"></a><a href="a/#none"></a><a href="https://example.com/x"></a>')
+
+    assert ["a/index.html: ../b/#top", "a/index.html: no.svg", "b.html: a/#none"] == sorted(site.broken_links(tmp_path))
+
+
+@pytest.mark.slow  # half a minute: Zensical renders every page
+def test_the_site_builds_without_a_warning(capsys):
+    assert 0 == site.build(), capsys.readouterr().err
