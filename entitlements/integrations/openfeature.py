@@ -72,6 +72,8 @@ class EntitlementsProvider(AbstractProvider):
         account: Returns the account of an evaluation context, or None if it has none; by default its targeting key.
         usage: Ask the store what is used of a limit, for the metadata of its flag.
         metadata: Returns further metadata of a flag by its key, such as an owner.
+        provenance: Put what an answer came from into the metadata of its flag: policy, source, tier, reason and usage.
+            Without it there is only what *metadata* returns, and no store is asked.
 
     Synchronous evaluation under an `AsyncEnforcer` does no I/O and needs an account that is loaded; asynchronous
     evaluation under an `Enforcer` runs in a thread.
@@ -84,12 +86,14 @@ class EntitlementsProvider(AbstractProvider):
         account: AccountOf | None = None,
         usage: bool = True,
         metadata: MetadataOf | None = None,
+        provenance: bool = True,
     ) -> None:
         super().__init__()
         self._make = enforcer
         self._account = account or _targeting_key
-        self._usage = usage
+        self._usage = usage and provenance
         self._metadata = metadata
+        self._provenance = provenance
         self._flags: FlagSource | None = None
         self._policy: PolicyData | None = None
         self._troubles: set[str] = set()
@@ -228,10 +232,11 @@ class EntitlementsProvider(AbstractProvider):
         return self._flags, account
 
     def _details(self, key: str, default: T, found: FlagEvaluation) -> FlagResolutionDetails[T]:
+        own = found.metadata if self._provenance else {}
         more = {} if self._metadata is None else self._metadata(key)
         value: Any = default if found.value is None else found.value
         return FlagResolutionDetails(
-            value, reason=found.reason.value, variant=found.variant, flag_metadata={**found.metadata, **more}
+            value, reason=found.reason.value, variant=found.variant, flag_metadata={**own, **more}
         )
 
     # -- tracking ----------------------------------------------------------------------

@@ -23,7 +23,7 @@ from entitlements.errors import StoreError
 from entitlements.integrations.openfeature import EntitlementsProvider
 from entitlements.model.events import AccountsDown
 
-scenarios("evaluation.feature", "evaluation_v2.feature", "hooks.feature")
+scenarios("evaluation.feature", "evaluation_v2.feature", "hooks.feature", "metadata.feature")
 
 register = getattr(api, "set_provider_and_wait", api.set_provider)
 """Waits until the provider is initialised, as `set_provider` does before 0.10 of the SDK."""
@@ -85,8 +85,8 @@ def metadata_of(key):
     return METADATA if key == "metadata-flag" else {}
 
 
-def provider_of(make):
-    return EntitlementsProvider(make, account=account_of, metadata=metadata_of)
+def provider_of(make, **options):
+    return EntitlementsProvider(make, account=account_of, metadata=metadata_of, **options)
 
 
 class Recorder(Hook):
@@ -143,8 +143,10 @@ def number(kind, text):
 
 
 @given("a stable provider")
-def stable(world):
-    register(provider_of(Enforcer(policy(), accounts=accounts())))
+def stable(world, request):
+    """The feature that wants flags without metadata has a provider that adds none of its own."""
+    has_own = "Metadata" not in {mark.name for mark in request.node.iter_markers()}
+    register(provider_of(Enforcer(policy(), accounts=accounts()), provenance=has_own))
 
 
 @given("a not ready provider")
@@ -269,6 +271,11 @@ def variant_is(world, variant):
 def metadata_contains(world, datatable):
     expected = {name: number(NAMES[kind], value) for name, kind, value in datatable[1:]}
     assert expected == {name: world.details.flag_metadata[name] for name in expected}
+
+
+@then("the resolved metadata is empty")
+def metadata_is_empty(world):
+    assert {} == world.details.flag_metadata
 
 
 @then("the specified hooks should execute during evaluation")
