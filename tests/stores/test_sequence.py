@@ -171,6 +171,21 @@ def test_a_producer_that_is_away_keeps_its_field_as_long_as_no_other_comes(wire)
     assert Status.REPLAYED is wire.charge(HERE, 1, attempt=2, seen=sent)
 
 
+def test_orders_are_not_late_once_the_clock_of_the_server_was_set_back(wire):
+    sent = wire.clock.now
+    wire.charge(HERE, 1, size=100)
+    wire.clock.now -= 60 * MINUTE
+    assert Status.ADMITTED is wire.charge(HERE, 2, floor=1, size=100)
+    assert Status.ADMITTED is wire.charge(HERE, 3, floor=1, attempt=2, size=100)  # its first attempt was lost
+    assert Status.REPLAYED is wire.charge(HERE, 1, attempt=2, seen=sent, size=100)
+
+    seen = wire.clock.now
+    wire.clock.now = sent
+    assert LATE == wire.charge(HERE, 4, floor=1, seen=seen, size=100)
+    assert Status.ADMITTED is wire.charge(HERE, 4, floor=1, size=100)
+    assert 4 == wire.used()
+
+
 def taken_of(units, mark=ENDS[1]):
     """Return the line of a quota that took units."""
     return Line(True, units, mark=mark, taken=units)
@@ -229,8 +244,11 @@ FAULTS = {
     ),
     "nothing is below the floor": ("or sequence.number < floor", "", test_an_order_below_the_floor_is_never_carried_out),
     "a young field takes old orders": (
-        "sequence.seen + KEPT <= born", "not text and sequence.seen + KEPT <= born",
+        "sequence.seen + KEPT <=", "not text and sequence.seen + KEPT <=",
         test_a_producer_that_comes_back_after_its_field_was_dropped_is_late_with_old_orders_only,
+    ),
+    "a clock that was set back makes orders late": (
+        "math.min(born, now)", "born", test_orders_are_not_late_once_the_clock_of_the_server_was_set_back,
     ),
     "no field is dropped": (
         "now - last < KEPT", "true", test_a_producer_that_comes_back_after_its_field_was_dropped_is_late_with_old_orders_only,

@@ -5,7 +5,7 @@ if lapsing and (#lapsing < 9 or unpack('>i8', lapsing) <= now) then break end
 local number, floor, attempt, seen = unpack('>i8i8Bi8', ARGV[ID], 9)
 if not known or #known < 24 or #known % 12 ~= 0 or #known > 12000 or attempt > 1 then break end
 local born, last, least = unpack('>i8i8i8', known)
-if born < 0 or seen + 600000000 <= born or number < least or least < 0 or born > MAX_COUNT then break end
+if born < 0 or (seen + 600000000 <= born and seen + 600000000 <= now) or number < least or least < 0 or born > MAX_COUNT then break end
 local entry = pack('>I4', number % 4294967296)
 if string.find(known, entry, 25, true) then break end
 if least > floor then floor = least end
