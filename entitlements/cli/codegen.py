@@ -25,10 +25,17 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, {imports}, TypeAlias, cast, overload
 
 import entitlements
-from entitlements.typed import TypedAsyncEnforcer, TypedCan, TypedEnforcer
+from entitlements.typed import (
+    TypedAsyncBoundAccount,
+    TypedAsyncEnforcer,
+    TypedBoundAccount,
+    TypedCan,
+    TypedEnforcer,
+)
 
 if TYPE_CHECKING:
     from entitlements import AsyncEnforcer, Enforcer
+    from entitlements.handles import AsyncBoundAccount, BoundAccount
 '''
 
 TAIL = '''
@@ -45,8 +52,12 @@ can = cast("TypedCan[Asked]", entitlements.can)
 def typed(enforcer: Enforcer) -> TypedEnforcer[Asked, Counted, ValueKey]: ...
 @overload
 def typed(enforcer: AsyncEnforcer) -> TypedAsyncEnforcer[Asked, Counted, ValueKey]: ...
+@overload
+def typed(enforcer: BoundAccount) -> TypedBoundAccount[Asked, Counted, ValueKey]: ...
+@overload
+def typed(enforcer: AsyncBoundAccount) -> TypedAsyncBoundAccount[Asked, Counted, ValueKey]: ...
 def typed(enforcer: object) -> object:
-    """Return the same enforcer; a type checker knows the names that it takes."""
+    """Return the same enforcer, or the same handle of an account; a type checker knows the names that it takes."""
     return enforcer
 '''
 
@@ -66,7 +77,8 @@ def codegen(
     """
     Write the names of a policy as types, so that a type checker finds a misspelt one.
 
-    The module has Literal types and enums of the names, and typed(enforcer), which takes no others.
+    The module has Literal types and enums of the names, and typed(enforcer), which takes no others; typed(account)
+    does the same for the handle of an account.
     Example: entitlements codegen policy.yaml -o names.py
     """
     from entitlements.cli.console import CliConsole

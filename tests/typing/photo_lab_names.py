@@ -6,10 +6,17 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast, overload
 
 import entitlements
-from entitlements.typed import TypedAsyncEnforcer, TypedCan, TypedEnforcer
+from entitlements.typed import (
+    TypedAsyncBoundAccount,
+    TypedAsyncEnforcer,
+    TypedBoundAccount,
+    TypedCan,
+    TypedEnforcer,
+)
 
 if TYPE_CHECKING:
     from entitlements import AsyncEnforcer, Enforcer
+    from entitlements.handles import AsyncBoundAccount, BoundAccount
 
 FeatureName: TypeAlias = Literal[
     "raw-files",
@@ -109,6 +116,10 @@ can = cast("TypedCan[Asked]", entitlements.can)
 def typed(enforcer: Enforcer) -> TypedEnforcer[Asked, Counted, ValueKey]: ...
 @overload
 def typed(enforcer: AsyncEnforcer) -> TypedAsyncEnforcer[Asked, Counted, ValueKey]: ...
+@overload
+def typed(enforcer: BoundAccount) -> TypedBoundAccount[Asked, Counted, ValueKey]: ...
+@overload
+def typed(enforcer: AsyncBoundAccount) -> TypedAsyncBoundAccount[Asked, Counted, ValueKey]: ...
 def typed(enforcer: object) -> object:
-    """Return the same enforcer; a type checker knows the names that it takes."""
+    """Return the same enforcer, or the same handle of an account; a type checker knows the names that it takes."""
     return enforcer

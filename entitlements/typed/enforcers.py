@@ -1,15 +1,19 @@
-"""
-Enforcers as type checkers see them once the names of a policy are known.
-
-`entitlements codegen POLICY -o names.py` writes a module with the names of a policy as types. Its `typed(enforcer)`
-returns the enforcer as one of these Protocols, so that a misspelt name is an error of the type checker. Nothing
-changes when the program runs.
-"""
+"""Enforcers for the names of one policy."""
 
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload
+
+from entitlements.typed.accounts import (
+    D,
+    F_contra,
+    L_contra,
+    T,
+    TypedAsyncBoundAccount,
+    TypedBoundAccount,
+    V_contra,
+)
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -22,17 +26,6 @@ if TYPE_CHECKING:
     from entitlements.model.usage import Period, Usage
     from entitlements.reservations import AsyncReservation, Reservation
 
-__all__ = ["TypedAsyncEnforcer", "TypedCan", "TypedEnforcer"]
-
-F_contra = TypeVar("F_contra", bound=str, contravariant=True)
-"""Names that `can` and `decide` know: features, `feature:level`, limits."""
-L_contra = TypeVar("L_contra", bound=str, contravariant=True)
-"""Names of limits."""
-V_contra = TypeVar("V_contra", bound=str, contravariant=True)
-"""Keys of values, inner nodes, and features with levels."""
-T = TypeVar("T")
-D = TypeVar("D")
-
 
 class TypedCan(Protocol[F_contra]):
     """The module-level `can` for the names of one policy."""
@@ -44,6 +37,10 @@ class TypedCan(Protocol[F_contra]):
 
 class TypedEnforcer(Protocol[F_contra, L_contra, V_contra]):
     """The verbs of an `Enforcer` that take a name, for the names of one policy; `Enforcer` documents them."""
+
+    def account(self, account: str | Account) -> TypedBoundAccount[F_contra, L_contra, V_contra]:
+        """See `Enforcer.account`."""
+        ...
 
     def can(self, account: str | Account, feature: F_contra) -> bool:
         """See `Enforcer.can`."""
@@ -142,6 +139,12 @@ class TypedEnforcer(Protocol[F_contra, L_contra, V_contra]):
 
 class TypedAsyncEnforcer(Protocol[F_contra, L_contra, V_contra]):
     """The verbs of an `AsyncEnforcer` that take a name, for the names of one policy; `Enforcer` documents them."""
+
+    def account(
+        self, account: str | Account
+    ) -> Coroutine[Any, Any, TypedAsyncBoundAccount[F_contra, L_contra, V_contra]]:
+        """See `AsyncEnforcer.account`."""
+        ...
 
     def can(self, account: str | Account, feature: F_contra) -> Coroutine[Any, Any, bool]:
         """See `Enforcer.can`."""
