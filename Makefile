@@ -31,7 +31,7 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-api test quick coverage test-faults mutants test-full lint format bench bench-full docs docs-serve wheel compat api lock clean
+.PHONY: help demo demo-api test quick coverage test-faults mutants test-full lint format bench bench-full docs docs-serve reference wheel compat api lock clean
 
 help:
 	@echo 'make demo       a tour of the library in one program'
@@ -49,9 +49,10 @@ help:
 	@echo 'make bench-full every benchmark, on Redis and Valkey, and its plots; two hours'
 	@echo 'make docs       build the site in build/site; a warning or a broken link fails'
 	@echo 'make docs-serve show the site on http://127.0.0.1:8000, and again after each change of a page'
+	@echo 'make reference  write the pages of docs/reference/ that are made from the package'
 	@echo 'make wheel      build the wheel and try it away from the source'
 	@echo 'make compat     the suite with the lowest and the newest libraries, and beside others; half an hour'
-	@echo 'make api        list the public API in tests/project/public_api.txt, after a change of it'
+	@echo 'make api        list the public API, after a change of it, and write the reference pages'
 	@echo 'make lock       write uv.lock anew after a change in pyproject.toml'
 	@echo 'make clean      remove everything that make has built'
 
@@ -116,6 +117,9 @@ docs: $(venv_stamp)
 docs-serve: $(venv_stamp)
 	$(python) -m tools.docs.site serve
 
+reference: $(venv_stamp)
+	$(python) -m tools.docs.reference
+
 wheel: $(venv_stamp)
 	rm -rf dist
 	$(uv) build --quiet --wheel --out-dir dist --python $(python)
@@ -131,6 +135,7 @@ compat: $(venv_stamp)
 
 api: $(venv_stamp)
 	$(python) tests/helpers/public_api.py
+	$(python) -m tools.docs.reference
 
 lock: $(uv_stamp)
 	$(uv) lock --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"

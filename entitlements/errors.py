@@ -22,7 +22,11 @@ class EntitlementsError(Exception):
 
 
 class Denied(EntitlementsError):
-    """A refused decision, raised by `Decision.raise_for_denied()`; `decision` is the decision."""
+    """
+    A refused decision, raised by `Decision.raise_for_denied()`; `decision` is the decision.
+
+    Cure: look at `decision.reason`, `decision.retry_after` and `decision.remedy`, and answer the customer.
+    """
 
     def __init__(self, decision: Decision) -> None:
         super().__init__(decision.explanation)
@@ -34,28 +38,50 @@ class Denied(EntitlementsError):
 
 
 class NotLoaded(EntitlementsError):
-    """A call that may do no I/O met an account that is not loaded in this process."""
+    """
+    A call that may do no I/O met an account that is not loaded in this process.
+
+    Cure: load it first, with `enforcer.account(id)` or a middleware, or pass an `Account`.
+    """
 
 
 class UnknownFeature(EntitlementsError):
-    """A feature, level, limit or value key that the policy does not have."""
+    """
+    A feature, level, limit or value key that the policy does not have.
+
+    Cure: correct the spelling, which the message suggests, or add the name to the policy.
+    """
 
 
 class UnknownAccount(EntitlementsError):
-    """An unknown account, under a policy with `unknown_account: raise`."""
+    """
+    An unknown account, under a policy with `unknown_account: raise`.
+
+    Cure: correct the id or add the account to its source; or let the policy say `deny` or a tier.
+    """
 
 
 class AccountError(EntitlementsError, ValueError):
-    """An account that is invalid, by itself or under the policy in force."""
+    """
+    An account that is invalid, by itself or under the policy in force.
+
+    Cure: correct the account at its source; `entitlements validate POLICY --accounts FILE` lists all of them.
+    """
 
 
 class AccountsUnavailable(EntitlementsError):
-    """The source of accounts failed, and nothing stands in for this account; the source's exception is the cause."""
+    """
+    The source of accounts failed, and nothing stands in for this account; the source's exception is the cause.
+
+    Cure: bring the source back; accounts that were loaded before are served for a while.
+    """
 
 
 class PolicyError(EntitlementsError, ValueError):
     """
     An invalid policy; `problems` has every problem of every file.
+
+    Cure: each problem has its file, line and cure; `entitlements validate` lists them before a release.
 
     Args:
         problems: Every problem found, errors and warnings, in the order of the files.
@@ -71,11 +97,19 @@ class PolicyError(EntitlementsError, ValueError):
 
 
 class KeyReused(EntitlementsError, ValueError):
-    """An idempotency key that the account has used for another charge."""
+    """
+    An idempotency key that the account has used for another charge.
+
+    Cure: make a key for each operation, and repeat it only with the same limits, amounts and scope.
+    """
 
 
 class ReservationExpired(EntitlementsError):
-    """A reservation that has expired, and whose units could not be charged again."""
+    """
+    A reservation that has expired, and whose units could not be charged again.
+
+    Cure: reserve with a longer `ttl`, or shorten the work that the reservation is held for.
+    """
 
 
 class StoreError(EntitlementsError):
@@ -84,6 +118,8 @@ class StoreError(EntitlementsError):
 
     `lasts` is True where waiting does not help: the URL, the rights or the server must be corrected.
     `undone` is True where it is certain that nothing was changed.
+
+    Cure: `entitlements doctor URL` checks the server; `on_outage` of a limit decides what happens meanwhile.
     """
 
     lasts = False

@@ -69,6 +69,7 @@ def _described(schema: dict[str, Any]) -> dict[str, Any]:
     models: dict[str, type[Shape]] = vars(schema_models) | vars(schema_tiering)
     for title, node in (("Document", schema), *schema["$defs"].items()):
         if "properties" not in node:
+            node.pop("description", None)  # the docstring of an Enum; the property has its own
             continue
         model = models[title]
         for name, field in model.model_fields.items():
@@ -98,8 +99,6 @@ def _simplified(node: Any, *, names: bool = False) -> Any:
     if names:
         return {name: _simplified(child) for name, child in node.items()}
     kept = {key: child for key, child in node.items() if not _is_noise(key, child)}
-    if "enum" in kept and "title" in node:
-        kept.pop("description", None)  # the docstring of an Enum; the property has its own
     simple = {
         key: _simplified(child, names=key in {"properties", "$defs", "patternProperties"})
         for key, child in kept.items()

@@ -7,6 +7,8 @@ The site, by Zensical.
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from tools.docs.pages import ROOT, stage
 
 SITE = ROOT / "build" / "site"
 ZENSICAL = (sys.executable, "-m", "zensical")
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 ADDRESS = "127.0.0.1:8000"
 
 
@@ -62,10 +65,11 @@ def build() -> int:
     """Build the site; return 1 where Zensical warns, or a link leads nowhere."""
     stage()
     done = subprocess.run(
-        [*ZENSICAL, "build", "--clean", "--strict"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+        [*ZENSICAL, "build", "--clean", "--strict"],
+        cwd=ROOT, env=os.environ | {"NO_COLOR": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     if done.returncode:
-        sys.stderr.write(done.stdout + done.stderr.partition("Traceback")[0])
+        sys.stderr.write(COLOUR.sub("", done.stdout + done.stderr))
         return 1
     broken = broken_links()
     sys.stderr.write("".join(f"broken link: {each}\n" for each in broken))

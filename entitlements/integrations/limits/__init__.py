@@ -41,7 +41,8 @@ __all__ = [
     "register",
 ]
 
-SLIDING, TOKEN_BUCKET = "entitlements-sliding", "entitlements-token-bucket"
+SLIDING = "entitlements-sliding"
+TOKEN_BUCKET = "entitlements-token-bucket"
 """The names of the strategies."""
 
 _STORES = ("memory", "redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
