@@ -9,17 +9,23 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 from entitlements.async_enforcer import AsyncEnforcer
 from entitlements.clock import system_clock
 from entitlements.errors import KeyReused, ReservationExpired, StoreError, UnknownAccount, UnknownFeature
 from entitlements.http.types import Receive, Scope, Send, path_of
+from entitlements.integrations.emulated_accounts import (
+    FIELDS,
+    AccountSource,
+    EmulatedAccounts,
+    read_account,
+    read_instant,
+)
 from entitlements.integrations.json_app import UnreadableRequest, handle_other, read_object, send_json
 from entitlements.integrations.ofrep import OfrepApp
-from entitlements.model.account import Account
 from entitlements.model.decision import Decision
 from entitlements.model.display import in_json
 from entitlements.model.instants import MICROSECOND, to_datetime, to_instant
@@ -36,27 +42,6 @@ STATUSES = {UnknownFeature: 404, UnknownAccount: 404, KeyReused: 409, Reservatio
 
 Arguments = dict[str, Any]
 Handler = Callable[[Arguments], Awaitable[object]]
-
-
-class AccountSource(Protocol):
-    """A source of the accounts that no test has set."""
-
-    def find(self, id: str, /) -> Account | None:
-        """Return the account, or None."""
-        ...
-
-
-class EmulatedAccounts:
-    """Accounts that a test has set, in front of those of a source."""
-
-    def __init__(self, source: AccountSource | None) -> None:
-        self._source = source
-        self.set: dict[str, Account] = {}
-
-    def find(self, id: str, /) -> Account | None:
-        """Return the account that a test has set, or that of the source."""
-        found = self.set.get(id)
-        return found or (self._source.find(id) if self._source else None)
 
 
 class EmulatedClock:
@@ -205,8 +190,10 @@ class Emulator:
     # -- what a test arranges ------------------------------------------------------------
 
     async def _set_account(self, given: Arguments) -> object:
-        _check_names(given, "id", "tier", "status", "add_ons", "attributes")
-        account = Account(**given)
+        _check_names(given, *FIELDS)
+        if "id" not in given or "tier" not in given:
+            raise UnreadableRequest("account needs 'id' and 'tier'")
+        account = read_account(self._enforcer.policy, given)
         self._accounts.set[account.id] = account
         await self._enforcer.invalidate(account.id)
         return {"id": account.id, "tier": account.tier}
@@ -214,7 +201,7 @@ class Emulator:
     async def _set_clock(self, given: Arguments) -> object:
         _check_names(given, "set", "advance")
         if "set" in given:
-            self._clock.set(to_instant(datetime.fromisoformat(given["set"])))
+            self._clock.set(to_instant(read_instant("set", given["set"])))
         if "advance" in given:
             self._clock.advance(timedelta(seconds=given["advance"]) // MICROSECOND)
         return {"now": in_json(to_datetime(self._clock()))}

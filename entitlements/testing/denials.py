@@ -13,19 +13,24 @@ from entitlements.model.reasons import Reason
 
 if TYPE_CHECKING:
     from entitlements.model.decision import Decision
+    from entitlements.reservations import AsyncReservation, Reservation
 
 _FIELDS = ("account", "feature", "tier", "source", "via", "limit", "used", "remaining", "retry_after", "resets_at",
            "valid_until", "degraded", "policy")  # fmt: skip
 
 
 def assert_denied(
-    decision: Decision | Denied, reason: Reason | str | None = None, *, remedy: object = ..., **fields: object
+    decision: Decision | Denied | Reservation | AsyncReservation,
+    reason: Reason | str | None = None,
+    *,
+    remedy: object = ...,
+    **fields: object,
 ) -> Decision:
     """
     Check that a decision refuses, and why.
 
     Args:
-        decision: The result of `consume`, `peek`, `decide`, `assign` …, or the exception `Denied`.
+        decision: The result of `consume`, `peek`, `decide`, `assign` …, a `Reservation`, or the exception `Denied`.
         reason: The expected reason, such as `Reason.QUOTA_EXCEEDED` or `"quota-exceeded"`; None for any.
         remedy: The tier or the add-on that would have allowed it, a `Remedy`, or None for no remedy; any by default.
         fields: Further attributes of the decision with their expected values, such as `used=100` or
@@ -58,9 +63,9 @@ def assert_denied(
 def _decision_of(given: object) -> Decision:
     from entitlements.model.decision import Decision
 
-    given = given.decision if isinstance(given, Denied) else given
-    if isinstance(given, Decision):
-        return given
+    found = getattr(given, "decision", given)
+    if isinstance(found, Decision):
+        return found
     cure = "pass what consume(), peek() or decide() returns; can() has a bare answer without a reason"
     if hasattr(type(given), "__await__"):
         cure = "write `await` before the call"

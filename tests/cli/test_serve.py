@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ def emulator(tmp_path_factory):
                "--accounts", "accounts.csv", "--port", "0", "--at", "2026-03-10T12:00Z"]  # fmt: skip
     process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
-        if found := re.search(r"running on (http://\S+)", line):
+        if found := re.search(r"is served on (http://\S+)", line):
             break
     else:
         pytest.fail("the emulator did not start")
@@ -113,6 +114,24 @@ def test_a_test_sets_accounts(post):
     assert "suspended" == post("decide", account="initech", feature="sso")[1]["reason"]
 
 
+def test_an_account_has_all_arguments_of_an_account(post):
+    post(
+        "account", id="initech", tier="free", anchor="2026-02-20T09:30:00Z", time_zone="Europe/Berlin",
+        trial={"tier": "pro", "starts": None, "ends": "2026-03-11T12:00:00Z"},
+        grants=[{"limit": "leads", "amount": 5, "reason": "goodwill"}],
+        overrides=[{"name": "seats", "value": 7, "reason": "pilot", "author": "ada"}],
+        changes=[{"tier": "pro", "at": "2026-04-01T00:00:00Z"}],
+    )  # fmt: skip
+
+    decision = post("decide", account="initech", feature="seats")[1]
+    assert ("pro", 7) == (decision["tier"], decision["limit"])
+    post("clock", set="2026-03-12T12:00:00Z")
+    charged = post("consume", account="initech", what="leads")[1]
+    assert ("free", 105, "2026-03-20T09:30:00Z") == (charged["tier"], charged["limit"], charged["resets_at"])
+    post("clock", set="2026-04-02T00:00:00Z")
+    assert "pro" == post("decide", account="initech", feature="sso")[1]["tier"]
+
+
 def test_flags_are_answered_too(emulator):
     body = {"context": {"targetingKey": "globex"}}
 
@@ -138,6 +157,20 @@ def reason(answer):
         ("clock", {"set": "tomorrow"}, 400, "tomorrow"),
         ("account", {"id": "initech"}, 400, "tier"),
         ("account", {"id": "initech", "tier": "gold", "trial": 1}, 400, "trial"),
+        ("account", {"id": "initech", "tier": "proo"}, 400, "tier 'proo' is not in the policy; did you mean 'pro'"),
+        (
+            "account",
+            {"id": "initech", "tier": "pro", "trial": {"tier": "proo", "ends": "2026-04-01T00:00:00Z"}},
+            400,
+            "did you mean 'pro'",
+        ),
+        ("account", {"id": "initech", "tier": "pro", "trial": {"tier": "pro"}}, 400, "'ends'"),
+        ("account", {"id": "initech", "tier": "pro", "grants": [{"limit": "lead", "amount": 5}]}, 400, "leads"),
+        ("account", {"id": "initech", "tier": "pro", "grants": "leads"}, 400, "array of objects"),
+        ("account", {"id": "initech", "tier": "pro", "time_zone": "Europe/Berlim"}, 400, "Europe/Berlin"),
+        ("account", {"id": "initech", "tier": "pro", "anchor": "monday"}, 400, "like 2026-03-10T12:00:00Z"),
+        ("account", {"id": "initech", "tier": "pro", "anchor": 40}, 400, "40"),
+        ("clock", {"set": "2026-03-10T12:00:00"}, 400, "like 2026-03-10T12:00:00Z"),
         ("consum", {}, 404, "did you mean 'consume'"),
     ],
 )
@@ -152,6 +185,21 @@ def test_a_policy_that_cannot_be_read_starts_nothing(tmp_path, capsys):
     assert 4 == main(["serve", str(tmp_path / "policy.yaml")])
 
     assert "policy.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "http"])
+def test_a_port_that_is_none_is_refused(port, capsys):
+    assert 2 == main(["serve", str(ROOT / "policies" / "minimal.yaml"), "--port", port])
+
+    assert "--port" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_named_with_the_cure(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert 2 == main(["serve", str(ROOT / "policies" / "minimal.yaml"), "--port", str(port)])
+
+    assert f"cannot listen on 127.0.0.1, port {port}: Address already in use; choose another" in capsys.readouterr().err
 
 
 def test_the_server_that_is_missing_is_named_with_the_line_that_installs_it(monkeypatch, capsys):

@@ -37,6 +37,19 @@ def test_the_exception_is_as_good_as_its_decision(denied):
     assert denied is assert_denied(raised.value, "quota-exceeded")
 
 
+async def test_a_reservation_is_as_good_as_its_decision():
+    shop, _ = enforcer()
+    granted, refused = shop.reserve("frida", "leads", 3), shop.reserve("frida", "leads")
+
+    assert refused.decision is assert_denied(refused, "quota-exceeded", remedy="pro")
+    with pytest.raises(AssertionError, match=r"(?s)- allowed +no\n  \+ allowed +yes"):
+        assert_denied(granted)
+    asynchronous = AsyncEnforcer(shop.policy, accounts={"frida": "free"})
+    assert_denied(await asynchronous.reserve("frida", "leads", 4), "never-fits")
+    with pytest.raises(TypeError, match="write `await` before the call"):
+        assert_denied(asynchronous.reserve("frida", "leads"))
+
+
 @pytest.mark.parametrize(
     ("expected", "differs"),
     [
