@@ -168,9 +168,9 @@ class Enforcer:
             UnknownFeature: For a name that the policy does not know.
             AccountError: For an invalid account.
         """
-        resolved = self._cache.by_id.get(account) if isinstance(account, str) else None
-        now = self._clock()
-        if resolved is None or not resolved.since <= now < resolved.until or now >= self._quick_until:
+        clock = self._clock  # called as a method it would be looked up in the class first
+        resolved = self._cache.by_id.get(account) if type(account) is str else None
+        if resolved is None or not resolved.since <= (now := clock()) < resolved.until or now >= self._quick_until:
             resolved = self._resolve(account)
             if self._attends:
                 self._replay()

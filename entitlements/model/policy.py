@@ -143,9 +143,7 @@ class PolicyData:
         object.__setattr__(self, "keys", keys)
         object.__setattr__(self, "nodes", frozenset(node for key in keys for node in nodes_above(key)))
         object.__setattr__(self, "ids", FrozenDict(ids))
-        object.__setattr__(
-            self, "answers", FrozenDict({id: FrozenDict(self._answers(t)) for id, t in self.tiers.items()})
-        )
+        object.__setattr__(self, "answers", FrozenDict({id: self._answers(tier) for id, tier in self.tiers.items()}))
 
     def __repr__(self) -> str:
         """Return the version and the tiers; the full policy is pages long."""

@@ -105,7 +105,7 @@ def resolve_unknown(
         raise UnknownAccount(f"account {id!r}: {why}{cure}")
     tier = policy.tier(policy.unknown_account)
     if tier is None:
-        nothing = FrozenDict(dict.fromkeys(next(iter(policy.answers.values()), {}), False))
+        nothing = dict.fromkeys(next(iter(policy.answers.values()), {}), False)
         unknown = Resolution(
             None, Reason.UNKNOWN_ACCOUNT, expires, Calendar(policy.time_zone), nothing, {}, {}, {}, note=why
         )
@@ -121,14 +121,14 @@ def _answers(
     """Return the tier's table of answers, with the names that other sources changed."""
     answers = policy.answers[tier.id]
     if refused:
-        return FrozenDict(dict.fromkeys(answers, False))
+        return dict.fromkeys(answers, False)
     patches: dict[str, bool] = {}
     for name, decided in resolved.items():
         if name in policy.limits:
             patches[name] = bool(decided.value)
         elif name in policy.features:
             patches |= _feature_answers(policy, name, decided.value)
-    return FrozenDict({**answers, **patches}) if patches else answers
+    return {**answers, **patches} if patches else answers
 
 
 def _feature_answers(policy: PolicyData, name: str, value: object) -> dict[str, bool]:
