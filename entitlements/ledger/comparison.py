@@ -23,6 +23,7 @@ from entitlements.ledger.entries import Entry, is_uncertain
 from entitlements.ledger.errors import AccountBusy
 from entitlements.model.display import fields_in_json
 from entitlements.model.instants import SECOND, to_datetime
+from entitlements.model.names import nearest, shown
 from entitlements.rules.counted_meters import KEPT_PERIODS
 
 if TYPE_CHECKING:
@@ -116,11 +117,9 @@ def compare(
 
     Raises:
         AccountBusy: For an account whose units come back without pause.
+        ValueError: For a count of a limit that the ledger does not know, and *limits* does not name.
     """
-    with engine.connect() as connection:
-        known = reading.limits_of(connection)
-    for name, kind in {**dict.fromkeys(counts or {}, "allocation"), **(limits or {})}.items():
-        known.setdefault((name, False), kind)
+    known = _known_limits(engine, counts or {}, limits or {})
     for page in accounts:
         left = list(page)
         for _ in range(_ATTEMPTS):
@@ -150,21 +149,45 @@ def compare(
             )
 
 
+def _known_limits(engine: Engine, counts: Counts, limits: Mapping[str, str]) -> dict[tuple[str, bool], str]:
+    """Return the kinds of all limits, by name and by whether they have a scope."""
+    with engine.connect() as connection:
+        known = reading.limits_of(connection)
+        for name, kind in limits.items():
+            known.setdefault((name, False), kind)
+        if any((name, False) not in known for name in counts):  # it may have had no entry for months
+            for keys in reading.kept_limits(connection).values():
+                known |= {(name, False): kind for (name, scope), kind in keys.items() if not scope}
+    counted = {name for (name, has_scope), kind in known.items() if kind != "rate" and not has_scope}
+    for name in counts:
+        if name not in counted:
+            cure = f"if it has never been charged, name its kind: limits={{{name!r}: 'allocation'}}"
+            raise ValueError(
+                f"count of {shown(name)}: the ledger has no quota and no allocation of that name"
+                f"{nearest(name, counted)}; {cure}"
+            )
+    return known
+
+
 def _wanted(
     engine: Engine, store: Store, accounts: Sequence[str], known: Mapping[tuple[str, bool], str]
 ) -> dict[str, list[tuple[Key, str]]]:
     """Return the limits and scopes to read of each account; those of scopes, where any limit has some."""
     counted = {each: kind for each, kind in known.items() if kind != "rate"}
-    wanted: dict[str, list[tuple[Key, str]]] = {
-        id: [((name, ""), kind) for (name, has_scope), kind in counted.items() if not has_scope] for id in accounts
-    }
-    scoped = [(name, kind) for (name, has_scope), kind in counted.items() if has_scope]
-    if scoped:
-        with engine.connect() as connection:
-            scopes = reading.scopes_of(connection, accounts)
-        for id in accounts:
+    with engine.connect() as connection:
+        kept = reading.kept_limits(connection, accounts)
+        is_scoped = any(has_scope for _, has_scope in counted) or any(key[1] for keys in kept.values() for key in keys)
+        scopes = reading.scopes_of(connection, accounts) if is_scoped else {}
+    wanted = {}
+    for id in accounts:
+        own: dict[Key, str] = {(name, ""): kind for (name, has_scope), kind in counted.items() if not has_scope}
+        own |= kept.get(id, {})
+        if is_scoped:
+            scoped = {name: kind for (name, has_scope), kind in counted.items() if has_scope}
+            scoped |= {name: kind for (name, scope), kind in kept.get(id, {}).items() if scope}
             for scope in sorted(scopes.get(id, set()) | read_scopes(store, id)):
-                wanted[id] += [((name, scope), kind) for name, kind in scoped]
+                own |= {(name, scope): kind for name, kind in scoped.items()}
+        wanted[id] = list(own.items())
     return wanted
 
 
@@ -182,11 +205,18 @@ def differences(balance: Balance, counters: Counters, counts: Counts | None = No
     for key, held in counters.held.items():
         found += _held_drifts(id, key, balance.held.get(key, HeldBalance()), held)
     for limit, count in (counts or {}).items():
-        counted = count(id)
+        counted = _counted(count, id, limit)
         store, ledger = used_now(limit, balance, counters)
         if counted != store or counted != ledger:
             found.append(Drift(id, limit, "count", store, ledger, counted))
     return found
+
+
+def _counted(count: Callable[[str], int], id: str, limit: str) -> int:
+    counted = count(id)
+    if type(counted) is not int:
+        raise ValueError(f"count of {limit!r} returned {shown(counted)} for account {id!r}; return the units as an int")
+    return counted
 
 
 def used_now(limit: str, balance: Balance, counters: Counters) -> tuple[int, int]:

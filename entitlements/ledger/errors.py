@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from entitlements.accounts.sql.engines import first_line
 from entitlements.errors import EntitlementsError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 
 class LedgerUnavailable(EntitlementsError):
@@ -15,3 +21,10 @@ class LedgerMismatch(LedgerUnavailable):
 
 class AccountBusy(EntitlementsError):
     """Units of the account come back without pause, so that its counters cannot be compared with the ledger."""
+
+
+def unavailable(engine: Engine, error: Exception) -> LedgerUnavailable:
+    """Return the error of a database that failed, with its first line and without the password."""
+    shown = engine.url.render_as_string(hide_password=True)
+    cure = "look whether the database runs, takes this user and has space, then try again; what is recorded waits"
+    return LedgerUnavailable(f"ledger {shown}: {first_line(error)}; {cure}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, or_, select, union
 
+from entitlements.ledger.balance_parts import Key
 from entitlements.ledger.balances import Balance
 from entitlements.ledger.entries import Entry
 from entitlements.ledger.tables import BALANCES, ENTRIES, WRITERS
@@ -94,15 +95,28 @@ def limits_of(connection: Connection) -> dict[tuple[str, bool], str]:
     return {(name, bool(scoped)): kind for name, scoped, kind in connection.execute(query.distinct())}
 
 
+def has_account(connection: Connection, account: str) -> bool:
+    """Return True for an account with entries, or with a balance from closed months."""
+    found = [select(table.c.account).where(table.c.account == account).limit(1) for table in (ENTRIES, BALANCES)]
+    return any(connection.execute(query).first() is not None for query in found)
+
+
 def scopes_of(connection: Connection, accounts: Sequence[str]) -> dict[str, set[str]]:
-    """Return the scopes of accounts that have entries, or a balance from closed months."""
+    """Return the scopes of accounts that have entries."""
     query = select(ENTRIES.c.account, ENTRIES.c.scope).where(ENTRIES.c.account.in_(accounts))
     found: dict[str, set[str]] = {}
     for account, scope in connection.execute(query.where(ENTRIES.c.scope.is_not(None)).distinct()):
         found.setdefault(account, set()).add(scope)
-    for row in connection.execute(select(BALANCES).where(BALANCES.c.account.in_(accounts))):
+    return found
+
+
+def kept_limits(connection: Connection, accounts: Sequence[str] | None = None) -> dict[str, dict[Key, str]]:
+    """Return the kinds of the limits that have a balance from closed months, by account; of all with None."""
+    query = select(BALANCES) if accounts is None else select(BALANCES).where(BALANCES.c.account.in_(accounts))
+    found = {}
+    for row in connection.execute(query):
         balance = Balance.read(row.account, row.state)
-        found.setdefault(row.account, set()).update(key[1] for key in (*balance.quotas, *balance.held) if key[1])
+        found[row.account] = dict.fromkeys(balance.quotas, "quota") | dict.fromkeys(balance.held, "allocation")
     return found
 
 

@@ -13,12 +13,13 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from entitlements.accounts.sql.engines import first_line, open_engine
+from entitlements.accounts.sql.engines import open_engine
 from entitlements.clock import system_clock
+from entitlements.errors import UnknownAccount
 from entitlements.ledger import export, months, reading, tables
 from entitlements.ledger.balance_parts import month_of
 from entitlements.ledger.comparison import Compared, Counts, Drift, compare
-from entitlements.ledger.errors import LedgerMismatch, LedgerUnavailable
+from entitlements.ledger.errors import LedgerMismatch, LedgerUnavailable, unavailable
 from entitlements.ledger.months import MonthlyUsage
 from entitlements.ledger.reading import Tail
 from entitlements.ledger.restoration import Rebuilt, restore
@@ -45,6 +46,7 @@ AGE = 1.0
 BOUND = 100_000
 SETTLE = 3.0
 _DIALECTS = ("sqlite", "postgresql")
+_COUNTED = ("quota", "allocation")
 
 
 @not_picklable("make one in each process, of the same database")
@@ -84,9 +86,9 @@ class SqlLedger:
             raise ValueError(f"batch {batch} and max_pending {max_pending} must be at least 1")
         self._owns_engine = not isinstance(engine, Engine)
         seconds = check_duration(timeout, "timeout") / SECOND
-        self._engine = engine if isinstance(engine, Engine) else open_engine(engine, seconds, what="ledger")
+        self._engine = engine if isinstance(engine, Engine) else open_engine(engine, seconds, "ledger", _DIALECTS)
         if self._engine.dialect.name not in _DIALECTS:
-            raise ValueError(f"ledger {self._shown}: the database must be SQLite or PostgreSQL")
+            raise ValueError(f"ledger {self._shown}: the database must be one of {', '.join(_DIALECTS)}")
         self._clock = clock
         lasts = check_duration(age, "age") / SECOND
         self._writer = LedgerWriter(self._engine, size=batch, age=lasts, bound=max_pending, clock=clock)
@@ -185,6 +187,8 @@ class SqlLedger:
             LedgerMismatch: For a ledger of another version.
             LedgerUnavailable: If the database fails.
             StoreError: If the store fails; a second run completes the first.
+            UnknownAccount: For an account that has no entry.
+            ValueError: For an invalid argument.
         """
         restored: list[Drift] = []
         left: list[Drift] = []
@@ -214,12 +218,15 @@ class SqlLedger:
             account: An id; None for every account of the ledger.
             store: The URL of the store, or a store.
             counts: By limit, a function that returns the units that an account holds: `{"agents": count_agents}`.
-            accounts: Further ids, for counters of accounts that the ledger does not know.
+            accounts: Further ids, for counters of accounts that the ledger does not know, *account* too.
             limits: The kind of further limits, `quota` or `allocation`, for counters that the ledger does not know.
             settle: As for `rebuild`.
 
         Raises:
-            AccountBusy, LedgerMismatch, LedgerUnavailable, StoreError: As `rebuild`.
+            AccountBusy, LedgerMismatch, LedgerUnavailable, StoreError, UnknownAccount: As `rebuild`.
+            TypeError: For a count that cannot be called.
+            ValueError: For an invalid argument, a count that returns no int, and one of a limit that neither the
+                ledger nor *limits* knows.
         """
         with self._store_of(store) as opened, self._mapped():
             found = self._compare(account, opened, settle, counts, limits, accounts)
@@ -331,11 +338,21 @@ class SqlLedger:
         limits: Mapping[str, str] | None,
         more: Iterable[str],
     ) -> Iterator[Compared]:
+        _check_counts(counts or {}, limits or {})
+        if settle != 0 or isinstance(settle, bool):
+            settle = check_duration(settle, "settle") / SECOND
+        more = [check_id(each, "account") for each in more]
         self._check()
-        pages = self._pages(more) if account is None else iter([[check_id(account, "account")]])
+        pages = self._pages(more) if account is None else iter([[self._known(check_id(account, "account"), more)]])
         yield from compare(
             self._engine, store, pages, settle=settle, counts=counts, limits=limits, flush=self._writer.flush
         )
+
+    def _known(self, account: str, more: Iterable[str]) -> str:
+        with self._engine.connect() as connection:
+            if account in more or reading.has_account(connection, account):
+                return account
+        raise UnknownAccount(f"account {account!r} has no entry in the ledger {self._shown}; look for it in `usage`")
 
     def _pages(self, more: Iterable[str]) -> Iterator[Sequence[str]]:
         with self._engine.connect() as connection:
@@ -363,7 +380,7 @@ class SqlLedger:
         except (LedgerUnavailable, LedgerMismatch):
             raise
         except SQLAlchemyError as error:
-            raise LedgerUnavailable(f"ledger {self._shown}: {first_line(error)}") from error
+            raise unavailable(self._engine, error) from error
 
     @contextmanager
     def _store_of(self, store: str | Store) -> Iterator[Store]:
@@ -373,6 +390,16 @@ class SqlLedger:
         finally:
             if opened is not store:
                 opened.close()
+
+
+def _check_counts(counts: Counts, limits: Mapping[str, str]) -> None:
+    for name, count in counts.items():
+        if not callable(count):
+            cure = "pass a function that takes the id of an account and returns its units"
+            raise TypeError(f"count of {shown(name)} is {shown(count)}, which cannot be called; {cure}")
+    for name, kind in limits.items():
+        if kind not in _COUNTED:
+            raise ValueError(f"limit {shown(name)} is of the kind {shown(kind)}; write one of {', '.join(_COUNTED)}")
 
 
 def _close_at_exit(weak: ref[SqlLedger]) -> None:

@@ -20,12 +20,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from entitlements._fork import renew_after_fork
+from entitlements.accounts.sql.engines import first_line
 from entitlements.ledger.entries import Entry
 from entitlements.ledger.entry_builder import EntryBuilder, Recorded
-from entitlements.ledger.errors import LedgerMismatch, LedgerUnavailable
+from entitlements.ledger.errors import LedgerMismatch, LedgerUnavailable, unavailable
 from entitlements.ledger.tables import create
 from entitlements.model.decision_fields import fields_of
 from entitlements.model.instants import SECOND
@@ -239,7 +240,7 @@ class LedgerWriter:
             raise
         except Exception as error:
             self._failed(error)
-            raise LedgerUnavailable(f"ledger {self._shown}: {_first_line(error)}") from error
+            raise unavailable(self._engine, error) from error
         self._row = row
         if self._failure is not None:
             _log.warning(
@@ -263,18 +264,13 @@ class LedgerWriter:
                     self._write_one_by_one(part, failed)
             return
         self._lose(len(batch))
-        _log.error("ledger %s refuses an entry, which is lost: %s", self._shown, _first_line(error), extra={"lost": 1})
+        _log.error("ledger %s refuses an entry, which is lost: %s", self._shown, first_line(error), extra={"lost": 1})
 
     def _failed(self, error: Exception) -> None:
         if self._failure is None:
             _log.warning(
-                "ledger %s failed: %s; %d orders wait, %d at most", self._shown, _first_line(error), self.pending,
+                "ledger %s failed: %s; %d orders wait, %d at most", self._shown, first_line(error), self.pending,
                 self._bound, extra={"waiting": self.pending},
             )  # fmt: skip
         self._failure = error
         self._pause = min(_LONGEST_PAUSE, max(0.1, self._pause * 2))
-
-
-def _first_line(error: Exception) -> str:
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return f"{type(cause).__name__}: {next(iter(str(cause).splitlines()), '') or 'no answer in time'}"

@@ -55,6 +55,20 @@ def test_counts_of_a_module_are_compared(run, tmp_path):
 
     assert (1, "acme: agents: 1 used in the store, 1 by the ledger, 3 counted\n") == (code, out)
     assert 2 == run("drift", "--count", "agents", "--settle", "0")[0]
+    code, _, error = run("drift", "--count", "agent=seats:count", "--settle", "0")
+    assert (2, 1) == (code, len(error.splitlines()))
+    assert "did you mean 'agents'?" in error
+    code, out, _ = run("drift", "acme", "--count", "rooms=seats:count", "--limit", "rooms=allocation", "--settle", "0")
+    assert (1, "acme: rooms: 0 used in the store, 0 by the ledger, 3 counted\n") == (code, out)
+    assert 2 == run("drift", "--limit", "rooms", "--settle", "0")[0]
+
+
+def test_an_account_without_an_entry_is_not_rebuilt(run):
+    code, out, error = run("rebuild", "nobody", "--settle", "0")
+
+    assert (0, "") != (code, error)
+    assert "" == out
+    assert "account 'nobody' has no entry in the ledger" in error
 
 
 def test_usage_is_a_table(run):

@@ -9,6 +9,7 @@ from ledgers import counters, enforcer, ledger_in
 from sqlalchemy import delete, insert, text, update
 from trade import DAY, START
 
+from entitlements import UnknownAccount
 from entitlements.ledger.tables import ENTRIES
 from entitlements.model.charge import Charge, Part, Refund, Release, SetUsage, Unassign, Verb
 from entitlements.model.limits import UNLIMITED, Allocation, Quota
@@ -175,6 +176,35 @@ def test_counts_of_the_application_are_compared_with_both(app_and_ledger):
     assert ("count", 4, 4, 5) == (found.what, found.store, found.ledger, found.counted)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"counts": {"agent": lambda _: 1}}, ValueError, "of that name; did you mean 'agents'\\?; if it has never been"),
+        ({"counts": {"rooms": lambda _: 1}}, ValueError, r"limits={'rooms': 'allocation'}"),
+        ({"counts": {"agents": 4}}, TypeError, "count of 'agents' is 4, which cannot be called; pass a function"),
+        ({"counts": {"agents": lambda _: "4"}}, ValueError, "count of 'agents' returned '4' for account 'acme'"),
+        ({"limits": {"rooms": "rate"}}, ValueError, "limit 'rooms' is of the kind 'rate'; write one of quota, alloc"),
+        ({"settle": -1}, ValueError, "settle -1 must be above 0"),
+        ({"settle": "3"}, ValueError, "settle '3' must be seconds"),
+        ({"account": "nobody"}, UnknownAccount, "account 'nobody' has no entry in the ledger"),
+        ({"accounts": [""]}, ValueError, "account"),
+    ],
+)  # fmt: skip
+def test_bad_arguments_of_a_comparison_are_named_with_the_cure(app_and_ledger, arguments, error, message):
+    _, ledger, store = app_and_ledger
+
+    with pytest.raises(error, match=message):
+        ledger.drift(**{"store": store, "settle": 0} | arguments)
+
+
+def test_a_limit_that_was_never_charged_is_compared_if_its_kind_is_named(app_and_ledger):
+    _, ledger, store = app_and_ledger
+
+    (found,) = ledger.drift(store=store, settle=0, counts={"rooms": lambda _: 2}, limits={"rooms": "allocation"})
+
+    assert ("rooms", "count", 0, 0, 2) == (found.limit, found.what, found.store, found.ledger, found.counted)
+
+
 def test_accounts_that_the_ledger_does_not_know_are_compared_if_they_are_named(app_and_ledger):
     app, ledger, store = app_and_ledger
     order(app, Charge("globex", (Part(Quota("leads"), 60, 2, ends(app)),), operation="o:3"))
@@ -183,6 +213,7 @@ def test_accounts_that_the_ledger_does_not_know_are_compared_if_they_are_named(a
     (found,) = ledger.drift(store=store, settle=0, accounts=["globex", "acme"])
 
     assert ("globex", 2, 0) == (found.account, found.store, found.ledger)
+    assert (found,) == ledger.drift("globex", store=store, settle=0, accounts=["globex"])
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,22 @@ def test_closing_changes_no_balance(seed):
         assert () == ledger.drift(store=store, settle=0)
 
 
+def test_a_limit_whose_entries_are_all_in_closed_months_is_rebuilt(trade):
+    app, ledger, store, clock = trade
+    app.assign("acme", "agents", "ann")
+    app.consume("acme", "desks", 2, scope="p1")
+    clock.advance(90 * DAY)
+    expected = counters(app)
+    assert ledger.close_months()
+    store._counts.clear()
+
+    assert {"agents", "desks"} <= {each.limit for each in ledger.drift(store=store, settle=0)}
+    assert 1 == len(ledger.drift("acme", store=store, settle=0, counts={"agents": lambda _: 5}, limits={})[-1:])
+    ledger.rebuild("acme", store, settle=0)
+
+    assert expected == counters(app)
+
+
 @pytest.mark.parametrize("month", ["2026", "2026-13", "november", "2026-3", 7])
 def test_a_month_that_is_none_is_refused_with_the_cure(ledger, month):
     with pytest.raises(ValueError, match="write one such as 2026-11"):

@@ -13,6 +13,7 @@ from ledgers import ACCOUNTS, History, counters, enforcer, ledger_in, past
 from servers import KINDS
 from trade import START
 
+from entitlements import UnknownAccount
 from entitlements.stores import MemoryStore
 from entitlements.testing import FakeClock
 
@@ -125,6 +126,18 @@ def test_one_account_is_rebuilt_alone(ledger):
 
         assert (1, 7) == (rebuilt.accounts, rebuilt.units)
         assert (7, 0) == (app.usage("acme")["leads"].used, app.usage("globex")["leads"].used)
+
+
+def test_an_account_without_an_entry_is_not_rebuilt(ledger):
+    store = MemoryStore()
+    with enforcer(ledger, store) as app, enforcer(ledger_in("sqlite://"), store) as unrecorded:
+        app.consume("acme", "leads", 7)
+        unrecorded.consume("globex", "leads", 9)
+
+        with pytest.raises(UnknownAccount, match="account 'globex' has no entry in the ledger"):
+            ledger.rebuild("globex", store, settle=0)
+
+        assert 9 == app.usage("globex")["leads"].used
 
 
 def test_a_restored_reservation_is_committed_as_if_nothing_had_happened(store):

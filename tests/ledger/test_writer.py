@@ -183,6 +183,7 @@ def test_a_database_without_a_ledger_is_not_changed_by_reading(tmp_path):
     [
         ({"engine": "no url"}, "ledger: the URL is no database URL"),
         ({"engine": "postgresql+asyncpg://app@db/x"}, "for event loops"),
+        ({"engine": "mysql://app@db/x"}, "ledger mysql://app@db/x: the database must be one of sqlite, postgresql"),
         ({"engine": "sqlite://", "batch": 0}, "at least 1"),
         ({"engine": "sqlite://", "age": -1}, "age"),
     ],

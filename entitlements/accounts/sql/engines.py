@@ -29,17 +29,21 @@ _SERIALIZATION = {"40001", "40P01"}  # serialization_failure, deadlock_detected
 _MISSING = {"42P01", "42703"}  # undefined_table, undefined_column
 
 
-def open_engine(url: str | URL, timeout: float, what: str = "accounts") -> Engine:
+def open_engine(url: str | URL, timeout: float, what: str = "accounts", dialects: Iterable[str] = ()) -> Engine:
     """
     Return an engine whose statements take at most *timeout* seconds; errors say *what* it is for.
 
     Raises:
-        ValueError: For a URL that names no database, or a driver for event loops.
+        ValueError: For a URL that names no database, one of none of the *dialects*, or a driver for event loops.
         ModuleNotFoundError: For a driver that is not installed.
     """
     target = _target(url, {"postgresql": "psycopg"}, what)
+    if dialects and target.get_backend_name() not in dialects:
+        raise ValueError(f"{what} {target.render_as_string()}: the database must be one of {', '.join(dialects)}")
     try:
         engine = create_engine(target, **_options(target, timeout))
+    except ModuleNotFoundError as error:
+        raise _missing_driver(error, target, what) from None
     except (InvalidRequestError, NoSuchModuleError, ArgumentError) as error:
         raise ValueError(f"{what} {target.render_as_string()}: {error}; write postgresql+psycopg://…") from None
     if engine.dialect.is_async:
@@ -55,6 +59,8 @@ def open_async_engine(url: str | URL, timeout: float) -> AsyncEngine:
     target = _target(url, {"postgresql": "asyncpg" if find_spec("asyncpg") else "psycopg", "sqlite": "aiosqlite"})
     try:
         return create_async_engine(target, **_options(target, timeout))
+    except ModuleNotFoundError as error:
+        raise _missing_driver(error, target, "accounts") from None
     except (InvalidRequestError, NoSuchModuleError, ArgumentError) as error:
         message = f"accounts {target.render_as_string()}: {error}; write postgresql+asyncpg://…"
         raise ValueError(message) from None
@@ -70,6 +76,11 @@ def _target(url: str | URL, drivers: dict[str, str], what: str = "accounts") -> 
         target = target.set(drivername="postgresql")
     driver = drivers.get(target.drivername)
     return target if driver is None else target.set(drivername=f"{target.drivername}+{driver}")
+
+
+def _missing_driver(error: ModuleNotFoundError, url: URL, what: str) -> ModuleNotFoundError:
+    cure = f"install the driver {error.name}, or name another one: {url.get_backend_name()}+DRIVER://…"
+    return ModuleNotFoundError(f"{what} {url.render_as_string()}: no module {error.name}; {cure}", name=error.name)
 
 
 def _options(url: URL, timeout: float) -> dict[str, Any]:

@@ -47,7 +47,6 @@ def opened_ledger(given: str | None) -> Iterator[SqlLedger]:
         with usage_errors("--"):
             ledger = SqlLedger(given)
     except ModuleNotFoundError as error:
-        message = f"--ledger {given.partition(':')[0]}://…: {error}; install the driver of the database"
-        raise CommandError(message, ExitCode.USAGE) from None
+        raise CommandError(f"--{error}", ExitCode.USAGE) from None
     with ledger, usage_errors():
         yield ledger

@@ -71,6 +71,14 @@ def drift(
             help="A function of yours that takes an account's id and returns the units that it holds.",
         ),
     ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--limit",
+            metavar="LIMIT=KIND",
+            help="A limit that the ledger has no entry of, and whether it is a quota or an allocation.",
+        ),
+    ] = None,
     settle: SettleOption = _SETTLE,
     as_json: JsonOption = False,
 ) -> int:
@@ -82,8 +90,9 @@ def drift(
     from entitlements.cli.console import CliConsole
 
     counts = dict(_counter(each) for each in count or ())
+    limits = {name: kind for name, _, kind in (each.partition("=") for each in limit or ())}
     with opened_ledger(ledger) as opened:
-        found = opened.drift(account, store=store_url(store), counts=counts, settle=settle)
+        found = opened.drift(account, store=store_url(store), counts=counts, limits=limits, settle=settle)
     lines = [str(each) for each in found] or ["no counter differs"]
     CliConsole().write_answer(lambda: [each.to_dict() for each in found], lines, as_json=as_json)
     return ExitCode.NO if found else ExitCode.YES
