@@ -14,6 +14,7 @@ from entitlements.http.questions import run_async
 from entitlements.http.refusals import check_on_denied, log_denied_error
 from entitlements.http.request_charge import RequestCharger
 from entitlements.http.routes import route_of
+from entitlements.http.settling import RequestReservation
 from entitlements.http.types import awaited
 
 if TYPE_CHECKING:
@@ -49,13 +50,14 @@ class AsyncAdmission:
         **options: Unpack[MiddlewareOptions],
     ) -> None:
         self._on_denied = check_on_denied(options.pop("on_denied", None))
-        self._table, self.admission = build_admission(app, check_enforcer(enforcer), **options)
+        self._enforcer = enforcer
+        self.table, self.admission = build_admission(app, check_enforcer(enforcer), **options)
         self._finder = AccountFinder(enforcer, identify, self.admission.problems)
         self._charger = RequestCharger(enforcer, self.admission)
 
     async def admit(self, scope: Scope) -> MeteredRequest:
         """Find the account of a request and decide it."""
-        route = route_of(self._table, scope)
+        route = route_of(self.table, scope)
         if route is None:
             return MeteredRequest(self.admission, scope, refusal=self.admission.ambiguous_path())
         if route.exempt:
@@ -63,6 +65,10 @@ class AsyncAdmission:
         found = await awaited(self._finder.find(scope))
         if isinstance(found, Refusal):
             return MeteredRequest(self.admission, scope, refusal=found)
+        if route.settles:
+            reserved = RequestReservation(self._enforcer, route)
+            verdict = await run_async(self.admission.decide(found, route, scope), reserved.reserve)
+            return MeteredRequest(self.admission, scope, *verdict, reserved=reserved)
         return MeteredRequest(self.admission, scope, *await self._charger.decide(found, route, scope))
 
     async def charge(self, request: MeteredRequest, rule: Route, given: Any, where: str = "") -> Decision | None:
@@ -80,9 +86,12 @@ class AsyncAdmission:
         return decision
 
     async def settle(self, request: MeteredRequest, raised: BaseException | None = None) -> None:
-        """Refund the charges of a request that has ended, if it failed, also when it was cancelled."""
-        for decision in request.take_refunds(raised, cancelled=isinstance(raised, asyncio.CancelledError)):
+        """Refund the charges of a request that has ended, if it failed, also when it was cancelled; see `SyncAdmission`."""
+        end = request.take_end(raised, cancelled=isinstance(raised, asyncio.CancelledError))
+        for decision in end.refunds:
             await self._charger.refund(decision)
+        if end.reserved is not None:
+            await end.reserved.settle(failed=end.failed)
 
     async def custom_answer(self, request: MeteredRequest) -> Any:
         """Return what `on_denied` returns for a refused request; None for the problem document, also if it fails."""

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from entitlements.http.account_scope import HANDLE_KEY
 from entitlements.http.error_refusals import AccountRequired
 from entitlements.model.decision_fields import fields_of, receipt_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from entitlements.http.admission import Admission
     from entitlements.http.current import Handle
     from entitlements.http.problems import Refusal
+    from entitlements.http.settling import RequestReservation
     from entitlements.http.types import Headers, Scope
     from entitlements.model.decision import Decision
+    from entitlements.reservations import AsyncReservation, Reservation
+
+
+class RequestEnd(NamedTuple):
+    """
+    The refunds and the settlement that a request leaves at its end.
+
+    Args:
+        reserved: The reservation to settle, if there is one.
+        refunds: The charges to refund.
+        failed: True if the request failed.
+    """
+
+    reserved: RequestReservation | None
+    refunds: tuple[Decision, ...]
+    failed: bool
 
 
 class MeteredRequest:
@@ -26,6 +45,7 @@ class MeteredRequest:
         decision: The decision by its route.
         refusal: The answer, if it is refused.
         headers: The rate limit headers of a charge that is never refunded, where no decision was made.
+        reserved: The reservation of the request, if its route settles.
     """
 
     __slots__ = (
@@ -38,6 +58,7 @@ class MeteredRequest:
         "is_disconnected",
         "is_followed",
         "refusal",
+        "reserved",
         "scope",
         "status",
     )
@@ -49,6 +70,7 @@ class MeteredRequest:
         decision: Decision | None = None,
         refusal: Refusal | None = None,
         headers: Headers | None = None,
+        reserved: RequestReservation | None = None,
     ) -> None:
         self.admission = admission
         self.scope = scope
@@ -65,6 +87,12 @@ class MeteredRequest:
         self.is_followed = False  # its body is made later, and settles it at its end
         if decision is not None and refusal is None:
             self.add(decision)
+        self.reserved = reserved if self._charges else None
+
+    @property
+    def reservation(self) -> AsyncReservation | Reservation | None:
+        """The reservation that the endpoint may commit; None if its route does not settle, or was refused."""
+        return None if self.reserved is None else self.reserved.held
 
     def require_account(self) -> Handle:
         """
@@ -87,21 +115,26 @@ class MeteredRequest:
 
     @property
     def waits_for_body(self) -> bool:
-        """True if the end of its body says whether the request failed; its status does not."""
-        return self.is_followed and not self.admission.refunds(self.status)
+        """True if the end of its body settles the request, or says whether it failed; its status does not."""
+        return self.is_followed and (self.reserved is not None or not self.admission.refunds(self.status))
 
-    def headers(self, status: int) -> Headers:
-        """Return the rate limit headers of a response with this status, and note that it started."""
+    def headers(self, status: int, own: Iterable[tuple[str, str]] = ()) -> Headers:
+        """Return the rate limit headers of a response with this status and *own* headers, and note that it started."""
         self.status = status
+        if self.reserved is not None:
+            self.reserved.respond(status, own)
         if self.refusal is not None:
             return [] if self._decision is None else self.admission.headers(self._decision)
         if not self._charges:
             return self._headers
         return [*self._headers, *self.admission.response_headers(self._charges, status)]
 
-    def take_refunds(self, raised: BaseException | None = None, *, cancelled: bool = False) -> list[Decision]:
-        """Return the charges to refund, once, now that the request has ended; none if it did not fail."""
-        charges, self._charges = self._charges, []
-        if not charges or not self.admission.should_refund(self, raised, cancelled=cancelled):
-            return []
-        return [each for each in charges if self.admission.is_refundable(receipt_of(each))]
+    def take_end(self, raised: BaseException | None = None, *, cancelled: bool = False) -> RequestEnd:
+        """Return the refunds and the settlement that are left, once, now that the request has ended."""
+        (charges, self._charges), (reserved, self.reserved) = (self._charges, []), (self.reserved, None)
+        failed = bool(charges) and self.admission.should_refund(self, raised, cancelled=cancelled)
+        if not failed:
+            return RequestEnd(reserved, (), failed=False)
+        own = None if reserved is None else self._decision
+        refunds = tuple(each for each in charges if each is not own and self.admission.is_refundable(receipt_of(each)))
+        return RequestEnd(reserved, refunds, failed=True)

@@ -62,10 +62,6 @@ def build_admission(
         empty=takes_empty_parameters(app),
     )
     table.check(enforcer.policy)
-    settling = next((each for each in (*table.routes, table.default) if each is not None and each.settles), None)
-    if settling is not None:
-        cure = "only the ASGI middlewares do that; reserve and commit in the endpoint"
-        raise ValueError(f"{settling} settles by its response; {cure}")
     problems = Problems(
         docs_url=options.get("docs_url"),
         upgrade_url=options.get("upgrade_url"),

@@ -3,14 +3,15 @@ Reserved requests: what a route consumes is an estimate, and the response settle
 
 The units are reserved before the application runs. Then an endpoint commits what it used
 (`request.state.reservation.commit(…)`), or the route's `settles` computes it from the status and the headers of the
-response. Without either the estimate stands. A request that failed cancels.
+response. Without either the estimate stands. A request that failed cancels. The methods named `_sync` do on threads
+what the others do on event loops.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -42,57 +43,80 @@ class RequestReservation:
 
     def __init__(self, enforcer: AsyncEnforcer | Enforcer, route: Route) -> None:
         self._enforcer, self._route = enforcer, route
-        self._held: AsyncReservation | Reservation | None = None
+        self.held: AsyncReservation | Reservation | None = None
+        """The reservation, for the endpoint; None before it is made."""
         self._status = 0
         self._headers: dict[str, str] = {}
 
     async def reserve(self, call: ChargeCall) -> Decision:
         """Reserve the units of the request, and return the decision."""
+        return self._opened(await awaited(self._reservation(call)))
+
+    def reserve_sync(self, call: ChargeCall) -> Decision:
+        """Reserve the units of the request on a thread, and return the decision."""
+        return self._opened(self._reservation(call))
+
+    def _reservation(self, call: ChargeCall) -> Any:
         account, what, n, scope, key = call
-        held: Any = self._enforcer.reserve(account, what, n, ttl=self._route.ttl, key=key, scope=scope)
-        self._held = await awaited(held)
-        decision: Decision | None = self._held.decision
-        assert decision is not None
-        return decision
+        return self._enforcer.reserve(account, what, n, ttl=self._route.ttl, key=key, scope=scope)
+
+    def _opened(self, held: AsyncReservation | Reservation) -> Decision:
+        self.held = held
+        assert held.decision is not None
+        return held.decision
 
     def attach(self, scope: Scope) -> None:
         """Keep the reservation in the scope, as `request.state.reservation`."""
-        scope["state"] = {**(scope.get("state") or {}), "reservation": self._held}
+        scope["state"] = {**(scope.get("state") or {}), "reservation": self.held}
+
+    def respond(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
+        """Note the status and the headers of the application's response."""
+        self._status, self._headers = status, {name.lower(): value for name, value in headers}
 
     def recorded(self, send: Send) -> Send:
         """Return a `send` that notes the status and the headers of the application's response."""
 
         async def record(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._status = message["status"]
                 headers = [*message.get("headers", ())]
                 message = {**message, "headers": headers}
-                self._headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+                self.respond(
+                    message["status"], ((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
+                )
             await send(message)
 
         return record
 
     async def settle(self, *, failed: bool) -> None:
         """Cancel what a failed request reserved, else commit what it used; an error is logged, the response stays."""
-        held = self._held
         try:
             with suppress(asyncio.CancelledError):  # it goes on without this task
-                if failed:
-                    await awaited(held.cancel())  # type: ignore[union-attr]
-                else:
-                    await awaited(held.commit(self._used()))  # type: ignore[union-attr]
+                await awaited(self._ended(failed=failed))
         except Exception as error:  # noqa: BLE001 - any error of the store; the reservation lapses
-            decision = held and held.decision
-            account = decision.account if decision else ""
-            trace = redacted_traceback(error, account)
-            _log.error("settling of %s failed\n%s", self._route, trace, extra={"route": str(self._route)})
+            self._log_error(error)
+
+    def settle_sync(self, *, failed: bool) -> None:
+        """Do on a thread what `settle` does."""
+        try:
+            self._ended(failed=failed)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._log_error(error)
+
+    def _ended(self, *, failed: bool) -> Any:
+        held: Any = self.held
+        return held.cancel() if failed else held.commit(self._used())
+
+    def _log_error(self, error: Exception) -> None:
+        decision = self.held and self.held.decision
+        trace = redacted_traceback(error, decision.account if decision else "")
+        _log.error("settling of %s failed\n%s", self._route, trace, extra={"route": str(self._route)})
 
     def _used(self) -> Mapping[str, int] | None:
         """Return the units that the request used; None for the estimate, also where `settles` fails."""
         settles = self._route.settles
         if not callable(settles) or not self._status:
             return None
-        decision = self._held.decision if self._held else None
+        decision = self.held.decision if self.held else None
         assert decision is not None
         try:
             used = settles(self._status, self._headers)

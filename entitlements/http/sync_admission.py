@@ -19,6 +19,7 @@ from entitlements.http.problems import Refusal
 from entitlements.http.questions import run_sync
 from entitlements.http.refusals import check_on_denied, log_denied_error
 from entitlements.http.routes import route_of
+from entitlements.http.settling import RequestReservation
 from entitlements.model.answers import Outcome
 from entitlements.model.callables import described_result, is_async
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 class SyncAdmission:
     """
-    Admits requests with an `Enforcer`, and refunds those that fail.
+    Admits requests with an `Enforcer`, refunds those that fail, and settles those that reserved an estimate.
 
     Args:
         app: The application, whose own refusals unknown accounts get.
@@ -56,7 +57,7 @@ class SyncAdmission:
         self._enforcer = check_sync_enforcer(enforcer)
         self._identify = identify
         self._on_denied = check_on_denied(options.pop("on_denied", None))
-        self._table, self.admission = build_admission(app, enforcer, **options)
+        self.table, self.admission = build_admission(app, enforcer, **options)
         self._fast_path = FastPath(
             enforcer, self.admission.encoder,
             refund_rates=self.admission.refund_rates, reads_keys=self.admission.reads_keys,
@@ -65,7 +66,7 @@ class SyncAdmission:
     def admit(self, scope: Scope) -> MeteredRequest:
         """Find the account of a request and decide it."""
         admission = self.admission
-        route = route_of(self._table, scope)
+        route = route_of(self.table, scope)
         if route is None:
             return MeteredRequest(admission, scope, refusal=admission.ambiguous_path())
         if route.exempt:
@@ -73,6 +74,10 @@ class SyncAdmission:
         found = attached(scope, self._enforcer, self._identify) or self._find(scope)
         if isinstance(found, Refusal):
             return MeteredRequest(admission, scope, refusal=found)
+        if route.settles:
+            reserved = RequestReservation(self._enforcer, route)
+            verdict = run_sync(admission.decide(found, route, scope), reserved.reserve_sync)
+            return MeteredRequest(admission, scope, *verdict, reserved=reserved)
         prepared = self._fast_path.prepared(found, route)
         if prepared is not None and prepared.order is not None:
             admitted = self._admit_prepared(found, route, scope, prepared)
@@ -117,12 +122,15 @@ class SyncAdmission:
         return decision
 
     def settle(self, request: MeteredRequest, raised: BaseException | None = None) -> None:
-        """Refund the charges of a request that has ended, if it failed."""
-        for decision in request.take_refunds(raised):
+        """Refund the charges of a request that has ended, if it failed, and settle what it reserved."""
+        end = request.take_end(raised)
+        for decision in end.refunds:
             try:
                 self._enforcer.refund(decision, rates=self.admission.refund_rates)
             except Exception as error:  # noqa: BLE001 - any error of the store
                 log_refund_error(error, decision.account)
+        if end.reserved is not None:
+            end.reserved.settle_sync(failed=end.failed)
 
     def custom_answer(self, request: MeteredRequest) -> Any:
         """Return what `on_denied` returns for a refused request; None for the problem document, also if it fails."""

@@ -117,6 +117,8 @@ class _Installed:
         request = self.admission.admit(scope_of_environ(environ))
         environ.setdefault(REQUESTS_KEY, []).append((self, request, ACCOUNT.get()))
         ACCOUNT.set(request.account)
+        if request.reservation is not None:
+            flask.g.reservation = request.reservation
         if request.refusal is None:
             return None
         custom = self.admission.custom_answer(request)
@@ -126,7 +128,9 @@ class _Installed:
         """Add the rate limit headers, and follow a body that is made later."""
         request = self._request()
         if request is not None:
-            for name, value in text_headers(request.headers(response.status_code), response.headers.keys()):
+            for name, value in text_headers(
+                request.headers(response.status_code, [*response.headers]), response.headers.keys()
+            ):
                 response.headers.add(name, value)
             request.is_followed = _is_iterated(response)
             if request.is_followed:

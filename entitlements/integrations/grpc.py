@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from entitlements.http.identify import Identify
     from entitlements.http.metered_request import MeteredRequest
     from entitlements.http.middleware_options import MiddlewareOptions
+    from entitlements.http.routes import RouteTable
     from entitlements.http.types import Scope
 
 __all__ = ["AsyncEntitlementsInterceptor", "EntitlementsInterceptor", "current_account"]
@@ -75,6 +76,7 @@ class EntitlementsInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
 
     def __init__(self, *, enforcer: Enforcer, identify: Identify, **options: Unpack[MiddlewareOptions]) -> None:
         self._admission = SyncAdmission(None, enforcer=enforcer, identify=identify, **options)
+        _check_settling(self._admission.table)
 
     def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
         """Return the handler of a call, gated."""
@@ -147,6 +149,7 @@ class AsyncEntitlementsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[
         self, *, enforcer: AsyncEnforcer | Enforcer, identify: Identify, **options: Unpack[MiddlewareOptions]
     ) -> None:
         self._admission = AsyncAdmission(None, enforcer=enforcer, identify=identify, **options)
+        _check_settling(self._admission.table)
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
         """Return the handler of a call, gated."""
@@ -189,6 +192,14 @@ class AsyncEntitlementsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[
     async def _settle(self, metered: MeteredRequest, context: Any, error: BaseException | None = None) -> None:
         metered.status = _status(context.code(), error)
         await self._admission.settle(metered)
+
+
+def _check_settling(table: RouteTable) -> None:
+    """Raise `ValueError` for a rule that settles: a call has no response whose headers could say what it used."""
+    settling = next((each for each in (*table.routes, table.default) if each is not None and each.settles), None)
+    if settling is not None:
+        cure = "gRPC calls do not; reserve and commit in the method: current_account().reserve(...)"
+        raise ValueError(f"{settling} settles by its response; {cure}")
 
 
 def _gated(handler: Any, details: Any, unary: Any, stream: Any) -> Any:

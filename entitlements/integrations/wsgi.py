@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["EntitlementsMiddleware", "current_account"]
 
+RESERVATION_KEY = "entitlements.reservation"
+"""Key of a WSGI environment with the reservation of a request whose route settles."""
+
 _NAME = itemgetter(0)
 
 Environ = dict[str, Any]
@@ -65,11 +68,13 @@ class EntitlementsMiddleware:
         request = self._admission.admit(scope_of_environ(environ))
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
-            added = request.headers(int(status[:3]))
+            added = request.headers(int(status[:3]), headers)
             if added:
                 headers = [*headers, *text_headers(added, map(_NAME, headers))]
             return start_response(status, headers, *exc_info)
 
+        if request.reservation is not None:
+            environ[RESERVATION_KEY] = request.reservation
         token = ACCOUNT.set(request.account)
         try:
             if request.refusal is not None:

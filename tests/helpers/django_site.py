@@ -6,6 +6,8 @@ import contextlib
 import time
 
 import django
+import pages
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.http import HttpResponse, StreamingHttpResponse
 from django.test import override_settings
@@ -69,21 +71,20 @@ def denied(request):
     current_account().decide("sso").raise_for_denied()
 
 
-def chunks(fails):
-    yield f"one {current_account().id} "
-    if fails:
-        raise RuntimeError("broken")
-    yield "two"
+def streamed(request, **_):
+    reservation = getattr(request, "reservation", None)
+    body = (pages.chunks_async if hasattr(request, "scope") else pages.chunks)(request.path, reservation)
+    return StreamingHttpResponse(body, content_type="text/plain", headers=pages.own_headers(request.path))
 
 
-async def chunks_async(fails):
-    for each in chunks(fails):
-        yield each
-
-
-def streamed(request, fails=False):
-    body = chunks_async(fails) if hasattr(request, "scope") else chunks(fails)
-    return StreamingHttpResponse(body, content_type="text/plain")
+def settled_page(request, rest):
+    """Commit on a thread, also under ASGI, as a view that is no coroutine does."""
+    if pages.is_stream(rest):
+        return streamed(request)
+    status, text = pages.page(request.path)
+    commit = async_to_sync(pages.commit_async) if hasattr(request, "scope") else pages.commit
+    commit(request.reservation, rest)
+    return HttpResponse(text, status=status, content_type="text/plain", headers=pages.own_headers(rest))
 
 
 @require("sso")
@@ -151,7 +152,8 @@ urlpatterns = [
     path("who", who),
     path("broken", broken),
     path("stream", streamed),
-    path("stream-broken", streamed, {"fails": True}),
+    path("stream-broken", streamed),
+    path("settled/<path:rest>", settled_page),
     path("own/sso", needs_sso),
     path("own/leads", counted),
     path("own/broken", counted_then_broken),

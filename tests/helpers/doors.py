@@ -10,7 +10,8 @@ import flask
 import litestar
 import waitress.server
 from django_site import django_site
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request
+from pages import chunks, chunks_async, commit, commit_async, is_stream, leads_used, own_headers, page
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route as StarletteRoute
@@ -19,7 +20,6 @@ from webserver import KEYS, serving
 
 from entitlements import AsyncEnforcer, Enforcer
 from entitlements.http.asgi import EntitlementsMiddleware
-from entitlements.http.current import current_account
 from entitlements.http.eager import checked
 from entitlements.http.identify import api_key
 from entitlements.http.routes import Route
@@ -29,6 +29,7 @@ from entitlements.integrations.starlette import install
 
 ACCOUNTS = {"pro": "pro", "free": "free", "max": "max"}
 RULES = [
+    Route("/settled/{rest:path}", consumes={"api": 1, "leads": 3}, settles=leads_used),
     Route("/healthz", exempt=True),
     Route("/sso", requires={"sso"}),
     Route("/leads/{n:int}", consumes={"leads": lambda scope: int(scope["path"].rpartition("/")[2])}),
@@ -60,49 +61,30 @@ def serving_wsgi(app):
         thread.join(60)
 
 
-def chunks(fails):
-    yield f"one {current_account().id} ".encode()
-    if fails:
-        raise RuntimeError("broken")
-    yield b"two"
-
-
-async def chunks_async(fails):
-    for each in chunks(fails):
-        yield each
-
-
-def page(path):
-    """Return the status and the body of a page; raise if it is the one that is broken."""
-    head, _, tail = path.strip("/").partition("/")
-    if head == "broken":
-        raise RuntimeError("broken")
-    if head == "denied":
-        current_account().decide("sso").raise_for_denied()
-    if head == "who":
-        return 200, f"{current_account().id} {current_account().can('sso')}"
-    return (int(tail) if head == "fail" else 200), "hello"
-
-
 def plain_wsgi(environ, start_response):
-    path = environ["PATH_INFO"]
-    if path.startswith("/stream"):
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return chunks(path.endswith("broken"))
+    path, reservation = environ["PATH_INFO"], environ.get("entitlements.reservation")
+    headers = [("Content-Type", "text/plain"), *own_headers(path).items()]
+    if is_stream(path):
+        start_response("200 OK", headers)
+        return chunks(path, reservation)
     status, text = page(path)
-    start_response(f"{status} -", [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))])
+    commit(reservation, path)
+    start_response(f"{status} -", [*headers, ("Content-Length", str(len(text)))])
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [text.encode()]
 
 
 async def plain_asgi(scope, receive, send):
-    start = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
-    if scope["path"].startswith("/stream"):
+    path, reservation = scope["path"], scope.get("state", {}).get("reservation")
+    own = [(name.encode(), value.encode()) for name, value in own_headers(path).items()]
+    start = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain"), *own]}
+    if is_stream(path):
         await send(start)
-        async for chunk in chunks_async(scope["path"].endswith("broken")):
+        async for chunk in chunks_async(path, reservation):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
         return
-    start["status"], text = page(scope["path"])
+    start["status"], text = page(path)
+    await commit_async(reservation, path)
     await send(start)
     await send({"type": "http.response.body", "body": text.encode()})
 
@@ -113,10 +95,12 @@ def flask_app(enforcer, **options):
 
     @app.get("/<path:path>")
     def any_page(path):
-        if path.startswith("stream"):
-            return flask.Response(chunks(path.endswith("broken")), mimetype="text/plain")
+        reservation = flask.g.get("reservation")
+        if is_stream(path):
+            return flask.Response(chunks(path, reservation), headers=own_headers(path), mimetype="text/plain")
         status, text = page(path)
-        return flask.Response(text, status, mimetype="text/plain")
+        commit(reservation, path)
+        return flask.Response(text, status, own_headers(path), mimetype="text/plain")
 
     @app.get("/own/sso")
     @require("sso")
@@ -142,11 +126,14 @@ def flask_app(enforcer, **options):
 
 def starlette_app(enforcer, **options):
     async def any_page(request):
-        path = request.url.path
-        if path.startswith("/stream"):
-            return StreamingResponse(chunks_async(path.endswith("broken")), media_type="text/plain")
+        path, reservation = request.url.path, getattr(request.state, "reservation", None)
+        if is_stream(path):
+            return StreamingResponse(
+                chunks_async(path, reservation), headers=own_headers(path), media_type="text/plain"
+            )
         status, text = page(path)
-        return PlainTextResponse(text, status)
+        await commit_async(reservation, path)
+        return PlainTextResponse(text, status, own_headers(path))
 
     app = Starlette(routes=[StarletteRoute("/{rest:path}", any_page)])
     install(app)
@@ -167,11 +154,15 @@ def fastapi_app(enforcer, **options):
     app.get("/own/denied")(lambda: page("denied"))
 
     @app.api_route("/{rest:path}", methods=["GET", "HEAD"])
-    async def any_page(rest: str):
-        if rest.startswith("stream"):
-            return StreamingResponse(chunks_async(rest.endswith("broken")), media_type="text/plain")
+    async def any_page(rest: str, request: Request):
+        reservation = getattr(request.state, "reservation", None)
+        if is_stream(rest):
+            return StreamingResponse(
+                chunks_async(rest, reservation), headers=own_headers(rest), media_type="text/plain"
+            )
         status, text = page(rest)
-        return PlainTextResponse(text, status)
+        await commit_async(reservation, rest)
+        return PlainTextResponse(text, status, own_headers(rest))
 
     install_fastapi(app)
     app.add_middleware(checked(EntitlementsMiddleware, enforcer=enforcer, **options))
@@ -183,11 +174,13 @@ def litestar_app(enforcer, **options):
 
     @litestar.route("/{rest:path}", http_method=["GET", "HEAD"])
     async def any_page(request: litestar.Request) -> litestar.Response:
-        path = request.url.path
-        if path.startswith("/stream"):
-            return litestar.response.Stream(chunks_async(path.endswith("broken")), media_type="text/plain")
+        path, reservation = request.url.path, getattr(request.state, "reservation", None)
+        kind = {"headers": own_headers(path), "media_type": "text/plain"}
+        if is_stream(path):
+            return litestar.response.Stream(chunks_async(path, reservation), **kind)
         status, text = page(path)
-        return litestar.Response(text, status_code=status, media_type="text/plain")
+        await commit_async(reservation, path)
+        return litestar.Response(text, status_code=status, **kind)
 
     app = litestar.Litestar([any_page], exception_handlers=exception_handlers(), openapi_config=None)
     return EntitlementsMiddleware(app, enforcer=enforcer, **options)
@@ -207,20 +200,20 @@ DOORS = [*ASYNC, *SYNC, "django-wsgi", "django-asgi"]
 
 
 @contextlib.contextmanager
-def door(name, store="memory://", **changed):
+def door(name, store="memory://", served=None, **changed):
     """Serve the application of a framework, and yield its URL and a function that reads what `pro` has used."""
-    options = OPTIONS | changed
+    options, served = OPTIONS | changed, served or policy()
     if name.startswith("django"):
         interface = name.partition("-")[2]
         setting = {key.upper(): value for key, value in options.items()}
-        setting |= {"POLICY": policy(), "ACCOUNTS": ACCOUNTS, "STORE": store}
+        setting |= {"POLICY": served, "ACCOUNTS": ACCOUNTS, "STORE": store}
         with django_site(interface, setting) as (app, enforcer):
             with (serving_wsgi if interface == "wsgi" else serving)(app) as url:
                 yield url, lambda: used(enforcer)
             close(enforcer)
         return
     kind, builders, serve = (Enforcer, SYNC, serving_wsgi) if name in SYNC else (AsyncEnforcer, ASYNC, serving)
-    enforcer = kind(policy(), accounts=ACCOUNTS, store=store)
+    enforcer = kind(served, accounts=ACCOUNTS, store=store)
     with serve(builders[name](enforcer, **options)) as url:
         yield url, lambda: used(enforcer)
     close(enforcer)

@@ -110,7 +110,34 @@ def test_a_route_that_cannot_be_settled_is_refused_when_it_is_built(route, said)
         Route(**route)
 
 
-def test_a_middleware_on_threads_says_that_it_does_not_settle():
-    rule = Route(consumes={"tokens": 1}, settles=True)
-    with pytest.raises(ValueError, match="only the ASGI middlewares do that"):
-        WsgiMiddleware(lambda _environ, _start: [], enforcer=Enforcer(POLICY), identify=lambda _: "acme", default=rule)
+@pytest.mark.parametrize(("headers", "left"), [([], 50), ([("X-Tokens", "7")], 7)])
+def test_a_client_that_hangs_up_on_a_stream_on_threads_settles_what_its_headers_say(headers, left):
+    def app(_environ, start_response):
+        start_response("200 OK", headers)
+        yield from (b"one", b"two")
+
+    with Enforcer(POLICY, accounts={"acme": "pro"}) as enforcer:
+        rule = Route(consumes=ESTIMATE, settles=by_header)
+        stack = WsgiMiddleware(app, enforcer=enforcer, identify=lambda _: "acme", default=rule)
+        body = stack({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}, lambda *_: None)
+        next(body)
+        assert 50 == enforcer.usage("acme")["tokens"].reserved
+        body.close()
+        usage = enforcer.usage("acme")
+
+    assert (left, 0) == (usage["tokens"].used, usage["tokens"].reserved)
+
+
+def test_the_error_of_a_stream_on_threads_cancels():
+    def app(_environ, start_response):
+        start_response("200 OK", [("X-Tokens", "7")])
+        yield b"one"
+        raise RuntimeError("broken")
+
+    with Enforcer(POLICY, accounts={"acme": "pro"}) as enforcer:
+        rule = Route(consumes=ESTIMATE, settles=by_header)
+        stack = WsgiMiddleware(app, enforcer=enforcer, identify=lambda _: "acme", default=rule)
+        with pytest.raises(RuntimeError):
+            list(stack({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}, lambda *_: None))
+
+        assert [0, 0, 0] == [enforcer.usage("acme")[limit].used for limit in ESTIMATE]

@@ -12,7 +12,7 @@ from django.http import StreamingHttpResponse
 from django.test import AsyncClient, Client
 from django.test.utils import override_settings
 from django.urls import path
-from django_site import MIDDLEWARE, django_site, hello
+from django_site import MIDDLEWARE, django_site, hello, settled
 from doors import ACCOUNTS, OPTIONS, used
 from servers import KINDS
 from trade import policy
@@ -105,6 +105,26 @@ def test_a_client_that_hangs_up_gets_nothing_back():
     response.close()
 
     assert (1, 1) == used(enforcer())
+
+
+@pytest.mark.usefixtures("setting")
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+def test_a_client_that_hangs_up_settles_what_its_stream_reserved(client):
+    rule = Route(consumes={"api": 1, "leads": 3}, settles=lambda _status, _headers: {"leads": 2})
+
+    async def scenario():
+        response = await AsyncClient().get("/alater?status=200", headers=KEY)
+        chunks = aiter(response.streaming_content)
+        await anext(chunks)
+        await chunks.aclose()
+
+    with override_settings(ENTITLEMENTS=SETTING | {"DEFAULT": rule}):
+        if client is Client:
+            Client().get("/later", headers=KEY).close()
+        else:
+            asyncio.run(scenario())
+        expected = (1, 2)
+        assert expected == settled(lambda: used(enforcer() if client is Client else async_enforcer()), expected)
 
 
 @pytest.mark.usefixtures("setting")

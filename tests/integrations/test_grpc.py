@@ -186,6 +186,12 @@ def test_a_client_that_hangs_up_in_a_stream_gets_nothing_back(server):
         assert 1 == settled(used, 1)
 
 
+@pytest.mark.parametrize("kind", [EntitlementsInterceptor, AsyncEntitlementsInterceptor])
+def test_a_rule_that_settles_is_refused_with_the_cure(kind):
+    with pytest.raises(ValueError, match="gRPC calls do not; reserve and commit in the method"):
+        kind(enforcer=Enforcer(policy()), **OPTIONS | {"default": Route(consumes={"leads": 1}, settles=True)})
+
+
 def test_a_method_that_the_server_does_not_have_costs_nothing():
     enforcer = Enforcer(policy(), accounts=ACCOUNTS)
     with ThreadPoolExecutor(1) as pool:

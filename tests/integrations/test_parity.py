@@ -9,6 +9,7 @@ import pytest
 from django_site import settled
 from doors import DOORS, door
 from servers import KINDS
+from trade import WRITTEN, policy
 
 TRAFFIC = [
     ("GET", "/hello", "k"),
@@ -115,6 +116,36 @@ def test_options_mean_the_same_behind_every_door(headers):
 
     assert {402, 503} <= {each[3] for each in found["asgi"][0]}
     assert_parity(found)
+
+
+SETTLED = [
+    ("/settled/estimate", 3),
+    ("/settled/header-1", 1),
+    ("/settled/commit-2", 2),
+    ("/settled/stream", 3),
+    ("/settled/stream-header-1", 1),
+    ("/settled/stream-commit-1", 1),
+    ("/settled/fail/503", None),
+    ("/settled/fail/404", 3),
+    ("/settled/broken", None),
+    ("/settled/header-9", 9),  # above the limit: the work is done
+    ("/settled/header-1", None),  # there is no room for its estimate
+]
+"""Pages whose route settles, and the leads that each takes; a failed or refused request takes none, of the rate neither."""
+
+
+@pytest.mark.parametrize("kind", ["memory", "valkey-9"])
+@pytest.mark.parametrize("name", DOORS)
+def test_every_door_settles_what_a_request_reserved(kind, name, rack):
+    store = "memory://" if kind == "memory" else f"{rack.shared(kind, lambda: rack.start(kind)).url}?namespace={name}"
+    limits = {**WRITTEN["tiers"]["pro"]["limits"], "leads": 20}
+    tiers = WRITTEN["tiers"] | {"pro": WRITTEN["tiers"]["pro"] | {"limits": limits}}
+    with door(name, store, policy(tiers=tiers)) as (url, used), connected(url) as client:
+        counts = used()
+        for path, taken in SETTLED:
+            client.get(path, headers={"x-api-key": "k"})
+            counts = counts if taken is None else (counts[0] + 1, counts[1] + taken)
+            assert counts == settled(used, counts), path
 
 
 ENDPOINTS = [

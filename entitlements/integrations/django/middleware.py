@@ -73,7 +73,7 @@ class EntitlementsMiddleware:
             return self._serve_async(request)
         admission = self._sync
         metered = admission.admit(_scope_of(request))
-        setattr(request, REQUEST_KEY, (self, metered))
+        self._attach(request, metered)
         with serving(metered.account):
             if metered.refusal is not None:
                 custom = admission.custom_answer(metered)
@@ -92,7 +92,7 @@ class EntitlementsMiddleware:
         admission = self._async
         assert admission is not None
         metered = await admission.admit(_scope_of(request))
-        setattr(request, REQUEST_KEY, (self, metered))
+        self._attach(request, metered)
         with serving(metered.account):
             if metered.refusal is not None:
                 custom = await admission.custom_answer(metered)
@@ -106,6 +106,11 @@ class EntitlementsMiddleware:
         if not metered.waits_for_body:
             await admission.settle(metered, _error_of(request, response))
         return response
+
+    def _attach(self, request: HttpRequest, metered: MeteredRequest) -> None:
+        setattr(request, REQUEST_KEY, (self, metered))
+        if metered.reservation is not None:
+            request.reservation = metered.reservation
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer an error of a view that has an answer, such as `Denied`."""
@@ -180,6 +185,7 @@ async def _followed(
         await settle(metered, None)
     except GeneratorExit:  # closed by the server: the client has disconnected
         metered.is_disconnected = True
+        await settle(metered, None)
         raise
     except BaseException as error:
         await settle(metered, error)
@@ -216,7 +222,9 @@ def _answer(refusal: Refusal, headers: Headers) -> HttpResponse:
 
 def _with_headers(response: HttpResponseBase, metered: MeteredRequest) -> HttpResponseBase:
     """Return a response with the rate limit headers; Django keeps one line of each name, and theirs are lists."""
-    for name, value in text_headers(metered.headers(response.status_code), response.headers.keys()):
+    for name, value in text_headers(
+        metered.headers(response.status_code, [*response.items()]), response.headers.keys()
+    ):
         present = response.headers.get(name)
         response.headers[name] = f"{present}, {value}" if present else value
     return response
