@@ -86,6 +86,12 @@ class QuotaMeter:
         kept = next((period for period in reversed(self.periods) if made_at < period.end), None)
         return self.running(part.ends, part.size, made_at) if kept is None else replace(kept)
 
+    def keep_end(self, period: QuotaPeriod) -> None:
+        """Store the end of the running period where it has moved, so that what a question tells of it holds."""
+        last = self.periods[0] if self.periods else None
+        if last and last.start == period.start and last.end != period.end:
+            self.write(period)
+
     def write(self, period: QuotaPeriod) -> None:
         """Store *period*: in the place of the one with the same start, or as the running one."""
         for at, kept in enumerate(self.periods):

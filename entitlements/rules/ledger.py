@@ -188,7 +188,7 @@ def recall(ledger: Ledger, scoped: Ledger, order: Charge, now: int) -> Outcome:
 
 
 def evaluate(ledger: Ledger, scoped: Ledger, order: Charge | Read, now: int) -> tuple[Line, ...] | None:
-    """Return the line of every part without writing; None if the period ends of a part are stale."""
+    """Return the line of every part, charging nothing; None if the period ends of a part are stale."""
     holder, made_at = (order.holder, order.made_at) if isinstance(order, Charge) else (None, None)
     lines = []
     for part in order.parts:
@@ -273,8 +273,12 @@ def _evaluate_part(ledger: Ledger, part: Part, holder: str | None, now: int, mad
         held = (ledger.allocations.get(limit.name) or AllocationMeter()).peek(part, holder)
         if held.fits or part.ends is None:
             return held
-    period = (ledger.quotas.get(limit.name) or QuotaMeter()).period_of(part, now, made_at)
-    return None if period is None else held or quota_line(period, part)
+    meter = ledger.quotas.get(limit.name) or QuotaMeter()
+    period = meter.period_of(part, now, made_at)
+    if period is None or held is not None:
+        return period and held
+    meter.keep_end(period)
+    return quota_line(period, part)
 
 
 def _take(ledger: Ledger, scoped: Ledger, order: Charge, lines: tuple[Line, ...], now: int) -> Iterator[Line]:

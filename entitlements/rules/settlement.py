@@ -173,10 +173,12 @@ def history(ledger: Ledger, order: ReadHistory, now: int) -> Periods:
     sweep(ledger, now)
     part = order.part
     assert part.ends is not None
-    meter = QuotaMeter(list((ledger.quotas.get(part.limit.name) or QuotaMeter()).periods))
-    period = meter.running(part.ends, part.size, now)
+    stored = ledger.quotas.get(part.limit.name) or QuotaMeter()
+    period = stored.running(part.ends, part.size, now)
     if period is None:
         return Periods((), stale=True, now=now)
+    stored.keep_end(period)
+    meter = QuotaMeter(list(stored.periods))
     meter.write(period)
     return Periods(tuple(each.count() for each in meter.periods), now=now)
 

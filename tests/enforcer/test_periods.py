@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,6 +13,7 @@ from entitlements import Account, AccountError, AsyncEnforcer, Enforcer, Overrid
 from entitlements.http.asgi import EntitlementsMiddleware
 from entitlements.http.routes import Route
 from entitlements.model.events import Threshold
+from entitlements.model.instants import to_datetime
 from entitlements.testing import FakeClock
 
 PERIODS = ("day", "week", "month", "year", "lifetime")
@@ -168,6 +170,49 @@ def test_a_new_anchor_or_time_zone_moves_the_end_and_resets_nothing(clock):
     assert [2] * 5 == [usage[period].used for period in PERIODS]
     assert "2026-12-07 01:02:03" == f"{usage['month'].resets_at:%Y-%m-%d %H:%M:%S}"
     assert "2026-11-29 18:15:00" == f"{usage['day'].resets_at:%Y-%m-%d %H:%M:%S}"
+
+
+QUESTIONS = {
+    "usage": lambda enforcer, account: enforcer.usage(account)["month"].resets_at,
+    "peek": lambda enforcer, account: enforcer.peek(account, "month").resets_at,
+    "history": lambda enforcer, account: enforcer.history(account, "month")[0].end,
+    "a charge that another limit refuses": lambda enforcer, account: (
+        enforcer.consume(account, {"month": 1, "day": 3}).parts["month"].resets_at
+    ),
+}
+
+
+@pytest.mark.parametrize("ask", QUESTIONS.values(), ids=QUESTIONS)
+@pytest.mark.parametrize("anchor", [5, 20, 31])
+def test_a_period_ends_when_a_question_said_so_after_the_anchor_has_changed(clock, ask, anchor):
+    """Also if no charge follows the question."""
+    with Enforcer(policy(), clock=clock) as enforcer:
+        enforcer.consume(Account("acme", "pro", anchor=15), {"month": 2, "day": 2})
+        account = Account("acme", "pro", anchor=anchor)
+        told = ask(enforcer, account)
+
+        clock.set(told - timedelta(microseconds=1))
+        assert (2, told) == (enforcer.usage(account)["month"].used, enforcer.usage(account)["month"].resets_at)
+        clock.set(told)
+        assert 0 == enforcer.usage(account)["month"].used
+
+
+@pytest.mark.parametrize("ask", QUESTIONS.values(), ids=QUESTIONS)
+def test_a_server_keeps_the_end_that_a_question_told(server, ask):
+    limits = {"month": {"kind": "quota", **LONG}, "day": {"kind": "quota", **LONG}}
+    tiers = {"pro": {"rank": 1, "limits": {"month": 3, "day": 3}}}
+    served = Policy.parse({"policy": {"version": "1"}, "limits": limits, "tiers": tiers})
+    id = f"anchored-{uuid4().hex}"
+    with Enforcer(served, store=server.url) as enforcer, server.client() as client:
+        enforcer.consume(Account(id, "pro"), {"month": 2, "day": 2})
+        (key,) = client.keys(f"*{id}*")
+        before = client.hget(key, "qmonth")
+        told = ask(enforcer, Account(id, "pro", anchor=datetime.now(UTC) - timedelta(days=3)))
+        after = client.hget(key, "qmonth")
+
+    assert before[:8] == after[:8]
+    assert told == to_datetime(int.from_bytes(after[8:16], "big"))
+    assert before[24:48] == after[24:48]
 
 
 def test_a_day_of_23_hours_ends_after_23(clock):

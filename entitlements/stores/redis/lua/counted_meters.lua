@@ -39,7 +39,8 @@ local function last_period(home, field)
   return text and read_period(field, text)
 end
 
--- QuotaMeter.running: return the period that a call falls in, or nil if the ends are stale; write nothing
+-- QuotaMeter.running: return the period that a call falls in, or nil if the ends are stale; write nothing.
+-- If its end `has_moved`, what tells of it writes it (QuotaMeter.keep_end).
 function running_period(part, made_at)
   local now = made_at or now
   local ends, last = part.ends, last_period(part.home, 'q' .. part.name)
@@ -58,7 +59,7 @@ function running_period(part, made_at)
   end
   if last and now < last.ends then
     return { start = last.start, ends = chosen, size = part.recorded, used = last.used, reserved = last.reserved,
-      denied = last.denied }
+      denied = last.denied, has_moved = chosen ~= last.ends }
   end
   local start = ends[1]
   for at = 2, 4 do
@@ -124,7 +125,7 @@ function write_period(home, name, period)
   end
   put(home, 'q' .. name, pack_period(period))
   local last = math.min(period.ends + HISTORY, MAX_COUNT)
-  if stored and stored.start == period.start and stored.ends == period.ends then
+  if stored and stored.start == period.start and stored.ends == period.ends and not changed[home]['q' .. name] then
     assured_until[home] = math.max(assured_until[home] or 0, last)
   else
     keep_until(home, last, last)

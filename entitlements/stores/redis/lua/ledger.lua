@@ -129,10 +129,13 @@ local function evaluate_part(part, holder, made_at)
     return part.period and line
   end
   part.period = period_of(part, made_at)
+  if part.period and part.period.has_moved then
+    write_period(part.home, part.name, part.period)
+  end
   return part.period and quota_line(part.period, part)
 end
 
--- evaluate: return the line of each part, or nil if a part's period ends are stale; write nothing
+-- evaluate: return the line of each part, or nil if a part's period ends are stale; charge nothing
 function evaluate(order)
   local lines = {}
   for at, part in ipairs(order.parts) do

@@ -356,6 +356,9 @@ local function history()
   if not period then
     return pack('>Bi8', 1, now)
   end
+  if period.has_moved then
+    write_period(scope, part.name, period)
+  end
   local text = get(scope, 'q' .. part.name)
   if text and read_period('q' .. part.name, text).start == period.start then
     text = ''
