@@ -60,7 +60,7 @@ class Converted:
 
 def convert(prices: PriceList) -> Converted:
     """Return the policy that says what *prices* says."""
-    omissions: list[Omission] = []
+    omissions = [*prices.unread]
     converter = _Converter(prices, omissions)
     mapping = converter.policy()
     _drop_contradictions(mapping, omissions, {plain: name for name, plain in converter.add_ons.items()})
@@ -154,8 +154,10 @@ class _Converter:
     def _add_on(self, add_on: Offering) -> dict[str, Any]:
         path = f"addOns.{add_on.name}"
         found: dict[str, Any] = {"about": add_on.about} if add_on.about else {}
-        found |= {"retired": True} if add_on.is_private or add_on.available == () else {}
         plans = self._known(add_on.available or (), self.tiers, f"{path}.availableFor")
+        if add_on.available and not plans:
+            self._omit(OmissionKind.RULE, f"{path}.availableFor", "it names no plan; the add-on is offered to none")
+        found |= {"retired": True} if add_on.is_private or (add_on.available is not None and not plans) else {}
         found |= {"tiers": plans} if plans else {}
         for word, names in (("requires", add_on.requires), ("excludes", add_on.excludes)):
             others = self._known((each for each in names if each != add_on.name), self.add_ons, f"{path}.{word}")

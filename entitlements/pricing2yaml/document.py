@@ -9,7 +9,7 @@ Names of keys follow the format's specification: 1.x has `monthlyPrice` and `ann
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -22,7 +22,8 @@ from ruamel.yaml.error import YAMLError
 
 from entitlements.errors import EntitlementsError
 from entitlements.model.limits import UNLIMITED
-from entitlements.model.names import shown
+from entitlements.model.names import did_you_mean, nearest_or_all, shown
+from entitlements.pricing2yaml.omissions import Omission, OmissionKind
 
 MAX_BYTES = 1 << 20
 """Largest file that is read."""
@@ -111,6 +112,7 @@ class PriceList:
         limits: By name, in order.
         plans: By name, in order.
         add_ons: By name, in order.
+        unread: What stands in the file and has no meaning.
     """
 
     file: str
@@ -122,6 +124,7 @@ class PriceList:
     limits: Mapping[str, Item]
     plans: Mapping[str, Offering]
     add_ons: Mapping[str, Offering]
+    unread: tuple[Omission, ...] = ()
 
 
 def read_price_list(path: str | os.PathLike[str]) -> PriceList:
@@ -169,26 +172,33 @@ class _Reader:
 
     def __init__(self, file: str) -> None:
         self._file = file
+        self._unread: list[Omission] = []
 
     def price_list(self, raw: object) -> PriceList:
         root = self._mapping(raw, "the file")
         missing = next((each for each in ("saasName", "features") if each not in root), None)
         if missing:
             raise self._error("the file", f"it has no {missing}", "name a price list in the Pricing2Yaml format")
+        syntax = _text(root.get("syntaxVersion"))
+        if syntax and syntax.partition(".")[0] not in {"1", "2", "3"}:
+            raise self._error("syntaxVersion", f"{syntax} is not known", "write a price list of 1.x, 2.x or 3.x")
+        self._check_keys(root, _ROOT, "")
         plans, add_ons = (self._section(root, section, self._offering) for section in ("plans", "addOns"))
         if not plans and not add_ons:
             raise self._error("plans", "there is no plan and no add-on", "write at least one")
         named = root.get("version") or root.get("createdAt") or _date_of(root) or "1"
+        features, limits = (self._section(root, section, self._item) for section in ("features", "usageLimits"))
         return PriceList(
             self._file,
             _text(root.get("saasName")),
             _text(named),
             _text(root.get("currency")),
             self._mapping(root.get("billing"), "billing"),
-            self._section(root, "features", self._item),
-            self._section(root, "usageLimits", self._item),
+            features,
+            limits,
             plans,
             add_ons,
+            tuple(self._unread),
         )
 
     def _section(self, root: Mapping[str, Any], section: str, read: Any) -> dict[str, Any]:
@@ -197,8 +207,16 @@ class _Reader:
 
     def _item(self, name: str, path: str, raw: object) -> Item:
         entry = self._mapping(raw, path)
+        self._check_keys(entry, _ITEM, path)
         period = self._mapping(entry.get("period"), f"{path}.period")
         length, unit = period.get("value", 1), _text(period.get("unit")).upper()
+        if unit and type(length) is not int:
+            self._omit(
+                OmissionKind.PERIOD, f"{path}.period", f"{shown(length)} {unit} is no number of units; a month counts"
+            )
+        self._check_word(entry, path, "valueType", _KINDS)
+        if path.startswith("usageLimits."):
+            self._check_word(entry, path, "type", _RENEWALS)
         return Item(
             name,
             _text(entry.get("description")),
@@ -206,13 +224,14 @@ class _Reader:
             entry.get("defaultValue"),
             _RENEWALS.get(_text(entry.get("type")).upper(), ""),
             _text(entry.get("unit")),
-            (length, unit) if unit and isinstance(length, int) else None,
-            entry.get("trackable") is not False,
+            (length, unit) if unit and type(length) is int else None,
+            self._is_yes(entry, path, "trackable", default=True),
             _text(entry.get("serverExpression") or entry.get("expression")),
         )
 
     def _offering(self, name: str, path: str, raw: object) -> Offering:
         entry = self._mapping(raw, path)
+        self._check_keys(entry, _OFFERING, path)
         available = entry.get("availableFor")
         return Offering(
             name,
@@ -220,7 +239,7 @@ class _Reader:
             _price(entry.get("price", entry.get("monthlyPrice"))),
             _price(entry.get("annualPrice")),
             _text(entry.get("unit")),
-            entry.get("private") is True,
+            self._is_yes(entry, path, "private", default=False),
             self._values(entry, path, "features"),
             self._values(entry, path, "usageLimits"),
             self._values(entry, path, "usageLimitsExtensions"),
@@ -250,10 +269,52 @@ class _Reader:
             raise self._error(path, f"{shown(raw)} is no mapping", "write keys with values")
         return raw
 
+    def _is_yes(self, entry: Mapping[str, Any], path: str, key: str, *, default: bool) -> bool:
+        value = entry.get(key, default)
+        if isinstance(value, bool) or value is None:
+            return default if value is None else value
+        self._omit(
+            OmissionKind.VALUE,
+            f"{path}.{key}",
+            f"{shown(value)} is neither true nor false; {str(default).lower()} counts",
+        )
+        return default
+
+    def _check_word(self, entry: Mapping[str, Any], path: str, key: str, known: Iterable[str]) -> None:
+        word = _text(entry.get(key))
+        if word and word.upper() not in known:
+            meant = nearest_or_all(word.upper(), known).removeprefix("; ")
+            self._omit(OmissionKind.VALUE, f"{path}.{key}", f"{shown(word)} is no {key} of the format: {meant}")
+
+    def _check_keys(self, entry: Mapping[str, Any], known: Iterable[str], path: str) -> None:
+        """Report the keys that the format does not have: at the root all of them, elsewhere what is nearly one of it."""
+        for key in map(str, entry):
+            meant = None if key in known else did_you_mean(key, known)
+            if key not in known and (meant or not path):
+                text = f"{shown(key)} is no key of the format, and is not read{f'; {meant}' if meant else ''}"
+                self._omit(OmissionKind.KEY, f"{path}.{key}".lstrip("."), text)
+
+    def _omit(self, kind: OmissionKind, path: str, text: str) -> None:
+        self._unread.append(Omission(kind, path, text))
+
     def _error(self, path: str, problem: str, cure: str) -> InvalidPriceList:
         return InvalidPriceList(f"{self._file}: {path}: {problem}; {cure}")
 
 
+_ROOT = (
+    "saasName", "syntaxVersion", "version", "createdAt", "year", "month", "day", "url", "description", "currency",
+    "hasAnnualPayment", "billing", "tags", "variables", "custom", "features", "usageLimits", "plans", "addOns",
+)  # fmt: skip
+_ITEM = (
+    "description", "valueType", "defaultValue", "expression", "serverExpression", "type", "integrationType",
+    "automationType", "paymentType", "pricingUrls", "docUrl", "tag", "render", "unit", "linkedFeatures", "trackable",
+    "period",
+)  # fmt: skip
+_OFFERING = (
+    "description", "price", "monthlyPrice", "annualPrice", "unit", "private", "features", "usageLimits",
+    "usageLimitsExtensions", "availableFor", "dependsOn", "excludes", "subscriptionConstraints",
+)  # fmt: skip
+_KINDS = ("BOOLEAN", "NUMERIC", "TEXT")
 _RENEWALS = {
     "RENEWABLE": "RENEWABLE",
     "TIME_DRIVEN": "RENEWABLE",  # as the format's own migration to 3.0 reads both

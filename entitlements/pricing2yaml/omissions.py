@@ -19,6 +19,7 @@ class OmissionKind(StrEnum):
     PRICE = "prices that are computed"
     CURRENCY = "currencies without a code"
     VALUE = "values of another type than is declared"
+    KEY = "keys that are not of the format"
 
 
 class Omission(NamedTuple):

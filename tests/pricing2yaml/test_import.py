@@ -160,7 +160,14 @@ PLAN = "plans: {P: {price: 1}}\n"
         (FEATURE + "plans: {P: {price: '2 * #x'}}\n", [("PRICE", "plans.P.price")]),
         (FEATURE + PLAN + "addOns: {b: {price: 1, features: {a: {value: false}}}}\n", [("TAKES_AWAY", "addOns.b.features.a")]),
         (FEATURE + PLAN + "addOns: {b: {price: 1, availableFor: [Q], dependsOn: [c], excludes: [b]}}\n",
-         [("RULE", "addOns.b.availableFor"), ("RULE", "addOns.b.requires")]),
+         [("RULE", "addOns.b.availableFor"), ("RULE", "addOns.b.availableFor"), ("RULE", "addOns.b.requires")]),
+        (FEATURE + PLAN + "planz: {Q: {price: 2}}\n", [("KEY", "planz")]),
+        (FEATURE + "plans: {P: {price: 1, fatures: {a: {value: true}}}}\n", [("KEY", "plans.P.fatures")]),
+        (FEATURE.replace("defaultValue", "defaultVal") + PLAN, [("KEY", "features.a.defaultVal")]),
+        (FEATURE.replace("BOOLEAN", "BOOL") + PLAN, [("VALUE", "features.a.valueType")]),
+        (FEATURE + PLAN + "usageLimits: {l: {valueType: NUMERIC, defaultValue: 5, type: RENEWING}}\n", [("VALUE", "usageLimits.l.type")]),
+        (FEATURE + PLAN + "usageLimits: {l: {valueType: NUMERIC, defaultValue: 5, type: RENEWABLE, period: {value: x, unit: DAY}}}\n", [("PERIOD", "usageLimits.l.period")]),
+        (FEATURE + "plans: {P: {price: 1, private: 'yes'}}\n", [("VALUE", "plans.P.private")]),
         (FEATURE + PLAN + "addOns: {b: {price: 1, dependsOn: [c], excludes: [c]}, c: {price: 1, dependsOn: [b]}}\n",
          [("RULE", "addOns.b"), ("RULE", "addOns.c")]),
         (FEATURE + PLAN + "usageLimits: {l: {valueType: NUMERIC, defaultValue: 5, unit: x/site/page, type: NON_RENEWABLE}}\n", [("SCOPE", "usageLimits.l")]),
@@ -177,6 +184,14 @@ def test_what_a_policy_cannot_say_is_listed(tmp_path, text, omissions):
     assert omissions == omissions_of(tmp_path, text)
 
 
+def test_an_add_on_that_is_offered_to_no_known_plan_is_offered_to_none(tmp_path):
+    text = HEAD + FEATURE + PLAN + "addOns: {b: {price: 1, availableFor: [Q]}, c: {price: 1, availableFor: [P]}}\n"
+    (tmp_path / "odd.yml").write_text(text, encoding="utf-8")
+    add_ons = import_price_list(tmp_path / "odd.yml").policy.add_ons
+
+    assert (True, False) == (add_ons["b"].retired, add_ons["c"].retired)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -185,6 +200,10 @@ def test_what_a_policy_cannot_say_is_listed(tmp_path, text, omissions):
         (HEAD + "features: {a: 5}\nplans: {P: {price: 1}}\n", "features.a: 5 is no mapping; write keys with values"),
         (HEAD + FEATURE, "plans: there is no plan and no add-on; write at least one"),
         (HEAD + FEATURE + "addOns: {b: {dependsOn: c}}\n", "addOns.b.dependsOn: 'c' is no list; write a list of names"),
+        (
+            HEAD + "syntaxVersion: 9.0\n" + FEATURE + PLAN,
+            "syntaxVersion: 9.0 is not known; write a price list of 1.x, 2.x or 3.x",
+        ),
         ("saasName: [\n", "not YAML: expected the node content"),
         ("a: 1\na: 2\n", "not YAML: found duplicate key"),
     ],
