@@ -134,8 +134,7 @@ def _policy_lines(whole: PolicyDiff, before: Policy, after: Policy) -> Iterator[
 def _limit_line(limit: LimitDiff) -> str:
     if limit.presence != "changed":
         return f"limit {limit.limit}: {limit.presence}"
-    restart = "; its meters start anew" if limit.restarts else ""
-    return f"limit {limit.limit}: {_changes_text(limit.changes)}{restart}"
+    return f"limit {limit.limit}: {_changes_text(limit.changes)}{f'; {limit.meters}' if limit.meters else ''}"
 
 
 def _changes_text(changes: Mapping[str, tuple[object, object]]) -> str:
@@ -157,7 +156,9 @@ def _difference_line(each: Difference, before: Policy, after: Policy) -> str:
 
 def _account_lines(changed: list[AccountDiff], before: Policy, after: Policy) -> Iterator[str]:
     for each in changed[:SHOWN]:
-        move = "" if each.tier_before == each.tier_after else f" ({each.tier_before} -> {each.tier_after})"
+        move = (
+            "" if each.problem or each.tier_before == each.tier_after else f" ({each.tier_before} -> {each.tier_after})"
+        )
         yield f"account {each.account}{move}"
         yield from (f"  {line}" for line in _lines_of_account(each, before, after))
     if len(changed) > SHOWN:

@@ -275,8 +275,10 @@ def _evaluate_part(ledger: Ledger, part: Part, holder: str | None, now: int, mad
             return held
     meter = ledger.quotas.get(limit.name) or QuotaMeter()
     period = meter.period_of(part, now, made_at)
-    if period is None or held is not None:
-        return period and held
+    if period is None:
+        return None
+    if held is not None:
+        return held
     meter.keep_end(period)
     return quota_line(period, part)
 

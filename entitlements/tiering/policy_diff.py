@@ -68,6 +68,16 @@ class LimitDiff:
     to_dict = fields_in_json
 
     @property
+    def meters(self) -> str:
+        """The consequence for its meters, for people; empty if there is none."""
+        if self.restarts:
+            return "its meters start anew"
+        if "period" in self.changes:
+            after = self.changes["period"][1]
+            return f"its meters go on; the running period {'never ends' if after == PeriodLength.LIFETIME else f'ends with the {after}'}"
+        return "a scope goes on with the meter of its id" if "per" in self.changes else ""
+
+    @property
     def lengthens(self) -> bool:
         """True if a quota has longer periods: the same units must last longer."""
         before, after = (_PERIODS.get(each, 0) for each in self.changes.get("period", (None, None)))
@@ -277,7 +287,8 @@ def _limit_diff(old: PolicyData, new: PolicyData, name: str) -> LimitDiff:
     changes = {
         part: (was.get(part), is_.get(part)) for part in dict.fromkeys((*was, *is_)) if was.get(part) != is_.get(part)
     }
-    restarts = _was_counted(before) and any(part in RESTARTING_FIELDS for part in changes)
+    is_moved = None in changes.get("per", ())  # from the account to its scopes, or back: there are no meters yet
+    restarts = _was_counted(before) and (is_moved or any(part in RESTARTING_FIELDS for part in changes))
     return LimitDiff(name, "changed", restarts, changes)
 
 

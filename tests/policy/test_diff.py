@@ -92,21 +92,30 @@ def test_tiers_come_and_go():
 
 
 @pytest.mark.parametrize(
-    ("limit", "becomes", "restarts"),
+    ("limit", "becomes", "restarts", "meters"),
     [
-        ("api", {"kind": "rate", "algorithm": "fixed"}, True),
-        ("leads", {"kind": "allocation"}, True),
-        ("leads", {"kind": "quota", "mode": "shadow"}, False),
-        ("api", {"kind": "rate", "on_outage": "deny"}, False),
+        ("api", {"kind": "rate", "algorithm": "fixed"}, True, "its meters start anew"),
+        ("leads", {"kind": "allocation"}, True, "its meters start anew"),
+        ("leads", {"kind": "quota", "mode": "shadow"}, False, ""),
+        ("api", {"kind": "rate", "on_outage": "deny"}, False, ""),
+        ("leads", {"kind": "quota", "unit": "lead", "per": "user"}, True, "its meters start anew"),
+        ("per-ip", {"kind": "rate"}, True, "its meters start anew"),
+        ("per-ip", {"kind": "rate", "per": "user"}, False, "a scope goes on with the meter of its id"),
+        ("leads", {"kind": "quota", "period": "day"}, False, "its meters go on; the running period ends with the day"),
+        ("leads", {"kind": "quota", "period": "lifetime"}, False, "its meters go on; the running period never ends"),
     ],
 )
-def test_a_definition_that_changes_says_whether_meters_start_anew(limit, becomes, restarts):
+def test_a_definition_that_changes_says_what_becomes_of_its_meters(files, capsys, limit, becomes, restarts, meters):
     new = changed()
     new["limits"][limit] = becomes
+    files(new)
 
     (found,) = diff(OLD, Policy.parse(new)).limits
+    main(["diff", "old.yaml", "new.yaml"])
 
-    assert (limit, restarts) == (found.limit, found.restarts)
+    assert (limit, restarts, meters) == (found.limit, found.restarts, found.meters)
+    (line,) = (each for each in capsys.readouterr().out.splitlines() if each.startswith(f"limit {limit}"))
+    assert line.endswith(f"; {meters}" if meters else "")
 
 
 @pytest.mark.parametrize(
@@ -258,6 +267,18 @@ def test_the_command_shows_tiers_and_accounts_and_exits_with_1_where_anybody_los
         "  ! agents: 3 used of 2; keeps them, and can add none",
         "0 accounts gain, 1 lose, 1 land over a limit, 0 have an override that is no longer needed",
     ]) == (code, capsys.readouterr().out.splitlines())  # fmt: skip
+
+
+def test_the_command_names_no_tier_for_an_account_that_breaks_a_new_rule(files, capsys):
+    new = changed()
+    new["add_ons"]["more-agents"]["requires"] = ["phone"]
+    files(new, accounts="id,tier,add_ons\na,pro,more-agents\n")
+
+    assert 1 == main(["diff", "old.yaml", "new.yaml", "--accounts", "accounts.csv"])
+    lines = capsys.readouterr().out.splitlines()
+
+    assert "account a" in lines
+    assert "None" not in " ".join(lines)
 
 
 def test_the_command_exits_with_0_where_nobody_loses(files, capsys):
