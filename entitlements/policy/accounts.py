@@ -77,9 +77,9 @@ def _read_feature(feature: Feature, raw: object) -> bool | str | NotIncluded:
     if raw is True:
         return next((level for level in feature.levels if level != NO_LEVEL), True)
     if not feature.levels:
-        raise InvalidValue(f"{shown(raw)} is not for a switch", "write True or NOT_INCLUDED")
+        raise InvalidValue(f"{shown(raw)} is not for a switch", "write true or not-included")
     if not isinstance(raw, str) or raw not in feature.levels:
-        cure = did_you_mean(raw, feature.levels) or f"write {any_of(feature.levels)}, or NOT_INCLUDED"
+        cure = did_you_mean(raw, feature.levels) or f"write {any_of(feature.levels)}, or not-included"
         raise InvalidValue(f"{shown(raw)} is not one of its levels", cure)
     return str(raw)
 

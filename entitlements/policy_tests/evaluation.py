@@ -12,9 +12,10 @@ from entitlements.model.display import in_json, in_words
 from entitlements.model.entitlements import Entitlements
 from entitlements.model.instants import to_datetime
 from entitlements.model.limits import NOT_INCLUDED
-from entitlements.model.policy import NO_LEVEL, PolicyData
+from entitlements.model.policy import PolicyData
 from entitlements.model.resolution import resolution_of
-from entitlements.policy.accounts import bind, read_override
+from entitlements.policy.accounts import bind
+from entitlements.policy_tests.expected import is_yes_or_no
 from entitlements.policy_tests.tables import AnswerCase
 from entitlements.rules.resolve import resolve
 
@@ -71,11 +72,9 @@ def _check(policy: PolicyData, case: AnswerCase) -> tuple[str, str, str] | None:
     if isinstance(resolved, str):
         return in_words(case.expected), f"an error: {resolved}", ""
     given = _answer(policy, resolved, case)
-    try:
-        expected = _expected(policy, case)
-    except ValueError as error:
-        return str(case.expected), f"{in_words(given)} ({error})", ""
-    return None if expected == given else (in_words(expected), in_words(given), _source(resolved, case.name))
+    if case.expected == given:
+        return None
+    return in_words(case.expected), in_words(given), _source(resolved, case.name)
 
 
 def _resolved(policy: PolicyData, account: Account, now: int) -> Entitlements | str:
@@ -86,32 +85,8 @@ def _resolved(policy: PolicyData, account: Account, now: int) -> Entitlements | 
         return str(error)
 
 
-def _is_yes_or_no(policy: PolicyData, case: AnswerCase) -> bool:
-    """Return True for switches, for `feature:level`, and for levels that are asked with yes or no."""
-    base, colon, _ = case.name.partition(":")
-    feature = policy.features.get(base)
-    return feature is not None and (bool(colon) or not feature.levels or isinstance(case.expected, bool))
-
-
-def _expected(policy: PolicyData, case: AnswerCase) -> object:
-    if _is_yes_or_no(policy, case):
-        if case.expected in (True, False):
-            return case.expected
-        if case.expected == NOT_INCLUDED.value:
-            return False
-        raise ValueError("the name is answered with true or false")
-    if case.name in policy.features and case.expected == NO_LEVEL:
-        return NO_LEVEL
-    if isinstance(case.expected, str) and case.expected in _WORDS:
-        return _WORDS[case.expected]
-    return read_override(policy, case.name, case.expected)
-
-
-_WORDS = {"no-commitment": None, NOT_INCLUDED.value: NOT_INCLUDED}
-
-
 def _answer(policy: PolicyData, resolved: Entitlements, case: AnswerCase) -> object:
-    if _is_yes_or_no(policy, case):
+    if is_yes_or_no(policy, case.name, case.expected):
         return resolved.can(case.name)
     if case.name in policy.limits:
         return resolution_of(resolved).limits.get(case.name, NOT_INCLUDED)

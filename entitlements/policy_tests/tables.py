@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,10 +27,15 @@ from entitlements.policy.errors import InvalidValue
 from entitlements.policy.report import Report
 from entitlements.policy.yaml.files import read_files
 from entitlements.policy.yaml.tree import Branch, Items, Leaf, Location, Node, to_data
+from entitlements.policy_tests.expected import read_expected
 
 _ROOT = ("at", "accounts", "tables")
 _SUBJECTS = ("tier", "tiers", "account", "accounts")
 _TABLE = (*_SUBJECTS, "at", "answers", "error")
+_CURE = "write tables: [{tier: pro, answers: {sso: true}}]"
+
+
+_FILE_CURE = "name a file with tables: [{tier: pro, answers: {sso: true}}]"
 
 
 class InvalidTables(EntitlementsError, ValueError):
@@ -89,12 +94,18 @@ def read_tables(path: str | os.PathLike[str], policy: PolicyData, now: int) -> t
     """
     report = Report()
     root = read_files(path, report)
+    if report.failed:  # its cures are those of a policy
+        raise InvalidTables(tuple(each if each.line else replace(each, cure=_FILE_CURE) for each in _errors(report)))
     report.root = root
     reader = _TablesReader(Path(os.fsdecode(path)), policy, now, report)
     cases = tuple(reader.cases(root))
     if report.failed:
-        raise InvalidTables(tuple(each for each in report.problems if each.severity is Severity.ERROR))
+        raise InvalidTables(tuple(_errors(report)))
     return cases
+
+
+def _errors(report: Report) -> Iterator[Problem]:
+    return (each for each in report.problems if each.severity is Severity.ERROR)
 
 
 class _TablesReader:
@@ -114,10 +125,9 @@ class _TablesReader:
         if "accounts" in root.nodes:
             self._accounts = self._read_accounts(root.nodes["accounts"])
         tables = root.nodes.get("tables")
-        if not isinstance(tables, Items):
+        if not isinstance(tables, Items) or not tables.nodes:
             where = root.location if tables is None else tables.location
-            cure = "write tables: [{tier: pro, answers: {sso: true}}]"
-            self._error(where, "there is no list of tables", cure)
+            self._error(where, "there is no list of tables", _CURE)
             return
         for table in tables.nodes:
             if isinstance(table, Branch):
@@ -128,20 +138,25 @@ class _TablesReader:
     def _table(self, table: Branch) -> Iterator[AnswerCase]:
         self._check_keys(table, _TABLE)
         at = table.nodes.get("at")
-        instants = [self._now] if at is None else [self._instant(each) for each in _each(at)]
+        instants = [self._now] if at is None else [self._instant(each) for each in self._several(at, "at")]
         columns = [(subject, now) for now in instants for subject in self._subjects(table, now)]
         if len(instants) > 1 and len(columns) > len(instants):
             self._error(table.location, "several subjects and several instants", "write one of the two as a list")
             return
-        if "error" in table.nodes:
-            node = table.nodes["error"]
-            yield from (AnswerCase(node.location, *subject, now, "", to_data(node)) for subject, now in columns)
-        answers = table.nodes.get("answers")
-        if isinstance(answers, Branch):
+        answers, error = table.nodes.get("answers"), table.nodes.get("error")
+        if (answers is None) == (error is None):
+            has = "no answers" if answers is None else "answers and an error"
+            self._error(table.location, f"the table has {has}", "write answers: {sso: true}, or error: <text>")
+        elif error is not None:
+            text = to_data(error)
+            if not isinstance(text, str) or not text.strip():
+                self._error(error.location, f"{shown(text)} is no part of a message", "write error: <text>")
+            yield from (AnswerCase(error.location, *subject, now, "", text) for subject, now in columns)
+        elif not isinstance(answers, Branch) or not answers.nodes:
+            self._error(table.location, "the table has no answers", "write answers: {sso: true}")
+        else:
             for name, node in answers.nodes.items():
                 yield from self._row(name, node, columns)
-        elif "error" not in table.nodes:
-            self._error(table.location, "the table has no answers", "write answers: {sso: true}, or error: <text>")
 
     def _row(self, name: str, node: Node, columns: list[tuple[Subject, int]]) -> Iterator[AnswerCase]:
         """Yield a case for each column; a list has one answer for each."""
@@ -157,7 +172,11 @@ class _TablesReader:
             self._error(node.location, f"{len(cells)} answers for {len(columns)} columns", cure)
             return
         for cell, (subject, now) in zip(cells, columns, strict=True):
-            yield AnswerCase(cell.location, *subject, now, name, to_data(cell))
+            try:
+                yield AnswerCase(cell.location, *subject, now, name, read_expected(self._policy, name, to_data(cell)))
+            except ValueError as error:
+                told = error if isinstance(error, InvalidValue) else InvalidValue(str(error), "correct it")
+                self._error(cell.location, f"answer of {name!r}: {told.problem}", told.cure)
 
     def _is_name(self, name: str) -> bool:
         policy = self._policy
@@ -171,7 +190,7 @@ class _TablesReader:
         if len(words) != 1:
             self._error(table.location, f"the table has {len(words)} subjects", f"write one of {', '.join(_SUBJECTS)}")
             return
-        for node in _each(table.nodes[words[0]]):
+        for node in self._several(table.nodes[words[0]], words[0]):
             name = str(to_data(node))
             found = self._of_tier(name, now) if words[0].startswith("tier") else self._accounts.get(name)
             if found is not None:
@@ -199,6 +218,10 @@ class _TablesReader:
                 self._error(node.location, str(error), "name a CSV file of accounts, seen from the tests file")
                 return {}
         found = {}
+        if not isinstance(node, Branch):
+            self._error(
+                node.location, "accounts is a list", "write {acme: {tier: pro}}, or name a CSV file of accounts"
+            )
         for id, row in node.nodes.items() if isinstance(node, Branch) else ():
             try:
                 found[id] = _account(id, row)
@@ -221,12 +244,14 @@ class _TablesReader:
                 cure = did_you_mean(key, known) or f"write one of {', '.join(known)}"
                 self._error(branch.keys[key], f"{shown(key)} is no key here", cure)
 
+    def _several(self, node: Node, key: str) -> tuple[Node, ...]:
+        """Return the items of a list, or the one item; an empty list is reported."""
+        if isinstance(node, Items) and not node.nodes:
+            self._error(node.location, f"{key} is an empty list", "name at least one, or leave the table out")
+        return node.nodes if isinstance(node, Items) else (node,)
+
     def _error(self, location: Location, problem: str, cure: str) -> None:
         self._report.error((), problem, cure, location=location)
-
-
-def _each(node: Node) -> tuple[Node, ...]:
-    return node.nodes if isinstance(node, Items) else (node,)
 
 
 def _account(id: str, row: Node) -> Account:
@@ -242,4 +267,7 @@ def _account(id: str, row: Node) -> Account:
     if "tier" not in fields:
         raise InvalidValue("it has no tier", "write {tier: pro}")
     attributes = {name: text for name, text in texts.items() if name not in COLUMNS}
+    for name in attributes:
+        if meant := did_you_mean(name, COLUMNS):
+            raise InvalidValue(f"{shown(name)} is no column", meant)
     return Account(id, trial=trial_of(fields), attributes=attributes, **fields)

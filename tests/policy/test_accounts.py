@@ -173,7 +173,7 @@ def test_the_value_of_an_override_has_the_type_of_its_name(name, raw, value):
         ),
         (
             {"overrides": [override("sso", "basic")]},
-            "override of 'sso': 'basic' is not for a switch; write True or NOT_INCLUDED",
+            "override of 'sso': 'basic' is not for a switch; write true or not-included",
         ),
         (
             {"overrides": [override("reports", "fulll")]},
@@ -181,7 +181,7 @@ def test_the_value_of_an_override_has_the_type_of_its_name(name, raw, value):
         ),
         (
             {"overrides": [override("reports", 7)]},
-            "override of 'reports': 7 is not one of its levels; write none, basic or full, or NOT_INCLUDED",
+            "override of 'reports': 7 is not one of its levels; write none, basic or full, or not-included",
         ),
         (
             {"overrides": [override("leads", -1)]},

@@ -156,19 +156,49 @@ def test_a_bad_account_is_an_answer_too(run):
     )
 
 
-def test_an_expected_answer_that_cannot_be_one_is_told(run):
-    code, out, _ = run("tables: [{tier: pro, answers: {sso: perhaps, api: 100, tools: huge}}]\n")
+def test_an_expected_answer_that_cannot_be_one_is_an_error_of_the_file(run):
+    text = """\
+tables:
+  - tier: pro
+    answers:
+      sso: perhaps
+      api: 100
+      tools: huge
+      leads:
+"""
+    code, out, err = run(text)
+    said = " ".join(err.split())
 
-    assert 1 == code
-    assert "+ yes (the name is answered with true or false)" in out
-    assert "+ 100 (100 names no window; write '100 per hour')" in out
-    assert "+ basic ('huge' is not one of its levels; write none, basic or full, or NOT_INCLUDED)" in out
+    assert (2, "") == (code, out)
+    assert "tests.yaml:4: answer of 'sso': 'perhaps' is no answer for 'sso'; write true or false" in said
+    assert "tests.yaml:5: answer of 'api': 100 names no window; write '100 per hour'" in said
+    assert "tests.yaml:6: answer of 'tools': 'huge' is not one of its levels; write none, basic or full" in said
+    assert "tests.yaml:7: answer of 'leads': nothing is written" in said
+
+
+@pytest.mark.parametrize("text", ["", "id,tier\nacme,pro\n", "- a\n"])
+def test_a_file_that_is_no_tests_file_is_one_error_with_its_own_cure(run, text):
+    code, out, err = run(text)
+    said = " ".join(err.split())
+
+    assert (2, "") == (code, out)
+    assert 1 == said.count("name a file with tables: [{tier: pro, answers: {sso: true}}]")
+    assert "there is no list of tables" not in said
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("tables: 5\n", "tests.yaml:1: there is no list of tables"),
+        ("tables: []\n", "there is no list of tables; write tables: [{tier: pro, answers: {sso: true}}]"),
+        ("tables: [{tier: pro, answers: {}}]\n", "the table has no answers; write answers: {sso: true}"),
+        ("tables: [{tier: pro, answers: {sso: true}, error: x}]\n", "the table has answers and an error; write answers: {sso: true}, or error: <text>"),
+        ("tables: [{tier: pro, error: ''}]\n", "'' is no part of a message; write error: <text>"),
+        ("tables: [{tier: pro, error: }]\n", "None is no part of a message; write error: <text>"),
+        ("tables: [{tiers: [], answers: {sso: true}}]\n", "tiers is an empty list; name at least one, or leave the table out"),
+        ("tables: [{tier: pro, at: [], answers: {sso: true}}]\n", "at is an empty list"),
+        ("accounts: [acme]\ntables: [{tier: pro, answers: {sso: true}}]\n", "accounts is a list; write {acme: {tier: pro}}"),
+        ("accounts: {acme: {tier: pro, overides: x}}\ntables: [{tier: pro, answers: {sso: true}}]\n", "account 'acme': 'overides' is no column; did you mean 'overrides'?"),
         ("tests: []\n", "'tests' is no key here; write one of at, accounts, tables"),
         ("tables:\n  - {tier: por, answers: {sso: true}}\n", "tests.yaml:2: 'por' is no tier of the policy; did you mean 'pro'?"),
         ("tables:\n  - {account: acme, answers: {sso: true}}\n", "'acme' is no account of this file; there are none"),
@@ -179,7 +209,7 @@ def test_an_expected_answer_that_cannot_be_one_is_told(run):
         ("tables:\n  - {tier: pro, at: tomorrow, answers: {sso: true}}\n", "'tomorrow' is not a date; write a date such as 2026-03-01"),
         ("tables:\n  - {tiers: [free, pro], at: [2026-01-01, 2026-02-01], answers: {sso: true}}\n", "several subjects and several instants; write one of the two as a list"),
         ("accounts: {acme: {add_ons: base}}\ntables: []\n", "account 'acme': it has no tier; write {tier: pro}"),
-        ("accounts: {acme: {tier: pro, grants: leads}}\ntables: []\n", "account 'acme': grant 'leads' is not a limit and a count; write leads+500"),
+        ("accounts: {acme: {tier: pro, grants: leads}}\ntables: [{tier: pro, answers: {sso: true}}]\n", "account 'acme': grant 'leads' is not a limit and a count; write leads+500"),
         ("accounts: none.csv\ntables: []\n", "none.csv"),
         ("tables: [\n", "not YAML"),
     ],
