@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Sequence
 
     from entitlements.model.account import Account
     from entitlements.model.answers import Answer, Outcome
@@ -132,6 +132,18 @@ class VersionedStore(Protocol):
     """
 
     keeps_versions: bool
+
+
+@runtime_checkable
+class PartitionedStore(Protocol):
+    """
+    A store over several servers that fail separately: each has a circuit breaker of its own.
+
+    `server_of` returns the server that holds what is counted for an account, as far as it is known, or None. It is
+    None itself for a store on one server.
+    """
+
+    server_of: Callable[[str], Hashable] | None
 
 
 @runtime_checkable

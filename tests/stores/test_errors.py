@@ -20,12 +20,11 @@ from servers import set_start_up
 from topologies import SLOTS, wait_until
 
 from entitlements import StoreError
-from entitlements.model.answers import Status
 from entitlements.model.charge import Charge, Part, Read
 from entitlements.model.instants import HOUR, SECOND
 from entitlements.model.limits import Rate
 from entitlements.stores import open_async_store, open_store
-from entitlements.stores.errors import Broken, Corrupt, Rejected, Unreachable
+from entitlements.stores.errors import Corrupt, Rejected, Unreachable
 from entitlements.stores.redis.acl import (
     CLUSTER_COMMANDS,
     COMMANDS,
@@ -88,41 +87,18 @@ def stumble(*_, **__):
     raise AttributeError("'NoneType' object has no attribute 'writelines'")
 
 
-@pytest.mark.parametrize("client", [redis.RedisCluster, redis.asyncio.RedisCluster])
-def test_an_error_that_the_client_of_a_cluster_does_not_mean_to_raise_is_a_store_error_too(
-    cluster, client, monkeypatch
-):
-    """So a charge never fails with it, and the next call goes on."""
-    is_sync = client is redis.RedisCluster
-    store = (open_store if is_sync else open_async_store)(cluster.url, epoch)
-
-    with asyncio.Runner() as runner:
-
-        def ask():
-            return store.execute(CHARGE) if is_sync else runner.run(store.execute(CHARGE))
-
-        assert ask().status is Status.ADMITTED
-        with monkeypatch.context() as patch:
-            patch.setattr(client, "execute_command", stumble)
-            with pytest.raises(Broken, match="writelines"):
-                ask()
-        assert ask().status is Status.ADMITTED
-        store.close() if is_sync else runner.run(store.aclose())
-
-
 @pytest.mark.parametrize(
     ("kind", "client"),
     [
         ("valkey", redis.connection.Connection),
         ("valkey", redis.asyncio.Connection),
-        ("cluster", redis.RedisCluster),
-        ("cluster", redis.asyncio.RedisCluster),
+        ("cluster", redis.connection.Connection),
+        ("cluster", redis.asyncio.Connection),
     ],
 )
 def test_one_raised_while_connecting_means_that_the_server_is_not_reached(kind, client, request, monkeypatch):
     server = request.getfixturevalue(kind)
-    step = "execute_command" if kind == "cluster" else "connect"
-    monkeypatch.setattr(client, step, stumble)
+    monkeypatch.setattr(client, "connect", stumble)
     sync, later = charged(server.url)
     found = later if "asyncio" in client.__module__ else sync
 

@@ -10,7 +10,6 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import redis
-import redis.asyncio
 from redis.asyncio.connection import ConnectionPool as AsyncConnectionPool
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
@@ -117,13 +116,6 @@ def make_cluster(target: Target) -> redis.RedisCluster:
     host, port = target.hosts[0]
     url = f"redis://[{host}]:{port}" if ":" in host else f"redis://{host}:{port}"  # it takes a class only with a URL
     return redis.RedisCluster(url=url, startup_nodes=nodes, retry=Retry(NoBackoff(), 0), **settings)
-
-
-def make_async_cluster(target: Target) -> redis.asyncio.RedisCluster:
-    """Return a client like that of `make_cluster()`, for an event loop; it reads the map with the first call."""
-    nodes = [redis.asyncio.cluster.ClusterNode(host, port) for host, port in target.hosts]
-    settings = _cluster_settings(target) | _NO_TIMEOUTS
-    return redis.asyncio.RedisCluster(startup_nodes=nodes, retry=AsyncRetry(NoBackoff(), 0), **settings)
 
 
 def _cluster_settings(target: Target) -> dict[str, Any]:

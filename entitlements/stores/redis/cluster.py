@@ -1,251 +1,447 @@
 """
-Pools to a cluster, for threads and for an event loop; redis-py finds the node of each key.
+Connections to a cluster: those to a single server, once for each node.
 
-Every exception of redis-py is a `StoreError`, also one that is none of its own: it may close the connections
-of a failed node under a call that is about to write, which then raises `AttributeError`.
+A call goes to the node of its slot (`topology.py`). A node that does not carry it out says why, and has changed
+nothing by then, so that the call may be sent again:
+
+- MOVED: another node serves the slot. ASK: the slot is moving, and this key is there already, or is new; the call
+  follows ASKING there.
+- TRYAGAIN: the keys of the call are on both sides. CLUSTERDOWN: no node serves the slot. The call waits and is sent
+  again, before its deadline.
+- NOSCRIPT: the node has not loaded the script.
+
+So an order is carried out once, by whichever node. A reply that is lost leaves that unknown, as on a single server,
+and the order is repeated under its sequence number. The number is recognised where the record is: the producer's
+field is part of the account's hash, which a slot that moves takes along whole (MIGRATE), and a number is settled by
+account, not by node.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
-from functools import partial
-from time import monotonic
-from typing import Any
+from contextlib import suppress
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import AskError, ClusterDownError, MovedError, NoScriptError, TryAgainError
 
-from entitlements._fork import disown_socket
 from entitlements.errors import StoreError
-from entitlements.ports import Pending
-from entitlements.stores.errors import Overloaded
-from entitlements.stores.pending import run_in_task
-from entitlements.stores.redis.clients import make_async_cluster, make_cluster
-from entitlements.stores.redis.deadlines import IDLE, START_UP, StartUp, fail_after
-from entitlements.stores.redis.encoding import Request
-from entitlements.stores.redis.error_map import is_refused, map_error, unreachable
-from entitlements.stores.redis.pool import acquire_slot, check_version
-from entitlements.stores.redis.slots import AsyncSlots, SlotGrant, Slots
-from entitlements.stores.redis.timed_connections import call_deadline
-from entitlements.stores.redis.url import Target
+from entitlements.stores.errors import Broken, Overloaded, TimedOut, Unreachable
+from entitlements.stores.pending import PendingOrder, reject_all
+from entitlements.stores.redis import pipeline
+from entitlements.stores.redis.deadlines import PASSED, START_UP, ExtendableTimer, StartUp
+from entitlements.stores.redis.encoding import pack_command
+from entitlements.stores.redis.error_map import endless, map_error
+from entitlements.stores.redis.pipeline import Pipeline, own_request
+from entitlements.stores.redis.pool import ConnectionPool
+from entitlements.stores.redis.scripts import MAX_LOADS
+from entitlements.stores.redis.topology import MAX_REDIRECTS, redirected_node, retry_pause
+from entitlements.stores.redis.url import node_target
 
-_RAW = {"NEVER_DECODE": True}
-"""Option of redis-py: return the reply as bytes, whatever the client decodes otherwise."""
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from entitlements.ports import Completable, Pending
+    from entitlements.stores.redis.encoding import Request
+    from entitlements.stores.redis.topology import Topology
+    from entitlements.stores.redis.url import Host, Target
+
+_SLOTS = pack_command(b"CLUSTER", b"SLOTS")
+_ASKING = pack_command(b"ASKING")
+_WAIT = (TryAgainError, ClusterDownError)
+"""Errors with which a node asks for patience."""
+
+
+# -- threads -----------------------------------------------------------------------------------
 
 
 class ClusterPool:
-    """Connection pool to a cluster, for threads."""
+    """
+    Connection pools to the nodes of a cluster, for threads.
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        self._slots = Slots(target.max_connections)
-        self._client: Any = None
+    Args:
+        target: The cluster.
+        topology: Its map.
+    """
+
+    def __init__(self, target: Target, topology: Topology) -> None:
+        self._target, self._topology = target, topology
+        self._pools: dict[Host, ConnectionPool] = {}
         self._start_up = StartUp()
-        self._refresh_map: Callable[[], object] | None = None
-        """Reads the map of the cluster's hash slots again; set once a node has failed."""
         self._lock = threading.Lock()
-        """Held while connecting, and while the map is read."""
+        """Held while the map is read for the first time."""
 
     def execute(self, request: Request) -> Any:
-        """Send a request and return the reply."""
-        started = monotonic()
-        timeout = request.timeout if self._client else self._start_up.timeout(request.timeout, started)
-        _, deadline = acquire_slot(self._slots, timeout, started, self._target.shown)
+        """Send a request to the node of its key, and return the reply."""
+        topology, started = self._topology, monotonic()
+        if topology.is_stale:
+            self._refresh(request.timeout, started)
+        node = topology.node_of_key(request[0][1][0]) or topology.nodes[0]
         try:
-            client = self._connected(deadline)
-            with call_deadline(deadline):
-                reply = self._evaluate(client, request)
-        except StoreError:
-            raise
-        except Exception as error:
-            raise (unreachable if is_refused(error) else map_error)(error, self._target.shown) from error
-        finally:
-            self._slots.release()
-        self._slots.answered_at = monotonic()
-        return reply
+            return self._pool_of(node).execute(request)
+        except StoreError as error:
+            return self._follow(request, node, error, started)
 
     def read(self, requests: Sequence[Request]) -> list[Any]:
-        """Send requests that only read, and return the replies; each goes to the node of its key."""
-        return [self.execute(request) for request in requests]
+        """Send requests that only read, and return the replies; those of one node share a round trip."""
+        topology, timeout = self._topology, requests[0].timeout
+        if topology.is_stale:
+            self._refresh(timeout, monotonic())
+        places: dict[Host, list[int]] = {}
+        for place, request in enumerate(requests):
+            node = topology.node_of_key(request.call.keys[0]) or topology.nodes[0]
+            places.setdefault(node, []).append(place)
+        replies: list[Any] = [None] * len(requests)
+        for node, own in places.items():
+            found = self._pool_of(node).exchange([requests[place].command for place in own], timeout)
+            for place, reply in zip(own, found, strict=True):
+                # What a node refuses (a script that it lacks, a slot that has moved) is sent again by itself.
+                replies[place] = self.execute(requests[place]) if isinstance(reply, Exception) else reply
+        return replies
 
     def close(self) -> None:
-        """Close every connection."""
-        client, self._client, self._refresh_map = self._client, None, None
-        if client:
-            client.close()
+        """Close every connection that is not in use."""
+        for pool in list(self._pools.values()):
+            pool.close()
 
-    def _connected(self, deadline: float) -> Any:
-        client = self._client
-        if client and not self._refresh_map:
-            return client
-        left = deadline - monotonic()
-        if not self._lock.acquire(timeout=0 if client else max(0.0, left)):
-            if client:  # another thread reads the map; most slots have not moved
-                return client
+    def _pool_of(self, node: Host) -> ConnectionPool:
+        pool = self._pools.get(node)
+        if pool is None:
+            pool = ConnectionPool(node_target(self._target, node), start_up=self._start_up)
+            pool = self._pools.setdefault(node, pool)
+        return pool
+
+    def _follow(self, request: Request, node: Host, error: StoreError, started: float) -> Any:
+        """Send a request that a node has refused where it is carried out, before its deadline; raise any other error."""
+        topology, until, redirects = self._topology, started + request.timeout, 0
+        while True:
+            refusal, now, asks, pause = error.__cause__, monotonic(), False, 0.0
+            if isinstance(refusal, AskError):
+                error = endless(refusal, self._target.shown)
+            if isinstance(refusal, MovedError):
+                redirects += 1
+                node = topology.move(refusal, node)
+                pause = retry_pause(redirects, now - started)
+            elif isinstance(refusal, AskError):
+                asks, node = True, redirected_node(refusal, node)
+            elif isinstance(refusal, _WAIT):
+                pause = retry_pause(0, now - started)
+            else:
+                if isinstance(error, Unreachable | TimedOut | Broken):
+                    topology.doubt(node)
+                raise error
+            if redirects > MAX_REDIRECTS or now + pause >= until:
+                raise error
+            if pause:
+                sleep(pause)
+                node = topology.node_of_key(request.call.keys[0]) or node
+            again = request._replace(timeout=until - now - pause)
+            try:
+                return self._ask(node, again) if asks else self._pool_of(node).execute(again)
+            except StoreError as failed:
+                error = failed
+
+    def _ask(self, node: Host, request: Request) -> Any:
+        """Send a request behind ASKING, and the script first if the node lacks it."""
+        pool, commands = self._pool_of(node), [_ASKING, request.command]
+        replies = pool.exchange(commands, request.timeout)
+        for _ in range(MAX_LOADS):
+            if not isinstance(replies[-1], NoScriptError):
+                break
+            load = pack_command(b"SCRIPT", b"LOAD", request.call.script.text)
+            replies = pool.exchange([load, *commands], request.timeout)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise map_error(reply, node_target(self._target, node).shown) from reply
+        return replies[-1]
+
+    def _refresh(self, timeout: float, started: float) -> None:
+        """
+        Read the map, if it is this call's turn.
+
+        Raises:
+            StoreError: If none is known yet, and no node replies with one.
+        """
+        topology = self._topology
+        if topology.nodes:
+            if topology.take_refresh(started):
+                with suppress(StoreError):
+                    self._load(started + timeout / 2)
+            return
+        until = started + self._start_up.timeout(timeout, started)
+        if not self._lock.acquire(timeout=max(0.0, until - monotonic())):
             raise Overloaded(f"store {self._target.shown}: others have been connecting for too long")
         try:
-            if not self._client:
-                self._client = self._connect(deadline)
-            elif refresh := self._refresh_map:
-                self._refresh(self._client.nodes_manager, refresh, deadline - left / 2)
-            return self._client
+            if not topology.nodes:
+                self._load(until)
         finally:
             self._lock.release()
 
-    def _connect(self, deadline: float) -> Any:
-        client: Any = None
-        try:
-            with call_deadline(deadline, len(self._target.hosts)):
-                client = make_cluster(self._target)
-            with call_deadline(deadline):
-                hello = client.execute_command("HELLO", target_nodes=client.get_default_node())
-            check_version(hello, self._target.shown)
-            self._defer_refresh(client.nodes_manager)
-        except BaseException as error:
-            if client:
-                client.close()
-            if isinstance(error, Exception) and not isinstance(error, StoreError):
-                raise unreachable(error, self._target.shown) from error
-            raise
-        return client
-
-    def _defer_refresh(self, manager: Any) -> None:
-        """Leave reading the map to the next call: redis-py would read it in the call whose time has just run out."""
-        initialize = manager.initialize
-
-        def defer(**options: Any) -> None:
-            self._refresh_map = partial(initialize, **options)
-
-        manager.initialize = defer
-
-    def _refresh(self, manager: Any, refresh: Callable[[], object], deadline: float) -> None:
-        """Read the map; if that fails, the call goes to the slot's former node, and the next call reads the map."""
-        self._refresh_map = None
-        try:
-            with call_deadline(deadline, len(manager.startup_nodes)):
-                refresh()
-        except Exception:  # noqa: BLE001 - redis-py's errors, and its accidents
-            self._refresh_map = refresh
-
-    @staticmethod
-    def _evaluate(client: Any, request: Request) -> Any:
-        try:
-            return client.execute_command(*_evalsha(request), **_RAW)
-        except NoScriptError:
-            node = client.get_node_from_key(request.call.keys[0])
-            client.execute_command("SCRIPT LOAD", request.call.script.text, target_nodes=node)
-            return client.execute_command(*_eval(request), **_RAW)
+    def _load(self, until: float) -> None:
+        topology, found = self._topology, []
+        candidates = topology.candidates()
+        for place, node in enumerate(candidates):
+            share = (until - monotonic()) / (len(candidates) - place)
+            try:
+                (reply,) = self._pool_of(node).exchange([_SLOTS], share)
+                if isinstance(reply, Exception):
+                    raise map_error(reply, self._target.shown) from reply
+            except StoreError as error:
+                found.append(error)
+                continue
+            topology.learn(reply, node)
+            for gone in self._pools.keys() - topology.nodes:
+                self._pools.pop(gone).close()
+            return
+        raise _telling(found)
 
 
-class AsyncClusterPool:
-    """Connection pool to a cluster, for one event loop."""
+def _telling(errors: Sequence[StoreError]) -> StoreError:
+    """Return the most telling error of several nodes: one that waiting does not end."""
+    return next((error for error in errors if error.lasts), errors[-1])
 
-    def __init__(self, target: Target) -> None:
-        self._shown = target.shown
-        self._slots = AsyncSlots(target.max_connections)
-        self._client = make_async_cluster(target)
+
+# -- event loops -------------------------------------------------------------------------------
+
+
+class ClusterPipeline:
+    """
+    The pipelines of one event loop to the nodes of a cluster.
+
+    Args:
+        target: The cluster.
+        topology: Its map.
+    """
+
+    def __init__(self, target: Target, topology: Topology) -> None:
+        self._target, self._topology = target, topology
         self._loop = asyncio.get_running_loop()
-        self._connected = False
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._pipelines: dict[Host, Pipeline] = {}
+        self._held: set[Detour] = set()
+        """Calls that wait for the map, or for their next attempt."""
+        self._loading: asyncio.Task[None] | None = None
+        self._start_up_ends = monotonic() + START_UP
 
-    def send(self, pending: Pending) -> None:
-        """Execute a call in a task of its own, which resolves or rejects it; once it is sent it goes on without its caller."""
-        pending.sent_at = monotonic()
-        task = run_in_task(self._run(pending), pending, goes_on=True)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def send(self, call: Pending) -> None:
+        """
+        Send a call to the node of its key; resolve or reject it later.
+
+        Raises:
+            Overloaded: If too many calls wait already.
+        """
+        topology = self._topology
+        if topology.is_stale:
+            self._refresh()
+        node = topology.node_of_key(call.request[0][1][0])
+        if node is None:
+            if not topology.nodes:
+                self._hold(call)
+                return
+            node = topology.nodes[0]
+        (self._pipelines.get(node) or self._pipeline_of(node)).send(call)
 
     def expire(self) -> None:
-        """Do nothing: each call keeps its own deadline."""
-
-    async def _run(self, pending: Pending) -> Any:
-        request: Request = pending.request
-        timeout = request.timeout if self._connected else max(START_UP, request.timeout)
-        grant = await self._slots.acquire(timeout)
-        if not grant:
-            raise Overloaded(f"store {self._shown}: no connection was free in time; raise max_connections")
-        if pending.future.done():  # cancelled before it was sent
-            self._release(grant)
-            return None
-        try:
-            async with fail_after(timeout):
-                if not self._connected:
-                    await self._connect()
-                reply = await self._evaluate(request)
-        except StoreError:
-            raise
-        except Exception as error:
-            known = self._connected and not is_refused(error)
-            raise (map_error if known else unreachable)(error, self._shown) from error
-        finally:
-            self._release(grant)
-        self._slots.answered_at = self._loop.time()
-        return request.decode(reply)
-
-    def _release(self, grant: SlotGrant) -> None:
-        self._slots.end_opening(grant)
-        self._slots.release()
+        """Reject the calls that have waited for their timeout, at nodes that have replied to none for as long."""
+        for each in list(self._pipelines.values()):
+            each.expire()
 
     async def open(self) -> None:
-        """Connect now, so that the first call need not."""
-        try:
-            async with fail_after(START_UP):
-                await self._connect()
-        except StoreError:
-            raise
-        except Exception as error:
-            raise unreachable(error, self._shown) from error
+        """Connect to every node now; raise if none can be reached."""
+        if not self._topology.nodes:
+            await self._load(START_UP)
+        opening = [self._pipeline_of(node).open() for node in self._topology.nodes]
+        found = await asyncio.gather(*opening, return_exceptions=True)
+        errors = [error for error in found if isinstance(error, StoreError)]
+        if len(errors) == len(found):
+            raise _telling(errors)
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._client.aclose()
+        if self._loading is not None:
+            self._loading.cancel()
+        self._reject_held(Unreachable(f"store {self._target.shown}: it was closed"))
+        for each in list(self._pipelines.values()):
+            await each.aclose()
 
     def abandon(self) -> None:
-        """Drop the client of a loop that has ended."""
+        """Drop the connections of a loop that has ended."""
+        for each in self._pipelines.values():
+            each.abandon()
 
     def disown(self) -> None:
         """Leave the connections to the parent, in a forked child."""
-        for node in self._client.nodes_manager.nodes_cache.values():
-            for connection in node._connections:  # noqa: SLF001 - redis-py has no public list of them
-                if connection._writer is not None:  # noqa: SLF001
-                    disown_socket(connection._writer.get_extra_info("socket").fileno())  # noqa: SLF001
+        for each in self._pipelines.values():
+            each.disown()
 
-    async def _connect(self) -> None:
-        client: Any = self._client
-        await client.initialize()
-        hello = await client.execute_command("HELLO", target_nodes=client.get_default_node())
-        check_version(hello, self._shown)
-        self._connected = True
+    # -- called by the pipelines ---------------------------------------------------------
 
-    async def _drop_ended(self, key: bytes) -> None:
-        """Disconnect what a node has closed while the loop was idle or frozen, and first let the loop read that."""
-        if self._loop.time() - self._slots.answered_at <= IDLE:
+    def redirect(self, node: Host, call: Pending, error: Exception) -> bool:
+        """Send a call that a node has refused where it is carried out; return False for an error of another kind."""
+        if not isinstance(error, (AskError, *_WAIT)):
+            return False
+        shown, topology = self._target.shown, self._topology
+        detour = call if isinstance(call, Detour) else Detour(call, shown)
+        waited = monotonic() - detour.began
+        if isinstance(error, MovedError):
+            detour.redirects += 1
+            send, pause = self._pipeline_of(topology.move(error, node)).send, retry_pause(detour.redirects, waited)
+            detour.refusal = endless(error, shown)
+        elif isinstance(error, AskError):
+            send, pause = self._pipeline_of(redirected_node(error, node)).send_asking, 0.0
+        else:
+            send, pause = self.send, retry_pause(0, waited)
+            detour.refusal = map_error(error, shown)
+        if detour.redirects > MAX_REDIRECTS and detour.refusal is not None:
+            detour.reject(detour.refusal)
+        elif pause:
+            self._held.add(detour)
+            self._loop.call_later(pause, self._resume, detour)
+        else:
+            detour.go(send)
+        return True
+
+    def doubt(self, node: Host) -> None:
+        """Note that a node has failed."""
+        self._topology.doubt(node)
+
+    # -- calls that wait -----------------------------------------------------------------
+
+    def _hold(self, call: Pending) -> None:
+        """Let a call wait for the map."""
+        if len(self._held) >= pipeline.MAX_WAITING:
+            raise Overloaded(f"store {self._target.shown}: {len(self._held):,} calls wait for a connection already")
+        call.sent_at, call.timeout = monotonic(), call.request.timeout
+        if call.sent_at <= self._start_up_ends:
+            call.timeout = max(call.timeout, START_UP)
+        detour = Detour(call, self._target.shown)
+        detour.refusal = Unreachable(f"store {self._target.shown}: no node says in time which node serves which slot")
+        self._held.add(detour)
+
+    def _resume(self, detour: Detour) -> None:
+        """Send a call that has waited to the node of its slot."""
+        if detour in self._held:
+            self._held.discard(detour)
+            if not detour.future.done():
+                detour.go(self.send)
+
+    def _reject_held(self, error: StoreError) -> None:
+        held, self._held = self._held, set()
+        reject_all(held, error, error.__cause__)
+
+    # -- the map -------------------------------------------------------------------------
+
+    def _pipeline_of(self, node: Host) -> Pipeline:
+        found = self._pipelines.get(node)
+        if found is None:
+            found = Pipeline(node_target(self._target, node), self, node, self._start_up_ends)
+            self._pipelines[node] = found
+        return found
+
+    def _refresh(self) -> None:
+        """Read the map in a task, if none does."""
+        topology = self._topology
+        if self._loading is not None and not self._loading.done():
             return
-        for _ in range(2):
-            await asyncio.sleep(0)
-        client: Any = self._client
-        for connection in tuple(client.get_node_from_key(key)._free):  # noqa: SLF001 - redis-py does not look itself
-            if (reader := connection._reader) is not None and reader.at_eof():  # noqa: SLF001
-                await connection.disconnect(nowait=True)
+        if not topology.nodes:
+            self._loading = self._loop.create_task(self._load_first())
+        elif topology.take_refresh(monotonic()):
+            self._loading = self._loop.create_task(self._load_again())
 
-    async def _evaluate(self, request: Request) -> Any:
-        client: Any = self._client
-        await self._drop_ended(request.call.keys[0])
+    async def _load_first(self) -> None:
+        """Read the map, and send or reject the calls that wait for it."""
+        await asyncio.sleep(0)  # so that the first call is among them
         try:
-            return await client.execute_command(*_evalsha(request), **_RAW)
-        except NoScriptError:
-            node = client.get_node_from_key(request.call.keys[0])
-            await client.execute_command("SCRIPT LOAD", request.call.script.text, target_nodes=node)
-            return await client.execute_command(*_eval(request), **_RAW)
+            await self._load(max([START_UP, *[each.request.timeout for each in self._held]]))
+        except StoreError as error:
+            self._reject_held(error)
+        for detour in list(self._held):
+            self._resume(detour)
+
+    async def _load_again(self) -> None:
+        with suppress(StoreError):
+            await self._load(pipeline.RECONNECT_TIMEOUT)
+            for gone in self._pipelines.keys() - self._topology.nodes:
+                if self._pipelines[gone].is_idle:
+                    await self._pipelines.pop(gone).aclose()
+
+    async def _load(self, timeout: float) -> None:  # noqa: ASYNC109 - each node gets a part of it
+        topology, until, found = self._topology, monotonic() + timeout, []
+        candidates = topology.candidates()
+        for place, node in enumerate(candidates):
+            share = (until - monotonic()) / (len(candidates) - place)
+            try:
+                reply = await self._read_slots(node, share)
+            except StoreError as error:
+                found.append(error)
+            else:
+                topology.learn(reply, node)
+                return
+        raise _telling(found)
+
+    async def _read_slots(self, node: Host, timeout: float) -> Any:  # noqa: ASYNC109 - a StoreError comes of it
+        future = self._loop.create_future()
+        try:
+            async with asyncio.timeout(timeout):
+                self._pipeline_of(node).send(PendingOrder(None, future, own_request(_SLOTS, START_UP)))
+                return await future
+        except TimeoutError as error:
+            shown = node_target(self._target, node).shown
+            raise Unreachable(f"store {shown}: it did not reply in time ({PASSED})") from error
 
 
-def _evalsha(request: Request) -> tuple[Any, ...]:
-    """Return a call as a command of redis-py."""
-    call = request.call
-    return ("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args, *request.own)
+class Detour:
+    """
+    A call that did not go straight to the node that carries it out: it waits, or goes from node to node.
 
+    It keeps the deadline of the call, which the pipelines on its way do not know.
 
-def _eval(request: Request) -> tuple[Any, ...]:
-    """Return a call that carries its script: the node to which a slot is moving may not have loaded it."""
-    return ("EVAL", request.call.script.text, *_evalsha(request)[2:])
+    Args:
+        call: The call; it has been sent before, or its time has begun.
+        shown: The cluster, in errors.
+    """
+
+    __slots__ = ("_call", "_shown", "_timer", "began", "redirects", "refusal", "request", "sent_at", "timeout")
+
+    def __init__(self, call: Pending, shown: str) -> None:
+        self._call, self._shown = call, shown
+        self.request, self.began = call.request, call.sent_at
+        self.sent_at = self.timeout = 0.0
+        self.redirects = 0
+        self.refusal: StoreError | None = None
+        """The error if no node has carried it out; None while it is on its way, so that this is not known."""
+        self._timer = ExtendableTimer(max(0.0, call.sent_at + call.timeout - monotonic()), self._expire)
+
+    @property
+    def order(self) -> Any:
+        """The order of the call."""
+        return self._call.order
+
+    @property
+    def future(self) -> Completable:
+        """The future of the call."""
+        return self._call.future
+
+    def go(self, send: Any) -> None:
+        """Send it once more; reject it if that is refused."""
+        self.refusal = None
+        try:
+            send(self)
+        except StoreError as error:
+            self.reject(error)
+
+    def resolve(self, answer: Any, now: int) -> None:
+        """Resolve the call."""
+        self._timer.cancel()
+        self._call.resolve(answer, now)
+
+    def reject(self, error: Exception) -> None:
+        """Reject the call."""
+        self._timer.cancel()
+        self._call.reject(error)
+
+    def _expire(self) -> None:
+        """Reject the call at its deadline."""
+        if not self.future.done():
+            late = TimedOut(f"store {self._shown}: no answer in time; whether it was done is unknown ({PASSED})")
+            self._call.reject(self.refusal or late)

@@ -25,7 +25,7 @@ _MISCONFIGURED: dict[str, str] = {
     " (docs/operating-redis.md has the whole ACL)",
     "permissions to run|can't run this command|NoPermission|NOPERM": "this user may not run what the store needs;"
     " `entitlements doctor` with this URL names what is missing, docs/operating-redis.md has the whole ACL",
-    "MOVED|MovedError|CROSSSLOT|CrossSlot": "this server is one node of a cluster; write redis+cluster://host:port",
+    "MOVED|MovedError|AskError|CROSSSLOT|CrossSlot": "this server is one node of a cluster; write redis+cluster://host:port",
     "unknown command": f"the server does not know a command that the store needs; {VERSIONS} is needed",
     "luster mode is not enabled|luster support disabled": "this server is no cluster; write redis://host:port",
     "DB index is out of range": "the server has no database of this number; correct it in the store's URL",
@@ -100,6 +100,14 @@ def map_error(error: BaseException, server: str) -> StoreError:
             f"{_tls_cure(error, server)} ({_short(said)})"
         )
     return Broken(f"store {server}: the connection broke; whether it was done is unknown ({_short(said)})")
+
+
+def endless(error: exceptions.AskError, server: str) -> StoreError:
+    """Return the store's error for an order that the nodes of a cluster redirect to each other: none carried it out."""
+    return Rejected(
+        f"store {server}: its nodes redirect the order from one to the other; if that goes on, mend the cluster with"
+        f" redis-cli --cluster fix (slot {error.slot_id}, at last to {error.host}:{error.port})"
+    )
 
 
 def is_elsewhere(error: BaseException) -> bool:

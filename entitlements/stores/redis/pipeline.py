@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from redis.exceptions import NoScriptError
 
@@ -31,8 +31,8 @@ from entitlements.stores.redis.scripts import MAX_LOADS, Script
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from entitlements.ports import Pending
-    from entitlements.stores.redis.url import Target
+    from entitlements.ports import Completable, Pending
+    from entitlements.stores.redis.url import Host, Target
 
 FLUSH_AT = 16
 """Waiting calls at which they are written before the loop's turn ends."""
@@ -47,7 +47,22 @@ def _as_is(reply: Any) -> Any:
 
 
 _NO_CALL = Call(Script("", b"", b""), (), ())
-_HELLO = Request(_NO_CALL, pack_command(b"HELLO"), START_UP, _as_is)
+
+
+def own_request(command: bytes, timeout: float) -> Request:
+    """Return a request of the connection's own, whose reply is not decoded."""
+    return Request(_NO_CALL, command, timeout, _as_is)
+
+
+class Router(Protocol):
+    """The connections to a cluster, of which a pipeline leads to one node."""
+
+    def redirect(self, node: Host, call: Pending, error: Exception, /) -> bool:
+        """Take over a call that the node has refused; return False for an error that is no redirection."""
+        ...
+
+    def doubt(self, node: Host, /) -> None:
+        """Note that the node has failed."""
 
 
 class Pipeline:
@@ -56,10 +71,20 @@ class Pipeline:
 
     Args:
         target: The server, and how to connect to it.
+        router: The connections to the cluster that the server is a node of.
+        node: The node.
+        start_up_ends: When first connections have no more time than others, in monotonic seconds.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(
+        self,
+        target: Target,
+        router: Router | None = None,
+        node: Host = ("", 0),
+        start_up_ends: float | None = None,
+    ) -> None:
         self._shown = target.shown
+        self._router, self._node = router, node
         self._pool = make_async_pool(target)
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Pending] = deque()
@@ -71,7 +96,7 @@ class Pipeline:
         """True while the queue waits for the loop to read what the server has sent."""
         self._backlog = Backlog()
         self._replied_at = -LONGEST_WAIT
-        self._start_up_ends = monotonic() + START_UP
+        self._start_up_ends = monotonic() + START_UP if start_up_ends is None else start_up_ends
         self._least = START_UP
         """The smallest timeout of any call."""
         self._timer = ExpiryTimer(self._loop, self._expire)
@@ -112,6 +137,23 @@ class Pipeline:
         if now + timeout < self._timer.fires_at:
             self._timer.schedule(now + timeout)
 
+    def send_asking(self, call: Pending) -> None:
+        """Send ASKING and a call right behind it, which a node then carries out for a slot that it is being given."""
+        now, timeout = monotonic(), call.request.timeout
+        pair = (_Asking(call, own_request(pack_command(b"ASKING"), timeout)), call)
+        for each in pair:
+            each.sent_at, each.timeout = now, timeout
+        self._queue.extend(pair)
+        self._reconnect()
+        self._flush()
+        if now + timeout < self._timer.fires_at:
+            self._timer.schedule(now + timeout)
+
+    @property
+    def is_idle(self) -> bool:
+        """True while no call is queued or in flight."""
+        return not self._queue and not any(protocol.in_flight for protocol in self._protocols())
+
     def _overloaded(self, waiting: int) -> Overloaded:
         return Overloaded(f"store {self._shown}: {waiting:,} calls wait for it already, as many as it answers in time")
 
@@ -121,7 +163,7 @@ class Pipeline:
     async def open(self) -> None:
         """Connect now, so that the first call need not."""
         future = self._loop.create_future()
-        self.send(PendingOrder(None, future, _HELLO))
+        self.send(PendingOrder(None, future, own_request(pack_command(b"HELLO"), START_UP)))
         await future
 
     async def aclose(self) -> None:
@@ -221,6 +263,8 @@ class Pipeline:
             )
             self._write(protocol, (call,) if is_loading else (self._load(protocol, call), call))
             return
+        if self._router is not None and self._router.redirect(self._node, call, error):
+            return
         if is_elsewhere(error) and protocol is self._protocol:  # the name may lead to a new primary by now
             self._retire()
         reject_all((call,), map_error(error, self._shown), error)
@@ -237,7 +281,7 @@ class Pipeline:
 
         loaded.add_done_callback(on_done)
         command = pack_command(b"SCRIPT", b"LOAD", script.text)
-        load = PendingOrder(None, loaded, Request(_NO_CALL, command, timeout, _as_is))
+        load = PendingOrder(None, loaded, own_request(command, timeout))
         load.sent_at, load.timeout = monotonic(), timeout
         return load
 
@@ -249,17 +293,23 @@ class Pipeline:
         error = error or ConnectionError("the server hung up")
         reject_all(protocol.in_flight, map_error(error, self._shown), error)
         protocol.in_flight.clear()
+        self._doubt()
         self._reconnect()
 
     def _retire(self) -> None:
         """Write nothing more to this connection; replies to its calls may still arrive."""
         protocol, self._protocol = self._protocol, None
+        self._doubt()
         if protocol is not None:
             if protocol.in_flight:
                 self._retired.add(protocol)
             else:
                 protocol.close()
         self._reconnect()
+
+    def _doubt(self) -> None:
+        if self._router is not None and not self._is_closed:
+            self._router.doubt(self._node)
 
     # -- connecting ----------------------------------------------------------------------
 
@@ -281,6 +331,7 @@ class Pipeline:
                 check_version(hello, self._shown)
         except BaseException as error:
             self._connecting = None
+            self._doubt()
             await connection.disconnect(nowait=True)
             if isinstance(error, StoreError):
                 self._reject_queue(error, error)
@@ -351,3 +402,26 @@ class Pipeline:
             else:
                 next_at.append(until)
         return late
+
+
+class _Asking:
+    """ASKING in front of a call: dropped with it before it is sent, and the call fails with it."""
+
+    __slots__ = ("_call", "request", "sent_at", "timeout")
+    order = None
+
+    def __init__(self, call: Pending, request: Request) -> None:
+        self._call, self.request = call, request
+        self.sent_at = self.timeout = 0.0
+
+    @property
+    def future(self) -> Completable:
+        """The future of the call."""
+        return self._call.future
+
+    def resolve(self, _: Any, __: int) -> None:
+        """Do nothing: the call follows."""
+
+    def reject(self, error: Exception) -> None:
+        """Reject the call."""
+        self._call.reject(error)

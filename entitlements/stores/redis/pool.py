@@ -94,9 +94,10 @@ class ConnectionPool:
     Args:
         target: The server.
         addresses: Its addresses, where they are resolved already.
+        start_up: The time for first connections, where other pools share it.
     """
 
-    def __init__(self, target: Target, addresses: tuple[str, ...] = ()) -> None:
+    def __init__(self, target: Target, addresses: tuple[str, ...] = (), start_up: StartUp | None = None) -> None:
         self._shown = target.shown
         self._pool = make_pool(target)
         self._candidates = 1 + len(target.hosts)
@@ -105,7 +106,7 @@ class ConnectionPool:
         """Kept until a connection fails: CPython cannot resolve a name with a deadline."""
         self._slots = Slots(target.max_connections)
         self._is_connected = False
-        self._start_up = StartUp()
+        self._start_up = start_up or StartUp()
 
     def execute(self, request: Request) -> Any:
         """Send a request and return the reply."""
@@ -144,13 +145,21 @@ class ConnectionPool:
         """Send requests that only read in one round trip, and return the replies."""
         if len(requests) == 1 or not self._is_connected:
             return [self.execute(requests[0]), *(self.read(requests[1:]) if requests[1:] else ())]
-        timeout, replies = requests[0].timeout, []
+        replies = self.exchange([request.command for request in requests], requests[0].timeout)
+        # What a server refuses for itself (a script that it lacks, a move) is sent again as a call of its own.
+        return [
+            self.execute(request) if isinstance(reply, Exception) else reply
+            for request, reply in zip(requests, replies, strict=True)
+        ]
+
+    def exchange(self, commands: Sequence[bytes], timeout: float) -> list[Any]:
+        """Send commands over one connection at once, and return their replies, errors of the server among them."""
         connection, deadline = acquire_slot(self._slots, timeout, monotonic(), self._shown)
         kept = None
         try:
             if connection is None or not connection.is_usable():
                 connection = self._open(connection, deadline)
-            replies = connection.pipeline(b"".join(request.command for request in requests), len(requests), deadline)
+            replies: list[Any] = connection.pipeline(b"".join(commands), len(commands), deadline)
             kept = connection
         except ERRORS as error:
             raise map_error(error, self._shown) from error
@@ -160,11 +169,7 @@ class ConnectionPool:
                     connection.close()
             finally:
                 self._slots.release(kept)
-        # What a server refuses for itself (a script that it lacks, a move) is sent again as a call of its own.
-        return [
-            self.execute(request) if isinstance(reply, Exception) else reply
-            for request, reply in zip(requests, replies, strict=True)
-        ]
+        return replies
 
     def close(self) -> None:
         """Close every connection that is not in use."""

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from entitlements._fork import renew_after_fork
 from entitlements.model.pickling import not_picklable
 from entitlements.stores.pending import PendingOrder
-from entitlements.stores.redis.cluster import AsyncClusterPool, ClusterPool
+from entitlements.stores.redis.cluster import ClusterPipeline, ClusterPool
 from entitlements.stores.redis.encoding import encode_request
 from entitlements.stores.redis.invalidations import RedisInvalidations
 from entitlements.stores.redis.pipeline import Pipeline
 from entitlements.stores.redis.pool import ConnectionPool, resolve_target
+from entitlements.stores.redis.topology import Topology
 from entitlements.stores.redis.url import (
     DEFAULT_NAMESPACE,
     MAX_CONNECTIONS,
@@ -51,7 +52,7 @@ class RedisStore:
         store: A URL (`redis://`, `rediss://`, `unix://`, `redis+sentinel://`,
             `redis+cluster://`), or a client of redis-py, of which only the settings are used.
         namespace: Prefix of every key, unless the URL has `?namespace=`.
-        max_connections: Most connections at once, unless the URL has `?max_connections=`.
+        max_connections: Most connections at once to a server, unless the URL has `?max_connections=`.
 
     Raises:
         ValueError: For an invalid URL.
@@ -70,6 +71,8 @@ class RedisStore:
         self._target = _target(store, namespace, max_connections)
         self._namespace = self._target.namespace
         self._addresses = resolve_target(self._target)  # now: in a call it could not end by the deadline
+        self._topology = Topology(self._target) if self._target.is_cluster else None
+        self.server_of = self._topology and self._topology.server_of
         self._pool: ConnectionPool | ClusterPool = self._new_pool()
         renew_after_fork(self)
 
@@ -88,7 +91,7 @@ class RedisStore:
 
     def execute_many(self, orders: Sequence[Order], /) -> Sequence[Answer]:
         """
-        Carry out orders that only read, `MAX_READS` in one round trip; on a cluster one after the other.
+        Carry out orders that only read, `MAX_READS` in one round trip, or in one for each node of a cluster.
 
         Raises:
             StoreError: If the store failed.
@@ -114,7 +117,8 @@ class RedisStore:
         self._pool = self._new_pool()
 
     def _new_pool(self) -> ConnectionPool | ClusterPool:
-        return ClusterPool(self._target) if self._target.is_cluster else ConnectionPool(self._target, self._addresses)
+        topology = self._topology
+        return ClusterPool(self._target, topology) if topology else ConnectionPool(self._target, self._addresses)
 
 
 @not_picklable("make one in each process, of the same URL")
@@ -125,7 +129,7 @@ class AsyncRedisStore:
     Args:
         store: A URL, or a client of `redis.asyncio`, of which only the settings are used.
         namespace: Prefix of every key, unless the URL has `?namespace=`.
-        max_connections: Most connections to a cluster at once, unless the URL has `?max_connections=`.
+        max_connections: Of no effect here: a loop has one connection to each server.
 
     Raises:
         ValueError: For an invalid URL.
@@ -143,7 +147,9 @@ class AsyncRedisStore:
             raise TypeError(f"{type(store).__name__} blocks; pass a client of redis.asyncio, or use Enforcer")
         self._target = _target(store, namespace, max_connections)
         self._namespace = self._target.namespace
-        self._connections: dict[asyncio.AbstractEventLoop, Pipeline | AsyncClusterPool] = {}
+        self._connections: dict[asyncio.AbstractEventLoop, Pipeline | ClusterPipeline] = {}
+        self._topology = Topology(self._target) if self._target.is_cluster else None
+        self.server_of = self._topology and self._topology.server_of
         renew_after_fork(self)
 
     def __repr__(self) -> str:
@@ -201,12 +207,13 @@ class AsyncRedisStore:
         for connection in self._inherited.values():
             connection.disown()
 
-    def _connect(self) -> Pipeline | AsyncClusterPool:
+    def _connect(self) -> Pipeline | ClusterPipeline:
         for loop in [loop for loop in list(self._connections) if loop.is_closed()]:
             ended = self._connections.pop(loop, None)  # another thread's loop may look at the same moment
             if ended is not None:
                 ended.abandon()
-        connection = AsyncClusterPool(self._target) if self._target.is_cluster else Pipeline(self._target)
+        topology = self._topology
+        connection = ClusterPipeline(self._target, topology) if topology else Pipeline(self._target)
         self._connections[get_running_loop()] = connection
         return connection
 

@@ -95,10 +95,15 @@ def single_targets(target: Target) -> list[Target]:
     """Return each known server of a cluster as a target of its own; any other target itself."""
     if not target.is_cluster:
         return [target]
-    return [
-        replace(target, hosts=(), settings=target.settings | {"host": host, "port": port})
-        for host, port in target.hosts
-    ]
+    return [node_target(target, node) for node in target.hosts]
+
+
+def node_target(target: Target, node: Host) -> Target:
+    """Return a node of a cluster as a target of its own."""
+    host, port = node
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    settings = target.settings | {"host": host, "port": port}
+    return replace(target, shown=f"{target.kind}+cluster://{place}", hosts=(), settings=settings)
 
 
 def target_from_url(url: str, namespace: str = DEFAULT_NAMESPACE, max_connections: int = MAX_CONNECTIONS) -> Target:

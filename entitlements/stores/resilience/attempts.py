@@ -15,6 +15,7 @@ from entitlements.errors import StoreError
 from entitlements.model.answers import Outcome, Status
 from entitlements.model.instants import SECOND
 from entitlements.stores.errors import Unreachable
+from entitlements.stores.orders import account_of
 from entitlements.stores.pending import ENDED
 from entitlements.stores.resilience.replay_queue import Turn
 
@@ -80,7 +81,7 @@ class CourseRun:
         self, store: AsyncResilientStore, order: Order | None, course: Course, future: asyncio.Future[Any], began: int
     ) -> None:
         self._store, self._order, self._course, self._began = store, order, course, began
-        self._permit = store.policy.breaker.closed_permit
+        self._permit = None if order is None else store.policy.breaker_of(account_of(order)).closed_permit
         self.future = future
         future.add_done_callback(self._close)
 
@@ -137,7 +138,9 @@ class CourseRun:
     def reject(self, order: Order, error: Exception, sent_at: float) -> None:
         """Resume the course with the error of an order; if its caller has gone, only record it."""
         if self.future.done():
-            self._store.policy.abandoned(order, error, self._permit, int(sent_at * SECOND))
+            policy = self._store.policy
+            permit = self._permit or policy.breaker_of(account_of(order)).closed_permit
+            policy.abandoned(order, error, permit, int(sent_at * SECOND))
         else:
             self.future.get_loop().call_soon(self.step, self._course.throw, error)
 

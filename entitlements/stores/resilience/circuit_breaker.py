@@ -78,22 +78,24 @@ class Permit(NamedTuple):
 
     Args:
         generation: The number of state changes before it was granted; a result of an older one counts for nothing.
+        breaker: The breaker that granted it, and counts its result.
         change: The change of state that granting it made.
     """
 
     generation: int
+    breaker: CircuitBreaker
     change: Transition | None = None
 
 
 class CircuitBreaker:
-    """The breaker of one store; every instant is in monotonic microseconds."""
+    """The breaker of one server; every instant is in monotonic microseconds."""
 
     def __init__(self) -> None:
         self.state = State.CLOSED
         self.failing = False
         """True if a call has failed since the last reply."""
         self._generation = 0
-        self.closed_permit = Permit(0)
+        self.closed_permit = Permit(0, self)
         """The permit of every call while the breaker is closed."""
         self._slots = [[0, 0, 0] for _ in range(_SLOTS)]
         self._slot = self._slots[0]
@@ -116,7 +118,8 @@ class CircuitBreaker:
                 return None
             self._enter(State.HALF_OPEN)
             self._probe_at = now + PROBE_TIMEOUT
-            return Permit(self._generation, Transition(before, State.HALF_OPEN) if before is State.OPEN else None)
+            change = Transition(before, State.HALF_OPEN) if before is State.OPEN else None
+            return Permit(self._generation, self, change)
 
     def succeeded(self, permit: Permit, now: int) -> Transition | None:
         """Record a reply of the store."""
@@ -198,7 +201,7 @@ class CircuitBreaker:
     def _enter(self, state: State) -> None:
         self.state = state
         self._generation += 1
-        self.closed_permit = Permit(self._generation)
+        self.closed_permit = Permit(self._generation, self)
         self._slots = [[0, 0, 0] for _ in range(_SLOTS)]
         self._slot = self._slots[0]
         self._slot_ends = 0

@@ -31,7 +31,7 @@ from entitlements.stores.resilience.replay_journal import ReplayJournal
 from entitlements.stores.sequence import refresh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Hashable
 
     from entitlements.model.answers import Answer
     from entitlements.model.charge import Order
@@ -59,12 +59,21 @@ class OutagePolicy:
         local_limits: Decides rates in this process.
         tell: Takes events.
         clock: Monotonic microseconds.
+        server_of: Names the server of an account, where the store has several that fail separately.
     """
 
     def __init__(
-        self, store: str, local_limits: LocalLimits, tell: Callable[[Event], object], clock: Callable[[], int]
+        self,
+        store: str,
+        local_limits: LocalLimits,
+        tell: Callable[[Event], object],
+        clock: Callable[[], int],
+        server_of: Callable[[str], Hashable] | None = None,
     ) -> None:
         self.breaker = CircuitBreaker()
+        """That of a store on one server, and of accounts whose server is not known."""
+        self.server_of = server_of
+        self._breakers: dict[Hashable, CircuitBreaker] = {None: self.breaker}
         self._store = store
         self._local_limits = local_limits
         self.tell = tell
@@ -73,7 +82,7 @@ class OutagePolicy:
         """Called when the breaker opens."""
         self._has_replied = False
         self.outages = OutageLog(store)
-        self.journal = ReplayJournal(store, local_limits, self.outages, tell, clock)
+        self.journal = ReplayJournal(store, local_limits, self.outages, tell, clock, server_of)
         self._fallback = FallbackDecisions(local_limits, self.journal)
         self.replay = JournalReplay(store, self)
         finalize(self, _log_unclosed, store, self.journal)
@@ -86,8 +95,8 @@ class OutagePolicy:
             StoreError: For an order that only the store can answer, for a corrupt record,
                 and for a misconfigured store that has never replied.
         """
-        began = self.clock()
-        permit = self.breaker.acquire(began)
+        began, breaker = self.clock(), self.breaker_of(account_of(order))
+        permit = breaker.acquire(began)
         if permit is None:
             return self._fall_back(order, None)
         self.emit(permit.change)
@@ -109,14 +118,31 @@ class OutagePolicy:
             self.succeeded(order, answer, permit, self.clock())
             return answer
         finally:
-            self.emit(self.breaker.release(permit, self.clock()))
+            self.emit(breaker.release(permit, self.clock()))
 
     def fast_permit(self, order: Order) -> Permit | None:
         """Return a permit to send *order* right away; None if it needs a `course()`: breaker not closed, journal, key."""
-        breaker = self.breaker
-        if breaker.state is not _CLOSED or self.journal.queue.count or (type(order) is Charge and order.keyed):
+        breaker, waits = self.breaker, self.journal.queue.count
+        if self.server_of is not None:
+            account = order.account if type(order) is Charge else account_of(order)
+            server = self.server_of(account)
+            breaker = self._breakers.get(server) or self.breaker_at(server)
+            waits = waits and self.journal.queue.concerns(account)
+        if breaker.state is not _CLOSED or waits or (type(order) is Charge and order.keyed):
             return None
         return breaker.closed_permit
+
+    def breaker_of(self, account: str) -> CircuitBreaker:
+        """Return the breaker of an account's server."""
+        return self.breaker_at(self.server(account))
+
+    def server(self, account: str) -> Hashable:
+        """Return the server of an account; None if there is one server, or it is not known."""
+        return None if self.server_of is None else self.server_of(account)
+
+    def breaker_at(self, server: Hashable) -> CircuitBreaker:
+        """Return the breaker of a server."""
+        return self._breakers.get(server) or self._breakers.setdefault(server, CircuitBreaker())
 
     def recover(self, order: Order, error: StoreError, permit: Permit, began: int) -> Course:
         """
@@ -131,7 +157,7 @@ class OutagePolicy:
         try:
             return (yield from self._retry(order, error, permit, began, began + deadline_of(order)))
         finally:
-            self.emit(self.breaker.release(permit, self.clock()))
+            self.emit(permit.breaker.release(permit, self.clock()))
 
     def shed(self, order: Order, error: StoreError) -> Answer:
         """
@@ -147,7 +173,8 @@ class OutagePolicy:
         """Renew locks, journal and breaker in a forked child."""
         self.journal.renew()
         self.outages.renew()
-        self.breaker.renew()
+        for breaker in self._breakers.values():
+            breaker.renew()
 
     # -- sending -----------------------------------------------------------------------
 
@@ -156,13 +183,13 @@ class OutagePolicy:
     ) -> Course:
         """Repeat a failed order once if that is exact, else fall back."""
         if isinstance(error, Late):
-            self.breaker.succeeded(permit, self.clock())  # it replies
+            permit.breaker.succeeded(permit, self.clock())  # it replies
             fresh = refresh(order, error.now)
         else:
             fresh = False
             self.failed(order, error, permit, began)
         sent = not error.undone
-        if not fresh and (not sent or not self._may_repeat(order, began, until)):
+        if not fresh and (not sent or not self._may_repeat(order, permit.breaker, began, until)):
             return self._fall_back(order, error, sent=sent)
         began = self.clock()
         try:
@@ -174,16 +201,16 @@ class OutagePolicy:
         self.succeeded(order, answer, permit, self.clock())
         return answer
 
-    def _may_repeat(self, order: Order, began: int, until: int) -> bool:
+    def _may_repeat(self, order: Order, breaker: CircuitBreaker, began: int, until: int) -> bool:
         """Return True if a second attempt is exact and in time; emit `OutcomeUnknown`."""
         in_time = 4 * (self.clock() - began) <= until - began
-        repeats = in_time and is_idempotent(order) and self.breaker.state is not State.OPEN
+        repeats = in_time and is_idempotent(order) and breaker.state is not State.OPEN
         self.tell(OutcomeUnknown(type(order).__name__, repeats))
         return repeats
 
     def succeeded(self, order: Order, answer: Answer, permit: Permit, now: int) -> None:
         """Record an answer and when it arrived."""
-        change = self.breaker.succeeded(permit, now)
+        change = permit[1].succeeded(permit, now)
         self._has_replied = True
         if type(order) is Charge and type(answer) is Outcome and answer[0] is not _REPLAYED:
             self._local_limits.observe(order, answer, now)
@@ -199,8 +226,8 @@ class OutagePolicy:
         if isinstance(error, Corrupt) or (isinstance(error, Misconfigured) and not self._has_replied):
             raise error
         self.outages.record_error(error, account_of(order))
-        if not self._is_ours(order, error, began):
-            change = self.breaker.failed(permit, self.clock(), random.uniform(-1, 1))  # noqa: S311 - jitter
+        if not self._is_ours(order, error, permit.breaker, began):
+            change = permit.breaker.failed(permit, self.clock(), random.uniform(-1, 1))  # noqa: S311 - jitter
             self.emit(change)
             if change is not None:
                 self.on_open()
@@ -211,7 +238,7 @@ class OutagePolicy:
             with suppress(StoreError):
                 self.failed(order, error, permit, began)
 
-    def _is_ours(self, order: Order, error: StoreError, began: int) -> bool:
+    def _is_ours(self, order: Order, error: StoreError, breaker: CircuitBreaker, began: int) -> bool:
         """Return True if this process is at fault: its pool is full, or its loop stalled so that the timer fired late."""
         if isinstance(error, Overloaded):
             return True
@@ -219,18 +246,19 @@ class OutagePolicy:
             return False
         now, deadline = self.clock(), deadline_of(order)
         late = now - began - deadline
-        return late > max(STALLED, deadline // 2) and self.breaker.silent_for(now) < SECOND + late
+        return late > max(STALLED, deadline // 2) and breaker.silent_for(now) < SECOND + late
 
     def _fall_back(self, order: Order, error: StoreError | None, *, sent: bool = False) -> Answer:
         """Decide an order without the store; *sent* is True if the store may have carried it out."""
         now = self.clock()
+        pause = self.breaker_of(account_of(order)).pause(now)
         self.outages.record_fallback(now)
-        answer = self._fallback.decide(order, self.breaker.pause(now), now if sent else None)
+        answer = self._fallback.decide(order, pause, now if sent else None)
         if answer is not None:
             return answer
         raise error or Unreachable(
             f"{self._store} is not called, because it fails: {self.outages.last_error};"
-            f" the next attempt is in {self.breaker.pause(now) / SECOND:.1f} s"
+            f" the next attempt is in {pause / SECOND:.1f} s"
         )
 
     # -- events --------------------------------------------------------------------------

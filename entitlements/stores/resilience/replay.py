@@ -1,7 +1,7 @@
 """
 Sans-IO replay: courses that send the entries of the replay journal to the store.
 
-A call replays what waits for its own account before its order, and a little of other accounts. An order that takes
+A call replays what waits for its own account before its order, and a little of other accounts of its server. An order that takes
 back what was decided without the store goes only after all of it, and waits while another call replays it. Between calls
 `in_background` replays: an event loop runs it by a timer, an `Enforcer` with the next call that needs no store.
 `drain` replays when the store is closed.
@@ -26,7 +26,7 @@ from entitlements.stores.orders import account_of, deadline_of, shorten_deadline
 from entitlements.stores.resilience.replay_queue import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Hashable, Iterator
     from typing import TypeVar
 
     from entitlements.model.answers import Answer
@@ -67,7 +67,7 @@ class JournalReplay:
 
     def before(self, order: Order, permit: Permit, until: int) -> Replay[StoreError | None]:
         """Replay the account's entries and a few of other accounts before *order*; return the error that stopped it."""
-        due = self._due(account_of(order), until - deadline_of(order) // 2)
+        due = self._due(account_of(order), permit, until - deadline_of(order) // 2)
         error = yield from self._replay(due, permit, until)
         while error is None and self._queue.precedes(order):
             error = yield from self._go_on(account_of(order), permit, until)
@@ -90,26 +90,45 @@ class JournalReplay:
         Args:
             time: Most microseconds that it may take.
         """
-        policy, began = self._policy, self._policy.clock()
-        permit = policy.breaker.acquire(began)
-        if permit is None:
-            return False
-        policy.emit(permit.change)
-        try:
-            return (yield from self._replay(self._taken(began + time), permit, began + time)) is None
-        finally:
-            policy.emit(policy.breaker.release(permit, policy.clock()))
+        policy, is_well = self._policy, True
+        for server, until in self._shares(time):
+            permit = policy.breaker_at(server).acquire(policy.clock())
+            if permit is None:
+                is_well = False
+                continue
+            policy.emit(permit.change)
+            try:
+                error = yield from self._replay(self._taken(until, server=server), permit, until)
+            finally:
+                policy.emit(permit.breaker.release(permit, policy.clock()))
+            is_well = is_well and error is None
+        return is_well
+
+    def _shares(self, time: int) -> Iterator[tuple[Hashable, int]]:
+        """Yield each server for which orders wait, and until when it may take: all have fair parts of the time."""
+        policy, until = self._policy, self._policy.clock() + time
+        servers = self._queue.servers()
+        for place, server in enumerate(servers):
+            now = policy.clock()
+            yield server, now + (until - now) // (len(servers) - place)
+
+    @property
+    def pause(self) -> int:
+        """The microseconds until a server for which orders wait may be called again; 0 if none has to be waited for."""
+        now, policy = self._policy.clock(), self._policy
+        return min(filter(None, [policy.breaker_at(each).pause(now) for each in self._queue.servers()]), default=0)
 
     def drain(self) -> Course:
         """Return the course that replays the journal before the store is closed, in `DRAIN_TIME` at most."""
         policy, replayed, lost = self._policy, 0, 0
-        until = policy.clock() + DRAIN_TIME
-        with suppress(StoreError):
-            for entry in self._taken(until):
-                done = yield from self._replay_one(entry, policy.breaker.closed_permit, until)  # also while it is open
-                if isinstance(done, StoreError):
-                    break
-                replayed, lost = replayed + done, lost + (not done)
+        for server, until in self._shares(DRAIN_TIME):
+            permit = policy.breaker_at(server).closed_permit  # also while it is open
+            with suppress(StoreError):
+                for entry in self._taken(until, server=server):
+                    done = yield from self._replay_one(entry, permit, until)
+                    if isinstance(done, StoreError):
+                        break
+                    replayed, lost = replayed + done, lost + (not done)
         if replayed or lost:
             policy.tell(Journalled(len(self._queue), replayed, lost))
         policy.outages.lost += lost
@@ -137,17 +156,17 @@ class JournalReplay:
                 self._policy.tell(Journalled(len(self._queue), replayed, lost))
         return None
 
-    def _due(self, account: str, until: int) -> Iterator[JournalEntry]:
+    def _due(self, account: str, permit: Permit, until: int) -> Iterator[JournalEntry]:
         """Yield the entries that a call replays: those of its account, then some of others."""
         policy = self._policy
         quick = min(policy.clock() + QUICK, until)
         yield from islice(self._taken(until, account), REPLAYED_OWN)
-        if not policy.breaker.failing:
-            yield from islice(self._taken(quick), REPLAYED_OTHERS)
+        if not permit.breaker.failing:
+            yield from islice(self._taken(quick, server=policy.server(account)), REPLAYED_OTHERS)
 
-    def _taken(self, until: int, account: str | None = None) -> Iterator[JournalEntry]:
-        """Yield the entries of an account, or of all, until a time."""
-        while self._policy.clock() < until and (entry := self._queue.take(account)) is not None:
+    def _taken(self, until: int, account: str | None = None, server: Hashable = None) -> Iterator[JournalEntry]:
+        """Yield the entries of an account, or of all accounts of a server, until a time."""
+        while self._policy.clock() < until and (entry := self._queue.take(account, server)) is not None:
             yield entry
 
     def _replay_one(self, entry: JournalEntry, permit: Permit, until: int) -> Replay[StoreError | bool]:

@@ -18,7 +18,7 @@ from entitlements.stores.errors import Overloaded
 from entitlements.stores.resilience.replay_queue import JournalEntry, ReplayQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from entitlements.model.answers import Answer
     from entitlements.model.charge import Order
@@ -40,6 +40,7 @@ class ReplayJournal:
         outages: Counts what is lost.
         tell: Takes events.
         clock: Monotonic microseconds.
+        server_of: Names the server of an account, where there are several.
     """
 
     def __init__(
@@ -49,8 +50,9 @@ class ReplayJournal:
         outages: OutageLog,
         tell: Callable[[Event], object],
         clock: Callable[[], int],
+        server_of: Callable[[str], Hashable] | None = None,
     ) -> None:
-        self.queue = ReplayQueue()
+        self.queue = ReplayQueue(server_of=server_of)
         self._store, self._local_limits, self._outages, self._tell, self._clock = (
             store, local_limits, outages, tell, clock,
         )  # fmt: skip

@@ -1,7 +1,7 @@
 """
 Replay queue: the orders that wait in a replay journal, bounded, in memory, in order by account.
 
-An entry is taken out to be replayed and put back if that fails. While it is out, later entries of its account
+Accounts are kept by server, so that what waits for one that is away holds up nothing for another. An entry is taken out to be replayed and put back if that fails. While it is out, later entries of its account
 wait. Each order names its operation, so an order that reached the store after all counts once.
 """
 
@@ -20,7 +20,7 @@ from entitlements.model.sequence import is_sequence
 from entitlements.stores.sequence import hold, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Hashable, Iterable
 
     from entitlements.model.answers import Outcome
     from entitlements.model.charge import Order
@@ -77,17 +77,23 @@ class Turn(NamedTuple):
 
 class ReplayQueue:
     """
-    Entries by account; the account that has waited longest comes first.
+    Entries by account; of each server, the account that has waited longest comes first.
 
     One entry of an account is out at a time.
 
     Args:
         capacity: Most entries.
+        server_of: Names the server of an account; None if all are on one, which is None.
     """
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
+    def __init__(self, capacity: int = CAPACITY, server_of: Callable[[str], Hashable] | None = None) -> None:
         self._capacity = capacity
-        self._waiting: OrderedDict[str, deque[JournalEntry]] = OrderedDict()
+        self._server_of = server_of or (lambda _: None)
+        self._waiting: dict[str, deque[JournalEntry]] = {}
+        self._accounts: dict[Hashable, OrderedDict[str, None]] = {}
+        """The accounts of which entries wait, by server."""
+        self._servers: dict[str, Hashable] = {}
+        """The server under which each of them is kept."""
         self._named: dict[tuple[type, str, str | None], JournalEntry] = {}
         self._out: dict[str, JournalEntry] = {}
         self._turns: dict[str, list[Future[None]]] = {}
@@ -110,7 +116,7 @@ class ReplayQueue:
             if self.count + len(entries) > self._capacity:
                 return False
             for entry in entries:
-                self._waiting.setdefault(entry.order.account, deque()).append(entry)
+                self._waiting_of(entry.order.account).append(entry)
                 if isinstance(entry.order, Charge | Refund):
                     self._named[_name(entry.order)] = entry
                 hold(entry.order)
@@ -148,21 +154,30 @@ class ReplayQueue:
         self._notify_if_empty()
         return True
 
-    def take(self, account: str | None = None) -> JournalEntry | None:
+    def take(self, account: str | None = None, server: Hashable = None) -> JournalEntry | None:
         """
-        Take out the oldest entry of the account, or of the account that has waited longest.
+        Take out the oldest entry of the account, or of the account of the server that has waited longest.
 
         Returns:
             The entry, for `done` or `put_back`; None if none may be taken now.
         """
         with self._lock:
             if account is None:
-                account = next((each for each in self._waiting if each not in self._out), None)
+                account = self._next(server)
             if account is None or account not in self._waiting or account in self._out:
                 return None
             entry = self._out[account] = self._waiting[account].popleft()
             self._tidy(account)
             return entry
+
+    def servers(self) -> list[Hashable]:
+        """Return the servers for which entries wait."""
+        with self._lock:
+            return list(self._accounts)
+
+    def concerns(self, account: str) -> bool:
+        """Return True if an entry of the account is here, or one waits for its server."""
+        return account in self._out or account in self._waiting or self._server_of(account) in self._accounts
 
     def precedes(self, order: Order) -> bool:
         """
@@ -196,8 +211,8 @@ class ReplayQueue:
         account = entry.order.account
         with self._lock:
             if self._out.pop(account, None) is entry:
-                self._waiting.setdefault(account, deque()).appendleft(entry)
-                self._waiting.move_to_end(account, last=False)
+                self._waiting_of(account).appendleft(entry)
+                self._accounts[self._servers[account]].move_to_end(account, last=False)
             turns = self._turns.pop(account, ())
         _complete(turns)
 
@@ -213,7 +228,8 @@ class ReplayQueue:
     def renew(self) -> None:
         """Empty the queue in a forked child: the parent replays what waits."""
         self._lock = threading.Lock()
-        self._waiting, self._named, self._out, self._turns, self.count = OrderedDict(), {}, {}, {}, 0
+        self._waiting, self._named, self._out, self._turns, self.count = {}, {}, {}, {}, 0
+        self._accounts, self._servers = {}, {}
         self._notify()
 
     def _notify_if_empty(self) -> None:
@@ -234,6 +250,33 @@ class ReplayQueue:
     def _tidy(self, account: str) -> None:
         if not self._waiting[account]:
             del self._waiting[account]
+            self._leave(account)
+
+    def _waiting_of(self, account: str) -> deque[JournalEntry]:
+        """Return the entries of an account, which from now on is one that waits."""
+        if account not in self._waiting:
+            self._waiting[account] = deque()
+            self._enter(account)
+        return self._waiting[account]
+
+    def _next(self, server: Hashable) -> str | None:
+        """Return the account of a server that has waited longest, of those that are not out."""
+        while account := next((each for each in self._accounts.get(server, ()) if each not in self._out), None):
+            if self._server_of(account) == server:
+                return account
+            self._leave(account)  # it has moved meanwhile
+            self._enter(account)
+        return None
+
+    def _enter(self, account: str) -> None:
+        server = self._servers[account] = self._server_of(account)
+        self._accounts.setdefault(server, OrderedDict())[account] = None
+
+    def _leave(self, account: str) -> None:
+        server = self._servers.pop(account)
+        del self._accounts[server][account]
+        if not self._accounts[server]:
+            del self._accounts[server]
 
 
 def _complete(turns: Iterable[Future[None]]) -> None:

@@ -61,5 +61,5 @@ class ReplayTimer:
         self._timers.pop(loop, None)
         is_well = replay.exception() is None and replay.result()
         if self._policy.journal.queue:
-            pause = self._policy.breaker.pause(self._policy.clock()) / SECOND or INTERVAL
+            pause = self._policy.replay.pause / SECOND or INTERVAL
             self._schedule(loop, LEAST_INTERVAL if is_well else max(LEAST_INTERVAL, min(pause, INTERVAL)))

@@ -19,7 +19,7 @@ from entitlements.clock import monotonic, system_clock
 from entitlements.errors import StoreError
 from entitlements.model.answers import Outcome
 from entitlements.model.instants import SECOND
-from entitlements.ports import AsyncTransport
+from entitlements.ports import AsyncTransport, PartitionedStore
 from entitlements.stores.batch import execute_many
 from entitlements.stores.errors import Overloaded
 from entitlements.stores.pending import AbandonableFuture
@@ -115,6 +115,8 @@ class ResilientStore:
         try:
             answers = execute_many(self._store, orders)
         except StoreError as error:
+            if policy.server_of is not None:  # it may be the error of another order's server
+                return [self.execute(order) for order in orders]
             course = policy.recover(orders[0], error, permit, began)
             return [self._run(course), *map(self.execute, orders[1:])]
         policy.succeeded(orders[0], answers[0], permit, policy.clock())
@@ -284,6 +286,8 @@ def _policy_of(
     store: object, tell: Callable[[Event], object], processes: int | None, clock: Clock | None
 ) -> OutagePolicy:
     passing, now = clock or monotonic, clock or system_clock
-    policy = OutagePolicy(f"store {store!r}", LocalLimits(processes_of(processes), passing, now()), tell, passing)
+    local_limits = LocalLimits(processes_of(processes), passing, now())
+    server_of = store.server_of if isinstance(store, PartitionedStore) else None
+    policy = OutagePolicy(f"store {store!r}", local_limits, tell, passing, server_of)
     renew_after_fork(policy)
     return policy
