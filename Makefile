@@ -31,7 +31,7 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-api test quick coverage test-faults mutants test-full lint format bench bench-full docs docs-serve reference wheel compat api lock clean
+.PHONY: help demo demo-api test quick coverage test-faults mutants test-full lint format bench bench-full docs docs-serve reference pictures wheel compat api lock clean
 
 help:
 	@echo 'make demo       a tour of the library in one program'
@@ -50,6 +50,7 @@ help:
 	@echo 'make docs       build the site in build/site; a warning or a broken link fails'
 	@echo 'make docs-serve show the site on http://127.0.0.1:8000, and again after each change of a page'
 	@echo 'make reference  write the pages of docs/reference/ that are made from the package'
+	@echo 'make pictures   draw docs/pictures/: the windows, results, an answer as a tree, recordings of commands'
 	@echo 'make wheel      build the wheel and try it away from the source'
 	@echo 'make compat     the suite with the lowest and the newest libraries, and beside others; half an hour'
 	@echo 'make api        list the public API, after a change of it, and write the reference pages'
@@ -119,6 +120,9 @@ docs-serve: $(venv_stamp)
 
 reference: $(venv_stamp)
 	$(python) -m tools.docs.reference
+
+pictures: $(venv_stamp)
+	$(python) -m tools.docs.pictures
 
 wheel: $(venv_stamp)
 	rm -rf dist

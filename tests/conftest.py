@@ -16,7 +16,7 @@ settings.load_profile("default")
 pytest_plugins = ["servers", "postgres", "faultlab.report"]
 
 OUTSIDE = ("benchmarks", "browser", "contests", "entitlements.cli", "faultlab", "httpx", "leads", "multiprocessing", "postgres",
-           "proxy", "servers", "socket", "subprocess", "topologies", "webserver")  # fmt: skip
+           "proxy", "servers", "socket", "subprocess", "tools.docs.pictures", "tools.docs.reference", "topologies", "webserver")  # fmt: skip
 """Modules by which a test reaches a process, a server, a browser or a whole command."""
 IMPORT = re.compile(rf"^\s*(?:from|import) (?:{'|'.join(OUTSIDE)})\b", re.MULTILINE)
 CALLS = {"fork", "forked", "getfixturevalue"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from entitlements.cli.app import _program
@@ -21,6 +22,7 @@ The package needs its extra `cli`; `entitlements --install-completion` adds comp
 HELP = {"help", "install_completion", "show_completion"}
 
 
+PICTURES = Path(__file__).resolve().parents[3] / "docs" / "pictures"
 SHARED = 6
 """An option that means the same in as many commands stands in one table for all of them."""
 
@@ -69,6 +71,8 @@ def _command(name: str, command: Any, shared: set[tuple[str, str]]) -> Iterator[
     examples = EXAMPLES.get(name, EXAMPLES.get(name.removesuffix(" show"), ()))
     if examples:
         yield "\n```console\n" + "".join(f"$ entitlements {each}\n" for each in examples) + "```\n"
+    if (PICTURES / f"{name}.svg").exists():
+        yield f"\n![What a terminal shows of entitlements {name}](../pictures/{name}.svg)\n"
     if taken := _records(name, command, "argument"):
         yield "\n" + table(("argument", "meaning"), taken)
     options = _records(name, command, "option")
