@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import _get_running_loop
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import wraps
 from inspect import iscoroutinefunction
 from types import TracebackType
@@ -16,9 +16,10 @@ C = TypeVar("C", bound=type)
 
 class AsyncCall(Coroutine[Any, Any, R]):
     """
-    A coroutine that raises in a boolean context.
+    A coroutine that raises in a boolean context, and where it is compared with a value.
 
-    Every coroutine counts as true. `if enforcer.can(...)` without `await` would let every account in.
+    Every coroutine counts as true, and differs from every value. Without `await`, `if enforcer.can(...)` and
+    `if enforcer.value(...) != "none"` would let every account in.
 
     Args:
         coroutine: The coroutine.
@@ -38,6 +39,21 @@ class AsyncCall(Coroutine[Any, Any, R]):
         """
         self._coroutine.close()
         raise TypeError(f"{self._name}() was not awaited, so it has no truth value; write `await` before the call")
+
+    def __eq__(self, other: object) -> bool:
+        """
+        Return True for the same call, as containers of tasks need it.
+
+        Raises:
+            TypeError: For anything that cannot be awaited: there is no result yet.
+        """
+        if isinstance(other, Awaitable):
+            return self is other
+        self._coroutine.close()
+        cure = "write `await` before the call"
+        raise TypeError(f"{self._name}() was not awaited, so it cannot be compared with {other!r}; {cure}")
+
+    __hash__ = Coroutine.__hash__
 
     def __getattr__(self, name: str) -> Any:
         """

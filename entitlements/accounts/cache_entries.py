@@ -34,7 +34,7 @@ from entitlements.accounts.when_down import check_when_down, default_account, de
 from entitlements.errors import AccountError, AccountsUnavailable
 from entitlements.model.events import AccountsBack, AccountsDown
 from entitlements.model.instants import MICROSECOND, SECOND
-from entitlements.model.redaction import digest, redact
+from entitlements.model.redaction import digest, redact_error
 from entitlements.model.versions import LONGEST_USE
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class CacheEntries(Generic[F]):
         answer = stale or self._default(load.id, error)
         if reported:
             return LoadResult(answer)
-        problem = f"{type(error).__name__}: {redact(str(error), load.id)}"
+        problem = f"{type(error).__name__}: {redact_error(error, load.id)}"
         if bad is not None:
             return LoadResult(answer, f"account {digest(bad)} failed to load; serving the stale entry: {problem}")
         message = f"accounts cannot be loaded; {self._fallback}: {problem}"

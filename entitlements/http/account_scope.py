@@ -10,7 +10,7 @@ from entitlements.http.identify import is_malformed_id
 from entitlements.http.problems import Problems
 from entitlements.model.account import Account
 from entitlements.model.names import shown
-from entitlements.model.redaction import redact, redacted_traceback
+from entitlements.model.redaction import redact_error, redacted_traceback
 
 if TYPE_CHECKING:
     from entitlements.http.current import Handle
@@ -68,7 +68,7 @@ def load_refusal(error: Exception, identity: object, problems: Problems) -> Refu
 def lookup_refusal(error: BaseException, id: str | None, problems: Problems) -> Refusal:
     """Return the answer to a lookup that failed: 401 for an account that is unknown, else 503, which is logged."""
     if isinstance(error, UnknownAccount):
-        problem = redact(str(error), id or "")
+        problem = redact_error(error, id or "")
         _log.warning("request refused: %s", problem, extra={"problem": problem})
         return problems.account_required()
     _log.error(

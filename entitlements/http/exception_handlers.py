@@ -9,7 +9,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import BaseRoute, Host, Mount
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from entitlements.http.account_scope import problems_of
@@ -50,21 +50,21 @@ def install_handlers(app: Starlette, problems: Problems | None, style: HeaderSty
     app.add_middleware(HeaderMiddleware, style=style, on_first_scope=lambda: _add_to_mounted(app.routes, handlers))
 
 
-def _add_to_mounted(routes: Sequence[BaseRoute], handlers: Handlers) -> None:
+def _add_to_mounted(routes: Sequence[BaseRoute], handlers: Handlers, outer: tuple[object, ...] = ()) -> None:
     """
     Add the handlers to every mounted application, unless it has its own.
 
     They take effect only before its first request: Starlette copies the handlers then.
     """
     for mount in flat_routes(routes):
-        if isinstance(mount, Mount):
+        if isinstance(mount, Mount | Host) and mount.app not in outer:  # one may mount itself
             app: Any = mount.app
             while app is not None and not isinstance(app, Starlette):  # a middleware around it
                 app = getattr(app, "app", None)
             if app is not None:
                 for error, handler in handlers.items():
                     app.exception_handlers.setdefault(error, handler)
-            _add_to_mounted(mount.routes, handlers)
+            _add_to_mounted(mount.routes, handlers, (*outer, mount.app))
 
 
 async def _answer(connection: HTTPConnection, refusal: Refusal, headers: Headers) -> Response | None:

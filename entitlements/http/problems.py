@@ -131,7 +131,7 @@ class Problems:
 
     Raises:
         TypeError: If a URL is not a str, or *payment_required* not a bool.
-        ValueError: If a URL is no URI, has a scheme other than http and https or an invalid port, *docs_url* has a fragment, or the cap is not an int of 0 or more.
+        ValueError: If a URL is no URI, has a scheme other than http and https or an invalid port, or none and no path from the root, *docs_url* has a fragment, or the cap is not an int of 0 or more.
     """
 
     def __init__(
@@ -263,6 +263,8 @@ def _check_url(name: str, url: object) -> None:
         raise ValueError(f"{name} {shown(url)} is no URL ({error}); {cure}") from None
     if scheme not in {"", "http", "https"}:
         raise ValueError(f"{name} {shown(url)} has the scheme {scheme!r}; {cure}")
+    if url and not scheme and not url.startswith("/"):
+        raise ValueError(f"{name} {shown(url)} would be another page at each path of the application; {cure}")
 
 
 def _remedy_clause(decision: Decision, verb: str) -> str:

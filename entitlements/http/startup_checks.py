@@ -53,6 +53,26 @@ class InnerRoute(NamedTuple):
     app: object
 
 
+class Framework(NamedTuple):
+    """A framework whose applications answer an exception by a handler of theirs, else with a bare 500."""
+
+    name: str
+    module: str
+    cure: str
+
+
+_FRAMEWORKS = (
+    Framework("FastAPI", "fastapi", "call entitlements.http.fastapi.install(app)"),
+    Framework("Starlette", "starlette.applications", "call entitlements.integrations.starlette.install(app)"),
+    Framework(
+        "Litestar",
+        "litestar",
+        "pass exception_handlers=entitlements.integrations.litestar.exception_handlers()",
+    ),
+)
+"""In this order: an application of FastAPI is one of Starlette, too."""
+
+
 def startup_checked_send(app: object, scope: Scope, send: Send, table: RouteTable = NO_RULES) -> Send:
     """
     Return a `send` for a lifespan scope that checks the application when it has started.
@@ -153,13 +173,24 @@ def _cure(rule: Route, routes: Collection[InnerRoute]) -> str:
 
 
 def warn_of_unhandled_denials(apps: Collection[object]) -> None:
-    """Log a warning if an application of FastAPI has no handler for `Denied`."""
-    fastapi: Any = sys.modules.get("fastapi")
-    for app in {id(each): each for each in apps}.values() if fastapi is not None else ():
-        if isinstance(app, fastapi.FastAPI) and not any(each in app.exception_handlers for each in Denied.__mro__):
-            _log.warning(
-                "FastAPI application %r has no handler for Denied: what raise_for_denied() or a dependency refuses is"
-                " answered with a bare 500; call entitlements.http.fastapi.install(app)",
-                app.title,
-                extra={"application": app.title},
-            )
+    """Log a warning for each framework with applications that have no handler for `Denied`."""
+    unhandled: dict[Framework, dict[str, None]] = {}
+    for app in apps:
+        found = next((each for each in _FRAMEWORKS if _is_of(app, each)), None)
+        handlers: Any = getattr(app, "exception_handlers", {})
+        if found is not None and not any(each in handlers for each in Denied.__mro__):
+            unhandled.setdefault(found, {})[repr(getattr(app, "title", type(app).__name__))] = None
+    for framework, titles in unhandled.items():
+        _log.warning(
+            "%s application %s has no handler for Denied: what raise_for_denied() or a dependency refuses is"
+            " answered with a bare 500; %s",
+            framework.name,
+            ", ".join(titles),
+            framework.cure,
+            extra={"applications": [*titles]},
+        )
+
+
+def _is_of(app: object, framework: Framework) -> bool:
+    module = sys.modules.get(framework.module)
+    return module is not None and isinstance(app, getattr(module, framework.name))

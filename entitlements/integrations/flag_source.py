@@ -11,7 +11,7 @@ from entitlements.async_enforcer import AsyncEnforcer
 from entitlements.errors import AccountError, EntitlementsError, UnknownAccount, UnknownFeature
 from entitlements.integrations.flags import FlagError, FlagEvaluation, FlagKind, decides, evaluate
 from entitlements.model.account import Account
-from entitlements.model.redaction import redact
+from entitlements.model.redaction import redact_error
 
 if TYPE_CHECKING:
     from entitlements.enforcer import Enforcer
@@ -79,10 +79,10 @@ def flag_errors(account: str | Account) -> Iterator[None]:
     try:
         yield
     except UnknownFeature as error:
-        raise FlagError("FLAG_NOT_FOUND", redact(str(error), id)) from None
+        raise FlagError("FLAG_NOT_FOUND", redact_error(error, id)) from None
     except (UnknownAccount, AccountError) as error:
-        raise FlagError("INVALID_CONTEXT", redact(str(error), id)) from None
+        raise FlagError("INVALID_CONTEXT", redact_error(error, id)) from None
     except EntitlementsError as error:
-        raise FlagError("GENERAL", redact(str(error), id)) from None
+        raise FlagError("GENERAL", redact_error(error, id)) from None
     except (TypeError, ValueError) as error:  # an id that is none
-        raise FlagError("INVALID_CONTEXT", redact(str(error), id)) from None
+        raise FlagError("INVALID_CONTEXT", redact_error(error, id)) from None

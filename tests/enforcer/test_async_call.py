@@ -41,6 +41,42 @@ async def test_what_is_not_awaited_has_no_truth_value(enforcer, call, ask):
 
 
 @pytest.mark.parametrize(
+    "compare",
+    [
+        lambda made: made == "none",
+        lambda made: made != "none",
+        lambda made: "none" == made,
+        lambda made: made in ("none", "basic"),
+        lambda made: made == None,  # noqa: E711 - compared, not asked for its identity
+        lambda made: made < 3,
+        lambda made: "none" in made,
+    ],
+)
+async def test_what_is_not_awaited_cannot_be_compared(enforcer, compare):
+    made = enforcer.value("pro", "chat")
+
+    with pytest.raises(TypeError):
+        compare(made)
+    made.close()
+
+
+async def test_a_comparison_names_the_cure(enforcer):
+    with pytest.raises(
+        TypeError, match=r"value\(\) was not awaited, so it cannot be compared with 'none'; write `await`"
+    ):
+        enforcer.value("pro", "chat") == "none"  # noqa: B015
+
+
+async def test_calls_are_told_apart_in_containers_as_coroutines_are(enforcer):
+    one, other = enforcer.can("pro", "sso"), enforcer.can("pro", "chat")
+
+    assert one != other
+    assert {one: 1, other: 2}[other] == 2
+    assert [other, one].index(one) == 1
+    assert [False, True] == await asyncio.gather(one, other)
+
+
+@pytest.mark.parametrize(
     ("use", "error", "says"),
     [
         (

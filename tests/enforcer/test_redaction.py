@@ -24,7 +24,7 @@ from entitlements.cli import main
 from entitlements.errors import AccountError, EntitlementsError, StoreError
 from entitlements.http.asgi import EntitlementsMiddleware
 from entitlements.http.routes import Route
-from entitlements.model.redaction import digest, redact, redacted_traceback
+from entitlements.model.redaction import digest, redact, redact_error, redacted_traceback
 from entitlements.stores.redis import AsyncRedisStore, RedisStore
 from entitlements.stores.redis.url import redacted, target_from_url
 
@@ -222,6 +222,42 @@ def check_hidden(caplog, *, names=True):
 @given(st.text(min_size=1))
 def test_no_id_stays_in_a_text_as_a_word(id):
     assert repr(id) not in redact(f"account {id!r} of b{id!r}: {id!r}", id)
+
+
+class Careless:
+    """A source of accounts that names an id without quotes."""
+
+    def find(self, id):
+        raise LookupError(f"a database has no row for {id} in a table")
+
+
+def test_an_id_that_is_a_word_is_replaced_only_where_it_stands():
+    """In a sentence of ours ids are quoted; whatever other code says of one may be it."""
+    with pytest.raises(EntitlementsError) as own:
+        Enforcer(POLICY, accounts={}).usage("a")
+    assert str(own.value).replace("'a'", digest("a")) == redact_error(own.value, "a")
+    with pytest.raises(ValueError, match="must be") as refused:
+        Enforcer(POLICY, accounts={"a": "one"}).consume("a", "leads", 0)
+    assert str(refused.value) == redact_error(refused.value, "a")
+
+    with pytest.raises(LookupError) as foreign:
+        Careless().find("a")
+    assert f"{digest('a')} database has no row for {digest('a')} in {digest('a')} table" == redact_error(
+        foreign.value, "a"
+    )
+    with pytest.raises(EntitlementsError) as around:
+        Enforcer(POLICY, accounts=CachedAccounts(Careless())).can("a", "leads")
+    assert f"row for {digest('a')} in" in redact_error(around.value, "a")
+
+
+def test_the_code_of_a_traceback_is_not_redacted():
+    with pytest.raises(LookupError) as foreign:
+        Careless().find("id")
+
+    text = redacted_traceback(foreign.value, "id")
+
+    assert 'raise LookupError(f"a database has no row for {id} in a table")' in text
+    assert text.endswith(f"LookupError: a database has no row for {digest('id')} in a table")
 
 
 def test_a_digest_can_be_computed_by_whoever_has_the_id():

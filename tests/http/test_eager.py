@@ -67,6 +67,12 @@ WRONG = [
         ValueError,
         "docs_url .* holds '#': the kind of a problem is its",
     ),
+    (
+        {"docs_url": "x"},
+        ValueError,
+        "docs_url 'x' would be another page at each path of the application; write an https",
+    ),
+    ({"upgrade_url": "../plans"}, ValueError, "upgrade_url '../plans' would be another page"),
     ({"docs_url": "https://x.example/my docs"}, ValueError, "docs_url .* holds ' ', which no URI may"),
     ({"docs_url": "https://x.example/é"}, ValueError, "docs_url .* holds 'é', which no URI may"),
     ({"upgrade_url": "/50%"}, ValueError, "upgrade_url '/50%' holds '%', which no URI may"),

@@ -7,6 +7,7 @@ import logging
 
 import pytest
 from fastapi import APIRouter, FastAPI
+from litestar import Litestar, get
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
 from starlette.middleware.cors import CORSMiddleware
@@ -22,6 +23,8 @@ from entitlements.http.asgi import AccountMiddleware, EntitlementsMiddleware, Ro
 from entitlements.http.eager import checked
 from entitlements.http.fastapi import install
 from entitlements.http.routes import Route
+from entitlements.integrations.litestar import exception_handlers
+from entitlements.integrations.starlette import install as install_in_starlette
 
 
 def options(*rules, **more):
@@ -51,7 +54,18 @@ async def talk(websocket):
     await websocket.accept()
 
 
+def answering(app):
+    """Return an application of Starlette that answers denials."""
+    install_in_starlette(app)
+    return app
+
+
 def site(**more):
+    """Return what `bare_site` does, with an answer to denials."""
+    return answering(bare_site(**more))
+
+
+def bare_site(**more):
     """Return an application with routes of every kind, those of two mounted ones included."""
     inner = Starlette(routes=[StarletteRoute("/leads/{id:int}", here, methods=["POST"])])
     return Starlette(
@@ -167,11 +181,11 @@ def anything(scope, receive, send):
     "build",
     [
         lambda: hello,
-        lambda: Starlette(routes=[Mount("/", anything)]),
+        lambda: answering(Starlette(routes=[Mount("/", anything)])),
         lambda: CORSMiddleware(anything),
-        lambda: with_default(Starlette()),
-        lambda: Starlette(routes=[Unknown()]),
-        lambda: mounted_in_itself(Starlette()),
+        lambda: with_default(answering(Starlette())),
+        lambda: answering(Starlette(routes=[Unknown()])),
+        lambda: answering(mounted_in_itself(Starlette())),
     ],
 )
 def test_an_application_that_cannot_be_looked_into_gets_no_warning(build, caplog):
@@ -200,9 +214,7 @@ def test_a_server_logs_a_rule_without_effect_once(caplog):
     assert "route /plan (did you mean '/plain'?)" in record.getMessage()
 
 
-# -- FastAPI without `install` -----------------------------------------------------------
-
-WORDS = "has no handler for Denied: .* call entitlements.http.fastapi.install"
+# -- Applications without an answer to denials -------------------------------------------
 
 
 def bare(title="Shop"):
@@ -239,8 +251,32 @@ def test_an_application_that_is_mounted_counts_too(caplog):
     outer.mount("/in", bare("Inner"))
     assert [] == start(outside(outer), caplog)  # `install` has given it the handlers
 
-    (told,) = start(outside(Starlette(routes=[Mount("/in", bare("Inner"))])), caplog)
-    assert "'Inner'" in told
+    told = start(outside(Starlette(routes=[Mount("/in", bare("Inner"))])), caplog)
+    assert ["Starlette application 'Starlette'", "FastAPI application 'Inner'"] == [
+        each.partition(" has")[0] for each in told
+    ]
+    assert [] == start(outside(answering(Starlette(routes=[Mount("/in", bare("Inner"))]))), caplog)
+
+
+@pytest.mark.parametrize("place", [outside, within, alone, accounts_only])
+def test_starlette_without_install_is_logged_once_for_all_its_applications(place, caplog):
+    (told,) = start(place(bare_site()), caplog)
+
+    assert told.startswith("Starlette application 'Starlette' has no handler for Denied: ")
+    assert told.endswith("call entitlements.integrations.starlette.install(app)")
+
+
+@pytest.mark.parametrize("place", [outside, accounts_only])
+def test_litestar_without_handlers_is_logged(place, caplog):
+    @get("/")
+    async def shown() -> str:
+        return "here"
+
+    (told,) = start(place(Litestar([shown], logging_config=None)), caplog)
+    assert told.startswith("Litestar application 'Litestar' has no handler for Denied: ")
+    assert told.endswith("pass exception_handlers=entitlements.integrations.litestar.exception_handlers()")
+
+    assert [] == start(place(Litestar([shown], exception_handlers=exception_handlers(), logging_config=None)), caplog)
 
 
 def handled(error):
@@ -252,5 +288,5 @@ def handled(error):
 @pytest.mark.parametrize(
     "build", [fast, site, lambda: handled(Denied), lambda: handled(Exception), lambda: within(fast())]
 )
-def test_an_application_that_answers_denials_or_is_not_fastapi_gets_no_warning(build, caplog):
+def test_an_application_that_answers_denials_gets_no_warning(build, caplog):
     assert [] == start(outside(build()), caplog)
