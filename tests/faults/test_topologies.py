@@ -92,10 +92,15 @@ def test_a_failover_loses_no_more_than_its_replica_lags(sentinel, harm, work, re
 # --- Cluster ------------------------------------------------------------------------------------------------------
 
 
+def slot_of(account):
+    return key_slot(key_of(account).encode())
+
+
 @pytest.fixture
 def durable(rack):
-    """A cluster whose nodes keep every write when they are killed."""
-    return rack.shared("durable cluster", lambda: Cluster(rack, "valkey-9", "appendonly yes", "appendfsync always"))
+    """A cluster whose nodes keep every write when they are killed, and serve their slots while another is away."""
+    lines = ("appendonly yes", "appendfsync always", "cluster-require-full-coverage no")
+    return rack.shared("durable cluster", lambda: Cluster(rack, "valkey-9", *lines))
 
 
 @pytest.mark.parametrize("work", [history.tasks, history.threads])
@@ -114,13 +119,32 @@ def test_nothing_is_lost_while_a_node_of_a_cluster_dies_and_comes_back(durable, 
 
 
 @pytest.mark.parametrize("work", [history.tasks, history.threads])
-def test_nothing_is_lost_while_the_slot_of_an_account_moves(durable, work):
-    slot = key_slot(key_of(CROWDED[0]).encode())
+def test_a_killed_node_degrades_its_own_slots_only(durable, work):
+    """A call has five seconds, so that a busy machine degrades none; a killed node refuses connections at once."""
+    node = durable.owner(slot_of(CROWDED[0]))
+    own = {account for account in CROWDED if durable.owner(slot_of(account)) is node}
 
+    def kill_for_a_while():
+        node.kill()
+        time.sleep(3)
+        node.start()
+
+    told, figures = play(
+        work, durable.url, seconds=8, processes=2, meanwhile=after_two_seconds(kill_for_a_while), deadline="5 seconds"
+    )
+    with durable.client() as client:
+        assert 0 == show(told, client, figures)
+        assert [] == check(told, client)
+    assert 0 < len(own) < len(CROWDED)
+    assert {account for account, calls in told.degraded.items() if calls} == own
+
+
+@pytest.mark.parametrize("work", [history.tasks, history.threads])
+def test_nothing_is_lost_or_doubled_while_the_slots_of_accounts_move(durable, work):
     def move_again_and_again():
-        for _ in range(10):
-            durable.migrate(slot)
-            time.sleep(0.1)
+        for _ in range(3):
+            for account in CROWDED:
+                durable.migrate(slot_of(account))
 
     told, figures = play(work, durable.url, seconds=6, processes=2, meanwhile=after_two_seconds(move_again_and_again))
     with durable.client() as client:

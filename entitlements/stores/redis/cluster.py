@@ -36,7 +36,7 @@ from entitlements.stores.redis.error_map import endless, map_error
 from entitlements.stores.redis.pipeline import Pipeline, own_request
 from entitlements.stores.redis.pool import ConnectionPool
 from entitlements.stores.redis.scripts import MAX_LOADS
-from entitlements.stores.redis.topology import MAX_REDIRECTS, redirected_node, retry_pause
+from entitlements.stores.redis.topology import MAX_REDIRECTS, redirected_node, retry_pause, slot_of
 from entitlements.stores.redis.url import node_target
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ class ClusterPool:
         topology, started = self._topology, monotonic()
         if topology.is_stale:
             self._refresh(request.timeout, started)
-        node = topology.node_of_key(request[0][1][0]) or topology.nodes[0]
+        node = topology.by_slot[slot_of(request[0][1][0])] or topology.nodes[0]
         try:
-            return self._pool_of(node).execute(request)
+            return (self._pools.get(node) or self._pool_of(node)).execute(request)
         except StoreError as error:
             return self._follow(request, node, error, started)
 
@@ -90,7 +90,7 @@ class ClusterPool:
             self._refresh(timeout, monotonic())
         places: dict[Host, list[int]] = {}
         for place, request in enumerate(requests):
-            node = topology.node_of_key(request.call.keys[0]) or topology.nodes[0]
+            node = topology.by_slot[slot_of(request.call.keys[0])] or topology.nodes[0]
             places.setdefault(node, []).append(place)
         replies: list[Any] = [None] * len(requests)
         for node, own in places.items():
@@ -135,7 +135,7 @@ class ClusterPool:
                 raise error
             if pause:
                 sleep(pause)
-                node = topology.node_of_key(request.call.keys[0]) or node
+                node = topology.by_slot[slot_of(request.call.keys[0])] or node
             again = request._replace(timeout=until - now - pause)
             try:
                 return self._ask(node, again) if asks else self._pool_of(node).execute(again)
@@ -233,7 +233,7 @@ class ClusterPipeline:
         topology = self._topology
         if topology.is_stale:
             self._refresh()
-        node = topology.node_of_key(call.request[0][1][0])
+        node = topology.by_slot[slot_of(call.request[0][1][0])]
         if node is None:
             if not topology.nodes:
                 self._hold(call)

@@ -32,7 +32,8 @@ AT_ONCE = 3
 LEAST_PAUSE, LONGEST_PAUSE = 0.002, 0.1
 """Seconds between two attempts of a call that no node takes yet."""
 
-_slot_of = lru_cache(maxsize=65_536)(key_slot)
+slot_of = lru_cache(maxsize=65_536)(key_slot)
+"""Return the hash slot of a key."""
 
 
 @lru_cache(maxsize=65_536)
@@ -66,7 +67,8 @@ class Topology:
 
     def __init__(self, target: Target) -> None:
         self._namespace, self._seeds, self._shown = target.namespace, target.hosts, target.shown
-        self._nodes: list[Host | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        self.by_slot: list[Host | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        """The node of each slot; None where no node is known to serve it."""
         self.nodes: tuple[Host, ...] = ()
         """The nodes that serve slots; empty until the map has been read."""
         self.is_stale = True
@@ -74,13 +76,9 @@ class Topology:
         self._doubted: Host | None = None
         self._refresh_at = -inf
 
-    def node_of_key(self, key: bytes) -> Host | None:
-        """Return the node of a key; None if no node is known to serve it."""
-        return self._nodes[_slot_of(key)]
-
     def server_of(self, account: str) -> Host | None:
         """Return the node of an account; None if no node is known to serve it."""
-        return self._nodes[_slot_of_account(self._namespace, account)]
+        return self.by_slot[_slot_of_account(self._namespace, account)]
 
     def candidates(self) -> list[Host]:
         """Return the nodes that may know the map, those first that are likely to reply."""
@@ -105,11 +103,11 @@ class Topology:
                 f"store {self._shown}: node {asked[0]}:{asked[1]} names no node that serves a slot;"
                 f" create the cluster with redis-cli --cluster create (CLUSTER SLOTS: {reply!r:.100})"
             ) from error
-        self._nodes, self.is_stale = nodes, False
+        self.by_slot, self.is_stale = nodes, False
 
     def move(self, error: AskError, asked: Host) -> Host:
         """Note the node that a MOVED names for its slot, and return it."""
-        node = self._nodes[error.slot_id] = redirected_node(error, asked)
+        node = self.by_slot[error.slot_id] = redirected_node(error, asked)
         self.is_stale = True
         return node
 

@@ -61,16 +61,16 @@ def _watch(dropped):
     return lambda event: dropped.add(event.account) if isinstance(event, OperationsDropped) else None
 
 
-def tasks(url, process, seconds):
+def tasks(url, process, seconds, deadline="250 ms"):
     """Run the tasks of one process; return what they were told."""
     contests._gate.wait()
-    return asyncio.run(_tasks(url, process, monotonic() + seconds))
+    return asyncio.run(_tasks(url, process, monotonic() + seconds, deadline))
 
 
-async def _tasks(url, process, until):
+async def _tasks(url, process, until, deadline):
     dropped = set()
     options = {"accounts": ACCOUNTS, "expected_processes": 4, "hooks": [_watch(dropped)]}
-    async with AsyncEnforcer(policy(), store=url, **options) as enforcer:
+    async with AsyncEnforcer(policy(deadline), store=url, **options) as enforcer:
         actors = list(_actors(HastyActor, enforcer, process))
 
         async def work(actor):
@@ -88,12 +88,12 @@ async def _tasks(url, process, until):
     return _summary(told, dropped)
 
 
-def threads(url, process, seconds):
+def threads(url, process, seconds, deadline="100 ms"):
     """Run the threads of one process; return what they were told."""
     contests._gate.wait()
     dropped = set()
     options = {"accounts": ACCOUNTS, "expected_processes": 4, "hooks": [_watch(dropped)]}
-    with Enforcer(policy("100 ms"), store=url, **options) as enforcer:
+    with Enforcer(policy(deadline), store=url, **options) as enforcer:
         told = thread_history(enforcer, process, monotonic() + seconds)
     return _summary(told, dropped)
 
@@ -140,15 +140,18 @@ def _summary(told, dropped):
     return told.summary(), (len(told.calls), cut, degraded)
 
 
-def play(work, url, *, seconds, meanwhile, processes=4):
+def play(work, url, *, seconds, meanwhile, processes=4, deadline=None):
     """
     Run a history of so many seconds in processes of their own, and call *meanwhile* when it begins.
+
+    Each limit gives the store the time of *deadline*, if that is given.
 
     Returns:
         What all were told, and how many calls they made, cut short, and decided without the store.
     """
     told, figures = Told(), (0, 0, 0)
-    each = [(url, process, seconds) for process in range(processes)]
+    own = () if deadline is None else (deadline,)
+    each = [(url, process, seconds, *own) for process in range(processes)]
     for summary, counts in contests.contest(work, each, meanwhile):
         told.merge(summary)
         figures = tuple(map(sum, zip(figures, counts, strict=True)))

@@ -46,6 +46,8 @@ class Told:
         """Units of commits, which may take a limit above its size: one made in an outage always counts."""
         self.undone = defaultdict(int)
         """Units of refused charges that the store may count until they are undone."""
+        self.degraded = defaultdict(int)
+        """Calls that were decided without the store, by account."""
         self.holders = {}
         """True if a name holds a unit, by account, limit and name; None where that is open."""
         self.totals = defaultdict(set)
@@ -57,7 +59,11 @@ class Told:
         self._lock = threading.Lock()
 
     def note(self, verb, began, result=None, error=None):
-        self.calls.append(Call(verb, began, monotonic(), result, error))
+        call = Call(verb, began, monotonic(), result, error)
+        self.calls.append(call)
+        if call.decision is not None and call.decision.degraded:
+            with self._lock:
+                self.degraded[call.decision.account] += 1
 
     def add(self, account, limit, least, most=None):
         """Add units that are taken (positive) or given back."""
@@ -91,7 +97,7 @@ class Told:
 
     @property
     def _counters(self):
-        return self.least, self.most, self.granted, self.undone, self.committed
+        return self.least, self.most, self.granted, self.undone, self.committed, self.degraded
 
     @property
     def limits(self):
