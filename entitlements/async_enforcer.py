@@ -25,6 +25,8 @@ from entitlements.hooks import PERCENTS, Hooks
 from entitlements.invalidations.async_listener import AsyncInvalidationListener
 from entitlements.invalidations.copies import AccountCopies
 from entitlements.invalidations.subscription import log_unsent
+from entitlements.leases.book import LeaseBook
+from entitlements.leases.loops import AsyncLeases
 from entitlements.model.answers import Outcome, Outdated, Status
 from entitlements.model.charge import Charge, Verb
 from entitlements.model.decision_fields import receipt_of
@@ -58,6 +60,7 @@ from entitlements.stores import (
 )
 from entitlements.stores.closed import PartlyClosedStore
 from entitlements.stores.sequence import numbered_total
+from entitlements.stores.workers import processes_of
 from entitlements.tiering.sla import ServiceLevel, service_level
 from entitlements.tiering.uptime import Uptime, uptime
 
@@ -139,6 +142,8 @@ class AsyncEnforcer:
         """True while an answer without the store takes more than itself: hooks, a store that is closed on a loop."""
         self._numbers = operation_ids(opened)
         self._detached = DetachedTasks()
+        book = LeaseBook(self._numbers, partial(processes_of, expected_processes))
+        self._leases = AsyncLeases(book, self._execute, self._hooks, self._detached)
         self._cache = ResolvedCache(policy, versioned=keeps_versions(opened))
         self._copies = AccountCopies(self._cache, self._accounts, self._reload_account, tell=self._hooks.notify)
         sources = [] if self._accounts is None else invalidation_sources(opened, self._accounts)
@@ -228,6 +233,11 @@ class AsyncEnforcer:
             if self._is_outdated(resolved, None):
                 return await self.consume(account, what, n, scope=scope)
             return await self._run(steps.known_decision(prepared))
+        if prepared.leased:
+            leases = self._leases
+            spent = leases.spend(prepared, resolved, scope) or await leases.consume(prepared, resolved, scope)
+            if spent is not None:
+                return spent
         if prepared.counted:
             counted = await self._consume_counted(prepared, order, resolved)
             return await self.consume(account, what, n, scope=scope) if counted is None else counted
@@ -236,6 +246,8 @@ class AsyncEnforcer:
             answer = await self._store.submit(order)
         if (type(answer) is not Outcome or answer[6]) and self._is_outdated(resolved, answer):
             return await self.consume(account, what, n, scope=scope)
+        if prepared.leased:
+            self._leases.observe(prepared, answer, scope)
         return self._decided(prepared.decide(answer, self._via, None, scope), answer)
 
     async def _consume_counted(
@@ -274,6 +286,8 @@ class AsyncEnforcer:
             if not answer[5]:
                 numbers.seen = answer[1]
             decision = prepared.decide(answer, self._via, operation, order.scope)
+            if prepared.leased:
+                self._leases.observe(prepared, answer, order.scope)
         except asyncio.CancelledError:
             if abandoned is not None and pending is not None:
                 numbers.hold(order)  # until it has ended
@@ -362,21 +376,25 @@ class AsyncEnforcer:
     async def set_usage(self, account: str | Account, limit: str, total: int, *, scope: str | None = None) -> Usage:
         """Set the usage of a quota's running period, or of an allocation, to *total*; see `Enforcer.set_usage`."""
         step = steps.set_usage(await self._known(account), self._clock(), limit, total, scope)
+        await self._leases.give_up(account_id(account), limit)
         with numbered_total(self._numbers, step.order) as order:  # type: ignore[arg-type]
             return await self._run(replace(step, order=order))
 
     async def reset(self, account: str | Account, limit: str, *, scope: str | None = None) -> None:
         """Empty the meter of a rate: all its units are available at once; see `Enforcer.reset`."""
-        await self._run(steps.reset(await self._known(account), self._clock(), limit, scope))
+        step = steps.reset(await self._known(account), self._clock(), limit, scope)
+        await self._leases.give_up(account_id(account), limit)
+        await self._run(step)
 
     async def usage(self, account: str | Account, *, scope: str | None = None) -> dict[str, Usage]:
         """Return the usage of every limit of the account; with a scope, of the scope's limits as well; see `Enforcer.usage`."""
         return await self._usage(account, scope)
 
     async def _usage(self, account: str | Account, scope: str | None) -> dict[str, Usage]:
-        return await self._decide_by(
+        usages = await self._decide_by(
             account, lambda resolved: steps.usage(require_known(resolved), self._clock(), scope)
         )
+        return self._leases.told(usages, account_id(account), scope)
 
     async def usage_of(
         self, accounts: Iterable[str | Account], *, scope: str | None = None
@@ -514,6 +532,7 @@ class AsyncEnforcer:
 
         A call of a verb on this loop raises `Closed` from then on, until `open` is awaited.
         """
+        await self._leases.give_up()
         await self._detached.drain()
         if self._listener is not None:
             await self._listener.aclose()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from time import monotonic_ns, time_ns
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from entitlements.ports import Clock
 
 __all__ = ["system_clock"]
 
+_ELAPSED: int = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", 0))
+_elapsed_ns: Callable[[int], int] = getattr(time, "clock_gettime_ns", lambda _: monotonic_ns())
 _YEAR_9999 = 253_370_764_800_000_000
 
 
@@ -21,6 +26,11 @@ def system_clock() -> int:
 def monotonic() -> int:
     """Return microseconds of a clock that never goes back; only differences of its readings have a meaning."""
     return monotonic_ns() // 1000
+
+
+def elapsed() -> int:
+    """Return microseconds of a clock that never goes back, and that goes on while the machine sleeps, if it has one."""
+    return _elapsed_ns(_ELAPSED) // 1000
 
 
 def check_clock(clock: object) -> Clock:

@@ -21,6 +21,8 @@ from entitlements.hooks import PERCENTS, Hooks
 from entitlements.invalidations.copies import AccountCopies
 from entitlements.invalidations.listener import INTERVAL, InvalidationListener
 from entitlements.invalidations.subscription import log_unsent
+from entitlements.leases.book import LeaseBook
+from entitlements.leases.threads import Leases
 from entitlements.model.account import Account
 from entitlements.model.answers import Outcome, Outdated, Status
 from entitlements.model.charge import Verb
@@ -56,6 +58,7 @@ from entitlements.stores import (
 from entitlements.stores.batch import execute_many
 from entitlements.stores.closed import ClosedStore
 from entitlements.stores.sequence import numbered_total
+from entitlements.stores.workers import processes_of
 from entitlements.tiering.sla import ServiceLevel, service_level
 from entitlements.tiering.uptime import Uptime, uptime
 
@@ -133,6 +136,8 @@ class Enforcer:
         """Time of the next poll for accounts that others have invalidated, by `_clock`."""
         self._refunded = RefundGuard()
         self._numbers = operation_ids(opened)
+        book = LeaseBook(self._numbers, partial(processes_of, expected_processes))
+        self._leases = Leases(book, self._store.execute, self._hooks)
         self._outage = resilient_store(self._store)
         self._attends = self._hooks.listens
         """True while an answer without the store takes more than itself: hooks, a journal that waits, a closed store."""
@@ -273,6 +278,8 @@ class Enforcer:
             if self._is_outdated(resolved, None):
                 return self.consume(account, what, n, scope=scope)
             return self._run(steps.known_decision(prepared))
+        if prepared.leased and (spent := self._leases.consume(prepared, resolved, scope)) is not None:
+            return spent
         if prepared.counted:
             counted = self._consume_counted(prepared, order, resolved)
             return self.consume(account, what, n, scope=scope) if counted is None else counted
@@ -280,6 +287,8 @@ class Enforcer:
         if (type(answer) is not Outcome or answer[6]) and self._is_outdated(resolved, answer):
             return self.consume(account, what, n, scope=scope)
         decision = prepared.decide(answer, self._via, None, scope)  # type: ignore[arg-type]
+        if prepared.leased:
+            self._leases.observe(prepared, answer, scope)  # type: ignore[arg-type]
         if self._hooks.enabled:
             self._hooks.consumed(decision, answer)
         return decision
@@ -298,6 +307,8 @@ class Enforcer:
             if not answer[5]:
                 numbers.seen = answer[1]
             decision = prepared.decide(answer, self._via, operation, order.scope)
+            if prepared.leased:
+                self._leases.observe(prepared, answer, order.scope)
         finally:
             numbers.close(order)
         if self._hooks.enabled:
@@ -400,6 +411,7 @@ class Enforcer:
             ValueError: For a rate, or a total below what is reserved or held by name.
         """
         step = steps.set_usage(self._known(account), self._clock(), limit, total, scope)
+        self._leases.give_up(account_id(account), limit)
         with numbered_total(self._numbers, step.order) as order:  # type: ignore[arg-type]
             return self._run(replace(step, order=order))
 
@@ -417,11 +429,14 @@ class Enforcer:
             UnknownAccount: For an unknown account, unless `unknown_account` of the policy names a tier.
             ValueError: For a limit that is no rate, or a scope that is missing or has no use.
         """
-        self._run(steps.reset(self._known(account), self._clock(), limit, scope))
+        step = steps.reset(self._known(account), self._clock(), limit, scope)
+        self._leases.give_up(account_id(account), limit)
+        self._run(step)
 
     def usage(self, account: str | Account, *, scope: str | None = None) -> dict[str, Usage]:
         """Return the usage of every limit of the account; with a scope, of the scope's limits as well."""
-        return self._decide_by(account, lambda resolved: steps.usage(require_known(resolved), self._clock(), scope))
+        usages = self._decide_by(account, lambda resolved: steps.usage(require_known(resolved), self._clock(), scope))
+        return self._leases.told(usages, account_id(account), scope)
 
     def usage_of(self, accounts: Iterable[str | Account], *, scope: str | None = None) -> dict[str, dict[str, Usage]]:
         """
@@ -636,6 +651,7 @@ class Enforcer:
         self._quick_until = 0
         if listener is not None:
             listener.close()
+        self._leases.give_up()
         self._store.close()
         if isinstance(self._accounts, CachedAccounts):
             self._accounts.close()
@@ -692,6 +708,7 @@ class Enforcer:
             self._polls_at = now + INTERVAL
             self._quick_until = 0 if self._attends else self._polls_at
             self._listener.poll()
+            self._leases.return_ended()
         if not isinstance(account, str):
             return cache.resolve(account, now)
         resolved = cache.by_id.get(account)

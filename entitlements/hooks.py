@@ -126,13 +126,27 @@ class Hooks:
 
     def consumed(self, decision: Decision, answer: Answer) -> None:
         """Report a decision to consume, which the store made."""
+        if self._recorders:
+            self._record_charge(decision, answer)
+        if self.listens:
+            self.notify_decision("consume", decision, answer)
+
+    def leased(self, decision: Decision, answer: Answer) -> None:
+        """Report units that were leased: to recorders, and the thresholds that they crossed; no caller has spent them yet."""
+        self._record_charge(decision, answer)
+        if self.listens:
+            self._notify_crossed(decision)
+
+    def spent(self, decision: Decision) -> None:
+        """Report a decision to consume units that were leased before."""
+        self._send(Decided("consume", decision), self._hooks)
+
+    def _record_charge(self, decision: Decision, answer: Answer) -> None:
         for hook in self._recorders:
             try:
                 hook.record_order(None, answer, decision)
             except Exception as error:  # noqa: BLE001 - whatever a hook raises, the decision stands
                 self._record_failed(hook, "a charge", error, decision.account)
-        if self.listens:
-            self.notify_decision("consume", decision, answer)
 
     def report(self, step: Step[R], result: R, answer: Answer) -> R:
         """Report the result of a step and its events, and return the result."""

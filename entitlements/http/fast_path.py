@@ -52,6 +52,8 @@ class FastPath(Generic[E]):
         if charge is None or enforcer is None:
             return None
         prepared = prepared_charge(found._resolved.charges, charge, 1)
+        if prepared is not None and prepared.leased:  # the enforcer may hold its units
+            return None
         if prepared is None or not prepared.counted:
             return prepared if prepared is not None and len(prepared.limits) == 1 and not self._needs_decision else None
         return prepared if prepared.since <= enforcer._clock() < prepared.until else None

@@ -29,12 +29,14 @@ MeterKey = tuple[str, str, str | None]
 
 
 class Verb(StrEnum):
-    """The kind of a charge: look, consume, reserve or assign to a holder."""
+    """The kind of a charge: look, consume, reserve, assign to a holder, or lease: consume in advance."""
 
     PEEK = "peek"
     CONSUME = "consume"
     RESERVE = "reserve"
     ASSIGN = "assign"
+    LEASE = "lease"
+    """Consumes units before they are asked for, so a refusal counts nothing, and without the store it is refused."""
 
 
 class Part(NamedTuple):
@@ -115,11 +117,11 @@ _new = object.__new__
 
 
 def numbered(charge: Charge, operation: str, sequence: Any = None) -> Charge:
-    """Return a charge that consumes under an operation id, and shares what stores derive from it."""
+    """Return a charge that consumes or leases under an operation id, and shares what stores derive from it."""
     new = _new(Charge)
     _set_account(new, charge.account)
     _set_parts(new, charge.parts)
-    _set_verb(new, Verb.CONSUME)
+    _set_verb(new, charge.verb)
     _set_scope(new, charge.scope)
     _set_operation(new, operation)
     _set_keyed(new, False)
@@ -197,6 +199,8 @@ class Refund:
         deadline: Time budget in microseconds; 0 for the default.
         charged_at: The instant of the charge by the store's clock, where its operation id is a caller's key: a
             refund frees the key, so the key may stand for a later charge. None if it is unknown.
+        sequence: Of the rest of a lease, the open number of its charge, which must have been carried out and is void
+            afterwards; opaque, and None for any other refund.
     """
 
     account: str
@@ -206,6 +210,7 @@ class Refund:
     scope: str | None = None
     deadline: int = 0
     charged_at: int | None = None
+    sequence: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

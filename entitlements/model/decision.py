@@ -113,7 +113,7 @@ class Decision:
 
     @property
     def via(self) -> str:
-        """The path that answered: static, store, memory, deny-cache, local, journal."""
+        """The path that answered: static, store, memory, lease, deny-cache, local, journal."""
         return receipt_of(self).via
 
     @property

@@ -167,7 +167,7 @@ class Receipt(NamedTuple):
     The details of one answered charge.
 
     Args:
-        via: The path that answered: static, store, memory, deny-cache, local, journal.
+        via: The path that answered: static, store, memory, lease, deny-cache, local, journal.
         now: The time of the deciding clock, in microseconds.
         cost: Units of the charge.
         operation: The operation id, which a refund names.

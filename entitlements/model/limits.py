@@ -132,6 +132,7 @@ class Rate:
         deadline: Microseconds a decision may wait for the store.
         on_outage: The answer while the store is unreachable.
         mode: `SHADOW` measures and never refuses.
+        lease: Most units that a process takes in advance, to spend without asking the store; None for none.
         meter_name: Algorithm, window and name: a meter is kept per law, so that while two versions of a policy
             run, each counts by its own.
     """
@@ -146,6 +147,7 @@ class Rate:
     deadline: int = SECOND // 20
     on_outage: OnOutage = OnOutage.LOCAL
     mode: Mode = Mode.ENFORCE
+    lease: int | None = None
     meter_name: str = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -173,6 +175,7 @@ class Quota:
         on_outage: The answer while the store is unreachable.
         mode: `SHADOW` measures and never refuses.
         per: The kind of scope that has its own meter, such as `user`; None for the account.
+        lease: Most units that a process takes in advance, to spend without asking the store; None for none.
     """
 
     name: str
@@ -183,6 +186,7 @@ class Quota:
     on_outage: OnOutage = OnOutage.DENY
     mode: Mode = Mode.ENFORCE
     per: str | None = None
+    lease: int | None = None
 
     capacity = _whole_size
 
@@ -201,6 +205,7 @@ class Allocation:
         on_outage: The answer while the store is unreachable.
         mode: `SHADOW` measures and never refuses.
         per: The kind of scope that has its own meter, such as `user`; None for the account.
+        lease: Most units that a process takes in advance, to spend without asking the store; None for none.
     """
 
     name: str
@@ -210,6 +215,7 @@ class Allocation:
     on_outage: OnOutage = OnOutage.DENY
     mode: Mode = Mode.ENFORCE
     per: str | None = None
+    lease: int | None = None
 
     capacity = _whole_size
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from entitlements.model.display import fields_in_json
@@ -25,6 +26,8 @@ class Usage:
         resets_at: Aware UTC. For a rate, the instant at which everything is available again;
             for a quota, the end of the period; None for an allocation, and for a quota for a lifetime.
         overage: Units used beyond the limit, where it has overage; else 0.
+        leased: Units among those used that this process has leased and not spent; those that other processes hold
+            count as used too.
     """
 
     used: int | None
@@ -33,8 +36,16 @@ class Usage:
     remaining: int | Unlimited
     resets_at: datetime | None
     overage: int = 0
+    leased: int = 0
 
     to_dict = fields_in_json
+
+
+def leased_usages(usages: dict[str, Usage], leased: Mapping[str, int]) -> dict[str, Usage]:
+    """Return usages by limit with the units that are leased."""
+    if not leased:
+        return usages
+    return {name: replace(usage, leased=leased.get(name, 0)) for name, usage in usages.items()}
 
 
 @immutable(ANSWER)

@@ -16,6 +16,7 @@ from entitlements.model.services import with_services
 from entitlements.model.tier import Tier
 from entitlements.policy.consistency import check_document, check_usage
 from entitlements.policy.inheritance import resolve_tiers
+from entitlements.policy.leases import check_leases
 from entitlements.policy.parts import PartReader, TierPart
 from entitlements.policy.report import Report
 from entitlements.policy.schema_models import AddOnShape, AllocationShape, Document, QuotaShape, RateShape
@@ -72,6 +73,7 @@ def _fields(context: BuildContext) -> dict[str, Any]:
     add_ons = {name: reader.part(("add_ons", name), shape) for name, shape in document.add_ons.items()}
     check_size(context, (*parts.values(), *add_ons.values()))
     check_usage(context, (*parts.values(), *add_ons.values()))
+    check_leases(context, parts, add_ons)
     tiers = resolve_tiers(context, parts)
     check_tiers(context, tiers, parts)
     assignment = read_assignment(context)

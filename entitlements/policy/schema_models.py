@@ -47,6 +47,9 @@ class _LimitShape(Shape):
     per: fields.Name | None = None
     """Counts separately for each of these, such as ip or user, in addition to the account's own limits."""
 
+    lease: int | None = Field(None, ge=2, le=MAX_RATE)
+    """Most units that a process takes in advance and spends without asking the store; default: none."""
+
 
 class RateShape(_LimitShape):
     """Limit of units in a window of time; the window is part of the sizes."""

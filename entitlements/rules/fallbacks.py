@@ -4,7 +4,7 @@ Fallbacks: the outcome of a charge while the store cannot be called, part by par
 Each limit's `on_outage` names its fallback. `local` (rates): the same law in this process, at its share of
 the limit, ⌈N / processes⌉. `allow`: admitted; quotas and allocations are journalled and counted once the
 store replies again, even above the limit. `deny`: refused. An unlimited limit is never refused because the
-store fails. A charge stays all or nothing: if one enforced part is refused, no part is counted anywhere.
+store fails. Units are leased from the store alone. A charge stays all or nothing: if one enforced part is refused, no part is counted anywhere.
 
 A window across the beginning of an outage holds at most N from the store plus ⌈N / p⌉ from each of p
 processes; less if a process saw what was used, because its local meter goes on from there.
@@ -175,6 +175,8 @@ def raise_meter(ledger: Ledger, part: Part, used: int, at: int) -> None:
 
 def _fallback(part: Part, verb: Verb) -> Fallback:
     limit = part.limit
+    if verb is Verb.LEASE:
+        return _DENY
     if most_of(part.size) is UNLIMITED or limit.on_outage is _ON_ALLOW:
         return _ALLOW if isinstance(limit, Rate) or verb is Verb.PEEK else _JOURNAL
     return _LOCAL if limit.on_outage is _ON_LOCAL else _DENY

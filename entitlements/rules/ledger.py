@@ -153,7 +153,8 @@ def charge(ledger: Ledger, scoped: Ledger, order: Charge, now: int) -> Outcome |
     if order.verb is Verb.PEEK:
         return Outcome(Status.ADMITTED if admitted else Status.REFUSED, now, lines)
     if not admitted:
-        _count_denied(ledger, scoped, order, lines, now)
+        if order.verb is not Verb.LEASE:
+            _count_denied(ledger, scoped, order, lines, now)
         return Outcome(Status.REFUSED, now, lines)
     outcome = Outcome(Status.ADMITTED, now, tuple(_take(ledger, scoped, order, lines, now)))
     return _record_charge(ledger, scoped, order, outcome, now)

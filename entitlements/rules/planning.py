@@ -21,6 +21,7 @@ from entitlements.model.reasons import Reason
 from entitlements.model.resolution import prepared_of, resolution_of
 from entitlements.rules.decisions import DecisionBuilder
 from entitlements.rules.explain import facts
+from entitlements.rules.leases import all_leased
 from entitlements.rules.periods import ends_of
 from entitlements.rules.shared_values import shared
 
@@ -83,6 +84,7 @@ class PreparedCharge:
         until: First instant at which it no longer holds.
         order: The charge that consumes the units, without a scope and an operation id; None if no store is needed.
         decide: Makes the decision of the store's outcome, the path, the operation id and the scope.
+        leased: Every part is of a limit with a lease, so that the charge may need no store.
     """
 
     limits: tuple[LimitPlan, ...]
@@ -94,6 +96,7 @@ class PreparedCharge:
     until: int
     order: Charge | None
     decide: DecisionBuilder = field(compare=False)
+    leased: bool = False
 
 
 MAX_PREPARED = 32
@@ -183,6 +186,7 @@ def _prepare(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *,
     parts = shared(tuple(sorted(counted, key=lambda part: part.limit.name)))
     ends = [each.part.ends for each in limits if each.part.ends is not None]
     refused, version = any(each.refuses for each in limits), prepared_of(entitlements).version
+    leased = bool(parts) and not refused and all_leased(parts)
     return PreparedCharge(
         limits,
         parts,
@@ -193,6 +197,7 @@ def _prepare(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *,
         until=min((each[2] for each in ends), default=_FOREVER),
         order=Charge(entitlements.account, parts, version=version) if parts and not refused else None,
         decide=DecisionBuilder(limits, parts),
+        leased=leased,
     )
 
 

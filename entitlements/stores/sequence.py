@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from entitlements._fork import renew_after_fork
 from entitlements.clock import system_clock
-from entitlements.model.charge import Charge, SetUsage, numbered
+from entitlements.model.charge import Charge, Refund, SetUsage, numbered
 from entitlements.model.names import MAX_COUNT
 from entitlements.model.sequence import sequence_id, split_sequence
 
@@ -172,6 +172,13 @@ class Producer:
         operation = sequence_id(self._name, number)
         return numbered(charge, operation, opened), operation
 
+    def name(self) -> str:
+        """Return an operation id of its own, for units of a lease, whose charge has a number already."""
+        with self.lock:
+            number = self._next
+            self._next = number + 1
+        return sequence_id(self._name, number)
+
     def open_total(self, order: SetUsage, /) -> SetUsage:
         """Return an order under the next number, which is not settled until its `sequence` is closed."""
         charge, _ = self.open(Charge(order.account, (order.part,)))
@@ -231,4 +238,4 @@ def refresh(order: Order, now: int) -> bool:
 
 
 def _opened(order: Order) -> OpenNumber | None:
-    return order.sequence if isinstance(order, Charge | SetUsage) else None
+    return order.sequence if isinstance(order, Charge | Refund | SetUsage) else None

@@ -29,12 +29,13 @@ from entitlements.stores.sequence import header_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_SHADOW, _UNLIMITED, _SCOPED = 1, 2, 4
+_SHADOW, _UNLIMITED, _SCOPED, _LEASED = 1, 2, 4, 8
 _LAWS = {Algorithm.SLIDING: 1, Algorithm.FIXED: 2, Algorithm.TOKEN_BUCKET: 3}
 _QUOTA, _ALLOCATION = 4, 5
 """Kinds, as in `lua/codec.lua`. Records hold these numbers, so a number never changes; the next law is 6."""
-_VERBS = {Verb.PEEK: 1, Verb.CONSUME: 2, Verb.RESERVE: 3, Verb.ASSIGN: 4}
+_VERBS = {Verb.PEEK: 1, Verb.CONSUME: 2, Verb.LEASE: 2, Verb.RESERVE: 3, Verb.ASSIGN: 4}
 _READ, _RECALL = 5, 6
+_CONSUMING = (Verb.CONSUME, Verb.LEASE)
 _VERSIONED = 4
 """Added to how a charge is recognised, if a version follows."""
 _MOST_PARTS = 255
@@ -183,7 +184,8 @@ def _shared_call(order: Charge, namespace: str) -> Call:
         return _make_call(CHARGE, namespace, order.account, order.scope, _charge_args(order, _VERBS[order.verb]))
     account, parts, scope = order.account, order.parts, order.scope
     scoped = [scope is not None and part.limit.per is not None for part in parts]
-    words = [each for part in parts for each in (_field(part.limit), _encode_part(part))]
+    leased = _LEASED if order.verb is Verb.LEASE else 0
+    words = [each for part in parts for each in (_field(part.limit), _encode_part(part, leased))]
     args = (*words, b"" if order.version is None else _NUMBER.pack(order.version))
     shape = tuple(zip([_kind(part.limit) for part in parts], scoped, strict=True))
     if scope is None or not any(scoped):
@@ -200,7 +202,7 @@ def encode_general(order: Charge, namespace: str) -> Call:
 def _has_shape(order: Charge) -> bool:
     """Return True for a charge that the script of a shape carries out: it consumes rates now, or has a sequence."""
     is_plain = order.holder is None and order.made_at is None
-    if order.verb is not Verb.CONSUME or not is_plain or len(order.parts) > MOST_PARTS:
+    if order.verb not in _CONSUMING or not is_plain or len(order.parts) > MOST_PARTS:
         return False
     if order.operation is not None and not is_sequence(order.operation):
         return False
@@ -226,7 +228,7 @@ def _field(limit: Limit) -> bytes:
 def _charge_args(order: Charge, verb: int, *, named: bool = True) -> tuple[bytes, ...]:
     """Return the arguments of a charge; *named* with its scope."""
     operation = order.operation
-    sequenced = is_sequence(operation)
+    sequenced, leased = is_sequence(operation), _LEASED if order.verb is Verb.LEASE else 0
     head = _head(order, verb, 2 if sequenced else order.keyed, order.ttl)
     if operation is not None:
         head += _NO_DIGEST if sequenced else _digest(order.fingerprint)
@@ -235,7 +237,7 @@ def _charge_args(order: Charge, verb: int, *, named: bool = True) -> tuple[bytes
         head,
         b"" if sequenced else (operation or "").encode(),
         (order.holder or "").encode(),
-        *map(_encode_part, order.parts),
+        *[_encode_part(part, leased) for part in order.parts],
         *(() if order.scope is None or not named else (order.scope.encode(),)),
     )
 
@@ -262,9 +264,9 @@ def _digest(fingerprint: str) -> bytes:
     return blake2b(fingerprint.encode(), digest_size=16).digest()
 
 
-def _encode_part(part: Part) -> bytes:
+def _encode_part(part: Part, flags: int = 0) -> bytes:
     limit, size, cost, ends = part
-    flags = _SHADOW if limit.mode is Mode.SHADOW else 0
+    flags |= _SHADOW if limit.mode is Mode.SHADOW else 0
     flags |= _SCOPED if limit.per else 0
     name, most = limit.name.encode(), most_of(size)
     if most is UNLIMITED:
@@ -312,7 +314,9 @@ def _total_args(order: orders.SetUsage) -> tuple[str | None, tuple[bytes, ...]]:
 def _refund_args(order: orders.Refund) -> tuple[str | None, tuple[bytes, ...]]:
     rates = [_TAKEN.pack(line.taken, line.mark) + _encode_part(part) for part, line in order.taken]
     charged_at = b"" if order.charged_at is None else _NUMBER.pack(order.charged_at)
-    flags = (b"1" if order.rates else b"0") + charged_at
+    if order.sequence is not None:
+        rates.insert(0, order.sequence.header())
+    flags = (b"2" if order.sequence is not None else b"1" if order.rates else b"0") + charged_at
     return order.scope, (b"refund", (order.operation or "").encode(), flags, *rates)
 
 

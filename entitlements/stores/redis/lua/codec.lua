@@ -6,7 +6,7 @@
 -- a quota or an allocation allows.
 -- A token bucket's line holds the numbers from which Python computes these, which may exceed 2^53.
 local ADMITTED, REFUSED, REPLAYED, REUSED, UNKNOWN, STALE, LATE, OUTDATED = 0, 1, 2, 3, 4, 5, 6, 7
-local SHADOW, UNLIMITED, SCOPED = 1, 2, 4
+local SHADOW, UNLIMITED, SCOPED, LEASED = 1, 2, 4, 8
 -- Kinds of limits. Records hold these numbers, so a number never changes; the next rate law is 6.
 local SLIDING, FIXED, TOKEN_BUCKET, QUOTA, ALLOCATION = 1, 2, 3, 4, 5
 
@@ -22,7 +22,7 @@ local function read_part(text)
   local kind, flags, size, cost = unpack('>BBi8i8', text)
   local part = {
     kind = kind, size = size, cost = cost,
-    shadow = has(flags, SHADOW), unlimited = has(flags, UNLIMITED),
+    shadow = has(flags, SHADOW), unlimited = has(flags, UNLIMITED), leased = has(flags, LEASED),
     home = has(flags, SCOPED) and scope or account,
   }
   if is_rate(kind) then

@@ -173,7 +173,7 @@ end
 -- _count_denied
 local function count_denied(order, lines)
   for at, part in ipairs(order.parts) do
-    if part.period and not lines[at].fits then
+    if part.period and not lines[at].fits and not part.leased then
       deny(part.period, part.cost)
       write_period(part.home, part.name, part.period)
     end

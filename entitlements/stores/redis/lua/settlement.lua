@@ -205,11 +205,15 @@ local function refund_debit(each, holder, rates)
   return back
 end
 
--- _refund_sequence: give back what the receipt of a charge says that it took, once
-local function refund_sequence(id, with_rates, taken)
+-- _refund_sequence: give back what the receipt of a charge says that it took, once; of a lease its rest, if its charge
+-- was carried out: then the charge's number is void, so that no record is needed
+local function refund_sequence(id, with_rates, taken, sequence)
   local returns, back = false, 0
   local charged_at = #ARGV[3] > 1 and unpack('>i8', ARGV[3], 2) or now
-  if operation('refunded:' .. id) or now - charged_at >= OPERATION_TTL then
+  local moment = sequence and enter(sequence)
+  if sequence and (not moment or moment == LATE or moment == 0) then
+    return 0
+  elseif not sequence and operation('refunded:' .. id) or now - charged_at >= OPERATION_TTL then
     return 0
   end
   for _, each in ipairs(taken) do
@@ -228,18 +232,22 @@ local function refund_sequence(id, with_rates, taken)
       end
     end
   end
-  if returns then
+  if sequence then
+    settle_number(sequence, 0)
+  elseif returns then
     record_operation('refunded:' .. id, false, now + OPERATION_TTL, string.rep('\0', 16) .. pack('>i8BB', now, 0, 0))
   end
   return back > 0 and 1 or 0
 end
 
 -- refund: give back what a charge took, once
--- ARGV[2] id of the operation, or ''; ARGV[3] 1: refund rates too, then the time of the charge, if it is known;
--- ARGV[4] on: the rates, or all parts of a charge with a sequence
+-- ARGV[2] id of the operation, or ''; ARGV[3] 1: refund rates too, 2: the rest of a lease, whose sequence is ARGV[4],
+-- then the time of the charge, if it is known; the following: the rates, or all parts of a charge with a sequence
 local function refund()
   sweep_both()
-  local id, with_rates, rates = ARGV[2], sub(ARGV[3], 1, 1) == '1', read_taken(4)
+  local id, flag = ARGV[2], sub(ARGV[3], 1, 1)
+  local sequence = flag == '2' and read_sequence(ARGV[4]) or nil
+  local with_rates, rates = flag ~= '0', read_taken(sequence and 5 or 4)
   if id == '' then -- rates alone: there is no record
     local any = 0
     for _, each in ipairs(rates) do
@@ -250,7 +258,7 @@ local function refund()
     return any
   end
   if sub(id, 1, 2) == 's:' then
-    return refund_sequence(id, with_rates, rates)
+    return refund_sequence(id, with_rates, rates, sequence)
   end
   local found, field = operation(id)
   if not found or is_refunded(found) then

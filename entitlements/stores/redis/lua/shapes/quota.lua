@@ -18,7 +18,7 @@ ends_N ~= MAX_COUNT and 11 or 3, used_N, reserved_N, 0, ends_N, start_N, taken_N
 --@ refuse
 local shown_N = fits_N and 11 or cost_N <= most_N and 14 or 10
 if ends_N == MAX_COUNT then shown_N = fits_N and 3 or 2 end -- a lifetime
-if not fits_N then
+if not fits_N and flags_N % 16 < 8 then -- a refused lease counts nothing
   denied_N = math.min(MAX_COUNT, denied_N + cost_N)
   call('HSET', key_N, field_N, pack('>i8i8i8i8i8i8', start_N, ends_N, size_N, used_N, reserved_N, denied_N))
 end

@@ -1,0 +1,87 @@
+"""`Leases`: the lease book of an `Enforcer`, for threads; it starts none."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from entitlements.errors import StoreError
+from entitlements.model.usage import leased_usages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from entitlements.hooks import Hooks
+    from entitlements.leases.book import LeaseBook, Wanted
+    from entitlements.model.answers import Answer
+    from entitlements.model.charge import Order
+    from entitlements.model.decision import Decision
+    from entitlements.model.usage import Usage
+    from entitlements.resolved_account import ResolvedAccount
+    from entitlements.rules.planning import PreparedCharge
+
+
+class Leases:
+    """
+    The leases of an `Enforcer`.
+
+    Args:
+        book: What is held.
+        execute: Carries out an order.
+        hooks: Get what is taken, spent and returned.
+    """
+
+    def __init__(self, book: LeaseBook, execute: Callable[[Order], Answer], hooks: Hooks) -> None:
+        self._book, self._execute, self._hooks = book, execute, hooks
+        self.observe = book.observe
+        """Note what the store told of the limits of a charge that it decided."""
+
+    def consume(self, prepared: PreparedCharge, resolved: ResolvedAccount, scope: str | None) -> Decision | None:
+        """Spend leased units, taken now if need be; return None for a charge that the store must decide."""
+        book, owner = self._book, resolved.entitlements
+        decision = book.spend(prepared, owner, scope)
+        if decision is None:
+            while decision is None and (wanted := book.wanted(prepared, owner, scope)) is not None:
+                with wanted.meter.lock:  # others wait, for no longer than a call of their own would take
+                    decision = book.spend(prepared, owner, scope)
+                    if decision is None and not self._take(wanted):
+                        break
+                    decision = decision or book.spend(prepared, owner, scope)
+            self.return_ended()  # before the store decides: a lease of another plan ends here
+        if decision is not None and self._hooks.listens:
+            self._hooks.spent(decision)
+        return decision
+
+    def return_ended(self) -> None:
+        """Return the units of leases that are over; what the store does not take stays counted."""
+        book = self._book
+        if not book.is_due:
+            return
+        for lease, decision, order in book.ended():
+            try:
+                with suppress(StoreError):
+                    answer = self._execute(order)
+                    if answer:
+                        self._hooks.record(order, answer, decision)
+            finally:
+                book.settle(lease)
+
+    def give_up(self, account: str | None = None, limit: str | None = None) -> None:
+        """Return what is held of a limit of an account, or all that is held."""
+        self._book.give_up(account, limit)
+        self.return_ended()
+
+    def told(self, usages: dict[str, Usage], account: str, scope: str | None) -> dict[str, Usage]:
+        """Return usages with the units that are leased here."""
+        return leased_usages(usages, self._book.held(account, scope))
+
+    def _take(self, wanted: Wanted) -> bool:
+        book, answer = self._book, None
+        charge, sent = book.begin(wanted)
+        try:
+            answer = self._execute(charge)
+        finally:
+            granted = book.take(wanted, charge, sent, answer)
+        if granted is not None:
+            self._hooks.leased(granted, answer)
+        return granted is not None
