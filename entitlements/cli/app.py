@@ -47,6 +47,7 @@ from entitlements.cli.uptime import uptime
 from entitlements.cli.usage_commands import usage_commands
 from entitlements.cli.validate import validate
 from entitlements.cli.value import value
+from entitlements.cli.web_console import console
 from entitlements.errors import EntitlementsError
 
 COMMANDS = (
@@ -76,6 +77,7 @@ COMMANDS = (
     schema,
     codegen,
     serve,
+    console,
 )
 
 

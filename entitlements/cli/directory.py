@@ -99,7 +99,7 @@ class ObjectDirectory:
     def __init__(self, name: str, source: Any) -> None:
         from entitlements.accounts.static import StaticAccounts
 
-        self._name, self._given = name, source
+        self._name, self.source = name, source
         self._source = StaticAccounts(source) if isinstance(source, Mapping) else source
 
     def find(self, id: str, /) -> Account | None:
@@ -109,18 +109,18 @@ class ObjectDirectory:
 
     def ids(self) -> Collection[str]:
         """Return the ids of a mapping; none of another object."""
-        return list(self._given) if isinstance(self._given, Mapping) else ()
+        return list(self.source) if isinstance(self.source, Mapping) else ()
 
     def __iter__(self) -> Iterator[Account]:
-        if isinstance(self._given, Mapping):
-            found = map(self._source.find, self._given)
+        if isinstance(self.source, Mapping):
+            found = map(self._source.find, self.source)
             return (account for account in found if account is not None)
-        if not isinstance(self._given, Iterable):
+        if not isinstance(self.source, Iterable):
             raise CommandError(f"--accounts {self._name} cannot be listed: it has no __iter__; name one account")
-        return iter(self._given)
+        return iter(self.source)
 
     def __len__(self) -> int:
-        return len(self._given) if hasattr(self._given, "__len__") else sum(1 for _ in self)
+        return len(self.source) if hasattr(self.source, "__len__") else sum(1 for _ in self)
 
 
 def is_object(path: str) -> bool:

@@ -33,6 +33,7 @@ EXAMPLES = {
     "test": ("test policies/customer-tiers",),
     "import pricing2yaml": ("import pricing2yaml prices.yml -o policy.yaml",),
     "serve": ("serve policies/customer-tiers --accounts examples/accounts.csv --port 8080",),
+    "console": ("console --accounts examples/accounts.csv", "console --accounts postgresql://user@host/db --write --author ann"),
     "ledger writers": ("ledger writers --ledger postgresql://user@host/db",),
     "ledger usage": ("ledger usage --month 2026-11",),
     "ledger drift": ("ledger drift",),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from datetime import datetime
 from typing import Any
 
 from entitlements.model.display import in_json, in_words
+from entitlements.presentation.formatting import format_time
 
 
 def plain(value: Any) -> Any:
@@ -21,10 +23,12 @@ def in_text(value: Any) -> str:
     """Return a part of an account in one line."""
     if value is None or value in ((), {}):
         return "none"
+    if isinstance(value, datetime):
+        return format_time(value)
     if isinstance(value, tuple):
         return "; ".join(map(in_text, value))
     if hasattr(value, "__dataclass_fields__"):
         parts = [(each.name, getattr(value, each.name)) for each in fields(value)]
         (_, first), *rest = parts
-        return ", ".join([str(first), *(f"{name} {in_words(part)}" for name, part in rest if part not in {None, ""})])
+        return ", ".join([str(first), *(f"{name} {in_text(part)}" for name, part in rest if part not in {None, ""})])
     return in_words(value)

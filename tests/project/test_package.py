@@ -36,10 +36,10 @@ def test_the_part_for_fastapi_says_what_to_install():
     assert "pip install 'entitlements[fastapi]'" in done.stderr.splitlines()[-1]
 
 
-OPTIONAL = {"celery", "click", "django", "duckdb", "fastapi", "flask", "grpc", "icalendar", "litestar", "openfeature", "opentelemetry", "prometheus_client", "rest_framework", "rich",
+OPTIONAL = {"celery", "click", "django", "duckdb", "fastapi", "flask", "grpc", "icalendar", "jinja2", "litestar", "openfeature", "opentelemetry", "prometheus_client", "rest_framework", "rich",
             "sqlalchemy", "starlette", "typer", "uvicorn"}  # fmt: skip
 """Libraries of extras."""
-NEED_THEM = ("entitlements.accounts.sql", "entitlements.cli.", "entitlements.columnar", "entitlements.http.exception_handlers",
+NEED_THEM = ("entitlements.accounts.sql", "entitlements.cli.", "entitlements.columnar", "entitlements.console", "entitlements.http.exception_handlers",
              "entitlements.http.fastapi", "entitlements.integrations.", "entitlements.ledger")  # fmt: skip
 """Modules that need one."""
 
@@ -70,6 +70,7 @@ def test_no_module_of_the_core_imports_a_library_of_an_extra():
 @pytest.mark.parametrize(
     ("module", "library", "line"),
     [
+        ("entitlements.console", "jinja2", "console"),
         ("entitlements.integrations.celery", "celery", "celery"),
         ("entitlements.integrations.django", "django", "django"),
         ("entitlements.integrations.flask", "flask", "flask"),

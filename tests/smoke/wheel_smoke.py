@@ -45,8 +45,17 @@ def the_wheel_holds_the_package_and_nothing_else() -> None:
     code = [name for name in names if ".dist-info/" not in name]
 
     assert [] == [name for name in code if not name.startswith("entitlements/")]
-    assert {Path(name).suffix for name in code if not name.endswith("py.typed")} <= {".css", ".json", ".lua", ".py"}
+    assert {Path(name).suffix for name in code if not name.endswith("py.typed")} <= {
+        ".css",
+        ".html",
+        ".js",
+        ".json",
+        ".lua",
+        ".py",
+        ".svg",
+    }
     assert "entitlements/py.typed" in names
+    assert {"entitlements/console/templates/layout.html", "entitlements/console/static/console.css"} <= {*names}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 

@@ -19,9 +19,10 @@ from entitlements.accounts.sql.settings import ATTEMPTS, TIMEOUT, Settings, busy
 from entitlements.accounts.sql.verbs import AccountVerbs
 from entitlements.clock import system_clock
 from entitlements.model.instants import SECOND, check_duration
+from entitlements.model.names import check_count
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
     from sqlalchemy import URL, Connection, Select
     from sqlalchemy.sql.elements import TextClause
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from entitlements.accounts.sql.options import Invalidator
     from entitlements.accounts.sql.rows import AccountReader
     from entitlements.accounts.sql.writing import Event, Noted, Order, Stored
+    from entitlements.errors import AccountError
     from entitlements.model.account import Account
     from entitlements.model.policy import PolicyData
 
@@ -111,10 +113,21 @@ class AsyncSqlAccounts(Settings, AccountVerbs[Awaitable["Account"], Awaitable["E
         self._check_writable()
         return await self._read(lambda connection: writing.version_of(connection, id))
 
-    async def audit(self, id: str) -> tuple[AuditEntry, ...]:
-        """Return the changes of an account, newest first."""
+    async def search(
+        self, prefix: str = "", *, tiers: Collection[str] = (), after: str | None = None, size: int = 50
+    ) -> dict[str, Account | AccountError]:
+        """Return a page of the accounts whose ids begin with *prefix*; see `SqlAccounts.search`."""
         self._check_writable()
-        return await self._read(lambda connection: writing.audit_of(connection, id))
+        if not 1 <= check_count(size, "size") <= MAX_IDS:
+            raise ValueError(f"size {size} is above {MAX_IDS}")
+        ids = await self._read(lambda connection: writing.ids_after(connection, after, size, prefix, tiers))
+        loaded = await self._load_batch(ids) if ids else {}
+        return {id: loaded[id] for id in ids if id in loaded}
+
+    async def audit(self, id: str, *, size: int | None = None, before: int | None = None) -> tuple[AuditEntry, ...]:
+        """Return the changes of an account, newest first; see `SqlAccounts.audit`."""
+        self._check_writable()
+        return await self._read(lambda connection: writing.audit_of(connection, id, size, before))
 
     async def create_tables(self) -> None:
         """Create our tables if there are none; see `SqlAccounts.create_tables`."""
@@ -151,7 +164,7 @@ class AsyncSqlAccounts(Settings, AccountVerbs[Awaitable["Account"], Awaitable["E
             yield page
             last = page[-1]
 
-    async def _load_batch(self, ids: Sequence[str]) -> Mapping[str, Account | Exception]:
+    async def _load_batch(self, ids: Sequence[str]) -> Mapping[str, Account | AccountError]:
         return await self._read(lambda connection: self._load(connection, ids), ids)
 
     async def _read(self, work: Callable[[Connection], T], ids: Sequence[str] = ()) -> T:

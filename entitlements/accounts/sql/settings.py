@@ -89,15 +89,20 @@ class Settings(ABC):
         """Return a new feed of the accounts that other processes change; None where the database has none."""
         return feed_of(self._url, listen=self._listen)
 
+    @property
+    def has_own_tables(self) -> bool:
+        """True on the tables of this package, whose accounts can be listed and changed; False for a query of yours."""
+        return self._query is None
+
     def _check_writable(self) -> None:
-        if self._query is not None:
+        if not self.has_own_tables:
             raise TypeError(
                 f"{self!r} reads a query of yours; change its accounts where they are kept, then invalidate"
             )
 
-    def _load(self, connection: Connection, ids: Sequence[str]) -> Mapping[str, Account | Exception]:
+    def _load(self, connection: Connection, ids: Sequence[str]) -> Mapping[str, Account | AccountError]:
         """Return accounts, or the errors of their rows, by id; an unknown one is missing."""
-        found: dict[str, Account | Exception] = {}
+        found: dict[str, Account | AccountError] = {}
         if self._query is None:
             for id, rows in read_rows(connection, ids, self._shown).items():
                 try:

@@ -28,10 +28,11 @@ from entitlements.accounts.sql.settings import (
 from entitlements.accounts.sql.verbs import AccountVerbs
 from entitlements.clock import system_clock
 from entitlements.model.instants import SECOND, check_duration
+from entitlements.model.names import check_count
 from entitlements.model.problem import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from sqlalchemy import URL, Connection, Select
     from sqlalchemy.sql.elements import TextClause
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from entitlements.accounts.sql.options import Invalidator
     from entitlements.accounts.sql.rows import AccountReader
     from entitlements.accounts.sql.writing import Event, Noted, Order, Stored
+    from entitlements.errors import AccountError
     from entitlements.model.account import Account
     from entitlements.model.policy import PolicyData
 
@@ -135,10 +137,42 @@ class SqlAccounts(Settings, AccountVerbs["Account", "EventOutcome"]):
         self._check_writable()
         return self._read(lambda connection: writing.version_of(connection, id))
 
-    def audit(self, id: str) -> tuple[AuditEntry, ...]:
-        """Return the changes of an account, newest first."""
+    def search(
+        self, prefix: str = "", *, tiers: Collection[str] = (), after: str | None = None, size: int = 50
+    ) -> dict[str, Account | AccountError]:
+        """
+        Return a page of the accounts whose ids begin with *prefix*, in the order of the database: two statements.
+
+        Args:
+            prefix: Of the ids; the case counts.
+            tiers: Own tiers of the accounts, as they are stored; empty for any.
+            after: The last id of the page before; None for the first page.
+            size: Most accounts, 1 to 500.
+
+        Returns:
+            The accounts by id; for one whose rows cannot be read, the error.
+
+        Raises:
+            ValueError: For an invalid size.
+        """
         self._check_writable()
-        return self._read(lambda connection: writing.audit_of(connection, id))
+        if not 1 <= check_count(size, "size") <= MAX_IDS:
+            raise ValueError(f"size {size} is above {MAX_IDS}")
+        ids = self._read(lambda connection: writing.ids_after(connection, after, size, prefix, tiers))
+        loaded = self._load_batch(ids) if ids else {}
+        return {id: loaded[id] for id in ids if id in loaded}
+
+    def audit(self, id: str, *, size: int | None = None, before: int | None = None) -> tuple[AuditEntry, ...]:
+        """
+        Return the changes of an account, newest first.
+
+        Args:
+            id: The account.
+            size: Most changes; None for all.
+            before: Only changes before this version of the account.
+        """
+        self._check_writable()
+        return self._read(lambda connection: writing.audit_of(connection, id, size, before))
 
     def create_tables(self) -> None:
         """
@@ -174,7 +208,7 @@ class SqlAccounts(Settings, AccountVerbs["Account", "EventOutcome"]):
             yield page
             last = page[-1]
 
-    def _load_batch(self, ids: Sequence[str]) -> Mapping[str, Account | Exception]:
+    def _load_batch(self, ids: Sequence[str]) -> Mapping[str, Account | AccountError]:
         return self._read(lambda connection: self._load(connection, ids), ids)
 
     def _read(self, work: Callable[[Connection], T], ids: Sequence[str] = ()) -> T:

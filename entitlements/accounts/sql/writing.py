@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from entitlements.accounts.sql.audit import AuditEntry, EventOutcome
@@ -231,23 +231,44 @@ def _plain(value: Any) -> Any:
     return {name: getattr(value, name) for name in slots} if slots else value
 
 
-def audit_of(connection: Connection, id: str) -> tuple[AuditEntry, ...]:
-    """Return the changes of an account, newest first."""
+def audit_of(
+    connection: Connection, id: str, size: int | None = None, before: int | None = None
+) -> tuple[AuditEntry, ...]:
+    """Return the newest *size* changes of an account, or all of them, before a version if one is given."""
     statement = select(AUDIT).where(AUDIT.c.account == id).order_by(AUDIT.c.version.desc(), AUDIT.c.id.desc())
+    if before is not None:
+        statement = statement.where(AUDIT.c.version < before)
     return tuple(
         AuditEntry(
             row["account"], row["version"], moment_of(row["at"]), row["action"], row["reason"], row["author"],
             row["event"], json.loads(row["changed"]),
         )
-        for row in connection.execute(statement).mappings()
+        for row in connection.execute(statement.limit(size)).mappings()
     )  # fmt: skip
 
 
-def ids_after(connection: Connection, after: str | None, most: int) -> list[str]:
-    """Return ids of accounts that are not closed, in the order of the database, from the one after *after*."""
+def ids_after(
+    connection: Connection, after: str | None, most: int, prefix: str = "", tiers: Collection[str] = ()
+) -> list[str]:
+    """
+    Return ids of accounts that are not closed, in the order of the database, from the one after *after*.
+
+    Args:
+        connection: A connection.
+        after: An id; None for the beginning.
+        most: Most ids.
+        prefix: Of the ids.
+        tiers: Own tiers of the accounts, as stored; empty for any.
+    """
     statement = select(ACCOUNTS.c.id).where(ACCOUNTS.c.closed.is_(None)).order_by(ACCOUNTS.c.id).limit(most)
     if after is not None:
         statement = statement.where(ACCOUNTS.c.id > after)
+    if prefix:  # LIKE can use an index, and ignores the case in SQLite
+        statement = statement.where(
+            ACCOUNTS.c.id.startswith(prefix, autoescape=True), func.substr(ACCOUNTS.c.id, 1, len(prefix)) == prefix
+        )
+    if tiers:
+        statement = statement.where(ACCOUNTS.c.tier.in_(tiers))
     return list(connection.execute(statement).scalars())
 
 

@@ -1,0 +1,1 @@
+"""The pages of the console: each takes a visit and returns a response."""
