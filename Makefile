@@ -31,7 +31,7 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-api test quick coverage test-faults mutants test-full lint format bench bench-full docs docs-serve reference pictures wheel compat api lock clean
+.PHONY: help demo demo-api test quick coverage test-faults mutants test-full lint format bench bench-full docs docs-serve reference pictures words wheel dist sbom publish compat api lock clean
 
 help:
 	@echo 'make demo       a tour of the library in one program'
@@ -43,7 +43,7 @@ help:
 	@echo 'make test-faults  every fault on every operation, on real servers; writes docs/faults.md; 20 minutes'
 	@echo 'make mutants    small changes in rules, resilience and Lua that tests must notice; a sample in 30 minutes'
 	@echo 'make test-full  the slow tests too, with many more examples for each property'
-	@echo 'make lint       formatting, style, types, layers, and the words of docstrings'
+	@echo 'make lint       formatting, style, types, layers, spelling, workflows, and the words of docstrings'
 	@echo 'make format     let ruff mend what it can'
 	@echo 'make bench      the main benchmarks: in process, and on a Valkey beside floors and peers; some minutes'
 	@echo 'make bench-full every benchmark, on Redis and Valkey, and its plots; two hours'
@@ -51,7 +51,9 @@ help:
 	@echo 'make docs-serve show the site on http://127.0.0.1:8000, and again after each change of a page'
 	@echo 'make reference  write the pages of docs/reference/ that are made from the package'
 	@echo 'make pictures   draw docs/pictures/: the windows, results, an answer as a tree, recordings of commands'
+	@echo 'make words      words, sentences and reading level of every page; the longest sentences'
 	@echo 'make wheel      build the wheel and try it away from the source'
+	@echo 'make dist sbom  wheel, source archive and bill of materials in dist/, as a release has them'
 	@echo 'make compat     the suite with the lowest and the newest libraries, and beside others; half an hour'
 	@echo 'make api        list the public API, after a change of it, and write the reference pages'
 	@echo 'make lock       write uv.lock anew after a change in pyproject.toml'
@@ -88,6 +90,10 @@ lint: $(venv_stamp)
 	$(python) -m mypy entitlements $(wildcard tests/typing/*.py)
 	.venv/bin/pyright --warnings
 	.venv/bin/lint-imports --no-logo
+	.venv/bin/codespell
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	.venv/bin/zizmor --offline --quiet .github
 	$(python) -m pytest -q -n 0 tests/project/test_prose.py
 
 format: $(venv_stamp)
@@ -124,6 +130,9 @@ reference: $(venv_stamp)
 pictures: $(venv_stamp)
 	$(python) -m tools.docs.pictures
 
+words: $(venv_stamp)
+	$(python) -m tools.docs.words $(ARGS)
+
 wheel: $(venv_stamp)
 	rm -rf dist
 	$(uv) build --quiet --wheel --out-dir dist --python $(python)
@@ -133,6 +142,24 @@ wheel: $(venv_stamp)
 	$(uv) pip install --quiet --python "$$away/venv" "$$away"/*.whl && \
 	cd "$$away" && venv/bin/python -I wheel_smoke.py *.whl && \
 	$(CURDIR)/$(uv) pip install --quiet --python venv "$$(ls *.whl)[cli]" && venv/bin/python -I wheel_smoke.py *.whl
+
+# TAG=v0.2.0 fails if the version is another one.
+dist: $(venv_stamp)
+	$(python) -c 'import os, sys, tomllib; tag, version = os.environ.get("TAG", ""), tomllib.load(open("pyproject.toml", "rb"))["project"]["version"]; \
+	  tag in ("", "v" + version) or sys.exit(f"the tag is {tag} and the version of pyproject.toml is {version}: make them the same")'
+	rm -rf dist
+	$(uv) build --quiet --out-dir dist --python $(python)
+
+# Of the package and all of its extras, as uv.lock says.
+sbom: $(venv_stamp)
+	mkdir -p dist
+	UV_PROJECT_ENVIRONMENT=build/sbom $(uv) sync --quiet --locked --no-dev --extra all --no-editable --python $(python)
+	$(uv) run --quiet --isolated --locked --only-group release --python $(python) cyclonedx-py environment build/sbom/bin/python \
+	  --pyproject pyproject.toml --mc-type library --output-reproducible --output-format JSON --output-file dist/sbom.cdx.json
+
+# By the release workflow alone: the index trusts its identity, and no password is stored.
+publish: $(uv_stamp)
+	$(uv) publish --trusted-publishing always dist/*.whl dist/*.tar.gz
 
 compat: $(venv_stamp)
 	$(python) tests/smoke/compat.py $(uv) $(ARGS)

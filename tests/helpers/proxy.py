@@ -1,4 +1,4 @@
-"""A fault proxy before a server: it passes bytes to and fro until it is told to hold up, cut or change some."""
+"""A fault proxy before a server: it passes bytes both ways until it is told to hold up, cut or change some."""
 
 from __future__ import annotations
 
