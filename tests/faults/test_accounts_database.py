@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import pytest
 from postgres import start
+from proxy import proxied
 from sql_sources import SIGNED, SqlAccounts
 from trade import policy
 
@@ -186,7 +187,7 @@ def test_slow_a_statement_is_ended_by_the_server_and_the_stale_account_stands_in
     assert "max" == accounts.set_tier("acme", "max").tier
 
 
-@pytest.mark.slow  # on a busy machine a call now and then meets the server while it starts
+@pytest.mark.slow  # six restarts of the server; on a busy machine each takes seconds
 @pytest.mark.fault_row(TABLE, "restarted: no error, no event, no stale account")
 def test_restarted_nobody_notices(client, postgres):
     """Connections that broke while they were idle are replaced: no stale account, no error, no event."""
@@ -200,6 +201,27 @@ def test_restarted_nobody_notices(client, postgres):
 
     assert [] == kinds(accounts.events)
     assert [4, 3, 2, 1] == accounts.versions("acme")
+
+
+@pytest.mark.parametrize("cut", [b"database\0", b"entitlements_accounts"], ids=["while it is made", "in a statement"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.fault_row(TABLE, "a connection breaks while it is made, or in a statement: another one is used")
+def test_a_connection_that_breaks_is_replaced_by_another(postgres, kind, cut):
+    make, driver = KINDS[kind]
+    with proxied(postgres.port) as proxy:
+        port = proxy.port
+        accounts = make(postgres.url(driver).replace(f":{postgres.port}/", f":{port}/"), timeout=SOON)
+        try:
+            accounts.create("acme", "pro")
+            proxy.cut_all()
+            proxy.inject("cut before", of=cut, times=1)
+
+            assert "pro" == accounts.tier("acme")
+
+            assert 1 == proxy.hits
+            assert [] == kinds(accounts.events)
+        finally:
+            accounts.close()
 
 
 @pytest.mark.fault_row(TABLE, "messages lost: the next connection has every account loaded again")

@@ -26,6 +26,7 @@ GRACE = 0.5
 """Seconds beyond the time limit of a statement after which the client stops waiting for the server to end it."""
 
 _SERIALIZATION = {"40001", "40P01"}  # serialization_failure, deadlock_detected
+_ENDED = {"57P01", "57P02"}  # admin_shutdown, crash_shutdown
 _MISSING = {"42P01", "42703"}  # undefined_table, undefined_column
 
 
@@ -139,8 +140,17 @@ def _connect_within(seconds: float) -> Any:
 
 
 def is_lost(error: Exception) -> bool:
-    """Return True for a connection that was broken: another one may work."""
-    return isinstance(error, DBAPIError) and error.connection_invalidated
+    """
+    Return True for a connection that was broken, also while it was being made: another one may work.
+
+    SQLAlchemy does not know each of them: asyncpg raises errors of its own while it connects, and tells of the end of
+    a connection before it counts as closed.
+    """
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, ConnectionError) and not isinstance(error, ConnectionRefusedError)
+    state = _state(error) or ""
+    is_cut = "server closed the connection unexpectedly" in str(error.orig)
+    return error.connection_invalidated or is_cut or state in _ENDED or state.startswith("08")
 
 
 def is_conflict(error: Exception) -> bool:
