@@ -153,6 +153,8 @@ class BreakerChanged:
     """
     The store's circuit breaker changed its state.
 
+    On a cluster each node has a breaker of its own, and the event is about the worst state of them all.
+
     Args:
         before: `closed` (calls pass), `open` (calls are blocked) or `half-open` (one call probes the store).
         after: The new state.

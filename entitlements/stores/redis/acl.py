@@ -25,8 +25,8 @@ COMMANDS = (
 MESSAGE_COMMANDS = ("publish", "subscribe", "ping")
 """Those of them that pass invalidations on; without them charges are exact all the same."""
 
-CLUSTER_COMMANDS = ("cluster|slots", "command", "asking", "eval")
-"""Further commands on a cluster: to find the node of a key, and to follow a slot that moves."""
+CLUSTER_COMMANDS = ("cluster|slots", "asking", "command")
+"""Further commands on a cluster: to find the node of a key, to follow a slot that moves, and for redis-py in the doctor."""
 
 DATABASE_COMMANDS = ("select",)
 """Further commands on a connection to another database than 0."""

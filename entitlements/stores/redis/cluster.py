@@ -192,7 +192,8 @@ class ClusterPool:
                 continue
             topology.learn(reply, node)
             for gone in self._pools.keys() - topology.nodes:
-                self._pools.pop(gone).close()
+                if (pool := self._pools.pop(gone, None)) is not None:  # another thread may have read the map as well
+                    pool.close()
             return
         raise _telling(found)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import inf
+from random import sample
 from typing import TYPE_CHECKING, Any
 
 from redis.cluster import parse_cluster_slots
@@ -29,6 +30,8 @@ MAX_REDIRECTS = 16
 """MOVED of one call after which the nodes do not agree who serves its slot."""
 AT_ONCE = 3
 """MOVED of one call that are followed without a pause; after further ones the nodes get time to agree."""
+MAX_CANDIDATES = 3
+"""Most nodes that share the time of one reading of the map with those of the URL."""
 LEAST_PAUSE, LONGEST_PAUSE = 0.002, 0.1
 """Seconds between two attempts of a call that no node takes yet."""
 
@@ -81,8 +84,10 @@ class Topology:
         return self.by_slot[_slot_of_account(self._namespace, account)]
 
     def candidates(self) -> list[Host]:
-        """Return the nodes that may know the map, those first that are likely to reply."""
-        return sorted(dict.fromkeys((*self.nodes, *self._seeds)), key=lambda node: node == self._doubted)
+        """Return nodes that may know the map: a few at random, so that no node is asked by all, then those of the URL."""
+        known = [node for node in self.nodes if node != self._doubted]
+        few = sample(known, min(len(known), MAX_CANDIDATES))
+        return sorted(dict.fromkeys((*few, *self._seeds)), key=lambda node: node == self._doubted)
 
     def learn(self, reply: Any, asked: Host) -> None:
         """
@@ -96,7 +101,7 @@ class Topology:
             for (first, last), servers in parse_cluster_slots(reply, current_host=asked[0]).items():
                 host, port = servers["primary"]
                 nodes[first : last + 1] = [(str(host), int(port))] * (last - first + 1)
-            known = sorted({node for node in nodes if node is not None}, key=lambda node: (node != asked, node))
+            known = sorted({node for node in nodes if node is not None})
             self.nodes = (known[0], *known[1:])
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise Rejected(

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 STALLED = SECOND // 50
 """A timeout later than its deadline by this, and by half of the deadline, is this process's stall, not the store's failure."""
 
+_SEVERITY = (State.CLOSED, State.HALF_OPEN, State.OPEN).index
 _REPLAYED, _CLOSED = Status.REPLAYED, State.CLOSED
 
 _log = logging.getLogger("entitlements.stores")
@@ -81,6 +82,8 @@ class OutagePolicy:
         self.on_open: Callable[[], object] = lambda: None
         """Called when the breaker opens."""
         self._has_replied = False
+        self._told = State.CLOSED
+        """The state that hooks know, of a store on several servers."""
         self.outages = OutageLog(store)
         self.journal = ReplayJournal(store, local_limits, self.outages, tell, clock, server_of)
         self._fallback = FallbackDecisions(local_limits, self.journal)
@@ -264,9 +267,15 @@ class OutagePolicy:
     # -- events --------------------------------------------------------------------------
 
     def emit(self, change: Transition | None) -> None:
-        """Report a change of the breaker's state to hooks, if there was one."""
-        if change is not None:
-            self.tell(BreakerChanged(change.before.value, change.after.value, change.pause))
+        """Report a change of a breaker's state to hooks, if there was one; of several servers, of the worst state."""
+        if change is None:
+            return
+        before, worst = self._told, max((each.state for each in list(self._breakers.values())), key=_SEVERITY)
+        if len(self._breakers) == 1:
+            before, worst = change.before, change.after
+        if before is not worst:
+            self._told = worst
+            self.tell(BreakerChanged(before.value, worst.value, change.pause))
 
 
 def _log_unclosed(store: str, journal: ReplayJournal) -> None:
