@@ -10,19 +10,38 @@ from tools.docs.pages import project_pages
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"^```\w+\n# (\w+\.(?:yaml|py))\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""A block that begins with the name of a file is that file; examples find it in their folder."""
+FOLDERS = ("benchmarks", "docs", "examples", "policies")
+LOCAL = "redis://localhost:6379"
+"""The server of examples that name one; a page runs on a real one."""
 PAGES = [page for page in project_pages() if EXAMPLE.search(page.read_text(encoding="utf-8"))]
 
 
+@pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient` is deprecated")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_examples_of_a_page_run_in_order(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeypatch, request) -> None:
     """A page's examples share their names, as a reader's session would; a failure names the page's own line."""
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(tmp_path)
     text = page.read_text(encoding="utf-8")
+    for name in FOLDERS:
+        (tmp_path / name).symlink_to(ROOT / name)
+    for name, content in FILE.findall(text):
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    if any(LOCAL in example for example in EXAMPLE.findall(text)):
+        text = text.replace(LOCAL, emptied(request.getfixturevalue("valkey")).url)
     names: dict[str, object] = {"__name__": "__main__"}
 
     for example in EXAMPLE.finditer(text):
         above = "\n" * text.count("\n", 0, example.start(1))
         exec(compile(above + example[1], str(page), "exec"), names)  # noqa: S102 - to run them is the test
+
+
+def emptied(server):
+    """Return a server without the counters of other tests."""
+    with server.client() as client:
+        client.flushdb()
+    return server
 
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -27,7 +27,7 @@ TARGET = re.compile(r"(?:^|[\s`])make ([a-z][a-z-]*)")
 COMMAND = re.compile(r"(?:^|/)entitlements ([a-z]+(?: [a-z][a-z-]*)?)(.*)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
-OF_USERS = {"try.py", "export.csv", "old.csv", "tiered.csv", "portfolio.html", "state.lua"}
+OF_USERS = {"try.py", "main.py", "policy.yaml", "export.csv", "old.csv", "tiered.csv", "portfolio.html", "state.lua"}
 """Files that a reader makes, or that are named as an example."""
 
 

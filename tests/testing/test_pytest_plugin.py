@@ -19,6 +19,7 @@ asyncio_default_fixture_loop_scope = "function"
 """
 
 PAGE = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+RECIPE = (ROOT / "docs" / "how-to" / "testing.md").read_text(encoding="utf-8")
 IN_TEN_LINES, IN_ASYNC = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
@@ -38,6 +39,13 @@ def test_a_test_of_a_limit_an_outage_and_time_reads_in_ten_lines(project):
     project.runpytest("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
     assert len(IN_TEN_LINES.strip().splitlines()) <= 10
+
+
+def test_the_recipe_for_users_passes_as_it_stands(project):
+    example, *_ = re.findall(r"^```python\n(.*?)^```$", RECIPE, re.MULTILINE | re.DOTALL)
+    project.makepyfile(example)
+
+    project.runpytest("-p", "no:cacheprovider").assert_outcomes(passed=3)
 
 
 def test_a_wrong_expectation_shows_what_differs_and_the_line_of_the_test(project):
