@@ -14,6 +14,9 @@ def write_atomically(path: str, pieces: Iterable[bytes]) -> None:
     from secrets import token_hex
 
     target = Path(path)
+    if target.is_dir():
+        example = target / "policy.yaml"
+        raise CommandError(f"{path} is a folder; name a file, such as {example}", ExitCode.UNREADABLE)
     temporary = target.parent / f".{target.name}.{token_hex(8)}"
     try:
         with temporary.open("xb") as file:

@@ -44,18 +44,41 @@ def read_overage(definition: Limit, raw: object) -> LimitValue:
         if key not in KEYS:
             cure = did_you_mean(key, KEYS) or "write {included: 5000, overage: allow}"
             raise InvalidValue(f"{shown(key)} is no key of a size", cure, path=(str(key),))
-    for key, example in zip(KEYS, (5000, ALLOW), strict=True):
+    for key, other, example in (("included", "overage", 5000), ("overage", "included", ALLOW)):
         if key not in raw:
-            raise InvalidValue(f"a size with overage has no {key}", f"write {key}: {example}, or a number alone")
+            alone = f", or {shown(raw[other])} alone" if key == "overage" else ""
+            raise InvalidValue(f"{other}: {shown(raw[other])} has no {key} beside it", f"write {key}: {example}{alone}")
     included = _amount(definition, raw, "included", "write 0 or more")
-    overage = UNLIMITED if raw["overage"] == ALLOW else _amount(definition, raw, "overage", "write allow, or 0 or more")
+    overage = UNLIMITED if raw["overage"] == ALLOW else _overage(definition, raw, included)
     if isinstance(included, Unlimited):
         raise InvalidValue("nothing is beyond unlimited", "write unlimited alone", path=("included",))
-    if isinstance(overage, Unlimited) and raw["overage"] != ALLOW:
-        raise InvalidValue(f"{shown(raw['overage'])} is no overage", f"write overage: {ALLOW}", path=("overage",))
     if overage != 0 and included + (0 if isinstance(overage, Unlimited) else overage) >= MAX_COUNT:
         raise InvalidValue("included and overage together are above the largest count, 2^53-2", "write less")
     return included if overage == 0 else Included(included, overage)
+
+
+def _overage(definition: Limit, raw: Mapping[str, object], included: int | Unlimited) -> int | Unlimited:
+    """Return the most units beyond what is included; the cure of a word or a share is the word or number that is meant."""
+    value, cure = raw["overage"], f"write {ALLOW}, or 0 or more"
+    if isinstance(value, bool):
+        cure = f"write {ALLOW}" if value else f"write {shown(raw['included'])} alone"
+    elif isinstance(value, str) and value.rstrip(" %").isdecimal() and "%" in value and isinstance(included, int):
+        units = included * int(value.rstrip(" %")[:9]) // 100
+        cure = f"write {units}, which is {value} of {shown(raw['included'])}"
+    elif isinstance(value, str) and value.casefold() in {"deny", "no", "none", "never", "block"}:
+        cure = f"write {shown(raw['included'])} alone"
+    elif isinstance(value, str) and value[:1].isalpha():
+        cure = did_you_mean(value, (ALLOW,)) or cure
+    elif not isinstance(value, str):
+        return _amount(definition, raw, "overage", cure)
+    else:
+        try:
+            return _amount(definition, raw, "overage", cure)
+        except InvalidValue as error:
+            raise InvalidValue(error.problem, cure, path=error.path) from None
+    if value == UNLIMITED:
+        cure = f"write overage: {ALLOW}"
+    raise InvalidValue(f"overage: {shown(value)} is no number of units", cure, path=("overage",))
 
 
 def _amount(definition: Limit, raw: Mapping[str, object], key: str, cure: str) -> int | Unlimited:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, NotIncluded
-from entitlements.model.names import shown
+from entitlements.model.names import did_you_mean, shown
 from entitlements.model.tier import Value
 from entitlements.policy.errors import InvalidValue
-from entitlements.policy.overage import has_overage, read_overage
+from entitlements.policy.misplaced_keys import misplaced_size
+from entitlements.policy.overage import KEYS, has_overage, read_overage
 from entitlements.policy.quantities import read_size, window_in_words
 from entitlements.policy.schema_models import AddOnShape, TierShape
 from entitlements.policy.values import read_values
@@ -119,6 +120,9 @@ class PartReader:
         found: dict[str, LimitValue] = {}
         for name, raw in sizes.items():
             at = (*path, "limits", name, *below)
+            if (misplaced := self._misplaced(at, name, raw)) is not None:
+                self._report.add(at, misplaced)
+                continue
             if not self._is_known(at, name, "limits") or name not in self._definitions:
                 continue
             if ("limits", name, "unit") in self._report.faulty:  # bytes or not: it decides how the size is read
@@ -133,6 +137,22 @@ class PartReader:
             except ValueError as error:
                 self._report.add(at, error)
         return found
+
+    def _misplaced(self, at: Path, name: str, raw: object) -> InvalidValue | None:
+        """Return the error of a part of a size in place of a limit, and of a word that no size has."""
+        if ("limits", name) not in self._vocabulary.defined and (error := misplaced_size(name)):
+            return error
+        if not isinstance(raw, Mapping) or not raw or any(word in KEYS for word in raw):
+            return None
+        if at[0] != "add_ons":
+            return (
+                InvalidValue("only an add-on adds or sets", "write the size")
+                if any(map(CHANGES.__contains__, raw))
+                else None
+            )
+        word = next(iter(raw))
+        cure = did_you_mean(word, (*CHANGES, *KEYS)) or "write adds or sets, such as {adds: 5} or {sets: 500}"
+        return InvalidValue(f"{shown(word)} is no word for what an add-on does to a limit", cure)
 
     def _check_window(self, at: Path, raw: object, window: int) -> None:
         """Raise `InvalidValue` if the window differs from the first that was written for this rate."""

@@ -41,6 +41,7 @@ _UNITS = {"ms": "milliseconds", "s": "seconds", "min": "minutes", "h": "hours", 
 _SHORT_WINDOW = re.compile(r"(?<![A-Za-z])(s|min|h|d)$")
 _NO_WINDOW = re.compile(r"(?:/|per)\s*0+\s*[a-z]", re.IGNORECASE)
 _WEEKS = re.compile(r"\s*([0-9]{1,10})\s*(?:/|per)\s*(?:([0-9]{1,3})\s*)?weeks?\s*", re.IGNORECASE)
+_WINDOW = re.compile(r"\s*([0-9]{1,20})\s*(?:/|per\b)(.*)", re.IGNORECASE)
 _SEPARATED = re.compile(r"[0-9]{1,3}(?:[,_'. ][0-9]{3})+(?![0-9])")
 _WORDS = {str(word): word for word in (UNLIMITED, NOT_INCLUDED)}
 _WINDOWS = (("day", DAY), ("hour", HOUR), ("minute", MINUTE), ("second", SECOND))
@@ -195,8 +196,36 @@ def _not_a_rate(text: str) -> InvalidValue:
     if found := _WEEKS.fullmatch(text):
         amount, weeks = int(found[1]), int(found[2] or 1)
         return InvalidValue(f"{shown(text)} counts in weeks", f"write '{amount} per {7 * weeks} days'")
+    if found := _WINDOW.fullmatch(text):
+        return _not_a_window(text, int(found[1]), found[2].strip())
     cure = "write a whole number and a window of seconds, minutes, hours or days: '100 per hour', '5 per 2 minutes'"
     return InvalidValue(f"{shown(text)} is not a rate", cure)
+
+
+def _not_a_window(text: str, amount: int, window: str) -> InvalidValue:
+    """Return the error of a rate whose number is fine: its window is missing, a fraction, below a second, or unknown."""
+    problem = f"{shown(text)} is not a rate"
+    if not window:
+        return InvalidValue(f"{shown(text)} names no window", f"write '{amount} per hour'")
+    if not _IN_WORDS.fullmatch(window):
+        word = window.lstrip("0123456789. ").lower()
+        days = {"fortnight": 14, "fortnights": 14, "night": 1, "daily": 1}.get(word)
+        if days is not None:
+            return InvalidValue(problem, f"write '{amount} per {f'{days} days' if days > 1 else 'day'}'")
+        meant = did_you_mean(word, [f"{name}{s}" for s in ("", "s") for name, _ in _WINDOWS])
+        return InvalidValue(f"{problem}: {shown(window)} is no window", meant or "write second, minute, hour or day")
+    length = parse_duration(window) // MICROSECOND
+    if length < SECOND:
+        return InvalidValue(
+            f"{problem}: the shortest window is a second", f"write '{amount} per second', or per a longer one"
+        )
+    if length % SECOND:
+        return InvalidValue(
+            f"{problem}: a window is whole seconds", f"write '{amount} per {-(-length // SECOND)} seconds'"
+        )
+    return InvalidValue(
+        f"{problem}: a window is a whole number of its unit", f"write '{amount} per {window_in_words(length)}'"
+    )
 
 
 def _timedelta(text: str, **parts: int) -> timedelta:

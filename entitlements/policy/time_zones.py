@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from datetime import UTC, tzinfo
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -26,5 +28,20 @@ def find_zone(name: object) -> tzinfo:
     known = available_timezones()
     if not known and isinstance(name, str):
         raise InvalidValue(f"{shown(name)} is not known: this machine has no time zones", "pip install tzdata")
-    cure = did_you_mean(name, sorted(known)) or "write an IANA name, such as Europe/Berlin"
-    raise InvalidValue(f"{shown(name)} is not a time zone", cure)
+    raise InvalidValue(f"{shown(name)} is not a time zone", _cure(name, known))
+
+
+def _cure(name: object, known: Iterable[str]) -> str:
+    """Return the cure: the name of a place, as neither an abbreviation nor an offset says when clocks change."""
+    places = sorted(each for each in known if "/" in each and not each.startswith("Etc/"))
+    city = str(name).replace(" ", "_").casefold()
+    found = next((each for each in ("UTC", *places) if each.rpartition("/")[2].casefold() == city), None)
+    if found:
+        return f"did you mean {found!r}?"
+    if not isinstance(name, str) or _ABBREVIATION.fullmatch(name):
+        return "write the IANA name of a place, such as Europe/Berlin, which says when clocks change"
+    return did_you_mean(name, places) or "write the IANA name of a place, such as Europe/Berlin"
+
+
+_ABBREVIATION = re.compile(r"[A-Za-z]{2,5}|(?i:utc|gmt|z)? ?[+-][0-9:. ]+|(?i:utc|gmt)[+-]?[0-9]+")
+"""An abbreviation such as CEST, or an offset such as +02:00 and GMT+2."""

@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from entitlements.model.limits import PeriodLength
 from entitlements.model.names import NAME_CURE, did_you_mean, shown
 from entitlements.policy.errors import InvalidValue, MissingValue, any_of
+from entitlements.policy.misplaced_keys import PRICE_LIST, PRICE_LIST_KEY, misplaced_in_limit
 from entitlements.policy.report import Report
 from entitlements.policy.schema_fields import Shape
 from entitlements.policy.schema_models import AllocationShape, Document, QuotaShape, RateShape
@@ -29,6 +30,9 @@ _MAX_ROUNDS = 20  # a removal may make the mapping around it invalid, which the 
 def validate(root: Branch, report: Report) -> Document:
     """Return the valid parts of the tree; report the others."""
     data: Any = to_data(root)
+    if PRICE_LIST_KEY in root.nodes:
+        report.exclude((), PRICE_LIST, location=root.keys[PRICE_LIST_KEY])
+        return Document.model_validate({})
     empty = list(_empty_values(root, ()))
     for path in empty:
         report.error(path, "nothing is written here", "write a value, or leave the key out")
@@ -84,10 +88,6 @@ def _contains(parent: Any, step: str | int) -> bool:
 
 
 _KINDS: dict[str, type[Shape]] = {"rate": RateShape, "quota": QuotaShape, "allocation": AllocationShape}
-_ONLY_RATES = {
-    "burst": "only a rate, a token bucket, has a burst",
-    "algorithm": "only a rate has an algorithm",
-}
 _WINDOWS = ("second", "minute", "hour")
 """Windows that only rates have."""
 
@@ -135,9 +135,9 @@ def message(error: ErrorDetails) -> InvalidValue:
 def _unknown_key(error: ErrorDetails) -> InvalidValue:
     path = path_of(error)
     key = str(path[-1])
-    if path[0] == "limits" and key in _ONLY_RATES:
-        return InvalidValue(f"{key} on a limit that is no rate: {_ONLY_RATES[key]}", "leave it out")
     kind = str(error["loc"][2]) if len(error["loc"]) > 2 else ""
+    if path[0] == "limits" and (misplaced := misplaced_in_limit(key, kind)):
+        return misplaced
     fields = _model_at(path[:-1], kind).model_fields
     keys = [field.alias or name for name, field in fields.items()]
     return InvalidValue(f"unknown key {shown(key)}", _choose_from(key, keys))
@@ -167,6 +167,13 @@ def _wrong_type(error: ErrorDetails) -> InvalidValue:
     of_entry = _ENTRY_CURES.get((kind, str(path[0]))) if len(path) == 2 else None
     cure = of_entry or (_TEXT_CURES.get(str(path[-1])) if kind == "a text" else None) or _TYPE_CURES[kind]
     return InvalidValue(f"{shown(error['input'])} is not {kind}", cure)
+
+
+def _not_a_switch(error: ErrorDetails) -> InvalidValue:
+    value = error["input"]
+    meant = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false", "false": "false"}
+    word = meant.get(value.casefold()) if isinstance(value, str) else None
+    return InvalidValue(f"{shown(value)} is neither true nor false", f"write {word or 'true or false'}, without quotes")
 
 
 def _out_of_range(error: ErrorDetails) -> InvalidValue:
@@ -227,6 +234,7 @@ def _raised(error: ErrorDetails) -> InvalidValue:
 _MESSAGES: dict[str, InvalidValue | Callable[[ErrorDetails], InvalidValue]] = {
     "extra_forbidden": _unknown_key,
     **dict.fromkeys(_TYPES, _wrong_type),
+    "bool_type": _not_a_switch,
     "greater_than_equal": _out_of_range,
     "less_than_equal": _out_of_range,
     "string_pattern_mismatch": _not_a_name,

@@ -276,7 +276,7 @@ def test_a_preview_says_what_will_be_overage_there():
         ("\n        included: 5\n        overage: some", 9, "leads.overage", "overage: 'some' is not a size"),
         ("{included: unlimited, overage: allow}", 7, "leads.included", "nothing is beyond unlimited"),
         ("{included: 5, overage: unlimited}", 7, "leads.overage", "write overage: allow"),
-        ("{included: 5}", 7, "leads", "a size with overage has no overage; write overage: allow"),
+        ("{included: 5}", 7, "leads", "included: 5 has no overage beside it; write overage: allow, or 5 alone"),
         ("{included: 5, overages: 1}", 7, "leads.overages", "did you mean 'overage'?"),
         ("{included: 9007199254740990, overage: 1}", 7, "leads", "above the largest count"),
     ],
