@@ -15,7 +15,7 @@ import json
 import os
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from starlette.applications import Starlette
@@ -54,9 +54,31 @@ def budgets(tokens: int) -> dict[str, int]:
     return {"tokens-per-minute": tokens, "tokens": tokens}
 
 
+def read_body(text: bytes) -> dict[str, Any]:
+    """
+    Return a question: its prompt, and as many tokens as its answer may have.
+
+    Raises:
+        ValueError: For a body that is no JSON, or no question.
+    """
+    try:
+        body = json.loads(text)
+    except ValueError:
+        raise ValueError('the body is no JSON; send {"prompt": "tell me a story"}') from None
+    if not isinstance(body, dict) or not isinstance(body.get("prompt"), str) or not body["prompt"].strip():
+        raise ValueError('the body has no prompt; send {"prompt": "tell me a story"}')
+    tokens = body.get("tokens", 20)
+    if type(tokens) is not int or tokens < 0:
+        raise ValueError("tokens is no whole number of 0 or more; leave it out for 20")
+    return body
+
+
 async def chat(request: Request) -> JSONResponse | StreamingResponse:
-    """Pass a prompt on to the model, and stream its answer."""
-    body = await request.json()
+    """Pass a prompt on to the model, and stream its answer; nothing is reserved for a body that is no question."""
+    try:
+        body = read_body(await request.body())
+    except ValueError as error:
+        return JSONResponse({"error": str(error)}, status_code=400)
     prompt = len(body["prompt"].split())
     account = request.state.account
     held = await account.reserve(budgets(prompt + CHUNK), ttl=TTL)
@@ -76,6 +98,7 @@ async def answer(
             httpx.AsyncClient(timeout=30) as client,
             client.stream("POST", f"{MODEL}/generate", json=body) as model,
         ):
+            model.raise_for_status()
             async for line in model.aiter_lines():
                 word = json.loads(line)
                 if word["done"]:

@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -72,6 +73,43 @@ def gateway(monkeypatch, model):
 def used(loaded, account):
     usage = asyncio.run(loaded.enforcer.usage(account))
     return usage["tokens"].used, usage["tokens"].reserved, usage["tokens-per-minute"].used
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "the body is no JSON"),
+        (b"{", "the body is no JSON"),
+        (b"\xff", "the body is no JSON"),
+        (b"[]", "the body has no prompt"),
+        (b"{}", "the body has no prompt"),
+        (b'{"prompt": 5}', "the body has no prompt"),
+        (b'{"prompt": " "}', "the body has no prompt"),
+        (b'{"prompt": "a", "tokens": "many"}', "tokens is no whole number"),
+        (b'{"prompt": "a", "tokens": -1}', "tokens is no whole number"),
+        (b'{"prompt": "a", "tokens": true}', "tokens is no whole number"),
+    ],
+)
+def test_a_body_that_is_no_question_is_a_400_and_takes_no_token(gateway, body, said):
+    loaded, url = gateway
+    response = httpx.post(f"{url}/v1/chat", content=body, headers={"x-api-key": "pro-key"}, timeout=60)
+
+    assert (400, True) == (response.status_code, response.json()["error"].startswith(said))
+    assert (0, 0, 0) == used(loaded, "grace")
+
+
+def test_a_model_that_fails_costs_what_it_wrote_and_ends_the_stream(gateway):
+    loaded, url = gateway
+    status, came, end = ask(url, pause="no number")
+
+    assert (200, 1, "error") == (status, came, end["finish_reason"])
+    assert (4, 0, 4) == used(loaded, "grace")
+
+
+def test_the_readme_names_every_variable():
+    read = set(re.findall(r'environ\.get\("(\w+)"', (EXAMPLE / "gateway.py").read_text(encoding="utf-8")))
+
+    assert read == set(re.findall(r"^\| `(\w+)` \|", (EXAMPLE / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
 
 
 @pytest.mark.parametrize("tokens", [0, 1, 49, 50, 51, 120])
