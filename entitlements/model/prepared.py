@@ -51,16 +51,24 @@ class Derived:
 
     `request` is the networked store's: the bytes that travel. `local` is the outage policy's: the charge of
     this process's part of the rates. `meters` is that policy's too: where each of those rates is counted.
-    `takes` is the memory store's: what is taken of which meter. To all others they are opaque.
+    `takes` is the memory store's: what is taken of which meter, the same for every scope. `unscoped` are those of the
+    charge that was made for a scope. To all others they are opaque.
     """
 
-    __slots__ = ("local", "meters", "request", "takes")
+    __slots__ = ("local", "meters", "request", "takes", "unscoped")
 
-    def __init__(self) -> None:
+    def __init__(self, unscoped: Derived | None = None) -> None:
+        self.unscoped = unscoped
         self.request: Any = None
         self.local: Any = None
         self.meters: Any = None
-        self.takes: Any = None
+        self.takes: Any = None if unscoped is None else unscoped.takes
+
+    def keep_takes(self, takes: Any) -> None:
+        """Keep what is taken, for the charges of other scopes too."""
+        self.takes = takes
+        if self.unscoped is not None:
+            self.unscoped.takes = takes
 
     def __reduce__(self) -> tuple[type[Derived], tuple[()]]:
         """Leave the content out: it is derived again."""

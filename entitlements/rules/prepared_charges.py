@@ -28,7 +28,7 @@ _new_tuple = tuple.__new__  # a named tuple's own constructor costs three times 
 
 class Takes(NamedTuple):
     """
-    The units that a charge takes, by kind of meter; each with the position of its part.
+    The units that a charge takes, by kind of meter; each with the position of its part, and True if it has a `per`.
 
     Args:
         length: The number of parts.
@@ -37,48 +37,58 @@ class Takes(NamedTuple):
         rates: Definition, size and cost; of all rates but the last.
         last_rate: Those of the last rate, which is taken or refused in one step; None without rates.
         shadow: A limit only reports that it would have refused.
+        is_scoped: Every part is kept for a scope.
     """
 
     length: int
-    quotas: tuple[tuple[int, str, Size, int, int, Ends], ...]
-    allocations: tuple[tuple[int, str, Size, int, int, Ends | None], ...]
-    rates: tuple[tuple[int, Rate, int, int], ...]
-    last_rate: tuple[int, Rate, int, int] | None
+    quotas: tuple[tuple[int, bool, str, Size, int, int, Ends], ...]
+    allocations: tuple[tuple[int, bool, str, Size, int, int, Ends | None], ...]
+    rates: tuple[tuple[int, bool, Rate, int, int], ...]
+    last_rate: tuple[int, bool, Rate, int, int] | None
     shadow: bool
+    is_scoped: bool
 
 
 def takes_of(charge: Charge) -> Takes | tuple[()]:
     """Return the units that a charge takes; () for one that `charge_prepared` never carries out."""
-    if charge.verb != "consume" or charge.scope is not None or charge.made_at is not None or charge.holder is not None:
+    if charge.verb != "consume" or charge.made_at is not None or charge.holder is not None:
         return ()
     if charge.version is not None:
         return ()
     quotas, allocations, rates = [], [], []
     for at, (limit, size, cost, ends) in enumerate(charge.parts):
-        most = as_count(size)
+        most, scoped = as_count(size), limit.per is not None
         if isinstance(limit, Quota):
             assert ends is not None
-            quotas.append((at, limit.name, size, most, cost, ends))
+            quotas.append((at, scoped, limit.name, size, most, cost, ends))
         elif not isinstance(limit, Rate):
-            allocations.append((at, limit.name, size, most, cost, ends))
+            allocations.append((at, scoped, limit.name, size, most, cost, ends))
         elif size is UNLIMITED or size == 0:  # such a rate has no meter
             return ()
         else:
-            rates.append((at, limit, most, cost))
+            rates.append((at, scoped, limit, most, cost))
     last_rate = rates.pop() if rates else None
     shadow = any(part.limit.mode is Mode.SHADOW for part in charge.parts)
-    return Takes(len(charge.parts), tuple(quotas), tuple(allocations), tuple(rates), last_rate, shadow)
+    is_scoped = all(part.limit.per for part in charge.parts)
+    return Takes(len(charge.parts), tuple(quotas), tuple(allocations), tuple(rates), last_rate, shadow, is_scoped)
 
 
-def charge_prepared(ledger: Ledger, takes: Takes, now: int) -> Outcome | None:
-    """Charge units of meters that exist, all or nothing; None if `charge` must decide, and nothing was written."""
-    length, quotas, allocations, rates, last_rate, shadow = takes
+def charge_prepared(homes: tuple[Ledger, Ledger], takes: Takes, now: int) -> Outcome | None:
+    """
+    Charge units of meters that exist, all or nothing; None if `charge` must decide, and nothing was written.
+
+    Args:
+        homes: The ledger of the account, and that of the scope; the same one twice where one does.
+        takes: The units.
+        now: The store's clock, in microseconds.
+    """
+    length, quotas, allocations, rates, last_rate, shadow, _ = takes
     lines: list[Line] = [_EMPTY] * length
     periods, held, meters, fits, is_new = [], [], [], True, False
-    if (quotas or allocations) and ledger.lapses_at is not None and now >= ledger.lapses_at:
+    if (quotas or allocations) and now >= min(homes[0].lapses_at or NEVER, homes[1].lapses_at or NEVER):
         return None
-    for at, name, size, most, cost, ends in quotas:
-        period = _running(ledger.quotas.get(name), ends, now)
+    for at, scoped, name, size, most, cost, ends in quotas:
+        period = _running(homes[scoped].quotas.get(name), ends, now)
         if period is None:
             return None
         within = cost <= most - period.used
@@ -86,20 +96,20 @@ def charge_prepared(ledger: Ledger, takes: Takes, now: int) -> Outcome | None:
             return None
         fits = fits and within
         periods.append((at, period, size, most, cost, within, None if period.end == NEVER else period.end))
-    for at, name, size, most, cost, months in allocations:
-        meter = ledger.allocations.get(name)
+    for at, scoped, name, size, most, cost, months in allocations:
+        meter = homes[scoped].allocations.get(name)
         if meter is None:
             meter, is_new = _UNUSED, True
         used, refusals = meter.anonymous + meter.reserved + len(meter.holders), None
         within = cost <= most - used
         if not within:
-            refusals = months and _running(ledger.quotas.get(name), months, now)
+            refusals = months and _running(homes[scoped].quotas.get(name), months, now)
             if refusals is None or most == MAX_COUNT:
                 return None
         fits = fits and within
         held.append((at, meter, used, cost, size, refusals))
-    for at, rate, units, cost in rates:
-        counter = ledger.rates.get(rate.meter_name)
+    for at, scoped, rate, units, cost in rates:
+        counter = homes[scoped].rates.get(rate.meter_name)
         if counter is None or counter.rate is not rate:
             return None
         lines[at] = counter.peek(units, cost, now)
@@ -108,8 +118,8 @@ def charge_prepared(ledger: Ledger, takes: Takes, now: int) -> Outcome | None:
     if shadow if not fits else is_new:
         return None
     if last_rate is not None:
-        at, rate, units, cost = last_rate
-        counter = ledger.rates.get(rate.meter_name)
+        at, scoped, rate, units, cost = last_rate
+        counter = homes[scoped].rates.get(rate.meter_name)
         if counter is None or counter.rate is not rate:
             return None
         lines[at] = line = counter.try_take(units, cost, now) if fits else counter.peek(units, cost, now)

@@ -7,7 +7,7 @@ Both enforcers run these steps and differ only in `await`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from entitlements.errors import StoreError
@@ -28,6 +28,7 @@ from entitlements.model.charge import (
     SetUsage,
     Unassign,
     Verb,
+    scoped,
 )
 from entitlements.model.decision import Decision
 from entitlements.model.limits import Allocation, Quota, Rate
@@ -155,7 +156,7 @@ def scoped_charge(prepared: PreparedCharge, scope: str | None) -> Charge | None:
         ValueError: For a scope that is missing or has no use, or limits of two kinds of scope.
     """
     check_scope(prepared.per, scope)
-    return prepared.order and replace(prepared.order, scope=scope)
+    return prepared.order and scoped(prepared.order, scope)
 
 
 def assign(

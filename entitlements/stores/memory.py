@@ -88,11 +88,20 @@ class MemoryStore:
             if type(order) is Charge:
                 takes = order.derived.takes
                 if takes is None:
-                    takes = order.derived.takes = takes_of(order)
+                    takes = takes_of(order)
+                    order.derived.keep_takes(takes)
                 if takes and (order.operation is None or order.operation.startswith("s:")):  # without a record
-                    found = self._rates.get(order.account) or self._counts.get(order.account)
-                    if found is not None and (outcome := charge_prepared(found, takes, now)) is not None:
-                        return outcome
+                    key, scope = order.account, order.scope
+                    found = scoped = self._rates.get(key) or self._counts.get(key)
+                    if scope is not None:
+                        of_scope = (key, scope)
+                        scoped = self._rates.get(of_scope) or self._counts.get(of_scope)
+                        if found is None and takes.is_scoped:
+                            found = scoped
+                    if found is not None and scoped is not None:
+                        outcome = charge_prepared((found, scoped), takes, now)
+                        if outcome is not None:
+                            return outcome
                 return self._charge(order, now)
             return self._other(order, now)
 

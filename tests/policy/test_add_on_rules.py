@@ -76,7 +76,7 @@ def test_rules_of_add_ons_that_contradict_are_reported_with_their_line(tmp_path,
 
 
 def test_a_tier_has_no_adds_and_sets(tmp_path):
-    assert ["7: tiers.big.limits.seats: {'sets': 5} is not a size; write a number, or {included: 5000, overage: allow}"] == problems(
+    assert ["7: tiers.big.limits.seats: only an add-on adds or sets; write the size"] == problems(
         tmp_path, "  big: {rank: 3, features: [sso], limits: {seats: {sets: 5}}}\n"
     )  # fmt: skip
 

@@ -126,7 +126,11 @@ def test_the_sound_policy_has_no_problem(tmp_path):
         ),
         (("{kind: rate}", "{kind: rate, deadline: 50}"), "p.yaml:8: limits.api.deadline", "'50 ms'"),
         (("{kind: rate}", "{kind: rate, deadline: 0 ms}"), "p.yaml:8: limits.api.deadline", "write one above 0"),
-        (("{kind: rate}", "{kind: rate, period: month}"), "p.yaml:8: limits.api.period", "unknown key 'period'"),
+        (
+            ("{kind: rate}", "{kind: rate, period: month}"),
+            "p.yaml:8: limits.api.period",
+            "period on a limit of kind rate: only a quota has periods",
+        ),
         (("{kind: rate}", "{kind: rate, mode: off}"), "p.yaml:8: limits.api.mode", "write enforce or shadow"),
         (
             ("{kind: quota}", "{kind: quota, on_outage: local}"),

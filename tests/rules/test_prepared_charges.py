@@ -26,10 +26,16 @@ SHADOW = [
     Quota("trial", mode=Mode.SHADOW),
     Allocation("guests", mode=Mode.SHADOW),
 ]
+SCOPED = [
+    Rate("calls", MINUTE, per="user"),
+    Quota("mine", per="user"),
+    Allocation("desks", per="user"),
+    Quota("tests", mode=Mode.SHADOW, per="user"),
+]
 
 parts = st.lists(
     st.tuples(
-        st.sampled_from([*RATES, *COUNTED, *COUNTED, *SHADOW]),
+        st.sampled_from([*RATES, *COUNTED, *COUNTED, *SHADOW, *SCOPED, *SCOPED]),
         st.sampled_from([0, 3, 5, 8, 8, UNLIMITED]),
         st.sampled_from([1, 1, 1, 2, 9]),
     ),
@@ -44,7 +50,7 @@ acts = st.lists(
 
 @given(acts)
 def test_a_prepared_charge_is_what_the_law_says(acted):
-    now, law, prepared, admitted = NOW, Ledger(), Ledger(), []
+    now, laws, homes, admitted = NOW, (Ledger(), Ledger()), (Ledger(), Ledger()), []
     for number, (move, wanted, verb, days) in enumerate(acted):
         now += move
         ends = month_ends(None, now + days * DAY)
@@ -52,26 +58,31 @@ def test_a_prepared_charge_is_what_the_law_says(acted):
             Part(limit, size, cost, None if isinstance(limit, Rate) else ends) for limit, size, cost in wanted
         )
         counted = any(not isinstance(part.limit, Rate) for part in units)
-        order = Charge(ACCOUNT, units, operation=sequence_id("0" * 16, number) if counted else None)
+        scope = "ann" if any(part.limit.per for part in units) else None
+        order = Charge(ACCOUNT, units, scope=scope, operation=sequence_id("0" * 16, number) if counted else None)
+        law, prepared = laws if scope else (laws[0],) * 2, homes if scope else (homes[0],) * 2
         if verb == "consume":
-            outcome, before = charge(law, law, order, now), deepcopy(prepared)
+            outcome, before = charge(*law, order, now), deepcopy(homes)
             takes = takes_of(order)
             found = charge_prepared(prepared, takes, now) if takes else None
             if found is None:
-                assert before == prepared
-                found = charge(prepared, prepared, order, now)
+                assert before == homes
+                found = charge(*prepared, order, now)
             assert outcome == found
             admitted += [(order, outcome)] * (outcome.status is Status.ADMITTED)
         else:
             other = {
-                "reserve": Charge(ACCOUNT, units, Verb.RESERVE, operation=f"o:{number}", ttl=2 * SECOND),
+                "reserve": Charge(ACCOUNT, units, Verb.RESERVE, scope, operation=f"o:{number}", ttl=2 * SECOND),
                 "set": SetUsage(ACCOUNT, Part(COUNTED[number % 4], 8, number % 6, ends)),
                 "refund": None,
             }[verb]
             if other is None and admitted:
                 charged, outcome = admitted[number % len(admitted)]
                 taken = tuple(zip(charged.parts, outcome.lines, strict=True))
-                other = Refund(ACCOUNT, charged.operation, rates=True, taken=taken, charged_at=outcome.now)
+                other = Refund(ACCOUNT, charged.operation, True, taken, charged.scope, charged_at=outcome.now)
+                law, prepared = (laws, homes) if charged.scope else ((laws[0],) * 2, (homes[0],) * 2)
+            if verb == "set":
+                law, prepared = (laws[0],) * 2, (homes[0],) * 2
             if other is not None:
-                assert execute_order(law, law, other, now) == execute_order(prepared, prepared, other, now)
-        assert law == prepared
+                assert execute_order(*law, other, now) == execute_order(*prepared, other, now)
+        assert laws == homes
