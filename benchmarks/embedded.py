@@ -10,6 +10,8 @@ from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from benchmarks.rounds import Row
+from benchmarks.scopes import UNITS
+from benchmarks.scopes import policy as scopes_policy
 from entitlements import Account, Enforcer, Override, Policy, can, use
 from entitlements.model.answers import Line
 from entitlements.model.decision import Decision
@@ -36,6 +38,8 @@ ROWS = [
     Row("memory store: consume a quota", "quota", "consume", "one rate"),
     Row("memory store: consume a rate and a quota", "two", "consume", "one rate", 3),
     Row("memory store: consume a rate, a quota and seats", "three", "consume", "one rate"),
+    Row("memory store: consume a quota per user", "scoped", "unscoped", "the same without per", 2),
+    Row("memory store: a rate, a quota, a quota per user", "scoped three", "unscoped three", "the same without per", 2),
     Row("memory store: a rate and a quota, refused again", "refused", "two", "an allowed one", 1.5),
     Row("  base: a function that does dict.get and a frozenset test", "base", "base", "base"),
 ]
@@ -66,6 +70,10 @@ def cases() -> dict[str, Callable[[int], None]]:
         "three": lambda loops: _consume(loops, policy, {"api": 1, "leads": 1, "agents": 1}),
         "refused": lambda loops: _consume(loops, policy, {"api": 1, "leads": 1}, _NONE_LEFT),
         "limits": _limits,
+        "unscoped": lambda loops: _consume_scoped(loops, "mine", None),
+        "scoped": lambda loops: _consume_scoped(loops, "mine", "user"),
+        "unscoped three": lambda loops: _consume_scoped(loops, UNITS, None),
+        "scoped three": lambda loops: _consume_scoped(loops, UNITS, "user"),
     }
 
 
@@ -91,6 +99,12 @@ def _consume(loops, policy, limit, *more):
     enforcer = Enforcer(policy, accounts={ACCOUNT: account})
     for _ in range(loops):
         enforcer.consume(ACCOUNT, limit)
+
+
+def _consume_scoped(loops, what, per):
+    enforcer, scope = Enforcer(scopes_policy(per), accounts={ACCOUNT: "pro"}), None if per is None else "ann"
+    for _ in range(loops):
+        enforcer.consume(ACCOUNT, what, scope=scope)
 
 
 def _denying(policy):

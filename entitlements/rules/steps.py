@@ -28,11 +28,12 @@ from entitlements.model.charge import (
     SetUsage,
     Unassign,
     Verb,
-    scoped,
+    numbered,
 )
 from entitlements.model.decision import Decision
 from entitlements.model.limits import Allocation, Quota, Rate
 from entitlements.model.names import check_count, check_id, shown
+from entitlements.model.prepared import Derived
 from entitlements.model.resolution import prepared_of, resolution_of
 from entitlements.rules.decisions import about_feature, refund_of, total_set, without_store
 from entitlements.rules.explain import facts
@@ -156,7 +157,13 @@ def scoped_charge(prepared: PreparedCharge, scope: str | None) -> Charge | None:
         ValueError: For a scope that is missing or has no use, or limits of two kinds of scope.
     """
     check_scope(prepared.per, scope)
-    return prepared.order and scoped(prepared.order, scope)
+    order = prepared.order
+    if order is None:
+        return None
+    scoped = numbered(order, None)  # type: ignore[arg-type]  # it gets its number later
+    object.__setattr__(scoped, "scope", scope)
+    object.__setattr__(scoped, "derived", Derived(order.derived))  # what is the same for every scope is shared
+    return scoped
 
 
 def assign(

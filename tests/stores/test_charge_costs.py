@@ -71,6 +71,26 @@ def test_a_charge_in_memory_is_so_many_calls_in_python_and_a_refusal_no_more_tha
     assert 1.5 * admitted >= refused
 
 
+SCOPED = Policy.parse({
+    "policy": {"version": "1"},
+    "limits": LIMITS | {"mine": LIMITS["leads"] | {"per": "user"}, "calls": LIMITS["api"] | {"per": "user"}},
+    "tiers": {"one": {"rank": 1, "limits": SIZES | {"mine": 1_000_000, "calls": "1000000 per hour"}}},
+})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("what", "same"), [({"mine": 1}, {"leads": 1}), ({"calls": 1}, ONE), (BOTH | {"mine": 1}, THREE)], ids=str
+)
+def test_a_scope_costs_a_charge_in_memory_ten_calls_in_python(what, same):
+    enforcer = Enforcer(SCOPED, accounts={"acme": "one"})
+    for user in ("ann", "bob", "ann"):
+        enforcer.consume("acme", what, scope=user)
+
+    scoped = calls_of(lambda: enforcer.consume("acme", what, scope="bob"))
+
+    assert calls_of_consume(enforcer, "acme", same) + 10 >= scoped
+
+
 def counts(client):
     """Return the calls of each command since the last reset, and how often the server has read from a client."""
     stats = {name.removeprefix("cmdstat_"): each["calls"] for name, each in client.info("commandstats").items()}
