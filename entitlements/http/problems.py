@@ -225,6 +225,7 @@ class Problems:
             remedy = decision.remedy
             if remedy:
                 body["remedy"] = {"tier": remedy.tier, "add_on": remedy.add_on}
+                body["remedy"] |= {"together": True} if remedy.together else {}
                 if self._upgrade_url:
                     body["upgrade_url"] = self._upgrade_url
                 if self._payment_required and status == 403:
@@ -272,7 +273,8 @@ def _remedy_clause(decision: Decision, verb: str) -> str:
     if remedy is None:
         return ""
     add_on = f"{remedy.quantity} of {remedy.add_on}" if remedy.quantity > 1 else remedy.add_on
-    return f"; {' or '.join(each for each in (remedy.tier, add_on) if each)} {verb}"
+    word = " with " if remedy.together else " or "
+    return f"; {word.join(each for each in (remedy.tier, add_on) if each)} {verb}"
 
 
 def _exceeded(decision: Decision) -> str:

@@ -60,6 +60,7 @@ class Remedy:
         tier_price: The price of the tier, as text; empty if the policy has none.
         add_on_price: The price of one unit of the add-on, likewise.
         cheaper: `tier` or `add_on`, the way that costs less in a year; None if that is not known.
+        together: True if neither alone would have allowed it: the add-on is to be bought on that tier.
     """
 
     tier: str | None
@@ -69,10 +70,11 @@ class Remedy:
     tier_price: str = ""
     add_on_price: str = ""
     cheaper: Literal["tier", "add_on"] | None = None
+    together: bool = False
 
     def ways(self, name: Callable[[str], str] = repr, *, prices: bool = False) -> list[str]:
         """
-        Return the tier and the add-on in words, the cheaper one first.
+        Return the tier and the add-on in words, the cheaper one first; one way if both are needed.
 
         Args:
             name: Returns a name as it is to be shown.
@@ -83,14 +85,21 @@ class Remedy:
             count = f"{self.quantity} of " if self.quantity > 1 else ""
             rest = f" with {' and '.join(map(name, self.also))}" if self.also else ""
             found.append(f"{count}add-on {name(self.add_on)}{rest}{_in_brackets(self.add_on_price, shown=prices)}")
+        if self.together:
+            return [" with ".join(found)]
         return found[::-1] if self.cheaper == "add_on" else found
 
     def to_dict(self) -> dict[str, object]:
         """Return a dict for `json.dumps`; beyond tier and add-on it has what is known."""
         known: dict[str, object] = {"tier": self.tier, "add_on": self.add_on}
         known |= {"quantity": self.quantity} if self.quantity > 1 else {}
-        rest = {"also": list(self.also), "tier_price": self.tier_price, "add_on_price": self.add_on_price}
-        return known | {key: value for key, value in (rest | {"cheaper": self.cheaper}).items() if value}
+        rest: dict[str, object] = {
+            "also": list(self.also),
+            "tier_price": self.tier_price,
+            "add_on_price": self.add_on_price,
+        }
+        rest |= {"cheaper": self.cheaper, "together": self.together}
+        return known | {key: value for key, value in rest.items() if value}
 
 
 def _in_brackets(price: str, *, shown: bool) -> str:
@@ -126,6 +135,13 @@ class Offer(NamedTuple):
     also_yearly: Decimal | None = Decimal(0)
 
 
+class JointOffer(NamedTuple):
+    """A tier that is sold to an account, and the add-ons that it could buy there."""
+
+    tier: Offer
+    add_ons: tuple[Offer, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Facts:
     """
@@ -144,6 +160,7 @@ class Facts:
         valid_until: First instant at which any of this may change; None for never.
         tiers: Higher tiers that have it, lowest first.
         add_ons: Add-ons that give more.
+        joint: Higher tiers with the add-ons that give more there, lowest first.
         is_final: True if an override decided, so that no tier and no add-on changes it.
     """
 
@@ -159,6 +176,7 @@ class Facts:
     valid_until: int | None = None
     tiers: tuple[Offer, ...] = ()
     add_ons: tuple[Offer, ...] = ()
+    joint: tuple[JointOffer, ...] = ()
     is_final: bool = False
 
 

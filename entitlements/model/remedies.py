@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +26,7 @@ class _Purchase(NamedTuple):
 
 def remedy_of(parts: Sequence[Decision]) -> Remedy | None:
     """
-    Return the lowest tier and the cheapest add-on under which every part would have been allowed.
+    Return the lowest tier and the cheapest add-on under which every part would have been allowed, or the two together.
 
     Args:
         parts: The enforced parts of a refused decision.
@@ -34,7 +35,19 @@ def remedy_of(parts: Sequence[Decision]) -> Remedy | None:
     some = facts_of(refused[0])
     tier = next((each for each in some.tiers if all(_fits_on(each.name, part) for part in parts)), None)
     needs = {part.feature: (facts_of(part).add_ons, _needed(part)) for part in refused}
-    return cheapest(tier, some.add_ons, list(needs.values()))
+    return cheapest(tier, some.add_ons, list(needs.values())) or _joint(parts)
+
+
+def _joint(parts: Sequence[Decision]) -> Remedy | None:
+    """Return the lowest tier on which an add-on allows every part; None if there is none."""
+    tables = {part.feature: {each.tier.name: each for each in facts_of(part).joint} for part in parts}
+    for each in facts_of(next(part for part in parts if not part.allowed)).joint:
+        short = [part for part in parts if not _fits_on(each.tier.name, part)]
+        offers = [tables[part.feature].get(each.tier.name) for part in short]
+        needs = [(offer.add_ons, _needed(part)) for offer, part in zip(offers, short, strict=True) if offer is not None]
+        if len(needs) == len(short) and (found := cheapest(None, each.add_ons, needs)):
+            return replace(found, tier=each.tier.name, tier_price=each.tier.price, together=True)
+    return None
 
 
 def cheapest(

@@ -8,7 +8,7 @@ from entitlements.model.limits import NOT_INCLUDED
 from entitlements.model.reasons import Reason, Verdict
 from entitlements.model.resolution import TierSource, prepared_of, resolution_of
 from entitlements.rules.adjustments import tier_value
-from entitlements.rules.offers import add_on_offers, tier_offers
+from entitlements.rules.offers import add_on_offers, joint_offers, tier_offers
 
 
 def facts(entitlements: Entitlements, name: str) -> Facts:
@@ -51,6 +51,7 @@ def _compile(entitlements: Entitlements, name: str) -> Facts:
         valid_until=resolution.expires,
         tiers=() if final else tuple(tier_offers(entitlements, name)),
         add_ons=() if final else tuple(add_on_offers(entitlements, name)),
+        joint=() if final else tuple(joint_offers(entitlements, name)),
         is_final=final,
     )
 

@@ -181,6 +181,62 @@ def _charged(policy, account, used, cost):
     return enforcer.consume(account, "seats", cost)
 
 
+JOINT = Policy.parse({
+    "policy": {"version": "1"},
+    "features": {"phone": "Support by phone"},
+    "limits": {"seats": {"kind": "allocation"}, "leads": {"kind": "quota"}},
+    "tiers": {
+        "free": {"rank": 1, "limits": {"seats": 3, "leads": 10}},
+        "pro": {"rank": 2, "limits": {"seats": 20, "leads": 100}, "values": {"pricing": {"price": 40, "per": "month"}}},
+        "max": {"rank": 3, "limits": {"seats": 40, "leads": 1000}},
+        "old": {"rank": 4, "retired": True, "features": ["phone"], "limits": {"seats": 1000, "leads": 1000}},
+    },
+    "add_ons": {
+        "packs": {"tiers": ["pro", "max"], "limits": {"seats": 5}, "at_most": 3, "price": "10 per month"},
+        "support": {"tiers": ["max"], "features": ["phone"], "requires": ["packs"], "price": "500 per year"},
+    },
+})  # fmt: skip
+
+
+def test_a_remedy_is_a_tier_and_an_add_on_together_where_neither_alone_would_do():
+    remedy = Enforcer(JOINT).decide(Account("acme", "free"), "phone").remedy
+
+    assert ("max", "support", ("packs",), True) == (remedy.tier, remedy.add_on, remedy.also, remedy.together)
+    assert ["tier 'max' with add-on 'support' with 'packs'"] == remedy.ways()
+    assert remedy.to_dict()["together"]
+    assert not Enforcer(JOINT).consume(Account("acme", "free"), "seats", 30).remedy.together
+
+
+def test_a_refusal_of_a_request_says_that_both_are_needed():
+    from entitlements.http.problems import Problems
+
+    refusal = Problems().refused(Enforcer(JOINT).decide(Account("acme", "free"), "phone"))
+
+    assert {"tier": "max", "add_on": "support", "together": True} == refusal.body["remedy"]
+    assert "; max with support does." in refusal.body["detail"]
+
+
+@given(st.integers(0, 60), st.integers(1, 70), st.sampled_from([None, 5, 50, 500]))
+def test_what_a_joint_remedy_names_is_needed_and_enough(used, cost, leads):
+    wanted = {"seats": cost} | ({} if leads is None else {"leads": leads})
+
+    def answer(account):
+        enforcer = Enforcer(JOINT)
+        enforcer.set_usage(account, "seats", used)
+        return enforcer.consume(account, wanted)
+
+    account = Account("acme", "free")
+    remedy = answer(account).remedy
+    if remedy is None or not remedy.together:
+        assert remedy is not None or answer(account).allowed or used + cost > 55
+        return
+    moved = replace(account, tier=remedy.tier)
+    assert answer(replace(moved, add_ons={remedy.add_on: remedy.quantity})).allowed
+    assert not any(answer(replace(account, tier=tier)).allowed for tier in ("pro", "max"))
+    if remedy.quantity > 1:
+        assert not answer(replace(moved, add_ons={remedy.add_on: remedy.quantity - 1})).allowed
+
+
 def test_a_remedy_is_of_the_line_of_the_account_and_never_retired(policy):
     """gold has the feature at a lower rank, viewer at a higher one of another line, former for next to nothing."""
     enforcer = Enforcer(policy)

@@ -32,7 +32,11 @@ _MEMBERS: dict[str, dict[str, Any]] = {
     "feature": {"type": "string"},
     "remedy": {
         "type": "object",
-        "properties": {"tier": {"type": ["string", "null"]}, "add_on": {"type": ["string", "null"]}},
+        "properties": {
+            "tier": {"type": ["string", "null"]},
+            "add_on": {"type": ["string", "null"]},
+            "together": {"type": "boolean"},
+        },
     },
     "upgrade_url": {"type": "string", "format": "uri-reference"},
     "limit": {"type": ["integer", "string"]},
