@@ -142,7 +142,7 @@ class AsyncEnforcer:
         """True while an answer without the store takes more than itself: hooks, a store that is closed on a loop."""
         self._numbers = operation_ids(opened)
         self._detached = DetachedTasks()
-        book = LeaseBook(self._numbers, partial(processes_of, expected_processes))
+        book = LeaseBook(self._numbers, partial(processes_of, expected_processes), tell=self._hooks.on_spent)
         self._leases = AsyncLeases(book, self._execute, self._hooks, self._detached)
         self._cache = ResolvedCache(policy, versioned=keeps_versions(opened))
         self._copies = AccountCopies(self._cache, self._accounts, self._reload_account, tell=self._hooks.notify)
@@ -234,8 +234,8 @@ class AsyncEnforcer:
                 return await self.consume(account, what, n, scope=scope)
             return await self._run(steps.known_decision(prepared))
         if prepared.leased:
-            leases = self._leases
-            spent = leases.spend(prepared, resolved, scope) or await leases.consume(prepared, resolved, scope)
+            leases, owner = self._leases, resolved.entitlements
+            spent = leases.spend(prepared, owner, scope) or await leases.consume(prepared, owner, scope)
             if spent is not None:
                 return spent
         if prepared.counted:

@@ -136,7 +136,7 @@ class Enforcer:
         """Time of the next poll for accounts that others have invalidated, by `_clock`."""
         self._refunded = RefundGuard()
         self._numbers = operation_ids(opened)
-        book = LeaseBook(self._numbers, partial(processes_of, expected_processes))
+        book = LeaseBook(self._numbers, partial(processes_of, expected_processes), tell=self._hooks.on_spent)
         self._leases = Leases(book, self._store.execute, self._hooks)
         self._outage = resilient_store(self._store)
         self._attends = self._hooks.listens
@@ -278,8 +278,11 @@ class Enforcer:
             if self._is_outdated(resolved, None):
                 return self.consume(account, what, n, scope=scope)
             return self._run(steps.known_decision(prepared))
-        if prepared.leased and (spent := self._leases.consume(prepared, resolved, scope)) is not None:
-            return spent
+        if prepared.leased:
+            leases, owner = self._leases, resolved.entitlements
+            spent = leases.spend(prepared, owner, scope) or leases.consume(prepared, owner, scope)
+            if spent is not None:
+                return spent
         if prepared.counted:
             counted = self._consume_counted(prepared, order, resolved)
             return self.consume(account, what, n, scope=scope) if counted is None else counted

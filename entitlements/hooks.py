@@ -18,6 +18,8 @@ from entitlements.ports import OrderHook
 from entitlements.rules.decisions import crossed, mode_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from entitlements.model.answers import Answer
     from entitlements.model.charge import Order
     from entitlements.model.decision import Decision
@@ -137,9 +139,10 @@ class Hooks:
         if self.listens:
             self._notify_crossed(decision)
 
-    def spent(self, decision: Decision) -> None:
-        """Report a decision to consume units that were leased before."""
-        self._send(Decided("consume", decision), self._hooks)
+    @property
+    def on_spent(self) -> Callable[[Decision], object] | None:
+        """A function that takes each decision to consume units that were leased before; None if no hook takes events."""
+        return (lambda decision: self._send(Decided("consume", decision), self._hooks)) if self.listens else None
 
     def _record_charge(self, decision: Decision, answer: Answer) -> None:
         for hook in self._recorders:

@@ -45,18 +45,24 @@ MeterId = tuple[str, str, str | None]
 class Meter:
     """The demand of this process for one meter, and the units that it holds."""
 
-    __slots__ = ("id", "lease", "lock", "paused_until", "seen", "taking", "units", "used")
+    __slots__ = ("id", "lease", "lock", "paused_until", "pending", "seen", "spare", "taking", "units", "used", "wanted")
 
     def __init__(self, id: MeterId) -> None:
         self.id = id
         self.lease: Lease | None = None
+        self.spare: deque[Lease] = deque()
+        """Leases that were taken at the same time, to be spent after it."""
         self.units = MAX_COUNT
         """Units that the next lease should have, if the policy allows so many."""
         self.used = 0
         """Units used when the store last told."""
+        self.pending = 0
+        """Units of the leases that are being taken."""
         self.seen = self.paused_until = 0
+        self.wanted: Wanted | None = None
+        """The latest lease that was wanted, which is wanted again as long as it has as many units."""
         self.taking: Any = None
-        """The task that takes a lease now, if one does."""
+        """The latest task that takes a lease, and those who wait for it."""
         self.lock = threading.Lock()
         """Held by the thread that takes a lease now."""
 
@@ -73,12 +79,16 @@ class Wanted(NamedTuple):
 class Lease:
     """Units of one meter that this process holds by a charge, which *decision* is about; they end with their owner."""
 
-    __slots__ = ("charge", "decision", "left", "line", "meter", "now", "owner", "spent", "until")
+    __slots__ = ("charge", "decision", "first", "left", "line", "meter", "name", "now", "owner", "spent", "until")
 
-    def __init__(self, wanted: Wanted, charge: Charge, decision: Decision, outcome: Outcome, until: int) -> None:
+    def __init__(
+        self, wanted: Wanted, charge: Charge, decision: Decision, outcome: Outcome, until: int, names: tuple[str, int]
+    ) -> None:
         self.meter, self.owner, self.charge, self.decision = wanted.meter, wanted.owner, charge, decision
         self.now, self.line, self.until = outcome.now, outcome.lines[0], until
         self.left = self.line.taken
+        self.name, self.first = names
+        """With the number of units that were left before it, the operation id of each charge that spends some."""
         self.spent: dict[int, Outcome] = {}
 
     def outcome(self, units: int) -> Outcome:
@@ -97,11 +107,18 @@ class LeaseBook:
         numbers: Gives charges their operation ids; only from a store that recognises sequences units are leased.
         processes: Returns how many processes share the limits.
         clock: Microseconds of a clock that never goes back.
+        tell: Takes each decision to spend; None if no hook listens.
     """
 
-    def __init__(self, numbers: Numbering, processes: Callable[[], int], clock: Callable[[], int] = elapsed) -> None:
+    def __init__(
+        self,
+        numbers: Numbering,
+        processes: Callable[[], int],
+        clock: Callable[[], int] = elapsed,
+        tell: Callable[[Decision], object] | None = None,
+    ) -> None:
         self._numbers = numbers if isinstance(numbers, Producer) else None
-        self._clock = clock
+        self._clock, self._tell = clock, tell
         self._processes = processes() if self._numbers else 1
         self.renew()
         renew_after_fork(self)
@@ -136,12 +153,17 @@ class LeaseBook:
             found = self._spend_all(prepared, owner, scope, now)
             if found is None:
                 return None
-            outcome = found
-        operation = self._numbers.name() if prepared.counted else None  # type: ignore[union-attr]
-        return prepared.decide(outcome, VIA, operation, scope)
+            outcome, lease, left = found
+        operation = f"{lease.name}{lease.first + left}" if prepared.counted else None
+        decision = prepared.decide(outcome, VIA, operation, scope)
+        if self._tell is not None:
+            self._tell(decision)
+        return decision
 
-    def _spend_all(self, prepared: PreparedCharge, owner: Entitlements, scope: str | None, now: int) -> Outcome | None:
-        """Spend leased units of several parts; return the outcome, or None."""
+    def _spend_all(
+        self, prepared: PreparedCharge, owner: Entitlements, scope: str | None, now: int
+    ) -> tuple[Outcome, Lease, int] | None:
+        """Spend leased units of several parts; return the outcome, and the first lease with what is left; or None."""
         leases: list[Lease] = []
         spent: list[Lease] = []
         with self._lock:
@@ -156,10 +178,11 @@ class LeaseBook:
                 if not lease.left:
                     self._exhausted(lease, now)
                     spent.append(lease)
+            left = leases[0].left
         for lease in spent:
             self.settle(lease)
         lines = tuple([lease.outcome(part.cost).lines[0] for lease, part in zip(leases, prepared.parts, strict=True)])
-        return Outcome(_ADMITTED, max(lease.now for lease in leases), lines, via=VIA)
+        return Outcome(_ADMITTED, max(lease.now for lease in leases), lines, via=VIA), leases[0], left
 
     def wanted(self, prepared: PreparedCharge, owner: Entitlements, scope: str | None) -> Wanted | None:
         """Return a lease that a charge needs to be spent here; None if it must ask the store itself."""
@@ -173,22 +196,29 @@ class LeaseBook:
                 if lease is not None and lease.owner is not owner:  # what is known is of another plan
                     self._forget(meter)
                     return None
-                if lease is not None and lease.left >= part.cost and now < lease.until:
-                    continue
-                if lease is not None and now >= lease.until:
+                while lease is not None and (lease.left < part.cost or now >= lease.until):
                     self._detach(lease, now)
-                units = units_to_lease(part, meter.units, meter.used, self._processes)
+                    self._given_up.append(lease)
+                    lease = meter.lease
+                if lease is not None:
+                    continue
+                units = units_to_lease(part, meter.units, meter.used + meter.pending, self._processes)
                 if now - meter.seen > LEASE_TTL or now < meter.paused_until or units < max(2, part.cost):
                     return None
                 found = found or (meter, at, units)
         if found is None:
             return None
         meter, at, units = found
-        return Wanted(meter, *lease_of(prepared, at, units, scope), owner)
+        kept = meter.wanted
+        if kept is None or kept.owner is not owner or kept.charge.parts != (prepared.parts[at]._replace(cost=units),):
+            kept = meter.wanted = Wanted(meter, *lease_of(prepared, at, units, scope), owner)
+        return kept
 
     def begin(self, wanted: Wanted) -> tuple[Charge, int]:
         """Return the charge that takes a lease, as the store gets it, and the time; `take` must follow."""
         charge, now = wanted.charge, self._clock()
+        with self._lock:
+            wanted.meter.pending += charge.parts[0].cost
         if isinstance(charge.parts[0].limit, Rate):
             return charge, now
         return self._numbers.open(charge)[0], now  # type: ignore[union-attr]
@@ -204,6 +234,8 @@ class LeaseBook:
             answer: The store's answer; None if it has failed.
         """
         meter, decision = wanted.meter, None
+        with self._lock:
+            meter.pending -= charge.parts[0].cost
         if type(answer) is Outcome and answer.lines and not answer.fallbacks:
             line = answer.lines[0]
             meter.used = line.used or 0
@@ -214,11 +246,15 @@ class LeaseBook:
         if decision is None:
             self._close(charge)
             return None
-        lease = Lease(wanted, charge, decision, answer, sent + spendable_for(charge.parts[0], line, answer.now))  # type: ignore[arg-type, union-attr]
+        until = sent + spendable_for(charge.parts[0], line, answer.now)  # type: ignore[union-attr]
+        names = self._numbers.names(line.taken)  # type: ignore[union-attr]
+        lease = Lease(wanted, charge, decision, answer, until, names)  # type: ignore[arg-type]
         with self._lock:
-            if meter.lease is not None:
-                self._given_up.append(meter.lease)
-            meter.lease, meter.seen = lease, self._clock()
+            if meter.lease is None:
+                meter.lease = lease
+            else:
+                meter.spare.append(lease)
+            meter.seen = self._clock()
             self._open.append(lease)
             if self._meters.get(meter.id) is not meter:  # forgotten meanwhile
                 self._forget(meter)
@@ -275,9 +311,13 @@ class LeaseBook:
     def held(self, account: str, scope: str | None) -> dict[str, int]:
         """Return the units by limit that this process holds of an account, and of a scope of it."""
         now = self._clock()
+        found: dict[str, int] = {}
         with self._lock:
-            meters = [each for each in self._meters.values() if each.id[0] == account and each.id[2] in (None, scope)]
-            return {each.id[1]: each.lease.left for each in meters if each.lease is not None and now < each.lease.until}
+            for lease in self._open:
+                owner, name, kept_for = lease.meter.id
+                if owner == account and kept_for in (None, scope) and now < lease.until:
+                    found[name] = found.get(name, 0) + lease.left
+        return found
 
     def _close(self, charge: Charge) -> None:
         if charge.sequence is not None:
@@ -290,7 +330,8 @@ class LeaseBook:
     def _exhausted(self, lease: Lease, now: int) -> None:
         meter = lease.meter
         if meter.lease is lease:
-            meter.lease, meter.seen, meter.units = None, now, min(MAX_COUNT, 2 * meter.units)
+            meter.lease = meter.spare.popleft() if meter.spare else None
+            meter.seen, meter.units = now, min(MAX_COUNT, 2 * meter.units)
 
     def _end(self, lease: Lease, now: int) -> int:
         """End a lease; return its units that were not spent."""
@@ -299,19 +340,24 @@ class LeaseBook:
         return units
 
     def _detach(self, lease: Lease, now: int) -> None:
-        """Spend no more of a lease with units left; the next one is as large as what was spent of it."""
+        """Spend no more of a lease with units left; after one that is over, the next is as large as what was spent of it."""
         meter, spent = lease.meter, lease.line.taken - lease.left
         if meter.lease is lease:
-            meter.lease, meter.units = None, max(1, spent)
-            meter.seen = now if spent else meter.seen
-            self._given_up.append(lease)
+            meter.lease = meter.spare.popleft() if meter.spare else None
+        elif lease in meter.spare:
+            meter.spare.remove(lease)
+        else:
+            return
+        if now >= lease.until:
+            meter.units, meter.seen = max(1, spent), now if spent else meter.seen
 
     def _forget(self, meter: Meter) -> None:
         if self._meters.get(meter.id) is meter:
             del self._meters[meter.id]
         if meter.lease is not None:
-            self._given_up.append(meter.lease)
+            self._given_up += [meter.lease, *meter.spare]
             meter.lease = None
+            meter.spare.clear()
 
 
 def _id(prepared: PreparedCharge, at: int, scope: str | None) -> MeterId:

@@ -19,13 +19,44 @@ if TYPE_CHECKING:
     from entitlements.model.answers import Answer
     from entitlements.model.charge import Order, Refund
     from entitlements.model.decision import Decision
+    from entitlements.model.entitlements import Entitlements
     from entitlements.model.usage import Usage
     from entitlements.reservations import DetachedTasks
-    from entitlements.resolved_account import ResolvedAccount
     from entitlements.rules.planning import PreparedCharge
 
 MAX_AT_ONCE = 100
 """Most orders in flight that return units."""
+
+
+class Taking:
+    """A lease that is being taken on the running loop, and the tasks that wait for its units."""
+
+    __slots__ = ("_left", "_loop", "_waiters", "wanted")
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
+        self._left = wanted.charge.parts[0].cost
+        """Units that no task waits for; -1 once it has ended."""
+        self._loop = asyncio.get_running_loop()
+        self._waiters: list[asyncio.Future[bool]] = []
+
+    def has_room(self, units: int) -> bool:
+        """Return True if a task of the running loop may wait for so many units."""
+        return self._left >= units and self._loop is asyncio.get_running_loop()
+
+    async def wait(self, units: int) -> bool:
+        """Wait until the lease is taken; return False if the store has leased nothing."""
+        self._left -= units
+        waiter: asyncio.Future[bool] = self._loop.create_future()
+        self._waiters.append(waiter)
+        return await waiter
+
+    def end(self, *, granted: bool) -> None:
+        """Wake all that wait."""
+        self._left = -1
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(granted)
 
 
 class AsyncLeases:
@@ -45,27 +76,20 @@ class AsyncLeases:
         self._book, self._submit, self._hooks, self._tasks = book, submit, hooks, tasks
         self.observe = book.observe
         """Note what the store told of the limits of a charge that it decided."""
-
-    def spend(self, prepared: PreparedCharge, resolved: ResolvedAccount, scope: str | None) -> Decision | None:
+        self.spend = book.spend
         """Spend leased units; return None if there are not enough."""
-        decision = self._book.spend(prepared, resolved.entitlements, scope)
-        if decision is not None and self._hooks.listens:
-            self._hooks.spent(decision)
-        return decision
 
-    async def consume(self, prepared: PreparedCharge, resolved: ResolvedAccount, scope: str | None) -> Decision | None:
+    async def consume(self, prepared: PreparedCharge, owner: Entitlements, scope: str | None) -> Decision | None:
         """Take units and spend them; return None for a charge that the store must decide."""
-        book = self._book
-        while (wanted := book.wanted(prepared, resolved.entitlements, scope)) is not None:
-            taking: asyncio.Task[bool] | None = wanted.meter.taking
-            if taking is None or taking.done():
-                taking = wanted.meter.taking = self._tasks.start(self._take(wanted))
-            elif taking.get_loop() is not asyncio.get_running_loop():
-                return None
-            await asyncio.wait((taking,))
-            if not taking.result():
+        book, cost = self._book, max(part.cost for part in prepared.parts)
+        while (wanted := book.wanted(prepared, owner, scope)) is not None:
+            taking: Taking | None = wanted.meter.taking
+            if taking is None or not taking.has_room(cost):
+                taking = wanted.meter.taking = Taking(wanted)
+                self._tasks.start(self._take(taking))
+            if not await taking.wait(cost):
                 break
-            decision = self.spend(prepared, resolved, scope)
+            decision = self.spend(prepared, owner, scope)
             if decision is not None:
                 return decision
         if book.is_due:  # before the store decides: a lease of another plan ends here
@@ -87,18 +111,17 @@ class AsyncLeases:
         """Return usages with the units that are leased here."""
         return leased_usages(usages, self._book.held(account, scope))
 
-    async def _take(self, wanted: Wanted) -> bool:
-        book, answer = self._book, None
+    async def _take(self, taking: Taking) -> None:
+        book, wanted, answer, granted = self._book, taking.wanted, None, None
         charge, sent = book.begin(wanted)
         try:
             answer = await self._submit(charge)
         finally:
             granted = book.take(wanted, charge, sent, answer)
-        if granted is None:
-            return False
-        self._hooks.leased(granted, answer)
-        asyncio.get_running_loop().call_later(LEASE_TTL / SECOND, self._start_returning)
-        return True
+            taking.end(granted=granted is not None)
+        if granted is not None:
+            self._hooks.leased(granted, answer)
+            asyncio.get_running_loop().call_later(LEASE_TTL / SECOND, self._start_returning)
 
     def _start_returning(self) -> None:
         if self._book.is_due:

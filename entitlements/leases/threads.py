@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from entitlements.model.answers import Answer
     from entitlements.model.charge import Order
     from entitlements.model.decision import Decision
+    from entitlements.model.entitlements import Entitlements
     from entitlements.model.usage import Usage
-    from entitlements.resolved_account import ResolvedAccount
     from entitlements.rules.planning import PreparedCharge
 
 
@@ -35,21 +35,19 @@ class Leases:
         self._book, self._execute, self._hooks = book, execute, hooks
         self.observe = book.observe
         """Note what the store told of the limits of a charge that it decided."""
+        self.spend = book.spend
+        """Spend leased units; return None if there are not enough."""
 
-    def consume(self, prepared: PreparedCharge, resolved: ResolvedAccount, scope: str | None) -> Decision | None:
-        """Spend leased units, taken now if need be; return None for a charge that the store must decide."""
-        book, owner = self._book, resolved.entitlements
-        decision = book.spend(prepared, owner, scope)
-        if decision is None:
-            while decision is None and (wanted := book.wanted(prepared, owner, scope)) is not None:
-                with wanted.meter.lock:  # others wait, for no longer than a call of their own would take
-                    decision = book.spend(prepared, owner, scope)
-                    if decision is None and not self._take(wanted):
-                        break
-                    decision = decision or book.spend(prepared, owner, scope)
-            self.return_ended()  # before the store decides: a lease of another plan ends here
-        if decision is not None and self._hooks.listens:
-            self._hooks.spent(decision)
+    def consume(self, prepared: PreparedCharge, owner: Entitlements, scope: str | None) -> Decision | None:
+        """Take units and spend them; return None for a charge that the store must decide."""
+        book, decision = self._book, None
+        while decision is None and (wanted := book.wanted(prepared, owner, scope)) is not None:
+            with wanted.meter.lock:  # others wait, for no longer than a call of their own would take
+                decision = book.spend(prepared, owner, scope)
+                if decision is None and not self._take(wanted):
+                    break
+                decision = decision or book.spend(prepared, owner, scope)
+        self.return_ended()  # before the store decides: a lease of another plan ends here
         return decision
 
     def return_ended(self) -> None:

@@ -172,12 +172,12 @@ class Producer:
         operation = sequence_id(self._name, number)
         return numbered(charge, operation, opened), operation
 
-    def name(self) -> str:
-        """Return an operation id of its own, for units of a lease, whose charge has a number already."""
+    def names(self, count: int) -> tuple[str, int]:
+        """Return *count* operation ids of their own, for the units of a lease: their beginning, and the first number."""
         with self.lock:
             number = self._next
-            self._next = number + 1
-        return sequence_id(self._name, number)
+            self._next = number + count
+        return sequence_id(self._name, 0)[:-1], number
 
     def open_total(self, order: SetUsage, /) -> SetUsage:
         """Return an order under the next number, which is not settled until its `sequence` is closed."""

@@ -8,7 +8,6 @@ slow. A call takes a while to arrive, and its answer a while to come back, so ot
 from __future__ import annotations
 
 from collections import defaultdict
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -98,7 +97,8 @@ class Process:
         prepared = steps.prepare_charge(self.entitlements, world.now, what, 1)
         if prepared.order is None:  # more than the limit
             return steps.known_decision(prepared).finish(None, "static")
-        decision = self.leases.consume(prepared, SimpleNamespace(entitlements=self.entitlements), None)
+        owner = self.entitlements
+        decision = self.leases.spend(prepared, owner, None) or self.leases.consume(prepared, owner, None)
         at = world.now
         if decision is None:
             order = self.numbers.open(prepared.order)[0] if prepared.counted else prepared.order

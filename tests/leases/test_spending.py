@@ -401,3 +401,14 @@ def calls_of(work):
     finally:
         sys.setprofile(None)
     return len(calls)
+
+
+async def test_many_tasks_share_few_leases_and_each_waits_once(valkey):
+    async with AsyncEnforcer(leased_policy(100_000), accounts=ACCOUNTS, store=valkey.url, expected_processes=1) as acme:
+        await acme.consume("acme", "leads")
+        before = round_trips(valkey)
+        decisions = await asyncio.gather(*(acme.consume("acme", "leads") for _ in range(10 * LEASE)))
+
+        assert round_trips(valkey) == before + 10
+        assert all(each.via == "lease" for each in decisions)
+    assert used(valkey, "leads") == 1 + 10 * LEASE
