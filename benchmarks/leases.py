@@ -171,7 +171,7 @@ def main() -> None:
     for lease in (None, options.lease):
         print(json.dumps({"one process, lease": lease, **amortised(options.url, lease)}), flush=True)
     for how in ("calls", "tasks"):
-        for lease in (None, options.lease):
+        for lease in (None, options.lease, 10 * options.lease):
             found = hot_account(options.url, how, lease, options.seconds, options.processes)
             print(json.dumps({"hot account, by": how, "lease": lease, **found}), flush=True)
     print(json.dumps({"killed holders": KILLED, "lease": options.lease, **killed_holders(options.url, options.lease)}))

@@ -18,7 +18,7 @@ from entitlements.cli.options import (
     TierOption,
 )
 from entitlements.model.decision_fields import facts_of
-from entitlements.presentation.formatting import align_columns, format_named, format_time
+from entitlements.presentation.formatting import align_columns, format_amount, format_named, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +89,8 @@ def _facts(decision: Decision, policy: PolicyData) -> Iterator[tuple[str, str]]:
         limit = facts_of(decision).limit
         if limit is not None and limit.per:
             yield "per", f"{limit.per}: each has a meter of its own"
+        if limit is not None and limit.lease is not None:
+            yield "lease", f"{format_amount(limit, limit.lease)} at most, spent without asking the store"
     yield "tier", decision.tier or "none"
     yield "source", decision.source
     if not decision.allowed:
