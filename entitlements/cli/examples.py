@@ -45,6 +45,7 @@ EXAMPLES = {
     "base money": ("base money",),
     "base questions": ("base questions --top 5",),
     "base compare": ("base compare --by industry",),
+    "base kpis": ("base kpis --usage usage.csv",),
     "base abandoned": ("base abandoned --usage usage.csv",),
     "crm assign": ("crm assign export.csv -o tiered.csv",),
     "crm formula": ("crm formula --field ARR__c",),

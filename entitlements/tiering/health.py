@@ -29,6 +29,8 @@ __all__ = ["Component", "Health", "health"]
 
 _WEIGHTS = "health.weights."
 _MEASURES = "health.measures."
+KPI_MEASURES = "kpi-measures."
+"""Begins the values that name the columns of a KPI: `kpi-measures.<kpi>.column`, `.ratio` and `.times`."""
 _MOST = Decimal(100)
 _NUMBERS = frozenset({"health.trend-months", "health.risk.high-below", "health.risk.medium-below", "health.risk.fall"})
 
@@ -154,6 +156,8 @@ def health_fault(key: str, value: object) -> Iterator[ValueFault]:
             yield ValueFault(key, f"a weight of {weight} is below 0", "write a number from 0 up")
     elif key == "kpis" or key.startswith(_MEASURES):
         yield from text_list_fault(key, value)
+    elif key.startswith(KPI_MEASURES):
+        yield from _kpi_fault(key, value)
     elif key in {"health.weights", "health.measures"}:
         cure = f"write components below it, such as {{engagement: {'30' if key.endswith('weights') else '[Logins]'}}}"
         yield ValueFault(key, f"{shown(value)} names no component", cure)
@@ -164,6 +168,22 @@ def health_fault(key: str, value: object) -> Iterator[ValueFault]:
     elif key.startswith("health."):
         word = key.removeprefix("health.").partition(".")[0]
         yield unknown_key(key, word, ("weights", "measures", "scales", "risk", "trend-months"), "the health score")
+
+
+def _kpi_fault(key: str, value: object) -> Iterator[ValueFault]:
+    word = key.rpartition(".")[2]
+    if word == "ratio" and not (isinstance(value, tuple) and len(value) == 2 and all(map(_is_text, value))):
+        yield ValueFault(key, f"{shown(value)} is not two columns", "write two, such as [converted-leads, leads]")
+    elif word == "times":
+        yield from number_fault(key, value, "100")
+    elif word == "column" and not _is_text(value):
+        yield ValueFault(key, f"{shown(value)} is not a column", "write its name, such as conversion-rate")
+    elif word not in {"ratio", "times", "column"}:
+        yield unknown_key(key, word, ("column", "ratio", "times"), "the measure of a KPI")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def scores_in(entitlements: Entitlements, attributes: Mapping[str, object]) -> dict[str, object]:

@@ -47,7 +47,7 @@ from entitlements.tiering.differences import ChangeDirection, of_entitlements
 from entitlements.tiering.terms import NODE, Terms, terms_of
 
 NO_SERVICES = frozenset({
-    NODE, "segment", "pricing", "kpis", "conversion-metrics", "health", "trial", "schedule", "onboarding", "support-cases",
+    NODE, "segment", "pricing", "kpis", "kpi-measures", "conversion-metrics", "health", "trial", "schedule", "onboarding", "support-cases",
 })  # fmt: skip
 """Nodes of values that describe a tier, or are for new accounts, and are not services for an account that is live."""
 

@@ -9,6 +9,7 @@ import typer
 from entitlements.cli.base.abandoned import abandoned
 from entitlements.cli.base.churn import churn
 from entitlements.cli.base.compare import compare
+from entitlements.cli.base.kpis import kpis
 from entitlements.cli.base.money import money
 from entitlements.cli.base.questions import questions
 from entitlements.cli.base.renewals import renewals
@@ -20,6 +21,6 @@ if TYPE_CHECKING:
 
 def base_commands(*, epilog: Epilog) -> typer.Typer:
     """Return the group of the commands."""
-    commands = {each.__name__: each for each in (renewals, churn, money, questions, compare, abandoned)}
-    about = "Reports on all accounts: renewals, churn, money, questions, comparisons, abandonment."
+    commands = {each.__name__: each for each in (renewals, churn, money, questions, compare, kpis, abandoned)}
+    about = "Reports on all accounts: renewals, churn, money, questions, comparisons, KPIs, abandonment."
     return command_group("base", about, commands, epilog, no_args_is_help=True, rich_markup_mode=None)

@@ -53,10 +53,11 @@ def compare(
     """
     from entitlements.cli.console import CliConsole
     from entitlements.tiering.base.comparison import compare_by
+    from entitlements.tiering.base.health import measure_names
     from entitlements.tiering.criterion_values import attribute_name
 
     loaded = load_base(
-        policy, accounts, id=id, at=at, columns=column, usage=usage, usage_columns=usage_column, measures=True
+        policy, accounts, id=id, at=at, columns=column, usage=usage, usage_columns=usage_column, measures=measure_names
     )
     figures = tuple(map(attribute_name, figure or FIGURES))
     base = loaded.base(figures)

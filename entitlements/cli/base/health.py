@@ -34,8 +34,9 @@ def base_health(
 ) -> int:
     """Write the health of all accounts, the highest risk first, and return the exit code."""
     from entitlements.cli.console import CliConsole
+    from entitlements.tiering.base.health import measure_names
 
-    loaded = load_base(policy, accounts, id=id, at=at, usage=usage, usage_columns=usage_columns, measures=True)
+    loaded = load_base(policy, accounts, id=id, at=at, usage=usage, usage_columns=usage_columns, measures=measure_names)
     found = healths(loaded)
     CliConsole().write_answer(
         lambda: {"accounts": [each.to_dict() for _, each in found]} | loaded.told(), _lines(found), as_json=as_json

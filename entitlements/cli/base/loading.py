@@ -15,7 +15,7 @@ from entitlements.model.problem import Severity
 from entitlements.presentation.formatting import first_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import date
     from decimal import Decimal
 
@@ -118,17 +118,16 @@ def load_base(
     columns: list[str] | None = None,
     usage: str | None = None,
     usage_columns: list[str] | None = None,
-    measures: bool = False,
+    measures: Callable[[Policy], Collection[str]] | None = None,
 ) -> LoadedBase:
-    """Return the accounts that the options name; *measures* reads those of health from the file of usage."""
-    from entitlements.tiering.base.health import measure_names
+    """Return the accounts that the options name; *measures* names those that are read from the file of usage."""
     from entitlements.tiering.criterion_values import attribute_name
 
     now, loaded, path = parse_instant(at), open_policy(policy), accounts_path(accounts)
     file = open_csv(path, loaded, id=id)
     known = tuple(account for account in file if loaded.tier(account.tier) is not None)
     pairs = parse_pairs("--column", columns, "renewal-date=HEADING")
-    names = measure_names(loaded) if measures else ()
+    names = measures(loaded) if measures is not None else ()
     source = open_usage(loaded, now, usage=usage, store=None, columns=usage_columns, measures=names)
     read = source.file if source is not None else None
     found = LoadedBase(loaded, path, now, file, known, pairs, read)

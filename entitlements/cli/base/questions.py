@@ -46,10 +46,11 @@ def questions(
     is compared with the rest of the base. Exits with 1 if a cell cannot be read.
     """
     from entitlements.cli.console import CliConsole
+    from entitlements.tiering.base.health import measure_names
     from entitlements.tiering.base.ranking import EFFORT, SUCCESS, ranked_groups
 
     loaded = load_base(
-        policy, accounts, id=id, at=at, columns=column, usage=usage, usage_columns=usage_column, measures=True
+        policy, accounts, id=id, at=at, columns=column, usage=usage, usage_columns=usage_column, measures=measure_names
     )
     figures = {"success": tuple(success or SUCCESS), "effort": tuple(effort or EFFORT)}
     base = loaded.base((*figures["success"], *figures["effort"]))

@@ -36,6 +36,7 @@ def portfolio(
     from entitlements.cli.files import write_atomically
     from entitlements.cli.portfolio.findings import find
     from entitlements.cli.portfolio.page import to_page
+    from entitlements.tiering.base.health import measure_names
 
     is_file = usage is not None and "://" not in usage
     loaded = load_base(
@@ -46,7 +47,7 @@ def portfolio(
         columns=column,
         usage=usage if is_file else None,
         usage_columns=usage_column,
-        measures=True,
+        measures=measure_names,
     )
     source = open_usage(loaded.policy, loaded.now, usage=usage, store=store, columns=usage_column)
     found = find(loaded, source, id=id)

@@ -99,7 +99,7 @@ def pricing_fault(key: str, value: object) -> Iterator[ValueFault]:
         yield ValueFault(key, f"{value!r} is no period, so the price is due once", f"write {period}")
 
 
-_NODES = (SLA, UPTIME, "health", "kpis", "pricing", TRANSITION)
+_NODES = (SLA, UPTIME, "health", "kpis", "kpi-measures", "pricing", TRANSITION)
 _BELOW = {
     SLA: "p1: {response: 4 hours}",
     "health": "weights: {usage: 30}",
