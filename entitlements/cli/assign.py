@@ -47,12 +47,15 @@ def assign(
     from entitlements.cli.styles import HEADING, PROBLEM, headed
     from entitlements.tiering.assignment import assign as assigned
     from entitlements.tiering.assignment import explain
+    from entitlements.tiering.contracts import Contracts
 
     context = open_context(account, policy=policy, accounts=accounts, at=at, key=id)
     customer = context.customer()
     source = open_usage(context.policy, context.now, usage=usage, store=store, columns=usage_column)
     if source is not None:
-        customer = with_usage(context.policy, customer, source.measured(customer))
+        customer = with_usage(
+            context.policy, customer, source.measured(customer, Contracts(context.policy, context.now).of(customer))
+        )
     assignment = assigned(context.policy, customer)
     lines = headed(explain(assignment), PROBLEM if assignment.gap else HEADING)
     CliConsole().write_answer(assignment.to_dict, lines, as_json=as_json)

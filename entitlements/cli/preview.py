@@ -58,6 +58,7 @@ def preview(
     """
     from entitlements.cli.console import CliConsole
     from entitlements.cli.styles import headed
+    from entitlements.tiering.contracts import Contracts
     from entitlements.tiering.preview import preview as previewed
 
     context = open_context(account, policy=policy, accounts=accounts, at=at, key=id)
@@ -65,7 +66,9 @@ def preview(
     start = parse_datetime(wanted, "--wanted")
     with usage_errors():
         source = open_usage(context.policy, context.now, usage=usage, store=store, columns=usage_column)
-        counted = source.measured(customer).usage if source else None
+        counted = (
+            source.measured(customer, Contracts(context.policy, context.now).of(customer)).usage if source else None
+        )
         change = previewed(context.policy, customer, tier, now=context.now, usage=counted, at=start)
     CliConsole().write_answer(
         lambda: change.to_dict() | {"usage": "counted" if source else "not looked at"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
@@ -18,6 +19,7 @@ from entitlements.errors import AccountError
 from entitlements.model.display import in_json, in_words
 from entitlements.model.problem import Severity
 from entitlements.presentation.formatting import align_columns, first_lines, format_time
+from entitlements.tiering.contracts import Contracts
 from entitlements.tiering.criterion_values import attribute_name
 from entitlements.tiering.terms import NODE
 from entitlements.tiering.transition_cases import case_of
@@ -59,10 +61,12 @@ class BaseReviewer:
     source: UsageSource | None
     now: int
     problems: list[str] = field(default_factory=list)
+    contracts: Contracts = field(init=False)
 
     def __post_init__(self) -> None:
         """Refuse a policy by which every account would stay as it is."""
         policy = self.policy
+        self.contracts = Contracts(policy, self.now)
         if policy.assignment is None and not any(key.startswith(f"{NODE}.") for key in policy.keys):
             raise CommandError(
                 f"policy {policy.version} has no section `assignment` and no values below `{NODE}`, so there is nothing"
@@ -84,10 +88,18 @@ class BaseReviewer:
 
         try:
             bound = bind(self.policy, account)
-            measured = self.source.measured(bound) if self.source else None
-            requests = _requests(account)
+            contract = self.contracts.of(bound)
+            measured = self.source.measured(bound, contract) if self.source else None
             events = (*events, *map(attribute_name, _items(account, EVENTS)))
-            return reviewed(self.policy, bound, now=self.now, measured=measured, requests=requests, events=events)
+            return reviewed(
+                self.policy,
+                bound,
+                now=self.now,
+                measured=measured,
+                requests=_requests(account),
+                events=events,
+                contract=contract,
+            )
         except (AccountError, UnknownAccount) as error:
             self.problems.append(str(error))
         except ValueError as error:
@@ -227,8 +239,14 @@ def _write_all(
 
 def _items(account: Account, column: str) -> list[str]:
     """Return the items in the account's column of that name."""
-    cells = [str(value) for name, value in account.attributes.items() if attribute_name(name) == column]
-    return [item.strip() for cell in cells for item in cell.split(";") if item.strip()]
+    names = _named(tuple(account.attributes), column)
+    return [item for name in names for each in str(account.attributes[name]).split(";") if (item := each.strip())]
+
+
+@lru_cache(maxsize=256)
+def _named(attributes: tuple[str, ...], column: str) -> tuple[str, ...]:
+    """Return the attributes of that name; all accounts of a file have the same ones."""
+    return tuple(name for name in attributes if attribute_name(name) == column)
 
 
 def _requests(account: Account) -> list[FeatureRequest]:

@@ -14,6 +14,7 @@ from entitlements.cli.loading import check_store
 if TYPE_CHECKING:
     from entitlements.model.account import Account
     from entitlements.policy import Policy
+    from entitlements.tiering.contracts import Contract
     from entitlements.tiering.triggers import MeasuredUsage
     from entitlements.usage_files import UsageFile
 
@@ -42,11 +43,11 @@ class UsageSource:
     A source of measured usage.
 
     Args:
-        measured: Returns the usage of an account, which the policy has read.
+        measured: Returns the usage of an account, which the policy has read, under its contract.
         file: The file; None for a store.
     """
 
-    measured: Callable[[Account], MeasuredUsage]
+    measured: Callable[[Account, Contract], MeasuredUsage]
     file: UsageFile | None = None
 
     def remarks(self, known: Collection[str]) -> list[str]:
@@ -97,15 +98,14 @@ def parse_pairs(option: str, texts: list[str] | None, example: str) -> dict[str,
 
 
 def _of_file(policy: Policy, now: int, path: str, columns: list[str] | None, measures: Collection[str]) -> UsageSource:
-    from entitlements.rules.resolve import resolve
     from entitlements.usage_files import measured_usage, read_usage
 
     given = parse_pairs("--usage-column", columns, "leads=HEADING")
     with usage_errors("--usage-column: "):
         file = read_usage(path, policy, given=given, measures=measures)
 
-    def measured(account: Account) -> MeasuredUsage:
-        return measured_usage(resolve(policy, account, now), file.months.get(account.id, ()), now)
+    def measured(account: Account, contract: Contract) -> MeasuredUsage:
+        return measured_usage(contract.entitlements, file.months.get(account.id, ()), now)
 
     return UsageSource(measured, file)
 
@@ -118,7 +118,7 @@ def _of_store(policy: Policy, now: int, url: str) -> UsageSource:
     enforcer = Enforcer(policy, accounts={}, clock=lambda: now, store=url)
     counted = counted_limits(policy)
 
-    def measured(account: Account) -> MeasuredUsage:
+    def measured(account: Account, _: Contract) -> MeasuredUsage:
         history = {name: enforcer.history(account, name, refusals=True) for name in counted}
         return MeasuredUsage(enforcer.usage(account), history)
 

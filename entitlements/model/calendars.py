@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
 
 from entitlements.errors import AccountError
 from entitlements.model.instants import SECOND
@@ -38,6 +39,7 @@ class Calendar:
 UTC_CALENDAR = Calendar()
 
 
+@lru_cache(maxsize=4096)
 def anchored(anchor: Anchor | None, zone: tzinfo) -> Calendar:
     """Return the calendar of an account: its anchor as the clocks of its time zone show it, to the second."""
     if isinstance(anchor, datetime):

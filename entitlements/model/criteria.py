@@ -45,6 +45,10 @@ class Criterion:
     about: str = ""
     decimal_comma: bool = False
 
+    def __hash__(self) -> int:
+        """Hash the name; a policy has one criterion of a name, and its values are looked up by it."""
+        return hash(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -87,11 +91,11 @@ class AssignmentRules:
         criteria: By name, in the order of the files.
         rules: Ordered; the first that fits decides.
         signals: The bands of each criterion that votes, in the order of the files.
-        votes: What `tiering` has derived of the bands so far.
+        derived: What `tiering` has derived of the rules and bands so far.
     """
 
     binding: str
     criteria: Mapping[str, Criterion] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     signals: Mapping[str, tuple[Band, ...]] = field(default_factory=dict)
-    votes: Memo = field(default_factory=Memo, init=False, repr=False, compare=False)
+    derived: Memo = field(default_factory=Memo, init=False, repr=False, compare=False)

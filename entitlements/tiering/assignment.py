@@ -160,7 +160,7 @@ def assign(policy: PolicyData, who: Subject) -> Assignment:
         account,
         rule.tier if rule else None,
         rule.name if rule else None,
-        describe(rule.when) if rule else "",
+        _condition_text(rules, rule) if rule else "",
         FrozenDict({criterion: known.get(criterion) for criterion in rules.criteria}),
         votes,
         _hint(policy, votes, VoteDirection.HIGHER),
@@ -183,6 +183,13 @@ def _first_fit(rules: AssignmentRules, known: Mapping[str, CriterionValue], misf
     return Gap(GapKind.NO_RULE, (), None, text)
 
 
+def _condition_text(rules: AssignmentRules, rule: Rule) -> str:
+    text = rules.derived[id(rule)]
+    if text is None:
+        text = rules.derived[id(rule)] = describe(rule.when)
+    return str(text)
+
+
 def _undecided(rule: str, missing: tuple[str, ...], misfits: tuple[Misfit, ...]) -> Gap:
     invalid = {misfit.criterion for misfit in misfits}
     wrong = tuple(name for name in missing if name in invalid)
@@ -198,25 +205,24 @@ def _votes(
 ) -> Iterator[Vote]:
     for signal in rules.signals:
         value = known.get(signal)
-        key = signal, value, tier  # many accounts have the same value
-        found = rules.votes[key]
+        key = signal, str(value), tier  # many accounts have the same value
+        found = rules.derived[key]
         if found is None:
-            found = rules.votes[key] = _band_of(policy, rules, signal, known, tier)
-        if found:
-            voted, band, direction = found
-            yield Vote(signal, known[signal], voted, band, direction)
+            found = rules.derived[key] = _band_of(policy, rules, signal, known, tier)
+        yield from found
 
 
 def _band_of(
     policy: PolicyData, rules: AssignmentRules, signal: str, known: Mapping[str, CriterionValue], tier: str | None
-) -> tuple[str, str, VoteDirection | None] | tuple[()]:
-    """Return the tier, text and direction of the band that the value of *signal* votes for; empty for none."""
+) -> tuple[Vote, ...]:
+    """Return the vote of the value of *signal*; empty where it is in no band."""
     bands = rules.signals[signal]
     fitting = [band for band in bands if holds(band.when, known) and _is_eligible(policy, band, tier)]
     if not fitting:
         return ()
     band = min(fitting, key=lambda band: _narrowness(policy, rules.criteria[signal], band, tier))
-    return band.tier, describe_test(band.when), None if tier is None else _direction(policy, band.tier, tier)
+    direction = None if tier is None else _direction(policy, band.tier, tier)
+    return (Vote(signal, known[signal], band.tier, describe_test(band.when), direction),)
 
 
 def _narrowness(policy: PolicyData, criterion: Criterion, band: Band, tier: str | None) -> tuple[Decimal, int]:

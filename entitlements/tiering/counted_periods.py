@@ -63,7 +63,13 @@ def _finished(
     if length == PeriodLength.LIFETIME:
         return []
     spans = _spans_before(length, calendar, period_ends(length, calendar, now)[1], count)
-    return [(start, end, _record(history, to_datetime((start + end) // 2))) for start, end in spans]
+    return [(start, end, _record(history, middle)) for start, end, middle in spans]
+
+
+def start_of_finished(length: PeriodLength, calendar: Calendar, now: int, count: int) -> int:
+    """Return the start of the last *count* finished periods, in microseconds."""
+    spans = _spans_before(length, calendar, period_ends(length, calendar, now)[1], count)
+    return spans[-1][0] if spans else now
 
 
 def _record(history: History, moment: datetime) -> Period | None:
@@ -71,8 +77,11 @@ def _record(history: History, moment: datetime) -> Period | None:
 
 
 @lru_cache(maxsize=1024)
-def _spans_before(length: PeriodLength, calendar: Calendar, end: int, count: int) -> tuple[tuple[int, int], ...]:
+def _spans_before(
+    length: PeriodLength, calendar: Calendar, end: int, count: int
+) -> tuple[tuple[int, int, datetime], ...]:
+    """Return the start, the end and the middle of the last *count* periods before *end*, newest first."""
     ends = [end]
     for _ in range(count):
         ends.append(period_ends(length, calendar, ends[-1] - 1)[1])
-    return tuple((start, end) for end, start in pairwise(ends))
+    return tuple((start, end, to_datetime((start + end) // 2)) for end, start in pairwise(ends))

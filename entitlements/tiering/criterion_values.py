@@ -13,11 +13,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
+from typing import NamedTuple
 
 from entitlements.model.conditions import CriterionValue
 from entitlements.model.criteria import Criterion, CriterionKind
 from entitlements.model.display import fields_in_json, in_words
-from entitlements.model.frozen_dict import FrozenDict
+from entitlements.model.frozen_dict import FrozenDict, TableKey
 from entitlements.model.names import shown
 
 _BLANK = "[ \u00a0\u202f]"
@@ -97,16 +98,17 @@ def read_attributes(
     Returns:
         Values by criterion, without unknown ones, and the invalid attributes.
     """
-    written: dict[str, list[tuple[str, object]]] = {}
-    for name, value in attributes.items():
-        if value is not None and not (isinstance(value, str) and not value.strip()):
-            written.setdefault(attribute_name(split_heading(name)[0]), []).append((name, value))
     known: dict[str, CriterionValue] = {}
     misfits: list[Misfit] = []
-    for criterion in criteria.values():
-        found = [each for attribute in criterion.attributes for each in written.get(attribute, ())]
-        stated = _stated_currencies(written, found) if criterion.kind is CriterionKind.AMOUNT and currency else {}
-        value, wrong = _agreed_value(criterion, found, account, currency, stated)
+    for criterion, names in _columns_of(criteria, attributes):
+        found: list[tuple[str, object, str | None]] = []
+        for name, stated, beside in names:
+            raw = attributes[name]
+            if _is_blank(raw):
+                continue
+            is_money = currency is not None and criterion.kind is CriterionKind.AMOUNT
+            found.append((name, raw, (stated or _stated_currency(attributes, beside)) if is_money else None))
+        value, wrong = _agreed_value(criterion, found, account, currency) if found else (None, ())
         misfits += wrong
         if value is None and not wrong:
             value = criterion.missing
@@ -128,18 +130,47 @@ def is_currency_of(name: str, attributes: Collection[str]) -> bool:
     return own in _CURRENCY_COLUMNS or (own.endswith("-currency") and own.removesuffix("-currency") in attributes)
 
 
-def _stated_currencies(
-    written: Mapping[str, list[tuple[str, object]]], found: list[tuple[str, object]]
-) -> dict[str, str]:
-    """Return the currency that a heading, or another column of the account, states for each of the amounts."""
-    stated: dict[str, str] = {}
-    for name, _ in found:
+class _Columns(NamedTuple):
+    """The attributes that hold a criterion: the name of each, the currency in it, and those that may state one."""
+
+    criterion: Criterion
+    names: tuple[tuple[str, str | None, tuple[str, ...]], ...]
+
+
+def _columns_of(criteria: Mapping[str, Criterion], attributes: Mapping[str, object]) -> tuple[_Columns, ...]:
+    """Return the attributes of each criterion; all accounts of a file have the same ones."""
+    names = tuple(attributes)
+    return _shared_columns(TableKey(criteria), names) if isinstance(criteria, FrozenDict) else _find(criteria, names)
+
+
+@lru_cache(maxsize=256)
+def _shared_columns(criteria: TableKey, names: tuple[str, ...]) -> tuple[_Columns, ...]:
+    return _find(criteria.table, names)
+
+
+def _find(criteria: Mapping[str, Criterion], names: tuple[str, ...]) -> tuple[_Columns, ...]:
+    named: dict[str, list[str]] = {}
+    for name in names:
+        named.setdefault(attribute_name(split_heading(name)[0]), []).append(name)
+
+    def with_currencies(name: str) -> tuple[str, str | None, tuple[str, ...]]:
         heading, currency = split_heading(name)
-        own = f"{attribute_name(heading)}-currency"
-        beside = [str(value) for column in (own, *_CURRENCY_COLUMNS) for _, value in written.get(column, ())]
-        if meant := currency or next(iter(beside), None):
-            stated[name] = meant.strip()
-    return stated
+        columns = (f"{attribute_name(heading)}-currency", *_CURRENCY_COLUMNS)
+        return name, currency, tuple(each for column in columns for each in named.get(column, ()))
+
+    return tuple(
+        _Columns(each, tuple(with_currencies(name) for own in each.attributes for name in named.get(own, ())))
+        for each in criteria.values()
+    )
+
+
+def _is_blank(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _stated_currency(attributes: Mapping[str, object], columns: tuple[str, ...]) -> str | None:
+    """Return the currency that the first column with content states."""
+    return next((str(attributes[name]).strip() for name in columns if not _is_blank(attributes[name])), None)
 
 
 @lru_cache(maxsize=4096)
@@ -185,27 +216,24 @@ def _read_value(criterion: Criterion, raw: object, currency: str | None) -> Crit
 
 def _agreed_value(
     criterion: Criterion,
-    found: list[tuple[str, object]],
+    found: list[tuple[str, object, str | None]],
     account: str | None,
     currency: str | None,
-    stated: Mapping[str, str],
 ) -> tuple[CriterionValue | None, list[Misfit]]:
     """Return the value that all attributes of a criterion agree on; else None and the invalid attributes."""
-    if not found:
-        return None, []
     values: list[tuple[str, CriterionValue]] = []
     wrong: list[Misfit] = []
-    for name, raw in found:
+    for name, raw, stated in found:
         try:
-            _check_currency(raw, stated.get(name), currency)
+            _check_currency(raw, stated, currency)
             values.append((name, read_value(criterion, raw, currency)))
         except ValueError as error:
             problem, _, cure = str(error).partition("; ")
             wrong.append(Misfit(account, criterion.name, name, raw, problem, cure))
-    if len({value for _, value in values}) > 1:
+    if len(values) > 1 and len({value for _, value in values}) > 1:
         said = ", ".join(f"{name} says {in_words(value)}" for name, value in values)
         fields = " and ".join(name for name, _ in values)
-        raws = tuple(raw for _, raw in found)
+        raws = tuple(raw for _, raw, _ in found)
         wrong.append(Misfit(account, criterion.name, fields, raws, f"two things are said: {said}", "keep one"))
     return (values[0][1] if values and not wrong else None), wrong
 

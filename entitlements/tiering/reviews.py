@@ -23,14 +23,12 @@ from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.immutable import ANSWER, immutable
 from entitlements.model.limits import Quota
 from entitlements.model.names import nearest_or_all, shown
-from entitlements.model.policy import PolicyData, counted_limits
-from entitlements.model.resolution import resolution_of
+from entitlements.model.policy import PolicyData
 from entitlements.model.tier import Tier
-from entitlements.rules.resolve import resolve
 from entitlements.tiering import triggers
 from entitlements.tiering.assignment import Assignment, assign
+from entitlements.tiering.contracts import Contract, Contracts
 from entitlements.tiering.numbers import as_number, percent
-from entitlements.tiering.preview import own_tier, without_trial
 from entitlements.tiering.terms import Terms, terms_of
 from entitlements.tiering.triggers import Action, Cause, FeatureRequest, MeasuredUsage, Trigger
 
@@ -120,6 +118,7 @@ def review(
     measured: MeasuredUsage | None = None,
     requests: Iterable[FeatureRequest] = (),
     events: Iterable[str] = (),
+    contract: Contract | None = None,
 ) -> Review:
     """
     Return the review of *account*, with reasons and evidence.
@@ -131,6 +130,7 @@ def review(
         measured: The usage that the store counted; None if it was not read.
         requests: Features that the account asked for and was denied.
         events: Events in the customer's business, by their names in the policy.
+        contract: The account's contract at *now*, if it is known.
 
     Raises:
         ValueError: For an event that no tier of the policy knows, or invalid terms.
@@ -138,16 +138,15 @@ def review(
     """
     names = (events,) if isinstance(events, str) else tuple(dict.fromkeys(events))
     _check_events(policy, names)
-    own = own_tier(policy, account, now)
-    entitlements = resolve(policy, account, now)
-    contract = entitlements if account.trial is None else without_trial(policy, account, now)
-    terms = terms_of(resolution_of(contract).values)
+    if contract is None:
+        contract = Contracts(policy, now).of(account)
+    own, entitlements, terms = contract.own, contract.entitlements, contract.terms
     assignment = assign(policy, account)
     triggered = [
         *triggers.event_triggers(terms, names),
         *triggers.scheduled_triggers(policy, own, account, now),
         *triggers.usage_triggers(terms, entitlements, measured or MeasuredUsage(), now),
-        *triggers.request_triggers(contract, own, requests),
+        *triggers.request_triggers(contract.lasting, own, requests),
         *triggers.criterion_triggers(terms, assignment.criteria),
         *triggers.revenue_triggers(policy, own, assignment),
     ]
@@ -166,11 +165,6 @@ def review(
         terms.upgrade.outreach if action is Action.UPGRADE else None,
         assignment,
     )
-
-
-def quota_names(policy: PolicyData) -> list[str]:
-    """Return the names of the account's own quotas, which have a history."""
-    return [name for name in counted_limits(policy) if isinstance(policy.limits[name], Quota)]
 
 
 def combine_reviews(policy: PolicyData, reviews: Iterable[Review]) -> BaseReview:
@@ -203,10 +197,10 @@ def _choose_action(
     if scheduled is not None and not closing:
         return scheduled.speaks_for, scheduled.name
     for action, causes in _PRECEDENCE:
-        speaking = [trigger for trigger in found if trigger.speaks_for is action and trigger.cause in causes]
-        to = _target(policy, own, terms, assignment, action)
-        if speaking and (to is not None or action in _STAYING):
-            return action, to
+        if any(trigger.speaks_for is action and trigger.cause in causes for trigger in found):
+            to = _target(policy, own, terms, assignment, action)
+            if to is not None or action in _STAYING:
+                return action, to
     return Action.KEEP, None
 
 
@@ -251,9 +245,9 @@ def _unknown(
     if measured is None:
         yield "usage was not looked at"
     else:
-        yield from (
-            f"{name} has no history" for name in quota_names(entitlements.policy) if not measured.history.get(name)
-        )
+        for name, limit in entitlements.policy.limits.items():
+            if isinstance(limit, Quota) and not limit.per and not measured.history.get(name):
+                yield f"{name} has no history"
     for event in events:
         if event not in terms.events:
             yield f"{event} means nothing for {entitlements.tier}, which knows {', '.join(terms.events) or 'none'}"

@@ -117,6 +117,11 @@ class Terms:
     owners: tuple[str, ...] = ()
     within: tuple[timedelta, ...] = ()
 
+    @property
+    def counted_periods(self) -> int:
+        """The finished periods that usage triggers look at."""
+        return max((each.of for each in (self.exceeded, self.underused) if each is not None), default=1)
+
 
 def terms_of(values: Mapping[str, Any]) -> Terms:
     """

@@ -1,31 +1,33 @@
 """
-Usage files of millions of rows: DuckDB sorts them by chunk of accounts, out of memory where it must.
+Usage files of millions of rows: DuckDB sorts them by account, out of memory where it must.
 
-The cells that most files have (digits, months) are read by DuckDB. A row with any other cell is
+DuckDB reads the cells that most files have (digits, months). A row with any other cell is
 read as `reading.py` reads it, so that values and problems are the same for both.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
-from decimal import Decimal
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from entitlements.accounts.csv.dialect import find_separator, is_separator_line
 from entitlements.model.policy import PolicyData
 from entitlements.model.problem import Problem
-from entitlements.usage_files.columns import UsageColumn, UsageColumns, UsagePart, choose_usage_columns
+from entitlements.usage_files.columns import UsageColumn, UsageColumns, choose_usage_columns
+from entitlements.usage_files.month_columns import FigureKey, MonthColumns, by_column
 from entitlements.usage_files.parquet import is_parquet, open_duckdb
-from entitlements.usage_files.reading import Figures, UsageMonth, UsageReader
+from entitlements.usage_files.reading import Figures, UsageMonth, UsageReader, stranger
 
 _SAMPLE = 65_536
 _MONTH = "[0-9]{4}-(0[1-9]|1[0-2])"
 _DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_ID = "[!#-~]([ !#-~]*[!#-~])?"
 MEMORY = "600MB"
 """The memory of DuckDB; it sorts what is larger on disk."""
 
@@ -36,18 +38,18 @@ class ChunkedUsage:
     The usage of the accounts of one chunk.
 
     Args:
-        months: The months of each account, newest first.
+        months: The months of each account.
         problems: The problems of its rows.
     """
 
-    months: Mapping[str, tuple[UsageMonth, ...]]
+    months: Mapping[str, MonthColumns]
     problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class UsageTable:
     """
-    A usage file, sorted by chunk of accounts.
+    A usage file, sorted by account.
 
     Args:
         file: Its name, as given.
@@ -71,19 +73,23 @@ class UsageTable:
             connection: To the database, as `open_table` returns one.
             number: Of the chunk.
         """
-        figures = ", ".join(f"f{at}" for at in range(len(self.columns.figures)))
-        found = connection.execute(
-            f"SELECT account, line, day, is_month{', ' if figures else ''}{figures} FROM usage"  # noqa: S608 - own names
-            " WHERE chunk = ? ORDER BY account, day DESC, line",
+        ids = dict(connection.execute("SELECT place, account FROM bases WHERE chunk = ?", [number]).fetchall())
+        rows = connection.execute(
+            "SELECT place, number, line, cells, * EXCLUDE (place, number, line, cells, chunk, account, is_plain) FROM usage"
+            " WHERE chunk = ? ORDER BY place, number DESC, line",
             [number],
         ).fetchall()
-        reader = UsageReader(self.file, list(self.headings), self.columns)
-        odd = connection.execute("SELECT line, cells FROM odd WHERE chunk = ? ORDER BY line", [number]).fetchall()
-        for line, cells in odd:
-            reader.read(line, cells)
         keys = [(column.part, column.name) for column in self.columns.figures]
-        months = dict(_grouped(found, keys, reader))
-        months |= {id: tuple(sorted(each.values(), key=_day, reverse=True)) for id, each in reader.months.items()}
+        reader = UsageReader(self.file, list(self.headings), self.columns)
+        months: dict[str, MonthColumns] = {}
+        for place, group in groupby(rows, itemgetter(0)):
+            whole = list(group)
+            _, days, _, cells, *figures = zip(*whole, strict=True)
+            if any(cells) or not _are_distinct(days):
+                _read_rows(reader, ids[place], whole, keys)
+            else:
+                months[ids[place]] = MonthColumns(days, dict(zip(keys, figures, strict=True)))
+        months |= {id: by_column(each) for id, each in reader.in_order().items()}
         return ChunkedUsage(months, tuple(reader.problems))
 
 
@@ -103,18 +109,16 @@ def sort_usage(
     folder: Path,
     *,
     given: Mapping[str, str] | None = None,
-    measures: Collection[str] = (),
 ) -> UsageTable | None:
     """
-    Return the rows of a usage file, sorted by chunk; None for a file that only `read_usage` can read.
+    Return the rows of a usage file, sorted by account; None for a file that only `read_usage` can read.
 
     Args:
         path: A CSV file in UTF-8, or a Parquet file.
         policy: The policy with the limits.
-        chunks: The number of the chunk of each account.
+        chunks: The accounts in their order, each with the number of its chunk.
         folder: For the database.
         given: Headings by name, for columns that are not recognised.
-        measures: The names of measures that are read too.
 
     Raises:
         AccountError: Without DuckDB, and for a file without accounts or months.
@@ -124,9 +128,9 @@ def sort_usage(
     if source is None:
         return None
     headings, relation, first = source
-    columns = choose_usage_columns(path, policy, headings, given, measures)
+    columns = choose_usage_columns(path, policy, headings, given)
     with (folder / "accounts.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(chunks)
+        csv.writer(file).writerows((id, chunk, at) for at, (id, chunk) in enumerate(chunks) if id == id.strip())
     open_duckdb(path).close()  # tells of a missing DuckDB
     import duckdb
 
@@ -137,51 +141,41 @@ def sort_usage(
         _load(connection, relation, folder, columns, len(headings), first)
         if not _is_as_read(connection, path, first):
             return None
-        rest = _rest(connection, table)
-    except duckdb.Error:
+        return replace(table, rest=tuple(_rest(connection, table)))
+    except (duckdb.DataError, duckdb.OperationalError, duckdb.InvalidInputException):
         return None
     finally:
         connection.close()
-    return UsageTable(path, table.database, table.headings, columns, rest)
 
 
 def _load(connection: Any, relation: str, folder: Path, columns: UsageColumns, width: int, first: int) -> None:
-    """Fill the tables `usage` (plain rows) and `odd` (all rows of accounts with another row), both by chunk."""
+    """
+    Fill the table `usage`, sorted by account and month.
+
+    A row has its cells where it is not plain, or of no account of the base. The blanks around an id are those
+    of Python: a row whose account is not one of the base as it is written may still be one without them.
+    """
     names = [f"c{at}" for at in range(width)]
-    plain = " AND ".join(["month_is_plain", "account_is_plain", *(f"({_is_plain(each)})" for each in columns.figures)])
-    figures = ", ".join(f"{_value(each)} AS f{at}" for at, each in enumerate(columns.figures))
     account, month = f"c{columns.account}", f"c{columns.month}"
+    plain = " AND ".join(["number >= 2", *(f"({_is_plain(each)})" for each in columns.figures)])
+    figures = "".join(f", {_value(each)} AS f{at}" for at, each in enumerate(columns.figures))
     connection.execute(f"""
-        CREATE TEMP TABLE bases AS
-          SELECT * FROM read_csv('{_quoted(folder / "accounts.csv")}', header = false, all_varchar = true,
-            columns = {{'account': 'VARCHAR', 'chunk': 'INTEGER'}});
-        CREATE TEMP VIEW raw AS
-          SELECT row_number() OVER () + {first} AS line, {", ".join(names)} FROM {relation};
-        CREATE TEMP VIEW judged AS
-          SELECT *, trim(coalesce({account}, '')) AS account, trim(coalesce({month}, '')) AS month,
-            regexp_full_match(trim(coalesce({account}, '')), '{_ID}') AS account_is_plain,
-            (regexp_full_match(trim(coalesce({month}, '')), '{_MONTH}')
-              OR (regexp_full_match(trim(coalesce({month}, '')), '{_DAY}')
-                AND try_cast(trim({month}) AS DATE) IS NOT NULL)) AS month_is_plain
-          FROM raw;
-        CREATE TEMP TABLE split AS
-          SELECT line, account, length(month) = 7 AS is_month,
-            try_cast(CASE WHEN length(month) = 7 THEN month || '-01' ELSE month END AS DATE) AS day,
-            {plain} AS is_plain{", " if figures else ""}{figures} FROM judged;
-        CREATE TEMP TABLE slow AS SELECT DISTINCT account FROM split WHERE NOT is_plain;
+        CREATE TABLE bases AS
+          SELECT * FROM read_csv('{_quoted(folder / "accounts.csv")}', header = false, auto_detect = false,
+            columns = {{'account': 'VARCHAR', 'chunk': 'INTEGER', 'place': 'INTEGER'}});
         CREATE TABLE usage AS
-          SELECT bases.chunk, split.* EXCLUDE (is_plain) FROM split JOIN bases USING (account)
-          WHERE account NOT IN (SELECT account FROM slow)
-          ORDER BY bases.chunk, account, day DESC, line;
-        CREATE TABLE odd AS
-          SELECT coalesce(bases.chunk, -1) AS chunk, line, [{", ".join(f"coalesce({each}, '')" for each in names)}] AS cells
-          FROM judged LEFT JOIN bases USING (account)
-          WHERE judged.account IN (SELECT account FROM slow)
-          ORDER BY 1, line;
-        CREATE TABLE strangers AS
-          SELECT account, min(line) AS line FROM split
-          WHERE account NOT IN (SELECT account FROM bases) AND account NOT IN (SELECT account FROM slow)
-          GROUP BY account ORDER BY 2;
+          WITH raw AS (SELECT (row_number() OVER () + {first})::INTEGER AS line, {", ".join(names)} FROM {relation}),
+          dated AS (
+            SELECT *, CASE
+              WHEN regexp_full_match({month}, '{_MONTH}') THEN 2 * {_ordinal(f"{month} || '-01'")} + 1
+              WHEN regexp_full_match({month}, '{_DAY}') THEN 2 * {_ordinal(month)} END AS number FROM raw),
+          judged AS (
+            SELECT bases.chunk, bases.place, dated.*, coalesce({plain}, false) AS is_plain
+            FROM dated LEFT JOIN bases ON dated.{account} = bases.account)
+          SELECT chunk, place, number, line, is_plain, CASE WHEN place IS NULL THEN {account} END AS account,
+            CASE WHEN place IS NULL OR NOT is_plain THEN [{", ".join(f"coalesce({each}, '')" for each in names)}] END
+              AS cells{figures}
+          FROM judged ORDER BY place, number DESC, line;
     """)  # noqa: S608 - the names are ours, the paths are quoted
 
 
@@ -189,7 +183,7 @@ def _is_as_read(connection: Any, path: str, first: int) -> bool:
     """Return True if each line of a CSV file is a row, so that the lines of the rows are known."""
     if not first:
         return True
-    (rows,) = connection.execute("SELECT count(*) FROM split").fetchone()
+    (rows,) = connection.execute("SELECT count(*) FROM usage").fetchone()
     lines, last = 0, b"\n"
     with Path(path).open("rb") as file:
         while block := file.read(1 << 20):
@@ -197,39 +191,62 @@ def _is_as_read(connection: Any, path: str, first: int) -> bool:
     return bool(rows == lines + (last != b"\n") - first)
 
 
-def _rest(connection: Any, table: UsageTable) -> tuple[Problem, ...]:
-    """Return the problems of rows that belong to no account of the base."""
-    from entitlements.usage_files.reading import stranger
-
-    found = connection.execute("SELECT account, line FROM strangers").fetchall()
+def _rest(connection: Any, table: UsageTable) -> Iterator[Problem]:
+    """Give rows to the account that they are of without blanks; yield the problems of rows that belong to none."""
+    found = connection.execute("""
+        SELECT coalesce(account, ''), min(line), bool_and(is_plain) AND count(*) = count(DISTINCT number // 2)
+        FROM usage WHERE place IS NULL GROUP BY 1 ORDER BY 2
+    """).fetchall()
     reader = UsageReader(table.file, list(table.headings), table.columns)
-    for line, cells in connection.execute("SELECT line, cells FROM odd WHERE chunk = -1 ORDER BY line").fetchall():
-        reader.read(line, cells)
-    odd = [(id, min(each.line for each in months.values())) for id, months in reader.months.items()]
-    return (*reader.problems, *(stranger(table.file, id, line) for id, line in (*found, *odd)))
+    lines: dict[str, int] = {}
+    for text, line, is_simple in found:
+        id = text.strip()
+        own = (
+            connection.execute("SELECT chunk, place FROM bases WHERE account = ?", [id]).fetchone()
+            if id != text
+            else None
+        )
+        if own is not None:
+            connection.execute(
+                "UPDATE usage SET chunk = ?, place = ? WHERE place IS NULL AND account = ?", [*own, text]
+            )
+            continue
+        if is_simple and id == text != "":
+            lines[id] = line
+        else:
+            query = "SELECT line, cells FROM usage WHERE place IS NULL AND coalesce(account, '') = ? ORDER BY line"
+            for each, cells in connection.execute(query, [text]).fetchall():
+                reader.read(each, cells)
+    yield from reader.problems
+    for id, months in reader.months.items():
+        first = min(each.line for each in months.values())
+        lines[id] = min(first, lines.get(id, first))
+    yield from (stranger(table.file, id, line) for id, line in lines.items())
 
 
 def _is_plain(column: UsageColumn) -> str:
     """Return the condition that a cell is empty, or digits that DuckDB reads as `read_usage` would."""
-    cell = f"trim(coalesce(c{column.at}, ''))"
-    if column.part is UsagePart.MEASURE:
-        pattern = r"-?[0-9]{1,12}(\.[0-9]{1,2})?"
-    elif column.factor == 1:
-        pattern = "[0-9]{1,17}"
+    cell = f"c{column.at}"
+    if column.factor == 1:
+        fits = f"try_cast({cell} AS BIGINT)::VARCHAR = {cell} AND try_cast({cell} AS BIGINT) >= 0"
     else:
         digits = len(str(column.factor)) - 1 if column.factor == 10 ** (len(str(column.factor)) - 1) else 0
-        pattern = rf"[0-9]{{1,6}}(\.[0-9]{{1,{min(digits, 9)}}})?" if digits else "[0-9]{1,6}"
-    return f"{cell} = '' OR regexp_full_match({cell}, '{pattern}')"
+        decimals = rf"(\.[0-9]{{1,{min(digits, 9)}}})?" if digits else ""
+        fits = f"regexp_full_match({cell}, '[0-9]{{1,6}}{decimals}')"
+    return f"coalesce({cell}, '') = '' OR ({fits})"
 
 
 def _value(column: UsageColumn) -> str:
-    """Return the units in a plain cell, or the text of a measure."""
-    cell = f"trim(coalesce(c{column.at}, ''))"
-    if column.part is UsagePart.MEASURE:
-        return f"nullif({cell}, '')"
+    """Return the units in a plain cell."""
+    cell = f"c{column.at}"
     if column.factor == 1:
         return f"try_cast({cell} AS BIGINT)"
-    return f"(try_cast({cell} AS DECIMAL(18, 9)) * {column.factor})::BIGINT"
+    return f"(try_cast({cell} AS DECIMAL(15, 9))::DECIMAL(38, 9) * {column.factor})::BIGINT"
+
+
+def _ordinal(text: str) -> str:
+    """Return the expression of Python's ordinal of a day; NULL for a day that does not exist."""
+    return f"(try_cast({text} AS DATE) - DATE '0001-01-01' + 1)"
 
 
 def _csv_source(path: str) -> tuple[list[str], str, int] | None:
@@ -268,27 +285,16 @@ def _quoted(path: object) -> str:
     return str(path).replace("'", "''")
 
 
-def _day(month: UsageMonth) -> date:
-    return month.day
+@lru_cache(maxsize=4096)
+def _are_distinct(days: tuple[int, ...]) -> bool:
+    return len({day // 2 for day in days}) == len(days)
 
 
-def _grouped(
-    rows: list[tuple[Any, ...]], keys: list[tuple[UsagePart, str]], reader: UsageReader
-) -> Iterator[tuple[str, tuple[UsageMonth, ...]]]:
-    """Yield the months of each account from rows that are sorted by account and day; a second row of a day is reported."""
-    measures = [at for at, (part, _) in enumerate(keys) if part is UsagePart.MEASURE]
-    account, months = None, list[UsageMonth]()
-    for id, line, day, is_month, *values in rows:
-        if id != account:
-            if account is not None:
-                yield account, tuple(months)
-            account, months = id, []
-        for at in measures:
-            values[at] = None if values[at] is None else Decimal(values[at])
-        if months and months[-1].day == day:
-            reader.report_second(id, line, months[-1].line)
-            continue
-        figures: Figures = {key: value for key, value in zip(keys, values, strict=True) if value is not None}
-        months.append(UsageMonth(line, day, is_month, figures))
-    if account is not None:
-        yield account, tuple(months)
+def _read_rows(reader: UsageReader, id: str, rows: list[tuple[Any, ...]], keys: Sequence[FigureKey]) -> None:
+    """Read the rows of an account one by one, in the order of the file."""
+    for _, number, line, cells, *values in sorted(rows, key=itemgetter(2)):
+        if cells:
+            reader.read(line, cells)
+        else:
+            figures: Figures = {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+            reader.add(id, UsageMonth(line, date.fromordinal(number // 2), bool(number % 2), figures))

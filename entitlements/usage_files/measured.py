@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Collection, Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date
 from decimal import Decimal
-from functools import lru_cache
+from itertools import islice
 
-from entitlements.model.calendars import Calendar
 from entitlements.model.entitlements import Entitlements
-from entitlements.model.instants import to_datetime, to_instant
-from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue, PeriodLength, Quota, Rate, Size
+from entitlements.model.instants import to_datetime
+from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, LimitValue, Quota, Rate, Size
 from entitlements.model.policy import PolicyData
 from entitlements.model.resolution import resolution_of
 from entitlements.model.usage import Period, Usage
-from entitlements.rules.periods import period_ends, period_length
+from entitlements.rules.periods import period_length
 from entitlements.tiering.triggers import MeasuredUsage
 from entitlements.usage_files.columns import UsagePart
-from entitlements.usage_files.reading import Figures, UsageFile, UsageMonth
-
-_Counted = tuple[Figures, datetime, datetime]
-"""The figures of a row, with the start and the end of the period that they belong to."""
+from entitlements.usage_files.month_columns import FigureColumn, MonthColumns, PeriodOfMonth, by_column, periods_of
+from entitlements.usage_files.reading import UsageFile, UsageMonth
 
 
 def measured_usage(entitlements: Entitlements, months: Sequence[UsageMonth], now: int) -> MeasuredUsage:
@@ -37,33 +34,40 @@ def measured_usage(entitlements: Entitlements, months: Sequence[UsageMonth], now
         months: The account's months, newest first.
         now: Microseconds.
     """
+    return measured_columns(entitlements, by_column(months), now)
+
+
+def measured_columns(
+    entitlements: Entitlements, months: MonthColumns, now: int, count: int | None = None
+) -> MeasuredUsage:
+    """
+    Return what `measured_usage` does, of months by column.
+
+    Args:
+        entitlements: The account's entitlements.
+        months: The account's months.
+        now: Microseconds.
+        count: Finished periods that are looked at. Of those before them a history has the newest
+            one only, which tells that usage is known since then; None for all.
+    """
     resolution, moment = resolution_of(entitlements), to_datetime(now)
-    past_of: dict[PeriodLength, list[_Counted]] = {}
     usage: dict[str, Usage] = {}
     history: dict[str, tuple[Period, ...]] = {}
     for name, limit in entitlements.policy.limits.items():
-        if isinstance(limit, Rate):
+        used, denied = months.figures.get((UsagePart.USED, name)), months.figures.get((UsagePart.DENIED, name))
+        if isinstance(limit, Rate) or (used is None and denied is None):
             continue
-        size, is_quota, length = (
-            resolution.limits.get(name, NOT_INCLUDED),
-            isinstance(limit, Quota),
-            period_length(limit),
-        )
-        if length not in past_of:
-            past_of[length] = [
-                (each.figures, *span)
-                for each in months
-                if (span := _span(length, resolution.calendar, each.day, each.is_month)) and span[0] <= moment
-            ]
-        past = past_of[length]
-        periods = _periods(name, past, _size(size), is_quota=is_quota)
-        if periods:
-            history[name] = periods
-        key = UsagePart.USED, name
-        newest = next((each for each in past if key in each[0]), None)
-        if newest is not None and (not is_quota or newest[2] > moment):
-            used = int(newest[0][key])
-            usage[name] = Usage(used, 0, size, _remaining(size, used), newest[2] if is_quota else None)
+        is_quota, size = isinstance(limit, Quota), resolution.limits.get(name, NOT_INCLUDED)
+        recent, old = periods_of(period_length(limit), resolution.calendar, months.days, now, count)
+        if is_quota or (denied is not None and any(denied)):
+            figures = used if is_quota else None, denied, months.figures.get((UsagePart.SIZE, name))
+            periods = [*_periods(recent, *figures, _size(size)), *islice(_periods(old, *figures, _size(size)), 1)]
+            if periods:
+                history[name] = tuple(periods)
+        newest = None if used is None else next((each for each in (*recent, *old) if used[each[0]] is not None), None)
+        if used is not None and newest is not None and (not is_quota or newest[2] > moment):
+            held = int(used[newest[0]] or 0)
+            usage[name] = Usage(held, 0, size, _remaining(size, held), newest[2] if is_quota else None)
     return MeasuredUsage(usage, history)
 
 
@@ -101,32 +105,20 @@ def _last_active(months: Sequence[UsageMonth], quotas: Collection[str], today: d
     return None
 
 
-@lru_cache(maxsize=16384)
-def _span(
-    length: PeriodLength,
-    calendar: Calendar,
-    day: date,
-    is_month: bool,  # noqa: FBT001 - internal
-) -> tuple[datetime, datetime] | None:
-    """Return the first instant of the period of a row, and the first after it; many accounts share them."""
-    if length == PeriodLength.LIFETIME or (is_month and length != PeriodLength.MONTH):
-        return None
-    first = to_instant(datetime(day.year, day.month, day.day, tzinfo=calendar.zone))
-    _, start, end, after = period_ends(length, calendar, first)
-    span = (end, after) if is_month and start < first else (start, end)
-    return to_datetime(span[0]), to_datetime(span[1])
-
-
-def _periods(name: str, past: Sequence[_Counted], size: Size, *, is_quota: bool) -> tuple[Period, ...]:
-    """Return the periods of a quota, or those of an allocation with refusals; its periods have no usage."""
-    used_key, denied_key, size_key = (UsagePart.USED, name), (UsagePart.DENIED, name), (UsagePart.SIZE, name)
-    periods = []
-    for figures, start, end in past:
-        denied = int(figures.get(denied_key, 0))
-        if denied or (is_quota and used_key in figures):
-            then = int(figures[size_key]) if size_key in figures else size
-            periods.append(Period(start, end, int(figures.get(used_key, 0)) if is_quota else 0, denied, then))
-    return tuple(periods)
+def _periods(
+    past: Sequence[PeriodOfMonth],
+    used: FigureColumn | None,
+    denied: FigureColumn | None,
+    sizes: FigureColumn | None,
+    size: Size,
+) -> Iterator[Period]:
+    """Yield the periods with usage or refusals; *used* is None for an allocation, whose periods have no usage."""
+    for at, start, end in past:
+        units = None if used is None else used[at]
+        refused = int((denied[at] if denied is not None else 0) or 0)
+        if refused or units is not None:
+            then = sizes[at] if sizes is not None else None
+            yield Period(start, end, int(units or 0), refused, size if then is None else int(then))
 
 
 def _size(size: LimitValue) -> Size:

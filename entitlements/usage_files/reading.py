@@ -99,11 +99,7 @@ def read_usage(
     reader = UsageReader(path, headings, columns)
     for line, cells in rows:
         reader.read(line, cells)
-    months = {
-        id: tuple(sorted(found.values(), key=lambda each: each.day, reverse=True))
-        for id, found in reader.months.items()
-    }
-    return UsageFile(path, columns, months, tuple(reader.problems))
+    return UsageFile(path, columns, reader.in_order(), tuple(reader.problems))
 
 
 def _csv(path: str) -> tuple[list[str], Iterable[tuple[int, list[str]]]]:
@@ -145,16 +141,24 @@ class UsageReader:
         figures = dict(self._figures(line, cells))
         if not id or day is None:
             return
-        months = self.months.setdefault(id, {})
-        if day in months:
-            self.report_second(id, line, months[day].line)
-            return
-        months[day] = UsageMonth(line, day, is_month, figures)
+        self.add(id, UsageMonth(line, day, is_month, figures))
 
-    def report_second(self, id: str, line: int, first: int) -> None:
-        """Report a second row of a month, which does not count."""
-        problem = f"{shown(id)} has this month in line {first} already, which counts"
-        self._add(line, self._headings[self._columns.month], problem, "keep one row for each account and month")
+    def add(self, id: str, month: UsageMonth) -> None:
+        """Add a month of an account; a second row of it is a problem, and does not count."""
+        months = self.months.setdefault(id, {})
+        if month.day in months:
+            problem = f"{shown(id)} has this month in line {months[month.day].line} already, which counts"
+            cure = "keep one row for each account and month"
+            self._add(month.line, self._headings[self._columns.month], problem, cure)
+            return
+        months[month.day] = month
+
+    def in_order(self) -> dict[str, tuple[UsageMonth, ...]]:
+        """Return the months of each account, newest first."""
+        return {
+            id: tuple(sorted(found.values(), key=lambda each: each.day, reverse=True))
+            for id, found in self.months.items()
+        }
 
     def _day(self, line: int, text: str) -> tuple[date | None, bool]:
         found = _MONTH.fullmatch(text)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from entitlements.cli.base.loading import ColumnOption, UsageFileOption, load_base
-from entitlements.cli.formatting import align_columns
 from entitlements.cli.options import AccountsOption, AtOption, IdOption, JsonOption, PolicyOption
 from entitlements.cli.usage_source import UsageColumnOption
 from entitlements.model.display import in_words
+from entitlements.presentation.formatting import align_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -39,6 +39,13 @@ class Parts:
         write_atomically(str(path), [json.dumps(settings).encode()])
         return settings
 
+    def workspace(self) -> Path:
+        """Return an empty folder for files of the run; that of an interrupted run is emptied."""
+        folder = self._folder / "usage"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder
+
     def has(self, number: int) -> bool:
         """Return True if a part is finished."""
         return self._report(number).exists()

@@ -11,7 +11,6 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from entitlements.cli.bulk_review import chunks as account_chunks
@@ -96,14 +95,13 @@ def review_in_bulk(
         policy_path, accounts, usage, [id, usage_columns or {}, now if is_now_given else 0, account_chunks.CHUNK]
     )
     now = parts.begin({"fingerprint": fingerprint, "now": now})["now"]
-    with TemporaryDirectory(prefix="entitlements-", dir=str(Path(output).resolve().parent)) as folder:
-        table, months = _usage(policy, file, usage, usage_columns, Path(folder))
-        settings = BulkSettings(
-            policy_path, accounts, file.key, file.table, now, table, usage is not None, f"{output}.parts"
-        )
-        remarks = list((table or months).columns.lacking) if (table or months) is not None else []  # type: ignore[union-attr]
-        count, resumed = _work(settings, file, parts, months, workers)
-        rest = _rest(table, months, file)
+    table, months = _usage(policy, file, usage, usage_columns, parts.workspace())
+    settings = BulkSettings(
+        policy_path, accounts, file.key, file.table, now, table, usage is not None, f"{output}.parts"
+    )
+    remarks = list((table or months).columns.lacking) if (table or months) is not None else []  # type: ignore[union-attr]
+    count, resumed = _work(settings, file, parts, months, workers)
+    rest = _rest(table, months, file)
     counts: Counter[tuple[str, str]] = Counter()
     problems: list[str] = []
     for report in parts.reports(count):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
+import multiprocessing
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from entitlements.accounts.csv.policy_view import apply_to_account, faults_of_part
@@ -18,20 +22,24 @@ from entitlements.model.problem import Problem, Severity
 from entitlements.policy import Policy
 from entitlements.policy.sections.readable_values import time_zone
 from entitlements.presentation.formatting import format_time
-from entitlements.rules.resolve import resolve
 from entitlements.tiering.transition_cases import case_of
 from entitlements.usage_files.columnar import UsageTable, open_table
-from entitlements.usage_files.measured import measured_usage
+from entitlements.usage_files.measured import measured_columns
+from entitlements.usage_files.month_columns import NO_MONTHS, MonthColumns, by_column
 
 if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
     from entitlements.accounts.csv.table import Table
     from entitlements.cli.bulk_review.chunks import AccountChunk
     from entitlements.model.account import Account
+    from entitlements.tiering.contracts import Contract
     from entitlements.tiering.reviews import Review
     from entitlements.tiering.triggers import MeasuredUsage
     from entitlements.usage_files import UsageMonth
 
 Months = Mapping[str, "tuple[UsageMonth, ...]"]
+"""The months of accounts as `read_usage` returns them."""
 
 HEADINGS = (
     "account",
@@ -93,9 +101,11 @@ class ChunkReviewer:
         problems: list[tuple[int, str]] = []
         if settings.usage is not None:
             found = settings.usage.chunk(self._connection, chunk.number)
-            months = found.months
+            columns = found.months
             problems += ((each.line, str(each)) for each in found.problems)
-        source = UsageSource(self._measured(months or {})) if settings.is_measured else None
+        else:
+            columns = {id: by_column(each) for id, each in (months or {}).items()}
+        source = UsageSource(self._measured(columns)) if settings.is_measured else None
         reviewer = BaseReviewer(self._policy, source, settings.now)
         counts: Counter[tuple[str, str]] = Counter()
         text = io.StringIO(newline="")
@@ -130,11 +140,13 @@ class ChunkReviewer:
             if account is not None:
                 yield line, account
 
-    def _measured(self, months: Months) -> Any:
-        policy, now = self._policy, self._settings.now
+    def _measured(self, months: Mapping[str, MonthColumns]) -> Callable[[Account, Contract], MeasuredUsage]:
+        now = self._settings.now
 
-        def measured(account: Account) -> MeasuredUsage:
-            return measured_usage(resolve(policy, account, now), months.get(account.id, ()), now)
+        def measured(account: Account, contract: Contract) -> MeasuredUsage:
+            return measured_columns(
+                contract.entitlements, months.get(account.id, NO_MONTHS), now, contract.terms.counted_periods
+            )
 
         return measured
 
@@ -157,11 +169,24 @@ class ChunkReviewer:
 
 
 _worker: list[ChunkReviewer] = []
+_GARBAGE = 100_000
+"""Values after which garbage is looked for: those of some hundred accounts, which make no cycles."""
 
 
 def start_worker(settings: BulkSettings) -> None:
-    """Prepare this process for chunks."""
+    """Prepare this process for chunks; what it has loaded by then stays, and is not searched for garbage again."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        Thread(target=_end_after, args=(parent,), daemon=True).start()
     _worker.append(ChunkReviewer(settings))
+    gc.freeze()
+    gc.set_threshold(_GARBAGE)
+
+
+def _end_after(parent: BaseProcess) -> None:
+    """End this process when a killed run no longer gives it chunks: its queue stays open, and would never tell."""
+    parent.join()
+    os._exit(1)
 
 
 def review_chunk(chunk: AccountChunk, months: Months | None) -> int:

@@ -1,11 +1,28 @@
-"""Random bases of accounts with twelve months of usage, for reviews of many accounts."""
+"""
+Speed and peak memory of `entitlements review -o` on an invented base with twelve months of usage.
+
+    python -m benchmarks.base [--accounts 1000000] [--workers 2] [--parquet] [--folder FOLDER]
+
+The command runs in a process of its own, as a user would run it. Peak memory is the largest sum of what its
+processes hold, read four times a second.
+"""
 
 from __future__ import annotations
 
+import argparse
 import csv
+import json
+import os
+import platform
 import random
+import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+NOW = "2026-11-02T09:00Z"
 
 TIERS = ("enterprise", "mid-market", "small-business", "freemium")
 SCALES = {
@@ -97,7 +114,7 @@ def usage_rows(id: str, tier: str, chance: random.Random) -> list[list[str]]:
 
 
 def write_base(folder: Path, count: int, seed: int = 1, *, by_month: bool = False) -> tuple[Path, Path]:
-    """Write `accounts.csv` and `usage.csv` into a folder; the usage by account, or as a warehouse does, by month."""
+    """Write the accounts and their usage into a folder; the usage by account, or as a warehouse does, by month."""
     chance = random.Random(seed)
     accounts, usage = folder / "accounts.csv", folder / "usage.csv"
     with (
@@ -121,5 +138,77 @@ def write_base(folder: Path, count: int, seed: int = 1, *, by_month: bool = Fals
     return accounts, usage
 
 
+def write_parquet(usage: Path) -> Path:
+    """Write the usage as a Parquet file with columns of their types; a cell of another type is empty there."""
+    import duckdb
+
+    target = usage.with_suffix(".parquet")
+    columns = ", ".join(
+        f'"{name}"' if name in {"account", "month"} else f'try_cast("{name}" AS {_type(name)}) AS "{name}"'
+        for name in USAGE
+    )
+    duckdb.execute(f"COPY (SELECT {columns} FROM read_csv('{usage}', all_varchar = true)) TO '{target}'")  # noqa: S608 - own names
+    return target
+
+
+def _type(name: str) -> str:
+    return "DECIMAL(12, 2)" if name.endswith("_gb") else "BIGINT"
+
+
+def run(accounts: Path, usage: Path, target: Path, *options: str) -> dict[str, float]:
+    """Run the command once; return wall and CPU seconds, the peak memory in MB and the rows that were written."""
+    command = [
+        sys.executable, "-m", "entitlements", "review", "--policy", str(ROOT / "policies" / "customer-tiers"),
+        "--accounts", str(accounts), "--id", HEADINGS[0], "--usage", str(usage), "--at", NOW, "-o", str(target),
+        *options,
+    ]  # fmt: skip
+    start, before = time.perf_counter(), os.times()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, _resident(process.pid))
+            time.sleep(0.25)
+    seconds, after = time.perf_counter() - start, os.times()
+    if not target.exists():
+        raise SystemExit(f"{' '.join(command)} wrote nothing; run it to see why")
+    with target.open("rb") as file:
+        rows = sum(1 for _ in file) - 1
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return {"rows": rows, "seconds": seconds, "cpu": cpu, "megabytes": peak / 1e6}
+
+
+def _resident(pid: int) -> int:
+    """Return the bytes that a process and its children hold in memory; 0 where the system does not tell."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE") + sum(_resident(int(child)) for child in children)
+
+
+def main() -> int:
+    """Write a base, review it, and print the figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.base", description=__doc__)
+    parser.add_argument("--accounts", type=int, default=1_000_000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--parquet", action="store_true", help="usage as a Parquet file, not CSV")
+    parser.add_argument("--folder", type=Path, help="keep the files there; a base that is there is used again")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        accounts, usage = folder / "accounts.csv", folder / "usage.csv"
+        if not usage.exists():
+            write_base(folder, options.accounts, by_month=options.accounts <= 100_000)
+        if options.parquet:
+            usage = write_parquet(usage)
+        found = run(accounts, usage, folder / "reviews.csv", "--workers", str(options.workers))
+    found |= {"workers": options.workers, "cores": os.cpu_count() or 1}
+    print(f"{platform.python_implementation()} {platform.python_version()} on {platform.machine()}", file=sys.stderr)
+    print(json.dumps({name: round(value, 1) for name, value in found.items()}))
+    return 0
+
+
 if __name__ == "__main__":
-    write_base(Path(sys.argv[2]), int(sys.argv[1]))
+    raise SystemExit(main())
