@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entitlements.cli.base.loading import ColumnOption, load_base
+from entitlements.cli.base.loading import ColumnOption, UsageFileOption, load_base
 from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
 from entitlements.cli.options import AccountsOption, AtOption, IdOption, JsonOption, PolicyOption
+from entitlements.cli.usage_source import UsageColumnOption, open_usage
 from entitlements.presentation.formatting import align_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from entitlements.cli.base.loading import LoadedBase
+    from entitlements.cli.usage_source import UsageSource
     from entitlements.tiering.capacity import Capacity
 
 MOVES = "moves"
@@ -34,6 +36,8 @@ def capacity(
     policy: PolicyOption = None,
     accounts: AccountsOption = None,
     id: IdOption = "id",
+    usage: UsageFileOption = None,
+    usage_column: UsageColumnOption = None,
     column: ColumnOption = None,
     at: AtOption = None,
     as_json: JsonOption = False,
@@ -43,16 +47,19 @@ def capacity(
 
     Customer success managers by the tier's ratio, technical account managers, executive
     sponsors, onboarding specialists and hours of meetings; and planned customer counts against
-    actual ones. Exits with 1 if a tier is beyond its plan, or a file has problems.
+    actual ones. With --if moves, --usage counts in the review. Exits with 1 if a tier is beyond its plan, or a file has problems.
     """
     from entitlements.cli.console import CliConsole, warn
     from entitlements.crm.dated_columns import read_engagements
     from entitlements.tiering.capacity import capacity as needed
 
+    if usage is not None and planned != MOVES:
+        raise CommandError("--usage is about the moves of a review; add --if moves")
     loaded = load_base(policy, accounts, id=id, at=at, columns=column)
     engagements, faults, _ = read_engagements(loaded.path, loaded.policy, id=id, given=loaded.columns)
     loaded.problems += map(str, faults)
-    moves = {} if planned is None else _moves(planned, loaded)
+    source = open_usage(loaded.policy, loaded.now, usage=usage, store=None, columns=usage_column)
+    moves = {} if planned is None else _reviewed(loaded, source) if planned == MOVES else _moves(planned, loaded)
     with usage_errors("--if: " if planned else ""):
         now = needed(loaded.policy, loaded.accounts, now=loaded.now, engagements=engagements)
         then = needed(loaded.policy, loaded.accounts, now=loaded.now, engagements=engagements, moves=moves)
@@ -62,14 +69,22 @@ def capacity(
     return ExitCode.NO if loaded.report() or then.warnings else ExitCode.YES
 
 
-def _moves(planned: str, loaded: LoadedBase) -> dict[str, str]:
-    """Return the tier of each account that moves: by a review without usage, or of a file."""
-    from entitlements.crm.dated_columns import read_dated
-    from entitlements.tiering.reviews import review
+def _reviewed(loaded: LoadedBase, source: UsageSource | None) -> dict[str, str]:
+    """Return the tier that a review recommends for each account that should move."""
+    from entitlements.cli.review import BaseReviewer
 
-    if planned == MOVES:
-        reviews = (review(loaded.policy, account, now=loaded.now) for account in loaded.accounts)
-        return {each.account: each.to for each in reviews if each.to is not None}
+    reviewer = BaseReviewer(loaded.policy, source, loaded.now, loaded.problems)
+    if source is not None and source.file is not None:
+        loaded.problems += map(str, source.file.problems)
+        loaded.remarks += source.file.columns.lacking
+    reviews = (reviewer.review(account) for account in loaded.accounts)
+    return {each.account: each.to for each in reviews if each is not None and each.to is not None}
+
+
+def _moves(planned: str, loaded: LoadedBase) -> dict[str, str]:
+    """Return the tier of each account that moves, by a file."""
+    from entitlements.crm.dated_columns import read_dated
+
     columns = {"account": ("account", "account-id", "id"), "tier": ("tier", "to")}
     rows = read_dated(planned, columns, (), needed=("account", "tier"), given=loaded.columns, prefix="moves.").rows
     for row in rows:

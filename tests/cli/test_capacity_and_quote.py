@@ -41,6 +41,15 @@ def test_the_capacity_after_the_moves_of_a_review(run_command):
     assert answer["moves"]
 
 
+def test_the_moves_are_those_of_a_review_with_the_same_usage(run_command):
+    files = [*PORTFOLIO, "--at", AT, "--usage", PORTFOLIO[1].replace("accounts.csv", "usage.csv"), "--json"]
+    moves = json.loads(run_command("capacity", "--if", "moves", *files)[1])["moves"]
+    reviews = json.loads(run_command("review", *files)[1])["reviews"]
+
+    assert {each["account"]: each["to"] for each in reviews if each["to"]} == moves
+    assert "add --if moves" in run_command("capacity", *files)[2]
+
+
 def test_the_capacity_after_the_moves_of_a_file(run_command, tmp_path):
     (tmp_path / "moves.csv").write_text("account,to\nlarkfield,tier-1\n", encoding="utf-8")
     (tmp_path / "bad.csv").write_text("account,to\nlarkfield,gold\n", encoding="utf-8")
