@@ -63,6 +63,7 @@ def test_an_outage_can_be_read_from_the_metrics(hook, registry, tmp_path):
     assert [3, 2, 1] == [value("degraded_decisions_total", mode=mode) for mode in ("local", "allow", "deny")]
     assert [0, 1] == [value("breaker", state=state) for state in ("closed", "open")]
     assert value("unknown_outcomes_total", repeated="true") > 0
+    assert 2 == value("journal_waiting")
     store.how = None
     enforcer._store._store.policy.breaker._probe_at = 0
     charge("api")

@@ -67,8 +67,9 @@ class ReplayJournal:
         self.queue.renew()
 
     def append(self, *entries: JournalEntry) -> bool:
-        """Queue entries, all or none; return False, and count the loss, if there is no room."""
+        """Queue entries, all or none, and tell how many wait; return False, and count the loss, if there is no room."""
         if self.queue.add(*entries):
+            self._tell(Journalled(len(self.queue)))
             return True
         self._outages.record_overflow(len(self.queue))
         self._tell(Journalled(len(self.queue), lost=1))
