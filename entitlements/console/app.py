@@ -25,6 +25,7 @@ from entitlements.console.tokens import Tokens
 from entitlements.console.visit import ConsoleParts, Page, PageError, Visit
 from entitlements.errors import AccountError, AccountsUnavailable, StoreError, UnknownAccount
 from entitlements.http.types import awaited
+from entitlements.model.redaction import redacted_traceback
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("entitlements.console")
 
 _FILES = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}
-_STATUS = {403: "Refused", 404: "Not found", 405: "Not allowed", 413: "Too long", 503: "Unavailable"}
+_STATUS = {403: "Refused", 404: "Not found", 405: "Not allowed", 413: "Too long", 500: "Failed", 503: "Unavailable"}
 
 
 class Console:
@@ -72,7 +73,7 @@ class Console:
         self._authorise: Callable[..., Any] = authorise or read_only
         self._services = ConsoleParts(
             AwaitedEnforcer(enforcer),
-            AccountDirectory(accounts, enforcer.policy),
+            AccountDirectory(accounts, lambda: enforcer.policy),
             refusals,
             _templates(),
             Tokens(secret),
@@ -82,7 +83,7 @@ class Console:
                 *(Route(path, self._served(page), methods=methods) for path, page, methods in _PAGES),
                 *(Route(f"/static/{name}", _file(name), methods=["GET"]) for name in _FILES),
             ],
-            exception_handlers={HTTPException: self._failed, PageError: self._failed, Exception: self._crashed},
+            exception_handlers={HTTPException: self._failed, PageError: self._failed},
         )
         app.router.redirect_slashes = False  # it would send the Host header of the request back
         self._app = SecureHeaders(app)
@@ -101,20 +102,30 @@ class Console:
 
     def _served(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
-            access = access_of(await awaited(self._authorise(request)))
-            if access is None:
-                raise PageError(403, "You may not see this page.")
-            request.state.access = access
             try:
-                return await page(Visit(self._services, request, access))
+                return await page(await self._visit(request))
+            except PageError:
+                raise
             except (AccountsUnavailable, StoreError) as error:
                 raise PageError(503, str(error)) from error
             except UnknownAccount as error:
                 raise PageError(404, str(error)) from error
             except AccountError as error:
                 raise PageError(422, str(error)) from error
+            except Exception as error:  # noqa: BLE001 - the visitor gets a page, and the log has no id
+                trace = redacted_traceback(error, request.query_params.get("id"))
+                _log.error("a page of the console failed\n%s", trace, extra={"page": request.url.path})
+                raise PageError(500, "The page failed; the log of the server says why.") from None
 
         return answer
+
+    async def _visit(self, request: Request) -> Visit:
+        """Return the request with its rights; `PageError` refuses it."""
+        access = access_of(await awaited(self._authorise(request)))
+        if access is None:
+            raise PageError(403, "You may not see this page.")
+        request.state.access = access
+        return Visit(self._services, request, access)
 
     async def _failed(self, request: Request, error: Exception) -> Response:
         """Return the page of an error; to a visitor who was refused it says nothing of the console."""
@@ -129,12 +140,6 @@ class Console:
         response = visit.render("error.html", status, title=title, said=said, is_known=access is not None)
         response.headers.update(headers or {})
         return response
-
-    async def _crashed(self, request: Request, error: Exception) -> Response:
-        _log.error("a page of the console failed: %s", type(error).__name__, extra={"path": request.url.path})
-        visit = Visit(self._services, request, Access(write=False))
-        said = "The page failed; the log of the server says why."
-        return visit.render("error.html", 500, title="Failed", said=said, is_known=False)
 
 
 _PAGES: tuple[tuple[str, Page, list[str]], ...] = (

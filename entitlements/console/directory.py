@@ -66,19 +66,29 @@ class AccountDirectory:
     Args:
         accounts: What an enforcer takes: `{id: tier | Account}`, the path of a CSV, the URL of a database, a source
             with `find(id)`, blocking or async, or None.
-        policy: The policy by which a CSV is read.
+        policy: Returns the policy in force, by which a CSV is read.
 
     Raises:
         TypeError: For anything else.
     """
 
-    def __init__(self, accounts: object, policy: PolicyData) -> None:
+    def __init__(self, accounts: object, policy: Callable[[], PolicyData]) -> None:
         self._ids: Collection[str] | None = accounts.keys() if isinstance(accounts, Mapping) else None
-        self._source = under_policy(_opened(accounts), policy)
-        self._is_async = is_async(self._source)
+        given = _opened(accounts)
+        self._given, self._policy = given, policy
+        self._bound: tuple[PolicyData | None, Any] = (None, given)
+        self._is_async = is_async(given)
         self.tables: AccountTables | None = None
-        if isinstance(self._source, AccountTables) and self._source.has_own_tables:
-            self.tables = self._source
+        if isinstance(given, AccountTables) and given.has_own_tables:
+            self.tables = given
+
+    @property
+    def _source(self) -> Any:
+        """The source as it reads under the policy in force."""
+        policy = self._policy()
+        if policy is not self._bound[0]:
+            self._bound = (policy, under_policy(self._given, policy))
+        return self._bound[1]
 
     @property
     def is_async(self) -> bool:

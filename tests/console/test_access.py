@@ -73,14 +73,16 @@ def test_anything_else_that_authorise_returns_lets_nobody_in(site, said):
     assert (500, False) == (failed.status_code, "petra" in failed.text)
 
 
-def test_an_authorise_that_fails_lets_nobody_in(tmp_path):
+def test_an_authorise_that_fails_lets_nobody_in(tmp_path, caplog):
     def authorise(_):
         raise KeyError("session")
 
     with ConsoleSite(f"sqlite:///{tmp_path / 'a.db'}", authorise=authorise) as site:
         failed = site.get("account", id="petra")
 
-        assert (500, False, "DENY") == (failed.status_code, "petra" in failed.text, failed.headers["x-frame-options"])
+    assert (500, False, "DENY") == (failed.status_code, "petra" in failed.text, failed.headers["x-frame-options"])
+    assert "KeyError: 'session'" in caplog.text
+    assert "petra" not in caplog.text
 
 
 def test_a_wrong_argument_is_told_at_the_start():

@@ -15,12 +15,8 @@ from entitlements.console.tokens import COOKIE
 
 SCRIPT = "<script>alert(1)</script>"
 HOSTILE = (
-    SCRIPT,
-    '"><img src=x onerror=alert(1)>',
-    "javascript:alert(1)",
-    "{{ 7777*7 }}{% raw %}",
-    "' or 1=1 --",
-    "</title><b>",
+    f'{SCRIPT}"><img src=x onerror=alert(1)></title><b>{{{{ 7777*7 }}}}{{% raw %}}',
+    "javascript:alert(1)//' or 1=1 --",
 )
 
 
