@@ -31,9 +31,10 @@ from entitlements.http.retry_after import (
     retry_after_of,
     seconds_to_wait,
 )
-from entitlements.model.decision_fields import is_enforced, receipt_of
+from entitlements.model.decision_fields import facts_of, is_enforced, receipt_of
 from entitlements.model.display import in_json
 from entitlements.model.names import shown
+from entitlements.model.overage import overage_of
 from entitlements.model.reasons import Reason
 
 if TYPE_CHECKING:
@@ -280,7 +281,8 @@ def _remedy_clause(decision: Decision, verb: str) -> str:
 def _exceeded(decision: Decision) -> str:
     """Return the detail for an exceeded limit, without a figure that changes from call to call."""
     if decision.reason is Reason.NEVER_FITS:
-        return f"The request needs more of {decision.feature!r} than the plan has in all{_remedy_clause(decision, 'has more')}."
+        all_of_it = "with its overage" if overage_of(facts_of(decision).size) else "in all"
+        return f"The request needs more of {decision.feature!r} than the plan has {all_of_it}{_remedy_clause(decision, 'has more')}."
     is_full = decision.reason is Reason.ALLOCATION_FULL
     if decision.used and decision.remaining:
         left = "is free" if is_full else "is left for now"

@@ -190,7 +190,7 @@ class Decision:
     @property
     def remedy(self) -> Remedy | None:
         """The lowest tier and the cheapest add-on that would have allowed the whole charge; None if there is neither."""
-        if self.allowed or self.reason in (Reason.SUSPENDED, Reason.STORE_UNAVAILABLE):
+        if self.allowed or self.reason in (Reason.SUSPENDED, Reason.STORE_UNAVAILABLE, Reason.UNKNOWN_ACCOUNT):
             return None
         parts = self._fields[5]
         return remedy_of([self] if parts is None else [part for part in parts if is_enforced(part)])
@@ -207,6 +207,8 @@ class Decision:
         if self.limit is not None and self.used is not None:
             beyond = f", {in_words(self.overage)} of them overage" if self.overage else ""
             text += f", {in_words(self.used)} of {in_words(self.limit)} used{beyond}"
+            if self.reason is Reason.NEVER_FITS and self._at_once() != self.limit:
+                text += f", {in_words(self._at_once())} at most with overage"
         elif self.reason is Reason.NEVER_FITS and self.limit is not None:
             text += f", {in_words(self._at_once())} at most"
         if self.retry_after is not None:

@@ -83,6 +83,9 @@ def _check_head(context: BuildContext) -> None:
         if invalid is not None:
             invalid.cure += ", or write deny or raise"
             report.add(("policy", "unknown_account"), invalid)
+        elif (shape := context.document.tiers.get(head.unknown_account)) is not None and shape.retired:
+            problem = f"{head.unknown_account!r} is retired, and unknown accounts would have it"
+            report.warn(("policy", "unknown_account"), problem, "name a tier that is sold, or write deny or raise")
 
 
 def _check_definitions(context: BuildContext) -> None:

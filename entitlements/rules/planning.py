@@ -8,7 +8,7 @@ and the store is not called. A charge with a caller's key is always looked up fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +151,7 @@ def plan(
     reserves = verb is Verb.RESERVE
     prepared = prepare(entitlements, wanted, now, keyed=key is not None or reserves)
     if prepared.per or scope is not None:
-        check_scope(prepared.per, scope)
+        check_scope(prepared.per, scope, prepared.limits)
     if not prepared.parts or (prepared.refused and key is None):
         return Plan(prepared, None)
     named = verb is not Verb.PEEK and (key is not None or prepared.counted or reserves)
@@ -231,16 +231,27 @@ def per_of(limits: Iterable[Limit | None]) -> frozenset[str]:
     return frozenset(limit.per for limit in limits if limit is not None and limit.per)
 
 
-def check_scope(per: frozenset[str], scope: str | None) -> None:
-    """Check that a scope is given if and only if the limits have one `per`."""
+def check_scope(per: frozenset[str], scope: str | None, limits: Sequence[LimitPlan | Limit]) -> None:
+    """Check that a scope is given if and only if *limits*, which have *per*, have one of them."""
     if len(per) > 1:
-        raise ValueError(f"limits per {' and per '.join(sorted(per))} cannot stand in one charge; make two")
+        raise ValueError(f"{_named(limits)} are limits per {' and per '.join(sorted(per))}; make two charges")
     if per and scope is None:
-        raise ValueError(f"a limit per {min(per)} needs scope=, the {min(per)} that it is kept for")
+        text = f"{_named(limits)}: a limit per {min(per)} needs scope=, the {min(per)} that it is kept for"
+        raise ValueError(text)
     if scope is not None:
         check_id(scope, "scope")
         if not per:
-            raise ValueError(f"scope {scope!r} has no use: none of these limits is declared `per` anything")
+            verb = "is" if len(limits) == 1 else "are"
+            raise ValueError(
+                f"scope {scope!r} has no use: {_named(limits)} {verb} not declared `per` anything; leave it out"
+            )
+
+
+def _named(limits: Sequence[LimitPlan | Limit]) -> str:
+    """Return the names of limits: those with a `per`, or all if none has one."""
+    known = [each.facts.limit if isinstance(each, LimitPlan) else each for each in limits]
+    found = [each for each in known if each is not None and each.per] or known
+    return ", ".join(repr(each.name) for each in found if each is not None)
 
 
 def limit_named(
@@ -265,7 +276,16 @@ def limit_named(
     return limit
 
 
-_CURES = {"reset": ", which set_usage sets to 0", "set_usage": ", which reset makes empty"}
+_CURES = {
+    "reset": ", which set_usage sets to 0",
+    "set_usage": ", which reset makes empty",
+    "history": "; usage shows what is used of it now",
+    "scopes": "; usage shows what is used of it now",
+    "assign": "; consume takes units of it",
+    "unassign": "; refund and set_usage give units of it back",
+    "release": "; refund and set_usage give units of it back",
+    "holders": "; usage shows what is used of it",
+}
 _KINDS = {Rate: "a rate", Quota: "a quota", Allocation: "an allocation"}
 
 

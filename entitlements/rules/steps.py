@@ -156,7 +156,7 @@ def scoped_charge(prepared: PreparedCharge, scope: str | None) -> Charge | None:
     Raises:
         ValueError: For a scope that is missing or has no use, or limits of two kinds of scope.
     """
-    check_scope(prepared.per, scope)
+    check_scope(prepared.per, scope, prepared.limits)
     order = prepared.order
     if order is None:
         return None
@@ -179,7 +179,8 @@ def assign(
 def unassign(entitlements: Entitlements, limit: str, holder: str, scope: str | None) -> Step[bool]:
     """Take back the unit of *holder*."""
     check_id(holder, "holder")
-    check_scope(per_of([limit_named(entitlements, limit, Allocation, "unassign", holder)]), scope)
+    definition = limit_named(entitlements, limit, Allocation, "unassign", holder)
+    check_scope(per_of([definition]), scope, [definition])
     account = entitlements.account
     event = events.Unassigned(account, limit, holder, scope)
     return Step(Unassign(account, limit, holder, scope), as_is, events=lambda was_held: [event] * bool(was_held))
@@ -188,7 +189,8 @@ def unassign(entitlements: Entitlements, limit: str, holder: str, scope: str | N
 def release(entitlements: Entitlements, limit: str, amount: int, scope: str | None) -> Step[int]:
     """Release anonymous units of an allocation."""
     check_count(amount, "amount")
-    check_scope(per_of([limit_named(entitlements, limit, Allocation, "release")]), scope)
+    definition = limit_named(entitlements, limit, Allocation, "release")
+    check_scope(per_of([definition]), scope, [definition])
     account = entitlements.account
     return Step(
         Release(account, limit, amount, scope),
@@ -199,7 +201,8 @@ def release(entitlements: Entitlements, limit: str, amount: int, scope: str | No
 
 def holders(entitlements: Entitlements, limit: str, scope: str | None) -> Step[tuple[str, ...]]:
     """Read the holders of an allocation."""
-    check_scope(per_of([limit_named(entitlements, limit, Allocation, "holders")]), scope)
+    definition = limit_named(entitlements, limit, Allocation, "holders")
+    check_scope(per_of([definition]), scope, [definition])
     return Step(ReadHolders(entitlements.account, limit, scope), as_is)
 
 
@@ -207,7 +210,7 @@ def set_usage(entitlements: Entitlements, now: int, name: str, total: int, scope
     """Set the usage of a quota's running period, or of an allocation, to *total*."""
     check_count(total, f"usage of {shown(name)}", least=0)
     limit = limit_named(entitlements, name, (Quota, Allocation), "set_usage")
-    check_scope(per_of([limit]), scope)
+    check_scope(per_of([limit]), scope, [limit])
     part = part_of(entitlements, limit, total, now)
 
     def finish(answer: Totalled, _: str) -> Usage:
@@ -226,7 +229,7 @@ def set_usage(entitlements: Entitlements, now: int, name: str, total: int, scope
 def reset(entitlements: Entitlements, now: int, name: str, scope: str | None) -> Step[None]:
     """Empty the meter of a rate."""
     limit = limit_named(entitlements, name, Rate, "reset")
-    check_scope(per_of([limit]), scope)
+    check_scope(per_of([limit]), scope, [limit])
     account = entitlements.account
     order = ResetRate(account, part_of(entitlements, limit, 1, now), scope)
     return Step(order, as_is, events=lambda _: [events.RateReset(account, name, scope)])
@@ -252,7 +255,7 @@ def history(
 ) -> Step[tuple[Period, ...]]:
     """Read a quota's periods, newest first; with *refusals* also those of an allocation, in which refusals count."""
     limit = limit_named(entitlements, name, (Quota, Allocation) if refusals else Quota, "history")
-    check_scope(per_of([limit]), scope)
+    check_scope(per_of([limit]), scope, [limit])
     part = part_of(entitlements, limit, 1, now)
     return Step(
         ReadHistory(entitlements.account, part, scope),

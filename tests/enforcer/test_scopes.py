@@ -148,9 +148,15 @@ def test_the_id_of_a_reservation_names_its_scope(scope, operation):
 
 
 WRONG = {
-    "no use": (lambda to: to.consume("acme", "leads", scope="ann"), "has no use"),
-    "needs": (lambda to: to.consume("acme", "user-leads"), "a limit per user needs scope="),
-    "two": (lambda to: to.consume("acme", {"user-leads": 1, "drafts": 1}, scope="a"), "per project and per user"),
+    "no use": (
+        lambda to: to.consume("acme", "leads", scope="ann"),
+        "has no use: 'leads' is not declared `per` anything; leave it out",
+    ),
+    "needs": (lambda to: to.consume("acme", "user-leads"), "'user-leads': a limit per user needs scope=, the user"),
+    "two": (
+        lambda to: to.consume("acme", {"user-leads": 1, "drafts": 1}, scope="a"),
+        "'user-leads', 'drafts' are limits per project and per user",
+    ),
     "reserve": (lambda to: to.reserve("acme", "user-leads"), "needs scope="),
     "history": (lambda to: to.history("acme", "user-leads"), "needs scope="),
     "history of the account": (lambda to: to.history("acme", "leads", scope="ann"), "has no use"),

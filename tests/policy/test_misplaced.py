@@ -134,3 +134,20 @@ def test_a_folder_in_place_of_an_output_is_named(tmp_path, capsys):
 
     assert 4 == code
     assert f"{tmp_path} is a folder; name a file, such as" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"add_ons": {"more": {"limits": {"leads": 5}, "step": 2, "at_most": 5}}}, "5 is no multiple of the step, 2, so 4 can be bought at most; write 4"),
+        ({"add_ons": {"more": {"about": "Nothing"}}}, "'more' gives nothing to those who buy it; write features, levels, limits or values"),
+        ({"policy": {"version": "1", "unknown_account": "old"}}, "'old' is retired, and unknown accounts would have it; name a tier that is sold, or write deny or raise"),
+    ],
+)  # fmt: skip
+def test_what_is_of_no_use_is_a_warning(sections, said):
+    tiers = {"pro": {"rank": 2, "limits": {"leads": 5}}, "old": {"rank": 1, "retired": True}}
+    mapping = {"policy": {"version": "1"}, "limits": {"leads": {"kind": "quota"}}, "tiers": tiers} | sections
+
+    (found,) = Policy.parse(mapping).warnings
+
+    assert f"{found.problem}; {found.cure}" == said

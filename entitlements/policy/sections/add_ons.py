@@ -26,6 +26,8 @@ def check_add_ons(context: BuildContext, parts: Mapping[str, TierPart], tiers: M
         _check_quantities(context, path, shape)
         _check_requirements(context, name, shape, tiers)
         _check_sizes(context, path, shape, parts[name], tiers)
+        if not (shape.features or shape.levels or shape.limits or parts[name].values):
+            report.warn(path, f"{name!r} gives nothing to those who buy it", "write features, levels, limits or values")
     for circle in _circles(shapes):
         around = " requires ".join(repr(name) for name in (*circle, circle[0]))
         at = report.item(("add_ons", circle[-1], "requires"), circle[0])
@@ -49,6 +51,9 @@ def _check_quantities(context: BuildContext, path: Path, shape: AddOnShape) -> N
     elif most is not None and most < least:
         at = (*path, "at_most")
         report.error(at, f"at_most is {most}, below the least quantity {least}", f"write {least} or more")
+    elif most is not None and most % step:
+        problem = f"{most} is no multiple of the step, {step}, so {most - most % step} can be bought at most"
+        report.warn((*path, "at_most"), problem, f"write {most - most % step}")
 
 
 def _check_requirements(context: BuildContext, name: str, shape: AddOnShape, tiers: Mapping[str, Tier]) -> None:
