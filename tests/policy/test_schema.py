@@ -1,6 +1,7 @@
 """The JSON Schema that is checked in: current, valid, and correct for the policies of this repository."""
 
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from jsonschema import Draft202012Validator
 from entitlements import Policy, PolicyError
 from entitlements.policy.report import Report
 from entitlements.policy.schema import schema_text
+from entitlements.policy.schema_models import Document
 from entitlements.policy.size_limits import Budget
 from entitlements.policy.yaml.reader import read_text
 from entitlements.policy.yaml.tree import to_data
@@ -146,3 +148,11 @@ def test_the_first_line_of_a_policy_leads_to_the_schema(file):
 def test_the_schema_finds_fault_where_the_check_does(text, where):
     """An editor finds all errors that one file shows."""
     assert [where] == error_paths(text)
+
+
+def test_the_readme_lists_every_section_and_every_key_of_the_policy():
+    text = (ROOT / "policies" / "README.md").read_text(encoding="utf-8")
+    sections = text[text.index("## Sections") : text.index("## Tiers")]
+    listed = re.findall(r"^[-|] `(\w+)` ", sections, re.MULTILINE)
+
+    assert {*Document.model_fields, *Document.model_fields["policy"].annotation.model_fields} == {*listed}
