@@ -234,7 +234,9 @@ def per_of(limits: Iterable[Limit | None]) -> frozenset[str]:
 def check_scope(per: frozenset[str], scope: str | None, limits: Sequence[LimitPlan | Limit]) -> None:
     """Check that a scope is given if and only if *limits*, which have *per*, have one of them."""
     if len(per) > 1:
-        raise ValueError(f"{_named(limits)} are limits per {' and per '.join(sorted(per))}; make two charges")
+        raise ValueError(
+            f"{_named(limits)} are limits per {' and per '.join(sorted(per))}, and a charge has one scope; make two"
+        )
     if per and scope is None:
         text = f"{_named(limits)}: a limit per {min(per)} needs scope=, the {min(per)} that it is kept for"
         raise ValueError(text)
@@ -282,8 +284,8 @@ _CURES = {
     "history": "; usage shows what is used of it now",
     "scopes": "; usage shows what is used of it now",
     "assign": "; consume takes units of it",
-    "unassign": "; refund and set_usage give units of it back",
-    "release": "; refund and set_usage give units of it back",
+    "unassign": "; refund gives the units of a charge back",
+    "release": "; refund gives the units of a charge back",
     "holders": "; usage shows what is used of it",
 }
 _KINDS = {Rate: "a rate", Quota: "a quota", Allocation: "an allocation"}
