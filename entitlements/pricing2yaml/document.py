@@ -289,7 +289,7 @@ class _Reader:
     def _check_keys(self, entry: Mapping[str, Any], known: Iterable[str], path: str) -> None:
         """Report the keys that the format does not have: at the root all of them, elsewhere what is nearly one of it."""
         for key in map(str, entry):
-            meant = None if key in known else did_you_mean(key, known)
+            meant = None if key in known else did_you_mean(key, [each for each in known if each not in _UNREAD])
             if key not in known and (meant or not path):
                 text = f"{shown(key)} is no key of the format, and is not read{f'; {meant}' if meant else ''}"
                 self._omit(OmissionKind.KEY, f"{path}.{key}".lstrip("."), text)
@@ -314,6 +314,17 @@ _OFFERING = (
     "description", "price", "monthlyPrice", "annualPrice", "unit", "private", "features", "usageLimits",
     "usageLimitsExtensions", "availableFor", "dependsOn", "excludes", "subscriptionConstraints",
 )  # fmt: skip
+_UNREAD = {
+    "integrationType",
+    "automationType",
+    "paymentType",
+    "pricingUrls",
+    "docUrl",
+    "tag",
+    "render",
+    "linkedFeatures",
+}
+"""Keys of items that no policy needs: a misspelt one loses nothing."""
 _KINDS = ("BOOLEAN", "NUMERIC", "TEXT")
 _RENEWALS = {
     "RENEWABLE": "RENEWABLE",
