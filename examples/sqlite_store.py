@@ -3,7 +3,7 @@ A store over SQLite: all processes of a machine count in one file, which survive
 
     python examples/sqlite_store.py
 
-`SqliteStore` is what a store over any database with transactions has to do; docs/stores.md explains it.
+`SqliteStore` is what a store over any database with transactions has to do; docs/store-examples.md explains it.
 """
 
 from __future__ import annotations

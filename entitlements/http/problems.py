@@ -1,7 +1,7 @@
 """
 Problem documents: renders refusals as status, headers and `application/problem+json` body (RFC 9457).
 
-docs/routes.md lists the types, as section 4 of the RFC demands.
+docs/responses.md lists the types, as section 4 of the RFC demands.
 
 | case | status | type ends in |
 |---|---|---|

@@ -2,7 +2,7 @@
 Records: the counters of an account as values, for a store that keeps them in a database of its own.
 
 In one transaction such a store loads the records that an order needs, carries the order out on them,
-and writes them back. docs/stores.md shows one. A record can be pickled; its form belongs to the
+and writes them back. docs/store-examples.md shows one. A record can be pickled; its form belongs to the
 version of this library.
 """
 

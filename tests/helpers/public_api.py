@@ -1,5 +1,5 @@
 """
-The listing of the public API: the modules that docs/architecture.md names as public, with their names.
+The listing of the public API: the modules that docs/public-modules.md names as public, with their names.
 
 `make api` writes it to tests/project/public_api.txt. It is the same under every supported Python: annotations are
 those of the source text, and attributes that a class inherits from elsewhere are left out.
@@ -24,8 +24,8 @@ SPECIAL = {"__aenter__", "__await__", "__bool__", "__call__", "__enter__", "__in
 
 
 def public_section() -> str:
-    """Return the section *Public modules* of docs/architecture.md."""
-    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    """Return the section *Public modules* of docs/public-modules.md."""
+    page = (ROOT / "docs" / "public-modules.md").read_text(encoding="utf-8")
     return page.partition("\n## Public modules\n")[2].partition("\n## ")[0]
 
 

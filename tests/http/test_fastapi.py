@@ -194,7 +194,7 @@ def test_denied_is_what_raise_for_denied_raises():
 
 @pytest.mark.parametrize(("tier", "left"), [("free", 99), ("pro", "unlimited")])
 async def test_the_example_of_the_page_answers_accounts_with_and_without_a_limit(tier, left):
-    _, _, section = (ROOT / "docs/routes.md").read_text(encoding="utf-8").partition("\n## FastAPI\n")
+    _, _, section = (ROOT / "docs/fastapi.md").read_text(encoding="utf-8").partition("\n## FastAPI\n")
     example = {}
     exec(re.search("^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[1], example)  # noqa: S102 - our page
     enforcer = AsyncEnforcer(Policy.load(ROOT / "policies/minimal.yaml"), accounts={"acme": tier})

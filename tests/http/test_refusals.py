@@ -19,7 +19,7 @@ from entitlements.http.asgi import EntitlementsMiddleware
 from entitlements.http.problems import PROBLEMS, Problems
 from entitlements.http.routes import Route
 
-ROUTES_PAGE = (Path(__file__).resolve().parents[2] / "docs" / "routes.md").read_text(encoding="utf-8")
+ROUTES_PAGE = (Path(__file__).resolve().parents[2] / "docs" / "responses.md").read_text(encoding="utf-8")
 ACCOUNTS = {"free": "free", "pro": "pro", "shut": Account("shut", "pro", status="suspended")}
 
 

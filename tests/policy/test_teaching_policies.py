@@ -12,7 +12,7 @@ from entitlements import NOT_INCLUDED, UNLIMITED, Account, Enforcer, Policy, Tri
 from entitlements.testing import FakeClock
 
 POLICIES = Path(__file__).resolve().parents[2] / "policies"
-PAGE = (POLICIES / "README.md").read_text(encoding="utf-8")
+PAGE = "\n".join(page.read_text(encoding="utf-8") for page in sorted(POLICIES.glob("*.md")))
 FRAGMENTS = [found[1] for found in re.finditer(r"^```yaml\n# a fragment\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)]
 NOW = datetime(2026, 11, 2, 15, tzinfo=UTC)
 

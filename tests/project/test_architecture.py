@@ -1,4 +1,4 @@
-"""docs/architecture.md shows the rooms, the public modules and the path of a charge as they are."""
+"""docs/architecture.md and its neighbours show the rooms, the public modules and the path of a charge as they are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ import pytest
 from entitlements import AsyncEnforcer, Enforcer, Policy
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+PAGE = "\n".join(
+    (ROOT / "docs" / page).read_text(encoding="utf-8")
+    for page in ("architecture.md", "public-modules.md", "glossary.md", "walks.md")
+)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

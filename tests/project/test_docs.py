@@ -62,7 +62,7 @@ def test_the_commands_of_the_overview_name_files_that_there_are():
 
 
 def test_a_page_lists_every_column_of_an_accounts_csv_with_an_example_that_can_be_read():
-    text = (ROOT / "docs" / "account-base.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "accounts-csv.md").read_text(encoding="utf-8")
     _, _, section = text.partition("\n## The columns of an accounts CSV\n")
     rows = dict(re.findall(r"^\| `(\w+)` \| .+ \| `(.+)` \|$", section.partition("\n## ")[0], re.MULTILINE))
 

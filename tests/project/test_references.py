@@ -226,8 +226,10 @@ def test_every_command_in_backticks_has_a_help_page_with_its_options(capsys, mon
     assert [] == missing(COMMAND, exists, whole=True)
 
 
-def test_every_log_line_of_the_operations_page_is_written_somewhere():
-    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").partition("## What each fault looks like")[2]
+def test_every_log_line_of_the_page_of_symptoms_is_written_somewhere():
+    page = (
+        (ROOT / "docs" / "fault-symptoms.md").read_text(encoding="utf-8").partition("## What each fault looks like")[2]
+    )
     quoted = [each for each in SPAN.findall(page.partition("\n## ")[0]) if len(each.split()) > 3]
     written = "\n".join(text for path in CODE for _, text in strings_of(path))
     pieces = [(each, piece.strip()) for each in quoted for piece in re.split(r"…|; |\b[\d,]+\b|\bN\b", each)]

@@ -3,16 +3,12 @@
 from tools.docs import words
 
 PAGES = words.pages()
-TO_BE_SPLIT = {
-    "benchmarks/README.md", "docs/account-base.md", "docs/accounts-in-sql.md", "docs/architecture.md", "docs/operating-redis.md",
-    "docs/operations.md", "docs/routes.md", "docs/stores.md", "policies/README.md",
-}  # fmt: skip
 
 
 def test_no_page_but_a_reference_has_more_than_1500_words():
     long = {page.name for page in PAGES if page.words > words.MOST_WORDS and not page.is_reference}
 
-    assert set() == long - TO_BE_SPLIT
+    assert set() == long
 
 
 def test_no_sentence_is_longer_than_the_bound():

@@ -1,4 +1,4 @@
-"""The facts in docs/operating-redis.md, on real servers."""
+"""The facts in docs/operating-redis.md and docs/redis-memory.md, on real servers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ from entitlements.stores.redis.acl import (
 )
 from entitlements.stores.redis.keys import account_key
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "operating-redis.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = "\n".join((DOCS / page).read_text(encoding="utf-8") for page in ("operating-redis.md", "redis-memory.md"))
 LEADS = Quota("leads", deadline=LONG)
 API = Rate("api", HOUR, deadline=LONG)
 

@@ -20,7 +20,13 @@ from tools.docs.pages import ROOT, project_pages
 MOST_WORDS = 1500
 """Words of a page that is read from top to bottom."""
 MOST_IN_A_SENTENCE = 45
-REFERENCES = ("CHANGELOG.md", "docs/reference/", "docs/faults.md", "benchmarks/results/")
+REFERENCES = (
+    "CHANGELOG.md",
+    "docs/reference/",
+    "docs/faults.md",
+    "benchmarks/decision-results.md",
+    "benchmarks/results/",
+)
 """Pages that are looked up; they may be longer."""
 
 CODE_BLOCK = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)

@@ -30,7 +30,7 @@ TAIL = """\
 
 - `tests/faults/test_histories.py`: four processes of 16 tasks or threads charge the same accounts while faults come and go and calls are cut short; afterwards what was acknowledged is what is counted. The checker finds a planted read-then-write counter, a double application and a lost refund.
 - `tests/faults/test_cancellation.py`: of 20,000 operations on one loop almost half are cancelled; every answer goes to its caller, and nothing is left.
-- `tests/faults/test_topologies.py`: Sentinel failovers, nodes of a cluster killed, slots moved ([what can be lost](operations.md#what-can-be-lost)).
+- `tests/faults/test_topologies.py`: Sentinel failovers, nodes of a cluster killed, slots moved ([what can be lost](losses.md#what-can-be-lost)).
 - `tests/faults/test_late_originals.py`: a charge whose repeat was refused takes nothing when its first attempt reaches the server at last, also where units were given back meanwhile. A total is not set when its first attempt arrives after a later total.
 """
 

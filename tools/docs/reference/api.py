@@ -91,8 +91,8 @@ def pages() -> dict[str, str]:
 
 
 def _index(by_page: dict[str, list[Entry]]) -> str:
-    architecture = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    purposes = dict(MODULES.findall(architecture.partition("\n## Public modules\n")[2].partition("\n## ")[0]))
+    listed = (ROOT / "docs" / "public-modules.md").read_text(encoding="utf-8")
+    purposes = dict(MODULES.findall(listed.partition("\n## Public modules\n")[2].partition("\n## ")[0]))
     rows = []
     for page, title in TITLES.items():
         modules = list(dict.fromkeys(entry.module for entry in by_page[page]))
