@@ -1131,6 +1131,7 @@ def test_sentences_are_written_for_people():
         "remaining": 0,
         "resets_at": "2026-04-01T00:00:00Z",
         "overage": 0,
+        "leased": 0,
     } == (ent.usage("petra")["leads"].to_dict())
 
 

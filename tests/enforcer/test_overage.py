@@ -273,7 +273,7 @@ def test_a_preview_says_what_will_be_overage_there():
     [
         ("{included: 5, overage: -1}", 7, "leads.overage", "overage -1 is below zero; write allow, or 0 or more"),
         ("{included: -5, overage: 1}", 7, "leads.included", "included -5 is below zero; write 0 or more"),
-        ("\n        included: 5\n        overage: some", 9, "leads.overage", "overage: 'some' is not a size"),
+        ("\n        included: 5\n        overage: some", 9, "leads.overage", "overage: 'some' is no number of units"),
         ("{included: unlimited, overage: allow}", 7, "leads.included", "nothing is beyond unlimited"),
         ("{included: 5, overage: unlimited}", 7, "leads.overage", "write overage: allow"),
         ("{included: 5}", 7, "leads", "included: 5 has no overage beside it; write overage: allow, or 5 alone"),

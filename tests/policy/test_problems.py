@@ -376,7 +376,7 @@ def test_one_report_holds_every_problem_of_every_file(tmp_path):
         ("features: [sso, api-access]", "features: [sso, api-acess]"),
         ("api: 100 per hour", "api: 100"),
         ("then: free", "then: test"),
-        a="add_ons:\n  x: {tiers: [por]}\n  y: {prise: 5}\n",
+        a="add_ons:\n  x: {tiers: [por], features: [sso]}\n  y: {prise: 5, features: [sso]}\n",
         z="tiers:\n  pro: {rank: 3, values: {x: , sso: 1}}\nlevels: {one: [a]}\n",
     )
 

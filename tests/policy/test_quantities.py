@@ -75,7 +75,7 @@ def test_reading_a_text_raises_nothing_but_value_errors(text):
         ("10/2 weeks", "write '10 per 14 days'"),
         ("5 per 0 hours", "is not a rate"),
         ("5 per 0 s", "is not a rate"),
-        ("5 per 500ms", "a window of seconds, minutes, hours or days"),
+        ("5 per 500ms", "the shortest window is a second"),
         ("5 per 30 d", "write a quota"),
         ("5 per hour; 10 per day", "is not a rate"),
         ("-5 per hour", "is not a rate"),

@@ -134,7 +134,7 @@ def test_problems_of_several_files_are_one_report(tmp_path):
         with_changes(("api: 50 per hour", "api: 50"), ("{kind: quota}", "{kind: quote}")),
         "tiers:\n  free:\n    features: [ssso]\n",
         "limits: {api: {kind: rate}}\n",
-        "tiers: {pro: {rank: 3}}\nadd_ons: {more: {tiers: [prox]}}\n",
+        "tiers: {pro: {rank: 3}}\nadd_ons: {more: {tiers: [prox], features: [sso]}}\n",
     )
 
     assert [

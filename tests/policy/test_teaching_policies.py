@@ -110,7 +110,7 @@ def load_with_minimal(folder: Path, *fragments: str) -> Policy:
 
 
 def test_the_page_has_fragments():
-    assert len(FRAGMENTS) == 13
+    assert len(FRAGMENTS) == 14
 
 
 @pytest.mark.parametrize("fragment", FRAGMENTS, ids=lambda fragment: " ".join(fragment.split()[:2]))

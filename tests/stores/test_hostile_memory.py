@@ -148,7 +148,7 @@ def lower_every_bound(change, setitem):
     for kind, name in ((MemoryStore, "max_keys"), (CachedAccounts, "max_size"), (AsyncCachedAccounts, "max_size"),
                        (ResolvedCache, "max_size"), (FeatureRequests, "max_accounts")):  # fmt: skip
         setitem(kind.__init__.__kwdefaults__, name, CAP)
-    change(replay_queue.ReplayQueue.__init__, "__defaults__", (CAP,))
+    change(replay_queue.ReplayQueue.__init__, "__defaults__", (CAP, None))
 
 
 def measure_bounded(ids=30_000, steady=5_000):
