@@ -122,7 +122,9 @@ async def confirm_change(visit: Visit) -> Response:
     try:
         await visit.services.enforcer.invalidate(account.id)
     except StoreError as error:
-        _log.warning("the change is stored, and other processes have not heard of it yet: %s", error, extra={"error": str(error)})
+        _log.warning(
+            "the change is stored, and other processes have not heard of it yet: %s", error, extra={"error": str(error)}
+        )
     return visit.redirect("account", id=account.id, done=form.name)
 
 
