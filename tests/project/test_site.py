@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -13,6 +14,18 @@ ROOT = Path(__file__).resolve().parents[2]
 NAVIGATION = re.findall(
     r"^ +- (?:[^\n]*: )?(\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE
 )
+
+
+FOUND = {
+    "redis": "docs/start/", "fastapi": "docs/fastapi/", "flask": "docs/frameworks/", "django": "docs/frameworks/",
+    "celery": "docs/how-to/celery/", "webhook": "docs/how-to/billing-webhook/", "seats": "docs/how-to/seats/",
+    "trial": "docs/how-to/trials/", "quota": "docs/concepts/limits/", "overage": "policies/",
+    "invalidate": "docs/concepts/invalidation/", "outage": "docs/concepts/outage/", "lease": "docs/leases/",
+    "ledger": "docs/ledger/", "console": "docs/console/", "slowapi": "docs/migrating/",
+    "kubernetes": "docs/how-to/deploy/", "pytest": "docs/testing/", "refused": "docs/why-refused/",
+    "prometheus": "docs/telemetry/", "storage": "docs/how-to/storage/", "reservation": "docs/reservations/",
+}  # fmt: skip
+"""Words that people search for, and a page that each must find."""
 
 
 def test_the_navigation_names_every_page_once():
@@ -42,5 +55,12 @@ def test_a_link_of_the_site_that_leads_nowhere_is_found(tmp_path):
 
 
 @pytest.mark.slow  # half a minute: Zensical renders every page
-def test_the_site_builds_without_a_warning(capsys):
+def test_the_site_builds_without_a_warning_and_its_search_finds_what_people_look_for(capsys):
     assert 0 == site.build(), capsys.readouterr().err
+
+    items = json.loads((ROOT / "build" / "site" / "search.json").read_text(encoding="utf-8"))["items"]
+    texts = [(each["location"], f"{each['title']} {each['text']}".lower()) for each in items]
+    assert [] == [
+        word for word, page in FOUND.items()
+        if not any(location.startswith(page) and word in text for location, text in texts)
+    ]  # fmt: skip

@@ -19,7 +19,7 @@ from tools.docs.pages import ROOT, project_pages
 
 MOST_WORDS = 1500
 """Words of a page that is read from top to bottom."""
-MOST_IN_A_SENTENCE = 45
+MOST_IN_A_SENTENCE = 42
 REFERENCES = (
     "CHANGELOG.md",
     "docs/reference/",
