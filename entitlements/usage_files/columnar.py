@@ -137,7 +137,10 @@ def sort_usage(
     table = UsageTable(path, str(folder / "usage.duckdb"), tuple(headings), columns)
     connection = duckdb.connect(table.database)
     try:
-        connection.execute(f"SET memory_limit = '{MEMORY}'; SET temp_directory = '{folder}'; SET threads = 2")
+        connection.execute(
+            f"SET memory_limit = '{MEMORY}'; SET temp_directory = '{folder}'; SET threads = 2;"
+            " SET enable_progress_bar = false"
+        )
         _load(connection, relation, folder, columns, len(headings), first)
         if not _is_as_read(connection, path, first):
             return None
@@ -163,7 +166,7 @@ def _load(connection: Any, relation: str, folder: Path, columns: UsageColumns, w
         CREATE TABLE bases AS
           SELECT * FROM read_csv('{_quoted(folder / "accounts.csv")}', header = false, auto_detect = false,
             columns = {{'account': 'VARCHAR', 'chunk': 'INTEGER', 'place': 'INTEGER'}});
-        CREATE TABLE usage AS
+        CREATE TABLE judged_rows AS
           WITH raw AS (SELECT (row_number() OVER () + {first})::INTEGER AS line, {", ".join(names)} FROM {relation}),
           dated AS (
             SELECT *, CASE
@@ -175,7 +178,10 @@ def _load(connection: Any, relation: str, folder: Path, columns: UsageColumns, w
           SELECT chunk, place, number, line, is_plain, CASE WHEN place IS NULL THEN {account} END AS account,
             CASE WHEN place IS NULL OR NOT is_plain THEN [{", ".join(f"coalesce({each}, '')" for each in names)}] END
               AS cells{figures}
-          FROM judged ORDER BY place, number DESC, line;
+          FROM judged;
+        -- a statement of its own: with the reading of the file it takes more than the memory at millions of rows
+        CREATE TABLE usage AS SELECT * FROM judged_rows ORDER BY place, number DESC, line;
+        DROP TABLE judged_rows;
     """)  # noqa: S608 - the names are ours, the paths are quoted
 
 
