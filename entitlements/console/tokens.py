@@ -57,7 +57,7 @@ class Tokens:
         return f"{until}.{self._sign('token', session, until, *purpose)}"
 
     def accepts(self, token: str, session: str | None, *purpose: str) -> bool:
-        """Return whether a token was issued for this session and purpose, and has not expired."""
+        """Return whether a token was issued for this cookie and purpose, and has not expired."""
         until, _, signature = token.partition(".")
         if session is None or not (until.isascii() and until.isdigit() and len(until) < 12):
             return False

@@ -1,4 +1,4 @@
-"""What a ledger, a middleware and overage see of leases."""
+"""Leases as a ledger, a middleware and overage see them."""
 
 from __future__ import annotations
 
