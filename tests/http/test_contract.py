@@ -11,7 +11,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
-from trade import WRITTEN, policy
+from trade import START, WRITTEN, policy
 from webserver import Site, hello, serving
 
 from entitlements import Account, AsyncEnforcer, Enforcer, Override
@@ -19,6 +19,7 @@ from entitlements.errors import StoreError
 from entitlements.http.asgi import AccountMiddleware, EntitlementsMiddleware, RoutesMiddleware
 from entitlements.http.identify import api_key
 from entitlements.http.routes import Route
+from entitlements.testing import FakeClock
 
 ACCOUNTS = {
     "free": "free", "pro": "pro", "max": "max",
@@ -190,7 +191,7 @@ def test_429_of_more_than_is_left_says_so():
 
 
 def test_429_leaves_retry_after_out_above_its_cap_but_the_body_says_when():
-    enforcer = AsyncEnforcer(policy(), accounts=ACCOUNTS)
+    enforcer = AsyncEnforcer(policy(), accounts=ACCOUNTS, clock=FakeClock(START))
     with (
         serving(app(enforcer, routes=[Route("/leads", consumes={"leads": 5})])) as url,
         httpx.Client(base_url=url) as client,

@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute
-from trade import policy
+from trade import START, policy
 from webserver import KEYS, serving
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
@@ -31,6 +31,7 @@ from entitlements.http.problems import Problems
 from entitlements.http.routes import Route as Rule
 from entitlements.integrations.litestar import exception_handlers, requires
 from entitlements.integrations.starlette import install
+from entitlements.testing import FakeClock
 
 PROBLEMS = Problems(upgrade_url="https://example.com/plans", payment_required=True)
 RULES = [
@@ -53,7 +54,9 @@ async def use(path):
 
 def rule_options(problems, headers):
     return {
-        "enforcer": AsyncEnforcer(policy(), accounts={"pro": "pro", "free": "free", "max": "max"}),
+        "enforcer": AsyncEnforcer(
+            policy(), accounts={"pro": "pro", "free": "free", "max": "max"}, clock=FakeClock(START)
+        ),
         "identify": api_key(KEYS),
         "routes": RULES,
         "headers": headers,
