@@ -110,7 +110,7 @@ def preloaded(port, count):
     return [
         sys.executable, "-m", "gunicorn", "workers_app:app", "--preload", "--bind", f"127.0.0.1:{port}",
         "--workers", str(count), "--worker-class", "uvicorn.workers.UvicornWorker", "--log-level", "critical",
-        "--no-control-socket",
+        "--no-control-socket", "--timeout", "0",
     ]  # fmt: skip
 
 

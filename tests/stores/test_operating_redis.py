@@ -145,6 +145,7 @@ def test_a_restart_forgets_what_is_not_in_the_append_only_file(rack, lines, left
     store.close()
     if "appendonly yes" in lines:
         with server.client() as client:  # a write waits in the process while an fsync of an earlier one goes on
+            client.set("later", 1)  # WAITAOF waits for what its own connection wrote
             assert client.waitaof(1, 0, 60_000)[0] == 1
     server.restart()
     again = RedisStore(server.url)
