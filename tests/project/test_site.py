@@ -28,12 +28,17 @@ FOUND = {
 """Words that people search for, and a page that each must find."""
 
 
-def test_the_navigation_names_every_page_once():
-    shown = {"README.md", "SECURITY.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md"}
-    wanted = [page.relative_to(ROOT).as_posix() for page in pages.project_pages()]
-    wanted = [page for page in wanted if page in shown or page.startswith("docs/") or page.count("/") == 1]
+TABS = ("Home", "Start", "How-to", "Concepts", "In depth", "Reference", "Migrate", "Benchmarks", "Why was I refused?")
 
-    assert sorted(NAVIGATION) == sorted(wanted)
+
+def test_the_tabs_stand_in_the_order_of_a_reader():
+    _, _, navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")
+
+    assert list(TABS) == re.findall(r"^  - (.+?):", navigation.partition("\ntheme:")[0], re.MULTILINE)
+
+
+def test_the_navigation_names_every_page_once():
+    assert sorted(NAVIGATION) == sorted(page.relative_to(ROOT).as_posix() for page in pages.project_pages())
 
 
 def test_a_link_to_code_leads_to_a_page_that_shows_it(tmp_path):
