@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sqlite3
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pytest
 from deadlines import LONG
@@ -17,7 +18,7 @@ from faultlab.operations import ACCOUNTS as LAB_ACCOUNTS
 from faultlab.operations import CROWDED
 from ledgers import ACCOUNTS, enforcer, ledger_in, policy
 from postgres import start
-from sqlalchemy import func, select
+from sqlalchemy import create_engine, event, func, select
 
 from entitlements import Enforcer
 from entitlements.ledger import SqlLedger, reading
@@ -51,32 +52,104 @@ def flushed(valkey):
     return valkey
 
 
-FAULTS = {
-    "down": (lambda database: database.kill(), lambda database: database.start()),
-    "frozen": (lambda database: database.stop(), lambda database: database.cont()),
-    "restarted": (lambda database: database.restart(), lambda _: None),
-}
+@contextmanager
+def down(database):
+    database.kill()
+    yield
+    database.start()
+
+
+@contextmanager
+def frozen(database):
+    database.stop()
+    yield
+    database.cont()
+
+
+@contextmanager
+def restarted(database):
+    database.restart()
+    yield
+
+
+@contextmanager
+def slow(database):
+    """Have every statement of the ledger wait for a lock until its time is up."""
+    with database.connect() as connection, connection.transaction():
+        connection.execute(f"lock table {ENTRIES.name} in access exclusive mode")
+        yield
+
+
+def row(what, client="psycopg"):
+    return pytest.mark.fault_row("The database of the ledger", what, client=client)
+
+
+FAULTS = [
+    pytest.param(fault, marks=row(f"{what}: no charge waits, every entry is written afterwards"), id=fault.__name__)
+    for fault, what in ((down, "down"), (frozen, "frozen"), (restarted, "restarted"), (slow, "slow"))
+]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_of_the_database_holds_no_charge_up_and_loses_nothing(rack, flushed, fault):
     database = start(rack)
-    begin, end = FAULTS[fault]
     with SqlLedger(database.url(), age=AGE, timeout=1) as ledger, enforcer(ledger, flushed.url) as app:
         for _ in range(20):
             app.consume("acme", "storage")
         until(lambda: not ledger.pending)
-        begin(database)
-        for _ in range(200):
-            assert app.consume("acme", "storage")
-        assert ledger.pending or fault == "restarted"
-        end(database)
+        with fault(database):
+            for _ in range(200):
+                assert app.consume("acme", "storage")
+            assert ledger.pending or fault is restarted
 
         until(lambda: not ledger.pending)
         assert (220, 0) == (units(ledger), ledger.lost)
         assert () == ledger.drift(store=flushed.url, settle=0)
 
 
+@row("slow, and the queue is full: no charge waits, what is lost is counted, and found by a comparison")
+def test_what_finds_the_queue_full_is_counted_and_found_as_drift(rack, flushed):
+    database = start(rack)
+    with SqlLedger(database.url(), age=AGE, timeout=1, max_pending=30) as ledger, enforcer(ledger, flushed.url) as app:
+        ledger.create_tables()
+        with slow(database):
+            for _ in range(200):
+                assert app.consume("acme", "storage")
+        until(lambda: not ledger.pending)
+
+        assert (200, True) == (ledger.lost + units(ledger), ledger.lost >= 100)
+        (drift,) = ledger.drift(store=flushed.url, settle=0)
+        assert (200, 200 - ledger.lost) == (drift.store, drift.ledger)
+
+
+@row("its disk is full: no charge waits, every entry is written afterwards", "sqlite")
+def test_a_full_disk_is_a_failure_like_any_other(flushed, tmp_path, caplog):
+    path = tmp_path / "ledger.db"
+    engine = create_engine(f"sqlite:///{path}")
+    pages = []
+
+    @event.listens_for(engine, "connect")
+    def connect(connection, _):
+        if pages:
+            connection.execute(f"pragma max_page_count = {pages[0]}")
+
+    with SqlLedger(engine, age=0.02) as ledger, enforcer(ledger, flushed.url) as app:
+        ledger.create_tables()
+        with sqlite3.connect(path) as connection:
+            pages.append(connection.execute("pragma page_count").fetchone()[0])
+        engine.dispose()
+        for _ in range(300):
+            assert app.consume("acme", "storage")
+        until(lambda: "database or disk is full" in caplog.text)
+        pages[:] = [100_000]
+        engine.dispose()
+
+        until(lambda: not ledger.pending)
+        assert (300, 0) == (units(ledger), ledger.lost)
+    engine.dispose()
+
+
+@row("two writers: each entry is written once")
 def test_two_writers_at_once_write_each_entry_once(flushed, database):
     with ledger_in(database, age=AGE) as first, ledger_in(database, age=AGE) as second:
         with enforcer(first, flushed.url) as one, enforcer(second, flushed.url) as other:
@@ -106,6 +179,7 @@ def work(url, database, pipe):
         number += 1
 
 
+@row("a writer killed, the server emptied: a rebuild restores all but the tail that was not written")
 def test_a_killed_worker_and_lost_counters_cost_no_more_than_the_unflushed_tail(flushed, database, capsys):
     with ledger_in(database) as ledger:
         ledger.create_tables()
@@ -151,6 +225,7 @@ def test_a_killed_worker_and_lost_counters_cost_no_more_than_the_unflushed_tail(
         )
 
 
+@row("none, many threads: each unit is in the ledger")
 def test_the_history_of_many_threads_is_in_the_ledger_unit_by_unit(flushed, database, monkeypatch):
     monkeypatch.setattr(orders, "_DEADLINE", LONG)  # a release without a reply in time is in no ledger
     with ledger_in(database, age=AGE) as ledger:

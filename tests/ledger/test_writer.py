@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 from deadlines import within_cpu_seconds
 from ledgers import enforcer, ledger_in
-from sqlalchemy import create_engine, event, func, select, text
+from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from entitlements.ledger import LedgerMismatch, LedgerUnavailable, SqlLedger
@@ -107,32 +107,6 @@ def test_what_finds_the_queue_full_is_counted_logged_and_noted(tmp_path, caplog)
         assert 70 == tail.lost
         assert "70 lost" in str(tail)
     broken.engine.dispose()
-
-
-def test_a_full_disk_is_a_failure_like_any_other(tmp_path, caplog):
-    path = tmp_path / "ledger.db"
-    engine = create_engine(f"sqlite:///{path}")
-    pages = []
-
-    @event.listens_for(engine, "connect")
-    def connect(connection, _):
-        if pages:
-            connection.execute(f"pragma max_page_count = {pages[0]}")
-
-    with SqlLedger(engine, age=0.02) as ledger, enforcer(ledger, MemoryStore()) as app:
-        ledger.create_tables()
-        with sqlite3.connect(path) as connection:
-            pages.append(connection.execute("pragma page_count").fetchone()[0])
-        engine.dispose()
-        for _ in range(300):
-            assert app.consume("acme", "storage")
-        until(lambda: "database or disk is full" in caplog.text)
-        pages[:] = [100_000]
-        engine.dispose()
-
-        until(lambda: not ledger.pending)
-        assert 300 == number(ledger)
-    engine.dispose()
 
 
 def test_an_entry_that_the_database_never_takes_is_lost_alone(ledger, caplog):

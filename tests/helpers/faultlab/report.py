@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-MARKS = {"passed": "✓", "differs": "✗", "not run": "·"}
+MARKS = {"passed": "✓", "not run": "·", "differs": "✗"}
 HEAD = """\
 # Every fault on every operation
 
@@ -54,7 +54,8 @@ class Collector:
         properties = dict(report.user_properties)
         outcome = "passed" if report.passed else "not run" if report.skipped else "differs"
         if "row" in properties and (report.when == "call" or not report.passed):
-            self._rows[tuple(properties["row"])] = outcome
+            row = tuple(properties["row"])
+            self._rows[row] = max(outcome, self._rows.get(row, outcome), key=list(MARKS).index)  # the worst of several
         if "cell" not in properties or report.when == "teardown":
             return
         reason = getattr(report, "wasxfail", "") or (report.longrepr[2] if outcome == "not run" else "")
