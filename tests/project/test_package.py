@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import entitlements
 from entitlements import extras
 from entitlements.extras import extra
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_importing_the_package_imports_no_third_party_module():
@@ -147,3 +151,9 @@ def test_a_store_is_named_by_its_url():
         assert "memory" in repr(entitlements.Enforcer(policy(), store=url))
     with pytest.raises(ValueError, match="'mysql' is not known; write memory:// or redis://"):
         entitlements.Enforcer(policy(), store="mysql://localhost")
+
+
+def test_the_newest_heading_of_the_changelog_is_the_version_with_its_date():
+    headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert re.fullmatch(rf"{re.escape(entitlements.__version__)} - \d{{4}}-\d\d-\d\d|Unreleased.*", headings[0])
