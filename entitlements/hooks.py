@@ -10,7 +10,7 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, TypeVar
 
 from entitlements._fork import renew_after_fork
-from entitlements.model.decision_fields import facts_of
+from entitlements.model.decision_fields import facts_of, fields_of
 from entitlements.model.events import Decided, Degraded, OperationsDropped, Refunded, ReloadFailed, Threshold
 from entitlements.model.limits import Allocation
 from entitlements.model.redaction import redacted_traceback
@@ -173,12 +173,13 @@ class Hooks:
     def notify_decision(self, verb: str, decision: Decision, answer: Answer = None) -> None:
         """Report a decision, the thresholds that it crossed, and the operation ids that the store dropped for it."""
         self._send(Decided(verb, decision), self._hooks)
-        if decision.degraded:
+        allowed, _, _, receipt, _, _ = fields_of(decision)
+        if receipt.degraded:
             self._send(Degraded(verb, mode_of(decision), decision), self._hooks)
         dropped = getattr(answer, "forgotten", 0)
         if dropped:
             self.notify(OperationsDropped(decision.account, dropped))
-        if verb != "peek" and decision.allowed:
+        if allowed and verb != "peek":
             self._notify_crossed(decision)
 
     def _notify_crossed(self, decision: Decision) -> None:

@@ -10,6 +10,7 @@ id. Decisions are counted here and read by the SDK at each export, so that a dec
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -23,17 +24,20 @@ with extra("otel", "opentelemetry-api", __name__):
 from entitlements._fork import renew_after_fork
 from entitlements.integrations.decision_labels import STATES, LabelKey, label_key
 from entitlements.model import events
+from entitlements.model.decision_fields import fields_of
 from entitlements.model.reasons import Reason
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
-
-    from entitlements.model.decision import Decision
+    from opentelemetry.trace import Span
 
 __all__ = ["OpenTelemetryHook"]
 
 PROVIDER = "entitlements"
 """The value of `feature_flag.provider.name`."""
+
+EVENT = "feature_flag.evaluation"
+"""The name of the event of a span."""
 
 Attributes = dict[str, str | bool | int]
 
@@ -49,7 +53,7 @@ class OpenTelemetryHook:
 
     def __init__(self, meter_provider: MeterProvider | None = None, *, spans: bool = True) -> None:
         self._spans = spans
-        self._decisions: dict[LabelKey, int] = defaultdict(int)
+        self._decisions: dict[LabelKey, _Tally] = defaultdict(_Tally)
         self._counts: dict[tuple[str, tuple[tuple[str, Any], ...]], int] = defaultdict(int)
         self._levels: dict[str, int] = {"journal.waiting": 0, "accounts.up": 1}
         self._state = "closed"
@@ -73,17 +77,14 @@ class OpenTelemetryHook:
             decision = event.decision
             key = label_key(event.verb, decision)
             with self._lock:
-                self._decisions[key] += 1
+                tally = self._decisions[key]
+                tally.count += 1
             if not key[1] and self._spans and event.verb != "peek":
-                self._note(decision, key)
+                span = get_current_span()
+                if span.is_recording():
+                    tally.note(span, key, fields_of(decision)[2].policy)
         else:
             self._count(event)
-
-    def _note(self, decision: Decision, key: LabelKey) -> None:
-        """Add an event about a refusal to the current span."""
-        span = get_current_span()
-        if span.is_recording():
-            span.add_event("feature_flag.evaluation", {**_attributes(key), "feature_flag.version": decision.policy})
 
     def _count(self, event: events.Event) -> None:
         match event:
@@ -122,7 +123,7 @@ class OpenTelemetryHook:
 
         def read(_: CallbackOptions) -> Iterator[Observation]:
             with self._lock:
-                decisions = list(self._decisions.items()) if name == "decisions" else []
+                decisions = [(key, each.count) for key, each in self._decisions.items()] if name == "decisions" else []
                 counts = [(attributes, count) for (each, attributes), count in self._counts.items() if each == name]
             yield from (Observation(count, _attributes(key)) for key, count in decisions)
             yield from (Observation(count, dict(attributes)) for attributes, count in counts)
@@ -139,6 +140,36 @@ class OpenTelemetryHook:
                 yield Observation(self._levels[name])
 
         return read
+
+
+class _Tally:
+    """
+    The number of decisions with the same labels, and the attributes of their span events.
+
+    A span of the SDK copies and checks all attributes of each event, for longer than the rest of the hook takes. So what
+    it has checked is kept, and is shared by the events of spans with the same limits. Another span checks each time.
+    """
+
+    __slots__ = ("checked", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.checked: tuple[str, object, Callable[..., Any], Any] = "", None, _Tally, None
+        """Version of the policy, limits of the spans, type of their events, and the attributes."""
+
+    def note(self, span: Span, key: LabelKey, version: str) -> None:
+        """Add an event about a decision to a span."""
+        limits = getattr(span, "_limits", None)
+        known, of_limits, event, attributes = self.checked
+        if limits is not None and of_limits is limits and known == version:
+            span._add_event(event(EVENT, attributes))  # type: ignore[attr-defined]  # noqa: SLF001 - no public way takes them
+            return
+        now = time.time_ns()
+        span.add_event(EVENT, {**_attributes(key), "feature_flag.version": version}, now)
+        if hasattr(span, "_add_event"):
+            for each in getattr(span, "events", ()):
+                if each.timestamp == now and each.name == EVENT:
+                    self.checked = version, limits, type(each), each.attributes
 
 
 _COUNTERS = (

@@ -9,7 +9,7 @@ from entitlements.errors import KeyReused
 from entitlements.model.answers import Fallback, Line, Outcome, Status, Totalled
 from entitlements.model.charge import Part, Refund
 from entitlements.model.decision import Decision, new_decision, set_fields
-from entitlements.model.decision_fields import facts_of, line_of, parts_of, receipt_of
+from entitlements.model.decision_fields import facts_of, fields_of, line_of, parts_of, receipt_of
 from entitlements.model.facts import Facts, Receipt
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Mode, OnOutage, Quota, Rate
@@ -204,11 +204,11 @@ def crossed(decision: Decision, percents: tuple[int, ...]) -> list[tuple[int, De
     """Return each part of an allowed decision that crossed a share of its limit, with the share."""
     found = []
     for part in parts_of(decision):
-        line = line_of(part)
-        if line is None or not line.taken or isinstance(facts_of(part).limit, Rate):
+        _, _, facts, receipt, line, _ = fields_of(part)
+        if line is None or line.used is None or not line.taken or receipt.replayed or isinstance(facts.limit, Rate):
             continue
         limit = part.limit
-        if line.used is None or not isinstance(limit, int) or part.replayed:
+        if not isinstance(limit, int):
             continue
         before = line.used - line.taken
         found += [(each, part) for each in percents if before * 100 < each * limit <= line.used * 100]

@@ -12,9 +12,9 @@ from entitlements.integrations.opentelemetry import OpenTelemetryHook
 class Telemetry:
     """A hook on the SDK, and what it has exported."""
 
-    def __init__(self, **options):
+    def __init__(self, limits=None, **options):
         self.reader, self.exporter = InMemoryMetricReader(), InMemorySpanExporter()
-        self.meters, self.tracers = MeterProvider([self.reader]), TracerProvider()
+        self.meters, self.tracers = MeterProvider([self.reader]), TracerProvider(span_limits=limits)
         self.tracers.add_span_processor(SimpleSpanProcessor(self.exporter))
         self.tracer = self.tracers.get_tracer("test")
         self.hook = OpenTelemetryHook(self.meters, **options)

@@ -5,6 +5,8 @@ import threading
 from datetime import UTC, datetime
 
 import pytest
+from opentelemetry.sdk.trace import SpanLimits
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, use_span
 from sdk_telemetry import Telemetry
 from trade import ACCOUNTS, policy
 
@@ -81,6 +83,58 @@ def test_a_refusal_is_an_event_of_the_span_and_nothing_else_is(telemetry):
         "entitlements.verb": "consume",
         "entitlements.via": "memory",
     }
+
+
+def test_later_events_say_what_the_first_one_said_at_a_later_time(telemetry):
+    clock = FakeClock(datetime(2026, 3, 10, 12, tzinfo=UTC))
+    enforcer = Enforcer(policy(), accounts=ACCOUNTS, clock=clock, hooks=[telemetry.hook])
+    for _ in range(2):
+        with telemetry.tracer.start_as_current_span("request"):
+            enforcer.consume("frida", "leads", 9)
+            enforcer.can("petra", "sso")
+    other = Enforcer(policy(policy={"version": "t2"}), accounts=ACCOUNTS, clock=clock, hooks=[telemetry.hook])
+    with telemetry.tracer.start_as_current_span("request"):
+        other.consume("frida", "leads", 9)
+
+    leads, sso, leads_again, sso_again, leads_of_t2 = telemetry.events()
+    assert leads.attributes == leads_again.attributes != sso.attributes == sso_again.attributes
+    assert dict(leads.attributes) | {"feature_flag.version": "t2"} == dict(leads_of_t2.attributes)
+    assert leads.timestamp != leads_again.timestamp
+
+
+def test_spans_keep_their_own_limits():
+    """One hook serves the spans of two providers, of which one cuts text."""
+    telemetry, cut = Telemetry(), Telemetry(limits=SpanLimits(max_event_attributes=2, max_attribute_length=4))
+    enforcer = Enforcer(policy(), accounts=ACCOUNTS, hooks=[telemetry.hook])
+    for each in (telemetry, cut) * 3:
+        with each.tracer.start_as_current_span("request"):
+            enforcer.can("petra", "sso")
+
+    assert ["not-included"] * 3 == [event.attributes["entitlements.reason"] for event in telemetry.events()]
+    assert [{"feature_flag.result.variant": "pro", "feature_flag.version": "t1"}] * 3 == [
+        dict(event.attributes) for event in cut.events()
+    ]
+    assert [7] * 3 == [event.dropped_attributes for event in cut.events()]
+    for each in (telemetry, cut):
+        each.close()
+
+
+def test_a_span_of_another_implementation_gets_every_event(telemetry):
+    added = []
+
+    class Recording(NonRecordingSpan):
+        def is_recording(self):
+            return True
+
+        def add_event(self, name, attributes=None, timestamp=None):
+            added.append((name, attributes["entitlements.reason"]))
+
+    enforcer = Enforcer(policy(), accounts=ACCOUNTS, hooks=[telemetry.hook])
+    with use_span(Recording(INVALID_SPAN_CONTEXT)):
+        for _ in range(3):
+            enforcer.can("petra", "sso")
+
+    assert [("feature_flag.evaluation", "not-included")] * 3 == added
 
 
 def test_spans_can_be_left_alone():
@@ -163,7 +217,7 @@ def test_a_forked_child_counts_from_zero(telemetry):
     child = os.fork()
     if not child:
         enforcer.consume("maxim", "leads")
-        os.write(writing, b"%d" % sum(telemetry.hook._decisions.values()))
+        os.write(writing, b"%d" % sum(tally.count for tally in telemetry.hook._decisions.values()))
         os._exit(0)
     os.waitpid(child, 0)
 
