@@ -235,8 +235,8 @@ class AsyncEnforcer:
             return await self._run(steps.known_decision(prepared))
         if prepared.leased:
             leases, owner = self._leases, resolved.entitlements
-            spent = leases.spend(prepared, owner, scope) or await leases.consume(prepared, owner, scope)
-            if spent is not None:
+            spent = leases.spend(prepared, owner, scope)
+            if spent is not None or (spent := await leases.consume(prepared, owner, scope)) is not None:
                 return spent
         if prepared.counted:
             counted = await self._consume_counted(prepared, order, resolved)

@@ -280,8 +280,8 @@ class Enforcer:
             return self._run(steps.known_decision(prepared))
         if prepared.leased:
             leases, owner = self._leases, resolved.entitlements
-            spent = leases.spend(prepared, owner, scope) or leases.consume(prepared, owner, scope)
-            if spent is not None:
+            spent = leases.spend(prepared, owner, scope)
+            if spent is not None or (spent := leases.consume(prepared, owner, scope)) is not None:
                 return spent
         if prepared.counted:
             counted = self._consume_counted(prepared, order, resolved)

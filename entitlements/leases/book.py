@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from entitlements.model.answers import Answer
-    from entitlements.model.charge import Charge, Refund
+    from entitlements.model.charge import Charge, Part, Refund
     from entitlements.model.decision import Decision
     from entitlements.model.entitlements import Entitlements
     from entitlements.rules.decisions import DecisionBuilder
@@ -68,12 +68,14 @@ class Meter:
 
 
 class Wanted(NamedTuple):
-    """A lease to take: its meter, the charge, what decides about it, and what the account may do."""
+    """A lease to take: its meter, the charge, what decides about it, what the account may do, and what it was made of."""
 
     meter: Meter
     charge: Charge
     decide: DecisionBuilder
     owner: Entitlements
+    part: Part
+    units: int
 
 
 class Lease:
@@ -210,8 +212,8 @@ class LeaseBook:
             return None
         meter, at, units = found
         kept = meter.wanted
-        if kept is None or kept.owner is not owner or kept.charge.parts != (prepared.parts[at]._replace(cost=units),):
-            kept = meter.wanted = Wanted(meter, *lease_of(prepared, at, units, scope), owner)
+        if kept is None or kept.owner is not owner or kept.part is not prepared.parts[at] or kept.units != units:
+            kept = meter.wanted = Wanted(meter, *lease_of(prepared, at, units, scope), owner, prepared.parts[at], units)
         return kept
 
     def begin(self, wanted: Wanted) -> tuple[Charge, int]:
@@ -332,6 +334,8 @@ class LeaseBook:
         if meter.lease is lease:
             meter.lease = meter.spare.popleft() if meter.spare else None
             meter.seen, meter.units = now, min(MAX_COUNT, 2 * meter.units)
+        while self._open and not self._open[0].left:
+            self._open.popleft()
 
     def _end(self, lease: Lease, now: int) -> int:
         """End a lease; return its units that were not spent."""

@@ -43,10 +43,9 @@ class Leases:
         book, decision = self._book, None
         while decision is None and (wanted := book.wanted(prepared, owner, scope)) is not None:
             with wanted.meter.lock:  # others wait, for no longer than a call of their own would take
-                decision = book.spend(prepared, owner, scope)
-                if decision is None and not self._take(wanted):
+                if wanted.meter.lease is None and not self._take(wanted):
                     break
-                decision = decision or book.spend(prepared, owner, scope)
+                decision = book.spend(prepared, owner, scope)
         self.return_ended()  # before the store decides: a lease of another plan ends here
         return decision
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from entitlements.errors import KeyReused
 from entitlements.model.answers import Fallback, Line, Outcome, Status, Totalled
 from entitlements.model.charge import Part, Refund
-from entitlements.model.decision import Decision, new_decision, set_fields
+from entitlements.model.decision import Decision, set_fields
 from entitlements.model.decision_fields import facts_of, fields_of, line_of, parts_of, receipt_of
 from entitlements.model.facts import Facts, Receipt
 from entitlements.model.instants import SECOND
@@ -109,7 +109,9 @@ class DecisionBuilder:
             if fallbacks:
                 receipt = ("local", now, cost, None, None, scope, True, False)
             fits = line[0]
-            return new_decision(fits, within if fits else refused, facts, _new_tuple(Receipt, receipt), line, None)
+            decision = _new(Decision)
+            set_fields(decision, (fits, within if fits else refused, facts, _new_tuple(Receipt, receipt), line, None))
+            return decision
         if fallbacks:
             return self._degraded(outcome, operation, scope)
         via = own or via
