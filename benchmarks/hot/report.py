@@ -25,11 +25,11 @@ HEADS = {
 
 def written(raw: dict, sections: list) -> str:
     """Return all tables, one for each section and server."""
-    parts = [f"{raw['machine']}; {raw['rounds']} rounds. {_versions(raw)}"]
+    parts = ["# A recorded run", f"{raw['machine']}; {raw['rounds']} rounds. {_versions(raw)}"]
     parts += [f"Left out: {name}: {reason}" for name, reason in raw["left_out"].items()]
     for section in sections:
         for server, version in raw["servers"].items():
-            parts.append(f"### {section.title} ({server}, {version})\n\n" + _table(raw, section, server))
+            parts.append(f"## {section.title} ({server}, {version})\n\n" + _table(raw, section, server))
     return "\n\n".join(parts)
 
 
