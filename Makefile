@@ -92,6 +92,7 @@ lint: $(venv_stamp)
 	.venv/bin/lint-imports --no-logo
 	.venv/bin/codespell
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec examples/deploy/compose.yaml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 	.venv/bin/zizmor --offline --quiet .github
 	$(python) -m pytest -q -n 0 tests/project/test_prose.py

@@ -1,5 +1,6 @@
 """Every Python example in the documentation runs as it stands, from top to bottom of its page."""
 
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,9 @@ EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"^```\w+\n# (\w+\.(?:yaml|py))\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 """A block that begins with the name of a file is that file; examples find it in their folder."""
 FOLDERS = ("benchmarks", "docs", "examples", "policies")
+PART = re.compile(r"# (?:settings|views)\.py\n")
+CHECK = "import django, views; from django.core.management import call_command; django.setup(); call_command('check')"
+"""A project of Django, whose settings and views are files of a page, is checked in a process of its own."""
 LOCAL = "redis://localhost:6379"
 """The server of examples that name one; a page runs on a real one."""
 PAGES = [page for page in project_pages() if EXAMPLE.search(page.read_text(encoding="utf-8"))]
@@ -35,11 +39,16 @@ def test_the_examples_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeyp
     names: dict[str, object] = {"__name__": "__main__"}
 
     for example in EXAMPLE.finditer(text):
+        if PART.match(example[1]):
+            continue
         if "settings.configure(" in example[1]:  # a process has one project of Django
             subprocess.run([sys.executable, "-c", example[1]], check=True, timeout=300)
             continue
         above = "\n" * text.count("\n", 0, example.start(1))
         exec(compile(above + example[1], str(page), "exec"), names)  # noqa: S102 - to run them is the test
+    if (tmp_path / "settings.py").exists():
+        environment = os.environ | {"DJANGO_SETTINGS_MODULE": "settings"}
+        subprocess.run([sys.executable, "-c", CHECK], check=True, timeout=300, env=environment)
 
 
 def emptied(server):

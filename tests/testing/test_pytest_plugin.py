@@ -42,10 +42,10 @@ def test_a_test_of_a_limit_an_outage_and_time_reads_in_ten_lines(project):
 
 
 def test_the_recipe_for_users_passes_as_it_stands(project):
-    example, *_ = re.findall(r"^```python\n(.*?)^```$", RECIPE, re.MULTILINE | re.DOTALL)
-    project.makepyfile(example)
+    limits, route, _ = re.findall(r"^```python\n(.*?)^```$", RECIPE, re.MULTILINE | re.DOTALL)
+    project.makepyfile(limits + route)
 
-    project.runpytest("-p", "no:cacheprovider").assert_outcomes(passed=3)
+    project.runpytest("-p", "no:cacheprovider", "-W", "ignore:Using `httpx`").assert_outcomes(passed=4)
 
 
 def test_a_wrong_expectation_shows_what_differs_and_the_line_of_the_test(project):
