@@ -19,11 +19,12 @@ OPTIONS = (
 
 
 class Page:
-    """One open page: `do` sends a command, `ask` evaluates an expression."""
+    """One open page: `do` sends a command, `ask` evaluates an expression; `events` are what the browser told meanwhile."""
 
     def __init__(self, socket):
         self._socket = socket
         self._ids = itertools.count(1)
+        self.events = []
 
     def do(self, method, **params):
         id = next(self._ids)
@@ -33,19 +34,28 @@ class Page:
             if message.get("id") == id:
                 assert "error" not in message, message
                 return message["result"]
+            self.events.append(message)
 
     def ask(self, expression):
         return self.do("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 
     def open(self, url):
         self.do("Page.navigate", url=url)
-        self._until(lambda: self.ask("document.readyState === 'complete' && location.protocol !== 'about:'"))
+        self.until(lambda: self.ask("document.readyState === 'complete' && location.protocol !== 'about:'"))
 
-    def press(self, key, code):
-        for kind in ("rawKeyDown", "keyUp"):
-            self.do("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+    def press(self, key, code, text=""):
+        """Press a key; *text* is what it writes, a carriage return for Enter."""
+        for kind in ("keyDown" if text else "rawKeyDown", "keyUp"):
+            written = {"text": text} if kind == "keyDown" else {}
+            self.do("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **written)
 
-    def _until(self, is_so):
+    def follow(self):
+        """Press Enter, and wait for the page that follows."""
+        self.ask("window.isLeft = true")
+        self.press("Enter", 13, "\r")
+        self.until(lambda: self.ask("window.isLeft === undefined && document.readyState === 'complete'"))
+
+    def until(self, is_so):
         patience = time.monotonic() + 60
         while not is_so():
             assert time.monotonic() < patience
