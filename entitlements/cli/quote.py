@@ -11,6 +11,7 @@ from entitlements.cli.exit_codes import CommandError, ExitCode, usage_errors
 from entitlements.cli.options import AccountArgument, AccountsOption, AtOption, IdOption, JsonOption, PolicyOption
 from entitlements.presentation.formatting import align_columns, format_named
 from entitlements.tiering.differences import EntitlementKind
+from entitlements.tiering.numbers import as_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,11 +61,12 @@ def _items(texts: list[str]) -> dict[str, int]:
     items: dict[str, int] = {}
     for text in texts:
         name, equals, count = text.partition("=")
-        if equals and not count.isdecimal():
+        number = as_whole(count) if equals else 1
+        if number is None:
             raise CommandError(f"{text!r}: {count!r} is no quantity; write {name}=1")
         if name in items:
             raise CommandError(f"{name} is given twice; write {name}={items[name] + 1}")
-        items[name] = int(count or 1)
+        items[name] = number
     return items
 
 

@@ -21,6 +21,7 @@ from entitlements.model.problem import Severity
 from entitlements.presentation.formatting import align_columns, first_lines, format_time
 from entitlements.tiering.contracts import Contracts
 from entitlements.tiering.criterion_values import attribute_name
+from entitlements.tiering.numbers import as_whole
 from entitlements.tiering.terms import NODE
 from entitlements.tiering.transition_cases import case_of
 
@@ -256,9 +257,10 @@ def _requests(account: Account) -> list[FeatureRequest]:
     requests = []
     for item in _items(account, REQUESTS):
         name, equals, times = item.partition("=")
-        if equals and not times.strip().isdecimal():
+        number = as_whole(times.strip()) if equals else 1
+        if number is None:
             raise AccountError(f"account {account.id!r}: {REQUESTS}: {item!r} has no number of times; write {name}=3")
-        requests.append(FeatureRequest(name.strip(), int(times) if equals else 1))
+        requests.append(FeatureRequest(name.strip(), number))
     return requests
 
 

@@ -12,6 +12,7 @@ from entitlements.model.criteria import AssignmentRules, Criterion, CriterionKin
 from entitlements.model.names import nearest_or_all
 from entitlements.policy.errors import any_of
 from entitlements.tiering.criterion_values import attribute_name, is_currency_of, split_heading
+from entitlements.tiering.numbers import as_whole
 
 IDS = (
     "id", "account_id", "record_id", "company_id", "account_name", "company_name", "account", "customer",
@@ -142,8 +143,9 @@ class _ColumnFinder:
 
     def named(self, heading: str) -> list[int]:
         """Return the indices of the columns with that heading; `#3` is the third column."""
-        if heading.startswith("#") and heading[1:].isdecimal() and 0 < int(heading[1:]) <= len(self._headings):
-            return [int(heading[1:]) - 1]
+        number = as_whole(heading[1:]) if heading.startswith("#") else None
+        if number is not None and 0 < number <= len(self._headings):
+            return [number - 1]
         return [at for at, name in enumerate(self._headings) if name == normalize_heading(heading)]
 
     def criterion(self, criterion: Criterion, given: str | None, *, needed: bool) -> list[int]:

@@ -23,6 +23,7 @@ from entitlements.model.policy import PolicyData
 from entitlements.model.tier import Tier, Value
 from entitlements.tiering.cadences import CADENCES, MONTH_1, Cadence
 from entitlements.tiering.engagements import Engagement
+from entitlements.tiering.numbers import as_whole
 from entitlements.tiering.preview import own_tier
 
 _DAYS, _MONTHS = 365, 12
@@ -180,7 +181,7 @@ def _per_csm(values: Mapping[str, Value]) -> int | None:
     if (number := _whole(values.get("csm.customers-per-csm"))) is not None:
         return number
     one, colon, many = str(values.get("csm.ratio", "")).partition(":")
-    return int(many) if colon and one.strip() == "1" and many.strip().isdecimal() and int(many) else None
+    return as_whole(many.strip()) or None if colon and one.strip() == "1" else None
 
 
 def _is_onboarding(values: Mapping[str, Value], start: date | None, today: date) -> bool:

@@ -12,6 +12,14 @@ _WRITTEN = re.compile(r"\s*[0-9]+(?:\.[0-9]*)?\s*|\s*\.[0-9]+\s*")
 """A number in digits: no sign, exponent, separator, or digits of other scripts."""
 
 
+_WHOLE = re.compile(r"[0-9]{1,9}")
+
+
+def as_whole(text: str) -> int | None:
+    """Return the whole number of at most nine digits in a text; None if it is none, or in digits of another script."""
+    return int(text) if _WHOLE.fullmatch(text) else None
+
+
 def as_number(value: object) -> Decimal | None:
     """Return an int or a Decimal as a Decimal; None for anything else, including a bool."""
     return Decimal(value) if isinstance(value, Decimal | int) and not isinstance(value, bool) else None

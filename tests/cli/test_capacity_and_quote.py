@@ -85,6 +85,8 @@ def test_a_quote_as_json(run_command):
     [
         (["rookhaven"], "a quote needs an item or --to TIER"),
         (["rookhaven", "training=x"], "'x' is no quantity; write training=1"),
+        (["rookhaven", "training=\u0662"], "'\u0662' is no quantity; write training=1"),
+        (["rookhaven", f"training={'9' * 5000}"], "is no quantity; write training=1"),
         (["rookhaven", "training", "training=2"], "training is given twice; write training=2"),
         (["rookhaven", "phone-suport"], "did you mean 'phone-support'"),
         (["rookhavn", "training"], "did you mean 'rookhaven'"),

@@ -13,6 +13,7 @@ from entitlements import Account, CsvAccounts, Policy, Trial
 from entitlements.model.instants import to_instant
 from entitlements.tiering.capacity import PlanFit, capacity
 from entitlements.tiering.engagements import Engagement
+from entitlements.tiering.numbers import as_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = Policy.load(ROOT / "policies" / "customer-tiers")
@@ -91,6 +92,14 @@ def test_a_ratio_in_words_is_read():
     assert [("tier-3", 1000, 2)] == [
         (each.tier, each.per_csm, each.csms) for each in capacity(policy, accounts, now=NOW).tiers
     ]
+
+
+@pytest.mark.parametrize(("text", "number"), [
+    ("0", 0), ("12", 12), ("9" * 9, 999_999_999),
+    *dict.fromkeys(["", "9" * 10, "9" * 5000, "-1", " 1", "1_0", "1.0", "\u0662", "\u00b2"]).items(),
+])  # fmt: skip
+def test_a_whole_number_is_written_in_ascii_digits(text, number):
+    assert number == as_whole(text)
 
 
 @pytest.mark.parametrize(

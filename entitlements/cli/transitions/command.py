@@ -14,6 +14,7 @@ from entitlements.cli.usage_source import UsageColumnOption, UsageOption, open_u
 from entitlements.model.instants import to_datetime
 from entitlements.model.problem import Severity
 from entitlements.presentation.formatting import align_columns, first_lines, format_time
+from entitlements.tiering.numbers import as_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,11 +102,12 @@ def _done(steps: Sequence[CaseStep], pair: str, now: datetime) -> CaseStep:
     """Return the step that `--done` names, done."""
     from entitlements.tiering.case_steps import done_step
 
-    name, equals, number = pair.rpartition("=")
-    if not equals or not number.isdecimal():
+    name, equals, text = pair.rpartition("=")
+    number = as_whole(text) if equals else None
+    if number is None:
         raise CommandError(f"--done {pair!r} names no step; write --done ACCOUNT=1")
     with usage_errors("--done: "):
-        return done_step(steps, name, int(number), now)
+        return done_step(steps, name, number, now)
 
 
 def _recommended(

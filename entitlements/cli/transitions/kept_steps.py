@@ -15,6 +15,7 @@ from entitlements.accounts.csv.table import read_table
 from entitlements.cli.files import write_atomically
 from entitlements.errors import AccountError
 from entitlements.tiering.case_steps import CaseStep
+from entitlements.tiering.numbers import as_whole
 
 COLUMNS = tuple(each.name for each in fields(CaseStep))
 _MOMENTS = ("opened", "effective", "due", "done")
@@ -122,7 +123,8 @@ def _step(row: Mapping[str, str]) -> CaseStep:
         if not row.get(name):
             raise ValueError(f"{name}: the cell is empty; fill it in")
     opened, effective, due, done = (_moment(name, row.get(name) or "") for name in _MOMENTS)
-    if not row["number"].isdecimal():
+    number = as_whole(row["number"])
+    if number is None:
         raise ValueError(f"number: {row['number']!r} is not a number; write one such as 1")
     assert opened is not None
     assert effective is not None
@@ -133,7 +135,7 @@ def _step(row: Mapping[str, str]) -> CaseStep:
     account, from_tier, to, action, text, owner = (
         row.get(name) or "" for name in ("account", "from_tier", "to", "action", "text", "owner")
     )
-    return CaseStep(account, from_tier, to, action, opened, effective, int(row["number"]), text, owner, due, done)
+    return CaseStep(account, from_tier, to, action, opened, effective, number, text, owner, due, done)
 
 
 def _moment(name: str, text: str) -> datetime | None:
