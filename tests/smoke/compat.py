@@ -27,14 +27,16 @@ def run(*command: object) -> None:
 
 
 def floors() -> list[str]:
-    """Return each library that the project declares, pinned to its floor."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = [
+    """Return each library that the project or its tests declare, pinned to its floor; that of the tests is the higher one."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project = declared["project"]
+    wanted = [
         *project["dependencies"],
         *(each for extra in project["optional-dependencies"].values() for each in extra),
+        *(each for each in declared["dependency-groups"]["test"] if isinstance(each, str)),
     ]
-    found = [match for each in declared if (match := FLOOR.match(each))]
-    return [f"{name}{extras or ''}=={floor}" for name, extras, floor in (each.groups() for each in found)]
+    found = {match[1]: match for each in wanted if (match := FLOOR.match(each))}
+    return [f"{name}{match[2] or ''}=={match[3]}" for name, match in found.items()]
 
 
 def environment(uv: str, folder: Path, version: str, *, pinned: list[str], wanted: list[str]) -> Path:
