@@ -1046,6 +1046,15 @@ def test_a_verb_that_counts_or_reads_raises_for_an_account_that_there_is_not(ver
 
 
 @pytest.mark.parametrize("verb", COUNTING)
+async def test_on_an_event_loop_and_by_a_handle_they_raise_too(verb):
+    ent = AsyncEnforcer(policy(), accounts=ACCOUNTS)
+    handle = await ent.account("pertra")
+    for call, args in ((getattr(ent, verb), ("pertra", *COUNTING[verb])), (getattr(handle, verb), COUNTING[verb])):
+        with pytest.raises(UnknownAccount, match="pertra"):
+            await call(*args)
+
+
+@pytest.mark.parametrize("verb", COUNTING)
 def test_where_the_policy_gives_unknown_accounts_a_tier_they_are_counted(verb):
     ent = Enforcer(policy(policy=WRITTEN["policy"] | {"unknown_account": "pro"}), accounts=ACCOUNTS)
     getattr(ent, verb)("pertra", *COUNTING[verb])

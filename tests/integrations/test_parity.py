@@ -31,6 +31,8 @@ TRAFFIC = [
     ("GET", "/broken", "k"),
     ("GET", "/stream", "k"),
     ("GET", "/sso/", "k"),
+    ("GET", "/SSO", "k"),
+    ("GET", "/x/%2E%2E/sso", "x"),
     ("GET", "/hello?n=1", "k"),
     ("GET", "/hello", "k"),
     ("GET", "/hello", "k"),
