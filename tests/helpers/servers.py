@@ -374,10 +374,22 @@ def certificate(tmp_path_factory):
 @pytest.fixture
 def tls_server(rack, certificate):
     """The machine's Redis with TLS only; its URL names the trusted authority."""
+    lines, options = tls_settings(certificate)
+    return rack.shared("tls", lambda: rack.start(installed(), *lines, **options))
+
+
+@pytest.fixture
+def tls_cluster(rack, certificate):
+    """Three masters of the machine's Redis that speak TLS only, with each other too."""
+    lines, options = tls_settings(certificate)
+    return rack.shared("tls cluster", lambda: Cluster(rack, installed(), *lines, "tls-cluster yes", **options))
+
+
+def tls_settings(certificate):
+    """Return the lines and the options of `Rack.start` for a server with TLS only."""
     public, secret = certificate
     lines = (f'tls-cert-file "{public}"', f'tls-key-file "{secret}"', f'tls-ca-cert-file "{public}"')
-    url = "rediss://127.0.0.1:{port}?ssl_ca_certs=" + str(public)
-    return rack.shared("tls", lambda: rack.start(installed(), *lines, url=url, listen=TLS))
+    return lines, {"url": "rediss://127.0.0.1:{port}?ssl_ca_certs=" + str(public), "listen": TLS}
 
 
 @pytest.fixture(params=KINDS)

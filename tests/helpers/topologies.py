@@ -30,16 +30,19 @@ def wait_until(true, what, *, within=60.0):
 
 
 class Cluster:
-    """Three masters, with a third of the slots each."""
+    """Three masters, with a third of the slots each; *options* are those of `Rack.start`."""
 
-    def __init__(self, rack, kind, *lines):
+    def __init__(self, rack, kind, *lines, **options):
         lines = ("cluster-enabled yes", "cluster-node-timeout 5000", *lines)
-        self.nodes = [rack.start(kind, *lines) for _ in range(3)]
+        self.nodes = [rack.start(kind, *lines, **options) for _ in range(3)]
         self._form()
 
     @property
     def url(self):
-        return "redis+cluster://" + ",".join(f"{node.host}:{node.port}" for node in self.nodes)
+        scheme, _, rest = self.nodes[0].url.partition("://")
+        query = rest.partition("?")[2]
+        hosts = ",".join(f"{node.host}:{node.port}" for node in self.nodes)
+        return f"{scheme}+cluster://{hosts}" + (query and f"?{query}")
 
     def client(self, **options):
         """Return a cluster client of redis-py."""
