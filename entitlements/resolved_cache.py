@@ -68,7 +68,7 @@ class ResolvedCache:
     Args:
         policy: The policy in force.
         max_size: Most entries of each kind, by id and by object; the oldest are evicted. An entry
-            takes about 1 KB, and 1 KB more for each limit that its account was charged on.
+            takes about 1 KB, and 1.5 KB more for each limit that its account was charged on.
         versioned: Charges carry the versions of their accounts.
     """
 
