@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 
 import pytest
 from deadlines import LONG
@@ -135,7 +135,7 @@ def test_a_full_disk_is_a_failure_like_any_other(flushed, tmp_path, caplog):
 
     with SqlLedger(engine, age=0.02) as ledger, enforcer(ledger, flushed.url) as app:
         ledger.create_tables()
-        with sqlite3.connect(path) as connection:
+        with closing(sqlite3.connect(path)) as connection:
             pages.append(connection.execute("pragma page_count").fetchone()[0])
         engine.dispose()
         for _ in range(300):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import closing
 from time import monotonic
 
 import pytest
@@ -148,7 +149,7 @@ def test_a_database_without_a_ledger_is_not_changed_by_reading(tmp_path):
         with pytest.raises(LedgerMismatch, match="there is no ledger in"):
             ledger.drift(store=MemoryStore(), settle=0)
 
-        with sqlite3.connect(path) as connection:
+        with closing(sqlite3.connect(path)) as connection:
             assert [] == connection.execute("select name from sqlite_master").fetchall()
 
 

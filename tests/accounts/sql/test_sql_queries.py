@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from sql_sources import SIGNED, statements_of
-from sqlalchemy import create_engine, text
+from sqlalchemy import DateTime, bindparam, create_engine, text
 from trade import policy
 
 from entitlements import (
@@ -33,6 +33,9 @@ def customers(database):
             )
         )
         row = text("insert into customers values (:id, :plan, :until, :seats, :extra)")
+        row = row.bindparams(
+            bindparam("until", type_=DateTime)
+        )  # sqlite3's own adapter is deprecated since Python 3.12
         connection.execute(
             row,
             [
