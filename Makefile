@@ -41,7 +41,7 @@ help:
 	@echo 'make quick      the tests without servers, processes and browsers, in twenty seconds'
 	@echo 'make coverage   make test, and how much of the package it runs, line by line; fails below what it was'
 	@echo 'make test-faults  every fault on every operation, on real servers; writes docs/faults.md; 20 minutes'
-	@echo 'make mutants    small changes in rules, resilience and Lua that tests must notice; a sample in 30 minutes'
+	@echo 'make mutants    small changes in rules, resilience and Lua that tests must notice; 40 minutes'
 	@echo 'make test-full  the slow tests too, with many more examples for each property'
 	@echo 'make lint       formatting, style, types, layers, spelling, workflows, and the words of docstrings'
 	@echo 'make format     let ruff mend what it can'

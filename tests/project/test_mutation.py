@@ -17,6 +17,7 @@ def fits(cost: int, size: int) -> bool:
     assert cost > 0
     if not size:
         notify(cost)
+        _log.warning("%d of 1", cost + 1)
     return cost + LEAST <= size
 '''
 LUA = """-- 1 < 2
@@ -40,7 +41,6 @@ def test_each_mutant_differs_by_one_slip_and_can_be_compiled(mutate):
 
     assert {
         "a.py <module>: LEAST: int = 3 -> LEAST: int = 4",
-        "a.py fits: if not size: -> if not not size:",
         "a.py fits: if not size: -> if size:",
         "a.py fits: notify(cost) -> pass",
         "a.py fits: return cost + LEAST <= size -> return None",
@@ -48,7 +48,16 @@ def test_each_mutant_differs_by_one_slip_and_can_be_compiled(mutate):
         "a.py fits: return cost + LEAST <= size -> return cost - LEAST <= size",
     } == {each.name for each in mutants}
     for each in mutants:
-        compile(each.source, each.file, "exec")
+        each.code(each.file)
+
+
+def test_a_change_outside_the_body_of_a_function_takes_effect_at_import(mutate):
+    mutants = mutate.python_mutants("a.py", "LEAST = 3\ndef fits(cost=1):\n    return cost + 1\n")
+
+    assert {"LEAST = 4", "def fits(cost=2):"} == {each.after for each in mutants if each.is_at_import}
+    assert {"return cost + 2", "return cost - 1", "return None"} == {
+        each.after for each in mutants if not each.is_at_import
+    }
 
 
 def test_comments_and_texts_of_lua_do_not_change(mutate):

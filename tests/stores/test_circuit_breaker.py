@@ -6,9 +6,13 @@ from hypothesis import strategies as st
 
 from entitlements.model.instants import SECOND
 from entitlements.stores.resilience.circuit_breaker import (
+    CONSECUTIVE_FAILURES,
+    FAILURES,
     FIRST_PAUSE,
     LONGEST_PAUSE,
+    MIN_SILENCE,
     PROBE_TIMEOUT,
+    WINDOW,
     CircuitBreaker,
     State,
 )
@@ -145,3 +149,131 @@ def test_whatever_happens_at_most_one_call_tries_the_store(steps):
                 breaker.release(permit, now)
             if breaker.state is not State.HALF_OPEN:
                 trying = None
+
+
+# --- The same, from the list of all results -----------------------------------------------------------------------
+
+
+class Model:
+    """The breaker that the module describes, kept as the list of results since it last changed its state."""
+
+    def __init__(self):
+        self.state, self.results, self.in_row, self.replied_at = State.CLOSED, [], 0, 0
+        self.probe_at = self.openings = self.generation = 0
+        self.failing = False
+
+    def acquire(self, now):
+        """Return the generation of a permit and the change of state; None if the call may not go."""
+        if self.state is State.CLOSED:
+            return self.generation, None
+        if now < self.probe_at:
+            return None
+        was_open = self.state is State.OPEN
+        self.enter(State.HALF_OPEN)
+        self.probe_at = now + 3 * SECOND
+        return self.generation, (State.OPEN, State.HALF_OPEN, 0) if was_open else None
+
+    def succeeded(self, generation, now):
+        if generation != self.generation:
+            return None
+        self.failing, self.in_row, self.replied_at = False, 0, now
+        if self.state is State.CLOSED:
+            self.results.append((now, True))
+            return None
+        return self.enter(State.CLOSED, openings=0)
+
+    def failed(self, generation, now, jitter):
+        if generation != self.generation:
+            return None
+        self.failing = True
+        self.in_row += 1
+        self.results.append((now, False))
+        if self.state is State.CLOSED and not self.is_broken(now):
+            return None
+        pause = {0: SECOND // 4, 1: SECOND // 2}.get(self.openings, 3 * SECOND // 4)
+        pause += int(pause * jitter) // 5
+        self.probe_at = now + pause
+        return self.enter(State.OPEN, pause, self.openings + 1)
+
+    def release(self, generation, now):
+        if generation != self.generation or self.state is not State.HALF_OPEN:
+            return None
+        self.probe_at = now
+        return self.enter(State.OPEN)
+
+    def enter(self, state, pause=0, openings=None):
+        before, self.state, self.results = self.state, state, []
+        self.generation += 1
+        self.openings = self.openings if openings is None else openings
+        return before, state, pause
+
+    def is_broken(self, now):
+        """At the grain of an eighth of a second, as calls are counted."""
+        silent, eighth = now - self.replied_at, SECOND // 8
+        latest = [
+            [is_reply for at, is_reply in self.results if at // eighth > now // eighth - slots] for slots in (8, 2)
+        ]
+        return (
+            (self.in_row >= 5 and silent > SECOND)
+            or (self.in_row >= 20 and silent > 75_000)
+            or any(each.count(False) >= max(5, each.count(True)) for each in latest)
+        )
+
+
+PAUSES = [0, 1, 1000, MIN_SILENCE, MIN_SILENCE + 1, SECOND // 8, SECOND // 4, WINDOW, WINDOW + 1, PROBE_TIMEOUT]
+MOVES = ["call", "reply", "failure", "late reply", "late failure", "release", "probe now", "forget"]
+
+
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(MOVES),
+            st.sampled_from(PAUSES) | st.integers(0, SECOND),
+            st.sampled_from([1, 1, 1, FAILURES - 1, FAILURES, CONSECUTIVE_FAILURES]),
+            st.sampled_from([-1.0, -0.3, 0.0, 0.7, 1.0]),
+        ),
+        max_size=40,
+    ),
+    begins=st.integers(0, 2 * WINDOW),
+)
+def test_whatever_replies_and_fails_it_is_in_the_state_that_the_list_of_all_results_gives(steps, begins):
+    breaker, model, now, permits = CircuitBreaker(), Model(), begins, []
+    for move, later, times, jitter in steps:
+        now += later
+        for _ in range(times):
+            if move in ("call", "reply", "failure"):
+                permit, expected = breaker.acquire(now), model.acquire(now)
+                assert (expected is None) == (permit is None)
+                if permit is None:
+                    break
+                assert expected == (permit.generation, permit.change)
+                permits.append(permit)
+            elif move == "probe now":
+                breaker.probe_now()
+                model.probe_at = 0
+                break
+            permit = permits.pop(0 if "late" in move else -1) if permits and move != "call" else None
+            if permit and "reply" in move:
+                assert model.succeeded(permit.generation, now) == breaker.succeeded(permit, now)
+            elif permit and "failure" in move:
+                assert model.failed(permit.generation, now, jitter) == breaker.failed(permit, now, jitter)
+            elif permit and move == "release":
+                assert model.release(permit.generation, now) == breaker.release(permit, now)
+            assert (model.state, model.failing) == (breaker.state, breaker.failing)
+            assert now - model.replied_at == breaker.silent_for(now)
+            waits = 0 if model.state is State.CLOSED else max(0, model.probe_at - now)
+            assert waits == breaker.pause(now)
+
+
+def test_in_a_forked_child_the_probe_of_its_parent_is_over_and_results_of_the_parent_still_count():
+    breaker = opened()
+    breaker.acquire(NOW + FIRST_PAUSE)
+    breaker.renew()
+
+    assert (State.OPEN, 0) == (breaker.state, breaker.pause(NOW))
+    assert State.HALF_OPEN is breaker.acquire(NOW).change.after
+    closed = CircuitBreaker()
+    for _ in range(4):
+        closed.failed(closed.acquire(NOW), NOW, 0)
+    closed.renew()
+    assert State.OPEN is closed.failed(closed.acquire(NOW), NOW, 0).after

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
 from flaky import Flaky
+from virtual_time import run
 
 from entitlements import Enforcer, MemoryStore, Policy
 from entitlements.clock import monotonic
+from entitlements.model.charge import Refund
 from entitlements.model.instants import SECOND
 from entitlements.stores.resilience.circuit_breaker import (
     CONSECUTIVE_FAILURES,
@@ -17,7 +20,11 @@ from entitlements.stores.resilience.circuit_breaker import (
     CircuitBreaker,
     State,
 )
+from entitlements.stores.resilience.local_limits import LocalLimits
 from entitlements.stores.resilience.outage_log import CALM, OutageLog
+from entitlements.stores.resilience.policy import OutagePolicy
+from entitlements.stores.resilience.replay_queue import JournalEntry
+from entitlements.stores.resilience.replay_timer import ReplayTimer
 
 NOW = 1_000 * SECOND
 POLICY = Policy.parse({
@@ -89,6 +96,74 @@ def test_a_pause_is_a_fifth_longer_or_shorter_at_the_ends_of_its_jitter(jitter, 
     *_, change = [breaker.failed(breaker.acquire(NOW), NOW, jitter) for _ in range(5)]
 
     assert FIRST_PAUSE * fifths // 5 == change.pause
+
+
+def test_the_pauses_of_processes_spread_over_two_fifths(enforcer, store):
+    policy, pauses = policy_of(enforcer), []
+    now = policy.clock()
+    store.how = "refused"
+    for _ in range(60):
+        policy._breakers[None] = policy.breaker = CircuitBreaker()
+        for _ in range(5):
+            enforcer.consume("acme", "api")
+        pauses.append(policy.breaker.pause(now))
+
+    assert FIRST_PAUSE * 4 // 5 <= min(pauses) < FIRST_PAUSE < max(pauses) <= FIRST_PAUSE * 6 // 5
+
+
+# --- The timer of replays -----------------------------------------------------------------------------------------
+
+
+async def looks_of_the_timer(results, opens_at):
+    """Return when the timer replayed, in milliseconds after it was started, and whether it then stopped."""
+    loop = asyncio.get_running_loop()
+    began, looks = loop.time(), []
+
+    def clock():
+        return NOW + round((loop.time() - began) * SECOND)
+
+    policy = OutagePolicy("store x", LocalLimits(1, clock, 0), lambda _: None, clock)
+
+    def replay(course):
+        course.close()
+        looks.append(round(1000 * (loop.time() - began)))
+        result = loop.create_future()
+        ending = results[len(looks) - 1]
+        if isinstance(ending, bool):
+            result.set_result(ending)
+        elif ending is None:
+            policy.journal.queue.done(policy.journal.queue.take())
+            result.set_result(True)
+        else:
+            result.set_exception(ending)
+        return result
+
+    def open_breaker():
+        for _ in range(5):
+            policy.breaker.failed(policy.breaker.acquire(clock()), clock(), 0)
+
+    timer = ReplayTimer(policy, replay)
+    if opens_at is not None:
+        loop.call_later(opens_at, open_breaker)
+    policy.journal.queue.add(JournalEntry(Refund("acme", "o:1")))
+    timer.start()
+    await asyncio.sleep(2)
+    return looks, not timer._timers
+
+
+@pytest.mark.parametrize(
+    ("results", "opens_at", "looks"),
+    [
+        pytest.param([True, True, None], None, [250, 260, 270], id="at once while it goes well"),
+        pytest.param([False, False, None], None, [250, 500, 750], id="four times a second while it fails"),
+        pytest.param([OSError("x"), None], None, [250, 500], id="an error is a failure"),
+        pytest.param([False, None], 0.1, [250, 350], id="as soon as the breaker lets a call through"),
+        pytest.param([False, None], 0.003, [250, 260], id="at least a hundredth of a second later"),
+        pytest.param([None], None, [250], id="not again once nothing waits"),
+    ],
+)
+def test_the_journal_is_replayed_on_a_loop_without_calls(results, opens_at, looks):
+    assert (looks, True) == run(looks_of_the_timer(results, opens_at))
 
 
 # --- Calls --------------------------------------------------------------------------------------------------------
