@@ -35,7 +35,7 @@ OPTIONS = ["-q", "-n0", "-s", "--quick", "--no-header", "-p", "no:cacheprovider"
 
 def load_profile() -> None:
     """Let properties try the same examples each time, and report a failure without making it smaller."""
-    settings.register_profile("mutants", deadline=None, max_examples=15, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate])  # fmt: skip
+    settings.register_profile("mutants", deadline=None, max_examples=60, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate])  # fmt: skip
     settings.load_profile("mutants")
 
 
@@ -135,7 +135,9 @@ class Reach:
     def measure(self, items: list[pytest.Item], folder: Path) -> None:
         """Run the tests whose lines are not known, in one child."""
         known = json.loads(self._kept.read_text()) if self._kept.exists() else {}
-        package = digest(*sorted(PACKAGE.glob("rules/*.py")), *sorted(PACKAGE.glob("stores/resilience/*.py")))
+        package = digest(
+            *sorted(PACKAGE.glob("rules/*.py")), *sorted(PACKAGE.glob("stores/resilience/*.py")), Path(__file__)
+        )
         by_file = defaultdict(list)
         for item in items:
             by_file[item.path].append(item)

@@ -220,21 +220,37 @@ class Model:
         )
 
 
-PAUSES = [0, 1, 1000, MIN_SILENCE, MIN_SILENCE + 1, SECOND // 8, SECOND // 4, WINDOW, WINDOW + 1, PROBE_TIMEOUT]
-MOVES = ["call", "reply", "failure", "late reply", "late failure", "release", "probe now", "forget"]
+PAUSES = [
+    0,
+    0,
+    0,
+    1000,
+    SECOND // 8,
+    SECOND // 8,
+    SECOND // 4,
+    MIN_SILENCE,
+    MIN_SILENCE + 1,
+    WINDOW,
+    WINDOW + 1,
+    PROBE_TIMEOUT,
+]
+MOVES = ["call", "late reply", "late failure", "release", "probe now", "forget", *["reply", "failure"] * 4]
+TIMES = [1, 1, 1, FAILURES - 1, FAILURES, CONSECUTIVE_FAILURES - 1, CONSECUTIVE_FAILURES]
+JITTERS = [-1.0, -0.3, 0.0, 0.7, 1.0]
 
 
 @given(
     steps=st.lists(
         st.tuples(
             st.sampled_from(MOVES),
-            st.sampled_from(PAUSES) | st.integers(0, SECOND),
-            st.sampled_from([1, 1, 1, FAILURES - 1, FAILURES, CONSECUTIVE_FAILURES]),
-            st.sampled_from([-1.0, -0.3, 0.0, 0.7, 1.0]),
+            st.sampled_from(PAUSES) | st.integers(0, SECOND // 2),
+            st.sampled_from(TIMES),
+            st.sampled_from(JITTERS),
         ),
+        min_size=20,
         max_size=40,
     ),
-    begins=st.integers(0, 2 * WINDOW),
+    begins=st.sampled_from([0, WINDOW, 2 * WINDOW]) | st.integers(0, WINDOW),
 )
 def test_whatever_replies_and_fails_it_is_in_the_state_that_the_list_of_all_results_gives(steps, begins):
     breaker, model, now, permits = CircuitBreaker(), Model(), begins, []
