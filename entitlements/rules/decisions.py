@@ -142,10 +142,12 @@ class DecisionBuilder:
             elif is_enforced:
                 refusing.append(decision)
         if refusing:
-            return with_parts(max(refusing, key=wait_of), tuple(parts), allowed=False)
-        if found is None or len(parts) == 1:
+            found = refusing[0] if len(refusing) == 1 else max(refusing, key=wait_of)
+        elif found is None or len(parts) == 1:
             return whole_decision(parts)
-        return with_parts(found, tuple(parts), allowed=True)
+        decision = _new(Decision)
+        set_fields(decision, (*fields_of(found)[:5], tuple(parts)))
+        return decision
 
     def _rare(self, outcome: Outcome, via: str, operation: str | None, scope: str | None) -> Decision:
         """Return the decision about a charge that was made before, or not counted."""

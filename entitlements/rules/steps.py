@@ -140,7 +140,7 @@ def _which(what: Wanted, n: int) -> object:
     if type(what) is str:
         return what if n == 1 else (what, n)
     if type(what) is dict and n == 1:
-        return (*what.items(), *map(type, what.values()))
+        return (*what, *what.values(), *map(type, what.values()))
     return None
 
 

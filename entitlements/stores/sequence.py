@@ -156,7 +156,7 @@ class Producer:
         self.accounts: dict[str, dict[int, OpenNumber]] = {}
         self._next = 1
         self.id = secrets.token_bytes(8)
-        self._name = self.id.hex()
+        self._prefix = sequence_id(self.id.hex(), 0)[:-1]
         self.seen = 0
 
     def open(self, charge: Charge, /) -> tuple[Charge, str]:
@@ -169,7 +169,7 @@ class Producer:
             if numbers is None:
                 numbers = self.accounts[account] = {}
             opened = numbers[number] = OpenNumber(self, account, numbers, number)
-        operation = sequence_id(self._name, number)
+        operation = f"{self._prefix}{number}"
         return numbered(charge, operation, opened), operation
 
     def names(self, count: int) -> tuple[str, int]:
@@ -177,7 +177,7 @@ class Producer:
         with self.lock:
             number = self._next
             self._next = number + count
-        return sequence_id(self._name, 0)[:-1], number
+        return self._prefix, number
 
     def open_total(self, order: SetUsage, /) -> SetUsage:
         """Return an order under the next number, which is not settled until its `sequence` is closed."""

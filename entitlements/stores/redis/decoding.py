@@ -49,6 +49,8 @@ _PERIOD = Struct(">qqqqqq")
 _NUMBER = Struct(">q")
 _WITHIN = 1 + 2 + 8
 """Flags of a line that fits, is counted and is reset some time: that of most admitted parts."""
+_LASTING = 1 + 2
+"""Flags of a line that fits, is counted and is never reset: that of allocations."""
 
 
 def decoder_of(order: Order) -> Callable[[Any], Answer]:
@@ -87,9 +89,11 @@ def _charge_decoder(count: int) -> Callable[[Any], Outcome | Outdated]:
             values = unpack(reply)
             lines = []
             for at in places:  # a comprehension is one call more
-                if values[at] == _WITHIN:
-                    used, reserved, resets_at, mark, taken = values[at + 1], values[at + 2], *values[at + 4 : at + 7]
+                flags, used, reserved, _, resets_at, mark, taken, _ = values[at : at + 8]
+                if flags == _WITHIN:
                     lines.append(_new_tuple(Line, (True, used, reserved, None, resets_at, mark, taken)))
+                elif flags == _LASTING:
+                    lines.append(_new_tuple(Line, (True, used, reserved, None, None, mark, taken)))
                 else:
                     lines.append(_line(values[at : at + 8]))
             return _new_tuple(Outcome, (status, values[1], tuple(lines), values[2], (), (), ""))

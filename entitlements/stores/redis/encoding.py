@@ -97,7 +97,8 @@ def encode_request(namespace: str, order: Order) -> Request:
     """Return *order* encoded for keys that begin with *namespace*; charges of the same units share most of it."""
     if type(order) is not Charge:
         return _request(encode_call(order, namespace), order, namespace)
-    own = () if order.operation is None else _own_args(order)
+    sequence = order.sequence
+    own = (sequence.header(),) if sequence is not None else () if order.operation is None else _own_args(order)
     if own is None:
         return _request(encode_call(order, namespace), order, namespace)
     derived = order.derived
