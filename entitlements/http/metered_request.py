@@ -35,6 +35,9 @@ class RequestEnd(NamedTuple):
     failed: bool
 
 
+_NOTHING_LEFT = RequestEnd(None, (), failed=False)
+
+
 class MeteredRequest:
     """
     A request that was decided.
@@ -131,6 +134,8 @@ class MeteredRequest:
 
     def take_end(self, raised: BaseException | None = None, *, cancelled: bool = False) -> RequestEnd:
         """Return the refunds and the settlement that are left, once, now that the request has ended."""
+        if not self._charges and self.reserved is None:
+            return _NOTHING_LEFT
         (charges, self._charges), (reserved, self.reserved) = (self._charges, []), (self.reserved, None)
         failed = bool(charges) and self.admission.should_refund(self, raised, cancelled=cancelled)
         if not failed:

@@ -128,10 +128,9 @@ class _Installed:
         """Add the rate limit headers, and follow a body that is made later."""
         request = self._request()
         if request is not None:
-            for name, value in text_headers(
-                request.headers(response.status_code, [*response.headers]), response.headers.keys()
-            ):
-                response.headers.add(name, value)
+            headers = response.headers
+            for name, value in text_headers(request.headers(response.status_code, headers), headers.keys()):
+                headers.add(name, value)
             request.is_followed = _is_iterated(response)
             if request.is_followed:
                 response.response = ResponseBody(response.response, request, self.admission.settle)

@@ -222,9 +222,8 @@ def _answer(refusal: Refusal, headers: Headers) -> HttpResponse:
 
 def _with_headers(response: HttpResponseBase, metered: MeteredRequest) -> HttpResponseBase:
     """Return a response with the rate limit headers; Django keeps one line of each name, and theirs are lists."""
-    for name, value in text_headers(
-        metered.headers(response.status_code, [*response.items()]), response.headers.keys()
-    ):
-        present = response.headers.get(name)
-        response.headers[name] = f"{present}, {value}" if present else value
+    headers = response.headers
+    for name, value in text_headers(metered.headers(response.status_code, headers.items()), headers.keys()):
+        present = headers.get(name)
+        headers[name] = f"{present}, {value}" if present else value
     return response
