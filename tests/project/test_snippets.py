@@ -268,3 +268,22 @@ def test_a_block_that_is_wrong_or_unmarked_is_found(page, language, text, tmp_pa
         found = [str(error)]
 
     assert found
+
+
+LOADED = re.compile(r'\.load\(\s*"(policies/[^"]+)"')
+
+
+def test_a_page_of_the_site_links_to_the_policies_that_its_examples_load():
+    """A reader of the site has no checkout in which they stand."""
+    loaded = {
+        (each.page, policy)
+        for each in SNIPPETS
+        if each.language == "python" and each.page.startswith("docs/")
+        for policy in LOADED.findall(each.text)
+    }
+
+    def links(page: str, policy: str) -> bool:
+        depth = "../" * page.count("/")
+        return f"]({depth}{policy})" in (ROOT / page).read_text(encoding="utf-8")
+
+    assert [] == sorted(each for each in loaded if not links(*each))
