@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from entitlements.ledger.entries import KINDS, Entry, operation_name, short
 from entitlements.model.answers import Outcome, Settled, Status, Totalled
@@ -15,6 +15,8 @@ from entitlements.model.instants import HOUR, NEVER
 from entitlements.model.limits import Limit, Quota, Rate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from entitlements.model.answers import Answer, Line
     from entitlements.model.charge import Order, Part
     from entitlements.model.decision import Decision
@@ -30,6 +32,10 @@ class Recorded(NamedTuple):
     answer: Answer
     decision: Decision | None
     at: int
+
+
+Queued: TypeAlias = "str | tuple[str, str, int, int] | Recorded"
+"""An entry as a JSON array; account, limit, units and instant of a rate; or an order of which no entry is made yet."""
 
 
 class EntryBuilder:
@@ -59,15 +65,17 @@ class EntryBuilder:
         """Sums of rates that wait for `rates`."""
         return len(self._rates)
 
-    def rows(self, recorded: list[Decision | Recorded]) -> list[str]:
-        """Return the entries of what was recorded, each as a JSON array; units of rates are only added up."""
+    def rows(self, queued: Iterable[Queued]) -> list[str]:
+        """Return the entries of what was queued, each as a JSON array; units of rates are only added up."""
         found: list[str] = []
-        for each in recorded:
-            if type(each) is Recorded:
+        for each in queued:
+            if type(each) is str:
+                found.append(each)
+            elif type(each) is Recorded:
                 self._note_delay(each)
                 found += map(_in_json, self._of_order(each))
             else:
-                self._plain(each, found)  # type: ignore[arg-type]
+                self._add_rate(*each)
         return found
 
     def rates(self) -> list[str]:
@@ -80,24 +88,28 @@ class EntryBuilder:
         self._rates.clear()
         return found
 
-    def _plain(self, decision: Decision, found: list[str]) -> None:
-        """Append the entries of a plain charge; those of the same facts and period share a template."""
+    def queue_plain(self, decision: Decision, queue: deque[Queued]) -> None:
+        """
+        Append the entries of a plain charge, those of the same facts and period by one template; of a rate its units.
+
+        Called by any thread. A text keeps no part of the decision alive, and is no work for the collector of garbage.
+        """
         for part in fields_of(decision)[5] or (decision,):
             _, _, facts, receipt, line, _ = fields_of(part)
             if line is None or not line[6]:
                 continue
             operation = receipt[3]
             if type(facts.limit) is Rate:
-                self._add_rate(facts.account, facts.feature, line[6], receipt[1])
+                queue.append((facts.account, facts.feature, line[6], receipt[1]))
             elif operation is None or operation[0] != "s" or receipt[5] is not None or receipt[6]:
                 entries: list[Entry] = []
                 self._consumed(part, entries)
-                found += map(_in_json, entries)
+                queue.extend(map(_in_json, entries))
             else:
                 kept = self._templates.get((id(facts), line[5], line[4]))
                 if kept is None or kept[0] is not facts:
                     kept = self._new_template(part)
-                found.append(kept[1] % (operation, line[6], receipt[1]))
+                queue.append(kept[1] % (operation, line[6], receipt[1]))
 
     def _new_template(self, part: Decision) -> tuple[Facts, str]:
         _, _, facts, _, line, _ = fields_of(part)

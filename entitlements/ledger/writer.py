@@ -1,7 +1,7 @@
 """
 Writer: entries in batches, off the hot path.
 
-A hook only appends to a queue. A thread turns what is queued into rows, and writes them each *age* seconds, or once
+A hook only appends to a queue, a plain charge as the text of its row. A thread makes the other rows, and writes them each *age* seconds, or once
 there are *size* of them, in one statement. While the database fails, the rows stay and are tried again, up to *bound*
 of them; what comes then is counted as lost and logged. A batch whose commit is in doubt is written again, and each
 entry stands once, by its name.
@@ -25,7 +25,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from entitlements._fork import renew_after_fork
 from entitlements.accounts.sql.engines import first_line
 from entitlements.ledger.entries import Entry
-from entitlements.ledger.entry_builder import EntryBuilder, Recorded
+from entitlements.ledger.entry_builder import EntryBuilder, Queued, Recorded
 from entitlements.ledger.errors import LedgerMismatch, LedgerUnavailable, unavailable
 from entitlements.ledger.tables import create
 from entitlements.model.decision_fields import fields_of
@@ -44,9 +44,11 @@ _log = logging.getLogger("entitlements.ledger")
 
 _NUMBERS = {"units", "at", "starts", "ends", "expires"}
 _FIELDS = Entry._fields
+_QUERY_CANCELED = "57014"
+"""SQLSTATE of PostgreSQL for a statement that has exceeded its timeout."""
 _LONGEST_PAUSE = 5.0
 _CHUNK = 1000
-"""Orders that wait in the queue at most: as rows they are smaller, and no work for the collector of garbage."""
+"""Rows and orders in the queue that wake the thread: as rows orders are smaller, and units of rates are added up."""
 
 
 def _insert_of(dialect: str) -> str:
@@ -90,13 +92,15 @@ class LedgerWriter:
         self.id = secrets.token_hex(6)
         self.lost = 0
         """Orders that found the queue full, and entries that the database refused."""
-        self._queue: deque[Decision | Recorded] = deque()
+        self._queue: deque[Queued] = deque()
         self._rows: deque[str] = deque()
         self._builder = EntryBuilder(self.id)
         self._row: dict[str, Any] = {}
         self._reported = 0
         self._failure: Exception | None = None
         self._pause = 0.0
+        self._most = self._size
+        """Rows in the next statement: half as many after one that has exceeded its time."""
         self._due = 0.0
         self._is_checked = False
         self._thread: threading.Thread | None = None
@@ -121,7 +125,7 @@ class LedgerWriter:
             self._lose(1)
         elif order is None and waiting:
             if fields_of(decision)[0]:  # type: ignore[arg-type]
-                queue.append(decision)  # type: ignore[arg-type]
+                self._builder.queue_plain(decision, queue)  # type: ignore[arg-type]
         else:
             queue.append(Recorded(order, answer, decision, self._clock()))
         if self._thread is None:
@@ -206,7 +210,7 @@ class LedgerWriter:
         self._rows += self._builder.rates()
         left = len(self._rows)
         while left or (is_last and self._row):
-            number = min(left, self._size)
+            number = min(left, self._most)
             left -= number
             self._write(list(islice(self._rows, number)), 0 if left else now, is_last=is_last and not left)
             for _ in range(number):
@@ -239,6 +243,8 @@ class LedgerWriter:
             self._failed(error)
             raise
         except Exception as error:
+            if getattr(getattr(error, "orig", None), "sqlstate", None) == _QUERY_CANCELED:
+                self._most = max(1, len(batch) // 2)
             self._failed(error)
             raise unavailable(self._engine, error) from error
         self._row = row
@@ -247,6 +253,7 @@ class LedgerWriter:
                 "ledger %s recovered; %d orders wait", self._shown, self.pending, extra={"waiting": self.pending}
             )
         self._failure, self._pause = None, 0.0
+        self._most = min(self._size, self._most + max(1, self._most // 8))
 
     def _insert_batch(self, connection: Connection, batch: list[str]) -> None:
         if batch:

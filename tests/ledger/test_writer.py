@@ -49,6 +49,23 @@ def test_a_full_batch_is_written_before_its_age(database):
         until(lambda: number(ledger) >= 500)
 
 
+def test_a_batch_that_exceeds_the_time_of_a_statement_is_written_in_parts(postgres, caplog):
+    slow = """
+    create function slowly() returns trigger language plpgsql as 'begin perform pg_sleep(0.05); return new; end';
+    create trigger slow before insert on entitlements_ledger for each row execute function slowly()
+    """
+    with SqlLedger(postgres.url(), age=0.02, timeout=1) as ledger, enforcer(ledger, MemoryStore()) as app:
+        ledger.create_tables()
+        with ledger._engine.begin() as connection:
+            connection.execute(text(slow))
+        for _ in range(60):  # three seconds as one statement
+            app.consume("acme", "storage")
+
+        until(lambda: not ledger.pending)
+        assert "statement timeout" in caplog.text
+        assert (60, 0) == (number(ledger), ledger.lost)
+
+
 class Broken:
     """A database in a file that fails until it is mended; the statements fail in SQLite itself."""
 
