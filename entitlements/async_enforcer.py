@@ -148,7 +148,7 @@ class AsyncEnforcer:
         self._copies = AccountCopies(self._cache, self._accounts, self._reload_account, tell=self._hooks.notify)
         sources = [] if self._accounts is None else invalidation_sources(opened, self._accounts)
         self._listener = AsyncInvalidationListener(sources, self._copies) if sources else None
-        self._reloads: set[asyncio.Task[object]] = set()
+        self._reloads: dict[asyncio.Task[object], str] = {}
 
     def __repr__(self) -> str:
         """Return the policy and the store."""
@@ -564,7 +564,10 @@ class AsyncEnforcer:
         now = self._clock()
         if not isinstance(account, str):
             return self._cache.resolve(account, now).entitlements
-        return self._cache.get_loaded(account, now).entitlements
+        loaded = self._cache.get_loaded(account, now)
+        if loaded.until <= now:
+            self._reload_expired(account, self._cache.by_id.get(account))
+        return loaded.entitlements
 
     def _handle(self, id: str) -> AsyncBoundAccount | None:
         """Return the handle of an account that is loaded here and fresh; None if `account` must be awaited."""
@@ -577,7 +580,16 @@ class AsyncEnforcer:
         """Return *resolved*, resolved again if the clock or the policy has moved on."""
         if not isinstance(account, str):
             return self._cache.resolve(account, self._clock())
-        return self._cache.revalidated(resolved, account, self._clock())
+        renewed = self._cache.revalidated(resolved, account, self._clock())
+        if renewed is not resolved and renewed.loaded_at == resolved.loaded_at:
+            self._reload_expired(account, resolved)
+        return renewed
+
+    def _reload_expired(self, id: str, used: ResolvedAccount | None) -> None:
+        """Load an account again that a plain call has used after messages may have been lost; on an event loop only."""
+        if used is not None and used.until == used.since and id not in self._reloads.values():
+            with suppress(RuntimeError):  # another thread's call
+                self._reload_account(id)
 
     def _can(self, entitlements: Entitlements, feature: str) -> bool:
         """Answer `can` from entitlements."""
@@ -650,9 +662,9 @@ class AsyncEnforcer:
             with suppress(EntitlementsError):  # the next call that is awaited raises it
                 await self._resolve(id)
 
-        task = asyncio.get_running_loop().create_task(reload())
-        self._reloads.add(task)  # the loop itself would let it be collected
-        task.add_done_callback(self._reloads.discard)
+        loop = asyncio.get_running_loop()
+        self._reloads[task := loop.create_task(reload())] = id  # the loop itself would let it be collected
+        task.add_done_callback(self._reloads.pop)
 
     async def _known(self, account: str | Account) -> Entitlements:
         """Return the entitlements of an account; raise `UnknownAccount` as `require_known` does."""

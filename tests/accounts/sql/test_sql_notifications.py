@@ -18,6 +18,7 @@ from entitlements import Account, AsyncEnforcer, Enforcer, Policy
 from entitlements.accounts import AsyncCachedAccounts, CachedAccounts
 from entitlements.accounts.sql import AsyncSqlAccounts
 from entitlements.accounts.sql.notifications import CHANNEL, feed_of
+from entitlements.invalidations import async_listener, listener
 
 POLICY = Policy.parse({
     "policy": {"version": "1"},
@@ -37,7 +38,8 @@ def writer(postgres):
 
 
 @pytest.fixture
-def enforcer(postgres, writer):
+def enforcer(postgres, writer, monkeypatch):
+    monkeypatch.setattr(listener, "TIMEOUT", 60)
     with Enforcer(POLICY, accounts=CachedAccounts(opened(postgres.url()), ttl=LONG)) as enforcer:
         assert not enforcer.can("acme", "sso")
         yield enforcer
@@ -56,13 +58,19 @@ def test_a_change_of_another_process_reaches_can(enforcer, writer):
     wait_until(lambda: not enforcer.can("acme", "sso"), "the message")
 
 
+@pytest.mark.parametrize("first", [60, 1e-6], ids=["connected", "too slow at first"])
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
-async def test_a_change_of_another_process_reaches_plain_calls_on_an_event_loop(postgres, writer, driver):
+async def test_a_change_of_another_process_reaches_plain_calls_on_an_event_loop(
+    postgres, writer, driver, first, monkeypatch
+):
+    """Where there is no connection at first, the next one has what is in use loaded again."""
+    monkeypatch.setattr(async_listener, "TIMEOUT", first)
     accounts = AsyncSqlAccounts(postgres.url(driver))
     async with AsyncEnforcer(POLICY, accounts=AsyncCachedAccounts(accounts, ttl=LONG)) as enforcer:
         handle = await enforcer.account("acme")
         assert not handle.can("sso")
         await asyncio.to_thread(writer.set_tier, "acme", "high", **SIGNED)
+        monkeypatch.setattr(async_listener, "TIMEOUT", 60)
         until = time.monotonic() + 60
         while not handle.can("sso"):
             assert time.monotonic() < until
