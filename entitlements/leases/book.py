@@ -281,6 +281,11 @@ class LeaseBook:
                 meter.used, meter.seen = line.used or 0, now
 
     @property
+    def is_used(self) -> bool:
+        """True while a lease is held."""
+        return bool(self._open)
+
+    @property
     def is_due(self) -> bool:
         """True if `ended` may have something to return."""
         kept = self._open

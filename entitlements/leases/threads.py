@@ -1,12 +1,16 @@
-"""`Leases`: the lease book of an `Enforcer`, for threads; it starts none."""
+"""`Leases`: the lease book of an `Enforcer`, for threads."""
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from entitlements._fork import renew_after_fork
 from entitlements.errors import StoreError
+from entitlements.model.instants import SECOND
 from entitlements.model.usage import leased_usages
+from entitlements.rules.leases import LEASE_TTL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,9 +25,16 @@ if TYPE_CHECKING:
     from entitlements.rules.planning import PreparedCharge
 
 
+def start_timer(call: Callable[[], None]) -> None:
+    """Have a thread call a function once a lease that is taken now is over."""
+    timer = threading.Timer(LEASE_TTL / SECOND, call)
+    timer.name, timer.daemon = "entitlements-leases", True
+    timer.start()
+
+
 class Leases:
     """
-    The leases of an `Enforcer`.
+    The leases of an `Enforcer`. While some are held, a timer returns those that are over, whether charges come or not.
 
     Args:
         book: What is held.
@@ -37,6 +48,12 @@ class Leases:
         """Note what the store told of the limits of a charge that it decided."""
         self.spend = book.spend
         """Spend leased units; return None if there are not enough."""
+        renew_after_fork(self)
+        self.renew()
+
+    def renew(self) -> None:
+        """Start without a timer; a forked child holds nothing."""
+        self._is_timed = False
 
     def consume(self, prepared: PreparedCharge, owner: Entitlements, scope: str | None) -> Decision | None:
         """Take units and spend them; return None for a charge that the store must decide."""
@@ -81,4 +98,17 @@ class Leases:
             granted = book.take(wanted, charge, sent, answer)
         if granted is not None:
             self._hooks.leased(granted, answer)
+            self._time()
         return granted is not None
+
+    def _time(self) -> None:
+        if not self._is_timed:
+            with suppress(RuntimeError):  # no thread can be started: the next charge returns what is over
+                start_timer(self._return_in_time)
+                self._is_timed = True
+
+    def _return_in_time(self) -> None:
+        self._is_timed = False
+        self.return_ended()
+        if self._book.is_used:
+            self._time()

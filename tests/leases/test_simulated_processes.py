@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from entitlements import Policy
@@ -22,6 +22,7 @@ from entitlements.model.account import Account
 from entitlements.model.instants import HOUR, MINUTE, SECOND
 from entitlements.model.resolution import prepared_of
 from entitlements.rules import steps
+from entitlements.rules.ledger import OPERATION_TTL
 from entitlements.rules.resolve import resolve
 from entitlements.stores import MemoryStore
 from entitlements.stores.sequence import Producer
@@ -56,6 +57,8 @@ class World:
         self.now, self.ahead = start, 0
         self.store = MemoryStore(lambda: self.now + self.ahead)
         self.admitted = defaultdict(list)
+        self.stranded = defaultdict(int)
+        """The units of processes that died, and those that came back too late, by limit."""
 
     def most(self, name):
         """Return the most units that a window, or a period, has held; of an allocation the units that are held."""
@@ -87,6 +90,10 @@ class Process:
         there, back = next(self._travel, (0, 0))
         self._world.now += there
         answer = self._world.store.execute(order)
+        now, taken_at = self._world.now + self._world.ahead, getattr(order, "charged_at", None)
+        if taken_at is not None and now - taken_at >= OPERATION_TTL:
+            for part, line in order.taken:
+                self._world.stranded[part.limit.name] += line.taken
         self._world.now += back
         return answer
 
@@ -137,6 +144,7 @@ actions = st.tuples(st.integers(0, 3), pauses, wanted, st.sampled_from([1, 1, 1,
     st.integers(1, 4),
     st.integers(0, SECOND),
 )  # fmt: skip
+@example([(0, 0, ("fixed", "allocation"), 1, 2, []), (0, HOUR, "sliding", 1, 1, [])], 10, 1, 0)
 def test_no_window_ever_holds_more_than_the_limit(steps_taken, size, processes, start):
     world = World(START + start)
     policy = policy_of(size, min(size, 20))
@@ -145,12 +153,12 @@ def test_no_window_ever_holds_more_than_the_limit(steps_taken, size, processes, 
     def process(number):
         return Process(world, policy, offset=number * HOUR, drift=(number - 1) * 400, processes=processes)
 
-    group, stranded = [process(number) for number in range(4)], defaultdict(int)
+    group = [process(number) for number in range(4)]
     for number, *step in steps_taken:
         match step:
             case ["kill"]:
                 for name, units in group[number].held().items():
-                    stranded[name] += units
+                    world.stranded[name] += units
                 group[number] = process(number)
             case ["lower"]:
                 group[number].adopt(lower)
@@ -169,7 +177,7 @@ def test_no_window_ever_holds_more_than_the_limit(steps_taken, size, processes, 
         each.leases.give_up()
     usage = world.store.execute(steps.usage(group[0].entitlements, world.now).order)
     held = usage.lines[[*policy.limits].index("allocation")].used
-    assert held == sum(n for _, n in world.admitted["allocation"]) + stranded["allocation"]
+    assert held == sum(n for _, n in world.admitted["allocation"]) + world.stranded["allocation"]
 
 
 @given(

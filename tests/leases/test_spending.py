@@ -12,10 +12,12 @@ from leases import KINDS, LEASE, leased_policy, round_trips, scope_of
 from topologies import wait_until
 
 from entitlements import Account, AsyncEnforcer, Enforcer
+from entitlements.leases import threads
 from entitlements.model.events import Decided, Threshold
 from entitlements.testing import RecordingHook
 
 POLICY = leased_policy()
+START_TIMER = threads.start_timer
 ACCOUNTS = {"acme": "low", "big": "none"}
 
 
@@ -77,6 +79,18 @@ def test_what_is_not_spent_goes_back_at_the_end_of_the_lease(valkey, clock_of):
         acme.consume("acme", "leads")
 
         assert used(valkey, "leads") == 3 + acme.usage("acme")["leads"].leased
+
+
+def test_what_is_not_spent_goes_back_though_the_process_charges_nothing_more(valkey, monkeypatch):
+    monkeypatch.setattr(threads, "start_timer", START_TIMER)
+    with warmed(valkey, "leads") as acme:
+        acme.consume("acme", "leads")
+        wait_until(lambda: used(valkey, "leads") == 2, "the units")
+        wait_until(lambda: not timers(), "the timer")
+
+
+def timers():
+    return [thread for thread in threading.enumerate() if thread.name == "entitlements-leases"]
 
 
 async def test_what_is_not_spent_goes_back_at_the_end_of_the_lease_by_a_timer(valkey):
