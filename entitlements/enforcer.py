@@ -2,7 +2,7 @@
 `Enforcer`: every verb, for threads.
 
 Each verb gathers values (the resolved account, the time), runs a pure step of `rules/steps.py`, and calls the
-store if the step has an order. It starts no thread.
+store if the step has an order. A thread returns leases that are over.
 """
 
 from __future__ import annotations
