@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from entitlements.cli.transitions.kept_steps import COLUMNS, cells_of, read_steps
@@ -47,7 +48,7 @@ class StepTable:
     def read(self) -> tuple[list[CaseStep], list[str]]:
         """Return the steps, and the problems of the rows."""
         try:
-            with self._engine.connect() as connection:
+            with self._used() as engine, engine.connect() as connection:
                 if not sql.inspect(connection).has_table(_STEPS.name):
                     return [], []
                 found = connection.execute(sql.select(_STEPS).order_by(*(_STEPS.c[name] for name in _KEY))).mappings()
@@ -74,11 +75,19 @@ class StepTable:
 
     def _run(self, work: Any) -> None:
         try:
-            with self._engine.begin() as connection:
+            with self._used() as engine, engine.begin() as connection:
                 _STEPS.create(connection, checkfirst=True)
                 work(connection)
         except sql.exc.SQLAlchemyError as error:
             raise self._unreadable(error) from None
+
+    @contextmanager
+    def _used(self) -> Iterator[sql.Engine]:
+        """Yield the engine, and close its connections: a command uses it once or twice."""
+        try:
+            yield self._engine
+        finally:
+            self._engine.dispose()
 
     def _unreadable(self, error: Exception) -> AccountError:
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]
