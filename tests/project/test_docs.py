@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from entitlements.accounts.csv.columns import COLUMNS
+from entitlements.accounts.sql import SqlAccounts
+from entitlements.ledger import SqlLedger
 from tools.docs.pages import project_pages
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,9 +49,21 @@ def test_the_examples_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeyp
             continue
         above = "\n" * text.count("\n", 0, example.start(1))
         exec(compile(above + example[1], str(page), "exec"), names)  # noqa: S102 - to run them is the test
+    close_databases(names.values())
     if (tmp_path / "settings.py").exists():
         environment = os.environ | {"DJANGO_SETTINGS_MODULE": "settings"}
         subprocess.run([sys.executable, "-c", CHECK], check=True, timeout=300, env=environment)
+
+
+def close_databases(values):
+    """Close what an application keeps open for as long as it runs."""
+    for value in values:
+        if isinstance(value, SqlAccounts):
+            value.close_engine()
+        elif isinstance(value, SqlLedger):
+            value.close()
+        elif isinstance(value, Engine):
+            value.dispose()
 
 
 def emptied(server):
