@@ -16,6 +16,9 @@ import psycopg
 import pytest
 from servers import HOST, START_TIMEOUT, free_port
 
+from entitlements.accounts.sql import AsyncSqlAccounts, SqlAccounts
+from entitlements.ledger import SqlLedger
+
 FAST = (
     "fsync=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=60",
     "autovacuum=off", "max_wal_senders=4", "wal_level=replica", "hot_standby=on",
@@ -155,8 +158,10 @@ def start(rack, **options):
 
 
 @pytest.fixture
-def postgres(rack):
-    """A PostgreSQL server, empty."""
+def postgres(rack, monkeypatch):
+    """A PostgreSQL server, empty; a call that names no timeout has two minutes, however busy the machine is."""
+    for kind in (SqlAccounts, AsyncSqlAccounts, SqlLedger):
+        monkeypatch.setitem(kind.__init__.__kwdefaults__, "timeout", 120)
     return rack.shared("postgres", lambda: start(rack))
 
 
