@@ -16,9 +16,6 @@ import psycopg
 import pytest
 from servers import HOST, START_TIMEOUT, free_port
 
-from entitlements.accounts.sql import AsyncSqlAccounts, SqlAccounts
-from entitlements.ledger import SqlLedger
-
 FAST = (
     "fsync=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=60",
     "autovacuum=off", "max_wal_senders=4", "wal_level=replica", "hot_standby=on",
@@ -160,6 +157,9 @@ def start(rack, **options):
 @pytest.fixture
 def postgres(rack, monkeypatch):
     """A PostgreSQL server, empty; a call that names no timeout has two minutes, however busy the machine is."""
+    from entitlements.accounts.sql import AsyncSqlAccounts, SqlAccounts  # later than the start of the trace
+    from entitlements.ledger import SqlLedger
+
     for kind in (SqlAccounts, AsyncSqlAccounts, SqlLedger):
         monkeypatch.setitem(kind.__init__.__kwdefaults__, "timeout", 120)
     return rack.shared("postgres", lambda: start(rack))
