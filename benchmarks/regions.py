@@ -59,7 +59,7 @@ class Run:
     leased: set[tuple[str, str]] = field(default_factory=set)
     """Pairs of a region and an account that it has charged by a lease."""
     counted: dict[tuple[str, str], int] = field(default_factory=dict)
-    """What the home region counts at the end."""
+    """The units that the home region counts at the end."""
     told: Counter[str] = field(default_factory=Counter)
     """Charges by what became of them, and cuts."""
 

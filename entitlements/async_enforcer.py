@@ -587,9 +587,10 @@ class AsyncEnforcer:
 
     def _reload_expired(self, id: str, used: ResolvedAccount | None) -> None:
         """Load an account again that a plain call has used after messages may have been lost; on an event loop only."""
-        if used is not None and used.until == used.since and id not in self._reloads.values():
-            with suppress(RuntimeError):  # another thread's call
-                self._reload_account(id)
+        if used is not None and used.until == used.since:
+            with suppress(RuntimeError):  # a call without a loop, or beside a load that another loop begins
+                if id not in self._reloads.values():
+                    self._reload_account(id)
 
     def _can(self, entitlements: Entitlements, feature: str) -> bool:
         """Answer `can` from entitlements."""

@@ -98,10 +98,10 @@ class Leases:
             granted = book.take(wanted, charge, sent, answer)
         if granted is not None:
             self._hooks.leased(granted, answer)
-            self._time()
+            self._start_timer()
         return granted is not None
 
-    def _time(self) -> None:
+    def _start_timer(self) -> None:
         if not self._is_timed:
             with suppress(RuntimeError):  # no thread can be started: the next charge returns what is over
                 start_timer(self._return_in_time)
@@ -111,4 +111,4 @@ class Leases:
         self._is_timed = False
         self.return_ended()
         if self._book.is_used:
-            self._time()
+            self._start_timer()

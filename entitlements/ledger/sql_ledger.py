@@ -61,7 +61,8 @@ class SqlLedger:
         engine: An `Engine` of SQLAlchemy, or a URL: `postgresql://user@host/db`, `sqlite:///file.db`.
         batch: Entries in one statement.
         age: Seconds, or a timedelta, that an order waits at most while the database keeps up.
-        max_pending: Orders that wait at most while it does not, a charge once for each limit; what comes then is counted as lost and logged.
+        max_pending: Orders that wait at most while it does not, a charge once for each limit; what comes then is
+            counted as lost and logged.
         timeout: Seconds, or a timedelta, that a statement may take, where a URL is given; an engine has its own.
         clock: Returns the time in microseconds since 1970.
 

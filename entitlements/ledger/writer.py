@@ -1,8 +1,8 @@
 """
 Writer: entries in batches, off the hot path.
 
-A hook only appends to a queue, a plain charge as the text of its row. A thread makes the other rows, and writes them each *age* seconds, or once
-there are *size* of them, in one statement. While the database fails, the rows stay and are tried again, up to *bound*
+A hook only appends to a queue, a plain charge as the text of its row. A thread makes the other rows, and writes them
+each *age* seconds, or once there are *size* of them, in one statement. While the database fails, the rows stay and are tried again, up to *bound*
 of them; what comes then is counted as lost and logged. A batch whose commit is in doubt is written again, and each
 entry stands once, by its name.
 """

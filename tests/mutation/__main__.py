@@ -34,7 +34,7 @@ TESTS = ("rules", "stores", "stores/test_outage.py", "stores/test_replay.py", "e
 
 
 class Report:
-    """What came of each mutant."""
+    """The outcome of each mutant."""
 
     def __init__(self):
         self.killed: list[Mutant] = []

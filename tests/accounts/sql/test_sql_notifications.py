@@ -63,7 +63,7 @@ def test_a_change_of_another_process_reaches_can(enforcer, writer):
 async def test_a_change_of_another_process_reaches_plain_calls_on_an_event_loop(
     postgres, writer, driver, first, monkeypatch
 ):
-    """Where there is no connection at first, the next one has what is in use loaded again."""
+    """A connection that is made later has each account in use loaded again."""
     monkeypatch.setattr(async_listener, "TIMEOUT", first)
     accounts = AsyncSqlAccounts(postgres.url(driver))
     async with AsyncEnforcer(POLICY, accounts=AsyncCachedAccounts(accounts, ttl=LONG)) as enforcer:
