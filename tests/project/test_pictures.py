@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tools.docs.pictures import bars, recordings, windows
+from tools.docs.pictures import bars, console, recordings, windows
 from tools.docs.pictures.__main__ import DRAWN, FOLDER
 
 OF_COMMANDS = {"explain.html", *recordings.COMMANDS}
@@ -26,6 +26,14 @@ def test_a_picture_loads_nothing_from_elsewhere(name):
     text = (FOLDER / name).read_text(encoding="utf-8")
 
     assert [] == re.findall(r"(?:href|src)=|url\((?!#)|@import", text)
+
+
+def test_the_page_of_the_console_shows_each_picture_of_it():
+    page = (FOLDER.parent / "console.md").read_text(encoding="utf-8")
+    shown = re.findall(r"!\[.+\]\(pictures/(console-\w+)\.webp\)", page)
+
+    assert sorted(console.SHOTS) == sorted(shown)
+    assert all((FOLDER / f"{name}.webp").read_bytes()[8:12] == b"WEBP" for name in shown)
 
 
 @pytest.mark.parametrize("name", ["windows.svg", "flagship.svg", "any-window.svg"])

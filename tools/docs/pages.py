@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STAGED = ROOT / "build" / "pages"
 
 PAGES = ("*.md", "docs/**/*.md", "policies/**/*.md", "examples/**/*.md", "benchmarks/**/*.md")
-ASSETS = ("docs/**/*.svg", "docs/**/*.html", "docs/assets/**/*", "examples/**/*.png")
+ASSETS = ("docs/**/*.svg", "docs/**/*.webp", "docs/**/*.html", "docs/assets/**/*", "examples/**/*.png")
 LINK = re.compile(r"(?P<before>\]\()(?P<path>[^)\s#:]+)(?P<after>(?:#[^)\s]*)?\))")
 CODE = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml", ".lua": "lua", ".csv": "text"}
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tools.docs.pictures import bars, explained, recordings, windows
+from tools.docs.pictures import bars, console, explained, recordings, windows
 
 FOLDER = Path(__file__).resolve().parents[3] / "docs" / "pictures"
 DRAWN: dict[str, Callable[[], str]] = {
@@ -26,3 +26,4 @@ if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     for name, draw in {**DRAWN, "doctor.svg": recordings.doctor}.items():
         (FOLDER / name).write_text(draw(), encoding="utf-8")
+    console.main()
