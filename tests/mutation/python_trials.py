@@ -1,8 +1,8 @@
 """
 Trials of Python mutants: a pytest session that has collected the tests forks a child for each mutant.
 
-A child swaps the code of the changed functions and runs the tests that reach the changed line, quick ones and those
-that killed neighbours first. A change outside the body of a function is a value or a default, which it swaps too.
+A child swaps the code of the changed functions and runs the tests that reach the changed line: those that killed
+neighbours first, then those that reach few modules, which are about this one. A change outside the body of a function is a value or a default, which it swaps too.
 """
 
 from __future__ import annotations
@@ -241,9 +241,9 @@ class Trials:
         return True
 
     def _order(self, mutant, reaching, reach):
-        """Return the tests to run: those that killed neighbours, then the quick ones, within the budget of a mutant."""
+        """Return the tests to run: those that killed neighbours, then those of few modules, within the budget of a mutant."""
         kills = self._kills[mutant.file, mutant.place]
-        ordered = sorted(reaching, key=lambda name: (-kills[name], reach.seconds[name]))
+        ordered = sorted(reaching, key=lambda name: (-kills[name], len(reach.lines[name]), reach.seconds[name]))
         path, total, same = str(PACKAGE / mutant.file), 0.0, defaultdict(int)
         for name in ordered:
             same[what := tuple(reach.lines[name][path])] += 1
