@@ -6,6 +6,7 @@ import pickle
 from dataclasses import replace
 
 import pytest
+import redis
 from histories import ACCOUNT, Clock
 from injected_time import with_injected_time
 from strategies import NOW
@@ -120,11 +121,36 @@ def test_a_repeat_that_is_refused_voids_the_original(wire):
 
 
 def test_a_first_attempt_that_is_refused_writes_nothing_of_its_sequence(wire):
+    assert Status.REFUSED is wire.charge(HERE, 1, cost=3)
+    assert not [field for field in wire.client.hkeys(account_key("ent", ACCOUNT)) if field[:1] in b"sS"]
     wire.charge(THERE, 1, cost=2)
     before = wire.client.hgetall(account_key("ent", ACCOUNT))
     assert Status.REFUSED is wire.charge(HERE, 1)
     after = wire.client.hgetall(account_key("ent", ACCOUNT))
     assert {b"qleads"} == {field for field in after if after[field] != before.get(field)}
+
+
+def test_a_producer_that_is_new_to_a_record_is_listed_without_the_general_code(server):
+    """Each process is new to an account that another one has charged: the general code takes five times as long."""
+
+    def without_general_code(script):
+        return make_script(script.name, script.text.decode().replace("until true\n", "until true\nerror('general')\n"))
+
+    with server.client() as client:
+        first = Wire(client)
+        producers = [f"{number:016x}" for number in range(17)]
+        assert Status.ADMITTED is first.charge(producers[0], 1, size=100)
+        short = Wire.__new__(Wire)
+        short.client, short.clock, short._change = client, first.clock, without_general_code
+        for producer in producers[1:]:
+            assert Status.ADMITTED is short.charge(producer, 1, size=100)
+        assert "".join(producers) == client.hget(account_key("ent", ACCOUNT), "S").hex()
+        with pytest.raises(redis.ResponseError, match="general"):
+            short.charge("ff" * 8, 1, size=100)
+        first.clock.now += 10 * MINUTE
+        assert Status.ADMITTED is first.charge(producers[1], 2, size=100)
+        assert Status.ADMITTED is first.charge("ff" * 8, 1, size=100)
+        assert producers[1] + "ff" * 8 == client.hget(account_key("ent", ACCOUNT), "S").hex()
 
 
 @pytest.mark.parametrize("limit", [LEADS, AGENTS], ids=lambda limit: limit.name)
