@@ -48,6 +48,7 @@ from entitlements.resolved_account import (
 )
 from entitlements.resolved_cache import ResolvedCache, check_policy, new_operation_id, try_reload
 from entitlements.rules import reservations, steps
+from entitlements.rules.planning import order_of
 from entitlements.rules.scopes import MAX_SCOPES, check_page, forget_scopes, holds_units, scoped_limit, scopes_after
 from entitlements.rules.stale_answers import is_stale, reject_stale, with_fresh_ends
 from entitlements.stores import (
@@ -226,13 +227,13 @@ class AsyncEnforcer:
         prepared = steps.prepared_charge(resolved.charges, what, n)
         if prepared is None or not prepared.since <= now < prepared.until:
             prepared = steps.prepare_charge(resolved.entitlements, now, what, n)
-        order = prepared.order
+        order = resolved.made.get(prepared) or order_of(prepared, resolved.entitlements)
         if scope is not None or prepared.per:
-            order = steps.scoped_charge(prepared, scope)
+            order = steps.scoped_charge(prepared, order, scope)
         if order is None:
             if self._is_outdated(resolved, None):
                 return await self.consume(account, what, n, scope=scope)
-            return await self._run(steps.known_decision(prepared))
+            return await self._run(steps.known_decision(resolved.entitlements, prepared))
         if prepared.leased:
             leases, owner = self._leases, resolved.entitlements
             spent = leases.spend(prepared, owner, scope)
@@ -247,8 +248,8 @@ class AsyncEnforcer:
         if (type(answer) is not Outcome or answer[6]) and self._is_outdated(resolved, answer):
             return await self.consume(account, what, n, scope=scope)
         if prepared.leased:
-            self._leases.observe(prepared, answer, scope)
-        return self._decided(prepared.decide(answer, self._via, None, scope), answer)
+            self._leases.observe(prepared, resolved.entitlements, answer, scope)
+        return self._decided(prepared.decide(order.account, answer, self._via, None, scope), answer)
 
     async def _consume_counted(
         self,
@@ -285,9 +286,9 @@ class AsyncEnforcer:
                 return None
             if not answer[5]:
                 numbers.seen = answer[1]
-            decision = prepared.decide(answer, self._via, operation, order.scope)
+            decision = prepared.decide(order.account, answer, self._via, operation, order.scope)
             if prepared.leased:
-                self._leases.observe(prepared, answer, order.scope)
+                self._leases.observe(prepared, resolved.entitlements, answer, order.scope)
         except asyncio.CancelledError:
             if abandoned is not None and pending is not None:
                 numbers.hold(order)  # until it has ended
@@ -308,7 +309,7 @@ class AsyncEnforcer:
         """Record and pass on the decision of a charge whose caller was cancelled."""
         self._numbers.close(order)
         if type(ended) is Outcome and ended.lines:
-            decision = prepared.decide(ended, self._via, order.operation, order.scope)
+            decision = prepared.decide(order.account, ended, self._via, order.operation, order.scope)
             self._hooks.record(None, ended, decision)
             if abandon is not None:
                 abandon(decision)

@@ -45,6 +45,7 @@ from entitlements.resolved_account import (
 )
 from entitlements.resolved_cache import FOREVER, ResolvedCache, check_policy, new_operation_id, try_reload
 from entitlements.rules import reservations, steps
+from entitlements.rules.planning import order_of
 from entitlements.rules.scopes import MAX_SCOPES, check_page, forget_scopes, holds_units, scoped_limit, scopes_after
 from entitlements.rules.stale_answers import is_final, is_stale, reject_stale, with_fresh_ends
 from entitlements.stores import (
@@ -271,13 +272,13 @@ class Enforcer:
         prepared = steps.prepared_charge(resolved.charges, what, n)
         if prepared is None or not prepared.since <= now < prepared.until:
             prepared = steps.prepare_charge(resolved.entitlements, now, what, n)
-        order = prepared.order
+        order = resolved.made.get(prepared) or order_of(prepared, resolved.entitlements)
         if scope is not None or prepared.per:
-            order = steps.scoped_charge(prepared, scope)
+            order = steps.scoped_charge(prepared, order, scope)
         if order is None:
             if self._is_outdated(resolved, None):
                 return self.consume(account, what, n, scope=scope)
-            return self._run(steps.known_decision(prepared))
+            return self._run(steps.known_decision(resolved.entitlements, prepared))
         if prepared.leased:
             leases, owner = self._leases, resolved.entitlements
             spent = leases.spend(prepared, owner, scope)
@@ -289,9 +290,9 @@ class Enforcer:
         answer = self._store.execute(order)
         if (type(answer) is not Outcome or answer[6]) and self._is_outdated(resolved, answer):
             return self.consume(account, what, n, scope=scope)
-        decision = prepared.decide(answer, self._via, None, scope)  # type: ignore[arg-type]
+        decision = prepared.decide(order.account, answer, self._via, None, scope)  # type: ignore[arg-type]
         if prepared.leased:
-            self._leases.observe(prepared, answer, scope)  # type: ignore[arg-type]
+            self._leases.observe(prepared, resolved.entitlements, answer, scope)  # type: ignore[arg-type]
         if self._hooks.enabled:
             self._hooks.consumed(decision, answer)
         return decision
@@ -309,9 +310,9 @@ class Enforcer:
                 return None
             if not answer[5]:
                 numbers.seen = answer[1]
-            decision = prepared.decide(answer, self._via, operation, order.scope)
+            decision = prepared.decide(order.account, answer, self._via, operation, order.scope)
             if prepared.leased:
-                self._leases.observe(prepared, answer, order.scope)
+                self._leases.observe(prepared, resolved.entitlements, answer, order.scope)
         finally:
             numbers.close(order)
         if self._hooks.enabled:

@@ -9,14 +9,16 @@ from entitlements.errors import AccountError, UnknownAccount
 from entitlements.model.account import Account
 from entitlements.model.names import check_id
 from entitlements.model.policy import cure_of_order
-from entitlements.model.resolution import prepared_of, resolution_of
+from entitlements.model.resolution import charges_of, prepared_of, resolution_of
 from entitlements.policy.accounts import bind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from entitlements.model.answers import Outdated
+    from entitlements.model.charge import Charge
     from entitlements.model.entitlements import Entitlements
+    from entitlements.rules.planning import PreparedCharge
 
 
 def account_id(account: object) -> str:
@@ -67,11 +69,13 @@ class ResolvedAccount:
     is_invalidated: bool = field(default=False, init=False)
     """True once the account is known to have changed at its source."""
     answers: Mapping[str, bool] = field(init=False)
-    charges: dict[Any, Any] = field(init=False)
+    charges: dict[Any, PreparedCharge] = field(init=False)
+    made: dict[Any, Charge] = field(init=False)
 
     def __post_init__(self) -> None:
         self.answers = resolution_of(self.entitlements).answers
         self.charges = prepared_of(self.entitlements).charges
+        self.made = charges_of(self.entitlements).made
 
 
 def require_account(kept: ResolvedAccount) -> Account:

@@ -22,7 +22,7 @@ from entitlements.accounts.unknown_tiers import UnknownTierWarnings
 from entitlements.errors import NotLoaded
 from entitlements.model.account import Account
 from entitlements.model.policy import PolicyData
-from entitlements.model.resolution import prepared_of, resolution_of
+from entitlements.model.resolution import charges_of, resolution_of
 from entitlements.model.versions import LONGEST_USE, NO_VERSION
 from entitlements.policy.accounts import bind
 from entitlements.resolved_account import ResolvedAccount, account_id
@@ -68,7 +68,8 @@ class ResolvedCache:
     Args:
         policy: The policy in force.
         max_size: Most entries of each kind, by id and by object; the oldest are evicted. An entry
-            takes about 1 KB, and 1.5 KB more for each limit that its account was charged on.
+            takes about 1 KB, and 1 KB for each combination of limits that its account was charged on; one with values of
+            its own takes 1.5 KB more for each limit.
         versioned: Charges carry the versions of their accounts.
     """
 
@@ -255,7 +256,7 @@ class ResolvedCache:
         entitlements = resolve_unknown(policy, id) if account is None else resolve(policy, bind(policy, account), now)
         if account is not None:
             self._unknown_tiers.check(policy, account.tier)
-        prepared_of(entitlements).version = version
+        charges_of(entitlements).version = version
         expires = resolution_of(entitlements).expires
         expires = until if expires is None else min(until, expires)
         return ResolvedAccount(

@@ -99,7 +99,8 @@ async def layers(floor, ours, accounts):
     outage = deny._store
     store = outage.transport
     link, loop = next(iter(store._connections.values())), asyncio.get_running_loop()
-    orders = {account: enforcer._cache.by_id[account].charges["api"].order for account in accounts}
+    resolved = {account: enforcer._cache.by_id[account] for account in accounts}
+    orders = {account: each.made[each.charges["api"]] for account, each in resolved.items()}
     requests = {account: encode_request(DEFAULT_NAMESPACE, order) for account, order in orders.items()}
 
     async def through_link(account):

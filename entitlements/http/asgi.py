@@ -139,24 +139,24 @@ class EntitlementsMiddleware:
         token = ACCOUNT.set(found)
         try:
             path = self._fast_path
-            enforcer, prepared = path.enforcer, path.prepared(found, route)
-            if enforcer is None or prepared is None or prepared.order is None:
+            enforcer, fixed = path.enforcer, path.prepared(found, route)
+            if enforcer is None or fixed is None:
                 await self._routes._serve(scope, receive, send, route, found)
                 return
-            headers = None
+            headers, (prepared, order) = None, fixed
             try:
                 if prepared.counted:
-                    decision = await enforcer._consume_counted(prepared, prepared.order, found._resolved, self._abandon)
+                    decision = await enforcer._consume_counted(prepared, order, found._resolved, self._abandon)
                     is_outdated = decision is None
                 else:
-                    answer: Any = await enforcer._execute(prepared.order)
+                    answer: Any = await enforcer._execute(order)
                     is_outdated = False
                     if type(answer) is not Outcome or answer[6]:  # or refused here, without asking the store
                         is_outdated = enforcer._is_outdated(found._resolved, answer)
                     if not is_outdated:
                         headers = path.headers(prepared.limits[0].facts, answer)
                         if headers is None:
-                            decision = enforcer._decided(prepared.decide(answer, enforcer._via), answer)
+                            decision = enforcer._decided(prepared.decide(order.account, answer, enforcer._via), answer)
             except Exception as error:  # noqa: BLE001 - a store failed: no request passes uncounted
                 refusal = self._routes._admission.error_refusal(error, route, found)
                 await self._routes._refuse(scope, receive, send, refusal)

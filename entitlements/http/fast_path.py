@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from entitlements.model.answers import Status
+from entitlements.rules.planning import order_of
 from entitlements.rules.steps import prepared_charge
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from entitlements.http.routes import Route
     from entitlements.http.types import Headers
     from entitlements.model.answers import Outcome
+    from entitlements.model.charge import Charge
     from entitlements.model.facts import Facts
     from entitlements.rules.planning import PreparedCharge
 
@@ -46,17 +48,21 @@ class FastPath(Generic[E]):
         has_hooks = enforcer is not None and enforcer._hooks.enabled
         self._needs_decision = refund_rates or has_hooks or not headers.supports_fast_path
 
-    def prepared(self, found: Handle, route: Route) -> PreparedCharge | None:
-        """Return the charge of a route that was prepared for an account; None if it takes the ordinary path."""
+    def prepared(self, found: Handle, route: Route) -> tuple[PreparedCharge, Charge] | None:
+        """Return the charge of a route as it was prepared, and for its account; None if it takes the ordinary path."""
         charge, enforcer = route.fixed_charge, self.enforcer
         if charge is None or enforcer is None:
             return None
-        prepared = prepared_charge(found._resolved.charges, charge, 1)
-        if prepared is not None and prepared.leased:  # the enforcer may hold its units
+        resolved = found._resolved
+        prepared = prepared_charge(resolved.charges, charge, 1)
+        if prepared is None or prepared.leased:  # the enforcer may hold the units of a lease
             return None
-        if prepared is None or not prepared.counted:
-            return prepared if prepared is not None and len(prepared.limits) == 1 and not self._needs_decision else None
-        return prepared if prepared.since <= enforcer._clock() < prepared.until else None
+        order = resolved.made.get(prepared) or order_of(prepared, resolved.entitlements)
+        if order is None:
+            return None
+        if prepared.counted:
+            return (prepared, order) if prepared.since <= enforcer._clock() < prepared.until else None
+        return (prepared, order) if len(prepared.limits) == 1 and not self._needs_decision else None
 
     def headers(self, facts: Facts, answer: Outcome) -> Headers | None:
         """Return the response headers for a unit that the store admitted; None if they take a decision."""

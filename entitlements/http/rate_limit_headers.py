@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from entitlements.http.retry_after import clock_offset
 from entitlements.model.decision import Decision
-from entitlements.model.decision_fields import fields_of, parts_of
+from entitlements.model.decision_fields import fields_of, parts_of, several_parts_of
 from entitlements.model.instants import NEVER, SECOND
 from entitlements.model.limits import Mode, Quota, Rate
 from entitlements.model.names import NAME
@@ -72,7 +72,8 @@ class RateLimitHeaders:
         style = self._style
         if style is _NONE:
             return []
-        allowed, _, facts, receipt, line, parts = fields_of(decision)
+        allowed, _, facts, receipt, line, _ = fields_of(decision)
+        parts = several_parts_of(decision)
         if parts is None and style is _DRAFT_11 and line is not None and line[1] is not None:
             return self.of_limit(facts, receipt[1], line)
         return self._of_parts((decision,) if parts is None else parts, None if allowed else decision)

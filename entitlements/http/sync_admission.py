@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from entitlements.http.questions import ChargeCall
     from entitlements.http.routes import Route
     from entitlements.http.types import Scope
+    from entitlements.model.charge import Charge
     from entitlements.model.decision import Decision
     from entitlements.rules.planning import PreparedCharge
 
@@ -78,19 +79,18 @@ class SyncAdmission:
             reserved = RequestReservation(self._enforcer, route)
             verdict = run_sync(admission.decide(found, route, scope), reserved.reserve_sync)
             return MeteredRequest(admission, scope, *verdict, reserved=reserved)
-        prepared = self._fast_path.prepared(found, route)
-        if prepared is not None and prepared.order is not None:
-            admitted = self._admit_prepared(found, route, scope, prepared)
+        fixed = self._fast_path.prepared(found, route)
+        if fixed is not None:
+            admitted = self._admit_prepared(found, route, scope, *fixed)
             if admitted is not None:
                 return admitted
         return MeteredRequest(admission, scope, *run_sync(admission.decide(found, route, scope), self._consume))
 
     def _admit_prepared(
-        self, found: Handle, route: Route, scope: Scope, prepared: PreparedCharge
+        self, found: Handle, route: Route, scope: Scope, prepared: PreparedCharge, order: Charge
     ) -> MeteredRequest | None:
         """Decide a request by the prepared charge of its route; None if the account is outdated."""
-        enforcer, path, admission, order = self._enforcer, self._fast_path, self.admission, prepared.order
-        assert order is not None
+        enforcer, path, admission = self._enforcer, self._fast_path, self.admission
         try:
             if prepared.counted:
                 decision = enforcer._consume_counted(prepared, order, found._resolved)
@@ -103,7 +103,9 @@ class SyncAdmission:
                 headers = path.headers(prepared.limits[0].facts, answer)
                 if headers is not None:
                     return MeteredRequest(admission, scope, headers=headers)
-                decision = prepared.decide(answer, enforcer._via)  # with hooks a rate alone takes the ordinary path
+                decision = prepared.decide(
+                    order.account, answer, enforcer._via
+                )  # with hooks a rate alone takes the ordinary path
         except Exception as error:  # noqa: BLE001 - a store failed: no request passes uncounted
             return MeteredRequest(admission, scope, refusal=admission.error_refusal(error, route, found))
         return MeteredRequest(admission, scope, *admission.verdict(decision, found, route, scope))

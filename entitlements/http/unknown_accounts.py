@@ -54,7 +54,7 @@ def lowest_tier_denial(
         return None
     lowest = resolve(policy, Account("lowest", tier.id), 0)
     for name in requires:
-        decision = about_feature(facts(lowest, name))
+        decision = about_feature(lowest.account, facts(lowest, name))
         if not decision.allowed:
             return decision
     if not costs:
@@ -62,7 +62,7 @@ def lowest_tier_denial(
     limits = plan(lowest, Verb.CONSUME, wanted_units(costs, 1), 0, scope=scope).prepared.limits
     if not any(each.refuses for each in limits):
         return None
-    decision = without_store(limits)
+    decision = without_store(lowest.account, limits)
     return decision if decision.reason in UNENTITLED else None
 
 

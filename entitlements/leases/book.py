@@ -135,7 +135,7 @@ class LeaseBook:
 
     def spend(self, prepared: PreparedCharge, owner: Entitlements, scope: str | None) -> Decision | None:
         """Spend leased units of all parts of a charge; return None, and spend nothing, if any of them is not held."""
-        account, parts, now = prepared.order.account, prepared.parts, self._clock()  # type: ignore[union-attr]
+        account, parts, now = owner.account, prepared.parts, self._clock()
         if len(parts) == 1:
             limit, _, cost, _ = parts[0]
             meter = self._meters.get((account, limit.name, scope if limit.per else None))
@@ -157,7 +157,7 @@ class LeaseBook:
                 return None
             outcome, lease, left = found
         operation = f"{lease.name}{lease.first + left}" if prepared.counted else None
-        decision = prepared.decide(outcome, VIA, operation, scope)
+        decision = prepared.decide(account, outcome, VIA, operation, scope)
         if self._tell is not None:
             self._tell(decision)
         return decision
@@ -169,8 +169,8 @@ class LeaseBook:
         leases: list[Lease] = []
         spent: list[Lease] = []
         with self._lock:
-            for at, part in enumerate(prepared.parts):
-                meter = self._meters.get(_id(prepared, at, scope))
+            for part in prepared.parts:
+                meter = self._meters.get(_id(owner, part, scope))
                 lease = None if meter is None else meter.lease
                 if lease is None or lease.left < part.cost or now >= lease.until or lease.owner is not owner:
                     return None
@@ -191,7 +191,7 @@ class LeaseBook:
         now, found = self._clock(), None
         with self._lock:
             for at, part in enumerate(prepared.parts):
-                meter = self._meters.get(_id(prepared, at, scope))
+                meter = self._meters.get(_id(owner, part, scope))
                 if meter is None:
                     return None
                 lease = meter.lease
@@ -213,7 +213,9 @@ class LeaseBook:
         meter, at, units = found
         kept = meter.wanted
         if kept is None or kept.owner is not owner or kept.part is not prepared.parts[at] or kept.units != units:
-            kept = meter.wanted = Wanted(meter, *lease_of(prepared, at, units, scope), owner, prepared.parts[at], units)
+            kept = meter.wanted = Wanted(
+                meter, *lease_of(prepared, owner, at, units, scope), owner, prepared.parts[at], units
+            )
         return kept
 
     def begin(self, wanted: Wanted) -> tuple[Charge, int]:
@@ -242,7 +244,7 @@ class LeaseBook:
             line = answer.lines[0]
             meter.used = line.used or 0
             if answer.status is _ADMITTED and line.taken == charge.parts[0].cost:
-                decision = wanted.decide(answer, "store", charge.operation, charge.scope)
+                decision = wanted.decide(charge.account, answer, "store", charge.operation, charge.scope)
         else:
             meter.paused_until = sent + LEASE_TTL
         if decision is None:
@@ -262,14 +264,14 @@ class LeaseBook:
                 self._forget(meter)
         return decision
 
-    def observe(self, prepared: PreparedCharge, answer: Outcome, scope: str | None) -> None:
+    def observe(self, prepared: PreparedCharge, owner: Entitlements, answer: Outcome, scope: str | None) -> None:
         """Note what the store told of the limits of a charge that it decided."""
         if self._numbers is None or answer.fallbacks or answer.via or not answer.lines:
             return
         now = self._clock()
         with self._lock:
-            for at, line in enumerate(answer.lines):
-                id = _id(prepared, at, scope)
+            for part, line in zip(prepared.parts, answer.lines, strict=True):
+                id = _id(owner, part, scope)
                 meter = self._meters.get(id)
                 if meter is None:
                     while len(self._meters) >= MAX_METERS:
@@ -369,6 +371,5 @@ class LeaseBook:
             meter.spare.clear()
 
 
-def _id(prepared: PreparedCharge, at: int, scope: str | None) -> MeterId:
-    limit = prepared.parts[at].limit
-    return prepared.order.account, limit.name, scope if limit.per else None  # type: ignore[union-attr]
+def _id(owner: Entitlements, part: Part, scope: str | None) -> MeterId:
+    return owner.account, part.limit.name, scope if part.limit.per else None

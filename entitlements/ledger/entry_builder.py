@@ -94,13 +94,13 @@ class EntryBuilder:
 
         Called by any thread. A text keeps no part of the decision alive, and is no work for the collector of garbage.
         """
-        for part in fields_of(decision)[5] or (decision,):
+        for part in parts_of(decision):
             _, _, facts, receipt, line, _ = fields_of(part)
             if line is None or not line[6]:
                 continue
             operation = receipt[3]
             if type(facts.limit) is Rate:
-                queue.append((facts.account, facts.feature, line[6], receipt[1]))
+                queue.append((receipt[8], facts.feature, line[6], receipt[1]))
             elif operation is None or operation[0] != "s" or receipt[5] is not None or receipt[6]:
                 entries: list[Entry] = []
                 self._consumed(part, entries)
@@ -109,7 +109,7 @@ class EntryBuilder:
                 kept = self._templates.get((id(facts), line[5], line[4]))
                 if kept is None or kept[0] is not facts:
                     kept = self._new_template(part)
-                queue.append(kept[1] % (operation, line[6], receipt[1]))
+                queue.append(kept[1] % (_quoted(receipt[8]), operation, line[6], receipt[1]))
 
     def _new_template(self, part: Decision) -> tuple[Facts, str]:
         _, _, facts, _, line, _ = fields_of(part)
@@ -117,9 +117,9 @@ class EntryBuilder:
         entries: list[Entry] = []
         self._consumed(part, entries)
         entry = entries[0]
-        head, tail = _in_json(entry[:1])[:-1], _in_json(entry[2:7])[1:-1]
+        tail = _in_json(entry[2:7])[1:-1]
         rest = _in_json(entry[9:])[1:]
-        text = f'{head}, "\0s", {tail}, \0d, \0d, {rest}'.replace("%", "%%").replace("\0", "%")
+        text = f'[\0s, "\0s", {tail}, \0d, \0d, {rest}'.replace("%", "%%").replace("\0", "%")
         if len(self._templates) >= _MOST_TEMPLATES:
             self._templates.clear()
         kept = self._templates[(id(facts), line[5], line[4])] = facts, text
@@ -132,14 +132,14 @@ class EntryBuilder:
                 continue
             limit = facts.limit
             if type(limit) is Rate:
-                self._add_rate(facts.account, limit.name, line[6], receipt[1])
+                self._add_rate(receipt[8], limit.name, line[6], receipt[1])
                 continue
             operation: str = receipt[3]  # type: ignore[assignment]  # every counted charge has one
             name = operation if operation[0] == "s" else operation_name(operation, receipt[1])
             starts, ends = _period_of(limit, receipt[4], line, receipt[1])
             found.append(
                 Entry(
-                    facts.account, name, kind, facts.feature, KINDS[type(limit)], _scope_of(limit, receipt[5]),
+                    receipt[8], name, kind, facts.feature, KINDS[type(limit)], _scope_of(limit, receipt[5]),
                     more.get("holder"), line[6], receipt[1], starts, ends, _text(facts.size), more.get("expires"),
                     None if name == operation else operation,
                 )
@@ -250,14 +250,14 @@ class EntryBuilder:
             limit = facts.limit
             if type(limit) is Rate:
                 if order.rates:
-                    self._add_rate(facts.account, limit.name, -line[6], at)
+                    self._add_rate(receipt[8], limit.name, -line[6], at)
                 continue
             operation: str = receipt[3]  # type: ignore[assignment]
             name = short(f"refund:{operation_name(operation, receipt[1])}")
             starts, ends = _period_of(limit, receipt[4], line, receipt[1])
             found.append(
                 Entry(
-                    facts.account, name, "refund", facts.feature, KINDS[type(limit)], _scope_of(limit, receipt[5]),
+                    receipt[8], name, "refund", facts.feature, KINDS[type(limit)], _scope_of(limit, receipt[5]),
                     None, line[6], at, starts, ends, None, None, operation,
                 )
             )  # fmt: skip
@@ -293,6 +293,10 @@ class EntryBuilder:
 
 def _in_json(entry: tuple[object, ...]) -> str:
     return json.dumps(entry, ensure_ascii=False)
+
+
+_quoted = json.encoder.encode_basestring
+"""Return a text in JSON, as `_in_json` does."""
 
 
 def _period_of(limit: Limit | None, part: Part | None, line: Line, now: int) -> tuple[int | None, int | None]:

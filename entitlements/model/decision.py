@@ -1,9 +1,9 @@
 """
 A `Decision`: the answer to one question, with its reason.
 
-A decision is cheap to build. The facts that do not change between calls (account,
-limit, winning source, trace, remedies) are compiled once into `Facts` and shared. A call
-adds the store's line and a receipt.
+A decision is cheap to build. The facts that do not change between calls (limit,
+winning source, trace, remedies) are compiled once into `Facts` and shared. A call adds the
+store's line and a receipt.
 """
 
 from __future__ import annotations
@@ -14,9 +14,17 @@ from typing import Any, NoReturn
 
 from entitlements.errors import Denied
 from entitlements.model.answers import Line
-from entitlements.model.decision_fields import Fields, facts_of, is_enforced, line_of, parts_of, receipt_of
+from entitlements.model.decision_fields import (
+    Fields,
+    facts_of,
+    is_enforced,
+    line_of,
+    parts_of,
+    receipt_of,
+    several_parts_of,
+)
 from entitlements.model.display import attributes_in_json, in_json, in_words
-from entitlements.model.facts import STATIC, Considered, Facts, Receipt, Remedy
+from entitlements.model.facts import Considered, Facts, Receipt, Remedy
 from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.immutable import ANSWER
 from entitlements.model.instants import to_datetime, to_timedelta
@@ -49,7 +57,7 @@ class Decision:
         allowed: bool,  # noqa: FBT001 - every decision begins with it
         reason: Reason,
         facts: Facts,
-        receipt: Receipt = STATIC,
+        receipt: Receipt,
         line: Line | None = None,
         parts: tuple[Decision, ...] | None = None,
     ) -> None:
@@ -65,7 +73,7 @@ class Decision:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Support pickling, which would otherwise set the slot."""
-        return (Decision, self._fields)
+        return (Decision, (*self._fields[:5], several_parts_of(self)))
 
     @property
     def allowed(self) -> bool:
@@ -84,7 +92,7 @@ class Decision:
     @property
     def account(self) -> str:
         """The account's id."""
-        return facts_of(self).account
+        return receipt_of(self).account
 
     @property
     def policy(self) -> str:
@@ -192,7 +200,7 @@ class Decision:
         """The lowest tier and the cheapest add-on that would have allowed the whole charge; None if there is neither."""
         if self.allowed or self.reason in (Reason.SUSPENDED, Reason.STORE_UNAVAILABLE, Reason.UNKNOWN_ACCOUNT):
             return None
-        parts = self._fields[5]
+        parts = several_parts_of(self)
         return remedy_of([self] if parts is None else [part for part in parts if is_enforced(part)])
 
     @property
@@ -255,7 +263,7 @@ class Decision:
         ]
         if self.scope is not None:
             whole["scope"] = self.scope
-        parts = self._fields[5]
+        parts = several_parts_of(self)
         if parts is not None:
             whole["parts"] = {part.feature: part.to_dict() for part in parts}
         return whole

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import attrgetter
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from entitlements.model.answers import Line
 from entitlements.model.facts import Facts, Receipt
@@ -14,7 +14,15 @@ from entitlements.model.reasons import Reason
 if TYPE_CHECKING:
     from entitlements.model.decision import Decision
 
-Fields: TypeAlias = "tuple[bool, Reason, Facts, Receipt, Line | None, tuple[Decision, ...] | None]"
+
+class PartsLater(NamedTuple):
+    """The decisions about each limit, which few callers ask for: *make* returns them, called with *arguments*."""
+
+    make: Callable[..., tuple[Decision, ...]]
+    arguments: tuple[Any, ...]
+
+
+Fields: TypeAlias = "tuple[bool, Reason, Facts, Receipt, Line | None, tuple[Decision, ...] | PartsLater | None]"
 """All constructor arguments, in order."""
 
 fields_of: Callable[[Decision], Fields] = attrgetter("_fields")
@@ -36,9 +44,18 @@ def line_of(decision: Decision) -> Line | None:
     return fields_of(decision)[4]
 
 
+def several_parts_of(decision: Decision) -> tuple[Decision, ...] | None:
+    """Return the decisions about each of several limits; None for a decision about a single limit."""
+    parts = fields_of(decision)[5]
+    if type(parts) is PartsLater:
+        parts = parts.make(*parts.arguments)
+        object.__setattr__(decision, "_fields", (*fields_of(decision)[:5], parts))
+    return parts  # type: ignore[return-value]
+
+
 def parts_of(decision: Decision) -> tuple[Decision, ...]:
     """Return the values of `Decision.parts`."""
-    parts = fields_of(decision)[5]
+    parts = several_parts_of(decision)
     if parts is not None:
         return parts
     return (decision,) if facts_of(decision).limit else ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar, overload
 
@@ -11,6 +11,7 @@ from entitlements.model.instants import to_datetime
 from entitlements.model.limits import NOT_INCLUDED, LimitValue, NotIncluded, Unlimited
 from entitlements.model.overage import included_of, overage_of
 from entitlements.model.policy import NO_LEVEL, PolicyData
+from entitlements.model.prepared import AccountCharges
 from entitlements.model.resolution import Resolution
 from entitlements.model.tier import Value
 from entitlements.model.typed_values import as_kind
@@ -29,11 +30,13 @@ class Entitlements:
         account: The account's id.
         policy: The policy that was resolved.
         _resolution: The resolved tables.
+        _charges: The charges of the account.
     """
 
     account: str
     policy: PolicyData
     _resolution: Resolution
+    _charges: AccountCharges = field(default_factory=AccountCharges)
 
     def __repr__(self) -> str:
         """Return the account, its tier and the policy version; the full snapshot is pages long."""

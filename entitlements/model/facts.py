@@ -145,10 +145,9 @@ class JointOffer(NamedTuple):
 @dataclass(frozen=True, slots=True, eq=False)
 class Facts:
     """
-    The facts about one name of one account that do not change between calls.
+    The facts about one name that do not change between calls, alike for all accounts that share a `Resolution`.
 
     Args:
-        account: The account's id.
         policy: The policy's version.
         feature: The name that was asked.
         tier: The tier in force; None for an unknown account.
@@ -164,7 +163,6 @@ class Facts:
         is_final: True if an override decided, so that no tier and no add-on changes it.
     """
 
-    account: str
     policy: str
     feature: str
     tier: str | None
@@ -193,6 +191,7 @@ class Receipt(NamedTuple):
         scope: The scope of parts with a `per`.
         degraded: True if the store was unreachable.
         replayed: True if this is the stored first answer to a repeated key.
+        account: The account's id.
     """
 
     via: str
@@ -203,6 +202,4 @@ class Receipt(NamedTuple):
     scope: str | None = None
     degraded: bool = False
     replayed: bool = False
-
-
-STATIC = Receipt("static", 0)
+    account: str = ""

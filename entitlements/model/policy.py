@@ -7,9 +7,10 @@ The code knows no tier, feature or figure; all of them come from the files that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
+from operator import attrgetter
 
 from entitlements.errors import UnknownFeature
 from entitlements.model.calendars import ZoneFinder, utc_only
@@ -18,6 +19,7 @@ from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.immutable import FILES, immutable
 from entitlements.model.limits import NOT_INCLUDED, Limit, LimitValue, Rate
 from entitlements.model.names import nearest, shown
+from entitlements.model.prepared import Memo
 from entitlements.model.problem import Problem
 from entitlements.model.routes import Route
 from entitlements.model.segments import Segmentation
@@ -133,6 +135,7 @@ class PolicyData:
     nodes: frozenset[str] = field(init=False, repr=False)
     ids: Mapping[str, str] = field(init=False, repr=False)
     answers: Mapping[str, Mapping[str, bool]] = field(init=False, repr=False)
+    _resolutions: Memo = field(default_factory=Memo, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Build the indexes that every resolution uses."""
@@ -191,6 +194,9 @@ class PolicyData:
             answers |= level_answers(feature, has, switched_on=feature.name in tier.features)
         return answers
 
+
+resolutions_of: Callable[[PolicyData], Memo] = attrgetter("_resolutions")
+"""Return the tables of accounts that have nothing of their own but a tier, by what decides about them."""
 
 _WORDS = {"can": "feature or limit", "limit": "limit", "value": "value key"}
 

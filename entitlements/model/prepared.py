@@ -5,27 +5,61 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from entitlements.model.charge import Charge
     from entitlements.model.facts import Facts
 
 
 class Prepared:
     """
-    Prepared by `rules/` for one resolved account, and kept as long as its `Entitlements` are.
+    Prepared by `rules/` for all accounts that share a `Resolution`.
 
-    `facts` holds what decisions show of each name, `charges` what the charges of the same units share. `version` is the
-    version of the account, which its charges carry; None if they are for any.
+    `facts` holds what decisions show of each name, `charges` what the charges of the same units share: at most *most*
+    of them, one for each combination of limits and units.
     """
 
-    __slots__ = ("charges", "facts", "version")
+    __slots__ = ("charges", "facts", "most")
 
-    def __init__(self) -> None:
-        self.version: int | None = None
+    def __init__(self, most: int = 32) -> None:
         self.facts: dict[str, Facts] = {}
         self.charges: dict[Any, Any] = {}
+        self.most = most
+
+    def keep(self, which: object, prepared: Any) -> None:
+        """Keep a prepared charge under its units; a full dictionary is cleared."""
+        if len(self.charges) >= self.most:
+            self.charges.clear()
+        self.charges[which] = prepared
 
     def __reduce__(self) -> tuple[type[Prepared], tuple[()]]:
         """Leave the content out: it is derived again."""
         return (Prepared, ())
+
+
+class AccountCharges:
+    """
+    The charges of one account, kept as long as its `Entitlements` are.
+
+    `made` holds its charge for each prepared one, at most `MOST`. `version` is the version of the account, which its
+    charges carry; None if they are for any.
+    """
+
+    MOST = 32
+
+    __slots__ = ("made", "version")
+
+    def __init__(self) -> None:
+        self.version: int | None = None
+        self.made: dict[Any, Charge] = {}
+
+    def keep(self, prepared: Any, charge: Charge) -> None:
+        """Keep the charge for a prepared one; a full dictionary is cleared."""
+        if len(self.made) >= self.MOST:
+            self.made.clear()
+        self.made[prepared] = charge
+
+    def __reduce__(self) -> tuple[type[AccountCharges], tuple[()]]:
+        """Leave the content out: it is derived again."""
+        return (AccountCharges, ())
 
 
 class Memo(dict[Any, Any]):
@@ -51,24 +85,24 @@ class Derived:
 
     `request` is the networked store's: the bytes that travel. `local` is the outage policy's: the charge of
     this process's part of the rates. `meters` is that policy's too: where each of those rates is counted.
-    `takes` is the memory store's: what is taken of which meter, the same for every scope. `unscoped` are those of the
-    charge that was made for a scope. To all others they are opaque.
+    `takes` is the memory store's: what is taken of which meter. `shared` holds what is the same for all accounts and
+    scopes: `takes`, and of `request` the words about the parts. To all others they are opaque.
     """
 
-    __slots__ = ("local", "meters", "request", "takes", "unscoped")
+    __slots__ = ("local", "meters", "request", "shared", "takes")
 
-    def __init__(self, unscoped: Derived | None = None) -> None:
-        self.unscoped = unscoped
+    def __init__(self, shared: Derived | None = None) -> None:
+        self.shared = shared
         self.request: Any = None
         self.local: Any = None
         self.meters: Any = None
-        self.takes: Any = None if unscoped is None else unscoped.takes
+        self.takes: Any = None if shared is None else shared.takes
 
     def keep_takes(self, takes: Any) -> None:
-        """Keep what is taken, for the charges of other scopes too."""
+        """Keep what is taken, for the charges of other accounts and scopes too."""
         self.takes = takes
-        if self.unscoped is not None:
-            self.unscoped.takes = takes
+        if self.shared is not None:
+            self.shared.takes = takes
 
     def __reduce__(self) -> tuple[type[Derived], tuple[()]]:
         """Leave the content out: it is derived again."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from entitlements.model.calendars import Calendar
 from entitlements.model.facts import Considered
 from entitlements.model.limits import LimitValue
-from entitlements.model.prepared import Prepared
+from entitlements.model.prepared import AccountCharges, Prepared
 from entitlements.model.reasons import Reason, Verdict
 from entitlements.model.tier import Tier, Value
 
@@ -31,7 +31,7 @@ class TierSource:
 @dataclass(frozen=True, slots=True, eq=False)
 class Resolution:
     """
-    The resolved tables of one account at one instant.
+    The resolved tables of one account at one instant; accounts that differ in nothing but their ids share them.
 
     Args:
         in_force: The tier in force; None for an unknown account.
@@ -48,7 +48,7 @@ class Resolution:
         note: For an unknown account, the reason that it is unknown.
         adjustments: The add-ons, grants and overrides that were considered for a name, and
             the source that won; only for names that they mention.
-        prepared: What `rules/` has derived from these values so far.
+        prepared: What `rules/` has derived from these values so far, for every account that shares them.
         add_ons: The quantity of each add-on of the account.
     """
 
@@ -72,3 +72,6 @@ resolution_of: Callable[[Entitlements], Resolution] = attrgetter("_resolution")
 
 prepared_of: Callable[[Entitlements], Prepared] = attrgetter("_resolution.prepared")
 """Return what `rules/` has derived from entitlements; costs no Python call."""
+
+charges_of: Callable[[Entitlements], AccountCharges] = attrgetter("_charges")
+"""Return the charges of the account alone; costs no Python call."""

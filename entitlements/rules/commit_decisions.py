@@ -33,8 +33,8 @@ def commit_decision(entitlements: Entitlements, answer: Settled, kept: Mapping[s
     parts = [_part(entitlements, each, answer, via) for each in units if each.limit in entitlements.policy.limits]
     if parts:
         return whole_decision(parts)
-    nothing = Facts(entitlements.account, entitlements.policy.version, "", entitlements.tier, "", (), Reason.INCLUDED)
-    return Decision(True, Reason.INCLUDED, nothing, _receipt(answer, 0, via))
+    nothing = Facts(entitlements.policy.version, "", entitlements.tier, "", (), Reason.INCLUDED)
+    return Decision(True, Reason.INCLUDED, nothing, _receipt(entitlements.account, answer, 0, via))
 
 
 def committed_units(decision: Decision) -> tuple[tuple[str, int], ...]:
@@ -44,7 +44,9 @@ def committed_units(decision: Decision) -> tuple[tuple[str, int], ...]:
 
 def _part(entitlements: Entitlements, units: SettledUnits, answer: Settled, via: str) -> Decision:
     known, line = facts(entitlements, units.limit), units.line
-    return Decision(True, _reason(known, line, answer), known, _receipt(answer, units.kept, via), line)
+    return Decision(
+        True, _reason(known, line, answer), known, _receipt(entitlements.account, answer, units.kept, via), line
+    )
 
 
 def _reason(known: Facts, line: Line, answer: Settled) -> Reason:
@@ -57,6 +59,6 @@ def _reason(known: Facts, line: Line, answer: Settled) -> Reason:
     return Reason.OVERAGE if isinstance(most, int) and (line.used or 0) > most else Reason.WITHIN_LIMIT
 
 
-def _receipt(answer: Settled, cost: int, via: str) -> Receipt:
+def _receipt(account: str, answer: Settled, cost: int, via: str) -> Receipt:
     path = "journal" if answer.queued else via
-    return Receipt(path, answer.now, cost, degraded=answer.queued, replayed=answer.replayed)
+    return Receipt(path, answer.now, cost, degraded=answer.queued, replayed=answer.replayed, account=account)

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from entitlements.errors import KeyReused
 from entitlements.model.answers import Fallback, Line, Outcome, Status, Totalled
 from entitlements.model.charge import Part, Refund
-from entitlements.model.decision import Decision, set_fields
-from entitlements.model.decision_fields import facts_of, fields_of, line_of, parts_of, receipt_of
+from entitlements.model.decision import Decision, new_decision, set_fields
+from entitlements.model.decision_fields import PartsLater, facts_of, fields_of, line_of, parts_of, receipt_of
 from entitlements.model.facts import Facts, Receipt
 from entitlements.model.instants import SECOND
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Mode, OnOutage, Quota, Rate
 from entitlements.model.overage import Included, at_once, units_beyond
 from entitlements.model.reasons import Reason
 from entitlements.model.sequence import is_sequence
-from entitlements.rules.shared_values import shared
-from entitlements.rules.whole_decisions import wait_of, whole_decision, with_parts
+from entitlements.rules.whole_decisions import whole_decision, with_parts
 
 if TYPE_CHECKING:
     from entitlements.rules.planning import LimitPlan
@@ -36,19 +35,20 @@ RETRY_UNAVAILABLE = SECOND
 """The `retry_after` of a charge that the store could not count, in microseconds."""
 
 
-def about_feature(facts: Facts) -> Decision:
+def about_feature(account: str, facts: Facts) -> Decision:
     """Return the decision about a name; no store is needed."""
-    return Decision(facts.reason in _ALLOWING, facts.reason, facts)
+    return Decision(facts.reason in _ALLOWING, facts.reason, facts, Receipt("static", 0, account=account))
 
 
-def without_store(limits: tuple[LimitPlan, ...]) -> Decision:
+def without_store(account: str, limits: tuple[LimitPlan, ...]) -> Decision:
     """Return the decision that the entitlements alone make."""
-    return whole_decision([_static(each) for each in limits])
+    return whole_decision([_static(account, each) for each in limits])
 
 
 class _LimitTerms(NamedTuple):
-    """One limit as the decisions of all accounts have it for which it has the same size."""
+    """One limit that a store decides, as decisions have it."""
 
+    facts: Facts
     at: int
     cost: int
     part: Part
@@ -62,34 +62,31 @@ class _LimitTerms(NamedTuple):
 
 class DecisionBuilder:
     """
-    Makes the decisions about charges of the same units of one account.
-
-    One object holds all it needs: after other accounts' calls its memory is no longer in the processor's cache.
+    Makes the decisions about charges of the same units.
 
     Args:
         limits: The plan of each limit, in the caller's order.
         parts: The parts of the charge.
     """
 
-    __slots__ = ("_known", "_limits", "_only", "_terms")
+    __slots__ = ("_limits", "_only", "_terms")
 
     def __init__(self, limits: tuple[LimitPlan, ...], parts: tuple[Part, ...]) -> None:
         places = {part.limit.name: at for at, part in enumerate(parts)}
         self._limits = limits
-        self._terms = shared(tuple(_terms_of(each, places.get(each.facts.feature)) for each in limits))
-        """Of each limit; None for one that is not part of the charge."""
-        self._known: tuple[Any, ...] = tuple(
-            each.facts if terms else _static(each) for each, terms in zip(limits, self._terms, strict=True)
-        )  # fmt: skip
-        """Of each limit its facts, or the decision that the entitlements alone make."""
+        self._terms = tuple(_terms_of(each, places.get(each.facts.feature)) for each in limits)
+        """Of each limit; None for one about which the entitlements alone decide."""
         first = self._terms[0]
         self._only = first if len(limits) == 1 and first and first.is_enforced and not first.has_overage else None
 
-    def __call__(self, outcome: Outcome, via: str, operation: str | None = None, scope: str | None = None) -> Decision:
+    def __call__(
+        self, account: str, outcome: Outcome, via: str, operation: str | None = None, scope: str | None = None
+    ) -> Decision:
         """
         Return the decision that a store's outcome makes.
 
         Args:
+            account: The account's id.
             outcome: The outcome.
             via: The path that answered, unless the outcome names it.
             operation: The operation id of the charge.
@@ -100,80 +97,93 @@ class DecisionBuilder:
         """
         status, now, lines, _, _, fallbacks, own = outcome
         if (status is not _ADMITTED and status is not _NOT_ADMITTED) or not lines:
-            return self._rare(outcome, via, operation, scope)
+            return self._rare(account, outcome, via, operation, scope)
         if self._only is not None and (not fallbacks or fallbacks == _HERE):
-            _, cost, part, within, refused, _, _, _ = self._only
-            facts = self._known[0]
+            facts, _, cost, part, within, refused, _, _, _ = self._only
             (line,) = lines
-            receipt: tuple[Any, ...] = (own or via, now, cost, operation, part, scope, False, False)
+            receipt: tuple[Any, ...] = (own or via, now, cost, operation, part, scope, False, False, account)
             if fallbacks:
-                receipt = ("local", now, cost, None, None, scope, True, False)
+                receipt = ("local", now, cost, None, None, scope, True, False, account)
             fits = line[0]
             decision = _new(Decision)
             set_fields(decision, (fits, within if fits else refused, facts, _new_tuple(Receipt, receipt), line, None))
             return decision
         if fallbacks:
-            return self._degraded(outcome, operation, scope)
-        via = own or via
-        parts: list[Decision] = []
-        least, share_of, found, refusing = 1, 1, None, []
-        for terms, facts in zip(self._terms, self._known):  # noqa: B905 - as long, and a keyword takes longer
+            return self._degraded(account, outcome, operation, scope)
+        least, share_of, deciding, longest = 1, 1, None, None
+        for terms in self._terms:
             if terms is None:
-                parts.append(facts)
                 continue
-            at, cost, part, within, refused, capacity, is_enforced, has_overage = terms
-            line = lines[at]
-            fits = line[0]
-            receipt = _new_tuple(Receipt, (via, now, cost, operation, part, scope, False, False))
-            decision = _new(Decision)
-            reason = _within(within, part, line, operation) if has_overage and fits else within if fits else refused
-            set_fields(decision, (fits, reason, facts, receipt, line, None))
-            parts.append(decision)
-            if fits:
-                used = line[1]
-                if reason is _OVERAGE:  # it has less than nothing left
-                    left, capacity = -1, 1
+            line = lines[terms[1]]
+            if not line[0]:
+                if terms[7] and (longest is None or (line[3] is None, line[3] or 0) > longest):
+                    longest, deciding = (line[3] is None, line[3] or 0), terms
+            elif longest is None:
+                capacity, used = terms[6], line[1]
+                if terms[8] and _within(terms[4], terms[3], line, operation) is _OVERAGE:
+                    left, capacity = -1, 1  # it has less than nothing left
                 elif used is None or not capacity:
                     left = capacity = 1
                 else:
                     left = capacity - used if used < capacity else 0
-                if found is None or left * share_of < least * capacity:
-                    found, least, share_of = decision, left, capacity
-            elif is_enforced:
-                refusing.append(decision)
-        if refusing:
-            found = refusing[0] if len(refusing) == 1 else max(refusing, key=wait_of)
-        elif found is None or len(parts) == 1:
-            return whole_decision(parts)
+                if deciding is None or left * share_of < least * capacity:
+                    deciding, least, share_of = terms, left, capacity
+        arguments = (account, outcome, via, operation, scope)
+        if deciding is None or len(self._terms) == 1:
+            return whole_decision([*self._parts(*arguments)])
         decision = _new(Decision)
-        set_fields(decision, (*fields_of(found)[:5], tuple(parts)))
+        fields = self._fields(deciding, *arguments)
+        set_fields(decision, (*fields, _new_tuple(PartsLater, (self._parts, arguments))))
         return decision
 
-    def _rare(self, outcome: Outcome, via: str, operation: str | None, scope: str | None) -> Decision:
+    @staticmethod
+    def _fields(
+        terms: _LimitTerms, account: str, outcome: Outcome, via: str, operation: str | None, scope: str | None
+    ) -> tuple[bool, Reason, Facts, Receipt, Line]:
+        """Return the fields of the decision about one limit that the store has decided, without its parts."""
+        facts, at, cost, part, within, refused, _, _, has_overage = terms
+        _, now, lines, _, _, _, own = outcome
+        line = lines[at]
+        fits = line[0]
+        receipt = _new_tuple(Receipt, (own or via, now, cost, operation, part, scope, False, False, account))
+        reason = _within(within, part, line, operation) if has_overage and fits else within if fits else refused
+        return fits, reason, facts, receipt, line
+
+    def _parts(
+        self, account: str, outcome: Outcome, via: str, operation: str | None, scope: str | None
+    ) -> tuple[Decision, ...]:
+        """Return the decisions about each limit."""
+        return tuple([
+            new_decision(*self._fields(terms, account, outcome, via, operation, scope), None)
+            if terms else _static(account, limit_plan)
+            for terms, limit_plan in zip(self._terms, self._limits, strict=True)
+        ])  # fmt: skip
+
+    def _rare(self, account: str, outcome: Outcome, via: str, operation: str | None, scope: str | None) -> Decision:
         """Return the decision about a charge that was made before, or not counted."""
         status, via = outcome.status, outcome.via or via
         if status is Status.UNKNOWN:
-            return without_store(self._limits)
+            return without_store(account, self._limits)
         if status is Status.REUSED:
             raise KeyReused(
-                f"key {(operation or '')[2:]!r} of account {self._limits[0].facts.account!r} already stands for another"
+                f"key {(operation or '')[2:]!r} of account {account!r} already stands for another"
                 " charge; a key names one verb with its limits, amounts and scope: use a new one"
             )
         if outcome.fallbacks:
-            return self._degraded(outcome, operation, scope)
+            return self._degraded(account, outcome, operation, scope)
         if not outcome.lines:
-            return _uncounted(self._limits, outcome, via)
+            return _uncounted(account, self._limits, outcome, via)
         return whole_decision([
-            _replayed(terms, facts, outcome, via, operation, scope) if terms else facts
-            for terms, facts in zip(self._terms, self._known, strict=True)
+            _replayed(account, terms, outcome, via, operation, scope) if terms else _static(account, limit_plan)
+            for terms, limit_plan in zip(self._terms, self._limits, strict=True)
         ])  # fmt: skip
 
-    def _degraded(self, outcome: Outcome, operation: str | None, scope: str | None) -> Decision:
+    def _degraded(self, account: str, outcome: Outcome, operation: str | None, scope: str | None) -> Decision:
         """Return the decision about a charge that was decided without the store."""
         operation = operation if Fallback.JOURNAL in outcome.fallbacks else None
         parts = [
-            _degraded_part(terms, facts, outcome, operation, scope) if terms else facts
-            for terms, facts in zip(self._terms, self._known, strict=True)
+            _degraded_part(account, terms, outcome, operation, scope) if terms else _static(account, limit_plan)
+            for terms, limit_plan in zip(self._terms, self._limits, strict=True)
         ]
         whole = whole_decision(parts)
         if whole.degraded or not whole.allowed:
@@ -197,11 +207,10 @@ def refund_of(decision: Decision, *, rates: bool) -> Refund | None:
     return Refund(decision.account, receipt.operation, rates, units, receipt.scope, charged_at=charged_at)
 
 
-def total_set(facts: Facts, answer: Totalled, total: int, scope: str | None) -> Decision:
+def total_set(account: str, facts: Facts, answer: Totalled, total: int, scope: str | None) -> Decision:
     """Return the decision that says what a limit holds after its usage was set to *total*."""
-    return Decision(
-        True, Reason.WITHIN_LIMIT, facts, Receipt("store", answer.now, total, scope=scope), answer.line, None
-    )
+    receipt = Receipt("store", answer.now, total, scope=scope, account=account)
+    return Decision(True, Reason.WITHIN_LIMIT, facts, receipt, answer.line, None)
 
 
 def crossed(decision: Decision, percents: tuple[int, ...]) -> list[tuple[int, Decision]]:
@@ -219,9 +228,10 @@ def crossed(decision: Decision, percents: tuple[int, ...]) -> list[tuple[int, De
     return found
 
 
-def _static(limit_plan: LimitPlan) -> Decision:
+def _static(account: str, limit_plan: LimitPlan) -> Decision:
     reason = limit_plan.known or Reason.WITHIN_LIMIT
-    return Decision(reason in _ALLOWING, reason, limit_plan.facts, Receipt("static", 0, limit_plan.cost))
+    receipt = Receipt("static", 0, limit_plan.cost, account=account)
+    return Decision(reason in _ALLOWING, reason, limit_plan.facts, receipt)
 
 
 def _terms_of(limit_plan: LimitPlan, at: int | None) -> _LimitTerms | None:
@@ -233,7 +243,7 @@ def _terms_of(limit_plan: LimitPlan, at: int | None) -> _LimitTerms | None:
     assert limit is not None
     capacity = 0 if size in (None, NOT_INCLUDED) else limit.capacity(size)
     return _LimitTerms(
-        at, cost, limit_plan.part, _reason(facts, _FIT, cost), _reason(facts, _NO_FIT, cost),
+        facts, at, cost, limit_plan.part, _reason(facts, _FIT, cost), _reason(facts, _NO_FIT, cost),
         capacity if isinstance(capacity, int) else 0, limit.mode is not Mode.SHADOW, type(size) is Included,
     )  # fmt: skip
 
@@ -246,13 +256,13 @@ def _within(within: Reason, part: Part, line: Line, operation: str | None) -> Re
 
 
 def _replayed(
-    terms: _LimitTerms, facts: Facts, outcome: Outcome, via: str, operation: str | None, scope: str | None
+    account: str, terms: _LimitTerms, outcome: Outcome, via: str, operation: str | None, scope: str | None
 ) -> Decision:
     """Return the decision about a part of a charge that was made before."""
-    line, size = outcome.lines[terms.at], outcome.sizes[terms.at]
+    facts, line, size = terms.facts, outcome.lines[terms.at], outcome.sizes[terms.at]
     if size is not UNLIMITED:  # a charge from the journal has that size, and says nothing of the limit
         facts = replace(facts, size=size)
-    receipt = Receipt(via, outcome.now, terms.cost, operation, terms.part, scope, replayed=True)
+    receipt = Receipt(via, outcome.now, terms.cost, operation, terms.part, scope, replayed=True, account=account)
     reason = _reason(facts, line, terms.cost)
     if line.fits and units_beyond(size, line.used):
         reason = Reason.OVERAGE
@@ -270,9 +280,9 @@ def _reason(facts: Facts, line: Line, cost: int) -> Reason:
 
 
 def _degraded_part(
-    terms: _LimitTerms, facts: Facts, outcome: Outcome, operation: str | None, scope: str | None
+    account: str, terms: _LimitTerms, outcome: Outcome, operation: str | None, scope: str | None
 ) -> Decision:
-    line, fallback = outcome.lines[terms.at], outcome.fallbacks[terms.at]
+    facts, line, fallback = terms.facts, outcome.lines[terms.at], outcome.fallbacks[terms.at]
     if fallback is Fallback.LOCAL:
         reason = terms.within if line.fits else terms.refused
     elif fallback is Fallback.DENY:
@@ -283,7 +293,7 @@ def _degraded_part(
     receipt = Receipt(
         "journal" if in_journal else "local", outcome.now, terms.cost, operation,
         terms.part if in_journal else None, scope,
-        degraded=True, replayed=outcome.status is Status.REPLAYED,
+        degraded=True, replayed=outcome.status is Status.REPLAYED, account=account,
     )  # fmt: skip
     return Decision(line.fits, reason, facts, receipt, line)
 
@@ -296,12 +306,11 @@ def mode_of(decision: Decision) -> str:
     return OnOutage.LOCAL.value if counted else OnOutage.ALLOW.value
 
 
-def _uncounted(limits: tuple[LimitPlan, ...], outcome: Outcome, via: str) -> Decision:
+def _uncounted(account: str, limits: tuple[LimitPlan, ...], outcome: Outcome, via: str) -> Decision:
     """Return the decision about a charge that the store had no room to count."""
     allowed = outcome.status is Status.WAIVED
     reason = Reason.OUTAGE_ALLOWED if allowed else Reason.STORE_UNAVAILABLE
     line = Line(allowed, None, retry_at=None if allowed else outcome.now + RETRY_UNAVAILABLE)
-    return whole_decision([
-        Decision(allowed, reason, limit_plan.facts, Receipt(via, outcome.now, limit_plan.cost, degraded=True), line)
-        for limit_plan in limits
-    ])  # fmt: skip
+    receipts = [Receipt(via, outcome.now, each.cost, degraded=True, account=account) for each in limits]
+    decided = zip(limits, receipts, strict=True)
+    return whole_decision([Decision(allowed, reason, each.facts, receipt, line) for each, receipt in decided])

@@ -39,7 +39,6 @@ def _compile(entitlements: Entitlements, name: str) -> Facts:
     limit = policy.limits.get(name)
     final = winner is not None and winner.startswith("override:")
     return Facts(
-        account=entitlements.account,
         policy=policy.version,
         feature=str(name),  # a member of an enum too
         tier=entitlements.tier,

@@ -37,6 +37,7 @@ from entitlements.model.instants import SECOND
 from entitlements.model.limits import UNLIMITED, Algorithm, Mode, Quota, Rate
 from entitlements.model.names import MAX_COUNT
 from entitlements.model.overage import most_of
+from entitlements.model.resolution import charges_of
 from entitlements.rules.decisions import DecisionBuilder, refund_of
 from entitlements.rules.meters import SUB_BUCKETS
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from entitlements.model.answers import Line
     from entitlements.model.charge import Refund
+    from entitlements.model.entitlements import Entitlements
     from entitlements.rules.planning import PreparedCharge
 
 LEASE_TTL = SECOND
@@ -58,13 +60,14 @@ def all_leased(parts: Iterable[Part]) -> bool:
     return all(part.limit.lease is not None and part.limit.mode is Mode.ENFORCE for part in parts)
 
 
-def lease_of(prepared: PreparedCharge, at: int, units: int, scope: str | None) -> tuple[Charge, DecisionBuilder]:
-    """Return the charge that leases units of the part at position *at* of a prepared charge, and what decides about it."""
-    assert prepared.order is not None
+def lease_of(
+    prepared: PreparedCharge, owner: Entitlements, at: int, units: int, scope: str | None
+) -> tuple[Charge, DecisionBuilder]:
+    """Return the charge of *owner* that leases units of the part at position *at* of a prepared one, and what decides about it."""
     limit_plan = next(each for each in prepared.limits if each.facts.feature == prepared.parts[at].limit.name)
     part = prepared.parts[at]._replace(cost=units)
     home = scope if part.limit.per else None
-    charge = Charge(prepared.order.account, (part,), Verb.LEASE, home, version=prepared.order.version)
+    charge = Charge(owner.account, (part,), Verb.LEASE, home, version=charges_of(owner).version)
     return charge, DecisionBuilder((replace(limit_plan, cost=units, part=part),), (part,))
 
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from entitlements.errors import UnknownFeature
 from entitlements.model.charge import Charge, Part, Recall, Verb
 from entitlements.model.facts import Facts
 from entitlements.model.limits import NOT_INCLUDED, UNLIMITED, Allocation, Limit, Mode, Quota, Rate, Size
 from entitlements.model.names import MAX_COUNT, check_count, check_id, shown
+from entitlements.model.prepared import Derived
 from entitlements.model.reasons import Reason
-from entitlements.model.resolution import prepared_of, resolution_of
+from entitlements.model.resolution import charges_of, prepared_of, resolution_of
 from entitlements.rules.decisions import DecisionBuilder
 from entitlements.rules.explain import facts
 from entitlements.rules.leases import all_leased
@@ -69,10 +70,10 @@ class LimitPlan:
 _OF_THE_ACCOUNT = (Reason.SUSPENDED, Reason.UNKNOWN_ACCOUNT)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PreparedCharge:
     """
-    A charge of certain units of one account, prepared once and made again and again.
+    A charge of certain units, prepared once for all accounts that share a `Resolution`.
 
     Args:
         limits: One plan per limit, in the caller's order.
@@ -82,9 +83,9 @@ class PreparedCharge:
         per: The `per` of the limits that have one.
         since: First instant at which it holds: period ends of quotas change.
         until: First instant at which it no longer holds.
-        order: The charge that consumes the units, without a scope and an operation id; None if no store is needed.
-        decide: Makes the decision of the store's outcome, the path, the operation id and the scope.
+        decide: Makes the decision of the account's id, the store's outcome, the path, the operation id and the scope.
         leased: Every part is of a limit with a lease, so that the charge may need no store.
+        derived: Derived by stores from its charges, the same for all accounts.
     """
 
     limits: tuple[LimitPlan, ...]
@@ -94,13 +95,11 @@ class PreparedCharge:
     per: frozenset[str]
     since: int
     until: int
-    order: Charge | None
-    decide: DecisionBuilder = field(compare=False)
-    leased: bool = False
+    decide: DecisionBuilder
+    leased: bool
+    derived: Derived = field(default_factory=Derived)
 
 
-MAX_PREPARED = 32
-"""Most prepared charges of an account, one for each combination of limits and units."""
 _FOREVER = 2**63
 
 
@@ -158,26 +157,30 @@ def plan(
     name = f"k:{key}" if key is not None else f"o:{operation}"
     charge = Charge(
         entitlements.account, prepared.parts, verb, scope, name if named else None, key is not None, ttl, holder,
-        version=prepared_of(entitlements).version,
+        version=charges_of(entitlements).version,
     )  # fmt: skip
     return Plan(prepared, Recall(charge) if prepared.refused else charge)
 
 
 def prepare(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *, keyed: bool = False) -> PreparedCharge:
     """Return the prepared charge of these units; it is kept until a period ends."""
-    kept, which = prepared_of(entitlements).charges, (keyed, *wanted.items())
-    found: PreparedCharge | None = kept.get(which)
+    kept, which = prepared_of(entitlements), (keyed, *wanted.items())
+    found: PreparedCharge | None = kept.charges.get(which)
     if found is None or not found.since <= now < found.until:
         found = _prepare(entitlements, wanted, now, keyed=keyed)
-        keep(kept, which, found)
+        kept.keep(which, found)
     return found
 
 
-def keep(kept: dict[Any, PreparedCharge], which: object, prepared: PreparedCharge) -> None:
-    """Keep a prepared charge under its units; a full dictionary is cleared."""
-    if len(kept) >= MAX_PREPARED:
-        kept.clear()
-    kept[which] = prepared
+def order_of(prepared: PreparedCharge, entitlements: Entitlements) -> Charge | None:
+    """Return the charge of an account that consumes prepared units, without a scope and an operation id; None if no store is needed."""
+    made = charges_of(entitlements)
+    order = made.made.get(prepared)
+    if order is None and prepared.parts and not prepared.refused:
+        order = Charge(entitlements.account, prepared.parts, version=made.version)
+        object.__setattr__(order, "derived", Derived(prepared.derived))  # what is the same for every account is shared
+        made.keep(prepared, order)
+    return order
 
 
 def _prepare(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *, keyed: bool) -> PreparedCharge:
@@ -185,7 +188,7 @@ def _prepare(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *,
     counted = [each.part for each in limits if keyed or each.is_counted]
     parts = shared(tuple(sorted(counted, key=lambda part: part.limit.name)))
     ends = [each.part.ends for each in limits if each.part.ends is not None]
-    refused, version = any(each.refuses for each in limits), prepared_of(entitlements).version
+    refused = any(each.refuses for each in limits)
     leased = bool(parts) and not refused and all_leased(parts)
     return PreparedCharge(
         limits,
@@ -195,7 +198,6 @@ def _prepare(entitlements: Entitlements, wanted: Mapping[str, int], now: int, *,
         per=per_of([each.facts.limit for each in limits]),
         since=max((each[1] for each in ends), default=-_FOREVER),
         until=min((each[2] for each in ends), default=_FOREVER),
-        order=Charge(entitlements.account, parts, version=version) if parts and not refused else None,
         decide=DecisionBuilder(limits, parts),
         leased=leased,
     )

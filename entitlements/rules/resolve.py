@@ -9,6 +9,7 @@ time of resolution. The result carries the instant at which it may change.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
+from datetime import datetime
 from typing import TypeVar
 
 from entitlements.errors import AccountError, UnknownAccount
@@ -19,7 +20,8 @@ from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.limits import NOT_INCLUDED, Rate
 from entitlements.model.names import MAX_COUNT, MAX_RATE
 from entitlements.model.overage import overage_of
-from entitlements.model.policy import PolicyData, cure_of_order, level_answers
+from entitlements.model.policy import PolicyData, cure_of_order, level_answers, resolutions_of
+from entitlements.model.prepared import Prepared
 from entitlements.model.reasons import Reason, Verdict
 from entitlements.model.resolution import Resolution, TierSource
 from entitlements.model.tier import Tier
@@ -28,6 +30,8 @@ from entitlements.rules.tiers import considered_tiers
 
 T = TypeVar("T")
 
+_MOST_SHARED = 4096
+"""Most prepared charges that all accounts of a tier share."""
 UNKNOWN = "unknown account: "
 """Begins the note of a tier that the policy gives to unknown accounts."""
 
@@ -46,6 +50,10 @@ def resolve(policy: PolicyData, account: Account, now: int) -> Entitlements:
         AccountError: For two overrides of one name in force, and for add-ons and grants
             that raise a limit above the largest count.
     """
+    shared = _shared_key(account)
+    tables = resolutions_of(policy)[shared] if shared else None
+    if tables is not None:
+        return Entitlements(account.id, policy, tables)
     edges: list[int] = []
     tiers = considered_tiers(policy, account, now, edges)
     if not tiers or tiers[0].verdict is not Verdict.WON:
@@ -72,8 +80,19 @@ def resolve(policy: PolicyData, account: Account, now: int) -> Entitlements:
         tuple(tiers),
         adjustments=FrozenDict({name: (each.winner, each.trace) for name, each in resolved.items()}),
         add_ons=account.add_ons,
+        prepared=Prepared(_MOST_SHARED) if shared else Prepared(),
     )
+    if shared:
+        resolutions_of(policy)[shared] = tables
     return Entitlements(account.id, policy, tables)
+
+
+def _shared_key(account: Account) -> tuple[object, ...] | None:
+    """Return what alone decides about the tables of an account that has nothing of its own; None for any other."""
+    anchor = account.anchor
+    if account.trial or account.add_ons or account.overrides or account.grants or account.changes:
+        return None
+    return None if isinstance(anchor, datetime) else (account.tier, account.status, anchor, account.time_zone)
 
 
 def calendar_of(policy: PolicyData, account: Account) -> Calendar:

@@ -34,7 +34,7 @@ from entitlements.model.decision import Decision
 from entitlements.model.limits import Allocation, Quota, Rate
 from entitlements.model.names import check_count, check_id, shown
 from entitlements.model.prepared import Derived
-from entitlements.model.resolution import prepared_of, resolution_of
+from entitlements.model.resolution import charges_of, prepared_of, resolution_of
 from entitlements.rules.decisions import about_feature, refund_of, total_set, without_store
 from entitlements.rules.explain import facts
 from entitlements.rules.planning import (
@@ -42,7 +42,6 @@ from entitlements.rules.planning import (
     PreparedCharge,
     Wanted,
     check_scope,
-    keep,
     limit_named,
     part_of,
     per_of,
@@ -91,7 +90,7 @@ class Step(Generic[R]):
 
 def decide(entitlements: Entitlements, name: str) -> Decision:
     """Return the decision about a name."""
-    return about_feature(facts(entitlements, name))
+    return about_feature(entitlements.account, facts(entitlements, name))
 
 
 def charge(
@@ -119,7 +118,7 @@ def prepare_charge(entitlements: Entitlements, now: int, what: Wanted, n: int) -
     prepared = prepare(entitlements, wanted_units(what, n), now)
     which = shared(_which(what, n))
     if which is not None:
-        keep(prepared_of(entitlements).charges, which, prepared)
+        prepared_of(entitlements).keep(which, prepared)
     return prepared
 
 
@@ -144,25 +143,24 @@ def _which(what: Wanted, n: int) -> object:
     return None
 
 
-def known_decision(prepared: PreparedCharge) -> Step[Decision]:
+def known_decision(entitlements: Entitlements, prepared: PreparedCharge) -> Step[Decision]:
     """Return the step to consume units of which the entitlements alone decide."""
-    return Step(None, lambda _, __: without_store(prepared.limits), verb=Verb.CONSUME.value)
+    return Step(None, lambda _, __: without_store(entitlements.account, prepared.limits), verb=Verb.CONSUME.value)
 
 
-def scoped_charge(prepared: PreparedCharge, scope: str | None) -> Charge | None:
+def scoped_charge(prepared: PreparedCharge, order: Charge | None, scope: str | None) -> Charge | None:
     """
-    Return the charge that consumes units for a scope; None if no store is needed.
+    Return the account's charge of prepared units, for a scope; None if no store is needed.
 
     Raises:
         ValueError: For a scope that is missing or has no use, or limits of two kinds of scope.
     """
     check_scope(prepared.per, scope, prepared.limits)
-    order = prepared.order
     if order is None:
         return None
     scoped = numbered(order, None)  # type: ignore[arg-type]  # it gets its number later
     object.__setattr__(scoped, "scope", scope)
-    object.__setattr__(scoped, "derived", Derived(order.derived))  # what is the same for every scope is shared
+    object.__setattr__(scoped, "derived", Derived(prepared.derived))  # what is the same for every scope is shared
     return scoped
 
 
@@ -222,7 +220,7 @@ def set_usage(entitlements: Entitlements, now: int, name: str, total: int, scope
     return Step(
         SetUsage(account, part, scope=scope), finish, resolution_of(entitlements).calendar,
         events=lambda usage: [events.UsageSet(account, name, usage, scope)],
-        set_to=lambda answer: total_set(facts(entitlements, name), answer, total, scope),
+        set_to=lambda answer: total_set(account, facts(entitlements, name), answer, total, scope),
     )  # fmt: skip
 
 
@@ -246,7 +244,7 @@ def usage(entitlements: Entitlements, now: int, scope: str | None = None) -> Ste
         lines: Iterable[Line] = answer.lines
         return {part.limit.name: usage_of(entitlements, part, line) for part, line in zip(parts, lines, strict=True)}
 
-    order = Read(entitlements.account, parts, scope, prepared_of(entitlements).version)
+    order = Read(entitlements.account, parts, scope, charges_of(entitlements).version)
     return Step(order, finish, resolution_of(entitlements).calendar)
 
 
@@ -288,13 +286,13 @@ def refund(decision: Decision, *, rates: bool) -> Step[bool] | None:
 
 
 def _charging(entitlements: Entitlements, planned: Plan, verb: Verb) -> Step[Decision]:
-    order, prepared = planned.order, planned.prepared
+    order, prepared, account = planned.order, planned.prepared, entitlements.account
     if order is None:
-        return Step(None, lambda _, __: without_store(prepared.limits), verb=verb.value)
+        return Step(None, lambda _, __: without_store(account, prepared.limits), verb=verb.value)
     charge = order.charge if isinstance(order, Recall) else order
 
     def finish(outcome: Outcome, via: str) -> Decision:
-        return prepared.decide(outcome, via, charge.operation, charge.scope)
+        return prepared.decide(account, outcome, via, charge.operation, charge.scope)
 
     return Step(order, finish, resolution_of(entitlements).calendar, verb.value)
 

@@ -28,7 +28,7 @@ LEADS = Quota("leads")
 
 
 def facts(limit=LEADS, **named):
-    return Facts("acme", "1", limit.name, "pro", "tier:pro", (), Reason.INCLUDED, limit, **named)
+    return Facts("1", limit.name, "pro", "tier:pro", (), Reason.INCLUDED, limit, **named)
 
 
 def used(used, limit=100, resets_at=END):

@@ -23,6 +23,7 @@ from entitlements.model.instants import HOUR, MINUTE, SECOND
 from entitlements.model.resolution import prepared_of
 from entitlements.rules import steps
 from entitlements.rules.ledger import OPERATION_TTL
+from entitlements.rules.planning import order_of
 from entitlements.rules.resolve import resolve
 from entitlements.stores import MemoryStore
 from entitlements.stores.sequence import Producer
@@ -102,17 +103,18 @@ class Process:
         self._travel = iter(travel)
         world, what = self._world, what if isinstance(what, dict) else {what: n}
         prepared = steps.prepare_charge(self.entitlements, world.now, what, 1)
-        if prepared.order is None:  # more than the limit
-            return steps.known_decision(prepared).finish(None, "static")
         owner = self.entitlements
+        order = order_of(prepared, owner)
+        if order is None:  # more than the limit
+            return steps.known_decision(owner, prepared).finish(None, "static")
         decision = self.leases.spend(prepared, owner, None) or self.leases.consume(prepared, owner, None)
         at = world.now
         if decision is None:
-            order = self.numbers.open(prepared.order)[0] if prepared.counted else prepared.order
+            order = self.numbers.open(order)[0] if prepared.counted else order
             answer = self._execute(order)
             at = answer.now - world.ahead
-            self.leases.observe(prepared, answer, None)
-            decision = prepared.decide(answer, "store", order.operation, None)
+            self.leases.observe(prepared, owner, answer, None)
+            decision = prepared.decide(owner.account, answer, "store", order.operation, None)
             if prepared.counted:
                 self.numbers.close(order)
         if decision.allowed:

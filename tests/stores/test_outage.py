@@ -971,14 +971,16 @@ async def test_a_cancelled_trial_says_nothing_of_the_store_and_blocks_nobody():
 def test_the_short_way_of_one_limit_says_what_the_long_way_would(store, limit, processes):
     enforcer = Enforcer(POLICY, accounts={"acme": "one"}, store=store, expected_processes=processes)
     enforcer.consume("acme", limit)
-    prepared = enforcer._cache.by_id["acme"].charges[limit]
+    resolved = enforcer._cache.by_id["acme"]
+    prepared = resolved.charges[limit]
+    order = resolved.made[prepared]
     decide_long = DecisionBuilder(prepared.limits, prepared.parts)
     decide_long._only = None
     store.how = "refused"
     degraded = 0
     for _ in range(12):
-        outcome = enforcer._store.execute(prepared.order)
-        short, long = prepared.decide(outcome, "store"), decide_long(outcome, "store")
+        outcome = enforcer._store.execute(order)
+        short, long = prepared.decide("acme", outcome, "store"), decide_long("acme", outcome, "store")
         assert long.to_dict() == short.to_dict()
         assert receipt_of(long) == receipt_of(short)
         degraded += short.degraded

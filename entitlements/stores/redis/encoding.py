@@ -183,15 +183,27 @@ def _own_args(order: Charge) -> tuple[bytes, ...] | None:
 def _shared_call(order: Charge, namespace: str) -> Call:
     if not _has_shape(order):
         return _make_call(CHARGE, namespace, order.account, order.scope, _charge_args(order, _VERBS[order.verb]))
-    account, parts, scope = order.account, order.parts, order.scope
-    scoped = [scope is not None and part.limit.per is not None for part in parts]
-    leased = _LEASED if order.verb is Verb.LEASE else 0
-    words = [each for part in parts for each in (_field(part.limit), _encode_part(part, leased))]
+    shared = order.derived.shared
+    encoded: tuple[Script, tuple[bytes, ...], bool] | None = None if shared is None else shared.request
+    if encoded is None:
+        encoded = _encode_parts(order)
+        if shared is not None:
+            shared.request = encoded
+    script, words, scoped = encoded
     args = (*words, b"" if order.version is None else _NUMBER.pack(order.version))
+    if not scoped or order.scope is None:
+        return _make_call(script, namespace, order.account, None, args)
+    return _make_call(script, namespace, order.account, order.scope, (*args, order.scope.encode()))
+
+
+def _encode_parts(order: Charge) -> tuple[Script, tuple[bytes, ...], bool]:
+    """Return the script of a charge's shape, the words about its parts, and True if any of them is kept for a scope."""
+    parts = order.parts
+    scoped = [order.scope is not None and part.limit.per is not None for part in parts]
+    leased = _LEASED if order.verb is Verb.LEASE else 0
+    words = tuple([each for part in parts for each in (_field(part.limit), _encode_part(part, leased))])
     shape = tuple(zip([_kind(part.limit) for part in parts], scoped, strict=True))
-    if scope is None or not any(scoped):
-        return _make_call(shape_script(shape), namespace, account, None, args)
-    return _make_call(shape_script(shape), namespace, account, scope, (*args, scope.encode()))
+    return shape_script(shape), words, any(scoped)
 
 
 def encode_general(order: Charge, namespace: str) -> Call:

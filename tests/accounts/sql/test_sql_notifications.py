@@ -66,7 +66,7 @@ async def test_a_change_of_another_process_reaches_plain_calls_on_an_event_loop(
     """A connection that is made later has each account in use loaded again."""
     monkeypatch.setattr(async_listener, "TIMEOUT", first)
     accounts = AsyncSqlAccounts(postgres.url(driver))
-    async with AsyncEnforcer(POLICY, accounts=AsyncCachedAccounts(accounts, ttl=LONG)) as enforcer:
+    async with AsyncEnforcer(POLICY, accounts=AsyncCachedAccounts(accounts, ttl=LONG, load_within=LONG)) as enforcer:
         handle = await enforcer.account("acme")
         assert not handle.can("sso")
         await asyncio.to_thread(writer.set_tier, "acme", "high", **SIGNED)
