@@ -147,7 +147,8 @@ def review(
     if output is not None:
         if account is not None or store or event or (usage is not None and "://" in usage):
             raise CommandError(
-                "--output is about all accounts, with usage of a file; leave ACCOUNT, --event and stores out"
+                "--output is about all accounts, with usage of a file; leave ACCOUNT, --event, --store and"
+                " ENTITLEMENTS_STORE out"
             )
         return _write_all(
             policy,
