@@ -149,7 +149,9 @@ def drawn(panel: dict, series: list) -> list[str]:
         text = "no data" if last is None else shown(last, unit)
         return [*parts, f'<text class="stat" x="{x + PADDING}" y="{y + tall / 2 + 18}">{text}</text>']
     parts.append(f'<text x="{x + wide - PADDING}" y="{y + 20}" text-anchor="end">{shown(most, unit)}</text>')
-    left, top, high = x + PADDING, y + 30, tall - 40 - 16 * -(-len(series) // 3)
+    longest = max((len(name) for name, _ in series), default=0)
+    columns = max(1, min(3, (wide - PADDING) // (7 * longest + 24)))
+    left, top, high = x + PADDING, y + 30, tall - 40 - 16 * -(-len(series) // columns)
     for number, (name, points) in enumerate(series):
         colour = COLOURS[number % len(COLOURS)]
         line = " ".join(
@@ -157,7 +159,7 @@ def drawn(panel: dict, series: list) -> list[str]:
             for when, value in points
         )
         parts.append(f'<polyline class="line" stroke="{colour}" points="{line}"/>')
-        across, down = left + number % 3 * (wide // 3), top + high + 18 + number // 3 * 16
+        across, down = left + number % columns * (wide // columns), top + high + 18 + number // columns * 16
         parts.append(f'<rect x="{across}" y="{down - 9}" width="10" height="10" fill="{colour}"/>')
         parts.append(f'<text x="{across + 14}" y="{down}">{escape(name)}</text>')
     return parts
