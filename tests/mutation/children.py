@@ -14,6 +14,8 @@ from pathlib import Path
 
 WAITS = 12
 """Seconds of waiting, for each second that a child may compute: a busy machine gives it a share of a core."""
+IDLE = 15.0
+"""Seconds in which a child has computed nothing, after which it waits for what its mutant never does."""
 
 
 def fork(work: Callable[[], str], answer: Path, seconds: float) -> int:
@@ -35,6 +37,12 @@ def fork(work: Callable[[], str], answer: Path, seconds: float) -> int:
         os._exit(0)
 
 
+def ticks(process: int) -> int:
+    """Return the time that a process has computed, in ticks of the kernel."""
+    _, _, fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(") ")
+    return sum(map(int, fields.split()[11:13]))
+
+
 def run_each(
     items: Iterator[tuple[object, Callable[[int], str], float]], jobs: int, folder: Path
 ) -> Iterator[tuple[object, str]]:
@@ -47,7 +55,7 @@ def run_each(
         folder: For their answers.
 
     Returns:
-        With each item the answer, or `time` where a child computed for longer or did not end.
+        With each item the answer, or `time` where a child computed for longer, or waited for long.
     """
     items, running, places = iter(items), {}, list(range(jobs))
     gc.collect()
@@ -60,13 +68,16 @@ def run_each(
             answer.unlink(missing_ok=True)
             sys.stdout.flush()
             child = fork(lambda work=work, place=place: work(place), answer, seconds)
-            running[child] = what, place, time.monotonic() + WAITS * seconds
+            running[child] = what, place, time.monotonic() + WAITS * seconds, [0, time.monotonic()]
         if not running:
             return
         time.sleep(0.005)
-        for child, (what, place, until) in tuple(running.items()):
+        for child, (what, place, until, seen) in tuple(running.items()):
             done, _ = os.waitpid(child, os.WNOHANG)
-            if not done and time.monotonic() < until:
+            now, computed = time.monotonic(), 0 if done else ticks(child)
+            if computed != seen[0]:
+                seen[:] = computed, now
+            if not done and now < until and now - seen[1] < IDLE:
                 continue
             if not done:
                 os.killpg(child, signal.SIGKILL)
