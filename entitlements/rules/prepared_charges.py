@@ -53,8 +53,6 @@ def takes_of(charge: Charge) -> Takes | tuple[()]:
     """Return the units that a charge takes; () for one that `charge_prepared` never carries out."""
     if charge.verb != "consume" or charge.made_at is not None or charge.holder is not None:
         return ()
-    if charge.version is not None:
-        return ()
     quotas, allocations, rates = [], [], []
     for at, (limit, size, cost, ends) in enumerate(charge.parts):
         most, scoped = as_count(size), limit.per is not None

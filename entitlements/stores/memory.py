@@ -90,7 +90,8 @@ class MemoryStore:
                 if takes is None:
                     takes = takes_of(order)
                     order.derived.keep_takes(takes)
-                if takes and (order.operation is None or order.operation.startswith("s:")):  # without a record
+                is_plain = order.operation is None or order.operation.startswith("s:")  # without a record
+                if takes and is_plain and order.version is None:
                     key, scope = order.account, order.scope
                     found = scoped = self._rates.get(key) or self._counts.get(key)
                     if scope is not None:

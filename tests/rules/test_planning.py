@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import anchors, moments
 
-from entitlements import Account, Enforcer, Policy
+from entitlements import Account, Enforcer, Grant, Override, Policy
 from entitlements.model.charge import Charge, Part, Verb
 from entitlements.model.instants import DAY, MINUTE
 from entitlements.model.limits import Rate
@@ -83,3 +83,22 @@ def test_a_plan_of_one_unit_each_shares_its_parts_with_the_one_before():
     assert first.order.parts is second.order.parts
     assert first.order.operation != second.order.operation
     assert first.order.fingerprint is second.order.fingerprint
+
+
+def test_accounts_share_what_is_prepared_only_if_they_have_nothing_of_their_own_but_a_tier():
+    """Each is still decided by its own values, and its decisions name it."""
+    more = Override("leads", 7, reason="a trade", author="ops")
+    given = [
+        Account("a", "one"), Account("b", "one"), Account("c", "one", overrides=[more]), Account("d", "one", anchor=9),
+        Account("e", "one", grants=[Grant("leads", 2)]), Account("f", "one", status="suspended"),
+    ]  # fmt: skip
+    enforcer = Enforcer(POLICY)
+    decided = {each.id: enforcer.consume(each, {"api": 1, "leads": 3}) for each in given}
+    shared = [prepared_of(enforcer.entitlements(each)) for each in given]
+
+    assert shared[0] is shared[1]
+    assert len(given) - 1 == len({id(each) for each in shared})
+    assert [each.id for each in given] == [decision.account for decision in decided.values()]
+    assert all(part.account == id for id, decision in decided.items() for part in decision.parts.values())
+    assert [5, 5, 7, 5, 7] == [decided[id].parts["leads"].limit for id in "abcde"]
+    assert not decided["f"].allowed

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from strategies import NOW, ends_around
@@ -14,10 +14,11 @@ from trade import policy
 
 from entitlements import Enforcer
 from entitlements.errors import StoreError
-from entitlements.model.answers import Status
+from entitlements.model.answers import Outdated, Status
 from entitlements.model.charge import (
     Charge,
     Forget,
+    Invalidate,
     Part,
     Read,
     ReadHistory,
@@ -32,6 +33,7 @@ from entitlements.model.charge import (
 )
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
 from entitlements.model.limits import Allocation, Limit, Quota, Rate, Size
+from entitlements.model.prepared import Derived
 from entitlements.stores import AsyncMemoryStore, MemoryStore
 
 API = Rate("api", MINUTE)
@@ -533,3 +535,17 @@ def test_a_full_store_says_so_once_and_claims_nothing(caplog):
         refused.allowed, refused.reason.value, refused.remaining, refused.remedy,
     )  # fmt: skip
     assert 1 == caplog.text.count("is full; raise max_keys")
+
+
+def test_a_charge_of_an_old_version_is_outdated_though_one_for_any_version_shares_its_parts():
+    store, parts = MemoryStore(lambda: NOW), (Part(LEADS, 10, 1, ends_around(None, NOW)),)
+    first = Charge("acme", parts, operation="s:0000000000000001:1")
+    assert store.execute(first).status is Status.ADMITTED
+    store.execute(Invalidate("acme"))
+    old = replace(first, operation="s:0000000000000001:2", version=1)
+    shared = Derived()
+    for order in (first, old):
+        object.__setattr__(order, "derived", Derived(shared))
+    assert store.execute(first).status is Status.ADMITTED
+    assert shared.takes
+    assert isinstance(store.execute(old), Outdated)
