@@ -544,8 +544,8 @@ def test_a_charge_of_an_old_version_is_outdated_though_one_for_any_version_share
     store.execute(Invalidate("acme"))
     old = replace(first, operation="s:0000000000000001:2", version=1)
     shared = Derived()
-    for order in (first, old):
-        object.__setattr__(order, "derived", Derived(shared))
+    object.__setattr__(first, "derived", Derived(shared))
     assert store.execute(first).status is Status.ADMITTED
     assert shared.takes
+    object.__setattr__(old, "derived", Derived(shared))
     assert isinstance(store.execute(old), Outdated)
