@@ -14,8 +14,8 @@ from pathlib import Path
 
 WAITS = 12
 """Seconds of waiting, for each second that a child may compute: a busy machine gives it a share of a core."""
-IDLE = 15.0
-"""Seconds in which a child has computed nothing, after which it waits for what its mutant never does."""
+ASLEEP = 5.0
+"""Seconds after which a child that has hardly computed waits for something that never comes."""
 
 
 def fork(work: Callable[[], str], answer: Path, seconds: float) -> int:
@@ -37,10 +37,30 @@ def fork(work: Callable[[], str], answer: Path, seconds: float) -> int:
         os._exit(0)
 
 
-def ticks(process: int) -> int:
-    """Return the time that a process has computed, in ticks of the kernel."""
-    _, _, fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(") ")
-    return sum(map(int, fields.split()[11:13]))
+class Sleep:
+    """The sleep of a child that waits for something: one that is ready, and gets no core, does not sleep."""
+
+    def __init__(self, child: int):
+        self._path = Path(f"/proc/{child}/stat")
+        self._begin(0)
+
+    def _begin(self, ticks: int) -> None:
+        self._since, self._ticks, self._looks, self._ready = time.monotonic(), ticks, 0, 0
+
+    def is_for_ever(self) -> bool:
+        """Return True after `ASLEEP` seconds of it, but for timers that tick; False on a system that does not say."""
+        try:
+            state, *rest = self._path.read_text().rpartition(")")[2].split()
+        except OSError:
+            return False
+        self._looks += 1
+        self._ready += state != "S"
+        if time.monotonic() - self._since < ASLEEP:
+            return False
+        ticks = int(rest[10]) + int(rest[11])
+        is_asleep = ticks - self._ticks < 20 and 10 * self._ready < self._looks
+        self._begin(ticks)
+        return is_asleep
 
 
 def run_each(
@@ -55,7 +75,7 @@ def run_each(
         folder: For their answers.
 
     Returns:
-        With each item the answer, or `time` where a child computed for longer, or waited for long.
+        With each item the answer, or `time` where a child computed for longer, fell asleep or did not end.
     """
     items, running, places = iter(items), {}, list(range(jobs))
     gc.collect()
@@ -68,16 +88,13 @@ def run_each(
             answer.unlink(missing_ok=True)
             sys.stdout.flush()
             child = fork(lambda work=work, place=place: work(place), answer, seconds)
-            running[child] = what, place, time.monotonic() + WAITS * seconds, [0, time.monotonic()]
+            running[child] = what, place, time.monotonic() + WAITS * seconds, Sleep(child)
         if not running:
             return
         time.sleep(0.005)
-        for child, (what, place, until, seen) in tuple(running.items()):
+        for child, (what, place, until, sleep) in tuple(running.items()):
             done, _ = os.waitpid(child, os.WNOHANG)
-            now, computed = time.monotonic(), 0 if done else ticks(child)
-            if computed != seen[0]:
-                seen[:] = computed, now
-            if not done and now < until and now - seen[1] < IDLE:
+            if not done and time.monotonic() < until and not sleep.is_for_ever():
                 continue
             if not done:
                 os.killpg(child, signal.SIGKILL)

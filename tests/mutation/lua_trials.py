@@ -203,7 +203,7 @@ def try_script(corpus: Corpus, port: int, mutant: Mutant) -> str:
     """Try a mutant on the server of a port; return what a child answers."""
     import redis
 
-    client = redis.Redis(port=port, socket_timeout=20)
+    client = redis.Redis(port=port, socket_timeout=4)
     try:
         name = corpus.kills(client, mutant)
     except redis.TimeoutError:

@@ -93,7 +93,11 @@ def swap_values(mutant: Mutant, path: str) -> bool:
                         setattr(each, key, new)
                         has_changed = True
         for before, after in pairs:
-            if isinstance(before, FunctionType) and isinstance(after, FunctionType) and after.__module__ == name:
+            if (
+                isinstance(before, FunctionType)
+                and isinstance(after, FunctionType)
+                and after.__module__ in (name, f"namedtuple_{key}")
+            ):
                 for what in ("__defaults__", "__kwdefaults__"):
                     if getattr(before, what) != getattr(after, what):
                         setattr(before, what, getattr(after, what))

@@ -5,46 +5,16 @@ from __future__ import annotations
 import logging
 
 import pytest
+from outage_world import API, NOW, SERVERS, World, charge, closed, drive
 
 from entitlements.model.answers import Line, Outcome, Status
-from entitlements.model.charge import Charge, Part, Refund, ResetRate
+from entitlements.model.charge import ResetRate
 from entitlements.model.events import BreakerChanged, Journalled, OutcomeUnknown
-from entitlements.model.instants import MINUTE, SECOND
-from entitlements.model.limits import Rate
+from entitlements.model.instants import SECOND
 from entitlements.stores.errors import Broken, Corrupt, Overloaded, Rejected, TimedOut, Unreachable
 from entitlements.stores.resilience import local_limits
 from entitlements.stores.resilience.local_limits import LocalLimits
 from entitlements.stores.resilience.outage_log import OutageLog
-from entitlements.stores.resilience.policy import OutagePolicy
-from entitlements.stores.resilience.replay_queue import JournalEntry
-
-NOW = 1_000 * SECOND
-API = Part(Rate("api", MINUTE), 10, 1)
-SERVERS = {"a": "one", "b": "one", "c": "two"}
-"""Accounts and their servers."""
-
-
-class World:
-    """An outage policy, the time, and the events that it told."""
-
-    def __init__(self, server_of=None):
-        self.now, self.told = NOW, []
-        clock = self.clock
-        self.policy = OutagePolicy("store x", LocalLimits(1, clock, 0), self.told.append, clock, server_of)
-
-    def clock(self):
-        return self.now
-
-    def wait(self, *accounts):
-        """Let a refund of each account wait."""
-        for number, account in enumerate(accounts):
-            assert self.policy.journal.queue.add(JournalEntry(Refund(account, f"o:{number}")))
-
-    def open(self, account, times=5):
-        for _ in range(times):
-            self.policy.failed(
-                charge(account), Unreachable("x"), self.policy.breaker_of(account).closed_permit, self.now
-            )
 
 
 @pytest.fixture
@@ -55,29 +25,6 @@ def world():
 @pytest.fixture
 def servers():
     yield from closed(World(SERVERS.__getitem__))
-
-
-def closed(world):
-    """Yield a world, and drop what waits in it: it would be logged as lost."""
-    yield world
-    world.policy.journal.renew()
-
-
-def charge(account="acme", **named):
-    return Charge(account, (API,), **named)
-
-
-def drive(course, *answers):
-    """Answer what a course sends, and return what it sent and its result."""
-    sent, answers = [], list(answers)
-    try:
-        order = next(course)
-        while True:
-            sent.append(order)
-            answer = answers.pop(0)
-            order = course.throw(answer) if isinstance(answer, Exception) else course.send(answer)
-    except StopIteration as done:
-        return sent, done.value
 
 
 # --- Repeats and faults -------------------------------------------------------------------------------------------
@@ -199,7 +146,7 @@ def test_closing_tells_what_it_replayed_and_lost(servers, caplog):
 
     assert (False, [Journalled(1, 1, 1)]) == (result, servers.told)
     assert "closed with 1 orders still queued for replay" in caplog.text
-    assert "1 lost before" in caplog.text
+    assert "; 1 lost before" in caplog.text
     assert (0, 1) == (servers.policy.outages.lost, servers.policy.journal.reported)
 
 
