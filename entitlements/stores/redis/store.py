@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from entitlements._fork import renew_after_fork
 from entitlements.model.pickling import not_picklable
 from entitlements.stores.pending import PendingOrder
-from entitlements.stores.redis.cluster import ClusterPipeline, ClusterPool
+from entitlements.stores.redis.cluster import ClusterPool
+from entitlements.stores.redis.cluster_pipeline import ClusterPipeline
 from entitlements.stores.redis.encoding import encode_request
 from entitlements.stores.redis.invalidations import RedisInvalidations
 from entitlements.stores.redis.pipeline import Pipeline
