@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from entitlements.errors import KeyReused
 from entitlements.model.answers import Fallback, Line, Outcome, Status, Totalled
 from entitlements.model.charge import Part, Refund
-from entitlements.model.decision import Decision, new_decision, set_fields
+from entitlements.model.decision import Decision, set_fields
 from entitlements.model.decision_fields import PartsLater, facts_of, fields_of, line_of, parts_of, receipt_of
 from entitlements.model.facts import Facts, Receipt
 from entitlements.model.instants import SECOND
@@ -98,66 +98,58 @@ class DecisionBuilder:
         status, now, lines, _, _, fallbacks, own = outcome
         if (status is not _ADMITTED and status is not _NOT_ADMITTED) or not lines:
             return self._rare(account, outcome, via, operation, scope)
-        if self._only is not None and (not fallbacks or fallbacks == _HERE):
-            facts, _, cost, part, within, refused, _, _, _ = self._only
-            (line,) = lines
-            receipt: tuple[Any, ...] = (own or via, now, cost, operation, part, scope, False, False, account)
+        deciding, parts, least, share_of, longest = self._only, None, 1, 1, None
+        if deciding is None or (fallbacks and fallbacks != _HERE):
             if fallbacks:
-                receipt = ("local", now, cost, None, None, scope, True, False, account)
-            fits = line[0]
-            decision = _new(Decision)
-            set_fields(decision, (fits, within if fits else refused, facts, _new_tuple(Receipt, receipt), line, None))
-            return decision
-        if fallbacks:
-            return self._degraded(account, outcome, operation, scope)
-        least, share_of, deciding, longest = 1, 1, None, None
-        for terms in self._terms:
-            if terms is None:
-                continue
-            line = lines[terms[1]]
-            if not line[0]:
-                if terms[7] and (longest is None or (line[3] is None, line[3] or 0) > longest):
-                    longest, deciding = (line[3] is None, line[3] or 0), terms
-            elif longest is None:
-                capacity, used = terms[6], line[1]
-                if terms[8] and _within(terms[4], terms[3], line, operation) is _OVERAGE:
-                    left, capacity = -1, 1  # it has less than nothing left
-                elif used is None or not capacity:
-                    left = capacity = 1
-                else:
-                    left = capacity - used if used < capacity else 0
-                if deciding is None or left * share_of < least * capacity:
-                    deciding, least, share_of = terms, left, capacity
-        arguments = (account, outcome, via, operation, scope)
-        if deciding is None or len(self._terms) == 1:
-            return whole_decision([*self._parts(*arguments)])
-        decision = _new(Decision)
-        fields = self._fields(deciding, *arguments)
-        set_fields(decision, (*fields, _new_tuple(PartsLater, (self._parts, arguments))))
-        return decision
-
-    @staticmethod
-    def _fields(
-        terms: _LimitTerms, account: str, outcome: Outcome, via: str, operation: str | None, scope: str | None
-    ) -> tuple[bool, Reason, Facts, Receipt, Line]:
-        """Return the fields of the decision about one limit that the store has decided, without its parts."""
-        facts, at, cost, part, within, refused, _, _, has_overage = terms
-        _, now, lines, _, _, _, own = outcome
+                return self._degraded(account, outcome, operation, scope)
+            for terms in self._terms:
+                if terms is None:
+                    continue
+                line = lines[terms[1]]
+                if not line[0]:
+                    if terms[7] and (longest is None or (line[3] is None, line[3] or 0) > longest):
+                        longest, deciding = (line[3] is None, line[3] or 0), terms
+                elif longest is None:
+                    capacity, used = terms[6], line[1]
+                    if terms[8] and _within(terms[4], terms[3], line, operation) is _OVERAGE:
+                        left, capacity = -1, 1  # it has less than nothing left
+                    elif used is None or not capacity:
+                        left = capacity = 1
+                    else:
+                        left = capacity - used if used < capacity else 0
+                    if deciding is None or left * share_of < least * capacity:
+                        deciding, least, share_of = terms, left, capacity
+            arguments = (account, outcome, via, operation, scope)
+            if deciding is None or len(self._terms) == 1:
+                return whole_decision([*self._parts(*arguments)])
+            parts = _new_tuple(PartsLater, (self._parts, arguments))
+        facts, at, cost, part, within, refused, _, _, has_overage = deciding
         line = lines[at]
         fits = line[0]
-        receipt = _new_tuple(Receipt, (own or via, now, cost, operation, part, scope, False, False, account))
         reason = _within(within, part, line, operation) if has_overage and fits else within if fits else refused
-        return fits, reason, facts, receipt, line
+        receipt: tuple[Any, ...] = (own or via, now, cost, operation, part, scope, False, False, account)
+        if fallbacks:
+            receipt = ("local", now, cost, None, None, scope, True, False, account)
+        decision = _new(Decision)
+        set_fields(decision, (fits, reason, facts, _new_tuple(Receipt, receipt), line, parts))
+        return decision
 
     def _parts(
         self, account: str, outcome: Outcome, via: str, operation: str | None, scope: str | None
     ) -> tuple[Decision, ...]:
         """Return the decisions about each limit."""
-        return tuple([
-            new_decision(*self._fields(terms, account, outcome, via, operation, scope), None)
-            if terms else _static(account, limit_plan)
-            for terms, limit_plan in zip(self._terms, self._limits, strict=True)
-        ])  # fmt: skip
+        parts = []
+        for terms, limit_plan in zip(self._terms, self._limits, strict=True):
+            if terms is None:
+                parts.append(_static(account, limit_plan))
+                continue
+            line, reason = outcome.lines[terms.at], terms.refused
+            if line.fits:
+                reason = _within(terms.within, terms.part, line, operation) if terms.has_overage else terms.within
+            via = outcome.via or via
+            receipt = Receipt(via, outcome.now, terms.cost, operation, terms.part, scope, account=account)
+            parts.append(Decision(line.fits, reason, terms.facts, receipt, line))
+        return tuple(parts)
 
     def _rare(self, account: str, outcome: Outcome, via: str, operation: str | None, scope: str | None) -> Decision:
         """Return the decision about a charge that was made before, or not counted."""

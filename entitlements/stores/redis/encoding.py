@@ -109,8 +109,8 @@ def encode_request(namespace: str, order: Order) -> Request:
     if not own:
         return shared
     call, command, timeout, decode, _, _, _, _ = shared
-    for word in own:
-        command += b"$%d\r\n%b\r\n" % (len(word), word)
+    (word,) = own
+    command = b"%b$%d\r\n%b\r\n" % (command, len(word), word)
     return _new_tuple(Request, (call, command, timeout, decode, namespace, 0, own, 0))
 
 
