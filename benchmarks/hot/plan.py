@@ -149,6 +149,10 @@ def full() -> list[Section]:
             title = f"Open loop on {loop}, {kind} arrivals at {share} % of our capacity, from the intended start"
             name = f"open-{kind}-{share}" + of.removeprefix("sustained")
             sections.append(Section(name, title, OPEN, words, OPEN[0], "open", share=share, capacity=of))
+        words = ("--load", "open", "--lasts", "3", "--arrivals", "constant", "--loop", loop, "--limit", str(PLENTY))
+        title = f"Open loop on {loop}: a rate and a quota at a quarter of the closed loop's rate (--capacity)"
+        cases = ("ours-ping-async", "ours-two-async")
+        sections.append(Section(f"open-flagship-{loop}", title, cases, words, cases[0], "open", share=25, capacity=""))
     for kind in ("constant", "poisson"):
         words = ("--load", "open", "--lasts", "3", "--arrivals", kind, "--rate", str(BEARABLE))
         title = f"Open loop on asyncio, {kind} arrivals, {BEARABLE:,} a second, from the intended start"
