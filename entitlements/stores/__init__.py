@@ -83,7 +83,8 @@ def guard_store(store: Store, tell: Callable[[Event], object], processes: int | 
     """
     Return *store* behind a deny cache and the outage policy.
 
-    A `MemoryStore` never fails and is as quick, so it is returned as it is, with a warning for several processes; so is a store that is wrapped already.
+    A `MemoryStore` never fails and is as quick, so it is returned as it is, with a warning for several processes; so is a store that is wrapped already, whose events go to
+    *tell* unless something takes them.
 
     Args:
         store: The result of `open_store()`.
@@ -101,6 +102,8 @@ def guard_store(store: Store, tell: Callable[[Event], object], processes: int | 
     from entitlements.stores.resilience.store import ResilientStore
 
     if isinstance(store, ResilientStore | DenyCache):
+        if (resilient := resilient_store(store)) is not None:
+            resilient.policy.tell.connect(tell)
         return store
     return DenyCache(ResilientStore(store, tell=tell, processes=processes))
 
@@ -123,11 +126,14 @@ def guard_async_store(
     check_processes(processes)
     if isinstance(store, AsyncMemoryStore):
         warn_if_divided(processes)
-    if isinstance(store, AsyncDispatcher):
-        return store
     from entitlements.stores.deny_cache import AsyncDenyCache, Denials
     from entitlements.stores.resilience.store import AsyncResilientStore
 
+    if isinstance(store, AsyncDispatcher):
+        inner = store._store if isinstance(store, AsyncDenyCache) else store  # noqa: SLF001 - its own room
+        if isinstance(inner, AsyncResilientStore):
+            inner.policy.tell.connect(tell)
+        return store
     denials = Denials()
     resilient = AsyncResilientStore(store, tell=tell, processes=processes, on_refused=denials.record)
     return AsyncDenyCache(resilient, denials)

@@ -159,7 +159,6 @@ def test_an_outage_is_an_error(telemetry):
     clock, fault = FakeClock(datetime(2026, 3, 10, 12, tzinfo=UTC)), Fault()
     store = FaultyStore(clock, fault).guarded()
     enforcer = Enforcer(policy(), accounts=ACCOUNTS, clock=clock, store=store, hooks=[telemetry.hook])
-    store.policy.tell = telemetry.hook
     with fault.down(), telemetry.tracer.start_as_current_span("request"):
         for _ in range(40):
             enforcer.consume("petra", "leads")

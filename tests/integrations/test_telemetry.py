@@ -72,7 +72,6 @@ def test_no_account_is_in_an_hour_of_telemetry(caplog):
     store = FaultyStore(clock, fault).guarded()
     hooks = [prometheus, telemetry.hook]
     enforcer = Enforcer(policy(), accounts=Source(dice), clock=clock, store=store, hooks=hooks)
-    store.policy.tell = enforcer._hooks.notify
     caplog.set_level(logging.DEBUG, "entitlements")
     with telemetry.tracer.start_as_current_span("an hour"):
         for minute in range(60):

@@ -51,6 +51,22 @@ _REPLAYED, _CLOSED = Status.REPLAYED, State.CLOSED
 _log = logging.getLogger("entitlements.stores")
 
 
+class EventRelay:
+    """Passes events on, once something takes them."""
+
+    def __init__(self, tell: Callable[[Event], object] | None) -> None:
+        self._tell = tell
+
+    def __call__(self, event: Event) -> None:
+        """Pass an event on."""
+        if self._tell is not None:
+            self._tell(event)
+
+    def connect(self, tell: Callable[[Event], object]) -> None:
+        """Have *tell* take events, if nothing does."""
+        self._tell = self._tell or tell
+
+
 class OutagePolicy:
     """
     The state of one store that may fail, and the course of each order to it.
@@ -58,7 +74,7 @@ class OutagePolicy:
     Args:
         store: Its name in logs; it must not show a password.
         local_limits: Decides rates in this process.
-        tell: Takes events.
+        tell: Takes events; None leaves them to the first enforcer that is given the store.
         clock: Monotonic microseconds.
         server_of: Names the server of an account, where the store has several that fail separately.
     """
@@ -67,7 +83,7 @@ class OutagePolicy:
         self,
         store: str,
         local_limits: LocalLimits,
-        tell: Callable[[Event], object],
+        tell: Callable[[Event], object] | None,
         clock: Callable[[], int],
         server_of: Callable[[str], Hashable] | None = None,
     ) -> None:
@@ -77,7 +93,7 @@ class OutagePolicy:
         self._breakers: dict[Hashable, CircuitBreaker] = {None: self.breaker}
         self._store = store
         self._local_limits = local_limits
-        self.tell = tell
+        self.tell = EventRelay(tell)
         self.clock = clock
         self.on_open: Callable[[], object] = lambda: None
         """Called when the breaker opens."""
@@ -85,7 +101,7 @@ class OutagePolicy:
         self._told = State.CLOSED
         """The state that hooks know, of a store on several servers."""
         self.outages = OutageLog(store)
-        self.journal = ReplayJournal(store, local_limits, self.outages, tell, clock, server_of)
+        self.journal = ReplayJournal(store, local_limits, self.outages, self.tell, clock, server_of)
         self._fallback = FallbackDecisions(local_limits, self.journal)
         self.replay = JournalReplay(store, self)
         finalize(self, _log_unclosed, store, self.journal)

@@ -53,7 +53,8 @@ class ResilientStore:
 
     Args:
         store: The store that counts.
-        tell: Takes events: degraded states, unknown outcomes, the replay journal.
+        tell: Takes events: degraded states, unknown outcomes, the replay journal. None leaves them to the first enforcer
+            that is given the store.
         processes: How many processes share the limits; None reads `WEB_CONCURRENCY`.
         clock: The clock of the outage policy, for tests; the system's clocks by default.
 
@@ -65,7 +66,7 @@ class ResilientStore:
         self,
         store: Store,
         *,
-        tell: Callable[[Event], object] = lambda _: None,
+        tell: Callable[[Event], object] | None = None,
         processes: int | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -177,7 +178,7 @@ class AsyncResilientStore:
 
     Args:
         store: A transport to the store that counts, or any `AsyncStore`.
-        tell: Takes events.
+        tell: As for `ResilientStore`.
         processes: How many processes share the limits; None reads `WEB_CONCURRENCY`.
         on_refused: Takes each refused charge, its outcome, and when it was sent in monotonic microseconds.
         clock: As for `ResilientStore`.
@@ -190,7 +191,7 @@ class AsyncResilientStore:
         self,
         store: AsyncStore | AsyncTransport,
         *,
-        tell: Callable[[Event], object] = lambda _: None,
+        tell: Callable[[Event], object] | None = None,
         processes: int | None = None,
         on_refused: Callable[[Order, Outcome, int], object] = lambda *_: None,
         clock: Clock | None = None,
@@ -283,7 +284,7 @@ def _complete(future: asyncio.Future[Any], policy: OutagePolicy, order: Order, e
 
 
 def _policy_of(
-    store: object, tell: Callable[[Event], object], processes: int | None, clock: Clock | None
+    store: object, tell: Callable[[Event], object] | None, processes: int | None, clock: Clock | None
 ) -> OutagePolicy:
     passing, now = clock or monotonic, clock or system_clock
     local_limits = LocalLimits(processes_of(processes), passing, now())

@@ -331,7 +331,6 @@ def test_a_store_that_fails_makes_the_provider_stale_until_it_is_back():
     clock, fault = FakeClock(datetime(2026, 3, 10, 12, tzinfo=UTC)), Fault()
     store = FaultyStore(clock, fault).guarded()
     enforcer = Enforcer(policy(), accounts=ACCOUNTS, clock=clock, store=store)
-    store.policy.tell = enforcer._hooks.notify
     with registered(EntitlementsProvider(enforcer)) as client:
         eventually(lambda: names(client) == ["ready"])
         with fault.down():
