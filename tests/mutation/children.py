@@ -14,7 +14,7 @@ from pathlib import Path
 
 WAITS = 12
 """Seconds of waiting, for each second that a child may compute: a busy machine gives it a share of a core."""
-ASLEEP = 5.0
+ASLEEP = 8.0
 """Seconds after which a child that has hardly computed waits for something that never comes."""
 
 
@@ -38,10 +38,14 @@ def fork(work: Callable[[], str], answer: Path, seconds: float) -> int:
 
 
 class Sleep:
-    """The sleep of a child that waits for something: one that is ready, and gets no core, does not sleep."""
+    """
+    The sleep of a child that waits for something.
+
+    One that is ready, and gets no core, does not sleep, nor does one that waits for a process of its own.
+    """
 
     def __init__(self, child: int):
-        self._path = Path(f"/proc/{child}/stat")
+        self._path, self._processes = Path(f"/proc/{child}/stat"), Path(f"/proc/{child}/task/{child}/children")
         self._begin(0)
 
     def _begin(self, ticks: int) -> None:
@@ -51,10 +55,11 @@ class Sleep:
         """Return True after `ASLEEP` seconds of it, but for timers that tick; False on a system that does not say."""
         try:
             state, *rest = self._path.read_text().rpartition(")")[2].split()
+            waits = self._processes.read_text()
         except OSError:
             return False
         self._looks += 1
-        self._ready += state != "S"
+        self._ready += bool(state != "S" or waits)
         if time.monotonic() - self._since < ASLEEP:
             return False
         ticks = int(rest[10]) + int(rest[11])
