@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -135,7 +136,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from entitlements import Enforcer, Policy
 from entitlements.integrations.prometheus import PrometheusHook
-import os
+import os, time
 
 enforcer = Enforcer(Policy.load(os.environ["POLICY"]), accounts={"acme": "pro"}, hooks=[PrometheusHook()], expected_processes=1)
 
@@ -146,6 +147,7 @@ def app(environ, start_response):
         body = generate_latest(registry)
     else:
         enforcer.consume("acme", "api")
+        time.sleep(0.05)  # the next request finds this worker busy, and goes to the other one
         body = str(os.getpid()).encode()
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [body]
@@ -171,14 +173,18 @@ def test_workers_of_gunicorn_are_counted_together(tmp_path, preload):
     url = f"http://127.0.0.1:{port}"
     try:
         charges, workers = 0, set()
-        until = time.monotonic() + 120
+        until = time.monotonic() + 600
         while len(workers) < 2 or charges < 40:
             assert time.monotonic() < until, "two workers never answered"
             try:
-                workers.add(httpx.get(url, timeout=600).text)
-                charges += 1
+                httpx.get(url + "/metrics", timeout=600)
             except httpx.ConnectError:  # it does not listen yet
                 time.sleep(0.05)
+                continue
+            with ThreadPoolExecutor(2) as pool:
+                for answer in pool.map(lambda _: httpx.get(url, timeout=600), range(10)):
+                    workers.add(answer.text)
+                    charges += 1
         samples = scraped(f"{url}/metrics")
     finally:
         os.killpg(running.pid, signal.SIGTERM)
