@@ -4,8 +4,9 @@ Cost of one decision on a server, compared with floors and with peers.
     python -m benchmarks.hot [--full] [--rounds 3] [--kinds redis-7.0 valkey-9] [--only closed-64 …]
 
 Every case runs in a process of its own, once in each round, against an empty server. The rows of one
-table run one after the other, in shuffled order. A row shows medians over the rounds, with the least and
-the greatest, and ratios to a case of the same round.
+table run one after the other, in shuffled order; those of `flagship` stay, each with a database of its
+own, and have short turns. A row shows medians over the rounds or turns, with the least and the greatest,
+and ratios to a case of the same round or turn.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import random
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent / "tests" / "helpers"))  # where the servers are
@@ -91,13 +92,36 @@ class Run:
             for section in sorted(shuffled(self.sections), key=lambda each: bool(each.share))  # by the sustained rate
             if not (section.once and number)
             for kind in shuffled(servers)
-            for case in shuffled(section.cases)
-            if self._has(case)
+            for case in shuffled([section.cases] if section.turns else section.cases)
+            if section.turns or self._has(case)
         ]
         for section, case, kind in runs:
-            self._say(f"round {number + 1} of {self.options.rounds}, {kind}, {section.name}: {case}")
+            what = "in turns" if section.turns else case
+            self._say(f"round {number + 1} of {self.options.rounds}, {kind}, {section.name}: {what}")
+            if section.turns:
+                self._take_turns(servers[kind], kind, number, section)
+                self._done += len(section.cases)
+                continue
             self._one(servers[kind], kind, number, section, case)
             self._done += 1
+
+    def _take_turns(self, server, kind, number, section):
+        """Run all cases at once, each on a database of its own, and give each a turn in shuffled order, again and again."""
+        server.reset()
+        with ExitStack() as running:
+            processes = {
+                case: running.enter_context(turning(case, [f"--url={server.url}/{at}", *section.words], self.client))
+                for at, case in enumerate(filter(self._has, section.cases))
+            }
+            for turn in range(-1, section.turns):
+                for case, process in shuffled(processes.items()):
+                    process.stdin.write("\n")
+                    process.stdin.flush()
+                    figures = json.loads(process.stdout.readline() or '{"error": "it ended"}')
+                    figures.pop("distribution", None)
+                    at = number * section.turns + turn
+                    record = {"server": kind, "round": at, "section": section.name, "case": case, "figures": figures}
+                    self.records.extend([record] if turn >= 0 else [])  # the first turn loads the accounts
 
     def _has(self, case):
         return case.split("-")[0] not in self.left_out
@@ -166,13 +190,23 @@ def shuffled(things):
     return random.sample(list(things), len(things))
 
 
-def run(case: str, words: list[str], processor: int | None) -> dict:
-    """Run one case in a process of its own; return its figures, or `{"error": why}`."""
+def command_of(case: str, words: list[str], processor: int | None) -> list[str]:
+    """Return the command that runs one case."""
     room = case.split("-", maxsplit=1)[0]
     environment = room if room in environments.PINS else environments.OURS
     command = [environments.interpreter(environment), "-m", "benchmarks.hot.case", case, *words]
-    if processor is not None:
-        command += ["--cpu", str(processor)]
+    return command if processor is None else [*command, "--cpu", str(processor)]
+
+
+def turning(case: str, words: list[str], processor: int | None) -> subprocess.Popen:
+    """Return the process of a case that runs its load for each line it reads."""
+    command = [*command_of(case, words, processor), "--turns"]
+    return subprocess.Popen(command, cwd=environments.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def run(case: str, words: list[str], processor: int | None) -> dict:
+    """Run one case in a process of its own; return its figures, or `{"error": why}`."""
+    command = command_of(case, words, processor)
     try:
         done = subprocess.run(
             command, cwd=environments.ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False

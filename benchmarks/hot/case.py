@@ -31,8 +31,15 @@ def main(words: list[str] | None = None) -> int:
     if options.cpu is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {options.cpu})
     case = made(options.name, Setting(options.url, options.limit, options.seconds))
-    print(json.dumps(measured(case, options) | {"versions": versions()}))
+    figures = measured(case, options)
+    if figures is not None:
+        tell(figures)
     return 0
+
+
+def tell(figures: dict) -> None:
+    """Print figures as one line of JSON."""
+    print(json.dumps(figures | {"versions": versions()}), flush=True)
 
 
 def parsed(words: list[str] | None) -> argparse.Namespace:
@@ -51,6 +58,7 @@ def parsed(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1_000, help="calls a second of an open load")
     parser.add_argument("--arrivals", default="constant", choices=("constant", "poisson"))
     parser.add_argument("--loop", default="asyncio", choices=("asyncio", "uvloop"), help="of an asynchronous case")
+    parser.add_argument("--turns", action="store_true", help="run a closed load for each line of the standard input")
     parser.add_argument("--cpu", type=int, help="that this process stays on")
     return parser.parse_args(words)
 
@@ -64,8 +72,8 @@ def made(name: str, setting: Setting) -> object:
     return cases[name](setting)
 
 
-def measured(case, options: argparse.Namespace) -> dict:
-    """Open the case, run the load, close it."""
+def measured(case, options: argparse.Namespace) -> dict | None:
+    """Open the case, run the load, close it; return the figures that are still to be printed."""
     if case.asynchronous:
         return _run_of(options.loop)(_measured(case, options))
     case.open()
@@ -87,16 +95,17 @@ def _blocking(load: str):
     return getattr(loads, load)
 
 
-async def _measured(case, options: argparse.Namespace) -> dict:
+async def _measured(case, options: argparse.Namespace) -> dict | None:
     await case.open()
     accounts = keys(options.traffic)
     try:
         if options.load == "sequential":
             return await loads.sequential_async(case, accounts, many=options.many, warm=options.warm)
         if options.load == "closed":
-            return await loads.closed(
-                case, accounts, tasks=options.tasks, seconds=options.lasts, warm=options.lasts / 4
-            )
+            closed = {"tasks": options.tasks, "seconds": options.lasts, "warm": options.lasts / 4}
+            for _ in sys.stdin if options.turns else ():
+                tell(await loads.closed(case, accounts, **closed))
+            return None if options.turns else await loads.closed(case, accounts, **closed)
         if options.load == "open":
             instants = arrivals(options.arrivals, options.rate, options.lasts)
             return await loads.opened(case, accounts, instants=instants, warm=options.lasts / 4)

@@ -20,13 +20,18 @@ from benchmarks.hot.setting import Case, Setting
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def measured(name, url, *words):
+def printed(name, url, *words, given=None):
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.hot.case", name, "--url", url, *words],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300, input=given,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def measured(name, url, *words):
+    [figures] = printed(name, url, *words)
+    return figures
 
 
 def test_a_case_measures_in_a_process_of_its_own(valkey):
@@ -43,6 +48,14 @@ def test_many_tasks_at_once_are_each_told_whether_they_may(valkey):
 
     assert found["decisions"] >= 20
     assert found["admitted"] <= 1_000  # one for each account, and the warm-up has taken some
+
+
+def test_a_case_has_a_turn_for_each_line_that_it_reads(valkey):
+    words = ("--load", "closed", "--tasks", "8", "--lasts", "0.05", "--turns")
+    turns = printed("ours-two-async", f"{valkey.url}/3", *words, given="\n\n\n")
+
+    assert 3 == len(turns)
+    assert all(each["decisions"] == each["admitted"] >= 8 and 0 == each["degraded"] for each in turns)
 
 
 def test_an_open_load_charges_every_call_that_was_meant(valkey):
