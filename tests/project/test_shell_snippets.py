@@ -26,6 +26,8 @@ for snippet in snippets(project_pages()):
 PAGES = {page: commands for page, commands in PAGES.items() if commands and page != "docs/frameworks.md"}
 """tests/examples/test_frameworks_page.py runs the page of frameworks, with each application."""
 FILE = re.compile(r"^```yaml\n# (\w+\.yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+EXPORT = re.compile(r"^export (.*)$", re.MULTILINE)
+VARIABLE = re.compile(r"\b(ENTITLEMENTS_\w+)=([^\s']+)")
 PLACES = {
     "redis://localhost:6379": "{valkey}", "redis://localhost": "{valkey}", "redis://cache": "{valkey}",
     "postgresql://user@host/db": "sqlite:///accounts.db", "postgresql://app@db/shop": "sqlite:///shop.db",
@@ -82,11 +84,11 @@ def test_the_commands_of_a_page_run(page, folder, valkey, monkeypatch, capsys):
         (folder / name).write_text(content, encoding="utf-8")
     if "--usage usage.parquet" in text:  # of a file, in place of a store
         monkeypatch.delenv("ENTITLEMENTS_STORE")
-    if "ENTITLEMENTS_ACCOUNTS=sqlite" in text:
-        monkeypatch.setenv("ENTITLEMENTS_ACCOUNTS", "sqlite:///accounts.db")
-        assert page != "docs/how-to/accounts-in-sql.md" or 0 == main(
-            ["account", "create", "acme", "pro", "--reason", "x", "--policy", "policies/minimal.yaml"]
-        )
+    for line in EXPORT.findall(text):
+        for name, value in VARIABLE.findall(line):
+            monkeypatch.setenv(name, PLACES.get(value, value).format(valkey=valkey.url))
+    if page == "docs/how-to/accounts-in-sql.md":  # its Python has created the account
+        assert 0 == main(["account", "create", "acme", "pro", "--reason", "x"])
     failed = []
     for command in PAGES[page]:
         if " ".join(command) in ELSEWHERE:
