@@ -240,9 +240,12 @@ class AsyncEnforcer:
             if spent is not None or (spent := await leases.consume(prepared, owner, scope)) is not None:
                 return spent
         if prepared.counted:
-            counted = await self._consume_counted(prepared, order, resolved)
-            return await self.consume(account, what, n, scope=scope) if counted is None else counted
-        answer: Any = self._store.try_now(order)
+            counted = await self._charge_counted(prepared, order, resolved)
+            if counted is None:
+                return await self.consume(account, what, n, scope=scope)
+            order, operation, answer = counted
+            return self._decided(prepared.decide(order.account, answer, self._via, operation, order.scope), answer)
+        answer = self._store.try_now(order)  # type: ignore[assignment]
         if answer is None:
             answer = await self._store.submit(order)
         if (type(answer) is not Outcome or answer[6]) and self._is_outdated(resolved, answer):
@@ -251,15 +254,15 @@ class AsyncEnforcer:
             self._leases.observe(prepared, resolved.entitlements, answer, scope)
         return self._decided(prepared.decide(order.account, answer, self._via, None, scope), answer)
 
-    async def _consume_counted(
+    async def _charge_counted(
         self,
         prepared: PreparedCharge,
         charge: Charge,
         resolved: ResolvedAccount,
         abandon: Callable[[Decision], object] | None = None,
-    ) -> Decision | None:
+    ) -> tuple[Charge, str, Outcome] | None:
         """
-        Consume units of quotas or allocations, under an operation id.
+        Charge units of quotas or allocations, under an operation id.
 
         Args:
             prepared: What the charge shares with others.
@@ -268,7 +271,7 @@ class AsyncEnforcer:
             abandon: Takes the decision if the caller is cancelled before; None drops it.
 
         Returns:
-            The decision; None if the account is outdated, and nothing was written.
+            The order, its operation id and its outcome; None if the account is outdated, and nothing was written.
         """
         numbers = self._numbers
         order, operation = numbers.open(charge)
@@ -286,7 +289,6 @@ class AsyncEnforcer:
                 return None
             if not answer[5]:
                 numbers.seen = answer[1]
-            decision = prepared.decide(order.account, answer, self._via, operation, order.scope)
             if prepared.leased:
                 self._leases.observe(prepared, resolved.entitlements, answer, order.scope)
         except asyncio.CancelledError:
@@ -297,7 +299,7 @@ class AsyncEnforcer:
             raise
         finally:
             numbers.close(order)
-        return self._decided(decision, answer)
+        return order, operation, answer
 
     def _abandoned(
         self,

@@ -285,20 +285,26 @@ class Enforcer:
             if spent is not None or (spent := leases.consume(prepared, owner, scope)) is not None:
                 return spent
         if prepared.counted:
-            counted = self._consume_counted(prepared, order, resolved)
-            return self.consume(account, what, n, scope=scope) if counted is None else counted
-        answer = self._store.execute(order)
-        if (type(answer) is not Outcome or answer[6]) and self._is_outdated(resolved, answer):
-            return self.consume(account, what, n, scope=scope)
-        decision = prepared.decide(order.account, answer, self._via, None, scope)  # type: ignore[arg-type]
-        if prepared.leased:
-            self._leases.observe(prepared, resolved.entitlements, answer, scope)  # type: ignore[arg-type]
+            counted = self._charge_counted(prepared, order, resolved)
+            if counted is None:
+                return self.consume(account, what, n, scope=scope)
+            order, operation, answer = counted
+            decision = prepared.decide(order.account, answer, self._via, operation, order.scope)
+        else:
+            answer = self._store.execute(order)  # type: ignore[assignment]
+            if (type(answer) is not Outcome or answer[6]) and self._is_outdated(resolved, answer):
+                return self.consume(account, what, n, scope=scope)
+            decision = prepared.decide(order.account, answer, self._via, None, scope)
+            if prepared.leased:
+                self._leases.observe(prepared, resolved.entitlements, answer, scope)
         if self._hooks.enabled:
             self._hooks.consumed(decision, answer)
         return decision
 
-    def _consume_counted(self, prepared: PreparedCharge, order: Charge, resolved: ResolvedAccount) -> Decision | None:
-        """Consume units of quotas or allocations, under an operation id; None if the account is outdated."""
+    def _charge_counted(
+        self, prepared: PreparedCharge, order: Charge, resolved: ResolvedAccount
+    ) -> tuple[Charge, str, Outcome] | None:
+        """Charge units of quotas or allocations, under an operation id; None if the account is outdated."""
         numbers = self._numbers
         order, operation = numbers.open(order)
         try:
@@ -310,14 +316,11 @@ class Enforcer:
                 return None
             if not answer[5]:
                 numbers.seen = answer[1]
-            decision = prepared.decide(order.account, answer, self._via, operation, order.scope)
             if prepared.leased:
                 self._leases.observe(prepared, resolved.entitlements, answer, order.scope)
         finally:
             numbers.close(order)
-        if self._hooks.enabled:
-            self._hooks.consumed(decision, answer)
-        return decision
+        return order, operation, answer
 
     def peek(self, account: str | Account, what: Wanted, n: int = 1, *, scope: str | None = None) -> Decision:
         """Return the decision that `consume` would, and spend nothing."""

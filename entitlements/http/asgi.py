@@ -7,6 +7,7 @@ unchanged, and nothing is buffered. A charge is refunded when its request fails.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from entitlements.http.account_lookup import AccountFinder, check_enforcer
@@ -18,6 +19,7 @@ from entitlements.http.lifespan import LifespanMiddleware
 from entitlements.http.problems import Problems, check_switch
 from entitlements.http.rate_limit_headers import HeaderStyle
 from entitlements.http.refusals import check_on_denied
+from entitlements.http.request_charge import ChargedResponse
 from entitlements.http.response import with_headers
 from entitlements.http.retry_after import DEFAULT_RETRY_AFTER_CAP
 from entitlements.http.root_path import takes_empty_parameters
@@ -130,43 +132,46 @@ class EntitlementsMiddleware:
             with serving(handle_of(scope)):
                 await self.app(scope, receive, send)
             return
-        found = self._finder.find(scope)
+        found: Any = self._finder.find(scope)
         if not isinstance(found, HANDLE_TYPES):
-            loaded = await load_or_refuse(found, scope, receive, send, on_denied=self._on_denied)
-            if loaded is None:
+            found = await load_or_refuse(found, scope, receive, send, on_denied=self._on_denied)
+            if found is None:
                 return
-            found = loaded
         token = ACCOUNT.set(found)
         try:
             path = self._fast_path
-            enforcer, fixed = path.enforcer, path.prepared(found, route)
-            if enforcer is None or fixed is None:
-                await self._routes._serve(scope, receive, send, route, found)
-                return
-            headers, (prepared, order) = None, fixed
+            enforcer: Any = path.enforcer
+            fixed, charged = path.prepared(found, route), None
             try:
-                if prepared.counted:
-                    decision = await enforcer._consume_counted(prepared, order, found._resolved, self._abandon)
-                    is_outdated = decision is None
-                else:
-                    answer: Any = await enforcer._execute(order)
-                    is_outdated = False
-                    if type(answer) is not Outcome or answer[6]:  # or refused here, without asking the store
-                        is_outdated = enforcer._is_outdated(found._resolved, answer)
-                    if not is_outdated:
-                        headers = path.headers(prepared.limits[0].facts, answer)
-                        if headers is None:
-                            decision = enforcer._decided(prepared.decide(order.account, answer, enforcer._via), answer)
+                if fixed is not None:
+                    prepared, order = fixed
+                    if prepared.counted:
+                        charged = await enforcer._charge_counted(prepared, order, found._resolved, self._abandon)
+                    else:
+                        answer = await enforcer._execute(order)
+                        if (type(answer) is Outcome and not answer[6]) or not enforcer._is_outdated(
+                            found._resolved, answer
+                        ):
+                            charged = order, None, answer  # `answer[6]`: refused here, without asking the store
+                if charged is not None:
+                    order, operation, answer = charged
+                    headers = path.headers(prepared, answer)
+                    decide = partial(prepared.decide, order.account, answer, enforcer._via, operation, order.scope)
+                    if headers is None:
+                        decision = enforcer._decided(decide(), answer)
             except Exception as error:  # noqa: BLE001 - a store failed: no request passes uncounted
                 refusal = self._routes._admission.error_refusal(error, route, found)
                 await self._routes._refuse(scope, receive, send, refusal)
                 return
-            if is_outdated:
+            if charged is None:
                 await self._routes._serve(scope, receive, send, route, found)
             elif headers is None:
                 verdict = self._routes._admission.verdict(decision, found, route, scope)
                 await self._routes._serve_decided(scope, receive, send, route, found, verdict)
-            else:
+            elif operation is None:  # rates alone, which are not refunded
                 await self.app(scope, receive, with_headers(send, headers))
+            else:
+                response = ChargedResponse(receive, send, self._routes._admission, headers, decide)
+                await self._routes._serve_charged(scope, response)
         finally:
             ACCOUNT.reset(token)

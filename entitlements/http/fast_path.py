@@ -1,8 +1,8 @@
 """
 Fast path of routes that charge the same for every request, and ask nothing else.
 
-The prepared charge of the account goes straight to the store. For rates alone the response headers are made from the
-store's outcome: no `Decision` is built when no hook and no refund reads it.
+The prepared charge of the account goes straight to the store, and the response headers are made from the store's
+outcome: no `Decision` is built until a hook or a refund reads it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from entitlements.http.types import Headers
     from entitlements.model.answers import Outcome
     from entitlements.model.charge import Charge
-    from entitlements.model.facts import Facts
     from entitlements.rules.planning import PreparedCharge
 
 E = TypeVar("E", "AsyncEnforcer", "Enforcer")
@@ -37,12 +36,12 @@ class FastPath(Generic[E]):
     Args:
         enforcer: The enforcer of the middleware; None if it calls another kind.
         headers: Encodes the headers of responses.
-        refund_rates: Units of rates can be refunded, which takes a decision.
+        refund_rates: Units of rates can be refunded, which takes another path than theirs alone.
         reads_keys: Requests name the keys of their charges, so none is prepared.
     """
 
     def __init__(self, enforcer: E | None, headers: RateLimitHeaders, *, refund_rates: bool, reads_keys: bool) -> None:
-        self._limit_headers = headers.of_limit
+        self._headers = headers.of_admitted
         self.enforcer: E | None = None if reads_keys else enforcer
         """The enforcer to call; None if no charge is prepared."""
         has_hooks = enforcer is not None and enforcer._hooks.enabled
@@ -62,11 +61,11 @@ class FastPath(Generic[E]):
             return None
         if prepared.counted:
             return (prepared, order) if prepared.since <= enforcer._clock() < prepared.until else None
-        return (prepared, order) if len(prepared.limits) == 1 and not self._needs_decision else None
+        return None if self._needs_decision else (prepared, order)
 
-    def headers(self, facts: Facts, answer: Outcome) -> Headers | None:
-        """Return the response headers for a unit that the store admitted; None if they take a decision."""
+    def headers(self, prepared: PreparedCharge, answer: Outcome) -> Headers | None:
+        """Return the response headers for units that the store admitted; None if they take a decision."""
         status, now, lines, _, _, fallbacks, _ = answer
-        return (
-            self._limit_headers(facts, now, lines[0]) if status is _ADMITTED and not fallbacks and lines[0][0] else None
-        )
+        if status is not _ADMITTED or fallbacks or self._needs_decision:
+            return None
+        return self._headers(prepared.decide, now, lines)

@@ -48,6 +48,20 @@ class CollectedHeaders:
         return self._encoder.of_all(self._decisions)
 
 
+class CollectingResponse(Response):
+    """The response of a request whose endpoints charge, with the headers that they have collected by its start."""
+
+    __slots__ = ("_collected",)
+
+    def __init__(self, receive: Receive, send: Send, collected: CollectedHeaders) -> None:
+        super().__init__(receive, send)
+        self._collected = collected
+
+    def added_headers(self, _: int) -> Headers:
+        """Return the headers collected so far."""
+        return self._collected.headers
+
+
 class HeaderMiddleware:
     """
     Adds the headers that were collected in a scope to its response, and keeps the `Response` in the scope.
@@ -69,5 +83,5 @@ class HeaderMiddleware:
             self._on_first_scope()
             self._on_first_scope = None
         collected = scope[HEADERS_KEY] = CollectedHeaders(self._encoder)
-        response = scope[RESPONSE_KEY] = Response(receive, send, lambda _: collected.headers)
+        response = scope[RESPONSE_KEY] = CollectingResponse(receive, send, collected)
         await self.app(scope, response.receive, response.send)

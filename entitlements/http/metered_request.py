@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from entitlements.http.account_scope import HANDLE_KEY
 from entitlements.http.error_refusals import AccountRequired
 from entitlements.model.decision_fields import fields_of, receipt_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from entitlements.http.admission import Admission
     from entitlements.http.current import Handle
@@ -35,6 +35,8 @@ class RequestEnd(NamedTuple):
     failed: bool
 
 
+Admitted: TypeAlias = "tuple[Headers, Callable[[], Decision] | None]"
+_NOT_ADMITTED: Admitted = ([], None)
 _NOTHING_LEFT = RequestEnd(None, (), failed=False)
 
 
@@ -47,12 +49,14 @@ class MeteredRequest:
         scope: Its scope; it has the handle of the account.
         decision: The decision by its route.
         refusal: The answer, if it is refused.
-        headers: The rate limit headers of a charge that is never refunded, where no decision was made.
+        admitted: The rate limit headers of a charge that was admitted without a decision, and what makes its decision for
+            a refund; None for one that is never refunded.
         reserved: The reservation of the request, if its route settles.
     """
 
     __slots__ = (
         "_charges",
+        "_decide",
         "_decision",
         "_headers",
         "account",
@@ -72,7 +76,7 @@ class MeteredRequest:
         scope: Scope,
         decision: Decision | None = None,
         refusal: Refusal | None = None,
-        headers: Headers | None = None,
+        admitted: Admitted = _NOT_ADMITTED,
         reserved: RequestReservation | None = None,
     ) -> None:
         self.admission = admission
@@ -82,7 +86,7 @@ class MeteredRequest:
         self.account: Handle | None = None if outer is None else outer[1]
         """The account; None for a request without one."""
         self._decision = decision
-        self._headers: Headers = headers or []
+        self._headers, self._decide = admitted
         self._charges: list[Decision] = []
         self.status: int | None = None
         self.is_complete = False
@@ -116,6 +120,12 @@ class MeteredRequest:
         if fields_of(decision)[2].limit is not None:
             self._charges.append(decision)
 
+    def _add_admitted(self) -> None:
+        """Add the admitted charge, which came first, now that its decision is needed."""
+        assert self._decide is not None
+        self._charges.insert(0, self._decide())
+        self._decide, self._headers = None, []
+
     @property
     def waits_for_body(self) -> bool:
         """True if the end of its body settles the request, or says whether it failed; its status does not."""
@@ -128,16 +138,22 @@ class MeteredRequest:
             self.reserved.respond(status, own)
         if self.refusal is not None:
             return [] if self._decision is None else self.admission.headers(self._decision)
+        if self._decide is not None and self.admission.refunds(status):
+            self._add_admitted()
         if not self._charges:
             return self._headers
         return [*self._headers, *self.admission.response_headers(self._charges, status)]
 
     def take_end(self, raised: BaseException | None = None, *, cancelled: bool = False) -> RequestEnd:
         """Return the refunds and the settlement that are left, once, now that the request has ended."""
-        if not self._charges and self.reserved is None:
+        if not self._charges and self._decide is None and self.reserved is None:
             return _NOTHING_LEFT
+        has_charged = self._decide is not None or bool(self._charges)
+        failed = has_charged and self.admission.should_refund(self, raised, cancelled=cancelled)
+        if failed and self._decide is not None:
+            self._add_admitted()
         (charges, self._charges), (reserved, self.reserved) = (self._charges, []), (self.reserved, None)
-        failed = bool(charges) and self.admission.should_refund(self, raised, cancelled=cancelled)
+        self._decide = None
         if not failed:
             return RequestEnd(reserved, (), failed=False)
         own = None if reserved is None else self._decision

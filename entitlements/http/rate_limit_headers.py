@@ -17,7 +17,7 @@ from entitlements.http.retry_after import clock_offset
 from entitlements.model.decision import Decision
 from entitlements.model.decision_fields import fields_of, parts_of, several_parts_of
 from entitlements.model.instants import NEVER, SECOND
-from entitlements.model.limits import Mode, Quota, Rate
+from entitlements.model.limits import Mode, PeriodLength, Quota, Rate
 from entitlements.model.names import NAME
 from entitlements.model.overage import included_of
 from entitlements.model.reasons import Reason
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from entitlements.http.types import Headers
     from entitlements.model.answers import Line
     from entitlements.model.facts import Facts, Receipt
+    from entitlements.rules.decisions import DecisionBuilder
 
 MAX_INTEGER = 999_999_999_999_999
 """Largest integer of a structured field (RFC 9651, section 3.3.1)."""
@@ -66,6 +67,7 @@ class RateLimitHeaders:
         self._style = style
         self._encoded: dict[Facts, _EncodedLimit | None] = {}
         self._interned: dict[_EncodedLimit, _EncodedLimit] = {}
+        self._templates: dict[DecisionBuilder, _Template] = {}
 
     def of(self, decision: Decision) -> Headers:
         """Return the headers of a response for the *decision* of its charge, allowed or refused."""
@@ -109,7 +111,7 @@ class RateLimitHeaders:
 
     @property
     def supports_fast_path(self) -> bool:
-        """True if `of_limit` returns all headers that `of` would."""
+        """True if `of_admitted` returns all headers that `of` would."""
         return self._style in (_DRAFT_11, _NONE)
 
     def of_limit(self, facts: Facts, now: int, line: Line) -> Headers:
@@ -136,6 +138,47 @@ class RateLimitHeaders:
             if resets_at is None and isinstance(facts.limit, Quota):  # for a lifetime
                 return [policy, (b"ratelimit", b"%b%d" % (prefix, remaining))]
         return [policy, (b"ratelimit", b"%b%d;t=%d" % (prefix, remaining, seconds))]
+
+    def of_admitted(self, charge: DecisionBuilder, now: int, lines: Sequence[Line]) -> Headers | None:
+        """
+        Return the draft-11 headers of a charge that a store admitted, without its decision; None if they take that.
+
+        Args:
+            charge: Makes the decisions about such charges.
+            now: The instant of the charge on the store's clock, in microseconds.
+            lines: The store's answers about the limits.
+        """
+        limits, policy, state = self._templates.get(charge) or self._new_template(charge)
+        numbers: list[int] = []
+        for at, limit, lasts in limits:
+            fits, used, _, retry_at, resets_at, _, _ = lines[at]
+            if not fits:
+                return None
+            if limit is None:
+                continue
+            if used is None:
+                return None
+            remaining = limit - used if used < limit else 0
+            numbers.append(remaining if remaining < MAX_INTEGER else MAX_INTEGER)  # noqa: FURB136 - a call takes longer
+            if not lasts:
+                seconds = -((now - ((resets_at if retry_at is None else retry_at) or 0)) // SECOND)
+                numbers.append(seconds if seconds > 0 else 0)  # noqa: FURB136 - as above
+        return [policy, (b"ratelimit", state % tuple(numbers))] if numbers else []
+
+    def _new_template(self, charge: DecisionBuilder) -> _Template:
+        limits, policies, states = [], [], []
+        for facts, at in charge.counted:
+            encoded = None if self._style is _NONE else self._encoded_of(facts)
+            lasts = isinstance(facts.limit, Quota) and facts.limit.period is PeriodLength.LIFETIME
+            limits.append((at, encoded and encoded.limit, lasts))
+            if encoded is not None:
+                policies.append(encoded.policy[1])
+                states.append(encoded.prefix.replace(b"%", b"%%") + (b"%d" if lasts else b"%d;t=%d"))
+        if len(self._templates) >= MAX_ENCODED:
+            self._templates.clear()
+        template = _Template(tuple(limits), (b"ratelimit-policy", b", ".join(policies)), b", ".join(states))
+        self._templates[charge] = template
+        return template
 
     def _of_counted(self, parts: Iterable[Decision]) -> Headers:
         """Return the draft-11 headers of the limits that were counted; none if there are none."""
@@ -203,6 +246,21 @@ class _EncodedLimit(NamedTuple):
     limit: int
     policy: tuple[bytes, bytes]
     prefix: bytes
+
+
+class _Template(NamedTuple):
+    """
+    The headers of admitted charges of the same limits, without their numbers.
+
+    Args:
+        limits: Of each limit the position of its line, its size, and True if it never resets; no size is in no header.
+        policy: The `RateLimit-Policy` header.
+        state: The value of `RateLimit`, with a place for each number.
+    """
+
+    limits: tuple[tuple[int, int | None, bool], ...]
+    policy: tuple[bytes, bytes]
+    state: bytes
 
 
 class _LimitState(NamedTuple):

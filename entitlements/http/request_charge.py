@@ -16,7 +16,7 @@ from entitlements.http.websocket_messages import MeteredMessages
 from entitlements.model.decision_fields import receipt_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
     from typing import Any
 
     from entitlements.enforcer import Enforcer
@@ -24,8 +24,36 @@ if TYPE_CHECKING:
     from entitlements.http.current import Handle
     from entitlements.http.questions import ChargeCall
     from entitlements.http.routes import Route
-    from entitlements.http.types import Receive, Scope, Send
+    from entitlements.http.types import Headers, Receive, Scope, Send
     from entitlements.model.decision import Decision
+
+
+class ChargedResponse(Response):
+    """
+    The response of a request whose charge is refunded if the request fails.
+
+    Args:
+        receive: The `receive` of the server.
+        send: The `send` of the server.
+        admission: Says which statuses are those of failed requests.
+        headers: The rate limit headers of a request that does not fail.
+        decide: Returns the decision of the charge, which a refund takes.
+    """
+
+    __slots__ = ("_admission", "_headers", "decide", "has_failed")
+
+    def __init__(
+        self, receive: Receive, send: Send, admission: Admission, headers: Headers, decide: Callable[[], Decision]
+    ) -> None:
+        super().__init__(receive, send)
+        self._admission, self._headers, self.decide = admission, headers, decide
+        self.has_failed = True
+        """True by its status, and until it has started."""
+
+    def added_headers(self, status: int) -> Headers:
+        """Return the rate limit headers, after the refund if the request has failed."""
+        self.has_failed = self._admission.refunds(status)
+        return self._admission.response_headers([self.decide()], status) if self.has_failed else self._headers
 
 
 class RequestCharger:
@@ -79,9 +107,10 @@ class RequestCharger:
         with suppress(Exception):  # a failed charge has no decision to refund
             self.abandon(await charge)
 
-    def response(self, receive: Receive, send: Send, decision: Decision) -> Response:
+    def response(self, receive: Receive, send: Send, decision: Decision) -> ChargedResponse:
         """Return the response of a request whose charge is refundable."""
-        return Response(receive, send, lambda status: self._admission.response_headers([decision], status))
+        headers = self._admission.encoder.of_all([decision])
+        return ChargedResponse(receive, send, self._admission, headers, lambda: decision)
 
     async def refund(self, decision: Decision) -> None:
         """Refund a charge, also when the caller is cancelled."""

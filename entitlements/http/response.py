@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Iterable
 
     from entitlements.http.types import Headers, Message, Receive, Send
 
@@ -26,19 +26,21 @@ class Response:
     Args:
         receive: The `receive` of the server.
         send: The `send` of the server.
-        headers: Returns the headers to add to a response with this status.
     """
 
-    __slots__ = ("_headers", "_receive", "_send", "_trailers", "is_complete", "is_disconnected", "status")
+    __slots__ = ("_receive", "_send", "_trailers", "is_complete", "is_disconnected", "status")
 
-    def __init__(self, receive: Receive, send: Send, headers: Callable[[int], Headers]) -> None:
+    def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
-        self._headers = headers
         self._trailers = False
         self.status: int | None = None
         self.is_complete = False
         self.is_disconnected = False  # by the client
+
+    def added_headers(self, _: int) -> Headers:
+        """Return the headers to add to a response that starts with this status: none, unless a subclass has some."""
+        return []
 
     async def receive(self) -> Message:
         """Return the next event."""
@@ -55,7 +57,7 @@ class Response:
                 self.status = status = message.get("status", 101)
                 self._trailers = message.get("trailers", False)
                 self.is_complete = kind == "websocket.accept"
-                headers = self._headers(status)
+                headers = self.added_headers(status)
                 if headers:
                     message = {**message, "headers": merge_headers(message.get("headers", ()), headers)}
             elif kind == "websocket.http.response.start":

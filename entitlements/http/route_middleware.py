@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from entitlements.http.admission import RequestVerdict
     from entitlements.http.current import Handle
     from entitlements.http.refusals import OnDenied
+    from entitlements.http.request_charge import ChargedResponse
     from entitlements.http.types import App, Receive, Scope, Send
     from entitlements.model.decision import Decision
 
@@ -166,16 +167,19 @@ class RoutesMiddleware:
         if not self._admission.is_refundable(receipt):
             await self.app(scope, receive, with_headers(send, self._admission.headers(decision)))
             return
-        response = charger.response(receive, send, decision)
+        await self._serve_charged(scope, charger.response(receive, send, decision))
+
+    async def _serve_charged(self, scope: Scope, response: ChargedResponse) -> None:
+        """Serve a request that was charged, and refund the charge if it fails."""
         try:
             await self.app(scope, response.receive, response.send)
         except BaseException as error:
             if self._admission.should_refund(response, error, cancelled=isinstance(error, asyncio.CancelledError)):
                 with suppress(asyncio.CancelledError):  # of a cancel scope: the application's own error stands
-                    await charger.refund(decision)
+                    await self._charger.refund(response.decide())
             raise
-        if self._admission.should_refund(response):
-            await charger.refund(decision)
+        if response.has_failed:
+            await self._charger.refund(response.decide())
 
     async def _refuse_path(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request of which another spelling of the path falls under another rule."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from entitlements.async_enforcer import AsyncEnforcer
@@ -93,19 +94,21 @@ class SyncAdmission:
         enforcer, path, admission = self._enforcer, self._fast_path, self.admission
         try:
             if prepared.counted:
-                decision = enforcer._consume_counted(prepared, order, found._resolved)
-                if decision is None:
+                charged = enforcer._charge_counted(prepared, order, found._resolved)
+                if charged is None:
                     return None
+                order, operation, answer = charged
             else:
-                answer: Any = enforcer._store.execute(order)
+                operation, answer = None, enforcer._store.execute(order)  # type: ignore[assignment]
                 if (type(answer) is not Outcome or answer[6]) and enforcer._is_outdated(found._resolved, answer):
                     return None
-                headers = path.headers(prepared.limits[0].facts, answer)
-                if headers is not None:
-                    return MeteredRequest(admission, scope, headers=headers)
-                decision = prepared.decide(
-                    order.account, answer, enforcer._via
-                )  # with hooks a rate alone takes the ordinary path
+            headers = path.headers(prepared, answer)
+            decide = partial(prepared.decide, order.account, answer, enforcer._via, operation, order.scope)
+            if headers is not None:
+                return MeteredRequest(admission, scope, admitted=(headers, decide if prepared.counted else None))
+            decision = decide()
+            if enforcer._hooks.enabled:
+                enforcer._hooks.consumed(decision, answer)
         except Exception as error:  # noqa: BLE001 - a store failed: no request passes uncounted
             return MeteredRequest(admission, scope, refusal=admission.error_refusal(error, route, found))
         return MeteredRequest(admission, scope, *admission.verdict(decision, found, route, scope))

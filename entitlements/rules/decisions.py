@@ -69,13 +69,15 @@ class DecisionBuilder:
         parts: The parts of the charge.
     """
 
-    __slots__ = ("_limits", "_only", "_terms")
+    __slots__ = ("_limits", "_only", "_terms", "counted")
 
     def __init__(self, limits: tuple[LimitPlan, ...], parts: tuple[Part, ...]) -> None:
         places = {part.limit.name: at for at, part in enumerate(parts)}
         self._limits = limits
         self._terms = tuple(_terms_of(each, places.get(each.facts.feature)) for each in limits)
         """Of each limit; None for one about which the entitlements alone decide."""
+        self.counted = tuple([(each.facts, each.at) for each in self._terms if each])
+        """The limits that a store decides, in the caller's order, with the positions of their lines in its outcome."""
         first = self._terms[0]
         self._only = first if len(limits) == 1 and first and first.is_enforced and not first.has_overage else None
 
