@@ -19,7 +19,8 @@ from tools.docs.pages import ROOT, project_pages
 
 MOST_WORDS = 1500
 """Words of a page that is read from top to bottom."""
-MOST_IN_A_SENTENCE = 42
+MOST_IN_A_SENTENCE = 30
+"""Words of a sentence of such a page."""
 REFERENCES = (
     "CHANGELOG.md",
     "docs/reference/",
