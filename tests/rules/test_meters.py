@@ -26,7 +26,7 @@ from strategies import (
 from entitlements.model.answers import Line
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND
 from entitlements.model.limits import Algorithm, Rate
-from entitlements.rules.meters import LOWS, Fixed, RateMeter, Sliding, TokenBucket, new_meter
+from entitlements.rules.meters import LOWS, Fixed, RateMeter, Sliding, TokenBucket, meter_of, new_meter
 
 every_algorithm = pytest.mark.parametrize("algorithm", list(Algorithm), ids=str)
 
@@ -303,6 +303,72 @@ def test_spending_takes_what_asking_lets_through_and_nothing_else(algorithm, dat
         assert other == meter
 
 
+START = NOW // MINUTE * MINUTE
+LINES = {
+    Algorithm.SLIDING: [
+        Line(True, 4, 0, None, START + 62 * SECOND, START + SECOND, 4),
+        Line(False, 4, 0, START + 62 * SECOND, START + 62 * SECOND, START + 10 * SECOND),
+        Line(True, 0, 0, None, START + 62 * SECOND, START + 62 * SECOND),
+    ],
+    Algorithm.FIXED: [
+        Line(True, 4, 0, None, START + MINUTE, START, 4),
+        Line(False, 4, 0, START + MINUTE, START + MINUTE, START),
+        Line(True, 0, 0, None, START + 2 * MINUTE, START + MINUTE),
+    ],
+    Algorithm.TOKEN_BUCKET: [
+        Line(True, 4, 0, None, START + 25_500_000, START + 1_500_000, 4),
+        Line(False, 3, 0, START + 25_500_000, START + 25_500_000, START + 10 * SECOND),
+        Line(True, 0, 0, None, START + 25_500_000, START + 25_500_000),
+    ],
+}
+"""Of each algorithm, the lines of a charge, of a refusal after it, and of an empty meter."""
+
+
+@pytest.mark.parametrize(("algorithm", "expected"), LINES.items(), ids=str)
+def test_a_line_says_when_it_was_counted_when_it_fits_and_when_all_is_back(algorithm, expected):
+    meter = new_meter(Rate("api", MINUTE, algorithm))
+    charged = meter.take(10, 4, START + 1_500_000)
+
+    assert expected == [charged, meter.peek(10, 10, START + 10 * SECOND), meter.peek(10, 10, charged.resets_at)]
+    assert meter.peek(10, 11, START + 10 * SECOND).retry_at is None
+    assert 0 == meter.refund(10, 4, charged.mark, charged.resets_at)
+
+
+def test_a_token_bucket_that_lacks_a_part_of_a_token_says_when_it_has_it():
+    meter = TokenBucket(MINUTE)
+    full_at = meter.take(1, 1, NOW).resets_at
+
+    assert full_at == meter.peek(1, 1, full_at - 1).retry_at
+
+
+@given(st.data())
+def test_an_answer_of_a_sliding_window_does_not_depend_on_earlier_questions(data):
+    meter = Sliding(MINUTE)
+    for at, cost in ((0, 2), (3, 3)):
+        meter.take(8, cost, START + at * SECOND)
+    unasked = deepcopy(meter)
+    asks = st.tuples(
+        st.sampled_from([5, 8]), st.sampled_from([1, 4, 5]), st.sampled_from([3, 4, 61, 64]), st.integers(0, 1)
+    )
+
+    for size, cost, second, microsecond in data.draw(st.lists(asks, min_size=2, max_size=8)):
+        now = START + second * SECOND + microsecond
+        assert deepcopy(unasked).peek(size, cost, now) == meter.peek(size, cost, now)
+
+
+@every_algorithm
+def test_the_meter_of_a_rate_is_kept_and_follows_its_burst(algorithm):
+    def rate(burst: int) -> Rate:
+        return Rate("api", MINUTE, algorithm, burst if algorithm is Algorithm.TOKEN_BUCKET else None)
+
+    first = meter_of({}, rate(10))
+    first.take(10, 10, NOW)
+    again = meter_of({rate(25).meter_name: first}, rate(25))
+
+    assert first is again
+    assert (algorithm is Algorithm.TOKEN_BUCKET) == again.peek(10, 15, NOW).fits
+
+
 # --- A clock that goes back ---------------------------------------------------------------------------------------
 
 
@@ -404,14 +470,16 @@ def test_what_is_given_back_at_once_was_never_taken(algorithm, data):
 
 
 @every_algorithm
+@pytest.mark.parametrize("is_used", [False, True])
 @pytest.mark.parametrize("later", [61 * SECOND, 2 * MINUTE, 2 * 61 * SECOND], ids=lambda later: f"{later // SECOND}s")
-def test_what_has_left_every_window_cannot_be_given_back(algorithm, later):
+def test_what_has_left_every_window_cannot_be_given_back(algorithm, later, is_used):
     meter = new_meter(Rate("api", MINUTE, algorithm))
     old = meter.take(10, 10, NOW)
-    meter.take(10, 7, NOW + later)
+    if is_used:
+        meter.take(10, 7, NOW + later)
 
     assert 0 == meter.refund(10, 10, old.mark, NOW + later)
-    assert 7 == meter.peek(10, 1, NOW + later).used
+    assert 7 * is_used == meter.peek(10, 1, NOW + later).used
 
 
 @every_algorithm
@@ -461,6 +529,23 @@ def test_a_token_bucket_takes_a_charge_back_whole_while_others_have_drained():
     assert 499 == meter.peek(10, 1, NOW + 30 * SECOND).used  # drains as it was sold
 
 
+@pytest.mark.parametrize("back", [0, 1, MINUTE])
+def test_a_token_bucket_takes_back_the_same_after_a_step_back_of_up_to_a_window(back):
+    meter = TokenBucket(MINUTE)
+    old = meter.take(60, 20, NOW - 10 * SECOND)
+    meter.take(60, 20, NOW)
+    meter.take(60, 20, NOW - back)
+
+    assert 10 == meter.refund(60, 20, old.mark, NOW - back)
+
+
+def test_what_a_token_bucket_takes_back_has_drained_as_it_was_sold():
+    meter = TokenBucket(MINUTE)
+    taken = meter.take(60, 60, NOW)
+
+    assert 40 == meter.refund(10, 60, taken.mark, NOW + 20 * SECOND)
+
+
 Refunded = tuple[int, int, int | None]
 """A charge: microseconds since the one before it, its units, and how long after it it is refunded, if it is."""
 
@@ -497,6 +582,39 @@ def test_refunded_charges_of_a_token_bucket_count_as_never_made_but_for_part_of_
     kept, counted = expected.peek(60, 1, now).used, meter.peek(60, 1, now).used
     assert kept <= counted <= kept + 9  # the largest charge
     assert len(meter.lows) <= LOWS
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4), st.none() | st.integers(0, 9)), max_size=7))
+def test_few_refunded_charges_of_a_token_bucket_count_exactly_as_never_made(charges):
+    meter, expected, now = play_refunds([(gap * SECOND, cost, back and back * SECOND) for gap, cost, back in charges])
+
+    assert expected.peek(60, 1, now) == meter.peek(60, 1, now)
+
+
+def bucket_with(lows: list[int]) -> TokenBucket:
+    """Return a token bucket whose backlog has had these lows, in tokens, a second apart; the last one is now."""
+    at = [(NOW + second * SECOND, low * MINUTE) for second, low in enumerate(lows[:-1])]
+    meter = TokenBucket(MINUTE, at=NOW + len(at) * SECOND, backlog=lows[-1] * MINUTE, lows=at)
+    meter.take(1, 1, meter.at)
+    return meter
+
+
+@pytest.mark.parametrize(("low", "next_low", "kept"), [(32, 33, 2), (33, 34, 1), (64, 65, 1), (64, 66, 2)])
+def test_a_low_within_a_thirty_second_of_the_one_before_it_is_merged_into_that(low, next_low, kept):
+    meter = bucket_with([low, next_low])
+
+    assert [(NOW, low * MINUTE), (NOW + SECOND, next_low * MINUTE)][:kept] == [
+        (at if kept == 2 else at - SECOND, backlog) for at, backlog in meter.lows
+    ]
+
+
+@pytest.mark.parametrize(("large", "merged"), [(139, 3), (130, 8)])
+def test_of_more_than_32_lows_the_two_that_are_closest_in_proportion_are_merged(large, merged):
+    lows = [0, 1, 5, 6, 12, 24, 48, 96, *(large << each for each in range(25))]
+    expected = [(NOW + second * SECOND, low * MINUTE) for second, low in enumerate(lows)]
+    expected[merged - 1 : merged + 1] = [(expected[merged][0], expected[merged - 1][1])]
+
+    assert expected == bucket_with(lows).lows
 
 
 def test_a_refunded_charge_of_a_token_bucket_between_others_counts_as_never_made():
