@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from entitlements.model.answers import Status
 from entitlements.rules.planning import order_of
-from entitlements.rules.steps import prepared_charge
 
 if TYPE_CHECKING:
     from entitlements.async_enforcer import AsyncEnforcer
@@ -49,11 +48,11 @@ class FastPath(Generic[E]):
 
     def prepared(self, found: Handle, route: Route) -> tuple[PreparedCharge, Charge] | None:
         """Return the charge of a route as it was prepared, and for its account; None if it takes the ordinary path."""
-        charge, enforcer = route.fixed_charge, self.enforcer
+        charge, enforcer = route._fixed_units, self.enforcer
         if charge is None or enforcer is None:
             return None
         resolved = found._resolved
-        prepared = prepared_charge(resolved.charges, charge, 1)
+        prepared = resolved.charges.get(charge)
         if prepared is None or prepared.leased:  # the enforcer may hold the units of a lease
             return None
         order = resolved.made.get(prepared) or order_of(prepared, resolved.entitlements)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from entitlements.model.charge import Charge
     from entitlements.model.facts import Facts
 
@@ -107,3 +109,18 @@ class Derived:
     def __reduce__(self) -> tuple[type[Derived], tuple[()]]:
         """Leave the content out: it is derived again."""
         return (Derived, ())
+
+
+def units_key(what: Mapping[str, int] | str, n: int) -> object:
+    """
+    Return the key of units; None for units that are not prepared.
+
+    It differs for numbers of other types: True equals 1, and is no number of units.
+    """
+    if type(n) is not int:
+        return None
+    if type(what) is str:
+        return what if n == 1 else (what, n)
+    if type(what) is dict and n == 1:
+        return (*what, *what.values(), *map(type, what.values()))
+    return None

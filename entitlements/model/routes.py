@@ -12,6 +12,7 @@ from entitlements.model.frozen_dict import FrozenDict
 from entitlements.model.immutable import COPY, immutable
 from entitlements.model.instants import check_duration
 from entitlements.model.names import check_count, nearest
+from entitlements.model.prepared import units_key
 
 _METHODS = """
 ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT CONNECT COPY DELETE GET HEAD LABEL LINK LOCK MERGE MKACTIVITY MKCALENDAR
@@ -47,8 +48,6 @@ class Route:
             callable over its status and its headers (names in lower case) returns the units used by limit, or None
             for the estimate; True leaves it to the endpoint, which commits `request.state.reservation`.
         ttl: Seconds, or a timedelta, after which what was reserved lapses.
-        fixed_charge: The limits that the route consumes, where that is the same for every request and all that the
-            route asks: the name of one, or units by name; else None.
 
     Raises:
         ValueError: For an argument that is invalid or contradicts another.
@@ -63,7 +62,8 @@ class Route:
     exempt: bool = False
     settles: Settles | bool = False
     ttl: float | timedelta = 60
-    fixed_charge: str | dict[str, int] | None = field(init=False, default=None, compare=False, repr=False)
+    _fixed_units: object = field(init=False, default=None, compare=False, repr=False)
+    """Key of the units that the route consumes, where they are all that it asks and the same for every request; else None."""
 
     def __post_init__(self) -> None:
         if self.methods is not None:
@@ -86,7 +86,7 @@ class Route:
         units = {name: cost for name, cost in self.consumes.items() if not callable(cost) and cost}
         if not asks_more and units and len(units) == len(self.consumes):
             fixed = next(iter(units)) if list(units.values()) == [1] else units
-            object.__setattr__(self, "fixed_charge", fixed)
+            object.__setattr__(self, "_fixed_units", units_key(fixed, 1))
 
     def __str__(self) -> str:
         """Return `route GET /v1/leads`."""

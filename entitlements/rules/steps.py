@@ -33,7 +33,7 @@ from entitlements.model.charge import (
 from entitlements.model.decision import Decision
 from entitlements.model.limits import Allocation, Quota, Rate
 from entitlements.model.names import check_count, check_id, shown
-from entitlements.model.prepared import Derived
+from entitlements.model.prepared import Derived, units_key
 from entitlements.model.resolution import charges_of, prepared_of, resolution_of
 from entitlements.rules.decisions import about_feature, refund_of, total_set, without_store
 from entitlements.rules.explain import facts
@@ -116,9 +116,9 @@ def charge(
 def prepare_charge(entitlements: Entitlements, now: int, what: Wanted, n: int) -> PreparedCharge:
     """Prepare the charge that consumes these units, and keep it for `prepared_charge`."""
     prepared = prepare(entitlements, wanted_units(what, n), now)
-    which = shared(_which(what, n))
-    if which is not None:
-        prepared_of(entitlements).keep(which, prepared)
+    key = shared(units_key(what, n))
+    if key is not None:
+        prepared_of(entitlements).keep(key, prepared)
     return prepared
 
 
@@ -127,20 +127,9 @@ def prepared_charge(kept: dict[Any, PreparedCharge], what: Wanted, n: int) -> Pr
     if type(what) is str and type(n) is int and n == 1:
         return kept.get(what)
     try:
-        return kept.get(_which(what, n))
+        return kept.get(units_key(what, n))
     except TypeError:  # units that are no number
         return None
-
-
-def _which(what: Wanted, n: int) -> object:
-    """Return the key of units, which differs for numbers of other types: True equals 1, and is no number of units."""
-    if type(n) is not int:
-        return None
-    if type(what) is str:
-        return what if n == 1 else (what, n)
-    if type(what) is dict and n == 1:
-        return (*what, *what.values(), *map(type, what.values()))
-    return None
 
 
 def known_decision(entitlements: Entitlements, prepared: PreparedCharge) -> Step[Decision]:
