@@ -100,7 +100,7 @@ def try_lua(mutants: list[Mutant], options: argparse.Namespace, folder: Path, re
 
 
 def main() -> int:
-    """Run the mutants that the command line names; return 1 if a survivor has no judgement."""
+    """Run the mutants that the command line names; return 1 if a survivor has no judgement, or a judgement no mutant."""
     parser = argparse.ArgumentParser(prog="python tests/mutation", description=__doc__.split("\n\n")[0].strip())
     parser.add_argument("targets", nargs="*", choices=[*TARGETS, []], help="all by default")
     parser.add_argument("--sample", type=int, default=10**6, help="so many mutants of each target, drawn at random")
@@ -114,6 +114,7 @@ def main() -> int:
     began, judged = time.monotonic(), []
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         todo = {True: [], False: []}
+        made = {each.name for target in TARGETS for each in mutants_of(target)}
         for target in options.targets or TARGETS:
             mutants = [each for each in mutants_of(target) if any(text in each.name for text in options.only)]
             if options.sample < len(mutants):
@@ -125,11 +126,11 @@ def main() -> int:
             try_python(todo[False], options, Path(folder), report)
         if todo[True]:
             try_lua(todo[True], options, Path(folder), report)
-    return summary(report, judged, known, time.monotonic() - began)
+    return summary(report, judged, known, sorted(known.keys() - made), time.monotonic() - began)
 
 
-def summary(report: Report, judged: list[Mutant], known: dict[str, str], seconds: float) -> int:
-    """Print the figures of each file, and the survivors without a judgement; return 1 if there are some."""
+def summary(report: Report, judged: list[Mutant], known: dict[str, str], stale: list[str], seconds: float) -> int:  # fmt: skip
+    """Print the figures of each file, survivors without a judgement, and judgements of no mutant; return 1 if there are some."""
     files = defaultdict(lambda: [0, 0, 0])
     survivors = [each for each in report.survivors if each.name not in known]
     for column, mutants in enumerate((report.killed, [*judged, *(each for each in report.survivors if each.name in known)], survivors)):  # fmt: skip
@@ -137,12 +138,14 @@ def summary(report: Report, judged: list[Mutant], known: dict[str, str], seconds
             files[mutant.file][column] += 1
     for mutant in sorted(survivors, key=lambda each: (each.file, each.line)):
         print(f"no judgement: {mutant.name}  [{mutant.line}]")
+    for name in stale:
+        print(f"no such mutant, take its judgement away: {name}")
     print(f"{'file':40} mutants  killed  judged  open")
-    for file, (killed, judged_here, open_here) in [*sorted(files.items()), ("all", [sum(column) for column in zip(*files.values(), strict=True)])]:  # fmt: skip
+    for file, (killed, judged_here, open_here) in [*sorted(files.items()), ("all", [sum(each[column] for each in files.values()) for column in range(3)])]:  # fmt: skip
         total = killed + judged_here + open_here
         print(f"{file:40} {total:7} {killed:7} {judged_here:7} {open_here:5}  {100 * killed / max(1, total):5.1f} %")
     print(f"{seconds:.0f} s")
-    return int(bool(survivors))
+    return int(bool(survivors or stale))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,15 @@
 """
 Trials of Python mutants: a pytest session that has collected the tests forks a child for each mutant.
 
-A child swaps the code of the changed functions and runs the tests that reach the changed line: those that killed
-neighbours first, then those that reach few modules, which are about this one. A change outside the body of a function is a value or a default, which it swaps too.
+A child swaps the code of the changed functions and runs the tests that reach the changed line. A change outside the body of a function is a value or a default, which it swaps too.
 """
 
 from __future__ import annotations
 
 import gc
-import json
-import os
 import sys
-import warnings
 from collections import defaultdict
 from collections.abc import Iterator
-from hashlib import sha1
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 
@@ -22,10 +17,11 @@ import pytest
 from children import run_each
 from hypothesis import Phase, settings
 from mutate import Mutant
+from reach import Reach
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "entitlements"
-BUDGET = 3.0
+BUDGET = 10.0
 """Seconds of CPU that the tests of one mutant take, of those that do not fail."""
 LEAST_SECONDS = 8.0
 """Seconds of CPU after which a mutant counts as killed, or four times what its tests take without it."""
@@ -98,7 +94,7 @@ def swap_values(mutant: Mutant, path: str) -> bool:
                 and isinstance(after, FunctionType)
                 and after.__module__ in (name, f"namedtuple_{key}")
             ):
-                for what in ("__defaults__", "__kwdefaults__"):
+                for what in ("__defaults__", "__kwdefaults__", "__code__"):  # a dataclass generates code
                     if getattr(before, what) != getattr(after, what):
                         setattr(before, what, getattr(after, what))
                         has_changed = True
@@ -118,78 +114,6 @@ def _codes(code: CodeType) -> Iterator[tuple[tuple[str, int], CodeType]]:
 
 def _key(code: CodeType) -> tuple[str, int]:
     return code.co_qualname, code.co_firstlineno
-
-
-# --- Which test runs which line -----------------------------------------------------------------------------------
-
-
-class Reach:
-    """
-    Lines that each test runs, and the CPU time it takes.
-
-    Kept in a file by the digests of the package and of each file of tests, so that only changed files run again.
-    """
-
-    def __init__(self, files: list[Path], kept: Path):
-        self._files, self._kept = [str(path) for path in files], kept
-        self.seconds: dict[str, float] = {}
-        self.lines: dict[str, dict[str, list[int]]] = {}
-        """By test and file."""
-
-    def measure(self, items: list[pytest.Item], folder: Path) -> None:
-        """Run the tests whose lines are not known, in one child."""
-        known = json.loads(self._kept.read_text()) if self._kept.exists() else {}
-        package = digest(
-            *sorted(PACKAGE.glob("rules/*.py")), *sorted(PACKAGE.glob("stores/resilience/*.py")), Path(__file__)
-        )
-        by_file = defaultdict(list)
-        for item in items:
-            by_file[item.path].append(item)
-        digests = {path: f"{package} {digest(path)}" for path in by_file}
-        stale = [path for path in by_file if known.get(str(path), {}).get("digest") != digests[path]]
-        todo = [item for path in stale for item in by_file[path]]
-
-        def trace(_):
-            return json.dumps(self._trace(todo))
-
-        found = {}
-        if todo:
-            print(f"which lines {len(todo)} tests of {len(stale)} files run…", flush=True)
-            answer = next(run_each([(None, trace, 1800.0)], 1, folder))[1]
-            if not answer.startswith("{"):
-                raise SystemExit(answer)
-            found = json.loads(answer)
-        for path in stale:
-            tests = {item.nodeid: found[item.nodeid] for item in by_file[path] if item.nodeid in found}
-            known[str(path)] = {"digest": digests[path], "tests": tests}
-        self._kept.parent.mkdir(exist_ok=True)
-        self._kept.write_text(json.dumps(known))
-        for path in by_file:
-            for name, (seconds, lines) in known[str(path)]["tests"].items():
-                self.seconds[name], self.lines[name] = seconds, lines
-
-    def _trace(self, items):
-        from coverage import Coverage
-
-        found = {}
-        for item, after in zip(items, [*items[1:], None], strict=True):
-            cov = Coverage(data_file=None, include=self._files, config_file=False, messages=False)
-            began, failed = sum(os.times()[:4]), item.session.testsfailed
-            cov.start()
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
-            cov.stop()
-            if item.session.testsfailed != failed:
-                continue  # it would fail with every mutant
-            with warnings.catch_warnings(action="ignore"):  # that a test runs none of these lines
-                data = cov.get_data()
-            lines = {path: data.lines(path) for path in data.measured_files()}
-            found[item.nodeid] = sum(os.times()[:4]) - began, lines
-        return found
-
-
-def digest(*paths: Path) -> str:
-    """Return a digest of the text of files."""
-    return sha1(b"".join(path.read_bytes() for path in paths), usedforsecurity=False).hexdigest()
 
 
 # --- The session --------------------------------------------------------------------------------------------------
@@ -233,7 +157,8 @@ class Trials:
             for mutant in self._mutants:
                 path = str(PACKAGE / mutant.file)
                 reaching = {name for line in mutant.lines for name in tests[path][line]}
-                chosen = [items[name] for name in self._order(mutant, reaching, reach) if name in items]
+                importing = {name for names in tests[path].values() for name in names} if mutant.is_at_import else set()
+                chosen = [items[name] for name in self._order(mutant, reaching, importing, reach) if name in items]
                 seconds = sum(reach.seconds[item.nodeid] for item in chosen)
                 yield mutant, lambda _, mutant=mutant, chosen=chosen, path=path: self._try(session, mutant, chosen, known[path]), max(LEAST_SECONDS, 4 * seconds)  # fmt: skip
 
@@ -244,18 +169,24 @@ class Trials:
             self._report(mutant, outcome == "survived", test or outcome)
         return True
 
-    def _order(self, mutant, reaching, reach):
-        """Return the tests to run: those that killed neighbours, then those of few modules, within the budget of a mutant."""
-        kills = self._kills[mutant.file, mutant.place]
-        ordered = sorted(reaching, key=lambda name: (-kills[name], len(reach.lines[name]), reach.seconds[name]))
-        path, total, same = str(PACKAGE / mutant.file), 0.0, defaultdict(int)
-        for name in ordered:
-            same[what := tuple(reach.lines[name][path])] += 1
-            if kills[name] or (same[what] <= 12 and total + reach.seconds[name] <= BUDGET):
+    def _order(self, mutant, reaching, importing, reach):
+        """
+        Return the tests to run, within the budget of a mutant.
+
+        First those that killed neighbours; then, of the tests that run the same lines of this module, one each, the
+        one that reaches the fewest modules, and so on. Those that only import a changed value come last.
+        """
+        path, kills, same = str(PACKAGE / mutant.file), self._kills[mutant.file, mutant.place], defaultdict(int)
+        ranks = {}
+        for name in sorted(reaching | importing, key=lambda name: (len(reach.lines[name]), reach.seconds[name])):
+            lines = tuple(reach.lines[name][path])
+            ranks[name] = (-kills[name], name not in reaching, same[lines], len(reach.lines[name]), reach.seconds[name])
+            same[lines] += 1
+        total = 0.0
+        for name in sorted(ranks, key=ranks.get):
+            if kills[name] or total + reach.seconds[name] <= BUDGET:
                 total += reach.seconds[name]
                 yield name
-            elif total > BUDGET:
-                return
 
     @staticmethod
     def _try(session, mutant, items, known):
