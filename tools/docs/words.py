@@ -31,7 +31,7 @@ REFERENCES = (
 """Pages that are looked up; they may be longer."""
 
 CODE_BLOCK = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
-LINE = re.compile(r"^(?:\||#|<|!\[| *:::|---).*$", re.MULTILINE)
+LINE = re.compile(r"^(?:\||#|<|!\[| *:::|---|\[[\w-]+\]: ).*$", re.MULTILINE)
 LINK = re.compile(r"\[([^]]*)\](?:\([^)]*\)|\[[^]]*\])")
 ITEM = re.compile(r"^ *(?:[-*]|\d+\.) +", re.MULTILINE)
 END = re.compile(r"(?<=[.!?:;])[\"”’)*_]*\s+(?=[A-Z`“*\"(\d])|\n\s*\n")
