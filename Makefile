@@ -93,6 +93,7 @@ lint: $(venv_stamp)
 	.venv/bin/codespell
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec examples/deploy/compose.yaml
+	.venv/bin/kubernetes-validate --quiet --strict -k 1.37.0 examples/deploy/kubernetes.yaml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 	.venv/bin/zizmor --offline --quiet .github
 	$(python) -m pytest -q -n 0 tests/project/test_prose.py
