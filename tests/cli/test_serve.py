@@ -1,6 +1,8 @@
 """`entitlements serve`: checks and charges over HTTP, in a process of its own, as a test in another language has it."""
 
+import json
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -59,6 +61,17 @@ def test_checks_and_charges(post):
     assert (200, False, "quota-exceeded") == (status, decision["allowed"], decision["reason"])
     assert {"tier": "pro", "add_on": None} == decision["remedy"]
     assert 100 == post("usage", account="acme")[1]["usage"]["leads"]["used"]
+
+
+def test_the_call_of_the_page_is_answered_as_it_says(post):
+    page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    call, answer = re.search(r"^(curl .*)\n(\{.*), …\}$", page, re.MULTILINE).groups()
+    _, _, data, url = shlex.split(call)
+    shown = json.loads(answer + "}")
+    status, decision = post(url.partition("/v1/")[2], **json.loads(data))
+
+    assert 200 == status
+    assert shown | {"id": decision["id"]} == {name: decision[name] for name in shown}
 
 
 def test_a_refund_names_the_decision(post):

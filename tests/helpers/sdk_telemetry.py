@@ -19,15 +19,22 @@ class Telemetry:
         self.tracer = self.tracers.get_tracer("test")
         self.hook = OpenTelemetryHook(self.meters, **options)
 
-    def points(self, name):
-        """Return the points of a metric: attributes and values."""
+    def metrics(self):
+        """Return the metrics that have points."""
         data = self.reader.get_metrics_data()
-        metrics = [
+        return [
             metric for resource in data.resource_metrics for scope in resource.scope_metrics for metric in scope.metrics
         ]
+
+    def names(self):
+        """Return the names of the metrics that have points, sorted."""
+        return sorted(metric.name for metric in self.metrics())
+
+    def points(self, name):
+        """Return the points of a metric: attributes and values."""
         return [
             (dict(point.attributes), point.value)
-            for metric in metrics
+            for metric in self.metrics()
             if metric.name == f"entitlements.{name}"
             for point in metric.data.data_points
         ]

@@ -1,8 +1,10 @@
 """`OpenTelemetryHook`, with the real SDK: metrics of decisions and states, and events of spans on refusals."""
 
 import os
+import re
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.trace import SpanLimits
@@ -16,6 +18,7 @@ from entitlements.model.events import (
     AccountsBack,
     AccountsDown,
     BreakerChanged,
+    Degraded,
     Journalled,
     OutcomeUnknown,
     Reloaded,
@@ -191,6 +194,21 @@ def test_changes_of_state_are_counted(telemetry):
     assert 0 == telemetry.value("accounts.up")
     telemetry.hook(AccountsBack())
     assert 1 == telemetry.value("accounts.up")
+
+
+def test_the_page_names_every_instrument(telemetry):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "telemetry.md").read_text(encoding="utf-8")
+    shown = re.search(r"^```text\n(entitlements\.decisions .*?)```", page, re.MULTILINE | re.DOTALL)[1].split()
+    enforcer = Enforcer(policy(), accounts=ACCOUNTS, hooks=[telemetry.hook])
+    enforcer.set_usage("petra", "leads", 8)
+    enforcer.consume("petra", "leads")
+    for event in (
+        Degraded("consume", "deny", enforcer.consume("petra", "leads")), AccountInvalidated("petra"), Reloaded("a", "b"),
+        OutcomeUnknown("Charge", True), Journalled(7, 2, 1),
+    ):  # fmt: skip
+        telemetry.hook(event)
+
+    assert sorted(shown) == telemetry.names()
 
 
 def test_threads_lose_no_count(telemetry):

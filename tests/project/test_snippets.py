@@ -37,6 +37,7 @@ ELSEWHERE = {
     ("docs/architecture.md", "__main__"): "project/test_architecture.py",
     ("docs/frameworks.md", "pip install"): "examples/test_frameworks_page.py",
     ("docs/how-to/deploy.md", "python examples/deploy/run.py"): "examples/test_deploy.py",
+    ("docs/ledger.md", "$ entitlements ledger drift"): "ledger/test_transcript.py",
     ("docs/operating-redis.md", "ACL SETUSER"): "stores/test_operating_redis.py",
     ("docs/start/README.md", "HTTP/1.1 200"): "examples/test_frameworks_page.py",
     ("docs/telemetry.md", "entitlements.decisions"): "integrations/test_opentelemetry.py",
