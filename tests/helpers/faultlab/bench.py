@@ -66,11 +66,11 @@ def bench_of(kind, request):
 
 
 def _valkey(rack, request, stack):
-    return Bench(rack.shared("valkey-9", lambda: rack.start("valkey-9")))
+    return Bench(rack.shared("faults", lambda: rack.start("valkey-9")))
 
 
 def _proxy(rack, request, stack, query=""):
-    server = rack.shared("valkey-9", lambda: rack.start("valkey-9"))
+    server = rack.shared("faults", lambda: rack.start("valkey-9"))
     proxy = stack.enter_context(proxied(server.port))
     bench = Bench(server, proxy.url + query)
     bench.proxy = proxy
