@@ -1,12 +1,13 @@
 """
 Memory and speed of a million accounts with a rate and a quota, compared with a thousand in the same run.
 
-    python -m benchmarks.million [--accounts 1000000] [--processes 4] [--seconds 30] [--kinds valkey-9 redis-7.0]
+    python -m benchmarks.million [--accounts 1000000] [--held 400000] [--processes 4] [--seconds 40]
+                                 [--kinds valkey-9 redis-7.0]
 
 Each process charges its part of the accounts once at the store, by tasks whose charges travel together. Then all of
 them charge by Zipf's law (the account of rank k is charged 1/k as often as the first one) and change every half second:
-all accounts, those of the first 20,000 that the process has loaded, and a thousand accounts of another namespace on the
-same server. Figures are medians of these turns. A process that knows no account starts and charges a thousand of them,
+all accounts, all accounts where the process holds those that are charged most (`--held`), the first 20,000, which the
+process has loaded, and a thousand accounts of another namespace on the same server. Figures are medians of these turns. A process that knows no account starts and charges a thousand of them,
 and one charges more accounts than its caches hold.
 
 Each kind of server is measured with its own settings and with those of `COMPACT`.
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 COMPACT = "hash-max-listpack-value 512"
 """A record is one block of memory if no field is longer; a sliding rate has 264 bytes."""
 FEW, KNOWN, TASKS, TURN, GAP = 1000, 20_000, 64, 0.5, 0.02
+NAMES = ("all", "held", "known", "few")
+"""The kinds of turns, one after the other."""
 FLOOD = 130_000
 """Accounts that one process charges: more than its largest cache holds."""
 SAMPLED = 1000
@@ -91,9 +94,9 @@ def enforcer_of(url: str, source: AsyncAccounts, processes: int) -> AsyncEnforce
     return AsyncEnforcer(POLICY, accounts=source, store=url, expected_processes=processes)
 
 
-def kept(source: AsyncAccounts) -> AsyncCachedAccounts:
-    """Return a source whose accounts are not loaded again."""
-    return AsyncCachedAccounts(source, ttl=timedelta(hours=1), max_size=KNOWN)
+def kept(source: AsyncAccounts, most: int = KNOWN) -> AsyncCachedAccounts:
+    """Return a source whose accounts are not loaded again while it holds them."""
+    return AsyncCachedAccounts(source, ttl=timedelta(hours=1), max_size=most)
 
 
 def entries(enforcer: AsyncEnforcer) -> dict[str, int]:
@@ -183,26 +186,37 @@ async def take_turn(enforcer: AsyncEnforcer, accounts: int, until: float, chance
     return Turn(len(times), used / len(times) * 1e6, times[len(times) // 2] * 1e6, times[len(times) * 99 // 100] * 1e6)
 
 
-def charge_by_zipf(url: str, accounts: int, seconds: float, processes: int, seed: int) -> dict[str, object]:
-    """Charge all, known and few accounts in turn; return the turns of each, and what this process holds then."""
+def charge_by_zipf(url: str, accounts: int, most: int, seconds: float, processes: int, seed: int) -> dict[str, object]:
+    """Charge all, held, known and few accounts in turn; return the turns of each, and what this process holds then."""
 
     async def run() -> dict[str, object]:
-        chance, source = random.Random(seed), Directory()
-        many, known = enforcer_of(url, source, processes), enforcer_of(url, kept(Directory()), processes)
+        chance, source, other = random.Random(seed), Directory(), Directory()
+        many, held = enforcer_of(url, source, processes), enforcer_of(url, kept(other, most), processes)
+        known = enforcer_of(url, kept(Directory()), processes)
         few = enforcer_of(f"{url}?namespace=few", kept(Directory()), processes)
-        turns: dict[str, list[Turn]] = {"all": [], "known": [], "few": []}
-        places = (("all", many, accounts), ("known", known, min(KNOWN, accounts)), ("few", few, FEW))
-        async with many, known, few:
-            await charge_all(known, map(account, range(min(KNOWN, accounts))))
-            await charge_all(few, map(account, range(FEW)))
+        turns: dict[str, list[Turn]] = {name: [] for name in NAMES}
+        each = dict(
+            zip(NAMES, ((many, accounts), (held, accounts), (known, min(KNOWN, accounts)), (few, FEW)), strict=True)
+        )
+        async with many, held, known, few:
+            for enforcer, count in ((known, min(KNOWN, accounts)), (few, FEW)):
+                await charge_all(enforcer, map(account, range(count)))
+            before = peak_rss()
+            await charge_all(held, map(account, reversed(range(most))))
+            more, other.loads = peak_rss() - before, 0
             begin = await asyncio.to_thread(meet)
-            for at in range(len(places) * round(seconds / TURN / len(places))):
-                name, enforcer, count = places[at % len(places)]
+            for at in range(len(NAMES) * round(seconds / TURN / len(NAMES))):
+                name = NAMES[at % len(NAMES)]
                 await asyncio.sleep(max(0.0, begin + at * TURN - time.monotonic()))
-                turns[name].append(await take_turn(enforcer, count, begin + (at + 1) * TURN - GAP, chance))
-            decisions = sum(turn.decisions for turn in turns["all"])
-            misses = {"loads for a decision": round(source.loads / decisions, 3)}
-            return {**turns, "entries": entries(many), **misses, "peak RSS MB": round(peak_rss() / 1e6)}
+                turns[name].append(await take_turn(*each[name], begin + (at + 1) * TURN - GAP, chance))
+            loads = {
+                name: round(each.loads / sum(turn.decisions for turn in turns[name]), 3)
+                for name, each in (("all", source), ("held", other))
+            }
+            return {
+                **turns, "entries": entries(many), "loads for a decision": loads,
+                "MB of the held": round(more / 1e6), "peak RSS MB": round(peak_rss() / 1e6),
+            }  # fmt: skip
 
     return asyncio.run(run())
 
@@ -262,7 +276,7 @@ def used_memory(client: redis.Redis) -> int:
 
 def measure(server: Any, options: argparse.Namespace, *, floods: bool) -> dict[str, object]:
     """Load the accounts, charge them, and return all figures."""
-    many, processes = options.accounts, options.processes
+    many, held, processes = options.accounts, min(options.held, options.accounts), options.processes
     context = multiprocessing.get_context("spawn")
     gate = context.Barrier(processes)
     pool = context.Pool(processes, initializer=set_gate, initargs=(gate,), maxtasksperchild=1)
@@ -277,12 +291,12 @@ def measure(server: Any, options: argparse.Namespace, *, floods: bool) -> dict[s
             "loading, client CPU us": round(median(spent), 1),
         }
         before = server_seconds(client)
-        work = [(server.url, many, options.seconds, processes, seed) for seed in range(processes)]
+        work = [(server.url, many, held, options.seconds, processes, seed) for seed in range(processes)]
         results = pool.starmap(charge_by_zipf, work, chunksize=1)
         spent_by_server = server_seconds(client) - before
         found |= summary(results)
-        made = sum(turn[0] for result in results for name in ("all", "known", "few") for turn in result[name])
-        made += processes * (FEW + min(KNOWN, many))
+        made = sum(turn[0] for result in results for name in NAMES for turn in result[name])
+        made += processes * (FEW + min(KNOWN, many) + held)
         found["server CPU us"] = round(spent_by_server / made * 1e6, 2)
         found["records, charged by all"] = records(client, many)
         found["start-up"] = pool.apply(start_up, (server.url, many))
@@ -301,7 +315,7 @@ def summary(results: list[dict[str, Any]]) -> dict[str, object]:
     """Return decisions/s of all processes, percentiles, and ratios to few accounts, as medians of turns."""
     found: dict[str, object] = {}
     rates = {}
-    for name in ("all", "known", "few"):
+    for name in NAMES:
         turns = list(zip(*(result[name] for result in results), strict=True))
         rates[name] = [sum(each.decisions for each in turn) / (TURN - GAP) for turn in turns]
         found[name] = {
@@ -310,9 +324,9 @@ def summary(results: list[dict[str, Any]]) -> dict[str, object]:
             "p50 ms": round(median(each.p50 for turn in turns for each in turn) / 1e3, 1),
             "p99 ms": round(median(each.p99 for turn in turns for each in turn) / 1e3, 1),
         }
-    for name in ("all", "known"):
+    for name in NAMES[:-1]:
         found[f"{name} to few"] = round(median(a / b for a, b in zip(rates[name], rates["few"], strict=True)), 3)
-    for key in ("entries", "loads for a decision", "peak RSS MB"):
+    for key in ("entries", "loads for a decision", "MB of the held", "peak RSS MB"):
         found[key] = results[0][key]
     return found
 
@@ -321,8 +335,9 @@ def main() -> None:
     """Print one JSON object for each server and setting."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.million", description=__doc__)
     parser.add_argument("--accounts", type=int, default=1_000_000)
+    parser.add_argument("--held", type=int, default=400_000, help="accounts that one process holds, in its own row")
     parser.add_argument("--processes", type=int, default=4)
-    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--seconds", type=float, default=40.0)
     parser.add_argument("--kinds", nargs="+", default=["valkey-9", "redis-7.0"])
     options = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "helpers"))  # where the servers are

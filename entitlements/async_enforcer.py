@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from zoneinfo import ZoneInfo
 
 from entitlements import advice
-from entitlements.accounts import AsyncCachedAccounts, open_async_accounts
+from entitlements.accounts import AsyncCachedAccounts, cache_size, open_async_accounts
 from entitlements.async_call import require_asyncio, verbs_as_calls
 from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.errors import EntitlementsError
@@ -145,7 +145,7 @@ class AsyncEnforcer:
         self._detached = DetachedTasks()
         book = LeaseBook(self._numbers, partial(processes_of, expected_processes), tell=self._hooks.on_spent)
         self._leases = AsyncLeases(book, self._execute, self._hooks, self._detached)
-        self._cache = ResolvedCache(policy, versioned=keeps_versions(opened))
+        self._cache = ResolvedCache(policy, max_size=cache_size(self._accounts), versioned=keeps_versions(opened))
         self._copies = AccountCopies(self._cache, self._accounts, self._reload_account, tell=self._hooks.notify)
         sources = [] if self._accounts is None else invalidation_sources(opened, self._accounts)
         self._listener = AsyncInvalidationListener(sources, self._copies) if sources else None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from zoneinfo import ZoneInfo
 
 from entitlements import advice
-from entitlements.accounts import CachedAccounts, open_accounts
+from entitlements.accounts import CachedAccounts, cache_size, open_accounts
 from entitlements.clock import check_clock, monotonic, system_clock
 from entitlements.handles import BoundAccount
 from entitlements.hooks import PERCENTS, Hooks
@@ -129,7 +129,7 @@ class Enforcer:
         opened = open_store(store, self._clock)
         self._store = guard_store(opened, self._hooks.notify, expected_processes)
         self._via = self._store.via
-        self._cache = ResolvedCache(policy, versioned=keeps_versions(opened))
+        self._cache = ResolvedCache(policy, max_size=cache_size(self._accounts), versioned=keeps_versions(opened))
         self._copies = AccountCopies(self._cache, self._accounts, tell=self._hooks.notify)
         sources = [] if self._accounts is None else invalidation_sources(opened, self._accounts)
         self._listener = InvalidationListener(sources, self._copies) if sources else None

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 
 FOREVER = 2**63
+LEAST_SIZE = 100_000
+"""Resolved accounts that are kept of a source without a cache, or with a smaller one."""
 
 
 def check_policy(policy: object) -> PolicyData:
@@ -67,19 +69,19 @@ class ResolvedCache:
 
     Args:
         policy: The policy in force.
-        max_size: Most entries of each kind, by id and by object; the oldest are evicted. An entry
-            takes about 1 KB, and 1 KB for each combination of limits that its account was charged on; one with values of
+        max_size: Most entries of each kind, by id and by object, and at least `LEAST_SIZE`; the oldest are
+            evicted. An entry takes about 1 KB, and 1 KB for each combination of limits that its account was charged on; one with values of
             its own takes 1.5 KB more for each limit.
         versioned: Charges carry the versions of their accounts.
     """
 
-    def __init__(self, policy: PolicyData, *, max_size: int = 100_000, versioned: bool = False) -> None:
+    def __init__(self, policy: PolicyData, *, max_size: int = 0, versioned: bool = False) -> None:
         self.policy = policy
         self._versions: OrderedDict[str, int] | None = OrderedDict() if versioned else None
         """The latest version of each account that was learned; the one learned longest ago comes first."""
         self.by_id: OrderedDict[str, ResolvedAccount] = OrderedDict()
         self._by_object: OrderedDict[str, ResolvedAccount] = OrderedDict()
-        self._max_size = max_size
+        self._max_size = max(max_size, LEAST_SIZE)
         self._unknown_tiers = UnknownTierWarnings()
         self._epoch = 0
         self.renew()

@@ -119,6 +119,11 @@ def open_async_accounts(
     return cached
 
 
+def cache_size(source: object) -> int:
+    """Return most accounts that the cache in front of a source keeps; 0 without one."""
+    return source.max_size if isinstance(source, CachedAccounts | AsyncCachedAccounts) else 0
+
+
 def is_database_url(accounts: object) -> bool:
     """Return True for the URL of a database, which no path of a file is."""
     return isinstance(accounts, str) and "://" in accounts

@@ -89,7 +89,7 @@ class CacheEntries(Generic[F]):
         self._fallback = describe_fallback(when_down, ttl + max_stale)
         if type(max_size) is not int or max_size < 1:
             raise ValueError(f"max_size {max_size!r} must be an int of at least 1")
-        self._max_size = max_size
+        self.max_size = max_size
         self._clock = clock
         self._failing: set[str | None] = set()
         """The ids of bad accounts whose stale entry is used; None while the source itself is down."""
@@ -161,7 +161,7 @@ class CacheEntries(Generic[F]):
                 return LoadResult(error)
             reported = bad in self._failing
             listeners = tuple(self._listeners)
-            if len(self._failing) > self._max_size:  # bad accounts that are no longer asked for
+            if len(self._failing) > self.max_size:  # bad accounts that are no longer asked for
                 self._failing &= {None}
             self._failing.add(bad)
         answer = stale or self._default(load.id, error)
@@ -229,7 +229,7 @@ class CacheEntries(Generic[F]):
         self._loads = {}
 
     def _no_entries(self) -> TLRUCache[str, _CacheEntry, int]:
-        return TLRUCache(self._max_size, lambda _id, entry, _now: entry.stale_until, self._clock)
+        return TLRUCache(self.max_size, lambda _id, entry, _now: entry.stale_until, self._clock)
 
     def _fresh(self, id: str) -> Loaded | None:
         entry, now = self._entry(id), self._clock()

@@ -80,7 +80,12 @@ def _listen(self: _Cache, listener: Listener) -> None:
     self._entries.add_listener(listener)
 
 
-def _end(self: _Cache, load: InFlightLoad[Any], _task: object = None) -> None:
+def _max_size(self: _Cache) -> int:
+    """Most accounts kept; an enforcer keeps as many resolved ones, and at least 100,000."""
+    return self._entries.max_size
+
+
+def _end(self: _Cache, load: InFlightLoad[Any]) -> None:
     """Detach a load that has ended; callers of one that was interrupted begin another."""
     self._entries.remove(load)
     load.future.cancel()
@@ -138,6 +143,7 @@ class CachedAccounts:
     expire_all = _expire_all
     with_policy = _with_policy
     listen = _listen
+    max_size = property(_max_size)
     __repr__ = repr_of_wrapper
     _end = _end
 
@@ -253,6 +259,7 @@ class AsyncCachedAccounts:
     expire_all = _expire_all
     with_policy = _with_policy
     listen = _listen
+    max_size = property(_max_size)
     __repr__ = repr_of_wrapper
     _end = _end
 
@@ -269,7 +276,9 @@ class AsyncCachedAccounts:
                 return found
             if must_load:
                 self._begin(found, loop)
-            await asyncio.wait((found.future,))  # unlike await, it leaves the future alone when cancelled
+            ended = loop.create_future()
+            found.future.add_done_callback(partial(_wake, ended))
+            await ended  # not the load's own future, which a cancelled caller would cancel
             if not found.future.cancelled():
                 return found.future.result()
 
@@ -283,8 +292,11 @@ class AsyncCachedAccounts:
         load.future.add_done_callback(_retrieve)
         task = loop.create_task(self._carry_out(load))
         self._tasks.add(task)  # the loop itself would let it be collected
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(partial(self._end, load))
+        task.add_done_callback(partial(self._ended, load))
+
+    def _ended(self, load: InFlightLoad[asyncio.Future[Loaded]], task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._end(load)
 
     async def _carry_out(self, load: InFlightLoad[asyncio.Future[Loaded]]) -> None:
         try:
@@ -332,6 +344,12 @@ def _reported(result: LoadResult) -> Loaded:
     if isinstance(result.answer, Exception):
         raise result.answer
     return result.answer
+
+
+def _wake(waiting: asyncio.Future[None], _load: asyncio.Future[Loaded]) -> None:
+    """Wake a caller whose load has ended, unless it has given up."""
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 def _retrieve(future: asyncio.Future[Loaded]) -> None:

@@ -194,8 +194,7 @@ class Account:
             _checked(check_count, quantity, f"{at}quantity of add-on {name!r}")
         for attribute, kind in (("overrides", Override), ("grants", Grant), ("changes", Change)):
             object.__setattr__(self, attribute, _tuple_of(getattr(self, attribute), kind, f"{at}{attribute}"))
-        instants = [change.at for change in self.changes]
-        if len(set(instants)) < len(instants):
+        if len({change.at for change in self.changes}) < len(self.changes):
             raise AccountError(f"{at}two changes of tier at the same instant; keep one")
         object.__setattr__(self, "attributes", _frozen_mapping(self.attributes, f"{at}attributes"))
         try:
@@ -206,6 +205,9 @@ class Account:
     def __hash__(self) -> int:
         """Hash the id and the tier; the mappings are not hashable."""
         return hash((self.id, self.tier))
+
+
+_EMPTY: Mapping[str, object] = FrozenDict({})
 
 
 def _checked(check: object, value: object, what: str) -> None:
@@ -233,6 +235,8 @@ def _check_kind(value: object, kind: type, what: str) -> None:
 
 
 def _tuple_of(values: object, kind: type, what: str) -> tuple[object, ...]:
+    if type(values) is tuple and not values:
+        return values
     if not isinstance(values, Iterable) or isinstance(values, str | Mapping):
         cure = f"write {what.rpartition(': ')[2]}=[{kind.__name__}(...)]"
         raise AccountError(f"{what} {shown(values)} must be a sequence of {kind.__name__}; {cure}")
@@ -245,7 +249,7 @@ def _tuple_of(values: object, kind: type, what: str) -> tuple[object, ...]:
 def _frozen_mapping(value: object, what: str) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
         raise AccountError(f"{what} {shown(value)} must be a mapping; write {{name: value}}")
-    return FrozenDict(dict(value))
+    return FrozenDict(dict(value)) if value else _EMPTY
 
 
 def _check_span(starts: object, ends: object, what: str, *, end: str = "expires", needed: bool = False) -> None:

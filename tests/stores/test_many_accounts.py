@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks import million
+from entitlements import resolved_cache
 
 ACCOUNTS = 3000
 MOST = 700
@@ -24,12 +27,14 @@ def test_an_account_with_a_rate_and_a_quota_takes_700_bytes_of_a_server_with_the
     assert 300 < found["most"] <= MOST
 
 
-async def test_a_process_keeps_no_more_accounts_than_its_caches_hold(valkey):
+@pytest.mark.parametrize(("held", "resolved"), [(50, 100), (200, 200)])
+async def test_a_process_keeps_no_more_accounts_than_its_caches_hold(held, resolved, valkey, monkeypatch):
+    monkeypatch.setattr(resolved_cache, "LEAST_SIZE", 100)
     source = million.Directory()
-    async with million.enforcer_of(valkey.url, source, 1) as enforcer:
-        enforcer._cache._max_size = 100
+    async with million.enforcer_of(valkey.url, million.kept(source, held), 1) as enforcer:
         await million.charge_all(enforcer, map(million.account, range(400)))
         found = million.entries(enforcer)
 
     assert 400 == source.loads
-    assert {"resolved accounts": 100, "versions": 0, "open sequences": 0}.items() <= found.items()
+    assert {"loaded accounts": held, "resolved accounts": resolved}.items() <= found.items()
+    assert {"versions": 0, "open sequences": 0}.items() <= found.items()
