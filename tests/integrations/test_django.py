@@ -22,6 +22,7 @@ from entitlements.http.identify import authenticated_user
 from entitlements.http.routes import Route
 from entitlements.integrations.django import async_enforcer, consume, enforcer
 from entitlements.integrations.django.settings import KEYS
+from entitlements.stores.errors import Closed
 
 SETTING = {"POLICY": policy(), "ACCOUNTS": ACCOUNTS, "ROUTES": [], "DEFAULT": Route(consumes={"api": 1, "leads": 1})}
 SETTING |= {"IDENTIFY": OPTIONS["identify"]}
@@ -182,6 +183,8 @@ def test_threads_and_loops_share_one_counter(kind, rack):
         assert isinstance(async_enforcer(), AsyncEnforcer)
 
     assert (10, [200] * 10 + [429] * 2) == (counts, statuses)
+    with pytest.raises(Closed):
+        blocking.can("pro", "sso")  # a setting that is overridden leaves nothing open
 
 
 def test_dotted_paths_name_what_a_setting_cannot_import():

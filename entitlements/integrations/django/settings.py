@@ -119,10 +119,13 @@ def _imported(key: str, value: Any) -> Any:
 
 
 def _forget(*, setting: str, **_: Any) -> None:
-    """Drop the enforcers when a test overrides the setting."""
+    """Drop the enforcers when a test overrides the setting; the connections of a loop end with it."""
     if setting == "ENTITLEMENTS":
         with _lock:
+            dropped = _enforcers.pop(Enforcer, None)
             _enforcers.clear()
+        if dropped is not None:
+            dropped.close()
 
 
 setting_changed.connect(_forget)
