@@ -23,9 +23,7 @@ class Bench:
     def __init__(self, server, url=None):
         self.server, self.url = server, url or server.url
         self.admin = server.client()
-        self.admin.client_kill_filter(
-            _type="normal", skipme=True
-        )  # what an earlier test has left open is no leak of the cell
+        self.admin.client_kill_filter(skipme=True)  # what an earlier test has left open is no leak of the cell
         self.policy, self.accounts, self.policy_file = POLICY, ACCOUNTS, None
         self.enforcer = self.operation = self.told = self.loop = None
 
