@@ -183,6 +183,8 @@ class Server:
         for name, value in client.config_get().items():
             if value != self._config[name]:
                 client.config_set(name, self._config[name])
+        for kind in ("normal", "pubsub"):  # what an earlier test has left open
+            client.client_kill_filter(_type=kind, skipme=True)
         client.flushall()
         client.script_flush()
         client.config_resetstat()

@@ -23,7 +23,6 @@ class Bench:
     def __init__(self, server, url=None):
         self.server, self.url = server, url or server.url
         self.admin = server.client()
-        self.admin.client_kill_filter(skipme=True)  # what an earlier test has left open is no leak of the cell
         self.policy, self.accounts, self.policy_file = POLICY, ACCOUNTS, None
         self.enforcer = self.operation = self.told = self.loop = None
 
@@ -64,11 +63,11 @@ def bench_of(kind, request):
 
 
 def _valkey(rack, request, stack):
-    return Bench(rack.shared("faults", lambda: rack.start("valkey-9")))
+    return Bench(rack.shared("valkey-9", lambda: rack.start("valkey-9")))
 
 
 def _proxy(rack, request, stack, query=""):
-    server = rack.shared("faults", lambda: rack.start("valkey-9"))
+    server = rack.shared("valkey-9", lambda: rack.start("valkey-9"))
     proxy = stack.enter_context(proxied(server.port))
     bench = Bench(server, proxy.url + query)
     bench.proxy = proxy
