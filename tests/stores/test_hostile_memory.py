@@ -15,14 +15,13 @@ from pathlib import Path
 import pytest
 from flaky import Flaky
 
-from entitlements import Account, AsyncEnforcer, Enforcer, MemoryStore, Policy
+from entitlements import Account, AsyncEnforcer, Enforcer, MemoryStore, Policy, resolved_cache
 from entitlements.accounts import AsyncCachedAccounts, CachedAccounts, StaticAccounts
 from entitlements.errors import AccountError, EntitlementsError
 from entitlements.feature_requests import FeatureRequests
 from entitlements.hooks import Hooks
 from entitlements.http import rate_limit_headers
 from entitlements.http.rate_limit_headers import RateLimitHeaders
-from entitlements.resolved_cache import ResolvedCache
 from entitlements.rules import periods
 from entitlements.stores import memory
 from entitlements.stores.redis.keys import account_key, encode_id, scope_key
@@ -142,11 +141,12 @@ def lower_every_bound(change, setitem):
     for module, name in (
         (rate_limit_headers, "MAX_ENCODED"),
         (local_limits, "MAX_SEEN"),
+        (resolved_cache, "LEAST_SIZE"),
         (sys.modules[Hooks.__module__], "_MAX_THRESHOLDS"),
     ):
         change(module, name, CAP)
     for kind, name in ((MemoryStore, "max_keys"), (CachedAccounts, "max_size"), (AsyncCachedAccounts, "max_size"),
-                       (ResolvedCache, "max_size"), (FeatureRequests, "max_accounts")):  # fmt: skip
+                       (FeatureRequests, "max_accounts")):  # fmt: skip
         setitem(kind.__init__.__kwdefaults__, name, CAP)
     change(replay_queue.ReplayQueue.__init__, "__defaults__", (CAP, None))
 
