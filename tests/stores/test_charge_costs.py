@@ -115,6 +115,19 @@ def test_a_charge_is_one_round_trip_one_script_call_one_read_and_one_write(serve
 
 
 @pytest.mark.parametrize("what", [ONE, BOTH, THREE], ids=["one", "both", "three"])
+def test_a_charge_with_a_key_reads_the_fields_of_all_limits_by_one_command(server, what):
+    with enforcer_of(server.url) as enforcer, server.client() as client:
+        for number in range(3):
+            assert enforcer.consume("acme", what, key=f"before {number}")
+        counts(client)
+        for number in range(20):
+            assert enforcer.consume("acme", what, key=f"key {number}")
+        commands, _ = counts(client)
+
+    assert (20, 40) == (commands["hmget"], commands["hget"])  # two in the list of operations, whatever is charged
+
+
+@pytest.mark.parametrize("what", [ONE, BOTH, THREE], ids=["one", "both", "three"])
 def test_tasks_that_charge_at_once_share_round_trips(server, what):
     async def charge():
         async with AsyncEnforcer(POLICY, accounts={"acme": "one"}, store=server.url, expected_processes=1) as enforcer:
