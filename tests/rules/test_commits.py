@@ -6,8 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entitlements import Enforcer, Policy, Reason
+from entitlements import Account, Enforcer, Policy, Reason
+from entitlements.model.answers import Line, Settled, SettledUnits
+from entitlements.model.instants import to_instant
+from entitlements.rules.commit_decisions import commit_decision, committed_units
 from entitlements.rules.reservations import reservation_id, split_reservation_id
+from entitlements.rules.resolve import resolve
 from entitlements.testing import FakeClock
 
 words = st.text(st.characters(codec="ascii", categories=["L", "N"]) | st.sampled_from(":@-"), min_size=1, max_size=120)
@@ -49,3 +53,39 @@ def test_a_commit_tells_what_it_kept_and_overage_from_the_unit_beyond_the_limit(
 def test_a_commit_of_an_unlimited_quota_is_never_overage():
     enforcer = Enforcer(POLICY, accounts={"acme": "pro"}, clock=FakeClock(START))
     assert enforcer.reserve("acme", "docs", 5, ttl=60).commit(900).reason is Reason.UNLIMITED
+
+
+# --- The decision alone -------------------------------------------------------------------------------------------
+
+
+def decided(limit, used, kept):
+    """Return the decision of a commit of an account whose tier lacks `docs`."""
+    units = (SettledUnits(limit, kept, Line(True, used, taken=kept)),)
+    return commit_decision(resolve(LESS, Account("acme", "pro"), to_instant(START)), Settled(True, now=7, units=units), {}, "store")  # fmt: skip
+
+
+LESS = Policy.parse({
+    "policy": {"version": "2"}, "limits": {"leads": {"kind": "quota"}, "docs": {"kind": "quota"}},
+    "tiers": {"pro": {"rank": 1, "limits": {"leads": 10}}},
+})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "reason"),
+    [("docs", 0, Reason.WITHIN_LIMIT), ("docs", 1, Reason.OVERAGE), ("leads", 10, Reason.WITHIN_LIMIT),
+     ("leads", 11, Reason.OVERAGE)],
+)  # fmt: skip
+def test_a_commit_of_what_the_account_no_longer_has_is_overage_from_the_first_unit(limit, used, reason):
+    decision = decided(limit, used, used)
+
+    assert (True, reason, used, ((limit, used),) if used else ()) == (
+        decision.allowed, decision.reason, decision.used, committed_units(decision),
+    )  # fmt: skip
+
+
+def test_a_commit_of_a_limit_that_the_policy_no_longer_has_is_allowed_and_tells_of_no_limit():
+    decision = decided("gone", 3, 3)
+
+    assert (True, Reason.INCLUDED, (), {}) == (
+        decision.allowed, decision.reason, committed_units(decision), dict(decision.parts),
+    )  # fmt: skip

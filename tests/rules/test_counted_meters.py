@@ -176,6 +176,64 @@ def test_a_period_that_nobody_charged_is_skipped():
     assert [(at(2026, 4, 1), at(2026, 5, 1)), (at(2026, 1, 1), at(2026, 2, 1))] == spans(meter)
 
 
+BOUNDS = (0, DAY, 2 * DAY, 3 * DAY)
+"""Ends of periods, as a caller sends them."""
+
+
+def test_a_period_ends_at_its_end_to_the_microsecond():
+    meter = QuotaMeter([QuotaPeriod(0, DAY, 10, 5, 2, 1)])
+
+    assert QuotaPeriod(0, DAY, 10, 5, 2, 1) == meter.running(BOUNDS, 10, DAY - 1)
+    assert QuotaPeriod(DAY, 2 * DAY, 10) == meter.running(BOUNDS, 10, DAY)
+
+
+def test_a_period_begins_no_earlier_than_the_last_one_ended():
+    moved = QuotaMeter([QuotaPeriod(0, DAY + HOUR, 10, 5)])
+
+    assert QuotaPeriod(DAY + HOUR, 2 * DAY, 10) == moved.running(BOUNDS, 10, DAY + HOUR)
+    assert QuotaPeriod(2 * DAY, 3 * DAY, 10) == moved.running(BOUNDS, 10, 2 * DAY)
+
+
+def test_ends_that_do_not_reach_beyond_the_running_period_are_stale_unless_the_clock_went_back_before_it():
+    meter, ends = QuotaMeter([QuotaPeriod(3 * DAY, 4 * DAY, 10, 5)]), BOUNDS
+
+    assert QuotaPeriod(3 * DAY, 4 * DAY, 10, 5) == meter.running(ends, 10, 3 * DAY - 1)
+    assert meter.running(ends, 10, 3 * DAY) is None
+    assert meter.running(ends, 10, -1) is None
+
+
+def test_a_charge_of_earlier_counts_in_the_oldest_kept_period_that_ends_after_it():
+    first, second = QuotaPeriod(0, DAY, 10, 3), QuotaPeriod(DAY, 2 * DAY, 10, 5)
+    meter, part = QuotaMeter([second, first]), Part(LEADS, 20, 1, BOUNDS)
+
+    assert first == meter.period_of(part, DAY + HOUR, DAY - 1)
+    assert second == meter.period_of(part, DAY + HOUR, DAY)
+    assert first == meter.period_of(part, DAY + HOUR, -HOUR)
+    now = QuotaPeriod(DAY, 2 * DAY, 20, 5)
+    assert [now, now, now] == [meter.period_of(part, DAY + HOUR, made) for made in (None, DAY + HOUR, 2 * DAY)]
+
+
+def test_only_the_running_period_takes_another_end():
+    running = QuotaPeriod(DAY, 2 * DAY, 10, 5)
+    meter = QuotaMeter([running, QuotaPeriod(0, DAY, 10, 3)])
+    before = deepcopy(meter)
+
+    meter.keep_end(QuotaPeriod(0, 2 * DAY, 10, 3))
+    meter.keep_end(QuotaPeriod(DAY, 2 * DAY, 99, 99))
+    assert before == meter
+
+    meter.keep_end(QuotaPeriod(DAY, 2 * DAY + HOUR, 10, 5))
+    assert [(DAY, 2 * DAY + HOUR), (0, DAY)] == spans(meter)
+
+
+def test_a_meter_without_a_period_keeps_no_end():
+    meter = QuotaMeter()
+
+    meter.keep_end(QuotaPeriod(0, DAY, 10, 5))
+
+    assert QuotaMeter() == meter
+
+
 def test_thirteen_periods_are_kept_the_running_one_included():
     meter = QuotaMeter()
     for month in range(1, 25):
@@ -267,8 +325,7 @@ def test_settling_keeps_what_is_said_and_gives_the_rest_back(used, reserved, kep
 def test_a_refund_returns_to_the_period_it_was_taken_from():
     meter = QuotaMeter([QuotaPeriod(2 * DAY, 3 * DAY, 10, 5), QuotaPeriod(DAY, 2 * DAY, 10, 8)])
 
-    meter.refund(DAY, 3)
-
+    assert 3 == meter.refund(DAY, 3)
     assert [5, 5] == [period.used for period in meter.periods]
 
 
@@ -284,9 +341,8 @@ def test_a_period_no_longer_kept_takes_nothing_back():
     meter = QuotaMeter([QuotaPeriod(DAY, 2 * DAY, 10, 5, 5)])
     before = deepcopy(meter)
 
-    meter.refund(0, 3)
-    meter.settle(0, 3, 0)
-
+    assert 0 == meter.refund(0, 3)
+    assert meter.settle(0, 3, 0) is None
     assert before == meter
 
 
@@ -343,6 +399,14 @@ def test_what_is_kept_of_a_reservation_becomes_anonymous():
     meter.settle(5, 2)
 
     assert AllocationMeter(3, 0) == meter
+
+
+def test_what_is_kept_of_a_reservation_stops_at_the_largest_count():
+    meter = AllocationMeter(MAX_COUNT - 7, 5)
+
+    meter.settle(5, 100)
+
+    assert AllocationMeter(MAX_COUNT, 0) == meter
 
 
 def test_an_unlimited_allocation_counts_up_to_the_largest_count_and_never_refuses():

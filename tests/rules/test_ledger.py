@@ -19,10 +19,11 @@ from hypothesis.stateful import (
 )
 from strategies import NOW, ends_around, width_of
 
-from entitlements.model.answers import Outcome, Settled, Status, Totalled
+from entitlements.model.answers import Outcome, Outdated, Settled, Status, Totalled
 from entitlements.model.charge import (
     Charge,
     Forget,
+    Invalidate,
     Part,
     Read,
     ReadHistory,
@@ -37,6 +38,7 @@ from entitlements.model.charge import (
 )
 from entitlements.model.instants import DAY, HOUR, MINUTE, SECOND, to_instant
 from entitlements.model.limits import UNLIMITED, Algorithm, Allocation, Limit, Mode, Quota, Rate, Size
+from entitlements.model.versions import KEPT
 from entitlements.rules.ledger import MAX_OPERATIONS, MAX_SWEPT_AT_ONCE, MAX_SWEPT_RESERVATIONS, Ledger
 from entitlements.stores import MemoryStore
 
@@ -619,6 +621,16 @@ def test_a_peek_counts_nothing_as_denied(books):
     assert 0 == books.denied()
 
 
+@pytest.mark.parametrize(("cost", "status"), [(10, Status.ADMITTED), (11, Status.REFUSED)])
+def test_a_peek_says_what_a_charge_would_get_and_takes_nothing(books, cost, status):
+    parts = books.part(API, cost), books.part(LEADS, 1), books.part(AGENTS, 1)
+    outcome = books.charge(None, *parts, verb=Verb.PEEK)
+
+    assert (status, [cost == 10, True, True]) == (outcome.status, [line.fits for line in outcome.lines])
+    assert [0, 0, 0] == [books.used(limit) for limit in (API, LEADS, AGENTS)]
+    assert status is books.charge("o:1", *parts).status
+
+
 # Keys
 
 
@@ -1079,6 +1091,58 @@ def test_a_scope_is_counted_beside_the_account(books):
     assert [[3, 2], [0, 2]] == [reading("10.0.0.1"), reading("10.0.0.2")]
     assert books.refund("o:1", outcome, *parts, scope="10.0.0.1")
     assert [0, 0] == reading("10.0.0.1")
+
+
+@pytest.mark.parametrize("operation", [None, "o:next", "k:next"])
+def test_a_lapsed_reservation_of_a_scope_leaves_room_in_it_for_the_next_charge(books, operation):
+    seats = Quota("seats", per="user")
+    books.charge("o:r", books.part(seats, 10), verb=Verb.RESERVE, ttl=MINUTE, scope="ann")
+    full = books.charge("o:early", books.part(seats, 1), scope="ann").status
+    books.clock.now += MINUTE
+
+    outcome = books.charge(operation, books.part(seats, 10), scope="ann")
+
+    assert (Status.REFUSED, Status.ADMITTED) == (full, outcome.status)
+
+
+@pytest.mark.parametrize("per", [None, "user"])
+def test_a_charge_without_an_operation_ends_what_has_lapsed(books, per):
+    seats = Allocation("seats", per=per)
+    scope = "ann" if per else None
+    books.charge("o:r", books.part(seats, 10), verb=Verb.RESERVE, ttl=MINUTE, scope=scope)
+    books.clock.now += MINUTE
+
+    assert Status.ADMITTED is books.charge(None, books.part(seats, 10), scope=scope).status
+
+
+def test_a_rate_without_units_says_so_and_an_unlimited_one_is_not_counted(books):
+    none, unlimited = books.part(API, 1, 0), books.part(API, 1, UNLIMITED)
+
+    assert [(False, 0), (True, None)] == [
+        (line.fits, line.used) for part in (none, unlimited) for line in books.charge("o:1", part, verb=Verb.PEEK).lines
+    ]
+
+
+# Versions
+
+
+def test_each_invalidation_gives_a_version_of_its_own_though_the_clock_stands_or_goes_back(books):
+    versions = [books.execute(Invalidate(ACCOUNT)).version]
+    for move in (0, 0, -SECOND, 2 * SECOND):
+        books.clock.now += move
+        versions.append(books.execute(Invalidate(ACCOUNT)).version)
+
+    first = versions[0]
+    assert [first, first + 1, first + 2, first + 3, first + SECOND] == versions
+
+
+@pytest.mark.parametrize(("later", "is_outdated"), [(KEPT - 1, True), (KEPT, False)])
+def test_an_order_of_another_version_is_outdated_for_as_long_as_versions_are_kept(books, later, is_outdated):
+    version = books.execute(Invalidate(ACCOUNT)).version
+    books.clock.now = version + later
+    answer = books.charge("o:1", books.part(API, 1), version=version - 1)
+
+    assert is_outdated is isinstance(answer, Outdated)
 
 
 def test_a_forgotten_account_holds_nothing_and_knows_no_key(books):
