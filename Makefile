@@ -31,7 +31,7 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-api test quick coverage test-faults mutants test-full lint format bench bench-full docs docs-serve reference pictures words wheel dist sbom publish compat api lock clean
+.PHONY: help demo demo-api test quick coverage test-faults mutants fuzz test-full lint format bench bench-full docs docs-serve reference pictures words wheel dist sbom publish compat api lock clean
 
 help:
 	@echo 'make demo       a tour of the library in one program'
@@ -42,6 +42,7 @@ help:
 	@echo 'make coverage   make test, and how much of the package it runs, line by line; fails below what it was'
 	@echo 'make test-faults  every fault on every operation, on real servers; writes docs/faults.md; 20 minutes'
 	@echo 'make mutants    small changes in rules, resilience and Lua that tests must notice; 40 minutes'
+	@echo 'make fuzz       coverage-guided fuzzing by atheris of what reads replies, files and requests; two minutes'
 	@echo 'make test-full  the slow tests too, with many more examples for each property'
 	@echo 'make lint       formatting, style, types, layers, spelling, workflows, and the words of docstrings'
 	@echo 'make format     let ruff mend what it can'
@@ -80,6 +81,9 @@ test-faults: $(venv_stamp)
 
 mutants: $(venv_stamp)
 	$(python) tests/mutation $(ARGS)
+
+fuzz: $(venv_stamp)
+	$(uv) run --quiet --no-sync --with 'atheris==3.0.0' python tests/smoke/fuzz.py $(ARGS)
 
 test-full: $(venv_stamp)
 	$(python) -m pytest --hypothesis-profile=full $(ARGS)

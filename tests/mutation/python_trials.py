@@ -26,7 +26,8 @@ BUDGET = 10.0
 LEAST_SECONDS = 8.0
 """Seconds of CPU after which a mutant counts as killed, or four times what its tests take without it."""
 OPTIONS = ["-q", "-n0", "-s", "--quick", "--no-header", "-p", "no:cacheprovider", "--assert=plain",
-           "-o", "timeout=0", "--rootdir", str(ROOT), "-m", "not slow"]  # fmt: skip
+           "-o", "timeout=0", "--rootdir", str(ROOT), "-m", "not slow", "--keep-duplicates"]  # fmt: skip
+"""Files that a run without servers leaves out are named beside their folder, which would hide them as duplicates."""
 
 
 def load_profile() -> None:
@@ -137,6 +138,10 @@ class Trials:
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config):
         load_profile()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items):
+        items[:] = {item.nodeid: item for item in items}.values()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session):
