@@ -13,14 +13,14 @@ TRIES = 5
 """A machine that is busy makes calls late, and late calls do not meet in the worst window."""
 
 
-async def test_sixty_accounts_at_once_get_all_of_their_limit_in_some_window_and_never_more(valkey):
+async def test_of_sixty_accounts_at_once_none_gets_more_than_its_limit_in_any_window_and_some_get_all_of_it(valkey):
     """The sliding-window counter of `limits` admits almost twice as much at the same instants."""
     for _ in range(TRIES):
         ours, theirs = await compete(valkey.url, accounts=ACCOUNTS)
         print(table([ours, theirs]))
         assert max(ours.most.values()) <= LIMIT
         assert ACCOUNTS == len(ours.most)
-        if {LIMIT} == set(ours.most.values()) and max(theirs.most.values()) > LIMIT:  # the machine was on time
+        if LIMIT in ours.most.values() and max(theirs.most.values()) > LIMIT:  # for all, the machine must be on time
             return
     raise AssertionError("the traffic has not found the worst window")
 
